@@ -1,0 +1,49 @@
+# From a bare clone: `make demo` and `make test` set up all they need in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+# Stamps: an environment is installed once, and again when a requirement changes.
+RUNTIME := .venv/.runtime
+DEVELOPMENT := .venv/.development
+REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
+
+.PHONY: venv demo test lint docs bench clean
+
+venv: $(DEVELOPMENT)
+
+# pip is the last thing that venv writes: without it the environment is missing or half made.
+# torch comes first and by its exact version, so that no other package chooses it.
+$(RUNTIME): $(REQUIREMENTS)
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(shell grep '^torch==' constraints.txt)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[atari]'
+	touch $@
+
+$(DEVELOPMENT): $(RUNTIME)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[atari,box2d,hub,docs,test,lint]'
+	touch $@
+
+demo: $(RUNTIME)
+	$(BIN)/sb3-explain demo -o demo-output
+
+# One thread for each of the worker processes, which are as many as the processors.
+test: $(DEVELOPMENT)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
+
+lint: $(DEVELOPMENT)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# From nothing each time: a second build is silent about the warnings of the first.
+docs: $(DEVELOPMENT)
+	rm -rf docs/_build docs/_autosummary
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+bench: $(DEVELOPMENT)
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf .venv demo-output build dist docs/_build docs/_autosummary sb3_explain.egg-info
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

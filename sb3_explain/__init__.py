@@ -1,0 +1,3 @@
+"""Explanations of Stable-Baselines3 agents."""
+
+__version__ = "0.1.0"

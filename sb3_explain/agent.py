@@ -1,0 +1,392 @@
+"""Agent: one frozen, differentiable view of a policy, whatever trained it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.distributions import Distribution
+from torch import Tensor, nn
+
+from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.errors import ExplainError
+from sb3_explain.policy_views import ModuleView, Observations, PolicyView, view_of
+
+#: the zoo's names of the algorithms that it calls otherwise than sb3-contrib does
+ZOO_NAMES = {"recurrentppo": "ppo_lstm", "maskableppo": "maskable_ppo"}
+
+
+class Agent:
+    """A frozen policy: scores, values, probabilities and actions of batches of observations.
+
+    Observations are batch-first tensors in the policy's own layout and raw range: images
+    channel-first with values 0..255, vectors as the policy receives them (normalised, if the agent
+    was trained with VecNormalize), a dict of such tensors for Dict spaces. Every call is
+    differentiable with respect to them, and none changes a parameter, a buffer, a mode or a random
+    state.
+
+    Use :meth:`from_model`, :meth:`from_module` or :func:`sb3_explain.load_agent` to make one.
+
+    :param view: how scores and values are read off the policy
+    :param observation_space: the policy's own, after any transposition and stacking
+    :param action_space: the environment's
+    :param algo: the zoo's name of the algorithm, or ``"module"``
+    :param action_names: one per score; numbered when not given
+    :param recipe: how its environment is made, where known
+    :param provenance: plain data about where the agent comes from
+    """
+
+    def __init__(
+        self,
+        view: PolicyView,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        *,
+        algo: str = "module",
+        action_names: Sequence[str] | None = None,
+        recipe: EnvRecipe | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        self.view = view
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.algo = algo
+        self.recipe = recipe
+        self.provenance = provenance or {}
+        #: observations passed through the policy so far
+        self.passes = 0
+        self.view.policy.eval().requires_grad_(False)
+        self.action_names = tuple(action_names or default_action_names(action_space))
+        if len(self.action_names) != self.n_scores:
+            raise ExplainError(
+                f"{len(self.action_names)} action names for {self.n_scores} scores: "
+                "give one name per score"
+            )
+
+    @classmethod
+    def from_model(cls, model: BaseAlgorithm, **details: Any) -> Agent:
+        """A snapshot of a live model of stable-baselines3 or sb3-contrib.
+
+        The policy is copied: training the model further does not change the agent, and explaining
+        the agent does not change the model.
+
+        :param model: any algorithm of the two libraries, Dict observations included
+        :param details: further arguments of :class:`Agent`
+        :raises ExplainError: if the policy is of a kind that cannot be read
+        """
+        name = type(model).__name__.lower()
+        details.setdefault("algo", ZOO_NAMES.get(name, name))
+        policy = snapshot(model.policy)
+        return cls(view_of(policy), model.observation_space, model.action_space, **details)
+
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        *,
+        value_based: bool = False,
+        **details: Any,
+    ) -> Agent:
+        """An agent from any torch module, of which a copy is kept.
+
+        :param module: maps observations (B, ...) in the range of ``observation_space`` to scores
+            (B, K), or to a pair of scores (B, K) and values (B,)
+        :param observation_space: of one observation, channel-first for images
+        :param action_space: of the environment
+        :param value_based: the scores are Q-values; the value is then their maximum
+        :param details: further arguments of :class:`Agent`
+        """
+        view = ModuleView(snapshot(module), value_based=value_based)
+        return cls(view, observation_space, action_space, **details)
+
+    # --- what the policy says --------------------------------------------------------------
+
+    def scores(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
+        """(B, K) scores of the actions.
+
+        Logits for policies that sample (Discrete, MultiDiscrete and MultiBinary, sub-actions side
+        by side), Q-values for DQN, means over quantiles for QR-DQN, and for Box actions the
+        deterministic action per dimension, as the policy itself states it (in [-1, 1] where it is
+        squashed).
+
+        :param observations: (B, ...)
+        :param memory: (B, ...) state of a recurrent policy; a fresh episode's when not given
+        :raises ExplainError: if the observations do not fit the policy
+        """
+        return self.view.scores(self._checked(observations), memory)
+
+    def values(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
+        """(B,) values of the states.
+
+        V(s) for actor-critic agents, max Q for DQN and QR-DQN, the minimum over critics of
+        Q(s, pi(s)) for SAC, TD3, DDPG, TQC and CrossQ.
+
+        :raises ExplainError: for ARS, which has none, and for a module that returns scores alone
+        """
+        return self.view.values(self._checked(observations), memory)
+
+    def scores_and_values(
+        self, observations: Observations, memory: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(B, K) and (B,), in one pass where the two share a trunk; NaN where there is no value."""
+        return self.view.scores_and_values(self._checked(observations), memory)
+
+    def probabilities(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
+        """(B, K) probabilities of the actions; (B, A, 2) mean and standard deviation for Box.
+
+        For Q-values the softmax is a convention of the explanation literature, not the agent's own
+        behaviour. MultiDiscrete sub-actions each sum to one; MultiBinary ones are independent.
+        """
+        scores = self.scores(observations, memory)
+        if isinstance(self.action_space, spaces.Box):
+            std = self.view.std(observations, memory)
+            return torch.stack([scores, std], dim=-1)
+        return self.probabilities_of(scores)
+
+    def probabilities_of(self, scores: Tensor) -> Tensor:
+        """(..., K) probabilities from the scores (..., K) of a discrete agent."""
+        if isinstance(self.action_space, spaces.MultiBinary):
+            return torch.sigmoid(scores)
+        if isinstance(self.action_space, spaces.MultiDiscrete):
+            parts = torch.split(scores, self.action_space.nvec.tolist(), dim=-1)
+            return torch.cat([part.softmax(dim=-1) for part in parts], dim=-1)
+        return scores.softmax(dim=-1)
+
+    def greedy(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
+        """(B,) index of the best action of a Discrete agent."""
+        if not isinstance(self.action_space, spaces.Discrete):
+            raise ExplainError(
+                f"{type(self.action_space).__name__} actions have no single greedy index: "
+                "name the target action"
+            )
+        return self.scores(observations, memory).argmax(dim=1)
+
+    def act(
+        self,
+        observations: Observations,
+        *,
+        deterministic: bool = True,
+        rng: np.random.Generator | Sequence[np.random.Generator] | None = None,
+        memory: Tensor | None = None,
+    ) -> np.ndarray[Any, Any]:
+        """(B, ...) actions that the environment takes.
+
+        :param observations: (B, ...)
+        :param deterministic: the greedy action, as ``model.predict(deterministic=True)`` gives it
+        :param rng: source of chance for sampled actions, one for all rows or one per row
+        :param memory: (B, ...) state of a recurrent policy
+        """
+        with torch.no_grad():
+            scores = self.scores(observations, memory)
+            std = None
+            if isinstance(self.action_space, spaces.Box) and not deterministic:
+                std = self.view.std(observations, memory)
+        return self.act_on(scores, std=std, rng=None if deterministic else _rows(rng, len(scores)))
+
+    def act_on(
+        self,
+        scores: Tensor,
+        *,
+        std: Tensor | None = None,
+        rng: Sequence[np.random.Generator] | None = None,
+    ) -> np.ndarray[Any, Any]:
+        """Actions from scores that are at hand: greedy without ``rng``, else sampled.
+
+        :param scores: (B, K)
+        :param std: (B, A), for sampling Box actions
+        :param rng: one generator per row
+        """
+        space = self.action_space
+        if isinstance(space, spaces.Box):
+            return self._box_actions(scores, std, rng)
+        probabilities = self.probabilities_of(scores)
+        if isinstance(space, spaces.MultiBinary):
+            if rng is None:
+                return probabilities.round().cpu().numpy().astype(space.dtype)
+            draws = np.stack([row.random(scores.shape[1]) for row in rng])
+            return (draws < probabilities.cpu().numpy()).astype(space.dtype)
+        sizes = [scores.shape[1]] if isinstance(space, spaces.Discrete) else space.nvec.tolist()  # type: ignore[attr-defined]
+        parts = torch.split(probabilities, sizes, dim=1)
+        if rng is None:
+            columns = [part.argmax(dim=1).cpu().numpy() for part in parts]
+        else:
+            draws = np.stack([row.random(len(sizes)) for row in rng])
+            columns = [
+                _inverse_cdf(part.double().cpu().numpy(), draws[:, i])
+                for i, part in enumerate(parts)
+            ]
+        if isinstance(space, spaces.Discrete):
+            return columns[0] + int(space.start)
+        return np.stack(columns, axis=1)
+
+    def _box_actions(
+        self,
+        means: Tensor,
+        std: Tensor | None,
+        rng: Sequence[np.random.Generator] | None,
+    ) -> np.ndarray[Any, Any]:
+        space = self.action_space
+        assert isinstance(space, spaces.Box)
+        squashed = bool(getattr(self.view.policy, "squash_output", False))
+        if rng is not None and std is not None:
+            noise = np.stack([row.standard_normal(means.shape[1]) for row in rng])
+            noise_tensor = torch.as_tensor(noise, dtype=means.dtype, device=means.device)
+            # A squashed policy draws its noise before the tanh.
+            inner = torch.atanh(means.clamp(-1 + 1e-6, 1 - 1e-6)) if squashed else means
+            means = inner + std * noise_tensor
+            means = torch.tanh(means) if squashed else means
+        actions = means.cpu().numpy().reshape(-1, *space.shape)
+        if squashed:
+            # BasePolicy.unscale_action, in the same order of operations
+            return space.low + 0.5 * (actions + 1.0) * (space.high - space.low)
+        clipped: np.ndarray[Any, Any] = np.clip(actions, space.low, space.high)
+        return clipped
+
+    # --- memory of recurrent policies ------------------------------------------------------
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the policy carries a state from one observation to the next."""
+        return self.initial_memory(1) is not None
+
+    def initial_memory(self, batch_size: int) -> Tensor | None:
+        """(B, ...) memory at the start of an episode; ``None`` for a policy without memory."""
+        return self.view.initial_memory(batch_size)
+
+    def next_memory(self, observations: Observations, memory: Tensor | None) -> Tensor | None:
+        """(B, ...) memory after these observations."""
+        with torch.no_grad():
+            return self.view.next_memory(observations, memory)
+
+    # --- what it is ------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        tensors = [*self.view.policy.parameters(), *self.view.policy.buffers()]
+        return tensors[0].device if tensors else torch.device("cpu")
+
+    @property
+    def n_scores(self) -> int:
+        """K, the number of scores."""
+        space = self.action_space
+        if isinstance(space, spaces.Discrete):
+            return int(space.n)
+        if isinstance(space, spaces.MultiDiscrete):
+            return int(space.nvec.sum())
+        if isinstance(space, spaces.MultiBinary):
+            return int(np.prod(space.shape))
+        if isinstance(space, spaces.Box):
+            return int(np.prod(space.shape))
+        raise ExplainError(f"{type(space).__name__} action spaces are not supported")
+
+    @property
+    def n_stack(self) -> int:
+        """Number of stacked frames in an image observation, 1 for any other observation."""
+        return self.recipe.frame_stack if self.recipe is not None else 1
+
+    def tensor(self, observations: Any) -> Observations:
+        """Observations in NumPy (or torch) as tensors on the agent's device, dtype kept."""
+        if isinstance(observations, dict):
+            return {key: self.tensor(entry) for key, entry in observations.items()}  # type: ignore[misc]
+        return torch.as_tensor(observations, device=self.device)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names, shapes and bytes of all weights: which agent this is."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.view.policy.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data for reports and provenance."""
+        return {
+            "algo": self.algo,
+            "actions": list(self.action_names),
+            "observation_space": str(self.observation_space)
+            if isinstance(self.observation_space, spaces.Dict)
+            else f"{type(self.observation_space).__name__}{self.observation_space.shape}",
+            "environment": self.recipe.describe() if self.recipe is not None else None,
+            "weights_sha256": self.fingerprint(),
+            **self.provenance,
+        }
+
+    def _checked(self, observations: Observations) -> Observations:
+        """The observations, counted, once their shape is known to fit."""
+        space = self.observation_space
+        if isinstance(space, spaces.Dict):
+            if not isinstance(observations, dict) or set(observations) != set(space.spaces):
+                raise ExplainError(
+                    f"this agent observes a dict of {sorted(space.spaces)}: give a dict of "
+                    "batch-first tensors with these keys"
+                )
+            shapes = {key: (observations[key].shape, entry) for key, entry in space.items()}
+        else:
+            if not isinstance(observations, Tensor):
+                raise ExplainError("observations must be one batch-first tensor: see Agent.tensor")
+            shapes = {"observations": (observations.shape, space)}
+        for key, (shape, entry) in shapes.items():
+            if tuple(shape[1:]) != entry.shape:
+                raise ExplainError(
+                    f"{key} of shape {tuple(shape)} do not fit this agent: it takes "
+                    f"(batch, {', '.join(map(str, entry.shape or ()))})"
+                    + (", channel-first" if len(entry.shape or ()) == 3 else "")
+                )
+        self.passes += int(next(iter(shapes.values()))[0][0])
+        return observations
+
+
+def snapshot(module: nn.Module) -> Any:
+    """A deep copy of ``module`` without its optimisers and without what its last pass left behind.
+
+    SB3's distributions keep tensors of the last pass, with their graph, which cannot be copied.
+    """
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for value in vars(part).values():
+            if isinstance(value, torch.optim.Optimizer):
+                memo[id(value)] = None
+            elif isinstance(value, Distribution):
+                memo[id(value)] = blank = copy.copy(value)
+                for name, kept in vars(value).items():
+                    if isinstance(kept, Tensor):
+                        setattr(blank, name, kept.detach().clone())
+                    elif isinstance(kept, torch.distributions.Distribution):
+                        setattr(blank, name, None)
+    return copy.deepcopy(module, memo)
+
+
+def default_action_names(space: spaces.Space[Any]) -> list[str]:
+    """Numbered names, one per score, for an agent that comes without any."""
+    if isinstance(space, spaces.Discrete):
+        return [f"action {i}" for i in range(int(space.n))]
+    if isinstance(space, spaces.MultiDiscrete):
+        return [f"action {i}={v}" for i, n in enumerate(space.nvec.ravel()) for v in range(n)]
+    return [f"action {i}" for i in range(int(np.prod(space.shape or (1,))))]
+
+
+def _rows(
+    rng: np.random.Generator | Sequence[np.random.Generator] | None, n: int
+) -> Sequence[np.random.Generator]:
+    if rng is None:
+        raise ExplainError("sampled actions need rng=numpy.random.default_rng(seed)")
+    return [rng] * n if isinstance(rng, np.random.Generator) else rng
+
+
+def _inverse_cdf(
+    probabilities: np.ndarray[Any, Any], draws: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """(B,) categories of (B, K) probabilities at uniform draws (B,)."""
+    cumulative = probabilities.cumsum(axis=1)
+    cumulative /= cumulative[:, -1:]
+    # the number of thresholds at or below the draw; the last threshold is 1 and never reached
+    return (cumulative <= draws[:, None]).sum(axis=1)

@@ -1,0 +1,81 @@
+"""Files that are either whole or not there: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.errors import ExplainError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path in the same folder, renamed to ``path`` when the block ends well.
+
+    :raises ExplainError: if the disk is full or the folder cannot be written
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Tell a full disk or a read-only folder in one line.
+
+    :raises ExplainError: in place of the ``OSError`` of a write that failed
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ExplainError(
+                f"the disk is full: {path} was not written; what was complete before is kept, "
+                "free some space and run the same command again"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise ExplainError(f"{path} cannot be written: choose another folder") from error
+        raise
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Write plain data as JSON, atomically; NaN becomes ``null``."""
+    text = json.dumps(_without_nan(data), indent=2, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read plain data.
+
+    :raises ExplainError: if the file is missing or not JSON
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ExplainError(f"{path} does not exist") from error
+    except (ValueError, RecursionError) as error:
+        raise ExplainError(f"{path} is damaged: it is not JSON") from error
+
+
+def _without_nan(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _without_nan(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_without_nan(value) for value in data]
+    if isinstance(data, float) and data != data:
+        return None
+    return data

@@ -1,0 +1,325 @@
+"""collect: play an agent in its environment and keep the states, resumably.
+
+Episode number i is played from a seed that follows from (seed, i) alone, always on lane
+``i % n_envs``, in a batch of always ``n_envs`` rows. So it comes out the same bit for bit whenever
+it is played, and a killed run goes on by playing its unfinished episodes again from their seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_explain.agent import Agent
+from sb3_explain.atomic import writing_to
+from sb3_explain.envs.frames import PLAIN, FrameLayout
+from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.progress import progress_bar
+from sb3_explain.states import StateDataset
+from sb3_explain.store import EpisodeWriter, begin_store, resume_store
+
+Array = NDArray[Any]
+
+BEHAVIOURS = ("zoo", "greedy", "stochastic", "epsilon")
+
+
+def collect(
+    agent: Agent,
+    env: str | EnvRecipe | None = None,
+    n: int = 10_000,
+    *,
+    folder: str | Path,
+    seed: int = 0,
+    behaviour: str = "zoo",
+    epsilon: float = 0.1,
+    max_per_episode: int | None = None,
+    n_envs: int | None = None,
+    render: bool = True,
+    progress: bool = True,
+) -> StateDataset:
+    """Play until ``n`` states are kept, or go on where an earlier call was stopped.
+
+    :param agent: the agent that plays; it also labels every state with its greedy action
+    :param env: gymnasium id or recipe; the agent's own when not given
+    :param n: number of states; a larger one than last time appends
+    :param folder: of the Zarr store
+    :param seed: of environments and of sampled actions
+    :param behaviour: ``"zoo"`` (sampled on Atari, else greedy), ``"greedy"``, ``"stochastic"``, or
+        ``"epsilon"`` (greedy, but a random action with probability ``epsilon``)
+    :param epsilon: probability of a random action
+    :param max_per_episode: keep the first so many states of an episode, then begin the next; a
+        25th of ``n``, at least 100, when not given. 0 for whole episodes
+    :param n_envs: environments played side by side; chosen so that all end together when not given
+    :param render: keep RGB frames for people to look at
+    :param progress: show a bar
+    :return: the states of the store
+    :raises ExplainError: if the environment does not fit the agent, or the store is of another run
+    """
+    if behaviour not in BEHAVIOURS:
+        raise unknown_name("behaviour", behaviour, BEHAVIOURS)
+    recipe = EnvRecipe(env) if isinstance(env, str) else env or agent.recipe
+    if recipe is None:
+        raise ExplainError("this agent knows no environment: name one with env=...")
+    folder = Path(folder)
+    limit = max(100, math.ceil(n / 25)) if max_per_episode is None else max_per_episode
+    wanted = {
+        "agent": agent.describe(),
+        "environment": recipe.describe(),
+        "seed": seed,
+        "behaviour": behaviour,
+        "epsilon": epsilon if behaviour == "epsilon" else None,
+        "max_per_episode": limit,
+        "n_envs": n_envs or balanced_lanes(n, limit),
+        "n_stack": recipe.frame_stack,
+        "rendered": render,
+        "format": 1,
+    }
+    decided = {"max_per_episode": max_per_episode, "n_envs": n_envs}
+    settings = begin_store(
+        folder, wanted, {name for name, value in decided.items() if value is None}
+    )
+    lengths = resume_store(folder, n)
+    with progress_bar("collecting", n, "states", progress, done=sum(lengths)) as bar:
+        if sum(lengths) < n:
+            Collection(agent, recipe, folder, settings, n, lengths).run(bar.update)
+    return StateDataset.open(folder)
+
+
+def balanced_lanes(n: int, limit: int) -> int:
+    """Lanes, at most 16, such that whole rounds of ``limit`` states make up ``n``."""
+    if not limit:
+        return 8
+    episodes = math.ceil(n / limit)
+    return math.ceil(episodes / math.ceil(episodes / 16))
+
+
+class Collection:
+    """The lanes of one store, stepped together until enough states are kept.
+
+    :param agent: who plays
+    :param recipe: of the environments
+    :param folder: of the store
+    :param settings: the store's description
+    :param n: number of states to reach
+    :param lengths: of the episodes that the store already has
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        recipe: EnvRecipe,
+        folder: Path,
+        settings: dict[str, Any],
+        n: int,
+        lengths: list[int],
+    ) -> None:
+        self.agent = agent
+        self.folder = folder
+        self.n = n
+        self.n_committed = len(lengths)
+        self.kept = sum(lengths)
+        self.seed: int = settings["seed"]
+        self.renders: bool = settings["rendered"]
+        self.epsilon: float = settings["epsilon"] or 0.0
+        self.sampled = settings["behaviour"] == "stochastic" or (
+            settings["behaviour"] == "zoo" and is_atari(recipe)
+        )
+        self.limited: bool = settings["max_per_episode"] > 0
+        self.longest: int = settings["max_per_episode"] or n
+        n_lanes: int = settings["n_envs"]
+        envs = [recipe.make("rgb_array" if self.renders else None) for _ in range(n_lanes)]
+        self.layout = FrameLayout(recipe, envs[0].observation_space, agent.observation_space)
+        self.stacks = self.layout.empty(n_lanes)
+        self.memory = agent.initial_memory(n_lanes)
+        self.writing = ThreadPoolExecutor(max_workers=1)
+        self.lanes = [Lane(self, row, env) for row, env in enumerate(envs)]
+        for lane in self.lanes:
+            while lane.next_episode < self.n_committed:
+                lane.next_episode += n_lanes
+        #: episodes that are over but wait for an earlier one
+        self.finished: dict[int, EpisodeWriter] = {}
+
+    def run(self, advance: Callable[[int], Any]) -> None:
+        """Step all lanes until ``n`` states are kept; tell ``advance`` of every new state."""
+        try:
+            with writing_to(self.folder):
+                self._begin_episodes()
+                while self._states_in_order() < self.n:
+                    self._step(advance)
+                self._finish()
+        finally:
+            self.writing.shutdown(wait=True, cancel_futures=True)
+            for lane in self.lanes:
+                lane.env.close()
+
+    def _states_in_order(self) -> int:
+        """States at hand without a gap: kept, finished, and of the first unfinished episode."""
+        total, number = self.kept, self.n_committed
+        while number in self.finished:
+            total += self.finished[number].length
+            number += 1
+        return total + sum(lane.length for lane in self.lanes if lane.episode == number)
+
+    def _begin_episodes(self) -> None:
+        """Begin, on idle lanes, the episodes that the ones before them may leave necessary."""
+        for lane in self.lanes:
+            if lane.episode is None:
+                number = lane.next_episode
+                before = self.kept
+                before += sum(w.length for i, w in self.finished.items() if i < number)
+                for other in self.lanes:
+                    if other.episode is not None and other.episode < number:
+                        before += self.longest if self.limited else other.length
+                if before < self.n:
+                    lane.begin()
+
+    @torch.no_grad()
+    def _step(self, advance: Callable[[int], Any]) -> None:
+        agent, memory = self.agent, self.memory
+        observations: Any = agent.tensor(self.stacks)
+        if set(self.stacks) == {PLAIN}:
+            observations = observations[PLAIN]
+        scores, values = agent.scores_and_values(observations, memory)
+        self.memory = agent.next_memory(observations, memory)
+        greedy = actions = agent.act_on(scores)
+        if self.sampled:
+            box = isinstance(agent.action_space, spaces.Box)
+            std = agent.view.std(observations, memory) if box else None
+            actions = agent.act_on(scores, std=std, rng=[lane.rng for lane in self.lanes])
+        elif self.epsilon:
+            actions = np.stack(
+                [lane.maybe_random(act) for lane, act in zip(self.lanes, greedy, strict=True)]
+            )
+        columns: dict[str, Array] = {
+            "actions": actions,
+            "greedy": greedy,
+            "scores": scores.cpu().numpy(),
+            "values": values.cpu().numpy(),
+        }
+        if memory is not None:
+            columns["memory"] = memory.cpu().numpy()
+        playing = [lane for lane in self.lanes if lane.episode is not None]
+        for lane in playing:
+            lane.step({name: column[lane.row] for name, column in columns.items()})
+        advance(len(playing))
+        if any(lane.episode is None for lane in playing):
+            while self.n_committed in self.finished and self._room():
+                self._commit(self.finished.pop(self.n_committed), cut=False)
+            self._begin_episodes()
+
+    def _room(self) -> bool:
+        return self.kept + self.finished[self.n_committed].length <= self.n
+
+    def _commit(self, writer: EpisodeWriter, *, cut: bool) -> None:
+        length = min(writer.length, self.n - self.kept)
+        # Without a limit an episode of n states was stopped by n, not by its own end.
+        stopped = not self.limited and writer.length == self.longest
+        writer.commit(cut=cut or stopped or length < writer.length, length=length)
+        self.kept += length
+        self.n_committed += 1
+
+    def _finish(self) -> None:
+        """Keep of the last episodes, in order, what makes exactly ``n`` states; drop the rest."""
+        playing = {lane.episode: lane.writer for lane in self.lanes if lane.episode is not None}
+        for number, writer in sorted({**self.finished, **playing}.items()):
+            if self.kept < self.n:
+                self._commit(writer, cut=number in playing)
+            else:
+                writer.discard()
+
+
+class Lane:
+    """One environment that plays, one after the other, the episodes row, row + n_lanes, ..."""
+
+    writer: EpisodeWriter
+
+    def __init__(self, collection: Collection, row: int, env: gym.Env[Any, Any]) -> None:
+        self.collection = collection
+        self.row = row
+        self.env = env
+        self.next_episode = row
+        #: number of the episode being played, None while idle
+        self.episode: int | None = None
+        self.rng = np.random.default_rng(0)
+
+    @property
+    def length(self) -> int:
+        """States of the current episode so far."""
+        return self.writer.length
+
+    def begin(self) -> None:
+        """Reset the environment to the start of the lane's next episode."""
+        collection = self.collection
+        self.episode = self.next_episode
+        self.next_episode += len(collection.lanes)
+        source = np.random.SeedSequence([collection.seed, self.episode])
+        self.rng = np.random.default_rng(source)
+        self.writer = EpisodeWriter(
+            collection.folder, self.episode, collection.longest, collection.writing
+        )
+        observation, _ = self.env.reset(seed=int(source.generate_state(1)[0]))
+        self._start(observation)
+
+    def _start(self, observation: Any) -> None:
+        self.starts = True
+        self.collection.layout.clear(self.collection.stacks, self.row)
+        if self.collection.memory is not None:
+            self.collection.memory[self.row] = 0
+        self._see(observation)
+
+    def _see(self, observation: Any) -> None:
+        self.frame = self.collection.layout.frame(observation)
+        self.collection.layout.push(self.collection.stacks, self.row, self.frame)
+
+    def maybe_random(self, action: Any) -> Any:
+        """The action, or with probability epsilon a uniformly random one, from the lane's rng."""
+        space = self.collection.agent.action_space
+        if self.rng.random() >= self.collection.epsilon:
+            return action
+        space.seed(int(self.rng.integers(2**31)))
+        return space.sample()
+
+    def step(self, record: dict[str, Any]) -> None:
+        """Write the current state down, then act as it says."""
+        for key, entry in self.frame.items():
+            record["frames" if key == PLAIN else f"frames.{key}"] = entry
+        record["starts"] = self.starts
+        if self.collection.renders:
+            record["rgb"] = self._picture()
+        observation, reward, terminated, truncated, info = self.env.step(record["actions"])
+        record["rewards"] = np.float32(reward)
+        self.writer.add(record)
+        self.starts = False
+        if "episode" in info or self.length == self.collection.longest:
+            self.collection.finished[self.episode or 0] = self.writer
+            self.episode = None
+        elif terminated or truncated:  # a life is lost, the game goes on
+            observation, _ = self.env.reset()
+            self._start(observation)
+        else:
+            self._see(observation)
+
+    def _picture(self) -> Array:
+        try:
+            picture: Any = self.env.render()
+        except gym.error.DependencyNotInstalled as error:
+            raise ExplainError(
+                f"frames cannot be rendered ({error}): install what it names, or collect with "
+                "render=False (on the command line: --no-render)"
+            ) from error
+        return np.asarray(picture, dtype=np.uint8)
+
+
+def is_atari(recipe: EnvRecipe) -> bool:
+    """Whether the zoo plays this environment with sampled actions."""
+    return any("AtariWrapper" in name for name, _ in recipe.wrappers)

@@ -1,0 +1,1 @@
+"""Environments as the agents saw them: wrappers, frame stacks, normalisation."""

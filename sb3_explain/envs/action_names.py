@@ -1,0 +1,44 @@
+"""What the actions of an environment are called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+
+#: by the name of the environment, without its version
+NAMES: dict[str, tuple[str, ...]] = {
+    "CartPole": ("left", "right"),
+    "MountainCar": ("left", "nothing", "right"),
+    "MountainCarContinuous": ("force",),
+    "Acrobot": ("torque -1", "torque 0", "torque +1"),
+    "Pendulum": ("torque",),
+    "LunarLander": ("nothing", "left engine", "main engine", "right engine"),
+    "LunarLanderContinuous": ("main engine", "side engines"),
+    "BipedalWalker": ("left hip", "left knee", "right hip", "right knee"),
+    "BipedalWalkerHardcore": ("left hip", "left knee", "right hip", "right knee"),
+    "CarRacing": ("steer", "gas", "brake"),
+    "FrozenLake": ("left", "down", "right", "up"),
+    "Taxi": ("south", "north", "east", "west", "pick up", "drop off"),
+    "CliffWalking": ("up", "right", "down", "left"),
+    "highway": ("lane left", "idle", "lane right", "faster", "slower"),
+    "PandaReach": ("x", "y", "z"),
+}
+
+
+def action_names(
+    env_id: str, n_scores: int, env: gym.Env[Any, Any] | None = None
+) -> tuple[str, ...] | None:
+    """One name per score, or ``None`` where nobody has named them.
+
+    :param env_id: gymnasium id
+    :param n_scores: how many names the agent needs
+    :param env: the environment, asked first: Atari games know their actions' meanings
+    """
+    meanings = getattr(env.unwrapped, "get_action_meanings", None) if env is not None else None
+    if callable(meanings):
+        names = tuple(str(name) for name in meanings())
+    else:
+        names = NAMES.get(env_id.rpartition("/")[2].rpartition("-v")[0], ())
+    # Wrappers and arguments (continuous=True) may change the actions.
+    return names if len(names) == n_scores else None

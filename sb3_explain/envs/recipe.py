@@ -1,0 +1,126 @@
+"""How the environment of an agent is made: plain data, which a store or a report can keep."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
+
+from sb3_explain.envs.registered import check_trusted, make, register_environments
+from sb3_explain.errors import ExplainError
+
+Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalizer:
+    """Running statistics of VecNormalize, applied to one entry of an observation.
+
+    :param mean: of the entry's shape
+    :param var: of the entry's shape
+    :param epsilon: added to the variance
+    :param clip: bound of the normalised values
+    """
+
+    mean: Array
+    var: Array
+    epsilon: float
+    clip: float
+
+    def __call__(self, observation: Array) -> Array:
+        """(observation - mean) / sqrt(var + epsilon), clipped, in float32 as VecNormalize does."""
+        normalised = (observation - self.mean) / np.sqrt(self.var + self.epsilon)
+        return np.clip(normalised, -self.clip, self.clip).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvRecipe:
+    """What it takes to rebuild the environment that an agent was trained in.
+
+    :param env_id: gymnasium id
+    :param env_kwargs: arguments of ``gymnasium.make``
+    :param wrappers: dotted name and arguments of each wrapper, innermost first
+    :param frame_stack: number of stacked frames, 1 for none
+    :param normalizers: per entry of a Dict observation, or under ``""`` for any other observation;
+        applied to single frames, before they are stacked
+    :param packages: modules that register the environment when imported
+    :param trusted: further top-level packages that wrappers and environments may come from
+    """
+
+    env_id: str
+    env_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    wrappers: tuple[tuple[str, dict[str, Any]], ...] = ()
+    frame_stack: int = 1
+    normalizers: dict[str, Normalizer] = dataclasses.field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+
+    def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
+        """One environment, monitored and wrapped, before frames are normalised and stacked.
+
+        :param render_mode: ``"rgb_array"`` to have frames to look at
+        :raises ExplainError: if the environment or a wrapper is missing, or not trusted
+        """
+        register_environments(self.env_id, self.packages, self.trusted)
+        wrappers = [(import_wrapper(name, self.trusted), kwargs) for name, kwargs in self.wrappers]
+        env = make(self.env_id, **{**self.env_kwargs, "render_mode": render_mode})
+        # Under the wrappers, so that `episode` in `info` marks the end of a whole game.
+        env = Monitor(env)
+        for wrapper, kwargs in wrappers:
+            try:
+                env = wrapper(env, **kwargs)
+            except (TypeError, ValueError, AssertionError, ImportError, AttributeError) as error:
+                raise ExplainError(
+                    f"the wrapper {wrapper.__name__} cannot wrap {self.env_id} with {kwargs} "
+                    f"({' '.join(str(error).split())})"
+                ) from error
+        return env
+
+    def normalize(self, observation: Any) -> Any:
+        """One frame as the policy sees it, numbers in the policy's own scale."""
+        if not self.normalizers:
+            return observation
+        if isinstance(observation, dict):
+            return {
+                key: self.normalizers[key](entry) if key in self.normalizers else entry
+                for key, entry in observation.items()
+            }
+        return self.normalizers[""](observation)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data for provenance."""
+        return {
+            "env_id": self.env_id,
+            "env_kwargs": self.env_kwargs,
+            "wrappers": [[name, kwargs] for name, kwargs in self.wrappers],
+            "frame_stack": self.frame_stack,
+            "normalized": sorted(self.normalizers),
+        }
+
+
+def import_wrapper(
+    name: str, trusted: tuple[str, ...] = ()
+) -> type[gym.Wrapper[Any, Any, Any, Any]]:
+    """The gymnasium wrapper under a dotted name, if its package is trusted.
+
+    :param name: for example ``"stable_baselines3.common.atari_wrappers.AtariWrapper"``
+    :param trusted: top-level packages that the user allows besides the known ones
+    :raises ExplainError: if the package is not trusted or has no such wrapper
+    """
+    check_trusted(name, trusted, "the wrapper")
+    module_name, _, attribute = name.rpartition(".")
+    try:
+        wrapper = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ExplainError(f"the wrapper {name!r} does not exist ({error})") from error
+    # A trusted module also holds what it imports itself: os, subprocess, pickle.
+    if not (isinstance(wrapper, type) and issubclass(wrapper, gym.Wrapper)):
+        raise ExplainError(
+            f"{name!r} is not a gymnasium wrapper: correct env_wrapper in config.yml"
+        )
+    return wrapper

@@ -1,0 +1,66 @@
+"""The space of what a policy sees, from the space of what its environment gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+from stable_baselines3.common.vec_env import VecTransposeImage
+from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
+
+from sb3_explain.envs.recipe import EnvRecipe, Normalizer
+from sb3_explain.errors import ExplainError
+
+Space = spaces.Space[Any]
+
+
+def policy_space(space: Space, recipe: EnvRecipe) -> Space:
+    """What VecNormalize, VecFrameStack and VecTransposeImage, in this order, make of ``space``.
+
+    :param space: of the wrapped environment
+    :param recipe: gives the normalisation and the depth of the stack
+    :raises ExplainError: if the statistics or the stack do not fit the space
+    """
+    if isinstance(space, spaces.Dict):
+        strangers = set(recipe.normalizers) - set(space.spaces)
+        if strangers:
+            raise ExplainError(
+                f"{recipe.env_id} observes {sorted(space.spaces)}, but the statistics are of "
+                f"{sorted(strangers)}: is it the right environment?"
+            )
+        return spaces.Dict(
+            {
+                key: _entry_space(entry, recipe.normalizers.get(key), recipe)
+                for key, entry in space.items()
+            }
+        )
+    return _entry_space(space, recipe.normalizers.get(""), recipe)
+
+
+def _entry_space(space: Space, normalizer: Normalizer | None, recipe: EnvRecipe) -> Space:
+    if normalizer is not None:
+        if normalizer.mean.shape != space.shape:
+            raise ExplainError(
+                f"the statistics of shape {normalizer.mean.shape} do not fit {recipe.env_id}, "
+                f"which gives observations {space.shape}: is it the right environment?"
+            )
+        if is_image_space(space):
+            # A normalised image is no image any more: VecNormalize changes these spaces alone.
+            bound = normalizer.clip
+            space = spaces.Box(-bound, bound, shape=space.shape, dtype=np.float32)
+    if recipe.frame_stack > 1:
+        if not isinstance(space, spaces.Box):
+            raise ExplainError(
+                f"{recipe.env_id} gives {type(space).__name__} observations, which cannot be "
+                "stacked: correct frame_stack in config.yml"
+            )
+        space = StackedObservations(1, recipe.frame_stack, space).stacked_observation_space
+    if (
+        isinstance(space, spaces.Box)
+        and is_image_space(space)
+        and not is_image_space_channels_first(space)
+    ):
+        space = VecTransposeImage.transpose_space(space)
+    return space

@@ -1,0 +1,27 @@
+"""The one error class of the package, and the wording that every bad name shares."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ExplainError(Exception):
+    """A mistake that a user can mend, told in one line.
+
+    It derives from neither ``ValueError`` nor ``AssertionError``: Optuna, as rl-zoo3 uses it, takes
+    those two for a pruned trial and would hide them.
+    """
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ExplainError:
+    """The error for a name that does not exist, with the nearest one that does.
+
+    :param kind: what the name stands for, for example ``"explainer"``
+    :param name: the name as the user wrote it
+    :param known: every name that would have been right
+    """
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    return ExplainError(f"unknown {kind} {name!r}{hint} (known: {', '.join(choices) or 'none'})")

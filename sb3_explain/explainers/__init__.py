@@ -1,0 +1,1 @@
+"""Explainers: one file a method, each entered in the registry by its decorator."""

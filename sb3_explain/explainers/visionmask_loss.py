@@ -1,0 +1,91 @@
+"""The loss of VisionMask, term by term (Zuo et al., IJCAI 2025, section 3.3).
+
+``scores[b, i, j]`` is the score of action j on state b seen through the mask of action i.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sb3_explain.errors import unknown_name
+
+AREA_TERMS = ("hinge", "l1_paper", "minmax")
+#: least and greatest share of a mask that the min-max term leaves alone (Stalder et al., 2022)
+MINMAX_BOUNDS = (0.05, 0.3)
+
+
+def contrastive(scores: Tensor, target: Tensor) -> Tensor:
+    """Eq. 2 and 3: the mask of the target action preserves it, and no other mask does so as well.
+
+    Of each sum one term is left: the cross-entropy of row a (over actions j) and of column a (over
+    masks i). Their mean is returned; the paper's 1/K, a mere scale, is left to the caller.
+
+    :param scores: (B, K, K)
+    :param target: (B,)
+    :return: (), mean over the batch
+    """
+    batch = torch.arange(len(scores), device=scores.device)
+    row = scores[batch, target].log_softmax(dim=1)[batch, target]
+    column = scores[batch, :, target].log_softmax(dim=1)[batch, target]
+    return -(row + column).mean() / 2
+
+
+def negative_entropy(complement_scores: Tensor, *, over_masks: bool = True) -> Tensor:
+    """Eq. 4: what the masks leave out shall not tell the agent what to do.
+
+    The mean of p log p over batch, masks and actions, with p a softmax over actions; practice
+    averages in the same with p a softmax over masks.
+
+    :param complement_scores: (B, K, K), on the complement states
+    :param over_masks: average in the second term; ``False`` for the paper's equation alone
+    :return: ()
+    """
+    terms = [_mean_p_log_p(complement_scores, dim=2)]
+    if over_masks:
+        terms.append(_mean_p_log_p(complement_scores, dim=1))
+    return torch.stack(terms).mean()
+
+
+def _mean_p_log_p(scores: Tensor, dim: int) -> Tensor:
+    log_p = scores.log_softmax(dim=dim)
+    return (log_p.exp() * log_p).mean()
+
+
+def area(masks: Tensor, max_area: float, term: str = "hinge") -> Tensor:
+    """Eq. 5, three ways.
+
+    ``"hinge"``: mean + |mean - a_max| = a_max + 2 relu(mean - a_max): free up to a_max, as the
+    paper's text says. ``"l1_paper"``: |mean - a_max|, as printed, which pulls every mask up to
+    a_max. ``"minmax"``: the sorted bounds of Stalder et al.
+
+    :param masks: (B, K, ...) in [0, 1]
+    :param max_area: a_max, share of the cells
+    :param term: one of :data:`AREA_TERMS`
+    :return: (), mean over batch and masks
+    """
+    means = masks.flatten(2).mean(dim=2)
+    if term == "hinge":
+        return (means + (means - max_area).abs()).mean()
+    if term == "l1_paper":
+        return (means - max_area).abs().mean()
+    if term == "minmax":
+        low, high = MINMAX_BOUNDS
+        cells = masks.flatten(2).sort(dim=2, descending=True).values
+        n = cells.shape[2]
+        ranks = torch.arange(n, device=masks.device)
+        at_least = (ranks < low * n).to(cells.dtype)
+        at_most = (ranks < high * n).to(cells.dtype)
+        return (torch.relu(at_least - cells) + torch.relu(cells - at_most)).mean()
+    raise unknown_name("area term", term, AREA_TERMS)
+
+
+def total_variation(masks: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring cells, down and across.
+
+    :param masks: (..., H, W)
+    :return: ()
+    """
+    down = (masks[..., 1:, :] - masks[..., :-1, :]).abs().mean()
+    across = (masks[..., :, 1:] - masks[..., :, :-1]).abs().mean()
+    return down + across

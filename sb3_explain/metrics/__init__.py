@@ -1,0 +1,60 @@
+"""Metrics: one file each, entered in the registry by its decorator.
+
+A metric is a function whose parameters without a default are what it needs, by name:
+
+- ``agent``: the frozen agent
+- ``explainer``: the explainer itself, for metrics that explain other observations
+- ``observations``: (B, ...) float32 in raw range
+- ``target``: (B,) the greedy actions, which the maps explain
+- ``maps``: (B, ...) of the observations' shape
+- ``masks``: the maps again, of explainers whose maps are masks (``gives_masks``); the metric does
+  not apply to others
+- ``ordering``: (B, N) cells of each map from the highest to the lowest, of explainers whose maps
+  order the cells (``orders_cells``); the metric does not apply to others
+- ``reference``: what a removed cell becomes, see :mod:`sb3_explain.references`
+- ``rng``: a NumPy generator, the same one for every explainer
+
+It returns (B,) values, NaN for a state that does not count, or (B, P) curves, whose area is then
+the value. Parameters with a default are its options. A metric draws and computes state by state, so
+that its values do not depend on how the states are batched.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from sb3_explain.errors import unknown_name
+from sb3_explain.registry import METRICS
+
+Metric = Callable[..., Tensor]
+
+
+def needs(metric: Metric) -> set[str]:
+    """Names of what a metric needs: its parameters without a default."""
+    parameters = inspect.signature(metric).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.default is parameter.empty}
+
+
+def bound(
+    metrics: str | Iterable[str] | Mapping[str, Mapping[str, Any]] | None,
+) -> dict[str, Metric]:
+    """Metrics by name, with their options bound to them.
+
+    :param metrics: names, or options by name; all metrics when not given
+    :raises ExplainError: for an unknown metric or option; the nearest is suggested
+    """
+    names = METRICS if metrics is None else [metrics] if isinstance(metrics, str) else metrics
+    options = metrics if isinstance(metrics, Mapping) else {name: {} for name in names}
+    chosen: dict[str, Metric] = {}
+    for name, keywords in options.items():
+        known = inspect.signature(METRICS[name]).parameters
+        for keyword in keywords:
+            if keyword not in known:
+                raise unknown_name(f"option of {name}", keyword, known)
+        chosen[name] = functools.partial(METRICS[name], **keywords)
+    return chosen

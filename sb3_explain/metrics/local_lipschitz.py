@@ -1,0 +1,62 @@
+"""Local Lipschitz estimate: how far do the maps of nearly equal states lie apart?"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from sb3_explain.agent import Agent
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.registry import METRICS
+
+
+@METRICS.register("local_lipschitz")
+def local_lipschitz(
+    agent: Agent,
+    explainer: Explainer,
+    observations: Tensor,
+    maps: Tensor,
+    target: Tensor,
+    rng: np.random.Generator,
+    *,
+    n: int = 5,
+    sigma: float = 0.1,
+) -> Tensor:
+    """max over n neighbours s' = s + sigma * N(0, 1) of ||f(s) - f(s')|| / ||s - s'||, 2-norms.
+
+    Alvarez-Melis and Jaakkola (2018), eq. 1, over a finite sample; low is good. The distance of
+    states is that of observations scaled to [0, 1]. The explainer sees the neighbour, which may lie
+    outside that range, and the target action stays.
+
+    :param observations: s, (B, ...) in raw range
+    :param maps: f(s), (B, ...)
+    :param target: (B,)
+    :param rng: source of the noise, drawn state by state
+    :param n: number of neighbours
+    :param sigma: their standard deviation, in units of the observations' range
+    :return: (B,)
+    """
+    shape = (len(observations), n, *observations.shape[1:])
+    noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(observations.device)
+    noise *= sigma
+    neighbours = observations.unsqueeze(1) + noise * value_range(agent).to(observations.device)
+    neighbour_maps = explainer.attribute(neighbours.flatten(0, 1), target.repeat_interleave(n))
+    differences = neighbour_maps.detach().reshape(shape) - maps.unsqueeze(1)
+    return (norm(differences) / norm(noise)).amax(dim=1)
+
+
+def norm(vectors: Tensor) -> Tensor:
+    """(B, n) 2-norms of (B, n, ...)."""
+    norms: Tensor = torch.linalg.vector_norm(vectors.flatten(2), dim=2)
+    return norms
+
+
+def value_range(agent: Agent) -> Tensor:
+    """High minus low of each entry of the observation, 255 for images; 1 where it is unbounded."""
+    space = agent.observation_space
+    assert isinstance(space, spaces.Box)
+    extent = space.high.astype(np.float64) - space.low.astype(np.float64)
+    bounded = np.isfinite(extent) & (extent > 0) & (extent < np.finfo(np.float32).max)
+    return torch.from_numpy(np.where(bounded, extent, 1.0)).float()

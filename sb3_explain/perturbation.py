@@ -1,0 +1,102 @@
+"""Passes of many perturbed copies of the same states through an agent, a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice, pairwise
+
+import torch
+from torch import Tensor
+
+from sb3_explain.agent import Agent
+from sb3_explain.errors import ExplainError
+
+#: rows of one agent pass: enough to keep the processor busy, few enough to stay in its cache
+CHUNK = 128
+
+
+def read_blocks(
+    read: Callable[[Tensor], Tensor], blocks: Iterable[Tensor], chunk: int = CHUNK
+) -> Tensor:
+    """What the agent says about perturbed copies of B states, made one copy at a time.
+
+    Small blocks share a pass and large ones are split, so that a pass has at most ``chunk`` rows
+    whatever B is, and no more copies than that exist at once.
+
+    :param read: (rows, ...) -> (rows, ...), for example ``agent.probabilities``
+    :param blocks: P perturbed copies (B, ...) of the states, all of one shape; a copy may be
+        changed in place once the next one is asked for
+    :param chunk: rows of one pass, at least 1
+    :return: (B, P, ...)
+    """
+    blocks = iter(blocks)
+    first = next(blocks)
+    blocks = chain([first], blocks)
+    buffer = first.new_empty(max(1, chunk // len(first)), *first.shape)
+    outputs: list[Tensor] = []
+    with torch.no_grad():
+        while True:
+            n_blocks = 0
+            for n_blocks, block in enumerate(islice(blocks, len(buffer)), start=1):
+                buffer[n_blocks - 1] = block
+            if n_blocks == 0:
+                return torch.cat(outputs).transpose(0, 1)
+            rows = buffer[:n_blocks].flatten(0, 1)
+            read_rows = torch.cat([read(part) for part in torch.split(rows, chunk)])
+            outputs.append(read_rows.reshape(n_blocks, len(first), *read_rows.shape[1:]))
+
+
+def replace_in_order(
+    start: Tensor, finish: Tensor, ordering: Tensor, steps: int, fraction: float = 1.0
+) -> Iterator[Tensor]:
+    """The way from ``start`` to ``finish``, cell by cell: n + 1 copies, each made of the last.
+
+    Copy k has the cells of rank below round(k * fraction * N / n) from ``finish``, k = 0..n (the
+    loop of RISE's causal metric).
+
+    :param start: (B, ...) where every cell comes from at first
+    :param finish: (B, ...) of the same shape
+    :param ordering: (B, N) indices of the cells, first replaced first; N entries of a state, or the
+        H * W of an image, whose layers are then replaced together (see :func:`pixel_order`)
+    :param steps: n, at least 1
+    :param fraction: share of the order that is replaced at the end, in (0, 1]
+    :return: float32 copies of the shape of ``start``, each in the memory of the last
+    :raises ExplainError: for steps or a fraction out of range
+    """
+    if steps < 1 or not 0 < fraction <= 1:
+        raise ExplainError(
+            f"steps={steps} and fraction={fraction}: give at least 1 step and a fraction in (0, 1]"
+        )
+    n_cells = ordering.shape[1]
+    # (B, layers, N), so that one index replaces a cell in all its layers
+    current = (
+        start.float().reshape(len(start), -1, n_cells).clone(memory_format=torch.contiguous_format)
+    )
+    source = finish.float().reshape(current.shape)
+    bounds = [round(k * fraction * n_cells / steps) for k in range(steps + 1)]
+    yield current.view(start.shape)
+    for low, high in pairwise(bounds):
+        cells = ordering[:, None, low:high].expand(-1, current.shape[1], -1)
+        current.scatter_(2, cells, source.gather(2, cells))
+        yield current.view(start.shape)
+
+
+def pixel_order(ordering: Tensor, n_layers: int) -> Tensor:
+    """(B, N / layers) pixels in the order in which the first of their cells comes.
+
+    :param ordering: (B, N) indices of the cells (layer, y, x)
+    :param n_layers: frames times channels
+    """
+    ranks = torch.empty_like(ordering)
+    ranks.scatter_(
+        1, ordering, torch.arange(ordering.shape[1], device=ordering.device).expand_as(ordering)
+    )
+    return ranks.reshape(len(ranks), n_layers, -1).amin(dim=1).argsort(dim=1)
+
+
+def target_curves(
+    agent: Agent, target: Tensor, copies: Iterable[Tensor], chunk: int = CHUNK
+) -> Tensor:
+    """(B, P) probability of the target action (B,) on each of P perturbed copies of B states."""
+    probabilities = read_blocks(agent.probabilities, copies, chunk)
+    return probabilities[torch.arange(len(target), device=target.device), :, target]

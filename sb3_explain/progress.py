@@ -1,0 +1,28 @@
+"""Progress bars of long jobs, on standard error."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm import tqdm
+
+
+def progress_bar(description: str, total: int, unit: str, enabled: bool, done: int = 0) -> tqdm:  # type: ignore[type-arg]
+    """A bar that redraws itself on a terminal and prints a line now and then in a log file.
+
+    :param description: what is being done
+    :param total: number of units
+    :param unit: name of one unit
+    :param enabled: whether to show it at all
+    :param done: units that an earlier run has done
+    """
+    return tqdm(
+        desc=description,
+        total=total,
+        unit=f" {unit}",
+        initial=done,
+        disable=not enabled,
+        mininterval=0.2 if sys.stderr.isatty() else 20.0,
+        dynamic_ncols=True,
+        file=sys.stderr,
+    )

@@ -1,0 +1,165 @@
+"""What a masked cell becomes: the reference r of s * m + r * (1 - m).
+
+A reference is fitted once on single frames (newest frame of each state) and then gives, for any
+batch of observations, a tensor of their shape. Values are in the observations' raw range.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sb3_explain.registry import REFERENCES
+
+
+class Reference(ABC):
+    """What replaces the masked cells of an observation.
+
+    :param frames: (N, C, H, W) single frames, or (N, D) vectors, of the training states
+    """
+
+    name: str
+
+    def __init__(self, frames: Tensor | None = None) -> None:
+        del frames
+
+    @abstractmethod
+    def __call__(self, observations: Tensor) -> Tensor:
+        """The replacement, of the observations' shape (B, F * C, H, W) or (B, D)."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What has been fitted, to be saved beside an explainer."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take back what :meth:`state` gave."""
+        del state
+
+
+class FittedReference(Reference):
+    """A reference that is one frame, repeated over the stack."""
+
+    def __init__(self, frames: Tensor | None = None) -> None:
+        super().__init__(frames)
+        self.frame = torch.zeros(0) if frames is None else self.fit(frames)
+
+    @staticmethod
+    @abstractmethod
+    def fit(frames: Tensor) -> Tensor:
+        """(C, H, W) or (D,) from (N, C, H, W) or (N, D)."""
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        frame = self.frame.to(observations.device, torch.float32)
+        stacked = frame.repeat(observations.shape[1] // frame.shape[0], *[1] * (frame.dim() - 1))
+        return stacked.expand(observations.shape)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"frame": self.frame}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.frame = state["frame"]
+
+
+@REFERENCES.register("background")
+class Background(FittedReference):
+    """Per cell the value most frequent in the training frames; per feature the median."""
+
+    name = "background"
+
+    @staticmethod
+    def fit(frames: Tensor) -> Tensor:
+        if frames.dtype != torch.uint8:
+            return frames.float().median(dim=0).values
+        flat = frames.flatten(1).long()
+        counts = torch.zeros(flat.shape[1], 256, dtype=torch.long)
+        for chunk in flat.split(1024):
+            counts.scatter_add_(1, chunk.T, torch.ones_like(chunk.T))
+        return counts.argmax(dim=1).to(torch.uint8).reshape(frames.shape[1:])
+
+
+@REFERENCES.register("most_frequent")
+class MostFrequent(FittedReference):
+    """One constant: per channel the value most frequent in all training frames (a sky, a sea)."""
+
+    name = "most_frequent"
+
+    @staticmethod
+    def fit(frames: Tensor) -> Tensor:
+        if frames.dtype != torch.uint8:
+            return frames.float().median(dim=0).values
+        modes = torch.stack([c.flatten().mode().values for c in frames.transpose(0, 1)])
+        return modes.reshape(-1, *[1] * (frames.dim() - 2)).expand(frames.shape[1:]).clone()
+
+
+@REFERENCES.register("mean")
+class Mean(FittedReference):
+    """One constant: per channel the mean of all training frames; per feature the mean."""
+
+    name = "mean"
+
+    @staticmethod
+    def fit(frames: Tensor) -> Tensor:
+        if frames.dim() == 2:
+            return frames.float().mean(dim=0)
+        means = frames.float().mean(dim=(0, *range(2, frames.dim())))
+        return means.reshape(-1, *[1] * (frames.dim() - 2)).expand(frames.shape[1:]).clone()
+
+
+@REFERENCES.register("black")
+class Black(Reference):
+    """Zero everywhere."""
+
+    name = "black"
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        return torch.zeros_like(observations, dtype=torch.float32)
+
+
+@REFERENCES.register("blur")
+class Blur(Reference):
+    """The observation itself, blurred by a Gaussian of kernel 39 and sigma 15 (VisionMask)."""
+
+    name = "blur"
+    kernel_size = 39
+    sigma = 15.0
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        return gaussian_blur(observations.float(), self.kernel_size, self.sigma)
+
+
+def gaussian_blur(images: Tensor, kernel_size: int, sigma: float) -> Tensor:
+    """(B, C, H, W) images blurred by a Gaussian of odd ``kernel_size``; edges are reflected.
+
+    An image smaller than half the kernel is reflected as far as it goes, then its edge is repeated.
+    """
+    offsets = torch.arange(kernel_size, dtype=images.dtype, device=images.device)
+    kernel = torch.exp(-0.5 * ((offsets - kernel_size // 2) / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    channels, height, width = images.shape[1:]
+    radius = kernel_size // 2
+    reflect = [min(radius, width - 1)] * 2 + [min(radius, height - 1)] * 2
+    rest = [radius - reflect[0]] * 2 + [radius - reflect[2]] * 2
+    padded = functional.pad(functional.pad(images, reflect, "reflect"), rest, "replicate")
+    rows = functional.conv2d(padded, kernel.expand(channels, 1, 1, kernel_size), groups=channels)
+    return functional.conv2d(
+        rows, kernel.reshape(-1, 1).expand(channels, 1, kernel_size, 1), groups=channels
+    )
+
+
+def blend(observations: Tensor, masks: Tensor, reference: Tensor) -> Tensor:
+    """s * m + r * (1 - m) (VisionMask, eq. 1); the complement state is ``blend(s, 1 - m, r)``."""
+    return reference + masks * (observations - reference)
+
+
+def make_reference(name: str, frames: Tensor | None) -> Reference:
+    """The reference of that name, fitted on ``frames``.
+
+    :raises ExplainError: for an unknown name; the nearest is suggested
+    """
+    reference_class: Any = REFERENCES[name]
+    reference: Reference = reference_class(frames)
+    return reference

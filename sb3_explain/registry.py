@@ -1,0 +1,71 @@
+"""Names of explainers, metrics, references and networks, filled by decorators."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from sb3_explain.errors import unknown_name
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, Any]):
+    """A mapping from a name to what it stands for.
+
+    The first look-up imports every module of ``package``, so that one new file with a decorator is
+    all that an addition takes.
+
+    :param kind: what an entry is, as an error message calls it
+    :param package: dotted name of the module or package whose import fills the registry
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._entries: dict[str, Any] = {}
+        self._filled = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator: enter a class or function under ``name``."""
+
+        def enter(entry: T) -> T:
+            self._entries[name] = entry
+            return entry
+
+        return enter
+
+    def _fill(self) -> None:
+        if self._filled:
+            return
+        self._filled = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
+            importlib.import_module(f"{self.package}.{module.name}")
+
+    def __getitem__(self, name: str) -> Any:
+        """:raises ExplainError: if nothing has that name; the nearest one is suggested"""
+        self._fill()
+        if name not in self._entries:
+            raise unknown_name(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        self._fill()
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        self._fill()
+        return iter(sorted(self._entries))
+
+    def __len__(self) -> int:
+        self._fill()
+        return len(self._entries)
+
+
+EXPLAINERS = Registry("explainer", "sb3_explain.explainers")
+METRICS = Registry("metric", "sb3_explain.metrics")
+REFERENCES = Registry("reference", "sb3_explain.references")
+NETWORKS = Registry("mask network", "sb3_explain.networks")

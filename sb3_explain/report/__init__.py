@@ -1,0 +1,25 @@
+"""Output for people: overlays, videos, figures and a page, from plain arrays and dicts."""
+
+from sb3_explain.report.action_maps import ActionMaps, action_maps_figure
+from sb3_explain.report.captions import Caption
+from sb3_explain.report.figures import curve_figure, metric_figure, save
+from sb3_explain.report.overlay import lay_over
+from sb3_explain.report.page import Picture, write_report
+from sb3_explain.report.summary import summarise
+from sb3_explain.report.video import write_video
+from sb3_explain.report.words import MetricWords
+
+__all__ = [
+    "ActionMaps",
+    "Caption",
+    "MetricWords",
+    "Picture",
+    "action_maps_figure",
+    "curve_figure",
+    "lay_over",
+    "metric_figure",
+    "save",
+    "summarise",
+    "write_report",
+    "write_video",
+]

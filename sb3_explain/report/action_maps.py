@@ -1,0 +1,165 @@
+"""Why this action instead of that one: the maps of every action for one state."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
+from PIL import Image
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.report.captions import percent
+from sb3_explain.report.figures import TITLE, as_png, plain_fonts, theme_of
+from sb3_explain.report.overlay import (
+    Frame,
+    Playfield,
+    colour_key,
+    enlarge,
+    lay_over,
+    scaled,
+)
+from sb3_explain.report.palette import Theme, ThemeName
+
+_CHOSEN = "#d9720b"
+# Small games are enlarged to this many pixels or more, so that the border of a map is smooth.
+_HEIGHT = 320
+
+
+@dataclasses.dataclass(frozen=True)
+class ActionMaps:
+    """One state with the map of every action.
+
+    :param frame: (h, w, 3) uint8, as rendered
+    :param maps: (K, H, W), see :func:`sb3_explain.report.lay_over`
+    :param action_names: K names
+    :param probabilities: (K,) in [0, 1]; empty where the agent has none
+    :param chosen: index of the action that the agent takes
+    :param caption: which state this is, for example ``"episode 3, step 120"``
+    :param signed: the maps lie in [-1, 1]
+    :param playfield: part of the frame that the observation shows
+    :raises ExplainError: if the numbers of maps, names and probabilities differ
+    """
+
+    frame: Frame
+    maps: NDArray[Any]
+    action_names: Sequence[str]
+    probabilities: Sequence[float] | NDArray[Any]
+    chosen: int
+    caption: str = ""
+    signed: bool = False
+    playfield: Playfield | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.action_names)
+        if len(self.maps) != n or len(self.probabilities) not in (0, n):
+            raise ExplainError(
+                f"{len(self.maps)} maps, {n} action names and {len(self.probabilities)} "
+                "probabilities do not belong together"
+            )
+        if not 0 <= self.chosen < n:
+            raise ExplainError(f"the chosen action is one of 0 to {n - 1}, not {self.chosen}")
+
+    def game(self) -> Frame:
+        """The frame as rendered, enlarged."""
+        return enlarge(self.frame, self._factor)
+
+    def pictures(self) -> Iterator[Frame]:
+        """K pictures: the frame, enlarged, under the map of each action."""
+        game, playfield = self.game(), scaled(self.playfield, self._factor)
+        for attribution in self.maps:
+            yield lay_over(game, attribution, signed=self.signed, playfield=playfield)
+
+    def probability(self, action: int) -> str:
+        """The probability in words; nothing where there is none."""
+        return percent(float(self.probabilities[action])) if len(self.probabilities) else ""
+
+    @property
+    def _factor(self) -> int:
+        height: int = self.frame.shape[0]
+        return max(1, math.ceil(_HEIGHT / height))
+
+
+@plain_fonts
+def action_maps_figure(example: ActionMaps, *, theme: ThemeName = "light") -> bytes:
+    """The state and the map of each action, with names and probabilities, the chosen one framed.
+
+    :return: PNG
+    """
+    look = theme_of(theme)
+    game = example.game()
+    n_panels = len(example.action_names) + 1
+    columns = n_panels if n_panels <= 3 else 4 if n_panels <= 8 else 5
+    rows = math.ceil(n_panels / columns)
+    width = 2.5
+    height = width * game.shape[0] / game.shape[1] + 0.55
+    figure = Figure(
+        figsize=(width * columns, height * rows + 0.8),
+        layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06),
+    )
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+
+    _draw(next(panels), game, "the state", "as rendered", look)
+    for action, picture in enumerate(example.pictures()):
+        chosen = action == example.chosen
+        probability = example.probability(action)
+        if chosen:
+            probability += ", chosen" if probability else "chosen"
+        _draw(next(panels), picture, example.action_names[action], probability, look, chosen)
+    for spare in panels:
+        spare.set_axis_off()
+
+    figure.suptitle(
+        example.caption or "Why this action instead of that one",
+        x=0.012,
+        ha="left",
+        color=look.ink,
+        fontsize=14,
+        fontweight="bold",
+    )
+    _draw_key(figure, example.signed, look)
+    return as_png(figure, look)
+
+
+def _draw(
+    axes: Axes, picture: Frame, name: str, remark: str, look: Theme, chosen: bool = False
+) -> None:
+    axes.imshow(picture, interpolation="antialiased", aspect="equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    ink = _CHOSEN if chosen else look.ink
+    size = min(12.0, 250 / max(len(name), 1))
+    axes.set_title(name, **{**TITLE, "fontsize": size}, color=ink, pad=4)
+    axes.set_xlabel(remark, loc="left", color=ink if chosen else look.faint, fontsize=11)
+    for spine in axes.spines.values():
+        spine.set(visible=chosen, color=_CHOSEN, linewidth=3.5)
+
+
+def _draw_key(figure: Figure, signed: bool, look: Theme) -> None:
+    """The colours of the maps, low to high, in the lower left corner."""
+    across, up = 1 / figure.get_figwidth(), 1 / figure.get_figheight()
+    # An empty line that the layout leaves room for.
+    figure.supxlabel(" ", fontsize=14)
+    key = figure.add_axes((0.1 * across, 0.1 * up, 1.3 * across, 0.15 * up))
+    key.set_in_layout(False)
+    key.imshow(colour_key(signed), aspect="auto")
+    key.set_axis_off()
+    scale = "blue against, orange" if signed else "from unimportant to important"
+    words = figure.text(
+        1.5 * across, 0.175 * up, f"{scale} for the action", va="center", color=look.faint
+    )
+    words.set_in_layout(False)
+
+
+def png(picture: Frame) -> bytes:
+    """A picture (h, w, 3) uint8 as a PNG file of few bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

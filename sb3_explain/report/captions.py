@@ -1,0 +1,190 @@
+"""The strip under a video frame: the action, its probability, and those of all the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from sb3_explain.report.overlay import Frame, colour_key
+from sb3_explain.report.words import MISSING
+
+BACKGROUND = (20, 22, 28)
+TEXT = (238, 240, 244)
+FAINT = (158, 165, 178)
+BAR = (104, 114, 134)
+TROUGH = (38, 42, 52)
+CHOSEN = (252, 165, 10)
+#: as many as Atari has actions; of more, the most probable are shown
+MOST_BARS = 18
+
+
+@dataclasses.dataclass(frozen=True)
+class Caption:
+    """What is written under one frame.
+
+    :param step: number of the step, as the reader should see it
+    :param action: index of the action whose map is shown
+    :param probabilities: (K,) in [0, 1]; empty where the agent has none (Box actions)
+    :param value: of the state, where the agent gives one
+    :param note: a few words of one's own, for example ``"episode 3"``
+    """
+
+    step: int
+    action: int
+    probabilities: Sequence[float] | NDArray[Any] = ()
+    value: float | None = None
+    note: str = ""
+
+
+@cache
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib, at a height in pixels."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
+
+
+def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+    """The text, cut and ended by an ellipsis where it is wider than ``width`` pixels."""
+    if face.getlength(text) <= width:
+        return text
+    while text and face.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+class CaptionPanel:
+    """Draws captions of one fixed size.
+
+    :param width: of the panel in pixels; sizes of letters follow from it
+    :param action_names: K names
+    :param measure: what the probabilities are called
+    """
+
+    def __init__(
+        self, width: int, action_names: Sequence[str], measure: str = "probability"
+    ) -> None:
+        self.width = width
+        self.measure = measure
+        self.names = [str(name) for name in action_names]
+        self.size = min(26, max(13, round(width / 42)))
+        n_bars = min(len(self.names), MOST_BARS)
+        self.columns = 1 if n_bars <= 7 else 2
+        self.rows = math.ceil(n_bars / self.columns)
+        self.row_height = round(self.size * (1.45 if self.rows <= 7 else 1.25))
+        # Many actions leave less room for the words on the left.
+        self.split = round(width * (0.36 if self.columns == 1 else 0.28))
+        height = max(self.rows * self.row_height + self.size, round(self.size * 7.4))
+        # Players draw their buttons over the lower edge: nothing is written there.
+        height += round(width * 0.06)
+        self.height = height + height % 2
+        self.written = self.height - round(width * 0.06)
+
+    def draw(self, caption: Caption) -> Frame:
+        """(height, width, 3) uint8 picture of one caption."""
+        picture = Image.new("RGB", (self.width, self.height), BACKGROUND)
+        pen = ImageDraw.Draw(picture)
+        self._words(pen, caption)
+        self._bars(pen, caption)
+        return np.asarray(picture)
+
+    def _words(self, pen: ImageDraw.ImageDraw, caption: Caption) -> None:
+        left, top, room = self.size * 0.8, self.size * 0.55, self.split - self.size * 1.4
+        facts = [f"step {caption.step:,}"]
+        if len(caption.probabilities):
+            facts.insert(0, f"{self.measure} {percent(caption.probabilities[caption.action])}")
+        if caption.value is not None and math.isfinite(caption.value):
+            facts.append(f"value {caption.value:+.2f}")
+        large, small = round(self.size * 1.35), font(round(self.size * 0.9))
+        name = self.names[caption.action]
+        while large > self.size and font(large, bold=True).getlength(name) > room:
+            large -= 1
+        face = font(large, bold=True)
+        baseline = (left, top + self.size * 1.3)
+        pen.text(baseline, fitted(name, face, room), font=face, fill=CHOSEN, anchor="ls")
+        top += self.size * 1.85
+        for i, fact in enumerate([*facts, caption.note]):
+            pen.text((left, top), fitted(fact, small, room), font=small, fill=FAINT if i else TEXT)
+            top += self.size * 1.22
+
+    def _shown(self, caption: Caption) -> list[int]:
+        """All actions in their order or, where they are too many, the most probable first."""
+        actions = list(range(len(caption.probabilities)))
+        if len(actions) <= MOST_BARS:
+            return actions
+        return sorted(actions, key=lambda i: -float(caption.probabilities[i]))[:MOST_BARS]
+
+    def _bars(self, pen: ImageDraw.ImageDraw, caption: Caption) -> None:
+        if not len(caption.probabilities):
+            return
+        gap = self.size * 0.9
+        column = (self.width - self.split - gap * self.columns) / self.columns
+        face = font(round(self.size * (0.8 if self.columns == 1 else 0.7)))
+        number = face.getlength("100 %") + self.size * 0.3
+        label = min(max(map(face.getlength, self.names)) + self.size * 0.5, column * 0.55)
+        top = (self.written - self.rows * self.row_height) / 2
+        for place, i in enumerate(self._shown(caption)):
+            share = float(caption.probabilities[i])
+            x = self.split + (place // self.rows) * (column + gap)
+            y = top + (place % self.rows) * self.row_height
+            chosen = i == caption.action
+            middle = y + self.row_height / 2
+            ink = CHOSEN if chosen else TEXT if share >= 0.1 else FAINT
+            name = fitted(self.names[i], face, label - self.size * 0.4)
+            pen.text((x, middle), name, font=face, fill=ink, anchor="lm")
+            pen.text((x + column, middle), percent(share), font=face, fill=ink, anchor="rm")
+            start, stop = x + label, x + column - number
+            thick = self.row_height * 0.24
+            if stop <= start:
+                continue
+            pen.rectangle((start, middle - thick, stop, middle + thick), fill=TROUGH)
+            end = start + (stop - start) * min(max(share, 0), 1)
+            if end - start >= 1:
+                pen.rectangle(
+                    (start, middle - thick, end, middle + thick), fill=CHOSEN if chosen else BAR
+                )
+
+
+def heading(width: int, titles: Sequence[str], *, signed: bool = False) -> Frame:
+    """(height, width, 3) strip of titles above pictures of equal width, with the map's colours.
+
+    :param titles: one per picture; the last one stands over the map
+    """
+    size = min(19, max(12, round(width / 58)))
+    height = size * 2
+    picture = Image.new("RGB", (width, height), BACKGROUND)
+    pen = ImageDraw.Draw(picture)
+    face, middle, share = font(size), height / 2, width / len(titles)
+    key = colour_key(signed, BACKGROUND)
+    low, high = ("against", "for") if signed else ("low", "high")
+    ramp_left = width - size * 0.8 - face.getlength(high) - size * 0.4 - size * 4
+    key_left = ramp_left - size * 0.4 - face.getlength(low)
+    for i, title in enumerate(titles):
+        stop = key_left if i == len(titles) - 1 else share * (i + 1)
+        left = share * i + size * 0.8
+        words = fitted(title, face, stop - left - size)
+        pen.text((left, middle), words, font=face, fill=FAINT, anchor="lm")
+    pen.text((key_left, middle), low, font=face, fill=FAINT, anchor="lm")
+    pen.text((width - size * 0.8, middle), high, font=face, fill=FAINT, anchor="rm")
+    strip = Image.fromarray(key).resize((size * 4, round(size * 0.8)))
+    picture.paste(strip, (round(ramp_left), round(middle - size * 0.4)))
+    return np.asarray(picture)
+
+
+def percent(share: float) -> str:
+    """A probability as a person reads it; never a 0 or a 100 that it is not."""
+    if not math.isfinite(share):
+        return MISSING
+    if 0 < share < 0.005:
+        return "<1 %"
+    if 0.995 <= share < 1 - 1e-6:
+        return ">99 %"
+    return f"{share * 100:.0f} %"

@@ -1,0 +1,257 @@
+"""Figures as PNG: curves and metrics of all explainers.
+
+They use matplotlib's objects and its Agg backend, never pyplot, whose state is global.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+from sb3_explain.atomic import atomic_path
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.report.palette import THEMES, Style, Theme, ThemeName, styles
+from sb3_explain.report.words import (
+    MISSING,
+    REFERENCE_ROWS,
+    MetricWords,
+    Table,
+    bounds,
+    explainer_label,
+    metric_names,
+    metric_words,
+    number,
+)
+
+_DPI = 150
+TITLE: Mapping[str, Any] = {"loc": "left", "fontsize": 13, "fontweight": "bold"}
+# Whatever the user's own settings are; a `$` in a name is no formula.
+plain_fonts = mpl.rc_context({"font.family": "DejaVu Sans", "text.parse_math": False})
+_AXIS = {
+    "insertion": "share revealed, most important first",
+    "deletion": "share removed, most important first",
+}
+
+#: explainer, then ``"insertion"`` or ``"deletion"``, then n + 1 mean probabilities
+Curves = Mapping[str, Mapping[str, Sequence[float]]]
+
+
+def save(path: str | Path, png: bytes) -> None:
+    """Write a figure; the file appears only when it is whole."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(png)
+
+
+@plain_fonts
+def curve_figure(
+    curves: Curves,
+    kinds: Sequence[str] = ("insertion", "deletion"),
+    *,
+    explainers: Sequence[str] | None = None,
+    references: Collection[str] = REFERENCE_ROWS,
+    theme: ThemeName = "light",
+) -> bytes:
+    """Mean probability of the chosen action while the observation is revealed or removed.
+
+    The legend stands in the order of the areas under the curves, best first.
+
+    :param curves: per explainer, n + 1 values in [0, 1] of each kind; an explainer may lack a kind
+    :param kinds: the panels, side by side
+    :param explainers: all that the other figures show, so that colours agree; by default those of
+        the curves
+    :param references: explainers that are drawn grey and dashed
+    :param theme: ``"light"`` or ``"dark"``
+    :return: PNG
+    """
+    look = theme_of(theme)
+    drawn = styles(curves if explainers is None else explainers, references)
+    # Room for the legend: one line per explainer, under the axes.
+    height = 3.0 + 0.22 * len(curves)
+    figure = Figure(figsize=(4.6 * len(kinds), height), layout="constrained")
+    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        _draw_curves(axes, curves, kind, drawn, look)
+    return as_png(figure, look)
+
+
+def _draw_curves(
+    axes: Axes, curves: Curves, kind: str, drawn: Mapping[str, Style], look: Theme
+) -> None:
+    said = metric_words(kind)
+    lines = []
+    for name, style in drawn.items():
+        values = np.asarray(curves.get(name, {}).get(kind, ()), dtype=float)
+        if len(values) < 2 or not np.isfinite(values).all():
+            continue
+        # trapezoid rule at spacing 1/n
+        area = float((values[:-1] + values[1:]).mean() / 2)
+        solid = not style.dashes
+        (line,) = axes.plot(
+            np.linspace(0, 1, len(values)),
+            values,
+            color=style.colour,
+            linewidth=2.2 if solid else 1.6,
+            linestyle="-" if solid else (0, style.dashes),
+            zorder=3 if solid else 2,
+        )
+        lines.append((area, f"{_label(name)}  {area:.3f}", line))
+    lines.sort(key=lambda entry: entry[0], reverse=said.better == "up")
+    axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
+    axes.set_xlabel(_AXIS.get(kind, "share of the observation"))
+    axes.set_ylabel("mean probability of the action")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(bottom=0)
+    if lines:
+        axes.legend(
+            [line for *_, line in lines],
+            [label for _, label, _ in lines],
+            loc="upper left",
+            bbox_to_anchor=(0, -0.21),
+            frameon=False,
+            fontsize=10,
+            title=f"area under the curve, {'highest' if said.better == 'up' else 'lowest'} first",
+            title_fontsize=9.5,
+            alignment="left",
+            labelcolor=look.ink,
+        ).get_title().set_color(look.faint)
+    _dress(axes, look)
+
+
+@plain_fonts
+def metric_figure(
+    table: Table,
+    names: Sequence[str] | None = None,
+    *,
+    references: Collection[str] = REFERENCE_ROWS,
+    words: Mapping[str, MetricWords] | None = None,
+    theme: ThemeName = "light",
+    columns: int = 3,
+) -> bytes:
+    """Mean and interval of every explainer, one panel per metric.
+
+    :param table: metrics.json's ``explainers``; what is missing or NaN stays empty
+    :param names: metrics to show; all by default
+    :param references: explainers that are drawn grey
+    :param words: labels of further metrics
+    :param columns: panels side by side, at most
+    :return: PNG
+    """
+    look = theme_of(theme)
+    names = metric_names(table) if names is None else list(names)
+    if not names or not table:
+        raise ExplainError("no metric to draw: evaluate at least one explainer first")
+    columns = min(columns, len(names))
+    rows = math.ceil(len(names) / columns)
+    drawn = styles(table, references)
+    size = (3.9 * columns, (1.05 + 0.28 * len(table)) * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for i, axes in enumerate(grid.flat):
+        if i < len(names):
+            _draw_metric(axes, table, names[i], metric_words(names[i], words), drawn, look)
+        else:
+            axes.set_axis_off()
+    return as_png(figure, look)
+
+
+def _draw_metric(
+    axes: Axes,
+    table: Table,
+    name: str,
+    said: MetricWords,
+    drawn: Mapping[str, Style],
+    look: Theme,
+) -> None:
+    seen = [b for row in table.values() if (b := bounds(row.get(name))) is not None]
+    low, high = min((b[1] for b in seen), default=0), max((b[2] for b in seen), default=1)
+    for y, (explainer, style) in enumerate(drawn.items()):
+        entry = bounds(table[explainer].get(name))
+        if entry is None:
+            left = axes.get_yaxis_transform()
+            axes.text(0.01, y, MISSING, transform=left, va="center", color=look.faint)
+            continue
+        mean, start, stop = entry
+        axes.plot([start, stop], [y, y], color=style.colour, linewidth=5, alpha=0.45)
+        axes.plot([mean], [y], "o", color=style.colour, markersize=7)
+        axes.annotate(
+            number(mean),
+            (stop, y),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9.5,
+            color=look.faint,
+        )
+    # Shares begin at 0, so that lengths compare; room on the right for the numbers.
+    floor = 0.0 if low >= 0 else low - 0.05 * (high - low)
+    axes.set_xlim(floor, high + 0.25 * ((high - floor) or 1))
+    axes.set_xlabel({"up": "more is better", "down": "less is better", None: ""}[said.better])
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    above = [b[0] for b in seen if b[0] > 0]
+    if floor == 0 and high > 1 and high > 50 * min(above):
+        # Linear below the smallest value, so that 0 has a place.
+        axes.set_xscale("symlog", linthresh=min(above), linscale=0.3)
+        axes.set_xlim(0, 4 * high)
+        axes.xaxis.set_major_locator(FixedLocator([0, *_powers_of_ten(min(above), high)]))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel(f"{axes.get_xlabel()} (logarithmic)")
+    elif high <= 1:
+        # Nor does a share's axis name values that no share has.
+        axes.set_xticks([tick for tick in axes.get_xticks() if floor <= tick <= 1])
+    axes.set_ylim(len(table) - 0.5, -0.5)
+    axes.set_yticks(range(len(table)), [_label(explainer) for explainer in drawn])
+    axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
+    _dress(axes, look)
+    axes.grid(visible=False, axis="y")
+
+
+def _label(explainer: str) -> str:
+    """A name that leaves room for the figure."""
+    return textwrap.shorten(explainer_label(explainer), 24, placeholder=" …")[:24]
+
+
+def _powers_of_ten(low: float, high: float) -> list[float]:
+    """Those between two positive numbers, five at most."""
+    powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
+    return [10.0**power for power in powers[:: math.ceil(len(powers) / 5) or 1]]
+
+
+def theme_of(name: ThemeName) -> Theme:
+    """:raises ExplainError: if there is no such theme"""
+    if name not in THEMES:
+        raise unknown_name("theme", name, THEMES)
+    return THEMES[name]
+
+
+def _dress(axes: Axes, look: Theme) -> None:
+    """The same quiet axes everywhere."""
+    axes.set_facecolor(look.paper)
+    axes.grid(color=look.grid, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0, pad=6, labelsize=10.5, labelcolor=look.ink)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(look.faint)
+        label.set_fontsize(10.5)
+
+
+def as_png(figure: Figure, look: Theme) -> bytes:
+    """The figure on the theme's paper."""
+    FigureCanvasAgg(figure)
+    figure.set_facecolor(look.paper)
+    buffer = io.BytesIO()
+    # Without the version, equal figures are equal files.
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    return buffer.getvalue()

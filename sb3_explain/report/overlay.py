@@ -1,0 +1,150 @@
+"""A saliency map laid over the picture that a person sees of the same state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+
+from sb3_explain import maps
+from sb3_explain.errors import ExplainError
+
+Frame = NDArray[np.uint8]
+Map = NDArray[Any]
+#: top, left, height and width of a part of the rendered frame, in its pixels
+Playfield = tuple[int, int, int, int]
+
+# What the map leaves out becomes grey and dark, but not black: a dark game would vanish.
+CONTEXT = (14 + 0.5 * np.arange(256)).round().astype(np.uint8)
+# Brightness of the colour on a black object, and what white is added on a white one, so that the
+# game shows through.
+_ON_BLACK, _SHINE = 0.55, 110.0
+# Magnitudes round these (of 1) pass from none of the colour to all of it.
+_LOW, _HIGH = 0.05, 0.75
+
+
+def _ramp(name: str, start: float, stop: float) -> NDArray[np.float32]:
+    """(256, 3) colours, in 0..255, of a part of a colour map of matplotlib."""
+    colours = colormaps[name](np.linspace(start, stop, 256))[:, :3] * 255
+    return colours.astype(np.float32)
+
+
+# The ends of inferno are left out: black would darken what matters, pale yellow hides pale objects.
+POSITIVE = _ramp("inferno", 0.42, 0.84)
+NEGATIVE = _ramp("cool", 0.3, 0.0)
+
+
+def lay_over(
+    frame: Frame,
+    attribution: Map | None,
+    *,
+    signed: bool = False,
+    playfield: Playfield | None = None,
+) -> Frame:
+    """The frame, grey and dim where the map is low, under a glow where it is high.
+
+    The map is stretched bilinearly over the frame, since the observation of an image agent is the
+    whole rendered frame at another size. Neither argument is changed.
+
+    :param frame: (h, w, 3) uint8, as rendered
+    :param attribution: (H, W), in [0, 1], or in [-1, 1] if ``signed``; ``None`` leaves the frame as
+        it is
+    :param signed: negative values are shown in blue; they are refused otherwise
+    :param playfield: the part of the frame that the observation shows; the whole of it by default
+    :return: (h, w, 3) uint8
+    :raises ExplainError: if the map is not a finite picture in its range
+    """
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise ExplainError(
+            f"a frame must be (height, width, 3) of uint8, not {frame.shape} of {frame.dtype}"
+        )
+    if attribution is None:
+        return frame.copy()
+    values = _placed(_checked(attribution, signed), frame.shape[:2], playfield)
+    grey = np.asarray(Image.fromarray(frame).convert("L"))
+    shown = np.repeat(CONTEXT[grey][..., None], 3, axis=2)
+
+    # Few cells of a mask are not zero: the rest is done.
+    lit = np.abs(values) > _LOW
+    values, brightness = values[lit], grey[lit][:, None] / np.float32(255)
+    magnitude = np.abs(values)
+    # smoothstep: faint cells stay context, and the border of a soft mask is seen as a border
+    weight = np.clip((magnitude - _LOW) / (_HIGH - _LOW), 0, 1)
+    weight = (weight * weight * (3 - 2 * weight))[:, None]
+
+    index = (magnitude * 255).astype(np.uint8)
+    tint = np.where(values[:, None] < 0, NEGATIVE[index], POSITIVE[index])
+    # Only the brightness of the game: its own colours would change those of the map.
+    glow = tint * (_ON_BLACK + (1 - _ON_BLACK) * brightness) + _SHINE * brightness**2
+    context = shown[lit].astype(np.float32)
+    shown[lit] = (context + weight * (glow - context)).clip(0, 255).round()
+    return shown
+
+
+def enlarge(frame: Frame, factor: float) -> Frame:
+    """The frame at another size: whole pixels repeated, or smoothly where the factor is no integer.
+
+    :param frame: (h, w, 3) uint8
+    :param factor: of both sides
+    """
+    if factor == int(factor):
+        return frame.repeat(int(factor), axis=0).repeat(int(factor), axis=1)
+    size = (max(1, round(frame.shape[1] * factor)), max(1, round(frame.shape[0] * factor)))
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS))
+
+
+def scaled(playfield: Playfield | None, factor: float) -> Playfield | None:
+    """The playfield of a frame that was enlarged by ``factor``."""
+    if playfield is None:
+        return None
+    top, left, height, width = (round(edge * factor) for edge in playfield)
+    return top, left, height, width
+
+
+def colour_key(signed: bool, ground: tuple[int, int, int] = (60, 60, 60)) -> Frame:
+    """(1, n, 3) uint8: the colours of a map from its lowest value to its highest.
+
+    :param ground: stands for what is shown where a map is zero
+    """
+    up = np.concatenate([np.linspace(ground, POSITIVE[0], 32), POSITIVE])
+    if not signed:
+        return up[None].astype(np.uint8)
+    down = np.concatenate([np.linspace(ground, NEGATIVE[0], 32), NEGATIVE])[::-1]
+    return np.concatenate([down, up])[None].astype(np.uint8)
+
+
+def _checked(attribution: Map, signed: bool) -> NDArray[np.float32]:
+    """The map as (H, W) float32 without the rounding errors beyond its range."""
+    values = np.asarray(attribution, dtype=np.float32)
+    low = -1.0 if signed else 0.0
+    if values.ndim != 2:
+        raise ExplainError(
+            f"a map must be (height, width), not {values.shape}: merge the stacked frames first"
+        )
+    if not np.isfinite(values).all():
+        raise ExplainError("a map holds NaN or infinity: nothing can be drawn from it")
+    if values.min() < low - 1e-4 or values.max() > 1 + 1e-4:
+        raise ExplainError(
+            f"a map must lie in [{low:g}, 1], not [{values.min():g}, {values.max():g}]: "
+            "normalise it first" + ("" if signed else ", or draw it as signed")
+        )
+    return np.clip(values, low, 1)
+
+
+def _placed(
+    values: NDArray[np.float32], size: tuple[int, ...], playfield: Playfield | None
+) -> NDArray[np.float32]:
+    """(h, w) map of the whole frame, zero outside the playfield."""
+    top, left, height, width = playfield or (0, 0, *size)
+    if min(top, left) < 0 or min(height, width) < 1:
+        raise ExplainError(f"a playfield is (top, left, height, width), not {playfield}")
+    if top + height > size[0] or left + width > size[1]:
+        raise ExplainError(f"the playfield {playfield} leaves the frame of {size[0]}x{size[1]}")
+    stretched = maps.resize(torch.from_numpy(values)[None, None], (height, width))[0, 0].numpy()
+    placed = np.zeros(size, dtype=np.float32)
+    placed[top : top + height, left : left + width] = stretched
+    return placed

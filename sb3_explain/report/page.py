@@ -1,0 +1,224 @@
+"""report.html: everything about one explained agent in a single file that opens offline."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from sb3_explain.atomic import atomic_path
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.report.action_maps import ActionMaps, png
+from sb3_explain.report.figures import Curves, curve_figure, metric_figure
+from sb3_explain.report.palette import styles
+from sb3_explain.report.summary import summarise
+from sb3_explain.report.tables import cost_cells, metric_rows
+from sb3_explain.report.video import still
+from sb3_explain.report.words import (
+    REFERENCE_ROWS,
+    MetricWords,
+    Table,
+    explainer_label,
+    metric_names,
+    metric_words,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A finished figure for the report.
+
+    :param png: content of a PNG file
+    :param caption: stands under it
+    :param alt: what it shows, for those who cannot see it
+    """
+
+    png: bytes
+    caption: str
+    alt: str = ""
+
+
+def write_report(
+    path: str | Path,
+    *,
+    metrics: Mapping[str, Any],
+    curves: Curves | None = None,
+    examples: Sequence[ActionMaps | Picture] = (),
+    video: str | Path | None = None,
+    video_caption: str = "",
+    explainer: str | None = None,
+    title: str | None = None,
+    date: str = "",
+    provenance: Mapping[str, Any] | None = None,
+    references: Collection[str] = REFERENCE_ROWS,
+    words: Mapping[str, MetricWords] | None = None,
+    interval: str = "95 % bootstrap interval",
+) -> Path:
+    """Write the report; the file appears only when it is whole.
+
+    :param path: a folder, or a file that ends in ``.html``
+    :param metrics: metrics.json: ``{"agent": {..}, "states": {..}, "explainers": {name: {metric:
+        {"mean", "low", "high", "n"}, "cost": {"agent_passes", "seconds", "fit_seconds"}}}}``;
+        what is missing, ``None`` or NaN is shown as a dash
+    :param curves: ``{explainer: {"insertion": [..], "deletion": [..]}}``, values in [0, 1]
+    :param examples: states with the maps of all actions, or finished figures
+    :param video: an MP4 to embed
+    :param video_caption: what is seen in it; a general one by default
+    :param explainer: the row that the first paragraph is about; by default the first that is no
+        reference
+    :param title: by default the algorithm and the environment
+    :param date: of the evaluation, as it should be read
+    :param provenance: further plain data for the last section: seeds, versions, command
+    :param references: rows that are set apart
+    :param words: how further metrics are presented
+    :param interval: what ``low`` and ``high`` are
+    :return: the file
+    :raises ExplainError: if the video cannot be read or ``explainer`` is no row of the table
+    """
+    path = Path(path)
+    path = path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
+    table: Table = metrics.get("explainers") or {}
+    methods = [name for name in table if name not in references]
+    if explainer is not None and explainer not in table:
+        raise unknown_name("explainer", explainer, table)
+    chosen = explainer or next(iter(methods or table), "")
+    agent, states = metrics.get("agent") or {}, metrics.get("states") or {}
+    names = metric_names(table)
+    drawn = styles(table, references)
+    page = _template().render(
+        title=title or _title(agent),
+        date=date,
+        subject=explainer_label(chosen),
+        sentences=summarise(table, chosen, references=references, words=words),
+        video=_video(video),
+        video_caption=video_caption,
+        examples=[_example(example) for example in examples],
+        metrics={name: metric_words(name, words) for name in names},
+        rows=metric_rows(table, names, references, words),
+        colours={name: style.colour for name, style in drawn.items()},
+        curves=_curve_figures(curves or {}, list(table) or None, references),
+        panels=_metric_figures(table, names, references, words),
+        interval=interval,
+        costs={
+            explainer_label(name): cost_cells(row.get("cost") or {}) for name, row in table.items()
+        },
+        provenance={"Agent": agent, "States": states, **(provenance or {})},
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("sb3_explain.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
+    environment.tests["list_like"] = lambda value: isinstance(value, (list, tuple))
+    return environment.get_template("page.html.j2")
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """The content of a file in the place of its address."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _title(agent: Mapping[str, Any]) -> str:
+    """The algorithm and the environment, as far as they are known."""
+    environment = agent.get("environment") or agent.get("env") or ""
+    if isinstance(environment, Mapping):
+        environment = environment.get("env_id", "")
+    algo = str(agent.get("algo", "agent"))
+    algo = algo.upper() if algo.islower() and len(algo) <= 5 else algo
+    return f"{algo} on {environment}" if environment else algo
+
+
+def _video(path: str | Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    path = Path(path)
+    if not path.is_file():
+        raise ExplainError(f"{path} does not exist: give the video that the report shall show")
+    picture = still(path)
+    poster = io.BytesIO()
+    Image.fromarray(picture).save(poster, format="JPEG", quality=85)
+    return {
+        "source": data_uri(path.read_bytes(), "video/mp4"),
+        "poster": data_uri(poster.getvalue(), "image/jpeg"),
+        "height": picture.shape[0],
+        "width": picture.shape[1],
+    }
+
+
+def _example(example: ActionMaps | Picture) -> dict[str, Any]:
+    if isinstance(example, Picture):
+        source = data_uri(example.png, "image/png")
+        return {"caption": example.caption, "alt": example.alt, "source": source, "panels": []}
+    panels = [
+        {
+            "name": name,
+            "source": data_uri(png(picture), "image/png"),
+            "probability": example.probability(action),
+            "share": float(example.probabilities[action]) if len(example.probabilities) else None,
+            "chosen": action == example.chosen,
+        }
+        for action, (name, picture) in enumerate(
+            zip(example.action_names, example.pictures(), strict=True)
+        )
+    ]
+    game = data_uri(png(example.game()), "image/png")
+    return {"caption": example.caption, "panels": panels, "game": game, "signed": example.signed}
+
+
+def _both(draw: Any) -> dict[str, str]:
+    """A figure for light screens and one for dark ones."""
+    return {theme: data_uri(draw(theme), "image/png") for theme in ("light", "dark")}
+
+
+def _curve_figures(
+    curves: Curves, explainers: list[str] | None, references: Collection[str]
+) -> Iterator[dict[str, str]]:
+    for kind in ("insertion", "deletion"):
+        if any(row.get(kind) for row in curves.values()):
+            label = metric_words(kind).label
+            yield {
+                "alt": f"{label} curves of {', '.join(map(explainer_label, curves))}; the areas "
+                "under them are in the legend and in the table.",
+                **_both(
+                    lambda theme, kind=kind: curve_figure(
+                        curves,
+                        [kind],
+                        explainers=explainers,
+                        references=references,
+                        theme=theme,
+                    )
+                ),
+            }
+
+
+def _metric_figures(
+    table: Table,
+    names: Sequence[str],
+    references: Collection[str],
+    words: Mapping[str, MetricWords] | None,
+) -> Iterator[dict[str, str]]:
+    for name in names:
+        yield {
+            "alt": f"{metric_words(name, words).label} of every explainer with its interval; the "
+            "same numbers are in the table.",
+            **_both(
+                lambda theme, name=name: metric_figure(
+                    table, [name], references=references, words=words, theme=theme
+                )
+            ),
+        }

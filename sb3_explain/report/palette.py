@@ -1,0 +1,62 @@
+"""One colour per explainer, the same in every figure and table of a report, in light and dark."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping
+from typing import Literal
+
+ThemeName = Literal["light", "dark"]
+
+# Middle tones: each stands at 3 to 1 or more against white and against the dark background.
+_COLOURS = ("#d9720b", "#3a86d1", "#1f9d6c", "#c6569a", "#8f6fd6", "#1c98a8", "#a58618", "#d9534a")
+_GREY = "#82868e"
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+_DASHES = ((4.0, 2.0), (1.2, 1.8), (7.0, 2.0, 1.2, 2.0), (9.0, 3.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Theme:
+    """Colours of a figure's paper and ink."""
+
+    paper: str
+    ink: str
+    faint: str
+    grid: str
+
+
+THEMES: Mapping[ThemeName, Theme] = {
+    "light": Theme("#ffffff", "#1d2026", "#5d636e", "#e3e5ea"),
+    "dark": Theme("#1b1e25", "#e9ebf0", "#a3a9b6", "#333843"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """How an explainer is drawn.
+
+    :param dashes: lengths on and off in points; empty for a solid line
+    """
+
+    colour: str
+    marker: str
+    dashes: tuple[float, ...] = ()
+
+
+def styles(names: Iterable[str], references: Collection[str]) -> dict[str, Style]:
+    """A style per explainer: colours in the order given, reference rows grey and dashed.
+
+    Beyond eight explainers colours come again, with another dash.
+    """
+    drawn: dict[str, Style] = {}
+    n_coloured = n_grey = 0
+    for name in names:
+        if name in references:
+            drawn[name] = Style(_GREY, "|", _DASHES[n_grey % len(_DASHES)])
+            n_grey += 1
+        else:
+            again, index = divmod(n_coloured, len(_COLOURS))
+            dashes = _DASHES[(again - 1) % len(_DASHES)] if again else ()
+            drawn[name] = Style(_COLOURS[index], _MARKERS[index], dashes)
+            n_coloured += 1
+    return drawn

@@ -1,0 +1,117 @@
+"""The first paragraph of a report: what the figures say, in words, and where they say little."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sb3_explain.report.words import (
+    REFERENCE_ROWS,
+    Entry,
+    MetricWords,
+    Table,
+    beats,
+    bounds,
+    explainer_label,
+    in_text,
+    joined,
+    metric_names,
+    metric_words,
+    number,
+    percent,
+)
+
+
+def summarise(
+    table: Table,
+    explainer: str,
+    *,
+    references: Collection[str] = REFERENCE_ROWS,
+    words: Mapping[str, MetricWords] | None = None,
+) -> list[str]:
+    """Sentences on one explainer.
+
+    Calls the explainer better only where intervals do not overlap, and says so where a reference
+    row does as well.
+
+    :param table: metrics.json's ``explainers``
+    :param explainer: a row of it
+    :param references: names of the reference rows
+    :param words: of further metrics
+    """
+    row = table.get(explainer, {})
+    named = {metric_words(name, words).label: name for name in metric_names(table)}
+    label = explainer_label(explainer)
+    sentences = _accuracy(table, row, label, named, references)
+    for name in metric_names(table):
+        said = metric_words(name, words)
+        if said.label in ("Insertion", "Deletion"):
+            sentences += _against_references(table, explainer, name, said, references)
+    if not sentences and any(bounds(row[name]) for name in row if name != "cost"):
+        return [f"What was measured of {label} is in the table below."]
+    return sentences or [f"No metric of {label} has been computed."]
+
+
+def _accuracy(
+    table: Table,
+    row: Mapping[str, Entry],
+    label: str,
+    named: Mapping[str, str],
+    references: Collection[str],
+) -> list[str]:
+    for title in ("Accuracy", "Accuracy at 10 %"):
+        name = named.get(title, "")
+        share = bounds(row.get(name))
+        if share is None:
+            continue
+        n = row[name].get("n")
+        states = f"the {n:,} states" if isinstance(n, int) else "the states"
+        span = f" (interval {100 * share[1]:.1f} to {100 * share[2]:.1f}\N{NO-BREAK SPACE}%)"
+        span = span if share[2] > share[1] else ""
+        if title == "Accuracy":
+            area = bounds(row.get(named.get("Area shown", "")))
+            part = percent(area[0]) if area else "part"
+            text = (
+                f"{label} keeps the agent's choice in {percent(share[0])} of {states}{span} "
+                f"while showing it {part} of the picture."
+            )
+        else:
+            text = (
+                f"Shown only the tenth of the picture that {label} marks highest, the agent makes "
+                f"the same choice in {percent(share[0])} of {states}{span}."
+            )
+        blind = bounds(table.get("empty", {}).get(name)) if "empty" in references else None
+        if blind:
+            text += f" Shown nothing at all, it makes the same choice in {percent(blind[0])}."
+        return [text]
+    return []
+
+
+def _against_references(
+    table: Table, explainer: str, name: str, said: MetricWords, references: Collection[str]
+) -> list[str]:
+    own = table.get(explainer, {}).get(name)
+    if bounds(own) is None:
+        return []
+    won: list[str] = []
+    lost: list[str] = []
+    for other in table:
+        if other not in references or other == explainer:
+            continue
+        verdict = beats(own, table[other].get(name), said.better)
+        if verdict is not None:
+            entry = f"{in_text(other, references)} ({number(table[other][name]['mean'])})"
+            (won if verdict else lost).append(entry)
+    what = f"{said.label} is {number((own or {})['mean'])}"
+    side = "higher" if said.better == "up" else "lower"
+    sentences = []
+    if won:
+        sentences.append(
+            f"{what}, {side} (that is, better) than for {joined(won)}, with intervals apart."
+        )
+    if lost:
+        start = "It is" if won else f"{what},"
+        sentences.append(
+            f"{start} not clearly better than for {joined(lost)}: by this measure the maps are "
+            "not shown to tell more."
+        )
+    return sentences

@@ -1,0 +1,184 @@
+"""An MP4 of an episode: the game, the map of the action laid over it, and what was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import imageio_ffmpeg  # type: ignore[import-untyped]
+import numpy as np
+
+from sb3_explain.atomic import atomic_path
+from sb3_explain.errors import ExplainError
+from sb3_explain.report.captions import BACKGROUND, Caption, CaptionPanel, heading
+from sb3_explain.report.overlay import Frame, Map, Playfield, enlarge, lay_over, scaled
+
+#: height in pixels that small games are enlarged to, by whole factors, and large ones reduced to
+GAME_HEIGHT = 640
+_GAP = 8
+# H.264 in the one variant that every browser plays, with the colours of the RGB frames kept.
+_ENCODING = [
+    *("-preset", "medium", "-crf", "20", "-movflags", "+faststart", "-f", "mp4"),
+    *("-vf", "scale=out_color_matrix=bt709:out_range=tv"),
+    *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
+    *("-color_range", "tv"),
+]
+
+
+def write_video(
+    path: str | Path,
+    frames: Iterable[Frame],
+    attributions: Iterable[Map | None],
+    captions: Iterable[Caption],
+    *,
+    action_names: Sequence[str],
+    fps: float = 15,
+    side_by_side: bool = True,
+    signed: bool = False,
+    playfield: Playfield | None = None,
+    title: str = "map of the chosen action",
+    measure: str = "probability",
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write a video, one frame at a time; the file appears only when it is whole.
+
+    :param path: ends in ``.mp4``
+    :param frames: T pictures (h, w, 3) uint8, as rendered, all of one size
+    :param attributions: T maps (H, W) of the caption's action, see
+        :func:`sb3_explain.report.lay_over`
+    :param captions: T captions
+    :param action_names: K names
+    :param fps: frames a second
+    :param side_by_side: show the untouched game left of the one with the map
+    :param signed: the maps lie in [-1, 1]
+    :param playfield: part of the frame that the observation shows
+    :param title: stands over the map
+    :param measure: what the probabilities are called, for example ``"softmax of Q"``
+    :param progress: called with the number of frames written so far
+    :return: T, the number of frames written
+    :raises ExplainError: if there is no frame, if sizes change, or if the video cannot be encoded
+    """
+    path = Path(path)
+    pictures = _compose(
+        zip(frames, attributions, captions, strict=True),
+        action_names=action_names,
+        side_by_side=side_by_side,
+        signed=signed,
+        playfield=playfield,
+        title=title,
+        measure=measure,
+    )
+    first = next(pictures, None)
+    if first is None:
+        raise ExplainError(f"no frames to show: {path} was not written")
+    with atomic_path(path) as temporary:
+        written = _encode(temporary, first, pictures, fps, progress)
+        # ffmpeg may end early without a word, on a full disk for one: a count tells.
+        if imageio_ffmpeg.count_frames_and_secs(str(temporary))[0] != written:
+            raise ExplainError(f"{path} could not be encoded completely: is the disk full?")
+    return written
+
+
+def still(path: str | Path, share: float = 1 / 3) -> Frame:
+    """One picture (h, w, 3) of a video, to stand for it.
+
+    :param share: of the duration, in [0, 1)
+    :raises ExplainError: if the file is not a video
+    """
+    try:
+        frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
+        start = share * seconds if frames > 1 else 0
+        reader = imageio_ffmpeg.read_frames(str(path), input_params=["-ss", f"{start:.3f}"])
+        width, height = next(reader)["size"]
+        picture = np.frombuffer(next(reader), dtype=np.uint8).reshape(height, width, 3)
+        reader.close()
+    except (OSError, RuntimeError, StopIteration) as error:
+        raise ExplainError(f"{path} is not a video that can be read") from error
+    return picture
+
+
+def _encode(
+    path: Path,
+    first: Frame,
+    rest: Iterator[Frame],
+    fps: float,
+    progress: Callable[[int], None] | None,
+) -> int:
+    height, width = first.shape[:2]
+    encoder = imageio_ffmpeg.write_frames(
+        str(path),
+        (width, height),
+        fps=fps,
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        macro_block_size=1,
+        quality=None,
+        ffmpeg_log_level="error",
+        output_params=_ENCODING,
+    )
+    written = 0
+    try:
+        encoder.send(None)
+        for picture in _chain(first, rest):
+            _send(encoder, picture)
+            written += 1
+            if progress is not None:
+                progress(written)
+    finally:
+        encoder.close()
+    return written
+
+
+def _send(encoder: Generator[None, Frame | None, None], picture: Frame) -> None:
+    try:
+        encoder.send(np.ascontiguousarray(picture))
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # ffmpeg is gone; its last words are the last lines of the message.
+        reason = str(error).strip().splitlines()[-1]
+        raise ExplainError(f"ffmpeg could not encode the video: {reason}") from error
+
+
+def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from rest
+
+
+def _compose(
+    triples: Iterator[tuple[Frame, Map | None, Caption]],
+    *,
+    action_names: Sequence[str],
+    side_by_side: bool,
+    signed: bool,
+    playfield: Playfield | None,
+    title: str,
+    measure: str,
+) -> Iterator[Frame]:
+    """Pictures of the whole canvas: titles, game, game under the map, caption."""
+    shape: tuple[int, ...] | None = None
+    for frame, attribution, caption in triples:
+        if shape is None:
+            shape = frame.shape
+            factor = _factor(frame.shape[0])
+            game = enlarge(frame, factor)
+            gap = np.full((game.shape[0], _GAP, 3), BACKGROUND, dtype=np.uint8)
+            width = game.shape[1] * 2 + _GAP if side_by_side else game.shape[1]
+            width += width % 2
+            titles = ["the game as rendered", title] if side_by_side else [title]
+            top = heading(width, titles, signed=signed)
+            panel = CaptionPanel(width, action_names, measure)
+        elif frame.shape != shape:
+            raise ExplainError(f"all frames of a video have one size: {frame.shape} after {shape}")
+        game = enlarge(frame, factor)
+        shown = lay_over(game, attribution, signed=signed, playfield=scaled(playfield, factor))
+        middle = np.concatenate([game, gap, shown], axis=1) if side_by_side else shown
+        odd = (middle.shape[0] % 2, width - middle.shape[1])
+        if any(odd):
+            middle = np.pad(middle, ((0, odd[0]), (0, odd[1]), (0, 0)))
+        yield np.concatenate([top, middle, panel.draw(caption)])
+
+
+def _factor(height: int) -> float:
+    """Enlargement by a whole number, so that pixels stay square; reduction by any."""
+    return max(1, GAME_HEIGHT // height) if height <= GAME_HEIGHT * 1.2 else GAME_HEIGHT / height

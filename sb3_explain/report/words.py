@@ -1,0 +1,215 @@
+"""What the report calls things, how it writes numbers, and what it says of them in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+
+#: the rows that any useful explainer must beat
+REFERENCE_ROWS = ("empty", "constant", "random", "gradient")
+
+#: stands where a number is missing
+MISSING = "\N{EN DASH}"
+
+#: one metric of one explainer: ``{"mean", "low", "high", "n"}``
+Entry = Mapping[str, Any]
+#: metrics.json's ``explainers``: name of explainer, name of metric, entry
+Table = Mapping[str, Mapping[str, Entry]]
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricWords:
+    """How a metric is presented.
+
+    :param label: heads its column
+    :param text: what it measures, for a reader who never met it
+    :param better: whether more is better, or less; ``None`` if neither
+    :param faithful: whether it tests the map against the agent, so that a map that does no better
+        than a reference row says nothing
+    """
+
+    label: str
+    text: str
+    better: Literal["up", "down"] | None = None
+    faithful: bool = False
+
+    @property
+    def arrow(self) -> str:
+        """The better direction, as a sign."""
+        return {"up": "↑", "down": "↓", None: ""}[self.better]
+
+
+METRIC_WORDS: Mapping[str, MetricWords] = {
+    "accuracy": MetricWords(
+        "Accuracy",
+        "Share of states in which the agent, shown only what the mask keeps, still chooses the "
+        "same action.",
+        "up",
+        True,
+    ),
+    "accuracy@0.1": MetricWords(
+        "Accuracy at 10 %",
+        "The same, with every map cut down to the tenth of the picture that it marks highest: "
+        "methods that show much and methods that show little become comparable.",
+        "up",
+        True,
+    ),
+    "accuracy_clear": MetricWords(
+        "Accuracy, clear winner",
+        "Accuracy on the states where one action is clearly ahead; elsewhere a change of action "
+        "may mean little.",
+        "up",
+        True,
+    ),
+    "area": MetricWords(
+        "Area shown",
+        "Mean of the map of the chosen action: the share of the observation that the mask keeps. "
+        "Accuracy is worth little without it, since a mask that keeps everything is always right.",
+        "down",
+    ),
+    "insertion": MetricWords(
+        "Insertion",
+        "The picture is revealed from the most important cells to the least, and the probability "
+        "of the action is followed: area under that curve. High if the map finds early what "
+        "brings the action about.",
+        "up",
+        True,
+    ),
+    "deletion": MetricWords(
+        "Deletion",
+        "The picture is removed from the most important cells to the least: area under the same "
+        "curve. Low if the map finds early what the action depends on.",
+        "down",
+        True,
+    ),
+    "lipschitz": MetricWords(
+        "Local Lipschitz",
+        "How much the map changes, at most, for a slight change of the picture, relative to that "
+        "change. Low if similar states get similar maps. A map that never changes scores 0, so "
+        "this says something only of maps that are faithful.",
+        "down",
+    ),
+    "sparseness": MetricWords(
+        "Sparseness",
+        "Gini index of the map, from 0 (everything equally important) to 1 (a single cell). High "
+        "if the map is short to read; it does not say that the map is right.",
+        "up",
+    ),
+    "masked_return": MetricWords(
+        "Masked return",
+        "Mean return of the agent when it plays seeing only its masked observations.",
+        "up",
+        True,
+    ),
+    "randomisation": MetricWords(
+        "Randomisation",
+        "Similarity of the maps before and after the agent's weights are replaced by random ones. "
+        "Low if the map depends on what the agent has learnt.",
+        "down",
+    ),
+    "localisation": MetricWords(
+        "Localisation",
+        "Share of the map on known objects, relative to the objects' share of the picture. Above "
+        "1 if the map prefers objects.",
+        "up",
+    ),
+}
+_ALIASES = {
+    "local_lipschitz": "lipschitz",
+    "local_lipschitz_estimate": "lipschitz",
+    "mask_area": "area",
+    "accuracy_clear_winner": "accuracy_clear",
+}
+
+_EXPLAINER_LABELS = {
+    "visionmask": "VisionMask",
+    "empty": "Empty mask",
+    "constant": "Constant mask",
+    "random": "Random map",
+    "gradient": "Plain gradient",
+    "rise": "RISE",
+    "lime": "LIME",
+    "sarfa": "SARFA",
+    "ssinet": "SSINet",
+    "gradcam": "Grad-CAM",
+    "smoothgrad": "SmoothGrad",
+}
+
+
+def metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> MetricWords:
+    """The words for a metric; an unknown one keeps its name and gets no direction.
+
+    :param given: words for further metrics, or in place of ours
+    """
+    known = {**METRIC_WORDS, **(given or {})}
+    key = name if name in known else _ALIASES.get(name, name)
+    return known.get(key) or MetricWords(name.replace("_", " ").capitalize(), "")
+
+
+def explainer_label(name: str) -> str:
+    """How an explainer's name is written for people."""
+    return _EXPLAINER_LABELS.get(name, name.replace("_", " "))
+
+
+def finite(value: Any) -> float | None:
+    """The value as a float, or ``None`` if it is missing, NaN or infinite."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and math.isfinite(value) else None
+
+
+def number(value: Any) -> str:
+    """A metric with three significant digits, thousands separated; a dash if there is none."""
+    value = finite(value)
+    if value is None:
+        return MISSING
+    if value == 0 or 0.001 <= abs(value) < 10:
+        return f"{value:.3f}"
+    if 10 <= abs(value) < 1e6:
+        return f"{value:,.{max(0, 2 - int(math.log10(abs(value))))}f}"
+    return f"{value:.2e}"
+
+
+def percent(value: float) -> str:
+    """A share in words of a text: one digit after the point where it matters."""
+    share = value * 100
+    digits = 1 if 0 < share < 3 or 99 <= share < 100 else 0
+    # A space that no line ends at.
+    return f"{share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def metric_names(table: Table) -> list[str]:
+    """Every metric of the table in the order of its first appearance; costs are not metrics."""
+    return list(dict.fromkeys(name for row in table.values() for name in row if name != "cost"))
+
+
+def bounds(entry: Entry | None) -> tuple[float, float, float] | None:
+    """Mean and interval of an entry, an absent interval being the mean; ``None`` without a mean."""
+    mean = finite((entry or {}).get("mean"))
+    if entry is None or mean is None:
+        return None
+    low, high = finite(entry.get("low")), finite(entry.get("high"))
+    return mean, mean if low is None else low, mean if high is None else high
+
+
+def beats(one: Entry | None, other: Entry | None, better: str | None) -> bool | None:
+    """Whether the interval of one entry lies wholly on the better side of the other's.
+
+    :return: ``None`` if an entry is missing or the metric has no better side
+    """
+    a, b = bounds(one), bounds(other)
+    if a is None or b is None or better is None:
+        return None
+    return a[1] > b[2] if better == "up" else a[2] < b[1]
+
+
+def joined(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def in_text(name: str, references: Collection[str] = REFERENCE_ROWS) -> str:
+    """A reference row with its article, any other explainer by its label."""
+    label = explainer_label(name)
+    return f"the {label[0].lower()}{label[1:]}" if name in references and label else label

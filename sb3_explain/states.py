@@ -1,0 +1,264 @@
+"""StateDataset: states of an agent's life, with single frames once and stacks rebuilt by index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from sb3_explain.atomic import read_json
+from sb3_explain.envs.frames import PLAIN
+from sb3_explain.errors import ExplainError
+from sb3_explain.policy_views import Observations
+from sb3_explain.store import episode_folder, episode_folders
+
+Array = NDArray[Any]
+
+
+class StateDataset:
+    """States in memory, as views that share their frames.
+
+    :param frames: per entry of the observation (``""`` if it is no dict), (N, C, H, W) or (N, D)
+        single frames in time order
+    :param columns: arrays of length N: at least ``greedy`` and ``episode``
+    :param starts: (N,) whether the frame stack was emptied before this frame
+    :param n_stack: frames in an observation
+    :param pad: what stands before the first frame of a stack: ``"zeros"`` or ``"repeat"`` (it)
+    :param indices: the states that this view holds; all when not given
+    :param rendered: source of RGB frames: an array (N, h, w, 3), or a store's folder
+    :param provenance: plain data about where the states come from
+    """
+
+    def __init__(
+        self,
+        frames: dict[str, Tensor],
+        columns: dict[str, Array],
+        starts: ArrayLike,
+        *,
+        n_stack: int = 1,
+        pad: str = "zeros",
+        indices: ArrayLike | None = None,
+        rendered: Array | Path | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        if pad not in ("zeros", "repeat"):
+            raise ExplainError(f"unknown padding {pad!r} (known: repeat, zeros)")
+        self._frames = frames
+        self._columns = columns
+        self._starts = np.asarray(starts, dtype=bool)
+        self._pad = pad
+        self._rendered = rendered
+        self.n_stack = n_stack
+        self.provenance = provenance or {}
+        total = len(self._starts)
+        self.indices = np.arange(total) if indices is None else np.asarray(indices, np.int64)
+        #: (N, F) frames of each stack, oldest first; -1 stands for a frame of zeros
+        self._stacks = torch.from_numpy(stack_indices(self._starts, n_stack, pad))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        frames: ArrayLike,
+        episode: ArrayLike,
+        greedy: ArrayLike,
+        *,
+        n_stack: int = 1,
+        pad: str = "zeros",
+        rendered: Array | None = None,
+        **columns: ArrayLike,
+    ) -> StateDataset:
+        """A data set from arrays at hand.
+
+        :param frames: (N, C, H, W) or (N, D) single frames in time order
+        :param episode: (N,) episode of each frame; stacks do not reach over a change
+        :param greedy: (N,) the agent's greedy action
+        :param n_stack: frames in an observation
+        :param pad: ``"zeros"`` or ``"repeat"``
+        :param rendered: (N, h, w, 3) uint8 frames to look at
+        :param columns: further arrays of length N (``actions``, ``scores``, ``values``, ...)
+        """
+        episodes = np.asarray(episode)
+        starts = np.r_[True, episodes[1:] != episodes[:-1]]
+        arrays = {name: np.asarray(column) for name, column in columns.items()}
+        arrays |= {"episode": episodes, "greedy": np.asarray(greedy)}
+        lengths = {name: len(array) for name, array in arrays.items()}
+        lengths["frames"] = len(np.asarray(frames))
+        if len(set(lengths.values())) != 1:
+            raise ExplainError(f"the arrays differ in length: {lengths}")
+        tensor = torch.as_tensor(np.asarray(frames))
+        return cls({PLAIN: tensor}, arrays, starts, n_stack=n_stack, pad=pad, rendered=rendered)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> StateDataset:
+        """Read what :func:`sb3_explain.collect` has written, as far as it got.
+
+        :raises ExplainError: if there is no store, or no whole episode in it
+        """
+        folder = Path(folder)
+        description = read_json(folder / "states.json")
+        episodes = episode_folders(folder)
+        if not episodes:
+            raise ExplainError(f"{folder} holds no whole episode yet: run collect again")
+        parts: dict[str, list[Array]] = {}
+        for episode in episodes:
+            group = zarr.open_group(episode, mode="r")
+            for name, array in group.arrays():
+                if name != "rgb":
+                    parts.setdefault(name, []).append(np.asarray(array[:]))
+        lengths = [len(starts) for starts in parts["starts"]]
+        columns = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        columns["episode"] = np.repeat(np.arange(len(episodes)), lengths)
+        frames = {
+            name.removeprefix("frames").removeprefix("."): torch.from_numpy(columns.pop(name))
+            for name in sorted(columns)
+            if name.split(".")[0] == "frames"
+        }
+        return cls(
+            frames,
+            columns,
+            columns.pop("starts"),
+            n_stack=description["n_stack"],
+            rendered=folder if description["rendered"] else None,
+            provenance=description,
+        )
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def observations(self, positions: Any) -> Observations:
+        """Stacked observations as the policy sees them.
+
+        :param positions: (B,) positions in this view
+        :return: (B, F * C, H, W) or (B, F * D) in the stored dtype; a dict of such for Dict spaces
+        """
+        stacks = self._stacks[torch.as_tensor(self.indices[np.asarray(positions)])]
+        gathered = {key: gather(frames, stacks) for key, frames in self._frames.items()}
+        return gathered[PLAIN] if set(gathered) == {PLAIN} else gathered
+
+    def frames(self, positions: Any = slice(None)) -> Tensor:
+        """(B, C, H, W) or (B, D) newest frames of the states.
+
+        :raises ExplainError: for Dict observations, whose entries have no common frame
+        """
+        if set(self._frames) != {PLAIN}:
+            raise ExplainError(f"observations are a dict of {sorted(self._frames)}: name an entry")
+        return self._frames[PLAIN][torch.as_tensor(self.indices[positions])]
+
+    def rendered(self, positions: Any) -> Array | None:
+        """(B, h, w, 3) uint8 frames as a person sees them; ``None`` if none were kept."""
+        wanted = self.indices[np.asarray(positions)]
+        if self._rendered is None:
+            return None
+        if not isinstance(self._rendered, Path):
+            return self._rendered[wanted]
+        episodes = self._columns["episode"]
+        first = np.r_[0, np.flatnonzero(np.diff(episodes)) + 1]
+        pictures: list[Array] = [np.empty(0)] * len(wanted)
+        for episode in np.unique(episodes[wanted]):
+            group = zarr.open_group(episode_folder(self._rendered, int(episode)), mode="r")
+            here = np.flatnonzero(episodes[wanted] == episode)
+            steps = wanted[here] - first[episode]
+            low, high = int(steps.min()), int(steps.max()) + 1
+            block = np.asarray(group["rgb"][low:high])  # type: ignore[index]
+            for place, step in zip(here, steps, strict=True):
+                pictures[place] = block[step - low]
+        return np.stack(pictures)
+
+    def column(self, name: str) -> Array:
+        """A further column of the store for the states of this view.
+
+        :raises ExplainError: if there is none of that name
+        """
+        if name not in self._columns:
+            raise ExplainError(f"no column {name!r} in these states: {sorted(self._columns)}")
+        return self._columns[name][self.indices]
+
+    @property
+    def greedy(self) -> Array:
+        """(n,) the agent's greedy action: the label."""
+        return self.column("greedy")
+
+    @property
+    def actions(self) -> Array:
+        """(n, ...) the action taken."""
+        return self.column("actions")
+
+    @property
+    def episode(self) -> Array:
+        """(n,) number of the episode that each state is from."""
+        return self.column("episode")
+
+    def fingerprint(self) -> str:
+        """SHA-256 over which states these are and how they are labelled."""
+        digest = hashlib.sha256(self.indices.tobytes())
+        digest.update(np.ascontiguousarray(self.greedy).tobytes())
+        return digest.hexdigest()
+
+    def subset(self, positions: Any) -> StateDataset:
+        """A view of some states that shares the frames."""
+        view = object.__new__(StateDataset)
+        view.__dict__.update(self.__dict__)
+        view.indices = self.indices[np.asarray(positions)]
+        return view
+
+    def split(
+        self, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
+    ) -> tuple[StateDataset, ...]:
+        """Disjoint views by whole episodes, so that neighbouring frames do not leak.
+
+        Episodes are shuffled and dealt to the last part until it has its share, then to the one
+        before, and so on; every part has at least one episode.
+
+        :param fractions: share of the states that each part shall have
+        :param seed: of the shuffle
+        :raises ExplainError: if there are fewer episodes than parts
+        """
+        episodes, counts = np.unique(self.episode, return_counts=True)
+        if len(episodes) < len(fractions):
+            raise ExplainError(
+                f"{len(self)} states of {len(episodes)} episode(s) cannot be split into "
+                f"{len(fractions)} parts by episode: collect more states, or fewer per episode"
+            )
+        order = np.random.default_rng(seed).permutation(len(episodes))
+        dealt: list[list[int]] = []
+        left = list(order)
+        for remaining, fraction in reversed(list(enumerate(fractions[1:], start=1))):
+            part: list[int] = []
+            while len(left) > remaining and (
+                not part or counts[part].sum() + counts[left[-1]] / 2 < fraction * len(self)
+            ):
+                part.append(left.pop())
+            dealt.insert(0, part)
+        parts = [left, *dealt]
+        return tuple(
+            self.subset(np.flatnonzero(np.isin(self.episode, episodes[part]))) for part in parts
+        )
+
+
+def stack_indices(starts: Array, n_stack: int, pad: str) -> NDArray[np.int64]:
+    """(N, F) frame indices of every stack, oldest first; -1 where a frame of zeros stands."""
+    position = np.arange(len(starts))
+    first = np.maximum.accumulate(np.where(starts, position, 0))
+    ages = np.arange(n_stack)[::-1]
+    wanted = position[:, None] - ages
+    before = first[:, None] if pad == "repeat" else -1
+    return np.where(wanted < first[:, None], before, wanted)
+
+
+def gather(frames: Tensor, stacks: Tensor) -> Tensor:
+    """(B, F * C, ...) stacks of ``frames`` (N, C, ...) at ``stacks`` (B, F)."""
+    wanted = stacks.flatten()
+    picked = frames.index_select(0, wanted.clamp_min(0))
+    missing = wanted < 0
+    if missing.any():
+        picked[missing] = 0
+    if stacks.shape[1] == 1:
+        return picked
+    return picked.reshape(len(stacks), stacks.shape[1] * frames.shape[1], *frames.shape[2:])

@@ -1,0 +1,177 @@
+"""The Zarr store of states on disk: whole episodes, each a group, each renamed into place."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+
+from sb3_explain.atomic import read_json, write_json
+from sb3_explain.errors import ExplainError
+
+Array = NDArray[Any]
+
+#: states that are compressed and written at once
+BLOCK = 64
+#: bytes a state from which on an array is written block by block instead of at the episode's end
+LARGE = 256
+
+
+def episode_folder(folder: Path, number: int) -> Path:
+    """Where the episode of that number stands in a store."""
+    return folder / f"episode_{number:06d}"
+
+
+def episode_folders(folder: Path) -> list[Path]:
+    """The whole episodes of a store, from number 0 to the first that is missing."""
+    found: list[Path] = []
+    while episode_folder(folder, len(found)).is_dir():
+        found.append(episode_folder(folder, len(found)))
+    return found
+
+
+def begin_store(folder: Path, wanted: dict[str, Any], left_open: set[str]) -> dict[str, Any]:
+    """Begin a store, or check that the one in ``folder`` is of the same run.
+
+    :param folder: of the store
+    :param wanted: settings of this run, plain data
+    :param left_open: names of settings that an existing store decides
+    :return: the settings that hold
+    :raises ExplainError: if settings differ, or the folder holds something else
+    """
+    description = folder / "states.json"
+    if not description.exists():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ExplainError(f"{folder} is not empty and holds no states: choose another folder")
+        write_json(description, wanted)
+        return wanted
+    kept: dict[str, Any] = read_json(description)
+    for name in wanted.keys() - left_open:
+        ours, theirs = wanted[name], kept.get(name)
+        if name == "agent":
+            ours, theirs = ours["weights_sha256"], kept["agent"]["weights_sha256"]
+        if ours != theirs:
+            raise ExplainError(
+                f"{folder} holds states of another run ({name} is {theirs!r}, not {ours!r}): "
+                "choose another folder, or delete this one"
+            )
+    return kept
+
+
+def resume_store(folder: Path, n: int) -> list[int]:
+    """Lengths of the episodes that stand, once what a killed run left behind has been deleted.
+
+    A last episode that was cut to an earlier, smaller ``n`` does not count: it is played again to
+    its end, and stays where it is until that one takes its place.
+    """
+    for leftover in folder.glob(".episode_*"):
+        shutil.rmtree(leftover)
+    entries = [read_json(path / "episode.json") for path in episode_folders(folder)]
+    lengths: list[int] = [entry["length"] for entry in entries]
+    if entries and entries[-1]["cut"] and sum(lengths) < n:
+        lengths.pop()
+    return lengths
+
+
+class EpisodeWriter:
+    """One episode on its way to disk: blocks go to a hidden folder, which is then renamed.
+
+    :param folder: of the store
+    :param number: of the episode
+    :param longest: no episode has more states than this
+    :param executor: one thread that compresses and writes while the agent plays on
+    """
+
+    def __init__(
+        self, folder: Path, number: int, longest: int, executor: ThreadPoolExecutor
+    ) -> None:
+        self.place = episode_folder(folder, number)
+        self.length = 0
+        self._hidden = folder / f".{self.place.name}"
+        self._longest = longest
+        self._executor = executor
+        self._small: dict[str, list[Any]] = {}
+        # Two sets of buffers in turn: one is filled while the other is written.
+        self._block: dict[str, Array] = {}
+        self._spare: dict[str, Array] = {}
+        self._pending: Future[None] | None = None
+        self._group: zarr.Group | None = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Take the arrays and numbers of one state."""
+        row = self.length % BLOCK
+        for name, value in record.items():
+            entry = np.asarray(value)
+            if entry.nbytes < LARGE:
+                self._small.setdefault(name, []).append(entry)
+                continue
+            if name not in self._block:
+                self._block[name] = np.empty((BLOCK, *entry.shape), entry.dtype)
+            self._block[name][row] = entry
+        self.length += 1
+        if row == BLOCK - 1:
+            self._hand_over(BLOCK)
+
+    def commit(self, *, cut: bool, length: int) -> None:
+        """Keep the first ``length`` states and rename the episode into its place.
+
+        :param cut: the episode would have gone on
+        """
+        self._hand_over(self.length % BLOCK)
+        self._wait()
+        group = self._open()
+        for _, array in group.arrays():
+            array.resize((length, *array.shape[1:]))
+        for name, values in self._small.items():
+            group.create_array(
+                name, data=np.stack(values[:length]), chunks=(max(length, 1), *values[0].shape)
+            )
+        write_json(self._hidden / "episode.json", {"length": length, "cut": cut})
+        if self.place.exists():  # an episode cut short, of an earlier run
+            shutil.rmtree(self.place)
+        self._hidden.rename(self.place)
+
+    def discard(self) -> None:
+        """Delete what has been written."""
+        self._wait()
+        shutil.rmtree(self._hidden, ignore_errors=True)
+
+    def _hand_over(self, n_rows: int) -> None:
+        self._wait()
+        if n_rows and self._block:
+            blocks = {name: block[:n_rows] for name, block in self._block.items()}
+            at = self.length - n_rows
+            self._pending = self._executor.submit(self._write, blocks, at)
+            self._block, self._spare = self._spare, self._block
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+
+    def _open(self) -> zarr.Group:
+        if self._group is None:
+            self._group = zarr.open_group(self._hidden, mode="w")
+        return self._group
+
+    def _write(self, blocks: dict[str, Array], at: int) -> None:
+        group = self._open()
+        for name, block in blocks.items():
+            if at == 0:
+                group.create_array(
+                    name,
+                    shape=(self._longest, *block.shape[1:]),
+                    chunks=(BLOCK, *block.shape[1:]),
+                    dtype=block.dtype,
+                    compressors=ZstdCodec(level=1),
+                    # Looking whether a block is all zeros takes longer than compressing it.
+                    config={"write_empty_chunks": True},
+                )
+            array: Any = group[name]
+            array[at : at + len(block)] = block

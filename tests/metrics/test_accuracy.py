@@ -1,0 +1,63 @@
+"""Accuracy by hand, on an agent whose two scores are the two features of its observation."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from sb3_explain.agent import Agent
+from sb3_explain.metrics.accuracy import accuracy, accuracy_clear
+from sb3_explain.metrics.accuracy_at import accuracy_at
+from sb3_explain.references import Black
+
+
+@pytest.fixture
+def identity():
+    space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    return Agent.from_module(nn.Identity(), space, spaces.Discrete(2))
+
+
+def test_accuracy_by_hand(identity):
+    observations = torch.tensor([[3.0, 1.0], [3.0, 1.0], [-1.0, 1.0], [3.0, 2.0]])
+    masks = torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.5, 1.0]])
+    target = identity.greedy(observations)
+    assert target.tolist() == [0, 0, 1, 0]
+    # seen: (3, 1) -> 0, (0, 1) -> 1, (-1, 0) -> 1, (1.5, 2) -> 1
+    result = accuracy(identity, observations, masks, Black(), target)
+    assert result.tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
+def test_only_states_with_a_clear_winner_count(identity):
+    # softmax of (0.1, 0) is (0.525, 0.475): a margin just under 0.05
+    observations = torch.tensor([[0.1, 0.0], [0.2, 0.0], [5.0, 0.0]])
+    masks = torch.tensor([[1.0, 1.0], [1.0, 1.0], [-1.0, 1.0]])
+    target = identity.greedy(observations)
+    result = accuracy_clear(identity, observations, masks, Black(), target)
+    assert result[0].isnan()
+    assert result[1:].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0.0), (0.25, 1.0), (0.5, 0.0), (1.0, 0.0)])
+def test_accuracy_at_a_share_keeps_that_many_cells(share, expected):
+    # Four cells; their sum is the score of the first action against 0.5.
+    module = nn.Linear(4, 2)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[1.0] * 4, [0.0] * 4]))
+        module.bias.copy_(torch.tensor([0.0, 0.5]))
+    space = spaces.Box(-np.inf, np.inf, (4,), np.float32)
+    agent = Agent.from_module(module, space, spaces.Discrete(2))
+    observations = torch.tensor([[-1.0, 1.0, -3.0, 1.0]])
+    ordering = torch.tensor([[1, 0, 3, 2]])
+    # running sums of the kept cells: 0, 1, 0, 1, -2
+    result = accuracy_at(agent, observations, ordering, Black(), torch.tensor([0]), share=share)
+    assert result.item() == expected
+
+
+def test_full_and_empty_masks(inputs):
+    everything = torch.ones_like(inputs.observations)
+    shown = accuracy(inputs.agent, inputs.observations, everything, Black(), inputs.target)
+    assert shown.tolist() == [1.0] * len(shown)
+    hidden = accuracy(inputs.agent, inputs.observations, 0 * everything, Black(), inputs.target)
+    black = inputs.agent.greedy(torch.zeros_like(inputs.observations))
+    assert hidden.tolist() == (black == inputs.target).float().tolist()

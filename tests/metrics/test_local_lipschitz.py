@@ -1,0 +1,114 @@
+"""The local Lipschitz estimate against Quantus, a slow loop and a map whose answer is known."""
+
+import numpy as np
+import pytest
+import quantus
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from sb3_explain.agent import Agent
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.metrics.local_lipschitz import local_lipschitz, value_range
+
+
+class LegacyNoise:
+    """The stream of np.random.seed(seed), which Quantus draws from."""
+
+    def __init__(self, seed):
+        self.state = np.random.RandomState(seed)
+
+    def standard_normal(self, shape, dtype):
+        return self.state.standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantus(inputs):
+    smooth, observations = inputs.explainer, inputs.observations.double()
+    maps = inputs.explainer.attribute(observations, inputs.target)
+    ours = local_lipschitz(
+        inputs.agent, inputs.explainer, observations, maps, inputs.target, LegacyNoise(7), n=4
+    )
+
+    def explain(model, inputs, targets):
+        raw = torch.from_numpy(inputs) * 255
+        return smooth.attribute(raw, torch.from_numpy(targets)).numpy()
+
+    metric = quantus.LocalLipschitzEstimate(
+        nr_samples=4, perturb_std=0.1, abs=False, normalise=False, disable_warnings=True
+    )
+    np.random.seed(7)  # noqa: NPY002
+    theirs = metric(
+        model=nn.Identity(),
+        x_batch=observations.numpy() / 255,
+        y_batch=inputs.target.numpy(),
+        a_batch=maps.numpy().copy(),
+        explain_func=explain,
+        channel_first=True,
+        batch_size=1,
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_slow_loop(inputs):
+    ours = local_lipschitz(
+        inputs.agent,
+        inputs.explainer,
+        inputs.observations,
+        inputs.maps,
+        inputs.target,
+        np.random.default_rng(3),
+    )
+    rng = np.random.default_rng(3)
+    for i, observation in enumerate(inputs.observations):
+        ratios = []
+        for _ in range(5):
+            noise = 0.1 * rng.standard_normal(observation.shape, dtype=np.float32).astype(float)
+            neighbour = observation.double()[None] + 255 * torch.from_numpy(noise)[None]
+            moved = inputs.explainer.attribute(neighbour, inputs.target[i : i + 1])
+            ratios.append(np.linalg.norm((moved - inputs.maps[i]).numpy()) / np.linalg.norm(noise))
+        assert ours[i].item() == pytest.approx(max(ratios), abs=1e-6)
+
+
+class Linear(Explainer):
+    """f(s) = 3 s / 255 has the Lipschitz constant 3 everywhere."""
+
+    name = "linear"
+
+    def attribute(self, observations, target=None):
+        return 3 * observations / 255
+
+
+def test_a_linear_map_by_hand(inputs):
+    explainer = Linear(inputs.agent)
+    result = local_lipschitz(
+        inputs.agent,
+        explainer,
+        inputs.observations,
+        explainer.attribute(inputs.observations),
+        inputs.target,
+        inputs.rng,
+    )
+    torch.testing.assert_close(result, torch.full((6,), 3.0), rtol=1e-5, atol=0)
+
+
+def test_the_target_stays(inputs):
+    seen = []
+
+    class Spy(Linear):
+        def attribute(self, observations, target=None):
+            seen.append(target)
+            return super().attribute(observations, target)
+
+    local_lipschitz(
+        inputs.agent, Spy(inputs.agent), inputs.observations, inputs.maps, inputs.target, inputs.rng
+    )
+    assert torch.equal(torch.cat(seen), inputs.target.repeat_interleave(5))
+
+
+def test_unbounded_entries_have_unit_range():
+    big = np.finfo(np.float32).max
+    low = np.array([-2, -np.inf, -big, 0], dtype=np.float32)
+    high = np.array([2, np.inf, big, 1], dtype=np.float32)
+    agent = Agent.from_module(nn.Linear(4, 2), spaces.Box(low, high), spaces.Discrete(2))
+    assert value_range(agent).tolist() == [4.0, 1.0, 1.0, 1.0]

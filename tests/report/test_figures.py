@@ -1,0 +1,129 @@
+"""Figures: PNG of a sensible size, the same bytes every time, one colour per explainer."""
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.report import (
+    ActionMaps,
+    action_maps_figure,
+    curve_figure,
+    metric_figure,
+    save,
+)
+from sb3_explain.report.palette import styles
+from sb3_explain.report.words import REFERENCE_ROWS
+
+CURVES = {
+    "visionmask": {"insertion": [0.1, 0.5, 0.6], "deletion": [0.6, 0.2, 0.1]},
+    "rise": {"insertion": [0.1, 0.3, 0.6]},
+    "random": {"insertion": [0.1, 0.2, 0.6]},
+    "broken": {"insertion": [float("nan")] * 3},
+}
+TABLE = {
+    "visionmask": {
+        "accuracy": {"mean": 0.97, "low": 0.96, "high": 0.98, "n": 100},
+        "lipschitz": {"mean": 2.0, "low": 1.0, "high": 3.0, "n": 100},
+        "cost": {"seconds": 1.0},
+    },
+    "$odd_$name^{": {"lipschitz": {"mean": 900.0}, "accuracy": {"mean": None}},
+    "empty": {"accuracy": {"mean": float("nan"), "low": None}, "lipschitz": {"mean": 0.0}},
+}
+
+
+def opened(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def example(k=3, **changes):
+    rng = np.random.default_rng(0)
+    values = {
+        "frame": rng.integers(0, 256, (60, 50, 3), dtype=np.uint8),
+        "maps": rng.random((k, 21, 21)),
+        "action_names": [f"action $_{i}" for i in range(k)],
+        "probabilities": np.full(k, 1 / k),
+        "chosen": k - 1,
+        **changes,
+    }
+    return ActionMaps(**values)
+
+
+def has(picture, colour):
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return (np.abs(picture - wanted).max(axis=2) <= 2).any()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_curves_are_drawn_in_the_colours_of_their_explainers(theme):
+    picture = opened(curve_figure(CURVES, theme=theme))
+    drawn = styles(CURVES, REFERENCE_ROWS)
+    assert has(picture, drawn["visionmask"].colour) and has(picture, drawn["rise"].colour)
+    assert (picture[0, 0] > 200).all() == (theme == "light")
+    # only the first has a deletion curve
+    alone = opened(curve_figure(CURVES, ["deletion"], theme=theme))
+    assert not has(alone, drawn["rise"].colour)
+
+
+def test_a_curve_keeps_its_colour_when_others_have_none():
+    alone = {"rise": {"insertion": [0.1, 0.6]}}
+    drawn = styles(["visionmask", "rise"], REFERENCE_ROWS)
+    picture = opened(curve_figure(alone, ["insertion"], explainers=["visionmask", "rise"]))
+    assert has(picture, drawn["rise"].colour) and not has(picture, drawn["visionmask"].colour)
+
+
+def test_metrics_are_drawn_with_what_is_missing_left_out():
+    assert opened(metric_figure(TABLE)).shape[2] == 3
+    assert opened(metric_figure(TABLE, ["lipschitz"], theme="dark")).shape[2] == 3
+    assert opened(metric_figure({"a": {"accuracy": {"mean": None}}})).shape[2] == 3
+
+
+def test_nothing_to_draw_and_unknown_themes_are_told():
+    with pytest.raises(ExplainError, match="no metric to draw"):
+        metric_figure({"a": {"cost": {}}})
+    with pytest.raises(ExplainError, match="did you mean 'dark'"):
+        curve_figure(CURVES, theme="darc")
+
+
+@pytest.mark.parametrize("k", [1, 2, 6, 18])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_chosen_action_is_framed(k, theme):
+    picture = opened(action_maps_figure(example(k), theme=theme))
+    assert has(picture, "#d9720b")
+
+
+def test_an_example_without_probabilities_or_with_signs_is_drawn():
+    action_maps_figure(example(probabilities=[]))
+    signed = example(maps=np.linspace(-1, 1, 3 * 16).reshape(3, 4, 4), signed=True)
+    action_maps_figure(signed)
+    assert signed.probability(0) == "33 %" and example(probabilities=[]).probability(0) == ""
+
+
+def test_an_example_that_does_not_fit_together_is_refused():
+    with pytest.raises(ExplainError, match="do not belong together"):
+        example(probabilities=[1.0])
+    with pytest.raises(ExplainError, match="one of 0 to 2"):
+        example(chosen=3)
+
+
+def test_figures_are_the_same_bytes_and_leave_global_settings_alone():
+    before = dict(mpl.rcParams)
+    with mpl.rc_context({"font.family": "monospace", "axes.facecolor": "red"}):
+        one = metric_figure(TABLE)
+    assert one == metric_figure(TABLE)
+    assert dict(mpl.rcParams) == before
+
+
+def test_saving_is_atomic(tmp_path):
+    save(tmp_path / "folder" / "figure.png", curve_figure(CURVES))
+    assert [entry.name for entry in (tmp_path / "folder").iterdir()] == ["figure.png"]
+
+
+def test_styles_are_distinct_for_twenty_explainers():
+    names = [*(f"method {i}" for i in range(20)), *REFERENCE_ROWS]
+    drawn = styles(names, REFERENCE_ROWS)
+    assert len({(style.colour, style.dashes) for style in drawn.values()}) == len(names)
+    assert len({drawn[name].colour for name in REFERENCE_ROWS}) == 1

@@ -1,0 +1,253 @@
+"""report.html: complete, offline, safe to open, and honest about what is missing."""
+
+import os
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.report import ActionMaps, Caption, MetricWords, Picture, write_report, write_video
+
+EVIL = "<script>alert('x')</script>\"' onerror=\"alert(1)"
+
+
+def entry(mean, half=0.01, n=1000):
+    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
+
+
+METRICS = {
+    "agent": {
+        "algo": "ppo",
+        "environment": {"env_id": "PongNoFrameskip-v4", "wrappers": [["a.B", {"c": None}]]},
+        "weights_sha256": "0123abcd",
+    },
+    "states": {"n": 1000, "seed": 7, "share": float("nan")},
+    "explainers": {
+        "visionmask": {
+            "accuracy": entry(0.97),
+            "area": entry(0.112),
+            "insertion": entry(0.42),
+            "deletion": entry(0.18),
+            "sparseness": entry(0.7),
+            "cost": {"agent_passes": 123456, "seconds": 12.5, "fit_seconds": 300.25},
+        },
+        "rise": {
+            "insertion": entry(0.415),
+            "deletion": entry(0.28),
+            "sparseness": {"mean": float("nan"), "low": float("nan"), "high": None, "n": 0},
+            "fresh_metric": entry(5.0),
+        },
+        "empty": {"accuracy": entry(0.31), "area": entry(0.0, 0.0)},
+        "random": {"insertion": entry(0.29), "deletion": entry(0.27), "sparseness": entry(0.33)},
+    },
+}
+CURVES = {
+    "visionmask": {"insertion": [0.1, 0.5, 0.6], "deletion": [0.6, 0.2, 0.1]},
+    "random": {"insertion": [0.1, 0.3, 0.6], "deletion": [0.6, 0.3, 0.1]},
+}
+# attributes through which a page can reach for something
+REACHING = {"src", "href", "srcset", "poster", "action", "data", "background", "xlink:href"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self.rows, self._cell = [], [], [], None
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self._cell = []
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.rows[-1].append("".join(self._cell).strip())
+            self._cell = None
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self._cell is not None:
+            self._cell.append(data)
+
+    def row(self, label, length=None):
+        return next(row for row in self.rows if row and row[0] == label)
+
+    def having(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def example(name="RIGHT"):
+    frame = np.zeros((21, 16, 3), dtype=np.uint8)
+    return ActionMaps(frame, np.zeros((2, 8, 8)), ["LEFT", name], [0.25, 0.75], 1, "Step 12")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "game.mp4"
+    frames = np.random.default_rng(0).integers(0, 256, (6, 42, 32, 3), dtype=np.uint8)
+    captions = [Caption(i, 0, [0.6, 0.4]) for i in range(6)]
+    write_video(path, frames, np.ones((6, 8, 8)), captions, action_names=["LEFT", "RIGHT"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory, video):
+    return write_report(
+        tmp_path_factory.mktemp("report"),
+        metrics=METRICS,
+        curves=CURVES,
+        examples=[example(), Picture(video_png(), "A figure of one's own", "a grey square")],
+        video=video,
+        date="1 May 2030",
+        provenance={"Versions": {"torch": "2.8"}},
+    )
+
+
+def video_png():
+    from sb3_explain.report.action_maps import png
+
+    return png(np.full((4, 4, 3), 99, dtype=np.uint8))
+
+
+@pytest.fixture(scope="module")
+def page(full):
+    return Page(full.read_text(encoding="utf-8"))
+
+
+def test_nothing_is_fetched_from_anywhere(page, full):
+    assert full.name == "report.html"
+    assert [entry.name for entry in full.parent.iterdir()] == ["report.html"]
+    for _, attributes in page.tags:
+        for name in REACHING & set(attributes):
+            assert attributes[name].startswith("data:"), attributes
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & {t for t, _ in page.tags}
+    text = full.read_text(encoding="utf-8")
+    assert "http:" not in text and "https:" not in text and "@import" not in text
+    assert "url(" not in text
+    (policy,) = (a for a in page.having("meta") if a.get("http-equiv"))
+    assert policy["content"].startswith("default-src 'none'")
+
+
+def test_video_and_pictures_are_inside(page, video):
+    (player,) = page.having("video")
+    assert player["src"].startswith("data:video/mp4;base64,") and "controls" in player
+    assert len(player["src"]) * 3 / 4 == pytest.approx(video.stat().st_size, rel=0.01, abs=40)
+    sources = [image["src"] for image in page.having("img")]
+    # the state and two actions, one figure, two kinds of curves, one panel for each of six metrics
+    assert len(sources) == 3 + 1 + 2 + 6
+    assert all(image.get("alt") for image in page.having("img"))
+    assert any("RIGHT" in image["alt"] and "choice" in image["alt"] for image in page.having("img"))
+
+
+def test_every_explainer_and_metric_has_its_place(page):
+    head = page.rows[0]
+    for label in ("Accuracy ↑", "Area shown ↓", "Insertion ↑", "Deletion ↓", "Sparseness ↑"):
+        assert label in [cell.replace("\u00a0", " ") for cell in head]
+    assert "Fresh metric" in head
+    assert page.row("VisionMask")[1] == "0.9700.960\N{EN DASH}0.980"
+    assert page.row("RISE")[1] == "\N{EN DASH}"
+    assert page.row("RISE")[5] == "\N{EN DASH}"
+    labels = [row[0] for row in page.rows if row]
+    assert labels.index("Reference rows") < labels.index("Empty mask") < labels.index("Random map")
+    assert labels.index("RISE") < labels.index("Reference rows")
+    text = " ".join(page.text)
+    assert "nan" not in text.lower().split() and "None" not in text.split()
+
+
+def test_what_does_not_beat_a_reference_is_marked(page):
+    assert "†" in page.row("RISE")[4] and "†" not in page.row("VisionMask")[4]
+    # bold are the best and what its interval reaches: two of insertion, one of deletion; where
+    # only one method has a value there is nothing to be better than
+    assert [a.get("class") for a in page.having("td")].count("best") == 3
+
+
+def test_costs_and_provenance_are_told(page):
+    costs = page.rows[[row[:2] for row in page.rows].index(["Explainer", "Agent passes"]) + 1]
+    assert costs == ["VisionMask", "123,456", "12.5", "300.2"]
+    text = " ".join(page.text)
+    for fact in ("0123abcd", "PongNoFrameskip-v4", "2.8", "1 May 2030", "Step 12"):
+        assert fact in text
+
+
+def test_the_first_paragraph_says_it_in_words(page):
+    text = " ".join(" ".join(page.text).split())
+    assert (
+        "VisionMask keeps the agent's choice in 97 % of the 1,000 states (interval 96.0 to 98.0 %)"
+        " while showing it 11 % of the picture. Shown nothing at all, it makes the same choice in"
+        " 31 %." in text
+    )
+
+
+def test_tables_and_sections_can_be_heard(page):
+    heads = page.having("th")
+    assert heads and all(head.get("scope") in ("col", "row") for head in heads)
+    assert len(page.having("caption")) == len(page.having("table")) == 2
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert all(a["aria-labelledby"] in ids for a in page.having("section") if a)
+    assert dict(page.tags[0][1])["lang"] == "en"
+
+
+@pytest.mark.parametrize("place", ["action", "explainer", "metric", "agent", "everywhere else"])
+def test_names_are_only_ever_text(tmp_path, place):
+    metrics = {
+        "agent": {"algo": EVIL} if place == "agent" else {},
+        "explainers": {EVIL if place == "explainer" else "rise": {"accuracy": entry(0.5)}},
+    }
+    extra = {}
+    if place == "metric":
+        metrics["explainers"]["rise"][EVIL] = entry(0.5)
+        extra["words"] = {EVIL: MetricWords(EVIL, EVIL, "up")}
+    if place == "everywhere else":
+        extra = {"title": EVIL, "date": EVIL, "interval": EVIL, "provenance": {EVIL: [EVIL]}}
+    evil_action = EVIL if place == "action" else "LEFT"
+    path = write_report(
+        tmp_path / "page.html",
+        metrics=metrics,
+        examples=[example(evil_action), Picture(b"", EVIL, EVIL)],
+        **extra,
+    )
+    page = Page(path.read_text(encoding="utf-8"))
+    assert not page.having("script")
+    assert not any("onerror" in attributes for _, attributes in page.tags)
+    assert "alert" in " ".join(page.text)
+
+
+def test_an_empty_result_is_still_a_page(tmp_path):
+    page = Page(write_report(tmp_path / "a.html", metrics={}).read_text(encoding="utf-8"))
+    assert not page.having("table") and not page.having("video")
+    write_report(tmp_path / "b.html", metrics={"explainers": {"random": {}}}, curves={"random": {}})
+
+
+def test_mistakes_are_told_and_leave_no_page(tmp_path, video):
+    with pytest.raises(ExplainError, match="did you mean 'rise'"):
+        write_report(tmp_path, metrics=METRICS, explainer="rize")
+    with pytest.raises(ExplainError, match="does not exist"):
+        write_report(tmp_path, metrics=METRICS, video=tmp_path / "none.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+@pytest.mark.parametrize("width", [500, 1280])
+def test_a_browser_shows_it(tmp_path, full, width):
+    shot = tmp_path / "shot.png"
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},3000"]
+    command += [f"--screenshot={shot}", full.as_uri()]
+    subprocess.run(
+        command, check=True, capture_output=True, timeout=120, env={**os.environ, "HOME": "/tmp"}
+    )
+    picture = np.asarray(Image.open(shot).convert("RGB")).astype(int)
+    assert picture.shape[1] == width
+    # cards on a page, letters, and no sideways overflow: the margins have one colour
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+    assert np.ptp(picture[:, -3:], axis=(0, 1)).max() == 0

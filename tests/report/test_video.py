@@ -1,0 +1,178 @@
+"""Videos: what a player gets, and what is left behind when something goes wrong."""
+
+import tracemalloc
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.report import video as video_module
+from sb3_explain.report.captions import Caption, CaptionPanel, fitted, font, percent
+from sb3_explain.report.video import still, write_video
+
+NAMES = ["NOOP", "LEFT", "RIGHT"]
+
+
+def inputs(n, size=(50, 41), k=3):
+    rng = np.random.default_rng(0)
+    frames = (np.full((*size, 3), 40 + i, dtype=np.uint8) for i in range(n))
+    maps = (rng.random((21, 21)) for _ in range(n))
+    captions = (Caption(i, i % k, np.full(k, 1 / k), value=0.5) for i in range(n))
+    return frames, maps, captions
+
+
+@pytest.mark.parametrize("side_by_side", [True, False])
+@pytest.mark.parametrize("size", [(50, 41), (33, 37), (900, 601)])
+def test_every_frame_is_there_at_an_even_size(tmp_path, size, side_by_side):
+    path, seen = tmp_path / "game.mp4", []
+    n = write_video(
+        path,
+        *inputs(7, size),
+        action_names=NAMES,
+        fps=10,
+        side_by_side=side_by_side,
+        progress=seen.append,
+    )
+    decoded = iio.imread(path)
+    assert n == len(decoded) == 7
+    assert seen == list(range(1, 8))
+    assert decoded.shape[1] % 2 == 0 and decoded.shape[2] % 2 == 0
+    about = iio.immeta(path)
+    assert about["codec"] == "h264" and about["pix_fmt"].startswith("yuv420p")
+    assert about["fps"] == 10
+    assert [entry.name for entry in tmp_path.iterdir()] == ["game.mp4"]
+
+
+def test_game_and_map_stand_side_by_side_at_the_right_frame(tmp_path):
+    path = tmp_path / "game.mp4"
+    frames = np.zeros((3, 64, 64, 3), dtype=np.uint8)
+    frames[:] = (40, 90, 200)
+    maps = np.zeros((3, 8, 8))
+    maps[1, :, 4:] = 1
+    captions = [Caption(i, 0, [1, 0, 0]) for i in range(3)]
+    write_video(path, frames, maps, captions, action_names=NAMES)
+    decoded = iio.imread(path).astype(int)
+    top = decoded.shape[1] // 3
+    game, grey, lit = (decoded[:, top, x] for x in (100, 640 + 8 + 100, 640 + 8 + 500))
+    assert np.abs(game - [40, 90, 200]).max() < 12
+    assert np.ptp(grey, axis=1).max() < 12
+    assert np.ptp(lit[1]) > 80 and np.ptp(lit[[0, 2]], axis=1).max() < 12
+
+
+def test_a_generator_that_raises_leaves_no_file(tmp_path):
+    frames, maps, captions = inputs(9)
+
+    def failing():
+        for i, frame in enumerate(frames):
+            if i == 4:
+                raise KeyError("the game broke")
+            yield frame
+
+    with pytest.raises(KeyError):
+        write_video(tmp_path / "a.mp4", failing(), maps, captions, action_names=NAMES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_earlier_video_survives_a_later_failure(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"earlier")
+    frames, maps, captions = inputs(3)
+    with pytest.raises(ExplainError, match="one size"):
+        mixed = [*frames, np.zeros((10, 10, 3), np.uint8)]
+        write_video(path, mixed, [*maps, None], [*captions, Caption(3, 0)], action_names=NAMES)
+    assert path.read_bytes() == b"earlier"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_an_encoder_that_stops_early_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_module, "_ENCODING", [*video_module._ENCODING, "-frames:v", "2"])
+    with pytest.raises(ExplainError) as caught:
+        write_video(tmp_path / "a.mp4", *inputs(5), action_names=NAMES)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_that_will_not_start_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_module, "_ENCODING", ["-preset", "nonsense", "-f", "mp4"])
+    with pytest.raises(ExplainError) as caught:
+        write_video(tmp_path / "a.mp4", *inputs(200), action_names=NAMES)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_frames_and_unequal_numbers_are_refused(tmp_path):
+    with pytest.raises(ExplainError, match="no frames"):
+        write_video(tmp_path / "a.mp4", [], [], [], action_names=NAMES)
+    frames, maps, captions = inputs(3)
+    with pytest.raises(ValueError, match="zip"):
+        write_video(tmp_path / "a.mp4", list(frames)[:2], maps, captions, action_names=NAMES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_are_not_kept(tmp_path):
+    def peak(n):
+        tracemalloc.start()
+        write_video(tmp_path / f"{n}.mp4", *inputs(n), action_names=NAMES)
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    peak(2)  # fonts and the like
+    # 36 more pictures of 1066 x 800 are 90 MB
+    assert peak(40) < peak(4) + 5e6
+
+
+def test_a_still_is_one_picture_of_the_video(tmp_path):
+    path = tmp_path / "a.mp4"
+    write_video(path, *inputs(6), action_names=NAMES)
+    assert still(path).shape == iio.imread(path).shape[1:]
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(ExplainError, match="not a video"):
+        still(tmp_path / "text.mp4")
+
+
+@pytest.mark.parametrize("k", [1, 2, 6, 7, 8, 18, 40])
+@pytest.mark.parametrize("width", [300, 968, 1400])
+def test_a_panel_has_room_for_any_number_of_actions(width, k):
+    panel = CaptionPanel(width, [f"ACTION {i}" for i in range(k)])
+    picture = panel.draw(Caption(1234, k - 1, np.full(k, 1 / k), value=-2.5, note="episode 3"))
+    assert picture.shape == (panel.height, width, 3) and panel.height % 2 == 0
+    # nothing is written under the buttons of a player
+    assert (picture[panel.written + 1 :] == picture[-1, -1]).all()
+
+
+def test_a_longer_probability_is_a_longer_bar():
+    panel = CaptionPanel(968, NAMES)
+    picture = panel.draw(Caption(0, 1, [0.2, 0.7, 0.1])).astype(int)
+    orange = (picture[..., 0] > 200) & (picture[..., 2] < 60)
+    long = orange[:, panel.split :].any(axis=0).sum()
+    short = (panel.draw(Caption(0, 1, [0.5, 0.3, 0.2])).astype(int)[..., 0] > 200)[:, panel.split :]
+    assert long > 300 and short.any(axis=0).sum() < long
+
+
+def test_without_probabilities_or_value_there_are_still_words():
+    panel = CaptionPanel(600, ["torque"])
+    assert np.ptp(panel.draw(Caption(5, 0, value=float("nan")))) > 100
+
+
+def test_long_names_are_cut_to_the_room():
+    face = font(20)
+    assert fitted("left", face, 500) == "left"
+    cut = fitted("a name that is far too long", face, 120)
+    assert cut.endswith("…") and face.getlength(cut) <= 120
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0 %"),
+        (0.001, "<1 %"),
+        (0.126, "13 %"),
+        (0.999, ">99 %"),
+        (1.0, "100 %"),
+        (np.nan, "\N{EN DASH}"),
+    ],
+)
+def test_probabilities_are_never_rounded_to_certainty(share, text):
+    assert percent(share) == text

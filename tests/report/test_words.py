@@ -1,0 +1,80 @@
+"""Numbers and sentences: what is claimed, and what is not."""
+
+import pytest
+
+from sb3_explain.report.summary import summarise
+from sb3_explain.report.words import beats, metric_words, number
+
+
+def entry(mean, low=None, high=None, n=200):
+    return {"mean": mean, "low": low, "high": high, "n": n}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\N{EN DASH}"),
+        (float("nan"), "\N{EN DASH}"),
+        (float("inf"), "\N{EN DASH}"),
+        (0, "0.000"),
+        (0.1234, "0.123"),
+        (-0.25, "-0.250"),
+        (12.345, "12.3"),
+        (123.45, "123"),
+        (99999.4, "99,999"),
+        (0.00012, "1.20e-04"),
+        (True, "\N{EN DASH}"),
+    ],
+)
+def test_numbers(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "better", "expected"),
+    [
+        (entry(0.5, 0.4, 0.6), entry(0.3, 0.2, 0.39), "up", True),
+        (entry(0.5, 0.4, 0.6), entry(0.3, 0.2, 0.41), "up", False),
+        (entry(0.1, 0.0, 0.19), entry(0.3, 0.2, 0.4), "down", True),
+        (entry(0.5), entry(0.3), "up", True),
+        (entry(0.5), entry(0.3), None, None),
+        (entry(None), entry(0.3), "up", None),
+        (None, entry(0.3), "up", None),
+    ],
+)
+def test_better_means_intervals_apart(one, other, better, expected):
+    assert beats(one, other, better) is expected
+
+
+def test_unknown_metrics_get_no_direction_and_aliases_are_known():
+    assert metric_words("my_metric").label == "My metric"
+    assert metric_words("my_metric").better is None
+    assert metric_words("local_lipschitz").label == metric_words("lipschitz").label
+
+
+def test_a_reference_that_does_as_well_is_named():
+    table = {
+        "rise": {"insertion": entry(0.40, 0.38, 0.42), "deletion": entry(0.3, 0.29, 0.31)},
+        "random": {"insertion": entry(0.30, 0.29, 0.31), "deletion": entry(0.2, 0.19, 0.21)},
+        "gradient": {"insertion": entry(0.39, 0.37, 0.41)},
+    }
+    first, second, third = summarise(table, "rise")
+    assert first == (
+        "Insertion is 0.400, higher (that is, better) than for the random map (0.300), with "
+        "intervals apart."
+    )
+    assert second.startswith("It is not clearly better than for the plain gradient (0.390)")
+    assert third.startswith("Deletion is 0.300, not clearly better than for the random map (0.200)")
+
+
+def test_the_accuracy_of_binary_maps_serves_where_there_are_no_masks():
+    (text,) = summarise({"rise": {"accuracy@0.1": entry(0.83, 0.8, 0.86)}}, "rise")
+    assert text.replace("\N{NO-BREAK SPACE}", " ") == (
+        "Shown only the tenth of the picture that RISE marks highest, the agent makes the same "
+        "choice in 83 % of the 200 states (interval 80.0 to 86.0 %)."
+    )
+
+
+def test_nothing_measured_is_said():
+    assert summarise({"rise": {}}, "rise") == ["No metric of RISE has been computed."]
+    assert "table" in summarise({"rise": {"new": entry(1.0)}}, "rise")[0]

@@ -1,0 +1,236 @@
+"""Evaluation: rows, values, costs and the layout of metrics.json, on a small image agent."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from sb3_explain.agent import Agent
+from sb3_explain.errors import ExplainError
+from sb3_explain.evaluation import evaluate
+from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.maps import order
+from sb3_explain.metrics.insertion import insertion
+from sb3_explain.references import Background, Black
+from sb3_explain.registry import METRICS
+from sb3_explain.states import StateDataset
+
+EPISODES, LENGTH = 12, 5
+N = EPISODES * LENGTH
+
+
+class Bright(Explainer):
+    """Masks that keep what is bright; some observations are taken twice as passes."""
+
+    name = "bright"
+    gives_masks = True
+
+    def attribute(self, observations, target=None):
+        self.agent.scores(observations)
+        return observations / 255
+
+
+class Learned(TrainedExplainer):
+    name = "learned"
+
+    def __init__(self, agent, fitted=True):
+        super().__init__(agent)
+        self._fitted = fitted
+
+    @property
+    def fitted(self):
+        return self._fitted
+
+    @property
+    def fit_seconds(self):
+        return 12.5
+
+    def fit(self, train, validation, **options):
+        raise NotImplementedError
+
+    def save(self, folder):
+        raise NotImplementedError
+
+    def attribute(self, observations, target=None):
+        return observations.square()
+
+
+@pytest.fixture(scope="module")
+def agent():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(2 * 36, 16), nn.Tanh(), nn.Linear(16, 3))
+    with torch.no_grad():
+        net[1].weight /= 32
+        net[3].weight *= 4
+    return Agent.from_module(net, spaces.Box(0, 255, (2, 6, 6), np.uint8), spaces.Discrete(3))
+
+
+@pytest.fixture(scope="module")
+def states(agent):
+    frames = np.random.default_rng(0).integers(0, 256, (N, 1, 6, 6), dtype=np.uint8)
+    episode = np.repeat(np.arange(EPISODES), LENGTH)
+    return StateDataset.from_arrays(frames, episode, np.zeros(N, dtype=np.int64), n_stack=2)
+
+
+def test_reference_rows_are_always_there(agent, states):
+    evaluation = evaluate(agent, states, [Bright(agent)])
+    assert list(evaluation.rows) == ["bright", "empty", "constant", "random", "gradient"]
+    everything = set(METRICS)
+    assert set(evaluation.values["bright"]) == everything
+    assert set(evaluation.values["empty"]) == everything - {"insertion", "deletion", "accuracy@0.1"}
+    assert set(evaluation.values["gradient"]) == everything - {
+        "accuracy",
+        "accuracy_clear",
+        "mask_area",
+    }
+    assert all(v.shape == (N,) for row in evaluation.rows.values() for v in row.values.values())
+
+
+def test_the_constant_mask_has_the_mean_area_of_the_masks(agent, states):
+    evaluation = evaluate(agent, states, [Bright(agent)], ["mask_area"])
+    area = evaluation.rows["bright"].intervals["mask_area"].mean
+    assert evaluation.rows["constant"].intervals["mask_area"].mean == pytest.approx(area)
+    without = evaluate(agent, states, {}, ["mask_area"])
+    assert without.rows["constant"].intervals["mask_area"].mean == pytest.approx(0.1)
+
+
+def test_a_given_row_is_not_replaced(agent, states):
+    evaluation = evaluate(agent, states, {"random": Bright(agent)}, ["sparseness"])
+    assert list(evaluation.rows) == ["random", "empty", "constant", "gradient"]
+    expected = METRICS["sparseness"](states.observations(np.arange(N)).float() / 255)
+    np.testing.assert_allclose(evaluation.values["random"]["sparseness"], expected)
+
+
+def test_values_and_curves_are_those_of_the_metric(agent, states):
+    evaluation = evaluate(
+        agent, states, [Bright(agent)], {"insertion": {"steps": 8}}, reference=Black(), batch_size=7
+    )
+    observations = states.observations(np.arange(N)).float()
+    target = agent.greedy(observations)
+    curves = insertion(agent, observations, target, Black(), order(observations / 255), steps=8)
+    areas = (curves.sum(dim=1) - (curves[:, 0] + curves[:, -1]) / 2) / 8
+    np.testing.assert_allclose(evaluation.values["bright"]["insertion"], areas, atol=1e-6)
+    np.testing.assert_allclose(
+        evaluation.curves["bright"]["insertion"], curves.mean(dim=0), atol=1e-6
+    )
+    assert evaluation.rows["bright"].intervals["insertion"].mean == pytest.approx(
+        areas.mean().item(), abs=1e-6
+    )
+
+
+def test_batches_do_not_matter(agent, states):
+    names = [name for name in METRICS if name != "local_lipschitz"]
+    first, second = (
+        evaluate(agent, states, [Bright(agent)], names, batch_size=size) for size in (7, 60)
+    )
+    for name, row in first.rows.items():
+        for metric, values in row.values.items():
+            np.testing.assert_allclose(
+                values, second.rows[name].values[metric], atol=1e-6, err_msg=f"{name} {metric}"
+            )
+
+
+def test_same_seed_same_numbers(agent, states):
+    first, second = (
+        evaluate(agent, states, [Bright(agent)], n_states=20, seed=3).to_dict() for _ in range(2)
+    )
+    for numbers in (first, second):
+        for row in numbers["explainers"].values():
+            del row["cost"]
+    assert first == second
+
+
+def test_a_sample_of_states(agent, states):
+    evaluation = evaluate(agent, states, [Bright(agent)], ["sparseness"], n_states=20)
+    assert evaluation.states["n"] == 20
+    assert evaluation.rows["bright"].intervals["sparseness"].n == 20
+    more = evaluate(agent, states, [Bright(agent)], ["sparseness"], n_states=1000)
+    assert more.states["n"] == N
+
+
+def test_costs(agent, states):
+    evaluation = evaluate(
+        agent, states, [Bright(agent), Learned(agent)], {"deletion": {"steps": 4}}
+    )
+    bright, learned = evaluation.rows["bright"], evaluation.rows["learned"]
+    assert bright.explaining.passes == N
+    assert bright.measuring["deletion"].passes == 5 * N
+    assert learned.explaining.passes == 0
+    assert (bright.fit_seconds, learned.fit_seconds) == (0.0, 12.5)
+    assert bright.explaining.seconds > 0
+
+
+def test_table(agent, states):
+    table = evaluate(agent, states, [Bright(agent)], ["accuracy", "sparseness"]).table()
+    assert list(table.columns[:6]) == ["explainer", "metric", "mean", "low", "high", "n"]
+    assert {"states", "episodes", "agent_passes", "seconds", "fit_seconds"} <= set(table.columns)
+    line = table.set_index(["explainer", "metric"]).loc[("bright", "accuracy")]
+    assert 0 <= line["low"] <= line["mean"] <= line["high"] <= 1
+    assert line["n"] == line["states"] == N
+    assert line["episodes"] == EPISODES
+
+
+def test_metrics_json(agent, states):
+    written = json.dumps(evaluate(agent, states, [Bright(agent)]).to_dict(), allow_nan=False)
+    read = json.loads(written)
+    assert set(read) == {"agent", "states", "explainers"}
+    assert set(read["explainers"]["bright"]["accuracy"]) == {"mean", "low", "high", "n"}
+    assert {"agent_passes", "seconds", "fit_seconds"} <= set(read["explainers"]["empty"]["cost"])
+
+
+def test_undefined_numbers_are_null(agent, states):
+    one_cluster = states.subset(np.arange(LENGTH))
+    accuracy = evaluate(agent, one_cluster, [Bright(agent)], ["accuracy"]).to_dict()
+    entry = accuracy["explainers"]["bright"]["accuracy"]
+    assert entry["low"] is None
+    assert entry["high"] is None
+    assert entry["n"] == LENGTH
+
+
+def test_a_reference_by_name_is_fitted_on_the_states(agent, states):
+    by_name = evaluate(agent, states, [Bright(agent)], ["accuracy"])
+    fitted = evaluate(
+        agent, states, [Bright(agent)], ["accuracy"], reference=Background(states.frames())
+    )
+    assert by_name.states["reference"] == "background"
+    np.testing.assert_array_equal(
+        by_name.values["bright"]["accuracy"], fitted.values["bright"]["accuracy"]
+    )
+
+
+def test_vector_observations():
+    space = spaces.Box(-1, 1, (4,), np.float32)
+    agent = Agent.from_module(nn.Linear(4, 2), space, spaces.Discrete(2))
+    vectors = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    states = StateDataset.from_arrays(vectors, np.arange(40) // 4, np.zeros(40, dtype=np.int64))
+    evaluation = evaluate(agent, states, [])
+    assert np.isfinite(evaluation.values["gradient"]["local_lipschitz"]).all()
+
+
+def test_nothing_random_or_frozen_changes(agent, states):
+    fingerprint, random_state = agent.fingerprint(), torch.get_rng_state()
+    evaluate(agent, states, [Bright(agent)])
+    assert agent.fingerprint() == fingerprint
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_mistakes_are_told(agent, states):
+    with pytest.raises(ExplainError, match="did you mean 'accuracy'"):
+        evaluate(agent, states, [], ["accurracy"])
+    with pytest.raises(ExplainError, match="reference"):
+        evaluate(agent, states, [], reference="blakc")
+    with pytest.raises(ExplainError, match="no states"):
+        evaluate(agent, states.subset(np.arange(0)), [])
+    with pytest.raises(ExplainError, match="same name"):
+        evaluate(agent, states, [Bright(agent), Bright(agent)])
+    with pytest.raises(ExplainError, match="not been fitted"):
+        evaluate(agent, states, [Learned(agent, fitted=False)])
+    with pytest.raises(ExplainError, match="confidence"):
+        evaluate(agent, states, [], confidence=95)
+    box = Agent.from_module(nn.Linear(4, 2), spaces.Box(-1, 1, (4,)), spaces.Box(-1, 1, (2,)))
+    with pytest.raises(ExplainError, match="Discrete"):
+        evaluate(box, states, [])
