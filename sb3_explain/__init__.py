@@ -1,3 +1,31 @@
-"""Explanations of Stable-Baselines3 agents."""
+"""Explanations of Stable-Baselines3 agents that can be trusted.
+
+>>> from sb3_explain import VisionMask, collect, evaluate, load_agent
+"""
+
+from sb3_explain.agent import Agent
+from sb3_explain.collection import collect
+from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.errors import ExplainError
+from sb3_explain.evaluation import evaluate
+from sb3_explain.explainers.visionmask import VisionMask
+from sb3_explain.loading import load_agent
+from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES
+from sb3_explain.states import StateDataset
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "EXPLAINERS",
+    "METRICS",
+    "NETWORKS",
+    "REFERENCES",
+    "Agent",
+    "EnvRecipe",
+    "ExplainError",
+    "StateDataset",
+    "VisionMask",
+    "collect",
+    "evaluate",
+    "load_agent",
+]

@@ -27,7 +27,9 @@ def collected(agent: Agent, folder, **options) -> StateDataset:
 
 
 def same(a: StateDataset, b: StateDataset) -> None:
-    np.testing.assert_array_equal(a.observations(np.arange(len(a))), b.observations(np.arange(len(b))))
+    np.testing.assert_array_equal(
+        a.observations(np.arange(len(a))), b.observations(np.arange(len(b)))
+    )
     for name in ("actions", "greedy", "scores", "values", "rewards", "episode"):
         np.testing.assert_array_equal(a.column(name), b.column(name), err_msg=name)
 
@@ -66,12 +68,18 @@ def test_greedy_and_epsilon(cartpole, tmp_path):
 
 def test_an_episode_is_a_function_of_seed_and_number(cartpole, tmp_path):
     """Whatever is played beside it: with more states asked, the first episodes are the same."""
-    few = collected(cartpole, tmp_path / "a", n=120, behaviour="stochastic", max_per_episode=15, n_envs=4)
-    many = collected(cartpole, tmp_path / "b", n=300, behaviour="stochastic", max_per_episode=15, n_envs=4)
+    few = collected(
+        cartpole, tmp_path / "a", n=120, behaviour="stochastic", max_per_episode=15, n_envs=4
+    )
+    many = collected(
+        cartpole, tmp_path / "b", n=300, behaviour="stochastic", max_per_episode=15, n_envs=4
+    )
     np.testing.assert_array_equal(
         few.observations(np.arange(120)), many.observations(np.arange(120))
     )
-    other = collected(cartpole, tmp_path / "c", n=120, behaviour="stochastic", max_per_episode=15, seed=1)
+    other = collected(
+        cartpole, tmp_path / "c", n=120, behaviour="stochastic", max_per_episode=15, seed=1
+    )
     assert not np.array_equal(few.observations(np.arange(50)), other.observations(np.arange(50)))
 
 

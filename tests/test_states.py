@@ -31,7 +31,9 @@ def slow_stacks(frames: np.ndarray, starts: np.ndarray, n_stack: int, pad: str) 
 def test_stacks_equal_a_wrapper_that_stacks_frame_by_frame(starts, n_stack, pad, channels):
     starts = np.array(starts)
     starts[0] = True
-    frames = np.random.default_rng(0).integers(1, 256, (len(starts), channels, 3, 2)).astype(np.uint8)
+    frames = (
+        np.random.default_rng(0).integers(1, 256, (len(starts), channels, 3, 2)).astype(np.uint8)
+    )
     states = StateDataset(
         {"": torch.from_numpy(frames)},
         {"greedy": np.zeros(len(starts), int), "episode": starts.cumsum()},
@@ -42,7 +44,9 @@ def test_stacks_equal_a_wrapper_that_stacks_frame_by_frame(starts, n_stack, pad,
     order = np.random.default_rng(1).permutation(len(starts))
     expected = slow_stacks(frames, starts, n_stack, pad)[order]
     np.testing.assert_array_equal(states.observations(order).numpy(), expected)
-    np.testing.assert_array_equal(states.subset(order).observations(np.arange(len(order))), expected)
+    np.testing.assert_array_equal(
+        states.subset(order).observations(np.arange(len(order))), expected
+    )
 
 
 def test_stack_indices_by_hand():
@@ -75,7 +79,9 @@ def test_split_shares_are_near_what_was_asked():
 
 
 def test_split_of_too_few_episodes_is_one_clear_line():
-    with pytest.raises(ExplainError, match=r"2 episode\(s\) cannot be split into 3 parts") as caught:
+    with pytest.raises(
+        ExplainError, match=r"2 episode\(s\) cannot be split into 3 parts"
+    ) as caught:
         vectors([0, 0, 1, 1]).split()
     assert "\n" not in str(caught.value)
 

@@ -72,9 +72,7 @@ def test_stops_early_and_keeps_the_best_weights():
         return {"loss": torch.tensor(next(script))}
 
     options = TrainingOptions(epochs=6, batch_size=64, patience=3, precision="no", progress=False)
-    state = train_network(
-        network, losses, 64, scripted, 1, options, device=torch.device("cpu")
-    )
+    state = train_network(network, losses, 64, scripted, 1, options, device=torch.device("cpu"))
     assert state.finished and state.step == 5 and state.best_loss == 1.0
     for ours, theirs in zip(network.parameters(), seen[1], strict=True):
         assert torch.equal(ours, theirs)
@@ -157,9 +155,25 @@ def test_two_processes_equal_one(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(SCRIPT)
     run = subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", str(script)],
-        capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[1],
+        [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            "--cpu",
+            "--num_processes",
+            "2",
+            "--num_machines",
+            "1",
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+            str(script),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=Path(__file__).parents[1],
         env={**__import__("os").environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
     )
     lines = [line for line in run.stdout.splitlines() if line.startswith("RESULT")]

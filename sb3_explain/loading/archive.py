@@ -79,7 +79,7 @@ def read_archive(path: Path) -> ModelArchive:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        with zipfile.ZipFile(path) as archive:
+        with _open(path) as archive:
             _check_members(archive, path.name)
             data = _read_json(_read_member(archive, "data", path.name), path.name)
             weights = _read_weights(_read_member(archive, "policy.pth", path.name), path.name)
@@ -89,11 +89,19 @@ def read_archive(path: Path) -> ModelArchive:
                 version = text.decode("ascii", "replace").strip()
     except OSError as error:
         raise ExplainError(f"{path.name} cannot be read ({one_line(error)})") from error
-    except zipfile.BadZipFile as error:
+    return ModelArchive(data, weights, version, sha256)
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except OSError:
+        raise
+    # BadZipFile, and UnicodeDecodeError, NotImplementedError and more from a spoilt directory
+    except Exception as error:
         raise ExplainError(
             f"{path.name} is not a whole zip archive ({one_line(error)}): fetch or save it again"
         ) from error
-    return ModelArchive(data, weights, version, sha256)
 
 
 def _is_text(value: object) -> bool:
@@ -166,7 +174,9 @@ def _read_weights(content: bytes, name: str) -> Weights:
             with zipfile.ZipFile(io.BytesIO(content)) as inner:
                 for info in inner.infolist():
                     _check_sizes(info, 2 * len(content), f"'policy.pth' in {name}")
-        except (zipfile.BadZipFile, ValueError) as error:
+        except ExplainError:
+            raise
+        except Exception as error:  # as in _open
             raise ExplainError(f"'policy.pth' in {name} is damaged ({one_line(error)})") from error
     try:
         weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

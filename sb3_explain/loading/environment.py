@@ -90,7 +90,11 @@ def normalizers_of(
     """
     if isinstance(normalize, str):
         normalize = read_expression(normalize, "normalize in config.yml")
-    if not normalize or (isinstance(normalize, dict) and normalize.get("norm_obs") is False):
+    if normalize is None or normalize is False:
+        return {}
+    if normalize is not True and not isinstance(normalize, dict):
+        raise ExplainError(f"normalize in config.yml is {quote(normalize)}: no truth value or dict")
+    if isinstance(normalize, dict) and normalize.get("norm_obs") is False:
         return {}
     if statistics is None:
         raise ExplainError(

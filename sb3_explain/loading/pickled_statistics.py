@@ -35,7 +35,18 @@ KNOWN_PACKAGES = {
     "_codecs", "collections", "copy_reg", "copyreg", "gym", "gymnasium", "numpy", "rl_zoo3",
     "sb3_contrib", "stable_baselines3",
 }  # fmt: skip
-KNOWN_BUILTINS = {"bytearray", "dict", "float", "int", "list", "object", "set", "slice", "tuple"}
+KNOWN_BUILTINS = {
+    "bytearray",
+    "bytes",
+    "dict",
+    "float",
+    "int",
+    "list",
+    "object",
+    "set",
+    "slice",
+    "tuple",
+}
 
 
 def read_statistics(path: Path, trusted: Iterable[str] = ()) -> dict[str, Normalizer]:
@@ -131,12 +142,15 @@ def _is_call(value: Any, names: set[str]) -> bool:
 def _number(value: Any) -> float:
     if _is_call(value, SCALAR):
         value = _array(value).item()
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise DamagedPickleError("a setting that is no number")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError as error:
         raise DamagedPickleError("a setting that is too large") from error
+    if math.isnan(number):
+        raise DamagedPickleError("a setting that is NaN")
+    return number
 
 
 def _array(value: Any) -> NDArray[np.float64]:

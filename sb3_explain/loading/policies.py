@@ -113,6 +113,8 @@ def words_of(archive: ModelArchive, config: Mapping[str, Any]) -> dict[str, Any]
             if str(name).startswith(":") or name in (*UNUSED, *SIZES):
                 continue
             words[str(name)] = _value(value, f"policy_kwargs[{quote(name)}]")
+    if not isinstance(words.get("features_extractor_kwargs", {}), dict | None):
+        raise ExplainError("policy_kwargs['features_extractor_kwargs'] is not a dict")
     return words
 
 

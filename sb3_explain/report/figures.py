@@ -196,7 +196,7 @@ def _draw_metric(
     floor = 0.0 if low >= 0 else low - 0.05 * (high - low)
     axes.set_xlim(floor, high + 0.25 * ((high - floor) or 1))
     axes.set_xlabel({"up": "more is better", "down": "less is better", None: ""}[said.better])
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     above = [b[0] for b in seen if b[0] > 0]
     if floor == 0 and high > 1 and high > 50 * min(above):
         # Linear below the smallest value, so that 0 has a place.

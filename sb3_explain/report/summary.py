@@ -14,7 +14,6 @@ from sb3_explain.report.words import (
     explainer_label,
     in_text,
     joined,
-    metric_names,
     metric_words,
     number,
     percent,
@@ -39,13 +38,11 @@ def summarise(
     :param words: of further metrics
     """
     row = table.get(explainer, {})
-    named = {metric_words(name, words).label: name for name in metric_names(table)}
     label = explainer_label(explainer)
-    sentences = _accuracy(table, row, label, named, references)
-    for name in metric_names(table):
+    sentences = _accuracy(table, row, label, references)
+    for name in ("insertion", "deletion"):
         said = metric_words(name, words)
-        if said.label in ("Insertion", "Deletion"):
-            sentences += _against_references(table, explainer, name, said, references)
+        sentences += _against_references(table, explainer, name, said, references)
     if not sentences and any(bounds(row[name]) for name in row if name != "cost"):
         return [f"What was measured of {label} is in the table below."]
     return sentences or [f"No metric of {label} has been computed."]
@@ -55,11 +52,9 @@ def _accuracy(
     table: Table,
     row: Mapping[str, Entry],
     label: str,
-    named: Mapping[str, str],
     references: Collection[str],
 ) -> list[str]:
-    for title in ("Accuracy", "Accuracy at 10 %"):
-        name = named.get(title, "")
+    for name in ("accuracy", "accuracy@0.1"):
         share = bounds(row.get(name))
         if share is None:
             continue
@@ -67,8 +62,8 @@ def _accuracy(
         states = f"the {n:,} states" if isinstance(n, int) else "the states"
         span = f" (interval {100 * share[1]:.1f} to {100 * share[2]:.1f}\N{NO-BREAK SPACE}%)"
         span = span if share[2] > share[1] else ""
-        if title == "Accuracy":
-            area = bounds(row.get(named.get("Area shown", "")))
+        if name == "accuracy":
+            area = bounds(row.get("mask_area"))
             part = percent(area[0]) if area else "part"
             text = (
                 f"{label} keeps the agent's choice in {percent(share[0])} of {states}{span} "

@@ -63,7 +63,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "up",
         True,
     ),
-    "area": MetricWords(
+    "mask_area": MetricWords(
         "Area shown",
         "Mean of the map of the chosen action: the share of the observation that the mask keeps. "
         "Accuracy is worth little without it, since a mask that keeps everything is always right.",
@@ -84,7 +84,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "down",
         True,
     ),
-    "lipschitz": MetricWords(
+    "local_lipschitz": MetricWords(
         "Local Lipschitz",
         "How much the map changes, at most, for a slight change of the picture, relative to that "
         "change. Low if similar states get similar maps. A map that never changes scores 0, so "
@@ -116,13 +116,6 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "up",
     ),
 }
-_ALIASES = {
-    "local_lipschitz": "lipschitz",
-    "local_lipschitz_estimate": "lipschitz",
-    "mask_area": "area",
-    "accuracy_clear_winner": "accuracy_clear",
-}
-
 _EXPLAINER_LABELS = {
     "visionmask": "VisionMask",
     "empty": "Empty mask",
@@ -144,8 +137,7 @@ def metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> M
     :param given: words for further metrics, or in place of ours
     """
     known = {**METRIC_WORDS, **(given or {})}
-    key = name if name in known else _ALIASES.get(name, name)
-    return known.get(key) or MetricWords(name.replace("_", " ").capitalize(), "")
+    return known.get(name) or MetricWords(name.replace("_", " ").capitalize(), "")
 
 
 def explainer_label(name: str) -> str:

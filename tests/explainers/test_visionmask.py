@@ -50,7 +50,9 @@ def test_shapes_ranges_and_the_default_target(fitted):
     assert maps.shape == (5, 3, 2, SIZE, SIZE)
     assert 0 <= maps.min() and maps.max() <= 1
     default = explainer.attribute(observations)
-    torch.testing.assert_close(default, explainer.attribute(observations, agent.greedy(observations)))
+    torch.testing.assert_close(
+        default, explainer.attribute(observations, agent.greedy(observations))
+    )
     chosen = explainer.attribute(observations, torch.tensor([0, 1, 2, 0, 1]))
     torch.testing.assert_close(chosen[2], maps[2, 2])
 
@@ -96,9 +98,7 @@ def test_another_agent_and_damaged_files_are_refused(fitted, tmp_path):
     explainer.save(tmp_path / "vm")
     net = ThirdsNet()
     torch.nn.init.constant_(net.gain, 2.0)
-    other = Agent.from_module(
-        net, agent.observation_space, agent.action_space, recipe=agent.recipe
-    )
+    other = Agent.from_module(net, agent.observation_space, agent.action_space, recipe=agent.recipe)
     with pytest.raises(ExplainError, match="another agent"):
         VisionMask.load(tmp_path / "vm", other)
     weights = tmp_path / "vm" / "visionmask.safetensors"
@@ -171,9 +171,7 @@ def test_bad_settings_are_one_line(settings, message):
 
 
 def test_an_agent_that_it_cannot_serve_and_use_before_fitting():
-    vectors = Agent.from_module(
-        torch.nn.Linear(4, 2), spaces.Box(-1, 1, (4,)), spaces.Discrete(2)
-    )
+    vectors = Agent.from_module(torch.nn.Linear(4, 2), spaces.Box(-1, 1, (4,)), spaces.Discrete(2))
     with pytest.raises(ExplainError, match="visionmask serves agents with image observations"):
         VisionMask(vectors)
     agent = dot_agent()

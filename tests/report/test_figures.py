@@ -27,11 +27,11 @@ CURVES = {
 TABLE = {
     "visionmask": {
         "accuracy": {"mean": 0.97, "low": 0.96, "high": 0.98, "n": 100},
-        "lipschitz": {"mean": 2.0, "low": 1.0, "high": 3.0, "n": 100},
+        "local_lipschitz": {"mean": 2.0, "low": 1.0, "high": 3.0, "n": 100},
         "cost": {"seconds": 1.0},
     },
-    "$odd_$name^{": {"lipschitz": {"mean": 900.0}, "accuracy": {"mean": None}},
-    "empty": {"accuracy": {"mean": float("nan"), "low": None}, "lipschitz": {"mean": 0.0}},
+    "$odd_$name^{": {"local_lipschitz": {"mean": 900.0}, "accuracy": {"mean": None}},
+    "empty": {"accuracy": {"mean": float("nan"), "low": None}, "local_lipschitz": {"mean": 0.0}},
 }
 
 
@@ -77,7 +77,7 @@ def test_a_curve_keeps_its_colour_when_others_have_none():
 
 def test_metrics_are_drawn_with_what_is_missing_left_out():
     assert opened(metric_figure(TABLE)).shape[2] == 3
-    assert opened(metric_figure(TABLE, ["lipschitz"], theme="dark")).shape[2] == 3
+    assert opened(metric_figure(TABLE, ["local_lipschitz"], theme="dark")).shape[2] == 3
     assert opened(metric_figure({"a": {"accuracy": {"mean": None}}})).shape[2] == 3
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sb3_explain.errors import ExplainError
 from sb3_explain.report import ActionMaps, Caption, MetricWords, Picture, write_report, write_video
+from sb3_explain.report.action_maps import png
 
 EVIL = "<script>alert('x')</script>\"' onerror=\"alert(1)"
 
@@ -29,7 +30,7 @@ METRICS = {
     "explainers": {
         "visionmask": {
             "accuracy": entry(0.97),
-            "area": entry(0.112),
+            "mask_area": entry(0.112),
             "insertion": entry(0.42),
             "deletion": entry(0.18),
             "sparseness": entry(0.7),
@@ -41,7 +42,7 @@ METRICS = {
             "sparseness": {"mean": float("nan"), "low": float("nan"), "high": None, "n": 0},
             "fresh_metric": entry(5.0),
         },
-        "empty": {"accuracy": entry(0.31), "area": entry(0.0, 0.0)},
+        "empty": {"accuracy": entry(0.31), "mask_area": entry(0.0, 0.0)},
         "random": {"insertion": entry(0.29), "deletion": entry(0.27), "sparseness": entry(0.33)},
     },
 }
@@ -79,7 +80,7 @@ class Page(HTMLParser):
         if self._cell is not None:
             self._cell.append(data)
 
-    def row(self, label, length=None):
+    def row(self, label):
         return next(row for row in self.rows if row and row[0] == label)
 
     def having(self, tag):
@@ -106,16 +107,14 @@ def full(tmp_path_factory, video):
         tmp_path_factory.mktemp("report"),
         metrics=METRICS,
         curves=CURVES,
-        examples=[example(), Picture(video_png(), "A figure of one's own", "a grey square")],
+        examples=[example(), Picture(grey_square(), "A figure of one's own", "a grey square")],
         video=video,
         date="1 May 2030",
         provenance={"Versions": {"torch": "2.8"}},
     )
 
 
-def video_png():
-    from sb3_explain.report.action_maps import png
-
+def grey_square():
     return png(np.full((4, 4, 3), 99, dtype=np.uint8))
 
 
@@ -244,7 +243,11 @@ def test_a_browser_shows_it(tmp_path, full, width):
     command += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},3000"]
     command += [f"--screenshot={shot}", full.as_uri()]
     subprocess.run(
-        command, check=True, capture_output=True, timeout=120, env={**os.environ, "HOME": "/tmp"}
+        command,
+        check=True,
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "HOME": str(tmp_path)},
     )
     picture = np.asarray(Image.open(shot).convert("RGB")).astype(int)
     assert picture.shape[1] == width
