@@ -15,7 +15,8 @@ from sb3_explain.perturbation import CHUNK
 from sb3_explain.policy_views import view_of
 from sb3_explain.references import Black
 
-N_STATES, STEPS, REPEATS = 32, 100, 7
+# As many states as evaluate() takes at once.
+N_STATES, STEPS, REPEATS = CHUNK, 100, 5
 
 
 def seconds(job) -> float:
@@ -42,8 +43,6 @@ def _run(record) -> None:
     observations = torch.randint(0, 256, (N_STATES, 4, 84, 84)).float()
     maps = torch.rand(observations.shape)
     target = agent.greedy(observations)
-    batch = observations.repeat(CHUNK // N_STATES, 1, 1, 1)
-    rows = 2 * (STEPS + 1) * N_STATES
 
     def measured() -> None:
         # from maps to curves, the sorting included, as evaluate() does it
@@ -53,17 +52,13 @@ def _run(record) -> None:
 
     def bare() -> None:
         with torch.no_grad():
-            for part in range(0, rows, CHUNK):
-                agent.probabilities(batch[: min(CHUNK, rows - part)])
+            for _ in range(2 * (STEPS + 1)):
+                agent.probabilities(observations)
 
     measured(), bare()
-    # Each against its neighbour in time, so that a busy moment falls on both; the median of these.
-    pairs = [(seconds(measured), seconds(bare)) for _ in range(REPEATS)]
+    # In turns, and the least disturbed run of each: what else the machine does only adds time.
+    ours, theirs = zip(*((seconds(measured), seconds(bare)) for _ in range(REPEATS)), strict=True)
     record(
-        "metrics.insertion_deletion_over_bare_passes",
-        float(np.median([ours / theirs for ours, theirs in pairs])),
-        "ratio",
-        "<= 1.3",
+        "metrics.insertion_deletion_over_bare_passes", min(ours) / min(theirs), "ratio", "<= 1.3"
     )
-    fastest = min(ours for ours, _ in pairs)
-    record("metrics.insertion_deletion_states_per_second", N_STATES / fastest, "states/s")
+    record("metrics.insertion_deletion_states_per_second", N_STATES / min(ours), "states/s")

@@ -15,35 +15,42 @@ from sb3_explain.loading import load_agent
 
 EPISODES = 20
 
-#: algorithm, environment, published mean, and how far below or above the mean may lie. The bounds
-#: are one published standard deviation; the agents of CartPole were published with 500 +- 0.
+#: algorithm, environment, and the bound of the mean: a comparison, or the published mean and the
+#: published standard deviation within which it should lie
 PUBLISHED = [
     ("a2c", "CartPole-v1", (">= 475",)),
     ("ars", "CartPole-v1", (">= 475",)),
     ("dqn", "CartPole-v1", (">= 475",)),
     ("qrdqn", "CartPole-v1", (">= 475",)),
     ("ppo", "LunarLander-v2", (242, 32)),  # measured on v3, which v2 became
+    # Its own record of its last 100 episodes of training, which is in its zip, is 264 +- 81 with 14
+    # falls: what was published (288 +- 2) is hardly of this agent. See SAMPLED.
     ("ppo", "BipedalWalker-v3", (">= 265",)),
     ("ppo", "MountainCar-v0", (-110, 19)),
     ("trpo", "Acrobot-v1", (-83, 19)),
     ("sac", "Pendulum-v1", (-157, 89)),
     ("tqc", "Pendulum-v1", (-151, 88)),
 ]
+#: also measured with sampled actions, as it was trained: it falls less often than when greedy
+SAMPLED = ("ppo", "BipedalWalker-v3", ">= 265")
 
 
-def episode_return(agent: Agent, seed: int) -> float:
-    """The sum of rewards of one greedy episode.
+def episode_return(agent: Agent, seed: int, *, deterministic: bool = True) -> float:
+    """The sum of rewards of one episode.
 
     :param agent: with a recipe of its environment, without frame stacks
-    :param seed: of the episode
+    :param seed: of the episode, and of its actions where they are sampled
+    :param deterministic: greedy actions, as the zoo takes them outside of Atari
     """
     assert agent.recipe is not None
     env = agent.recipe.make()
     observation, _ = env.reset(seed=seed)
+    rng = np.random.default_rng(seed)
     total, done = 0.0, False
     while not done:
         frame = np.asarray(agent.recipe.normalize(observation), dtype=np.float32)
-        action = agent.act(agent.tensor(frame[None]))[0]
+        observations = agent.tensor(frame[None])
+        action = agent.act(observations, deterministic=deterministic, rng=rng)[0]
         observation, reward, terminated, truncated, _ = env.step(action)
         total += float(reward)
         done = terminated or truncated
@@ -76,3 +83,7 @@ def run(record: Callable[..., None]) -> None:
             centre, deviation = published
             record(name, mean, "return")
             record(f"{name}/distance", abs(mean - centre), "return", f"<= {deviation}")
+    algo, env_id, target = SAMPLED
+    agent = load_agent(algo, env_id, folder=folder)
+    returns = [episode_return(agent, seed, deterministic=False) for seed in range(EPISODES)]
+    record(f"zoo_return/{algo}/{env_id}/sampled", float(np.mean(returns)), "return", target)

@@ -246,9 +246,11 @@ class Agent:
         actions = means.cpu().numpy().reshape(-1, *space.shape)
         if squashed:
             # BasePolicy.unscale_action, in the same order of operations
-            return space.low + 0.5 * (actions + 1.0) * (space.high - space.low)
-        clipped: np.ndarray[Any, Any] = np.clip(actions, space.low, space.high)
-        return clipped
+            bounded: np.ndarray[Any, Any]
+            bounded = space.low + 0.5 * (actions + 1.0) * (space.high - space.low)
+        else:
+            bounded = np.clip(actions, space.low, space.high)
+        return bounded
 
     # --- memory of recurrent policies ------------------------------------------------------
 
@@ -389,4 +391,5 @@ def _inverse_cdf(
     cumulative = probabilities.cumsum(axis=1)
     cumulative /= cumulative[:, -1:]
     # the number of thresholds at or below the draw; the last threshold is 1 and never reached
-    return (cumulative <= draws[:, None]).sum(axis=1)
+    categories: np.ndarray[Any, Any] = (cumulative <= draws[:, None]).sum(axis=1)
+    return categories

@@ -16,6 +16,7 @@ from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation
 from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.loading import load_agent
+from sb3_explain.loading.expressions import read_expression
 from sb3_explain.loading.policies import ALGORITHMS
 from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES, Registry
 from sb3_explain.states import StateDataset
@@ -189,14 +190,12 @@ def key_values(pairs: Sequence[str]) -> dict[str, Any]:
 
     :raises ExplainError: if a pair is none
     """
-    from sb3_explain.loading.expressions import read_expression
-
     read = {}
     for pair in pairs:
         key, colon, value = pair.partition(":")
         if not colon:
             raise ExplainError(f"{pair!r} is no KEY:VALUE, for example difficulty:1")
-        read[key] = read_expression(value)
+        read[key] = read_expression(value, f"--env-kwargs {key}")
     return read
 
 

@@ -22,6 +22,7 @@ from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.maps import order
 from sb3_explain.metrics import bound, needs
+from sb3_explain.perturbation import CHUNK
 from sb3_explain.progress import progress_bar
 from sb3_explain.references import Reference, make_reference
 from sb3_explain.registry import EXPLAINERS
@@ -146,7 +147,7 @@ def evaluate(
     *,
     reference: str | Reference = "background",
     n_states: int | None = None,
-    batch_size: int = 32,
+    batch_size: int = CHUNK,
     seed: int = 0,
     n_resamples: int = 2000,
     confidence: float = 0.95,
@@ -165,7 +166,7 @@ def evaluate(
     :param reference: what a removed cell becomes, or the name of a reference, which is then fitted
         on frames of ``states``
     :param n_states: a random sample of this many; all states when not given
-    :param batch_size: states that are explained at once
+    :param batch_size: states that are explained and measured at once
     :param seed: of the sample, of the metrics' noise and of the bootstrap
     :param n_resamples: draws of the bootstrap
     :param confidence: of the intervals, in (0, 1)

@@ -31,19 +31,23 @@ def read_blocks(
     """
     blocks = iter(blocks)
     first = next(blocks)
+    n_rows = len(first)
     blocks = chain([first], blocks)
-    buffer = first.new_empty(max(1, chunk // len(first)), *first.shape)
     outputs: list[Tensor] = []
     with torch.no_grad():
+        if n_rows > chunk // 2:  # one block fills a pass: read it where it stands
+            for block in blocks:
+                outputs.append(torch.cat([read(part) for part in torch.split(block, chunk)]))
+            return torch.stack(outputs, dim=1)
+        buffer = first.new_empty(chunk // n_rows, *first.shape)
         while True:
             n_blocks = 0
             for n_blocks, block in enumerate(islice(blocks, len(buffer)), start=1):
                 buffer[n_blocks - 1] = block
             if n_blocks == 0:
                 return torch.cat(outputs).transpose(0, 1)
-            rows = buffer[:n_blocks].flatten(0, 1)
-            read_rows = torch.cat([read(part) for part in torch.split(rows, chunk)])
-            outputs.append(read_rows.reshape(n_blocks, len(first), *read_rows.shape[1:]))
+            rows = read(buffer[:n_blocks].flatten(0, 1))
+            outputs.append(rows.reshape(n_blocks, n_rows, *rows.shape[1:]))
 
 
 def replace_in_order(

@@ -34,6 +34,8 @@ class PolicyView(ABC):
     :param policy: the module that holds the weights
     """
 
+    #: the policies of SB3 share no class that has their networks
+    policy: Any
     #: ``scores`` are Q-values: ``probabilities`` are then a convention, not the agent's own
     value_based = False
 
@@ -160,6 +162,7 @@ class RecurrentActorCriticView(ActorCriticView):
             return self._actor_lstm(observations, memory)
         features = BaseModel.extract_features(policy, observations, policy.vf_features_extractor)
         if policy.lstm_critic is None:
+            assert policy.critic is not None
             return policy.critic(features), None
         return self._lstm(policy.lstm_critic, features, self._states(memory, 2))
 
@@ -226,10 +229,11 @@ class ActorQView(PolicyView):
         return actions
 
     def _q_values(self, observations: Observations, actions: Tensor) -> Tensor:
-        critics = self.policy.critic(observations, actions)
+        """(B, critics)"""
         if isinstance(self.policy, TQCPolicy):
-            return critics.mean(dim=2)  # (B, critics, quantiles) -> (B, critics)
-        return torch.cat(critics, dim=1)
+            quantiles: Tensor = self.policy.critic(observations, actions)
+            return quantiles.mean(dim=2)
+        return torch.cat(self.policy.critic(observations, actions), dim=1)
 
     def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
         return self.scores_and_values(observations, memory)[1]
@@ -244,11 +248,12 @@ class ActorQView(PolicyView):
         if isinstance(self.policy, TD3Policy):
             return super().std(observations, memory)
         actor = self.policy.actor
+        log_std: Tensor
         _, log_std, extra = actor.get_action_dist_params(observations)
         if extra:
-            latent_sde = extra["latent_sde"]
-            std = actor.action_dist.get_std(log_std)
-            return torch.sqrt(torch.mm(latent_sde**2, std**2) + actor.action_dist.epsilon)
+            noise = actor.action_dist
+            variance = torch.mm(extra["latent_sde"] ** 2, noise.get_std(log_std) ** 2)
+            return torch.sqrt(variance + noise.epsilon)
         return log_std.exp()
 
 

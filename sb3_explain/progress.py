@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from tqdm import tqdm
 
 
-def progress_bar(description: str, total: int, unit: str, enabled: bool, done: int = 0) -> tqdm:  # type: ignore[type-arg]
+def progress_bar(
+    description: str, total: int, unit: str, enabled: bool, done: int = 0
+) -> tqdm[Any]:
     """A bar that redraws itself on a terminal and prints a line now and then in a log file.
 
     :param description: what is being done

@@ -76,7 +76,7 @@ class Background(FittedReference):
             return frames.float().median(dim=0).values
         flat = frames.flatten(1).long()
         counts = torch.zeros(flat.shape[1], 256, dtype=torch.long)
-        for chunk in flat.split(1024):
+        for chunk in torch.split(flat, 1024):
             counts.scatter_add_(1, chunk.T, torch.ones_like(chunk.T))
         return counts.argmax(dim=1).to(torch.uint8).reshape(frames.shape[1:])
 

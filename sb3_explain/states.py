@@ -157,7 +157,8 @@ class StateDataset:
         if self._rendered is None:
             return None
         if not isinstance(self._rendered, Path):
-            return self._rendered[wanted]
+            here: Array = self._rendered[wanted]
+            return here
         episodes = self._columns["episode"]
         first = np.r_[0, np.flatnonzero(np.diff(episodes)) + 1]
         pictures: list[Array] = [np.empty(0)] * len(wanted)
@@ -169,7 +170,8 @@ class StateDataset:
             block = np.asarray(group["rgb"][low:high])  # type: ignore[index]
             for place, step in zip(here, steps, strict=True):
                 pictures[place] = block[step - low]
-        return np.stack(pictures)
+        stacked: Array = np.stack(pictures)
+        return stacked
 
     def column(self, name: str) -> Array:
         """A further column of the store for the states of this view.

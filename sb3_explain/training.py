@@ -157,8 +157,8 @@ def train_network(
             state.step += 1
             bar.update()
             if writer is not None and state.step % 10 == 0:
-                for name, value in losses.items():
-                    writer.add_scalar(f"train/{name}", float(value), state.step)
+                for name, term in losses.items():
+                    writer.add_scalar(f"train/{name}", float(term), state.step)
             if state.step % steps_per_epoch == 0:
                 means = validate(model, validation_losses, n_validation, options, accelerator)
                 state.history.append({"step": float(state.step), **means})
@@ -233,7 +233,7 @@ def make_accelerator(precision: str, device: torch.device) -> Accelerator:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether ``device`` computes convolutions in bfloat16 natively."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -251,7 +251,7 @@ def scalar_writer(folder: Path | None, step: int) -> SummaryWriter | None:
     """TensorBoard's writer; scalars that a killed run wrote after ``step`` are dropped."""
     if folder is None:
         return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=step)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
 
 class Checkpoints:

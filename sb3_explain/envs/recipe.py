@@ -74,7 +74,7 @@ class EnvRecipe:
         for wrapper, kwargs in wrappers:
             try:
                 env = wrapper(env, **kwargs)
-            except (TypeError, ValueError, AssertionError, ImportError, AttributeError) as error:
+            except Exception as error:  # a wrapper may refuse its arguments in any way
                 raise ExplainError(
                     f"the wrapper {wrapper.__name__} cannot wrap {self.env_id} with {kwargs} "
                     f"({' '.join(str(error).split())})"

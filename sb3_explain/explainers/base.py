@@ -54,6 +54,11 @@ class TrainedExplainer(Explainer):
     def fitted(self) -> bool:
         """Whether it has learned."""
 
+    @property
+    @abstractmethod
+    def fit_seconds(self) -> float:
+        """Seconds that fitting took."""
+
     @abstractmethod
     def fit(self, train: StateDataset, validation: StateDataset, **options: Any) -> Any:
         """Learn from states.

@@ -14,10 +14,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sb3_explain import losses as loss
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path, read_json, write_json
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.explainers import visionmask_loss as loss
 from sb3_explain.explainers.base import TrainedExplainer
 from sb3_explain.references import Reference, blend, make_reference
 from sb3_explain.registry import EXPLAINERS, NETWORKS
@@ -137,9 +137,9 @@ class VisionMask(TrainedExplainer):
         assert isinstance(space, spaces.Box)
         scale = 255.0 if space.dtype == np.uint8 else 1.0
         images = (observations / scale).contiguous(memory_format=torch.channels_last)
-        masks = network(images).float().sigmoid()
-        masks = masks.unflatten(1, (self.n_actions, -1))
-        return masks.expand(-1, -1, self.n_frames, -1, -1)
+        masks: Tensor = network(images).float().sigmoid()
+        by_action = masks.reshape(len(masks), self.n_actions, -1, *masks.shape[2:])
+        return by_action.expand(-1, -1, self.n_frames, -1, -1)
 
     def _over_channels(self, masks: Tensor) -> Tensor:
         """(..., F, H, W) masks of frames as (..., F * C, H, W): alike for all colours."""
@@ -209,7 +209,7 @@ class VisionMask(TrainedExplainer):
         states_i = blend(observations[:, None], shown, reference)
         complements_i = blend(observations[:, None], 1 - hidden, reference)
         both = torch.cat([states_i, complements_i]).flatten(0, 1)
-        scores = self.agent.scores(both).float().unflatten(0, (2, -1, n_actions))
+        scores = self.agent.scores(both).float().reshape(2, -1, n_actions, n_actions)
         terms = {
             "contrastive": loss.contrastive(scores[0], target)
             * (2 / n_actions if settings.paper_scale else 1.0),

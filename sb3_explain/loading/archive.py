@@ -86,7 +86,8 @@ def read_archive(path: Path) -> ModelArchive:
             version = None
             if "_stable_baselines3_version" in archive.namelist():
                 text = _read_member(archive, "_stable_baselines3_version", path.name)
-                version = text.decode("ascii", "replace").strip()
+                match = re.fullmatch(rb"\s*([\w.+-]{1,40})\s*", text)
+                version = match[1].decode("ascii", "replace") if match else None
     except OSError as error:
         raise ExplainError(f"{path.name} cannot be read ({one_line(error)})") from error
     return ModelArchive(data, weights, version, sha256)

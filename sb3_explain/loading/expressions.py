@@ -124,7 +124,7 @@ class _Reader:
             case ast.Tuple(elts=entries):
                 return tuple(inner(entry) for entry in entries)
             case ast.Dict(keys=keys, values=values):
-                names = [self.key(key, node) for key in keys]
+                names = [self.key(inner(key) if key else None, key or node) for key in keys]
                 return dict(zip(names, map(inner, values), strict=True))
             case ast.Call(func=ast.Name(id="dict"), args=[], keywords=pairs):
                 return {self.keyword(pair, node): inner(pair.value) for pair in pairs}
@@ -141,11 +141,10 @@ class _Reader:
                 return self.known(node)
         raise self.refuse(node)
 
-    def key(self, key: ast.expr | None, node: ast.Dict) -> Any:
-        match key:
-            case ast.Constant(value=str() | int() as constant):
-                return constant
-        raise self.refuse(key or node)
+    def key(self, key: Any, node: ast.expr) -> str | int:
+        if not isinstance(key, str | int):
+            raise self.refuse(node)
+        return key
 
     def keyword(self, pair: ast.keyword, node: ast.Call) -> str:
         if pair.arg is None:

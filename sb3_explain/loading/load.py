@@ -17,7 +17,6 @@ from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import policy_space
 from sb3_explain.errors import ExplainError
 from sb3_explain.loading.archive import read_archive
-from sb3_explain.loading.bounded import quote
 from sb3_explain.loading.environment import normalizers_of, recipe_of
 from sb3_explain.loading.folder import AgentFiles, Choice, find_files
 from sb3_explain.loading.hub import download
@@ -104,9 +103,11 @@ def load_agent(
     words = words_of(archive, config) if policy_kwargs is None else policy_kwargs
 
     statistics = Path(vec_normalize) if vec_normalize is not None else files.statistics
-    # Without a configuration, statistics beside the model are there to be used.
-    normalize = True if vec_normalize else config.get("normalize", files.config is None)
-    normalize = normalize if statistics is not None or files.config is not None else False
+    if vec_normalize is not None or files.config is None:
+        # Statistics that are given, or that no configuration speaks of, are there to be used.
+        normalize: Any = statistics is not None
+    else:
+        normalize = config.get("normalize")
     normalizers = normalizers_of(normalize, statistics, tuple(trusted))
 
     recipe = None
@@ -132,7 +133,7 @@ def load_agent(
             "run": files.run,
             "repository": files.source,
             "sha256": archive.sha256,
-            "stable_baselines3": archive.version and quote(archive.version).strip("'"),
+            "stable_baselines3": archive.version,
             "notes": notes,
         },
     )

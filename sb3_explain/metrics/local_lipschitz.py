@@ -41,15 +41,17 @@ def local_lipschitz(
     shape = (len(observations), n, *observations.shape[1:])
     noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(observations.device)
     noise *= sigma
-    neighbours = observations.unsqueeze(1) + noise * value_range(agent).to(observations.device)
-    neighbour_maps = explainer.attribute(neighbours.flatten(0, 1), target.repeat_interleave(n))
-    differences = neighbour_maps.detach().reshape(shape) - maps.unsqueeze(1)
-    return (norm(differences) / norm(noise)).amax(dim=1)
+    extent = value_range(agent).to(observations.device)
+    ratios = []
+    for step in noise.unbind(dim=1):
+        neighbour_maps = explainer.attribute(observations + step * extent, target).detach()
+        ratios.append(norm(neighbour_maps - maps) / norm(step))
+    return torch.stack(ratios).amax(dim=0)
 
 
 def norm(vectors: Tensor) -> Tensor:
-    """(B, n) 2-norms of (B, n, ...)."""
-    norms: Tensor = torch.linalg.vector_norm(vectors.flatten(2), dim=2)
+    """(B,) 2-norms of (B, ...)."""
+    norms: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
     return norms
 
 

@@ -48,7 +48,7 @@ def test_shapes_ranges_and_the_default_target(fitted):
     observations = test.observations(np.arange(5))
     maps = explainer.action_maps(observations)
     assert maps.shape == (5, 3, 2, SIZE, SIZE)
-    assert 0 <= maps.min() and maps.max() <= 1
+    assert maps.min() >= 0 and maps.max() <= 1
     default = explainer.attribute(observations)
     torch.testing.assert_close(
         default, explainer.attribute(observations, agent.greedy(observations))
@@ -71,7 +71,7 @@ def test_losses_equal_the_definition_state_by_state(fitted):
                 m = maps[b, i][None]
                 scores[b, i] = agent.scores(s * m + r * (1 - m))[0]
                 complements[b, i] = agent.scores(s * (1 - m) + r * m)[0]
-    from sb3_explain.explainers import visionmask_loss as loss
+    from sb3_explain import losses as loss
 
     target = torch.from_numpy(test.greedy[:4])
     torch.testing.assert_close(total["contrastive"].detach(), loss.contrastive(scores, target))

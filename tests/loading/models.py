@@ -171,7 +171,7 @@ def make_model(case):
     with torch.no_grad():
         # Fresh heads are near zero, ARS all zero: then every action ties and a test shows nothing.
         for parameter in model.policy.parameters():
-            scale = 0.5 if parameter.ndim > 1 else 0.1
+            scale = 1.5 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1
             parameter.add_(scale * torch.randn_like(parameter))
         if hasattr(model.policy, "critic_target") and case.algo != "crossq":
             model.policy.critic_target.load_state_dict(model.policy.critic.state_dict())

@@ -122,7 +122,8 @@ def test_what_is_not_there_is_said(server):
     refused("revision is of a repository", revision="v1")
 
 
-def test_no_network_and_no_cache(server):
+def test_no_network_and_no_cache(server, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between huggingface_hub's attempts
     server.shutdown()
     server.server_close()
     refused("is there a network", organization="sb3")

@@ -33,11 +33,15 @@ def case_and_model(request, models):
 
 def sample(space, n=N, seed=0):
     """(n, ...) observations in NumPy."""
-    space.seed(seed)
-    draws = [space.sample() for _ in range(n)]
     if isinstance(space, spaces.Dict):
-        return {key: np.stack([draw[key] for draw in draws]) for key in draws[0]}
-    return np.stack(draws)
+        return {key: sample(entry, n, seed) for key, entry in space.items()}
+    space.seed(seed)
+    draws = np.stack([space.sample() for _ in range(n)])
+    if len(space.shape) == 3:
+        # Images of noise are all alike to a network that averages: give them their own brightness.
+        brightness = np.random.default_rng(seed).random((n, 1, 1, 1))
+        draws = (draws * brightness).astype(space.dtype)
+    return draws
 
 
 def own_scores_and_values(model, observations):
@@ -72,6 +76,14 @@ def own_scores_and_values(model, observations):
         return actions, torch.stack(list(critics), dim=0).min(dim=0).values[:, 0]
 
 
+def normalised(logits, space):
+    """Logits as torch's Categorical keeps them; those of other distributions as they are."""
+    if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return logits
+    sizes = space.nvec.tolist() if isinstance(space, spaces.MultiDiscrete) else [int(space.n)]
+    return torch.cat([part.log_softmax(dim=1) for part in logits.split(sizes, dim=1)], dim=1)
+
+
 def outputs_of(distribution):
     """(B, K) what SB3's distribution says of each action: logits (normalised), or the mean."""
     if isinstance(distribution, torch.Tensor):
@@ -90,10 +102,7 @@ def same(agent, model):
         scores, values = agent.scores_and_values(tensors)
         torch.testing.assert_close(agent.scores(tensors), scores, atol=1e-6, rtol=0)
     continuous = isinstance(agent.action_space, spaces.Box)
-    categorical = isinstance(agent.action_space, spaces.Discrete | spaces.MultiDiscrete)
-    # torch's Categorical normalises the logits that it is given.
-    normalised = categorical and not isinstance(own, torch.Tensor)
-    given = agent.probabilities_of(scores).log() if normalised else scores
+    given = scores if isinstance(own, torch.Tensor) else normalised(scores, agent.action_space)
     torch.testing.assert_close(given, outputs_of(own), atol=1e-6, rtol=1e-6)
     if own_values is None:
         assert torch.isnan(values).all()

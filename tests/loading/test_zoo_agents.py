@@ -1,5 +1,7 @@
 """Published agents of the zoo, saved in 2020 to 2022 with gym: they load and play."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,7 @@ def test_statistics_of_a_dict_observation(agents_folder):
     assert recipe.normalizers["observation"].mean.shape == (6,)
 
 
+@pytest.mark.skipif(importlib.util.find_spec("panda_gym") is not None, reason="it is there")
 def test_a_missing_package_is_named(agents_folder):
     with pytest.raises(ExplainError, match="pip install panda-gym"):
         load_agent("her", "PandaReach-v1", folder=agents_folder)

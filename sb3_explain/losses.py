@@ -1,4 +1,4 @@
-"""The loss of VisionMask, term by term (Zuo et al., IJCAI 2025, section 3.3).
+"""The terms that learned masks are trained with: VisionMask's (Zuo et al., IJCAI 2025, sec. 3.3).
 
 ``scores[b, i, j]`` is the score of action j on state b seen through the mask of action i.
 """

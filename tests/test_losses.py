@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from sb3_explain import losses as loss
 from sb3_explain.errors import ExplainError
-from sb3_explain.explainers import visionmask_loss as loss
 
 RNG = np.random.default_rng(0)
 B, K = 3, 4

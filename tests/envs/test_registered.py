@@ -1,0 +1,83 @@
+"""Environments under the names and in the versions that exist today."""
+
+import gymnasium as gym
+import pytest
+
+from sb3_explain.envs.action_names import action_names
+from sb3_explain.envs.recipe import EnvRecipe, import_wrapper
+from sb3_explain.envs.registered import current_id
+from sb3_explain.errors import ExplainError
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("LunarLander-v2", "LunarLander-v3"),
+        ("LunarLanderContinuous-v2", "LunarLanderContinuous-v3"),
+        ("BipedalWalker-v2", "BipedalWalker-v3"),
+        ("HalfCheetah-v3", "HalfCheetah-v5"),
+        ("Ant-v2", "Ant-v5"),
+        ("CartPole-v1", "CartPole-v1"),
+        ("CartPole-v0", "CartPole-v0"),
+        ("CartPole-v9", "CartPole-v9"),  # an earlier version does not stand in for a later one
+        ("Nothing-v0", "Nothing-v0"),
+        ("not a name", "not a name"),
+    ],
+)
+def test_old_versions_have_successors(old, new):
+    assert current_id(old) == new
+
+
+def test_pendulum_of_gym_is_todays(monkeypatch):
+    monkeypatch.delitem(gym.registry, "phys2d/Pendulum-v0", raising=False)
+    assert current_id("Pendulum-v0") == "Pendulum-v1"
+
+
+@pytest.mark.parametrize(
+    ("env_id", "says"),
+    [
+        ("CartPole-v9", "cannot be made.*did you mean 'CartPole-v1'"),
+        ("Nothing", "cannot be made"),
+        ("os:CartPole-v1", "'os'"),
+    ],
+)
+def test_an_environment_that_cannot_be_made_is_one_line(env_id, says):
+    with pytest.raises(ExplainError, match=says) as error:
+        EnvRecipe(env_id).make()
+    assert "\n" not in str(error.value)
+
+
+def test_arguments_that_the_environment_does_not_take():
+    with pytest.raises(ExplainError, match="CartPole-v1"):
+        EnvRecipe("CartPole-v1", {"colour": 3}).make()
+
+
+def test_the_render_mode_is_the_callers():
+    env = EnvRecipe("CartPole-v1", {"render_mode": "human"}).make()
+    assert env.render_mode is None
+
+
+def test_wrappers_are_applied_innermost_first_with_their_arguments():
+    recipe = EnvRecipe(
+        "CartPole-v1",
+        wrappers=(
+            ("gymnasium.wrappers.TimeLimit", {"max_episode_steps": 5}),
+            ("gymnasium.wrappers.FlattenObservation", {}),
+        ),
+    )
+    env = recipe.make()
+    assert isinstance(env, gym.wrappers.FlattenObservation)
+    assert isinstance(env.env, gym.wrappers.TimeLimit)
+
+
+def test_only_wrappers_are_wrappers():
+    assert import_wrapper("gymnasium.wrappers.TimeLimit") is gym.wrappers.TimeLimit
+    for name in ("gymnasium.make", "gymnasium.wrappers.Nothing", "gymnasium.core.Env"):
+        with pytest.raises(ExplainError, match="wrapper"):
+            import_wrapper(name)
+
+
+def test_names_of_actions():
+    assert action_names("CartPole-v1", 2) == ("left", "right")
+    assert action_names("CartPole-v1", 3) is None
+    assert action_names("Unheard-v0", 2) is None

@@ -1,0 +1,167 @@
+"""The command line, as a user meets it: results, exit codes, one line for each mistake."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
+
+from sb3_explain.atomic import read_json
+from sb3_explain.cli import main
+from sb3_explain.registry import EXPLAINERS, METRICS
+from tests.toys import DotEnv
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small agent in the zoo's layout: a linear policy on the pictures of DotEnv."""
+    folder = tmp_path_factory.mktemp("logs")
+    torch.manual_seed(0)
+    env = VecFrameStack(DummyVecEnv([DotEnv]), 2)
+    # CnnPolicy needs 36 pixels; the flattened picture is enough here
+    model = PPO("MlpPolicy", env, n_steps=64, policy_kwargs={"net_arch": [16]}, device="cpu")
+    run = folder / "ppo" / "Dot-v0_1"
+    model.save(run / "Dot-v0.zip")
+    (run / "Dot-v0").mkdir()
+    config = "frame_stack: 2\npolicy: MlpPolicy\npolicy_kwargs: dict(net_arch=[16])\n"
+    (run / "Dot-v0" / "config.yml").write_text(config)
+    return folder
+
+
+def command(name: str, folder: Path, output: Path, *more: str) -> list[str]:
+    return [
+        name, "--algo", "ppo", "--env", "Dot-v0", "-f", str(folder), "-o", str(output),
+        "--no-progress", *more,
+    ]  # fmt: skip
+
+
+SMALL = ["-n", "400", "--max-per-episode", "20"]
+QUICK = ["--epochs", "1", "--precision", "no"]
+
+
+def test_explain_makes_everything(folder, tmp_path, capsys):
+    evaluated = ["--n-evaluated", "16"]
+    assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0
+    metrics = read_json(tmp_path / "metrics.json")
+    assert set(metrics) >= {"agent", "states", "explainers"}
+    assert set(metrics["explainers"]) == {"visionmask", "empty", "constant", "random", "gradient"}
+    ours = metrics["explainers"]["visionmask"]
+    for name in ("accuracy", "insertion", "deletion", "sparseness"):
+        assert set(ours[name]) == {"mean", "low", "high", "n"}
+        assert 0 <= ours[name]["low"] <= ours[name]["mean"] <= ours[name]["high"] <= 1
+    page = (tmp_path / "report.html").read_text()
+    assert "Dot-v0" in page and "data:video/mp4" in page
+    assert list((tmp_path / "maps").glob("*.png"))
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_the_steps_one_by_one_equal_explain(folder, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    evaluated = ["--n-evaluated", "16"]
+    assert main(command("explain", folder, whole, *SMALL, *QUICK, *evaluated)) == 0
+    assert main(command("collect", folder, parts, *SMALL)) == 0
+    assert main(command("fit", folder, parts, *QUICK)) == 0
+    assert main(command("evaluate", folder, parts, *evaluated)) == 0
+    assert main(command("report", folder, parts)) == 0
+    a, b = (read_json(path / "metrics.json")["explainers"] for path in (whole, parts))
+    for explainer in a:
+        a[explainer].pop("cost"), b[explainer].pop("cost")
+    assert a == b
+    assert (parts / "report.html").exists() and (parts / "video.mp4").exists()
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in (*EXPLAINERS, *METRICS, "ppo_lstm"):
+        assert name in shown
+
+
+@pytest.mark.parametrize(
+    "name", ["demo", "explain", "collect", "fit", "evaluate", "report", "list"]
+)
+def test_help_shows_an_example(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    assert f"sb3-explain {name}" in capsys.readouterr().out.split("example:")[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"--algo": "poo"}, "did you mean 'ppo'"),
+        ({"--env": "Dott-v0"}, "Dot"),
+        ({"--env": "CartPole-v1"}, "CartPole-v1"),
+        ({"-f": "nowhere"}, "nowhere"),
+        ({"--exp-id": "7"}, "7"),
+        ({"-n": "many"}, "invalid int value"),
+        ({"--behaviour": "gredy"}, "invalid choice"),
+        ({"-n": "40"}, "cannot be split"),
+        ({"--reference": "blurr"}, "did you mean 'blur'"),
+        ({"--network": "compat"}, "did you mean 'compact'"),
+        ({"--metrics": "insertoin"}, "did you mean 'insertion'"),
+        ({"--precision": "fp8"}, "unknown precision"),
+        ({"--device": "cuda:9"}, "cuda"),
+    ],
+    ids=lambda value: "=".join(next(iter(value.items()))) if isinstance(value, dict) else "",
+)
+def test_a_mistake_is_one_line_and_exit_code_2(folder, tmp_path, capsys, change, said):
+    arguments = {
+        "--algo": "ppo", "--env": "Dot-v0", "-f": str(folder), "-o": str(tmp_path / "out"),
+        "-n": "200", "--epochs": "1", "--max-per-episode": "20", **change,
+    }  # fmt: skip
+    flat = [part for pair in arguments.items() for part in pair]
+    try:
+        code = main(["explain", *flat, "--no-progress", "--no-render"])
+    except SystemExit as stopped:
+        code = stopped.code
+    told = capsys.readouterr().err.strip().splitlines()
+    assert code == 2
+    assert len(told) == 1 and said in told[0], told
+
+
+def test_what_cannot_work_fails_before_the_long_steps(folder, tmp_path, capsys):
+    for wrong in (["--metrics", "insertoin"], ["--network", "compat"]):
+        assert main(command("explain", folder, tmp_path / "out", *wrong)) == 2
+        assert not (tmp_path / "out").exists()
+    capsys.readouterr()
+
+
+def test_ctrl_c_names_what_is_kept(folder, tmp_path):
+    """The process is interrupted while it collects, and goes on when called again."""
+    arguments = command(
+        "collect", folder, tmp_path / "out", "-n", "200000", "--max-per-episode", "40"
+    )
+    job = f"import tests.toys, sys; from sb3_explain.cli import main; sys.exit(main({arguments!r}))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", job], stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[1], env={**os.environ, "PYTHONPATH": "."},
+    )  # fmt: skip
+    states = tmp_path / "out" / "states"
+    deadline = time.monotonic() + 120
+    while not (states / "episode_000003").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert str(tmp_path / "out") in told.strip().splitlines()[-1]
+    assert json.loads((states / "states.json").read_text())["seed"] == 0
+
+
+def test_an_interrupted_command_without_output(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sb3_explain.cli.run_list", interrupted)
+    assert main(["list"]) == 130
+    assert "interrupted" in capsys.readouterr().err
