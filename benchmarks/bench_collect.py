@@ -1,0 +1,71 @@
+"""collect against the bare environments with the bare policy, its size on disk, and reading."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sb3_explain import StateDataset, collect
+from sb3_explain.agent import Agent
+from sb3_explain.collection import balanced_lanes
+from sb3_explain.demo import demo_agent
+
+N_STATES, LIMIT = 10_000, 400
+
+
+def run(record) -> None:
+    agent = demo_agent()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "states"
+        began = time.perf_counter()
+        states = collect(agent, n=N_STATES, folder=folder, max_per_episode=LIMIT)
+        ours = time.perf_counter() - began
+        bare = bare_seconds(agent)
+        record("collect.pong.seconds", ours, "s")
+        record("collect.pong.over_bare", ours / bare, "ratio", "<= 1.2")
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        record("collect.pong.megabytes", size / 1e6, "MB", "<= 60")
+        record("collect.pong.episodes", len(np.unique(states.episode)), "episodes")
+        record("states.read_per_second", read_rate(states), "states/s", ">= 20000")
+
+
+def bare_seconds(agent: Agent) -> float:
+    """The same episodes, as many environments in turn, nothing kept: what cannot be avoided."""
+    assert agent.recipe is not None
+    began = time.perf_counter()
+    lanes = balanced_lanes(N_STATES, LIMIT)
+    envs = [agent.recipe.make() for _ in range(lanes)]
+    policy, rng = agent.view.policy, np.random.default_rng(0)
+    stacks = np.zeros((lanes, *agent.observation_space.shape), np.uint8)
+    left = [N_STATES // LIMIT // lanes + (row < N_STATES // LIMIT % lanes) for row in range(lanes)]
+    steps = [LIMIT] * lanes  # of the current episode; the limit makes the first one begin
+    while True:
+        for row, env in enumerate(envs):
+            if steps[row] == LIMIT and left[row]:
+                left[row] -= 1
+                steps[row] = 0
+                stacks[row] = 0
+                stacks[row, -1] = env.reset(seed=int(rng.integers(2**31)))[0][..., 0]
+        playing = [row for row in range(lanes) if steps[row] < LIMIT]
+        if not playing:
+            return time.perf_counter() - began
+        with torch.no_grad():
+            actions, _, _ = policy(torch.from_numpy(stacks))
+        for row in playing:
+            frame, _, terminated, truncated, _ = envs[row].step(int(actions[row]))
+            steps[row] += 1
+            if terminated or truncated:
+                frame, _ = envs[row].reset()
+            stacks[row, :-1] = stacks[row, 1:].copy()
+            stacks[row, -1] = frame[..., 0]
+
+
+def read_rate(states: StateDataset, batch_size: int = 64) -> float:
+    rng = np.random.default_rng(0)
+    order = [rng.integers(0, len(states), batch_size) for _ in range(1000)]
+    began = time.perf_counter()
+    for batch in order:
+        states.observations(batch)
+    return len(order) * batch_size / (time.perf_counter() - began)
