@@ -11,6 +11,7 @@ from sb3_explain import StateDataset, collect
 from sb3_explain.agent import Agent
 from sb3_explain.collection import balanced_lanes
 from sb3_explain.demo import demo_agent
+from sb3_explain.envs.recipe import begin_episode
 
 N_STATES, LIMIT = 10_000, 400
 
@@ -47,7 +48,7 @@ def bare_seconds(agent: Agent) -> float:
                 left[row] -= 1
                 steps[row] = 0
                 stacks[row] = 0
-                stacks[row, -1] = env.reset(seed=int(rng.integers(2**31)))[0][..., 0]
+                stacks[row, -1] = begin_episode(env, int(rng.integers(2**31)))[..., 0]
         playing = [row for row in range(lanes) if steps[row] < LIMIT]
         if not playing:
             return time.perf_counter() - began

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import writing_to
 from sb3_explain.envs.frames import PLAIN, FrameLayout
-from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.progress import progress_bar
 from sb3_explain.states import StateDataset
@@ -267,8 +267,7 @@ class Lane:
         self.writer = EpisodeWriter(
             collection.folder, self.episode, collection.longest, collection.writing
         )
-        observation, _ = self.env.reset(seed=int(source.generate_state(1)[0]))
-        self._start(observation)
+        self._start(begin_episode(self.env, int(source.generate_state(1)[0])))
 
     def _start(self, observation: Any) -> None:
         self.starts = True

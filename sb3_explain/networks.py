@@ -8,6 +8,9 @@ from torch.nn import functional as F
 
 from sb3_explain.registry import NETWORKS
 
+#: cells a side of the image-level branch
+GRID = 6
+
 
 def conv_block(n_in: int, n_out: int, kernel: int, stride: int = 1, rate: int = 1) -> nn.Sequential:
     """Convolution, batch normalisation, ReLU; "same" padding for a stride of 1."""
@@ -21,11 +24,12 @@ def conv_block(n_in: int, n_out: int, kernel: int, stride: int = 1, rate: int = 
 
 @NETWORKS.register("compact")
 class Compact(nn.Module):
-    """A small network of DeepLabv3's kind, for CPUs: 0.17 M parameters at 4 frames and 7 actions.
+    """A small network of DeepLabv3's kind, for CPUs: 0.34 M parameters at 4 frames and 7 actions.
 
     Features at half and quarter resolution, an atrous spatial pyramid (Chen et al., 2017) at a
     quarter, and a decoder that joins them with the half and the full resolution, so that a mask
-    can follow a ball of two pixels.
+    can follow a ball of two pixels. The pyramid's image-level branch keeps a coarse grid instead
+    of one mean, since in a game it matters who is where.
 
     :param n_in: channels of the image
     :param n_out: number of masks
@@ -40,7 +44,7 @@ class Compact(nn.Module):
         n_out: int,
         width: int = 32,
         rates: tuple[int, ...] = (1, 2, 4, 8),
-        bias: float = -6.0,
+        bias: float = -7.0,
     ) -> None:
         super().__init__()
         n_full = width // 2
@@ -54,7 +58,14 @@ class Compact(nn.Module):
         self.pyramid = nn.ModuleList(
             conv_block(2 * width, width, 1 if rate == 1 else 3, rate=rate) for rate in rates
         )
-        self.pooled = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(inplace=True))
+        self.context = nn.Sequential(
+            conv_block(2 * width, width, 3, stride=2),
+            nn.AdaptiveAvgPool2d(GRID),
+            nn.Flatten(),
+            nn.Linear(width * GRID**2, 4 * width),
+            nn.ReLU(inplace=True),
+            nn.Linear(4 * width, width),
+        )
         self.project = conv_block((len(rates) + 1) * width, 2 * width, 1)
         self.join = conv_block(3 * width, width, 3)
         self.head = nn.Conv2d(width + n_full, n_out, 1)
@@ -65,9 +76,7 @@ class Compact(nn.Module):
         full = self.at_full(images)
         half = self.at_half(full)
         quarter = self.at_quarter(half)
-        context = self.pooled(quarter.mean(dim=(2, 3)))[:, :, None, None].expand(
-            -1, -1, *quarter.shape[2:]
-        )
+        context = self.context(quarter)[:, :, None, None].expand(-1, -1, *quarter.shape[2:])
         branches = [branch(quarter) for branch in self.pyramid]
         features = self.project(torch.cat([*branches, context], dim=1))
         features = self.join(torch.cat([upsample(features, half), half], dim=1))

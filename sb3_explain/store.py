@@ -72,9 +72,9 @@ def resume_store(folder: Path, n: int) -> list[int]:
     """
     for leftover in folder.glob(".episode_*"):
         shutil.rmtree(leftover)
-    entries = [read_json(path / "episode.json") for path in episode_folders(folder)]
-    lengths: list[int] = [entry["length"] for entry in entries]
-    if entries and entries[-1]["cut"] and sum(lengths) < n:
+    episodes = [zarr.open_group(path, mode="r").attrs for path in episode_folders(folder)]
+    lengths = [int(str(episode["length"])) for episode in episodes]
+    if episodes and episodes[-1]["cut"] and sum(lengths) < n:
         lengths.pop()
     return lengths
 
@@ -132,7 +132,7 @@ class EpisodeWriter:
             group.create_array(
                 name, data=np.stack(values[:length]), chunks=(max(length, 1), *values[0].shape)
             )
-        write_json(self._hidden / "episode.json", {"length": length, "cut": cut})
+        group.attrs.update({"length": length, "cut": cut})
         if self.place.exists():  # an episode cut short, of an earlier run
             shutil.rmtree(self.place)
         self._hidden.rename(self.place)

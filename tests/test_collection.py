@@ -190,3 +190,16 @@ def test_lanes_are_balanced():
     assert balanced_lanes(10_000, 400) == 13  # 25 episodes in two rounds
     assert balanced_lanes(100, 100) == 1
     assert balanced_lanes(500, 0) == 8
+
+
+def test_episodes_that_were_left_early_do_not_live_on(tmp_path):
+    """EpisodicLifeEnv would go on with the old game: the second episode of a lane must be new."""
+    from sb3_explain.demo import demo_agent
+
+    pytest.importorskip("ale_py")
+    agent = demo_agent()
+    one_lane = collected(agent, tmp_path / "a", n=24, max_per_episode=8, n_envs=1)
+    first = collected(agent, tmp_path / "b", n=24, max_per_episode=8, n_envs=3)
+    # single frames: scores may differ in the last bit between batches of one and of three
+    np.testing.assert_array_equal(one_lane.frames()[[8, 16]], first.frames()[[8, 16]])
+    assert (one_lane.frames(slice(8, 9)) != one_lane.frames(slice(7, 8))).any()

@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_explain.envs.registered import check_trusted, make, register_environments
@@ -124,3 +125,18 @@ def import_wrapper(
             f"{name!r} is not a gymnasium wrapper: correct env_wrapper in config.yml"
         )
     return wrapper
+
+
+def begin_episode(env: gym.Env[Any, Any], seed: int) -> Any:
+    """The first observation of an episode that depends on ``seed`` alone.
+
+    EpisodicLifeEnv goes on with the game at a reset unless the last life is lost: an episode that
+    was left before its end would live on in the next one.
+    """
+    layer = env
+    while isinstance(layer, gym.Wrapper):
+        if isinstance(layer, EpisodicLifeEnv):
+            layer.was_real_done = True
+        layer = layer.env
+    observation, _ = env.reset(seed=seed)
+    return observation

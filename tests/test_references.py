@@ -1,0 +1,82 @@
+"""References against what their names say, computed another way."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.references import blend, gaussian_blur, make_reference
+from sb3_explain.registry import REFERENCES
+
+RNG = np.random.default_rng(0)
+FRAMES = torch.from_numpy(RNG.integers(0, 5, (300, 2, 6, 7)).astype(np.uint8))
+STACKED = torch.from_numpy(RNG.integers(0, 256, (4, 6, 6, 7)).astype(np.float32))
+
+
+def test_background_is_the_mode_of_every_cell():
+    expected = stats.mode(FRAMES.numpy(), axis=0).mode
+    np.testing.assert_array_equal(make_reference("background", FRAMES).frame, expected)
+
+
+def test_most_frequent_is_one_value_a_channel():
+    frame = make_reference("most_frequent", FRAMES).frame
+    for channel in range(2):
+        expected = np.bincount(FRAMES[:, channel].numpy().ravel()).argmax()
+        assert (frame[channel] == expected).all()
+
+
+def test_mean_black_and_stacks():
+    mean = make_reference("mean", FRAMES)(STACKED)
+    assert mean.shape == STACKED.shape
+    for layer in range(6):  # three frames of two channels
+        expected = FRAMES[:, layer % 2].numpy().mean()
+        np.testing.assert_allclose(mean[0, layer], expected, rtol=1e-6)
+    assert not make_reference("black", FRAMES)(STACKED).any()
+
+
+@pytest.mark.parametrize("size", [(84, 84), (50, 45)])
+def test_blur_equals_scipy(size):
+    """Kernel 39 is radius 19; scipy's "mirror" is torch's "reflect"."""
+    images = RNG.random((2, 3, *size)).astype(np.float32) * 255
+    ours = make_reference("blur", None)(torch.from_numpy(images))
+    theirs = ndimage.gaussian_filter(
+        images.astype(np.float64), sigma=(0, 0, 15, 15), mode="mirror", radius=(0, 0, 19, 19)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+def test_blur_of_an_image_smaller_than_the_kernel_keeps_a_constant():
+    image = torch.full((1, 1, 9, 8), 7.0)
+    torch.testing.assert_close(gaussian_blur(image, 39, 15.0), image)
+
+
+def test_vectors_have_references_too():
+    vectors = torch.from_numpy(RNG.normal(size=(101, 3)).astype(np.float32))
+    observations = vectors[:2]
+    np.testing.assert_allclose(
+        make_reference("background", vectors)(observations)[0], np.median(vectors, axis=0)
+    )
+    np.testing.assert_allclose(
+        make_reference("mean", vectors)(observations)[1], vectors.mean(0), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", list(REFERENCES))
+def test_state_is_enough_to_restore(name):
+    fitted, blank = make_reference(name, FRAMES), make_reference(name, None)
+    blank.restore(fitted.state())
+    assert torch.equal(fitted(STACKED), blank(STACKED))
+    assert blank.name == name
+
+
+def test_blend_is_eq_1():
+    masks, reference = torch.rand(STACKED.shape), torch.rand(STACKED.shape)
+    torch.testing.assert_close(
+        blend(STACKED, masks, reference), STACKED * masks + reference * (1 - masks)
+    )
+
+
+def test_unknown_reference():
+    with pytest.raises(ExplainError, match="did you mean 'background'"):
+        make_reference("backgruond", FRAMES)
