@@ -2,6 +2,8 @@
 
 from importlib.metadata import version as installed_version
 
+import sb3_explain
+
 project = "sb3_explain"
 author = "The sb3_explain authors"
 copyright = "2026, The sb3_explain authors"
@@ -10,9 +12,21 @@ version = release = installed_version("sb3_explain")
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "myst_parser"]
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
+myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 
 html_theme = "furo"
 html_title = f"sb3_explain {release}"
+
+
+def skip_public(app, what, name, obj, skip, options):
+    """Public names stand once, in api.rst: a name in two places is an ambiguous reference."""
+    public = name in sb3_explain.__all__ and getattr(sb3_explain, name) is obj
+    return True if what == "module" and public else skip
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_public)

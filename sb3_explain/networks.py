@@ -68,8 +68,10 @@ class Compact(nn.Module):
         )
         self.project = conv_block((len(rates) + 1) * width, 2 * width, 1)
         self.join = conv_block(3 * width, width, 3)
-        self.head = nn.Conv2d(width + n_full, n_out, 1)
-        nn.init.constant_(self.head.bias, bias)  # type: ignore[arg-type]
+        # One 1x1 convolution of both resolutions, done apart: it commutes with upsampling.
+        self.coarse_head = nn.Conv2d(width, n_out, 1, bias=False)
+        self.fine_head = nn.Conv2d(n_full, n_out, 1)
+        nn.init.constant_(self.fine_head.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, n_in, H, W) -> logits (B, n_out, H, W)."""
@@ -80,8 +82,7 @@ class Compact(nn.Module):
         branches = [branch(quarter) for branch in self.pyramid]
         features = self.project(torch.cat([*branches, context], dim=1))
         features = self.join(torch.cat([upsample(features, half), half], dim=1))
-        logits: Tensor = self.head(torch.cat([upsample(features, full), full], dim=1))
-        return logits
+        return upsample(self.coarse_head(features), full) + self.fine_head(full)
 
 
 def upsample(features: Tensor, like: Tensor) -> Tensor:

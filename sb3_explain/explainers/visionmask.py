@@ -19,7 +19,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path, read_json, write_json
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.base import TrainedExplainer
-from sb3_explain.references import Reference, blend, make_reference
+from sb3_explain.references import Reference, make_reference
 from sb3_explain.registry import EXPLAINERS, NETWORKS
 from sb3_explain.states import StateDataset
 from sb3_explain.training import TrainingOptions, TrainingState, copy_of, packed, train_network
@@ -143,7 +143,8 @@ class VisionMask(TrainedExplainer):
 
     def _over_channels(self, masks: Tensor) -> Tensor:
         """(..., F, H, W) masks of frames as (..., F * C, H, W): alike for all colours."""
-        return masks.repeat_interleave(self.shape[0] // self.n_frames, dim=-3)
+        n_channels = self.shape[0] // self.n_frames
+        return masks if n_channels == 1 else masks.repeat_interleave(n_channels, dim=-3)
 
     def _content(self, like: Tensor) -> Tensor:
         """(H, W) 1 on the playfield, 0 elsewhere."""
@@ -201,13 +202,15 @@ class VisionMask(TrainedExplainer):
         observations = observations.to(self.agent.device, torch.float32)
         target = torch.as_tensor(states.greedy[positions], device=self.agent.device)
         masks = self._masks(network, observations)
-        inside = self._content(observations)
-        shown = self._over_channels(masks * inside + (1 - inside))
-        hidden = self._over_channels(masks * inside)
-        # eq. 1, for all K masks at once: (B, K, F * C, H, W)
+        # eq. 1 and its complement, for all K masks at once: (B, K, F * C, H, W)
+        state = observations[:, None]
         reference = self.reference(observations)[:, None]
-        states_i = blend(observations[:, None], shown, reference)
-        complements_i = blend(observations[:, None], 1 - hidden, reference)
+        shown = self._over_channels(masks) * (state - reference)
+        states_i, complements_i = reference + shown, state - shown
+        if settings.content is not None:
+            inside = self._content(observations) == 1
+            states_i = torch.where(inside, states_i, state)
+            complements_i = torch.where(inside, complements_i, state)
         both = torch.cat([states_i, complements_i]).flatten(0, 1)
         scores = self.agent.scores(both).float().reshape(2, -1, n_actions, n_actions)
         terms = {
