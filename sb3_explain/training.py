@@ -52,9 +52,9 @@ class TrainingOptions:
 
     epochs: int = 10
     batch_size: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-3
     warmup: float = 0.05
-    weight_decay: float = 0.01
+    weight_decay: float = 1e-4
     patience: int = 5
     min_delta: float = 1e-3
     seed: int = 0
