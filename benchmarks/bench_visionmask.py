@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from sb3_explain import VisionMask, collect, evaluate
-from sb3_explain.demo import demo_agent
+from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
 from sb3_explain.evaluation import Evaluation
 
 N_STATES, N_EVALUATED, SEED = 10_000, 300, 0
@@ -21,7 +21,7 @@ def run(record) -> None:
     with tempfile.TemporaryDirectory() as folder:
         states = collect(agent, n=N_STATES, folder=Path(folder) / "states", seed=SEED)
         train, validation, test = states.split(seed=SEED)
-        explainer = VisionMask(agent, seed=SEED)
+        explainer = VisionMask(agent, seed=SEED, **VISIONMASK_SETTINGS)
         explainer.fit(train, validation, seed=SEED)
         record("visionmask.pong.fit_minutes", explainer.fit_seconds / 60, "minutes")
         everything = evaluate(

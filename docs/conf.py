@@ -28,5 +28,14 @@ def skip_public(app, what, name, obj, skip, options):
     return True if what == "module" and public else skip
 
 
+def escape_bars(app, what, name, obj, options, lines):
+    """In a docstring's equations a bar is a magnitude, not a substitution of reST."""
+    for i, line in enumerate(lines):
+        parts = line.split("``")  # every second part is literal
+        parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+        lines[i] = "``".join(parts)
+
+
 def setup(app):
     app.connect("autodoc-skip-member", skip_public)
+    app.connect("autodoc-process-docstring", escape_bars)

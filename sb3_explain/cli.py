@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import writing_to
 from sb3_explain.collection import BEHAVIOURS, collect
-from sb3_explain.demo import demo_agent
+from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation
 from sb3_explain.explainers.visionmask import VisionMask
@@ -161,6 +161,7 @@ def add_fitting_options(sub: Parser) -> None:
     group.add_argument("--max-area", type=float, help="share of the cells free of cost")
     group.add_argument("--reference", help=f"one of {', '.join(REFERENCES)}")
     group.add_argument("--network", help=f"one of {', '.join(NETWORKS)}")
+    group.add_argument("--temperature", type=float, help="of the scores in the loss (default: 1)")
     group.add_argument("--epochs", type=int)
     group.add_argument("--batch-size", type=int)
     group.add_argument("--learning-rate", type=float)
@@ -218,7 +219,7 @@ def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def fitting_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the VisionMask."""
-    return given(options, "max_area", "reference", "network")
+    return given(options, "max_area", "reference", "network", "temperature")
 
 
 def training_settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -234,6 +235,7 @@ def run_demo(options: argparse.Namespace) -> None:
         options.output,
         n=DEMO_STATES,
         n_evaluated=DEMO_EVALUATED,
+        settings=VISIONMASK_SETTINGS,
         training=DEMO_TRAINING,
         seed=options.seed,
         progress=not options.no_progress,

@@ -44,7 +44,7 @@ class Compact(nn.Module):
         n_out: int,
         width: int = 32,
         rates: tuple[int, ...] = (1, 2, 4, 8),
-        bias: float = -7.0,
+        bias: float = -6.0,
     ) -> None:
         super().__init__()
         n_full = width // 2

@@ -42,6 +42,9 @@ class VisionMaskSettings:
     :param lambda_ne: weight of the negative entropy
     :param lambda_area: weight of the area term
     :param lambda_tv: weight of the total variation, off by default
+    :param temperature: scores are divided by it before every softmax of the loss; 1 in the paper.
+        Below 1 for an agent whose best actions are nearly equally probable, or for Q-values of a
+        small range: the loss then sees the margin that decides
     :param entropy_over_masks: the second entropy term of practice
     :param paper_scale: 1/K instead of 1/2 before the contrastive term, as printed
     """
@@ -55,6 +58,7 @@ class VisionMaskSettings:
     lambda_ne: float = 1.0
     lambda_area: float = 1.0
     lambda_tv: float = 0.0
+    temperature: float = 1.0
     entropy_over_masks: bool = True
     paper_scale: bool = False
 
@@ -92,6 +96,8 @@ class VisionMask(TrainedExplainer):
         assert shape is not None
         if self.settings.area not in loss.AREA_TERMS:
             raise unknown_name("area term", self.settings.area, loss.AREA_TERMS)
+        if self.settings.temperature <= 0:
+            raise ExplainError(f"temperature {self.settings.temperature} must be above 0")
         self.shape: tuple[int, ...] = shape
         self.n_actions = agent.n_scores
         self.n_frames = agent.n_stack
@@ -212,7 +218,8 @@ class VisionMask(TrainedExplainer):
             states_i = torch.where(inside, states_i, state)
             complements_i = torch.where(inside, complements_i, state)
         both = torch.cat([states_i, complements_i]).flatten(0, 1)
-        scores = self.agent.scores(both).float().reshape(2, -1, n_actions, n_actions)
+        scores = self.agent.scores(both).float() / settings.temperature
+        scores = scores.reshape(2, -1, n_actions, n_actions)
         terms = {
             "contrastive": loss.contrastive(scores[0], target)
             * (2 / n_actions if settings.paper_scale else 1.0),

@@ -83,6 +83,19 @@ def test_losses_equal_the_definition_state_by_state(fitted):
     torch.testing.assert_close(total["loss"], weighted)
 
 
+def test_the_temperature_divides_the_scores(fitted):
+    agent, explainer, test = fitted
+    sharp = VisionMask(agent, max_area=0.05, temperature=0.5)
+    sharp.network.load_state_dict(explainer.network.state_dict())
+    sharp.reference = explainer.reference
+    torch.nn.init.constant_(agent.view.policy.gain, 120.0)
+    doubled = explainer.losses(explainer.network, test, np.arange(4))
+    torch.nn.init.constant_(agent.view.policy.gain, 60.0)
+    halved = sharp.losses(sharp.network, test, np.arange(4))
+    for name in doubled:
+        torch.testing.assert_close(halved[name], doubled[name])
+
+
 def test_save_and_load_give_the_same_maps(fitted, tmp_path):
     agent, explainer, test = fitted
     explainer.save(tmp_path / "vm")
@@ -163,6 +176,7 @@ def test_the_same_seed_gives_the_same_bits():
         ({"reference": "blakc"}, "did you mean 'black'"),
         ({"max_aera": 0.1}, "did you mean 'max_area'"),
         ({"area": "l1"}, "unknown area term"),
+        ({"temperature": 0.0}, "must be above 0"),
     ],
 )
 def test_bad_settings_are_one_line(settings, message):

@@ -1,0 +1,59 @@
+"""The code of the documentation runs: all marked blocks of a page as one script."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^<!-- run -->\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+#: page -> what is made smaller in its code
+PAGES = {
+    "quickstart": {
+        "n=4000": "n=300, max_per_episode=20",
+        "epochs=5": "epochs=1, progress=False",
+        "n_states=150": "n_states=5",
+    },
+    "extending": {"n=600": "n=300", "epochs=2": "epochs=1"},
+}
+#: the tests that a page shows are run as well
+RUN_TESTS = """
+shown = [entry for name, entry in list(globals().items()) if name.startswith("test_")]
+for test in shown:
+    test()
+print(len(shown), "tests passed")
+"""
+
+
+def script_of(page: str) -> str:
+    code = "\n".join(BLOCK.findall((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")))
+    for written, small in PAGES[page].items():
+        assert code.count(written) == 1, f"{written} in {page}.md"
+        code = code.replace(written, small)
+    return code + RUN_TESTS
+
+
+def run(page: str, folder: Path) -> str:
+    """In a process of its own, so that what a page registers stays there."""
+    script = folder / f"{page}.py"
+    script.write_text(script_of(page), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quickstart(tmp_path):
+    pytest.importorskip("ale_py")
+    assert "visionmask" in run("quickstart", tmp_path)
+    assert (tmp_path / "pong" / "visionmask" / "visionmask.safetensors").exists()
+
+
+def test_extending(tmp_path):
+    told = run("extending", tmp_path)
+    assert "patch_drop" in told and "4 tests passed" in told
