@@ -12,6 +12,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.vec_env import VecFrameStack, unwrap_vec_wrapper
 from torch import Tensor, nn
 
 from sb3_explain.envs.recipe import EnvRecipe
@@ -38,6 +39,7 @@ class Agent:
     :param action_space: the environment's
     :param algo: the zoo's name of the algorithm, or ``"module"``
     :param action_names: one per score; numbered when not given
+    :param n_stack: frames stacked in an observation; the recipe's, else 1, when not given
     :param recipe: how its environment is made, where known
     :param provenance: plain data about where the agent comes from
     """
@@ -50,6 +52,7 @@ class Agent:
         *,
         algo: str = "module",
         action_names: Sequence[str] | None = None,
+        n_stack: int | None = None,
         recipe: EnvRecipe | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
@@ -58,6 +61,8 @@ class Agent:
         self.action_space = action_space
         self.algo = algo
         self.recipe = recipe
+        #: frames stacked in an observation
+        self.n_stack = n_stack or (recipe.frame_stack if recipe is not None else 1)
         self.provenance = provenance or {}
         #: observations passed through the policy so far
         self.passes = 0
@@ -82,6 +87,10 @@ class Agent:
         """
         name = type(model).__name__.lower()
         details.setdefault("algo", ZOO_NAMES.get(name, name))
+        env = model.get_env()
+        stacking = unwrap_vec_wrapper(env, VecFrameStack) if env is not None else None
+        if isinstance(stacking, VecFrameStack) and "recipe" not in details:
+            details.setdefault("n_stack", stacking.stacked_obs.n_stack)
         policy = snapshot(model.policy)
         return cls(view_of(policy), model.observation_space, model.action_space, **details)
 
@@ -224,7 +233,7 @@ class Agent:
                 for i, part in enumerate(parts)
             ]
         if isinstance(space, spaces.Discrete):
-            return columns[0] + int(space.start)
+            return columns[0] + self.first_action
         return np.stack(columns, axis=1)
 
     def _box_actions(
@@ -277,6 +286,11 @@ class Agent:
         return tensors[0].device if tensors else torch.device("cpu")
 
     @property
+    def first_action(self) -> int:
+        """The environment's number of the action of score 0: the start of a Discrete space."""
+        return int(self.action_space.start) if isinstance(self.action_space, spaces.Discrete) else 0
+
+    @property
     def n_scores(self) -> int:
         """K, the number of scores."""
         space = self.action_space
@@ -289,11 +303,6 @@ class Agent:
         if isinstance(space, spaces.Box):
             return int(np.prod(space.shape))
         raise ExplainError(f"{type(space).__name__} action spaces are not supported")
-
-    @property
-    def n_stack(self) -> int:
-        """Number of stacked frames in an image observation, 1 for any other observation."""
-        return self.recipe.frame_stack if self.recipe is not None else 1
 
     def tensor(self, observations: Any) -> Observations:
         """Observations in NumPy (or torch) as tensors on the agent's device, dtype kept."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.errors import ExplainError
+
+#: a folder that may not be written, or that is a file
+NOT_WRITABLE = (
+    errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+)  # fmt: skip
 
 
 @contextmanager
@@ -46,14 +52,14 @@ def writing_to(path: Path) -> Iterator[None]:
                 f"the disk is full: {path} was not written; what was complete before is kept, "
                 "free some space and run the same command again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno in NOT_WRITABLE:
             raise ExplainError(f"{path} cannot be written: choose another folder") from error
         raise
 
 
 def write_json(path: str | Path, data: Any) -> None:
-    """Write plain data as JSON, atomically; NaN becomes ``null``."""
-    text = json.dumps(_without_nan(data), indent=2, allow_nan=False) + "\n"
+    """Write plain data as JSON, atomically; NaN and infinity become ``null``."""
+    text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -71,11 +77,11 @@ def read_json(path: str | Path) -> Any:
         raise ExplainError(f"{path} is damaged: it is not JSON") from error
 
 
-def _without_nan(data: Any) -> Any:
+def _finite(data: Any) -> Any:
     if isinstance(data, dict):
-        return {str(key): _without_nan(value) for key, value in data.items()}
+        return {str(key): _finite(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):
-        return [_without_nan(value) for value in data]
-    if isinstance(data, float) and data != data:
+        return [_finite(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
         return None
     return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,11 +21,17 @@ from sb3_explain.loading.expressions import read_expression
 from sb3_explain.loading.policies import ALGORITHMS
 from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES, Registry
 from sb3_explain.states import StateDataset
-from sb3_explain.workflow import evaluate_to, explain, fit_visionmask, write_all
+from sb3_explain.workflow import (
+    evaluate_to,
+    explain,
+    fit_visionmask,
+    require_same_split,
+    write_all,
+)
 
 #: what `demo` does in a few minutes on two cores; `explain` without options does more
 DEMO_STATES = 4000
-DEMO_TRAINING = {"epochs": 5}
+DEMO_TRAINING = {"epochs": 8}
 DEMO_EVALUATED = 150
 
 
@@ -50,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ExplainError as error:
         print(f"sb3-explain: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         kept = f"what is finished is kept in {output}; " if output is not None else ""
         again = "run the same command again to go on"
@@ -100,16 +110,39 @@ def parser() -> Parser:
         add_agent_options(sub)
     for sub in (demo, everything, collecting, fitting, evaluating, reporting):
         sub.add_argument("-o", "--output", type=Path, required=True, help="folder for all results")
-        sub.add_argument("--seed", type=int, default=0, help="of all chance (default: 0)")
+        sub.add_argument("--seed", type=not_negative, default=0, help="of all chance (default: 0)")
         sub.add_argument("--no-progress", action="store_true", help="show no bars")
     for sub in (everything, collecting):
         add_collecting_options(sub)
     for sub in (everything, fitting):
         add_fitting_options(sub)
     for sub in (everything, evaluating):
-        sub.add_argument("--n-evaluated", type=int, default=300, help="test states to measure on")
+        sub.add_argument(
+            "--n-evaluated", type=positive, default=300, help="test states to measure on"
+        )
         sub.add_argument("--metrics", nargs="+", metavar="NAME", help="default: all")
     return top
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    return at_least(1, text)
+
+
+def not_negative(text: str) -> int:
+    """A whole number of at least 0."""
+    return at_least(0, text)
+
+
+def at_least(least: int, text: str) -> int:
+    """:raises ArgumentTypeError: if ``text`` is no whole number, or below ``least``"""
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{number} is below {least}")
+    return number
 
 
 def add_agent_options(sub: Parser) -> None:
@@ -136,8 +169,8 @@ def add_agent_options(sub: Parser) -> None:
 def add_collecting_options(sub: Parser) -> None:
     """How states are collected."""
     group = sub.add_argument_group("states")
-    group.add_argument("-n", "--n-states", type=int, default=10_000, help="default: 10000")
-    group.add_argument("--n-envs", type=int, help="environments side by side")
+    group.add_argument("-n", "--n-states", type=positive, default=10_000, help="default: 10000")
+    group.add_argument("--n-envs", type=positive, help="environments side by side")
     group.add_argument("--behaviour", choices=BEHAVIOURS, default="zoo", help="default: zoo")
     group.add_argument(
         "--deterministic", dest="behaviour", action="store_const", const="greedy",
@@ -149,8 +182,8 @@ def add_collecting_options(sub: Parser) -> None:
     )  # fmt: skip
     group.add_argument("--epsilon", type=float, default=0.1, help="of --behaviour epsilon")
     group.add_argument(
-        "--max-per-episode", type=int, metavar="N",
-        help="keep the first N states of an episode; 0 for all (default: a 25th of -n)",
+        "--max-per-episode", type=not_negative, metavar="N",
+        help="keep the first N states of an episode; 0: all (default: a 50th of -n, at least 100)",
     )  # fmt: skip
     group.add_argument("--no-render", action="store_true", help="keep no frames to look at")
 
@@ -165,7 +198,15 @@ def add_fitting_options(sub: Parser) -> None:
     group.add_argument("--epochs", type=int)
     group.add_argument("--batch-size", type=int)
     group.add_argument("--learning-rate", type=float)
-    group.add_argument("--precision", help="auto, bf16, fp16 or no")
+    group.add_argument("--precision", help="auto, bf16 or no")
+    group.add_argument(
+        "--visionmask", nargs="+", default=[], metavar="KEY:VALUE",
+        help="any other setting, for example per_frame:False lambda_tv:0.1",
+    )  # fmt: skip
+    group.add_argument(
+        "--training", nargs="+", default=[], metavar="KEY:VALUE",
+        help="any other option of training, for example patience:3",
+    )  # fmt: skip
 
 
 def agent_of(options: argparse.Namespace) -> Agent:
@@ -181,12 +222,12 @@ def agent_of(options: argparse.Namespace) -> Agent:
         organization=options.organization,
         revision=options.revision,
         device=options.device,
-        env_kwargs=key_values(options.env_kwargs),
+        env_kwargs=key_values(options.env_kwargs, "--env-kwargs"),
         trusted=options.trust,
     )
 
 
-def key_values(pairs: Sequence[str]) -> dict[str, Any]:
+def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
     """``["mode:2", "name:'x'"]`` as the zoo writes them; values are literals.
 
     :raises ExplainError: if a pair is none
@@ -196,7 +237,7 @@ def key_values(pairs: Sequence[str]) -> dict[str, Any]:
         key, colon, value = pair.partition(":")
         if not colon:
             raise ExplainError(f"{pair!r} is no KEY:VALUE, for example difficulty:1")
-        read[key] = read_expression(value, f"--env-kwargs {key}")
+        read[key] = read_expression(value, f"{flag} {key}")
     return read
 
 
@@ -219,13 +260,15 @@ def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def fitting_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the VisionMask."""
-    return given(options, "max_area", "reference", "network", "temperature")
+    chosen = given(options, "max_area", "reference", "network", "temperature")
+    return {**chosen, **key_values(options.visionmask, "--visionmask")}
 
 
 def training_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Options of the training loop."""
     chosen = given(options, "epochs", "batch_size", "learning_rate", "precision")
-    return {**chosen, "progress": not options.no_progress}
+    more = key_values(options.training, "--training")
+    return {**chosen, **more, "progress": not options.no_progress}
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -293,7 +336,9 @@ def fitted(options: argparse.Namespace) -> tuple[Agent, StateDataset, VisionMask
     agent = agent_of(options)
     states = StateDataset.open(options.output / "states")
     explainer = VisionMask.load(options.output / "visionmask", agent)
-    return agent, states.split(seed=options.seed)[-1], explainer
+    train, _, test = states.split(seed=options.seed)
+    require_same_split(explainer, train)
+    return agent, test, explainer
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -338,7 +383,9 @@ def run_list(options: argparse.Namespace) -> None:
 def say(evaluation: Evaluation, output: Path) -> None:
     """Print the table of means and where the files are."""
     table = evaluation.table().pivot(index="explainer", columns="metric", values="mean")
-    print(table.loc[list(evaluation.rows)].to_string(float_format="{:.3f}".format, na_rep="-"))
+    rows = [name for name in evaluation.rows if name in table.index]
+    # + 0.0: no minus before a zero
+    print((table.loc[rows].round(3) + 0.0).to_string(float_format="{:.3f}".format, na_rep="-"))
     for name in ("report.html", "metrics.json", "video.mp4"):
         if (output / name).exists():
             print(f"{name:13} {output / name}")

@@ -7,6 +7,7 @@ it is played, and a killed run goes on by playing its unfinished episodes again 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,11 +27,13 @@ from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.progress import progress_bar
 from sb3_explain.states import StateDataset
-from sb3_explain.store import EpisodeWriter, begin_store, resume_store
+from sb3_explain.store import EpisodeWriter, begin_store, resume_store, sole_writer
 
 Array = NDArray[Any]
 
 BEHAVIOURS = ("zoo", "greedy", "stochastic", "epsilon")
+#: with which the zoo's DQN and QR-DQN agents end their training on Atari, and are played
+ZOO_EPSILON = 0.01
 
 
 def collect(
@@ -51,14 +54,15 @@ def collect(
 
     :param agent: the agent that plays; it also labels every state with its greedy action
     :param env: gymnasium id or recipe; the agent's own when not given
-    :param n: number of states; a larger one than last time appends
+    :param n: number of states; a larger one than last time appends, a smaller one changes nothing
     :param folder: of the Zarr store
     :param seed: of environments and of sampled actions
-    :param behaviour: ``"zoo"`` (sampled on Atari, else greedy), ``"greedy"``, ``"stochastic"``, or
-        ``"epsilon"`` (greedy, but a random action with probability ``epsilon``)
+    :param behaviour: ``"zoo"`` (on Atari sampled, or epsilon-greedy for an agent of Q-values, else
+        greedy), ``"greedy"``, ``"stochastic"``, or ``"epsilon"`` (greedy, but a random action with
+        probability ``epsilon``)
     :param epsilon: probability of a random action
     :param max_per_episode: keep the first so many states of an episode, then begin the next; a
-        25th of ``n``, at least 100, when not given. 0 for whole episodes
+        50th of ``n``, at least 100, when not given. 0 for whole episodes
     :param n_envs: environments played side by side; chosen so that all end together when not given
     :param render: keep RGB frames for people to look at
     :param progress: show a bar
@@ -67,17 +71,29 @@ def collect(
     """
     if behaviour not in BEHAVIOURS:
         raise unknown_name("behaviour", behaviour, BEHAVIOURS)
+    if n < 1 or (n_envs or 1) < 1 or (max_per_episode or 0) < 0 or seed < 0:
+        raise ExplainError(
+            f"n={n}, n_envs={n_envs}, max_per_episode={max_per_episode}, seed={seed}: give a "
+            "positive number of states and environments, and no negative limit or seed"
+        )
+    if not 0 <= epsilon <= 1:
+        raise ExplainError(f"epsilon={epsilon} is no probability")
     recipe = EnvRecipe(env) if isinstance(env, str) else env or agent.recipe
     if recipe is None:
         raise ExplainError("this agent knows no environment: name one with env=...")
+    epsilon = epsilon if behaviour == "epsilon" else 0.0
+    if agent.view.value_based and behaviour == "stochastic":
+        raise ExplainError("Q-values are no probabilities: use behaviour='epsilon'")
+    if agent.view.value_based and behaviour == "zoo" and is_sampled_in_zoo(recipe):
+        behaviour, epsilon = "epsilon", ZOO_EPSILON
     folder = Path(folder)
-    limit = max(100, math.ceil(n / 25)) if max_per_episode is None else max_per_episode
+    limit = max(100, math.ceil(n / 50)) if max_per_episode is None else max_per_episode
     wanted = {
         "agent": agent.describe(),
         "environment": recipe.describe(),
         "seed": seed,
         "behaviour": behaviour,
-        "epsilon": epsilon if behaviour == "epsilon" else None,
+        "epsilon": epsilon,
         "max_per_episode": limit,
         "n_envs": n_envs or balanced_lanes(n, limit),
         "n_stack": recipe.frame_stack,
@@ -85,13 +101,13 @@ def collect(
         "format": 1,
     }
     decided = {"max_per_episode": max_per_episode, "n_envs": n_envs}
-    settings = begin_store(
-        folder, wanted, {name for name, value in decided.items() if value is None}
-    )
-    lengths = resume_store(folder, n)
-    with progress_bar("collecting", n, "states", progress, done=sum(lengths)) as bar:
-        if sum(lengths) < n:
-            Collection(agent, recipe, folder, settings, n, lengths).run(bar.update)
+    left_open = {name for name, value in decided.items() if value is None}
+    with sole_writer(folder):
+        settings = begin_store(folder, wanted, left_open)
+        lengths = resume_store(folder, n)
+        with progress_bar("collecting", n, "states", progress, done=sum(lengths)) as bar:
+            if sum(lengths) < n:
+                Collection(agent, recipe, folder, settings, n, lengths).run(bar.update)
     return StateDataset.open(folder)
 
 
@@ -130,9 +146,9 @@ class Collection:
         self.kept = sum(lengths)
         self.seed: int = settings["seed"]
         self.renders: bool = settings["rendered"]
-        self.epsilon: float = settings["epsilon"] or 0.0
+        self.epsilon: float = settings["epsilon"]
         self.sampled = settings["behaviour"] == "stochastic" or (
-            settings["behaviour"] == "zoo" and is_atari(recipe)
+            settings["behaviour"] == "zoo" and is_sampled_in_zoo(recipe)
         )
         self.limited: bool = settings["max_per_episode"] > 0
         self.longest: int = settings["max_per_episode"] or n
@@ -192,6 +208,7 @@ class Collection:
         scores, values = agent.scores_and_values(observations, memory)
         self.memory = agent.next_memory(observations, memory)
         greedy = actions = agent.act_on(scores)
+        labels = greedy - agent.first_action
         if self.sampled:
             box = isinstance(agent.action_space, spaces.Box)
             std = agent.view.std(observations, memory) if box else None
@@ -202,7 +219,7 @@ class Collection:
             )
         columns: dict[str, Array] = {
             "actions": actions,
-            "greedy": greedy,
+            "greedy": labels,
             "scores": scores.cpu().numpy(),
             "values": values.cpu().numpy(),
         }
@@ -251,6 +268,8 @@ class Lane:
         #: number of the episode being played, None while idle
         self.episode: int | None = None
         self.rng = np.random.default_rng(0)
+        # its own copy: seeding the agent's would change what a live model samples
+        self.action_space = copy.deepcopy(collection.agent.action_space)
 
     @property
     def length(self) -> int:
@@ -282,11 +301,10 @@ class Lane:
 
     def maybe_random(self, action: Any) -> Any:
         """The action, or with probability epsilon a uniformly random one, from the lane's rng."""
-        space = self.collection.agent.action_space
         if self.rng.random() >= self.collection.epsilon:
             return action
-        space.seed(int(self.rng.integers(2**31)))
-        return space.sample()
+        self.action_space.seed(int(self.rng.integers(2**31)))
+        return self.action_space.sample()
 
     def step(self, record: dict[str, Any]) -> None:
         """Write the current state down, then act as it says."""
@@ -311,14 +329,16 @@ class Lane:
     def _picture(self) -> Array:
         try:
             picture: Any = self.env.render()
-        except gym.error.DependencyNotInstalled as error:
+            # a copy: some environments draw the next frame into the same array
+            return np.array(picture, dtype=np.uint8)
+        except (gym.error.Error, NotImplementedError, TypeError, ImportError) as error:
             raise ExplainError(
                 f"frames cannot be rendered ({error}): install what it names, or collect with "
                 "render=False (on the command line: --no-render)"
             ) from error
-        return np.asarray(picture, dtype=np.uint8)
 
 
-def is_atari(recipe: EnvRecipe) -> bool:
-    """Whether the zoo plays this environment with sampled actions."""
-    return any("AtariWrapper" in name for name, _ in recipe.wrappers)
+def is_sampled_in_zoo(recipe: EnvRecipe) -> bool:
+    """Whether the zoo plays this environment with sampled actions: Atari and MiniGrid."""
+    is_atari = any("AtariWrapper" in name for name, _ in recipe.wrappers)
+    return is_atari or "MiniGrid" in recipe.env_id

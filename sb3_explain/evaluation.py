@@ -145,7 +145,7 @@ def evaluate(
     explainers: Mapping[str, Explainer] | Iterable[Explainer],
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
     *,
-    reference: str | Reference = "background",
+    reference: str | Reference | None = None,
     n_states: int | None = None,
     batch_size: int = CHUNK,
     seed: int = 0,
@@ -163,8 +163,9 @@ def evaluate(
     :param explainers: by name, or a list that goes by the registry's names
     :param metrics: names, or options by name such as ``{"insertion": {"steps": 50}}``; all metrics
         when not given. A metric that does not apply to an explainer is left out of its row
-    :param reference: what a removed cell becomes, or the name of a reference, which is then fitted
-        on frames of ``states``
+    :param reference: what a removed cell becomes: the reference of the first explainer that has one
+        when not given, else ``"background"``. A reference given by name is fitted on frames of
+        ``states``
     :param n_states: a random sample of this many; all states when not given
     :param batch_size: states that are explained and measured at once
     :param seed: of the sample, of the metrics' noise and of the bootstrap
@@ -177,6 +178,8 @@ def evaluate(
     if not isinstance(agent.action_space, spaces.Discrete):
         kind = type(agent.action_space).__name__
         raise ExplainError(f"metrics are defined for Discrete actions; this agent's are {kind}")
+    if agent.recurrent:
+        raise ExplainError("metrics do not serve recurrent agents")
     if len(states) == 0 or (n_states is not None and n_states < 1):
         raise ExplainError("there are no states to evaluate on: collect some first")
     if batch_size < 1 or n_resamples < 1 or not 0 < confidence < 1:
@@ -184,11 +187,14 @@ def evaluate(
             f"batch_size={batch_size}, n_resamples={n_resamples}, confidence={confidence}: give "
             "positive numbers, and a confidence below 1"
         )
-    given = _named(explainers)
+    given = _named(agent, explainers)
     chosen = bound(metrics)
 
     n = min(n_states or len(states), len(states))
     sample = np.sort(np.random.default_rng(seed).choice(len(states), n, replace=False))
+    if reference is None:
+        own = [explainer.reference for explainer in given.values() if explainer.reference]
+        reference = own[0] if own else "background"
     if isinstance(reference, str):
         reference = make_reference(reference, states.frames(sample[:: -(-n // REFERENCE_FRAMES)]))
 
@@ -243,8 +249,10 @@ def _batches(
         yield observations, target
 
 
-def _named(explainers: Mapping[str, Explainer] | Iterable[Explainer]) -> dict[str, Explainer]:
-    """Explainers by name, all ready to explain."""
+def _named(
+    agent: Agent, explainers: Mapping[str, Explainer] | Iterable[Explainer]
+) -> dict[str, Explainer]:
+    """Explainers by name, all of this agent and ready to explain."""
     if isinstance(explainers, Mapping):
         named = dict(explainers)
     else:
@@ -253,6 +261,8 @@ def _named(explainers: Mapping[str, Explainer] | Iterable[Explainer]) -> dict[st
         if len(named) < len(explainers):
             raise ExplainError("two explainers have the same name: give a dict of names to them")
     for explainer in named.values():
+        if explainer.agent is not agent:
+            raise ExplainError(f"{explainer.name} explains another agent than the one given")
         if isinstance(explainer, TrainedExplainer):
             explainer.require_fitted()
     return named
@@ -290,7 +300,7 @@ def _measure(
             "observations": observations,
             "target": target,
             "maps": maps,
-            "masks": maps,
+            "masks": explainer.shown(maps) if explainer.gives_masks else maps,
             "reference": reference,
         }
         for name, names in wanted.items():

@@ -82,7 +82,8 @@ class Compact(nn.Module):
         branches = [branch(quarter) for branch in self.pyramid]
         features = self.project(torch.cat([*branches, context], dim=1))
         features = self.join(torch.cat([upsample(features, half), half], dim=1))
-        return upsample(self.coarse_head(features), full) + self.fine_head(full)
+        fine: Tensor = self.fine_head(full)
+        return fine + upsample(self.coarse_head(features), full)
 
 
 def upsample(features: Tensor, like: Tensor) -> Tensor:

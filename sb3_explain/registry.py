@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from sb3_explain.errors import unknown_name
+from sb3_explain.errors import ExplainError, unknown_name
 
 T = TypeVar("T")
 
@@ -29,9 +29,14 @@ class Registry(Mapping[str, Any]):
         self._filled = False
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator: enter a class or function under ``name``."""
+        """Decorator: enter a class or function under ``name``.
+
+        :raises ExplainError: if something else has that name already
+        """
 
         def enter(entry: T) -> T:
+            if repr(self._entries.get(name, entry)) != repr(entry):
+                raise ExplainError(f"two entries are called {self.kind} {name!r}: rename one")
             self._entries[name] = entry
             return entry
 
@@ -40,10 +45,10 @@ class Registry(Mapping[str, Any]):
     def _fill(self) -> None:
         if self._filled:
             return
-        self._filled = True
         package = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(getattr(package, "__path__", [])):
             importlib.import_module(f"{self.package}.{module.name}")
+        self._filled = True
 
     def __getitem__(self, name: str) -> Any:
         """:raises ExplainError: if nothing has that name; the nearest one is suggested"""

@@ -13,6 +13,7 @@ import zarr
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from sb3_explain.agent import Agent
 from sb3_explain.atomic import read_json
 from sb3_explain.envs.frames import PLAIN
 from sb3_explain.errors import ExplainError
@@ -102,18 +103,15 @@ class StateDataset:
         :raises ExplainError: if there is no store, or no whole episode in it
         """
         folder = Path(folder)
+        if not (folder / "states.json").exists():
+            raise ExplainError(f"{folder} holds no states: collect some first")
         description = read_json(folder / "states.json")
         episodes = episode_folders(folder)
         if not episodes:
             raise ExplainError(f"{folder} holds no whole episode yet: run collect again")
-        parts: dict[str, list[Array]] = {}
-        for episode in episodes:
-            group = zarr.open_group(episode, mode="r")
-            for name, array in group.arrays():
-                if name != "rgb":
-                    parts.setdefault(name, []).append(np.asarray(array[:]))
-        lengths = [len(starts) for starts in parts["starts"]]
-        columns = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        parts = [read_episode(episode) for episode in episodes]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        lengths = [len(part["starts"]) for part in parts]
         columns["episode"] = np.repeat(np.arange(len(episodes)), lengths)
         frames = {
             name.removeprefix("frames").removeprefix("."): torch.from_numpy(columns.pop(name))
@@ -197,6 +195,12 @@ class StateDataset:
         """(n,) number of the episode that each state is from."""
         return self.column("episode")
 
+    def require_labels_of(self, agent: Agent) -> None:
+        """:raises ExplainError: if the states are known to be another agent's"""
+        theirs = self.provenance.get("agent", {}).get("weights_sha256")
+        if theirs is not None and theirs != agent.fingerprint():
+            raise ExplainError("these states were labelled by another agent: collect its own")
+
     def fingerprint(self) -> str:
         """SHA-256 over which states these are and how they are labelled."""
         digest = hashlib.sha256(self.indices.tobytes())
@@ -242,6 +246,22 @@ class StateDataset:
         return tuple(
             self.subset(np.flatnonzero(np.isin(self.episode, episodes[part]))) for part in parts
         )
+
+
+def read_episode(folder: Path) -> dict[str, Array]:
+    """All arrays of an episode but its rendered frames.
+
+    :raises ExplainError: if one is damaged or missing
+    """
+    try:
+        group = zarr.open_group(folder, mode="r")
+        length = int(str(group.attrs["length"]))
+        arrays = {name: np.asarray(array[:]) for name, array in group.arrays() if name != "rgb"}
+        if "starts" in arrays and all(len(array) == length for array in arrays.values()):
+            return arrays
+    except (KeyError, ValueError, RuntimeError, OSError) as error:
+        raise ExplainError(f"{folder} is damaged: delete it and collect again") from error
+    raise ExplainError(f"{folder} is damaged: delete it and collect again")
 
 
 def stack_indices(starts: Array, n_stack: int, pad: str) -> NDArray[np.int64]:

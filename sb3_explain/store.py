@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from sb3_explain.atomic import read_json, write_json
+from sb3_explain.atomic import read_json, write_json, writing_to
 from sb3_explain.errors import ExplainError
 
 Array = NDArray[Any]
@@ -46,22 +50,46 @@ def begin_store(folder: Path, wanted: dict[str, Any], left_open: set[str]) -> di
     :raises ExplainError: if settings differ, or the folder holds something else
     """
     description = folder / "states.json"
-    if not description.exists():
-        if folder.is_dir() and any(folder.iterdir()):
+    wanted = json.loads(
+        json.dumps(wanted, default=str)
+    )  # as it will be read: tuples are lists, keys are text
+    if not description.exists() and folder.is_dir():
+        strange = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+        if strange:
             raise ExplainError(f"{folder} is not empty and holds no states: choose another folder")
+    if not episode_folders(folder):
         write_json(description, wanted)
         return wanted
     kept: dict[str, Any] = read_json(description)
     for name in wanted.keys() - left_open:
         ours, theirs = wanted[name], kept.get(name)
         if name == "agent":
-            ours, theirs = ours["weights_sha256"], kept["agent"]["weights_sha256"]
+            ours, theirs = ours["weights_sha256"], (theirs or {}).get("weights_sha256")
         if ours != theirs:
             raise ExplainError(
                 f"{folder} holds states of another run ({name} is {theirs!r}, not {ours!r}): "
                 "choose another folder, or delete this one"
             )
     return kept
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to the store.
+
+    :raises ExplainError: if one is writing already
+    """
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ExplainError(f"another process is collecting into {folder}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def resume_store(folder: Path, n: int) -> list[int]:
@@ -133,9 +161,11 @@ class EpisodeWriter:
                 name, data=np.stack(values[:length]), chunks=(max(length, 1), *values[0].shape)
             )
         group.attrs.update({"length": length, "cut": cut})
+        shorter = self._hidden.with_name(f"{self._hidden.name}.cut")
         if self.place.exists():  # an episode cut short, of an earlier run
-            shutil.rmtree(self.place)
+            self.place.rename(shorter)
         self._hidden.rename(self.place)
+        shutil.rmtree(shorter, ignore_errors=True)
 
     def discard(self) -> None:
         """Delete what has been written."""

@@ -62,18 +62,29 @@ def fit_visionmask(
     :param seed: of the split, the initial weights and the order of the states
     """
     wanted = VisionMask(agent, seed=seed, **settings)
+    train, validation, _ = states.split(seed=seed)
     if (folder / "visionmask.json").exists():
         explainer = VisionMask.load(folder, agent)
-        if explainer.settings != wanted.settings:
+        options = training_options({"seed": seed, **training}).identity()
+        if explainer.settings != wanted.settings or explainer.learned_from["options"] != options:
             raise ExplainError(
-                f"{folder} holds a VisionMask with other settings: choose another output folder, "
-                "or delete this one"
+                f"{folder} holds a VisionMask fitted with other settings: choose another output "
+                "folder, or delete this one"
             )
+        require_same_split(explainer, train)
         return explainer
-    train, validation, _ = states.split(seed=seed)
     wanted.fit(train, validation, folder=folder / "training", seed=seed, **training)
     wanted.save(folder)
     return wanted
+
+
+def require_same_split(explainer: VisionMask, train: StateDataset) -> None:
+    """:raises ExplainError: if test states may be among those that the explainer learned from"""
+    if explainer.learned_from["train"] != train.fingerprint():
+        raise ExplainError(
+            "the VisionMask was fitted on another split of the states (another seed, or states "
+            "were added since): use the same, or fit in another output folder"
+        )
 
 
 def explain(
@@ -175,6 +186,8 @@ def write_all(
     video = output / "video.mp4"
     write_saliency_video(video, agent, test, explainer, progress=progress)
     measured = read_json(output / "metrics.json")
+    if not isinstance(measured, dict) or "made" not in measured:
+        raise ExplainError(f"{output / 'metrics.json'} is damaged: run `sb3-explain evaluate`")
     return write_report(
         output,
         metrics=measured,
@@ -213,21 +226,30 @@ def action_maps_of(
     agent: Agent, states: StateDataset, explainer: VisionMask, position: int
 ) -> ActionMaps:
     """The frame of one state with the maps of all actions on it."""
-    pictures = states.rendered([position])
-    if pictures is None:
-        raise ExplainError("these states were collected without frames: collect with render=True")
     observation: Any = agent.tensor(states.observations([position]))
     with torch.no_grad():
         probabilities = agent.probabilities(observation.float())[0].cpu().numpy()
     maps = newest_frame(explainer.action_maps(observation))[0]
     return ActionMaps(
-        frame=pictures[0],
+        frame=pictures_of(states, np.array([position]))[0],
         maps=maps.cpu().numpy(),
         action_names=agent.action_names,
         probabilities=probabilities,
         chosen=int(states.greedy[position]),
         caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
     )
+
+
+def pictures_of(states: StateDataset, positions: NDArray[np.int64]) -> NDArray[Any]:
+    """(B, h, w, 3) frames as rendered, or what the agent sees of them where none were kept."""
+    rendered = states.rendered(positions)
+    if rendered is not None:
+        return rendered
+    frames = states.frames(positions).numpy()
+    low, high = (0, 255) if frames.dtype == np.uint8 else (frames.min(), frames.max())
+    grey = frames.mean(axis=1) if frames.shape[1] != 3 else frames.transpose(0, 2, 3, 1)
+    scaled = ((grey - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    return scaled if scaled.ndim == 4 else np.repeat(scaled[..., None], 3, axis=-1)
 
 
 def newest_frame(maps: torch.Tensor) -> torch.Tensor:
@@ -251,13 +273,9 @@ def write_saliency_video(
 
     def scenes() -> Iterator[tuple[NDArray[Any], NDArray[Any], Caption]]:
         for batch in batches:
-            pictures = states.rendered(batch)
-            if pictures is None:
-                raise ExplainError(
-                    "these states were collected without frames: collect with render=True"
-                )
+            pictures = pictures_of(states, batch)
             observations: Any = agent.tensor(states.observations(batch))
-            taken = torch.as_tensor(states.actions[batch].astype(np.int64))
+            taken = torch.as_tensor(states.actions[batch].astype(np.int64)) - agent.first_action
             maps = newest_frame(explainer.attribute(observations, taken)).cpu().numpy()
             scores = torch.from_numpy(states.column("scores")[batch])
             probabilities = agent.probabilities_of(scores).numpy()

@@ -102,7 +102,17 @@ def test_help_shows_an_example(name, capsys):
         ({"--env": "CartPole-v1"}, "CartPole-v1"),
         ({"-f": "nowhere"}, "nowhere"),
         ({"--exp-id": "7"}, "7"),
-        ({"-n": "many"}, "invalid int value"),
+        ({"-n": "many"}, "is no whole number"),
+        ({"-n": "0"}, "0 is below 1"),
+        ({"--n-evaluated": "0"}, "0 is below 1"),
+        ({"--max-area": "-3"}, "a share of the cells"),
+        ({"--epochs": "0"}, "at least 1"),
+        ({"--learning-rate": "-1"}, "positive rate"),
+        ({"--epsilon": "7"}, "no probability"),
+        ({"-o": __file__}, "choose another folder"),
+        ({"--visionmask": "content:(0,0,99,99)"}, "does not lie inside"),
+        ({"--visionmask": "colour:1"}, "unknown setting of VisionMask"),
+        ({"--training": "patience"}, "is no KEY:VALUE"),
         ({"--behaviour": "gredy"}, "invalid choice"),
         ({"-n": "40"}, "cannot be split"),
         ({"--reference": "blurr"}, "did you mean 'blur'"),
@@ -165,3 +175,24 @@ def test_an_interrupted_command_without_output(monkeypatch, capsys):
     monkeypatch.setattr("sb3_explain.cli.run_list", interrupted)
     assert main(["list"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_without_rendered_frames_the_pictures_show_what_the_agent_sees(folder, tmp_path):
+    evaluated = ["--n-evaluated", "8", "--no-render", "--metrics", "accuracy"]
+    assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0
+    assert (tmp_path / "video.mp4").exists() and (tmp_path / "report.html").exists()
+
+
+def test_states_that_were_trained_on_are_never_tested_on(folder, tmp_path, capsys):
+    assert main(command("collect", folder, tmp_path, *SMALL)) == 0
+    assert main(command("evaluate", folder, tmp_path)) == 2
+    assert "fit one first" in capsys.readouterr().err
+    assert main(command("fit", folder, tmp_path, *QUICK)) == 0
+    assert main(command("fit", folder, tmp_path, *QUICK)) == 0  # finds it
+    assert main(command("fit", folder, tmp_path, "--epochs", "2", "--precision", "no")) == 2
+    assert "fitted with other settings" in capsys.readouterr().err
+    assert main(command("evaluate", folder, tmp_path, "--seed", "1")) == 2
+    assert "another split" in capsys.readouterr().err
+    assert main(command("collect", folder, tmp_path, "-n", "600", "--max-per-episode", "20")) == 0
+    assert main(command("evaluate", folder, tmp_path)) == 2
+    assert "another split" in capsys.readouterr().err

@@ -203,3 +203,10 @@ def test_episodes_that_were_left_early_do_not_live_on(tmp_path):
     # single frames: scores may differ in the last bit between batches of one and of three
     np.testing.assert_array_equal(one_lane.frames()[[8, 16]], first.frames()[[8, 16]])
     assert (one_lane.frames(slice(8, 9)) != one_lane.frames(slice(7, 8))).any()
+
+
+def test_an_agent_of_q_values_explores_instead_of_sampling(tmp_path):
+    agent = dot_agent()
+    agent.view.value_based = True
+    with pytest.raises(ExplainError, match="Q-values are no probabilities"):
+        collected(agent, tmp_path / "s", n=20, behaviour="stochastic")

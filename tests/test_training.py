@@ -1,6 +1,7 @@
 """The training loop: a hand-written loop as oracle, resume, early stopping, two processes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,9 @@ def test_mistakes_are_one_line(tmp_path):
     other = TrainingOptions(**{**OPTIONS.__dict__, "learning_rate": 0.1})
     with pytest.raises(ExplainError, match=r"other settings \(learning_rate\)"):
         fit(linear(), other, tmp_path)
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(ExplainError, match=r"best.safetensors is damaged"):
+        fit(linear(), folder=tmp_path)
     (tmp_path / "last.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ExplainError, match="is damaged"):
         fit(linear(), folder=tmp_path)
@@ -127,8 +131,24 @@ def test_mistakes_are_one_line(tmp_path):
 
     with pytest.raises(ExplainError, match="the loss is nan at step 0"):
         fit(linear(), train=nan)
+    with pytest.raises(ExplainError, match="the loss is nan at step 8"):
+        fit(linear(), validation=nan)
+    with pytest.raises(ExplainError, match="at least 1"):
+        TrainingOptions(epochs=0)
+    with pytest.raises(ExplainError, match="positive rate"):
+        TrainingOptions(learning_rate=-1.0)
     with pytest.raises(ExplainError, match="unknown precision"):
         fit(linear(), TrainingOptions(precision="fp8"))
+
+
+def test_a_run_that_failed_leaves_the_network_in_full_precision():
+    def fails(model, positions):
+        raise Killed
+
+    network = linear()
+    with pytest.raises(Killed):
+        fit(network, TrainingOptions(**{**OPTIONS.__dict__, "precision": "bf16"}), train=fails)
+    assert torch.equal(network(X), X @ network.weight.T + network.bias)
 
 
 def test_mixed_precision_leaves_a_network_in_full_precision():
@@ -151,31 +171,16 @@ if PartialState().is_main_process:
 
 
 def test_two_processes_equal_one(tmp_path):
-    """Launched by accelerate on two CPU processes: the same weights, up to rounding."""
+    """Two CPU processes that share every batch: the same weights, up to rounding."""
     script = tmp_path / "job.py"
     script.write_text(SCRIPT)
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "accelerate.commands.launch",
-            "--cpu",
-            "--num_processes",
-            "2",
-            "--num_machines",
-            "1",
-            "--mixed_precision",
-            "no",
-            "--dynamo_backend",
-            "no",
-            str(script),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=Path(__file__).parents[1],
-        env={**__import__("os").environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},
-    )
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script)],
+        capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[1],
+        env={
+            **os.environ, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
+        },
+    )  # fmt: skip
     lines = [line for line in run.stdout.splitlines() if line.startswith("RESULT")]
     assert lines, run.stderr[-2000:]
     alone = linear()

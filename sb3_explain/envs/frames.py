@@ -66,7 +66,8 @@ class FrameLayout:
         given = observation if isinstance(observation, dict) else {PLAIN: observation}
         frames = {}
         for key, shape in self.shapes.items():
-            entry = np.asarray(given[key], dtype=self.dtypes[key])
+            # a copy: some environments write the next observation into the same array
+            entry = np.array(given[key], dtype=self.dtypes[key])
             frames[key] = entry.transpose(2, 0, 1) if key in self._transposed else entry
             assert frames[key].shape == shape
         return frames
@@ -81,7 +82,7 @@ class FrameLayout:
     def push(self, stacks: dict[str, Array], row: int, frame: dict[str, Array]) -> None:
         """Shift the stack in ``row`` by one frame, in place."""
         for key, entry in frame.items():
-            stack = stacks[key][row]
+            stack = stacks[key][row, ...]
             if self.n_stack == 1:
                 stack[...] = entry
             else:

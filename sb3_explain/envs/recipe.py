@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 from typing import Any
 
@@ -37,6 +38,11 @@ class Normalizer:
         """(observation - mean) / sqrt(var + epsilon), clipped, in float32 as VecNormalize does."""
         normalised = (observation - self.mean) / np.sqrt(self.var + self.epsilon)
         return np.clip(normalised, -self.clip, self.clip).astype(np.float32)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the statistics: which normalisation this is."""
+        numbers = [np.ravel(part) for part in (self.mean, self.var, self.epsilon, self.clip)]
+        return hashlib.sha256(np.concatenate(numbers).astype(np.float64).tobytes()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +106,7 @@ class EnvRecipe:
             "env_kwargs": self.env_kwargs,
             "wrappers": [[name, kwargs] for name, kwargs in self.wrappers],
             "frame_stack": self.frame_stack,
-            "normalized": sorted(self.normalizers),
+            "normalized": {key: entry.fingerprint() for key, entry in self.normalizers.items()},
         }
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
+from sb3_explain.references import Reference
 from sb3_explain.states import StateDataset
 
 
@@ -26,22 +27,33 @@ class Explainer(ABC):
     gives_masks: ClassVar[bool] = False
     #: the maps order the cells; a map that is the same everywhere does not
     orders_cells: ClassVar[bool] = True
+    #: what the explainer puts in the place of masked cells, if it has a reference of its own
+    reference: Reference | None = None
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
 
     @abstractmethod
-    def attribute(self, observations: Tensor, target: Tensor | None = None) -> Tensor:
+    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
         """Maps of the observations' shape.
 
         :param observations: (B, ...) in the policy's own layout and raw range
-        :param target: (B,) index of the action to explain; the greedy action when not given
+        :param target: (B,) index of the action to explain, or one index for all; the greedy action
+            when not given
         """
 
-    def targets(self, observations: Tensor, target: Tensor | None) -> Tensor:
-        """``target``, or the greedy actions (B,) where it is not given."""
+    def shown(self, maps: Tensor) -> Tensor:
+        """The masks that the agent is shown states through, for an explainer that gives masks.
+
+        :param maps: (B, ...) as :meth:`attribute` gave them
+        :return: of the maps' shape; the maps themselves, unless some cells are never hidden
+        """
+        return maps
+
+    def targets(self, observations: Tensor, target: Tensor | int | None) -> Tensor:
+        """``target`` for every state, or the greedy actions (B,) where it is not given."""
         if target is not None:
-            return target.to(self.agent.device)
+            return torch.as_tensor(target, device=self.agent.device).expand(len(observations))
         with torch.no_grad():
             return self.agent.greedy(observations)
 

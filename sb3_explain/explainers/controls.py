@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ class Empty(Explainer):
     gives_masks = True
     orders_cells = False
 
-    def attribute(self, observations: Tensor, target: Tensor | None = None) -> Tensor:
+    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
         return torch.zeros(observations.shape, device=observations.device)
 
 
@@ -38,13 +40,13 @@ class Constant(Explainer):
         super().__init__(agent)
         self.area = area
 
-    def attribute(self, observations: Tensor, target: Tensor | None = None) -> Tensor:
+    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
         return torch.full(observations.shape, self.area, device=observations.device)
 
 
 @EXPLAINERS.register("random")
 class Random(Explainer):
-    """Uniform noise, a new draw at each call from the explainer's own generator.
+    """Uniform noise that is a function of the state and the seed, as a map is of its state.
 
     :param agent: the agent
     :param seed: of the noise
@@ -54,8 +56,13 @@ class Random(Explainer):
 
     def __init__(self, agent: Agent, seed: int = 0) -> None:
         super().__init__(agent)
-        self._generator = torch.Generator().manual_seed(seed)
+        self.seed = seed
 
-    def attribute(self, observations: Tensor, target: Tensor | None = None) -> Tensor:
-        noise = torch.rand(observations.shape, generator=self._generator)
-        return noise.to(observations.device)
+    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
+        noise = [self._noise(observation) for observation in observations.cpu()]
+        return torch.stack(noise).to(observations.device)
+
+    def _noise(self, observation: Tensor) -> Tensor:
+        state = zlib.crc32(observation.float().contiguous().numpy().tobytes())
+        generator = torch.Generator().manual_seed(state ^ self.seed)
+        return torch.rand(observation.shape, generator=generator)

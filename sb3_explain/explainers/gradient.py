@@ -15,7 +15,7 @@ class Gradient(Explainer):
 
     name = "gradient"
 
-    def attribute(self, observations: Tensor, target: Tensor | None = None) -> Tensor:
+    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
         inputs = observations.detach().float().requires_grad_()
         maps: Tensor = Saliency(self.agent.scores).attribute(
             inputs, target=self.targets(observations, target)

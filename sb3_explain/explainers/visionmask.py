@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from sb3_explain import losses as loss
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path, read_json, write_json
+from sb3_explain.checkpoints import TrainingState, copy_of, packed
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.base import TrainedExplainer
 from sb3_explain.references import Reference, make_reference
 from sb3_explain.registry import EXPLAINERS, NETWORKS
 from sb3_explain.states import StateDataset
-from sb3_explain.training import TrainingOptions, TrainingState, copy_of, packed, train_network
+from sb3_explain.training import TrainingOptions, train_network
 
 #: frames that the reference is fitted on, at most
 REFERENCE_FRAMES = 2000
@@ -81,12 +82,16 @@ class VisionMask(TrainedExplainer):
 
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
         super().__init__(agent)
+        if settings.get("content") is not None:
+            settings["content"] = tuple(settings["content"])
         known = [field.name for field in dataclasses.fields(VisionMaskSettings)]
         for setting in settings:
             if setting not in known:
                 raise unknown_name("setting of VisionMask", setting, known)
         self.settings = VisionMaskSettings(**settings)
         shape = agent.observation_space.shape
+        if agent.recurrent:
+            raise ExplainError("visionmask does not serve recurrent agents")
         if not isinstance(agent.action_space, spaces.Discrete) or len(shape or ()) != 3:
             raise ExplainError(
                 "visionmask serves agents with image observations and Discrete actions, not "
@@ -96,13 +101,25 @@ class VisionMask(TrainedExplainer):
         assert shape is not None
         if self.settings.area not in loss.AREA_TERMS:
             raise unknown_name("area term", self.settings.area, loss.AREA_TERMS)
-        if self.settings.temperature <= 0:
-            raise ExplainError(f"temperature {self.settings.temperature} must be above 0")
+        if not self.settings.temperature > 0 or not 0 < self.settings.max_area <= 1:
+            raise ExplainError(
+                f"temperature={self.settings.temperature}, max_area={self.settings.max_area}: the "
+                "temperature must be above 0, the area a share of the cells"
+            )
+        top, left, height, width = self.settings.content or (0, 0, *shape[1:])
+        inside = 0 <= top < top + height <= shape[1] and 0 <= left < left + width <= shape[2]
+        if not inside:
+            raise ExplainError(
+                f"content={self.settings.content} (top, left, height, width) does not lie inside "
+                f"an observation of {shape[1]} x {shape[2]} cells"
+            )
         self.shape: tuple[int, ...] = shape
         self.n_actions = agent.n_scores
         self.n_frames = agent.n_stack
         self.reference: Reference = make_reference(self.settings.reference, None)
         self.training = TrainingState()
+        #: fingerprints of the states that it has learned from, and the options of training
+        self.learned_from: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             n_masks = self.n_frames if self.settings.per_frame else 1
@@ -131,11 +148,15 @@ class VisionMask(TrainedExplainer):
         with torch.no_grad():
             return self._masks(self.network, observations) * self._content(observations)
 
-    def attribute(self, observations: Tensor, target: Tensor | None = None) -> Tensor:
+    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
         target = self.targets(observations, target)
         maps = self.action_maps(observations)
         chosen = maps[torch.arange(len(maps), device=maps.device), target]
         return self._over_channels(chosen)
+
+    def shown(self, maps: Tensor) -> Tensor:
+        """Outside the content everything is shown."""
+        return maps + (1 - self._content(maps))
 
     def _masks(self, network: nn.Module, observations: Tensor) -> Tensor:
         """(B, K, F, H, W); with one mask for all frames, F views of it."""
@@ -180,8 +201,20 @@ class VisionMask(TrainedExplainer):
         :return: the history of the validation losses
         """
         chosen = training_options(options)
+        for states in (train, validation):
+            states.require_labels_of(self.agent)
+            if states.n_stack != self.n_frames:
+                raise ExplainError(
+                    f"the states stack {states.n_stack} frames, the agent {self.n_frames}: give "
+                    "the agent n_stack or a recipe"
+                )
         spread = np.linspace(0, len(train) - 1, min(len(train), REFERENCE_FRAMES)).astype(np.int64)
         self.reference = make_reference(self.settings.reference, train.frames(spread))
+        self.learned_from = {
+            "train": train.fingerprint(),
+            "validation": validation.fingerprint(),
+            "options": chosen.identity(),
+        }
         self.training = train_network(
             self.network,
             lambda network, positions: self.losses(network, train, positions),
@@ -234,7 +267,7 @@ class VisionMask(TrainedExplainer):
             + settings.lambda_area * terms["area"]
         )
         if settings.lambda_tv:
-            terms["total_variation"] = loss.total_variation(masks)
+            terms["total_variation"] = loss.total_variation(self._playfield(masks))
             total = total + settings.lambda_tv * terms["total_variation"]
         return {"loss": total, **terms}
 
@@ -261,6 +294,7 @@ class VisionMask(TrainedExplainer):
                 "settings": dataclasses.asdict(self.settings),
                 "agent": self.agent.describe(),
                 "training": dataclasses.asdict(self.training),
+                "learned_from": self.learned_from,
             },
         )
 
@@ -273,10 +307,12 @@ class VisionMask(TrainedExplainer):
         :raises ExplainError: if files are missing or damaged, or the agent is another
         """
         folder = Path(folder)
+        if not (folder / "visionmask.json").exists():
+            raise ExplainError(f"{folder} holds no VisionMask: fit one first")
         described = read_json(folder / "visionmask.json")
         try:
+            learned_from = dict(described["learned_from"])
             settings = dict(described["settings"])
-            settings["content"] = tuple(settings["content"]) if settings["content"] else None
             fingerprint = described["agent"]["weights_sha256"]
             training = TrainingState(**described["training"])
             tensors = safetensors.torch.load_file(folder / "visionmask.safetensors")
@@ -285,13 +321,16 @@ class VisionMask(TrainedExplainer):
         if fingerprint != agent.fingerprint():
             raise ExplainError(f"the VisionMask in {folder} was trained for another agent")
         explainer = cls(agent, **settings)
-        explainer.network.load_state_dict(
-            {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-        )
-        explainer.reference.restore(
-            {k.removeprefix("reference."): v for k, v in tensors.items() if k.startswith("ref")}
-        )
-        explainer.training = training
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "reference": {}}
+        try:
+            for name, tensor in tensors.items():
+                part, _, rest = name.partition(".")
+                parts[part][rest] = tensor
+            explainer.network.load_state_dict(parts["network"])
+            explainer.reference.restore(parts["reference"])
+        except (KeyError, RuntimeError) as error:
+            raise ExplainError(f"{folder} holds no whole VisionMask: fit it again") from error
+        explainer.training, explainer.learned_from = training, learned_from
         return explainer
 
 

@@ -8,10 +8,12 @@ from sb3_explain.registry import METRICS
 
 
 @METRICS.register("mask_area")
-def mask_area(masks: Tensor) -> Tensor:
+def mask_area(masks: Tensor, maps: Tensor) -> Tensor:
     """Mean of the chosen action's mask over all cells (frames x height x width).
 
-    :param masks: (B, ...) in [0, 1]
+    :param masks: asked for so that only explainers that give masks have an area
+    :param maps: (B, ...) in [0, 1]; cells that are never hidden do not count, their map is 0
     :return: (B,) in [0, 1]
     """
-    return masks.flatten(1).mean(dim=1)
+    del masks
+    return maps.flatten(1).mean(dim=1)

@@ -118,7 +118,7 @@ def test_another_agent_and_damaged_files_are_refused(fitted, tmp_path):
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(ExplainError, match="fit it again"):
         VisionMask.load(tmp_path / "vm", agent)
-    with pytest.raises(ExplainError, match="does not exist"):
+    with pytest.raises(ExplainError, match="fit one first"):
         VisionMask.load(tmp_path / "nowhere", agent)
 
 
