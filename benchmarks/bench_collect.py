@@ -13,7 +13,7 @@ from sb3_explain.collection import balanced_lanes
 from sb3_explain.demo import demo_agent
 from sb3_explain.envs.recipe import begin_episode
 
-N_STATES, LIMIT = 10_000, 400
+N_STATES, LIMIT = 10_000, 200
 
 
 def run(record) -> None:

@@ -111,7 +111,10 @@ def parser() -> Parser:
     for sub in (demo, everything, collecting, fitting, evaluating, reporting):
         sub.add_argument("-o", "--output", type=Path, required=True, help="folder for all results")
         sub.add_argument("--seed", type=not_negative, default=0, help="of all chance (default: 0)")
-        sub.add_argument("--no-progress", action="store_true", help="show no bars")
+        sub.add_argument(
+            "-P", "--progress", action=argparse.BooleanOptionalAction, default=True,
+            help="show bars (default: yes)",
+        )  # fmt: skip
     for sub in (everything, collecting):
         add_collecting_options(sub)
     for sub in (everything, fitting):
@@ -268,7 +271,7 @@ def training_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Options of the training loop."""
     chosen = given(options, "epochs", "batch_size", "learning_rate", "precision")
     more = key_values(options.training, "--training")
-    return {**chosen, **more, "progress": not options.no_progress}
+    return {**chosen, **more, "progress": options.progress}
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -281,7 +284,7 @@ def run_demo(options: argparse.Namespace) -> None:
         settings=VISIONMASK_SETTINGS,
         training=DEMO_TRAINING,
         seed=options.seed,
-        progress=not options.no_progress,
+        progress=options.progress,
     )
     say(evaluation, options.output)
 
@@ -298,7 +301,7 @@ def run_explain(options: argparse.Namespace) -> None:
         training=training_settings(options),
         metrics=options.metrics,
         seed=options.seed,
-        progress=not options.no_progress,
+        progress=options.progress,
     )
     say(evaluation, options.output)
 
@@ -311,7 +314,7 @@ def run_collect(options: argparse.Namespace) -> None:
         n=options.n_states,
         folder=folder,
         seed=options.seed,
-        progress=not options.no_progress,
+        progress=options.progress,
         **collecting_options(options),
     )
     print(f"{len(states)} states of {states.episode[-1] + 1} episodes in {folder}")
@@ -352,7 +355,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         options.metrics,
         n_states=options.n_evaluated,
         seed=options.seed,
-        progress=not options.no_progress,
+        progress=options.progress,
     )
     say(evaluation, options.output)
 
@@ -360,7 +363,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
 def run_report(options: argparse.Namespace) -> None:
     """``sb3-explain report``"""
     agent, test, explainer = fitted(options)
-    page = write_all(options.output, agent, test, explainer, progress=not options.no_progress)
+    page = write_all(options.output, agent, test, explainer, progress=options.progress)
     print(f"open {page}")
 
 
