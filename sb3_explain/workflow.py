@@ -154,7 +154,6 @@ def evaluate_to(
         test,
         [explainer],
         metrics,
-        reference=explainer.reference,
         n_states=n_states,
         seed=seed,
         progress=progress,
