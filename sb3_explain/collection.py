@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.progress import progress_bar
 from sb3_explain.states import StateDataset
-from sb3_explain.store import EpisodeWriter, begin_store, resume_store, sole_writer
+from sb3_explain.store import Buffers, EpisodeWriter, begin_store, resume_store, sole_writer
 
 Array = NDArray[Any]
 
@@ -162,11 +162,16 @@ class Collection:
         for lane in self.lanes:
             while lane.next_episode < self.n_committed:
                 lane.next_episode += n_lanes
+        #: episodes on their way to disk
+        self.commits: list[Future[None]] = []
         #: episodes that are over but wait for an earlier one
         self.finished: dict[int, EpisodeWriter] = {}
 
     def run(self, advance: Callable[[int], Any]) -> None:
         """Step all lanes until ``n`` states are kept; tell ``advance`` of every new state."""
+        # Small batches gain nothing from threads, which would keep the writing thread waiting.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         try:
             with writing_to(self.folder):
                 self._begin_episodes()
@@ -174,6 +179,7 @@ class Collection:
                     self._step(advance)
                 self._finish()
         finally:
+            torch.set_num_threads(threads)
             self.writing.shutdown(wait=True, cancel_futures=True)
             for lane in self.lanes:
                 lane.env.close()
@@ -230,6 +236,8 @@ class Collection:
             lane.step({name: column[lane.row] for name, column in columns.items()})
         advance(len(playing))
         if any(lane.episode is None for lane in playing):
+            while self.commits and self.commits[0].done():
+                self.commits.pop(0).result()
             while self.n_committed in self.finished and self._room():
                 self._commit(self.finished.pop(self.n_committed), cut=False)
             self._begin_episodes()
@@ -241,7 +249,8 @@ class Collection:
         length = min(writer.length, self.n - self.kept)
         # Without a limit an episode of n states was stopped by n, not by its own end.
         stopped = not self.limited and writer.length == self.longest
-        writer.commit(cut=cut or stopped or length < writer.length, length=length)
+        whole = not (cut or stopped or length < writer.length)
+        self.commits.append(writer.commit(cut=not whole, length=length))
         self.kept += length
         self.n_committed += 1
 
@@ -252,7 +261,9 @@ class Collection:
             if self.kept < self.n:
                 self._commit(writer, cut=number in playing)
             else:
-                writer.discard()
+                self.commits.append(writer.discard())
+        for commit in self.commits:
+            commit.result()
 
 
 class Lane:
@@ -268,6 +279,7 @@ class Lane:
         #: number of the episode being played, None while idle
         self.episode: int | None = None
         self.rng = np.random.default_rng(0)
+        self.buffers = Buffers()
         # its own copy: seeding the agent's would change what a live model samples
         self.action_space = copy.deepcopy(collection.agent.action_space)
 
@@ -284,7 +296,11 @@ class Lane:
         source = np.random.SeedSequence([collection.seed, self.episode])
         self.rng = np.random.default_rng(source)
         self.writer = EpisodeWriter(
-            collection.folder, self.episode, collection.longest, collection.writing
+            collection.folder,
+            self.episode,
+            collection.longest,
+            collection.writing,
+            self.buffers,
         )
         self._start(begin_episode(self.env, int(source.generate_state(1)[0])))
 
@@ -313,9 +329,10 @@ class Lane:
         record["starts"] = self.starts
         if self.collection.renders:
             record["rgb"] = self._picture()
-        observation, reward, terminated, truncated, info = self.env.step(record["actions"])
-        record["rewards"] = np.float32(reward)
+        # before the step: some environments draw the next frame into the same array
         self.writer.add(record)
+        observation, reward, terminated, truncated, info = self.env.step(record["actions"])
+        self.writer.add_outcome("rewards", np.float32(reward))
         self.starts = False
         if "episode" in info or self.length == self.collection.longest:
             self.collection.finished[self.episode or 0] = self.writer
@@ -328,9 +345,7 @@ class Lane:
 
     def _picture(self) -> Array:
         try:
-            picture: Any = self.env.render()
-            # a copy: some environments draw the next frame into the same array
-            return np.array(picture, dtype=np.uint8)
+            return np.asarray(self.env.render(), dtype=np.uint8)
         except (gym.error.Error, NotImplementedError, TypeError, ImportError) as error:
             raise ExplainError(
                 f"frames cannot be rendered ({error}): install what it names, or collect with "

@@ -107,6 +107,31 @@ def resume_store(folder: Path, n: int) -> list[int]:
     return lengths
 
 
+class Buffers:
+    """Two sets of arrays of one block each: one is filled while the other is written.
+
+    A lane uses the same two for all its episodes, since fresh memory costs more than the copying.
+    """
+
+    def __init__(self) -> None:
+        self.filling: dict[str, Array] = {}
+        self._written: dict[str, Array] = {}
+        self._writing: Future[None] | None = None
+
+    def put(self, name: str, row: int, entry: Array) -> None:
+        """Copy the entry of one state to its row."""
+        if name not in self.filling:
+            self.filling[name] = np.empty((BLOCK, *entry.shape), entry.dtype)
+        self.filling[name][row] = entry
+
+    def swap(self, writing: Future[None]) -> None:
+        """Fill the other set from now on, once it is written; this set is being written now."""
+        if self._writing is not None:
+            self._writing.result()
+        self._writing = writing
+        self.filling, self._written = self._written, self.filling
+
+
 class EpisodeWriter:
     """One episode on its way to disk: blocks go to a hidden folder, which is then renamed.
 
@@ -114,21 +139,25 @@ class EpisodeWriter:
     :param number: of the episode
     :param longest: no episode has more states than this
     :param executor: one thread that compresses and writes while the agent plays on
+    :param buffers: of the lane
     """
 
     def __init__(
-        self, folder: Path, number: int, longest: int, executor: ThreadPoolExecutor
+        self,
+        folder: Path,
+        number: int,
+        longest: int,
+        executor: ThreadPoolExecutor,
+        buffers: Buffers,
     ) -> None:
         self.place = episode_folder(folder, number)
         self.length = 0
         self._hidden = folder / f".{self.place.name}"
         self._longest = longest
         self._executor = executor
+        self._buffers = buffers
         self._small: dict[str, list[Any]] = {}
-        # Two sets of buffers in turn: one is filled while the other is written.
-        self._block: dict[str, Array] = {}
-        self._spare: dict[str, Array] = {}
-        self._pending: Future[None] | None = None
+        self._large: set[str] = set()
         self._group: zarr.Group | None = None
 
     def add(self, record: dict[str, Any]) -> None:
@@ -138,24 +167,31 @@ class EpisodeWriter:
             entry = np.asarray(value)
             if entry.nbytes < LARGE:
                 self._small.setdefault(name, []).append(entry)
-                continue
-            if name not in self._block:
-                self._block[name] = np.empty((BLOCK, *entry.shape), entry.dtype)
-            self._block[name][row] = entry
+            else:
+                self._large.add(name)
+                self._buffers.put(name, row, entry)
         self.length += 1
         if row == BLOCK - 1:
             self._hand_over(BLOCK)
 
-    def commit(self, *, cut: bool, length: int) -> None:
-        """Keep the first ``length`` states and rename the episode into its place.
+    def add_outcome(self, name: str, value: np.generic) -> None:
+        """Take a number that is known only once the state has been left."""
+        self._small.setdefault(name, []).append(np.asarray(value))
+
+    def commit(self, *, cut: bool, length: int) -> Future[None]:
+        """Keep the first ``length`` states and, once all is written, put the episode in its place.
 
         :param cut: the episode would have gone on
+        :return: what to wait for
         """
         self._hand_over(self.length % BLOCK)
-        self._wait()
+        return self._executor.submit(self._finish, cut, length)
+
+    def _finish(self, cut: bool, length: int) -> None:
         group = self._open()
         for _, array in group.arrays():
-            array.resize((length, *array.shape[1:]))
+            if array.shape[0] != length:
+                array.resize((length, *array.shape[1:]))
         for name, values in self._small.items():
             group.create_array(
                 name, data=np.stack(values[:length]), chunks=(max(length, 1), *values[0].shape)
@@ -167,23 +203,19 @@ class EpisodeWriter:
         self._hidden.rename(self.place)
         shutil.rmtree(shorter, ignore_errors=True)
 
-    def discard(self) -> None:
-        """Delete what has been written."""
-        self._wait()
-        shutil.rmtree(self._hidden, ignore_errors=True)
+    def discard(self) -> Future[None]:
+        """Delete what has been written.
+
+        :return: what to wait for
+        """
+        return self._executor.submit(shutil.rmtree, self._hidden, ignore_errors=True)
 
     def _hand_over(self, n_rows: int) -> None:
-        self._wait()
-        if n_rows and self._block:
-            blocks = {name: block[:n_rows] for name, block in self._block.items()}
+        """Let the writing thread have the first rows of the block."""
+        if n_rows and self._large:
+            blocks = {name: self._buffers.filling[name][:n_rows] for name in self._large}
             at = self.length - n_rows
-            self._pending = self._executor.submit(self._write, blocks, at)
-            self._block, self._spare = self._spare, self._block
-
-    def _wait(self) -> None:
-        if self._pending is not None:
-            self._pending.result()
-            self._pending = None
+            self._buffers.swap(self._executor.submit(self._write, blocks, at))
 
     def _open(self) -> zarr.Group:
         if self._group is None:
