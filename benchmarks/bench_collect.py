@@ -13,19 +13,22 @@ from sb3_explain.collection import balanced_lanes
 from sb3_explain.demo import demo_agent
 from sb3_explain.envs.recipe import begin_episode
 
-N_STATES, LIMIT = 10_000, 200
+N_STATES, LIMIT, REPEATS = 10_000, 200, 3
 
 
 def run(record) -> None:
     agent = demo_agent()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "states"
-        began = time.perf_counter()
-        states = collect(agent, n=N_STATES, folder=folder, max_per_episode=LIMIT)
-        ours = time.perf_counter() - began
-        bare = bare_seconds(agent)
-        record("collect.pong.seconds", ours, "s")
-        record("collect.pong.over_bare", ours / bare, "ratio", "<= 1.2")
+        # In turns, and the least disturbed run of each: what else the machine does only adds time.
+        ours, bare = [], []
+        for turn in range(REPEATS):
+            folder = Path(name) / f"states{turn}"
+            began = time.perf_counter()
+            states = collect(agent, n=N_STATES, folder=folder, max_per_episode=LIMIT)
+            ours.append(time.perf_counter() - began)
+            bare.append(bare_seconds(agent))
+        record("collect.pong.seconds", min(ours), "s")
+        record("collect.pong.over_bare", min(ours) / min(bare), "ratio", "<= 1.2")
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         record("collect.pong.megabytes", size / 1e6, "MB", "<= 60")
         record("collect.pong.episodes", len(np.unique(states.episode)), "episodes")
