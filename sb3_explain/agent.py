@@ -15,6 +15,7 @@ from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.vec_env import VecFrameStack, unwrap_vec_wrapper
 from torch import Tensor, nn
 
+from sb3_explain.envs.action_names import numbered_names
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.errors import ExplainError
 from sb3_explain.policy_views import ModuleView, Observations, PolicyView, view_of
@@ -67,7 +68,7 @@ class Agent:
         #: observations passed through the policy so far
         self.passes = 0
         self.view.policy.eval().requires_grad_(False)
-        self.action_names = tuple(action_names or default_action_names(action_space))
+        self.action_names = tuple(action_names or numbered_names(action_space))
         if len(self.action_names) != self.n_scores:
             raise ExplainError(
                 f"{len(self.action_names)} action names for {self.n_scores} scores: "
@@ -374,15 +375,6 @@ def snapshot(module: nn.Module) -> Any:
                     elif isinstance(kept, torch.distributions.Distribution):
                         setattr(blank, name, None)
     return copy.deepcopy(module, memo)
-
-
-def default_action_names(space: spaces.Space[Any]) -> list[str]:
-    """Numbered names, one per score, for an agent that comes without any."""
-    if isinstance(space, spaces.Discrete):
-        return [f"action {i}" for i in range(int(space.n))]
-    if isinstance(space, spaces.MultiDiscrete):
-        return [f"action {i}={v}" for i, n in enumerate(space.nvec.ravel()) for v in range(n)]
-    return [f"action {i}" for i in range(int(np.prod(space.shape or (1,))))]
 
 
 def _rows(

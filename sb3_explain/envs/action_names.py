@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
 
 #: by the name of the environment, without its version
 NAMES: dict[str, tuple[str, ...]] = {
@@ -42,3 +44,12 @@ def action_names(
         names = NAMES.get(env_id.rpartition("/")[2].rpartition("-v")[0], ())
     # Wrappers and arguments (continuous=True) may change the actions.
     return names if len(names) == n_scores else None
+
+
+def numbered_names(space: spaces.Space[Any]) -> list[str]:
+    """Numbered names, one per score, for an agent that comes without any."""
+    if isinstance(space, spaces.Discrete):
+        return [f"action {i}" for i in range(int(space.n))]
+    if isinstance(space, spaces.MultiDiscrete):
+        return [f"action {i}={v}" for i, n in enumerate(space.nvec.ravel()) for v in range(n)]
+    return [f"action {i}" for i in range(int(np.prod(space.shape or (1,))))]
