@@ -158,6 +158,8 @@ class EpisodeWriter:
         self._buffers = buffers
         self._small: dict[str, list[Any]] = {}
         self._large: set[str] = set()
+        # kept open, since finding an array again in its group costs as much as writing a block
+        self._arrays: dict[str, Any] = {}
         self._group: zarr.Group | None = None
 
     def add(self, record: dict[str, Any]) -> None:
@@ -189,7 +191,7 @@ class EpisodeWriter:
 
     def _finish(self, cut: bool, length: int) -> None:
         group = self._open()
-        for _, array in group.arrays():
+        for array in self._arrays.values():
             if array.shape[0] != length:
                 array.resize((length, *array.shape[1:]))
         for name, values in self._small.items():
@@ -226,7 +228,7 @@ class EpisodeWriter:
         group = self._open()
         for name, block in blocks.items():
             if at == 0:
-                group.create_array(
+                self._arrays[name] = group.create_array(
                     name,
                     shape=(self._longest, *block.shape[1:]),
                     chunks=(BLOCK, *block.shape[1:]),
@@ -235,5 +237,4 @@ class EpisodeWriter:
                     # Looking whether a block is all zeros takes longer than compressing it.
                     config={"write_empty_chunks": True},
                 )
-            array: Any = group[name]
-            array[at : at + len(block)] = block
+            self._arrays[name][at : at + len(block)] = block
