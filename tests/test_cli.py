@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -196,3 +197,12 @@ def test_states_that_were_trained_on_are_never_tested_on(folder, tmp_path, capsy
     assert main(command("collect", folder, tmp_path, "-n", "600", "--max-per-episode", "20")) == 0
     assert main(command("evaluate", folder, tmp_path)) == 2
     assert "another split" in capsys.readouterr().err
+
+
+def test_the_package_runs_as_a_module(monkeypatch, capsys):
+    """sb3_explain/__main__.py"""
+    monkeypatch.setattr(sys, "argv", ["sb3-explain", "list"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("sb3_explain.__main__", run_name="__main__")
+    assert stopped.value.code == 0
+    assert "visionmask" in capsys.readouterr().out
