@@ -296,11 +296,7 @@ class Lane:
         source = np.random.SeedSequence([collection.seed, self.episode])
         self.rng = np.random.default_rng(source)
         self.writer = EpisodeWriter(
-            collection.folder,
-            self.episode,
-            collection.longest,
-            collection.writing,
-            self.buffers,
+            collection.folder, self.episode, collection.writing, self.buffers
         )
         self._start(begin_episode(self.env, int(source.generate_state(1)[0])))
 

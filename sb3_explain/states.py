@@ -18,7 +18,7 @@ from sb3_explain.atomic import read_json
 from sb3_explain.envs.frames import PLAIN
 from sb3_explain.errors import ExplainError
 from sb3_explain.policy_views import Observations
-from sb3_explain.store import episode_folder, episode_folders
+from sb3_explain.store import COLUMNS, episode_folder, episode_folders, unpack
 
 Array = NDArray[Any]
 
@@ -256,10 +256,16 @@ def read_episode(folder: Path) -> dict[str, Array]:
     try:
         group = zarr.open_group(folder, mode="r")
         length = int(str(group.attrs["length"]))
-        arrays = {name: np.asarray(array[:]) for name, array in group.arrays() if name != "rgb"}
+        arrays: dict[str, Array] = {}
+        for name, array in group.arrays():
+            if name == COLUMNS:
+                fields: Any = array.attrs["fields"]
+                arrays |= unpack(np.asarray(array[:]), fields)
+            elif name != "rgb":
+                arrays[name] = np.asarray(array[:])
         if "starts" in arrays and all(len(array) == length for array in arrays.values()):
             return arrays
-    except (KeyError, ValueError, RuntimeError, OSError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
         raise ExplainError(f"{folder} is damaged: delete it and collect again") from error
     raise ExplainError(f"{folder} is damaged: delete it and collect again")
 

@@ -1,8 +1,16 @@
-"""The Zarr store of states on disk: whole episodes, each a group, each renamed into place."""
+"""The Zarr store of states on disk: whole episodes, each a group, each renamed into place.
+
+zarr-python writes the metadata and reads everything. The blocks of the large arrays are compressed
+and put by us where the Zarr 3 specification has them (``c/<block>/0/...``), because every array
+operation of zarr-python changes threads a few times, and each change waits for the interpreter
+lock that the environments hold. For the same reason the small columns of an episode are one array
+of bytes, a row of fields a state.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +21,7 @@ from typing import Any
 import numpy as np
 import zarr
 from filelock import FileLock, Timeout
+from numcodecs import Zstd
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
@@ -25,6 +34,10 @@ Array = NDArray[Any]
 BLOCK = 64
 #: bytes a state from which on an array is written block by block instead of at the episode's end
 LARGE = 256
+#: level 1: states are mostly background, and higher levels gain little for their time
+ZSTD = Zstd(level=1)
+#: the array of all small columns
+COLUMNS = "columns"
 
 
 def episode_folder(folder: Path, number: int) -> Path:
@@ -137,30 +150,21 @@ class EpisodeWriter:
 
     :param folder: of the store
     :param number: of the episode
-    :param longest: no episode has more states than this
     :param executor: one thread that compresses and writes while the agent plays on
     :param buffers: of the lane
     """
 
     def __init__(
-        self,
-        folder: Path,
-        number: int,
-        longest: int,
-        executor: ThreadPoolExecutor,
-        buffers: Buffers,
+        self, folder: Path, number: int, executor: ThreadPoolExecutor, buffers: Buffers
     ) -> None:
         self.place = episode_folder(folder, number)
         self.length = 0
         self._hidden = folder / f".{self.place.name}"
-        self._longest = longest
         self._executor = executor
         self._buffers = buffers
-        self._small: dict[str, list[Any]] = {}
-        self._large: set[str] = set()
-        # kept open, since finding an array again in its group costs as much as writing a block
-        self._arrays: dict[str, Any] = {}
-        self._group: zarr.Group | None = None
+        self._small: dict[str, list[Array]] = {}
+        #: shape and type of one state's entry
+        self._large: dict[str, Array] = {}
 
     def add(self, record: dict[str, Any]) -> None:
         """Take the arrays and numbers of one state."""
@@ -170,7 +174,7 @@ class EpisodeWriter:
             if entry.nbytes < LARGE:
                 self._small.setdefault(name, []).append(entry)
             else:
-                self._large.add(name)
+                self._large.setdefault(name, np.empty_like(entry))
                 self._buffers.put(name, row, entry)
         self.length += 1
         if row == BLOCK - 1:
@@ -190,15 +194,20 @@ class EpisodeWriter:
         return self._executor.submit(self._finish, cut, length)
 
     def _finish(self, cut: bool, length: int) -> None:
-        group = self._open()
-        for array in self._arrays.values():
-            if array.shape[0] != length:
-                array.resize((length, *array.shape[1:]))
-        for name, values in self._small.items():
+        attributes: dict[str, Any] = {"length": length, "cut": cut}
+        group = zarr.open_group(self._hidden, mode="a", attributes=attributes)
+        for name, entry in self._large.items():
             group.create_array(
-                name, data=np.stack(values[:length]), chunks=(max(length, 1), *values[0].shape)
+                name,
+                shape=(length, *entry.shape),
+                chunks=(BLOCK, *entry.shape),
+                dtype=entry.dtype,
+                compressors=ZstdCodec(level=ZSTD.level),
             )
-        group.attrs.update({"length": length, "cut": cut})
+            for number in range(math.ceil(length / BLOCK), math.ceil(self.length / BLOCK)):
+                self._block(name, number).unlink()
+        rows, fields = pack({name: np.stack(all_[:length]) for name, all_ in self._small.items()})
+        group.create_array(COLUMNS, data=rows, chunks=rows.shape, attributes={"fields": fields})
         shorter = self._hidden.with_name(f"{self._hidden.name}.cut")
         if self.place.exists():  # an episode cut short, of an earlier run
             self.place.rename(shorter)
@@ -213,28 +222,43 @@ class EpisodeWriter:
         return self._executor.submit(shutil.rmtree, self._hidden, ignore_errors=True)
 
     def _hand_over(self, n_rows: int) -> None:
-        """Let the writing thread have the first rows of the block."""
+        """Let the writing thread have the block, whose first rows are filled."""
         if n_rows and self._large:
-            blocks = {name: self._buffers.filling[name][:n_rows] for name in self._large}
-            at = self.length - n_rows
-            self._buffers.swap(self._executor.submit(self._write, blocks, at))
+            blocks = {name: self._buffers.filling[name] for name in self._large}
+            number = (self.length - 1) // BLOCK
+            self._buffers.swap(self._executor.submit(self._write, blocks, number, n_rows))
 
-    def _open(self) -> zarr.Group:
-        if self._group is None:
-            self._group = zarr.open_group(self._hidden, mode="w")
-        return self._group
+    def _block(self, name: str, number: int) -> Path:
+        rest = ["0"] * self._large[name].ndim
+        return self._hidden.joinpath(name, "c", str(number), *rest)
 
-    def _write(self, blocks: dict[str, Array], at: int) -> None:
-        group = self._open()
+    def _write(self, blocks: dict[str, Array], number: int, n_rows: int) -> None:
         for name, block in blocks.items():
-            if at == 0:
-                self._arrays[name] = group.create_array(
-                    name,
-                    shape=(self._longest, *block.shape[1:]),
-                    chunks=(BLOCK, *block.shape[1:]),
-                    dtype=block.dtype,
-                    compressors=ZstdCodec(level=1),
-                    # Looking whether a block is all zeros takes longer than compressing it.
-                    config={"write_empty_chunks": True},
-                )
-            self._arrays[name][at : at + len(block)] = block
+            block[n_rows:] = 0  # a block in a file is always whole
+            path = self._block(name, number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(ZSTD.encode(block))
+
+
+def pack(columns: dict[str, Array]) -> tuple[NDArray[np.uint8], list[list[Any]]]:
+    """One array of bytes for several columns.
+
+    :param columns: arrays of one length N
+    :return: (N, bytes a state), and name, type and shape of every field
+    """
+    fields = [[name, column.dtype.str, list(column.shape[1:])] for name, column in columns.items()]
+    rows = np.empty(len(next(iter(columns.values()))), row_type(fields))
+    for name, column in columns.items():
+        rows[name] = column
+    return rows.view(np.uint8).reshape(len(rows), -1), fields
+
+
+def unpack(rows: NDArray[np.uint8], fields: list[list[Any]]) -> dict[str, Array]:
+    """The columns that :func:`pack` has put together."""
+    table = np.ascontiguousarray(rows).view(row_type(fields))[:, 0]
+    return {name: np.ascontiguousarray(table[name]) for name, _, _ in fields}
+
+
+def row_type(fields: list[list[Any]]) -> np.dtype[Any]:
+    """The type of one row of fields."""
+    return np.dtype([(name, kind, tuple(shape)) for name, kind, shape in fields])
