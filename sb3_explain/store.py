@@ -205,7 +205,7 @@ class EpisodeWriter:
                 compressors=ZstdCodec(level=ZSTD.level),
             )
             for number in range(math.ceil(length / BLOCK), math.ceil(self.length / BLOCK)):
-                self._block(name, number).unlink()
+                shutil.rmtree(self._hidden / name / "c" / str(number))
         rows, fields = pack({name: np.stack(all_[:length]) for name, all_ in self._small.items()})
         group.create_array(COLUMNS, data=rows, chunks=rows.shape, attributes={"fields": fields})
         shorter = self._hidden.with_name(f"{self._hidden.name}.cut")
