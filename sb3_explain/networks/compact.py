@@ -1,25 +1,15 @@
-"""Networks that predict masks: image in, one channel of logits per mask out, at the same size."""
+"""The network for CPUs."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from sb3_explain.networks.blocks import EMPTY, conv_block, upsample
 from sb3_explain.registry import NETWORKS
 
 #: cells a side of the image-level branch
 GRID = 6
-
-
-def conv_block(n_in: int, n_out: int, kernel: int, stride: int = 1, rate: int = 1) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU; "same" padding for a stride of 1."""
-    padding = rate * (kernel - 1) // 2
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, kernel, stride, padding, dilation=rate, bias=False),
-        nn.BatchNorm2d(n_out),
-        nn.ReLU(inplace=True),
-    )
 
 
 @NETWORKS.register("compact")
@@ -35,7 +25,7 @@ class Compact(nn.Module):
     :param n_out: number of masks
     :param width: channels at half resolution
     :param rates: dilation of each branch of the pyramid; the first is a 1x1 convolution
-    :param bias: initial logit of every mask: masks begin nearly empty and grow where they must
+    :param bias: initial logit of every mask
     """
 
     def __init__(
@@ -44,7 +34,7 @@ class Compact(nn.Module):
         n_out: int,
         width: int = 32,
         rates: tuple[int, ...] = (1, 2, 4, 8),
-        bias: float = -6.0,
+        bias: float = EMPTY,
     ) -> None:
         super().__init__()
         n_full = width // 2
@@ -84,8 +74,3 @@ class Compact(nn.Module):
         features = self.join(torch.cat([upsample(features, half), half], dim=1))
         fine: Tensor = self.fine_head(full)
         return fine + upsample(self.coarse_head(features), full)
-
-
-def upsample(features: Tensor, like: Tensor) -> Tensor:
-    """``features`` at the height and width of ``like``, bilinearly."""
-    return F.interpolate(features, size=like.shape[2:], mode="bilinear", align_corners=False)
