@@ -1,19 +1,25 @@
 """What a masked cell becomes: the reference r of s * m + r * (1 - m).
 
 A reference is fitted once on single frames (newest frame of each state) and then gives, for any
-batch of observations, a tensor of their shape. Values are in the observations' raw range.
+batch of observations, a tensor of their shape. Values are in the observations' raw range. Any
+function from observations to their replacement is a reference too.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sb3_explain.errors import ExplainError
 from sb3_explain.registry import REFERENCES
+
+#: (B, ...) observations -> what replaces them, of the same shape
+Replacement = Callable[[Tensor], Tensor]
 
 
 class Reference(ABC):
@@ -30,6 +36,14 @@ class Reference(ABC):
     @abstractmethod
     def __call__(self, observations: Tensor) -> Tensor:
         """The replacement, of the observations' shape (B, F * C, H, W) or (B, D)."""
+
+    @property
+    def saved_as(self) -> str:
+        """The name in the registry under which whoever loads it finds it again.
+
+        :raises ExplainError: for a function that has none
+        """
+        return self.name
 
     def state(self) -> dict[str, Tensor]:
         """What has been fitted, to be saved beside an explainer."""
@@ -131,6 +145,37 @@ class Blur(Reference):
         return gaussian_blur(observations.float(), self.kernel_size, self.sigma)
 
 
+class FunctionReference(Reference):
+    """Any function from observations to their replacement.
+
+    :param function: (B, ...) observations in the agent's range -> a tensor of their shape
+    """
+
+    def __init__(self, function: Replacement) -> None:
+        super().__init__()
+        self.function = function
+        self.name = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        replacement = self.function(observations)
+        if replacement.shape != observations.shape:
+            raise ExplainError(
+                f"the reference {self.name} gives {tuple(replacement.shape)} for observations "
+                f"{tuple(observations.shape)}: return a tensor of their shape"
+            )
+        return replacement.float()
+
+    @property
+    def saved_as(self) -> str:
+        for name, entry in REFERENCES.items():
+            if entry is self.function:
+                return name
+        raise ExplainError(
+            f"the reference {self.name} is a function without a name to save it by: register it "
+            "with REFERENCES.register(name)(function), where it is loaded too"
+        )
+
+
 def gaussian_blur(images: Tensor, kernel_size: int, sigma: float) -> Tensor:
     """(B, C, H, W) images blurred by a Gaussian of odd ``kernel_size``; edges are reflected.
 
@@ -155,11 +200,17 @@ def blend(observations: Tensor, masks: Tensor, reference: Tensor) -> Tensor:
     return reference + masks * (observations - reference)
 
 
-def make_reference(name: str, frames: Tensor | None) -> Reference:
-    """The reference of that name, fitted on ``frames``.
+def make_reference(reference: str | Replacement, frames: Tensor | None) -> Reference:
+    """A reference to use.
 
+    :param reference: a name; it is fitted on ``frames``. Or a function from observations to their
+        replacement, which a :class:`Reference` is too
     :raises ExplainError: for an unknown name; the nearest is suggested
     """
-    reference_class: Any = REFERENCES[name]
-    reference: Reference = reference_class(frames)
-    return reference
+    entry: Any = REFERENCES[reference] if isinstance(reference, str) else reference
+    if isinstance(entry, Reference):
+        return entry
+    if isinstance(entry, type):
+        fitted: Reference = entry(frames)
+        return fitted
+    return FunctionReference(entry)

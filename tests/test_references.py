@@ -80,3 +80,30 @@ def test_blend_is_eq_1():
 def test_unknown_reference():
     with pytest.raises(ExplainError, match="did you mean 'background'"):
         make_reference("backgruond", FRAMES)
+
+
+def test_a_function_is_a_reference():
+    def sky(observations):
+        return torch.full_like(observations, 104)
+
+    reference = make_reference(sky, FRAMES)
+    assert torch.equal(reference(STACKED), torch.full(STACKED.shape, 104.0))
+    assert reference.name == "sky" and not reference.state()
+    assert make_reference(reference, None) is reference
+    with pytest.raises(ExplainError, match="register it with") as caught:
+        _ = reference.saved_as
+    assert "\n" not in str(caught.value)
+
+
+def test_a_registered_function_is_saved_by_its_name(monkeypatch):
+    monkeypatch.setattr(REFERENCES, "_entries", dict(REFERENCES.items()))
+    inverse = REFERENCES.register("negative_image")(lambda observations: 255 - observations)
+    for reference in (make_reference("negative_image", FRAMES), make_reference(inverse, None)):
+        assert torch.equal(reference(STACKED), 255 - STACKED)
+        assert reference.saved_as == "negative_image"
+    assert make_reference("black", None).saved_as == "black"
+
+
+def test_a_function_that_returns_another_shape_is_refused():
+    with pytest.raises(ExplainError, match="gives \\(4,\\) for observations \\(4, 6, 6, 7\\)"):
+        make_reference(lambda observations: observations.mean(dim=(1, 2, 3)), None)(STACKED)
