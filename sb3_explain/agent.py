@@ -15,6 +15,7 @@ from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.vec_env import VecFrameStack, unwrap_vec_wrapper
 from torch import Tensor, nn
 
+from sb3_explain.decisions import choice_names, score_range
 from sb3_explain.envs.action_names import numbered_names
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.errors import ExplainError
@@ -119,7 +120,12 @@ class Agent:
 
     # --- what the policy says --------------------------------------------------------------
 
-    def scores(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
+    def scores(
+        self,
+        observations: Observations,
+        memory: Tensor | None = None,
+        action_masks: Tensor | None = None,
+    ) -> Tensor:
         """(B, K) scores of the actions.
 
         Logits for policies that sample (Discrete, MultiDiscrete and MultiBinary, sub-actions side
@@ -129,9 +135,12 @@ class Agent:
 
         :param observations: (B, ...)
         :param memory: (B, ...) state of a recurrent policy; a fresh episode's when not given
+        :param action_masks: (B, K) of 0 and 1: the score of an action that is not allowed (0) is
+            -1e8, as MaskablePPO has it
         :raises ExplainError: if the observations do not fit the policy
         """
-        return self.view.scores(self._checked(observations), memory)
+        scores = self.view.scores(self._checked(observations), memory)
+        return scores if action_masks is None else forbid(scores, action_masks)
 
     def values(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
         """(B,) values of the states.
@@ -144,10 +153,14 @@ class Agent:
         return self.view.values(self._checked(observations), memory)
 
     def scores_and_values(
-        self, observations: Observations, memory: Tensor | None = None
+        self,
+        observations: Observations,
+        memory: Tensor | None = None,
+        action_masks: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(B, K) and (B,), in one pass where the two share a trunk; NaN where there is no value."""
-        return self.view.scores_and_values(self._checked(observations), memory)
+        scores, values = self.view.scores_and_values(self._checked(observations), memory)
+        return scores if action_masks is None else forbid(scores, action_masks), values
 
     def probabilities(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
         """(B, K) probabilities of the actions; (B, A, 2) mean and standard deviation for Box.
@@ -170,6 +183,27 @@ class Agent:
             return torch.cat([part.softmax(dim=-1) for part in parts], dim=-1)
         return scores.softmax(dim=-1)
 
+    def marginals(
+        self,
+        observations: Observations,
+        memory: Tensor | None = None,
+        action_masks: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """(B, A) mean and (B, A) standard deviation of each dimension of a Box action.
+
+        Of a squashed policy, those before the tanh. A deterministic policy is given a standard
+        deviation of a tenth of its scores' range, as a scale to compare actions by.
+        """
+        assert isinstance(self.action_space, spaces.Box)
+        means = self.scores(observations, memory, action_masks)
+        std = self.view.std(observations, memory)
+        if not bool((std > 0).any()):
+            extent = score_range(self.action_space, squashed=self.squashed)[1]
+            return means, (extent / 10).to(means).expand_as(means)
+        if self.squashed:
+            means = torch.atanh(means.clamp(-1 + 1e-6, 1 - 1e-6))
+        return means, std
+
     def greedy(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
         """(B,) index of the best action of a Discrete agent."""
         if not isinstance(self.action_space, spaces.Discrete):
@@ -186,6 +220,7 @@ class Agent:
         deterministic: bool = True,
         rng: np.random.Generator | Sequence[np.random.Generator] | None = None,
         memory: Tensor | None = None,
+        action_masks: Tensor | None = None,
     ) -> np.ndarray[Any, Any]:
         """(B, ...) actions that the environment takes.
 
@@ -193,9 +228,10 @@ class Agent:
         :param deterministic: the greedy action, as ``model.predict(deterministic=True)`` gives it
         :param rng: source of chance for sampled actions, one for all rows or one per row
         :param memory: (B, ...) state of a recurrent policy
+        :param action_masks: (B, K), see :meth:`scores`
         """
         with torch.no_grad():
-            scores = self.scores(observations, memory)
+            scores = self.scores(observations, memory, action_masks)
             std = None
             if isinstance(self.action_space, spaces.Box) and not deterministic:
                 std = self.view.std(observations, memory)
@@ -245,7 +281,7 @@ class Agent:
     ) -> np.ndarray[Any, Any]:
         space = self.action_space
         assert isinstance(space, spaces.Box)
-        squashed = bool(getattr(self.view.policy, "squash_output", False))
+        squashed = self.squashed
         if rng is not None and std is not None:
             noise = np.stack([row.standard_normal(means.shape[1]) for row in rng])
             noise_tensor = torch.as_tensor(noise, dtype=means.dtype, device=means.device)
@@ -304,6 +340,21 @@ class Agent:
         if isinstance(space, spaces.Box):
             return int(np.prod(space.shape))
         raise ExplainError(f"{type(space).__name__} action spaces are not supported")
+
+    @property
+    def squashed(self) -> bool:
+        """Whether the scores of Box actions are in [-1, 1], to be scaled to the action's range."""
+        return bool(getattr(self.view.policy, "squash_output", False))
+
+    @property
+    def choice_names(self) -> tuple[str, ...]:
+        """C names of what there is to explain, see :mod:`sb3_explain.decisions`."""
+        return choice_names(self.action_space, self.action_names)
+
+    @property
+    def n_choices(self) -> int:
+        """C, the number of choices that an explanation may answer for."""
+        return len(self.choice_names)
 
     def tensor(self, observations: Any) -> Observations:
         """Observations in NumPy (or torch) as tensors on the agent's device, dtype kept."""
@@ -375,6 +426,12 @@ def snapshot(module: nn.Module) -> Any:
                     elif isinstance(kept, torch.distributions.Distribution):
                         setattr(blank, name, None)
     return copy.deepcopy(module, memo)
+
+
+def forbid(scores: Tensor, action_masks: Tensor) -> Tensor:
+    """(B, K) scores with -1e8 for what ``action_masks`` (B, K) does not allow."""
+    allowed = action_masks.reshape(scores.shape).to(scores.device) > 0
+    return torch.where(allowed, scores, scores.new_tensor(-1e8))
 
 
 def _rows(

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import Cost, StateBatch
 from sb3_explain.bootstrap import Interval, clusters_of, confidence_interval
 from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
@@ -24,7 +24,7 @@ from sb3_explain.maps import order
 from sb3_explain.metrics import bound, needs
 from sb3_explain.perturbation import CHUNK
 from sb3_explain.progress import progress_bar
-from sb3_explain.references import Reference, make_reference
+from sb3_explain.references import Reference, fit_references
 from sb3_explain.registry import EXPLAINERS
 from sb3_explain.states import StateDataset
 
@@ -36,20 +36,14 @@ REFERENCE_ROWS = ("empty", "constant", "random", "gradient")
 REFERENCE_FRAMES = 2000
 
 
-@dataclass
-class Cost:
-    """What something took: observations passed through the agent, and seconds."""
-
-    passes: int = 0
-    seconds: float = 0.0
-
-    @contextmanager
-    def measured(self, agent: Agent) -> Iterator[None]:
-        """Add what happens inside."""
-        passes, begin = agent.passes, time.perf_counter()
-        yield
-        self.passes += agent.passes - passes
-        self.seconds += time.perf_counter() - begin
+@contextmanager
+def measured(cost: Cost, batch: StateBatch) -> Iterator[None]:
+    """Add to ``cost`` what happens inside, with what explainers before have spared it."""
+    passes = batch.agent.passes + batch.spared.passes
+    seconds = time.perf_counter() + batch.spared.seconds
+    yield
+    cost.passes += batch.agent.passes + batch.spared.passes - passes
+    cost.seconds += time.perf_counter() + batch.spared.seconds - seconds
 
 
 @dataclass
@@ -62,7 +56,7 @@ class Row:
     :param explaining: cost of one map per state
     :param measuring: cost of each metric, without the map
     :param fit_seconds: what it took to learn, 0 for an explainer that does not
-    :param mean_map: mean of all maps; for masks, their area
+    :param map_sum: sum over the states of each map's mean; for masks, of their areas
     """
 
     values: dict[str, Array] = field(default_factory=dict)
@@ -71,7 +65,7 @@ class Row:
     explaining: Cost = field(default_factory=Cost)
     measuring: dict[str, Cost] = field(default_factory=dict)
     fit_seconds: float = 0.0
-    mean_map: float = 0.0
+    map_sum: float = 0.0
 
 
 @dataclass
@@ -155,31 +149,28 @@ def evaluate(
 ) -> Evaluation:
     """Measure explainers of an agent on states, beside the rows that explain nothing.
 
-    Maps are computed once per explainer and state, for the greedy action, and shared by all of its
-    metrics. An empty mask, a constant mask, a random map and the gradient are added unless given.
+    Maps are computed once per explainer and state, for the greedy action (the main choice of other
+    action spaces, see :mod:`sb3_explain.decisions`), and shared by all of its metrics; explainers
+    with the same perturbations share the agent's passes, and each is charged for them. An empty
+    mask, a constant mask, a random map and the gradient are added unless given.
 
-    :param agent: the agent that the explainers explain, with Discrete actions
+    :param agent: the agent that the explainers explain
     :param states: states that no explainer has learned from
     :param explainers: by name, or a list that goes by the registry's names
     :param metrics: names, or options by name such as ``{"insertion": {"steps": 50}}``; all metrics
         when not given. A metric that does not apply to an explainer is left out of its row
     :param reference: what a removed cell becomes: the reference of the first explainer that has one
         when not given, else ``"background"``. A reference given by name is fitted on frames of
-        ``states``
+        ``states``; of a Dict observation, for each entry
     :param n_states: a random sample of this many; all states when not given
     :param batch_size: states that are explained and measured at once
     :param seed: of the sample, of the metrics' noise and of the bootstrap
     :param n_resamples: draws of the bootstrap
     :param confidence: of the intervals, in (0, 1)
     :param progress: show a bar on standard error
-    :raises ExplainError: for an unknown metric, no states, actions that are not Discrete, Dict
-        observations, or an explainer that has still to be fitted
+    :raises ExplainError: for an unknown metric, no states, or an explainer that has still to be
+        fitted
     """
-    if not isinstance(agent.action_space, spaces.Discrete):
-        kind = type(agent.action_space).__name__
-        raise ExplainError(f"metrics are defined for Discrete actions; this agent's are {kind}")
-    if agent.recurrent:
-        raise ExplainError("metrics do not serve recurrent agents")
     if len(states) == 0 or (n_states is not None and n_states < 1):
         raise ExplainError("there are no states to evaluate on: collect some first")
     if batch_size < 1 or n_resamples < 1 or not 0 < confidence < 1:
@@ -192,27 +183,36 @@ def evaluate(
 
     n = min(n_states or len(states), len(states))
     sample = np.sort(np.random.default_rng(seed).choice(len(states), n, replace=False))
-    if reference is None:
-        own = [explainer.reference for explainer in given.values() if explainer.reference]
-        reference = own[0] if own else "background"
-    if isinstance(reference, str):
-        reference = make_reference(reference, states.frames(sample[:: -(-n // REFERENCE_FRAMES)]))
+    references = next((e.references for e in given.values() if e.references), {})
+    if reference is not None or not references:
+        frames = states.entries(sample[:: -(-n // REFERENCE_FRAMES)])
+        references = fit_references(reference or "background", frames)
 
-    added = [name for name in REFERENCE_ROWS if name not in given]
-    areas: list[float] = []  # of those that give masks
-    rows: dict[str, Row] = {}
+    added = {name: EXPLAINERS[name] for name in REFERENCE_ROWS if name not in given}
+    measured_together = {
+        **given,
+        **{name: explainer(agent) for name, explainer in added.items() if name != "constant"},
+    }
+    positions = np.array_split(sample, range(batch_size, n, batch_size))
+
+    def measure(named: Mapping[str, Explainer], advance: Callable[[int], Any]) -> dict[str, Row]:
+        rows = {name: Measuring(explainer, chosen, seed) for name, explainer in named.items()}
+        for some in positions:
+            batch = batch_of(agent, states, some)
+            batch.target  # noqa: B018 - known before any explainer is charged for its passes
+            replacement = batch.replacement(references)
+            for row in rows.values():
+                row.add(batch, replacement)
+                advance(len(batch))
+        return {name: measuring.row() for name, measuring in rows.items()}
+
     with progress_bar("evaluate", n * (len(given) + len(added)), "maps", progress) as bar:
-        for name in (*given, *added):
-            if name in given:
-                explainer = given[name]
-            elif name == "constant" and areas:
-                explainer = EXPLAINERS[name](agent, area=areas[0])
-            else:
-                explainer = EXPLAINERS[name](agent)
-            batches = _batches(agent, states, sample, batch_size)
-            rows[name] = _measure(agent, explainer, batches, chosen, reference, seed, bar.update)
-            if explainer.gives_masks and name not in REFERENCE_ROWS:
-                areas.append(rows[name].mean_map)
+        rows = measure(measured_together, bar.update)
+        if "constant" in added:
+            areas = [rows[name].map_sum / n for name, e in given.items() if e.gives_masks]
+            faint = added["constant"](agent, *areas[:1])
+            rows |= measure({"constant": faint}, bar.update)
+    rows = {name: rows[name] for name in (*given, *added)}
     clusters = clusters_of(states.episode)[sample]
     for row in rows.values():
         for metric, values in row.values.items():
@@ -223,30 +223,22 @@ def evaluate(
         "n": n,
         "episodes": len(np.unique(states.episode[sample])),
         "clusters": len(np.unique(clusters)),
-        "reference": reference.name,
+        "reference": " | ".join(sorted({reference.name for reference in references.values()})),
         "confidence": confidence,
         "seed": seed,
     }
     return Evaluation(agent.describe(), described, rows)
 
 
+def batch_of(agent: Agent, states: StateDataset, positions: Array) -> StateBatch:
+    """Some states on the agent's device, to explain their main choices."""
+    context: Any = agent.tensor(states.context(positions))
+    return StateBatch(agent, agent.tensor(states.observations(positions)), context=context)
+
+
 def area_under(curves: Tensor) -> Tensor:
     """(B,) areas of curves (B, P) over [0, 1], by the trapezoid rule with spacing 1/(P - 1)."""
     return torch.trapezoid(curves, dx=1 / (curves.shape[1] - 1), dim=1)
-
-
-def _batches(
-    agent: Agent, states: StateDataset, positions: Array, batch_size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Observations (B, ...), float32 on the agent's device, and the agent's action (B,) in each."""
-    for chosen in np.array_split(positions, range(batch_size, len(positions), batch_size)):
-        observations = agent.tensor(states.observations(chosen))
-        if not isinstance(observations, Tensor):
-            raise ExplainError("metrics are not defined for Dict observations")
-        observations = observations.float()
-        with torch.no_grad():
-            target = agent.greedy(observations)
-        yield observations, target
 
 
 def _named(
@@ -268,57 +260,59 @@ def _named(
     return named
 
 
-def _measure(
-    agent: Agent,
-    explainer: Explainer,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    metrics: Mapping[str, Callable[..., Tensor]],
-    reference: Reference,
-    seed: int,
-    advance: Callable[[int], Any],
-) -> Row:
-    """All metrics that apply to one explainer."""
-    lacking = set() if explainer.gives_masks else {"masks"}
-    lacking |= set() if explainer.orders_cells else {"ordering"}
-    wanted = {name: needs(metric) for name, metric in metrics.items()}
-    wanted = {name: inputs for name, inputs in wanted.items() if not inputs & lacking}
-    generators = {name: np.random.default_rng(seed) for name in wanted}
+class Measuring:
+    """All metrics that apply to one explainer, batch by batch.
 
-    row = Row(measuring={name: Cost() for name in wanted})
-    if isinstance(explainer, TrainedExplainer):
-        row.fit_seconds = explainer.fit_seconds
-    results: dict[str, list[Array]] = {name: [] for name in wanted}
-    map_sum, n_maps = 0.0, 0
-    for observations, target in batches:
-        with row.explaining.measured(agent):
-            maps = explainer.attribute(observations, target).detach()
-            map_sum += float(maps.mean()) * len(maps)
-        n_maps += len(maps)
+    :param explainer: ready to explain
+    :param metrics: by name, with their options bound
+    :param seed: of the noise of metrics
+    """
+
+    def __init__(
+        self, explainer: Explainer, metrics: Mapping[str, Callable[..., Tensor]], seed: int
+    ) -> None:
+        self.explainer = explainer
+        lacking = set() if explainer.gives_masks else {"masks"}
+        lacking |= set() if explainer.orders_cells else {"ordering"}
+        wanted = {name: needs(metric) for name, metric in metrics.items()}
+        self.metrics = metrics
+        self.wanted = {name: inputs for name, inputs in wanted.items() if not inputs & lacking}
+        self.generators = {name: np.random.default_rng(seed) for name in self.wanted}
+        self.results: dict[str, list[Array]] = {name: [] for name in self.wanted}
+        self._row = Row(measuring={name: Cost() for name in self.wanted})
+        if isinstance(explainer, TrainedExplainer):
+            self._row.fit_seconds = explainer.fit_seconds
+
+    def add(self, batch: StateBatch, replacement: Tensor) -> None:
+        """Explain and measure some states."""
+        explainer, row = self.explainer, self._row
+        with measured(row.explaining, batch):
+            maps = batch.flat(explainer.maps(batch))
+        row.map_sum += float(maps.mean()) * len(maps)
         inputs: dict[str, Any] = {
-            "agent": agent,
+            "batch": batch,
             "explainer": explainer,
-            "observations": observations,
-            "target": target,
             "maps": maps,
             "masks": explainer.shown(maps) if explainer.gives_masks else maps,
-            "reference": reference,
+            "reference": replacement,
         }
-        for name, names in wanted.items():
-            inputs["rng"] = generators[name]
-            with row.measuring[name].measured(agent):
+        for name, names in self.wanted.items():
+            inputs["rng"] = self.generators[name]
+            with measured(row.measuring[name], batch):
                 if "ordering" in names - inputs.keys():
                     inputs["ordering"] = order(maps)
-                result = metrics[name](**{key: inputs[key] for key in names})
-                results[name].append(result.double().cpu().numpy())
-        advance(len(maps))
-    row.mean_map = map_sum / n_maps
-    for name, parts in results.items():
-        joined = torch.from_numpy(np.concatenate(parts))
-        if joined.dim() == 2:
-            row.curves[name] = joined.mean(dim=0).numpy()
-            joined = area_under(joined)
-        row.values[name] = joined.numpy()
-    return row
+                result = self.metrics[name](**{key: inputs[key] for key in names})
+                self.results[name].append(result.double().cpu().numpy())
+
+    def row(self) -> Row:
+        """What has been measured, without intervals."""
+        for name, parts in self.results.items():
+            joined = torch.from_numpy(np.concatenate(parts))
+            if joined.dim() == 2:
+                self._row.curves[name] = joined.mean(dim=0).numpy()
+                joined = area_under(joined)
+            self._row.values[name] = joined.numpy()
+        return self._row
 
 
 def _plain(interval: Interval) -> dict[str, float | int | None]:

@@ -31,6 +31,28 @@ def contrastive(scores: Tensor, target: Tensor) -> Tensor:
     return -(row + column).mean() / 2
 
 
+def contrastive_box(similarity: Tensor, complement_similarity: Tensor) -> Tensor:
+    """Eq. 2 and 3 for Box actions: the mask of dimension i preserves it, and no other does so well.
+
+    ``similarity[b, i, j]`` is minus the divergence of action dimension j on state b seen through
+    mask i from what it is on state b. Every dimension is a target. Of unbounded divergences the
+    logarithm of 1 + KL enters the softmaxes, so that one far outlier does not rule the gradient.
+    The complement of mask i is one more mask that shall not preserve dimension i, and the
+    divergence itself shall be small: where an action has one dimension, there is no other to be
+    compared with.
+
+    :param similarity: (B, A, A), at most 0
+    :param complement_similarity: (B, A, A), on the complement states
+    :return: (), mean over the batch and the dimensions
+    """
+    bounded = -torch.log1p(-similarity.clamp_max(0))
+    left = -torch.log1p(-complement_similarity.clamp_max(0)).diagonal(dim1=1, dim2=2)
+    own = bounded.diagonal(dim1=1, dim2=2)
+    row = own - bounded.logsumexp(dim=2)
+    column = own - torch.logaddexp(bounded.logsumexp(dim=1), left)
+    return -(row + column).mean() / 2 - own.mean()
+
+
 def negative_entropy(complement_scores: Tensor, *, over_masks: bool = True) -> Tensor:
     """Eq. 4: what the masks leave out shall not tell the agent what to do.
 

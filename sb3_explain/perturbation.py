@@ -8,22 +8,29 @@ from itertools import chain, islice, pairwise
 import torch
 from torch import Tensor
 
-from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
 
 #: rows of one agent pass: enough to keep the processor busy, few enough to stay in its cache
 CHUNK = 128
+#: bytes that the perturbed copies of one agent pass take at most, unless told otherwise
+MEMORY = 2**28
+
+
+def rows_at_once(entry: Tensor, memory: int = MEMORY) -> int:
+    """Rows of one agent pass whose float32 copies of ``entry`` (B, ...) stay within ``memory``."""
+    return max(1, min(CHUNK, memory // (4 * max(entry[0].numel(), 1))))
 
 
 def read_blocks(
-    read: Callable[[Tensor], Tensor], blocks: Iterable[Tensor], chunk: int = CHUNK
+    read: Callable[[Tensor, Tensor], Tensor], blocks: Iterable[Tensor], chunk: int = CHUNK
 ) -> Tensor:
     """What the agent says about perturbed copies of B states, made one copy at a time.
 
     Small blocks share a pass and large ones are split, so that a pass has at most ``chunk`` rows
     whatever B is, and no more copies than that exist at once.
 
-    :param read: (rows, ...) -> (rows, ...), for example ``agent.probabilities``
+    :param read: (R, ...) copies and (R,) numbers of the states that they are copies of -> (R, ...),
+        for example :meth:`sb3_explain.batch.StateBatch.scores`
     :param blocks: P perturbed copies (B, ...) of the states, all of one shape; a copy may be
         changed in place once the next one is asked for
     :param chunk: rows of one pass, at least 1
@@ -33,11 +40,13 @@ def read_blocks(
     first = next(blocks)
     n_rows = len(first)
     blocks = chain([first], blocks)
+    numbers = torch.arange(n_rows, device=first.device)
     outputs: list[Tensor] = []
     with torch.no_grad():
         if n_rows > chunk // 2:  # one block fills a pass: read it where it stands
             for block in blocks:
-                outputs.append(torch.cat([read(part) for part in torch.split(block, chunk)]))
+                parts = zip(torch.split(block, chunk), torch.split(numbers, chunk), strict=True)
+                outputs.append(torch.cat([read(rows, states) for rows, states in parts]))
             return torch.stack(outputs, dim=1)
         buffer = first.new_empty(chunk // n_rows, *first.shape)
         while True:
@@ -46,7 +55,7 @@ def read_blocks(
                 buffer[n_blocks - 1] = block
             if n_blocks == 0:
                 return torch.cat(outputs).transpose(0, 1)
-            rows = read(buffer[:n_blocks].flatten(0, 1))
+            rows = read(buffer[:n_blocks].flatten(0, 1), numbers.repeat(n_blocks))
             outputs.append(rows.reshape(n_blocks, n_rows, *rows.shape[1:]))
 
 
@@ -96,11 +105,3 @@ def pixel_order(ordering: Tensor, n_layers: int) -> Tensor:
         1, ordering, torch.arange(ordering.shape[1], device=ordering.device).expand_as(ordering)
     )
     return ranks.reshape(len(ranks), n_layers, -1).amin(dim=1).argsort(dim=1)
-
-
-def target_curves(
-    agent: Agent, target: Tensor, copies: Iterable[Tensor], chunk: int = CHUNK
-) -> Tensor:
-    """(B, P) probability of the target action (B,) on each of P perturbed copies of B states."""
-    probabilities = read_blocks(agent.probabilities, copies, chunk)
-    return probabilities[torch.arange(len(target), device=target.device), :, target]

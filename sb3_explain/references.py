@@ -8,7 +8,7 @@ function from observations to their replacement is a reference too.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -214,3 +214,23 @@ def make_reference(reference: str | Replacement, frames: Tensor | None) -> Refer
         fitted: Reference = entry(frames)
         return fitted
     return FunctionReference(entry)
+
+
+def fit_references(
+    reference: str | Reference, frames: Mapping[str, Tensor | None]
+) -> dict[str, Reference]:
+    """A reference for every entry of an observation.
+
+    :param reference: name, fitted on each entry's frames; or one that serves all entries. Vectors
+        cannot be blurred: ``"blur"`` is their mean
+    :param frames: (N, C, H, W) or (N, D) by entry; ``None`` for a reference to be restored
+    """
+    if isinstance(reference, Reference):
+        return dict.fromkeys(frames, reference)
+    return {
+        name: make_reference(
+            "mean" if reference == "blur" and entry is not None and entry.dim() != 4 else reference,
+            entry,
+        )
+        for name, entry in frames.items()
+    }

@@ -149,6 +149,20 @@ class StateDataset:
             raise ExplainError(f"observations are a dict of {sorted(self._frames)}: name an entry")
         return self._frames[PLAIN][torch.as_tensor(self.indices[positions])]
 
+    def context(self, positions: Any) -> dict[str, Tensor]:
+        """What the agent knew besides its observations: ``memory`` and ``action_masks``, if any.
+
+        :param positions: (B,) positions in this view
+        :return: (B, ...) tensors by name, as :class:`sb3_explain.batch.StateBatch` takes them
+        """
+        known = [name for name in ("memory", "action_masks") if name in self._columns]
+        return {name: torch.from_numpy(self.column(name)[np.asarray(positions)]) for name in known}
+
+    def entries(self, positions: Any = slice(None)) -> dict[str, Tensor]:
+        """Newest frames of the states by entry; the name of the only one is empty."""
+        chosen = torch.as_tensor(self.indices[positions])
+        return {name: frames[chosen] for name, frames in self._frames.items()}
+
     def rendered(self, positions: Any) -> Array | None:
         """(B, h, w, 3) uint8 frames as a person sees them; ``None`` if none were kept."""
         wanted = self.indices[np.asarray(positions)]

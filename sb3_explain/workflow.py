@@ -25,7 +25,8 @@ from sb3_explain.atomic import read_json, write_json
 from sb3_explain.collection import collect
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation, evaluate
-from sb3_explain.explainers.visionmask import VisionMask, training_options
+from sb3_explain.explainers.learned import training_options
+from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.metrics import bound
 from sb3_explain.progress import progress_bar
 from sb3_explain.report import (

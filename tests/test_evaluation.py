@@ -9,9 +9,12 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import evaluate
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.controls import Constant
+from sb3_explain.explainers.gradient import Gradient
 from sb3_explain.maps import order
 from sb3_explain.metrics.insertion import insertion
 from sb3_explain.references import Background, Black
@@ -28,9 +31,9 @@ class Bright(Explainer):
     name = "bright"
     gives_masks = True
 
-    def attribute(self, observations, target=None):
-        self.agent.scores(observations)
-        return observations / 255
+    def explain(self, batch):
+        batch.scores(batch.entries)
+        return {"": batch.observations / 255}
 
 
 class Learned(TrainedExplainer):
@@ -54,8 +57,8 @@ class Learned(TrainedExplainer):
     def save(self, folder):
         raise NotImplementedError
 
-    def attribute(self, observations, target=None):
-        return observations.square()
+    def explain(self, batch):
+        return {"": batch.observations.square()}
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +113,8 @@ def test_values_and_curves_are_those_of_the_metric(agent, states):
         agent, states, [Bright(agent)], {"insertion": {"steps": 8}}, reference=Black(), batch_size=7
     )
     observations = states.observations(np.arange(N)).float()
-    target = agent.greedy(observations)
-    curves = insertion(agent, observations, target, Black(), order(observations / 255), steps=8)
+    batch = StateBatch(agent, observations)
+    curves = insertion(batch, torch.zeros_like(observations), order(observations / 255), steps=8)
     areas = (curves.sum(dim=1) - (curves[:, 0] + curves[:, -1]) / 2) / 8
     np.testing.assert_allclose(evaluation.values["bright"]["insertion"], areas, atol=1e-6)
     np.testing.assert_allclose(
@@ -231,6 +234,61 @@ def test_mistakes_are_told(agent, states):
         evaluate(agent, states, [Learned(agent, fitted=False)])
     with pytest.raises(ExplainError, match="confidence"):
         evaluate(agent, states, [], confidence=95)
-    box = Agent.from_module(nn.Linear(4, 2), spaces.Box(-1, 1, (4,)), spaces.Box(-1, 1, (2,)))
-    with pytest.raises(ExplainError, match="Discrete"):
-        evaluate(box, states, [])
+
+
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Box(-1, 1, (2,)), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(2)],
+    ids=["box", "multidiscrete", "multibinary"],
+)
+def test_every_kind_of_action(space):
+    n_scores = {"Box": 2, "MultiDiscrete": 5, "MultiBinary": 2}[type(space).__name__]
+    agent = Agent.from_module(nn.Linear(4, n_scores), spaces.Box(-1, 1, (4,)), space)
+    vectors = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32)
+    states = StateDataset.from_arrays(vectors, np.arange(24) // 4, np.zeros(24))
+    everything = evaluate(agent, states, {"all": Constant(agent, 1.0)}, reference="mean")
+    assert (everything.values["all"]["accuracy"] == 1).all()
+    some = evaluate(agent, states, [], ["insertion", "accuracy"], reference="mean")
+    curve = some.curves["gradient"]["insertion"]
+    assert curve.min() >= 0 and curve.max() <= 1 and curve[-1] > curve[0]
+    assert some.rows["empty"].intervals["accuracy"].mean < 1
+
+
+def test_dict_observations_are_measured_as_one_vector_of_cells():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.image, self.vector = nn.Linear(8, 3), nn.Linear(2, 3)
+
+        def forward(self, observations):
+            image = observations["image"].flatten(1) / 255
+            return 3 * self.image(image) + self.vector(observations["vector"])
+
+    space = spaces.Dict(
+        {"image": spaces.Box(0, 255, (2, 2, 2), np.uint8), "vector": spaces.Box(-1, 1, (2,))}
+    )
+    agent = Agent.from_module(Net(), space, spaces.Discrete(3))
+    rng = np.random.default_rng(0)
+    frames = {
+        "image": torch.from_numpy(rng.integers(0, 256, (24, 2, 2, 2), dtype=np.uint8)),
+        "vector": torch.from_numpy(rng.normal(size=(24, 2)).astype(np.float32)),
+    }
+    columns = {"greedy": np.zeros(24, int), "episode": np.arange(24) // 4}
+    states = StateDataset(frames, columns, np.ones(24))
+    evaluation = evaluate(agent, states, {"all": Constant(agent, 1.0)}, reference="mean")
+    assert (evaluation.values["all"]["accuracy"] == 1).all()
+    # the gradient's deletion against a loop over the ten cells of one state
+    observations = states.observations([5])
+    maps = StateBatch.flat(Gradient(agent).attribute(observations))
+    batch = StateBatch(agent, observations)
+    reference = torch.cat([frames[n].float().mean(0).flatten() for n in ("image", "vector")])
+    reference[:8] = frames["image"].float().mean(dim=(0, 2, 3)).repeat_interleave(4)
+    cells, expected = batch.observations[0].clone(), []
+    for cell in [None, *order(maps)[0].tolist()]:
+        if cell is not None:
+            cells[cell] = reference[cell]
+        seen = {"image": cells[:8].reshape(1, 2, 2, 2), "vector": cells[8:][None]}
+        expected.append(agent.probabilities(seen)[0, batch.target[0]].item())
+    some = evaluate(agent, states, [], {"deletion": {"steps": 10}}, reference="mean")
+    area = np.trapezoid(expected, dx=0.1)
+    assert some.values["gradient"]["deletion"][5] == pytest.approx(area, abs=1e-6)

@@ -21,12 +21,13 @@ def test_blocks_are_read_as_if_at_once(n_states, n_blocks, chunk):
     blocks = torch.arange(n_blocks * n_states * 3.0).reshape(n_blocks, n_states, 3)
     rows = []
 
-    def read(batch):
+    def read(batch, states):
         rows.append(len(batch))
-        return 2 * batch[:, :2]
+        return torch.cat([2 * batch[:, :2], states[:, None]], dim=1)
 
     result = read_blocks(read, blocks, chunk)
-    assert torch.equal(result, 2 * blocks[:, :, :2].transpose(0, 1))
+    assert torch.equal(result[:, :, :2], 2 * blocks[:, :, :2].transpose(0, 1))
+    assert torch.equal(result[:, :, 2], torch.arange(1.0 * n_states)[:, None].expand(-1, n_blocks))
     assert max(rows) <= chunk
     assert sum(rows) == n_blocks * n_states
 
@@ -40,7 +41,7 @@ def test_blocks_are_made_when_they_are_needed():
             made.append(i)
             yield memory.fill_(i)  # changed in place, as replace_in_order does
 
-    def read(batch):
+    def read(batch, _states):
         made_at_pass.append(len(made))
         return batch.clone()
 
@@ -51,7 +52,7 @@ def test_blocks_are_made_when_they_are_needed():
 
 def test_no_graph_is_kept():
     weight = torch.ones(3, requires_grad=True)
-    result = read_blocks(lambda batch: batch * weight, torch.ones(2, 2, 3))
+    result = read_blocks(lambda batch, _: batch * weight, torch.ones(2, 2, 3))
     assert not result.requires_grad
 
 

@@ -1,16 +1,21 @@
-"""What every explainer is: a map over the observation for an action of the agent."""
+"""What every explainer is: a map over the observation for a choice of the agent."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch, entry_spaces
 from sb3_explain.errors import ExplainError
+from sb3_explain.perturbation import MEMORY, rows_at_once
+from sb3_explain.policy_views import Observations
 from sb3_explain.references import Reference
 from sb3_explain.states import StateDataset
 
@@ -18,7 +23,13 @@ from sb3_explain.states import StateDataset
 class Explainer(ABC):
     """An explanation method bound to one frozen agent.
 
+    A subclass has a ``name``, :meth:`explain`, and where it does not serve every agent
+    :meth:`obstacle`.
+
     :param agent: the agent to explain
+    :param memory: bytes that the perturbed copies of one agent pass take at most; passes become
+        smaller, the maps stay the same
+    :raises ExplainError: if the method does not serve this agent
     """
 
     #: name in the registry, set by each class
@@ -27,35 +38,82 @@ class Explainer(ABC):
     gives_masks: ClassVar[bool] = False
     #: the maps order the cells; a map that is the same everywhere does not
     orders_cells: ClassVar[bool] = True
-    #: what the explainer puts in the place of masked cells, if it has a reference of its own
-    reference: Reference | None = None
+    #: by entry, what the explainer puts in the place of masked cells; empty if it masks nothing
+    references: Mapping[str, Reference] = {}
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, *, memory: int = MEMORY) -> None:
         self.agent = agent
+        self.memory = memory
+        obstacle = self.obstacle(agent)
+        if obstacle is not None:
+            raise ExplainError(f"{self.name} does not serve this agent: {obstacle}")
+
+    @staticmethod
+    def obstacle(agent: Agent) -> str | None:
+        """Why the method cannot serve ``agent``, in a few words; ``None`` if it can."""
+        return None
+
+    @property
+    def passes_per_state(self) -> int:
+        """Observations that are passed through the agent for one map, once the target is known."""
+        return 0
 
     @abstractmethod
-    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
-        """Maps of the observations' shape.
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        """Maps of the target choice, one for each entry of the observation, of the entry's shape.
 
-        :param observations: (B, ...) in the policy's own layout and raw range
-        :param target: (B,) index of the action to explain, or one index for all; the greedy action
-            when not given
+        :param batch: at most as many states as their copies fit into ``memory``
         """
+
+    def attribute(
+        self,
+        observations: Observations,
+        target: Tensor | int | None = None,
+        *,
+        context: Mapping[str, Tensor] | None = None,
+    ) -> Any:
+        """Maps of the observations' shape; a dict of maps for Dict observations.
+
+        :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such
+        :param target: (B,) index of the choice to explain, or one index for all; the greedy action
+            when not given (:func:`sb3_explain.decisions.main_choice` for other action spaces)
+        :param context: ``memory`` of a recurrent agent and ``action_masks``, held while the
+            observations are perturbed (:meth:`sb3_explain.states.StateDataset.context`)
+        """
+        batch = StateBatch(self.agent, observations, target, context)
+        return batch.structured(self.maps(batch))
+
+    def action_maps(
+        self, observations: Observations, *, context: Mapping[str, Tensor] | None = None
+    ) -> Any:
+        """Maps of all C choices: (B, C, ...), a dict of such for Dict observations."""
+        batch = StateBatch(self.agent, observations, context=context)
+        each = [self.maps(batch.aimed_at(choice)) for choice in range(self.agent.n_choices)]
+        return batch.structured(
+            {n: torch.stack([m[n] for m in each], dim=1) for n in batch.entries}
+        )
+
+    def maps(self, batch: StateBatch) -> dict[str, Tensor]:
+        """Maps of the target choices by entry, for any number of states.
+
+        Whoever has a :class:`~sb3_explain.batch.StateBatch` already saves the agent passes that
+        explainers share by calling this in place of :meth:`attribute`.
+        """
+        largest = max(batch.entries.values(), key=lambda entry: entry[0].numel())
+        parts = [self.explain(part) for part in batch.split(self.rows(largest))]
+        return {name: torch.cat([part[name] for part in parts]).detach() for name in parts[0]}
+
+    def rows(self, entry: Tensor) -> int:
+        """Copies of ``entry`` (B, ...) that pass the agent at once."""
+        return rows_at_once(entry, self.memory)
 
     def shown(self, maps: Tensor) -> Tensor:
         """The masks that the agent is shown states through, for an explainer that gives masks.
 
-        :param maps: (B, ...) as :meth:`attribute` gave them
+        :param maps: (B, ...) in the form of :attr:`sb3_explain.batch.StateBatch.observations`
         :return: of the maps' shape; the maps themselves, unless some cells are never hidden
         """
         return maps
-
-    def targets(self, observations: Tensor, target: Tensor | int | None) -> Tensor:
-        """``target`` for every state, or the greedy actions (B,) where it is not given."""
-        if target is not None:
-            return torch.as_tensor(target, device=self.agent.device).expand(len(observations))
-        with torch.no_grad():
-            return self.agent.greedy(observations)
 
 
 class TrainedExplainer(Explainer):
@@ -88,3 +146,18 @@ class TrainedExplainer(Explainer):
         """:raises ExplainError: if there is nothing learned to explain with"""
         if not self.fitted:
             raise ExplainError(f"this {self.name} has not been fitted: call fit(train, validation)")
+
+
+def needs_image(agent: Agent) -> str | None:
+    """The obstacle of a method that perturbs pictures, if the agent sees none."""
+    entries = entry_spaces(agent.observation_space).values()
+    if any(len(entry.shape or ()) == 3 for entry in entries):
+        return None
+    return "it explains images, and this agent observes none"
+
+
+def needs_choices(agent: Agent) -> str | None:
+    """The obstacle of a method that compares probabilities, if the agent has none."""
+    if isinstance(agent.action_space, spaces.Box):
+        return "it compares probabilities of actions, and this agent's actions are continuous (Box)"
+    return None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.registry import EXPLAINERS
 
@@ -20,8 +21,8 @@ class Empty(Explainer):
     gives_masks = True
     orders_cells = False
 
-    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
-        return torch.zeros(observations.shape, device=observations.device)
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return {name: torch.zeros_like(entry) for name, entry in batch.entries.items()}
 
 
 @EXPLAINERS.register("constant")
@@ -40,8 +41,8 @@ class Constant(Explainer):
         super().__init__(agent)
         self.area = area
 
-    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
-        return torch.full(observations.shape, self.area, device=observations.device)
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return {name: torch.full_like(entry, self.area) for name, entry in batch.entries.items()}
 
 
 @EXPLAINERS.register("random")
@@ -58,11 +59,13 @@ class Random(Explainer):
         super().__init__(agent)
         self.seed = seed
 
-    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
-        noise = [self._noise(observation) for observation in observations.cpu()]
-        return torch.stack(noise).to(observations.device)
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return {name: self._noise(entry) for name, entry in batch.entries.items()}
 
-    def _noise(self, observation: Tensor) -> Tensor:
-        state = zlib.crc32(observation.float().contiguous().numpy().tobytes())
-        generator = torch.Generator().manual_seed(state ^ self.seed)
-        return torch.rand(observation.shape, generator=generator)
+    def _noise(self, entry: Tensor) -> Tensor:
+        rows = []
+        for state in entry.cpu():
+            generator = torch.Generator()
+            generator.manual_seed(zlib.crc32(state.contiguous().numpy().tobytes()) ^ self.seed)
+            rows.append(torch.rand(state.shape, generator=generator))
+        return torch.stack(rows).to(entry.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from captum.attr import Saliency
 from torch import Tensor
 
+from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.registry import EXPLAINERS
 
@@ -15,9 +16,14 @@ class Gradient(Explainer):
 
     name = "gradient"
 
-    def attribute(self, observations: Tensor, target: Tensor | int | None = None) -> Tensor:
-        inputs = observations.detach().float().requires_grad_()
-        maps: Tensor = Saliency(self.agent.scores).attribute(
-            inputs, target=self.targets(observations, target)
-        )
-        return maps.detach()
+    @property
+    def passes_per_state(self) -> int:
+        return 1
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        names = tuple(batch.entries)
+        inputs = tuple(entry.clone().requires_grad_() for entry in batch.entries.values())
+        maps = Saliency(
+            lambda *entries: batch.choices(dict(zip(names, entries, strict=True)))
+        ).attribute(inputs, target=batch.target)
+        return dict(zip(names, maps, strict=True))

@@ -2,16 +2,16 @@
 
 A metric is a function whose parameters without a default are what it needs, by name:
 
-- ``agent``: the frozen agent
+- ``batch``: the states with their target choices, which reads the agent on perturbed copies (see
+  :class:`sb3_explain.batch.StateBatch`); ``batch.observations`` (B, ...) are float32 in raw range,
+  and (B, N), all entries side by side, for Dict observations
 - ``explainer``: the explainer itself, for metrics that explain other observations
-- ``observations``: (B, ...) float32 in raw range
-- ``target``: (B,) the greedy actions, which the maps explain
 - ``maps``: (B, ...) of the observations' shape
 - ``masks``: the maps again, of explainers whose maps are masks (``gives_masks``); the metric does
   not apply to others
 - ``ordering``: (B, N) cells of each map from the highest to the lowest, of explainers whose maps
   order the cells (``orders_cells``); the metric does not apply to others
-- ``reference``: what a removed cell becomes, see :mod:`sb3_explain.references`
+- ``reference``: (B, ...) what a removed cell becomes, see :mod:`sb3_explain.references`
 - ``rng``: a NumPy generator, the same one for every explainer
 
 It returns (B,) values, NaN for a state that does not count, or (B, P) curves, whose area is then

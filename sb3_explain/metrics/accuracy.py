@@ -5,46 +5,37 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sb3_explain.agent import Agent
-from sb3_explain.references import Reference, blend
+from sb3_explain.batch import StateBatch
+from sb3_explain.references import blend
 from sb3_explain.registry import METRICS
 
 
 @METRICS.register("accuracy")
-def accuracy(
-    agent: Agent, observations: Tensor, masks: Tensor, reference: Reference, target: Tensor
-) -> Tensor:
+def accuracy(batch: StateBatch, masks: Tensor, reference: Tensor) -> Tensor:
     """greedy(s * m + r * (1 - m)) = greedy(s) (VisionMask, section on metrics).
 
-    :param observations: s, (B, ...)
+    For the target's sub-action alone, where there are several; for a Box action, its dimension
+    moves by at most a 20th of its range.
+
+    :param batch: of the states s
     :param masks: m, (B, ...) in [0, 1], used as they are
-    :param reference: gives r
-    :param target: (B,) greedy(s)
+    :param reference: r, (B, ...)
     :return: (B,) of 0 and 1
     """
     with torch.no_grad():
-        kept = agent.greedy(blend(observations, masks, reference(observations)))
-    return (kept == target).float()
+        return batch.keeps(blend(batch.observations, masks, reference)).float()
 
 
 @METRICS.register("accuracy_clear")
 def accuracy_clear(
-    agent: Agent,
-    observations: Tensor,
-    masks: Tensor,
-    reference: Reference,
-    target: Tensor,
-    *,
-    margin: float = 0.05,
+    batch: StateBatch, masks: Tensor, reference: Tensor, *, margin: float = 0.05
 ) -> Tensor:
     """Accuracy on the states with a clear winner.
 
     Where two actions do the same, as in Pong, which of the two is greedy means nothing.
 
-    :param margin: the two best actions' probabilities differ by more than this
+    :param margin: the two best actions' probabilities differ by more than this; every Box action
+        counts as clear
     :return: (B,) of 0 and 1; NaN for a state without a clear winner
     """
-    with torch.no_grad():
-        best, second = agent.probabilities(observations).topk(2, dim=1).values.unbind(dim=1)
-    kept = accuracy(agent, observations, masks, reference, target)
-    return torch.where(best - second > margin, kept, torch.nan)
+    return torch.where(batch.margin() > margin, accuracy(batch, masks, reference), torch.nan)

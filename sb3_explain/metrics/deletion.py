@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sb3_explain.agent import Agent
-from sb3_explain.perturbation import pixel_order, replace_in_order, target_curves
-from sb3_explain.references import Reference
+from sb3_explain.batch import StateBatch
+from sb3_explain.perturbation import pixel_order, read_blocks, replace_in_order
 from sb3_explain.registry import METRICS
 
 
 @METRICS.register("deletion")
 def deletion(
-    agent: Agent,
-    observations: Tensor,
-    target: Tensor,
-    reference: Reference,
+    batch: StateBatch,
+    reference: Tensor,
     ordering: Tensor,
     *,
     steps: int = 100,
@@ -26,9 +23,8 @@ def deletion(
 
     Low is good.
 
-    :param observations: (B, ...)
-    :param target: (B,)
-    :param reference: what a removed cell becomes
+    :param batch: of B states
+    :param reference: (B, ...) what a removed cell becomes
     :param ordering: (B, N) cells from the highest attribution to the lowest
     :param steps: n; step k removes the cells of rank below round(k * fraction * N / n)
     :param fraction: share of the order that is removed at the end, in (0, 1]
@@ -36,7 +32,8 @@ def deletion(
         removed from all frames and channels at once, by its highest cell
     :return: (B, n + 1) probabilities
     """
+    observations = batch.observations
     if not per_frame:
         ordering = pixel_order(ordering, observations.shape[1])
-    copies = replace_in_order(observations, reference(observations), ordering, steps, fraction)
-    return target_curves(agent, target, copies)
+    copies = replace_in_order(observations, reference, ordering, steps, fraction)
+    return read_blocks(batch.preference, copies)

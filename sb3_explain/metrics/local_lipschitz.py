@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
-from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.registry import METRICS
 
 
 @METRICS.register("local_lipschitz")
 def local_lipschitz(
-    agent: Agent,
+    batch: StateBatch,
     explainer: Explainer,
-    observations: Tensor,
     maps: Tensor,
-    target: Tensor,
     rng: np.random.Generator,
     *,
     n: int = 5,
@@ -30,21 +27,21 @@ def local_lipschitz(
     states is that of observations scaled to [0, 1]. The explainer sees the neighbour, which may lie
     outside that range, and the target action stays.
 
-    :param observations: s, (B, ...) in raw range
+    :param batch: of the states s
     :param maps: f(s), (B, ...)
-    :param target: (B,)
     :param rng: source of the noise, drawn state by state
     :param n: number of neighbours
     :param sigma: their standard deviation, in units of the observations' range
     :return: (B,)
     """
+    observations, extent = batch.observations, batch.extent()
     shape = (len(observations), n, *observations.shape[1:])
     noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(observations.device)
     noise *= sigma
-    extent = value_range(agent).to(observations.device)
     ratios = []
     for step in noise.unbind(dim=1):
-        neighbour_maps = explainer.attribute(observations + step * extent, target).detach()
+        neighbours = batch.moved(observations + step * extent)
+        neighbour_maps = batch.flat(explainer.maps(neighbours))
         ratios.append(norm(neighbour_maps - maps) / norm(step))
     return torch.stack(ratios).amax(dim=0)
 
@@ -53,12 +50,3 @@ def norm(vectors: Tensor) -> Tensor:
     """(B,) 2-norms of (B, ...)."""
     norms: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
     return norms
-
-
-def value_range(agent: Agent) -> Tensor:
-    """High minus low of each entry of the observation, 255 for images; 1 where it is unbounded."""
-    space = agent.observation_space
-    assert isinstance(space, spaces.Box)
-    extent = space.high.astype(np.float64) - space.low.astype(np.float64)
-    bounded = np.isfinite(extent) & (extent > 0) & (extent < np.finfo(np.float32).max)
-    return torch.from_numpy(np.where(bounded, extent, 1.0)).float()

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 
 from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
@@ -87,7 +86,7 @@ def test_the_temperature_divides_the_scores(fitted):
     agent, explainer, test = fitted
     sharp = VisionMask(agent, max_area=0.05, temperature=0.5)
     sharp.network.load_state_dict(explainer.network.state_dict())
-    sharp.reference = explainer.reference
+    sharp.references = explainer.references
     torch.nn.init.constant_(agent.view.policy.gain, 120.0)
     doubled = explainer.losses(explainer.network, test, np.arange(4))
     torch.nn.init.constant_(agent.view.policy.gain, 60.0)
@@ -184,10 +183,7 @@ def test_bad_settings_are_one_line(settings, message):
         VisionMask(dot_agent(), **settings)
 
 
-def test_an_agent_that_it_cannot_serve_and_use_before_fitting():
-    vectors = Agent.from_module(torch.nn.Linear(4, 2), spaces.Box(-1, 1, (4,)), spaces.Discrete(2))
-    with pytest.raises(ExplainError, match="visionmask serves agents with image observations"):
-        VisionMask(vectors)
+def test_use_before_fitting():
     agent = dot_agent()
     with pytest.raises(ExplainError, match="has not been fitted"):
         VisionMask(agent).attribute(dot_states(agent, 20).observations([0]))

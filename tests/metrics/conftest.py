@@ -9,9 +9,9 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.maps import order
-from sb3_explain.references import Black
 
 
 class Smooth(Explainer):
@@ -20,10 +20,10 @@ class Smooth(Explainer):
     name = "smooth"
     gives_masks = True
 
-    def attribute(self, observations, target=None):
-        scaled = observations / 255
-        weight = 1 + self.targets(observations, target).reshape(-1, *[1] * (scaled.dim() - 1))
-        return torch.sigmoid(4 * scaled * scaled.roll(1, -1) - weight)
+    def explain(self, batch):
+        scaled = batch.observations / 255
+        weight = 1 + batch.target.reshape(-1, *[1] * (scaled.dim() - 1))
+        return {"": torch.sigmoid(4 * scaled * scaled.roll(1, -1) - weight)}
 
 
 @pytest.fixture(scope="session")
@@ -44,17 +44,16 @@ def inputs(conv_agent):
     """All that a metric may ask for, for six states."""
     generator = torch.Generator().manual_seed(1)
     observations = torch.randint(0, 256, (6, 4, 12, 12), generator=generator).float()
-    target = conv_agent.greedy(observations)
+    batch = StateBatch(conv_agent, observations, conv_agent.greedy(observations))
     explainer = Smooth(conv_agent)
-    maps = explainer.attribute(observations, target)
+    maps = explainer.attribute(observations, batch.target)
     return SimpleNamespace(
         agent=conv_agent,
         explainer=explainer,
-        observations=observations,
-        target=target,
+        batch=batch,
         maps=maps,
         masks=maps,
         ordering=order(maps),
-        reference=Black(),
+        reference=torch.zeros_like(observations),
         rng=np.random.default_rng(0),
     )

@@ -7,9 +7,9 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
 from sb3_explain.metrics.accuracy import accuracy, accuracy_clear
 from sb3_explain.metrics.accuracy_at import accuracy_at
-from sb3_explain.references import Black
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def identity():
 def test_accuracy_by_hand(identity):
     observations = torch.tensor([[3.0, 1.0], [3.0, 1.0], [-1.0, 1.0], [3.0, 2.0]])
     masks = torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.5, 1.0]])
-    target = identity.greedy(observations)
-    assert target.tolist() == [0, 0, 1, 0]
+    batch = StateBatch(identity, observations)
+    assert batch.target.tolist() == [0, 0, 1, 0]
     # seen: (3, 1) -> 0, (0, 1) -> 1, (-1, 0) -> 1, (1.5, 2) -> 1
-    result = accuracy(identity, observations, masks, Black(), target)
+    result = accuracy(batch, masks, torch.zeros(4, 2))
     assert result.tolist() == [1.0, 0.0, 1.0, 0.0]
 
 
@@ -32,8 +32,7 @@ def test_only_states_with_a_clear_winner_count(identity):
     # softmax of (0.1, 0) is (0.525, 0.475): a margin just under 0.05
     observations = torch.tensor([[0.1, 0.0], [0.2, 0.0], [5.0, 0.0]])
     masks = torch.tensor([[1.0, 1.0], [1.0, 1.0], [-1.0, 1.0]])
-    target = identity.greedy(observations)
-    result = accuracy_clear(identity, observations, masks, Black(), target)
+    result = accuracy_clear(StateBatch(identity, observations), masks, torch.zeros(3, 2))
     assert result[0].isnan()
     assert result[1:].tolist() == [1.0, 0.0]
 
@@ -50,14 +49,15 @@ def test_accuracy_at_a_share_keeps_that_many_cells(share, expected):
     observations = torch.tensor([[-1.0, 1.0, -3.0, 1.0]])
     ordering = torch.tensor([[1, 0, 3, 2]])
     # running sums of the kept cells: 0, 1, 0, 1, -2
-    result = accuracy_at(agent, observations, ordering, Black(), torch.tensor([0]), share=share)
+    batch = StateBatch(agent, observations, 0)
+    result = accuracy_at(batch, ordering, torch.zeros(1, 4), share=share)
     assert result.item() == expected
 
 
 def test_full_and_empty_masks(inputs):
-    everything = torch.ones_like(inputs.observations)
-    shown = accuracy(inputs.agent, inputs.observations, everything, Black(), inputs.target)
+    everything = torch.ones_like(inputs.reference)
+    shown = accuracy(inputs.batch, everything, inputs.reference)
     assert shown.tolist() == [1.0] * len(shown)
-    hidden = accuracy(inputs.agent, inputs.observations, 0 * everything, Black(), inputs.target)
-    black = inputs.agent.greedy(torch.zeros_like(inputs.observations))
-    assert hidden.tolist() == (black == inputs.target).float().tolist()
+    hidden = accuracy(inputs.batch, torch.zeros_like(inputs.reference), inputs.reference)
+    black = inputs.agent.greedy(torch.zeros(1, 4, 12, 12))
+    assert hidden.tolist() == (inputs.batch.target == black).float().tolist()

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
 from sb3_explain.evaluation import area_under
 from sb3_explain.maps import order
 from sb3_explain.metrics.deletion import deletion
@@ -88,10 +89,8 @@ def rise_scores(module, mode, step, substrate, image, explanation):
 def test_rise_causal_metric(metric, mode, reference, module, agent, observations, pixel_maps):
     ordering = order(pixel_maps.expand(-1, 4, -1, -1))
     curves = metric(
-        agent,
-        observations,
-        agent.greedy(observations),
-        reference,
+        StateBatch(agent, observations),
+        reference(observations),
         ordering,
         steps=SIDE * SIDE // STEP,
         per_frame=False,
@@ -115,7 +114,11 @@ def test_slow_loop_over_cells(metric, steps, fraction, module, agent, observatio
     target = agent.greedy(observations)
     reference = RiseBlur()
     curves = metric(
-        agent, observations, target, reference, order(maps), steps=steps, fraction=fraction
+        StateBatch(agent, observations),
+        reference(observations),
+        order(maps),
+        steps=steps,
+        fraction=fraction,
     )
     for i in range(len(observations)):
         before, after = observations[i : i + 1], reference(observations[i : i + 1])
@@ -152,7 +155,8 @@ def test_quantus_pixel_flipping(module, agent, observations):
         batch_size=1,
     )
     steps = maps[0].numel() // STEP
-    curves = deletion(agent, observations, target, Black(), order(maps), steps=steps)
+    batch = StateBatch(agent, observations, target)
+    curves = deletion(batch, torch.zeros_like(observations), order(maps), steps=steps)
     np.testing.assert_allclose(curves[:, 1:], np.array(expected), atol=1e-6)
 
 
@@ -160,13 +164,9 @@ def test_curves_by_hand():
     """Two features, two actions: the scores are the features."""
     space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
     agent = Agent.from_module(nn.Identity(), space, spaces.Discrete(2))
-    observations = torch.tensor([[2.0, 1.0]])
-    inserted = insertion(
-        agent, observations, torch.tensor([0]), Black(), torch.tensor([[0, 1]]), steps=2
-    )
-    deleted = deletion(
-        agent, observations, torch.tensor([0]), Black(), torch.tensor([[0, 1]]), steps=2
-    )
+    batch, black = StateBatch(agent, torch.tensor([[2.0, 1.0]]), 0), torch.zeros(1, 2)
+    inserted = insertion(batch, black, torch.tensor([[0, 1]]), steps=2)
+    deleted = deletion(batch, black, torch.tensor([[0, 1]]), steps=2)
 
     def sigmoid(x):
         return 1 / (1 + np.exp(-x))
@@ -189,11 +189,10 @@ def test_monotone_transformations_change_nothing(values, scale, shift):
     with torch.no_grad():
         module.weight.copy_(torch.linspace(-1, 1, 24).reshape(3, 8).sin())
     agent = Agent.from_module(module, space, spaces.Discrete(3))
-    observations = torch.linspace(-3, 3, 8)[None]
-    target = agent.greedy(observations)
+    batch = StateBatch(agent, torch.linspace(-3, 3, 8)[None])
     maps = torch.tensor([values], dtype=torch.float64)
     curves = [
-        insertion(agent, observations, target, Black(), order(transformed), steps=8)
+        insertion(batch, torch.zeros(1, 8), order(transformed), steps=8)
         for transformed in (maps, scale * maps + shift, maps**3, (maps / 10).exp())
     ]
     for curve in curves[1:]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
 from sb3_explain.metrics import bound, needs
 from sb3_explain.registry import METRICS
@@ -13,7 +14,11 @@ def call(metric, inputs, rows=slice(None)):
     fed = {}
     for name in needs(metric):
         value = getattr(inputs, name)
-        fed[name] = value[rows] if isinstance(value, torch.Tensor) else value
+        if isinstance(value, torch.Tensor):
+            value = value[rows]
+        elif isinstance(value, StateBatch):
+            value = StateBatch(value.agent, value.observations[rows], value.target[rows])
+        fed[name] = value
     return metric(**fed)
 
 
@@ -21,12 +26,13 @@ def call(metric, inputs, rows=slice(None)):
 def test_one_value_or_curve_per_state(name, inputs):
     result = call(METRICS[name], inputs)
     assert result.dim() in (1, 2)
-    assert len(result) == len(inputs.observations)
+    assert len(result) == len(inputs.batch)
     assert not result.requires_grad
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_arrays_and_agent_are_left_as_they_were(name, inputs):
+    inputs.observations, inputs.target = inputs.batch.observations, inputs.batch.target
     before = {
         key: value.clone() for key, value in vars(inputs).items() if isinstance(value, torch.Tensor)
     }

@@ -8,8 +8,9 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.metrics.local_lipschitz import local_lipschitz, value_range
+from sb3_explain.metrics.local_lipschitz import local_lipschitz
 
 
 class LegacyNoise:
@@ -24,11 +25,10 @@ class LegacyNoise:
 
 @pytest.mark.filterwarnings("ignore")
 def test_quantus(inputs):
-    smooth, observations = inputs.explainer, inputs.observations.double()
-    maps = inputs.explainer.attribute(observations, inputs.target)
-    ours = local_lipschitz(
-        inputs.agent, inputs.explainer, observations, maps, inputs.target, LegacyNoise(7), n=4
-    )
+    smooth, observations = inputs.explainer, inputs.batch.observations.double()
+    maps = inputs.explainer.attribute(observations, inputs.batch.target)
+    batch = StateBatch(inputs.agent, observations, inputs.batch.target)
+    ours = local_lipschitz(batch, inputs.explainer, maps, LegacyNoise(7), n=4)
 
     def explain(model, inputs, targets):
         raw = torch.from_numpy(inputs) * 255
@@ -41,7 +41,7 @@ def test_quantus(inputs):
     theirs = metric(
         model=nn.Identity(),
         x_batch=observations.numpy() / 255,
-        y_batch=inputs.target.numpy(),
+        y_batch=inputs.batch.target.numpy(),
         a_batch=maps.numpy().copy(),
         explain_func=explain,
         channel_first=True,
@@ -51,21 +51,15 @@ def test_quantus(inputs):
 
 
 def test_slow_loop(inputs):
-    ours = local_lipschitz(
-        inputs.agent,
-        inputs.explainer,
-        inputs.observations,
-        inputs.maps,
-        inputs.target,
-        np.random.default_rng(3),
-    )
+    batch = inputs.batch
+    ours = local_lipschitz(batch, inputs.explainer, inputs.maps, np.random.default_rng(3))
     rng = np.random.default_rng(3)
-    for i, observation in enumerate(inputs.observations):
+    for i, observation in enumerate(batch.observations):
         ratios = []
         for _ in range(5):
             noise = 0.1 * rng.standard_normal(observation.shape, dtype=np.float32).astype(float)
             neighbour = observation.double()[None] + 255 * torch.from_numpy(noise)[None]
-            moved = inputs.explainer.attribute(neighbour, inputs.target[i : i + 1])
+            moved = inputs.explainer.attribute(neighbour, batch.target[i : i + 1])
             ratios.append(np.linalg.norm((moved - inputs.maps[i]).numpy()) / np.linalg.norm(noise))
         assert ours[i].item() == pytest.approx(max(ratios), abs=1e-6)
 
@@ -75,20 +69,14 @@ class Linear(Explainer):
 
     name = "linear"
 
-    def attribute(self, observations, target=None):
-        return 3 * observations / 255
+    def explain(self, batch):
+        return {"": 3 * batch.observations / 255}
 
 
 def test_a_linear_map_by_hand(inputs):
     explainer = Linear(inputs.agent)
-    result = local_lipschitz(
-        inputs.agent,
-        explainer,
-        inputs.observations,
-        explainer.attribute(inputs.observations),
-        inputs.target,
-        inputs.rng,
-    )
+    maps = explainer.attribute(inputs.batch.observations)
+    result = local_lipschitz(inputs.batch, explainer, maps, inputs.rng)
     torch.testing.assert_close(result, torch.full((6,), 3.0), rtol=1e-5, atol=0)
 
 
@@ -96,15 +84,13 @@ def test_the_target_stays(inputs):
     seen = []
 
     class Spy(Linear):
-        def attribute(self, observations, target=None):
-            seen.append(target)
-            return super().attribute(observations, target)
+        def explain(self, batch):
+            seen.append(batch.target)
+            return super().explain(batch)
 
-    local_lipschitz(
-        inputs.agent, Spy(inputs.agent), inputs.observations, inputs.maps, inputs.target, inputs.rng
-    )
+    local_lipschitz(inputs.batch, Spy(inputs.agent), inputs.maps, inputs.rng)
     assert len(seen) == 5
-    assert all(torch.equal(target, inputs.target) for target in seen)
+    assert all(torch.equal(target, inputs.batch.target) for target in seen)
 
 
 def test_unbounded_entries_have_unit_range():
@@ -112,4 +98,4 @@ def test_unbounded_entries_have_unit_range():
     low = np.array([-2, -np.inf, -big, 0], dtype=np.float32)
     high = np.array([2, np.inf, big, 1], dtype=np.float32)
     agent = Agent.from_module(nn.Linear(4, 2), spaces.Box(low, high), spaces.Discrete(2))
-    assert value_range(agent).tolist() == [4.0, 1.0, 1.0, 1.0]
+    assert StateBatch(agent, torch.zeros(1, 4)).extent().tolist() == [4.0, 1.0, 1.0, 1.0]
