@@ -136,7 +136,7 @@ class Agent:
         :param observations: (B, ...)
         :param memory: (B, ...) state of a recurrent policy; a fresh episode's when not given
         :param action_masks: (B, K) of 0 and 1: the score of an action that is not allowed (0) is
-            -1e8, as MaskablePPO has it
+            -1e8, as MaskablePPO has it; (B, 2K) for MultiBinary actions, off and on of each bit
         :raises ExplainError: if the observations do not fit the policy
         """
         scores = self.view.scores(self._checked(observations), memory)
@@ -429,9 +429,16 @@ def snapshot(module: nn.Module) -> Any:
 
 
 def forbid(scores: Tensor, action_masks: Tensor) -> Tensor:
-    """(B, K) scores with -1e8 for what ``action_masks`` (B, K) does not allow."""
-    allowed = action_masks.reshape(scores.shape).to(scores.device) > 0
-    return torch.where(allowed, scores, scores.new_tensor(-1e8))
+    """Scores (B, K) with -1e8 for what ``action_masks`` does not allow, as MaskablePPO has it.
+
+    :param action_masks: (B, K), or (B, 2K) for bits, which may be forbidden to be off or on
+    """
+    never = scores.new_tensor(-1e8)
+    allowed = action_masks.to(scores.device).reshape(len(scores), -1) > 0
+    if allowed.shape == scores.shape:
+        return torch.where(allowed, scores, never)
+    off, on = allowed.unflatten(1, (-1, 2)).unbind(dim=2)
+    return torch.where(on, torch.where(off, scores, -never), never)
 
 
 def _rows(

@@ -157,6 +157,7 @@ class Collection:
         self.layout = FrameLayout(recipe, envs[0].observation_space, agent.observation_space)
         self.stacks = self.layout.empty(n_lanes)
         self.memory = agent.initial_memory(n_lanes)
+        self.masked = agent.view.maskable and envs[0].has_wrapper_attr("action_masks")
         self.writing = ThreadPoolExecutor(max_workers=1)
         self.lanes = [Lane(self, row, env) for row, env in enumerate(envs)]
         for lane in self.lanes:
@@ -211,7 +212,8 @@ class Collection:
         observations: Any = agent.tensor(self.stacks)
         if set(self.stacks) == {PLAIN}:
             observations = observations[PLAIN]
-        scores, values = agent.scores_and_values(observations, memory)
+        masks = self._action_masks()
+        scores, values = agent.scores_and_values(observations, memory, masks)
         self.memory = agent.next_memory(observations, memory)
         greedy = actions = agent.act_on(scores)
         labels = greedy - agent.first_action
@@ -231,6 +233,8 @@ class Collection:
         }
         if memory is not None:
             columns["memory"] = memory.cpu().numpy()
+        if masks is not None:
+            columns["action_masks"] = masks.cpu().numpy()
         playing = [lane for lane in self.lanes if lane.episode is not None]
         for lane in playing:
             lane.step({name: column[lane.row] for name, column in columns.items()})
@@ -241,6 +245,15 @@ class Collection:
             while self.n_committed in self.finished and self._room():
                 self._commit(self.finished.pop(self.n_committed), cut=False)
             self._begin_episodes()
+
+    def _action_masks(self) -> torch.Tensor | None:
+        """(lanes, K) what each environment allows; ``None`` if the agent knows no masks."""
+        if not self.masked:
+            return None
+        everything = np.ones(self.agent.n_choices, dtype=np.int8)
+        rows = [everything if lane.episode is None else lane.action_masks() for lane in self.lanes]
+        masks: torch.Tensor = torch.as_tensor(np.stack(rows), device=self.agent.device)
+        return masks
 
     def _room(self) -> bool:
         return self.kept + self.finished[self.n_committed].length <= self.n
@@ -310,6 +323,11 @@ class Lane:
     def _see(self, observation: Any) -> None:
         self.frame = self.collection.layout.frame(observation)
         self.collection.layout.push(self.collection.stacks, self.row, self.frame)
+
+    def action_masks(self) -> Array:
+        """(K,) of 0 and 1: which actions the environment allows now."""
+        allowed = self.env.get_wrapper_attr("action_masks")()
+        return np.asarray(allowed, dtype=np.int8).reshape(-1)
 
     def maybe_random(self, action: Any) -> Any:
         """The action, or with probability epsilon a uniformly random one, from the lane's rng."""

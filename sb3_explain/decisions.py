@@ -97,9 +97,9 @@ def score_range(space: spaces.Box, *, squashed: bool = False) -> tuple[Tensor, T
     low, high = (bound.astype(np.float64).reshape(-1) for bound in (space.low, space.high))
     if squashed:
         low, high = -np.ones_like(low), np.ones_like(high)
-    bounded = np.isfinite(low) & np.isfinite(high) & (np.abs(high - low) < 1e30)
-    middle = np.where(bounded, (high + low) / 2, 0.0)
-    extent = np.where(bounded, high - low, 1.0)
+    bounded = (np.abs(low) < 1e30) & (np.abs(high) < 1e30)
+    low, high = np.where(bounded, low, -0.5), np.where(bounded, high, 0.5)
+    middle, extent = (high + low) / 2, high - low
     return torch.from_numpy(middle), torch.from_numpy(extent)
 
 

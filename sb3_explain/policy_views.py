@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from sb3_contrib.ars.policies import ARSPolicy
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
@@ -38,6 +39,8 @@ class PolicyView(ABC):
     policy: Any
     #: ``scores`` are Q-values: ``probabilities`` are then a convention, not the agent's own
     value_based = False
+    #: the policy was trained with the environment's action masks
+    maskable = False
 
     def __init__(self, policy: nn.Module) -> None:
         self.policy = policy
@@ -70,7 +73,7 @@ class PolicyView(ABC):
 
 
 class ActorCriticView(PolicyView):
-    """A2C, PPO, TRPO and MaskablePPO: raw logits or the mean action; V(s)."""
+    """A2C, PPO and TRPO: raw logits or the mean action; V(s)."""
 
     policy: ActorCriticPolicy
 
@@ -114,6 +117,20 @@ class ActorCriticView(PolicyView):
             std = distribution.get_std(self.policy.log_std)
             return torch.sqrt(torch.mm(latent_pi**2, std**2) + distribution.epsilon)
         return self.policy.log_std.exp().expand_as(means)
+
+
+class MaskableActorCriticView(ActorCriticView):
+    """MaskablePPO; the masks are laid over the scores by :class:`sb3_explain.agent.Agent`."""
+
+    maskable = True
+
+    def _head(self, latent_pi: Tensor) -> Tensor:
+        outputs = super()._head(latent_pi)
+        if not isinstance(self.policy.action_space, spaces.MultiBinary):
+            return outputs
+        # it has two logits for each bit, off and on
+        off, on = outputs.unflatten(1, (-1, 2)).unbind(dim=2)
+        return on - off
 
 
 class RecurrentActorCriticView(ActorCriticView):
@@ -317,7 +334,8 @@ def view_of(policy: nn.Module) -> PolicyView:
     """
     views: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], type[PolicyView]]] = [
         (RecurrentActorCriticPolicy, RecurrentActorCriticView),
-        ((ActorCriticPolicy, MaskableActorCriticPolicy), ActorCriticView),
+        (MaskableActorCriticPolicy, MaskableActorCriticView),
+        (ActorCriticPolicy, ActorCriticView),
         (DQNPolicy, DQNView),
         (QRDQNPolicy, QRDQNView),
         ((SACPolicy, TD3Policy, TQCPolicy, CrossQPolicy), ActorQView),

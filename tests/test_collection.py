@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
 
@@ -210,3 +211,63 @@ def test_an_agent_of_q_values_explores_instead_of_sampling(tmp_path):
     agent.view.value_based = True
     with pytest.raises(ExplainError, match="Q-values are no probabilities"):
         collected(agent, tmp_path / "s", n=20, behaviour="stochastic")
+
+
+class Doors(gym.Env):
+    """Three of five doors are open; which ones changes with every step and is not observed."""
+
+    def __init__(self, render_mode=None):
+        self.observation_space = gym.spaces.Box(-1, 1, (4,), np.float32)
+        self.action_space = gym.spaces.Discrete(5)
+
+    def _look(self):
+        self.open = np.isin(np.arange(5), self.np_random.choice(5, 3, replace=False))
+        return self.np_random.uniform(-1, 1, 4).astype(np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._look(), {}
+
+    def step(self, action):
+        assert self.open[action], "a closed door"
+        self.steps += 1
+        return self._look(), 0.0, False, self.steps == 12, {}
+
+    def action_masks(self):
+        return self.open
+
+
+gym.register("Doors-v0", entry_point=Doors)
+
+
+def test_action_masks_are_obeyed_and_kept(tmp_path):
+    model = MaskablePPO("MlpPolicy", "Doors-v0", n_steps=8, batch_size=8, seed=0, device="cpu")
+    agent = Agent.from_model(model, recipe=EnvRecipe("Doors-v0"))
+    folder = tmp_path / "doors"
+    states = collect(agent, n=60, folder=folder, behaviour="stochastic", render=False, n_envs=5)
+    masks = states.context(np.arange(60))["action_masks"].numpy()
+    assert masks.shape == (60, 5) and (masks.sum(axis=1) == 3).all()
+    observations = states.observations(np.arange(60)).numpy()
+    greedy, _ = model.predict(observations, deterministic=True, action_masks=masks.astype(bool))
+    np.testing.assert_array_equal(states.greedy, greedy)
+    assert masks[np.arange(60), states.actions].all()
+
+
+def test_the_memory_of_a_state_is_the_one_it_was_acted_with(tmp_path):
+    model = RecurrentPPO(
+        "MlpLstmPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0, device="cpu"
+    )
+    agent = Agent.from_model(model, recipe=EnvRecipe("CartPole-v1"))
+    states = collect(agent, n=40, folder=tmp_path / "s", behaviour="greedy", n_envs=2, render=False)
+    lstm, start = None, np.ones(1, bool)
+    episode = np.flatnonzero(states.episode == 0)
+    for position in episode:
+        observation = states.observations([position]).numpy()
+        action, lstm = model.predict(observation, lstm, start, deterministic=True)
+        context = states.context([position])
+        scores = agent.scores(states.observations([position]), **context)
+        np.testing.assert_allclose(scores, states.column("scores")[[position]], atol=1e-6)
+        assert action[0] == states.actions[position] == scores.argmax()
+        start = np.zeros(1, bool)
+    assert len(episode) > 5

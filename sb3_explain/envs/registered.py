@@ -41,7 +41,16 @@ PACKAGES = (
         "pybullet_envs_gymnasium", "pip install pybullet-envs-gymnasium", ("Bullet", "pybullet")
     ),
     Package("minigrid", "pip install minigrid", ("MiniGrid", "BabyAI")),
-    Package("highway_env", "pip install highway-env", ("highway", "parking", "roundabout")),
+    Package(
+        "highway_env",
+        "pip install 'sb3-explain[highway]'",
+        ("highway", "parking", "roundabout"),
+    ),
+    Package(
+        "vizdoom.gymnasium_wrapper",
+        "pip install 'sb3-explain[vizdoom]'",
+        ("Vizdoom", "vizdoom"),
+    ),
 )
 
 #: top-level packages that may be imported without the user's word
@@ -57,7 +66,7 @@ def check_trusted(name: str, trusted: Iterable[str], what: str) -> None:
     :raises ExplainError: if its top-level package is not allowed
     """
     package = name.partition(".")[0]
-    known = (*TRUSTED_PACKAGES, *(entry.module for entry in PACKAGES))
+    known = (*TRUSTED_PACKAGES, *(entry.module.partition(".")[0] for entry in PACKAGES))
     if package not in (*known, *trusted):
         raise ExplainError(
             f"{what} {name!r} is not from a known package and was not imported: "
@@ -125,7 +134,7 @@ def missing_environment(env_id: str, error: Exception) -> ExplainError:
                 f"{package.install} ({text})"
             )
     close = difflib.get_close_matches(env_id, list(gym.registry), n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close and close[0] != env_id else ""
     return ExplainError(f"environment {env_id!r} cannot be made{hint} ({text})")
 
 

@@ -1,0 +1,162 @@
+"""StateBatch reads the agent on copies as the agent reads whole states one by one."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from sb3_contrib import MaskablePPO, RecurrentPPO
+from stable_baselines3 import PPO, SAC, TD3
+from torch import nn
+
+from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
+from tests.loading.models import Noise
+
+VECTOR = spaces.Box(-1, 1, (4,), np.float32)
+MIXED = spaces.Dict({"a": spaces.Box(-1, 1, (2, 3), np.float32), "b": VECTOR})
+
+
+def agent_of(model_class, observations=VECTOR, actions=None, policy="MlpPolicy", **settings):
+    env = Noise(observations, actions or spaces.Discrete(3))
+    with torch.random.fork_rng():
+        model = model_class(policy, env, seed=0, device="cpu", **settings)
+    return Agent.from_model(model)
+
+
+def vectors(n, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(n, 4)).astype(np.float32))
+
+
+def test_the_recurrent_state_of_the_right_state_is_held():
+    lstm = {"lstm_hidden_size": 6, "n_lstm_layers": 1}
+    agent = agent_of(
+        RecurrentPPO, policy="MlpLstmPolicy", n_steps=8, batch_size=8, policy_kwargs=lstm
+    )
+    memory = torch.randn(3, 4, 1, 6, generator=torch.Generator().manual_seed(0))
+    batch = StateBatch(agent, vectors(3), context={"memory": memory})
+    copies, states = vectors(5, seed=1), torch.tensor([2, 0, 0, 1, 2])
+    together = batch.scores(copies, states)
+    for row, state in enumerate(states):
+        alone = agent.scores(copies[row : row + 1], memory[state : state + 1])
+        torch.testing.assert_close(together[row : row + 1], alone)
+    forgetful = agent.scores(copies)
+    assert not torch.allclose(together, forgetful)
+
+
+def test_action_masks_give_what_maskable_ppo_does():
+    env = Noise(VECTOR, spaces.Discrete(4))
+    model = MaskablePPO("MlpPolicy", env, n_steps=8, batch_size=8, seed=0, device="cpu")
+    agent = Agent.from_model(model)
+    observations = vectors(200)
+    masks = np.random.default_rng(1).random((200, 4)) < 0.5
+    masks[:, 0] |= ~masks.any(axis=1)
+    expected, _ = model.predict(observations.numpy(), deterministic=True, action_masks=masks)
+    context = {"action_masks": torch.from_numpy(masks)}
+    assert np.array_equal(StateBatch(agent, observations, context=context).target, expected)
+    assert np.array_equal(agent.act(observations, action_masks=context["action_masks"]), expected)
+    assert not np.array_equal(agent.act(observations), expected)
+
+
+def test_action_masks_of_bits():
+    class Bits(Noise):
+        def action_masks(self):
+            return np.ones(6, dtype=bool)
+
+    env = Bits(VECTOR, spaces.MultiBinary(3))
+    model = MaskablePPO("MlpPolicy", env, n_steps=8, batch_size=8, seed=0, device="cpu")
+    agent = Agent.from_model(model)
+    observations = vectors(100)
+    masks = np.random.default_rng(1).random((100, 3, 2)) < 0.6
+    masks[~masks.any(axis=2)] = True
+    masks = masks.reshape(100, 6)
+    expected, _ = model.predict(observations.numpy(), deterministic=True, action_masks=masks)
+    actions = agent.act(observations, action_masks=torch.from_numpy(masks))
+    assert np.array_equal(actions, expected)
+    unmasked, _ = model.predict(observations.numpy(), deterministic=True)
+    assert np.array_equal(agent.act(observations), unmasked)
+
+
+def test_some_entries_of_a_dict_are_replaced_and_the_others_held():
+    agent = agent_of(PPO, MIXED, policy="MultiInputPolicy", n_steps=8, batch_size=8)
+    whole = {"a": torch.randn(3, 2, 3), "b": vectors(3)}
+    batch = StateBatch(agent, whole)
+    copies, states = vectors(4, seed=1), torch.tensor([1, 1, 0, 2])
+    expected = agent.scores({"a": whole["a"][states], "b": copies})
+    torch.testing.assert_close(batch.scores({"b": copies}, states), expected)
+    flat = torch.cat([whole["a"][states].flatten(1), copies], dim=1)
+    torch.testing.assert_close(batch.scores(flat, states), expected)
+    torch.testing.assert_close(batch.observations[states][:, :6], flat[:, :6])
+
+
+@pytest.mark.parametrize(
+    ("actions", "sizes"),
+    [
+        (spaces.Discrete(3), [3]),
+        (spaces.MultiDiscrete([2, 3]), [2, 3]),
+        (spaces.MultiBinary(2), [2, 2]),
+    ],
+)
+def test_the_target_is_preferred_by_its_probability_in_its_group(actions, sizes):
+    agent = agent_of(PPO, actions=actions, n_steps=8, batch_size=8)
+    batch = StateBatch(agent, vectors(20))
+    copies = vectors(20, seed=1)
+    preferred, kept = batch.preference(copies), batch.keeps(copies)
+    probabilities = agent.probabilities(copies)
+    for row, target in enumerate(batch.target.tolist()):
+        if isinstance(actions, spaces.MultiBinary):
+            on = probabilities[row, target // 2]
+            expected = on if target % 2 else 1 - on
+            best = expected >= 0.5
+        else:
+            expected = probabilities[row, target]
+            first = 0 if target < sizes[0] else sizes[0]
+            group = probabilities[row, first : first + sizes[target >= sizes[0]]]
+            best = group.argmax() == target - first
+        assert preferred[row].item() == pytest.approx(expected.item(), abs=1e-6)
+        assert kept[row] == best
+    assert batch.keeps(batch.entries).all()
+
+
+@pytest.mark.parametrize("model_class", [PPO, SAC, TD3])
+def test_box_actions_are_compared_by_their_divergence(model_class):
+    arm = spaces.Box(np.array([-2, -1], np.float32), np.array([1, 3], np.float32))
+    settings = {"n_steps": 8, "batch_size": 8} if model_class is PPO else {"buffer_size": 10}
+    agent = agent_of(model_class, actions=arm, **settings)
+    batch, copies = StateBatch(agent, vectors(6)), vectors(6, seed=1)
+    assert batch.preference(batch.entries).tolist() == pytest.approx([1.0] * 6, abs=1e-5)
+    ours = batch.similarity(copies)
+    view = agent.view
+    means, own = view.scores(copies, None), view.scores(vectors(6), None)
+    std, own_std = view.std(copies, None), view.std(vectors(6), None)
+    if model_class is SAC:
+        means, own = torch.atanh(means), torch.atanh(own)
+    if model_class is TD3:  # a tenth of the range of its scores, which is that of the tanh
+        std = own_std = torch.full_like(means, 0.2)
+    normal = torch.distributions.Normal
+    expected = -torch.distributions.kl_divergence(normal(means, std), normal(own, own_std))
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_kept_is_made_once_and_its_cost_told():
+    agent = Agent.from_module(nn.Linear(4, 2), VECTOR, spaces.Discrete(2))
+    batch = StateBatch(agent, vectors(10), target=1)
+    for target in (1, 0):
+        batch.aimed_at(target).kept("scores", lambda: batch.scores(vectors(30)))
+    assert agent.passes == 30 and batch.spared.passes == 30
+    parts = batch.split(4)
+    assert [len(part) for part in parts] == [4, 4, 2]
+    assert all(a is b for a, b in zip(parts, batch.split(4), strict=True))
+    moved = vectors(10, seed=3)
+    assert batch.moved(moved) is batch.moved(moved.clone())
+    assert batch.moved(moved) is not batch.moved(moved + 1)
+
+
+def test_mistakes_are_told():
+    agent = Agent.from_module(nn.Linear(4, 2), VECTOR, spaces.Discrete(2))
+    with pytest.raises(ExplainError, match="no choice of this agent"):
+        StateBatch(agent, vectors(3), target=2)
+    with pytest.raises(ExplainError, match="one for each state"):
+        StateBatch(agent, vectors(3), target=torch.tensor([0, 1]))
+    with pytest.raises(ExplainError, match="no state"):
+        StateBatch(agent, vectors(0))
