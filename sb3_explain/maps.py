@@ -13,6 +13,12 @@ def normalise(maps: Tensor) -> Tensor:
     return maps / peaks.reshape(-1, *[1] * (maps.dim() - 1))
 
 
+def norm(maps: Tensor) -> Tensor:
+    """(B,) 2-norms of maps (B, ...)."""
+    norms: Tensor = torch.linalg.vector_norm(maps.flatten(1), dim=1)
+    return norms
+
+
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, C, H, W) maps at another size (height, width), bilinearly."""
     return functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)

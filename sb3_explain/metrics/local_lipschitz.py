@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.maps import norm
 from sb3_explain.registry import METRICS
 
 
@@ -44,9 +45,3 @@ def local_lipschitz(
         neighbour_maps = batch.flat(explainer.maps(neighbours))
         ratios.append(norm(neighbour_maps - maps) / norm(step))
     return torch.stack(ratios).amax(dim=0)
-
-
-def norm(vectors: Tensor) -> Tensor:
-    """(B,) 2-norms of (B, ...)."""
-    norms: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
-    return norms
