@@ -178,7 +178,11 @@ class StateBatch:
         if len(self) <= size:
             return [self]
         parts: list[StateBatch] = self.kept(("split", size), lambda: self._split(size))
-        return parts
+        # what is kept may have been split while another choice was to be explained
+        return [
+            part if torch.equal(part.target, target) else part.aimed_at(target)
+            for part, target in zip(parts, self.target.split(size), strict=True)
+        ]
 
     def _split(self, size: int) -> list[StateBatch]:
         return [

@@ -12,6 +12,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
 from tests.loading.models import Noise
+from tests.toys import dot_agent, dot_states
 
 VECTOR = spaces.Box(-1, 1, (4,), np.float32)
 MIXED = spaces.Dict({"a": spaces.Box(-1, 1, (2, 3), np.float32), "b": VECTOR})
@@ -160,3 +161,12 @@ def test_mistakes_are_told():
         StateBatch(agent, vectors(3), target=torch.tensor([0, 1]))
     with pytest.raises(ExplainError, match="no state"):
         StateBatch(agent, vectors(0))
+
+
+def test_parts_of_a_split_explain_what_the_whole_does():
+    agent = dot_agent()
+    batch = StateBatch(agent, dot_states(agent, 20).observations(range(20)), target=0)
+    before = batch.split(8)
+    other = batch.aimed_at(torch.arange(20) % 3)
+    assert torch.equal(torch.cat([part.target for part in other.split(8)]), torch.arange(20) % 3)
+    assert all(part is same for part, same in zip(batch.split(8), before, strict=True))
