@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import writing_to
 from sb3_explain.envs.frames import PLAIN, FrameLayout
+from sb3_explain.envs.screen import screen_of
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.progress import progress_bar
@@ -288,6 +289,7 @@ class Lane:
         self.collection = collection
         self.row = row
         self.env = env
+        self.screen = screen_of(env)
         self.next_episode = row
         #: number of the episode being played, None while idle
         self.episode: int | None = None
@@ -359,7 +361,7 @@ class Lane:
 
     def _picture(self) -> Array:
         try:
-            return np.asarray(self.env.render(), dtype=np.uint8)
+            return np.asarray(self.screen(), dtype=np.uint8)
         except (gym.error.Error, NotImplementedError, TypeError, ImportError) as error:
             raise ExplainError(
                 f"frames cannot be rendered ({error}): install what it names, or collect with "

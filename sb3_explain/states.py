@@ -165,7 +165,10 @@ class StateDataset:
 
     def rendered(self, positions: Any) -> Array | None:
         """(B, h, w, 3) uint8 frames as a person sees them; ``None`` if none were kept."""
-        wanted = self.indices[np.asarray(positions)]
+        return self._pictures(self.indices[np.asarray(positions)])
+
+    def _pictures(self, wanted: Array) -> Array | None:
+        """Rendered frames by index."""
         if self._rendered is None:
             return None
         if not isinstance(self._rendered, Path):
@@ -226,6 +229,43 @@ class StateDataset:
         view = object.__new__(StateDataset)
         view.__dict__.update(self.__dict__)
         view.indices = self.indices[np.asarray(positions)]
+        return view
+
+    def native(self) -> StateDataset:
+        """The same states with their rendered frames as observations: (F * 3, h, w) uint8.
+
+        All frames that the states stack are read into memory.
+
+        :raises ExplainError: if no frames were rendered
+        """
+        stacks = self._stacks[torch.as_tensor(self.indices)]
+        used = np.unique(stacks[stacks >= 0])
+        pictures = self._pictures(used)
+        if pictures is None:
+            raise ExplainError("these states have no rendered frames: collect with render=True")
+        return StateDataset(
+            {PLAIN: torch.from_numpy(pictures).permute(0, 3, 1, 2)},
+            {name: column[used] for name, column in self._columns.items()},
+            self._starts[used],
+            n_stack=self.n_stack,
+            pad=self._pad,
+            indices=np.searchsorted(used, self.indices),
+            rendered=pictures,
+            provenance=self.provenance,
+        )
+
+    def with_columns(self, **columns: ArrayLike) -> StateDataset:
+        """A view that shares the frames, in which some columns are others.
+
+        :param columns: arrays of this view's length
+        """
+        view = self.subset(np.arange(len(self)))
+        view._columns = dict(self._columns)
+        for name, given in columns.items():
+            entries = np.asarray(given)
+            column = np.zeros((len(self._starts), *entries.shape[1:]), entries.dtype)
+            column[self.indices] = entries
+            view._columns[name] = column
         return view
 
     def split(
