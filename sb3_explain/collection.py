@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import writing_to
 from sb3_explain.envs.frames import PLAIN, FrameLayout
-from sb3_explain.envs.screen import screen_of
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
+from sb3_explain.envs.screen import screen_of
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.progress import progress_bar
 from sb3_explain.states import StateDataset

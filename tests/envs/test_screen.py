@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sb3_explain.demo import demo_agent
-from sb3_explain.envs.screen import screen_of
 from sb3_explain.envs.recipe import begin_episode
+from sb3_explain.envs.screen import screen_of
 from tests.toys import dot_agent
 
 
