@@ -10,15 +10,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import importlib.metadata
-import itertools
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import read_json, write_json
@@ -28,20 +25,9 @@ from sb3_explain.evaluation import Evaluation, evaluate
 from sb3_explain.explainers.learned import training_options
 from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.metrics import bound
-from sb3_explain.progress import progress_bar
-from sb3_explain.report import (
-    ActionMaps,
-    Caption,
-    action_maps_figure,
-    save,
-    write_report,
-    write_video,
-)
+from sb3_explain.pictures import examples_of, write_saliency_video
+from sb3_explain.report import save, write_report
 from sb3_explain.states import StateDataset
-
-#: states in the video, and states with the maps of every action
-VIDEO_STATES = 300
-EXAMPLES = 4
 
 
 def fit_visionmask(
@@ -178,13 +164,10 @@ def write_all(
     """
     if not (output / "metrics.json").exists():
         raise ExplainError(f"{output} holds no metrics.json yet: run `sb3-explain evaluate` first")
-    examples = [
-        action_maps_of(agent, test, explainer, position) for position in telling_states(test, agent)
-    ]
-    for number, example in enumerate(examples):
-        save(output / "maps" / f"state_{number}.png", action_maps_figure(example))
-    video = output / "video.mp4"
-    write_saliency_video(video, agent, test, explainer, progress=progress)
+    examples, figures = examples_of(agent, test, explainer)
+    for number, figure in enumerate(figures):
+        save(output / "maps" / f"state_{number}.png", figure)
+    video = write_saliency_video(output / "video.mp4", agent, test, explainer, progress=progress)
     measured = read_json(output / "metrics.json")
     if not isinstance(measured, dict) or "made" not in measured:
         raise ExplainError(f"{output / 'metrics.json'} is damaged: run `sb3-explain evaluate`")
@@ -201,112 +184,6 @@ def write_all(
             "Made with": measured["made"],
         },
     )
-
-
-def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> list[int]:
-    """Positions of states with a clear decision: for each frequent action its clearest one.
-
-    :param states: to choose from
-    :param agent: who decides
-    :param n: number of states at most
-    """
-    scores = torch.from_numpy(states.column("scores"))
-    probabilities = agent.probabilities_of(scores)
-    best = probabilities.topk(2, dim=1).values
-    margins = (best[:, 0] - best[:, 1]).numpy()
-    actions, counts = np.unique(states.greedy, return_counts=True)
-    chosen = []
-    for action in actions[np.argsort(-counts)][:n]:
-        of_action = np.flatnonzero(states.greedy == action)
-        chosen.append(int(of_action[margins[of_action].argmax()]))
-    return sorted(chosen)
-
-
-def action_maps_of(
-    agent: Agent, states: StateDataset, explainer: VisionMask, position: int
-) -> ActionMaps:
-    """The frame of one state with the maps of all actions on it."""
-    observation: Any = agent.tensor(states.observations([position]))
-    with torch.no_grad():
-        probabilities = agent.probabilities(observation.float())[0].cpu().numpy()
-    maps = newest_frame(explainer.action_maps(observation))[0]
-    return ActionMaps(
-        frame=pictures_of(states, np.array([position]))[0],
-        maps=maps.cpu().numpy(),
-        action_names=agent.action_names,
-        probabilities=probabilities,
-        chosen=int(states.greedy[position]),
-        caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
-    )
-
-
-def pictures_of(states: StateDataset, positions: NDArray[np.int64]) -> NDArray[Any]:
-    """(B, h, w, 3) frames as rendered, or what the agent sees of them where none were kept."""
-    rendered = states.rendered(positions)
-    if rendered is not None:
-        return rendered
-    frames = states.frames(positions).numpy()
-    low, high = (0, 255) if frames.dtype == np.uint8 else (frames.min(), frames.max())
-    grey = frames.mean(axis=1) if frames.shape[1] != 3 else frames.transpose(0, 2, 3, 1)
-    scaled = ((grey - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
-    return scaled if scaled.ndim == 4 else np.repeat(scaled[..., None], 3, axis=-1)
-
-
-def newest_frame(maps: torch.Tensor) -> torch.Tensor:
-    """(..., F, H, W) -> (..., H, W): the map of the frame that a person sees in the picture."""
-    return maps[..., -1, :, :]
-
-
-def write_saliency_video(
-    path: Path,
-    agent: Agent,
-    states: StateDataset,
-    explainer: VisionMask,
-    *,
-    n: int = VIDEO_STATES,
-    progress: bool = True,
-) -> None:
-    """The beginning of the first episode of ``states``, with the map of the action taken."""
-    episode = np.flatnonzero(states.episode == states.episode[0])[:n]
-    names = agent.action_names
-    batches = np.array_split(episode, range(64, len(episode), 64))
-
-    def scenes() -> Iterator[tuple[NDArray[Any], NDArray[Any], Caption]]:
-        for batch in batches:
-            pictures = pictures_of(states, batch)
-            observations: Any = agent.tensor(states.observations(batch))
-            taken = torch.as_tensor(states.actions[batch].astype(np.int64)) - agent.first_action
-            maps = newest_frame(explainer.attribute(observations, taken)).cpu().numpy()
-            scores = torch.from_numpy(states.column("scores")[batch])
-            probabilities = agent.probabilities_of(scores).numpy()
-            values = states.column("values")[batch]
-            for row, position in enumerate(batch):
-                yield (
-                    pictures[row],
-                    maps[row],
-                    Caption(
-                        action=int(taken[row]),
-                        probabilities=probabilities[row],
-                        step=int(position - episode[0]),
-                        value=float(values[row]) if np.isfinite(values[row]) else None,
-                    ),
-                )
-
-    pictures, maps, captions = itertools.tee(scenes(), 3)
-    with progress_bar("video", len(episode), "frames", progress) as bar:
-        write_video(
-            path,
-            (scene[0] for scene in pictures),
-            (scene[1] for scene in maps),
-            (scene[2] for scene in captions),
-            action_names=names,
-            measure="softmax of Q" if agent.view.value_based else "probability",
-            progress=lambda done: _show(bar, done),
-        )
-
-
-def _show(bar: Any, done: int) -> None:
-    bar.update(done - bar.n)
 
 
 def circumstances() -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_help_shows_an_example(name, capsys):
         ({"--epsilon": "7"}, "no probability"),
         ({"-o": __file__}, "choose another folder"),
         ({"--visionmask": "content:(0,0,99,99)"}, "does not lie inside"),
-        ({"--visionmask": "colour:1"}, "unknown setting of VisionMask"),
+        ({"--visionmask": "colour:1"}, "unknown setting of visionmask"),
         ({"--training": "patience"}, "is no KEY:VALUE"),
         ({"--behaviour": "gredy"}, "invalid choice"),
         ({"-n": "40"}, "cannot be split"),

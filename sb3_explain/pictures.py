@@ -1,0 +1,231 @@
+"""Pictures of an agent's states with their maps: what the report and the video show."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch, entry_spaces
+from sb3_explain.decisions import (
+    choices,
+    group_sizes,
+    log_probabilities,
+    main_choice,
+    score_range,
+)
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.progress import progress_bar
+from sb3_explain.report import ActionMaps, Caption, action_maps_figure, write_video
+from sb3_explain.states import StateDataset
+
+#: states in the video, and states with the maps of every action
+VIDEO_STATES = 300
+EXAMPLES = 4
+
+
+def image_of(agent: Agent) -> str | None:
+    """The name of the observation's first entry that is an image; ``None`` if it has none."""
+    entries = entry_spaces(agent.observation_space)
+    return next((name for name, entry in entries.items() if len(entry.shape or ()) == 3), None)
+
+
+def examples_of(
+    agent: Agent, states: StateDataset, explainer: Explainer
+) -> tuple[list[ActionMaps], list[bytes]]:
+    """States with the map of every choice, and a PNG of each; none for agents without images."""
+    name = image_of(agent)
+    if name is None:
+        return [], []
+    examples = [
+        action_maps_of(agent, states, explainer, name, position)
+        for position in telling_states(states, agent)
+    ]
+    return examples, [action_maps_figure(example) for example in examples]
+
+
+def shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:
+    """(B, C) in [0, 1] of the agent's scores (B, K): what the bars of a picture show.
+
+    Probabilities of the choices; where in its range each dimension of a Box action is.
+    """
+    space = agent.action_space
+    if isinstance(space, spaces.Box):
+        middle, extent = score_range(space, squashed=agent.squashed)
+        return ((scores - middle.to(scores)) / extent.to(scores) + 0.5).clamp(0, 1)
+    return log_probabilities(space, choices(space, scores)).exp()
+
+
+def measure_of(agent: Agent) -> str:
+    """What :func:`shares` are called."""
+    if isinstance(agent.action_space, spaces.Box):
+        return "position in its range"
+    return "softmax of Q" if agent.view.value_based else "probability"
+
+
+def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> list[int]:
+    """Positions of states with a clear decision: for each frequent choice its clearest one.
+
+    :param states: to choose from
+    :param agent: who decides
+    :param n: number of states at most
+    """
+    scores = torch.from_numpy(states.column("scores"))
+    space = agent.action_space
+    main = main_choice(space, choices(space, scores), squashed=agent.squashed)
+    share = shares(agent, scores)
+    if isinstance(space, spaces.Box):
+        sureness = (share - 0.5).abs().gather(1, main[:, None])[:, 0]
+    else:
+        groups = torch.split(share, group_sizes(space), dim=1)
+        best = [group.topk(2, dim=1).values for group in groups]
+        sureness = torch.stack([top[:, 0] - top[:, 1] for top in best], dim=1).amax(dim=1)
+    frequent, counts = torch.unique(main, return_counts=True)
+    chosen = []
+    for choice in frequent[counts.argsort(descending=True)][:n]:
+        of_choice = torch.where(main == choice)[0]
+        chosen.append(int(of_choice[sureness[of_choice].argmax()]))
+    return sorted(chosen)
+
+
+def action_maps_of(
+    agent: Agent, states: StateDataset, explainer: Explainer, name: str, position: int
+) -> ActionMaps:
+    """The frame of one state with the maps of all choices on it.
+
+    :param name: of the image entry that is shown
+    """
+    observation: Any = agent.tensor(states.observations([position]))
+    context: Any = agent.tensor(states.context([position]))
+    batch = StateBatch(agent, observation, context=context)
+    maps = explainer.action_maps(observation, context=context)
+    maps = maps[name] if isinstance(maps, dict) else maps
+    with torch.no_grad():
+        scores = batch.scores(batch.entries)
+    return ActionMaps(
+        frame=pictures_of(states, np.array([position]), name)[0],
+        maps=newest_frame(maps, agent, name)[0].cpu().numpy(),
+        action_names=agent.choice_names,
+        probabilities=shares(agent, scores)[0].cpu().numpy(),
+        chosen=int(batch.target[0]),
+        caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
+        signed=not explainer.gives_masks and bool((maps < 0).any()),
+    )
+
+
+def pictures_of(states: StateDataset, positions: NDArray[np.int64], name: str = "") -> NDArray[Any]:
+    """(B, h, w, 3) frames as rendered, or what the agent sees of them where none were kept.
+
+    :param name: of the image entry
+    """
+    rendered = states.rendered(positions)
+    if rendered is not None:
+        return rendered
+    frames = states.entries(positions)[name].numpy()
+    low, high = (0, 255) if frames.dtype == np.uint8 else (frames.min(), frames.max())
+    grey = frames.mean(axis=1) if frames.shape[1] != 3 else frames.transpose(0, 2, 3, 1)
+    scaled = ((grey - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    return scaled if scaled.ndim == 4 else np.repeat(scaled[..., None], 3, axis=-1)
+
+
+def newest_frame(maps: torch.Tensor, agent: Agent, name: str = "") -> torch.Tensor:
+    """(..., F * C, H, W) -> (..., H, W): the map of the frame that a person sees in the picture.
+
+    Of several colours the strongest attribution.
+    """
+    n_channels = maps.shape[-3] // agent.n_stack
+    newest = maps[..., -n_channels:, :, :]
+    strongest = newest.abs().argmax(dim=-3, keepdim=True)
+    return newest.gather(-3, strongest).squeeze(-3)
+
+
+def write_saliency_video(
+    path: Path,
+    agent: Agent,
+    states: StateDataset,
+    explainer: Explainer,
+    *,
+    n: int = VIDEO_STATES,
+    progress: bool = True,
+) -> Path | None:
+    """The beginning of the first episode of ``states``, with the map of the action taken.
+
+    An agent without images has no map to lay over: the frames are shown alone.
+
+    :return: the path; ``None`` if there is nothing to show, neither images nor rendered frames
+    """
+    name = image_of(agent)
+    episode = np.flatnonzero(states.episode == states.episode[0])[:n]
+    if name is None and states.rendered(episode[:1]) is None:
+        return None
+    batches = np.array_split(episode, range(64, len(episode), 64))
+
+    def scenes() -> Iterator[tuple[NDArray[Any], NDArray[Any] | None, Caption]]:
+        for batch in batches:
+            pictures = pictures_of(states, batch, name or "")
+            scores = torch.from_numpy(states.column("scores")[batch])
+            taken = choices_taken(agent, states.actions[batch], scores)
+            maps = None
+            if name is not None:
+                observations: Any = agent.tensor(states.observations(batch))
+                context: Any = agent.tensor(states.context(batch))
+                found = explainer.attribute(observations, taken, context=context)
+                found = found[name] if isinstance(found, dict) else found
+                maps = newest_frame(found, agent, name).cpu().numpy()
+            shown = shares(agent, scores).numpy()
+            values = states.column("values")[batch]
+            for row, position in enumerate(batch):
+                yield (
+                    pictures[row],
+                    maps[row] if maps is not None else None,
+                    Caption(
+                        action=int(taken[row]),
+                        probabilities=shown[row],
+                        step=int(position - episode[0]),
+                        value=float(values[row]) if np.isfinite(values[row]) else None,
+                    ),
+                )
+
+    pictures, maps, captions = itertools.tee(scenes(), 3)
+    with progress_bar("video", len(episode), "frames", progress) as bar:
+        write_video(
+            path,
+            (scene[0] for scene in pictures),
+            (scene[1] for scene in maps),
+            (scene[2] for scene in captions),
+            action_names=agent.choice_names,
+            measure=measure_of(agent),
+            side_by_side=name is not None,
+            progress=lambda done: _show(bar, done),
+        )
+    return path
+
+
+def choices_taken(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> torch.Tensor:
+    """(B,) the choice to show for actions taken: of several sub-actions the surest one's.
+
+    :param actions: (B, ...) as the environment took them
+    :param scores: (B, K) of the states
+    """
+    space = agent.action_space
+    if isinstance(space, spaces.Discrete):
+        return torch.as_tensor(actions.astype(np.int64)) - agent.first_action
+    if isinstance(space, spaces.Box):
+        return main_choice(space, scores, squashed=agent.squashed)
+    sizes = torch.tensor(group_sizes(space))
+    sub_actions = torch.as_tensor(actions.reshape(len(actions), -1).astype(np.int64))
+    taken = sub_actions + sizes.cumsum(0) - sizes
+    group = torch.arange(len(sizes)).repeat_interleave(sizes)
+    surest = group[main_choice(space, choices(space, scores))]
+    return taken.gather(1, surest[:, None])[:, 0]
+
+
+def _show(bar: Any, done: int) -> None:
+    bar.update(done - bar.n)
