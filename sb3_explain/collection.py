@@ -351,6 +351,7 @@ class Lane:
         self.writer.add_outcome("rewards", np.float32(reward))
         self.starts = False
         if "episode" in info or self.length == self.collection.longest:
+            self.writer.hand_over()
             self.collection.finished[self.episode or 0] = self.writer
             self.episode = None
         elif terminated or truncated:  # a life is lost, the game goes on

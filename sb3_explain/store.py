@@ -159,6 +159,7 @@ class EpisodeWriter:
     ) -> None:
         self.place = episode_folder(folder, number)
         self.length = 0
+        self._handed_over = 0
         self._hidden = folder / f".{self.place.name}"
         self._executor = executor
         self._buffers = buffers
@@ -178,7 +179,7 @@ class EpisodeWriter:
                 self._buffers.put(name, row, entry)
         self.length += 1
         if row == BLOCK - 1:
-            self._hand_over(BLOCK)
+            self.hand_over()
 
     def add_outcome(self, name: str, value: np.generic) -> None:
         """Take a number that is known only once the state has been left."""
@@ -190,7 +191,7 @@ class EpisodeWriter:
         :param cut: the episode would have gone on
         :return: what to wait for
         """
-        self._hand_over(self.length % BLOCK)
+        self.hand_over()
         return self._executor.submit(self._finish, cut, length)
 
     def _finish(self, cut: bool, length: int) -> None:
@@ -221,12 +222,18 @@ class EpisodeWriter:
         """
         return self._executor.submit(shutil.rmtree, self._hidden, ignore_errors=True)
 
-    def _hand_over(self, n_rows: int) -> None:
-        """Let the writing thread have the block, whose first rows are filled."""
+    def hand_over(self) -> None:
+        """Let the writing thread have the states that it does not have yet.
+
+        To be called at the end of an episode: the lane's next one fills the same buffers, even
+        where this one has to wait for an earlier one to be committed.
+        """
+        n_rows = self.length - self._handed_over
         if n_rows and self._large:
             blocks = {name: self._buffers.filling[name] for name in self._large}
-            number = (self.length - 1) // BLOCK
+            number = self._handed_over // BLOCK
             self._buffers.swap(self._executor.submit(self._write, blocks, number, n_rows))
+            self._handed_over = self.length
 
     def _block(self, name: str, number: int) -> Path:
         rest = ["0"] * self._large[name].ndim

@@ -136,6 +136,39 @@ def test_rendered_frames_belong_to_their_states(tmp_path):
         np.testing.assert_array_equal(lit, np.argwhere(frame == 255).min(axis=0))
 
 
+class UnevenDot(DotEnv):
+    """Episodes of very different lengths, so that late ones are over before early ones."""
+
+    def reset(self, *, seed=None, options=None):
+        seen = super().reset(seed=seed)
+        self.length = int(self.np_random.choice([2, 5, 90]))
+        return seen
+
+    def step(self, action):
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, self.steps == self.length, False, info
+
+
+gym.register("UnevenDot-v0", entry_point=UnevenDot)
+
+
+def test_frames_belong_to_their_states_whatever_order_episodes_end_in(tmp_path):
+    recipe = EnvRecipe("UnevenDot-v0", frame_stack=2)
+    agent = dot_agent()
+    states = collect(
+        agent, recipe, 300, folder=tmp_path, max_per_episode=0, n_envs=4, progress=False
+    )
+    assert len(set(np.bincount(states.episode))) > 2
+    # the scores were noted while playing: those of a frame that is not the state's own differ
+    np.testing.assert_allclose(
+        states.column("scores"), agent.scores(states.observations(np.arange(300))), atol=1e-5
+    )
+    pictures, newest = states.rendered(np.arange(300)), states.frames()[:, 0].numpy()
+    for picture, frame in zip(pictures, newest, strict=True):
+        lit = np.argwhere(picture[..., 0] > 0).min(axis=0) // 2
+        np.testing.assert_array_equal(lit, np.argwhere(frame == 255).min(axis=0))
+
+
 def test_provenance_is_kept(cartpole, tmp_path):
     collected(cartpole, tmp_path / "s", n=20, seed=9)
     kept = read_json(tmp_path / "s" / "states.json")
