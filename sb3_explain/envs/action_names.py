@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Any
 
 import gymnasium as gym
@@ -35,15 +36,36 @@ def action_names(
 
     :param env_id: gymnasium id
     :param n_scores: how many names the agent needs
-    :param env: the environment, asked first: Atari games know their actions' meanings
+    :param env: the environment, asked first: many know what their actions are called
     """
-    meanings = getattr(env.unwrapped, "get_action_meanings", None) if env is not None else None
-    if callable(meanings):
-        names = tuple(str(name) for name in meanings())
-    else:
-        names = NAMES.get(env_id.rpartition("/")[2].rpartition("-v")[0], ())
+    names = _asked(env.unwrapped) if env is not None else ()
+    names = names or NAMES.get(env_id.rpartition("/")[2].rpartition("-v")[0], ())
     # Wrappers and arguments (continuous=True) may change the actions.
     return names if len(names) == n_scores else None
+
+
+def _asked(env: Any) -> tuple[str, ...]:
+    """The names that an Atari game, highway-env or ViZDoom has for its actions; else none."""
+    meanings = getattr(env, "get_action_meanings", None)
+    if callable(meanings):
+        return tuple(str(name) for name in meanings())
+    by_number = getattr(getattr(env, "action_type", None), "actions", None)
+    if isinstance(by_number, dict):
+        return tuple(_words(by_number[number]) for number in sorted(by_number))
+    available_buttons = getattr(getattr(env, "game", None), "get_available_buttons", None)
+    if callable(available_buttons):
+        buttons = [_words(button.name) for button in available_buttons()]
+        # which buttons each Discrete action holds down; without it, an action is a button
+        held = getattr(env, "button_map", None)
+        if held is None:
+            return tuple(buttons)
+        return tuple(" + ".join(compress(buttons, action)) or "nothing" for action in held)
+    return ()
+
+
+def _words(constant: Any) -> str:
+    """``"LANE_LEFT"`` as words."""
+    return str(constant).lower().replace("_", " ")
 
 
 def numbered_names(space: spaces.Space[Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,6 +56,7 @@ def load_agent(
     vec_normalize: str | Path | None = None,
     policy_class: type[BasePolicy] | None = None,
     policy_kwargs: Mapping[str, Any] | None = None,
+    recipe: EnvRecipe | None = None,
     trusted: Sequence[str] = (),
 ) -> Agent:
     """The agent that stable-baselines3, sb3-contrib or rl-zoo3 saved.
@@ -63,7 +65,7 @@ def load_agent(
     everything else as plain data.
 
     :param algo: the zoo's name of the algorithm: ``"ppo"``, ``"ppo_lstm"``, ``"her"``, ...
-    :param env: gymnasium id; ``None`` for a bare zip whose spaces are given
+    :param env: gymnasium id; ``None`` for a bare zip whose spaces or recipe are given
     :param folder: the zoo's folder of all agents (``<folder>/<algo>/<env>_<id>/``), the folder of
         one run, or the ``.zip`` that ``model.save`` wrote
     :param exp_id: number of the run; 0 for the newest
@@ -81,10 +83,14 @@ def load_agent(
     :param vec_normalize: file of the statistics, for an agent that has none beside it
     :param policy_class: for a policy of a class of your own
     :param policy_kwargs: arguments of the policy, instead of those in the files
+    :param recipe: how the environment is made, instead of what the files say: for a bare zip,
+        which says nothing of arguments, wrappers and frame stacks
     :param trusted: further top-level packages that wrappers and environments may come from
     :raises ExplainError: if there is no such agent, or it is damaged, does not fit the spaces, or
         needs code
     """
+    if recipe is not None and env_kwargs:
+        raise ExplainError("env_kwargs are part of the recipe: give them there")
     algo = algorithm_name(algo)
     choice = Choice(load_best, load_checkpoint, load_last_checkpoint)
     files = _files(algo, env, Path(folder), exp_id, choice, organization, repo_id, revision)
@@ -110,8 +116,9 @@ def load_agent(
         normalize = config.get("normalize")
     normalizers = normalizers_of(normalize, statistics, tuple(trusted))
 
-    recipe = None
-    if env is not None:
+    if recipe is not None:
+        recipe = dataclasses.replace(recipe, normalizers=normalizers or recipe.normalizers)
+    elif env is not None:
         given_kwargs = {**more_env_kwargs, **(env_kwargs or {})}
         recipe, changes = recipe_of(env, config, args, given_kwargs, normalizers, tuple(trusted))
         notes += changes
@@ -172,8 +179,8 @@ def _spaces(
         return observation_space, action_space, names
     if recipe is None:
         raise ExplainError(
-            "the spaces come from the environment: give env=..., or both observation_space and "
-            "action_space"
+            "the spaces come from the environment: give env=... or recipe=..., or both "
+            "observation_space and action_space"
         )
     env = recipe.make()
     try:
@@ -192,4 +199,6 @@ def _width(space: Space) -> int:
     """How many scores an agent with this action space has, where one name for each may exist."""
     if isinstance(space, spaces.Discrete):
         return int(space.n)
-    return space.shape[0] if isinstance(space, spaces.Box) and len(space.shape) == 1 else 0
+    if isinstance(space, spaces.Box | spaces.MultiBinary) and len(space.shape) == 1:
+        return int(space.shape[0])
+    return 0

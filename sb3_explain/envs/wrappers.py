@@ -1,0 +1,62 @@
+"""Wrappers that environments of the VisionMask paper need, by dotted name in a recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_explain.errors import ExplainError
+
+
+class TransposedPicture(gym.Wrapper[Any, Any, Any, Any]):
+    """Rendered frames with rows and columns exchanged.
+
+    The images that highway-env gives to agents run along the road on their first axis, while its
+    rendered frames do on their second: without this, maps would lie across the road.
+
+    :param env: with ``render_mode="rgb_array"``, or none
+    """
+
+    def render(self) -> Any:
+        """(width, height, 3) of the (height, width, 3) that the environment renders."""
+        picture = self.env.render()
+        return picture.swapaxes(0, 1) if isinstance(picture, np.ndarray) else picture
+
+
+class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
+    """One image of a Dict observation, made smaller by the mean over blocks of pixels.
+
+    :param env: with a Dict of observations
+    :param factor: side of a block
+    :param key: of the image (H, W, C) of type uint8
+    :raises ExplainError: if there is no such image, or the blocks do not cover it
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], factor: int = 4, key: str = "screen") -> None:
+        super().__init__(env)
+        self.factor, self.key = factor, key
+        space = env.observation_space
+        entries = space.spaces if isinstance(space, spaces.Dict) else {}
+        image = entries.get(key)
+        if not isinstance(image, spaces.Box) or image.dtype != np.uint8 or len(image.shape) != 3:
+            raise ExplainError(f"PooledScreen needs a Dict with an image {key!r}, not {space}")
+        height, width, channels = image.shape
+        if factor < 1 or height % factor or width % factor:
+            raise ExplainError(f"blocks of {factor} pixels do not cover {height} x {width}")
+        self._blocks = (height // factor, factor, width // factor, factor, channels)
+        small = spaces.Box(0, 255, (height // factor, width // factor, channels), np.uint8)
+        self.observation_space = spaces.Dict({**entries, key: small})
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """The observation with its image made smaller."""
+        return {**observation, self.key: self._pooled(observation[self.key])}
+
+    def _pooled(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        # rows first: they lie side by side in memory, so that the larger part of the sum is fast
+        sums = image.reshape(self._blocks).sum(axis=1, dtype=np.uint32).sum(axis=2)
+        means: NDArray[np.uint8] = ((sums + self.factor**2 // 2) // self.factor**2).astype(np.uint8)
+        return means
