@@ -140,6 +140,7 @@ def evaluate(
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
     *,
     reference: str | Reference | None = None,
+    boxes: Array | None = None,
     n_states: int | None = None,
     batch_size: int = CHUNK,
     seed: int = 0,
@@ -162,6 +163,8 @@ def evaluate(
     :param reference: what a removed cell becomes: the reference of the first explainer that has one
         when not given, else ``"background"``. A reference given by name is fitted on frames of
         ``states``; of a Dict observation, for each entry
+    :param boxes: (n, H, W) which cells of the states' newest frames lie in the box of an object,
+        for the metric localisation (see :func:`sb3_explain.boxes.read_boxes`)
     :param n_states: a random sample of this many; all states when not given
     :param batch_size: states that are explained and measured at once
     :param seed: of the sample, of the metrics' noise and of the bootstrap
@@ -180,6 +183,12 @@ def evaluate(
         )
     given = _named(agent, explainers)
     chosen = bound(metrics)
+    if boxes is None:
+        chosen = {name: metric for name, metric in chosen.items() if "boxes" not in needs(metric)}
+    elif len(boxes) != len(states):
+        raise ExplainError(f"boxes of {len(boxes)} states for {len(states)}: give (n, H, W)")
+    if not chosen:
+        raise ExplainError("there is nothing to measure: name a metric; localisation needs boxes=")
 
     n = min(n_states or len(states), len(states))
     sample = np.sort(np.random.default_rng(seed).choice(len(states), n, replace=False))
@@ -201,8 +210,9 @@ def evaluate(
             batch = batch_of(agent, states, some)
             batch.target  # noqa: B018 - known before any explainer is charged for its passes
             replacement = batch.replacement(references)
+            located = None if boxes is None else torch.as_tensor(boxes[some], device=batch.device)
             for row in rows.values():
-                row.add(batch, replacement)
+                row.add(batch, replacement, located)
                 advance(len(batch))
         return {name: measuring.row() for name, measuring in rows.items()}
 
@@ -283,7 +293,7 @@ class Measuring:
         if isinstance(explainer, TrainedExplainer):
             self._row.fit_seconds = explainer.fit_seconds
 
-    def add(self, batch: StateBatch, replacement: Tensor) -> None:
+    def add(self, batch: StateBatch, replacement: Tensor, boxes: Tensor | None = None) -> None:
         """Explain and measure some states."""
         explainer, row = self.explainer, self._row
         with measured(row.explaining, batch):
@@ -295,6 +305,7 @@ class Measuring:
             "maps": maps,
             "masks": explainer.shown(maps) if explainer.gives_masks else maps,
             "reference": replacement,
+            "boxes": boxes,
         }
         for name, names in self.wanted.items():
             inputs["rng"] = self.generators[name]

@@ -12,6 +12,8 @@ A metric is a function whose parameters without a default are what it needs, by 
 - ``ordering``: (B, N) cells of each map from the highest to the lowest, of explainers whose maps
   order the cells (``orders_cells``); the metric does not apply to others
 - ``reference``: (B, ...) what a removed cell becomes, see :mod:`sb3_explain.references`
+- ``boxes``: (B, H, W) which cells of the newest frame lie in the box of an object, where
+  :func:`sb3_explain.evaluate` has been given boxes
 - ``rng``: a NumPy generator, the same one for every explainer
 
 It returns (B,) values, NaN for a state that does not count, or (B, P) curves, whose area is then

@@ -91,6 +91,20 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "this says something only of maps that are faithful.",
         "down",
     ),
+    "noise_sensitivity": MetricWords(
+        "Noise sensitivity",
+        "How much of the map changes, at most, under noise that a person hardly sees. Low if the "
+        "map is stable. A map that never changes scores 0, so this says something only of maps "
+        "that are faithful.",
+        "down",
+    ),
+    "pixel_flipping": MetricWords(
+        "Pixel flipping",
+        "Deletion with black in place of what is removed, in small steps: area under the curve of "
+        "the action's probability. Low if the map finds early what the action depends on.",
+        "down",
+        True,
+    ),
     "sparseness": MetricWords(
         "Sparseness",
         "Gini index of the map, from 0 (everything equally important) to 1 (a single cell). High "
@@ -112,7 +126,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     "localisation": MetricWords(
         "Localisation",
         "Share of the map on known objects, relative to the objects' share of the picture. Above "
-        "1 if the map prefers objects.",
+        "1 if the map prefers objects; whether the agent uses them is another question.",
         "up",
     ),
 }
