@@ -18,6 +18,7 @@ PAGES = {
         "n_states=150": "n_states=5",
     },
     "extending": {"n=600": "n=300", "epochs=2": "epochs=1"},
+    "metrics": {"n=400": "n=100"},
 }
 #: the tests that a page shows are run as well
 RUN_TESTS = """
@@ -57,3 +58,7 @@ def test_quickstart(tmp_path):
 def test_extending(tmp_path):
     told = run("extending", tmp_path)
     assert "patch_drop" in told and "4 tests passed" in told
+
+
+def test_metrics(tmp_path):
+    assert "sparseness" in run("metrics", tmp_path)
