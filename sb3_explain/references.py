@@ -217,7 +217,7 @@ def make_reference(reference: str | Replacement, frames: Tensor | None) -> Refer
 
 
 def fit_references(
-    reference: str | Reference, frames: Mapping[str, Tensor | None]
+    reference: str | Replacement, frames: Mapping[str, Tensor | None]
 ) -> dict[str, Reference]:
     """A reference for every entry of an observation.
 

@@ -16,7 +16,8 @@ from sb3_explain.batch import StateBatch, entry_spaces
 from sb3_explain.errors import ExplainError
 from sb3_explain.perturbation import MEMORY, rows_at_once
 from sb3_explain.policy_views import Observations
-from sb3_explain.references import Reference
+from sb3_explain.references import FittedReference, Reference, Replacement, fit_references
+from sb3_explain.registry import REFERENCES
 from sb3_explain.states import StateDataset
 
 
@@ -99,13 +100,16 @@ class Explainer(ABC):
         Whoever has a :class:`~sb3_explain.batch.StateBatch` already saves the agent passes that
         explainers share by calling this in place of :meth:`attribute`.
         """
-        largest = max(batch.entries.values(), key=lambda entry: entry[0].numel())
-        parts = [self.explain(part) for part in batch.split(self.rows(largest))]
+        parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {name: torch.cat([part[name] for part in parts]).detach() for name in parts[0]}
 
     def rows(self, entry: Tensor) -> int:
         """Copies of ``entry`` (B, ...) that pass the agent at once."""
         return rows_at_once(entry, self.memory)
+
+    def chunk(self, batch: StateBatch) -> int:
+        """Copies of whole states that pass the agent at once."""
+        return self.rows(max(batch.entries.values(), key=lambda entry: entry[0].numel()))
 
     def shown(self, maps: Tensor) -> Tensor:
         """The masks that the agent is shown states through, for an explainer that gives masks.
@@ -146,6 +150,32 @@ class TrainedExplainer(Explainer):
         """:raises ExplainError: if there is nothing learned to explain with"""
         if not self.fitted:
             raise ExplainError(f"this {self.name} has not been fitted: call fit(train, validation)")
+
+
+def references_of(
+    agent: Agent, reference: str | Replacement | None, frames: Mapping[str, Tensor] | None
+) -> dict[str, Reference]:
+    """A reference for every entry of an agent's observation, ready to be used.
+
+    :param reference: a name, or a function from observations to their replacement; the
+        ``"background"`` of ``frames`` when not given, or black if there are none
+    :param frames: (N, ...) single frames of states, by entry, that a name is fitted on
+        (:meth:`sb3_explain.states.StateDataset.entries`)
+    :raises ExplainError: if the name stands for a reference that is fitted, and there are no frames
+    """
+    if reference is None:
+        reference = "black" if frames is None else "background"
+    entries = entry_spaces(agent.observation_space)
+    if frames is None and isinstance(reference, str):
+        kind = REFERENCES[reference]
+        vectors = any(len(space.shape or ()) != 3 for space in entries.values())
+        fitted = isinstance(kind, type) and issubclass(kind, FittedReference)
+        if fitted or (reference == "blur" and vectors):
+            raise ExplainError(
+                f"the reference {reference!r} is fitted on states: give frames=states.entries()"
+            )
+    unfitted: dict[str, Tensor | None] = dict.fromkeys(entries)
+    return fit_references(reference, unfitted if frames is None else frames)
 
 
 def needs_image(agent: Agent) -> str | None:

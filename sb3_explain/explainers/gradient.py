@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.gradients import attributions, needs_gradient
 from sb3_explain.registry import EXPLAINERS
 
 
@@ -15,15 +16,11 @@ class Gradient(Explainer):
     """|d score of the target / d observation|, by Captum. One agent pass and one backward pass."""
 
     name = "gradient"
+    obstacle = staticmethod(needs_gradient)
 
     @property
     def passes_per_state(self) -> int:
         return 1
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        names = tuple(batch.entries)
-        inputs = tuple(entry.clone().requires_grad_() for entry in batch.entries.values())
-        maps = Saliency(
-            lambda *entries: batch.choices(dict(zip(names, entries, strict=True)))
-        ).attribute(inputs, target=batch.target)
-        return dict(zip(names, maps, strict=True))
+        return attributions(Saliency, batch)
