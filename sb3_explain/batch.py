@@ -19,6 +19,7 @@ from sb3_explain.decisions import (
     choices,
     gaussian_divergence,
     greedy_choices,
+    group_numbers,
     group_sizes,
     log_probabilities,
     main_choice,
@@ -123,7 +124,7 @@ class StateBatch:
         """Entries (or their maps) as one tensor, the form of :attr:`observations`."""
         if PLAIN in entries:
             return entries[PLAIN]
-        return torch.cat([entry.flatten(1) for entry in entries.values()], dim=1)
+        return torch.cat([entry.reshape(len(entry), -1) for entry in entries.values()], dim=1)
 
     def unflat(self, rows: Tensor) -> dict[str, Tensor]:
         """The entries of ``rows`` (R, ...), which have the form of :attr:`observations`."""
@@ -259,18 +260,20 @@ class StateBatch:
             own_mean, own_std = own_mean[states], own_std[states]
         return -gaussian_divergence(mean, std, own_mean, own_std)
 
-    def preference(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
-        """(R,) in [0, 1]: how much of the target is left on the copies.
+    def preferences(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """(R, C) in [0, 1]: how much of each choice is left on the copies.
 
-        The probability of the target choice in its group (softmax of Q-values, where the agent has
-        those); for Box actions exp(:meth:`similarity`) of the target dimension.
+        The probability of the choice in its group (softmax of Q-values, where the agent has those);
+        for Box actions exp(:meth:`similarity`) of the dimension.
         """
         space = self.agent.action_space
         if isinstance(space, spaces.Box):
-            outcome = self.similarity(rows, states)
-        else:
-            outcome = log_probabilities(space, self.choices(rows, states))
-        return outcome.gather(1, self._targets(states)[:, None])[:, 0].exp()
+            return self.similarity(rows, states).exp()
+        return log_probabilities(space, self.choices(rows, states)).exp()
+
+    def preference(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """(R,) in [0, 1]: how much of the target is left on the copies, of :meth:`preferences`."""
+        return self.preferences(rows, states).gather(1, self._targets(states)[:, None])[:, 0]
 
     def keeps(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """(R,) whether the target is still what the agent does.
@@ -303,10 +306,10 @@ class StateBatch:
         space = self.agent.action_space
         probabilities = log_probabilities(space, self.own_choices).exp()
         groups = torch.split(probabilities, group_sizes(space), dim=1)
-        number = torch.cat([torch.full((part.shape[1],), i) for i, part in enumerate(groups)])
         margins = [part.topk(2, dim=1).values for part in groups]
         gaps = torch.stack([best[:, 0] - best[:, 1] for best in margins], dim=1)
-        return gaps.gather(1, number.to(gaps.device)[self.target][:, None])[:, 0]
+        number = group_numbers(space).to(gaps.device)[self.target]
+        return gaps.gather(1, number[:, None])[:, 0]
 
     def _targets(self, states: Tensor | None) -> Tensor:
         return self.target if states is None else self.target[states]

@@ -36,6 +36,12 @@ def group_sizes(space: spaces.Space[Any]) -> list[int]:
     raise ExplainError(f"{type(space).__name__} action spaces are not supported")
 
 
+def group_numbers(space: spaces.Space[Any]) -> Tensor:
+    """(C,) the group that each choice belongs to."""
+    sizes = torch.tensor(group_sizes(space))
+    return torch.arange(len(sizes)).repeat_interleave(sizes)
+
+
 def choices(space: spaces.Space[Any], scores: Tensor) -> Tensor:
     """(..., C) score of every choice, from an agent's scores (..., K).
 

@@ -7,7 +7,10 @@ from itertools import chain, islice, pairwise
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch, entry_spaces
 from sb3_explain.errors import ExplainError
 
 #: rows of one agent pass: enough to keep the processor busy, few enough to stay in its cache
@@ -19,6 +22,25 @@ MEMORY = 2**28
 def rows_at_once(entry: Tensor, memory: int = MEMORY) -> int:
     """Rows of one agent pass whose float32 copies of ``entry`` (B, ...) stay within ``memory``."""
     return max(1, min(CHUNK, memory // (4 * max(entry[0].numel(), 1))))
+
+
+def image_entries(agent: Agent) -> dict[str, tuple[int, ...]]:
+    """Shapes (C, H, W) of the entries of an agent's observation that are images."""
+    shapes = {n: tuple(e.shape or ()) for n, e in entry_spaces(agent.observation_space).items()}
+    return {name: shape for name, shape in shapes.items() if len(shape) == 3}
+
+
+def image_maps(batch: StateBatch, explain: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
+    """Maps of the images among the entries of states, one image at a time; zeros for the others.
+
+    :param batch: the states
+    :param explain: name and images (B, C, H, W) of an entry -> (B, C, H, W); the others are held
+    """
+    images = batch.images()
+    return {
+        name: explain(name, entry) if name in images else torch.zeros_like(entry)
+        for name, entry in batch.entries.items()
+    }
 
 
 def read_blocks(
@@ -57,6 +79,60 @@ def read_blocks(
                 return torch.cat(outputs).transpose(0, 1)
             rows = read(buffer[:n_blocks].flatten(0, 1), numbers.repeat(n_blocks))
             outputs.append(rows.reshape(n_blocks, n_rows, *rows.shape[1:]))
+
+
+def read_blends(
+    read: Callable[[Tensor, Tensor], Tensor],
+    start: Tensor,
+    change: Tensor,
+    weights: Iterable[Tensor],
+    chunk: int = CHUNK,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """What the agent says about ``start + weight * change``, for all states and some weights a time.
+
+    Copies are written by one fused operation into one buffer of at most ``chunk`` rows; few weights
+    share a pass between states.
+
+    :param read: as :func:`read_blocks` takes it
+    :param start: (B, ...) the states where the weight is 0
+    :param change: (B, ...) what weight 1 adds to them
+    :param weights: blocks (p, ...), p <= ``chunk``, that broadcast over a state's copies
+    :param chunk: rows of one pass, at least 1
+    :return: for each block in turn, the block and (B, p, ...)
+    """
+    numbers = torch.arange(len(start), device=start.device)
+    buffer = start.new_empty(chunk, *start.shape[1:])
+    for block in weights:
+        n_copies = len(block)
+        outputs = []
+        for states in numbers.split(chunk // n_copies):
+            copies = buffer[: len(states) * n_copies].view(len(states), n_copies, *start.shape[1:])
+            first, last = int(states[0]), int(states[-1]) + 1
+            with torch.no_grad():
+                torch.addcmul(start[first:last, None], change[first:last, None], block, out=copies)
+                told = read(copies.flatten(0, 1), states.repeat_interleave(n_copies))
+            outputs.append(told.unflatten(0, (len(states), n_copies)))
+        yield block, torch.cat(outputs)
+
+
+def grid_masks(rows: Tensor, columns: Tensor, chunk: int = CHUNK) -> Iterator[Tensor]:
+    """A mask of zeros, then the masks rows[i] x columns[j], in blocks of nearly equal size.
+
+    The first leaves the state as it is, so that its own outputs come with those of its copies.
+
+    :param rows: (n, H) profiles along y
+    :param columns: (m, W) profiles along x
+    :param chunk: masks of one block at most
+    :return: blocks (p, 1, H, W) of in all 1 + n * m masks, j running faster than i
+    """
+    pad = (0, 0, 1, 0)  # a profile of zeros before the others
+    rows, columns = (
+        functional.pad(rows.repeat_interleave(len(columns), dim=0), pad),
+        functional.pad(columns.repeat(len(rows), 1), pad),
+    )
+    n_blocks = -(-len(rows) // chunk)
+    for row, column in zip(rows.chunk(n_blocks), columns.chunk(n_blocks), strict=True):
+        yield row[:, None, :, None] * column[:, None, None, :]
 
 
 def replace_in_order(
