@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import safetensors.torch
+import torch
 
 from sb3_explain import load_agent
 
@@ -32,6 +36,44 @@ def test_super_mario(tmp_path):
     )  # fmt: skip
     assert "paper" in said and "sparseness" in said
     assert (tmp_path / "report.html").exists()
+
+
+def write_mario(folder: Path) -> None:
+    """An expert with random weights, and pictures in which blocks move."""
+    torch.manual_seed(0)
+    layers = {f"conv{i}": torch.nn.Conv2d(n, 32, 3) for i, n in enumerate((4, 32, 32, 32), 1)}
+    layers |= {
+        "linear": torch.nn.Linear(1152, 512),
+        "actor_linear": torch.nn.Linear(512, 7),
+        "critic_linear": torch.nn.Linear(512, 1),
+    }
+    weights = torch.nn.ModuleDict(layers).state_dict()
+    safetensors.torch.save_file(weights, folder / "policy.safetensors")
+    rgb = np.full((96, 240, 256, 3), 100, np.uint8)
+    for step, picture in enumerate(rgb):
+        picture[60:100, 2 * step : 2 * step + 40] = (255, step, 0)
+    np.savez(
+        folder / "states.npz", rgb=rgb, gray=rgb[:, 40:124, :84, 0], episode=np.arange(96) // 16
+    )
+
+
+def test_ablation_runs_what_can_be_run_and_nothing_twice(tmp_path):
+    write_mario(tmp_path)
+    output = tmp_path / "ablation"
+    arguments = ("--data", str(tmp_path), "-o", str(output), "--small", "--only")
+    said = run("ablation.py", *arguments, "default")
+    assert "default: fitting on" in said
+    said = run("ablation.py", *arguments, "default", "area=minmax", "network=fcn_resnet50")
+    assert "default: fitting on" not in said and "area=minmax: fitting on" in said
+    table = pd.read_csv(output / "table.csv")
+    ours = table.query("run == 'area=minmax'").set_index("metric")
+    assert ours["mean"].notna().all() and ours.loc["sparseness", "paper"] == 0.738
+    assert table.groupby("part").size().to_dict() == {
+        "area": 10, "component": 5, "max_area": 5, "network": 10, "reference": 5,
+    }  # fmt: skip
+    fcn = table.query("run == 'network=fcn_resnet50'")
+    assert fcn["mean"].notna().all() or fcn["not_run"].str.contains("extra 'vision'").all()
+    assert "/ 94.2" in (output / "table.md").read_text()
 
 
 def test_the_demo_agent_can_be_trained_in_parts(tmp_path):
