@@ -88,7 +88,7 @@ def read_blends(
     weights: Iterable[Tensor],
     chunk: int = CHUNK,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """What the agent says about ``start + weight * change``, for all states and some weights a time.
+    """What the agent says about ``start + weight * change``, all states and some weights at a time.
 
     Copies are written by one fused operation into one buffer of at most ``chunk`` rows; few weights
     share a pass between states.
@@ -105,13 +105,13 @@ def read_blends(
     for block in weights:
         n_copies = len(block)
         outputs = []
-        for states in numbers.split(chunk // n_copies):
+        for states in torch.split(numbers, chunk // n_copies):
             copies = buffer[: len(states) * n_copies].view(len(states), n_copies, *start.shape[1:])
             first, last = int(states[0]), int(states[-1]) + 1
             with torch.no_grad():
                 torch.addcmul(start[first:last, None], change[first:last, None], block, out=copies)
                 told = read(copies.flatten(0, 1), states.repeat_interleave(n_copies))
-            outputs.append(told.unflatten(0, (len(states), n_copies)))
+            outputs.append(told.reshape(len(states), n_copies, *told.shape[1:]))
         yield block, torch.cat(outputs)
 
 
