@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,13 +17,17 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sb3_explain import losses as loss
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path, read_json, write_json
 from sb3_explain.batch import PLAIN, StateBatch, entry_spaces
 from sb3_explain.checkpoints import TrainingState, copy_of, packed
+from sb3_explain.decisions import greedy_choices, group_sizes
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.base import TrainedExplainer
+from sb3_explain.masking import Masking, Masks
 from sb3_explain.networks.entries import EntryMasks
+from sb3_explain.policy_views import Observations
 from sb3_explain.references import Reference, fit_references
 from sb3_explain.states import StateDataset
 from sb3_explain.training import TrainingOptions, train_network
@@ -30,30 +35,33 @@ from sb3_explain.training import TrainingOptions, train_network
 #: frames that the reference is fitted on, at most
 REFERENCE_FRAMES = 2000
 
-Masks = dict[str, Tensor]
+#: (R, ...) copies of some entries, (R,) of which states -> (R, K)
+Read = Callable[[Masks, Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskSettings:
     """What learned masks are, apart from their weights.
 
-    :param network: name of the mask network of images
     :param reference: name of the reference r
     :param per_frame: a mask for each stacked frame of an image; else one for all of them
     :param content: (top, left, height, width) in cells of an image: only these are masked, the rest
         is always shown and has attribution 0
+    :param temperature: scores are divided by it before every softmax of the loss; the papers have
+        none (1). Below 1 for an agent whose best actions are nearly equally probable, or for
+        Q-values of a small range: the loss then sees the margin that decides
     """
 
-    network: str = "compact"
     reference: str = "background"
     per_frame: bool = True
     content: tuple[int, int, int, int] | None = None
+    temperature: float = 1.0
 
 
 class LearnedExplainer(TrainedExplainer):
     """Masks in [0, 1] over every entry of an observation, from a network that learns them.
 
-    A subclass has ``Settings``, :attr:`n_masks`, :meth:`losses`, and :meth:`explain`.
+    A subclass has ``Settings``, :meth:`build_network` and :meth:`losses`.
 
     :param agent: to explain
     :param seed: of the network's initial weights
@@ -64,6 +72,8 @@ class LearnedExplainer(TrainedExplainer):
     gives_masks = True
     #: the class of the settings
     Settings: ClassVar[type[MaskSettings]] = MaskSettings
+    #: options of training where the method wants others than the training loop's own defaults
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
         super().__init__(agent)
@@ -74,6 +84,8 @@ class LearnedExplainer(TrainedExplainer):
             if setting not in known:
                 raise unknown_name(f"setting of {self.name}", setting, known)
         self.settings = self.Settings(**settings)
+        if not self.settings.temperature > 0:
+            raise ExplainError(f"temperature={self.settings.temperature}: it must be above 0")
         entries: dict[str, Any] = entry_spaces(agent.observation_space)
         #: shapes of the entries of an observation
         self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in entries.items()}
@@ -81,7 +93,7 @@ class LearnedExplainer(TrainedExplainer):
             name: 255.0 if len(e.shape) == 3 and e.dtype == np.uint8 else 1.0
             for name, e in entries.items()
         }
-        self._check_content()
+        self.masking = Masking(self.shapes, self.settings.content, self.covered)
         self.n_frames = agent.n_stack
         self.references = fit_references(self.settings.reference, dict.fromkeys(self.shapes))
         self.training = TrainingState()
@@ -93,14 +105,25 @@ class LearnedExplainer(TrainedExplainer):
         self.network.to(agent.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @property
-    @abstractmethod
     def n_masks(self) -> int:
-        """Masks over each entry."""
+        """Masks over each entry: one for each choice, or one for all of them."""
+        return self.agent.n_choices
 
+    @abstractmethod
     def build_network(self) -> nn.Module:
-        """A module that turns entries into logits of masks, as :class:`EntryMasks` does."""
-        n_frames = self.n_frames if self.settings.per_frame else 1
-        return EntryMasks(self.shapes, self.n_masks, n_frames, self.settings.network)
+        """The module that learns: :meth:`entry_masks`, or another that :meth:`logits` passes."""
+
+    def entry_masks(self, network: str) -> nn.Module:
+        """A module that turns entries into logits of masks.
+
+        :param network: name of the mask network of images
+        """
+        return EntryMasks(self.shapes, self.n_masks, self.mask_frames, network)
+
+    @property
+    def mask_frames(self) -> int:
+        """Frames that an image's mask has."""
+        return self.n_frames if self.settings.per_frame else 1
 
     @property
     def reference(self) -> Reference:
@@ -115,85 +138,56 @@ class LearnedExplainer(TrainedExplainer):
     def fit_seconds(self) -> float:
         return self.training.seconds
 
+    # --- explaining ------------------------------------------------------------------------
+
+    def action_maps(self, observations: Observations, *, context: Any = None) -> Any:
+        batch = StateBatch(self.agent, observations, context=context)
+        return batch.structured(self._learned_masks(batch))
+
+    def explain(self, batch: StateBatch) -> Masks:
+        states = torch.arange(len(batch), device=batch.device)
+        return {n: mask[states, batch.target] for n, mask in self._learned_masks(batch).items()}
+
+    def _learned_masks(self, batch: StateBatch) -> Masks:
+        """(B, C, ...) masks of all choices over every entry."""
+        self.require_fitted()
+        with torch.no_grad():
+            masks = self.masking.hidden(self.masks(self.network, batch))
+        # one mask for all choices is the mask of each
+        return {n: m.expand(-1, self.agent.n_choices, *m.shape[2:]) for n, m in masks.items()}
+
     # --- masks -----------------------------------------------------------------------------
 
-    def masks(self, network: nn.Module, entries: Mapping[str, Tensor]) -> Masks:
-        """(B, M, ...) masks in [0, 1] over every entry, of the entries' shapes."""
-        logits: Masks = network({n: entry / self._scales[n] for n, entry in entries.items()})
+    def logits(self, network: nn.Module, batch: StateBatch) -> Masks:
+        """(B, M, ...) logits of the masks by entry; an image's have frames in place of channels."""
+        scaled = {n: entry / self._scales[n] for n, entry in batch.entries.items()}
+        logits: Masks = network(scaled)
+        return logits
+
+    def masks(self, network: nn.Module, batch: StateBatch) -> Masks:
+        """(B, M, ...) masks in [0, 1] over every entry, of the entries' shapes.
+
+        Those of entries that are never hidden are 0.
+        """
+        logits = self.logits(network, batch)
         return {
-            name: self._over_channels(mask.float().sigmoid(), self.shapes[name])
-            for name, mask in logits.items()
+            name: self.masking.over_channels(name, logits[name].float().sigmoid())
+            if name in logits
+            else entry.new_zeros(len(entry), self.n_masks, *self.shapes[name])
+            for name, entry in batch.entries.items()
         }
 
-    def _over_channels(self, mask: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """(..., frames, H, W) as (..., C, H, W): one frame is all frames, and colours are alike."""
-        if len(shape) != 3 or mask.shape[-3] == shape[0]:
-            return mask
-        return mask.repeat_interleave(shape[0] // mask.shape[-3], dim=-3)
+    def blends(self, masks: Masks, batch: StateBatch) -> tuple[Masks, Masks]:
+        """What the agent sees through masks (B, M, ...), and what they leave out."""
+        return self.masking.blends(masks, batch.entries, self.references)
 
-    def hidden(self, masks: Masks) -> Masks:
-        """Masks without the cells outside the content, which are never hidden."""
-        return {
-            name: mask * inside if (inside := self._inside(name, mask)) is not None else mask
-            for name, mask in masks.items()
-        }
+    @property
+    def covered(self) -> list[str]:
+        """Entries of which the masks may hide something."""
+        return list(self.shapes)
 
     def shown(self, maps: Tensor) -> Tensor:
-        if self.settings.content is None:
-            return maps
-        space = {n: torch.zeros(1, *shape, device=maps.device) for n, shape in self.shapes.items()}
-        outside = {
-            name: like if (inside := self._inside(name, like)) is None else like + (1 - inside)
-            for name, like in space.items()
-        }
-        return maps + StateBatch.flat(outside)
-
-    def blends(
-        self, masks: Masks, entries: Mapping[str, Tensor], *, both: bool = True
-    ) -> tuple[Masks, Masks]:
-        """Eq. 1 and its complement for all masks at once: (B, M, ...) s_i, and s~_i.
-
-        :param masks: (B, M, ...)
-        :param entries: (B, ...) float32
-        """
-        states_i, complements_i = {}, {}
-        for name, mask in masks.items():
-            state = entries[name][:, None]
-            reference = self.references[name](entries[name])[:, None]
-            shown = mask * (state - reference)
-            states_i[name], complements_i[name] = reference + shown, state - shown
-            inside = self._inside(name, mask)
-            if inside is not None:
-                states_i[name] = torch.where(inside == 1, states_i[name], state)
-                complements_i[name] = torch.where(inside == 1, complements_i[name], state)
-        return states_i, complements_i
-
-    def playfield(self, name: str, mask: Tensor) -> Tensor:
-        """The part of the masks of an entry that may hide something."""
-        if self.settings.content is None or len(self.shapes[name]) != 3:
-            return mask
-        top, left, height, width = self.settings.content
-        return mask[..., top : top + height, left : left + width]
-
-    def _inside(self, name: str, like: Tensor) -> Tensor | None:
-        """(H, W) 1 on the playfield, 0 elsewhere; ``None`` where everything is playfield."""
-        if self.settings.content is None or len(self.shapes[name]) != 3:
-            return None
-        inside = torch.zeros(self.shapes[name][1:], device=like.device)
-        self.playfield(name, inside).fill_(1)
-        return inside
-
-    def _check_content(self) -> None:
-        if self.settings.content is None:
-            return
-        top, left, height, width = self.settings.content
-        images = [shape for shape in self.shapes.values() if len(shape) == 3]
-        for _, rows, columns in images or [(0, 0, 0)]:
-            if not (0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
-                raise ExplainError(
-                    f"content={self.settings.content} (top, left, height, width) does not lie "
-                    f"inside an observation of {rows} x {columns} cells"
-                )
+        return self.masking.shown(maps)
 
     # --- learning --------------------------------------------------------------------------
 
@@ -248,13 +242,43 @@ class LearnedExplainer(TrainedExplainer):
 
     def training_options(self, options: Mapping[str, Any]) -> TrainingOptions:
         """The options of training: those given, the defaults of the method for the others."""
-        return training_options(dict(options))
+        return training_options({**self.training_defaults, **options})
 
     @abstractmethod
     def losses(
         self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]
     ) -> dict[str, Tensor]:
         """The terms of the loss on some states, and "loss", their weighted sum."""
+
+    def outcomes(self, read: Read, *copies: Masks) -> tuple[Tensor, ...]:
+        """(B, M, K) for each set of copies: what the agent says of them, in one pass.
+
+        :param read: :meth:`~sb3_explain.batch.StateBatch.choices` of the states, or another method
+            that reads copies of some entries
+        :param copies: (B, M, ...) masked states, by entry
+        """
+        n_states, n_masks = next(iter(copies[0].values())).shape[:2]
+        rows = {n: torch.cat([some[n] for some in copies]).flatten(0, 1) for n in copies[0]}
+        states = torch.arange(n_states, device=self.agent.device).repeat_interleave(n_masks)
+        outcomes = read(rows, states.repeat(len(copies))).float() / self.settings.temperature
+        return tuple(outcomes.reshape(len(copies), n_states, n_masks, -1))
+
+    def groups(self, batch: StateBatch) -> list[tuple[slice, Tensor]]:
+        """Of each sub-action where its choices stand, and (B,) which of them is the greedy one."""
+        space = self.agent.action_space
+        sizes = group_sizes(space)
+        stops = list(accumulate(sizes))
+        places = [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+        if len(places) == 1:
+            return [(places[0], batch.target)]
+        chosen = greedy_choices(space, batch.own_choices)
+        return [(own, chosen[:, own].long().argmax(dim=1)) for own in places]
+
+    def total_variation(self, masks: Masks) -> Tensor:
+        """Mean total variation of the images' masks (B, M, ...); 0 where there is no image."""
+        images = [field for field in self.masking.fields(masks).values() if field.dim() == 5]
+        each = [loss.total_variation(field) for field in images]
+        return torch.stack(each).mean() if each else torch.zeros((), device=self.agent.device)
 
     def batch(self, states: StateDataset, positions: NDArray[np.int64]) -> StateBatch:
         """Some states, to explain their greedy choices."""
