@@ -55,11 +55,14 @@ class Reference(ABC):
 
 
 class FittedReference(Reference):
-    """A reference that is one frame, repeated over the stack."""
+    """A reference that is one frame, repeated over the stack; of a category, the most frequent."""
 
     def __init__(self, frames: Tensor | None = None) -> None:
         super().__init__(frames)
-        self.frame = torch.zeros(0) if frames is None else self.fit(frames)
+        if frames is None:
+            self.frame = torch.zeros(0)
+        else:
+            self.frame = frames.mode().values if frames.dim() == 1 else self.fit(frames)
 
     @staticmethod
     @abstractmethod
@@ -68,6 +71,8 @@ class FittedReference(Reference):
 
     def __call__(self, observations: Tensor) -> Tensor:
         frame = self.frame.to(observations.device, torch.float32)
+        if frame.dim() == 0:
+            return frame.expand(observations.shape)
         stacked = frame.repeat(observations.shape[1] // frame.shape[0], *[1] * (frame.dim() - 1))
         return stacked.expand(observations.shape)
 
@@ -221,12 +226,12 @@ def fit_references(
 ) -> dict[str, Reference]:
     """A reference for every entry of an observation.
 
-    :param reference: name, fitted on each entry's frames; or one that serves all entries. Vectors
-        cannot be blurred: ``"blur"`` is their mean
+    :param reference: name, fitted on each entry's frames; or a function, or a reference, that
+        serves all entries. Vectors cannot be blurred: ``"blur"`` is their mean
     :param frames: (N, C, H, W) or (N, D) by entry; ``None`` for a reference to be restored
     """
-    if isinstance(reference, Reference):
-        return dict.fromkeys(frames, reference)
+    if not isinstance(reference, str):
+        return dict.fromkeys(frames, make_reference(reference, None))
     return {
         name: make_reference(
             "mean" if reference == "blur" and entry is not None and entry.dim() != 4 else reference,

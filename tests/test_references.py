@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage, stats
 
 from sb3_explain.errors import ExplainError
-from sb3_explain.references import blend, gaussian_blur, make_reference
+from sb3_explain.references import blend, fit_references, gaussian_blur, make_reference
 from sb3_explain.registry import REFERENCES
 
 RNG = np.random.default_rng(0)
@@ -93,6 +93,14 @@ def test_a_function_is_a_reference():
     with pytest.raises(ExplainError, match="register it with") as caught:
         _ = reference.saved_as
     assert "\n" not in str(caught.value)
+
+
+def test_a_function_serves_every_entry():
+    references = fit_references(torch.zeros_like, {"screen": FRAMES, "speed": torch.ones(3, 2)})
+    assert (
+        not references["screen"](STACKED).any() and not references["speed"](torch.ones(1, 2)).any()
+    )
+    assert {reference.name for reference in references.values()} == {"zeros_like"}
 
 
 def test_a_registered_function_is_saved_by_its_name(monkeypatch):
