@@ -7,7 +7,6 @@ it is played, and a killed run goes on by playing its unfinished episodes again 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,15 +16,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import writing_to
-from sb3_explain.envs.frames import PLAIN, FrameLayout
-from sb3_explain.envs.recipe import EnvRecipe, begin_episode
+from sb3_explain.envs.frames import PLAIN
+from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.screen import screen_of
 from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.lanes import Lane, Lanes
 from sb3_explain.progress import progress_bar
 from sb3_explain.states import StateDataset
 from sb3_explain.store import Buffers, EpisodeWriter, begin_store, resume_store, sole_writer
@@ -145,25 +144,25 @@ class Collection:
         self.n = n
         self.n_committed = len(lengths)
         self.kept = sum(lengths)
-        self.seed: int = settings["seed"]
         self.renders: bool = settings["rendered"]
-        self.epsilon: float = settings["epsilon"]
-        self.sampled = settings["behaviour"] == "stochastic" or (
-            settings["behaviour"] == "zoo" and is_sampled_in_zoo(recipe)
-        )
         self.limited: bool = settings["max_per_episode"] > 0
         self.longest: int = settings["max_per_episode"] or n
         n_lanes: int = settings["n_envs"]
-        envs = [recipe.make("rgb_array" if self.renders else None) for _ in range(n_lanes)]
-        self.layout = FrameLayout(recipe, envs[0].observation_space, agent.observation_space)
-        self.stacks = self.layout.empty(n_lanes)
-        self.memory = agent.initial_memory(n_lanes)
-        self.masked = agent.view.maskable and envs[0].has_wrapper_attr("action_masks")
+        self.lanes = Lanes(
+            agent,
+            recipe,
+            n_lanes,
+            seed=settings["seed"],
+            sampled=settings["behaviour"] == "stochastic"
+            or (settings["behaviour"] == "zoo" and is_sampled_in_zoo(recipe)),
+            epsilon=settings["epsilon"],
+            render_mode="rgb_array" if self.renders else None,
+        )
         self.writing = ThreadPoolExecutor(max_workers=1)
-        self.lanes = [Lane(self, row, env) for row, env in enumerate(envs)]
-        for lane in self.lanes:
-            while lane.next_episode < self.n_committed:
-                lane.next_episode += n_lanes
+        self.recorders = [Recorder(self, lane) for lane in self.lanes.each]
+        for recorder in self.recorders:
+            while recorder.next_episode < self.n_committed:
+                recorder.next_episode += n_lanes
         #: episodes on their way to disk
         self.commits: list[Future[None]] = []
         #: episodes that are over but wait for an earlier one
@@ -183,8 +182,7 @@ class Collection:
         finally:
             torch.set_num_threads(threads)
             self.writing.shutdown(wait=True, cancel_futures=True)
-            for lane in self.lanes:
-                lane.env.close()
+            self.lanes.close()
 
     def _states_in_order(self) -> int:
         """States at hand without a gap: kept, finished, and of the first unfinished episode."""
@@ -192,40 +190,29 @@ class Collection:
         while number in self.finished:
             total += self.finished[number].length
             number += 1
-        return total + sum(lane.length for lane in self.lanes if lane.episode == number)
+        return total + sum(r.length for r in self.recorders if r.episode == number)
 
     def _begin_episodes(self) -> None:
         """Begin, on idle lanes, the episodes that the ones before them may leave necessary."""
-        for lane in self.lanes:
-            if lane.episode is None:
-                number = lane.next_episode
+        for recorder in self.recorders:
+            if recorder.episode is None:
+                number = recorder.next_episode
                 before = self.kept
                 before += sum(w.length for i, w in self.finished.items() if i < number)
-                for other in self.lanes:
+                for other in self.recorders:
                     if other.episode is not None and other.episode < number:
                         before += self.longest if self.limited else other.length
                 if before < self.n:
-                    lane.begin()
+                    recorder.begin()
 
     @torch.no_grad()
     def _step(self, advance: Callable[[int], Any]) -> None:
-        agent, memory = self.agent, self.memory
-        observations: Any = agent.tensor(self.stacks)
-        if set(self.stacks) == {PLAIN}:
-            observations = observations[PLAIN]
-        masks = self._action_masks()
+        agent, lanes = self.agent, self.lanes
+        observations, memory, masks = lanes.observations(), lanes.memory, lanes.action_masks()
         scores, values = agent.scores_and_values(observations, memory, masks)
-        self.memory = agent.next_memory(observations, memory)
-        greedy = actions = agent.act_on(scores)
-        labels = greedy - agent.first_action
-        if self.sampled:
-            box = isinstance(agent.action_space, spaces.Box)
-            std = agent.view.std(observations, memory) if box else None
-            actions = agent.act_on(scores, std=std, rng=[lane.rng for lane in self.lanes])
-        elif self.epsilon:
-            actions = np.stack(
-                [lane.maybe_random(act) for lane, act in zip(self.lanes, greedy, strict=True)]
-            )
+        labels = agent.act_on(scores) - agent.first_action
+        actions = lanes.actions(observations, scores)
+        lanes.memory = agent.next_memory(observations, memory)
         columns: dict[str, Array] = {
             "actions": actions,
             "greedy": labels,
@@ -236,25 +223,17 @@ class Collection:
             columns["memory"] = memory.cpu().numpy()
         if masks is not None:
             columns["action_masks"] = masks.cpu().numpy()
-        playing = [lane for lane in self.lanes if lane.episode is not None]
-        for lane in playing:
-            lane.step({name: column[lane.row] for name, column in columns.items()})
+        playing = [recorder for recorder in self.recorders if recorder.episode is not None]
+        for recorder in playing:
+            row = recorder.lane.row
+            recorder.step({name: column[row] for name, column in columns.items()})
         advance(len(playing))
-        if any(lane.episode is None for lane in playing):
+        if any(recorder.episode is None for recorder in playing):
             while self.commits and self.commits[0].done():
                 self.commits.pop(0).result()
             while self.n_committed in self.finished and self._room():
                 self._commit(self.finished.pop(self.n_committed), cut=False)
             self._begin_episodes()
-
-    def _action_masks(self) -> torch.Tensor | None:
-        """(lanes, K) what each environment allows; ``None`` if the agent knows no masks."""
-        if not self.masked:
-            return None
-        everything = np.ones(self.agent.n_choices, dtype=np.int8)
-        rows = [everything if lane.episode is None else lane.action_masks() for lane in self.lanes]
-        masks: torch.Tensor = torch.as_tensor(np.stack(rows), device=self.agent.device)
-        return masks
 
     def _room(self) -> bool:
         return self.kept + self.finished[self.n_committed].length <= self.n
@@ -270,7 +249,7 @@ class Collection:
 
     def _finish(self) -> None:
         """Keep of the last episodes, in order, what makes exactly ``n`` states; drop the rest."""
-        playing = {lane.episode: lane.writer for lane in self.lanes if lane.episode is not None}
+        playing = {r.episode: r.writer for r in self.recorders if r.episode is not None}
         for number, writer in sorted({**self.finished, **playing}.items()):
             if self.kept < self.n:
                 self._commit(writer, cut=number in playing)
@@ -280,23 +259,22 @@ class Collection:
             commit.result()
 
 
-class Lane:
-    """One environment that plays, one after the other, the episodes row, row + n_lanes, ..."""
+class Recorder:
+    """Writes down what happens on one lane: the episodes row, row + n_lanes, ..."""
 
     writer: EpisodeWriter
 
-    def __init__(self, collection: Collection, row: int, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, collection: Collection, lane: Lane) -> None:
         self.collection = collection
-        self.row = row
-        self.env = env
-        self.screen = screen_of(env)
-        self.next_episode = row
-        #: number of the episode being played, None while idle
-        self.episode: int | None = None
-        self.rng = np.random.default_rng(0)
+        self.lane = lane
+        self.screen = screen_of(lane.env)
+        self.next_episode = lane.row
         self.buffers = Buffers()
-        # its own copy: seeding the agent's would change what a live model samples
-        self.action_space = copy.deepcopy(collection.agent.action_space)
+
+    @property
+    def episode(self) -> int | None:
+        """Number of the episode being played, ``None`` while idle."""
+        return self.lane.episode
 
     @property
     def length(self) -> int:
@@ -305,60 +283,26 @@ class Lane:
 
     def begin(self) -> None:
         """Reset the environment to the start of the lane's next episode."""
-        collection = self.collection
-        self.episode = self.next_episode
-        self.next_episode += len(collection.lanes)
-        source = np.random.SeedSequence([collection.seed, self.episode])
-        self.rng = np.random.default_rng(source)
-        self.writer = EpisodeWriter(
-            collection.folder, self.episode, collection.writing, self.buffers
-        )
-        self._start(begin_episode(self.env, int(source.generate_state(1)[0])))
-
-    def _start(self, observation: Any) -> None:
-        self.starts = True
-        self.collection.layout.clear(self.collection.stacks, self.row)
-        if self.collection.memory is not None:
-            self.collection.memory[self.row] = 0
-        self._see(observation)
-
-    def _see(self, observation: Any) -> None:
-        self.frame = self.collection.layout.frame(observation)
-        self.collection.layout.push(self.collection.stacks, self.row, self.frame)
-
-    def action_masks(self) -> Array:
-        """(K,) of 0 and 1: which actions the environment allows now."""
-        allowed = self.env.get_wrapper_attr("action_masks")()
-        return np.asarray(allowed, dtype=np.int8).reshape(-1)
-
-    def maybe_random(self, action: Any) -> Any:
-        """The action, or with probability epsilon a uniformly random one, from the lane's rng."""
-        if self.rng.random() >= self.collection.epsilon:
-            return action
-        self.action_space.seed(int(self.rng.integers(2**31)))
-        return self.action_space.sample()
+        collection, episode = self.collection, self.next_episode
+        self.next_episode += len(collection.recorders)
+        self.writer = EpisodeWriter(collection.folder, episode, collection.writing, self.buffers)
+        self.lane.begin(episode)
 
     def step(self, record: dict[str, Any]) -> None:
         """Write the current state down, then act as it says."""
-        for key, entry in self.frame.items():
+        for key, entry in self.lane.frame.items():
             record["frames" if key == PLAIN else f"frames.{key}"] = entry
-        record["starts"] = self.starts
+        record["starts"] = self.lane.starts
         if self.collection.renders:
             record["rgb"] = self._picture()
         # before the step: some environments draw the next frame into the same array
         self.writer.add(record)
-        observation, reward, terminated, truncated, info = self.env.step(record["actions"])
+        reward, over = self.lane.step(record["actions"])
         self.writer.add_outcome("rewards", np.float32(reward))
-        self.starts = False
-        if "episode" in info or self.length == self.collection.longest:
+        if over or self.length == self.collection.longest:
             self.writer.hand_over()
             self.collection.finished[self.episode or 0] = self.writer
-            self.episode = None
-        elif terminated or truncated:  # a life is lost, the game goes on
-            observation, _ = self.env.reset()
-            self._start(observation)
-        else:
-            self._see(observation)
+            self.lane.episode = None
 
     def _picture(self) -> Array:
         try:
