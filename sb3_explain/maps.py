@@ -27,3 +27,10 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def order(maps: Tensor) -> Tensor:
     """(B, N) cells of each map from the highest attribution to the lowest; ties keep cell order."""
     return maps.flatten(1).argsort(dim=1, descending=True, stable=True)
+
+
+def highest(ordering: Tensor, share: float) -> Tensor:
+    """(B, N) of 1 at the first round(share * N) cells of ``ordering`` (B, N), and 0 elsewhere."""
+    n_kept = round(share * ordering.shape[1])
+    masks = torch.zeros(ordering.shape, device=ordering.device)
+    return masks.scatter_(1, ordering[:, :n_kept], 1.0)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.batch import StateBatch
+from sb3_explain.maps import highest
 from sb3_explain.references import blend
 from sb3_explain.registry import METRICS
 
@@ -23,9 +24,6 @@ def accuracy_at(
     :return: (B,) of 0 and 1
     """
     observations = batch.observations
-    n_kept = round(share * ordering.shape[1])
-    masks = torch.zeros_like(observations).flatten(1)
-    masks.scatter_(1, ordering[:, :n_kept], 1.0)
+    masks = highest(ordering, share).view(observations.shape)
     with torch.no_grad():
-        kept = batch.keeps(blend(observations, masks.view(observations.shape), reference))
-    return kept.float()
+        return batch.keeps(blend(observations, masks, reference)).float()
