@@ -197,7 +197,11 @@ def evaluate(
         frames = states.entries(sample[:: -(-n // REFERENCE_FRAMES)])
         references = fit_references(reference or "background", frames)
 
-    added = {name: EXPLAINERS[name] for name in REFERENCE_ROWS if name not in given}
+    added = {
+        name: EXPLAINERS[name]
+        for name in REFERENCE_ROWS
+        if name not in given and EXPLAINERS[name].obstacle(agent) is None
+    }
     measured_together = {
         **given,
         **{name: explainer(agent) for name, explainer in added.items() if name != "constant"},

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from captum.attr import GuidedBackprop, LayerGradCam
-from gymnasium import spaces
 from torch import Tensor, nn
 
 from sb3_explain import maps
@@ -161,15 +160,6 @@ def layers_of_images(agent: Agent, kind: type[nn.Module]) -> dict[str, list[str]
         for name in images
     }
     return {name: passed for name, passed in layers.items() if passed}
-
-
-def needs_gradient(agent: Agent) -> str | None:
-    """The obstacle of a method that differentiates by every entry, if one is a category."""
-    for name, space in entry_spaces(agent.observation_space).items():
-        if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-            which = f"entry {name!r}" if name else "observation"
-            return f"its {which} is a category ({type(space).__name__}), which has no gradient"
-    return None
 
 
 def needs_relu(agent: Agent) -> str | None:

@@ -20,6 +20,7 @@ from sb3_explain.metrics.insertion import insertion
 from sb3_explain.references import Background, Black
 from sb3_explain.registry import METRICS
 from sb3_explain.states import StateDataset
+from tests.explainers.kinds import agent_of, states_of
 
 EPISODES, LENGTH = 12, 5
 N = EPISODES * LENGTH
@@ -293,3 +294,9 @@ def test_dict_observations_are_measured_as_one_vector_of_cells():
     some = evaluate(agent, states, [], {"deletion": {"steps": 10}}, reference="mean")
     area = np.trapezoid(expected, dx=0.1)
     assert some.values["gradient"]["deletion"][5] == pytest.approx(area, abs=1e-6)
+
+
+def test_a_reference_row_that_does_not_serve_the_agent_is_left_out():
+    kind = "image, vector and category"  # which has no gradient
+    done = evaluate(agent_of(kind), states_of(kind), [], ["sparseness"], n_states=3)
+    assert list(done.rows) == ["empty", "constant", "random"]

@@ -191,3 +191,12 @@ def needs_choices(agent: Agent) -> str | None:
     if isinstance(agent.action_space, spaces.Box):
         return "it compares probabilities of actions, and this agent's actions are continuous (Box)"
     return None
+
+
+def needs_numbers(agent: Agent) -> str | None:
+    """The obstacle of a method that differentiates or blends what is observed, if it cannot."""
+    for name, space in entry_spaces(agent.observation_space).items():
+        if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+            which = f"observation's {name!r}" if name else "observation"
+            return f"it needs numbers, and the {which} is a category ({type(space).__name__})"
+    return None

@@ -6,8 +6,8 @@ from captum.attr import Saliency
 from torch import Tensor
 
 from sb3_explain.batch import StateBatch
-from sb3_explain.explainers.base import Explainer
-from sb3_explain.gradients import attributions, needs_gradient
+from sb3_explain.explainers.base import Explainer, needs_numbers
+from sb3_explain.gradients import attributions
 from sb3_explain.registry import EXPLAINERS
 
 
@@ -16,7 +16,7 @@ class Gradient(Explainer):
     """|d score of the target / d observation|, by Captum. One agent pass and one backward pass."""
 
     name = "gradient"
-    obstacle = staticmethod(needs_gradient)
+    obstacle = staticmethod(needs_numbers)
 
     @property
     def passes_per_state(self) -> int:

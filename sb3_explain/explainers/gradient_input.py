@@ -6,8 +6,8 @@ from captum.attr import InputXGradient
 from torch import Tensor
 
 from sb3_explain.batch import StateBatch
-from sb3_explain.explainers.base import Explainer
-from sb3_explain.gradients import attributions, needs_gradient
+from sb3_explain.explainers.base import Explainer, needs_numbers
+from sb3_explain.gradients import attributions
 from sb3_explain.registry import EXPLAINERS
 
 
@@ -20,7 +20,7 @@ class GradientInput(Explainer):
     """
 
     name = "gradient_x_input"
-    obstacle = staticmethod(needs_gradient)
+    obstacle = staticmethod(needs_numbers)
 
     @property
     def passes_per_state(self) -> int:

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
-from sb3_explain.explainers.base import Explainer
-from sb3_explain.gradients import guided_gradients, needs_gradient, needs_relu
+from sb3_explain.explainers.base import Explainer, needs_numbers
+from sb3_explain.gradients import guided_gradients, needs_relu
 from sb3_explain.registry import EXPLAINERS
 
 
@@ -24,7 +24,7 @@ class GuidedBackpropagation(Explainer):
 
     @staticmethod
     def obstacle(agent: Agent) -> str | None:
-        return needs_gradient(agent) or needs_relu(agent)
+        return needs_numbers(agent) or needs_relu(agent)
 
     @property
     def passes_per_state(self) -> int:

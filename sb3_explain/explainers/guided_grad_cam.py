@@ -7,13 +7,12 @@ from torch import Tensor, nn
 
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
-from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.base import Explainer, needs_numbers
 from sb3_explain.gradients import (
     grad_cam,
     guided_gradients,
     layers_of_images,
     needs_convolution,
-    needs_gradient,
     needs_relu,
 )
 from sb3_explain.perturbation import MEMORY
@@ -35,7 +34,7 @@ class GuidedGradCAM(Explainer):
 
     @staticmethod
     def obstacle(agent: Agent) -> str | None:
-        return needs_gradient(agent) or needs_convolution(agent) or needs_relu(agent)
+        return needs_numbers(agent) or needs_convolution(agent) or needs_relu(agent)
 
     def __init__(self, agent: Agent, *, memory: int = MEMORY) -> None:
         super().__init__(agent, memory=memory)

@@ -11,8 +11,8 @@ from torch import Tensor
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
-from sb3_explain.explainers.base import Explainer, references_of
-from sb3_explain.gradients import attributions, needs_gradient
+from sb3_explain.explainers.base import Explainer, needs_numbers, references_of
+from sb3_explain.gradients import attributions
 from sb3_explain.perturbation import MEMORY
 from sb3_explain.policy_views import Observations
 from sb3_explain.references import Replacement
@@ -38,7 +38,7 @@ class IntegratedGradients(Explainer):
     """
 
     name = "integrated_gradients"
-    obstacle = staticmethod(needs_gradient)
+    obstacle = staticmethod(needs_numbers)
 
     def __init__(
         self,

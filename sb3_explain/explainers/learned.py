@@ -24,7 +24,7 @@ from sb3_explain.batch import PLAIN, StateBatch, entry_spaces
 from sb3_explain.checkpoints import TrainingState, copy_of, packed
 from sb3_explain.decisions import greedy_choices, group_sizes
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.explainers.base import TrainedExplainer
+from sb3_explain.explainers.base import TrainedExplainer, needs_numbers
 from sb3_explain.masking import Masking, Masks
 from sb3_explain.networks.entries import EntryMasks
 from sb3_explain.policy_views import Observations
@@ -70,6 +70,7 @@ class LearnedExplainer(TrainedExplainer):
     """
 
     gives_masks = True
+    obstacle = staticmethod(needs_numbers)
     #: the class of the settings
     Settings: ClassVar[type[MaskSettings]] = MaskSettings
     #: options of training where the method wants others than the training loop's own defaults

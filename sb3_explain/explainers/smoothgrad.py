@@ -11,8 +11,8 @@ from torch import Tensor
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
-from sb3_explain.explainers.base import Explainer
-from sb3_explain.gradients import attributions, needs_gradient
+from sb3_explain.explainers.base import Explainer, needs_numbers
+from sb3_explain.gradients import attributions
 from sb3_explain.perturbation import MEMORY
 from sb3_explain.registry import EXPLAINERS
 
@@ -35,7 +35,7 @@ class SmoothGrad(Explainer):
     """
 
     name = "smoothgrad"
-    obstacle = staticmethod(needs_gradient)
+    obstacle = staticmethod(needs_numbers)
 
     def __init__(
         self,

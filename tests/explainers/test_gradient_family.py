@@ -232,8 +232,16 @@ def test_an_entry_that_is_ignored_gets_zero():
 @pytest.mark.parametrize(
     ("explainer", "case", "message"),
     [
-        (Gradient, "ppo-dict", r"entry 'kind' is a category \(Discrete\), which has no gradient"),
-        (SmoothGrad, "a2c-discrete-observation", "its observation is a category"),
+        (
+            Gradient,
+            "ppo-dict",
+            r"needs numbers, and the observation's 'kind' is a category \(Discrete\)",
+        ),
+        (
+            SmoothGrad,
+            "a2c-discrete-observation",
+            "it needs numbers, and the observation is a category",
+        ),
         (GuidedBackpropagation, "ppo", "this agent's scores pass none"),
     ],
 )

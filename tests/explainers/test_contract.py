@@ -1,0 +1,109 @@
+"""What every explainer of the registry keeps to, for every kind of agent."""
+
+import functools
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
+from sb3_explain.explainers.base import TrainedExplainer
+from sb3_explain.registry import EXPLAINERS
+from tests.explainers.kinds import KINDS, agent_of, states_of, table
+
+#: cheap settings of whatever has them
+QUICK = {"n_samples": 40, "n_masks": 40, "n_steps": 6}
+FIT = {"epochs": 1, "batch_size": 8, "patience": 1, "progress": False, "precision": "no"}
+N = 3
+
+
+@functools.cache
+def explainer_of(name, kind):
+    """Ready to explain; a line why not, if it does not serve this agent."""
+    known = inspect.signature(EXPLAINERS[name]).parameters
+    settings = {key: value for key, value in QUICK.items() if key in known}
+    try:
+        explainer = EXPLAINERS[name](agent_of(kind), **settings)
+    except ExplainError as refusal:
+        return str(refusal)
+    if isinstance(explainer, TrainedExplainer):
+        states = states_of(kind)
+        explainer.fit(states.subset(range(16)), states.subset(range(16, 24)), **FIT)
+    return explainer
+
+
+def batch_of(kind, target=None, rows=slice(0, N)):
+    states = states_of(kind)
+    positions = np.arange(len(states))[rows]
+    observed, context = states.observations(positions), states.context(positions)
+    return StateBatch(agent_of(kind), observed, target, context)
+
+
+def frozen(agent):
+    """All of an agent that no call may change, and the random states."""
+    policy = agent.view.policy
+    hooks = [
+        (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._backward_hooks))
+        for m in policy.modules()
+    ]
+    asked = [(p.requires_grad, p.grad is None) for p in policy.parameters()]
+    modes = [module.training for module in policy.modules()]
+    chance = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    return agent.fingerprint(), hooks, asked, modes, chance
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_contract(name, kind):
+    agent, explainer = agent_of(kind), explainer_of(name, kind)
+    obstacle = EXPLAINERS[name].obstacle(agent)
+    if isinstance(explainer, str):
+        assert explainer == f"{name} does not serve this agent: {obstacle}"
+        assert obstacle and "\n" not in obstacle
+        return
+    assert obstacle is None and explainer.name == name
+
+    batch = batch_of(kind)
+    target = batch.target
+    given = {entry: states.clone() for entry, states in batch.entries.items()}
+    before, passes = frozen(agent), agent.passes
+    maps = explainer.maps(batch)
+    assert agent.passes - passes == N * explainer.passes_per_state
+    assert frozen(agent) == before
+    assert all(torch.equal(batch.entries[entry], states) for entry, states in given.items())
+
+    assert list(maps) == list(given)
+    for entry, found in maps.items():
+        assert found.shape == given[entry].shape and found.dtype == torch.float32
+        assert not found.requires_grad and found.isfinite().all()
+        if explainer.gives_masks:
+            assert found.min() >= 0 and found.max() <= 1
+
+    alone = batch_of(kind, target[1:2], slice(1, 2))
+    every = explainer.action_maps(batch.structured(given), context=batch.context)
+    every = every if isinstance(every, dict) else {"": every}
+    for entry, found in explainer.maps(alone).items():
+        scale = float(maps[entry].abs().max())
+        close = {"atol": 1e-5 * scale + 1e-9, "rtol": 1e-4}
+        torch.testing.assert_close(found[0], maps[entry][1], **close)
+        assert every[entry].shape == (N, agent.n_choices, *given[entry].shape[1:])
+        own = every[entry][torch.arange(N), target]
+        torch.testing.assert_close(own, maps[entry], **close)
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_a_choice_that_does_not_exist_is_one_line(name):
+    kind = "image and vector"
+    explainer, batch = explainer_of(name, kind), batch_of(kind)
+    for target in (4, -1, torch.tensor([0, 9, 1])):
+        with pytest.raises(ExplainError, match=r"^target .* is no choice of this agent") as refusal:
+            explainer.attribute(batch.entries, target)
+        assert "\n" not in str(refusal.value)
+
+
+def test_the_table_has_every_explainer():
+    rows = [line.split("|") for line in table().splitlines() if line.startswith("| `")]
+    assert [row[1].strip(" `") for row in rows] == list(EXPLAINERS)
+    assert all(cell.strip() == "yes" or "(" in cell for row in rows for cell in row[2:-1])
