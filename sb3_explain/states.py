@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +217,21 @@ class StateDataset:
         theirs = self.provenance.get("agent", {}).get("weights_sha256")
         if theirs is not None and theirs != agent.fingerprint():
             raise ExplainError("these states were labelled by another agent: collect its own")
+
+    def with_labels(self, columns: Mapping[str, Array], agent: Agent) -> StateDataset:
+        """The same states as another agent labels them.
+
+        :param columns: (n, ...) by name, in place of those of this view: at least ``greedy``
+        :param agent: whose labels they are
+        """
+        view = self.subset(np.arange(len(self)))
+        view._columns = dict(self._columns)
+        for name, column in columns.items():
+            whole = np.zeros((len(self._starts), *column.shape[1:]), column.dtype)
+            whole[self.indices] = column
+            view._columns[name] = whole
+        view.provenance = {**self.provenance, "agent": agent.describe()}
+        return view
 
     def fingerprint(self) -> str:
         """SHA-256 over which states these are and how they are labelled."""
