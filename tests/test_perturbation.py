@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from sb3_explain.errors import ExplainError
 from sb3_explain.maps import order
-from sb3_explain.perturbation import pixel_order, read_blocks, replace_in_order
+from sb3_explain.perturbation import (
+    grid_masks,
+    pixel_order,
+    read_blends,
+    read_blocks,
+    replace_in_order,
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -103,3 +109,45 @@ def test_impossible_steps_are_told(steps, fraction):
     zeros = torch.zeros(1, 2)
     with pytest.raises(ExplainError, match="at least 1 step"):
         next(replace_in_order(zeros, zeros, torch.tensor([[0, 1]]), steps, fraction))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n_states=st.integers(1, 7),
+    sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    chunk=st.integers(6, 20),
+)
+def test_blends_are_read_as_if_at_once(n_states, sizes, chunk):
+    generator = torch.Generator().manual_seed(0)
+    start, change = torch.rand(2, n_states, 2, 3, generator=generator)
+    blocks = [torch.rand(size, 1, 3, generator=generator) for size in sizes]
+    n_rows = []
+
+    def read(copies, states):
+        n_rows.append(len(copies))
+        return torch.cat([copies.flatten(1), states[:, None]], dim=1)
+
+    told = list(read_blends(read, start, change, blocks, chunk))
+    assert all(block is own for (block, _), own in zip(told, blocks, strict=True))
+    outputs = torch.cat([output for _, output in told], dim=1)
+    weights = torch.cat(blocks)
+    for b in range(n_states):
+        for p, weight in enumerate(weights):
+            copy = start[b] + weight * change[b]
+            torch.testing.assert_close(outputs[b, p, :-1], copy.flatten())
+            assert outputs[b, p, -1] == b
+    assert max(n_rows) <= chunk and sum(n_rows) == n_states * len(weights)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 7, 100])
+def test_grid_masks_are_products_in_blocks_of_nearly_equal_size(chunk):
+    rows, columns = torch.rand(3, 5), torch.rand(4, 6)
+    blocks = list(grid_masks(rows, columns, chunk))
+    masks = torch.cat(blocks)
+    assert masks.shape == (13, 1, 5, 6) and not masks[0].any()
+    for i in range(3):
+        for j in range(4):
+            expected = torch.outer(rows[i], columns[j])
+            torch.testing.assert_close(masks[1 + 4 * i + j, 0], expected)
+    lengths = [len(block) for block in blocks]
+    assert max(lengths) <= chunk and max(lengths[:-1], default=0) - lengths[-1] <= len(lengths)

@@ -95,7 +95,7 @@ class Rise(Explainer):
         (section 3.2).
         """
         height, width = image.shape[2:]
-        kept, shifts = (part.to(image.device) for part in self._draw(height, width))
+        kept, shifts = (part.to(image.device) for part in self.drawn(height, width))
         rows, columns = (self._enlarging(size).to(image) for size in (height, width))
         along_y = shifts[:, :1] + torch.arange(height, device=image.device)
         along_x = shifts[:, 1:] + torch.arange(width, device=image.device)
@@ -108,7 +108,7 @@ class Rise(Explainer):
         ):
             yield (rows[y] @ cells @ columns[x].transpose(1, 2))[:, None]
 
-    def _draw(self, height: int, width: int) -> tuple[Tensor, Tensor]:
+    def drawn(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """(N, h, h) cells and (N, 2) shifts, drawn once for each size."""
         if (height, width) not in self._drawn:
             generator = torch.Generator().manual_seed(self.seed)
