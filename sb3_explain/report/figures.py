@@ -124,7 +124,7 @@ def _draw_curves(
             alignment="left",
             labelcolor=look.ink,
         ).get_title().set_color(look.faint)
-    _dress(axes, look)
+    dress(axes, look)
 
 
 @plain_fonts
@@ -212,7 +212,7 @@ def _draw_metric(
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_yticks(range(len(table)), [_label(explainer) for explainer in drawn])
     axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
-    _dress(axes, look)
+    dress(axes, look)
     axes.grid(visible=False, axis="y")
 
 
@@ -234,7 +234,7 @@ def theme_of(name: ThemeName) -> Theme:
     return THEMES[name]
 
 
-def _dress(axes: Axes, look: Theme) -> None:
+def dress(axes: Axes, look: Theme) -> None:
     """The same quiet axes everywhere."""
     axes.set_facecolor(look.paper)
     axes.grid(color=look.grid, linewidth=0.8)

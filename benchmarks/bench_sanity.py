@@ -1,0 +1,65 @@
+"""Sanity: do maps change when the agent's layers are randomised, from the output down?
+
+What Huber et al. (2022) found is that the original Greydanus map, which is the same for every
+action, hardly notices a random output layer, while SARFA's does. VisionMask is fitted anew on every
+randomised agent, each time from other initial weights: the row of "nothing" shows how alike two
+fits to the same agent are, so that what falls below it is the agent's doing.
+"""
+
+import itertools
+import tempfile
+from pathlib import Path
+
+from sb3_explain import VisionMask, collect
+from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
+from sb3_explain.randomisation import Randomisation, randomisation, relabelled
+from sb3_explain.registry import EXPLAINERS
+from sb3_explain.report import save
+from sb3_explain.report.randomisation_figure import randomisation_figure
+
+N_STATES, N_COLLECTED, EPOCHS, SEED = 150, 4000, 8, 0
+FIGURE = Path(__file__).parent.parent / "docs" / "images" / "randomisation.png"
+RECOMPUTED = ("greydanus", "sarfa", "gradient", "integrated_gradients")
+
+
+def run(record) -> None:
+    agent = demo_agent()
+    with tempfile.TemporaryDirectory() as folder:
+        states = collect(agent, n=N_COLLECTED, folder=Path(folder) / "states", seed=SEED)
+        train, validation, test = states.split(seed=SEED)
+        seeds = itertools.count(SEED)
+
+        def visionmask(agent):
+            return VisionMask(agent, seed=next(seeds), **VISIONMASK_SETTINGS)
+
+        def fit(explainer) -> None:
+            parts = (relabelled(explainer.agent, part) for part in (train, validation))
+            explainer.fit(*parts, epochs=EPOCHS, seed=SEED, progress=False)
+
+        result = randomisation(
+            agent,
+            test,
+            {**{name: EXPLAINERS[name] for name in RECOMPUTED}, "visionmask": visionmask},
+            fit=fit,
+            n_states=N_STATES,
+            seed=SEED,
+        )
+    print(result.table().to_string())
+    save(FIGURE, randomisation_figure(result.intervals, result.layers))
+    report(record, result)
+
+
+def report(record, result: Randomisation) -> None:
+    output = result.layers[1]
+    for name, layers in result.intervals.items():
+        for layer in (result.layers[0], output, result.layers[-1]):
+            for measure, interval in layers.get(layer, {}).items():
+                figure = (
+                    f"sanity.pong.{measure}.{name.replace(', ', '_').replace(' ', '_')}.{layer}"
+                )
+                record(figure, interval.mean, "similarity")
+    for measure in ("ssim", "spearman"):
+        insensitive = result.intervals["greydanus"][output][measure]
+        for name in ("sarfa", "visionmask"):
+            gap = insensitive.low - result.intervals[name][output][measure].high
+            record(f"sanity.pong.{measure}.{name}_below_greydanus", gap, "similarity", "> 0")

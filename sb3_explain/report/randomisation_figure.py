@@ -1,0 +1,105 @@
+"""Similarity of the maps while the agent's layers are randomised, from the output down."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
+from sb3_explain.report.palette import Style, Theme, ThemeName, styles
+from sb3_explain.report.words import REFERENCE_ROWS, explainer_label
+
+#: explainer -> layer -> measure -> (mean, low, high, ...)
+Similarities = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
+
+MEASURES = {"ssim": "Structural similarity", "spearman": "Rank correlation"}
+
+
+@plain_fonts
+def randomisation_figure(
+    similarities: Similarities,
+    layers: Sequence[str],
+    *,
+    references: Collection[str] = REFERENCE_ROWS,
+    theme: ThemeName = "light",
+) -> bytes:
+    """Means and intervals of all explainers against the layers, a panel for each measure.
+
+    :param similarities: explainer -> layer -> measure -> mean, low, high; an explainer's name may
+        go on with a comma and a remark, and is then drawn thin and dashed in its colour
+    :param layers: in the order in which they were randomised
+    :param references: explainers that are drawn grey and dashed
+    :param theme: ``"light"`` or ``"dark"``
+    :return: PNG
+    :raises ExplainError: if there is nothing to draw
+    """
+    look = theme_of(theme)
+    found = {m for row in similarities.values() for cells in row.values() for m in cells}
+    measures = [measure for measure in MEASURES if measure in found]
+    if not measures:
+        raise ExplainError("no similarity to draw: randomise an agent with explainers first")
+    drawn = _styles(similarities, references)
+    figure = Figure(
+        figsize=(5.2 * len(measures), 3.6 + 0.22 * len(similarities)), layout="constrained"
+    )
+    panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        _draw(axes, similarities, layers, measure, drawn, look)
+    panels[0].set_ylabel("similarity to the agent's own map")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=10,
+                  labelcolor=look.ink)  # fmt: skip
+    return as_png(figure, look)
+
+
+def _styles(names: Collection[str], references: Collection[str]) -> dict[str, Style]:
+    """A colour for each explainer; its remarks have the colour dashed."""
+    drawn = styles([name for name in names if ", " not in name], references)
+    for name in names:
+        if ", " in name:
+            drawn[name] = dataclasses.replace(drawn[name.split(", ")[0]], dashes=(3.0, 2.0))
+    return drawn
+
+
+def _draw(
+    axes: Axes,
+    similarities: Similarities,
+    layers: Sequence[str],
+    measure: str,
+    drawn: Mapping[str, Style],
+    look: Theme,
+) -> None:
+    for i, (name, row) in enumerate(similarities.items()):
+        style, remark = drawn[name], ", " in name
+        places = [at for at, layer in enumerate(layers) if measure in row.get(layer, {})]
+        entries = np.array([row[layers[at]][measure][:3] for at in places], dtype=float)
+        if not len(entries):
+            continue
+        mean, low, high = entries.T
+        # side by side, so that intervals do not hide each other
+        x = np.array(places) + 0.05 * (i - (len(similarities) - 1) / 2)
+        label, _, said = name.partition(", ")
+        axes.plot(
+            x,
+            mean,
+            color=style.colour,
+            marker=style.marker,
+            markersize=5,
+            linewidth=1.2 if remark else 2,
+            linestyle=(0, style.dashes) if style.dashes else "-",
+            label=", ".join(filter(None, (explainer_label(label), said))),
+        )
+        axes.vlines(x, low, high, color=style.colour, linewidth=4, alpha=0.35)
+    axes.axhline(0, color=look.faint, linewidth=0.8)
+    axes.set_title(MEASURES[measure], color=look.ink, **TITLE)
+    axes.set_xlabel("randomised, with all after it")
+    axes.set_ylim(top=1.05)
+    dress(axes, look)
+    # a policy's name of a layer is long, and its last two parts tell layers apart
+    names = [".".join(layer.split(".")[-2:]) for layer in layers]
+    axes.set_xticks(range(len(layers)), names, rotation=30, ha="right", fontsize=10)
