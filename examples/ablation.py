@@ -74,7 +74,7 @@ LINES = (
     Line("reference", "blur", {"reference": "blur"}, (94.4, 56.9, 25.0, 99.6, 56.6)),
 )  # fmt: skip
 PARTS = tuple(dict.fromkeys(line.part for line in LINES))
-VARIANTS = tuple(dict.fromkeys(line.run for line in LINES))
+RUNS = tuple(dict.fromkeys(line.run for line in LINES))
 
 
 def main() -> None:
@@ -84,9 +84,9 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=[*PARTS, *VARIANTS],
+        choices=[*PARTS, *RUNS],
         metavar="NAME",
-        help=f"parts ({', '.join(PARTS)}) or runs ({', '.join(VARIANTS)})",
+        help=f"parts ({', '.join(PARTS)}) or runs ({', '.join(RUNS)})",
     )
     parser.add_argument(
         "--native",
@@ -94,6 +94,9 @@ def main() -> None:
         help="masks on the rendered 240x256 RGB frames, as in the paper",
     )
     parser.add_argument("--small", action="store_true", help="200 states, one epoch: a test run")
+    parser.add_argument(
+        "--unet-width", type=int, default=64, help="channels at full resolution; 16 for a CPU"
+    )
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--n-evaluated", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
@@ -114,73 +117,95 @@ def main() -> None:
         states = native_states(agent, states)
     content = to_cells(PLAYFIELDS["SuperMarioBros"], SCREEN, size)
 
-    wanted = [line for line in LINES if not options.only or {line.part, line.run} & {*options.only}]
+    chosen = {x.run for x in LINES if not options.only or {x.part, x.run} & {*options.only}}
+    parts = states.split(seed=options.seed)
     results: dict[str, dict[str, Any]] = {}
-    for run in dict.fromkeys(line.run for line in wanted):
-        settings = {
-            **DEFAULT,
-            "content": content,
-            **next(x.settings for x in LINES if x.run == run),
-        }
-        results[run] = result(agent, states, settings, options.output / run, options)
-        write_tables(wanted, results, options.output)
+    for run in RUNS:
+        settings = settings_of(run, content, options)
+        identity = identity_of(settings, parts, options)
+        found = standing(options.output / run, identity, required=run in chosen)
+        if found is None and run in chosen:
+            found = fit_and_measure(agent, parts, settings, options.output / run, options)
+            if "not_run" not in found:
+                write_json(options.output / run / "result.json", {"of": identity, **found})
+        if found is not None:
+            results[run] = found
+            write_tables(results, options.output)
     print((options.output / "table.md").read_text(encoding="utf-8"))
 
 
-def result(
-    agent: Agent,
-    states: StateDataset,
-    settings: dict[str, Any],
-    folder: Path,
-    options: argparse.Namespace,
+def settings_of(
+    run: str, content: tuple[int, int, int, int], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Figures of one run: those in ``folder``, or new ones; or why it cannot be run."""
-    train, validation, test = states.split(seed=options.seed)
-    wanted = {
+    """Settings of the VisionMask of a run."""
+    changed = next(line.settings for line in LINES if line.run == run)
+    settings = {**DEFAULT, "content": content, **changed}
+    if changed.get("network") == "unet":
+        settings["network_options"] = {"width": options.unet_width}
+    return settings
+
+
+def identity_of(
+    settings: dict[str, Any], parts: tuple[StateDataset, ...], options: argparse.Namespace
+) -> dict[str, Any]:
+    """What decides the figures of a run, as plain data."""
+    return {
         "settings": {**settings, "content": list(settings["content"])},
         "epochs": options.epochs,
         "n_evaluated": options.n_evaluated,
         "seed": options.seed,
-        "states": [part.fingerprint() for part in (train, validation, test)],
+        "native": options.native,
+        "states": [part.fingerprint() for part in parts],
     }
-    if (folder / "result.json").exists():
-        found: dict[str, Any] = read_json(folder / "result.json")
-        if found["of"] != wanted:
-            raise ExplainError(
-                f"{folder} holds a run with other settings: choose another output folder"
-            )
+
+
+def standing(folder: Path, identity: dict[str, Any], *, required: bool) -> dict[str, Any] | None:
+    """Figures of a run that stands in ``folder``.
+
+    :raises ExplainError: if they are of another run although they are required
+    """
+    if not (folder / "result.json").exists():
+        return None
+    found: dict[str, Any] = read_json(folder / "result.json")
+    if found["of"] == identity:
         return found
+    if required:
+        raise ExplainError(f"{folder} holds a run with other settings: choose another output")
+    return None
+
+
+def fit_and_measure(
+    agent: Agent,
+    parts: tuple[StateDataset, ...],
+    settings: dict[str, Any],
+    folder: Path,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Figures of a run, or why it cannot be run."""
+    train, validation, test = parts
     try:
         explainer = VisionMask(agent, seed=options.seed, **settings)
     except ExplainError as error:  # torchvision is missing
         return {"not_run": str(error)}
-    print(f"{folder.name}: fitting on {len(train)} states")
+    print(f"{folder.name}: fitting on {len(train)} states", flush=True)
     explainer.fit(
         train, validation, folder=folder / "training", epochs=options.epochs, seed=options.seed
     )
     evaluation = evaluate(
-        agent,
-        test,
-        [explainer],
-        METRICS,
-        n_states=options.n_evaluated,
-        seed=options.seed,
-        progress=True,
-    )
-    row = evaluation.rows["visionmask"]
-    figures = {
-        "of": wanted,
-        "intervals": {name: row.intervals[name]._asdict() for name in METRICS},
+        agent, test, [explainer], METRICS,
+        n_states=options.n_evaluated, seed=options.seed, progress=True,
+    )  # fmt: skip
+    measured = evaluation.to_dict()["explainers"]["visionmask"]
+    return {
+        "intervals": {name: measured[name] for name in METRICS},
         "states": evaluation.states,
         "minutes": explainer.fit_seconds / 60,
     }
-    write_json(folder / "result.json", figures)
-    return figures
 
 
-def write_tables(lines: list[Line], results: dict[str, dict[str, Any]], output: Path) -> None:
+def write_tables(results: dict[str, dict[str, Any]], output: Path) -> None:
     """``table.csv`` (one figure a line) and ``table.md``, of the runs so far."""
-    here = [line for line in lines if line.run in results]
+    here = [line for line in LINES if line.run in results]
     tidy = [figure for line in here for figure in figures_of(line, results[line.run])]
     with atomic_path(output / "table.csv") as path:
         pd.DataFrame(tidy).to_csv(path, index=False)

@@ -7,7 +7,6 @@ has finished, and goes on with what it has not.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import importlib.metadata
 import platform
@@ -53,7 +52,10 @@ def fit_visionmask(
     if (folder / "visionmask.json").exists():
         explainer = VisionMask.load(folder, agent)
         options = training_options({"seed": seed, **training}).identity()
-        if explainer.settings != wanted.settings or explainer.learned_from["options"] != options:
+        if (
+            explainer.plain_settings() != wanted.plain_settings()
+            or explainer.learned_from["options"] != options
+        ):
             raise ExplainError(
                 f"{folder} holds a VisionMask fitted with other settings: choose another output "
                 "folder, or delete this one"
@@ -180,7 +182,7 @@ def write_all(
         date=measured["made"]["date"],
         provenance={
             "States": test.provenance,
-            "VisionMask": dataclasses.asdict(explainer.settings),
+            "VisionMask": explainer.plain_settings(),
             "Made with": measured["made"],
         },
     )

@@ -19,6 +19,12 @@ PAGES = {
     },
     "extending": {"n=600": "n=300", "epochs=2": "epochs=1"},
     "metrics": {"n=400": "n=100"},
+    "visionmask": {
+        "n=4000": "n=300, max_per_episode=20",
+        "epochs=5": "epochs=1, progress=False",
+        "range(200)": "range(40)",
+        "epochs=2": "epochs=1, progress=False",
+    },
 }
 #: the tests that a page shows are run as well
 RUN_TESTS = """
@@ -62,3 +68,9 @@ def test_extending(tmp_path):
 
 def test_metrics(tmp_path):
     assert "sparseness" in run("metrics", tmp_path)
+
+
+def test_visionmask(tmp_path):
+    pytest.importorskip("ale_py")
+    told = run("visionmask", tmp_path)
+    assert told.splitlines()[-2] == "1.0"  # the agent agrees with itself on rendered frames

@@ -31,7 +31,7 @@ def screen_of(env: gym.Env[Any, Any]) -> Callable[[], Any]:
 
     Behind SB3's ``AtariWrapper`` it is the frame that became the observation: the maximum of the
     last two of the skipped frames. ``render()`` shows the last one alone, which flickers, and on
-    which a Pong agent acts otherwise in every seventh state.
+    which the agent may act otherwise.
 
     :param env: wrapped as the agent needs it, before it is reset; a wrapper may be put inside
     """

@@ -28,7 +28,7 @@ from sb3_explain.explainers.base import TrainedExplainer, needs_numbers
 from sb3_explain.masking import Masking, Masks
 from sb3_explain.networks.entries import EntryMasks
 from sb3_explain.policy_views import Observations
-from sb3_explain.references import Reference, fit_references
+from sb3_explain.references import Reference, Replacement, fit_references, make_reference
 from sb3_explain.states import StateDataset
 from sb3_explain.training import TrainingOptions, train_network
 
@@ -43,7 +43,7 @@ Read = Callable[[Masks, Tensor], Tensor]
 class MaskSettings:
     """What learned masks are, apart from their weights.
 
-    :param reference: name of the reference r
+    :param reference: name of the reference r, or a function from observations to their replacement
     :param per_frame: a mask for each stacked frame of an image; else one for all of them
     :param content: (top, left, height, width) in cells of an image: only these are masked, the rest
         is always shown and has attribution 0
@@ -52,7 +52,7 @@ class MaskSettings:
         Q-values of a small range: the loss then sees the margin that decides
     """
 
-    reference: str = "background"
+    reference: str | Replacement = "background"
     per_frame: bool = True
     content: tuple[int, int, int, int] | None = None
     temperature: float = 1.0
@@ -114,12 +114,13 @@ class LearnedExplainer(TrainedExplainer):
     def build_network(self) -> nn.Module:
         """The module that learns: :meth:`entry_masks`, or another that :meth:`logits` passes."""
 
-    def entry_masks(self, network: str) -> nn.Module:
+    def entry_masks(self, network: str, options: Mapping[str, Any] | None = None) -> nn.Module:
         """A module that turns entries into logits of masks.
 
         :param network: name of the mask network of images
+        :param options: further arguments of it
         """
-        return EntryMasks(self.shapes, self.n_masks, self.mask_frames, network)
+        return EntryMasks(self.shapes, self.n_masks, self.mask_frames, network, options)
 
     @property
     def mask_frames(self) -> int:
@@ -232,8 +233,10 @@ class LearnedExplainer(TrainedExplainer):
             chosen,
             device=self.agent.device,
             folder=Path(folder) if folder is not None else None,
-            identity={
-                **dataclasses.asdict(self.settings),
+            identity=None
+            if folder is None
+            else {
+                **self.plain_settings(),
                 "explainer": self.name,
                 "agent": self.agent.fingerprint(),
                 "states": [train.fingerprint(), validation.fingerprint()],
@@ -293,9 +296,18 @@ class LearnedExplainer(TrainedExplainer):
 
     # --- on disk ---------------------------------------------------------------------------
 
+    def plain_settings(self) -> dict[str, Any]:
+        """The settings as plain data.
+
+        :raises ExplainError: if the reference is a function without a name to save it by
+        """
+        reference = make_reference(self.settings.reference, None).saved_as
+        return {**dataclasses.asdict(self.settings), "reference": reference}
+
     def save(self, folder: str | Path) -> None:
         """Write ``<name>.safetensors`` and ``<name>.json``."""
         self.require_fitted()
+        settings = self.plain_settings()
         folder = Path(folder)
         tensors = {f"network.{name}": tensor for name, tensor in copy_of(self.network).items()}
         for entry, reference in self.references.items():
@@ -306,7 +318,7 @@ class LearnedExplainer(TrainedExplainer):
             folder / f"{self.name}.json",
             {
                 "format": 1,
-                "settings": dataclasses.asdict(self.settings),
+                "settings": settings,
                 "agent": self.agent.describe(),
                 "training": dataclasses.asdict(self.training),
                 "learned_from": self.learned_from,

@@ -25,6 +25,7 @@ class VisionMaskSettings(MaskSettings):
     """What a VisionMask is, apart from its weights.
 
     :param network: name of the mask network of images
+    :param network_options: further arguments of it, plain data
     :param max_area: a_max, share of the cells that a mask may cover without cost
     :param area: ``"hinge"``, ``"l1_paper"`` or ``"minmax"``
     :param lambda_ne: weight of the negative entropy
@@ -35,6 +36,7 @@ class VisionMaskSettings(MaskSettings):
     """
 
     network: str = "compact"
+    network_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     max_area: float = 0.1
     area: str = "hinge"
     lambda_ne: float = 1.0
@@ -71,7 +73,7 @@ class VisionMask(LearnedExplainer):
             raise ExplainError(f"max_area={self.settings.max_area}: it is a share of the cells")
 
     def build_network(self) -> nn.Module:
-        return self.entry_masks(self.settings.network)
+        return self.entry_masks(self.settings.network, self.settings.network_options)
 
     def losses(
         self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]

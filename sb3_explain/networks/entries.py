@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sb3_explain.errors import ExplainError
 from sb3_explain.registry import NETWORKS
 
 
@@ -20,6 +23,8 @@ class EntryMasks(nn.Module):
     :param n_masks: masks over each entry
     :param n_frames: an image's mask has so many frames; 1 for one mask over all of its channels
     :param network: name of the images' network
+    :param options: further arguments of it
+    :raises ExplainError: if it has no such arguments
     """
 
     def __init__(
@@ -28,6 +33,7 @@ class EntryMasks(nn.Module):
         n_masks: int,
         n_frames: int,
         network: str = "compact",
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.n_masks = n_masks
@@ -36,8 +42,14 @@ class EntryMasks(nn.Module):
         # numbered, since a name may hold what a module's name may not
         images = [name for name in shapes if name not in self.vectors]
         self.places = {name: i for i, name in enumerate(images)}
+        build = NETWORKS[network]
+        try:
+            inspect.signature(build).bind(0, 0, **(options or {}))
+        except TypeError as error:
+            raise ExplainError(f"the mask network {network}: {error}") from error
         self.images = nn.ModuleList(
-            NETWORKS[network](shapes[name][0] + features, n_masks * n_frames) for name in images
+            build(shapes[name][0] + features, n_masks * n_frames, **(options or {}))
+            for name in images
         )
         self.planes = nn.BatchNorm1d(features, eps=1e-6, affine=False) if features else None
         self.mlp = NETWORKS["mlp"](features, n_masks * features) if features else None

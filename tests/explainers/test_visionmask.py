@@ -8,6 +8,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.references import blend
+from sb3_explain.registry import REFERENCES
 from tests.toys import SIZE, ThirdsNet, dot_agent, dot_states
 
 FAST = {"epochs": 6, "learning_rate": 5e-3, "progress": False, "precision": "no"}
@@ -176,11 +177,50 @@ def test_the_same_seed_gives_the_same_bits():
         ({"max_aera": 0.1}, "did you mean 'max_area'"),
         ({"area": "l1"}, "unknown area term"),
         ({"temperature": 0.0}, "must be above 0"),
+        ({"network": "unet", "network_options": {"widht": 8}}, "mask network unet: .*widht"),
     ],
 )
 def test_bad_settings_are_one_line(settings, message):
     with pytest.raises(ExplainError, match=message):
         VisionMask(dot_agent(), **settings)
+
+
+def half_bright(observations):
+    return torch.full_like(observations, 128)
+
+
+def test_a_function_as_reference_is_saved_by_its_name_alone(tmp_path, monkeypatch):
+    agent = dot_agent()
+    train, validation, test = dot_states(agent, 120).split((0.6, 0.2, 0.2))
+    explainer = VisionMask(agent, reference=half_bright)
+    with pytest.raises(ExplainError, match="half_bright is a function without a name"):
+        explainer.fit(train, validation, folder=tmp_path / "training", **{**FAST, "epochs": 1})
+    explainer.fit(train, validation, **{**FAST, "epochs": 1})
+    with pytest.raises(ExplainError, match="half_bright is a function without a name"):
+        explainer.save(tmp_path / "vm")
+    assert not (tmp_path / "vm").exists()
+    monkeypatch.setattr(REFERENCES, "_entries", dict(REFERENCES.items()))
+    REFERENCES.register("grey")(half_bright)
+    explainer.save(tmp_path / "vm")
+    loaded = VisionMask.load(tmp_path / "vm", agent)
+    observations = test.observations([0])
+    assert (loaded.reference(observations) == 128).all()
+    assert torch.equal(loaded.attribute(observations), explainer.attribute(observations))
+    assert loaded.plain_settings() == explainer.plain_settings()
+    del REFERENCES._entries["grey"]
+    with pytest.raises(ExplainError, match="unknown reference 'grey'"):
+        VisionMask.load(tmp_path / "vm", agent)
+
+
+def test_a_network_s_own_options(tmp_path):
+    agent = dot_agent()
+    train, validation, _ = dot_states(agent, 120).split((0.6, 0.2, 0.2))
+    explainer = VisionMask(agent, network="unet", network_options={"width": 4})
+    explainer.fit(train, validation, **{**FAST, "epochs": 1})
+    explainer.save(tmp_path)
+    loaded = VisionMask.load(tmp_path, agent)
+    assert loaded.network.images[0].head.in_channels == 4
+    assert loaded.settings == explainer.settings
 
 
 def test_use_before_fitting():
