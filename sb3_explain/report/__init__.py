@@ -3,6 +3,12 @@
 from sb3_explain.report.action_maps import ActionMaps, action_maps_figure
 from sb3_explain.report.captions import Caption
 from sb3_explain.report.figures import curve_figure, metric_figure, save
+from sb3_explain.report.importance import (
+    Importance,
+    feature_importance,
+    importance_figure,
+    rank_correlations,
+)
 from sb3_explain.report.overlay import lay_over
 from sb3_explain.report.page import Picture, write_report
 from sb3_explain.report.summary import summarise
@@ -12,12 +18,16 @@ from sb3_explain.report.words import MetricWords
 __all__ = [
     "ActionMaps",
     "Caption",
+    "Importance",
     "MetricWords",
     "Picture",
     "action_maps_figure",
     "curve_figure",
+    "feature_importance",
+    "importance_figure",
     "lay_over",
     "metric_figure",
+    "rank_correlations",
     "save",
     "summarise",
     "write_report",

@@ -140,8 +140,14 @@ _EXPLAINER_LABELS = {
     "lime": "LIME",
     "sarfa": "SARFA",
     "ssinet": "SSINet",
-    "gradcam": "Grad-CAM",
     "smoothgrad": "SmoothGrad",
+    "gradient_x_input": "Gradient x input",
+    "integrated_gradients": "Integrated gradients",
+    "guided_backprop": "Guided backpropagation",
+    "grad_cam": "Grad-CAM",
+    "guided_grad_cam": "Guided Grad-CAM",
+    "feature_ablation": "Feature ablation",
+    "kernel_shap": "Kernel SHAP",
 }
 
 

@@ -1,0 +1,143 @@
+"""Which features matter to which action: attributions of many states, summed up with intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from sb3_explain.bootstrap import clusters_of, confidence_interval
+from sb3_explain.errors import ExplainError
+from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
+from sb3_explain.report.palette import ThemeName, styles
+from sb3_explain.report.words import explainer_label
+
+
+@dataclasses.dataclass(frozen=True)
+class Importance:
+    """Mean magnitude of the attribution of every feature to every choice, with intervals.
+
+    :param mean: (C, M) at least 0, in the unit of the scores
+    :param low: (C, M) lower bounds
+    :param high: (C, M) upper bounds
+    """
+
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def feature_importance(
+    maps: ArrayLike,
+    episodes: ArrayLike,
+    *,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Importance:
+    """Mean over states of |attribution|, with bootstrap intervals over episodes.
+
+    :param maps: (n, C, M) attributions of M features to C choices, as
+        :meth:`sb3_explain.explainers.base.Explainer.action_maps` gives them for vectors
+    :param episodes: (n,) episode of each state; blocks of states are resampled where episodes are
+        few (:func:`sb3_explain.bootstrap.clusters_of`)
+    :param n_resamples: draws of the bootstrap
+    :param confidence: of the intervals, in (0, 1)
+    :param seed: of the draws
+    :raises ExplainError: if the shapes do not belong together
+    """
+    magnitudes = np.abs(np.asarray(maps, dtype=np.float64))
+    clusters = clusters_of(episodes)
+    if magnitudes.ndim != 3 or len(magnitudes) != len(clusters):
+        raise ExplainError(
+            f"attributions of shape {magnitudes.shape} for {len(clusters)} states: give "
+            "(states, choices, features)"
+        )
+    bounds = np.apply_along_axis(
+        lambda values: confidence_interval(
+            values, clusters, n_resamples=n_resamples, confidence=confidence, seed=seed
+        )[:3],
+        0,
+        magnitudes,
+    )
+    return Importance(*bounds)
+
+
+def rank_correlations(
+    importances: Mapping[str, Importance],
+) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Spearman's rank correlation of the features' means, for each pair of explainers.
+
+    :return: (C,) one figure in [-1, 1] for each choice
+    """
+    return {
+        (one, other): np.array(
+            [
+                stats.spearmanr(a, b).statistic
+                for a, b in zip(importances[one].mean, importances[other].mean, strict=True)
+            ]
+        )
+        for one, other in combinations(importances, 2)
+    }
+
+
+@plain_fonts
+def importance_figure(
+    importances: Mapping[str, Importance],
+    features: Sequence[str],
+    choices: Sequence[str],
+    *,
+    theme: ThemeName = "light",
+) -> bytes:
+    """A panel for each choice: every feature's importance by every explainer, with its interval.
+
+    :param importances: by explainer
+    :param features: M names
+    :param choices: C names
+    :param theme: ``"light"`` or ``"dark"``
+    :return: PNG
+    :raises ExplainError: if there is nothing to draw, or the names are not as many as the values
+    """
+    shape = (len(choices), len(features))
+    shapes = {importance.mean.shape for importance in importances.values()}
+    if shapes != {shape}:
+        raise ExplainError(
+            f"{len(choices)} choices and {len(features)} features do not fit importances of shape "
+            f"{' or '.join(map(str, sorted(shapes))) or 'none'}"
+        )
+    look, drawn = theme_of(theme), styles(importances, ())
+    # One line for each explainer within a feature, and a gap before the next.
+    height = 0.16 * (len(importances) + 1) * len(features) + 1.4
+    figure = Figure(figsize=(1.6 + 2.3 * len(choices), height), layout="constrained")
+    panels = figure.subplots(1, len(choices), squeeze=False, sharey=True, sharex=True)[0]
+    offsets = (np.arange(len(importances)) - (len(importances) - 1) / 2) / (len(importances) + 1)
+    marks: dict[str, Any] = {}
+    for i, axes in enumerate(panels):
+        for offset, (name, importance) in zip(offsets, importances.items(), strict=True):
+            rows = np.arange(len(features)) + offset
+            colour, marker = drawn[name].colour, drawn[name].marker
+            axes.hlines(
+                rows, importance.low[i], importance.high[i], color=colour, linewidth=4, alpha=0.45
+            )
+            (mark,) = axes.plot(
+                importance.mean[i], rows, marker, color=colour, markersize=5, linestyle=""
+            )
+            marks[explainer_label(name)] = mark
+        axes.set_title(choices[i], color=look.ink, **TITLE)
+        dress(axes, look)
+        axes.grid(visible=False, axis="y")
+    panels[0].set_xlim(left=0)
+    panels[0].set_ylim(len(features) - 0.5, -0.5)
+    panels[0].set_yticks(range(len(features)), list(features))
+    figure.supxlabel("mean magnitude of the attribution", color=look.faint, fontsize=10.5)
+    figure.legend(
+        marks.values(), marks.keys(), loc="outside upper left", ncols=len(marks), frameon=False,
+        fontsize=10, labelcolor=look.ink,
+    )  # fmt: skip
+    return as_png(figure, look)
