@@ -29,22 +29,31 @@ class Interval(NamedTuple):
     n: int
 
 
-def clusters_of(episodes: ArrayLike) -> NDArray[np.int64]:
+def clusters_of(episodes: ArrayLike, steps: ArrayLike | None = None) -> NDArray[np.int64]:
     """Which states are resampled together: an episode's, or a block's where episodes are few.
 
     :param episodes: (n,) episode of each state, in time order within an episode
+    :param steps: (n,) number of each state within its episode; counted when not given. For states
+        that are a sample of their episodes
     :return: (n,) cluster of each state: its episode if there are at least 10 of them, else the
         block of 100 consecutive states of its episode
     """
     names, episode = np.unique(np.asarray(episodes), return_inverse=True)
     if len(names) >= MIN_EPISODES:
         return episode.astype(np.int64)
-    block = np.zeros(len(episode), dtype=np.int64)
-    for i in range(len(names)):
-        here = np.flatnonzero(episode == i)
-        block[here] = np.arange(len(here)) // BLOCK
+    block = np.asarray(steps_of(episodes) if steps is None else steps) // BLOCK
     pairs = np.stack([episode, block])
     return np.unique(pairs, axis=1, return_inverse=True)[1].ravel().astype(np.int64)
+
+
+def steps_of(episodes: ArrayLike) -> NDArray[np.int64]:
+    """(n,) number of each state within its episode, from 0, for states in time order."""
+    names, episode = np.unique(np.asarray(episodes), return_inverse=True)
+    step = np.zeros(len(episode), dtype=np.int64)
+    for i in range(len(names)):
+        here = np.flatnonzero(episode == i)
+        step[here] = np.arange(len(here))
+    return step
 
 
 def confidence_interval(

@@ -7,18 +7,34 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+
+import pandas as pd
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import writing_to
-from sb3_explain.collection import BEHAVIOURS, collect
+from sb3_explain.benchmark import run_benchmark
+from sb3_explain.collection import collect
 from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation
 from sb3_explain.explainers.visionmask import VisionMask
-from sb3_explain.loading import load_agent
-from sb3_explain.loading.expressions import read_expression
 from sb3_explain.loading.policies import ALGORITHMS
+from sb3_explain.options import (
+    GRID,
+    Parser,
+    add_agent_options,
+    add_collecting_options,
+    add_fitting_options,
+    add_grid_options,
+    agent_of,
+    collecting_options,
+    fitting_settings,
+    given,
+    grid_options,
+    not_negative,
+    positive,
+    training_settings,
+)
 from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES, Registry
 from sb3_explain.states import StateDataset
 from sb3_explain.workflow import (
@@ -33,13 +49,6 @@ from sb3_explain.workflow import (
 DEMO_STATES = 4000
 DEMO_TRAINING = {"epochs": 8}
 DEMO_EVALUATED = 150
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,13 +110,18 @@ def parser() -> Parser:
         "fit", run_fit, "fit a VisionMask on the collected states", f"{zoo} -o out --max-area 0.1"
     )
     evaluating = add(
-        "evaluate", run_evaluate, "measure on the test states", f"{zoo} -o out --n-evaluated 300"
+        "evaluate",
+        run_evaluate,
+        "measure the fitted VisionMask, or a grid of agents x explainers x seeds",
+        f"{zoo} -o out\n  sb3-explain evaluate --agents demo --explainers all --seeds 0 1 -o grid",
     )
     reporting = add("report", run_report, "write video, pictures and report again", f"{zoo} -o out")
     add("list", run_list, "list explainers, metrics, references, networks and algorithms", "")
 
-    for sub in (everything, collecting, fitting, evaluating, reporting):
+    for sub in (everything, collecting, fitting, reporting):
         add_agent_options(sub)
+    add_agent_options(evaluating, required=False)
+    add_grid_options(evaluating)
     for sub in (demo, everything, collecting, fitting, evaluating, reporting):
         sub.add_argument("-o", "--output", type=Path, required=True, help="folder for all results")
         sub.add_argument("--seed", type=not_negative, default=0, help="of all chance (default: 0)")
@@ -125,153 +139,6 @@ def parser() -> Parser:
         )
         sub.add_argument("--metrics", nargs="+", metavar="NAME", help="default: all")
     return top
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    return at_least(1, text)
-
-
-def not_negative(text: str) -> int:
-    """A whole number of at least 0."""
-    return at_least(0, text)
-
-
-def at_least(least: int, text: str) -> int:
-    """:raises ArgumentTypeError: if ``text`` is no whole number, or below ``least``"""
-    try:
-        number = int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{number} is below {least}")
-    return number
-
-
-def add_agent_options(sub: Parser) -> None:
-    """Which agent: the zoo's own flags."""
-    group = sub.add_argument_group("agent")
-    group.add_argument("--algo", required=True, help=f"one of {', '.join(ALGORITHMS)}, her")
-    group.add_argument("--env", required=True, help="gymnasium id")
-    group.add_argument("-f", "--folder", default="logs", help="the zoo's folder, or a zip")
-    group.add_argument("--exp-id", type=int, default=0, help="number of the run; 0: the newest")
-    group.add_argument("--load-best", action="store_true", help="best_model.zip")
-    group.add_argument("--load-checkpoint", type=int, metavar="STEPS", help="after so many steps")
-    group.add_argument("--load-last-checkpoint", action="store_true")
-    group.add_argument("-orga", "--organization", help="download the agent from the Hub")
-    group.add_argument("--revision", help="branch, tag or commit on the Hub")
-    group.add_argument("--device", default="cpu", help="cpu, cuda or auto (default: cpu)")
-    group.add_argument(
-        "--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE", help="of the environment"
-    )
-    group.add_argument(
-        "--trust", nargs="+", default=[], metavar="PACKAGE", help="packages that wrappers come from"
-    )
-
-
-def add_collecting_options(sub: Parser) -> None:
-    """How states are collected."""
-    group = sub.add_argument_group("states")
-    group.add_argument("-n", "--n-states", type=positive, default=10_000, help="default: 10000")
-    group.add_argument("--n-envs", type=positive, help="environments side by side")
-    group.add_argument("--behaviour", choices=BEHAVIOURS, default="zoo", help="default: zoo")
-    group.add_argument(
-        "--deterministic", dest="behaviour", action="store_const", const="greedy",
-        help="the same as --behaviour greedy",
-    )  # fmt: skip
-    group.add_argument(
-        "--stochastic", dest="behaviour", action="store_const", const="stochastic",
-        help="the same as --behaviour stochastic",
-    )  # fmt: skip
-    group.add_argument("--epsilon", type=float, default=0.1, help="of --behaviour epsilon")
-    group.add_argument(
-        "--max-per-episode", type=not_negative, metavar="N",
-        help="keep the first N states of an episode; 0: all (default: a 50th of -n, at least 100)",
-    )  # fmt: skip
-    group.add_argument("--no-render", action="store_true", help="keep no frames to look at")
-
-
-def add_fitting_options(sub: Parser) -> None:
-    """What VisionMask is and how it is trained; what is not given keeps its default."""
-    group = sub.add_argument_group("VisionMask")
-    group.add_argument("--max-area", type=float, help="share of the cells free of cost")
-    group.add_argument("--reference", help=f"one of {', '.join(REFERENCES)}")
-    group.add_argument("--network", help=f"one of {', '.join(NETWORKS)}")
-    group.add_argument("--temperature", type=float, help="of the scores in the loss (default: 1)")
-    group.add_argument("--epochs", type=int)
-    group.add_argument("--batch-size", type=int)
-    group.add_argument("--learning-rate", type=float)
-    group.add_argument("--precision", help="auto, bf16 or no")
-    group.add_argument(
-        "--visionmask", nargs="+", default=[], metavar="KEY:VALUE",
-        help="any other setting, for example per_frame:False lambda_tv:0.1",
-    )  # fmt: skip
-    group.add_argument(
-        "--training", nargs="+", default=[], metavar="KEY:VALUE",
-        help="any other option of training, for example patience:3",
-    )  # fmt: skip
-
-
-def agent_of(options: argparse.Namespace) -> Agent:
-    """The agent that the flags name."""
-    return load_agent(
-        options.algo,
-        options.env,
-        folder=options.folder,
-        exp_id=options.exp_id,
-        load_best=options.load_best,
-        load_checkpoint=options.load_checkpoint,
-        load_last_checkpoint=options.load_last_checkpoint,
-        organization=options.organization,
-        revision=options.revision,
-        device=options.device,
-        env_kwargs=key_values(options.env_kwargs, "--env-kwargs"),
-        trusted=options.trust,
-    )
-
-
-def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
-    """``["mode:2", "name:'x'"]`` as the zoo writes them; values are literals.
-
-    :raises ExplainError: if a pair is none
-    """
-    read = {}
-    for pair in pairs:
-        key, colon, value = pair.partition(":")
-        if not colon:
-            raise ExplainError(f"{pair!r} is no KEY:VALUE, for example difficulty:1")
-        read[key] = read_expression(value, f"{flag} {key}")
-    return read
-
-
-def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of :func:`sb3_explain.collect`."""
-    return {
-        "behaviour": options.behaviour,
-        "epsilon": options.epsilon,
-        "max_per_episode": options.max_per_episode,
-        "n_envs": options.n_envs,
-        "render": not options.no_render,
-    }
-
-
-def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Those of the options that the user has set."""
-    values = vars(options)
-    return {name: values[name] for name in names if values[name] is not None}
-
-
-def fitting_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings of the VisionMask."""
-    chosen = given(options, "max_area", "reference", "network", "temperature")
-    return {**chosen, **key_values(options.visionmask, "--visionmask")}
-
-
-def training_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Options of the training loop."""
-    chosen = given(options, "epochs", "batch_size", "learning_rate", "precision")
-    more = key_values(options.training, "--training")
-    return {**chosen, **more, "progress": options.progress}
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -346,6 +213,11 @@ def fitted(options: argparse.Namespace) -> tuple[Agent, StateDataset, VisionMask
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """``sb3-explain evaluate``"""
+    if given(options, *GRID):
+        run_grid(options)
+        return
+    if options.algo is None or options.env is None:
+        raise ExplainError("name an agent by --algo and --env, or a grid of them by --agents")
     agent, test, explainer = fitted(options)
     evaluation = evaluate_to(
         options.output,
@@ -358,6 +230,27 @@ def run_evaluate(options: argparse.Namespace) -> None:
         progress=options.progress,
     )
     say(evaluation, options.output)
+
+
+def run_grid(options: argparse.Namespace) -> None:
+    """``sb3-explain evaluate`` with any of the grid's flags."""
+    benchmark = run_benchmark(**grid_options(options))
+    for agent, table in benchmark.joined().items():
+        means = {
+            explainer: {metric: entry["mean"] for metric, entry in row.items() if metric != "cost"}
+            for explainer, row in table.items()
+        }
+        print(f"{agent}\n{shown(pd.DataFrame.from_dict(means, orient='index'))}\n")
+    for path in ("benchmark.md", "benchmark.csv", "bars.png", "radar.png"):
+        print(f"{path:13} {options.output / path}")
+    failures = benchmark.failures()
+    for line, jobs in failures.items():
+        print(f"sb3-explain: {'; '.join(jobs)}: {line}", file=sys.stderr)
+    if failures:
+        n_failed = sum(map(len, failures.values()))
+        raise ExplainError(
+            f"{n_failed} of {len(benchmark.outcomes)} jobs failed; the same command runs them again"
+        )
 
 
 def run_report(options: argparse.Namespace) -> None:
@@ -386,9 +279,13 @@ def run_list(options: argparse.Namespace) -> None:
 def say(evaluation: Evaluation, output: Path) -> None:
     """Print the table of means and where the files are."""
     table = evaluation.table().pivot(index="explainer", columns="metric", values="mean")
-    rows = [name for name in evaluation.rows if name in table.index]
-    # + 0.0: no minus before a zero
-    print((table.loc[rows].round(3) + 0.0).to_string(float_format="{:.3f}".format, na_rep="-"))
+    print(shown(table.loc[[name for name in evaluation.rows if name in table.index]]))
     for name in ("report.html", "metrics.json", "video.mp4"):
         if (output / name).exists():
             print(f"{name:13} {output / name}")
+
+
+def shown(means: pd.DataFrame) -> str:
+    """A table of means for a terminal."""
+    # + 0.0: no minus before a zero
+    return (means.round(3) + 0.0).to_string(float_format="{:.3f}".format, na_rep="-")

@@ -7,14 +7,9 @@ has finished, and goes on with what it has not.
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import read_json, write_json
@@ -25,6 +20,7 @@ from sb3_explain.explainers.learned import training_options
 from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.metrics import bound
 from sb3_explain.pictures import examples_of, write_saliency_video
+from sb3_explain.provenance import circumstances
 from sb3_explain.report import save, write_report
 from sb3_explain.states import StateDataset
 
@@ -186,15 +182,3 @@ def write_all(
             "Made with": measured["made"],
         },
     )
-
-
-def circumstances() -> dict[str, Any]:
-    """Date, machine and versions, for provenance."""
-    packages = ("sb3_explain", "torch", "stable_baselines3", "sb3_contrib", "gymnasium", "captum")
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "python": platform.python_version(),
-        "processor": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "versions": {package: importlib.metadata.version(package) for package in packages},
-    }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_explain.bootstrap import clusters_of, confidence_interval
+from sb3_explain.bootstrap import clusters_of, confidence_interval, steps_of
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +26,14 @@ def test_fewer_episodes_are_cut_into_blocks_of_a_hundred():
     clusters = clusters_of([4] * 250 + [9] * 120)
     assert np.bincount(clusters).tolist() == [100, 100, 50, 100, 20]
     assert (np.diff(clusters) >= 0).all()
+
+
+def test_a_sample_of_the_states_keeps_their_blocks():
+    episodes = np.array([4] * 250 + [9] * 120)
+    sample = np.array([0, 99, 100, 199, 201, 250, 349, 350])
+    steps = steps_of(episodes)
+    assert steps[[0, 249, 250, 369]].tolist() == [0, 249, 0, 119]
+    assert clusters_of(episodes[sample], steps[sample]).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
 
 
 def test_against_a_slow_bootstrap():

@@ -78,6 +78,45 @@ def test_the_steps_one_by_one_equal_explain(folder, tmp_path):
     assert (parts / "report.html").exists() and (parts / "video.mp4").exists()
 
 
+def test_a_grid_of_one_agent(folder, tmp_path, capsys):
+    small = ["-n", "200", "--n-evaluated", "10", "--collecting", "max_per_episode:10"]
+    chosen = ["--explainers", "gradient", "faint=constant", "--metrics", "insertion", "mask_area"]
+    settings = ["--settings", "faint.area:0.3", "insertion.steps:2"]
+    arguments = command("evaluate", folder, tmp_path, *small, *chosen, *settings)
+    assert main([*arguments, "--seeds", "0", "1", "--threads", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "ppo:Dot-v0" in shown and "0.300" in shown and "benchmark.md" in shown
+    results = sorted(path.name for path in tmp_path.glob("ppo-Dot-v0/seed_1/*.json"))
+    assert results == ["faint.json", "gradient.json"]
+    curve = read_json(tmp_path / "ppo-Dot-v0" / "seed_0" / "gradient.json")["curves"]["insertion"]
+    assert len(curve) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--agents"),
+        (["--algo", "ppo"], "--agents"),
+        (["--agents", "demo", "--env", "Dot-v0"], "either by --agents"),
+        (["--agents", "demo", "--settings", "insertion:5"], "NAME.KEY"),
+        (["--agents", "demo", "--settings", "insertoin.steps:5"], "did you mean 'insertion'"),
+        (["--agents", "demo", "--explainers", "rize"], "did you mean 'rise'"),
+        (["--agents", "demo", "--seeds", "-1"], "-1 is below 0"),
+        (["--agents", "demo", "--backend", "dask"], "unknown backend"),
+        (["--agents", "pp0:Dot-v0"], "did you mean 'ppo'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_in_a_grid_is_one_line(tmp_path, capsys, arguments, said):
+    try:
+        code = main(["evaluate", *arguments, "-o", str(tmp_path / "out")])
+    except SystemExit as stopped:
+        code = stopped.code
+    told = capsys.readouterr().err.strip().splitlines()
+    assert code == 2 and len(told) == 1 and said in told[0], told
+    assert not (tmp_path / "out").exists()
+
+
 def test_list_names_everything(capsys):
     assert main(["list"]) == 0
     shown = capsys.readouterr().out

@@ -25,6 +25,7 @@ PAGES = {
         "range(200)": "range(40)",
         "epochs=2": "epochs=1, progress=False",
     },
+    "benchmark": {"n_states=1000": "n_states=1000, n_evaluated=10, progress=False"},
 }
 #: the tests that a page shows are run as well
 RUN_TESTS = """
@@ -74,3 +75,8 @@ def test_visionmask(tmp_path):
     pytest.importorskip("ale_py")
     told = run("visionmask", tmp_path)
     assert told.splitlines()[-2] == "1.0"  # the agent agrees with itself on rendered frames
+
+
+def test_benchmark(tmp_path):
+    assert "feature_ablation" in run("benchmark", tmp_path)
+    assert (tmp_path / "grid" / "bars.png").exists()

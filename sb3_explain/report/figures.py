@@ -104,7 +104,7 @@ def _draw_curves(
             linestyle="-" if solid else (0, style.dashes),
             zorder=3 if solid else 2,
         )
-        lines.append((area, f"{_label(name)}  {area:.3f}", line))
+        lines.append((area, f"{short_label(name)}  {area:.3f}", line))
     lines.sort(key=lambda entry: entry[0], reverse=said.better == "up")
     axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
     axes.set_xlabel(_AXIS.get(kind, "share of the observation"))
@@ -173,7 +173,6 @@ def _draw_metric(
     look: Theme,
 ) -> None:
     seen = [b for row in table.values() if (b := bounds(row.get(name))) is not None]
-    low, high = min((b[1] for b in seen), default=0), max((b[2] for b in seen), default=1)
     for y, (explainer, style) in enumerate(drawn.items()):
         entry = bounds(table[explainer].get(name))
         if entry is None:
@@ -192,31 +191,52 @@ def _draw_metric(
             fontsize=9.5,
             color=look.faint,
         )
+    set_scale(axes, seen, said)
+    axes.set_ylim(len(table) - 0.5, -0.5)
+    axes.set_yticks(range(len(table)), [short_label(explainer) for explainer in drawn])
+    axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
+    dress(axes, look)
+    axes.grid(visible=False, axis="y")
+
+
+def set_scale(axes: Axes, seen: Sequence[tuple[float, float, float]], said: MetricWords) -> None:
+    """The horizontal axis of a metric.
+
+    :param seen: mean, low and high of every explainer
+    """
+    low, high = min((b[1] for b in seen), default=0), max((b[2] for b in seen), default=1)
     # Shares begin at 0, so that lengths compare; room on the right for the numbers.
     floor = 0.0 if low >= 0 else low - 0.05 * (high - low)
     axes.set_xlim(floor, high + 0.25 * ((high - floor) or 1))
     axes.set_xlabel({"up": "more is better", "down": "less is better", None: ""}[said.better])
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    above = [b[0] for b in seen if b[0] > 0]
-    if floor == 0 and high > 1 and high > 50 * min(above):
+    least = logarithmic_from(seen)
+    if least is not None:
         # Linear below the smallest value, so that 0 has a place.
-        axes.set_xscale("symlog", linthresh=min(above), linscale=0.3)
+        axes.set_xscale("symlog", linthresh=least, linscale=0.3)
         axes.set_xlim(0, 4 * high)
-        axes.xaxis.set_major_locator(FixedLocator([0, *_powers_of_ten(min(above), high)]))
+        axes.xaxis.set_major_locator(FixedLocator([0, *_powers_of_ten(least, high)]))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(f"{axes.get_xlabel()} (logarithmic)")
     elif high <= 1:
         # Nor does a share's axis name values that no share has.
         axes.set_xticks([tick for tick in axes.get_xticks() if floor <= tick <= 1])
-    axes.set_ylim(len(table) - 0.5, -0.5)
-    axes.set_yticks(range(len(table)), [_label(explainer) for explainer in drawn])
-    axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
-    dress(axes, look)
-    axes.grid(visible=False, axis="y")
 
 
-def _label(explainer: str) -> str:
+def logarithmic_from(seen: Sequence[tuple[float, float, float]]) -> float | None:
+    """The least positive mean of a metric that only a logarithm can show; else ``None``.
+
+    :param seen: mean, low and high of every explainer
+    """
+    above = [mean for mean, *_ in seen if mean > 0]
+    high = max((b[2] for b in seen), default=0)
+    if not above or min(b[1] for b in seen) < 0 or high <= max(1, 50 * min(above)):
+        return None
+    return min(above)
+
+
+def short_label(explainer: str) -> str:
     """A name that leaves room for the figure."""
     return textwrap.shorten(explainer_label(explainer), 24, placeholder=" …")[:24]
 

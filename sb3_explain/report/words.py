@@ -176,7 +176,9 @@ def number(value: Any) -> str:
     value = finite(value)
     if value is None:
         return MISSING
-    if value == 0 or 0.001 <= abs(value) < 10:
+    if abs(value) < 1e-12:  # what rounding leaves of zero
+        return "0.000"
+    if 0.001 <= abs(value) < 10:
         return f"{value:.3f}"
     if 10 <= abs(value) < 1e6:
         return f"{value:,.{max(0, 2 - int(math.log10(abs(value))))}f}"

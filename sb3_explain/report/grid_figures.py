@@ -1,0 +1,314 @@
+"""Figures of many explainers on one or several agents: a radar for each explainer, and bars."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from numpy.typing import NDArray
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.report.figures import (
+    TITLE,
+    as_png,
+    dress,
+    logarithmic_from,
+    plain_fonts,
+    set_scale,
+    short_label,
+    theme_of,
+)
+from sb3_explain.report.palette import Theme, ThemeName
+from sb3_explain.report.tables import metric_rows
+from sb3_explain.report.words import (
+    REFERENCE_ROWS,
+    MetricWords,
+    Table,
+    bounds,
+    metric_words,
+    number,
+)
+
+#: the best, all other methods, and the reference rows: readable on light and dark
+_BEST, _METHOD, _REFERENCE = "#d9720b", "#3a86d1", "#82868e"
+#: the reference row that a radar is compared with
+_NOTHING = "random"
+#: rows and columns that the first radar, with the names, takes
+_KEY = 2
+#: inches of a radar with the room around it, and of a block's title with that of its first row
+_SIDE, _HEAD = 2.2, 0.9
+
+
+@plain_fonts
+def bar_figure(
+    tables: Mapping[str, Table],
+    names: Sequence[str],
+    notes: Mapping[str, Mapping[str, str]],
+    *,
+    references: Collection[str] = REFERENCE_ROWS,
+    words: Mapping[str, MetricWords] | None = None,
+    theme: ThemeName = "light",
+    columns: int = 4,
+) -> bytes:
+    """Mean and interval of every explainer, a panel for each metric and a block for each agent.
+
+    :param tables: agent -> explainer -> metric -> entry
+    :param names: the metrics, in order
+    :param notes: agent -> explainer -> why it has no figures
+    :param references: explainers that are drawn grey, and last
+    :param words: of further metrics
+    :param columns: panels side by side
+    :return: PNG
+    :raises ExplainError: if there is nothing to draw
+    """
+    look = theme_of(theme)
+    n_rows = math.ceil(len(names) / columns)
+    heights = [0.75 + n_rows * (1.1 + 0.23 * len(table)) for table in tables.values()]
+    figure = Figure(figsize=(2.0 + 3.1 * columns, sum(heights)), layout="constrained")
+    for part, (agent, table) in zip(_blocks(figure, heights), tables.items(), strict=True):
+        part.suptitle(
+            f"{agent}   (orange: the best method and those that are not clearly worse; grey: "
+            "reference rows; lines: 95 % intervals)",
+            x=0.01, ha="left", fontsize=12, color=look.ink,
+        )  # fmt: skip
+        grid = part.subplots(n_rows, columns, squeeze=False, sharey=True)
+        rows = metric_rows(table, names, references, words)
+        for i, axes in enumerate(grid.flat):
+            if i < len(names):
+                said = metric_words(names[i], words)
+                _draw_bars(axes, table, names[i], said, rows, i, notes.get(agent, {}), look)
+            else:
+                axes.set_axis_off()
+    return as_png(figure, look)
+
+
+def _draw_bars(
+    axes: Axes,
+    table: Table,
+    name: str,
+    said: MetricWords,
+    rows: Sequence[Mapping[str, Any]],
+    column: int,
+    notes: Mapping[str, str],
+    look: Theme,
+) -> None:
+    seen = [b for row in table.values() if (b := bounds(row.get(name))) is not None]
+    set_scale(axes, seen, said)
+    floor = axes.get_xlim()[0]
+    for y, row in enumerate(rows):
+        entry = bounds(table[row["name"]].get(name))
+        if entry is None:
+            why = notes.get(row["name"], "").partition(":")[0] or "does not apply"
+            axes.text(
+                0.01, y, why, transform=axes.get_yaxis_transform(),
+                va="center", fontsize=8.5, color=look.faint, fontstyle="italic",
+            )  # fmt: skip
+            continue
+        mean, low, high = entry
+        best = row["cells"][column]["best"]
+        colour = _REFERENCE if row["reference"] else _BEST if best else _METHOD
+        axes.barh(y, mean - floor, 0.72, left=floor, color=colour, alpha=0.8)
+        axes.plot([low, high], [y, y], color=look.ink, linewidth=1.6, solid_capstyle="butt")
+        axes.annotate(
+            number(mean), (max(mean, high), y), xytext=(5, 0), textcoords="offset points",
+            va="center", fontsize=9, color=look.ink if best else look.faint,
+        )  # fmt: skip
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [short_label(row["name"]) for row in rows])
+    axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
+    dress(axes, look)
+    axes.grid(visible=False, axis="y")
+
+
+@plain_fonts
+def radar_figure(
+    tables: Mapping[str, Table],
+    names: Sequence[str],
+    notes: Mapping[str, Mapping[str, str]],
+    *,
+    references: Collection[str] = REFERENCE_ROWS,
+    words: Mapping[str, MetricWords] | None = None,
+    theme: ThemeName = "light",
+    columns: int = 6,
+) -> bytes:
+    """A radar for each explainer, and a block of them for each agent.
+
+    An axis goes from the worst mean of the agent's explainers at the centre to the best at the rim;
+    the first radar of a block names the axes and both means. One radar for all explainers would be
+    unreadable from about five on. Metrics that have no better direction are left out, and those
+    that a single explainer has.
+
+    :param tables: agent -> explainer -> metric -> entry
+    :param names: the metrics, in order
+    :param notes: agent -> explainer -> why it has no figures
+    :param references: explainers that are drawn grey, and last
+    :param words: of further metrics
+    :param columns: radars side by side
+    :return: PNG
+    :raises ExplainError: if there is nothing to draw
+    """
+    look = theme_of(theme)
+    axes_of = {agent: _spokes(table, names, words) for agent, table in tables.items()}
+    n_rows = {
+        agent: _KEY + max(0, math.ceil((len(table) - _KEY * (columns - _KEY)) / columns))
+        for agent, table in tables.items()
+    }
+    heights = [_HEAD + _SIDE * n for n in n_rows.values()]
+    # A fixed grid: an automatic one gives the radars the room that their labels leave.
+    figure = Figure(figsize=(_SIDE * columns, sum(heights)))
+    for part, height, agent in zip(_blocks(figure, heights), heights, tables, strict=True):
+        table, why, spokes = tables[agent], notes.get(agent, {}), axes_of[agent]
+        part.suptitle(
+            f"{agent}   (rim: the best of all; centre: the worst; dashed: {short_label(_NOTHING)})",
+            x=0.01, y=1 - 0.15 / height, ha="left", fontsize=12, color=look.ink,
+        )  # fmt: skip
+        grid = part.add_gridspec(
+            n_rows[agent], columns, wspace=0.4, hspace=0.42, left=0.2 / columns,
+            right=1 - 0.2 / columns, top=1 - _HEAD / height, bottom=0.35 / height,
+        )  # fmt: skip
+        key = grid[:_KEY, :_KEY].subgridspec(3, 3, width_ratios=(2, 5, 2), height_ratios=(1, 9, 1))
+        _draw_key(part.add_subplot(key[1, 1], projection="polar"), spokes, look)
+        free = [
+            grid[row, column]
+            for row in range(n_rows[agent])
+            for column in range(0 if row >= _KEY else _KEY, columns)
+        ]
+        ordered = sorted(table, key=lambda name: name in references)
+        for cell, name in zip(free, ordered, strict=False):
+            axes = part.add_subplot(cell, projection="polar")
+            colour = _REFERENCE if name in references else _METHOD
+            _draw_radar(axes, table, name, spokes, colour, why.get(name, ""), look)
+    return as_png(figure, look)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spoke:
+    """An axis of a radar.
+
+    :param metric: its name
+    :param label: with the better direction
+    :param worst: mean at the centre
+    :param best: mean at the rim
+    :param logarithmic: the axis is, from the smaller of the two on
+    """
+
+    metric: str
+    label: str
+    worst: float
+    best: float
+    logarithmic: bool
+
+    def place(self, mean: float) -> float:
+        """Where a mean lies, from 0 at the centre to 1 at the rim."""
+        if self.worst == self.best:
+            return 1.0
+        ends = self.worst, self.best, max(mean, min(self.worst, self.best))
+        worst, best, here = map(math.log, ends) if self.logarithmic else ends
+        return (here - worst) / (best - worst)
+
+
+def _spokes(
+    table: Table, names: Sequence[str], words: Mapping[str, MetricWords] | None
+) -> list[Spoke]:
+    spokes = []
+    for metric in names:
+        said = metric_words(metric, words)
+        seen = [b for row in table.values() if (b := bounds(row.get(metric))) is not None]
+        if said.better is None or len(seen) < 2:
+            continue
+        least = logarithmic_from(seen)
+        means = [max(mean, least or mean) for mean, *_ in seen]
+        worst, best = (min, max) if said.better == "up" else (max, min)
+        spokes.append(
+            Spoke(
+                metric, f"{said.label} {said.arrow}", worst(means), best(means), least is not None
+            )
+        )
+    return spokes
+
+
+def _angles(spokes: Sequence[Spoke]) -> NDArray[np.float64]:
+    return np.linspace(0, 2 * np.pi, len(spokes), endpoint=False)
+
+
+def _draw_key(axes: Any, spokes: Sequence[Spoke], look: Theme) -> None:
+    """The names of the axes, and what their ends stand for."""
+    _draw_web(axes, spokes, look)
+    for i, (angle, spoke) in enumerate(zip(_angles(spokes), spokes, strict=True), start=1):
+        side = round(math.sin(angle), 3)
+        scale = ", log." if spoke.logarithmic else ""
+        axes.text(
+            angle, 1.12,
+            f"{i}  {spoke.label}\n{number(spoke.worst)} to {number(spoke.best)}{scale}",
+            ha="center" if side == 0 else "left" if side > 0 else "right",
+            va="bottom" if math.cos(angle) > 0.5 else "top" if math.cos(angle) < -0.5 else "center",
+            fontsize=9.5, color=look.ink,
+        )  # fmt: skip
+
+
+def _draw_radar(
+    axes: Any,
+    table: Table,
+    name: str,
+    spokes: Sequence[Spoke],
+    colour: str,
+    note: str,
+    look: Theme,
+) -> None:
+    _draw_web(axes, spokes, look)
+    for i, angle in enumerate(_angles(spokes), start=1):
+        axes.text(angle, 1.14, i, ha="center", va="center", fontsize=7.5, color=look.faint)
+    axes.set_title(short_label(name), color=look.ink, fontsize=10.5, fontweight="bold", y=1.16)
+    outlines = [(_NOTHING, _REFERENCE, 0.0, "--")] if name != _NOTHING else []
+    for explainer, ink, fill, dashes in [*outlines, (name, colour, 0.3, "-")]:
+        row = table.get(explainer, {})
+        known = [
+            (angle, spoke.place(entry[0]))
+            for angle, spoke in zip(_angles(spokes), spokes, strict=True)
+            if (entry := bounds(row.get(spoke.metric))) is not None
+        ]
+        if known:
+            angles, places = np.array([*known, known[0]]).T
+            axes.plot(
+                angles,
+                places,
+                color=ink,
+                linewidth=0.8 if dashes == "--" else 1.6,
+                linestyle=dashes,
+            )
+            axes.fill(angles, places, color=ink, alpha=fill, linewidth=0)
+        if known and fill:
+            axes.plot(*np.array(known).T, "o", color=ink, markersize=3.5)
+    if note and not table[name]:
+        axes.text(
+            0, 0, note.partition(":")[0], ha="center", va="center", fontsize=9, color=look.ink,
+            bbox={"facecolor": look.paper, "edgecolor": "none"},
+        )  # fmt: skip
+
+
+def _draw_web(axes: Any, spokes: Sequence[Spoke], look: Theme) -> None:
+    """The empty radar, first axis upwards, the others clockwise."""
+    axes.set_theta_zero_location("N")
+    axes.set_theta_direction(-1)
+    axes.set_ylim(0, 1)
+    axes.set_xticks(_angles(spokes), [""] * len(spokes))
+    axes.set_yticks([0.5, 1.0], ["", ""])
+    axes.set_facecolor(look.paper)
+    axes.grid(color=look.grid, linewidth=0.8)
+    axes.spines["polar"].set_color(look.grid)
+
+
+def _blocks(figure: Figure, heights: Sequence[float]) -> list[SubFigure]:
+    """One under the other.
+
+    :raises ExplainError: if there is none
+    """
+    if not heights:
+        raise ExplainError("no figures to draw: evaluate at least one explainer first")
+    blocks = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
+    return list(blocks[:, 0])

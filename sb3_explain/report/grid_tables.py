@@ -1,0 +1,176 @@
+"""Tables of several agents, explainers x metrics with intervals, as Markdown and as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sb3_explain.report.tables import metric_rows
+from sb3_explain.report.words import (
+    MISSING,
+    REFERENCE_ROWS,
+    MetricWords,
+    Table,
+    finite,
+    metric_words,
+)
+
+#: agent -> explainer -> why it has no figures, or not those of every seed
+Notes = Mapping[str, Mapping[str, str]]
+#: what an explanation costs: head of the column, key, factor, format
+COSTS: Sequence[Any] = (
+    ("passes a state", "agent_passes", 1, ",.0f"),
+    ("ms a state", "seconds", 1000, ",.1f"),
+    ("fit, s", "fit_seconds", 1, ",.0f"),
+)
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+        "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+        "<": r"\textless{}", ">": r"\textgreater{}",
+        "↑": r"$\uparrow$", "↓": r"$\downarrow$", "\N{EN DASH}": "--",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """One explainer.
+
+    :param label: its name
+    :param cells: mean, interval, and whether the mean is among the best, of each metric
+    :param costs: texts
+    :param note: why there are no figures, or not those of every seed
+    """
+
+    label: str
+    cells: Sequence[tuple[str, str, bool]]
+    costs: Sequence[str]
+    note: str
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no figures at all."""
+        return all(mean == MISSING for mean, *_ in self.cells)
+
+
+def markdown_table(
+    tables: Mapping[str, Table],
+    names: Sequence[str],
+    notes: Notes,
+    caption: str,
+    *,
+    references: Collection[str] = REFERENCE_ROWS,
+    words: Mapping[str, MetricWords] | None = None,
+) -> str:
+    """A section for each agent; the best mean and those it does not beat clearly are bold.
+
+    :param tables: agent -> explainer -> metric -> entry, with ``cost`` for one state
+    :param names: the metrics, in the columns' order
+    :param notes: why explainers have no figures
+    :param caption: stands under the last table
+    :param references: names of the reference rows, which stand last and are never bold
+    :param words: of further metrics
+    """
+    parts = []
+    for agent, table in tables.items():
+        lines = _lines(table, names, notes.get(agent, {}), references, words)
+        heads = ["", *_heads(names, words), *(head for head, *_ in COSTS)]
+        rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+        for line in lines:
+            if line.empty:
+                rows.append([line.label, line.note, *[""] * (len(heads) - 2)])
+                continue
+            cells = [
+                f"**{mean}** {span}" if best else f"{mean} {span}"
+                for mean, span, best in line.cells
+            ]
+            rows.append([line.label, *(cell.rstrip() for cell in cells), *line.costs])
+        body = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in rows]
+        parts += [f"## {agent}", "\n".join(f"| {row} |" for row in body)]
+        parts += [f"{line.label}: {line.note}" for line in lines if line.note and not line.empty]
+    return "\n\n".join([*parts, caption]) + "\n"
+
+
+def latex_table(
+    tables: Mapping[str, Table],
+    names: Sequence[str],
+    notes: Notes,
+    caption: str,
+    *,
+    references: Collection[str] = REFERENCE_ROWS,
+    words: Mapping[str, MetricWords] | None = None,
+) -> str:
+    r"""The same as one ``table*`` for each agent; needs the packages booktabs and graphicx."""
+    parts = [r"% \usepackage{booktabs,graphicx}"]
+    for agent, table in tables.items():
+        lines = _lines(table, names, notes.get(agent, {}), references, words)
+        heads = ["", *_heads(names, words), *(head for head, *_ in COSTS)]
+        rows = [_row(map(_escaped, heads)), r"\midrule"]
+        for line in lines:
+            label = _escaped(line.label)
+            if line.empty:
+                span = rf"\multicolumn{{{len(heads) - 1}}}{{l}}{{{_escaped(line.note)}}}"
+                rows.append(_row([label, span]))
+                continue
+            cells = [
+                (rf"\textbf{{{_escaped(mean)}}}" if best else _escaped(mean))
+                + (rf" {{\tiny [{_escaped(span)}]}}" if span else "")
+                for mean, span, best in line.cells
+            ]
+            rows.append(_row([label, *cells, *map(_escaped, line.costs)]))
+        partial = [f" {line.label}: {line.note}." for line in lines if line.note and not line.empty]
+        parts.append(
+            "\n".join(
+                [
+                    r"\begin{table*}",
+                    r"\centering",
+                    rf"\caption{{{_escaped(f'{agent}. {caption}' + ''.join(partial))}}}",
+                    r"\resizebox{\textwidth}{!}{%",
+                    rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+                    r"\toprule",
+                    *rows,
+                    r"\bottomrule",
+                    r"\end{tabular}}",
+                    r"\end{table*}",
+                ]
+            )
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _lines(
+    table: Table,
+    names: Sequence[str],
+    notes: Mapping[str, str],
+    references: Collection[str],
+    words: Mapping[str, MetricWords] | None,
+) -> list[Line]:
+    return [
+        Line(
+            row["label"],
+            [(cell["mean"], cell["interval"], cell["best"]) for cell in row["cells"]],
+            [_cost(table[row["name"]].get("cost", {}), *form) for _, *form in COSTS],
+            notes.get(row["name"], ""),
+        )
+        for row in metric_rows(table, names, references, words)
+    ]
+
+
+def _heads(names: Sequence[str], words: Mapping[str, MetricWords] | None) -> list[str]:
+    said = [metric_words(name, words) for name in names]
+    return [f"{each.label} {each.arrow}".rstrip() for each in said]
+
+
+def _cost(cost: Mapping[str, Any], key: str, factor: float, form: str) -> str:
+    known = finite(cost.get(key))
+    return MISSING if known is None else format(known * factor, form)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_LATEX)
