@@ -44,6 +44,7 @@ bench: $(DEVELOPMENT)
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv demo-output build dist docs/_build docs/_autosummary sb3_explain.egg-info
+	rm -rf .venv demo-output build dist sb3_explain.egg-info
+	rm -rf docs/_build docs/_autosummary docs/_generated
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

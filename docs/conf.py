@@ -1,6 +1,8 @@
 """Configuration of Sphinx."""
 
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 import sb3_explain
 
@@ -10,7 +12,7 @@ copyright = "2026, The sb3_explain authors"
 version = release = installed_version("sb3_explain")
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "myst_parser"]
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_generated", "_templates"]
 templates_path = ["_templates"]
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
@@ -36,6 +38,17 @@ def escape_bars(app, what, name, obj, options, lines):
         lines[i] = "``".join(parts)
 
 
+def write_serves(app):
+    """Which explainer serves which agent, asked of the agents that the contract tests run on."""
+    sys.path.insert(0, str(Path(app.srcdir).parent))
+    from tests.explainers.kinds import table
+
+    generated = Path(app.srcdir) / "_generated"
+    generated.mkdir(exist_ok=True)
+    (generated / "serves.md").write_text(table(), encoding="utf-8")
+
+
 def setup(app):
+    app.connect("builder-inited", write_serves)
     app.connect("autodoc-skip-member", skip_public)
     app.connect("autodoc-process-docstring", escape_bars)

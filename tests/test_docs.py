@@ -17,7 +17,9 @@ PAGES = {
         "epochs=5": "epochs=1, progress=False",
         "n_states=150": "n_states=5",
     },
+    "environments": {},
     "extending": {"n=600": "n=300", "epochs=2": "epochs=1"},
+    "explainers": {"n=400": "n=240"},
     "metrics": {"n=400": "n=100"},
     "visionmask": {
         "n=4000": "n=300, max_per_episode=20",
@@ -67,6 +69,11 @@ def test_extending(tmp_path):
     assert "patch_drop" in told and "4 tests passed" in told
 
 
+def test_explainers(tmp_path):
+    assert "('integrated_gradients', 'kernel_shap')" in run("explainers", tmp_path)
+    assert (tmp_path / "importance.png").exists()
+
+
 def test_metrics(tmp_path):
     assert "sparseness" in run("metrics", tmp_path)
 
@@ -75,6 +82,11 @@ def test_visionmask(tmp_path):
     pytest.importorskip("ale_py")
     told = run("visionmask", tmp_path)
     assert told.splitlines()[-2] == "1.0"  # the agent agrees with itself on rendered frames
+
+
+def test_environments(tmp_path):
+    told = run("environments", tmp_path)
+    assert "('left', 'right')" in told and "(22, 4, 53, 80)" in told
 
 
 def test_benchmark(tmp_path):
