@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_explain.agent import Agent
-from sb3_explain.batch import StateBatch, entry_spaces
+from sb3_explain.batch import PLAIN, StateBatch, entry_spaces
 from sb3_explain.decisions import (
     choices,
     group_sizes,
@@ -23,12 +24,24 @@ from sb3_explain.decisions import (
 )
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.progress import progress_bar
-from sb3_explain.report import ActionMaps, Caption, action_maps_figure, write_video
+from sb3_explain.report import (
+    ActionMaps,
+    Caption,
+    Importance,
+    Picture,
+    action_maps_figure,
+    feature_importance,
+    importance_figure,
+    write_video,
+)
 from sb3_explain.states import StateDataset
 
 #: states in the video, and states with the maps of every action
 VIDEO_STATES = 300
 EXAMPLES = 4
+#: states whose attributions are summed up, and features that are shown, of agents without images
+IMPORTANCE_STATES = 300
+MOST_FEATURES = 24
 
 
 def image_of(agent: Agent) -> str | None:
@@ -39,16 +52,51 @@ def image_of(agent: Agent) -> str | None:
 
 def examples_of(
     agent: Agent, states: StateDataset, explainer: Explainer
-) -> tuple[list[ActionMaps], list[bytes]]:
-    """States with the map of every choice, and a PNG of each; none for agents without images."""
+) -> dict[str, ActionMaps | Picture]:
+    """What the report shows of single states, by the name of its file.
+
+    Of an agent that sees images some states with the map of every choice; of any other agent the
+    importance of every feature.
+    """
     name = image_of(agent)
     if name is None:
-        return [], []
-    examples = [
-        action_maps_of(agent, states, explainer, name, position)
-        for position in telling_states(states, agent)
+        return {"importance": importance_of(agent, states, explainer)}
+    positions = telling_states(states, agent)
+    return {
+        f"state_{number}": action_maps_of(agent, states, explainer, name, position)
+        for number, position in enumerate(positions)
+    }
+
+
+def png_of(example: ActionMaps | Picture) -> bytes:
+    """The content of an example's file."""
+    return example.png if isinstance(example, Picture) else action_maps_figure(example)
+
+
+def importance_of(agent: Agent, states: StateDataset, explainer: Explainer) -> Picture:
+    """The mean magnitude of each feature's attribution to each choice, with its interval."""
+    n = min(len(states), IMPORTANCE_STATES)
+    sample = np.linspace(0, len(states) - 1, n).astype(np.int64)
+    observations: Any = agent.tensor(states.observations(sample))
+    context: Any = agent.tensor(states.context(sample))
+    maps = explainer.action_maps(observations, context=context)
+    entries = maps if isinstance(maps, dict) else {PLAIN: maps}
+    flat = torch.cat([entry.flatten(2) for entry in entries.values()], dim=2).cpu().numpy()
+    names = [
+        f"{entry} {i}".strip()
+        for entry, found in entries.items()
+        for i in range(found[0, 0].numel())
     ]
-    return examples, [action_maps_figure(example) for example in examples]
+    importance = feature_importance(flat, states.episode[sample])
+    most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MOST_FEATURES])
+    shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
+    left_out = f" The {MOST_FEATURES} most important ones." if len(most) < len(names) else ""
+    return Picture(
+        importance_figure({explainer.name: shown}, [names[i] for i in most], agent.choice_names),
+        caption=f"Which features matter to which action, over {n} test states; bars are 95 % "
+        f"intervals over episodes.{left_out}",
+        alt="importance of every feature to every action",
+    )
 
 
 def shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:
@@ -203,6 +251,7 @@ def write_saliency_video(
             action_names=agent.choice_names,
             measure=measure_of(agent),
             side_by_side=name is not None,
+            title="map of the chosen action" if name is not None else "",
             progress=lambda done: _show(bar, done),
         )
     return path

@@ -19,10 +19,13 @@ from sb3_explain.evaluation import Evaluation, evaluate
 from sb3_explain.explainers.learned import training_options
 from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.metrics import bound
-from sb3_explain.pictures import examples_of, write_saliency_video
+from sb3_explain.pictures import examples_of, image_of, png_of, write_saliency_video
 from sb3_explain.provenance import circumstances
 from sb3_explain.report import save, write_report
 from sb3_explain.states import StateDataset
+
+#: under the video of an agent that sees no images
+ALONE = "The game; below, the action, its probability and those of the others."
 
 
 def fit_visionmask(
@@ -162,9 +165,9 @@ def write_all(
     """
     if not (output / "metrics.json").exists():
         raise ExplainError(f"{output} holds no metrics.json yet: run `sb3-explain evaluate` first")
-    examples, figures = examples_of(agent, test, explainer)
-    for number, figure in enumerate(figures):
-        save(output / "maps" / f"state_{number}.png", figure)
+    examples = examples_of(agent, test, explainer)
+    for name, example in examples.items():
+        save(output / "maps" / f"{name}.png", png_of(example))
     video = write_saliency_video(output / "video.mp4", agent, test, explainer, progress=progress)
     measured = read_json(output / "metrics.json")
     if not isinstance(measured, dict) or "made" not in measured:
@@ -173,8 +176,9 @@ def write_all(
         output,
         metrics=measured,
         curves=read_json(output / "curves.json"),
-        examples=examples,
+        examples=list(examples.values()),
         video=video,
+        video_caption="" if image_of(agent) is not None else ALONE,
         date=measured["made"]["date"],
         provenance={
             "States": test.provenance,

@@ -6,12 +6,16 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agent import Agent
+from sb3_explain.explainers.gradient import Gradient
 from sb3_explain.pictures import (
     choices_taken,
+    examples_of,
     newest_frame,
     pictures_of,
+    png_of,
     shares,
     telling_states,
+    write_saliency_video,
 )
 from sb3_explain.states import StateDataset
 from tests.toys import dot_agent
@@ -67,3 +71,23 @@ def test_the_newest_frame_s_strongest_colour_is_shown():
     maps = torch.zeros(1, 6, 2, 2)
     maps[0, 4, 0, 0], maps[0, 3, 0, 0], maps[0, 0, 1, 1] = -3.0, 2.0, 9.0
     assert newest_frame(maps, agent)[0].tolist() == [[-3.0, 0.0], [0.0, 0.0]]
+
+
+def test_an_agent_without_images_is_explained_by_its_features(tmp_path):
+    agent = Agent.from_module(
+        nn.Linear(3, 2), spaces.Box(-1, 1, (3,)), spaces.Discrete(2), action_names=["a", "b"]
+    )
+    vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    scores = agent.scores(torch.from_numpy(vectors)).numpy()
+    held = StateDataset.from_arrays(
+        vectors,
+        np.arange(40) // 10,
+        scores.argmax(axis=1),
+        scores=scores,
+        values=np.full(40, np.nan),
+        actions=scores.argmax(axis=1),
+    )
+    examples = examples_of(agent, held, Gradient(agent))
+    assert list(examples) == ["importance"]
+    assert png_of(examples["importance"]).startswith(b"\x89PNG")
+    assert write_saliency_video(tmp_path / "v.mp4", agent, held, Gradient(agent)) is None

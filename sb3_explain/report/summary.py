@@ -67,12 +67,12 @@ def _accuracy(
             part = percent(area[0]) if area else "part"
             text = (
                 f"{label} keeps the agent's choice in {percent(share[0])} of {states}{span} "
-                f"while showing it {part} of the picture."
+                f"while showing it {part} of the observation."
             )
         else:
             text = (
-                f"Shown only the tenth of the picture that {label} marks highest, the agent makes "
-                f"the same choice in {percent(share[0])} of {states}{span}."
+                f"Shown only the tenth of the observation that {label} marks highest, the agent "
+                f"makes the same choice in {percent(share[0])} of {states}{span}."
             )
         blind = bounds(table.get("empty", {}).get(name)) if "empty" in references else None
         if blind:

@@ -52,7 +52,7 @@ def write_video(
     :param side_by_side: show the untouched game left of the one with the map
     :param signed: the maps lie in [-1, 1]
     :param playfield: part of the frame that the observation shows
-    :param title: stands over the map
+    :param title: stands over the map; empty for no line of titles
     :param measure: what the probabilities are called, for example ``"softmax of Q"``
     :param progress: called with the number of frames written so far
     :return: T, the number of frames written
@@ -166,7 +166,8 @@ def _compose(
             width = game.shape[1] * 2 + _GAP if side_by_side else game.shape[1]
             width += width % 2
             titles = ["the game as rendered", title] if side_by_side else [title]
-            top = heading(width, titles, signed=signed)
+            empty = np.empty((0, width, 3), dtype=np.uint8)
+            top = heading(width, titles, signed=signed) if title else empty
             panel = CaptionPanel(width, action_names, measure)
         elif frame.shape != shape:
             raise ExplainError(f"all frames of a video have one size: {frame.shape} after {shape}")

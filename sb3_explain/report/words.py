@@ -51,7 +51,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "accuracy@0.1": MetricWords(
         "Accuracy at 10 %",
-        "The same, with every map cut down to the tenth of the picture that it marks highest: "
+        "The same, with every map cut down to the tenth of the observation that it marks highest: "
         "methods that show much and methods that show little become comparable.",
         "up",
         True,
@@ -71,23 +71,23 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "insertion": MetricWords(
         "Insertion",
-        "The picture is revealed from the most important cells to the least, and the probability "
-        "of the action is followed: area under that curve. High if the map finds early what "
+        "The observation is revealed from the most important cells to the least, and the "
+        "probability of the action is followed: area under that curve. High if the map finds early what "
         "brings the action about.",
         "up",
         True,
     ),
     "deletion": MetricWords(
         "Deletion",
-        "The picture is removed from the most important cells to the least: area under the same "
-        "curve. Low if the map finds early what the action depends on.",
+        "The observation is removed from the most important cells to the least: area under the "
+        "same curve. Low if the map finds early what the action depends on.",
         "down",
         True,
     ),
     "local_lipschitz": MetricWords(
         "Local Lipschitz",
-        "How much the map changes, at most, for a slight change of the picture, relative to that "
-        "change. Low if similar states get similar maps. A map that never changes scores 0, so "
+        "How much the map changes, at most, for a slight change of the observation, relative to "
+        "that change. Low if similar states get similar maps. A map that never changes scores 0, so "
         "this says something only of maps that are faithful.",
         "down",
     ),
@@ -125,8 +125,8 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "localisation": MetricWords(
         "Localisation",
-        "Share of the map on known objects, relative to the objects' share of the picture. Above "
-        "1 if the map prefers objects; whether the agent uses them is another question.",
+        "Share of the map on known objects, relative to the objects' share of the observation. "
+        "Above 1 if the map prefers objects; whether the agent uses them is another question.",
         "up",
     ),
 }
