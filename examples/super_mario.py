@@ -15,17 +15,13 @@ import numpy as np
 import safetensors.torch
 import torch
 from gymnasium import spaces
+from paper import print_beside
 from torch import Tensor, nn
 
 from sb3_explain import Agent, EnvRecipe, ExplainError, StateDataset
 from sb3_explain.workflow import evaluate_to, fit_visionmask, write_all
 
 ACTIONS = ["NOOP", "right", "right + A", "right + B", "right + A + B", "A", "left"]
-#: Zuo et al. (2025), table 1, in %: native resolution, and only the top of the order is inserted
-PAPER = {
-    "accuracy": 95.9, "deletion": 20.4, "insertion": 67.6, "local_lipschitz": 38.0,
-    "sparseness": 82.3,
-}  # fmt: skip
 
 
 class MarioNet(nn.Module):
@@ -112,15 +108,7 @@ def main() -> None:
     )  # fmt: skip
     write_all(options.output, agent, test, explainer)
 
-    print("Super Mario Bros 1-1, %             ours                 paper")
-    for metric, theirs in PAPER.items():
-        mean, low, high, _ = evaluation.rows["visionmask"].intervals[metric]
-        print(f"{metric:20} {100 * mean:6.1f} ({100 * low:.1f} to {100 * high:.1f}) {theirs:12.1f}")
-    print(
-        f"ours: {evaluation.states['n']} states of episodes that training never saw, "
-        "masks at 84x84, the full insertion and deletion range\n"
-        "paper: masks at the native resolution, a partial range"
-    )
+    print_beside("SuperMarioBros", evaluation, "Super Mario Bros 1-1")
     print(f"open {options.output / 'report.html'}")
 
 

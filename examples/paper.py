@@ -1,0 +1,128 @@
+"""What the scripts of the VisionMask paper's environments share; not a script itself.
+
+Zuo et al. (2025) explain experts that were trained for days. Where none is at hand, a script trains
+a small agent with stable-baselines3, says so, and prints the paper's row beside its own all the
+same: the two then show the same measurements of different agents.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
+
+from sb3_explain import EnvRecipe
+from sb3_explain.evaluation import Evaluation
+from sb3_explain.progress import progress_bar
+
+METRICS = ("accuracy", "deletion", "insertion", "local_lipschitz", "sparseness")
+#: Zuo et al. (2025), table 1: VisionMask's row in each environment, in %, in the order of METRICS
+PAPER = {
+    "SuperMarioBros": (95.9, 20.4, 67.6, 38.0, 82.3),
+    "Enduro": (98.7, 32.9, 41.2, 0.5, 80.0),
+    "Seaquest": (99.6, 6.4, 34.3, 0.9, 97.6),
+    "MsPacman": (98.7, 17.0, 62.8, 0.2, 89.5),
+    "VizDoom": (87.8, 14.2, 18.1, 3.89, 47.8),
+    "Highway": (98.1, 19.8, 25.8, 1.14, 84.8),
+}
+
+
+class Size(NamedTuple):
+    """How much a script does.
+
+    :param timesteps: that a small agent is trained for
+    :param states: collected
+    :param epochs: that the masks are trained for, at most
+    :param evaluated: test states that are measured on
+    """
+
+    timesteps: int
+    states: int
+    epochs: int
+    evaluated: int
+
+
+def options_of(doc: str, output: str) -> argparse.ArgumentParser:
+    """The options that all scripts have."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, default=Path(output))
+    parser.add_argument("--small", action="store_true", help="a first look, in less than a minute")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def add_agent_options(parser: argparse.ArgumentParser, algo: str) -> None:
+    """Which agent to explain, for environments of which the zoo has none."""
+    parser.add_argument(
+        "--agent", type=Path, metavar="ZIP",
+        help="that model.save of stable-baselines3 wrote; a small one is trained without it",
+    )  # fmt: skip
+    parser.add_argument("--algo", default=algo, help="of the agent in ZIP")
+
+
+def trained_agent(
+    algorithm: type[BaseAlgorithm],
+    recipe: EnvRecipe,
+    path: Path,
+    timesteps: int,
+    *,
+    n_envs: int,
+    seed: int,
+    normalise_reward: bool = False,
+    **settings: Any,
+) -> Path:
+    """The agent in ``path``, trained and saved there if it is not yet.
+
+    :param algorithm: of stable-baselines3
+    :param recipe: of the environment
+    :param timesteps: of all environments together
+    :param normalise_reward: divide rewards by their running standard deviation in training
+    :param settings: further arguments of the algorithm
+    """
+    if path.exists():
+        return path
+    envs = DummyVecEnv([recipe.make] * n_envs)
+    if normalise_reward:
+        envs = VecNormalize(envs, norm_obs=False, gamma=settings["gamma"])
+    model = algorithm(env=VecFrameStack(envs, recipe.frame_stack), seed=seed, **settings)
+    with progress_bar("training", timesteps, "steps", enabled=True) as bar:
+
+        def advance(*_: Any) -> bool:
+            bar.update(n_envs)
+            return True
+
+        model.learn(timesteps, callback=advance)
+    envs.close()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model.save(temporary := path.with_suffix(".tmp.zip"))
+    temporary.replace(path)
+    returns = [episode["r"] for episode in model.ep_info_buffer or []]
+    last = f"mean return {np.mean(returns):.1f}" if returns else "no episode ended"
+    print(
+        f"no agent was given: trained a small {algorithm.__name__} on {recipe.env_id} for "
+        f"{timesteps} steps ({last}). It is no expert."
+    )
+    return path
+
+
+def print_beside(paper: str | None, evaluation: Evaluation, what: str) -> None:
+    """VisionMask's row of the evaluation beside the paper's, in %.
+
+    :param paper: name of the paper's environment, if it is one of them
+    :param evaluation: with a row of VisionMask
+    :param what: what was measured here
+    """
+    print(f"{what + ', %':41}ours{'paper' if paper else '':>23}")
+    theirs = PAPER[paper] if paper else [None] * len(METRICS)
+    for metric, figure in zip(METRICS, theirs, strict=True):
+        mean, low, high, _ = evaluation.rows["visionmask"].intervals[metric]
+        interval = f"({100 * low:.1f} to {100 * high:.1f})" if np.isfinite(low) else ""
+        print(f"{metric:20}{100 * mean:25.1f} {interval:15}{figure or '':>7}")
+    print(
+        f"ours: {evaluation.states['n']} states of episodes that training never saw, masks of the "
+        "observation's size, the full insertion and deletion range"
+    )
+    if paper:
+        print("paper: its own agent and states, masks of the native size, a partial range")
