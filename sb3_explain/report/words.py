@@ -72,8 +72,8 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     "insertion": MetricWords(
         "Insertion",
         "The observation is revealed from the most important cells to the least, and the "
-        "probability of the action is followed: area under that curve. High if the map finds early what "
-        "brings the action about.",
+        "probability of the action is followed: area under that curve. High if the map finds early "
+        "what brings the action about.",
         "up",
         True,
     ),
@@ -87,8 +87,8 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     "local_lipschitz": MetricWords(
         "Local Lipschitz",
         "How much the map changes, at most, for a slight change of the observation, relative to "
-        "that change. Low if similar states get similar maps. A map that never changes scores 0, so "
-        "this says something only of maps that are faithful.",
+        "that change. Low if similar states get similar maps. A map that never changes scores 0, "
+        "so this says something only of maps that are faithful.",
         "down",
     ),
     "noise_sensitivity": MetricWords(

@@ -69,7 +69,7 @@ def test_a_reference_that_does_as_well_is_named():
 def test_the_accuracy_of_binary_maps_serves_where_there_are_no_masks():
     (text,) = summarise({"rise": {"accuracy@0.1": entry(0.83, 0.8, 0.86)}}, "rise")
     assert text.replace("\N{NO-BREAK SPACE}", " ") == (
-        "Shown only the tenth of the picture that RISE marks highest, the agent makes the same "
+        "Shown only the tenth of the observation that RISE marks highest, the agent makes the same "
         "choice in 83 % of the 200 states (interval 80.0 to 86.0 %)."
     )
 
