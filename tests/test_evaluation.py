@@ -297,6 +297,6 @@ def test_dict_observations_are_measured_as_one_vector_of_cells():
 
 
 def test_a_reference_row_that_does_not_serve_the_agent_is_left_out():
-    kind = "image, vector and category"  # which has no gradient
+    kind = "image, vector, category"  # which has no gradient
     done = evaluate(agent_of(kind), states_of(kind), [], ["sparseness"], n_states=3)
     assert list(done.rows) == ["empty", "constant", "random"]

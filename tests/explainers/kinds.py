@@ -1,11 +1,12 @@
 """Live agents of every algorithm and of every observation and action kind, and some states of each.
 
-``table()`` says which explainer serves which; the documentation has it from there when it is built.
+``table()`` says which explainer serves which; the documentation takes it from here when built.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO, SAC
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import entry_spaces
+from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.registry import EXPLAINERS
 from sb3_explain.states import StateDataset
 from tests.loading.models import (
@@ -28,6 +31,9 @@ from tests.loading.models import (
     make_model,
 )
 
+#: cheap settings of whatever has them
+QUICK = {"n_samples": 40, "n_masks": 40, "n_steps": 6}
+FIT = {"epochs": 1, "batch_size": 8, "patience": 1, "progress": False, "precision": "no"}
 MIXED = spaces.Dict(
     image=spaces.Box(0, 255, (3, 40, 37), np.uint8),
     vector=spaces.Box(-1, 1, (4,), np.float32),
@@ -38,15 +44,17 @@ GOAL = spaces.Dict(
     observation=spaces.Box(-10, 10, (3,), np.float32),
 )
 DICT = (MIXED, ONE_OF_FOUR, SMALL, "MultiInputPolicy")
-#: in the table of the documentation; the last six observe an image and a vector, so that every
-#: method finds something to explain
-SHOWN = {
+#: tables of the documentation: agents with Discrete actions that observe what the heading says ...
+OBSERVED = {
     "image": CASES["ppo-cnn"],
     "vector": CASES["dqn"],
     "vector, tanh": CASES["ppo"],
-    "category": CASES["a2c-discrete-observation"],
-    "image, vector and category": CASES["dqn-dict"],
     "image and vector": Case("ppo", PPO, *DICT, ON_POLICY),
+    "category": CASES["a2c-discrete-observation"],
+    "image, vector, category": CASES["dqn-dict"],
+}
+#: ... and agents that observe an image and a vector, so that every method has what it explains
+ACTING = {
     "MultiDiscrete": Case(
         "ppo", PPO, MIXED, spaces.MultiDiscrete([3, 2]), SMALL, "MultiInputPolicy", ON_POLICY
     ),
@@ -69,7 +77,7 @@ MORE = {
         )
     },
 }  # fmt: skip
-KINDS = {**SHOWN, **MORE}
+KINDS = {**OBSERVED, **ACTING, **MORE}
 
 
 @functools.cache
@@ -79,18 +87,16 @@ def agent_of(kind: str) -> Agent:
 
 
 @functools.cache
-def states_of(kind: str, n: int = 32) -> StateDataset:
+def states_of(kind: str) -> StateDataset:
+    """States of that agent, the same ones at each call."""
+    return random_states(agent_of(kind))
+
+
+def random_states(agent: Agent, n: int = 32) -> StateDataset:
     """Random states, with the memory and the masks of agents that have such."""
-    agent, rng = agent_of(kind), np.random.default_rng(0)
-    entries = {"": agent.observation_space}
-    if isinstance(agent.observation_space, spaces.Dict):
-        entries = dict(agent.observation_space.spaces)
-    for seed, space in enumerate(entries.values()):
-        space.seed(seed)
-    frames = {
-        name: torch.from_numpy(np.stack([space.sample() for _ in range(n)]))
-        for name, space in entries.items()
-    }
+    rng = np.random.default_rng(0)
+    entries = entry_spaces(agent.observation_space)
+    frames = {name: torch.from_numpy(_observed(space, n, rng)) for name, space in entries.items()}
     columns = {"episode": np.arange(n) // 4, "greedy": np.zeros(n, np.int64)}
     if agent.recurrent:
         memory = rng.normal(0, 0.3, agent.initial_memory(n).shape)
@@ -107,19 +113,40 @@ def states_of(kind: str, n: int = 32) -> StateDataset:
     return states
 
 
+def _observed(space: spaces.Space, n: int, rng: np.random.Generator) -> np.ndarray:
+    if isinstance(space, spaces.Box) and space.dtype == np.float32:
+        normal = rng.normal(size=(n, *space.shape)).astype(np.float32)
+        return np.clip(normal, space.low, space.high)
+    space.seed(0)
+    return np.stack([space.sample() for _ in range(n)])
+
+
+def quick(name: str, agent: Agent, states: StateDataset, **settings: int) -> Explainer:
+    """An explainer with cheap settings, ready to explain.
+
+    :param settings: in place of those of :data:`QUICK`
+    :raises ExplainError: if it does not serve the agent
+    """
+    known = inspect.signature(EXPLAINERS[name]).parameters
+    wanted = {key: value for key, value in {**QUICK, **settings}.items() if key in known}
+    explainer: Explainer = EXPLAINERS[name](agent, **wanted)
+    if isinstance(explainer, TrainedExplainer):
+        explainer.fit(states.subset(range(16)), states.subset(range(16, 24)), **FIT)
+    return explainer
+
+
 def table() -> str:
-    """In Markdown: explainers x kinds of agents, and why a method does not serve one."""
+    """In Markdown: explainers x kinds of agents, twice, and why a method does not serve one."""
     reasons: dict[str, int] = {}
-    lines = [
-        "| explainer | " + " | ".join(SHOWN) + " |",
-        "|---|" + ":-:|" * len(SHOWN),
-    ]
-    for name, explainer in EXPLAINERS.items():
-        obstacles = [explainer.obstacle(agent_of(kind)) for kind in SHOWN]
-        cells = [
-            "yes" if obstacle is None else f"({reasons.setdefault(obstacle, len(reasons) + 1)})"
-            for obstacle in obstacles
-        ]
-        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
-    notes = [f"{number}. {reason}" for reason, number in reasons.items()]
-    return "\n".join([*lines, "", *notes]) + "\n"
+    lines = []
+    for heading, kinds in (("observation", OBSERVED), ("actions", ACTING)):
+        lines += [f"| {heading} | " + " | ".join(kinds) + " |", "|---|" + ":-:|" * len(kinds)]
+        for name, explainer in EXPLAINERS.items():
+            cells = [f"`{name}`"]
+            for kind in kinds:
+                obstacle = explainer.obstacle(agent_of(kind))
+                number = reasons.setdefault(obstacle, len(reasons) + 1) if obstacle else None
+                cells.append("yes" if number is None else f"({number})")
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join([*lines, *(f"{n}. {reason}" for reason, n in reasons.items())]) + "\n"

@@ -1,0 +1,23 @@
+"""Published agents get maps from every explainer that does not refuse them."""
+
+import pytest
+
+from sb3_explain.registry import EXPLAINERS
+from tests.explainers.kinds import quick, random_states
+from tests.loading.test_zoo_agents import AGENTS, load
+
+
+@pytest.mark.parametrize(("algo", "env"), AGENTS)
+def test_maps_are_finite(agents_folder, algo, env):
+    agent = load(algo, env, agents_folder)
+    states = random_states(agent)
+    observed = states.observations(range(3))
+    served = [name for name, one in EXPLAINERS.items() if one.obstacle(agent) is None]
+    assert {"integrated_gradients", "kernel_shap", "feature_ablation", "lime"} <= set(served)
+    for name in served:
+        maps = quick(name, agent, states, n_samples=128).attribute(observed)
+        given = {"": observed} if not isinstance(observed, dict) else observed
+        maps = {"": maps} if not isinstance(maps, dict) else maps
+        for entry, found in maps.items():
+            assert found.shape == given[entry].shape and found.isfinite().all(), name
+        assert any(found.any() for found in maps.values()) or name == "empty", name
