@@ -79,7 +79,7 @@ def area(masks: Tensor, max_area: float, term: str = "hinge") -> Tensor:
 
     ``"hinge"``: mean + |mean - a_max| = a_max + 2 relu(mean - a_max): free up to a_max, as the
     paper's text says. ``"l1_paper"``: |mean - a_max|, as printed, which pulls every mask up to
-    a_max. ``"minmax"``: the sorted bounds of Stalder et al.
+    a_max. ``"minmax"``: :func:`area_bounds`, without a_max.
 
     :param masks: (B, K, ...) in [0, 1]
     :param max_area: a_max, share of the cells
@@ -92,14 +92,25 @@ def area(masks: Tensor, max_area: float, term: str = "hinge") -> Tensor:
     if term == "l1_paper":
         return (means - max_area).abs().mean()
     if term == "minmax":
-        low, high = MINMAX_BOUNDS
-        cells = masks.flatten(2).sort(dim=2, descending=True).values
-        n = cells.shape[2]
-        ranks = torch.arange(n, device=masks.device)
-        at_least = (ranks < low * n).to(cells.dtype)
-        at_most = (ranks < high * n).to(cells.dtype)
-        return (torch.relu(at_least - cells) + torch.relu(cells - at_most)).mean()
+        return area_bounds(masks)
     raise unknown_name("area term", term, AREA_TERMS)
+
+
+def area_bounds(masks: Tensor) -> Tensor:
+    """Stalder et al. (2022): a mask is 1 on a twentieth of its cells at least, 0 on the least 70 %.
+
+    Of the cells in descending order, what the first ones lack to 1 and the last ones have above 0.
+
+    :param masks: (B, K, ...) in [0, 1]
+    :return: (), mean over batch, masks and cells
+    """
+    low, high = MINMAX_BOUNDS
+    cells = masks.flatten(2).sort(dim=2, descending=True).values
+    n = cells.shape[2]
+    ranks = torch.arange(n, device=masks.device)
+    at_least = (ranks < low * n).to(cells.dtype)
+    at_most = (ranks < high * n).to(cells.dtype)
+    return (torch.relu(at_least - cells) + torch.relu(cells - at_most)).mean()
 
 
 def total_variation(masks: Tensor) -> Tensor:

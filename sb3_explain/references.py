@@ -138,6 +138,25 @@ class Black(Reference):
         return torch.zeros_like(observations, dtype=torch.float32)
 
 
+@REFERENCES.register("below")
+class Below(FittedReference):
+    """One constant, as far below the least value as the greatest is above it; per feature.
+
+    No object looks like it, black ones included. Adding 1 to observations in [0, 1] before they
+    are masked and taking it off again comes to it (Shi et al., 2020): -1, which is -255 of 255.
+    """
+
+    name = "below"
+
+    @staticmethod
+    def fit(frames: Tensor) -> Tensor:
+        if frames.dtype == torch.uint8:
+            return torch.full(frames.shape[1:], -255.0)
+        dims = 0 if frames.dim() == 2 else tuple(range(frames.dim()))
+        low, high = frames.float().amin(dim=dims), frames.float().amax(dim=dims)
+        return (2 * low - high).expand(frames.shape[1:]).clone()
+
+
 @REFERENCES.register("blur")
 class Blur(Reference):
     """The observation itself, blurred by a Gaussian of kernel 39 and sigma 15 (VisionMask)."""

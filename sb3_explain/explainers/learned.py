@@ -28,7 +28,13 @@ from sb3_explain.explainers.base import TrainedExplainer, needs_numbers
 from sb3_explain.masking import Masking, Masks
 from sb3_explain.networks.entries import EntryMasks
 from sb3_explain.policy_views import Observations
-from sb3_explain.references import Reference, Replacement, fit_references, make_reference
+from sb3_explain.references import (
+    FunctionReference,
+    Reference,
+    Replacement,
+    fit_references,
+    make_reference,
+)
 from sb3_explain.states import StateDataset
 from sb3_explain.training import TrainingOptions, train_network
 
@@ -96,7 +102,7 @@ class LearnedExplainer(TrainedExplainer):
         }
         self.masking = Masking(self.shapes, self.settings.content, self.covered)
         self.n_frames = agent.n_stack
-        self.references = fit_references(self.settings.reference, dict.fromkeys(self.shapes))
+        self.references = self._references(dict.fromkeys(self.shapes))
         self.training = TrainingState()
         #: fingerprints of the states that it has learned from, and the options of training
         self.learned_from: dict[str, Any] = {}
@@ -126,6 +132,12 @@ class LearnedExplainer(TrainedExplainer):
     def mask_frames(self) -> int:
         """Frames that an image's mask has."""
         return self.n_frames if self.settings.per_frame else 1
+
+    def _references(self, frames: Mapping[str, Tensor | None]) -> dict[str, Reference]:
+        """The reference of each entry; entries that are never hidden stay what they are."""
+        covered = {name: frames[name] for name in self.covered}
+        fitted = fit_references(self.settings.reference, covered)
+        return {name: fitted.get(name) or FunctionReference(unchanged) for name in self.shapes}
 
     @property
     def reference(self) -> Reference:
@@ -218,7 +230,7 @@ class LearnedExplainer(TrainedExplainer):
                     "the agent n_stack or a recipe"
                 )
         spread = np.linspace(0, len(train) - 1, min(len(train), REFERENCE_FRAMES)).astype(np.int64)
-        self.references = fit_references(self.settings.reference, train.entries(spread))
+        self.references = self._references(train.entries(spread))
         self.learned_from = {
             "train": train.fingerprint(),
             "validation": validation.fingerprint(),
@@ -357,6 +369,11 @@ class LearnedExplainer(TrainedExplainer):
             raise damaged from error
         explainer.training, explainer.learned_from = training, learned_from
         return explainer
+
+
+def unchanged(observations: Tensor) -> Tensor:
+    """The reference of what is never hidden: the observations themselves."""
+    return observations
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_explain.errors import ExplainError
+from sb3_explain.networks.blocks import Standardise
 from sb3_explain.registry import NETWORKS
 
 
@@ -51,7 +52,7 @@ class EntryMasks(nn.Module):
             build(shapes[name][0] + features, n_masks * n_frames, **(options or {}))
             for name in images
         )
-        self.planes = nn.BatchNorm1d(features, eps=1e-6, affine=False) if features else None
+        self.planes = Standardise(features) if features else None
         self.mlp = NETWORKS["mlp"](features, n_masks * features) if features else None
 
     def forward(self, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:

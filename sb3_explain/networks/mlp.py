@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sb3_explain.networks.blocks import EMPTY
+from sb3_explain.networks.blocks import EMPTY, Standardise
 from sb3_explain.registry import NETWORKS
 
 
@@ -20,7 +20,7 @@ class Mlp(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, width: int = 128, bias: float = EMPTY) -> None:
         super().__init__()
-        self.standardise = nn.BatchNorm1d(n_in, eps=1e-6, affine=False)
+        self.standardise = Standardise(n_in)
         head = nn.Linear(width, n_out)
         nn.init.constant_(head.bias, bias)
         self.layers = nn.Sequential(
@@ -29,7 +29,5 @@ class Mlp(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, n_in) -> logits (B, n_out)."""
-        # One vector alone has no variance: it is standardised as in evaluation.
-        self.standardise.train(self.training and len(vectors) > 1)
         logits: Tensor = self.layers(self.standardise(vectors))
         return logits
