@@ -12,9 +12,10 @@ import argparse
 from paper import PAPER, Size, options_of, print_beside, trained_agent
 from stable_baselines3 import PPO
 
-from sb3_explain import Agent, EnvRecipe, ExplainError, load_agent
+from sb3_explain import Agent, EnvRecipe, ExplainError, collect, load_agent
 from sb3_explain.envs.playfields import Box, playfield, to_cells
-from sb3_explain.workflow import explain
+from sb3_explain.preprocessing import AtariPreprocessing, agreement, native_agent, native_states
+from sb3_explain.workflow import evaluate_to, fit_visionmask, write_all
 
 #: (height, width) of the frames that the Arcade Learning Environment renders
 NATIVE = (210, 160)
@@ -37,6 +38,7 @@ def content_of(asked: str, env_id: str, agent: Agent) -> Box | None:
     """(top, left, height, width) in cells of the agent's observation; ``None`` for all of it.
 
     :param asked: ``"auto"`` for the known playfield, ``"all"``, or four numbers in cells
+    :param agent: on its own observations or on rendered frames
     """
     if asked == "all":
         return None
@@ -82,24 +84,37 @@ def main() -> None:
     parser.add_argument(
         "--content", default="auto", metavar="BOX",
         help="what is masked: auto (the playfield, where known), all, or TOP,LEFT,HEIGHT,WIDTH in "
-        "cells of the observation",
+        "cells of what the masks are on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--native", action="store_true",
+        help="masks on the rendered 210 x 160 RGB frames, as in the paper: for a GPU or few states",
     )  # fmt: skip
     options = parser.parse_args()
     size = SMALL if options.small else FULL
 
     agent = agent_of(options, size.timesteps)
+    states = collect(
+        agent, n=size.states, folder=options.output / "states", seed=options.seed,
+        max_per_episode=20 if options.small else None,
+    )  # fmt: skip
+    if options.native:
+        preprocessing = AtariPreprocessing(agent.observation_space.shape[-2:])
+        same = agreement(agent, states, preprocessing)
+        print(f"on rendered frames the agent takes the same action in {same:.1%} of the states")
+        agent = native_agent(agent, preprocessing, NATIVE)
+        states = native_states(agent, states)
     content = content_of(options.content, options.env, agent)
     print(f"masked, in cells (top, left, height, width): {content or 'all'}")
-    evaluation = explain(
-        agent,
-        options.output,
-        n=size.states,
-        n_evaluated=size.evaluated,
-        collecting={"max_per_episode": 20} if options.small else {},
-        settings={"content": content},
-        training={"epochs": size.epochs},
-        seed=options.seed,
+    explainer = fit_visionmask(
+        agent, states, options.output / "visionmask",
+        settings={"content": content}, training={"epochs": size.epochs}, seed=options.seed,
+    )  # fmt: skip
+    test = states.split(seed=options.seed)[-1]
+    evaluation = evaluate_to(
+        options.output, agent, test, explainer, None, n_states=size.evaluated, seed=options.seed
     )
+    write_all(options.output, agent, test, explainer)
     row = next((game for game in PAPER if playfield(options.env) and game in options.env), None)
     print_beside(row, evaluation, options.env)
     print(f"open {options.output / 'report.html'}")

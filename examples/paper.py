@@ -121,8 +121,8 @@ def print_beside(paper: str | None, evaluation: Evaluation, what: str) -> None:
         interval = f"({100 * low:.1f} to {100 * high:.1f})" if np.isfinite(low) else ""
         print(f"{metric:20}{100 * mean:25.1f} {interval:15}{figure or '':>7}")
     print(
-        f"ours: {evaluation.states['n']} states of episodes that training never saw, masks of the "
-        "observation's size, the full insertion and deletion range"
+        f"ours: {evaluation.states['n']} states of episodes that training never saw, the full "
+        "insertion and deletion range"
     )
     if paper:
-        print("paper: its own agent and states, masks of the native size, a partial range")
+        print("paper: its own agent and states, masks of the native size, a part of the range")
