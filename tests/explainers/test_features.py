@@ -13,7 +13,7 @@ from torch import nn
 from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.feature_ablation import FeatureAblation
-from sb3_explain.explainers.kernel_shap import KernelSHAP
+from sb3_explain.explainers.kernel_shap import KernelSHAP, sampled_sets
 from tests.explainers.known import known_agent, known_states
 from tests.loading.models import CASES, make_model
 
@@ -110,6 +110,16 @@ def test_sampled_sets_come_near_and_add_up():
     assert (found - exact).abs().max() < 0.1 * exact.abs().max()
     few = KernelSHAP(agent, n_samples=100).attribute(states)
     assert (few - exact).abs().mean() > (found - exact).abs().mean()
+
+
+def test_sizes_are_drawn_from_the_shapley_kernel():
+    sets, weights = sampled_sets(6, 40_002, seed=0)
+    assert not sets[0].any() and sets[1].all() and (weights[:2] == 0).all()
+    drawn = np.bincount(sets.sum(axis=1), weights, minlength=6)[1:6]
+    kernel = 1 / np.array([5, 8, 9, 8, 5])  # k (M - k)
+    np.testing.assert_allclose(drawn / drawn.sum(), kernel / kernel.sum(), atol=0.01)
+    number = {tuple(row): weight for row, weight in zip(sets, weights, strict=True)}
+    assert all(number[tuple(~row)] == number[tuple(row)] for row in sets)
 
 
 def test_sampled_sets_are_exact_for_a_linear_agent():
@@ -213,12 +223,19 @@ def test_all_choices_share_their_passes(explainer):
         torch.testing.assert_close(maps[:, choice], shared.attribute(observed, choice))
 
 
-def test_smaller_passes_give_the_same_maps():
+def test_smaller_passes_give_the_same_maps(monkeypatch):
     agent = agent_of(mlp(8, 3), 8)
-    states = torch.randn(7, 8)
+    states, rows = torch.randn(7, 8), []
+    read = agent.view.scores
+    monkeypatch.setattr(
+        agent.view, "scores", lambda o, memory: rows.append(len(o)) or read(o, memory)
+    )
     for explainer in (FeatureAblation, KernelSHAP):
-        whole = explainer(agent).attribute(states)
-        torch.testing.assert_close(explainer(agent, memory=3 * 32).attribute(states), whole)
+        whole = explainer(agent).attribute(states, 1)
+        assert max(rows) > 3
+        rows.clear()
+        torch.testing.assert_close(explainer(agent, memory=3 * 32).attribute(states, 1), whole)
+        assert max(rows) <= 3
 
 
 def test_references_of_categories_are_fitted():
