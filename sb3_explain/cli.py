@@ -26,6 +26,7 @@ from sb3_explain.options import (
     add_collecting_options,
     add_fitting_options,
     add_grid_options,
+    add_why_options,
     agent_of,
     collecting_options,
     fitting_settings,
@@ -37,6 +38,7 @@ from sb3_explain.options import (
 )
 from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES, Registry
 from sb3_explain.states import StateDataset
+from sb3_explain.why import choice_named, ready_explainer, why
 from sb3_explain.workflow import (
     evaluate_to,
     explain,
@@ -116,12 +118,19 @@ def parser() -> Parser:
         f"{zoo} -o out\n  sb3-explain evaluate --agents demo --explainers all --seeds 0 1 -o grid",
     )
     reporting = add("report", run_report, "write video, pictures and report again", f"{zoo} -o out")
+    asking = add(
+        "why",
+        run_why,
+        "take away what matters in one state, and see what the agent does then",
+        f"{zoo} -o out --state 145 --instead RIGHT",
+    )
     add("list", run_list, "list explainers, metrics, references, networks and algorithms", "")
 
-    for sub in (everything, collecting, fitting, reporting):
+    for sub in (everything, collecting, fitting, reporting, asking):
         add_agent_options(sub)
     add_agent_options(evaluating, required=False)
     add_grid_options(evaluating)
+    add_why_options(asking)
     for sub in (demo, everything, collecting, fitting, evaluating, reporting):
         sub.add_argument("-o", "--output", type=Path, required=True, help="folder for all results")
         sub.add_argument("--seed", type=not_negative, default=0, help="of all chance (default: 0)")
@@ -258,6 +267,31 @@ def run_report(options: argparse.Namespace) -> None:
     agent, test, explainer = fitted(options)
     page = write_all(options.output, agent, test, explainer, progress=options.progress)
     print(f"open {page}")
+
+
+def run_why(options: argparse.Namespace) -> None:
+    """``sb3-explain why``"""
+    agent = agent_of(options)
+    states = StateDataset.open(options.output / "states")
+    instead = None if options.instead is None else choice_named(agent, options.instead)
+    answer = why(
+        agent,
+        states,
+        options.state,
+        ready_explainer(agent, options.explainer, options.output),
+        instead=instead,
+        reference=options.reference,
+        share=options.share,
+        n_regions=options.regions,
+    )
+    print(
+        answer.counterfactual.table().to_string(
+            index=False, float_format="{:.3f}".format, na_rep=""
+        )
+    )
+    name = f"state_{options.state}" + ("" if instead is None else f"_not_{instead}")
+    for path in answer.save(options.output / "why" / name):
+        print(path)
 
 
 def run_list(options: argparse.Namespace) -> None:

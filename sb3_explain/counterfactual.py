@@ -123,6 +123,7 @@ def counterfactual(
     reference: str | Reference | Mapping[str, str | Reference] = INPAINT,
     regions: Array | Mapping[str, Array] | None = None,
     share: float = 0.1,
+    least: float = 0.02,
     n_regions: int = 6,
 ) -> Counterfactual:
     """Remove the most salient regions of one state, alone and one after the other.
@@ -139,6 +140,8 @@ def counterfactual(
         by entry where there are several; the connected groups (8 neighbours) of the highest
         ``share`` of its pixels, those of positive attribution, when not given
     :param share: of an image's pixels, in (0, 1]
+    :param least: regions of an image with a smaller share of the greatest one's mass are specks,
+        and left out
     :param n_regions: so many regions at most, those of the greatest mass
     :raises ExplainError: if there is more than one state, the map points at nothing, or a reference
         is missing
@@ -152,17 +155,22 @@ def counterfactual(
         )
     if instead is not None and not 0 <= instead < agent.n_choices:
         raise ExplainError(f"{instead} is no choice: it has {', '.join(agent.choice_names)}")
+    if instead == int(batch.target[0]):
+        raise ExplainError(
+            f"{agent.choice_names[instead]} is what is explained: name another choice"
+        )
     by_entry = maps if isinstance(maps, dict) else batch.unflat(maps)
     labels = regions if isinstance(regions, Mapping) else dict.fromkeys(batch.images(), regions)
-    found = [
+    areas = [
         region
-        for name, entry in batch.entries.items()
-        for region in (
-            image_regions(name, by_entry[name][0], share, labels.get(name))
-            if entry.dim() == 4
-            else feature_regions(name, by_entry[name][0])
-        )
+        for name in batch.images()
+        for region in image_regions(name, by_entry[name][0], share, labels.get(name))
     ]
+    greatest = max((region.mass for region in areas), default=0.0)
+    found = [region for region in areas if region.mass >= least * greatest]
+    for name, entry in batch.entries.items():
+        if entry.dim() != 4:
+            found += feature_regions(name, by_entry[name][0])
     chosen = sorted(found, key=lambda region: -region.mass)[:n_regions]
     if not chosen:
         raise ExplainError("the map points at nothing: no region has a positive attribution")

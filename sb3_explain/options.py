@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from sb3_explain.agent import Agent
@@ -14,6 +15,7 @@ from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.loading import load_agent
 from sb3_explain.loading.expressions import read_expression
 from sb3_explain.loading.policies import ALGORITHMS
+from sb3_explain.regions import INPAINT
 from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES
 
 
@@ -107,6 +109,30 @@ def add_fitting_options(sub: Parser) -> None:
         "--training", nargs="+", default=[], metavar="KEY:VALUE",
         help="any other option of training, for example patience:3",
     )  # fmt: skip
+
+
+def add_why_options(sub: Parser) -> None:
+    """Which state to ask about, and how."""
+    group = sub.add_argument_group("question")
+    group.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder that `explain` or `fit` has filled"
+    )
+    group.add_argument(
+        "--state", type=not_negative, required=True, metavar="N", help="its number in the states"
+    )
+    group.add_argument("--instead", metavar="ACTION", help="why not this action: name or number")
+    group.add_argument(
+        "--explainer", default="visionmask", metavar="NAME",
+        help="whose map; one that learns has to be fitted (default: visionmask)",
+    )  # fmt: skip
+    group.add_argument(
+        "--reference", default=INPAINT,
+        help=f"what is put in the place, {INPAINT} (default) or one of {', '.join(REFERENCES)}",
+    )  # fmt: skip
+    group.add_argument(
+        "--share", type=float, default=0.1, help="of the pixels that regions are made of"
+    )
+    group.add_argument("--regions", type=positive, default=6, help="so many at most (default: 6)")
 
 
 def add_grid_options(sub: Parser) -> None:

@@ -63,6 +63,22 @@ def test_explain_makes_everything(folder, tmp_path, capsys):
     assert "report.html" in capsys.readouterr().out
 
 
+def test_why(folder, tmp_path, capsys):
+    assert main(command("collect", folder, tmp_path, *SMALL)) == 0
+    asked = command("why", folder, tmp_path, "--state", "7")
+    asked.remove("--no-progress")
+    capsys.readouterr()
+    assert main([*asked, "--explainer", "greydanus", "--regions", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "removed" in told and "together" in told
+    assert (tmp_path / "why" / "state_7.png").exists()
+    assert (tmp_path / "why" / "state_7.csv").exists()
+    assert main(asked) == 2
+    assert "holds no visionmask: fit one first" in capsys.readouterr().err
+    assert main([*asked, "--instead", "jump"]) == 2
+    assert "unknown action 'jump'" in capsys.readouterr().err
+
+
 def test_the_steps_one_by_one_equal_explain(folder, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     evaluated = ["--n-evaluated", "16"]

@@ -110,6 +110,8 @@ def test_the_greatest_regions_come_first_and_not_more_than_asked_for(halves):
         observation[0, 0, :n, x] = 1.0
     found = counterfactual(halves, observation, observation, reference=Black(), n_regions=3)
     assert [region.mass for region in found.regions] == [4.0, 3.0, 2.0]
+    found = counterfactual(halves, observation, observation, reference=Black(), least=0.75)
+    assert [region.mass for region in found.regions] == [4.0, 3.0]
 
 
 def test_every_layer_of_the_stack_is_removed():
@@ -263,6 +265,8 @@ def test_mistakes_are_named(halves, picture):
         counterfactual(halves, picture, torch.zeros_like(picture))
     with pytest.raises(ExplainError, match="share=0"):
         counterfactual(halves, picture, picture, share=0)
+    with pytest.raises(ExplainError, match="left is what is explained"):
+        counterfactual(halves, picture, picture, instead=0)
     with pytest.raises(ExplainError, match="no choice"):
         counterfactual(halves, picture, picture, instead=3)
 

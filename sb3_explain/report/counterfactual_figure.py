@@ -1,0 +1,252 @@
+"""Before and after: what an agent does without the most salient regions of a state."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.report.captions import percent
+from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
+from sb3_explain.report.overlay import Frame, Map, lay_over
+from sb3_explain.report.palette import Theme, ThemeName
+
+#: of what changes the action, and of all else
+CHANGED, KEPT = "#d9720b", "#82868e"
+#: of the action that the explained one is contrasted with
+OTHER = "#3a86d1"
+_PANEL = 1.75
+_WORDS = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What the agent does without something.
+
+    :param action: in words
+    :param probability: of the explained action, in [0, 1]
+    :param changed: whether the agent does something else than the explained action
+    :param picture: (h, w, 3) uint8, what it sees then; ``None`` where a feature has gone
+    :param other: probability of the action that the explained one is contrasted with
+    """
+
+    action: str
+    probability: float
+    changed: bool
+    picture: Frame | None = None
+    other: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class BeforeAndAfter:
+    """One state, and what the agent does without parts of it.
+
+    :param action: that is explained
+    :param names: n names of the parts, the most salient first
+    :param before: with all parts
+    :param alone: n outcomes without one part
+    :param together: n outcomes without a part and all before it
+    :param frame: (h, w, 3) uint8 of the state, as rendered
+    :param attribution: (H, W) map that the parts were taken from, see
+        :func:`sb3_explain.report.lay_over`; ``None`` for an agent without images
+    :param signed: the map lies in [-1, 1], as the contrast of two actions does
+    :param outlines: n masks (H, W) of the parts in cells of the map, or ``None``
+    :param contrasted: the action that the map contrasts the explained one with; empty for none
+    :param caption: which state this is
+    :param measure: what the probabilities are called
+    :raises ExplainError: if the numbers of names and outcomes differ
+    """
+
+    action: str
+    names: Sequence[str]
+    before: Outcome
+    alone: Sequence[Outcome]
+    together: Sequence[Outcome]
+    frame: Frame | None = None
+    attribution: Map | None = None
+    signed: bool = False
+    outlines: Sequence[NDArray[np.bool_] | None] = ()
+    contrasted: str = ""
+    caption: str = ""
+    measure: str = "probability"
+
+    def __post_init__(self) -> None:
+        n = len(self.names)
+        if not n or len(self.alone) != n or len(self.together) != n:
+            raise ExplainError(
+                f"{n} parts, {len(self.alone)} and {len(self.together)} outcomes do not belong "
+                "together"
+            )
+
+
+@plain_fonts
+def counterfactual_figure(example: BeforeAndAfter, *, theme: ThemeName = "light") -> bytes:
+    """The state with its parts, the probability of the action without them, and what is seen then.
+
+    :return: PNG
+    """
+    look = theme_of(theme)
+    outcomes = (example.before, *example.alone, *example.together)
+    seen = any(outcome.picture is not None for outcome in outcomes)
+    columns = len(example.names) + 1
+    width = max(_PANEL * columns, 8.0)
+    heights = [3.4, *([2.4, 2.4] if seen else [])]
+    figure = Figure(figsize=(width, sum(heights) + 0.4), layout="constrained")
+    rows: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _draw_state(rows[0], example, look)
+    if seen:
+        _draw_pictures(rows[1], example, example.alone, "without", look)
+        _draw_pictures(rows[2], example, example.together, "without 1 to", look)
+    asked = f"Why {example.action}"
+    asked += f" and not {example.contrasted}?" if example.contrasted else "?"
+    figure.suptitle(
+        f"{asked}  {example.caption}".strip(), x=0.012, ha="left", color=look.ink, fontsize=14,
+        fontweight="bold",
+    )  # fmt: skip
+    return as_png(figure, look)
+
+
+def _draw_state(row: SubFigure, example: BeforeAndAfter, look: Theme) -> None:
+    if example.frame is None:
+        _draw_curves(row.subplots(), example, look)
+        return
+    ratio = example.frame.shape[1] / example.frame.shape[0]
+    n = 1 if example.attribution is None else 2
+    shares = [*([ratio] * n), max(2.6, 4.5 - n * ratio)]
+    panels: Any = row.subplots(1, n + 1, width_ratios=shares)
+    _draw_picture(panels[0], example.frame, "the state", look)
+    if example.attribution is not None:
+        shown = lay_over(example.frame, example.attribution, signed=example.signed)
+        other = f"for {example.action} and not {example.contrasted}"
+        _draw_picture(panels[1], shown, other if example.contrasted else "the map", look)
+        height, width = example.frame.shape[:2]
+        for number, cells in enumerate(example.outlines, start=1):
+            if cells is not None:
+                _outline(panels[1], cells, (0, width, height, 0), str(number))
+    _draw_curves(panels[-1], example, look)
+
+
+def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
+    """Probability of the action without each part, and without all up to it."""
+    n = len(example.names)
+    x = np.arange(1, n + 1)
+    before = example.before.probability
+    axes.axhline(before, color=look.faint, linewidth=1, linestyle=(0, (4, 3)))
+    together = [before, *(outcome.probability for outcome in example.together)]
+    axes.plot(np.arange(n + 1), together, color=KEPT, linewidth=2, zorder=2)
+    if example.contrasted:
+        other = [outcome.other or 0.0 for outcome in (example.before, *example.together)]
+        label = f"of {example.contrasted}"
+        axes.plot(np.arange(n + 1), other, color=OTHER, linewidth=1.5, zorder=1, label=label)
+    series = ((example.alone, "D", "removed alone"), (example.together, "o", "with all before it"))
+    for outcomes, marker, label in series:
+        heights = [outcome.probability for outcome in outcomes]
+        colours = [CHANGED if outcome.changed else KEPT for outcome in outcomes]
+        axes.scatter(x, heights, c=colours, marker=marker, s=50, zorder=3)
+        axes.scatter([], [], color=KEPT, marker=marker, s=50, label=label)
+    axes.scatter([], [], color=CHANGED, marker="s", s=50, label="the action changes")
+    if example.attribution is None:
+        for outcomes, above in ((example.alone, True), (example.together, False)):
+            for place, outcome in zip(x, outcomes, strict=True):
+                if outcome.changed:
+                    axes.annotate(
+                        outcome.action,
+                        (float(place), outcome.probability),
+                        xytext=(0, 8 if above else -8),
+                        textcoords="offset points",
+                        ha="center",
+                        va="bottom" if above else "top",
+                        fontsize=9,
+                        color=CHANGED,
+                    )
+    axes.set_title(f"{example.measure} of {example.action}", color=look.ink, **TITLE)
+    axes.set_ylim(-0.08, 1.08)
+    axes.set_xlim(-0.3, n + 0.4)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, frameon=False,
+                fontsize=9, labelcolor=look.ink, handletextpad=0.2, columnspacing=1.0)  # fmt: skip
+    dress(axes, look)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    names = example.names if example.attribution is None else [str(i) for i in x]
+    axes.set_xticks([0, *x], ["nothing", *names], fontsize=10)
+
+
+def _draw_pictures(
+    row: SubFigure, example: BeforeAndAfter, outcomes: Sequence[Outcome], without: str, look: Theme
+) -> None:
+    """What the agent sees with everything, and without each part."""
+    panels: Any = row.subplots(1, len(outcomes) + 1)
+    numbers = range(1, len(outcomes) + 1)
+    titles = ["all of it", *(f"{without} {number}" for number in numbers)]
+    if without != "without":
+        titles[1] = "without 1"
+    for i, (axes, outcome) in enumerate(zip(panels, (example.before, *outcomes), strict=True)):
+        if outcome.picture is None:
+            axes.set_axis_off()
+            axes.text(0.5, 0.5, f"without\n{example.names[i - 1]}", ha="center", va="center",
+                      color=look.faint, transform=axes.transAxes)  # fmt: skip
+        else:
+            _draw_picture(axes, outcome.picture, titles[i], look)
+            height, width = outcome.picture.shape[:2]
+            gone = () if i == 0 else range(i) if without != "without" else (i - 1,)
+            for part in gone:
+                cells = example.outlines[part] if part < len(example.outlines) else None
+                if cells is not None:
+                    _outline(axes, cells, (0, width, height, 0))
+        chance = percent(outcome.probability)
+        action = outcome.action if len(outcome.action) <= _WORDS else outcome.action[:_WORDS] + "…"
+        axes.set_xlabel(
+            f"{action}\n{chance} {example.action}" if outcome.changed else f"{action}\n{chance}",
+            color=CHANGED if outcome.changed and i else look.ink,
+            fontsize=9.5,
+        )
+        for spine in axes.spines.values():
+            spine.set(visible=outcome.changed and i > 0, color=CHANGED, linewidth=3)
+
+
+def _draw_picture(axes: Axes, picture: Frame, title: str, look: Theme) -> None:
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, loc="left", fontsize=10.5, color=look.ink, pad=4)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _outline(
+    axes: Axes,
+    cells: NDArray[np.bool_],
+    extent: tuple[float, float, float, float],
+    name: str = "",
+) -> None:
+    """A line round some cells of the grid that ``extent`` (left, right, bottom, top) covers."""
+    left, right, bottom, top = extent
+    rows, columns = cells.shape
+    # four times finer, so that the line runs along the cells' edges
+    fine = np.pad(cells.repeat(4, axis=0).repeat(4, axis=1), 2).astype(float)
+    x = left + (np.arange(-2, 4 * columns + 2) + 0.5) * (right - left) / (4 * columns)
+    y = top + (np.arange(-2, 4 * rows + 2) + 0.5) * (bottom - top) / (4 * rows)
+    with mpl.rc_context({"contour.negative_linestyle": "solid"}):
+        axes.contour(x, y, fine, levels=[0.5], colors="white", linewidths=1.2)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    if name:
+        places = np.argwhere(cells)
+        row, column = places[:, 0].min(), places[:, 1].max() + 1
+        axes.annotate(
+            name,
+            (left + column * (right - left) / columns, top + row * (bottom - top) / rows),
+            xytext=(2, 2),
+            textcoords="offset points",
+            color="white",
+            fontsize=10,
+            fontweight="bold",
+            path_effects=[withStroke(linewidth=2.5, foreground="black")],
+        )
