@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,8 @@ from sb3_explain.references import Reference
 
 #: the name of the only entry of an observation that is no dict
 PLAIN = ""
+#: states that pass the agent at once, where a caller may have any number of them
+PASS = 1024
 #: share of its range by which a Box action may move and still count as kept
 TOLERANCE = 0.05
 
@@ -123,13 +125,14 @@ class StateBatch:
     def flat(entries: Mapping[str, Tensor]) -> Tensor:
         """Entries (or their maps) as one tensor, the form of :attr:`observations`."""
         if PLAIN in entries:
-            return entries[PLAIN]
+            only = entries[PLAIN]
+            return only if only.dim() > 1 else only[:, None]  # a category is one cell
         return torch.cat([entry.reshape(len(entry), -1) for entry in entries.values()], dim=1)
 
     def unflat(self, rows: Tensor) -> dict[str, Tensor]:
         """The entries of ``rows`` (R, ...), which have the form of :attr:`observations`."""
         if PLAIN in self.entries:
-            return {PLAIN: rows}
+            return {PLAIN: rows.reshape(-1, *self.entries[PLAIN].shape[1:])}
         sizes = [entry[0].numel() for entry in self.entries.values()]
         parts = zip(self.entries.items(), torch.split(rows, sizes, dim=1), strict=True)
         return {name: part.reshape(-1, *entry.shape[1:]) for (name, entry), part in parts}
@@ -253,8 +256,7 @@ class StateBatch:
         0 where the action is the same. Deterministic policies: see
         :meth:`sb3_explain.agent.Agent.marginals`.
         """
-        observations, context = self._complete(rows, states)
-        mean, std = self.agent.marginals(observations, **context)
+        mean, std = self._marginals(rows, states)
         own_mean, own_std = self._own_marginals
         if states is not None:
             own_mean, own_std = own_mean[states], own_std[states]
@@ -294,12 +296,24 @@ class StateBatch:
     def own_choices(self) -> Tensor:
         """(B, C) scores of the choices on the states themselves."""
         with torch.no_grad():
-            return self.choices(self.entries)
+            return torch.cat([self.choices(*part) for part in self._own_parts()])
 
     @cached_property
     def _own_marginals(self) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            return self.agent.marginals(self.structured(self.entries), **self.context)
+            parts = [self._marginals(*part) for part in self._own_parts()]
+        return torch.cat([mean for mean, _ in parts]), torch.cat([std for _, std in parts])
+
+    def _marginals(
+        self, rows: Tensor | dict[str, Tensor], states: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        observations, context = self._complete(rows, states)
+        return self.agent.marginals(observations, **context)
+
+    def _own_parts(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        """The states themselves, a pass at a time, with their numbers."""
+        for numbers in torch.arange(len(self), device=self.device).split(PASS):
+            yield {name: entry[numbers] for name, entry in self.entries.items()}, numbers
 
     def margin(self) -> Tensor:
         """(B,) probability of the target's group's best choice less that of the second best."""

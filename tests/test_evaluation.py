@@ -300,3 +300,17 @@ def test_a_reference_row_that_does_not_serve_the_agent_is_left_out():
     kind = "image, vector, category"  # which has no gradient
     done = evaluate(agent_of(kind), states_of(kind), [], ["sparseness"], n_states=3)
     assert list(done.rows) == ["empty", "constant", "random"]
+
+
+def test_a_category_is_one_cell():
+    class Rooms(nn.Module):
+        def forward(self, observations):
+            return nn.functional.one_hot(observations.long(), 3).float() * 2
+
+    agent = Agent.from_module(Rooms(), spaces.Discrete(3), spaces.Discrete(3))
+    rooms = np.arange(24) % 3
+    states = StateDataset.from_arrays(rooms, np.arange(24) // 4, rooms)
+    evaluation = evaluate(agent, states, {"all": Constant(agent, 1.0)}, ["accuracy", "deletion"])
+    assert (evaluation.values["all"]["accuracy"] == 1).all()
+    # the reference is the most frequent room, the first of equals
+    assert evaluation.values["empty"]["accuracy"].tolist() == (rooms == 0).tolist()
