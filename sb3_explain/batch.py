@@ -185,7 +185,7 @@ class StateBatch:
         # what is kept may have been split while another choice was to be explained
         return [
             part if torch.equal(part.target, target) else part.aimed_at(target)
-            for part, target in zip(parts, self.target.split(size), strict=True)
+            for part, target in zip(parts, torch.split(self.target, size), strict=True)
         ]
 
     def _split(self, size: int) -> list[StateBatch]:
@@ -312,7 +312,7 @@ class StateBatch:
 
     def _own_parts(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         """The states themselves, a pass at a time, with their numbers."""
-        for numbers in torch.arange(len(self), device=self.device).split(PASS):
+        for numbers in torch.split(torch.arange(len(self), device=self.device), PASS):
             yield {name: entry[numbers] for name, entry in self.entries.items()}, numbers
 
     def margin(self) -> Tensor:
