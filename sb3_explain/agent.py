@@ -437,7 +437,7 @@ def forbid(scores: Tensor, action_masks: Tensor) -> Tensor:
     allowed = action_masks.to(scores.device).reshape(len(scores), -1) > 0
     if allowed.shape == scores.shape:
         return torch.where(allowed, scores, never)
-    off, on = allowed.unflatten(1, (-1, 2)).unbind(dim=2)
+    off, on = allowed.reshape(len(scores), -1, 2).unbind(dim=2)
     return torch.where(on, torch.where(off, scores, -never), never)
 
 

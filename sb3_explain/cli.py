@@ -306,7 +306,8 @@ def run_list(options: argparse.Namespace) -> None:
     for title, registry in registries:
         print(f"{title}:")
         for name in registry:
-            print(f"  {name:18} {(registry[name].__doc__ or '').strip().splitlines()[0]}")
+            first, *_ = [*(registry[name].__doc__ or "").strip().splitlines(), ""]
+            print(f"  {name:20} {first}")
     print(f"algorithms:\n  {', '.join(ALGORITHMS)}, her")
 
 

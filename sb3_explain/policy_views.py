@@ -129,8 +129,8 @@ class MaskableActorCriticView(ActorCriticView):
         if not isinstance(self.policy.action_space, spaces.MultiBinary):
             return outputs
         # it has two logits for each bit, off and on
-        off, on = outputs.unflatten(1, (-1, 2)).unbind(dim=2)
-        return on - off
+        pairs = outputs.reshape(len(outputs), -1, 2)
+        return pairs[:, :, 1] - pairs[:, :, 0]
 
 
 class RecurrentActorCriticView(ActorCriticView):
