@@ -50,6 +50,9 @@ def randomisation_figure(
     panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
     for axes, measure in zip(panels, measures, strict=True):
         _draw(axes, similarities, layers, measure, drawn, look)
+    cells = [cell for row in similarities.values() for m in row.values() for cell in m.values()]
+    lowest = np.nanmin([cell[:2] for cell in cells])
+    panels[0].set_ylim(min(0.0, lowest) - 0.05, 1.05)
     panels[0].set_ylabel("similarity to the agent's own map")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=10,
@@ -98,7 +101,6 @@ def _draw(
     axes.axhline(0, color=look.faint, linewidth=0.8)
     axes.set_title(MEASURES[measure], color=look.ink, **TITLE)
     axes.set_xlabel("randomised, with all after it")
-    axes.set_ylim(top=1.05)
     dress(axes, look)
     # a policy's name of a layer is long, and its last two parts tell layers apart
     names = [".".join(layer.split(".")[-2:]) for layer in layers]

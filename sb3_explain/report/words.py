@@ -136,6 +136,8 @@ _EXPLAINER_LABELS = {
     "constant": "Constant mask",
     "random": "Random map",
     "gradient": "Plain gradient",
+    "greydanus": "Greydanus",
+    "occlusion": "Occlusion",
     "rise": "RISE",
     "lime": "LIME",
     "sarfa": "SARFA",

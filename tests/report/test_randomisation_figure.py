@@ -42,6 +42,16 @@ def test_a_row_may_lack_layers_and_measures():
     assert picture(randomisation_figure(narrow, LAYERS)).shape[1] < whole.shape[1]
 
 
+def test_negative_similarities_have_room():
+    """The second marker is drawn as far right as any, not cut off below the panel."""
+
+    def farthest(mean):
+        shown = picture(randomisation_figure({"lime": rows(1, mean)}, LAYERS[:2]))
+        return np.nonzero((shown == (0xD9, 0x72, 0x0B)).all(axis=-1))[1].max()
+
+    assert farthest(-0.9) == pytest.approx(farthest(0.5), abs=3)
+
+
 def test_nothing_to_draw_is_said():
     with pytest.raises(ExplainError, match="no similarity to draw"):
         randomisation_figure({}, LAYERS)
