@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -325,6 +326,16 @@ def test_a_mistake_is_told_before_anything_is_made(tmp_path, wrong, said):
     with pytest.raises(ExplainError, match=said) as told:
         grid(tmp_path / "out", **wrong)
     assert "\n" not in str(told.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_ray_at_the_address(tmp_path):
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"  # bound, but nobody listens
+        with pytest.raises(ExplainError, match="no Ray answers"):
+            grid(tmp_path / "out", backend="ray", address=address)
     assert not (tmp_path / "out").exists()
 
 

@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import traceback
 from collections import Counter, deque
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from sb3_explain.errors import ExplainError, unknown_name
 
@@ -154,7 +156,7 @@ def in_processes(jobs: int, threads: int) -> Iterator[Run]:
 def process_pool(jobs: int) -> ProcessPoolExecutor:
     """Fresh processes: a fork would inherit locks of torch's threads."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent)
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker)
 
 
 def is_lost(future: Future[Any]) -> bool:
@@ -162,10 +164,12 @@ def is_lost(future: Future[Any]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def end_with_parent() -> None:
+def begin_worker() -> None:
     """Let this worker end when its parent is killed, since nobody waits for its result then."""
     parent = multiprocessing.parent_process()
     assert parent is not None
+    # tqdm's own lock is a semaphore of the system, which outlives a worker that is ended.
+    tqdm.set_lock(threading.RLock())
 
     def follow() -> None:
         parent.join()
@@ -201,6 +205,7 @@ def on_ray(address: str | None, jobs: int | None, threads: int, gpus: int) -> It
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         local = address == "local"
         try:
+            require_listener(address)
             ray.init(
                 address,
                 num_cpus=(jobs or 1) * threads if local else None,
@@ -208,10 +213,10 @@ def on_ray(address: str | None, jobs: int | None, threads: int, gpus: int) -> It
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        except ConnectionError as error:
+        except OSError as error:  # ConnectionError is one
             raise ExplainError(
-                f"there is no Ray at {address!r}: start one with `ray start --head`, and give "
-                "its address"
+                f"no Ray answers at {address!r}: start one with `ray start --head`, and give its "
+                "address; both sides need the same token (RAY_AUTH_MODE), or none"
             ) from error
     remote = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=RETRIES)(attempt)
 
@@ -236,3 +241,10 @@ def on_ray(address: str | None, jobs: int | None, threads: int, gpus: int) -> It
     finally:
         if mine:
             ray.shutdown()
+
+
+def require_listener(address: str) -> None:
+    """:raises OSError: if ``host:port`` does not listen, which Ray would wait for a long time"""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
