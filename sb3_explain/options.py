@@ -115,7 +115,11 @@ def add_why_options(sub: Parser) -> None:
     """Which state to ask about, and how."""
     group = sub.add_argument_group("question")
     group.add_argument(
-        "-o", "--output", type=Path, required=True, help="folder that `explain` or `fit` has filled"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="folder that `explain` or `collect` has filled",
     )
     group.add_argument(
         "--state", type=not_negative, required=True, metavar="N", help="its number in the states"

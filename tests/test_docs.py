@@ -20,7 +20,8 @@ PAGES = {
     "environments": {},
     "extending": {"n=600": "n=300", "epochs=2": "epochs=1"},
     "explainers": {"n=400": "n=240"},
-    "metrics": {"n=400": "n=100"},
+    "counterfactual": {"learn(2048)": "learn(128)"},
+    "metrics": {"n=400": "n=100", "n_episodes=10": "n_episodes=2"},
     "visionmask": {
         "n=4000": "n=300, max_per_episode=20",
         "epochs=5": "epochs=1, progress=False",
@@ -74,8 +75,14 @@ def test_explainers(tmp_path):
     assert (tmp_path / "importance.png").exists()
 
 
+def test_counterfactual(tmp_path):
+    told = run("counterfactual", tmp_path)
+    assert "together" in told and "p(" in told
+
+
 def test_metrics(tmp_path):
-    assert "sparseness" in run("metrics", tmp_path)
+    told = run("metrics", tmp_path)
+    assert "sparseness" in told and "masked" in told and "spearman" in told
 
 
 def test_visionmask(tmp_path):
