@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -59,6 +60,14 @@ class SSINet(LearnedExplainer):
     name = "ssinet"
     Settings = SSINetSettings
     settings: SSINetSettings
+    #: The authors' batch. Their SGD is the training loop's AdamW here, whose steps do not shrink
+    #: with a loss that is at most alpha where the mask preserves everything; progress is counted in
+    #: units of that loss.
+    training_defaults: ClassVar[Mapping[str, Any]] = {
+        "batch_size": 32,
+        "learning_rate": 2e-2,
+        "min_delta": 1e-5,
+    }
 
     @staticmethod
     def obstacle(agent: Agent) -> str | None:

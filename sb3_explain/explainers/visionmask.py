@@ -15,7 +15,8 @@ from sb3_explain import losses as loss
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.explainers.learned import LearnedExplainer, MaskSettings
+from sb3_explain.explainers.learned import LearnedExplainer, MaskSettings, Read
+from sb3_explain.masking import Masks
 from sb3_explain.registry import EXPLAINERS
 from sb3_explain.states import StateDataset
 
@@ -82,7 +83,7 @@ class VisionMask(LearnedExplainer):
         batch = self.batch(states, positions)
         masks = self.masks(network, batch)
         box = isinstance(self.agent.action_space, spaces.Box)
-        read = batch.similarity if box else batch.choices
+        read = self._similarity(batch) if box else batch.choices
         preserved, complements = self.outcomes(read, *self.blends(masks, batch))
         terms = (self._box_terms if box else self._group_terms)(batch, preserved, complements)
         areas = [
@@ -103,6 +104,14 @@ class VisionMask(LearnedExplainer):
     def free_area(self, masks: Tensor) -> float:
         """a_max for the masks (B, C, ...) of an entry: of few features, one is always free."""
         return max(self.settings.max_area, 1 / masks[0, 0].numel())
+
+    def _similarity(self, batch: StateBatch) -> Read:
+        def read(rows: Masks, states: Tensor) -> Tensor:
+            # actions differ by less than bfloat16 tells apart
+            with torch.autocast(self.agent.device.type, enabled=False):
+                return batch.similarity(rows, states)
+
+        return read
 
     def _box_terms(
         self, batch: StateBatch, similarity: Tensor, complement_similarity: Tensor

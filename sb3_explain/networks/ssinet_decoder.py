@@ -41,6 +41,13 @@ class SSINetDecoder(nn.Module):
         return {name: decoder(features)[:, None] for name, decoder in decoders}
 
 
+def places(features: Tensor) -> Tensor:
+    """(B, 2, H, W) row and column of each cell of features (B, C, H, W), from -1 to 1."""
+    rows, columns = (torch.linspace(-1, 1, n, device=features.device) for n in features.shape[2:])
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+    return grid.to(features.dtype).expand(len(features), -1, -1, -1)
+
+
 class ImageDecoder(nn.Module):
     """From the coarsest features to the finest and on to the image, each step bilinear.
 
@@ -71,7 +78,7 @@ class ImageDecoder(nn.Module):
         }
         channels = [sum(features[i][0] for i in of) for of in self.levels.values()]
         # Batch normalisation in the blocks takes the features' scale out, whatever the agent's is.
-        self.enter = nn.ModuleList(conv_block(n_in, width, 1) for n_in in channels)
+        self.enter = nn.ModuleList(conv_block(n_in + 2, width, 1) for n_in in channels)
         self.join = nn.ModuleList(conv_block(2 * width, width, 3) for _ in channels[1:])
         finest = list(self.levels)[-1]
         self.doublings = max(0, min(size[0] // finest[0], size[1] // finest[1]).bit_length() - 1)
@@ -82,7 +89,7 @@ class ImageDecoder(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Outputs (B, C, H, W) -> logits (B, n_out, H, W) of the image's size."""
         entered = [
-            enter(torch.cat([features[i] for i in of], dim=1))
+            enter(torch.cat([features[i] for i in of] + [places(features[of[0]])], dim=1))
             for enter, of in zip(self.enter, self.levels.values(), strict=True)
         ]
         joined = entered[0]

@@ -45,12 +45,39 @@ class DictNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.tensor(4.0))
+        self.means = nn.Conv2d(1, 1, CORNER, stride=CORNER, bias=False)
+        nn.init.constant_(self.means.weight, CORNER**-2)
 
     def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
-        corner = observations["the image"][:, :, :CORNER, :CORNER].float().mean((1, 2, 3)) / 128 - 1
+        corner = self.means(observations["the image"].float() / 128)[:, 0, 0, 0] - 1
         feature = observations["a.b/vector"][:, 2].float() / float(SCALES[2])
         return self.gain * torch.stack([2 * corner, feature, torch.zeros_like(feature)], dim=1)
 
+
+class CornerNet(nn.Module):
+    """Three actions: the left of a corner of the newest frame is bright, its right is, neither.
+
+    It sees by a convolution, of which it reads the corner alone. Scores and values.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(12.0))
+        self.convolution = nn.Conv2d(2, 2, 4, stride=2, padding=1, bias=False)
+        kernels = torch.eye(2)[:, :, None, None].expand(2, 2, 4, 4) / 16
+        self.convolution.weight = nn.Parameter(kernels.contiguous())
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.convolution(observations.float() / 255)
+        left = features[:, 1, :4, :2].mean((1, 2)) - 0.5
+        right = features[:, 1, :4, 2:4].mean((1, 2)) - 0.5
+        scores = self.gain * torch.stack([left, right, torch.zeros_like(left)], dim=1)
+        return scores, scores.amax(dim=1)
+
+
+#: pixels of the newest frame that :class:`CornerNet` reads: the 9 x 9 first of 24 x 24
+READ = (..., 1, slice(0, 9), slice(0, 9))
+PICTURE = spaces.Box(0, 255, (2, 24, 24), np.uint8)
 
 VECTOR = spaces.Box(-np.inf, np.inf, (N_FEATURES,), np.float32)
 #: action space, and for each score the features that it reads
@@ -64,6 +91,21 @@ KINDS: dict[str, tuple[spaces.Space[Any], list[dict[int, float]]]] = {
     "box": (spaces.Box(-1, 1, (3,)), [{0: 0.3}, {1: 0.3, 2: 0.3}, {6: 0.3}]),
     "box_1": (spaces.Box(-1, 1, (1,)), [{3: 0.5}]),
 }
+
+
+def corner_agent() -> Agent:
+    """The agent of :class:`CornerNet`."""
+    return Agent.from_module(CornerNet(), PICTURE, spaces.Discrete(3), n_stack=2)
+
+
+def corner_states(agent: Agent, n: int, seed: int = 0) -> StateDataset:
+    """Stacks of two frames of random squares, which follow each other in no way."""
+    squares = np.random.default_rng(seed).integers(0, 256, (n, 1, 6, 6), dtype=np.uint8)
+    frames = squares.repeat(4, axis=2).repeat(4, axis=3)
+    episode = np.arange(n) // 20
+    blank = StateDataset.from_arrays(frames, episode, np.zeros(n, int), n_stack=2)
+    greedy = agent.greedy(blank.observations(np.arange(n))).numpy()
+    return StateDataset.from_arrays(frames, episode, greedy, n_stack=2)
 
 
 def known_agent(kind: str) -> Agent:
