@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from sb3_contrib import RecurrentPPO
+from stable_baselines3 import DQN, PPO, SAC
 from torch import nn
 
 from sb3_explain.agent import Agent
@@ -44,7 +46,24 @@ class Sides(gym.Env[np.ndarray, int]):
         return self.seen
 
 
+class Pair(Sides):
+    """The same game, observed as a dict."""
+
+    observation_space = spaces.Dict(
+        left=spaces.Box(-2, 2, (1,), np.float32), right=spaces.Box(-2, 2, (1,), np.float32)
+    )
+    action_space = spaces.Discrete(2)
+
+    def _see(self) -> dict[str, np.ndarray]:
+        seen = super()._see()
+        return {"left": seen[:1], "right": seen[1:]}
+
+    def step(self, action: int) -> tuple[dict[str, np.ndarray], float, bool, bool, dict]:
+        return super().step(int(action) + 5)
+
+
 gym.register("Sides-v0", entry_point=f"{__name__}:Sides")
+gym.register("Pair-v0", entry_point=f"{__name__}:Pair")
 
 
 class Fixed(Explainer):
@@ -156,3 +175,47 @@ def test_mistakes_are_named(agent):
         masked_return(agent, Empty(agent), 0, references=references)
     result = masked_return(agent, Empty(agent), 2, references=references, progress=False)
     assert result.returns["masked"].tolist() == result.returns["empty"].tolist()
+
+
+class Everything(Explainer):
+    """A mask that hides nothing."""
+
+    name = "everything"
+    gives_masks = True
+
+    def explain(self, batch):
+        return {name: torch.ones_like(entry) for name, entry in batch.entries.items()}
+
+
+@pytest.mark.parametrize(
+    ("algo", "policy", "env"),
+    [
+        (RecurrentPPO, "MlpLstmPolicy", "CartPole-v1"),
+        (DQN, "MlpPolicy", "CartPole-v1"),
+        (SAC, "MlpPolicy", "Pendulum-v1"),
+        (PPO, "MultiInputPolicy", "Pair-v0"),
+    ],
+)
+def test_sb3s_own_rollout(algo, policy, env):
+    """With nothing hidden, the return is that of model.predict, memory included."""
+    model = algo(policy, env, seed=0, device="cpu")
+    agent = Agent.from_model(model, recipe=EnvRecipe(env))
+    explainer = Everything(agent)
+    explainer.references = dict.fromkeys(
+        getattr(agent.observation_space, "spaces", {"": None}), Black()
+    )
+    result = masked_return(
+        agent, explainer, 3, n_envs=2, max_steps=40, deterministic=True, seed=9, progress=False
+    )
+    np.testing.assert_allclose(result.returns["masked"], result.returns["full"], rtol=1e-6)
+    for episode in range(3):
+        single = gym.make(env)
+        start = np.random.SeedSequence([9, episode]).generate_state(1)[0]
+        observation, _ = single.reset(seed=int(start))
+        state, first, total, over, steps = None, np.ones(1, dtype=bool), 0.0, False, 0
+        while not over and steps < 40:
+            action, state = model.predict(observation, state, first, deterministic=True)
+            observation, reward, terminated, truncated, _ = single.step(action)
+            total, steps, first = total + float(reward), steps + 1, np.zeros(1, dtype=bool)
+            over = terminated or truncated
+        assert result.returns["full"][episode] == pytest.approx(total, rel=1e-4)
