@@ -24,6 +24,8 @@ from typing import Any
 import psutil
 import torch
 
+from sb3_explain.provenance import processor
+
 HERE = Path(__file__).resolve().parent
 COMPARISONS = {
     ">=": operator.ge,
@@ -85,19 +87,11 @@ def replace_row(path: Path, row: Row) -> None:
 @cache
 def environment() -> Row:
     """The machine and the versions that a figure depends on."""
-    machine = [cpu_name(), f"{os.cpu_count()} CPUs", f"{psutil.virtual_memory().total >> 30} GiB"]
+    machine = [processor(), f"{os.cpu_count()} CPUs", f"{psutil.virtual_memory().total >> 30} GiB"]
     if torch.cuda.is_available():
         machine.append(torch.cuda.get_device_name())
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
     return {"machine": ", ".join(machine), "versions": versions}
-
-
-def cpu_name() -> str:
-    """The processor's model, which ``platform`` does not know on Linux."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path = HERE) -> int:
