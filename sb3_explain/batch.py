@@ -316,11 +316,17 @@ class StateBatch:
             yield {name: entry[numbers] for name, entry in self.entries.items()}, numbers
 
     def margin(self) -> Tensor:
-        """(B,) probability of the target's group's best choice less that of the second best."""
+        """(B,) probability of the target's group's best choice less that of the second best.
+
+        1 where there is no second, as of Box actions.
+        """
         space = self.agent.action_space
+        if isinstance(space, spaces.Box):
+            return torch.ones(len(self), device=self.device)
         probabilities = log_probabilities(space, self.own_choices).exp()
         groups = torch.split(probabilities, group_sizes(space), dim=1)
-        margins = [part.topk(2, dim=1).values for part in groups]
+        padded = [torch.nn.functional.pad(part, (0, 1)) for part in groups]
+        margins = [part.topk(2, dim=1).values for part in padded]
         gaps = torch.stack([best[:, 0] - best[:, 1] for best in margins], dim=1)
         number = group_numbers(space).to(gaps.device)[self.target]
         return gaps.gather(1, number[:, None])[:, 0]

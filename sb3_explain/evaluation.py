@@ -252,6 +252,8 @@ def batch_of(agent: Agent, states: StateDataset, positions: Array) -> StateBatch
 
 def area_under(curves: Tensor) -> Tensor:
     """(B,) areas of curves (B, P) over [0, 1], by the trapezoid rule with spacing 1/(P - 1)."""
+    if curves.shape[1] == 1:  # of a single cell
+        return curves[:, 0]
     return torch.trapezoid(curves, dx=1 / (curves.shape[1] - 1), dim=1)
 
 

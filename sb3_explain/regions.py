@@ -75,7 +75,8 @@ def feature_regions(entry: str, attribution: Tensor) -> list[Region]:
     """Every feature of a vector, as a region."""
     values = attribution.detach().double().cpu().numpy().reshape(-1)
     each = np.eye(len(values), dtype=bool).reshape(-1, *attribution.shape)
-    return [Region(entry, c, float(value)) for c, value in zip(each, values, strict=True)]
+    # np.array: the cells of a category have no dimension, and are an array all the same
+    return [Region(entry, np.array(c), float(v)) for c, v in zip(each, values, strict=True)]
 
 
 def filler(
@@ -95,7 +96,7 @@ def filler(
             "reference=fit_references('mean', states.entries()), or one by entry"
         )
     replacement = chosen(entry)
-    return lambda cells: torch.where(torch.from_numpy(cells).to(entry.device), replacement, entry)
+    return lambda cells: torch.where(torch.as_tensor(cells).to(entry.device), replacement, entry)
 
 
 def inpainted(image: Tensor, cells: Mask) -> Tensor:

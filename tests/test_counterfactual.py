@@ -175,6 +175,18 @@ def test_features_go_one_by_one():
         counterfactual(agent, observation, maps)
 
 
+def test_a_category_is_one_feature():
+    class Table(nn.Module):
+        def forward(self, cells):
+            return torch.tensor([[1.0, 0.0], [0.0, 3.0]])[cells.long()]
+
+    agent = Agent.from_module(Table(), spaces.Discrete(2), spaces.Discrete(2))
+    cell = torch.tensor([1])
+    found = counterfactual(agent, cell, torch.ones(1), reference=Black())
+    assert found.action(found.before) == "action 1" and found.action(found.alone[0]) == "action 0"
+    assert found.regions[0].where() == "feature 0"
+
+
 class Both(nn.Module):
     def forward(self, observations):
         bright = observations["camera"].sum(dim=(1, 2, 3))

@@ -37,6 +37,25 @@ def test_only_states_with_a_clear_winner_count(identity):
     assert result[1:].tolist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    ("space", "clear"),
+    [
+        (spaces.Box(-1, 1, (1,)), [True, True]),
+        (spaces.Box(-1, 1, (2,)), [True, True]),
+        (spaces.MultiDiscrete([1, 1]), [True, True]),
+        (spaces.MultiDiscrete([2, 1]), [False, True]),
+    ],
+)
+def test_without_a_second_choice_every_winner_is_clear(space, clear):
+    """The first sub-action's scores are 0.1 and 0, or the state's own features."""
+    n = sum(space.nvec) if isinstance(space, spaces.MultiDiscrete) else space.shape[0]
+    agent = Agent.from_module(nn.Identity(), spaces.Box(-1, 1, (int(n),)), space)
+    observations = torch.tensor([[0.1, 0.0, 0.5], [0.5, 0.0, 0.5]])[:, : int(n)]
+    batch = StateBatch(agent, observations, 0)
+    shown = accuracy_clear(batch, torch.ones_like(observations), torch.zeros_like(observations))
+    assert (~shown.isnan()).tolist() == clear
+
+
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0.0), (0.25, 1.0), (0.5, 0.0), (1.0, 0.0)])
 def test_accuracy_at_a_share_keeps_that_many_cells(share, expected):
     # Four cells; their sum is the score of the first action against 0.5.

@@ -9,6 +9,7 @@ from torch import nn
 
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
+from sb3_explain.evaluation import area_under
 from sb3_explain.maps import order
 from sb3_explain.metrics.pixel_flipping import pixel_flipping
 
@@ -53,6 +54,12 @@ def test_few_features_are_flipped_one_by_one():
     batch = StateBatch(agent, torch.tensor([[2.0, 1.0]]), 0)
     curve = pixel_flipping(batch, torch.tensor([[1, 0]]), baseline=-1.0)
     np.testing.assert_allclose(curve[0], [1 / (1 + np.exp(-3.0)), 0.5], atol=1e-6)
+
+
+def test_the_area_of_a_single_cell_is_its_value():
+    agent = Agent.from_module(nn.Linear(1, 2), spaces.Box(-1, 1, (1,)), spaces.Discrete(2))
+    curve = pixel_flipping(StateBatch(agent, torch.ones(1, 1)), torch.zeros(1, 1, dtype=torch.long))
+    assert area_under(curve).tolist() == curve[:, 0].tolist()
 
 
 def test_no_step_is_larger_than_asked_for():
