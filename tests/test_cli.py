@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 from sb3_explain.atomic import read_json
 from sb3_explain.cli import main
 from sb3_explain.registry import EXPLAINERS, METRICS
+from sb3_explain.states import StateDataset
 from tests.toys import DotEnv
 
 
@@ -77,6 +78,10 @@ def test_why(folder, tmp_path, capsys):
     assert "holds no visionmask: fit one first" in capsys.readouterr().err
     assert main([*asked, "--instead", "jump"]) == 2
     assert "unknown action 'jump'" in capsys.readouterr().err
+    assert main(command("fit", folder, tmp_path, *QUICK)) == 0
+    greedy = int(StateDataset.open(tmp_path / "states").greedy[7])
+    assert main([*asked, "--instead", str((greedy + 1) % 3)]) == 0
+    assert (tmp_path / "why" / f"state_7_not_{(greedy + 1) % 3}.png").exists()
 
 
 def test_the_steps_one_by_one_equal_explain(folder, tmp_path):
