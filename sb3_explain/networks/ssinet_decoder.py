@@ -51,8 +51,9 @@ def places(features: Tensor) -> Tensor:
 class ImageDecoder(nn.Module):
     """From the coarsest features to the finest and on to the image, each step bilinear.
 
-    Features of one size enter together. After the finest ones the resolution doubles until less
-    than another doubling is left to the image's.
+    Features of one size enter together, with their places: a convolution does not know where it
+    is, while the agent's layers behind its convolutions do. After the finest ones the resolution
+    doubles until less than another doubling is left to the image's.
 
     :param features: (C, H, W) of each output
     :param size: (H, W) of the image
@@ -77,7 +78,8 @@ class ImageDecoder(nn.Module):
             for level in sorted({shape[1:] for shape in features}, key=lambda hw: hw[0] * hw[1])
         }
         channels = [sum(features[i][0] for i in of) for of in self.levels.values()]
-        # Batch normalisation in the blocks takes the features' scale out, whatever the agent's is.
+        # features have the scale that the agent's training gave them
+        self.standardise = nn.ModuleList(nn.BatchNorm2d(n_in, affine=False) for n_in in channels)
         self.enter = nn.ModuleList(conv_block(n_in + 2, width, 1) for n_in in channels)
         self.join = nn.ModuleList(conv_block(2 * width, width, 3) for _ in channels[1:])
         finest = list(self.levels)[-1]
@@ -88,10 +90,12 @@ class ImageDecoder(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Outputs (B, C, H, W) -> logits (B, n_out, H, W) of the image's size."""
-        entered = [
-            enter(torch.cat([features[i] for i in of] + [places(features[of[0]])], dim=1))
-            for enter, of in zip(self.enter, self.levels.values(), strict=True)
-        ]
+        entered = []
+        for standardise, enter, of in zip(
+            self.standardise, self.enter, self.levels.values(), strict=True
+        ):
+            level = standardise(torch.cat([features[i] for i in of], dim=1))
+            entered.append(enter(torch.cat([level, places(level)], dim=1)))
         joined = entered[0]
         for join, skip in zip(self.join, entered[1:], strict=True):
             joined = join(torch.cat([upsample(joined, skip), skip], dim=1))
