@@ -306,8 +306,8 @@ def run_list(options: argparse.Namespace) -> None:
     for title, registry in registries:
         print(f"{title}:")
         for name in registry:
-            first, *_ = [*(registry[name].__doc__ or "").strip().splitlines(), ""]
-            print(f"  {name:20} {first}")
+            words = (registry[name].__doc__ or "").strip()
+            print(f"  {name:20} {words.partition(chr(10))[0]}")
     print(f"algorithms:\n  {', '.join(ALGORITHMS)}, her")
 
 
