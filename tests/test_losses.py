@@ -32,6 +32,27 @@ def test_contrastive_is_eq_2_and_3():
     assert float(ours) * 2 / K == pytest.approx(paper, abs=1e-12)
 
 
+def test_contrastive_box_is_eq_2_and_3_of_similarities():
+    """Each dimension is a target; the complement is one more mask in its column."""
+    divergences, of_complements = np.exp(SCORES), np.exp(SCORES[::-1])
+    total = 0.0
+    for kl, left in zip(divergences, of_complements, strict=True):
+        z, z_left = -np.log(1 + kl), -np.log(1 + left)
+        for i in range(K):
+            row = softmax(z[i])[i]
+            column = softmax(np.append(z[:, i], z_left[i, i]))[i]
+            total += -(math.log(row) + math.log(column)) / 2 - z[i, i]
+    ours = loss.contrastive_box(torch.tensor(-divergences), torch.tensor(-of_complements))
+    assert float(ours) == pytest.approx(total / B / K, abs=1e-12)
+
+
+def test_of_one_dimension_the_complement_is_the_only_other_mask():
+    kept, left = torch.tensor([[[-1.0]]]), torch.tensor([[[-3.0]]])
+    # 1 + KL is 2 and 4: the row has one dimension, the column 1/2 against 1/4
+    expected = -math.log((1 / 2) / (1 / 2 + 1 / 4)) / 2 + math.log(2)
+    assert float(loss.contrastive_box(kept, left)) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("over_masks", [True, False])
 def test_negative_entropy_is_eq_4(over_masks):
     paper = practice = 0.0

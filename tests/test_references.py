@@ -35,6 +35,22 @@ def test_mean_black_and_stacks():
     assert not make_reference("black", FRAMES)(STACKED).any()
 
 
+def test_below_is_what_adding_one_before_the_mask_comes_to():
+    """(s + 1) m - 1, with s in [0, 1], is the blend with the reference."""
+    masks = torch.rand(STACKED.shape, generator=torch.Generator().manual_seed(0))
+    below = make_reference("below", FRAMES)(STACKED)
+    expected = ((STACKED / 255 + 1) * masks - 1) * 255
+    torch.testing.assert_close(blend(STACKED, masks, below), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_below_of_other_ranges():
+    """As far below the least value as the greatest is above it: of each feature, or of an image."""
+    vectors = torch.tensor([[-1.0, 5.0], [1.0, 6.0], [0.0, 8.0]])
+    assert make_reference("below", vectors)(vectors)[0].tolist() == [-3.0, 2.0]
+    images = torch.linspace(-1, 3, 24).reshape(2, 1, 3, 4)
+    assert (make_reference("below", images)(images) == -5).all()
+
+
 @pytest.mark.parametrize("size", [(84, 84), (50, 45)])
 def test_blur_equals_scipy(size):
     """Kernel 39 is radius 19; scipy's "mirror" is torch's "reflect"."""
