@@ -246,10 +246,10 @@ def run_grid(options: argparse.Namespace) -> None:
     benchmark = run_benchmark(**grid_options(options))
     for agent, table in benchmark.joined().items():
         means = {
-            explainer: {metric: entry["mean"] for metric, entry in row.items() if metric != "cost"}
-            for explainer, row in table.items()
+            metric: {name: row[metric]["mean"] for name, row in table.items() if metric in row}
+            for metric in benchmark.metrics
         }
-        print(f"{agent}\n{shown(pd.DataFrame.from_dict(means, orient='index'))}\n")
+        print(f"{agent}\n{shown(pd.DataFrame(means, index=list(table)))}\n")
     for path in ("benchmark.md", "benchmark.csv", "bars.png", "radar.png"):
         print(f"{path:13} {options.output / path}")
     failures = benchmark.failures()

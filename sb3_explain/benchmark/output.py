@@ -23,10 +23,12 @@ class Benchmark:
     """What a grid has come to.
 
     :param outcomes: every job and what became of it
+    :param metrics: that were measured, in the order in which they were asked for
     :param output: where its files stand
     """
 
     outcomes: list[Outcome]
+    metrics: list[str]
     output: Path
 
     def table(self) -> pd.DataFrame:
@@ -58,10 +60,10 @@ def write_output(
     :param protocol: of all cells
     :param ran: how it was run, plain data
     """
-    benchmark = Benchmark(outcomes, output)
+    measured = {name for outcome in outcomes for name in outcome.metrics}
+    names = [name for name in protocol.metrics if name in measured]
+    benchmark = Benchmark(outcomes, names, output)
     lines, tables = benchmark.table(), benchmark.joined()
-    rows = [row for table in tables.values() for row in table.values()]
-    names = [name for name in protocol.metrics if any(name in row for row in rows)]
     notes = notes_of(outcomes)
     about = about_jobs(outcomes, protocol, ran)
     said = statement(about)

@@ -44,6 +44,11 @@ class Outcome:
         return f"not run: {obstacle}" if obstacle else ""
 
     @property
+    def metrics(self) -> list[str]:
+        """Those that were measured."""
+        return list(self.record.get("cost", {}).get("metric_passes", []))
+
+    @property
     def names(self) -> dict[str, Any]:
         """What tells its lines from those of other jobs."""
         cell = self.job.cell
@@ -95,7 +100,7 @@ def line_per_seed(outcomes: Iterable[Outcome]) -> pd.DataFrame:
             lines.append({**outcome.names, "note": outcome.note})
             continue
         states, cost = outcome.record["states"], outcome.record["cost"]
-        for metric in cost["metric_passes"]:
+        for metric in outcome.metrics:
             lines.append(
                 {
                     **outcome.names,
@@ -130,7 +135,7 @@ def joined(outcomes: Iterable[Outcome]) -> dict[str, Table]:
             continue
         costs = [outcome.record["cost"] for outcome in group]
         n = sum(outcome.record["states"]["n"] for outcome in group)
-        for metric in costs[0]["metric_passes"]:
+        for metric in group[0].metrics:
             row[metric] = interval(group, metric)
         row["cost"] = {
             "agent_passes": sum(cost["agent_passes"] for cost in costs) / n,

@@ -206,7 +206,7 @@ def set_scale(axes: Axes, seen: Sequence[tuple[float, float, float]], said: Metr
     """
     low, high = min((b[1] for b in seen), default=0), max((b[2] for b in seen), default=1)
     # Shares begin at 0, so that lengths compare; room on the right for the numbers.
-    floor = 0.0 if low >= 0 else low - 0.05 * (high - low)
+    floor = 0.0 if low > -1e-9 else low - 0.05 * (high - low)
     axes.set_xlim(floor, high + 0.25 * ((high - floor) or 1))
     axes.set_xlabel({"up": "more is better", "down": "less is better", None: ""}[said.better])
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -215,7 +215,7 @@ def set_scale(axes: Axes, seen: Sequence[tuple[float, float, float]], said: Metr
         # Linear below the smallest value, so that 0 has a place.
         axes.set_xscale("symlog", linthresh=least, linscale=0.3)
         axes.set_xlim(0, 4 * high)
-        axes.xaxis.set_major_locator(FixedLocator([0, *_powers_of_ten(least, high)]))
+        axes.xaxis.set_major_locator(FixedLocator([0, *_powers_of_ten(3 * least, high)]))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(f"{axes.get_xlabel()} (logarithmic)")

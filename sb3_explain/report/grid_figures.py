@@ -38,7 +38,7 @@ from sb3_explain.report.words import (
 _BEST, _METHOD, _REFERENCE = "#d9720b", "#3a86d1", "#82868e"
 #: the reference row that a radar is compared with
 _NOTHING = "random"
-#: rows and columns that the first radar, with the names, takes
+#: rows and columns that the list of the axes takes
 _KEY = 2
 #: inches of a radar with the room around it, and of a block's title with that of its first row
 _SIDE, _HEAD = 2.2, 0.9
@@ -139,9 +139,9 @@ def radar_figure(
     """A radar for each explainer, and a block of them for each agent.
 
     An axis goes from the worst mean of the agent's explainers at the centre to the best at the rim;
-    the first radar of a block names the axes and both means. One radar for all explainers would be
-    unreadable from about five on. Metrics that have no better direction are left out, and those
-    that a single explainer has.
+    a list at the beginning of a block names the axes and both means. One radar for all explainers
+    would be unreadable from about five on. Metrics that have no better direction are left out, and
+    those that a single explainer has.
 
     :param tables: agent -> explainer -> metric -> entry
     :param names: the metrics, in order
@@ -171,8 +171,7 @@ def radar_figure(
             n_rows[agent], columns, wspace=0.4, hspace=0.42, left=0.2 / columns,
             right=1 - 0.2 / columns, top=1 - _HEAD / height, bottom=0.35 / height,
         )  # fmt: skip
-        key = grid[:_KEY, :_KEY].subgridspec(3, 3, width_ratios=(2, 5, 2), height_ratios=(1, 9, 1))
-        _draw_key(part.add_subplot(key[1, 1], projection="polar"), spokes, look)
+        _draw_key(part.add_subplot(grid[:_KEY, :_KEY]), spokes, look)
         free = [
             grid[row, column]
             for row in range(n_rows[agent])
@@ -236,19 +235,18 @@ def _angles(spokes: Sequence[Spoke]) -> NDArray[np.float64]:
     return np.linspace(0, 2 * np.pi, len(spokes), endpoint=False)
 
 
-def _draw_key(axes: Any, spokes: Sequence[Spoke], look: Theme) -> None:
-    """The names of the axes, and what their ends stand for."""
-    _draw_web(axes, spokes, look)
-    for i, (angle, spoke) in enumerate(zip(_angles(spokes), spokes, strict=True), start=1):
-        side = round(math.sin(angle), 3)
-        scale = ", log." if spoke.logarithmic else ""
-        axes.text(
-            angle, 1.12,
-            f"{i}  {spoke.label}\n{number(spoke.worst)} to {number(spoke.best)}{scale}",
-            ha="center" if side == 0 else "left" if side > 0 else "right",
-            va="bottom" if math.cos(angle) > 0.5 else "top" if math.cos(angle) < -0.5 else "center",
-            fontsize=9.5, color=look.ink,
-        )  # fmt: skip
+def _draw_key(axes: Axes, spokes: Sequence[Spoke], look: Theme) -> None:
+    """The names of the axes by their numbers, and what their ends stand for."""
+    axes.set_axis_off()
+    lines = [("", "axis", "centre", "rim")] + [
+        (str(i), spoke.label, number(spoke.worst), number(spoke.best) + " log." * spoke.logarithmic)
+        for i, spoke in enumerate(spokes, start=1)
+    ]
+    for i, line in enumerate(lines):
+        for x, text in zip((0.0, 0.06, 0.6, 0.79), line, strict=True):
+            axes.text(
+                x, 1 - 0.078 * i, text, va="top", fontsize=9.5, color=look.ink if i else look.faint
+            )
 
 
 def _draw_radar(
@@ -264,7 +262,8 @@ def _draw_radar(
     for i, angle in enumerate(_angles(spokes), start=1):
         axes.text(angle, 1.14, i, ha="center", va="center", fontsize=7.5, color=look.faint)
     axes.set_title(short_label(name), color=look.ink, fontsize=10.5, fontweight="bold", y=1.16)
-    outlines = [(_NOTHING, _REFERENCE, 0.0, "--")] if name != _NOTHING else []
+    compared = table[name] and name != _NOTHING
+    outlines = [(_NOTHING, _REFERENCE, 0.0, "--")] if compared else []
     for explainer, ink, fill, dashes in [*outlines, (name, colour, 0.3, "-")]:
         row = table.get(explainer, {})
         known = [
@@ -283,7 +282,7 @@ def _draw_radar(
             )
             axes.fill(angles, places, color=ink, alpha=fill, linewidth=0)
         if known and fill:
-            axes.plot(*np.array(known).T, "o", color=ink, markersize=3.5)
+            axes.plot(*np.array(known).T, "o", color=ink, markersize=3.5, clip_on=False)
     if note and not table[name]:
         axes.text(
             0, 0, note.partition(":")[0], ha="center", va="center", fontsize=9, color=look.ink,

@@ -17,6 +17,8 @@ from sb3_explain.report.words import (
     number,
 )
 
+DASH = "\N{EN DASH}"
+
 
 def metric_rows(
     table: Table,
@@ -57,8 +59,8 @@ def _cell(entry: Mapping[str, Any] | None) -> dict[str, str]:
     if values is None:
         return {"mean": MISSING, "interval": "", "n": ""}
     known = finite((entry or {}).get("low")) is not None
-    dash = "\N{EN DASH}" if values[1] >= 0 else " to "
-    span = f"{number(values[1])}{dash}{number(values[2])}" if known else ""
+    low, high = number(values[1]), number(values[2])
+    span = f"{low}{' to ' if low.startswith('-') else DASH}{high}" if known else ""
     n = (entry or {}).get("n")
     return {
         "mean": number(values[0]),
