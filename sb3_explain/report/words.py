@@ -132,6 +132,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
 }
 _EXPLAINER_LABELS = {
     "visionmask": "VisionMask",
+    "explainer": "Explainer (Stalder)",
     "empty": "Empty mask",
     "constant": "Constant mask",
     "random": "Random map",
