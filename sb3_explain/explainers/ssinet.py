@@ -31,7 +31,6 @@ class SSINetSettings(MaskSettings):
     :param alpha: weight of the mean of the mask
     """
 
-    reference: str = "below"
     alpha: float = 0.005
 
 
@@ -45,10 +44,12 @@ class SSINet(LearnedExplainer):
     without the mask, and ``alpha`` times the mean of the mask. What a Dict observation has besides
     images is never hidden.
 
-    The authors add 1 to observations, so that black objects are no longer what hidden cells
-    become. An agent expects observations as it knows them, so the 1 is taken off again, which is
-    the reference -1: (s + 1) m - 1 = s m + (-1) (1 - m), with s in [0, 1] as most agents scale it.
-    In the raw range that is the reference ``"below"``: as far below black as white is above it.
+    The authors multiply observations by the mask, and add 1 to them before, so that black objects
+    are no longer what hidden cells become. An agent that was trained without the 1 has it taken off
+    again, which makes it a reference: (s + 1) m - 1 = s m + (-1) (1 - m). To an agent that divides
+    by 255, a 1 in the raw range is nothing to be seen, the reference ``"black"``; a 1 where s is in
+    [0, 1] is the reference ``"below"``, as far below black as white is above it, and nothing that
+    the agent has ever seen. The background serves the same end and is what the agent knows.
 
     Training costs two passes of the agent a state and one of the decoder, explaining one of each.
 
@@ -61,13 +62,9 @@ class SSINet(LearnedExplainer):
     Settings = SSINetSettings
     settings: SSINetSettings
     #: The authors' batch. Their SGD is the training loop's AdamW here, whose steps do not shrink
-    #: with a loss that is at most alpha where the mask preserves everything; progress is counted in
-    #: units of that loss.
-    training_defaults: ClassVar[Mapping[str, Any]] = {
-        "batch_size": 32,
-        "learning_rate": 2e-2,
-        "min_delta": 1e-5,
-    }
+    #: with the loss; that is at most alpha where the mask preserves everything, and progress is
+    #: counted in units of it.
+    training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 32, "min_delta": 1e-5}
 
     @staticmethod
     def obstacle(agent: Agent) -> str | None:

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from sb3_explain.networks.blocks import conv_block, upsample
 
+#: initial logit of every mask: masks begin nearly full, and what is not needed is taken away
+FULL = 3.0
+
 
 class SSINetDecoder(nn.Module):
     """Logits of one mask over every image, from the outputs of the agent's convolutions.
@@ -27,7 +30,7 @@ class SSINetDecoder(nn.Module):
         images: Mapping[str, tuple[int, ...]],
         n_frames: int,
         width: int = 32,
-        bias: float = 0.0,
+        bias: float = FULL,
     ) -> None:
         super().__init__()
         self.names = list(images)

@@ -26,9 +26,9 @@ from tests.explainers.known import (
 LEARNED = {name: one for name, one in EXPLAINERS.items() if issubclass(one, LearnedExplainer)}
 #: settings and options with which a method finds what a small agent looks at, within seconds
 KNOWN = {
-    "visionmask": ({"max_area": 81 / 1152}, {}),
+    "visionmask": ({"max_area": 81 / 1152, "lambda_tv": 1.0}, {}),
     "explainer": ({}, {}),
-    "ssinet": ({}, {}),
+    "ssinet": ({}, {"learning_rate": 1e-2}),
 }
 QUIET = {"precision": "no", "progress": False}
 ONCE = {**QUIET, "epochs": 1}
@@ -48,7 +48,7 @@ def learned(request):
     agent = corner_agent()
     settings, options = KNOWN[request.param]
     explainer = LEARNED[request.param](agent, **settings)
-    train, validation, test = corner_states(agent, 1000).split((0.7, 0.15, 0.15))
+    train, validation, test = corner_states(agent, 700).split((0.7, 0.15, 0.15))
     explainer.fit(train, validation, **QUIET, **options)
     return explainer, test
 
