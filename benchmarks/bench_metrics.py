@@ -8,12 +8,12 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticCnnPolicy
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
 from sb3_explain.maps import order
 from sb3_explain.metrics.deletion import deletion
 from sb3_explain.metrics.insertion import insertion
 from sb3_explain.perturbation import CHUNK
 from sb3_explain.policy_views import view_of
-from sb3_explain.references import Black
 
 # As many states as evaluate() takes at once.
 N_STATES, STEPS, REPEATS = CHUNK, 100, 5
@@ -42,13 +42,14 @@ def _run(record) -> None:
     agent = Agent(view_of(policy), observation_space, action_space)
     observations = torch.randint(0, 256, (N_STATES, 4, 84, 84)).float()
     maps = torch.rand(observations.shape)
-    target = agent.greedy(observations)
+    batch = StateBatch(agent, observations, agent.greedy(observations))
+    black = torch.zeros_like(observations)
 
     def measured() -> None:
         # from maps to curves, the sorting included, as evaluate() does it
         ordering = order(maps)
-        insertion(agent, observations, target, Black(), ordering, steps=STEPS)
-        deletion(agent, observations, target, Black(), ordering, steps=STEPS)
+        insertion(batch, black, ordering, steps=STEPS)
+        deletion(batch, black, ordering, steps=STEPS)
 
     def bare() -> None:
         with torch.no_grad():
