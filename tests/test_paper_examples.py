@@ -24,6 +24,7 @@ def accuracy_printed(said: str) -> float:
     return float(re.search(r"^accuracy +([\d.]+)", said, re.MULTILINE)[1])
 
 
+@pytest.mark.slow
 def test_highway(tmp_path):
     pytest.importorskip("highway_env", reason="needs the extra highway")
     said = run("highway.py", "--small", "-o", str(tmp_path / "first"))
@@ -41,6 +42,7 @@ def test_highway(tmp_path):
     assert accuracy_printed(again) == accuracy_printed(said)
 
 
+@pytest.mark.slow
 def test_vizdoom(tmp_path):
     pytest.importorskip("vizdoom", reason="needs the extra vizdoom")
     said = run("doom.py", "--small", "-o", str(tmp_path))
@@ -54,6 +56,7 @@ def test_vizdoom(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_atari_agent_of_the_zoo_on_its_playfield(tmp_path):
     pytest.importorskip("ale_py", reason="needs the extra atari")
     env_id = "SeaquestNoFrameskip-v4"
