@@ -27,7 +27,7 @@ LEARNED = {name: one for name, one in EXPLAINERS.items() if issubclass(one, Lear
 #: settings and options with which a method finds what a small agent looks at, within seconds
 KNOWN = {
     "visionmask": ({"max_area": 81 / 1152, "lambda_tv": 1.0}, {}),
-    "explainer": ({}, {}),
+    "explainer": ({}, {"epochs": 4}),
     "ssinet": ({}, {"learning_rate": 1e-2}),
 }
 QUIET = {"precision": "no", "progress": False}
@@ -115,7 +115,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
     """Killed at three moments, on the way from one checkpoint to the next and while validating."""
     agent = corner_agent()
     train, validation, _ = parts(agent)
-    options = {**QUIET, "epochs": 3, "batch_size": 16, "checkpoint_every": 3}
+    options = {**QUIET, "epochs": 2, "batch_size": 16, "checkpoint_every": 3}
 
     def fit(folder):
         explainer = LEARNED[name](agent, seed=3)
