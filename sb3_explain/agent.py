@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sb3_explain.decisions import choice_names, score_range
 from sb3_explain.envs.action_names import numbered_names
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.errors import ExplainError
+from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.policy_views import ModuleView, Observations, PolicyView, view_of
 
 #: the zoo's names of the algorithms that it calls otherwise than sb3-contrib does
@@ -355,6 +355,19 @@ class Agent:
     def n_choices(self) -> int:
         """C, the number of choices that an explanation may answer for."""
         return len(self.choice_names)
+
+    def choice_named(self, name: int | str) -> int:
+        """The index of a choice by its name or number.
+
+        :raises ExplainError: if there is none; the nearest name is suggested
+        """
+        by_name = {known.lower(): index for index, known in enumerate(self.choice_names)}
+        text = str(name).lower()
+        if text in by_name:
+            return by_name[text]
+        if text.isdecimal() and int(text) < self.n_choices:
+            return int(text)
+        raise unknown_name("action", str(name), self.choice_names)
 
     def tensor(self, observations: Any) -> Observations:
         """Observations in NumPy (or torch) as tensors on the agent's device, dtype kept."""

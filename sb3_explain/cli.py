@@ -38,7 +38,7 @@ from sb3_explain.options import (
 )
 from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES, Registry
 from sb3_explain.states import StateDataset
-from sb3_explain.why import choice_named, ready_explainer, why
+from sb3_explain.why import ready_explainer, why
 from sb3_explain.workflow import (
     evaluate_to,
     explain,
@@ -273,7 +273,7 @@ def run_why(options: argparse.Namespace) -> None:
     """``sb3-explain why``"""
     agent = agent_of(options)
     states = StateDataset.open(options.output / "states")
-    instead = None if options.instead is None else choice_named(agent, options.instead)
+    instead = None if options.instead is None else agent.choice_named(options.instead)
     answer = why(
         agent,
         states,

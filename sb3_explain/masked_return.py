@@ -5,30 +5,24 @@ The test of SSINet (Shi et al. 2020): states that masking leads to are states of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.bootstrap import Interval, confidence_interval
-from sb3_explain.collection import ZOO_EPSILON, is_sampled_in_zoo
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
-from sb3_explain.lanes import Lanes
 from sb3_explain.maps import highest, order
+from sb3_explain.playing import Sight, lanes_of, play
 from sb3_explain.progress import progress_bar
 from sb3_explain.references import Reference, blend
-
-#: what an agent is shown of some states
-Sight = Callable[[StateBatch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -94,10 +88,7 @@ def masked_return(
     :raises ExplainError: if the explainer gives no masks and no share, or has no reference, or the
         environment is unknown
     """
-    recipe = EnvRecipe(env) if isinstance(env, str) else env or agent.recipe
     references = references or explainer.references
-    if recipe is None:
-        raise ExplainError("this agent knows no environment: name one with env=...")
     if explainer.agent is not agent:
         raise ExplainError(f"{explainer.name} explains another agent than the one given")
     if isinstance(explainer, TrainedExplainer):
@@ -114,15 +105,8 @@ def masked_return(
             f"n_episodes={n_episodes}, n_envs={n_envs}, max_steps={max_steps}, share={share}: give "
             "positive numbers, and a share in [0, 1]"
         )
-    sampled = is_sampled_in_zoo(recipe) if deterministic is None else not deterministic
-    randomly = sampled and agent.view.value_based
-    lanes = Lanes(
-        agent,
-        recipe,
-        min(n_envs, n_episodes),
-        seed=seed,
-        sampled=sampled and not randomly,
-        epsilon=ZOO_EPSILON if randomly else 0.0,
+    lanes = lanes_of(
+        agent, min(n_envs, n_episodes), env=env, deterministic=deterministic, seed=seed
     )
 
     def masked(batch: StateBatch) -> Tensor:
@@ -152,37 +136,3 @@ def masked_return(
         for sees, values in returns.items()
     }
     return MaskedReturn(returns, lengths, intervals)
-
-
-@torch.no_grad()
-def play(
-    lanes: Lanes,
-    sight: Sight,
-    n_episodes: int,
-    max_steps: int | None,
-    advance: Callable[[int], Any],
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Returns and lengths of episodes of an agent that acts on what ``sight`` shows it."""
-    agent, each = lanes.agent, lanes.each
-    returns, lengths = np.zeros(n_episodes), np.zeros(n_episodes, dtype=np.int64)
-    for lane in each:
-        lane.begin(lane.row)
-    while playing := [lane for lane in each if lane.episode is not None]:
-        masks = lanes.action_masks()
-        held = {"memory": lanes.memory, "action_masks": masks}
-        context = {name: tensor for name, tensor in held.items() if tensor is not None}
-        batch = StateBatch(agent, lanes.observations(), context=context)
-        seen = batch.structured(batch.unflat(sight(batch)))
-        actions = lanes.actions(seen, agent.scores(seen, **context))
-        lanes.memory = agent.next_memory(seen, lanes.memory)
-        for lane in playing:
-            episode = lane.episode or 0
-            _, over = lane.step(actions[lane.row])
-            lengths[episode] += 1
-            if over or lengths[episode] == max_steps:
-                returns[episode] = lane.earned
-                lane.episode = None
-                advance(1)
-                if episode + len(each) < n_episodes:
-                    lane.begin(episode + len(each))
-    return returns, lengths

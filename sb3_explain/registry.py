@@ -1,4 +1,4 @@
-"""Names of explainers, metrics, references and networks, filled by decorators."""
+"""Names of explainers, metrics, references, networks and targets, filled by decorators."""
 
 from __future__ import annotations
 
@@ -74,3 +74,4 @@ EXPLAINERS = Registry("explainer", "sb3_explain.explainers")
 METRICS = Registry("metric", "sb3_explain.metrics")
 REFERENCES = Registry("reference", "sb3_explain.references")
 NETWORKS = Registry("mask network", "sb3_explain.networks")
+TARGETS = Registry("target", "sb3_explain.targets")

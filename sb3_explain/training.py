@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.checkpoints import Checkpoints, TrainingState, copy_of
-from sb3_explain.errors import ExplainError
+from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.progress import progress_bar
 
 #: (network, positions) -> named scalars, of which "loss" is minimised
@@ -79,6 +79,18 @@ class TrainingOptions:
         """What decides the result, as plain data."""
         kept = dataclasses.asdict(self)
         return {k: v for k, v in kept.items() if k not in ("progress", "checkpoint_every")}
+
+
+def training_options(options: Mapping[str, Any]) -> TrainingOptions:
+    """Options by name.
+
+    :raises ExplainError: for an option that does not exist
+    """
+    known = [field.name for field in dataclasses.fields(TrainingOptions)]
+    for option in options:
+        if option not in known:
+            raise unknown_name("training option", option, known)
+    return TrainingOptions(**options)
 
 
 def train_network(

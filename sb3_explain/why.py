@@ -13,7 +13,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path
 from sb3_explain.batch import StateBatch
 from sb3_explain.counterfactual import Counterfactual, Removal, contrast, counterfactual
-from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import REFERENCE_FRAMES
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.learned import LearnedExplainer
@@ -147,19 +147,6 @@ def seen(found: Counterfactual, removal: Removal, agent: Agent, name: str) -> ND
     if len(scaled) != 3:
         scaled = np.repeat(scaled.mean(axis=0, keepdims=True).astype(np.uint8), 3, axis=0)
     return scaled.transpose(1, 2, 0)
-
-
-def choice_named(agent: Agent, text: str) -> int:
-    """The index of a choice by its name or number.
-
-    :raises ExplainError: if there is none; the nearest name is suggested
-    """
-    by_name = {name.lower(): index for index, name in enumerate(agent.choice_names)}
-    if text.lower() in by_name:
-        return by_name[text.lower()]
-    if text.isdecimal() and int(text) < agent.n_choices:
-        return int(text)
-    raise unknown_name("action", text, agent.choice_names)
 
 
 def ready_explainer(agent: Agent, name: str, output: Path) -> Explainer:

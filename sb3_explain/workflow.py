@@ -16,13 +16,13 @@ from sb3_explain.atomic import read_json, write_json
 from sb3_explain.collection import collect
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation, evaluate
-from sb3_explain.explainers.learned import training_options
 from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.metrics import bound
 from sb3_explain.pictures import examples_of, image_of, png_of, write_saliency_video
 from sb3_explain.provenance import circumstances
 from sb3_explain.report import save, write_report
 from sb3_explain.states import StateDataset
+from sb3_explain.training import training_options
 
 #: under the video of an agent that sees no images
 ALONE = "The game; below, the action, its probability and those of the others."

@@ -11,7 +11,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states import StateDataset
-from sb3_explain.why import choice_named, ready_explainer, why
+from sb3_explain.why import ready_explainer, why
 from tests.toys import SIZE, dot_agent, dot_states
 
 
@@ -93,9 +93,9 @@ def test_features_become_their_mean():
 
 def test_choices_by_name_or_number_and_mistakes(state, tmp_path):
     agent, states, _ = state
-    assert choice_named(agent, "RIGHT") == 2 and choice_named(agent, "1") == 1
+    assert agent.choice_named("RIGHT") == 2 and agent.choice_named("1") == 1
     with pytest.raises(ExplainError, match="did you mean 'left'"):
-        choice_named(agent, "lefft")
+        agent.choice_named("lefft")
     with pytest.raises(ExplainError, match="there is no state 60"):
         why(agent, states, 60, Bright(agent))
     with pytest.raises(ExplainError, match="holds no visionmask: fit one first"):

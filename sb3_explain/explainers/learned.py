@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -19,12 +17,12 @@ from torch import Tensor, nn
 
 from sb3_explain import losses as loss
 from sb3_explain.agent import Agent
-from sb3_explain.atomic import atomic_path, read_json, write_json
 from sb3_explain.batch import PLAIN, StateBatch, entry_spaces
 from sb3_explain.checkpoints import TrainingState, copy_of, packed
 from sb3_explain.decisions import greedy_choices, group_sizes
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.base import TrainedExplainer, needs_numbers
+from sb3_explain.fitted import Fitted, below, damaged, read_fitted, write_fitted
 from sb3_explain.masking import Masking, Masks
 from sb3_explain.networks.entries import EntryMasks
 from sb3_explain.policy_views import Observations
@@ -36,7 +34,7 @@ from sb3_explain.references import (
     make_reference,
 )
 from sb3_explain.states import StateDataset
-from sb3_explain.training import TrainingOptions, train_network
+from sb3_explain.training import TrainingOptions, train_network, training_options
 
 #: frames that the reference is fitted on, at most
 REFERENCE_FRAMES = 2000
@@ -319,23 +317,11 @@ class LearnedExplainer(TrainedExplainer):
     def save(self, folder: str | Path) -> None:
         """Write ``<name>.safetensors`` and ``<name>.json``."""
         self.require_fitted()
-        settings = self.plain_settings()
-        folder = Path(folder)
         tensors = {f"network.{name}": tensor for name, tensor in copy_of(self.network).items()}
         for entry, reference in self.references.items():
             tensors |= {f"reference.{entry}.{k}": packed(v) for k, v in reference.state().items()}
-        with atomic_path(folder / f"{self.name}.safetensors") as path:
-            safetensors.torch.save_file(tensors, path)
-        write_json(
-            folder / f"{self.name}.json",
-            {
-                "format": 1,
-                "settings": settings,
-                "agent": self.agent.describe(),
-                "training": dataclasses.asdict(self.training),
-                "learned_from": self.learned_from,
-            },
-        )
+        fitted = Fitted(self.plain_settings(), tensors, self.training, self.learned_from)
+        write_fitted(Path(folder), self.name, self.agent, fitted)
 
     @classmethod
     def load(cls, folder: str | Path, agent: Agent) -> Self:
@@ -346,52 +332,18 @@ class LearnedExplainer(TrainedExplainer):
         :raises ExplainError: if files are missing or damaged, or the agent is another
         """
         folder = Path(folder)
-        if not (folder / f"{cls.name}.json").exists():
-            raise ExplainError(f"{folder} holds no {cls.name}: fit one first")
-        described = read_json(folder / f"{cls.name}.json")
-        damaged = ExplainError(f"{folder} holds no whole {cls.name}: fit it again")
+        fitted = read_fitted(folder, cls.name, agent)
+        explainer = cls(agent, **fitted.settings)
         try:
-            learned_from = dict(described["learned_from"])
-            settings = dict(described["settings"])
-            fingerprint = described["agent"]["weights_sha256"]
-            training = TrainingState(**described["training"])
-            tensors = safetensors.torch.load_file(folder / f"{cls.name}.safetensors")
-        except (KeyError, TypeError, OSError, safetensors.SafetensorError) as error:
-            raise damaged from error
-        if fingerprint != agent.fingerprint():
-            raise ExplainError(f"the {cls.name} in {folder} was trained for another agent")
-        explainer = cls(agent, **settings)
-        try:
-            explainer.network.load_state_dict(_below("network.", tensors))
+            explainer.network.load_state_dict(below("network.", fitted.tensors))
             for entry, reference in explainer.references.items():
-                reference.restore(_below(f"reference.{entry}.", tensors))
+                reference.restore(below(f"reference.{entry}.", fitted.tensors))
         except (KeyError, RuntimeError) as error:
-            raise damaged from error
-        explainer.training, explainer.learned_from = training, learned_from
+            raise damaged(folder, cls.name) from error
+        explainer.training, explainer.learned_from = fitted.training, fitted.learned_from
         return explainer
 
 
 def unchanged(observations: Tensor) -> Tensor:
     """The reference of what is never hidden: the observations themselves."""
     return observations
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, without it."""
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def training_options(options: dict[str, Any]) -> TrainingOptions:
-    """Options by name.
-
-    :raises ExplainError: for an option that does not exist
-    """
-    known = [field.name for field in dataclasses.fields(TrainingOptions)]
-    for option in options:
-        if option not in known:
-            raise unknown_name("training option", option, known)
-    return TrainingOptions(**options)

@@ -1,0 +1,81 @@
+"""What has been learned about an agent, on disk: ``<name>.safetensors`` and ``<name>.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from sb3_explain.agent import Agent
+from sb3_explain.atomic import atomic_path, read_json, write_json
+from sb3_explain.checkpoints import TrainingState
+from sb3_explain.errors import ExplainError
+
+
+class Fitted(NamedTuple):
+    """What :func:`read_fitted` found."""
+
+    settings: dict[str, Any]
+    tensors: dict[str, Tensor]
+    training: TrainingState
+    #: fingerprints of the states that it has learned from, and the options of training
+    learned_from: dict[str, Any]
+
+
+def write_fitted(folder: Path, name: str, agent: Agent, fitted: Fitted) -> None:
+    """Write both files, each whole or not there."""
+    with atomic_path(folder / f"{name}.safetensors") as path:
+        safetensors.torch.save_file(fitted.tensors, path)
+    write_json(
+        folder / f"{name}.json",
+        {
+            "format": 1,
+            "settings": fitted.settings,
+            "agent": agent.describe(),
+            "training": dataclasses.asdict(fitted.training),
+            "learned_from": fitted.learned_from,
+        },
+    )
+
+
+def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
+    """Read what :func:`write_fitted` wrote.
+
+    :param agent: the agent that it was fitted to
+    :raises ExplainError: if files are missing or damaged, or the agent is another
+    """
+    if not (folder / f"{name}.json").exists():
+        raise ExplainError(f"{folder} holds no {name}: fit one first")
+    described = read_json(folder / f"{name}.json")
+    try:
+        fingerprint = described["agent"]["weights_sha256"]
+        fitted = Fitted(
+            dict(described["settings"]),
+            safetensors.torch.load_file(folder / f"{name}.safetensors"),
+            TrainingState(**described["training"]),
+            dict(described["learned_from"]),
+        )
+    except (KeyError, TypeError, OSError, safetensors.SafetensorError) as error:
+        raise damaged(folder, name) from error
+    if fingerprint != agent.fingerprint():
+        raise ExplainError(f"the {name} in {folder} was trained for another agent")
+    return fitted
+
+
+def damaged(folder: Path, name: str) -> ExplainError:
+    """What to raise if the files are there, but are not what they should be."""
+    return ExplainError(f"{folder} holds no whole {name}: fit it again")
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
