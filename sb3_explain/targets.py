@@ -53,7 +53,7 @@ class Outputs:
 
     @property
     def log_probabilities(self) -> Tensor:
-        """(B, C) logarithms of the choices' probabilities (softmax of Q-values, where it has those).
+        """(B, C) logarithms of the choices' probabilities; of Q-values those of their softmax.
 
         :raises ExplainError: for Box actions, which have none
         """
@@ -157,7 +157,7 @@ def value_low(outputs: Outputs) -> Tensor:
 
 @TARGETS.register("uncertainty")
 def uncertainty(outputs: Outputs) -> Tensor:
-    """The policy cannot decide: the entropy of its actions is high, in nats, mean of sub-actions."""
+    """The policy cannot decide: the entropy of its actions (nats, mean of sub-actions) is high."""
     log_p = outputs.log_probabilities
     n_groups = len(group_sizes(outputs.agent.action_space))
     return (log_p.exp() * log_p).sum(dim=1) / n_groups

@@ -12,6 +12,7 @@ from sb3_explain.report.words import (
     beats,
     bounds,
     explainer_label,
+    has_interval,
     in_text,
     joined,
     metric_words,
@@ -103,7 +104,12 @@ def _against_references(
         sentences.append(
             f"{what}, {side} (that is, better) than for {joined(won)}, with intervals apart."
         )
-    if lost:
+    if lost and not has_interval(own):
+        sentences.append(
+            f"{what}, not shown to be better than for {joined(lost)}: there are too few episodes "
+            "for an interval."
+        )
+    elif lost:
         start = "It is" if won else f"{what},"
         sentences.append(
             f"{start} not clearly better than for {joined(lost)}: by this measure the maps are "

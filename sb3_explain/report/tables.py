@@ -13,6 +13,7 @@ from sb3_explain.report.words import (
     bounds,
     explainer_label,
     finite,
+    has_interval,
     metric_words,
     number,
 )
@@ -58,9 +59,8 @@ def _cell(entry: Mapping[str, Any] | None) -> dict[str, str]:
     values = bounds(entry)
     if values is None:
         return {"mean": MISSING, "interval": "", "n": ""}
-    known = finite((entry or {}).get("low")) is not None
     low, high = number(values[1]), number(values[2])
-    span = f"{low}{' to ' if low.startswith('-') else DASH}{high}" if known else ""
+    span = f"{low}{' to ' if low.startswith('-') else DASH}{high}" if has_interval(entry) else ""
     n = (entry or {}).get("n")
     return {
         "mean": number(values[0]),

@@ -210,14 +210,23 @@ def bounds(entry: Entry | None) -> tuple[float, float, float] | None:
     return mean, mean if low is None else low, mean if high is None else high
 
 
+def has_interval(entry: Entry | None) -> bool:
+    """Whether both bounds of an entry are known."""
+    return all(finite((entry or {}).get(bound)) is not None for bound in ("low", "high"))
+
+
 def beats(one: Entry | None, other: Entry | None, better: str | None) -> bool | None:
     """Whether the interval of one entry lies wholly on the better side of the other's.
+
+    Means without intervals show no difference.
 
     :return: ``None`` if an entry is missing or the metric has no better side
     """
     a, b = bounds(one), bounds(other)
     if a is None or b is None or better is None:
         return None
+    if not (has_interval(one) and has_interval(other)):
+        return False
     return a[1] > b[2] if better == "up" else a[2] < b[1]
 
 

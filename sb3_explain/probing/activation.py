@@ -1,0 +1,96 @@
+"""Activation maximisation straight on the observation: the baseline that fails (figure 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sb3_explain.agent import Agent
+from sb3_explain.batch import entry_spaces
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.losses import total_variation
+from sb3_explain.progress import progress_bar
+from sb3_explain.references import gaussian_blur
+from sb3_explain.targets import BETA, Outputs, make_target
+
+#: none, total variation (Mahendran and Vedaldi, 2016), a blur between steps (Nguyen et al., 2015),
+#: shifts by some pixels (Olah et al., 2017)
+REGULARISERS = ("plain", "tv", "blur", "jitter")
+#: weight of the total variation, deviation of the blur in pixels and steps between two, shift
+TV, BLUR_SIGMA, BLUR_EVERY, JITTER = 5.0, 0.7, 4, 4
+
+
+def activation_maximisation(
+    agent: Agent,
+    target: str | Callable[..., Tensor],
+    n: int = 8,
+    *,
+    regulariser: str = "plain",
+    steps: int = 200,
+    learning_rate: float = 0.05,
+    beta: float = BETA,
+    action: int | str | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Tensor:
+    """Images of which a target's energy is small, found by gradient descent on the pixels.
+
+    The search starts from uniform noise and stays in the image's range, by a sigmoid. The energy
+    counts in its standard deviations over images of noise.
+
+    :param agent: that observes one image
+    :param target: see :func:`sb3_explain.probing.probe`
+    :param n: images
+    :param regulariser: one of :data:`REGULARISERS`
+    :param steps: of the search
+    :param learning_rate: of Adam, on the logits of the pixels
+    :param beta: sharpness of the soft maximum, per unit of Q
+    :param action: index or name of the choice that an action's target is about
+    :param seed: of noise and shifts
+    :param progress: show a bar
+    :return: (n, C, H, W) in the agent's range
+    :raises ExplainError: for an agent that does not observe one image, or an unknown regulariser
+    """
+    entries = entry_spaces(agent.observation_space)
+    space = next(iter(entries.values()))
+    shape = space.shape or ()
+    low, high = (np.min(getattr(space, "low", -np.inf)), np.max(getattr(space, "high", np.inf)))
+    if len(entries) != 1 or len(shape) != 3 or not np.isfinite(high - low):
+        raise ExplainError(
+            "activation maximisation draws one image within bounds, and this agent observes "
+            f"{agent.observation_space}"
+        )
+    if regulariser not in REGULARISERS:
+        raise unknown_name("regulariser", regulariser, REGULARISERS)
+    energy = make_target(target, agent, action=action, beta=beta)
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.uniform(0.05, 0.95, (n, *shape))).float().logit()
+    logits = logits.to(agent.device).requires_grad_()
+
+    def energies(images: Tensor) -> Tensor:
+        scores, values = agent.scores_and_values(low + (high - low) * images)
+        return energy(Outputs(agent, scores, values))
+
+    with torch.no_grad():
+        scale = float(energies(logits.sigmoid()).std()) if n > 1 else 1.0
+    optimizer = torch.optim.Adam([logits], lr=learning_rate)
+    with progress_bar(f"activation maximisation, {regulariser}", steps, "steps", progress) as bar:
+        for step in range(steps):
+            images = logits.sigmoid()
+            if regulariser == "jitter":
+                shift = rng.integers(-JITTER, JITTER + 1, 2).tolist()
+                images = images.roll(shift, dims=(2, 3))
+            loss = energies(images).sum() / (scale or 1.0)
+            if regulariser == "tv":
+                loss = loss + TV * n * total_variation(images)
+            (logits.grad,) = torch.autograd.grad(loss, [logits])
+            optimizer.step()
+            if regulariser == "blur" and step % BLUR_EVERY == BLUR_EVERY - 1:
+                with torch.no_grad():
+                    logits.copy_(gaussian_blur(logits, 5, BLUR_SIGMA))
+            bar.update()
+    drawn: Tensor = low + (high - low) * logits.detach().sigmoid()
+    return drawn

@@ -1,0 +1,131 @@
+"""The variational autoencoder over an agent's observations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sb3_explain.probing.codecs import VectorCodec
+from sb3_explain.registry import CODECS
+
+Entries = dict[str, Tensor]
+
+
+class Gaussian(NamedTuple):
+    """Codes of states: a normal distribution of each, independent by dimension.
+
+    :param mean: (B, n)
+    :param log_std: (B, n)
+    """
+
+    mean: Tensor
+    log_std: Tensor
+
+    def draw(self, noise: Tensor) -> Tensor:
+        """(B, n) mean + std * noise."""
+        return self.mean + self.log_std.exp() * noise
+
+    def divergence(self) -> Tensor:
+        """(B,) KL to the standard normal distribution, in nats, summed over the dimensions."""
+        squares = self.mean.square() + (2 * self.log_std).exp()
+        return (squares - 1 - 2 * self.log_std).sum(dim=1) / 2
+
+
+class Autoencoder(nn.Module):
+    """Encoder f(s) = (mean, log variance) and decoder g(z) of one code for all entries.
+
+    Entries are taken and given in units in which they are about 1 (see :class:`Units`): those with
+    bounds in [0, 1], the others with mean 0 and deviation 1.
+
+    :param shapes: of the entries, by name
+    :param bounded: entries with bounds: what is decoded is a sigmoid
+    :param latent: n, dimensions of the code
+    :param codec: name of the codec of images
+    """
+
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, ...]], bounded: set[str], latent: int, codec: str
+    ) -> None:
+        super().__init__()
+        self.shapes = dict(shapes)
+        self.bounded = bounded
+        # names of entries may hold dots, which names of modules may not
+        self.codecs = nn.ModuleList(
+            CODECS[codec](shape) if len(shape) == 3 else VectorCodec(math.prod(shape))
+            for shape in shapes.values()
+        )
+        n_encoded = [int(codec.n_encoded) for codec in self.codecs]  # type: ignore[arg-type]
+        self.n_decoded = [int(codec.n_decoded) for codec in self.codecs]  # type: ignore[arg-type]
+        self.to_code = nn.Linear(sum(n_encoded), 2 * latent)
+        self.from_code = nn.Linear(latent, sum(self.n_decoded))
+        for name, shape in self.shapes.items():
+            self.register_buffer(_base(name, self.shapes), torch.zeros(shape))
+
+    def start_at(self, means: Entries) -> None:
+        """Draw the mean state at first, so that only differences from it have to be learned.
+
+        :param means: mean of the entries over states, in the autoencoder's units
+        """
+        for name, mean in means.items():
+            base = mean.clamp(0.002, 0.998).logit() if name in self.bounded else mean
+            getattr(self, _base(name, self.shapes)).copy_(base)
+
+    def encode(self, entries: Entries) -> Gaussian:
+        """Codes of states."""
+        features = [
+            codec.encode(entries[name] if len(shape) == 3 else entries[name].flatten(1))  # type: ignore[operator]
+            for codec, (name, shape) in zip(self.codecs, self.shapes.items(), strict=True)
+        ]
+        mean, log_variance = self.to_code(torch.cat(features, dim=1)).float().chunk(2, dim=1)
+        return Gaussian(mean, log_variance.clamp(-14, 14) / 2)
+
+    def decode(self, codes: Tensor) -> Entries:
+        """States of codes (B, n)."""
+        parts = torch.split(self.from_code(codes), self.n_decoded, dim=1)
+        decoded = {}
+        for codec, part, (name, shape) in zip(self.codecs, parts, self.shapes.items(), strict=True):
+            drawn = codec.decode(part).float().reshape(-1, *shape)  # type: ignore[operator]
+            drawn = drawn + getattr(self, _base(name, self.shapes))
+            decoded[name] = drawn.sigmoid() if name in self.bounded else drawn
+        return decoded
+
+    def forward(self, entries: Entries, noise: Tensor | None = None) -> tuple[Entries, Gaussian]:
+        """States as they are reconstructed, and their codes.
+
+        :param entries: (B, ...) by name
+        :param noise: (B, n) standard normal; none to decode the means
+        """
+        code = self.encode(entries)
+        return self.decode(code.mean if noise is None else code.draw(noise)), code
+
+
+def _base(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return f"base_{list(shapes).index(name)}"
+
+
+class Units(nn.Module):
+    """What an entry is divided by, and what is taken off before.
+
+    :param low: (...) taken off
+    :param extent: (...) divided by
+    """
+
+    low: Tensor
+    extent: Tensor
+
+    def __init__(self, low: Tensor, extent: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("low", low)
+        self.register_buffer("extent", extent)
+
+    def into(self, entry: Tensor) -> Tensor:
+        """From the agent's range."""
+        return (entry - self.low) / self.extent
+
+    def out_of(self, entry: Tensor) -> Tensor:
+        """Into the agent's range."""
+        return entry * self.extent + self.low

@@ -1,0 +1,100 @@
+"""Codecs: how an image, or a vector, becomes features and comes back."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from sb3_explain.registry import CODECS
+
+#: filters of the first of four stages; each has twice as many as the one before
+WIDTH = 32
+N_STAGES = 4
+
+
+def stage(n_in: int, n_out: int) -> nn.Sequential:
+    """Half the resolution: 3x3 convolution of stride 2, batch normalisation, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(n_out),
+        nn.ReLU(inplace=True),
+    )
+
+
+class ImageCodec(nn.Module):
+    """Stages of half the resolution, and as many that double it again.
+
+    What is decoded is larger than the image where its sides are no multiples of the stages', and
+    is cropped about its centre.
+
+    :param shape: (C, H, W)
+    :param widths: filters of each stage
+    :param grid: (h, w) that decoding begins at
+    :param kernel: of the transposed convolutions: 3, or 4, which covers every pixel equally often
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], widths: tuple[int, ...], grid: tuple[int, int], kernel: int
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.grid = (widths[-1], *grid)
+        pairs = list(zip((shape[0], *widths), widths, strict=False))
+        self.encode = nn.Sequential(*(stage(*pair) for pair in pairs), nn.Flatten())
+        reached = [math.ceil(side / 2 ** len(widths)) for side in shape[1:]]
+        #: features that come out of :attr:`encode`, and that :meth:`decode` takes
+        self.n_encoded = widths[-1] * math.prod(reached)
+        self.n_decoded = math.prod(self.grid)
+        layers: list[nn.Module] = [nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True)]
+        for n_out, n_in in reversed(pairs):
+            up = nn.ConvTranspose2d(
+                n_in, n_out, kernel, stride=2, padding=1, output_padding=4 - kernel
+            )
+            layers += [up, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
+        self.upsample = nn.Sequential(*layers[:-2])  # the last one draws the image
+
+    def decode(self, features: Tensor) -> Tensor:
+        """(B, n_decoded) -> (B, C, H, W), of any sign."""
+        drawn: Tensor = self.upsample(features.reshape(-1, *self.grid))
+        height, width = self.shape[1:]
+        top, left = (drawn.shape[2] - height) // 2, (drawn.shape[3] - width) // 2
+        return drawn[:, :, top : top + height, left : left + width]
+
+
+@CODECS.register("paper")
+class PaperCodec(ImageCodec):
+    """The paper's: 32 to 256 filters, decoded to a power of two (128 x 128) and cropped."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        sides = [2 ** math.ceil(math.log2(max(math.ceil(n / 2**N_STAGES), 1))) for n in shape[1:]]
+        widths = tuple(WIDTH * 2**i for i in range(N_STAGES))
+        super().__init__(shape, widths, (sides[0], sides[1]), kernel=3)
+
+
+@CODECS.register("compact")
+class CompactCodec(ImageCodec):
+    """For CPUs: 32 to 128 filters, decoded to little more than the image's own size."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        sides = [math.ceil(n / 2**N_STAGES) for n in shape[1:]]
+        widths = (WIDTH, 2 * WIDTH, 4 * WIDTH, 4 * WIDTH)
+        super().__init__(shape, widths, (sides[0], sides[1]), kernel=4)
+
+
+class VectorCodec(nn.Module):
+    """Two hidden layers there and back, for vectors.
+
+    :param n_features: D
+    :param width: units of a hidden layer
+    """
+
+    def __init__(self, n_features: int, width: int = 256) -> None:
+        super().__init__()
+        self.n_encoded = self.n_decoded = width
+        self.encode = nn.Sequential(
+            nn.Linear(n_features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+        )
+        self.decode = nn.Sequential(
+            nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, n_features)
+        )

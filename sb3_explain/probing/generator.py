@@ -1,0 +1,409 @@
+"""StateGenerator: a generative model of the states of a frozen agent's life.
+
+Rupprecht, Ibrahim and Pal, "Visualizing and Discovering Behavioural Weaknesses in Deep
+Reinforcement Learning", section 3.1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch, entry_spaces
+from sb3_explain.checkpoints import TrainingState, copy_of
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.explainers.base import needs_numbers
+from sb3_explain.fitted import Fitted, damaged, read_fitted, write_fitted
+from sb3_explain.policy_views import Observations
+from sb3_explain.probing.autoencoder import Autoencoder, Entries, Gaussian, Units
+from sb3_explain.probing.weighting import UNIFORM, Weighting
+from sb3_explain.registry import CODECS
+from sb3_explain.states import StateDataset
+from sb3_explain.training import train_network, training_options
+
+#: states that units, the mean state and the scores' scale are fitted on, at most
+SAMPLE = 2000
+#: states that pass the autoencoder at once
+PASS = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorSettings:
+    """What a generator is, apart from its weights.
+
+    L = L_p + lambda_agent * L_a + lambda_kl * KL, each a mean: L_p over cells (in [0, 1], or in
+    standard deviations where there are no bounds) and L_a over scores (in standard deviations), KL
+    over the dimensions of the code.
+
+    :param latent: dimensions of the code
+    :param codec: name of the codec of images: ``"compact"``, or ``"paper"``
+    :param weighting: of L_p; ``"uniform"`` for a plain autoencoder, see
+        :class:`~sb3_explain.probing.weighting.Weighting`
+    :param uniform_share: share of the weight that is spread evenly
+    :param lambda_agent: eta, weight of L_a; 0 to leave it out
+    :param lambda_kl: weight of the divergence from the standard normal distribution
+    """
+
+    latent: int = 100
+    codec: str = "compact"
+    weighting: str = "saliency"
+    uniform_share: float = 0.1
+    lambda_agent: float = 1e-2
+    lambda_kl: float = 1e-4
+
+
+#: the paper's table 1: settings of a plain variational autoencoder, of L_p alone, of all terms
+VARIANTS: dict[str, dict[str, Any]] = {
+    "vae": {"weighting": UNIFORM, "lambda_agent": 0.0},
+    "lp_only": {"lambda_agent": 0.0},
+    "full": {},
+}
+
+
+class StateGenerator:
+    """A variational autoencoder whose reconstructions the agent takes for the states.
+
+    Three terms: L_p draws what the agent looks at, L_a asks that the agent says the same, and KL
+    makes codes of a standard normal distribution those of states. Training keeps the weights with
+    which the agent most often does the same on reconstructions of validation states.
+
+    :param agent: whose states they are; the memory of a recurrent one is held
+    :param seed: of the initial weights
+    :param settings: fields of :class:`GeneratorSettings`
+    :raises ExplainError: for unknown or impossible settings, or observations of categories
+    """
+
+    name = "generator"
+
+    def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
+        obstacle = needs_numbers(agent)
+        if obstacle is not None:
+            raise ExplainError(f"no generator of this agent's states: {obstacle}")
+        known = [field.name for field in dataclasses.fields(GeneratorSettings)]
+        for setting in settings:
+            if setting not in known:
+                raise unknown_name("setting of a generator", setting, known)
+        self.agent = agent
+        self.settings = GeneratorSettings(**settings)
+        if self.settings.latent < 1 or min(self.settings.lambda_agent, self.settings.lambda_kl) < 0:
+            raise ExplainError(f"latent must be at least 1, no weight negative: {self.settings}")
+        CODECS[self.settings.codec]
+        self.weighting = Weighting(agent, self.settings.weighting, self.settings.uniform_share)
+        entries: dict[str, Any] = entry_spaces(agent.observation_space)
+        self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in entries.items()}
+        self.bounded = {name for name, space in entries.items() if is_bounded(space)}
+        self.training = TrainingState()
+        #: fingerprints of the states that it has learned from, and the options of training
+        self.learned_from: dict[str, Any] = {}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network = StateNetwork(self._autoencoder(), self._units(entries), agent)
+        self.network.to(agent.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def _autoencoder(self) -> Autoencoder:
+        return Autoencoder(self.shapes, self.bounded, self.settings.latent, self.settings.codec)
+
+    def _units(self, entries: Mapping[str, Any]) -> dict[str, Units]:
+        units = {}
+        for name, space in entries.items():
+            low, high = torch.zeros(self.shapes[name]), torch.ones(self.shapes[name])
+            if name in self.bounded:
+                low, high = (torch.from_numpy(np.float32(b)) for b in (space.low, space.high))
+            units[name] = Units(low, high - low)
+        return units
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it has learned."""
+        return bool(self.training.history)
+
+    def require_fitted(self) -> None:
+        """:raises ExplainError: if nothing has been learned to generate with"""
+        if not self.fitted:
+            raise ExplainError("this generator has not been fitted: call fit(train, validation)")
+
+    # --- states and codes ------------------------------------------------------------------
+
+    def encode(self, observations: Observations) -> Gaussian:
+        """Codes of states, differentiably.
+
+        :param observations: (B, ...) in the agent's range, or a dict of such
+        """
+        batch = StateBatch(self.agent, observations)
+        for name, shape in self.shapes.items():
+            given = tuple(batch.entries[name].shape[1:]) if name in batch.entries else None
+            if given != shape:
+                raise ExplainError(
+                    f"observations of shape {given} given, but this generator's agent observes "
+                    f"{shape}" + (f" as {name!r}" if name else "")
+                )
+        return self.network.autoencoder.encode(self.network.into(batch.entries))
+
+    def decode(self, codes: Tensor) -> Any:
+        """States of codes, differentiably: (B, ...) in the agent's range, or a dict of such.
+
+        :param codes: (B, latent)
+        """
+        return StateBatch.structured(self.network.out_of(self.network.autoencoder.decode(codes)))
+
+    def reconstruct(self, observations: Observations) -> Any:
+        """States as the generator draws them from the means of their codes.
+
+        :param observations: (B, ...) in the agent's range, or a dict of such
+        """
+        batch = StateBatch(self.agent, observations)
+        return StateBatch.structured(self.reconstructed(batch))
+
+    @torch.no_grad()
+    def reconstructed(self, batch: StateBatch) -> Entries:
+        """The entries of some states as the generator draws them from the means of their codes."""
+        self.require_fitted()
+        parts = []
+        for part in torch.split(torch.arange(len(batch), device=batch.device), PASS):
+            entries = {name: entry[part] for name, entry in batch.entries.items()}
+            code = self.encode(StateBatch.structured(entries))
+            parts.append(self.network.out_of(self.network.autoencoder.decode(code.mean)))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    @torch.no_grad()
+    def sample(self, n: int, seed: int = 0) -> Any:
+        """n states of codes that are drawn from the standard normal distribution."""
+        self.require_fitted()
+        codes = torch.randn(n, self.settings.latent, generator=torch.Generator().manual_seed(seed))
+        parts = [self.decode(part) for part in torch.split(codes.to(self.agent.device), PASS)]
+        if not isinstance(parts[0], dict):
+            return torch.cat(parts)
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    @torch.no_grad()
+    def agreement(self, states: StateDataset) -> float:
+        """Share of states on whose reconstruction the agent still does what it did, in [0, 1].
+
+        The greedy action; of several sub-actions the surest one's; of Box actions see
+        :meth:`sb3_explain.batch.StateBatch.keeps`.
+        """
+        kept = 0
+        for positions in np.array_split(np.arange(len(states)), -(-len(states) // PASS)):
+            batch = states_batch(self.agent, states, positions)
+            kept += int(batch.keeps(self.reconstructed(batch)).sum())
+        return kept / len(states)
+
+    # --- learning --------------------------------------------------------------------------
+
+    def fit(
+        self,
+        train: StateDataset,
+        validation: StateDataset,
+        *,
+        folder: str | Path | None = None,
+        **options: Any,
+    ) -> TrainingState:
+        """Learn to draw states.
+
+        :param train: states to learn from
+        :param validation: states on whose reconstructions the agent's agreement decides when to
+            stop and which weights are kept
+        :param folder: for checkpoints and TensorBoard scalars; a run that was killed goes on there
+        :param options: fields of :class:`sb3_explain.training.TrainingOptions`
+        :return: the history of the validation losses
+        """
+        defaults = {"epochs": 40, "learning_rate": 2e-3, "weight_decay": 0.0, "patience": 10}
+        chosen = training_options({**defaults, **options})
+        for states in (train, validation):
+            states.require_labels_of(self.agent)
+        self._fit_units(train)
+        self.learned_from = {
+            "train": train.fingerprint(),
+            "validation": validation.fingerprint(),
+            "options": chosen.identity(),
+        }
+
+        def losses(states: StateDataset, *, noisy: bool) -> Any:
+            def of(network: nn.Module, positions: NDArray[np.int64]) -> dict[str, Tensor]:
+                noise = self._noise(positions, chosen.seed) if noisy else None
+                return self.losses(network, states_batch(self.agent, states, positions), noise)
+
+            return of
+
+        self.training = train_network(
+            self.network,
+            losses(train, noisy=True),
+            len(train),
+            losses(validation, noisy=False),
+            len(validation),
+            chosen,
+            device=self.agent.device,
+            folder=Path(folder) if folder is not None else None,
+            identity={
+                **dataclasses.asdict(self.settings),
+                "generator": True,
+                "agent": self.agent.fingerprint(),
+                "states": [train.fingerprint(), validation.fingerprint()],
+            },
+        )
+        return self.training
+
+    def losses(
+        self, network: nn.Module, batch: StateBatch, noise: Tensor | None
+    ) -> dict[str, Tensor]:
+        """The terms of equation 1 on some states, and "loss".
+
+        "loss" is what training minimises: L with noise; without, as validation has it, the share of
+        states on whose reconstruction the agent does something else.
+
+        :param network: :class:`StateNetwork`, as it is trained
+        :param batch: the states
+        :param noise: (B, latent) standard normal, or none
+        """
+        settings, units = self.settings, self.network
+        with self._precisely():
+            own = batch.own_choices
+        wanted = units.into(batch.entries)
+        drawn, code = network(wanted, noise)
+        weights = self.weighting(batch)
+        pixels = torch.stack(
+            [(weights[n] * (drawn[n] - wanted[n]).square()).mean() for n in wanted]
+        ).mean()
+        terms = {
+            "reconstruction": pixels,
+            "divergence": code.divergence().mean() / settings.latent,
+        }
+        loss = pixels + settings.lambda_kl * terms["divergence"]
+        if settings.lambda_agent or noise is None:
+            with self._precisely():
+                redrawn = units.out_of(drawn)
+                shift = (batch.choices(redrawn) - own) / units.spread
+                terms["agent"] = shift.square().mean()
+                loss = loss + settings.lambda_agent * terms["agent"]
+                if noise is None:
+                    loss = 1 - batch.keeps(redrawn).float().mean()
+        return {"loss": loss, **terms}
+
+    def _precisely(self) -> torch.autocast:
+        """Full precision: scores differ by less than bfloat16 tells apart."""
+        return torch.autocast(self.agent.device.type, enabled=False)
+
+    def _noise(self, positions: NDArray[np.int64], seed: int) -> Tensor:
+        """(B, latent) that depends on which states stand in a batch, so that a resumed run has the
+        same.
+        """
+        entropy = np.random.SeedSequence([seed, *positions.tolist()]).generate_state(1)
+        generator = torch.Generator().manual_seed(int(entropy[0]))
+        noise = torch.randn(len(positions), self.settings.latent, generator=generator)
+        return noise.to(self.agent.device)
+
+    @torch.no_grad()
+    def _fit_units(self, states: StateDataset) -> None:
+        """Units of unbounded entries, the mean state, and the spread of the scores."""
+        spread = np.linspace(0, len(states) - 1, min(len(states), SAMPLE)).astype(np.int64)
+        sums: Entries = {}
+        squares: Entries = {}
+        scores = []
+        for positions in np.array_split(spread, -(-len(spread) // PASS)):
+            batch = states_batch(self.agent, states, positions)
+            scores.append(batch.own_choices)
+            for name, entry in batch.entries.items():
+                sums[name] = sums.get(name, 0.0) + entry.double().sum(dim=0)
+                squares[name] = squares.get(name, 0.0) + entry.double().square().sum(dim=0)
+        means: Entries = {}
+        for name in self.shapes:
+            mean = sums[name] / len(spread)
+            if name not in self.bounded:
+                variance = (squares[name] / len(spread) - mean.square()).clamp_min(0)
+                constant = variance.sqrt() <= 1e-6 * mean.abs().clamp_min(1)
+                self.network.units_of(name).low.copy_(mean)
+                self.network.units_of(name).extent.copy_(variance.sqrt().masked_fill(constant, 1))
+            means[name] = mean.float()
+        self.network.autoencoder.start_at(self.network.into(means))
+        deviation = torch.cat(scores).std(dim=0).mean()
+        self.network.spread.copy_(deviation if float(deviation) > 0 else torch.ones(()))
+
+    # --- on disk ---------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``generator.safetensors`` and ``generator.json``."""
+        self.require_fitted()
+        settings = dataclasses.asdict(self.settings)
+        fitted = Fitted(settings, copy_of(self.network), self.training, self.learned_from)
+        write_fitted(Path(folder), self.name, self.agent, fitted)
+
+    @classmethod
+    def load(cls, folder: str | Path, agent: Agent) -> Self:
+        """Read what :meth:`save` wrote.
+
+        :param folder: where it stands
+        :param agent: the agent whose states it was fitted to
+        :raises ExplainError: if files are missing or damaged, or the agent is another
+        """
+        folder = Path(folder)
+        fitted = read_fitted(folder, cls.name, agent)
+        generator = cls(agent, **fitted.settings)
+        try:
+            generator.network.load_state_dict(fitted.tensors)
+        except RuntimeError as error:
+            raise damaged(folder, cls.name) from error
+        generator.training, generator.learned_from = fitted.training, fitted.learned_from
+        return generator
+
+
+class StateNetwork(nn.Module):
+    """An autoencoder with the units that it works in, so that both are trained and kept together.
+
+    :param autoencoder: takes and gives entries in its own units
+    :param units: of each entry
+    :param agent: whose scores are compared
+    """
+
+    spread: Tensor
+
+    def __init__(self, autoencoder: Autoencoder, units: Mapping[str, Units], agent: Agent) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.names = list(units)
+        self.units = nn.ModuleList(units.values())
+        #: standard deviation of the agent's scores over states, mean over the scores
+        self.register_buffer("spread", torch.ones(()))
+
+    def units_of(self, name: str) -> Units:
+        """The units of an entry."""
+        units = self.units[self.names.index(name)]
+        assert isinstance(units, Units)
+        return units
+
+    def into(self, entries: Mapping[str, Tensor]) -> Entries:
+        """Entries in the autoencoder's units."""
+        return {name: self.units_of(name).into(entries[name]) for name in self.names}
+
+    def out_of(self, entries: Mapping[str, Tensor]) -> Entries:
+        """Entries in the agent's range."""
+        return {name: self.units_of(name).out_of(entries[name]) for name in self.names}
+
+    def forward(self, entries: Entries, noise: Tensor | None = None) -> tuple[Entries, Gaussian]:
+        """See :meth:`Autoencoder.forward`."""
+        drawn: tuple[Entries, Gaussian] = self.autoencoder(entries, noise)
+        return drawn
+
+
+def is_bounded(space: spaces.Space[Any]) -> bool:
+    """Whether all cells of an entry are between bounds that the space states."""
+    if isinstance(space, spaces.MultiBinary):
+        return False
+    assert isinstance(space, spaces.Box)
+    extent = space.high.astype(np.float64) - space.low.astype(np.float64)
+    return bool(np.isfinite(extent).all() and (extent > 0).all() and extent.max() < 1e6)
+
+
+def states_batch(agent: Agent, states: StateDataset, positions: NDArray[np.int64]) -> StateBatch:
+    """Some states, with what the agent knew besides its observation."""
+    observations: Any = agent.tensor(states.observations(positions))
+    context: Any = agent.tensor(states.context(positions))
+    return StateBatch(agent, observations, None, context)

@@ -1,0 +1,241 @@
+"""The search for states of interest among a generator's codes (Rupprecht et al., eq. 4, 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
+from sb3_explain.probing.autoencoder import Gaussian
+from sb3_explain.probing.generator import StateGenerator
+from sb3_explain.probing.novelty import Neighbours, nearest_states, share_different
+from sb3_explain.progress import progress_bar
+from sb3_explain.states import StateDataset
+from sb3_explain.targets import BETA, Outputs, Target, make_target
+
+#: of two states of which fewer pixels than this share differ, the worse one is merged
+SAME = 0.01
+#: deviation of a code's dimension from which the search starts
+START_STD = 0.3
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What :func:`probe` found.
+
+    :param target: its name
+    :param states: (m, ...) synthesised observations in the agent's range, best first, or a dict of
+        such
+    :param energy: (m,) of the target on each, in its own units: the less, the better
+    :param scores: (m, K) the agent's scores of each
+    :param values: (m,) its values; NaN of an agent that has none
+    :param codes: (m, latent) that the states are decoded from
+    :param counts: (m,) samples that came out as this state; their sum is n
+    :param path: (steps + 1, n) energy of every sample on its way, noise included
+    :param nearest: the training state nearest to each, where states were given
+    """
+
+    target: str
+    states: Any
+    energy: NDArray[np.float64]
+    scores: Tensor
+    values: Tensor
+    codes: Tensor
+    counts: NDArray[np.int64]
+    path: NDArray[np.float64]
+    nearest: Neighbours | None
+
+    @property
+    def n_merged(self) -> int:
+        """Samples that were duplicates of a better one."""
+        return int(self.counts.sum() - len(self.counts))
+
+
+def probe(
+    generator: StateGenerator,
+    agent: Agent,
+    target: str | Callable[..., Tensor],
+    n: int = 64,
+    *,
+    steps: int = 200,
+    prior_weight: float = 0.02,
+    learning_rate: float = 0.05,
+    beta: float = BETA,
+    action: int | str | None = None,
+    other: Agent | None = None,
+    states: StateDataset | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Probe:
+    """Synthesise states of interest: minimise T(A(g(x, z))) + prior_weight * KL(x, N(0, I)).
+
+    x = (mean, deviation) of a code, z standard normal noise that is drawn anew at every step. All
+    samples are one batch and go their own ways, by Adam. What is returned is decoded from the
+    means. T counts in its standard deviations over states of random codes, KL in nats, so that
+    ``prior_weight`` means the same for every target and agent.
+
+    :param generator: fitted to the agent
+    :param agent: who is asked
+    :param target: a name of :data:`~sb3_explain.registry.TARGETS`, ``"action:NAME"``, or a function
+        from :class:`~sb3_explain.targets.Outputs` to (B,) energies that are small where a state is
+        of interest
+    :param n: samples
+    :param steps: of the search
+    :param prior_weight: alpha; 0 to leave the regulariser out
+    :param learning_rate: of Adam
+    :param beta: sharpness of the soft maximum, per standard deviation of the scores over states
+    :param action: index or name of the choice that an action's target is about
+    :param other: a second agent with the same observations and actions, for ``"disagreement"``
+    :param states: that the generator learned from, to find the nearest one of each result
+    :param seed: of the first codes and of the noise
+    :param progress: show a bar
+    :raises ExplainError: for an unknown target, one that the agent cannot serve, or a generator of
+        another agent
+    """
+    require_pair(generator, agent, other)
+    if n < 1 or steps < 1 or prior_weight < 0 or not learning_rate > 0 or not beta > 0:
+        raise ExplainError(
+            f"n={n}, steps={steps}, prior_weight={prior_weight}, learning_rate={learning_rate}, "
+            f"beta={beta}: give positive numbers, and no negative weight"
+        )
+    sharpness = beta / float(generator.network.spread)
+    energy = Energy(generator, make_target(target, agent, action=action, beta=sharpness), other)
+    name = target if isinstance(target, str) else getattr(target, "__name__", "target")
+    chance = torch.Generator().manual_seed(seed)
+
+    def noise() -> Tensor:
+        drawn = torch.randn(n, generator.settings.latent, generator=chance)
+        return drawn.to(agent.device)
+
+    with torch.no_grad():
+        start = noise()
+        scale = float(energy(start).std()) if n > 1 else 1.0
+        scale = scale if np.isfinite(scale) and scale > 0 else 1.0
+    mean = start.requires_grad_()
+    log_std = torch.full_like(start, np.log(START_STD)).requires_grad_()
+    optimizer = torch.optim.Adam([mean, log_std], lr=learning_rate)
+    path = np.zeros((steps + 1, n))
+    with progress_bar(f"probing {name}", steps, "steps", progress) as bar:
+        for step in range(steps):
+            code = Gaussian(mean, log_std)
+            interest = energy(code.draw(noise()))
+            loss = interest / scale + prior_weight * code.divergence()
+            # the sum: every sample has the gradient of its own energy alone
+            mean.grad, log_std.grad = torch.autograd.grad(loss.sum(), [mean, log_std])
+            optimizer.step()
+            path[step] = interest.detach().cpu().numpy()
+            bar.update()
+    return result(name, energy, mean.detach(), path, states)
+
+
+class Energy:
+    """A target as a function of codes, differentiably.
+
+    :param generator: decodes them
+    :param target: of the agent's outputs
+    :param other: a second agent that is asked about the same states
+    """
+
+    def __init__(self, generator: StateGenerator, target: Target, other: Agent | None) -> None:
+        self.generator = generator
+        self.agent = generator.agent
+        self.target = target
+        self.other = other
+
+    def outputs(self, states: Any) -> Outputs:
+        """What the agents say about states."""
+        scores, values = self.agent.scores_and_values(states)
+        other = None
+        if self.other is not None:
+            other = Outputs(self.other, *self.other.scores_and_values(states))
+        return Outputs(self.agent, scores, values, other)
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """(B,) energies of codes (B, latent)."""
+        energies = self.target(self.outputs(self.generator.decode(codes)))
+        if energies.shape != codes.shape[:1]:
+            raise ExplainError(
+                f"the target gave shape {tuple(energies.shape)} for {len(codes)} states: it has "
+                "to give one energy each"
+            )
+        return energies
+
+
+@torch.no_grad()
+def result(
+    name: str, energy: Energy, codes: Tensor, path: NDArray[np.float64], states: StateDataset | None
+) -> Probe:
+    """The states of codes, best first, without duplicates."""
+    decoded = energy.generator.decode(codes)
+    outputs = energy.outputs(decoded)
+    final = energy.target(outputs)
+    path[-1] = final.cpu().numpy()
+    agent = energy.agent
+    order = final.argsort(stable=True)
+    counts = merge(agent, taken(decoded, order))
+    kept = order[torch.from_numpy(counts > 0).to(order.device)]
+    found = taken(decoded, kept)
+    return Probe(
+        target=name,
+        states=found,
+        energy=final[kept].double().cpu().numpy(),
+        scores=outputs.scores[kept].cpu(),
+        values=outputs.values[kept].cpu(),
+        codes=codes[kept].cpu(),
+        counts=counts[counts > 0],
+        path=path,
+        nearest=None if states is None else nearest_states(agent, found, states),
+    )
+
+
+def merge(agent: Agent, states: Any) -> NDArray[np.int64]:
+    """(B,) how many states each one stands for; 0 for one that an earlier one stands for.
+
+    :param states: (B, ...) observations, the one to be kept first
+    """
+    n = len(StateBatch(agent, states))
+    counts = np.ones(n, dtype=np.int64)
+    for first in range(n):
+        later = np.flatnonzero(counts[first + 1 :]) + first + 1
+        if counts[first] and len(later):
+            here, there = torch.full((len(later),), first), torch.from_numpy(later)
+            shares = share_different(agent, taken(states, here), taken(states, there))
+            same = later[(shares < SAME).cpu().numpy()]
+            counts[first] += len(same)
+            counts[same] = 0
+    return counts
+
+
+def taken(states: Any, positions: Tensor) -> Any:
+    """Some of the observations."""
+    if isinstance(states, dict):
+        return {name: entry[positions.to(entry.device)] for name, entry in states.items()}
+    return states[positions.to(states.device)]
+
+
+def require_pair(generator: StateGenerator, agent: Agent, other: Agent | None = None) -> None:
+    """:raises ExplainError: if generator and agents do not belong together"""
+    generator.require_fitted()
+    if agent is not generator.agent and agent.fingerprint() != generator.agent.fingerprint():
+        raise ExplainError("this generator was fitted to the states of another agent: fit one anew")
+    if agent.observation_space != generator.agent.observation_space:
+        raise ExplainError(
+            f"this generator makes {generator.agent.observation_space}, but the agent observes "
+            f"{agent.observation_space}: fit one to its states"
+        )
+    if other is not None and (
+        other.observation_space != agent.observation_space
+        or other.action_space != agent.action_space
+    ):
+        raise ExplainError(
+            f"the other agent observes {other.observation_space} and does {other.action_space}: "
+            "give one with the same observations and actions"
+        )

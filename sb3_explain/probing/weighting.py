@@ -1,0 +1,57 @@
+"""Where a reconstruction has to be right: the weighting of L_p (Rupprecht et al., eq. 2)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
+from sb3_explain.registry import EXPLAINERS
+
+#: side of the mean filter over an image's weights
+BLUR = 5
+UNIFORM, SALIENCY = "uniform", "saliency"
+
+
+class Weighting:
+    """Weights of mean 1 over the cells of each entry of a state.
+
+    |attribution| over its L1 norm, of images blurred by a 5x5 mean filter. A share of the weight is
+    spread evenly: where the agent looks at nothing, nothing would otherwise be drawn.
+
+    :param agent: whose attributions they are
+    :param name: ``"saliency"`` (guided backpropagation as in the paper; the gradient, of an agent
+        without ReLU modules), ``"uniform"``, or the name of an explainer that needs no fitting
+    :param uniform_share: share of the weight that is spread evenly, in [0, 1]; the paper has 0
+    :raises ExplainError: for a share out of range, or an explainer that cannot serve
+    """
+
+    def __init__(self, agent: Agent, name: str = SALIENCY, uniform_share: float = 0.1) -> None:
+        if not 0 <= uniform_share <= 1:
+            raise ExplainError(f"uniform_share={uniform_share}: it is a share of the weight")
+        self.uniform_share = uniform_share
+        if name == SALIENCY:
+            served = EXPLAINERS["guided_backprop"].obstacle(agent) is None
+            name = "guided_backprop" if served else "gradient"
+        self.explainer = None if name == UNIFORM else EXPLAINERS[name](agent)
+        if hasattr(self.explainer, "fit"):
+            raise ExplainError(f"the weighting {name!r} would have to be fitted: choose another")
+
+    def __call__(self, batch: StateBatch) -> dict[str, Tensor]:
+        """(B, ...) weights of the cells of every entry."""
+        if self.explainer is None:
+            return {name: entry.new_ones(()) for name, entry in batch.entries.items()}
+        return {name: self._weights(map) for name, map in self.explainer.maps(batch).items()}
+
+    def _weights(self, attribution: Tensor) -> Tensor:
+        weights = attribution.abs()
+        if weights.dim() == 4:
+            weights = functional.avg_pool2d(
+                weights, BLUR, stride=1, padding=BLUR // 2, count_include_pad=False
+            )
+        mean = weights.flatten(1).mean(dim=1).view(-1, *[1] * (weights.dim() - 1))
+        # a state in which nothing matters has no saliency to go by
+        relative = (weights / mean).where(mean > 0, 1.0)
+        return (1 - self.uniform_share) * relative + self.uniform_share
