@@ -36,7 +36,9 @@ def test_numbers(value, text):
         (entry(0.5, 0.4, 0.6), entry(0.3, 0.2, 0.39), "up", True),
         (entry(0.5, 0.4, 0.6), entry(0.3, 0.2, 0.41), "up", False),
         (entry(0.1, 0.0, 0.19), entry(0.3, 0.2, 0.4), "down", True),
-        (entry(0.5), entry(0.3), "up", True),
+        (entry(0.5), entry(0.3), "up", False),
+        (entry(0.5, 0.4, 0.6), entry(0.3), "up", False),
+        (entry(0.5), entry(0.3, 0.2, 0.4), "up", False),
         (entry(0.5), entry(0.3), None, None),
         (entry(None), entry(0.3), "up", None),
         (None, entry(0.3), "up", None),
@@ -64,6 +66,14 @@ def test_a_reference_that_does_as_well_is_named():
     )
     assert second.startswith("It is not clearly better than for the plain gradient (0.390)")
     assert third.startswith("Deletion is 0.300, not clearly better than for the random map (0.200)")
+
+
+def test_nothing_is_claimed_without_intervals():
+    table = {"rise": {"insertion": entry(0.40)}, "random": {"insertion": entry(0.30)}}
+    assert summarise(table, "rise") == [
+        "Insertion is 0.400, not shown to be better than for the random map (0.300): there are too "
+        "few episodes for an interval."
+    ]
 
 
 def test_the_accuracy_of_binary_maps_serves_where_there_are_no_masks():
