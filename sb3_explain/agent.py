@@ -396,8 +396,8 @@ class Agent:
             **self.provenance,
         }
 
-    def _checked(self, observations: Observations) -> Observations:
-        """The observations, counted, once their shape is known to fit."""
+    def check(self, observations: Observations) -> None:
+        """:raises ExplainError: if the shape of the observations does not fit the policy"""
         space = self.observation_space
         if isinstance(space, spaces.Dict):
             if not isinstance(observations, dict) or set(observations) != set(space.spaces):
@@ -417,7 +417,12 @@ class Agent:
                     f"(batch, {', '.join(map(str, entry.shape or ()))})"
                     + (", channel-first" if len(entry.shape or ()) == 3 else "")
                 )
-        self.passes += int(next(iter(shapes.values()))[0][0])
+
+    def _checked(self, observations: Observations) -> Observations:
+        """The observations, counted, once they are known to fit."""
+        self.check(observations)
+        entries = observations.values() if isinstance(observations, dict) else [observations]
+        self.passes += len(next(iter(entries)))
         return observations
 
 

@@ -54,12 +54,14 @@ class StateBatch:
     is a copy; not given, row i is a copy of state i.
 
     :param agent: whose states
-    :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such
+    :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such;
+        tensors or arrays, on any device
     :param target: (B,) index of the choice to explain, or one for all (see
         :mod:`sb3_explain.decisions`); the main choice, which is the greedy action, when not given
     :param context: what the agent knows besides its observation, which is never perturbed:
         ``memory`` of a recurrent policy and ``action_masks``, batch-first tensors
-    :raises ExplainError: if there are no states, or the target is no choice of the agent
+    :raises ExplainError: if there are no states, they do not fit the agent or are not finite, or
+        the target is no choice of the agent
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class StateBatch:
         context: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.agent = agent
+        observations = agent.tensor(observations)
+        agent.check(observations)
         entries = observations if isinstance(observations, dict) else {PLAIN: observations}
         #: entries of the observation by name, the name is empty if it is no dict; float32, unless
         #: they came in float64
@@ -77,9 +81,15 @@ class StateBatch:
             name: entry.detach() if entry.dtype == torch.float64 else entry.detach().float()
             for name, entry in entries.items()
         }
-        self.context = {name: held.detach() for name, held in (context or {}).items()}
+        held: Any = agent.tensor(dict(context or {}))
+        self.context = {name: known.detach() for name, known in held.items()}
         if len(self) == 0:
             raise ExplainError("there is no state to explain: give at least one observation")
+        if not all(bool(entry.isfinite().all()) for entry in self.entries.values()):
+            raise ExplainError("the observations hold NaN or infinite values: leave them out")
+        for name, known in self.context.items():
+            if len(known) != len(self):
+                raise ExplainError(f"{name} of {len(known)} states for {len(self)}: give one each")
         if target is not None:
             self.target = self._index(target)
         self._kept: dict[Hashable, Any] = {}
@@ -90,18 +100,20 @@ class StateBatch:
         return len(next(iter(self.entries.values())))
 
     def _index(self, target: Tensor | int) -> Tensor:
-        index = torch.as_tensor(target, device=self.device, dtype=torch.long)
-        if index.dim() > 1 or (index.dim() == 1 and len(index) != len(self)):
+        given = np.asarray(target.cpu() if isinstance(target, Tensor) else target)
+        if given.dtype.kind not in "iu" or given.shape not in ((), (len(self),)):
+            what = f"target {target!r}" if given.ndim == 0 else f"a target of shape {given.shape}"
             raise ExplainError(
-                f"a target of shape {tuple(index.shape)} for {len(self)} states: give one index, "
-                "or one for each state"
+                f"{what} ({given.dtype}) for {len(self)} states: give one index, or one for each "
+                "state"
             )
-        if int(index.min()) < 0 or int(index.max()) >= self.agent.n_choices:
+        absent = given[(given < 0) | (given >= self.agent.n_choices)]
+        if absent.size:
             raise ExplainError(
-                f"target {int(index.max())} is no choice of this agent, which has "
+                f"target {absent.flat[0]} is no choice of this agent, which has "
                 f"{self.agent.n_choices}: {', '.join(self.agent.choice_names)}"
             )
-        return index.expand(len(self))
+        return torch.as_tensor(given, device=self.device, dtype=torch.long).expand(len(self))
 
     @property
     def device(self) -> torch.device:

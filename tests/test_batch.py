@@ -170,3 +170,55 @@ def test_parts_of_a_split_explain_what_the_whole_does():
     other = batch.aimed_at(torch.arange(20) % 3)
     assert torch.equal(torch.cat([part.target for part in other.split(8)]), torch.arange(20) % 3)
     assert all(part is same for part, same in zip(batch.split(8), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("observations", "words"),
+    [
+        (torch.zeros(4), "of shape (4,) do not fit"),  # one state, no batch
+        (torch.zeros(2, 3), "of shape (2, 3) do not fit"),
+        ({"a": torch.zeros(2, 4)}, "one batch-first tensor"),
+        (torch.zeros(0, 4), "at least one"),
+        (torch.tensor([[0.0, 0.0, torch.nan, 0.0]]), "NaN"),
+        (torch.tensor([[0.0, 0.0, torch.inf, 0.0]]), "NaN"),
+    ],
+)
+def test_what_the_agent_cannot_observe_is_refused(observations, words):
+    agent = agent_of(PPO)
+    with pytest.raises(ExplainError) as refusal:
+        StateBatch(agent, observations, target=0)
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert agent.passes == 0
+
+
+def test_a_dict_without_an_entry_is_refused():
+    agent = agent_of(PPO, MIXED, policy="MultiInputPolicy")
+    with pytest.raises(ExplainError, match=r"a dict of \['a', 'b'\]"):
+        StateBatch(agent, {"b": vectors(2)}, target=0)
+
+
+def test_arrays_are_taken_as_tensors():
+    agent = agent_of(PPO)
+    batch = StateBatch(agent, vectors(3).numpy())
+    assert torch.equal(batch.own_choices, StateBatch(agent, vectors(3)).own_choices)
+    agent = agent_of(PPO, MIXED, policy="MultiInputPolicy")
+    arrays = {"a": np.zeros((2, 2, 3), np.float32), "b": np.ones((2, 4))}
+    assert StateBatch(agent, arrays).entries["b"].dtype == torch.float64
+
+
+@pytest.mark.parametrize("target", [1.5, torch.tensor([0.0, 1.0, 2.0]), "up", True])
+def test_a_target_that_is_no_index_is_refused(target):
+    with pytest.raises(ExplainError, match="give one index, or one for each state"):
+        StateBatch(agent_of(PPO), vectors(3), target)
+
+
+def test_the_target_that_does_not_exist_is_named():
+    with pytest.raises(ExplainError, match="target -1 is no choice of this agent, which has 3"):
+        StateBatch(agent_of(PPO), vectors(3), torch.tensor([0, -1, 2]))
+
+
+def test_a_context_of_other_states_is_refused():
+    masks = torch.ones(4, 3)
+    with pytest.raises(ExplainError, match="action_masks of 4 states for 3"):
+        StateBatch(agent_of(PPO), vectors(3), context={"action_masks": masks})
