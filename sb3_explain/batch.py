@@ -178,6 +178,17 @@ class StateBatch:
         """(B, ...) what removed cells become, by a reference for each entry."""
         return self.flat({name: references[name](entry) for name, entry in self.entries.items()})
 
+    def support(self, maps: Tensor) -> Tensor:
+        """What maps say about how much each cell matters to the target, to order cells by.
+
+        The attributions; of a Box action, their magnitudes: a sign says there which way a cell
+        moves the action, and not whether the action would be the same without it.
+
+        :param maps: of the target
+        :return: of the maps' shape
+        """
+        return maps.abs() if isinstance(self.agent.action_space, spaces.Box) else maps
+
     def extent(self) -> Tensor:
         """(...) high minus low of each cell of :attr:`observations`; 1 where it is unbounded."""
         entries = entry_spaces(self.agent.observation_space)

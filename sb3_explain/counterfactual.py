@@ -130,7 +130,8 @@ def counterfactual(
 
     :param agent: who is asked
     :param observation: (1, ...) the state, in the policy's own layout and raw range
-    :param maps: (1, ...) of the target, of the observation's form; or :func:`contrast` of two
+    :param maps: (1, ...) of the target, of the observation's form; with ``instead``,
+        :func:`contrast` of the two
     :param target: index of the choice to explain; the greedy action when not given
     :param instead: index of another choice, whose probability is followed as well
     :param context: ``memory`` and ``action_masks``, which stay
@@ -160,6 +161,8 @@ def counterfactual(
             f"{agent.choice_names[instead]} is what is explained: name another choice"
         )
     by_entry = maps if isinstance(maps, dict) else batch.unflat(maps)
+    if instead is None:  # a contrast is signed whatever the action
+        by_entry = {name: batch.support(entry) for name, entry in by_entry.items()}
     labels = regions if isinstance(regions, Mapping) else dict.fromkeys(batch.images(), regions)
     areas = [
         region

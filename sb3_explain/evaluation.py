@@ -317,7 +317,7 @@ class Measuring:
             inputs["rng"] = self.generators[name]
             with measured(row.measuring[name], batch):
                 if "ordering" in names - inputs.keys():
-                    inputs["ordering"] = order(maps)
+                    inputs["ordering"] = order(batch.support(maps))
                 result = self.metrics[name](**{key: inputs[key] for key in names})
                 self.results[name].append(result.double().cpu().numpy())
 

@@ -79,7 +79,8 @@ def why(
     signed = not explainer.gives_masks and any(bool((m < 0).any()) for m in maps.values())
     if instead is not None:
         others = explainer.maps(batch.aimed_at(instead))
-        maps, signed = batch.unflat(contrast(batch.flat(maps), batch.flat(others))), True
+        ours, theirs = (batch.support(batch.flat(m)) for m in (maps, others))
+        maps, signed = batch.unflat(contrast(ours, theirs)), True
     spread = np.linspace(0, len(states) - 1, min(len(states), REFERENCE_FRAMES)).astype(np.int64)
     frames = states.entries(spread)
     fitted = fit_references("mean" if reference == INPAINT else reference, frames)

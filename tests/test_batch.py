@@ -222,3 +222,10 @@ def test_a_context_of_other_states_is_refused():
     masks = torch.ones(4, 3)
     with pytest.raises(ExplainError, match="action_masks of 4 states for 3"):
         StateBatch(agent_of(PPO), vectors(3), context={"action_masks": masks})
+
+
+def test_of_a_box_action_magnitudes_say_what_matters():
+    maps = torch.tensor([[0.5, -3.0, 0.0, 1.0]])
+    box = agent_of(PPO, actions=spaces.Box(-1, 1, (2,), np.float32))
+    assert StateBatch(box, vectors(1)).support(maps).tolist() == [[0.5, 3.0, 0.0, 1.0]]
+    assert StateBatch(agent_of(PPO), vectors(1)).support(maps).tolist() == maps.tolist()

@@ -248,6 +248,9 @@ def test_a_box_action_changes_when_its_dimension_moves():
     assert found.before.probabilities is None
     assert "p(action)" not in found.table()
     assert found.alone[0].preference < found.alone[1].preference < 1
+    # what moves the dimension down is as much a part of it
+    down = counterfactual(agent, observation, -observation, 0, reference=Black())
+    assert [r.mass for r in down.regions] == [r.mass for r in found.regions]
 
 
 def test_what_is_not_allowed_stays_so():

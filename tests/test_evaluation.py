@@ -15,6 +15,7 @@ from sb3_explain.evaluation import evaluate
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.explainers.controls import Constant
 from sb3_explain.explainers.gradient import Gradient
+from sb3_explain.explainers.gradient_input import GradientInput
 from sb3_explain.maps import order
 from sb3_explain.metrics.insertion import insertion
 from sb3_explain.references import Background, Black
@@ -254,6 +255,23 @@ def test_every_kind_of_action(space):
     curve = some.curves["gradient"]["insertion"]
     assert curve.min() >= 0 and curve.max() <= 1 and curve[-1] > curve[0]
     assert some.rows["empty"].intervals["accuracy"].mean < 1
+
+
+def test_what_moves_a_box_action_down_matters_as_what_moves_it_up():
+    module = nn.Linear(4, 1, bias=False)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[-8.0, 0.01, 0.02, 0.03]]))
+    actions = spaces.Box(-9, 9, (1,))
+    agent = Agent.from_module(module, spaces.Box(-9, 9, (4,)), actions)
+    vectors = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32) + 5
+    states = StateDataset.from_arrays(vectors, np.arange(24) // 4, np.zeros(24))
+    signed = GradientInput(agent)
+    metrics = {"insertion": {"steps": 4}, "deletion": {"steps": 4}, "accuracy@0.1": {"share": 0.25}}
+    evaluation = evaluate(agent, states, [signed], metrics, reference="black")
+    means = {name: values.mean() for name, values in evaluation.values[signed.name].items()}
+    # feature 0 decides: whoever removes it first leaves nothing, whoever shows it first shows all
+    assert means["deletion"] < 0.2 and means["insertion"] > 0.8
+    assert means["accuracy@0.1"] == 1
 
 
 def test_dict_observations_are_measured_as_one_vector_of_cells():
