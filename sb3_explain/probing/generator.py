@@ -139,13 +139,6 @@ class StateGenerator:
         :param observations: (B, ...) in the agent's range, or a dict of such
         """
         batch = StateBatch(self.agent, observations)
-        for name, shape in self.shapes.items():
-            given = tuple(batch.entries[name].shape[1:]) if name in batch.entries else None
-            if given != shape:
-                raise ExplainError(
-                    f"observations of shape {given} given, but this generator's agent observes "
-                    f"{shape}" + (f" as {name!r}" if name else "")
-                )
         return self.network.autoencoder.encode(self.network.into(batch.entries))
 
     def decode(self, codes: Tensor) -> Any:

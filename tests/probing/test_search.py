@@ -1,0 +1,210 @@
+"""The search, novelty, goggles and activation maximisation, where the answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from sb3_explain.agent import Agent
+from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
+from sb3_explain.losses import total_variation
+from sb3_explain.probing import StateGenerator, activation_maximisation, goggles, novelty, probe
+from sb3_explain.probing.novelty import nearest_states, share_different
+from sb3_explain.probing.search import merge
+from sb3_explain.states import StateDataset
+from tests.toys import ThirdsNet, dot_agent, dot_states
+
+TRAINING = {"epochs": 12, "batch_size": 16, "learning_rate": 5e-3, "precision": "no"}
+
+
+@pytest.fixture(scope="module")
+def made():
+    agent = dot_agent()
+    train, validation, _ = dot_states(agent, 200).split(seed=0)
+    generator = StateGenerator(agent, latent=8)
+    generator.fit(train, validation, progress=False, **TRAINING)
+    return agent, generator, train
+
+
+def found(made, target, **options):
+    agent, generator, train = made
+    options = {"n": 12, "steps": 40, "progress": False, **options}
+    return probe(generator, agent, target, **options)
+
+
+def test_the_search_finds_states_in_which_the_agent_wants_an_action(made):
+    agent, generator, train = made
+    typical = agent.scores(generator.sample(100)).argmax(dim=1)
+    for action, name in enumerate(agent.action_names):
+        result = found(made, f"action:{name}")
+        wanting = (result.scores.argmax(dim=1) == action).numpy()
+        share = (wanting * result.counts).sum() / 12
+        assert share > 0.9 > float((typical == action).float().mean())
+
+
+def test_the_result_is_what_the_agent_says_of_its_states(made):
+    agent, generator, train = made
+    result = found(made, "value_low", states=train)
+    scores, values = agent.scores_and_values(result.states)
+    torch.testing.assert_close(result.scores, scores, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(result.energy, values.numpy(), atol=1e-5)
+    torch.testing.assert_close(generator.decode(result.codes).detach(), result.states)
+    assert (np.diff(result.energy) >= 0).all()
+    assert result.counts.sum() == 12 and result.n_merged == 12 - len(result.energy)
+    assert result.path.shape == (41, 12) and result.path[-1].mean() < result.path[0].mean()
+    assert sorted(result.path[-1])[0] == pytest.approx(result.energy[0], abs=1e-5)
+    assert len(result.nearest.positions) == len(result.energy)
+
+
+def test_the_regulariser_keeps_codes_near_the_prior(made):
+    free = found(made, "action:left", prior_weight=0.0, steps=100)
+    held = found(made, "action:left", prior_weight=5.0, steps=100)
+    assert held.codes.norm(dim=1).mean() < 0.5 * free.codes.norm(dim=1).mean()
+
+
+def test_the_same_seed_finds_the_same_states(made):
+    one, again, other = (found(made, "T-", steps=5, seed=seed) for seed in (3, 3, 4))
+    torch.testing.assert_close(one.states, again.states, atol=0, rtol=0)
+    assert not torch.equal(one.codes, other.codes)
+
+
+def test_two_agents_that_differ_in_one_action(made):
+    agent, generator, _ = made
+    net = ThirdsNet()
+
+    class Deaf(nn.Module):
+        """Has no opinion about going left."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, observations):
+            scores, values = self.net(observations)
+            return scores * torch.tensor([0.0, 1.0, 1.0]), values
+
+    other = Agent.from_module(Deaf(), agent.observation_space, agent.action_space)
+    result = found(made, "disagreement", other=other)
+    apart = agent.scores(result.states).argmax(1) != other.scores(result.states).argmax(1)
+    assert apart.float().mean() > 0.8
+    small = Agent.from_module(net, spaces.Box(0, 255, (2, 20, 20), np.uint8), spaces.Discrete(3))
+    with pytest.raises(ExplainError, match="with the same observations and actions"):
+        found(made, "disagreement", other=small)
+
+
+def test_mistakes_are_one_line(made):
+    agent, generator, _ = made
+    with pytest.raises(ExplainError, match="unknown target 'T'"):
+        found(made, "T")
+    other = dot_agent()
+    other.view.policy.gain.data += 1
+    with pytest.raises(ExplainError, match="fitted to the states of another agent"):
+        probe(generator, other, "T-", progress=False)
+    with pytest.raises(ExplainError, match="has not been fitted"):
+        probe(StateGenerator(agent), agent, "T-", progress=False)
+    with pytest.raises(ExplainError, match="give positive numbers"):
+        found(made, "T-", n=0)
+    with pytest.raises(ExplainError, match="one energy each"):
+        found(made, lambda outputs: outputs.scores)
+
+
+# --- how new they are --------------------------------------------------------------------
+
+
+def test_the_nearest_state_is_that_of_a_slow_loop(made):
+    agent, generator, train = made
+    drawn = generator.sample(5)
+    everything = agent.tensor(train.observations(np.arange(len(train)))).float()
+    neighbours = nearest_states(agent, drawn, train)
+    for i in range(5):
+        distances = [float(((drawn[i] - state) / 255).square().mean()) for state in everything]
+        assert neighbours.positions[i] == int(np.argmin(distances))
+        assert neighbours.distance[i] == pytest.approx(min(distances), abs=1e-6)
+
+
+def test_the_share_of_pixels_that_differ_by_hand():
+    agent = Agent.from_module(
+        ThirdsNet(), spaces.Box(0, 255, (2, 4, 5), np.uint8), spaces.Discrete(3)
+    )
+    first = torch.full((1, 2, 4, 5), 100.0)
+    second = first.clone()
+    second[0, 0, 0, 0] += 65  # more than a quarter of the range, in one frame
+    second[0, 1, 0, 0] -= 65  # the same pixel
+    second[0, 1, 2, 2] += 63  # less
+    second[0, 0, 3, 4] += 255
+    assert share_different(agent, first, second).item() == pytest.approx(2 / 20)
+    same = torch.cat([first, second, first])
+    assert merge(agent, same).tolist() == [2, 1, 0]
+
+
+def test_the_histogram_counts_states_by_their_difference():
+    agent = Agent.from_module(
+        nn.Linear(10, 2), spaces.Box(0, 1, (10,), np.float32), spaces.Discrete(2)
+    )
+    seen = StateDataset.from_arrays(np.zeros((3, 10), np.float32), [0, 0, 0], [0, 0, 0])
+    drawn = torch.zeros(4, 10)
+    drawn[1, :2] = 1  # a fifth of the cells
+    drawn[2, :7] = 1
+    drawn[3, :] = 0.25  # differs nowhere by more than a quarter
+    found = novelty(agent, drawn, seen)
+    assert found == {0.1: 0.5, 0.2: 0.25, 0.3: 0.25, 0.4: 0.25, 0.5: 0.25, 0.6: 0.25, 0.7: 0.0}
+
+
+# --- goggles -----------------------------------------------------------------------------
+
+
+def test_goggles(made):
+    agent, generator, _ = made
+
+    class Perfect(StateGenerator):
+        def reconstructed(self, batch: StateBatch):
+            return dict(batch.entries)
+
+    perfect = Perfect(agent)
+    perfect.training = generator.training
+    result = goggles(agent, {"perfect": perfect, "ours": generator}, 6, n_envs=3, progress=False)
+    np.testing.assert_array_equal(result.returns["perfect"], result.returns["agent"])
+    assert result.recovered("perfect") == pytest.approx(1.0)
+    assert set(result.lengths["ours"]) == {40}
+    # one of three actions is worth 1 at each of 40 steps
+    assert 7 < result.intervals["random"].mean < 20
+    assert list(result.table()["sees"]) == ["agent", "perfect", "ours", "random"]
+    again = goggles(agent, generator, 6, n_envs=3, progress=False)
+    np.testing.assert_array_equal(again.returns["generator"], result.returns["ours"])
+    with pytest.raises(ExplainError, match="give positive numbers"):
+        goggles(agent, generator, 0)
+
+
+# --- straight on the pixels --------------------------------------------------------------
+
+
+def test_activation_maximisation_reaches_its_target_and_no_state(made):
+    agent, generator, train = made
+    plain = activation_maximisation(agent, "action:right", 4, progress=False)
+    assert plain.shape == (4, 2, 24, 24) and 0 <= plain.min() and plain.max() <= 255
+    assert (agent.scores(plain).argmax(dim=1) == 2).all()
+    ours = found(made, "action:right")
+    distance = nearest_states(agent, plain, train).distance
+    assert distance.min() > 3 * nearest_states(agent, ours.states, train).distance.max()
+
+
+def test_regularisers_do_what_they_say(made):
+    agent = made[0]
+    drawn = {
+        name: activation_maximisation(
+            agent, "action:right", 4, regulariser=name, steps=60, progress=False
+        )
+        for name in ("plain", "tv", "blur", "jitter")
+    }
+    rough = {name: float(total_variation(images)) for name, images in drawn.items()}
+    assert rough["tv"] < 0.8 * rough["plain"] and rough["blur"] < 0.8 * rough["plain"]
+    assert not torch.equal(drawn["jitter"], drawn["plain"])
+    with pytest.raises(ExplainError, match="unknown regulariser 'tvv'"):
+        activation_maximisation(agent, "action:right", regulariser="tvv")
+    vectors = Agent.from_module(
+        nn.Linear(3, 2), spaces.Box(0, 1, (3,), np.float32), spaces.Discrete(2)
+    )
+    with pytest.raises(ExplainError, match="draws one image within bounds"):
+        activation_maximisation(vectors, "uncertainty")
