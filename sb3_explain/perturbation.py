@@ -170,14 +170,20 @@ def replace_in_order(
         yield current.view(start.shape)
 
 
-def pixel_order(ordering: Tensor, n_layers: int) -> Tensor:
-    """(B, N / layers) pixels in the order in which the first of their cells comes.
+def pixel_order(ordering: Tensor, images: Tensor) -> Tensor:
+    """(B, H * W) pixels of images in the order in which the first of their cells comes.
 
     :param ordering: (B, N) indices of the cells (layer, y, x)
-    :param n_layers: frames times channels
+    :param images: (B, C, H, W)
+    :raises ExplainError: for observations that are no images
     """
+    if images.dim() != 4:
+        raise ExplainError(
+            "per_frame=False changes a pixel in all frames of an image at once, and these "
+            "observations are no single image: leave it out"
+        )
     ranks = torch.empty_like(ordering)
     ranks.scatter_(
         1, ordering, torch.arange(ordering.shape[1], device=ordering.device).expand_as(ordering)
     )
-    return ranks.reshape(len(ranks), n_layers, -1).amin(dim=1).argsort(dim=1)
+    return ranks.reshape(len(ranks), images.shape[1], -1).amin(dim=1).argsort(dim=1)

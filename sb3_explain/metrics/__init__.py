@@ -9,8 +9,9 @@ A metric is a function whose parameters without a default are what it needs, by 
 - ``maps``: (B, ...) of the observations' shape
 - ``masks``: the maps again, of explainers whose maps are masks (``gives_masks``); the metric does
   not apply to others
-- ``ordering``: (B, N) cells of each map from the highest to the lowest, of explainers whose maps
-  order the cells (``orders_cells``); the metric does not apply to others
+- ``ordering``: (B, N) cells of each map from the highest to the lowest (of Box actions by
+  magnitude), of explainers whose maps order the cells (``orders_cells``); the metric does not apply
+  to others
 - ``reference``: (B, ...) what a removed cell becomes, see :mod:`sb3_explain.references`
 - ``boxes``: (B, H, W) which cells of the newest frame lie in the box of an object, where
   :func:`sb3_explain.evaluate` has been given boxes
@@ -54,7 +55,7 @@ def bound(
     options = metrics if isinstance(metrics, Mapping) else {name: {} for name in names}
     chosen: dict[str, Metric] = {}
     for name, keywords in options.items():
-        known = inspect.signature(METRICS[name]).parameters
+        known = inspect.signature(METRICS[name]).parameters.keys() - needs(METRICS[name])
         for keyword in keywords:
             if keyword not in known:
                 raise unknown_name(f"option of {name}", keyword, known)

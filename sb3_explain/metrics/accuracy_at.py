@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
 from sb3_explain.maps import highest
 from sb3_explain.references import blend
 from sb3_explain.registry import METRICS
@@ -20,10 +21,14 @@ def accuracy_at(
     :param batch: of the states s, of N cells each
     :param ordering: (B, N) cells from the highest attribution to the lowest
     :param reference: r, (B, ...)
-    :param share: round(share * N) cells are kept
+    :param share: round(share * N) cells are kept, and one at least where the share is not 0
     :return: (B,) of 0 and 1
+    :raises ExplainError: for a share outside [0, 1]
     """
+    if not 0 <= share <= 1:
+        raise ExplainError(f"share={share}: give a share of the cells in [0, 1]")
     observations = batch.observations
-    masks = highest(ordering, share).view(observations.shape)
+    kept = max(share, 1 / ordering.shape[1]) if share else 0.0
+    masks = highest(ordering, kept).view(observations.shape)
     with torch.no_grad():
         return batch.keeps(blend(observations, masks, reference)).float()

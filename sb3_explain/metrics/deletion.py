@@ -31,9 +31,10 @@ def deletion(
     :param per_frame: a cell is one entry of the observation; if not, a pixel (y, x) of an image is
         removed from all frames and channels at once, by its highest cell
     :return: (B, n + 1) probabilities
+    :raises ExplainError: for options out of range, and pixels where there is no image
     """
     observations = batch.observations
     if not per_frame:
-        ordering = pixel_order(ordering, observations.shape[1])
+        ordering = pixel_order(ordering, observations)
     copies = replace_in_order(observations, reference, ordering, steps, fraction)
     return read_blocks(batch.preference, copies)

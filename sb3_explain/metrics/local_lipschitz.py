@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.maps import norm
 from sb3_explain.registry import METRICS
@@ -34,7 +35,10 @@ def local_lipschitz(
     :param n: number of neighbours
     :param sigma: their standard deviation, in units of the observations' range
     :return: (B,)
+    :raises ExplainError: for no neighbour, or one that is no other state
     """
+    if n < 1 or not sigma > 0:
+        raise ExplainError(f"n={n}, sigma={sigma}: give at least 1 neighbour, and a positive sigma")
     observations, extent = batch.observations, batch.extent()
     shape = (len(observations), n, *observations.shape[1:])
     noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(observations.device)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.maps import norm
 from sb3_explain.registry import METRICS
@@ -34,7 +35,12 @@ def noise_sensitivity(
     :param n: number of neighbours
     :param radius: half the side of the box, in units of the observations' range
     :return: (B,); the change itself where the map is 0 everywhere
+    :raises ExplainError: for no neighbour, or a box of no size
     """
+    if n < 1 or not radius > 0:
+        raise ExplainError(
+            f"n={n}, radius={radius}: give at least 1 neighbour, and a positive radius"
+        )
     observations, extent = batch.observations, batch.extent()
     shape = (len(observations), n, *observations.shape[1:])
     noise = torch.from_numpy(rng.uniform(-radius, radius, shape)).to(observations)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
 from sb3_explain.perturbation import read_blocks, replace_in_order
 from sb3_explain.registry import METRICS
 
@@ -31,7 +32,10 @@ def pixel_flipping(
         has no more cells than that
     :param baseline: what a flipped cell becomes, in the observations' raw range
     :return: (B, ceil(N / features_in_step)) probabilities
+    :raises ExplainError: for steps of no cell
     """
+    if features_in_step < 1:
+        raise ExplainError(f"features_in_step={features_in_step}: give at least 1 cell")
     n_cells = ordering.shape[1]
     steps = -(-n_cells // features_in_step) if n_cells > features_in_step else n_cells
     observations = batch.observations

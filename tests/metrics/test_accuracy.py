@@ -73,6 +73,15 @@ def test_accuracy_at_a_share_keeps_that_many_cells(share, expected):
     assert result.item() == expected
 
 
+def test_a_share_of_few_features_is_one_of_them_at_least():
+    space = spaces.Box(-np.inf, np.inf, (4,), np.float32)
+    agent = Agent.from_module(nn.Identity(), space, spaces.Discrete(4))
+    batch = StateBatch(agent, torch.tensor([[1.0, 0.0, 3.0, 0.0], [1.0, 0.0, 3.0, 0.0]]))
+    ordering = torch.tensor([[2, 0, 1, 3], [0, 1, 2, 3]])
+    # a tenth of four features is none; the first row shows feature 2, the second feature 0
+    assert accuracy_at(batch, ordering, torch.zeros(2, 4)).tolist() == [1.0, 0.0]
+
+
 def test_full_and_empty_masks(inputs):
     everything = torch.ones_like(inputs.reference)
     shown = accuracy(inputs.batch, everything, inputs.reference)

@@ -12,6 +12,7 @@ from torch import nn
 
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
+from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import area_under
 from sb3_explain.maps import order
 from sb3_explain.metrics.deletion import deletion
@@ -197,3 +198,12 @@ def test_monotone_transformations_change_nothing(values, scale, shift):
     ]
     for curve in curves[1:]:
         assert torch.equal(curve, curves[0])
+
+
+@pytest.mark.parametrize("metric", [insertion, deletion])
+def test_only_images_have_pixels(metric):
+    agent = Agent.from_module(nn.Identity(), spaces.Box(-9, 9, (4,)), spaces.Discrete(4))
+    batch = StateBatch(agent, torch.eye(4))
+    ordering = order(batch.observations)
+    with pytest.raises(ExplainError, match="per_frame=False"):
+        metric(batch, torch.zeros(4, 4), ordering, per_frame=False)

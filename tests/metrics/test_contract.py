@@ -66,3 +66,24 @@ def test_unknown_metrics_and_options_are_named_with_the_nearest():
         bound(["insertoin"])
     with pytest.raises(ExplainError, match="did you mean 'steps'"):
         bound({"insertion": {"step": 3}})
+    with pytest.raises(ExplainError, match="unknown option of insertion 'reference'"):
+        bound({"insertion": {"reference": "black"}})  # what a metric is fed is no option
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("insertion", {"steps": 0}),
+        ("deletion", {"fraction": 1.5}),
+        ("pixel_flipping", {"features_in_step": 0}),
+        ("local_lipschitz", {"n": 0}),
+        ("local_lipschitz", {"sigma": 0.0}),
+        ("noise_sensitivity", {"n": 0}),
+        ("noise_sensitivity", {"radius": -1.0}),
+        ("accuracy@0.1", {"share": 1.5}),
+    ],
+)
+def test_an_impossible_option_is_one_line(name, options, inputs):
+    with pytest.raises(ExplainError, match=next(iter(options))) as refusal:
+        call(bound({name: options})[name], inputs)
+    assert "\n" not in str(refusal.value)
