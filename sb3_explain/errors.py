@@ -23,5 +23,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ExplainError:
     """
     choices = sorted(known)
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    hint = f"; did you mean {close[0]!r}?" if close else ""
     return ExplainError(f"unknown {kind} {name!r}{hint} (known: {', '.join(choices) or 'none'})")

@@ -218,6 +218,12 @@ def test_the_same_states_under_two_seeds_count_once(tmp_path):
     episodes = {seed: set(part["episode"]) for seed, part in values_of(found).groupby("seed")}
     assert len(np.unique(pairs, axis=1).T) == len(episodes[0] | episodes[1])
     assert not (found.output / "brought" / "seed_0" / "states").exists()
+    # so many as the test parts have, not as were asked for, and none were collected
+    counts = sorted(outcome.record["states"]["n"] for outcome in found.outcomes)
+    assert counts[1] < 300
+    span = str(counts[0]) if counts[0] == counts[1] else f"{counts[0]} to {counts[1]}"
+    said = f"interval, bootstrapped over (seed, episode) pairs; {span} test states for each seed"
+    assert said in (found.output / "benchmark.md").read_text()
     own = interval(found.outcomes[:1], "accuracy@0.1")
     assert own == interval([found.outcomes[0], found.outcomes[0]], "accuracy@0.1") | {
         "n": own["n"],
@@ -233,7 +239,8 @@ def test_the_files_of_the_whole_grid(here):
     assert about["run"] == {"backend": "here", "threads": 1, "jobs": 24, "run now": 24}
     assert about["machines"][0]["versions"]["torch"] == torch.__version__
     markdown = (here.output / "benchmark.md").read_text()
-    assert markdown.count("| VisionMask |") == 2 and "seed (0 and 1)" in markdown
+    assert markdown.count("| VisionMask |") == 2
+    assert "; 20 test states of 300 for each seed (0 and 1); " in markdown
     assert f"{about['agent_passes']:,} agent passes" in markdown
     tex = (here.output / "benchmark.tex").read_text()
     assert tex.count(r"\begin{tabular}") == 2

@@ -22,7 +22,7 @@ def test_a_wrong_name_suggests_the_nearest():
 
 def test_nothing_near_is_not_suggested():
     message = str(unknown_name("metric", "qqq", ["accuracy"]))
-    assert message == "unknown metric 'qqq'; (known: accuracy)"
+    assert message == "unknown metric 'qqq' (known: accuracy)"
 
 
 def test_the_error_is_none_that_optuna_hides():

@@ -94,6 +94,7 @@ def about_jobs(outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any])
     records = [outcome.record for outcome in outcomes if outcome.record]
     costs = [record["cost"] for record in records if "cost" in record]
     made = [record["made"] for record in records]
+    measured = [record["states"] for record in records if "states" in record]
     return {
         "agents": list(dict.fromkeys(outcome.names["agent"] for outcome in outcomes)),
         "seeds": list(dict.fromkeys(outcome.names["seed"] for outcome in outcomes)),
@@ -102,6 +103,9 @@ def about_jobs(outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any])
         "states": {
             "collected": protocol.n_states,
             "evaluated": protocol.n_evaluated,
+            # a test part may have fewer, and agents may bring their states
+            "measured": sorted({states["n"] for states in measured}),
+            "brought": any(states["brought"] for states in measured),
             "reference": protocol.reference,
             **protocol.collecting,
         },
@@ -122,6 +126,9 @@ def statement(about: dict[str, Any]) -> str:
     """One line about the figures, the machine and the cost, for the tables' captions."""
     seeds = words.joined([str(seed) for seed in about["seeds"]])
     states = about["states"]
+    counts = states["measured"] or [states["evaluated"]]
+    measured = " to ".join(str(n) for n in sorted({counts[0], counts[-1]}))
+    collected = "" if states["brought"] else f" of {states['collected']}"
     machines = words.joined(
         [
             f"{machine['processor']} ({machine['processors']} processors), "
@@ -130,8 +137,8 @@ def statement(about: dict[str, Any]) -> str:
         ]
     )
     return (
-        f"Mean and 95 % interval, bootstrapped over (seed, episode) pairs; {states['evaluated']} "
-        f"test states of {states['collected']} for each seed ({seeds}); removed cells become: "
+        f"Mean and 95 % interval, bootstrapped over (seed, episode) pairs; {measured} test "
+        f"states{collected} for each seed ({seeds}); removed cells become: "
         f"{states['reference']}. {machines}: {about['seconds']:,.0f} s and "
         f"{about['agent_passes']:,} agent passes for all jobs together."
     )
