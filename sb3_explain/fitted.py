@@ -54,6 +54,7 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
     described = read_json(folder / f"{name}.json")
     try:
         fingerprint = described["agent"]["weights_sha256"]
+        observed = described["agent"]["observation_space"]
         fitted = Fitted(
             dict(described["settings"]),
             safetensors.torch.load_file(folder / f"{name}.safetensors"),
@@ -64,6 +65,11 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
         raise damaged(folder, name) from error
     if fingerprint != agent.fingerprint():
         raise ExplainError(f"the {name} in {folder} was trained for another agent")
+    if observed != agent.describe()["observation_space"]:
+        raise ExplainError(
+            f"the {name} in {folder} was trained on observations {observed}, and this agent "
+            f"observes {agent.describe()['observation_space']}: choose another folder"
+        )
     return fitted
 
 

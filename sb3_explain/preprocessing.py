@@ -7,6 +7,7 @@ that any explainer explains those.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -169,6 +170,27 @@ def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, in
         recipe=agent.recipe,
         provenance=agent.provenance,
     )
+
+
+def colour_agent(agent: Agent) -> Agent:
+    """An Atari agent on coloured frames of its own resolution, which it sees through :func:`grey`.
+
+    It observes (F * 3, h, w), and its recipe makes an environment that gives such frames: it plays,
+    collects states and is explained as any other agent. A generator of its states draws colours.
+
+    :param agent: behind SB3's ``AtariWrapper``
+    :raises ExplainError: if it is another
+    """
+    recipe = agent.recipe
+    if recipe is None or not any("AtariWrapper" in name for name, _ in recipe.wrappers):
+        raise ExplainError(
+            "only agents behind SB3's AtariWrapper can be shown colours: leave colours out"
+        )
+    height, width = agent.observation_space.shape[1:]  # type: ignore[index]
+    coloured = native_agent(agent, grey, (height, width))
+    wrappers = (*recipe.wrappers, ("sb3_explain.envs.wrappers.ColourFrames", {}))
+    coloured.recipe = dataclasses.replace(recipe, wrappers=wrappers)
+    return coloured
 
 
 def native_states(agent: Agent, states: StateDataset) -> StateDataset:

@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from torch import nn
 
 from sb3_explain import VisionMask, collect, evaluate
+from sb3_explain.agent import Agent
 from sb3_explain.demo import demo_agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.preprocessing import (
@@ -16,6 +19,7 @@ from sb3_explain.preprocessing import (
     agreement,
     area_weights,
     as_frames,
+    colour_agent,
     grey,
     native_agent,
     native_states,
@@ -194,3 +198,25 @@ def test_mario_s_frames_are_those_of_opencv():
     theirs = np.stack([cv2.resize(cv2.cvtColor(i, cv2.COLOR_RGB2GRAY), (84, 84)) for i in rgb])
     assert np.abs(ours - theirs).max() <= 1
     assert (ours == theirs).mean() > 0.95
+
+
+def test_an_agent_that_is_shown_colours_plays_as_it_did(tmp_path):
+    agent = demo_agent()
+    coloured = colour_agent(agent)
+    assert coloured.observation_space.shape == (12, 84, 84)
+    options = {"n": 60, "behaviour": "greedy", "n_envs": 1, "render": False, "progress": False}
+    own = collect(agent, folder=tmp_path / "own", **options)
+    seen = collect(coloured, folder=tmp_path / "coloured", **options)
+    frames = seen.frames()
+    assert frames.shape == (60, 3, 84, 84)
+    # red, green and blue are not the same: the paddles have colours
+    assert (frames.float().std(dim=1) > 10).any()
+    levels = grey(seen.frames()[:, None].float())[:, 0]
+    same = own.greedy == seen.greedy
+    assert same.mean() >= 0.9
+    first = int(np.argmin(same)) if not same.all() else 60
+    apart = (levels[:first] - own.frames()[:first, 0].float()).abs()
+    assert apart.max() <= 2  # two roundings, in another order
+    with pytest.raises(ExplainError, match="behind SB3's AtariWrapper"):
+        space = spaces.Box(0, 255, (1, 2, 2), np.uint8)
+        colour_agent(Agent.from_module(nn.Flatten(), space, spaces.Discrete(4)))

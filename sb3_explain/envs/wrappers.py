@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_explain.envs.screen import screen_of
 from sb3_explain.errors import ExplainError
 
 
@@ -25,6 +27,31 @@ class TransposedPicture(gym.Wrapper[Any, Any, Any, Any]):
         """(width, height, 3) of the (height, width, 3) that the environment renders."""
         picture = self.env.render()
         return picture.swapaxes(0, 1) if isinstance(picture, np.ndarray) else picture
+
+
+class ColourFrames(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
+    """The coloured frame that SB3's ``AtariWrapper`` makes its observation from, at its size.
+
+    :param env: behind an ``AtariWrapper``
+    :raises ExplainError: if there is none
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._screen = screen_of(env)
+        # of the extra `atari`, and there wherever an AtariWrapper is
+        self._cv2 = importlib.import_module("cv2")
+        if self._screen == env.render:
+            raise ExplainError("ColourFrames needs an environment behind SB3's AtariWrapper")
+        self._size: tuple[int, int] = env.observation_space.shape[:2]  # type: ignore[index,assignment]
+        self.observation_space = spaces.Box(0, 255, (*self._size, 3), np.uint8)
+
+    def observation(self, observation: Any) -> NDArray[np.uint8]:
+        """(H, W, 3) area averages of the screen, as the observation has them of its grey."""
+        height, width = self._size
+        screen: Any = self._screen()
+        frame: Any = self._cv2.resize(screen, (width, height), interpolation=self._cv2.INTER_AREA)
+        return frame  # type: ignore[no-any-return]
 
 
 class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
