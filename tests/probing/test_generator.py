@@ -54,9 +54,9 @@ def test_the_loss_is_equation_1_by_a_slow_loop(dots):
         blurred = torch.zeros_like(weight)
         for y in range(24):
             for x in range(24):
-                blurred[:, y, x] = weight[
-                    :, max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3
-                ].mean(dim=(1, 2))
+                blurred[:, y, x] = weight[:, max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3].mean(
+                    dim=(1, 2)
+                )
         weight = 0.75 * blurred / blurred.mean() + 0.25
         pixels += (weight * ((drawn[i] - states[i]) / 255) ** 2).mean() / 3
         shift = agent.scores(drawn[i : i + 1]) - agent.scores(states[i : i + 1])
@@ -108,7 +108,7 @@ def test_states_that_are_drawn_are_states(dots, fitted):
     redrawn, sampled = fitted.reconstruct(states), fitted.sample(5, seed=1)
     assert redrawn.shape == states.shape and sampled.shape == (5, 2, 24, 24)
     for drawn in (redrawn, sampled):
-        assert 0 <= float(drawn.min()) and float(drawn.max()) <= 255
+        assert float(drawn.min()) >= 0 and float(drawn.max()) <= 255
     torch.testing.assert_close(fitted.sample(5, seed=1), sampled, atol=0, rtol=0)
     assert not torch.equal(fitted.sample(5, seed=2), sampled)
     code = fitted.encode(states)
@@ -121,7 +121,7 @@ def test_a_killed_fit_goes_on_to_the_same_weights(dots, tmp_path):
     whole = StateGenerator(agent, latent=4, weighting="uniform")
     whole.fit(train, validation, **FEW)
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     broken = StateGenerator(agent, latent=4, weighting="uniform")
@@ -131,11 +131,11 @@ def test_a_killed_fit_goes_on_to_the_same_weights(dots, tmp_path):
     def fails_at_last(*arguments):
         calls.append(None)
         if len(calls) == 13:
-            raise Killed
+            raise KilledError
         return right(*arguments)
 
     broken.losses = fails_at_last
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         broken.fit(train, validation, folder=tmp_path, checkpoint_every=3, **FEW)
     again = StateGenerator(agent, latent=4, weighting="uniform")
     again.fit(train, validation, folder=tmp_path, checkpoint_every=3, **FEW)
@@ -145,7 +145,7 @@ def test_a_killed_fit_goes_on_to_the_same_weights(dots, tmp_path):
 
 
 def test_saved_and_loaded(fitted, dots, tmp_path):
-    agent, train, _ = dots
+    agent = dots[0]
     fitted.save(tmp_path)
     loaded = StateGenerator.load(tmp_path, agent)
     torch.testing.assert_close(loaded.sample(3), fitted.sample(3), atol=0, rtol=0)
@@ -247,7 +247,7 @@ def test_divergence_of_a_standard_normal_code_is_zero():
 
 
 def test_mistakes_are_one_line(dots, fitted):
-    agent, train, validation = dots
+    agent = dots[0]
     with pytest.raises(ExplainError, match="unknown setting of a generator 'latents'"):
         StateGenerator(agent, latents=3)
     with pytest.raises(ExplainError, match="unknown codec 'papre'; did you mean 'paper'"):
