@@ -72,20 +72,28 @@ class SmoothGrad(Explainer):
         totals = {name: torch.zeros_like(entry) for name, entry in state.items()}
         for first in range(0, self.n_samples, self.chunk(batch)):
             n_copies = min(self.chunk(batch), self.n_samples - first)
-            copies = {
-                name: entry + sigmas[name] * noise(entry, n_copies, generator)
-                for name, entry in state.items()
-            }
+            copies = noisy(state, sigmas, n_copies, generator)
             numbers = torch.full((n_copies,), number, device=batch.device)
             for name, slopes in attributions(Saliency, batch, copies, numbers).items():
                 totals[name] += slopes.sum(dim=0)
         return {name: total / self.n_samples for name, total in totals.items()}
 
 
-def noise(entry: Tensor, n_copies: int, generator: torch.Generator) -> Tensor:
-    """(n, ...) standard normal noise for copies of an entry (...) of one state.
+def noisy(
+    state: dict[str, Tensor],
+    sigmas: dict[str, Tensor],
+    n_copies: int,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """(n, ...) copies of the entries (...) of one state, with normal noise of ``sigmas``.
 
     Drawn copy by copy, since one long draw gives other numbers than its parts do.
     """
-    draws = [torch.randn(entry.shape, generator=generator) for _ in range(n_copies)]
-    return torch.stack(draws).to(entry)
+    draws = [
+        {name: torch.randn(entry.shape, generator=generator) for name, entry in state.items()}
+        for _ in range(n_copies)
+    ]
+    return {
+        name: entry + sigmas[name] * torch.stack([draw[name] for draw in draws]).to(entry)
+        for name, entry in state.items()
+    }

@@ -12,11 +12,13 @@ from torch.nn import functional as F
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
+from sb3_explain.evaluation import batch_of
 from sb3_explain.explainers.gradient import Gradient
 from sb3_explain.explainers.gradient_input import GradientInput
 from sb3_explain.explainers.guided_backprop import GuidedBackpropagation
 from sb3_explain.explainers.integrated_gradients import IntegratedGradients
 from sb3_explain.explainers.smoothgrad import SmoothGrad
+from tests.explainers import kinds
 from tests.explainers.known import KINDS, SCALES, known_agent, known_states
 from tests.loading.models import CASES, IMAGE, make_model
 
@@ -146,6 +148,16 @@ def test_smaller_passes_give_the_same_maps(cnn, monkeypatch):
         parts = explainer(agent, **settings, memory=small).attribute(images, target)
         assert max(rows) <= 3
         torch.testing.assert_close(parts, whole, atol=1e-7, rtol=1e-4)
+
+
+def test_noise_on_a_dict_does_not_depend_on_the_passes():
+    agent = kinds.agent_of("image and vector")
+    batch = batch_of(agent, kinds.states_of("image and vector"), np.arange(2))
+    whole = SmoothGrad(agent, n_samples=5).maps(batch)
+    largest = max(entry[0].numel() for entry in batch.entries.values())
+    parts = SmoothGrad(agent, n_samples=5, memory=2 * 4 * largest).maps(batch)
+    for name, maps in whole.items():
+        torch.testing.assert_close(parts[name], maps, atol=1e-7, rtol=1e-4)
 
 
 class Guided(nn.Module):
