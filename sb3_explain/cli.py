@@ -26,6 +26,8 @@ from sb3_explain.options import (
     add_collecting_options,
     add_fitting_options,
     add_grid_options,
+    add_probe_options,
+    add_training_options,
     add_why_options,
     agent_of,
     collecting_options,
@@ -34,10 +36,21 @@ from sb3_explain.options import (
     grid_options,
     not_negative,
     positive,
+    probing_options,
     training_settings,
 )
-from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES, Registry
+from sb3_explain.preprocessing import colour_agent
+from sb3_explain.registry import (
+    CODECS,
+    EXPLAINERS,
+    METRICS,
+    NETWORKS,
+    REFERENCES,
+    TARGETS,
+    Registry,
+)
 from sb3_explain.states import StateDataset
+from sb3_explain.weaknesses import find_weaknesses
 from sb3_explain.why import ready_explainer, why
 from sb3_explain.workflow import (
     evaluate_to,
@@ -124,14 +137,27 @@ def parser() -> Parser:
         "take away what matters in one state, and see what the agent does then",
         f"{zoo} -o out --state 145 --instead RIGHT",
     )
-    add("list", run_list, "list explainers, metrics, references, networks and algorithms", "")
+    probing = add(
+        "probe",
+        run_probe,
+        "synthesise states that the agent fears, wants, or cannot decide in",
+        f"{zoo} --targets all -o out",
+    )
+    add(
+        "list",
+        run_list,
+        "list explainers, metrics, references, networks, targets and algorithms",
+        "",
+    )
 
-    for sub in (everything, collecting, fitting, reporting, asking):
+    for sub in (everything, collecting, fitting, reporting, asking, probing):
         add_agent_options(sub)
     add_agent_options(evaluating, required=False)
     add_grid_options(evaluating)
     add_why_options(asking)
-    for sub in (demo, everything, collecting, fitting, evaluating, reporting):
+    add_probe_options(probing)
+    add_training_options(probing)
+    for sub in (demo, everything, collecting, fitting, evaluating, reporting, probing):
         sub.add_argument("-o", "--output", type=Path, required=True, help="folder for all results")
         sub.add_argument("--seed", type=not_negative, default=0, help="of all chance (default: 0)")
         sub.add_argument(
@@ -140,6 +166,9 @@ def parser() -> Parser:
         )  # fmt: skip
     for sub in (everything, collecting):
         add_collecting_options(sub)
+    probing.add_argument(
+        "-n", "--n-states", type=positive, default=10_000, help="to learn from (default: 10000)"
+    )
     for sub in (everything, fitting):
         add_fitting_options(sub)
     for sub in (everything, evaluating):
@@ -294,6 +323,18 @@ def run_why(options: argparse.Namespace) -> None:
         print(path)
 
 
+def run_probe(options: argparse.Namespace) -> None:
+    """``sb3-explain probe``"""
+    agent, other = agent_of(options), None
+    if options.other is not None:
+        others = {"folder": options.other, "algo": options.other_algo or options.algo}
+        other = agent_of(argparse.Namespace(**{**vars(options), **others}))
+    if options.colour:
+        agent, other = colour_agent(agent), other and colour_agent(other)
+    page = find_weaknesses(agent, options.output, other=other, **probing_options(options))
+    print(f"open {page}")
+
+
 def run_list(options: argparse.Namespace) -> None:
     """``sb3-explain list``"""
     del options
@@ -302,6 +343,8 @@ def run_list(options: argparse.Namespace) -> None:
         ("metrics", METRICS),
         ("references", REFERENCES),
         ("mask networks", NETWORKS),
+        ("targets", TARGETS),
+        ("codecs", CODECS),
     )
     for title, registry in registries:
         print(f"{title}:")

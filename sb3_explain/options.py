@@ -16,7 +16,7 @@ from sb3_explain.loading import load_agent
 from sb3_explain.loading.expressions import read_expression
 from sb3_explain.loading.policies import ALGORITHMS
 from sb3_explain.regions import INPAINT
-from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES
+from sb3_explain.registry import CODECS, EXPLAINERS, METRICS, NETWORKS, REFERENCES, TARGETS
 
 
 class Parser(argparse.ArgumentParser):
@@ -97,18 +97,59 @@ def add_fitting_options(sub: Parser) -> None:
     group.add_argument("--reference", help=f"one of {', '.join(REFERENCES)}")
     group.add_argument("--network", help=f"one of {', '.join(NETWORKS)}")
     group.add_argument("--temperature", type=float, help="of the scores in the loss (default: 1)")
+    group.add_argument(
+        "--visionmask", nargs="+", default=[], metavar="KEY:VALUE",
+        help="any other setting, for example per_frame:False lambda_tv:0.1",
+    )  # fmt: skip
+    add_training_options(sub)
+
+
+def add_training_options(sub: Parser) -> None:
+    """How a network is trained; what is not given keeps its default."""
+    group = sub.add_argument_group("training")
     group.add_argument("--epochs", type=int)
     group.add_argument("--batch-size", type=int)
     group.add_argument("--learning-rate", type=float)
     group.add_argument("--precision", help="auto, bf16 or no")
     group.add_argument(
-        "--visionmask", nargs="+", default=[], metavar="KEY:VALUE",
-        help="any other setting, for example per_frame:False lambda_tv:0.1",
-    )  # fmt: skip
-    group.add_argument(
         "--training", nargs="+", default=[], metavar="KEY:VALUE",
         help="any other option of training, for example patience:3",
     )  # fmt: skip
+
+
+def add_probe_options(sub: Parser) -> None:
+    """What to search for, and the generator that is searched."""
+    group = sub.add_argument_group("search")
+    group.add_argument(
+        "--targets", nargs="+", default=["all"], metavar="NAME",
+        help="all (default), action:NAME, or any of "
+        f"{', '.join(name for name in TARGETS if name != 'action')}",
+    )  # fmt: skip
+    group.add_argument("--samples", type=positive, default=64, help="of each target (default: 64)")
+    group.add_argument("--steps", type=positive, help="of the search (default: 200)")
+    group.add_argument("--prior-weight", type=float, help="how likely states have to be")
+    group.add_argument(
+        "--other", metavar="FOLDER", help="the zoo's folder, or a zip, of a second agent"
+    )
+    group.add_argument("--other-algo", help="its algorithm (default: --algo)")
+    group = sub.add_argument_group("generator")
+    group.add_argument("--latent", type=positive, help="dimensions of a code (default: 100)")
+    group.add_argument("--codec", help=f"one of {', '.join(CODECS)} (default: compact)")
+    group.add_argument("--weighting", help="saliency (default), uniform, or an explainer's name")
+    group.add_argument(
+        "--generator", nargs="+", default=[], metavar="KEY:VALUE",
+        help="any other setting, for example lambda_agent:0 lambda_kl:0.001",
+    )  # fmt: skip
+    group.add_argument("--colour", action="store_true", help="draw an Atari game in colours")
+    group = sub.add_argument_group("page")
+    group.add_argument(
+        "--goggles", type=not_negative, default=0, metavar="EPISODES",
+        help="let the agent play so many on reconstructions (default: 0)",
+    )  # fmt: skip
+    group.add_argument("--no-maps", action="store_true", help="fit no VisionMask for the states")
+    group.add_argument(
+        "--visionmask", nargs="+", default=[], metavar="KEY:VALUE", help="settings of it"
+    )
 
 
 def add_why_options(sub: Parser) -> None:
@@ -273,6 +314,24 @@ def fitting_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the VisionMask."""
     chosen = given(options, "max_area", "reference", "network", "temperature")
     return {**chosen, **key_values(options.visionmask, "--visionmask")}
+
+
+def probing_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of :func:`sb3_explain.weaknesses.find_weaknesses`."""
+    generator = given(options, "latent", "codec", "weighting")
+    return {
+        "targets": options.targets,
+        "n_states": options.n_states,
+        "n": options.samples,
+        "n_episodes": options.goggles,
+        "maps": not options.no_maps,
+        "settings": {**generator, **key_values(options.generator, "--generator")},
+        "training": training_settings(options),
+        "searching": given(options, "steps", "prior_weight"),
+        "masking": key_values(options.visionmask, "--visionmask"),
+        "seed": options.seed,
+        "progress": options.progress,
+    }
 
 
 def training_settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from sb3_explain.agent import Agent
+from sb3_explain.batch import entry_spaces
 from sb3_explain.decisions import choices, group_sizes, log_probabilities
 from sb3_explain.errors import ExplainError
 from sb3_explain.registry import TARGETS
@@ -92,6 +93,17 @@ class Outputs:
 
 
 Target = Callable[[Outputs], Tensor]
+
+
+def outputs_of(agent: Agent, observations: Any, other: Agent | None = None) -> Outputs:
+    """What an agent says about states, and what another one does.
+
+    :param agent: who is asked
+    :param observations: (B, ...) in the agent's range, or a dict of such
+    :param other: with the same observations and actions
+    """
+    others = None if other is None else Outputs(other, *other.scores_and_values(observations))
+    return Outputs(agent, *agent.scores_and_values(observations), others)
 
 
 def soft_max(q: Tensor, beta: float) -> Tensor:
@@ -212,3 +224,32 @@ def make_target(
             )
         options["action"] = agent.choice_named(action)
     return partial(function, **options) if options else function
+
+
+def targets_of(agent: Agent) -> list[str]:
+    """Names of all targets that tell something of their own about an agent.
+
+    Each action, and of the others those that it serves. Where there are no Q-values, S+ and S- are
+    the same as T+ and T-, and values are what T+ and T- are about.
+    """
+    names = [f"action:{name}" for name in agent.choice_names]
+    good_or_bad = ["T-", "T+", "S-", "S+"] if agent.view.value_based else ["T-", "T+"]
+    return [name for name in (*names, *good_or_bad, "T+-", "uncertainty") if _serves(agent, name)]
+
+
+def _serves(agent: Agent, name: str) -> bool:
+    try:
+        require_served(agent, name)
+    except ExplainError:
+        return False
+    return True
+
+
+def require_served(agent: Agent, target: str, other: Agent | None = None) -> None:
+    """:raises ExplainError: if the target is unknown, or the agent lacks what it looks at"""
+    zeros: Any = {
+        name: torch.zeros(1, *(space.shape or ()), device=agent.device)
+        for name, space in entry_spaces(agent.observation_space).items()
+    }
+    with torch.no_grad():
+        make_target(target, agent)(outputs_of(agent, zeros.get("", zeros), other))

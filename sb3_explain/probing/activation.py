@@ -14,7 +14,7 @@ from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.losses import total_variation
 from sb3_explain.progress import progress_bar
 from sb3_explain.references import gaussian_blur
-from sb3_explain.targets import BETA, Outputs, make_target
+from sb3_explain.targets import BETA, make_target, outputs_of
 
 #: none, total variation (Mahendran and Vedaldi, 2016), a blur between steps (Nguyen et al., 2015),
 #: shifts by some pixels (Olah et al., 2017)
@@ -71,8 +71,7 @@ def activation_maximisation(
     logits = logits.to(agent.device).requires_grad_()
 
     def energies(images: Tensor) -> Tensor:
-        scores, values = agent.scores_and_values(low + (high - low) * images)
-        return energy(Outputs(agent, scores, values))
+        return energy(outputs_of(agent, low + (high - low) * images))
 
     with torch.no_grad():
         scale = float(energies(logits.sigmoid()).std()) if n > 1 else 1.0

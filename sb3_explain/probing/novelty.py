@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
 from sb3_explain.policy_views import Observations
+from sb3_explain.probing.generator import StateGenerator
 from sb3_explain.states import StateDataset
 
 #: a cell differs if it differs by more than this share of its range
@@ -31,29 +31,31 @@ class Neighbours(NamedTuple):
 
     #: (B,) its position in the data set
     positions: NDArray[np.int64]
-    #: (B,) mean squared difference of the cells, in shares of their range
+    #: (B,) mean squared difference of the cells, in the generator's units
     distance: NDArray[np.float64]
 
 
 @torch.no_grad()
-def nearest_states(agent: Agent, observations: Observations, states: StateDataset) -> Neighbours:
+def nearest_states(
+    generator: StateGenerator, observations: Observations, states: StateDataset
+) -> Neighbours:
     """The nearest states of a data set, by the mean squared difference of all cells.
 
-    Cells count in shares of their range; those without bounds as they are.
+    Cells count in the generator's units: in shares of their range, or where they have no bounds in
+    standard deviations over the states that it learned from.
 
-    :param agent: whose observations they are
+    :param generator: of such states
     :param observations: (B, ...) in the agent's range, or a dict of such
     :param states: to search
     """
-    batch = StateBatch(agent, observations)
-    extent = batch.extent().flatten()
-    rows = (batch.observations.flatten(1) / extent).float()
+    agent = generator.agent
+    rows = in_units(generator, observations)
     squares = rows.square().sum(dim=1)
     best = torch.full((len(rows),), torch.inf, device=rows.device)
     found = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
     for positions in np.array_split(np.arange(len(states)), -(-len(states) // CHUNK)):
         seen: Any = agent.tensor(states.observations(positions))
-        others = StateBatch(agent, seen).observations.flatten(1) / extent
+        others = in_units(generator, seen)
         # |a - b|^2 = |a|^2 + |b|^2 - 2 a b, one matrix product for all pairs
         distances = squares[:, None] + others.square().sum(dim=1) - 2 * rows @ others.T
         least, column = distances.min(dim=1)
@@ -64,20 +66,29 @@ def nearest_states(agent: Agent, observations: Observations, states: StateDatase
     return Neighbours(found.cpu().numpy(), distance)
 
 
-def share_different(agent: Agent, first: Observations, second: Observations) -> Tensor:
+def in_units(generator: StateGenerator, observations: Observations) -> Tensor:
+    """(B, N) all cells of states, in the generator's units."""
+    batch = StateBatch(generator.agent, observations)
+    entries = generator.network.into(batch.entries)
+    return torch.cat([entry.flatten(1) for entry in entries.values()], dim=1)
+
+
+@torch.no_grad()
+def share_different(generator: StateGenerator, first: Observations, second: Observations) -> Tensor:
     """(B,) share of the pixels (cells, of vectors) that differ between states.
 
     A pixel differs if in one of its channels or frames the values differ by more than a quarter of
-    their range.
+    their range, or of their standard deviation where they have no bounds.
 
+    :param generator: of such states
     :param first: (B, ...) in the agent's range, or a dict of such
     :param second: of the same shape
     """
-    one, other = StateBatch(agent, first), StateBatch(agent, second)
-    extents = one.unflat(one.extent()[None])
+    one, other = (StateBatch(generator.agent, states) for states in (first, second))
+    others = generator.network.into(other.entries)
     differing, pixels = torch.zeros(len(one), device=one.device), 0
-    for name, entry in one.entries.items():
-        apart = (entry - other.entries[name]).abs() > DIFFERS * extents[name]
+    for name, entry in generator.network.into(one.entries).items():
+        apart = (entry - others[name]).abs() > DIFFERS
         if apart.dim() == 4:
             apart = apart.any(dim=1)
         differing = differing + apart.flatten(1).sum(dim=1)
@@ -86,22 +97,21 @@ def share_different(agent: Agent, first: Observations, second: Observations) -> 
 
 
 def novelty(
-    agent: Agent,
+    generator: StateGenerator,
     observations: Observations,
     states: StateDataset,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> dict[float, float]:
     """Share of states that differ from their nearest one in more than so many pixels (table 2).
 
-    :param agent: whose observations they are
+    :param generator: of such states
     :param observations: (B, ...) synthesised states
     :param states: that the generator learned from
     :param thresholds: shares of the pixels
     """
     if len(states) == 0:
         raise ExplainError("no states to compare with: give those that the generator learned from")
-    neighbours: Any = agent.tensor(
-        states.observations(nearest_states(agent, observations, states).positions)
-    )
-    shares = share_different(agent, observations, neighbours)
+    nearest = nearest_states(generator, observations, states).positions
+    neighbours: Any = generator.agent.tensor(states.observations(nearest))
+    shares = share_different(generator, observations, neighbours)
     return {threshold: float((shares > threshold).float().mean()) for threshold in thresholds}

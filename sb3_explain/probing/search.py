@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agent import Agent
-from sb3_explain.batch import StateBatch
+from sb3_explain.batch import PLAIN, StateBatch
+from sb3_explain.checkpoints import packed
 from sb3_explain.errors import ExplainError
+from sb3_explain.fitted import below
 from sb3_explain.probing.autoencoder import Gaussian
 from sb3_explain.probing.generator import StateGenerator
 from sb3_explain.probing.novelty import Neighbours, nearest_states, share_different
 from sb3_explain.progress import progress_bar
 from sb3_explain.states import StateDataset
-from sb3_explain.targets import BETA, Outputs, Target, make_target
+from sb3_explain.targets import BETA, Outputs, Target, make_target, outputs_of
 
 #: of two states of which fewer pixels than this share differ, the worse one is merged
 SAME = 0.01
@@ -57,6 +59,42 @@ class Probe:
     def n_merged(self) -> int:
         """Samples that were duplicates of a better one."""
         return int(self.counts.sum() - len(self.counts))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it but the target, to be kept in a file."""
+        states = self.states if isinstance(self.states, dict) else {PLAIN: self.states}
+        arrays = {"energy": self.energy, "counts": self.counts, "path": self.path}
+        if self.nearest is not None:
+            arrays |= self.nearest._asdict()
+        return {
+            **{f"states.{name}": packed(entry) for name, entry in states.items()},
+            **{name: torch.from_numpy(array).contiguous() for name, array in arrays.items()},
+            "scores": packed(self.scores),
+            "values": packed(self.values),
+            "codes": packed(self.codes),
+        }
+
+    @classmethod
+    def of(cls, target: str, tensors: dict[str, Tensor]) -> Probe:
+        """What :meth:`tensors` gave.
+
+        :raises KeyError: if something is missing
+        """
+        states = below("states.", tensors)
+        nearest = None
+        if "positions" in tensors:
+            nearest = Neighbours(tensors["positions"].numpy(), tensors["distance"].numpy())
+        return cls(
+            target=target,
+            states=states.get(PLAIN, states),
+            energy=tensors["energy"].numpy(),
+            scores=tensors["scores"],
+            values=tensors["values"],
+            codes=tensors["codes"],
+            counts=tensors["counts"].numpy(),
+            path=tensors["path"].numpy(),
+            nearest=nearest,
+        )
 
 
 def probe(
@@ -152,11 +190,7 @@ class Energy:
 
     def outputs(self, states: Any) -> Outputs:
         """What the agents say about states."""
-        scores, values = self.agent.scores_and_values(states)
-        other = None
-        if self.other is not None:
-            other = Outputs(self.other, *self.other.scores_and_values(states))
-        return Outputs(self.agent, scores, values, other)
+        return outputs_of(self.agent, states, self.other)
 
     def __call__(self, codes: Tensor) -> Tensor:
         """(B,) energies of codes (B, latent)."""
@@ -178,9 +212,8 @@ def result(
     outputs = energy.outputs(decoded)
     final = energy.target(outputs)
     path[-1] = final.cpu().numpy()
-    agent = energy.agent
     order = final.argsort(stable=True)
-    counts = merge(agent, taken(decoded, order))
+    counts = merge(energy.generator, taken(decoded, order))
     kept = order[torch.from_numpy(counts > 0).to(order.device)]
     found = taken(decoded, kept)
     return Probe(
@@ -192,22 +225,22 @@ def result(
         codes=codes[kept].cpu(),
         counts=counts[counts > 0],
         path=path,
-        nearest=None if states is None else nearest_states(agent, found, states),
+        nearest=None if states is None else nearest_states(energy.generator, found, states),
     )
 
 
-def merge(agent: Agent, states: Any) -> NDArray[np.int64]:
+def merge(generator: StateGenerator, states: Any) -> NDArray[np.int64]:
     """(B,) how many states each one stands for; 0 for one that an earlier one stands for.
 
     :param states: (B, ...) observations, the one to be kept first
     """
-    n = len(StateBatch(agent, states))
+    n = len(StateBatch(generator.agent, states))
     counts = np.ones(n, dtype=np.int64)
     for first in range(n):
         later = np.flatnonzero(counts[first + 1 :]) + first + 1
         if counts[first] and len(later):
             here, there = torch.full((len(later),), first), torch.from_numpy(later)
-            shares = share_different(agent, taken(states, here), taken(states, there))
+            shares = share_different(generator, taken(states, here), taken(states, there))
             same = later[(shares < SAME).cpu().numpy()]
             counts[first] += len(same)
             counts[same] = 0

@@ -238,11 +238,12 @@ def _outline(
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     if name:
+        # at the cell nearest to the top right: a corner of the bounding box may be far off
         places = np.argwhere(cells)
-        row, column = places[:, 0].min(), places[:, 1].max() + 1
+        row, column = places[(places[:, 1] - places[:, 0]).argmax()]
         axes.annotate(
             name,
-            (left + column * (right - left) / columns, top + row * (bottom - top) / rows),
+            (left + (column + 1) * (right - left) / columns, top + row * (bottom - top) / rows),
             xytext=(2, 2),
             textcoords="offset points",
             color="white",

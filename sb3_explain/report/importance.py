@@ -126,8 +126,9 @@ def importance_figure(
                 rows, importance.low[i], importance.high[i], color=colour, linewidth=4, alpha=0.45
             )
             (mark,) = axes.plot(
-                importance.mean[i], rows, marker, color=colour, markersize=5, linestyle=""
-            )
+                importance.mean[i], rows, marker, color=colour, markersize=5, linestyle="",
+                clip_on=False,  # a mark at 0 is whole
+            )  # fmt: skip
             marks[explainer_label(name)] = mark
         axes.set_title(choices[i], color=look.ink, **TITLE)
         dress(axes, look)

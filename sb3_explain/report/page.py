@@ -91,8 +91,8 @@ def write_report(
     agent, states = metrics.get("agent") or {}, metrics.get("states") or {}
     names = metric_names(table)
     drawn = styles(table, references)
-    page = _template().render(
-        title=title or _title(agent),
+    page = template("page.html.j2").render(
+        title=title or title_of(agent),
         date=date,
         subject=explainer_label(chosen),
         sentences=summarise(table, chosen, references=references, words=words),
@@ -115,7 +115,8 @@ def write_report(
     return path
 
 
-def _template() -> Any:
+def template(name: str) -> Any:
+    """A page to be rendered; all that it is given is escaped."""
     environment = Environment(
         loader=PackageLoader("sb3_explain.report", "."),
         autoescape=True,
@@ -125,7 +126,7 @@ def _template() -> Any:
     )
     environment.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
     environment.tests["list_like"] = lambda value: isinstance(value, (list, tuple))
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -133,7 +134,7 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _title(agent: Mapping[str, Any]) -> str:
+def title_of(agent: Mapping[str, Any]) -> str:
     """The algorithm and the environment, as far as they are known."""
     environment = agent.get("environment") or agent.get("env") or ""
     if isinstance(environment, Mapping):

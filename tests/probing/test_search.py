@@ -117,7 +117,7 @@ def test_the_nearest_state_is_that_of_a_slow_loop(made):
     agent, generator, train = made
     drawn = generator.sample(5)
     everything = agent.tensor(train.observations(np.arange(len(train)))).float()
-    neighbours = nearest_states(agent, drawn, train)
+    neighbours = nearest_states(generator, drawn, train)
     for i in range(5):
         distances = [float(((drawn[i] - state) / 255).square().mean()) for state in everything]
         assert neighbours.positions[i] == int(np.argmin(distances))
@@ -134,9 +134,10 @@ def test_the_share_of_pixels_that_differ_by_hand():
     second[0, 1, 0, 0] -= 65  # the same pixel
     second[0, 1, 2, 2] += 63  # less
     second[0, 0, 3, 4] += 255
-    assert share_different(agent, first, second).item() == pytest.approx(2 / 20)
+    generator = StateGenerator(agent)
+    assert share_different(generator, first, second).item() == pytest.approx(2 / 20)
     same = torch.cat([first, second, first])
-    assert merge(agent, same).tolist() == [2, 1, 0]
+    assert merge(generator, same).tolist() == [2, 1, 0]
 
 
 def test_the_histogram_counts_states_by_their_difference():
@@ -148,7 +149,7 @@ def test_the_histogram_counts_states_by_their_difference():
     drawn[1, :2] = 1  # a fifth of the cells
     drawn[2, :7] = 1
     drawn[3, :] = 0.25  # differs nowhere by more than a quarter
-    found = novelty(agent, drawn, seen)
+    found = novelty(StateGenerator(agent), drawn, seen)
     assert found == {0.1: 0.5, 0.2: 0.25, 0.3: 0.25, 0.4: 0.25, 0.5: 0.25, 0.6: 0.25, 0.7: 0.0}
 
 
@@ -181,13 +182,13 @@ def test_goggles(made):
 
 
 def test_activation_maximisation_reaches_its_target_and_no_state(made):
-    agent, _, train = made
+    agent, generator, train = made
     plain = activation_maximisation(agent, "action:right", 4, progress=False)
     assert plain.shape == (4, 2, 24, 24) and plain.min() >= 0 and plain.max() <= 255
     assert (agent.scores(plain).argmax(dim=1) == 2).all()
     ours = found(made, "action:right")
-    distance = nearest_states(agent, plain, train).distance
-    assert distance.min() > 3 * nearest_states(agent, ours.states, train).distance.max()
+    distance = nearest_states(generator, plain, train).distance
+    assert distance.min() > 3 * nearest_states(generator, ours.states, train).distance.max()
 
 
 def test_regularisers_do_what_they_say(made):

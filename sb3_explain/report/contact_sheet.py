@@ -1,0 +1,195 @@
+"""Contact sheet: the states that were found for one target, with what the agent says of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.report.figures import as_png, plain_fonts, theme_of
+from sb3_explain.report.overlay import Frame, enlarge, lay_over
+from sb3_explain.report.palette import Theme, ThemeName, styles
+
+_COLUMNS, _WIDTH = 4, 2.9
+_HEIGHT = 240
+_BAR, _WORDS = 0.13, 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One state.
+
+    :param picture: (h, w, 3) uint8; none of an agent that sees no images
+    :param attribution: (H, W) map of the state, see :func:`sb3_explain.report.lay_over`; it is
+        shown beside the picture
+    :param features: (M,) of an agent that sees none, in standard deviations from the mean state
+    :param probabilities: (K,) in [0, 1] of the actions
+    :param action: what the agent does
+    :param remark: stands under it, for example the value
+    """
+
+    probabilities: Sequence[float] | NDArray[Any]
+    action: str
+    remark: str = ""
+    picture: Frame | None = None
+    attribution: NDArray[Any] | None = None
+    features: NDArray[Any] | None = None
+    signed: bool = False
+
+    def image(self) -> Frame | None:
+        """The picture, and beside it the picture under its map."""
+        if self.picture is None:
+            return None
+        large = enlarge(self.picture, max(1, math.ceil(_HEIGHT / self.picture.shape[0])))
+        if self.attribution is None:
+            return large
+        gap = np.full((large.shape[0], max(2, large.shape[1] // 40), 3), 255, np.uint8)
+        laid = lay_over(large, self.attribution, signed=self.signed)
+        return np.concatenate([large, gap, laid], axis=1)
+
+
+@plain_fonts
+def contact_sheet(
+    tiles: Sequence[Tile],
+    actions: Sequence[str],
+    *,
+    title: str = "",
+    measure: str = "probability",
+    features: Sequence[str] = (),
+    theme: ThemeName = "light",
+) -> bytes:
+    """The tiles in rows, each with a bar of the actions' probabilities.
+
+    :param tiles: best first
+    :param actions: K names
+    :param title: above them
+    :param measure: what the bars show; where these are no shares of a whole (Box actions, several
+        sub-actions) they stand side by side, each in its own width
+    :param features: names of the features that tiles without pictures show
+    :param theme: ``"light"`` or ``"dark"``
+    :return: PNG
+    :raises ExplainError: if there are no tiles
+    """
+    if not tiles:
+        raise ExplainError("no states to show: probe for some first")
+    look, colours = theme_of(theme), styles(actions, ())
+    image = tiles[0].image()
+    wide = image is not None and image.shape[1] > 1.5 * image.shape[0]
+    columns = min(_COLUMNS if not wide else 3, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    width = _WIDTH * (1.25 if wide else 1.0)
+    body = width * image.shape[0] / image.shape[1] if image is not None else _features_height(tiles)
+    figure = Figure(
+        figsize=(width * columns, rows * (body + _BAR + _WORDS) + 1.0), layout="constrained"
+    )
+    grid = figure.add_gridspec(rows, columns)
+    for place, tile in enumerate(tiles):
+        cell = grid[divmod(place, columns)].subgridspec(2, 1, height_ratios=(body, _BAR), hspace=0)
+        _draw_state(figure.add_subplot(cell[0]), tile, features, look)
+        bar = figure.add_subplot(cell[1])
+        _draw_bar(bar, tile, [colours[name].colour for name in actions])
+        bar.set_xlabel(
+            f"{tile.action}\n{tile.remark}" if tile.remark else tile.action,
+            loc="left", color=look.ink, fontsize=8.5, labelpad=2,
+        )  # fmt: skip
+    figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=13, fontweight="bold")
+    figure.legend(
+        [Patch(color=colours[name].colour) for name in actions],
+        actions,
+        title=measure,
+        loc="outside lower left",
+        ncols=min(len(actions), 2 * columns),
+        frameon=False,
+        fontsize=8.5,
+        title_fontsize=8.5,
+        labelcolor=look.ink,
+        alignment="left",
+    ).get_title().set_color(look.faint)
+    return as_png(figure, look)
+
+
+def _features_height(tiles: Sequence[Tile]) -> float:
+    most = max(0 if tile.features is None else len(tile.features) for tile in tiles)
+    return 0.3 + 0.15 * most
+
+
+def _draw_state(axes: Axes, tile: Tile, features: Sequence[str], look: Theme) -> None:
+    image = tile.image()
+    if image is not None:
+        axes.imshow(image, interpolation="nearest", aspect="equal")
+        axes.set_axis_off()
+        return
+    values = np.zeros(0) if tile.features is None else np.asarray(tile.features)
+    axes.barh(range(len(values)), values.clip(-4, 4), color=look.faint, height=0.7)
+    axes.axvline(0, color=look.grid, linewidth=1)
+    axes.set_xlim(-4, 4)
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    names = features or [f"feature {i}" for i in range(len(values))]
+    axes.set_yticks(range(len(values)), list(names), fontsize=7, color=look.faint)
+    axes.set_xticks([-4, 0, 4], ["-4", "mean", "+4 sd"], fontsize=6.5, color=look.faint)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _draw_bar(axes: Axes, tile: Tile, colours: Sequence[str]) -> None:
+    """The probabilities as parts of one bar, or, where they are no parts of a whole, in slots."""
+    shares = np.nan_to_num(np.asarray(tile.probabilities, dtype=np.float64))
+    whole = abs(shares.sum() - 1) < 1e-3
+    slots = np.full(len(shares), 1 / max(len(shares), 1))
+    lefts = np.cumsum(shares) - shares if whole else np.cumsum(slots) - slots
+    widths = shares if whole else 0.92 * slots * shares
+    axes.barh(np.zeros(len(shares)), widths, left=lefts, color=list(colours), height=1)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.5, 0.5)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+@plain_fonts
+def picture_rows(
+    rows: Mapping[str, Sequence[Frame]], *, title: str = "", theme: ThemeName = "light"
+) -> bytes:
+    """Pictures in rows, each with its name: to compare how the same things come out.
+
+    :param rows: name -> pictures (h, w, 3) uint8, the same number in every row
+    :param title: above them
+    :param theme: ``"light"`` or ``"dark"``
+    :return: PNG
+    :raises ExplainError: if the rows are not equally long
+    """
+    lengths = {len(pictures) for pictures in rows.values()}
+    if len(lengths) != 1 or not min(lengths):
+        raise ExplainError(f"rows of {sorted(lengths)} pictures: give equally many for each name")
+    look, columns = theme_of(theme), lengths.pop()
+    first = next(iter(rows.values()))[0]
+    side = 1.35
+    height = side * first.shape[0] / first.shape[1]
+    figure = Figure(
+        figsize=(1.3 + side * columns, (height + 0.04) * len(rows) + 0.5), layout="constrained"
+    )
+    panels = figure.subplots(len(rows), columns, squeeze=False)
+    for (name, pictures), line in zip(rows.items(), panels, strict=True):
+        for axes, picture in zip(line, pictures, strict=True):
+            axes.imshow(
+                enlarge(picture, max(1, math.ceil(168 / picture.shape[0]))), interpolation="nearest"
+            )
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+        line[0].set_ylabel(
+            name, rotation=0, ha="right", va="center", color=look.ink, fontsize=10, labelpad=8
+        )
+    figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=12, fontweight="bold")
+    return as_png(figure, look)

@@ -1,0 +1,87 @@
+"""Figures of probing: first-layer filters, and how new the states are that were found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
+from sb3_explain.report.palette import ThemeName, styles
+
+
+@plain_fonts
+def filters_figure(weights: NDArray[Any], n_frames: int, *, theme: ThemeName = "light") -> bytes:
+    """First-layer filters: a column for each filter, a row for each stacked frame (figure 5).
+
+    The newest frame is at the bottom. Each filter is drawn in its own range, black its least and
+    white its greatest weight, 0 the same grey in all.
+
+    :param weights: (n_filters, n_frames * C, h, w) of the first convolution
+    :param n_frames: stacked frames; of several channels of a frame the mean is drawn
+    :param theme: ``"light"`` or ``"dark"``
+    :return: PNG
+    :raises ExplainError: if the channels are no multiple of the frames
+    """
+    if weights.ndim != 4 or weights.shape[1] % n_frames:
+        raise ExplainError(
+            f"weights of shape {weights.shape} are no filters over {n_frames} stacked frames"
+        )
+    look = theme_of(theme)
+    n_filters, _, height, width = weights.shape
+    frames = weights.reshape(n_filters, n_frames, -1, height, width).mean(axis=2)
+    most = np.abs(frames).max(axis=(1, 2, 3), keepdims=True)
+    scaled = frames / np.where(most > 0, most, 1)
+    # (frames, h) down, (filters, w) across, a line of paper between two of them
+    canvas = np.full((n_frames * (height + 1) - 1, n_filters * (width + 1) - 1), np.nan)
+    for column, each in enumerate(scaled):
+        for row, picture in enumerate(each):
+            top, left = row * (height + 1), column * (width + 1)
+            canvas[top : top + height, left : left + width] = picture
+    figure = Figure(
+        figsize=(11, 11 * canvas.shape[0] / canvas.shape[1] + 0.8), layout="constrained"
+    )
+    axes = figure.subplots()
+    axes.imshow(canvas, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    names = [f"t - {n_frames - 1 - row}" if row < n_frames - 1 else "t" for row in range(n_frames)]
+    axes.set_yticks(np.arange(n_frames) * (height + 1) + (height - 1) / 2, names)
+    axes.set_xticks([])
+    axes.tick_params(length=0, colors=look.faint, labelsize=10)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(f"{n_filters} filters of the first layer", color=look.ink, **TITLE)
+    return as_png(figure, look)
+
+
+@plain_fonts
+def novelty_figure(
+    shares: Mapping[str, Mapping[float, float]], *, theme: ThemeName = "light"
+) -> bytes:
+    """Share of the states that differ from their nearest one in more than so many pixels (table 2).
+
+    :param shares: whose states -> threshold -> share, both in [0, 1]
+    :param theme: ``"light"`` or ``"dark"``
+    :return: PNG
+    """
+    look, drawn = theme_of(theme), styles(shares, ())
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    thresholds = sorted({threshold for row in shares.values() for threshold in row})
+    width = 0.8 / max(len(shares), 1)
+    for i, (name, row) in enumerate(shares.items()):
+        places = np.arange(len(thresholds)) + (i - (len(shares) - 1) / 2) * width
+        heights = [100 * row.get(threshold, np.nan) for threshold in thresholds]
+        bars = axes.bar(places, heights, width * 0.92, color=drawn[name].colour, label=name)
+        axes.bar_label(bars, fmt="%.0f", fontsize=8, color=look.faint, padding=2)
+    dress(axes, look)
+    axes.grid(visible=False, axis="x")
+    axes.set_xticks(range(len(thresholds)), [f"> {100 * t:.0f} %" for t in thresholds])
+    axes.set_ylim(0, 112)
+    axes.set_ylabel("% of the states", color=look.faint)
+    axes.set_xlabel("pixels that differ from the nearest training state", color=look.faint)
+    axes.legend(frameon=False, fontsize=9, labelcolor=look.ink)
+    return as_png(figure, look)

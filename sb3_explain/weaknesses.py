@@ -1,0 +1,222 @@
+"""Weaknesses: from an agent to a page of states that it fears, wants, and cannot decide in.
+
+An output folder holds ``states/``, ``generator/``, for the maps ``visionmask/``, and of each target
+``probes/<target>.safetensors`` and ``.png``; ``probes.json`` and ``probes.html`` tell of all. A
+step finds what an earlier run has finished, and goes on with what it has not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+
+from sb3_explain.agent import Agent
+from sb3_explain.atomic import atomic_path, write_json
+from sb3_explain.collection import collect
+from sb3_explain.errors import ExplainError
+from sb3_explain.pictures import image_of
+from sb3_explain.probe_pictures import probed_of, quality_of, sentences_of
+from sb3_explain.probing import StateGenerator, goggles, novelty, probe
+from sb3_explain.probing.search import Probe
+from sb3_explain.provenance import circumstances
+from sb3_explain.report import save
+from sb3_explain.report.page import title_of
+from sb3_explain.report.probe_page import write_probe_page
+from sb3_explain.states import StateDataset
+from sb3_explain.targets import require_served, targets_of
+from sb3_explain.training import training_options
+from sb3_explain.workflow import fit_visionmask
+
+#: every target that tells something of its own about an agent
+ALL = "all"
+#: random actions among the greedy ones that states are collected with, as in the paper
+EPSILON = 0.1
+
+
+def find_weaknesses(
+    agent: Agent,
+    output: str | Path,
+    *,
+    targets: Sequence[str] = (ALL,),
+    n_states: int = 10_000,
+    n: int = 64,
+    n_episodes: int = 0,
+    maps: bool = True,
+    collecting: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    searching: Mapping[str, Any] | None = None,
+    masking: Mapping[str, Any] | None = None,
+    other: Agent | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Everything that is missing for a page of an agent's states of interest.
+
+    :param agent: to be probed
+    :param output: folder for all that is made
+    :param targets: names, see :func:`sb3_explain.targets.make_target`; ``"all"`` for
+        :func:`sb3_explain.targets.targets_of` the agent
+    :param n_states: states to collect
+    :param n: samples of each target
+    :param n_episodes: episodes through goggles; 0 to leave them out
+    :param maps: show the VisionMask of each state; it is fitted if ``visionmask/`` has none
+    :param collecting: further options of :func:`sb3_explain.collect`
+    :param settings: of the generator
+    :param training: fields of :class:`sb3_explain.training.TrainingOptions`, of the generator
+    :param searching: further options of :func:`sb3_explain.probing.probe`
+    :param masking: settings of the VisionMask
+    :param other: a second agent, for the target ``"disagreement"``
+    :param seed: of all chance
+    :param progress: show bars
+    :return: the page
+    """
+    output = Path(output)
+    # What cannot work shall fail now, not after the long steps.
+    wanted = StateGenerator(agent, seed=seed, **(settings or {}))
+    training_options({"seed": seed, **(training or {})})
+    names = [name for given in targets for name in (targets_of(agent) if given == ALL else [given])]
+    for name in names:
+        require_served(agent, name, other)
+    behaviour = {"behaviour": "epsilon", "epsilon": EPSILON, **(collecting or {})}
+    states = collect(
+        agent, n=n_states, folder=output / "states", seed=seed, progress=progress, **behaviour
+    )
+    generator = fit_generator(
+        wanted, states, output / "generator", {"progress": progress, **(training or {})}, seed
+    )
+    explainer = None
+    if maps and image_of(agent) is not None:
+        explainer = fit_visionmask(
+            agent,
+            states,
+            output / "visionmask",
+            settings=masking or {},
+            training={"progress": progress},
+            seed=seed,
+        )
+    train, _, test = states.split(seed=seed)
+    found = []
+    for name in names:
+        path = output / "probes" / f"{filename(name)}.safetensors"
+        options = {"n": n, "seed": seed, **(searching or {})}
+        result = kept_probe(path, generator, name, options, train, other, progress)
+        found.append(probed_of(generator, result, train, explainer))
+        save(path.with_suffix(".png"), found[-1].sheet.png)
+    played = None
+    if n_episodes:
+        played = goggles(agent, generator, n_episodes, seed=seed, progress=progress)
+    agreement = generator.agreement(test)
+    new = novelty(generator, generator.sample(256, seed), train)
+    made = circumstances()
+    quality = quality_of(agent, generator, test, agreement, new)
+    sentences = sentences_of(agreement, played, found)
+    write_json(
+        output / "probes.json",
+        {
+            "agreement": agreement,
+            "novelty": {str(threshold): share for threshold, share in new.items()},
+            "goggles": None if played is None else played.table().to_dict("records"),
+            "targets": {row.name: dict(row.figures) for row in found},
+            "made": made,
+        },
+    )
+    return write_probe_page(
+        output / "probes.html",
+        title=title_of(agent.describe()),
+        sentences=sentences,
+        probed=found,
+        quality=quality,
+        date=made["date"],
+        provenance={
+            "Agent": agent.describe(),
+            "Generator": dataclasses.asdict(generator.settings),
+            "Search": {"samples": n, "seed": seed, **(searching or {})},
+            "Made with": made,
+        },
+    )
+
+
+def fit_generator(
+    wanted: StateGenerator,
+    states: StateDataset,
+    folder: Path,
+    training: Mapping[str, Any],
+    seed: int,
+) -> StateGenerator:
+    """The generator, fitted on the training part of ``states``, or the one of ``folder``."""
+    train, validation, _ = states.split(seed=seed)
+    if not (folder / "generator.json").exists():
+        wanted.fit(train, validation, folder=folder / "training", seed=seed, **training)
+        wanted.save(folder)
+        return wanted
+    generator = StateGenerator.load(folder, wanted.agent)
+    if generator.settings != wanted.settings or generator.learned_from["train"] != (
+        train.fingerprint()
+    ):
+        raise ExplainError(
+            f"{folder} holds a generator of other settings or other states: choose another output "
+            "folder, or delete this one"
+        )
+    return generator
+
+
+# --- probes on disk ------------------------------------------------------------------------
+
+
+def filename(target: str) -> str:
+    """A target's name as that of a file."""
+    words = {"+-": "-plus-minus", "+": "-plus", "-": "-minus"}
+    for sign, word in words.items():
+        if target.endswith(sign):
+            target = target.removesuffix(sign) + word
+            break
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", target)
+
+
+def kept_probe(
+    path: Path,
+    generator: StateGenerator,
+    target: str,
+    options: Mapping[str, Any],
+    train: StateDataset,
+    other: Agent | None,
+    progress: bool,
+) -> Probe:
+    """The probe that ``path`` holds, if it is of these options; else it is made and kept there."""
+    identity = json.dumps(
+        {
+            "target": target,
+            "options": dict(options),
+            "generator": generator.learned_from,
+            "other": None if other is None else other.fingerprint(),
+        },
+        sort_keys=True,
+    )
+    if path.exists():
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                if (file.metadata() or {}).get("identity") == identity:
+                    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                    return Probe.of(target, tensors)
+        except (safetensors.SafetensorError, OSError, KeyError):
+            pass  # a damaged file is made anew
+    result = probe(
+        generator,
+        generator.agent,
+        target,
+        states=train,
+        other=other,
+        progress=progress,
+        **options,
+    )
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(result.tensors(), temporary, metadata={"identity": identity})
+    return result
