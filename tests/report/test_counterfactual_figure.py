@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from sb3_explain.errors import ExplainError
@@ -12,6 +13,7 @@ from sb3_explain.report.counterfactual_figure import (
     OTHER,
     BeforeAndAfter,
     Outcome,
+    _outline,
     counterfactual_figure,
 )
 
@@ -81,3 +83,11 @@ def test_numbers_of_parts_belong_together():
         example([True, True], names=["one"])
     with pytest.raises(ExplainError, match="do not belong together"):
         example([])
+
+
+def test_a_regions_number_stands_at_the_region():
+    axes = Figure().subplots()
+    diagonal = np.eye(20, dtype=bool)[::-1] | np.eye(20, dtype=bool)
+    diagonal[:5] = False  # the corner of its bounding box is empty
+    _outline(axes, diagonal, (0, 40, 40, 0), "1")
+    assert axes.texts[0].xy == (30.0, 10.0)
