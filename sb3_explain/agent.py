@@ -19,7 +19,7 @@ from sb3_explain.decisions import choice_names, score_range
 from sb3_explain.envs.action_names import numbered_names
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.policy_views import ModuleView, Observations, PolicyView, view_of
+from sb3_explain.policy_views import FORBIDDEN, ModuleView, Observations, PolicyView, view_of
 
 #: the zoo's names of the algorithms that it calls otherwise than sb3-contrib does
 ZOO_NAMES = {"recurrentppo": "ppo_lstm", "maskableppo": "maskable_ppo"}
@@ -451,7 +451,7 @@ def forbid(scores: Tensor, action_masks: Tensor) -> Tensor:
 
     :param action_masks: (B, K), or (B, 2K) for bits, which may be forbidden to be off or on
     """
-    never = scores.new_tensor(-1e8)
+    never = scores.new_tensor(FORBIDDEN)
     allowed = action_masks.to(scores.device).reshape(len(scores), -1) > 0
     if allowed.shape == scores.shape:
         return torch.where(allowed, scores, never)

@@ -26,6 +26,9 @@ from torch import Tensor, nn
 
 from sb3_explain.errors import ExplainError
 
+#: score of an action that is not allowed, as MaskablePPO has it
+FORBIDDEN = -1e8
+
 Observations = Tensor | dict[str, Tensor]
 
 
@@ -303,10 +306,12 @@ class ModuleView(PolicyView):
 
     def _outputs(self, observations: Observations) -> tuple[Tensor, Tensor | None]:
         outputs: Any = self.policy(observations)
-        if isinstance(outputs, Tensor):
-            return outputs, outputs.amax(dim=1) if self.value_based else None
-        scores, values = outputs
-        return scores, values.reshape(len(scores))
+        scores, values = (outputs, None) if isinstance(outputs, Tensor) else outputs
+        # differences of infinite scores are NaN
+        scores = scores.clamp_min(FORBIDDEN)
+        if values is not None:
+            return scores, values.reshape(len(scores))
+        return scores, scores.amax(dim=1) if self.value_based else None
 
     def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
         return self._outputs(observations)[0]

@@ -102,15 +102,21 @@ class Background(FittedReference):
 
 @REFERENCES.register("most_frequent")
 class MostFrequent(FittedReference):
-    """One constant: per channel the value most frequent in all training frames (a sky, a sea)."""
+    """One constant: per channel the value most frequent in all training frames (a sky, a sea).
+
+    The median of values that are not whole numbers; per feature the median.
+    """
 
     name = "most_frequent"
 
     @staticmethod
     def fit(frames: Tensor) -> Tensor:
-        if frames.dtype != torch.uint8:
+        if frames.dim() == 2:
             return frames.float().median(dim=0).values
-        modes = torch.stack([c.flatten().mode().values for c in frames.transpose(0, 1)])
+        channels = frames.transpose(0, 1).flatten(1)
+        # numbers that are not whole hardly come twice
+        whole = frames.dtype == torch.uint8
+        modes = (channels.mode(dim=1) if whole else channels.float().median(dim=1)).values
         return modes.reshape(-1, *[1] * (frames.dim() - 2)).expand(frames.shape[1:]).clone()
 
 

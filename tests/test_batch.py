@@ -11,6 +11,7 @@ from torch import nn
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
+from sb3_explain.registry import EXPLAINERS
 from tests.loading.models import Noise
 from tests.toys import dot_agent, dot_states
 
@@ -229,3 +230,20 @@ def test_of_a_box_action_magnitudes_say_what_matters():
     box = agent_of(PPO, actions=spaces.Box(-1, 1, (2,), np.float32))
     assert StateBatch(box, vectors(1)).support(maps).tolist() == [[0.5, 3.0, 0.0, 1.0]]
     assert StateBatch(agent_of(PPO), vectors(1)).support(maps).tolist() == maps.tolist()
+
+
+def test_infinite_scores_of_forbidden_actions_are_as_maskable_ppo_has_them():
+    """Greydanus and SARFA take differences of scores, which would be NaN."""
+
+    class Forbidding(nn.Module):
+        def forward(self, images):
+            bright = images.flatten(1).mean(dim=1)
+            return torch.stack([bright, -bright, torch.full_like(bright, -torch.inf)], dim=1)
+
+    space = spaces.Box(0, 255, (1, 9, 9), np.uint8)
+    agent = Agent.from_module(Forbidding(), space, spaces.Discrete(3), value_based=True)
+    images = torch.rand(2, 1, 9, 9, generator=torch.Generator().manual_seed(0)) * 255
+    assert agent.scores(images)[:, 2].tolist() == [-1e8, -1e8]
+    torch.testing.assert_close(agent.values(images), images.mean(dim=(1, 2, 3)))
+    for name in ("greydanus", "sarfa"):
+        assert EXPLAINERS[name](agent).attribute(images).isfinite().all()

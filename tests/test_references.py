@@ -26,6 +26,16 @@ def test_most_frequent_is_one_value_a_channel():
         assert (frame[channel] == expected).all()
 
 
+def test_most_frequent_of_other_values_is_their_median():
+    frames = torch.rand(51, 2, 3, 5, generator=torch.Generator().manual_seed(0))
+    frame = make_reference("most_frequent", frames).frame
+    for channel in range(2):
+        assert (frame[channel] == float(np.median(frames[:, channel].numpy()))).all()
+    vectors = frames[:, 0, 0]
+    median = np.median(vectors.numpy(), axis=0)
+    np.testing.assert_array_equal(make_reference("most_frequent", vectors).frame, median)
+
+
 def test_mean_black_and_stacks():
     mean = make_reference("mean", FRAMES)(STACKED)
     assert mean.shape == STACKED.shape
