@@ -24,7 +24,7 @@ from sb3_explain.maps import order
 from sb3_explain.metrics import bound, needs
 from sb3_explain.perturbation import CHUNK
 from sb3_explain.progress import progress_bar
-from sb3_explain.references import Reference, fit_references
+from sb3_explain.references import REFERENCE_FRAMES, Reference, fit_references
 from sb3_explain.registry import EXPLAINERS
 from sb3_explain.states import StateDataset
 
@@ -32,8 +32,6 @@ Array = NDArray[Any]
 
 #: rows that every table has; the constant mask comes with the mean area of the first real masks
 REFERENCE_ROWS = ("empty", "constant", "random", "gradient")
-#: frames on which a reference is fitted when it is given by name
-REFERENCE_FRAMES = 2000
 
 
 @contextmanager
@@ -190,8 +188,8 @@ def evaluate(
     if not chosen:
         raise ExplainError("there is nothing to measure: name a metric; localisation needs boxes=")
 
-    n = min(n_states or len(states), len(states))
-    sample = np.sort(np.random.default_rng(seed).choice(len(states), n, replace=False))
+    sample = states.sample(n_states or len(states), seed)
+    n = len(sample)
     references = next((e.references for e in given.values() if e.references), {})
     if reference is not None or not references:
         frames = states.entries(sample[:: -(-n // REFERENCE_FRAMES)])

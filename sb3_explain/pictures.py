@@ -75,8 +75,7 @@ def png_of(example: ActionMaps | Picture) -> bytes:
 
 def importance_of(agent: Agent, states: StateDataset, explainer: Explainer) -> Picture:
     """The mean magnitude of each feature's attribution to each choice, with its interval."""
-    n = min(len(states), IMPORTANCE_STATES)
-    sample = np.linspace(0, len(states) - 1, n).astype(np.int64)
+    sample = states.spread(IMPORTANCE_STATES)
     observations: Any = agent.tensor(states.observations(sample))
     context: Any = agent.tensor(states.context(sample))
     maps = explainer.action_maps(observations, context=context)
@@ -90,11 +89,17 @@ def importance_of(agent: Agent, states: StateDataset, explainer: Explainer) -> P
     importance = feature_importance(flat, states.episode[sample])
     most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MOST_FEATURES])
     shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
+    known = np.isfinite(importance.low).any()
+    bars = (
+        "; bars are 95 % intervals over episodes"
+        if known
+        else ", of too few episodes for intervals"
+    )
     left_out = f" The {MOST_FEATURES} most important ones." if len(most) < len(names) else ""
     return Picture(
         importance_figure({explainer.name: shown}, [names[i] for i in most], agent.choice_names),
-        caption=f"Which features matter to which action, over {n} test states; bars are 95 % "
-        f"intervals over episodes.{left_out}",
+        caption=f"Which features matter to which action, over {len(sample)} test states{bars}."
+        f"{left_out}",
         alt="importance of every feature to every action",
     )
 

@@ -107,11 +107,10 @@ def randomisation(
     )
     if n_states < 1 or len(states) == 0 or not factories:
         raise ExplainError("give at least one state and one explainer")
-    n = min(n_states, len(states))
-    sample = np.sort(np.random.default_rng(seed).choice(len(states), n, replace=False))
+    sample = states.sample(n_states, seed)
     batches = [
         batch_of(agent, states, some)
-        for some in np.array_split(sample, range(batch_size, n, batch_size))
+        for some in np.array_split(sample, range(batch_size, len(sample), batch_size))
     ]
 
     def made_for(agent: Agent) -> dict[str, Explainer]:

@@ -18,6 +18,8 @@ from torch.nn import functional
 from sb3_explain.errors import ExplainError
 from sb3_explain.registry import REFERENCES
 
+#: frames that a reference is fitted on, at most
+REFERENCE_FRAMES = 2000
 #: (B, ...) observations -> what replaces them, of the same shape
 Replacement = Callable[[Tensor], Tensor]
 

@@ -246,6 +246,15 @@ class StateDataset:
         view.indices = self.indices[np.asarray(positions)]
         return view
 
+    def spread(self, n: int) -> NDArray[np.int64]:
+        """(min(n, states),) positions, evenly from the first state to the last."""
+        return np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64)
+
+    def sample(self, n: int, seed: int) -> NDArray[np.int64]:
+        """(min(n, states),) sorted positions, drawn at random."""
+        rng = np.random.default_rng(seed)
+        return np.sort(rng.choice(len(self), min(n, len(self)), replace=False)).astype(np.int64)
+
     def native(self) -> StateDataset:
         """The same states with their rendered frames as observations: (F * 3, h, w) uint8.
 

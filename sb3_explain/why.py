@@ -14,12 +14,11 @@ from sb3_explain.atomic import atomic_path
 from sb3_explain.batch import StateBatch
 from sb3_explain.counterfactual import Counterfactual, Removal, contrast, counterfactual
 from sb3_explain.errors import ExplainError
-from sb3_explain.evaluation import REFERENCE_FRAMES
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.learned import LearnedExplainer
 from sb3_explain.maps import normalise
 from sb3_explain.pictures import image_of, measure_of, newest_frame, pictures_of
-from sb3_explain.references import fit_references
+from sb3_explain.references import REFERENCE_FRAMES, fit_references
 from sb3_explain.regions import INPAINT
 from sb3_explain.registry import EXPLAINERS
 from sb3_explain.report import save
@@ -81,8 +80,7 @@ def why(
         others = explainer.maps(batch.aimed_at(instead))
         ours, theirs = (batch.support(batch.flat(m)) for m in (maps, others))
         maps, signed = batch.unflat(contrast(ours, theirs)), True
-    spread = np.linspace(0, len(states) - 1, min(len(states), REFERENCE_FRAMES)).astype(np.int64)
-    frames = states.entries(spread)
+    frames = states.entries(states.spread(REFERENCE_FRAMES))
     fitted = fit_references("mean" if reference == INPAINT else reference, frames)
     images = batch.images() if reference == INPAINT else {}
     found = counterfactual(

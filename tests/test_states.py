@@ -57,6 +57,17 @@ def test_stack_indices_by_hand():
     np.testing.assert_array_equal(stack_indices(starts, 3, "repeat"), expected)
 
 
+def test_positions_evenly_and_at_random():
+    states = vectors([0] * 20)
+    assert states.spread(3).tolist() == [0, 9, 19]
+    assert states.spread(50).tolist() == list(range(20))
+    sample = states.sample(8, seed=1)
+    assert len(set(sample.tolist())) == 8 and (np.diff(sample) > 0).all()
+    assert np.array_equal(sample, states.sample(8, seed=1))
+    assert not np.array_equal(sample, states.sample(8, seed=2))
+    assert states.sample(50, seed=0).tolist() == list(range(20))
+
+
 def vectors(episodes: list[int]) -> StateDataset:
     n = len(episodes)
     return StateDataset.from_arrays(np.arange(n * 2.0).reshape(n, 2), episodes, np.zeros(n, int))

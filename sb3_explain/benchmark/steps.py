@@ -18,12 +18,12 @@ from sb3_explain.benchmark.job import FORMAT, Cell, Job, learns
 from sb3_explain.bootstrap import steps_of
 from sb3_explain.collection import collect
 from sb3_explain.errors import ExplainError
-from sb3_explain.evaluation import REFERENCE_FRAMES, Measuring, Row, batch_of
+from sb3_explain.evaluation import Measuring, Row, batch_of
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.metrics import bound
 from sb3_explain.perturbation import CHUNK
 from sb3_explain.provenance import circumstances
-from sb3_explain.references import fit_references
+from sb3_explain.references import REFERENCE_FRAMES, fit_references
 from sb3_explain.registry import EXPLAINERS
 from sb3_explain.states import StateDataset
 
@@ -79,7 +79,7 @@ def run_job(job: Job) -> None:
     states = StateDataset.open(cell.folder / "states") if brought is None else brought
     train, validation, test = states.split(seed=cell.seed)
     explainer = make(job, agent, train, validation)
-    sample = sample_of(len(test), protocol.n_evaluated, cell.seed)
+    sample = test.sample(protocol.n_evaluated, cell.seed)  # the same for every explainer
     row = measure(job, explainer, train, test.subset(sample))
     with atomic_path(job.values) as path:
         tidy(job, row.values, test, sample).to_parquet(path, index=False)
@@ -162,14 +162,7 @@ def arguments(job: Job, train: StateDataset) -> dict[str, Any]:
 
 def frames_of(states: StateDataset) -> dict[str, Tensor]:
     """Frames to fit references on, spread over the states, by entry of the observation."""
-    n = min(len(states), REFERENCE_FRAMES)
-    return states.entries(np.linspace(0, len(states) - 1, n).astype(np.int64))
-
-
-def sample_of(n: int, wanted: int, seed: int) -> NDArray[np.int64]:
-    """(min(n, wanted),) sorted positions below ``n``, the same for every explainer."""
-    chosen = np.random.default_rng(seed).choice(n, min(n, wanted), replace=False)
-    return np.sort(chosen).astype(np.int64)
+    return states.entries(states.spread(REFERENCE_FRAMES))
 
 
 def tidy(

@@ -27,6 +27,7 @@ from sb3_explain.masking import Masking, Masks
 from sb3_explain.networks.entries import EntryMasks
 from sb3_explain.policy_views import Observations
 from sb3_explain.references import (
+    REFERENCE_FRAMES,
     FunctionReference,
     Reference,
     Replacement,
@@ -35,9 +36,6 @@ from sb3_explain.references import (
 )
 from sb3_explain.states import StateDataset
 from sb3_explain.training import TrainingOptions, train_network, training_options
-
-#: frames that the reference is fitted on, at most
-REFERENCE_FRAMES = 2000
 
 #: (R, ...) copies of some entries, (R,) of which states -> (R, K)
 Read = Callable[[Masks, Tensor], Tensor]
@@ -227,8 +225,7 @@ class LearnedExplainer(TrainedExplainer):
                     f"the states stack {states.n_stack} frames, the agent {self.n_frames}: give "
                     "the agent n_stack or a recipe"
                 )
-        spread = np.linspace(0, len(train) - 1, min(len(train), REFERENCE_FRAMES)).astype(np.int64)
-        self.references = self._references(train.entries(spread))
+        self.references = self._references(train.entries(train.spread(REFERENCE_FRAMES)))
         self.learned_from = {
             "train": train.fingerprint(),
             "validation": validation.fingerprint(),
