@@ -10,7 +10,8 @@ from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import evaluate
 from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.loading import load_agent
-from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES
+from sb3_explain.probing import StateGenerator, probe
+from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES, TARGETS
 from sb3_explain.states import StateDataset
 
 __version__ = "0.1.0"
@@ -20,12 +21,15 @@ __all__ = [
     "METRICS",
     "NETWORKS",
     "REFERENCES",
+    "TARGETS",
     "Agent",
     "EnvRecipe",
     "ExplainError",
     "StateDataset",
+    "StateGenerator",
     "VisionMask",
     "collect",
     "evaluate",
     "load_agent",
+    "probe",
 ]

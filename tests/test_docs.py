@@ -21,6 +21,14 @@ PAGES = {
     "extending": {"n=600": "n=300", "epochs=2": "epochs=1"},
     "explainers": {"n=400": "n=240"},
     "counterfactual": {"learn(2048)": "learn(128)"},
+    "probing": {
+        "learn(2048)": "learn(128)",
+        "n=2000": "n=300, max_per_episode=15, progress=False",
+        "epochs=30": "epochs=2, progress=False",
+        "n=64,": "n=8, steps=5,",
+        "n=16": "n=4, steps=5",
+        "n_episodes=10": "n_episodes=2",
+    },
     "metrics": {"n=400": "n=100", "n_episodes=10": "n_episodes=2"},
     "visionmask": {
         "n=4000": "n=300, max_per_episode=20",
@@ -78,6 +86,11 @@ def test_explainers(tmp_path):
 def test_counterfactual(tmp_path):
     told = run("counterfactual", tmp_path)
     assert "together" in told and "p(" in told
+
+
+def test_probing(tmp_path):
+    told = run("probing", tmp_path)
+    assert "does the same on" in told and "recovered" in told and "0.7: " in told
 
 
 def test_metrics(tmp_path):
