@@ -1,0 +1,107 @@
+"""The state generator on the demo agent: the paper's table 1 and 2, agreement, and the search.
+
+Three generators with equal training (a plain autoencoder, L_p alone, all terms) of 10,000 states.
+What is finished stays in benchmarks/output (or in the folder that SB3_EXPLAIN_GENERATOR names), so
+that a run that was stopped goes on. The pictures are written to docs/images.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from sb3_explain import StateGenerator, collect, probe
+from sb3_explain.demo import demo_agent
+from sb3_explain.gradients import layers_of_images
+from sb3_explain.probe_pictures import drawn, weights_drawn
+from sb3_explain.probing import VARIANTS, activation_maximisation, goggles, novelty
+from sb3_explain.probing.activation import REGULARISERS
+from sb3_explain.probing.generator import states_batch
+from sb3_explain.probing.novelty import PAPER, THRESHOLDS
+from sb3_explain.report import save
+from sb3_explain.report.contact_sheet import picture_rows
+from sb3_explain.report.probing_figures import filters_figure, novelty_figure
+
+HERE = Path(__file__).resolve().parent
+IMAGES = HERE.parent / "docs" / "images"
+N_STATES, EPSILON, N_EPISODES, SEED = 10_000, 0.1, 20, 0
+TRAINING = {"epochs": 60, "batch_size": 32, "patience": 60}
+N_SAMPLES, STEPS, SHOWN = 64, 200, 8
+
+
+def run(record) -> None:
+    output = Path(os.environ.get("SB3_EXPLAIN_GENERATOR", HERE / "output" / "generator"))
+    agent = demo_agent()
+    states = collect(
+        agent, n=N_STATES, folder=output / "states", seed=SEED, behaviour="epsilon", epsilon=EPSILON
+    )
+    train, validation, test = states.split(seed=SEED)
+    generators = {
+        name: fitted(agent, settings, train, validation, output / name)
+        for name, settings in VARIANTS.items()
+    }
+    for name, generator in generators.items():
+        record(f"generator.{name}.fit_minutes", generator.training.seconds / 60, "min", "<= 40")
+        target = ">= 0.9" if name == "full" else None
+        record(f"generator.{name}.agreement", generator.agreement(test), "share", target)
+    table_1(record, agent, generators)
+    full = generators["full"]
+    drawn_states = full.sample(1000, SEED)
+    new = novelty(full, drawn_states, train)
+    for threshold, share in new.items():
+        record(f"generator.novelty.over_{round(100 * threshold)}_percent", share, "share")
+    paper = dict(zip(THRESHOLDS, PAPER, strict=True))
+    save(IMAGES / "novelty.png", novelty_figure({"ours (Pong)": new, "paper (driving)": paper}))
+    begin = time.perf_counter()
+    probe(full, agent, "T+-", N_SAMPLES, steps=STEPS, progress=False)
+    record("generator.search_seconds", time.perf_counter() - begin, "s", "<= 60")
+    pictures(agent, generators, train, test)
+
+
+def fitted(agent, settings, train, validation, folder) -> StateGenerator:
+    if (folder / "generator.json").exists():
+        return StateGenerator.load(folder, agent)
+    generator = StateGenerator(agent, seed=SEED, **settings)
+    generator.fit(train, validation, folder=folder / "training", **TRAINING)
+    generator.save(folder)
+    return generator
+
+
+def table_1(record, agent, generators) -> None:
+    played = goggles(agent, generators, N_EPISODES, seed=SEED)
+    print(played.table().to_string(index=False))
+    for name, interval in played.intervals.items():
+        for bound in ("mean", "low", "high"):
+            record(f"generator.return.{name}.{bound}", getattr(interval, bound), "return")
+    record("generator.full.recovered", played.recovered("full"), "share", ">= 0.7")
+    means = [played.intervals[name].mean for name in ("vae", "lp_only", "full")]
+    record("generator.paper_order", float(means == sorted(means)), "0 or 1", ">= 1")
+
+
+def pictures(agent, generators, train, test) -> None:
+    """Reconstructions, the weighting (figure 3), the failing baseline (4), the filters (5)."""
+    positions = np.linspace(0, len(test) - 1, SHOWN).astype(int)
+    batch = states_batch(agent, test, positions)
+    rows = {"state": drawn(agent, batch.entries[""], "")}
+    for name, generator in generators.items():
+        rows[name.replace("_", " ")] = drawn(agent, generator.reconstructed(batch)[""], "")
+    weights = generators["full"].weighting(batch)[""][:, -1]
+    rows["weighting"] = weights_drawn(weights)
+    save(IMAGES / "reconstructions.png", picture_rows(rows))
+    target = "action:RIGHT"
+    rows = {
+        name: drawn(agent, activation_maximisation(agent, target, SHOWN, regulariser=name), "")
+        for name in REGULARISERS
+    }
+    found = probe(generators["full"], agent, target, N_SAMPLES, steps=STEPS, states=train)
+    shown = found.states[:SHOWN]
+    rows["generator"] = drawn(agent, shown, "")
+    n = min(map(len, rows.values()))
+    save(
+        IMAGES / "activation_maximisation.png",
+        picture_rows({name: row[:n] for name, row in rows.items()}, title="RIGHT"),
+    )
+    first = agent.view.policy.get_submodule(layers_of_images(agent, nn.Conv2d)[""][0])
+    save(IMAGES / "filters.png", filters_figure(first.weight.detach().numpy(), agent.n_stack))
