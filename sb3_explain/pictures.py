@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,7 @@ def importance_of(agent: Agent, states: StateDataset, explainer: Explainer) -> P
     maps = explainer.action_maps(observations, context=context)
     entries = maps if isinstance(maps, dict) else {PLAIN: maps}
     flat = torch.cat([entry.flatten(2) for entry in entries.values()], dim=2).cpu().numpy()
-    names = [
-        f"{entry} {i}".strip()
-        for entry, found in entries.items()
-        for i in range(found[0, 0].numel())
-    ]
+    names = feature_names({name: entry[0, 0].numel() for name, entry in entries.items()})
     importance = feature_importance(flat, states.episode[sample])
     most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MOST_FEATURES])
     shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
@@ -102,6 +98,14 @@ def importance_of(agent: Agent, states: StateDataset, explainer: Explainer) -> P
         f"{left_out}",
         alt="importance of every feature to every action",
     )
+
+
+def feature_names(sizes: Mapping[str, int]) -> list[str]:
+    """``"feature 3"`` of an observation that is no dict, ``"speed 3"`` of its entry ``speed``.
+
+    :param sizes: number of features by entry
+    """
+    return [f"{entry or 'feature'} {i}" for entry, size in sizes.items() for i in range(size)]
 
 
 def shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ from sb3_explain.explainers.gradient import Gradient
 from sb3_explain.pictures import (
     choices_taken,
     examples_of,
+    feature_names,
     newest_frame,
     pictures_of,
     png_of,
@@ -71,6 +72,11 @@ def test_the_newest_frame_s_strongest_colour_is_shown():
     maps = torch.zeros(1, 6, 2, 2)
     maps[0, 4, 0, 0], maps[0, 3, 0, 0], maps[0, 0, 1, 1] = -3.0, 2.0, 9.0
     assert newest_frame(maps, agent)[0].tolist() == [[-3.0, 0.0], [0.0, 0.0]]
+
+
+def test_features_are_named_by_their_entry():
+    assert feature_names({"": 2}) == ["feature 0", "feature 1"]
+    assert feature_names({"speed": 1, "angle": 2}) == ["speed 0", "angle 0", "angle 1"]
 
 
 def test_an_agent_without_images_is_explained_by_its_features(tmp_path):
