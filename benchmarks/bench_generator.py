@@ -9,7 +9,6 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 
 from sb3_explain import StateGenerator, collect, probe
@@ -18,7 +17,6 @@ from sb3_explain.gradients import layers_of_images
 from sb3_explain.probe_pictures import drawn, weights_drawn
 from sb3_explain.probing import VARIANTS, activation_maximisation, goggles, novelty
 from sb3_explain.probing.activation import REGULARISERS
-from sb3_explain.probing.generator import states_batch
 from sb3_explain.probing.novelty import PAPER, THRESHOLDS
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
@@ -82,8 +80,7 @@ def table_1(record, agent, generators) -> None:
 
 def pictures(agent, generators, train, test) -> None:
     """Reconstructions, the weighting (figure 3), the failing baseline (4), the filters (5)."""
-    positions = np.linspace(0, len(test) - 1, SHOWN).astype(int)
-    batch = states_batch(agent, test, positions)
+    batch = test.batch(agent, test.spread(SHOWN))
     rows = {"state": drawn(agent, batch.entries[""], "")}
     for name, generator in generators.items():
         rows[name.replace("_", " ")] = drawn(agent, generator.reconstructed(batch)[""], "")

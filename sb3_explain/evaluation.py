@@ -209,7 +209,7 @@ def evaluate(
     def measure(named: Mapping[str, Explainer], advance: Callable[[int], Any]) -> dict[str, Row]:
         rows = {name: Measuring(explainer, chosen, seed) for name, explainer in named.items()}
         for some in positions:
-            batch = batch_of(agent, states, some)
+            batch = states.batch(agent, some)
             batch.target  # noqa: B018 - known before any explainer is charged for its passes
             replacement = batch.replacement(references)
             located = None if boxes is None else torch.as_tensor(boxes[some], device=batch.device)
@@ -240,12 +240,6 @@ def evaluate(
         "seed": seed,
     }
     return Evaluation(agent.describe(), described, rows)
-
-
-def batch_of(agent: Agent, states: StateDataset, positions: Array) -> StateBatch:
-    """Some states on the agent's device, to explain their main choices."""
-    context: Any = agent.tensor(states.context(positions))
-    return StateBatch(agent, agent.tensor(states.observations(positions)), context=context)
 
 
 def area_under(curves: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from sb3_explain.decisions import choices, greedy_choices
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.pictures import image_of, measure_of, newest_frame, shares
 from sb3_explain.probing import StateGenerator
-from sb3_explain.probing.generator import SAMPLE, states_batch
+from sb3_explain.probing.generator import SAMPLE
 from sb3_explain.probing.goggles import Goggles
 from sb3_explain.probing.novelty import PAPER, THRESHOLDS, share_different
 from sb3_explain.probing.search import Probe
@@ -130,8 +130,7 @@ def tiles_of(
 
 def deviations(agent: Agent, rows: Tensor, train: StateDataset) -> Tensor:
     """Features (B, M) in standard deviations from the mean of the training states."""
-    spread = np.linspace(0, len(train) - 1, min(len(train), SAMPLE)).astype(np.int64)
-    seen = states_batch(agent, train, spread).observations.flatten(1)
+    seen = train.batch(agent, train.spread(SAMPLE)).observations.flatten(1)
     std = seen.std(dim=0)
     return (rows - seen.mean(dim=0)) / torch.where(std > 0, std, 1.0)
 
@@ -170,8 +169,7 @@ def quality_of(
     pictures = []
     name = image_of(agent)
     if name is not None:
-        positions = np.linspace(0, len(test) - 1, min(REDRAWN, len(test))).astype(np.int64)
-        batch = states_batch(agent, test, positions)
+        batch = test.batch(agent, test.spread(REDRAWN))
         redrawn = generator.reconstructed(batch)[name]
         weights = generator.weighting(batch)[name].expand_as(redrawn)
         rows = {

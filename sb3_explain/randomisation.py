@@ -24,7 +24,6 @@ from sb3_explain.agent import Agent, snapshot
 from sb3_explain.batch import StateBatch, entry_spaces
 from sb3_explain.bootstrap import Interval, clusters_of, confidence_interval
 from sb3_explain.errors import ExplainError
-from sb3_explain.evaluation import batch_of
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.maps import normalise
 from sb3_explain.perturbation import CHUNK
@@ -109,7 +108,7 @@ def randomisation(
         raise ExplainError("give at least one state and one explainer")
     sample = states.sample(n_states, seed)
     batches = [
-        batch_of(agent, states, some)
+        states.batch(agent, some)
         for some in np.array_split(sample, range(batch_size, len(sample), batch_size))
     ]
 
@@ -225,7 +224,7 @@ def relabelled(agent: Agent, states: StateDataset) -> StateDataset:
     parts = np.array_split(np.arange(len(states)), range(CHUNK, len(states), CHUNK))
     scores, values = [], []
     for part in parts:
-        batch = batch_of(agent, states, part)
+        batch = states.batch(agent, part)
         with torch.no_grad():
             read = batch.scores_and_values(batch.entries)
         scores.append(read[0].cpu().numpy())

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import read_json
+from sb3_explain.batch import StateBatch
 from sb3_explain.envs.frames import PLAIN
 from sb3_explain.errors import ExplainError
 from sb3_explain.policy_views import Observations
@@ -245,6 +246,17 @@ class StateDataset:
         view.__dict__.update(self.__dict__)
         view.indices = self.indices[np.asarray(positions)]
         return view
+
+    def batch(self, agent: Agent, positions: Any, target: Tensor | int | None = None) -> StateBatch:
+        """Some states on the agent's device, with what it knew besides its observations.
+
+        :param agent: whose states they are
+        :param positions: (B,) positions in this view
+        :param target: see :class:`~sb3_explain.batch.StateBatch`
+        """
+        observations: Any = agent.tensor(self.observations(positions))
+        context: Any = agent.tensor(self.context(positions))
+        return StateBatch(agent, observations, target, context)
 
     def spread(self, n: int) -> NDArray[np.int64]:
         """(min(n, states),) positions, evenly from the first state to the last."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path
-from sb3_explain.batch import StateBatch
 from sb3_explain.counterfactual import Counterfactual, Removal, contrast, counterfactual
 from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.base import Explainer
@@ -71,9 +70,7 @@ def why(
     """
     if not 0 <= position < len(states):
         raise ExplainError(f"there is no state {position}: give one of 0 to {len(states) - 1}")
-    observation: Any = agent.tensor(states.observations([position]))
-    context: Any = agent.tensor(states.context([position]))
-    batch = StateBatch(agent, observation, target, context)
+    batch = states.batch(agent, [position], target)
     maps: Any = explainer.maps(batch)
     signed = not explainer.gives_masks and any(bool((m < 0).any()) for m in maps.values())
     if instead is not None:
@@ -85,11 +82,11 @@ def why(
     images = batch.images() if reference == INPAINT else {}
     found = counterfactual(
         agent,
-        observation,
+        batch.structured(batch.entries),
         batch.structured(maps),
         int(batch.target[0]),
         instead=instead,
-        context=context,
+        context=batch.context,
         reference={**fitted, **dict.fromkeys(images, INPAINT)},
         share=share,
         n_regions=n_regions,

@@ -18,7 +18,7 @@ from sb3_explain.benchmark.job import FORMAT, Cell, Job, learns
 from sb3_explain.bootstrap import steps_of
 from sb3_explain.collection import collect
 from sb3_explain.errors import ExplainError
-from sb3_explain.evaluation import Measuring, Row, batch_of
+from sb3_explain.evaluation import Measuring, Row
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.metrics import bound
 from sb3_explain.perturbation import CHUNK
@@ -118,7 +118,7 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     references = fit_references(protocol.reference, frames_of(train))
     measuring = Measuring(explainer, bound(protocol.metrics), job.cell.seed)
     for some in np.array_split(np.arange(len(test)), range(CHUNK, len(test), CHUNK)):
-        batch = batch_of(agent, test, some)
+        batch = test.batch(agent, some)
         batch.target  # noqa: B018 - known before the explainer is charged for its passes
         measuring.add(batch, batch.replacement(references))
     return measuring.row()

@@ -297,9 +297,7 @@ class LearnedExplainer(TrainedExplainer):
         target = None
         if isinstance(agent.action_space, spaces.Discrete):
             target = agent.tensor(states.greedy[positions])
-        context: Any = agent.tensor(states.context(positions))
-        observations = agent.tensor(states.observations(positions))
-        return StateBatch(agent, observations, target, context)  # type: ignore[arg-type]
+        return states.batch(agent, positions, target)  # type: ignore[arg-type]
 
     # --- on disk ---------------------------------------------------------------------------
 

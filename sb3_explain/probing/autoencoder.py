@@ -129,3 +129,40 @@ class Units(nn.Module):
     def out_of(self, entry: Tensor) -> Tensor:
         """Into the agent's range."""
         return entry * self.extent + self.low
+
+
+class StateNetwork(nn.Module):
+    """An autoencoder with the units that it works in, so that both are trained and kept together.
+
+    :param autoencoder: takes and gives entries in its own units
+    :param units: of each entry
+    """
+
+    spread: Tensor
+
+    def __init__(self, autoencoder: Autoencoder, units: Mapping[str, Units]) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.names = list(units)
+        self.units = nn.ModuleList(units.values())
+        #: standard deviation of the agent's scores over states, mean over the scores
+        self.register_buffer("spread", torch.ones(()))
+
+    def units_of(self, name: str) -> Units:
+        """The units of an entry."""
+        units = self.units[self.names.index(name)]
+        assert isinstance(units, Units)
+        return units
+
+    def into(self, entries: Mapping[str, Tensor]) -> Entries:
+        """Entries in the autoencoder's units."""
+        return {name: self.units_of(name).into(entries[name]) for name in self.names}
+
+    def out_of(self, entries: Mapping[str, Tensor]) -> Entries:
+        """Entries in the agent's range."""
+        return {name: self.units_of(name).out_of(entries[name]) for name in self.names}
+
+    def forward(self, entries: Entries, noise: Tensor | None = None) -> tuple[Entries, Gaussian]:
+        """See :meth:`Autoencoder.forward`."""
+        drawn: tuple[Entries, Gaussian] = self.autoencoder(entries, noise)
+        return drawn

@@ -24,7 +24,13 @@ from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.base import needs_numbers
 from sb3_explain.fitted import Fitted, damaged, read_fitted, write_fitted
 from sb3_explain.policy_views import Observations
-from sb3_explain.probing.autoencoder import Autoencoder, Entries, Gaussian, Units
+from sb3_explain.probing.autoencoder import (
+    Autoencoder,
+    Entries,
+    Gaussian,
+    StateNetwork,
+    Units,
+)
 from sb3_explain.probing.weighting import UNIFORM, Weighting
 from sb3_explain.registry import CODECS
 from sb3_explain.states import StateDataset
@@ -106,7 +112,7 @@ class StateGenerator:
         self.learned_from: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network = StateNetwork(self._autoencoder(), self._units(entries), agent)
+            self.network = StateNetwork(self._autoencoder(), self._units(entries))
         self.network.to(agent.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def _autoencoder(self) -> Autoencoder:
@@ -186,7 +192,7 @@ class StateGenerator:
         """
         kept = 0
         for positions in np.array_split(np.arange(len(states)), -(-len(states) // PASS)):
-            batch = states_batch(self.agent, states, positions)
+            batch = states.batch(self.agent, positions)
             kept += int(batch.keeps(self.reconstructed(batch)).sum())
         return kept / len(states)
 
@@ -223,7 +229,7 @@ class StateGenerator:
         def losses(states: StateDataset, *, noisy: bool) -> Any:
             def of(network: nn.Module, positions: NDArray[np.int64]) -> dict[str, Tensor]:
                 noise = self._noise(positions, chosen.seed) if noisy else None
-                return self.losses(network, states_batch(self.agent, states, positions), noise)
+                return self.losses(network, states.batch(self.agent, positions), noise)
 
             return of
 
@@ -297,12 +303,12 @@ class StateGenerator:
     @torch.no_grad()
     def _fit_units(self, states: StateDataset) -> None:
         """Units of unbounded entries, the mean state, and the spread of the scores."""
-        spread = np.linspace(0, len(states) - 1, min(len(states), SAMPLE)).astype(np.int64)
+        spread = states.spread(SAMPLE)
         sums: Entries = {}
         squares: Entries = {}
         scores = []
         for positions in np.array_split(spread, -(-len(spread) // PASS)):
-            batch = states_batch(self.agent, states, positions)
+            batch = states.batch(self.agent, positions)
             scores.append(batch.own_choices)
             for name, entry in batch.entries.items():
                 sums[name] = sums.get(name, 0.0) + entry.double().sum(dim=0)
@@ -348,44 +354,6 @@ class StateGenerator:
         return generator
 
 
-class StateNetwork(nn.Module):
-    """An autoencoder with the units that it works in, so that both are trained and kept together.
-
-    :param autoencoder: takes and gives entries in its own units
-    :param units: of each entry
-    :param agent: whose scores are compared
-    """
-
-    spread: Tensor
-
-    def __init__(self, autoencoder: Autoencoder, units: Mapping[str, Units], agent: Agent) -> None:
-        super().__init__()
-        self.autoencoder = autoencoder
-        self.names = list(units)
-        self.units = nn.ModuleList(units.values())
-        #: standard deviation of the agent's scores over states, mean over the scores
-        self.register_buffer("spread", torch.ones(()))
-
-    def units_of(self, name: str) -> Units:
-        """The units of an entry."""
-        units = self.units[self.names.index(name)]
-        assert isinstance(units, Units)
-        return units
-
-    def into(self, entries: Mapping[str, Tensor]) -> Entries:
-        """Entries in the autoencoder's units."""
-        return {name: self.units_of(name).into(entries[name]) for name in self.names}
-
-    def out_of(self, entries: Mapping[str, Tensor]) -> Entries:
-        """Entries in the agent's range."""
-        return {name: self.units_of(name).out_of(entries[name]) for name in self.names}
-
-    def forward(self, entries: Entries, noise: Tensor | None = None) -> tuple[Entries, Gaussian]:
-        """See :meth:`Autoencoder.forward`."""
-        drawn: tuple[Entries, Gaussian] = self.autoencoder(entries, noise)
-        return drawn
-
-
 def is_bounded(space: spaces.Space[Any]) -> bool:
     """Whether all cells of an entry are between bounds that the space states."""
     if isinstance(space, spaces.MultiBinary):
@@ -393,10 +361,3 @@ def is_bounded(space: spaces.Space[Any]) -> bool:
     assert isinstance(space, spaces.Box)
     extent = space.high.astype(np.float64) - space.low.astype(np.float64)
     return bool(np.isfinite(extent).all() and (extent > 0).all() and extent.max() < 1e6)
-
-
-def states_batch(agent: Agent, states: StateDataset, positions: NDArray[np.int64]) -> StateBatch:
-    """Some states, with what the agent knew besides its observation."""
-    observations: Any = agent.tensor(states.observations(positions))
-    context: Any = agent.tensor(states.context(positions))
-    return StateBatch(agent, observations, None, context)

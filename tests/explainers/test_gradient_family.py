@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
-from sb3_explain.evaluation import batch_of
 from sb3_explain.explainers.gradient import Gradient
 from sb3_explain.explainers.gradient_input import GradientInput
 from sb3_explain.explainers.guided_backprop import GuidedBackpropagation
@@ -152,7 +151,7 @@ def test_smaller_passes_give_the_same_maps(cnn, monkeypatch):
 
 def test_noise_on_a_dict_does_not_depend_on_the_passes():
     agent = kinds.agent_of("image and vector")
-    batch = batch_of(agent, kinds.states_of("image and vector"), np.arange(2))
+    batch = kinds.states_of("image and vector").batch(agent, np.arange(2))
     whole = SmoothGrad(agent, n_samples=5).maps(batch)
     largest = max(entry[0].numel() for entry in batch.entries.values())
     parts = SmoothGrad(agent, n_samples=5, memory=2 * 4 * largest).maps(batch)
