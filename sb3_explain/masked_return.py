@@ -62,9 +62,10 @@ def masked_return(
 
     def masked(batch: StateBatch) -> Tensor:
         maps = batch.flat(explainer.maps(batch))
-        masks = (
-            explainer.shown(maps) if share is None else highest(order(maps), share).view(maps.shape)
-        )
+        if share is None:
+            masks = explainer.shown(maps)
+        else:
+            masks = highest(order(batch.support(maps)), share).view(maps.shape)
         return blend(batch.observations, masks, batch.replacement(references))
 
     sights = {

@@ -62,6 +62,16 @@ class Pair(Sides):
         return super().step(int(action) + 5)
 
 
+class Steered(Sides):
+    """The same game, where the second action is a number above 0."""
+
+    action_space = spaces.Box(-1, 1, (1,))
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        return super().step(6 if action[0] > 0 else 5)
+
+
+gym.register("Steered-v0", entry_point=f"{__name__}:Steered")
 gym.register("Sides-v0", entry_point=f"{__name__}:Sides")
 gym.register("Pair-v0", entry_point=f"{__name__}:Pair")
 
@@ -150,6 +160,17 @@ def test_a_share_makes_masks_of_any_map(agent):
         masked_return(agent, explainer, 2, progress=False)
     result = masked_return(agent, explainer, 5, share=0.25, seed=1, progress=False)
     np.testing.assert_array_equal(result.returns["masked"], slow_loop((1, 0), 5, 1))
+
+
+def test_a_share_of_a_box_actions_map_is_that_of_the_greatest_magnitude():
+    """Feature 0 pulls the action down when the map says -9 of it, and decides all the same."""
+    weights = nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        weights.weight.copy_(torch.tensor([[1.0, 1.0]]))
+    recipe = EnvRecipe("Steered-v0")
+    agent = Agent.from_module(weights, spaces.Box(-2, 2, (2,)), Steered.action_space, recipe=recipe)
+    result = masked_return(agent, Fixed(agent, [-9.0, 1.0]), 5, share=0.5, progress=False)
+    assert (result.returns["masked"] == result.lengths["masked"]).all()  # it sees feature 0 alone
 
 
 def test_sampled_actions_come_from_the_seed(agent):
