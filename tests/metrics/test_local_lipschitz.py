@@ -11,6 +11,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.metrics.local_lipschitz import local_lipschitz
+from tests.metrics.by_quantus import robustness
 
 
 class LegacyNoise:
@@ -25,28 +26,11 @@ class LegacyNoise:
 
 @pytest.mark.filterwarnings("ignore")
 def test_quantus(inputs):
-    smooth, observations = inputs.explainer, inputs.batch.observations.double()
-    maps = inputs.explainer.attribute(observations, inputs.batch.target)
-    batch = StateBatch(inputs.agent, observations, inputs.batch.target)
-    ours = local_lipschitz(batch, inputs.explainer, maps, LegacyNoise(7), n=4)
-
-    def explain(model, inputs, targets):
-        raw = torch.from_numpy(inputs) * 255
-        return smooth.attribute(raw, torch.from_numpy(targets)).numpy()
-
     metric = quantus.LocalLipschitzEstimate(
         nr_samples=4, perturb_std=0.1, abs=False, normalise=False, disable_warnings=True
     )
-    np.random.seed(7)  # noqa: NPY002
-    theirs = metric(
-        model=nn.Identity(),
-        x_batch=observations.numpy() / 255,
-        y_batch=inputs.batch.target.numpy(),
-        a_batch=maps.numpy().copy(),
-        explain_func=explain,
-        channel_first=True,
-        batch_size=1,
-    )
+    theirs, batch, maps = robustness(metric, inputs, seed=7)
+    ours = local_lipschitz(batch, inputs.explainer, maps, LegacyNoise(7), n=4)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import quantus
 import torch
-from torch import nn
 
 from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.metrics.noise_sensitivity import noise_sensitivity
+from tests.metrics.by_quantus import robustness
 
 
 class LegacyNoise:
@@ -20,28 +20,11 @@ class LegacyNoise:
 
 @pytest.mark.filterwarnings("ignore")
 def test_quantus(inputs):
-    smooth, observations = inputs.explainer, inputs.batch.observations.double()
-    maps = smooth.attribute(observations, inputs.batch.target)
-    batch = StateBatch(inputs.agent, observations, inputs.batch.target)
-    ours = noise_sensitivity(batch, smooth, maps, LegacyNoise(7), n=4, radius=0.2)
-
-    def explain(model, inputs, targets):
-        raw = torch.from_numpy(inputs) * 255
-        return smooth.attribute(raw, torch.from_numpy(targets)).numpy()
-
     metric = quantus.MaxSensitivity(
         nr_samples=4, lower_bound=0.2, abs=False, normalise=False, disable_warnings=True
     )
-    np.random.seed(7)  # noqa: NPY002
-    theirs = metric(
-        model=nn.Identity(),
-        x_batch=observations.numpy() / 255,
-        y_batch=inputs.batch.target.numpy(),
-        a_batch=maps.numpy().copy(),
-        explain_func=explain,
-        channel_first=True,
-        batch_size=1,
-    )
+    theirs, batch, maps = robustness(metric, inputs, seed=7)
+    ours = noise_sensitivity(batch, inputs.explainer, maps, LegacyNoise(7), n=4, radius=0.2)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
