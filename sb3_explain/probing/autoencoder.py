@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sb3_explain.probing.codecs import VectorCodec
 from sb3_explain.registry import CODECS
@@ -36,7 +37,7 @@ class Gaussian(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """Encoder f(s) = (mean, log variance) and decoder g(z) of one code for all entries.
+    """Encoder f(s) = (mean, deviation <= 1) and decoder g(z) of one code for all entries.
 
     Entries are taken and given in units in which they are about 1 (see :class:`Units`): those with
     bounds in [0, 1], the others with mean 0 and deviation 1.
@@ -80,8 +81,9 @@ class Autoencoder(nn.Module):
             codec.encode(entries[name] if len(shape) == 3 else entries[name].flatten(1))  # type: ignore[operator]
             for codec, (name, shape) in zip(self.codecs, self.shapes.items(), strict=True)
         ]
-        mean, log_variance = self.to_code(torch.cat(features, dim=1)).float().chunk(2, dim=1)
-        return Gaussian(mean, log_variance.clamp(-14, 14) / 2)
+        mean, raw = self.to_code(torch.cat(features, dim=1)).float().chunk(2, dim=1)
+        # At its best no code is wider than the prior; wider ones would only drown the others.
+        return Gaussian(mean, functional.logsigmoid(raw))
 
     def decode(self, codes: Tensor) -> Entries:
         """States of codes (B, n)."""

@@ -215,7 +215,7 @@ class StateGenerator:
         :param options: fields of :class:`sb3_explain.training.TrainingOptions`
         :return: the history of the validation losses
         """
-        defaults = {"epochs": 40, "learning_rate": 2e-3, "weight_decay": 0.0, "patience": 10}
+        defaults = {"epochs": 40, "learning_rate": 1e-3, "weight_decay": 0.0, "patience": 10}
         chosen = training_options({**defaults, **options})
         for states in (train, validation):
             states.require_labels_of(self.agent)
