@@ -75,7 +75,10 @@ class EnvRecipe:
         """
         register_environments(self.env_id, self.packages, self.trusted)
         wrappers = [(import_wrapper(name, self.trusted), kwargs) for name, kwargs in self.wrappers]
-        env = make(self.env_id, **{**self.env_kwargs, "render_mode": render_mode})
+        kwargs = {k: value for k, value in self.env_kwargs.items() if k != "render_mode"}
+        if render_mode is not None:  # not every environment knows the word
+            kwargs["render_mode"] = render_mode
+        env = make(self.env_id, **kwargs)
         # Under the wrappers, so that `episode` in `info` marks the end of a whole game.
         env = Monitor(env)
         for wrapper, kwargs in wrappers:

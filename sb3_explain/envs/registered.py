@@ -133,6 +133,10 @@ def missing_environment(env_id: str, error: Exception) -> ExplainError:
                 f"environment {env_id!r} needs a package that is not installed: "
                 f"{package.install} ({text})"
             )
+    if "unexpected keyword argument 'render_mode'" in text:
+        return ExplainError(
+            f"environment {env_id!r} renders nothing: collect with render=False (--no-render)"
+        )
     close = difflib.get_close_matches(env_id, list(gym.registry), n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close and close[0] != env_id else ""
     return ExplainError(f"environment {env_id!r} cannot be made{hint} ({text})")

@@ -2,6 +2,7 @@
 
 import gymnasium as gym
 import pytest
+from stable_baselines3.common.envs import SimpleMultiObsEnv
 
 from sb3_explain.envs.action_names import action_names
 from sb3_explain.envs.recipe import EnvRecipe, import_wrapper
@@ -55,6 +56,18 @@ def test_arguments_that_the_environment_does_not_take():
 def test_the_render_mode_is_the_callers():
     env = EnvRecipe("CartPole-v1", {"render_mode": "human"}).make()
     assert env.render_mode is None
+
+
+def test_an_environment_that_renders_nothing_is_made_without_a_render_mode():
+    """Such as SB3's own, whose constructors know no render_mode."""
+    gym.register("Multi-v0", entry_point=SimpleMultiObsEnv, kwargs={"discrete_actions": False})
+    try:
+        env = EnvRecipe("Multi-v0").make()
+        assert set(env.reset(seed=0)[0]) == {"img", "vec"}
+        with pytest.raises(ExplainError, match="renders nothing: collect with render=False"):
+            EnvRecipe("Multi-v0").make("rgb_array")
+    finally:
+        gym.registry.pop("Multi-v0")
 
 
 def test_wrappers_are_applied_innermost_first_with_their_arguments():
