@@ -176,7 +176,7 @@ def counterfactual(
             found += feature_regions(name, by_entry[name][0])
     chosen = sorted(found, key=lambda region: -region.mass)[:n_regions]
     if not chosen:
-        raise ExplainError("the map points at nothing: no region has a positive attribution")
+        raise ExplainError("the map points at nothing: there is no region to remove")
     fill = {name: filler(batch, name, reference) for name in {r.entry for r in chosen}}
     numbers = [(), *((i,) for i in range(1, len(chosen) + 1))]
     numbers += [tuple(range(1, i + 1)) for i in range(1, len(chosen) + 1)]

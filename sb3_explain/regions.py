@@ -72,11 +72,12 @@ def image_regions(
 
 
 def feature_regions(entry: str, attribution: Tensor) -> list[Region]:
-    """Every feature of a vector, as a region."""
+    """Every feature of a vector that is marked, as a region."""
     values = attribution.detach().double().cpu().numpy().reshape(-1)
     each = np.eye(len(values), dtype=bool).reshape(-1, *attribution.shape)
     # np.array: the cells of a category have no dimension, and are an array all the same
-    return [Region(entry, np.array(c), float(v)) for c, v in zip(each, values, strict=True)]
+    marked = zip(each[values != 0], values[values != 0], strict=True)
+    return [Region(entry, np.array(cells), float(value)) for cells, value in marked]
 
 
 def filler(

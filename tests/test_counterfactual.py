@@ -161,10 +161,10 @@ def test_features_go_one_by_one():
     observation = torch.tensor([[1.0, 2.0, 3.0, 0.5]])
     maps = observation * weight[0]  # 1, 4, -3, 0
     found = counterfactual(agent, observation, maps, 0, reference=Black())
-    assert [region.where() for region in found.regions] == [
-        "feature 1", "feature 0", "feature 3", "feature 2"]  # fmt: skip
+    # feature 3, which the map does not mark, is no region
+    assert [region.where() for region in found.regions] == ["feature 1", "feature 0", "feature 2"]
     seen = observation[0].clone()
-    for feature, alone, together in zip((1, 0, 3, 2), found.alone, found.together, strict=True):
+    for feature, alone, together in zip((1, 0, 2), found.alone, found.together, strict=True):
         single = observation[0].clone()
         single[feature] = seen[feature] = 0
         for removal, left in ((alone, single), (together, seen)):
@@ -173,6 +173,8 @@ def test_features_go_one_by_one():
             assert removal.changed == bool(expected.argmax() != 0)
     with pytest.raises(ExplainError, match="cannot replace the features"):
         counterfactual(agent, observation, maps)
+    with pytest.raises(ExplainError, match="points at nothing"):
+        counterfactual(agent, observation, 0 * maps, reference=Black())
 
 
 def test_a_category_is_one_feature():
@@ -201,14 +203,14 @@ def test_images_and_features_of_a_dict():
     camera = torch.zeros(1, 1, 8, 8)
     camera[0, 0, 3, 3] = 7.0
     observation = {"camera": camera, "speed": torch.tensor([[5.0, 1.0]])}
-    maps = {"camera": camera, "speed": torch.tensor([[-5.0, 0.0]])}
+    maps = {"camera": camera, "speed": torch.tensor([[-5.0, 0.5]])}
     references = {
         "camera": "inpaint",
         **fit_references("mean", {"speed": torch.tensor([[4.0, 1.0]])}),
     }
     found = counterfactual(agent, observation, maps, reference=references)
     assert [(r.entry, r.mass) for r in found.regions] == [
-        ("camera", 7.0), ("speed", 0.0), ("speed", -5.0)]  # fmt: skip
+        ("camera", 7.0), ("speed", 0.5), ("speed", -5.0)]  # fmt: skip
     assert [r.scores.round(2).tolist() for r in found.alone] == [[0, 5], [7, 5], [7, 4]]
     assert [r.scores.round(2).tolist() for r in found.together] == [[0, 5], [0, 5], [0, 4]]
     assert torch.equal(observation["camera"], camera) and camera[0, 0, 3, 3] == 7
