@@ -42,8 +42,9 @@ def noise_sensitivity(
             f"n={n}, radius={radius}: give at least 1 neighbour, and a positive radius"
         )
     observations, extent = batch.observations, batch.extent()
-    shape = (len(observations), n, *observations.shape[1:])
-    noise = torch.from_numpy(rng.uniform(-radius, radius, shape)).to(observations)
+    noise = observations.new_empty(len(observations), n, *observations.shape[1:])
+    for of_state in noise:  # all at once would be in double precision: gigabytes of RGB frames
+        of_state.copy_(torch.from_numpy(rng.uniform(-radius, radius, of_state.shape)))
     changes = []
     for step in noise.unbind(dim=1):
         neighbours = batch.moved(observations + step * extent)
