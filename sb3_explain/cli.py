@@ -278,9 +278,11 @@ def run_grid(options: argparse.Namespace) -> None:
             metric: {name: row[metric]["mean"] for name, row in table.items() if metric in row}
             for metric in benchmark.metrics
         }
-        print(f"{agent}\n{shown(pd.DataFrame(means, index=list(table)))}\n")
+        if any(means.values()):
+            print(f"{agent}\n{shown(pd.DataFrame(means, index=list(table)))}\n")
     for path in ("benchmark.md", "benchmark.csv", "bars.png", "radar.png"):
-        print(f"{path:13} {options.output / path}")
+        if (options.output / path).exists():
+            print(f"{path:13} {options.output / path}")
     failures = benchmark.failures()
     for line, jobs in failures.items():
         print(f"sb3-explain: {'; '.join(jobs)}: {line}", file=sys.stderr)
@@ -307,7 +309,7 @@ def run_why(options: argparse.Namespace) -> None:
         agent,
         states,
         options.state,
-        ready_explainer(agent, options.explainer, options.output),
+        ready_explainer(agent, options.explainer, options.output, states),
         instead=instead,
         reference=options.reference,
         share=options.share,
@@ -319,6 +321,8 @@ def run_why(options: argparse.Namespace) -> None:
         )
     )
     name = f"state_{options.state}" + ("" if instead is None else f"_not_{instead}")
+    if options.explainer != "visionmask":
+        name += f"_{options.explainer}"
     for path in answer.save(options.output / "why" / name):
         print(path)
 

@@ -72,8 +72,8 @@ def test_why(folder, tmp_path, capsys):
     assert main([*asked, "--explainer", "greydanus", "--regions", "2"]) == 0
     told = capsys.readouterr().out
     assert "removed" in told and "together" in told
-    assert (tmp_path / "why" / "state_7.png").exists()
-    assert (tmp_path / "why" / "state_7.csv").exists()
+    assert (tmp_path / "why" / "state_7_greydanus.png").exists()
+    assert (tmp_path / "why" / "state_7_greydanus.csv").exists()
     assert main(asked) == 2
     assert "holds no visionmask: fit one first" in capsys.readouterr().err
     assert main([*asked, "--instead", "jump"]) == 2

@@ -77,14 +77,20 @@ def test_files_are_written(state, tmp_path):
     assert read["removed"].tolist() == ["nothing", "alone", "together"]
 
 
-def test_features_become_their_mean():
+@pytest.fixture
+def linear():
+    """An agent of three features, and two states whose mean is (1, 0.5, 2)."""
     module = nn.Linear(3, 2, bias=False)
     with torch.no_grad():
         module.weight.copy_(torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
     agent = Agent.from_module(module, spaces.Box(-9, 9, (3,), np.float32), spaces.Discrete(2))
     frames = torch.tensor([[3.0, 1.0, 2.0], [-1.0, 0.0, 2.0]])
-    states = StateDataset.from_arrays(frames, [0, 0], [0, 1])
-    answer = why(agent, states, 0, ready_explainer(agent, "gradient_x_input", None))
+    return agent, StateDataset.from_arrays(frames, [0, 0], [0, 1])
+
+
+def test_features_become_their_mean(linear):
+    agent, states = linear
+    answer = why(agent, states, 0, ready_explainer(agent, "gradient_x_input", None, states))
     scores = [removal.scores.tolist() for removal in answer.counterfactual.alone]
     assert scores[:2] == [[2.0, 2.0], [3.5, 2.0]]  # means are 1 and 0.5
     assert answer.picture.frame is None
@@ -99,4 +105,11 @@ def test_choices_by_name_or_number_and_mistakes(state, tmp_path):
     with pytest.raises(ExplainError, match="there is no state 60"):
         why(agent, states, 60, Bright(agent))
     with pytest.raises(ExplainError, match="holds no visionmask: fit one first"):
-        ready_explainer(agent, "visionmask", tmp_path)
+        ready_explainer(agent, "visionmask", tmp_path, states)
+
+
+def test_features_are_explained_against_the_mean_that_they_are_removed_to(linear):
+    agent, states = linear
+    explainer = ready_explainer(agent, "kernel_shap", None, states)
+    mean = states.entries()[""].float().mean(dim=0, keepdim=True)
+    assert explainer.attribute(mean, 0).abs().max() < 1e-5
