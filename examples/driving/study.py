@@ -54,7 +54,7 @@ class Size(NamedTuple):
     episodes: int
 
 
-FULL = Size(TIMESTEPS, states=10_000, epochs=12, samples=64, search=200, episodes=200)
+FULL = Size(TIMESTEPS, states=10_000, epochs=24, samples=64, search=200, episodes=200)
 SMALL = Size(dict.fromkeys(MODES, 1280), states=400, epochs=1, samples=16, search=5, episodes=4)
 
 
