@@ -6,7 +6,7 @@ RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: venv demo test lint docs bench clean
+.PHONY: venv demo test slow lint docs bench clean
 
 venv: $(DEVELOPMENT)
 
@@ -27,7 +27,11 @@ demo: $(RUNTIME)
 
 # One thread for each of the worker processes, which are as many as the processors.
 test: $(DEVELOPMENT)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical -m "not slow"
+
+# The examples, the code in the documentation, and what else takes long.
+slow: $(DEVELOPMENT)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical -m slow
 
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check

@@ -211,7 +211,11 @@ def test_ctrl_c_names_what_is_kept(folder, tmp_path):
     arguments = command(
         "collect", folder, tmp_path / "out", "-n", "200000", "--max-per-episode", "40"
     )
-    job = f"import tests.toys, sys; from sb3_explain.cli import main; sys.exit(main({arguments!r}))"
+    # as in a terminal: a job in the background would inherit that interrupts are ignored
+    job = (
+        "import signal, sys, tests.toys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"from sb3_explain.cli import main; sys.exit(main({arguments!r}))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", job], stderr=subprocess.PIPE, text=True,
         cwd=Path(__file__).parents[1], env={**os.environ, "PYTHONPATH": "."},

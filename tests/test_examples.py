@@ -14,6 +14,7 @@ import torch
 from sb3_explain import load_agent
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+pytestmark = pytest.mark.slow
 
 
 def run(name: str, *arguments: str) -> str:

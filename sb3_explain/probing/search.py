@@ -25,8 +25,8 @@ from sb3_explain.targets import BETA, Outputs, Target, make_target, outputs_of
 
 #: of two states of which fewer pixels than this share differ, the worse one is merged
 SAME = 0.01
-#: deviation of a code's dimension from which the search starts
-START_STD = 0.3
+#: variance of a code's dimension that stands in its deviation at first; the rest is in its mean
+START_VARIANCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,9 @@ def probe(
     """Synthesise states of interest: minimise T(A(g(x, z))) + prior_weight * KL(x, N(0, I)).
 
     x = (mean, deviation) of a code, z standard normal noise that is drawn anew at every step. All
-    samples are one batch and go their own ways, by Adam. What is returned is decoded from the
-    means. T counts in its standard deviations over states of random codes, KL in nats, so that
+    samples are one batch and go their own ways, by Adam. What is returned is decoded from a draw of
+    each x: where the target does not mind, x stays as wide as the prior, and the states differ. T
+    counts in its standard deviations over states of random codes, KL in nats, so that
     ``prior_weight`` means the same for every target and agent.
 
     :param generator: fitted to the agent
@@ -157,8 +158,8 @@ def probe(
         start = noise()
         scale = float(energy(start).std()) if n > 1 else 1.0
         scale = scale if np.isfinite(scale) and scale > 0 else 1.0
-    mean = start.requires_grad_()
-    log_std = torch.full_like(start, np.log(START_STD)).requires_grad_()
+    mean = (start * (1 - START_VARIANCE) ** 0.5).requires_grad_()
+    log_std = torch.full_like(start, np.log(START_VARIANCE) / 2).requires_grad_()
     optimizer = torch.optim.Adam([mean, log_std], lr=learning_rate)
     path = np.zeros((steps + 1, n))
     with progress_bar(f"probing {name}", steps, "steps", progress) as bar:
@@ -171,7 +172,8 @@ def probe(
             optimizer.step()
             path[step] = interest.detach().cpu().numpy()
             bar.update()
-    return result(name, energy, mean.detach(), path, states)
+    drawn = Gaussian(mean.detach(), log_std.detach()).draw(noise())
+    return result(name, energy, drawn, path, states)
 
 
 class Energy:
