@@ -85,3 +85,28 @@ def novelty_figure(
     axes.set_xlabel("pixels that differ from the nearest training state", color=look.faint)
     axes.legend(frameon=False, fontsize=9, labelcolor=look.ink)
     return as_png(figure, look)
+
+
+@plain_fonts
+def distance_figure(distances: Mapping[str, NDArray[Any]], *, theme: ThemeName = "light") -> bytes:
+    """How far states are from their nearest training state: median, middle half, all of them.
+
+    :param distances: whose states -> (n,) root mean squared differences, above 0
+    :param theme: ``"light"`` or ``"dark"``
+    :return: PNG
+    """
+    look = theme_of(theme)
+    figure = Figure(figsize=(7.6, 0.9 + 0.34 * len(distances)), layout="constrained")
+    axes = figure.subplots()
+    for row, values in enumerate(distances.values()):
+        low, first, median, third, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+        axes.hlines(row, low, high, color=look.faint, linewidth=1.2)
+        axes.hlines(row, first, third, color="#3a86d1", linewidth=7)
+        axes.plot(median, row, "o", color=look.ink, markersize=4.5)
+    dress(axes, look)
+    axes.set_xscale("log")
+    axes.grid(visible=False, axis="y")
+    axes.set_ylim(len(distances) - 0.5, -0.5)
+    axes.set_yticks(range(len(distances)), list(distances))
+    axes.set_xlabel("root mean squared distance to the nearest training state", color=look.faint)
+    return as_png(figure, look)

@@ -8,7 +8,11 @@ from PIL import Image
 
 from sb3_explain.errors import ExplainError
 from sb3_explain.report.contact_sheet import Tile, contact_sheet, picture_rows
-from sb3_explain.report.probing_figures import filters_figure, novelty_figure
+from sb3_explain.report.probing_figures import (
+    distance_figure,
+    filters_figure,
+    novelty_figure,
+)
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -68,3 +72,12 @@ def test_novelty_has_a_bar_for_each():
     image = pixels(novelty_figure({"ours": ours, "paper": paper}))
     one, other = share_of(image, (0xD9, 0x72, 0x0B)), share_of(image, (0x3A, 0x86, 0xD1))
     assert 1.7 < one / other < 2.2
+
+
+def test_distances_stand_in_order_from_left_to_right():
+    rows = {"near": np.linspace(0.01, 0.02, 9), "far": np.linspace(0.5, 1.0, 9)}
+    image = pixels(distance_figure(rows))
+    blue = np.abs(image - (0x3A, 0x86, 0xD1)).max(axis=2) < 12
+    lines = np.flatnonzero(blue.any(axis=1))
+    upper, lower = blue[lines[0]], blue[lines[-1]]
+    assert np.flatnonzero(upper).max() < np.flatnonzero(lower).min()
