@@ -19,7 +19,7 @@ from sb3_explain.gradients import layers_of_images
 from sb3_explain.probe_pictures import drawn, weights_drawn
 from sb3_explain.probing import VARIANTS, activation_maximisation, goggles, novelty
 from sb3_explain.probing.activation import REGULARISERS
-from sb3_explain.probing.novelty import PAPER, THRESHOLDS, nearest_states
+from sb3_explain.probing.distance import PAPER, THRESHOLDS, nearest_states
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
 from sb3_explain.report.probing_figures import distance_figure, filters_figure, novelty_figure

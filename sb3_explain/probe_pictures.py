@@ -17,9 +17,9 @@ from sb3_explain.decisions import choices, greedy_choices
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.pictures import image_of, measure_of, newest_frame, shares
 from sb3_explain.probing import StateGenerator
+from sb3_explain.probing.distance import PAPER, THRESHOLDS, share_different
 from sb3_explain.probing.generator import SAMPLE
-from sb3_explain.probing.goggles import Goggles
-from sb3_explain.probing.novelty import PAPER, THRESHOLDS, share_different
+from sb3_explain.probing.goggle_returns import Goggles
 from sb3_explain.probing.search import Probe
 from sb3_explain.registry import TARGETS
 from sb3_explain.report import Picture

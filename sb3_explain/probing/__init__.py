@@ -1,9 +1,9 @@
 """Probing: states of interest, synthesised for a frozen agent."""
 
 from sb3_explain.probing.activation import activation_maximisation
+from sb3_explain.probing.distance import novelty
 from sb3_explain.probing.generator import VARIANTS, StateGenerator
-from sb3_explain.probing.goggles import goggles
-from sb3_explain.probing.novelty import novelty
+from sb3_explain.probing.goggle_returns import goggles
 from sb3_explain.probing.search import probe
 
 __all__ = [

@@ -17,8 +17,8 @@ from sb3_explain.checkpoints import packed
 from sb3_explain.errors import ExplainError
 from sb3_explain.fitted import below
 from sb3_explain.probing.autoencoder import Gaussian
+from sb3_explain.probing.distance import Neighbours, nearest_states, share_different
 from sb3_explain.probing.generator import StateGenerator
-from sb3_explain.probing.novelty import Neighbours, nearest_states, share_different
 from sb3_explain.progress import progress_bar
 from sb3_explain.states import StateDataset
 from sb3_explain.targets import BETA, Outputs, Target, make_target, outputs_of

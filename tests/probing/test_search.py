@@ -11,7 +11,7 @@ from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
 from sb3_explain.losses import total_variation
 from sb3_explain.probing import StateGenerator, activation_maximisation, goggles, novelty, probe
-from sb3_explain.probing.novelty import nearest_states, share_different
+from sb3_explain.probing.distance import nearest_states, share_different
 from sb3_explain.probing.search import merge
 from sb3_explain.states import StateDataset
 from tests.toys import ThirdsNet, dot_agent, dot_states
