@@ -19,7 +19,7 @@ from sb3_explain.gradients import layers_of_images
 from sb3_explain.probe_pictures import drawn, weights_drawn
 from sb3_explain.probing import VARIANTS, activation_maximisation, goggles, novelty
 from sb3_explain.probing.activation import REGULARISERS
-from sb3_explain.probing.distance import PAPER, THRESHOLDS, nearest_states
+from sb3_explain.probing.distance import PAPER, nearest_states
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
 from sb3_explain.report.probing_figures import distance_figure, filters_figure, novelty_figure
@@ -53,8 +53,7 @@ def run(record) -> None:
     new = novelty(full, drawn_states, train)
     for threshold, share in new.items():
         record(f"generator.novelty.over_{round(100 * threshold)}_percent", share, "share")
-    paper = dict(zip(THRESHOLDS, PAPER, strict=True))
-    save(IMAGES / "novelty.png", novelty_figure({"ours (Pong)": new, "paper (driving)": paper}))
+    save(IMAGES / "novelty.png", novelty_figure({"ours (Pong)": new, "paper (driving)": PAPER}))
     targets(record, agent, full, train, test)
     pictures(agent, generators, train, test)
 

@@ -15,6 +15,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path, read_json, write_json
 from sb3_explain.checkpoints import TrainingState
 from sb3_explain.errors import ExplainError
+from sb3_explain.states import StateDataset
 
 
 class Fitted(NamedTuple):
@@ -25,6 +26,20 @@ class Fitted(NamedTuple):
     training: TrainingState
     #: fingerprints of the states that it has learned from, and the options of training
     learned_from: dict[str, Any]
+
+
+def learned_from(
+    train: StateDataset, validation: StateDataset, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What has been learned from, as plain data.
+
+    :param options: of the training, as far as they decide its result
+    """
+    return {
+        "train": train.fingerprint(),
+        "validation": validation.fingerprint(),
+        "options": options,
+    }
 
 
 def write_fitted(folder: Path, name: str, agent: Agent, fitted: Fitted) -> None:

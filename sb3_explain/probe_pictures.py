@@ -15,9 +15,9 @@ from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch, entry_spaces
 from sb3_explain.decisions import choices, greedy_choices
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.pictures import image_of, measure_of, newest_frame, shares
+from sb3_explain.pictures import feature_names, image_of, measure_of, newest_frame, shares
 from sb3_explain.probing import StateGenerator
-from sb3_explain.probing.distance import PAPER, THRESHOLDS, share_different
+from sb3_explain.probing.distance import PAPER, share_different
 from sb3_explain.probing.generator import SAMPLE
 from sb3_explain.probing.goggle_returns import Goggles
 from sb3_explain.probing.search import Probe
@@ -60,7 +60,13 @@ def probed_of(
             *np.quantile(usual, [0.05, 0.95])
         )
     figures["cells unlike the nearest played state"] = percent(float(np.median(differing)))
-    target = result.target.partition(":")[0]
+    target, _, action = result.target.partition(":")
+    remark = ""
+    if action and not isinstance(agent.action_space, spaces.Box):
+        best = greedy_choices(agent.action_space, choices(agent.action_space, result.scores))
+        wanted = best[:, agent.choice_named(action)].numpy()
+        if 2 * result.counts[wanted].sum() < n:
+            remark = f"In most states that were found for {action} it does something else."
     finds = (TARGETS[target].__doc__ or "").strip().partition("\n")[0]
     shown = tiles_of(agent, batch, result, did, train, explainer)
     sheet = contact_sheet(
@@ -68,13 +74,15 @@ def probed_of(
         agent.choice_names,
         title=f"{result.target}: the best {len(shown)} of {len(result.counts)} states",
         measure=measure_of(agent),
-        features=[] if image_of(agent) else feature_names(batch),
+        features=feature_names({name: e[0].numel() for name, e in batch.entries.items()})
+        if image_of(agent) is None
+        else [],
     )
     merged = f" {result.n_merged} of {n} samples were duplicates." if result.n_merged else ""
     maps = " On the right, what the agent's choice rests on." if explainer is not None else ""
     caption = f"States that were found for {result.target}, the best first.{maps}{merged}"
     alt = f"contact sheet of {len(shown)} states found for {result.target}"
-    return Probed(result.target, finds, figures, Picture(sheet, caption, alt))
+    return Probed(result.target, finds, figures, Picture(sheet, caption, alt), remark)
 
 
 def greedy_names(agent: Agent, scores: Tensor) -> list[str]:
@@ -149,24 +157,14 @@ def drawn(agent: Agent, images: Tensor, name: str) -> Any:
     return levels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def feature_names(batch: StateBatch) -> list[str]:
-    """Names of the cells of an observation without images."""
-    return [
-        f"{name} {i}".strip() if name else f"feature {i}"
-        for name, entry in batch.entries.items()
-        for i in range(entry[0].numel())
-    ]
-
-
 def quality_of(
-    agent: Agent,
     generator: StateGenerator,
     test: StateDataset,
     agreement: float,
     new: Mapping[float, float],
 ) -> list[Picture]:
     """Figures of how good the generator is."""
-    pictures = []
+    agent, pictures = generator.agent, []
     name = image_of(agent)
     if name is not None:
         batch = test.batch(agent, test.spread(REDRAWN))
@@ -188,7 +186,7 @@ def quality_of(
         )
     pictures.append(
         Picture(
-            novelty_figure({"256 random states": new, "paper (driving)": paper_novelty()}),
+            novelty_figure({"256 random states": new, "paper (driving)": PAPER}),
             "How many of the generator's random states differ from their nearest training state in "
             "more than so many pixels. Their game decides how many can differ at all: the paper's "
             "figures are of its driving simulator.",
@@ -196,11 +194,6 @@ def quality_of(
         )
     )
     return pictures
-
-
-def paper_novelty() -> dict[float, float]:
-    """The paper's table 2."""
-    return dict(zip(THRESHOLDS, PAPER, strict=True))
 
 
 def weights_drawn(weights: Tensor) -> Any:
@@ -227,8 +220,4 @@ def sentences_of(agreement: float, played: Goggles | None, found: Sequence[Probe
             f"Playing on reconstructions alone it earns {through:.3g}, where it earns {own:.3g} "
             f"itself and random play {least:.3g}."
         )
-    for row in found:
-        kind, _, action = row.name.partition(":")
-        if kind == "action" and not row.figures["the agent does"].startswith(action):
-            sentences.append(f"In most states that were found for {action} it does something else.")
-    return sentences
+    return sentences + [row.remark for row in found if row.remark]

@@ -21,6 +21,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path, write_json
 from sb3_explain.collection import collect
 from sb3_explain.errors import ExplainError
+from sb3_explain.fitted import learned_from
 from sb3_explain.pictures import image_of
 from sb3_explain.probe_pictures import probed_of, quality_of, sentences_of
 from sb3_explain.probing import StateGenerator, goggles, novelty, probe
@@ -31,7 +32,6 @@ from sb3_explain.report.page import title_of
 from sb3_explain.report.probe_page import write_probe_page
 from sb3_explain.states import StateDataset
 from sb3_explain.targets import require_served, targets_of
-from sb3_explain.training import training_options
 from sb3_explain.workflow import fit_visionmask
 
 #: every target that tells something of its own about an agent
@@ -81,7 +81,7 @@ def find_weaknesses(
     output = Path(output)
     # What cannot work shall fail now, not after the long steps.
     wanted = StateGenerator(agent, seed=seed, **(settings or {}))
-    training_options({"seed": seed, **(training or {})})
+    wanted.training_options({"seed": seed, **(training or {})})
     names = [name for given in targets for name in (targets_of(agent) if given == ALL else [given])]
     for name in names:
         require_served(agent, name, other)
@@ -116,7 +116,7 @@ def find_weaknesses(
     agreement = generator.agreement(test)
     new = novelty(generator, generator.sample(256, seed), train)
     made = circumstances()
-    quality = quality_of(agent, generator, test, agreement, new)
+    quality = quality_of(generator, test, agreement, new)
     sentences = sentences_of(agreement, played, found)
     write_json(
         output / "probes.json",
@@ -158,12 +158,13 @@ def fit_generator(
         wanted.save(folder)
         return wanted
     generator = StateGenerator.load(folder, wanted.agent)
-    if generator.settings != wanted.settings or generator.learned_from["train"] != (
-        train.fingerprint()
+    options = wanted.training_options({"seed": seed, **training}).identity()
+    if generator.settings != wanted.settings or generator.learned_from != learned_from(
+        train, validation, options
     ):
         raise ExplainError(
-            f"{folder} holds a generator of other settings or other states: choose another output "
-            "folder, or delete this one"
+            f"{folder} holds a generator of other settings, training or states: choose another "
+            "output folder, or delete this one"
         )
     return generator
 

@@ -53,6 +53,9 @@ def test_everything_is_made_once(tmp_path, monkeypatch):
         find_weaknesses(agent, tmp_path, **{**SMALL, "searching": {"steps": 6}})
     with pytest.raises(ExplainError, match="generator of other settings"):
         find_weaknesses(agent, tmp_path, **{**SMALL, "settings": {"latent": 5}})
+    with pytest.raises(ExplainError, match="generator of other settings, training or states"):
+        training = {**SMALL["training"], "epochs": 2}
+        find_weaknesses(agent, tmp_path, **{**SMALL, "training": training})
 
 
 def test_a_probe_comes_back_from_its_file_as_it_was(tmp_path):

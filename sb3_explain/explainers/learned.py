@@ -22,7 +22,7 @@ from sb3_explain.checkpoints import TrainingState, copy_of, packed
 from sb3_explain.decisions import greedy_choices, group_sizes
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.base import TrainedExplainer, needs_numbers
-from sb3_explain.fitted import Fitted, below, damaged, read_fitted, write_fitted
+from sb3_explain.fitted import Fitted, below, damaged, learned_from, read_fitted, write_fitted
 from sb3_explain.masking import Masking, Masks
 from sb3_explain.networks.entries import EntryMasks
 from sb3_explain.policy_views import Observations
@@ -226,11 +226,7 @@ class LearnedExplainer(TrainedExplainer):
                     "the agent n_stack or a recipe"
                 )
         self.references = self._references(train.entries(train.spread(REFERENCE_FRAMES)))
-        self.learned_from = {
-            "train": train.fingerprint(),
-            "validation": validation.fingerprint(),
-            "options": chosen.identity(),
-        }
+        self.learned_from = learned_from(train, validation, chosen.identity())
         self.training = train_network(
             self.network,
             lambda network, positions: self.losses(network, train, positions),

@@ -18,10 +18,8 @@ from sb3_explain.states import StateDataset
 
 #: a cell differs if it differs by more than this share of its range
 DIFFERS = 0.25
-#: thresholds of the paper's table 2, shares of a state's pixels
-THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-#: the paper's own figures of its driving agent at these thresholds
-PAPER = (0.99, 0.73, 0.16, 0.04, 0.01, 0.01, 0.0)
+#: the paper's table 2, of its driving agent: share of a state's pixels -> share of the states
+PAPER = {0.1: 0.99, 0.2: 0.73, 0.3: 0.16, 0.4: 0.04, 0.5: 0.01, 0.6: 0.01, 0.7: 0.0}
 #: states of the data set that are compared at once
 CHUNK = 256
 
@@ -100,7 +98,7 @@ def novelty(
     generator: StateGenerator,
     observations: Observations,
     states: StateDataset,
-    thresholds: Sequence[float] = THRESHOLDS,
+    thresholds: Sequence[float] = tuple(PAPER),
 ) -> dict[float, float]:
     """Share of states that differ from their nearest one in more than so many pixels (table 2).
 

@@ -22,7 +22,7 @@ from sb3_explain.batch import StateBatch, entry_spaces
 from sb3_explain.checkpoints import TrainingState, copy_of
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.base import needs_numbers
-from sb3_explain.fitted import Fitted, damaged, read_fitted, write_fitted
+from sb3_explain.fitted import Fitted, damaged, learned_from, read_fitted, write_fitted
 from sb3_explain.policy_views import Observations
 from sb3_explain.probing.autoencoder import (
     Autoencoder,
@@ -34,7 +34,7 @@ from sb3_explain.probing.autoencoder import (
 from sb3_explain.probing.weighting import UNIFORM, Weighting
 from sb3_explain.registry import CODECS
 from sb3_explain.states import StateDataset
-from sb3_explain.training import train_network, training_options
+from sb3_explain.training import TrainingOptions, train_network, training_options
 
 #: states that units, the mean state and the scores' scale are fitted on, at most
 SAMPLE = 2000
@@ -166,21 +166,25 @@ class StateGenerator:
     def reconstructed(self, batch: StateBatch) -> Entries:
         """The entries of some states as the generator draws them from the means of their codes."""
         self.require_fitted()
-        parts = []
-        for part in torch.split(torch.arange(len(batch), device=batch.device), PASS):
-            entries = {name: entry[part] for name, entry in batch.entries.items()}
-            code = self.encode(StateBatch.structured(entries))
-            parts.append(self.network.out_of(self.network.autoencoder.decode(code.mean)))
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        codes = [
+            self.encode(
+                StateBatch.structured({name: entry[part] for name, entry in batch.entries.items()})
+            ).mean
+            for part in torch.split(torch.arange(len(batch), device=batch.device), PASS)
+        ]
+        return self._decoded(torch.cat(codes))
 
     @torch.no_grad()
     def sample(self, n: int, seed: int = 0) -> Any:
         """n states of codes that are drawn from the standard normal distribution."""
         self.require_fitted()
         codes = torch.randn(n, self.settings.latent, generator=torch.Generator().manual_seed(seed))
-        parts = [self.decode(part) for part in torch.split(codes.to(self.agent.device), PASS)]
-        if not isinstance(parts[0], dict):
-            return torch.cat(parts)
+        return StateBatch.structured(self._decoded(codes.to(self.agent.device)))
+
+    def _decoded(self, codes: Tensor) -> Entries:
+        """The entries of states of codes (B, latent), a pass at a time."""
+        network = self.network
+        parts = [network.out_of(network.autoencoder.decode(c)) for c in torch.split(codes, PASS)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     @torch.no_grad()
@@ -215,16 +219,11 @@ class StateGenerator:
         :param options: fields of :class:`sb3_explain.training.TrainingOptions`
         :return: the history of the validation losses
         """
-        defaults = {"epochs": 40, "learning_rate": 1e-3, "weight_decay": 0.0, "patience": 10}
-        chosen = training_options({**defaults, **options})
+        chosen = self.training_options(options)
         for states in (train, validation):
             states.require_labels_of(self.agent)
         self._fit_units(train)
-        self.learned_from = {
-            "train": train.fingerprint(),
-            "validation": validation.fingerprint(),
-            "options": chosen.identity(),
-        }
+        self.learned_from = learned_from(train, validation, chosen.identity())
 
         def losses(states: StateDataset, *, noisy: bool) -> Any:
             def of(network: nn.Module, positions: NDArray[np.int64]) -> dict[str, Tensor]:
@@ -250,6 +249,12 @@ class StateGenerator:
             },
         )
         return self.training
+
+    @staticmethod
+    def training_options(options: Mapping[str, Any]) -> TrainingOptions:
+        """The options of training: those given, the generator's defaults for the others."""
+        defaults = {"epochs": 40, "learning_rate": 1e-3, "weight_decay": 0.0, "patience": 10}
+        return training_options({**defaults, **options})
 
     def losses(
         self, network: nn.Module, batch: StateBatch, noise: Tensor | None

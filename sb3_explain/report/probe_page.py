@@ -19,12 +19,14 @@ class Probed:
     :param finds: what it looks for, a sentence
     :param figures: column -> text, one row of the table
     :param sheet: the contact sheet
+    :param remark: what is to be said of it in the summary
     """
 
     name: str
     finds: str
     figures: Mapping[str, str]
     sheet: Picture
+    remark: str = ""
 
 
 def write_probe_page(
