@@ -28,7 +28,7 @@ from sb3_explain.targets import targets_of
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "docs" / "images"
 N_STATES, EPSILON, N_EPISODES, SEED = 10_000, 0.1, 20, 0
-TRAINING = {"epochs": 60, "batch_size": 32, "patience": 60}
+TRAINING = {"epochs": 32, "batch_size": 16, "patience": 32}
 N_SAMPLES, STEPS, SHOWN = 64, 200, 8
 
 

@@ -70,5 +70,7 @@ def report(record, name: str, made: Benchmark) -> None:
         record(f"table.{name}.{line.explainer}.{line.metric}", line.mean, "share")
     for metric, rank in CLAIMS.items():
         of_metric = lines[(lines.metric == metric) & lines.explainer.isin(METHODS)]
-        ranks = of_metric.set_index("explainer")["mean"].rank(ascending=metric in FALLING)
+        ranks = of_metric.set_index("explainer")["mean"].rank(
+            ascending=metric in FALLING, method="min"
+        )
         record(f"table.{name}.visionmask_rank.{metric}", ranks["visionmask"], "rank", f"<= {rank}")

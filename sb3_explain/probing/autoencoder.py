@@ -15,6 +15,9 @@ from sb3_explain.registry import CODECS
 
 Entries = dict[str, Tensor]
 
+#: of codes before training, about: noise as wide as the prior would hide what there is to learn
+START_LOG_STD = -3.0
+
 
 class Gaussian(NamedTuple):
     """Codes of states: a normal distribution of each, independent by dimension.
@@ -36,6 +39,37 @@ class Gaussian(NamedTuple):
         return (squares - 1 - 2 * self.log_std).sum(dim=1) / 2
 
 
+class MeanState(nn.Module):
+    """What an entry is on average, so that only differences from it are encoded and drawn.
+
+    :param shape: of the entry
+    :param bounded: between 0 and 1: what is drawn is a sigmoid
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, shape: tuple[int, ...], *, bounded: bool) -> None:
+        super().__init__()
+        self.bounded = bounded
+        self.register_buffer("mean", torch.full(shape, 0.5 if bounded else 0.0))
+        self.register_buffer("deviation", torch.ones(()))
+
+    def contrast(self, entry: Tensor) -> Tensor:
+        """(B, ...) the difference from the mean state, in standard deviations.
+
+        A game's moving objects are a small part of its frames: next to the background, an encoder
+        that is given both hardly sees them.
+        """
+        return (entry - self.mean) / self.deviation
+
+    def drawn(self, difference: Tensor) -> Tensor:
+        """(B, ...) the entry, from what a decoder says on top of the mean state."""
+        if not self.bounded:
+            return difference + self.mean
+        return (difference + self.mean.clamp(0.002, 0.998).logit()).sigmoid()
+
+
 class Autoencoder(nn.Module):
     """Encoder f(s) = (mean, deviation <= 1) and decoder g(z) of one code for all entries.
 
@@ -53,34 +87,33 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         self.shapes = dict(shapes)
-        self.bounded = bounded
         # names of entries may hold dots, which names of modules may not
         self.codecs = nn.ModuleList(
             CODECS[codec](shape) if len(shape) == 3 else VectorCodec(math.prod(shape))
             for shape in shapes.values()
         )
+        self.means = nn.ModuleList(
+            MeanState(shape, bounded=name in bounded) for name, shape in shapes.items()
+        )
         n_encoded = [int(codec.n_encoded) for codec in self.codecs]  # type: ignore[arg-type]
         self.n_decoded = [int(codec.n_decoded) for codec in self.codecs]  # type: ignore[arg-type]
         self.to_code = nn.Linear(sum(n_encoded), 2 * latent)
+        with torch.no_grad():
+            self.to_code.bias[latent:] = START_LOG_STD
         self.from_code = nn.Linear(latent, sum(self.n_decoded))
-        for name, shape in self.shapes.items():
-            self.register_buffer(_base(name, self.shapes), torch.zeros(shape))
 
-    def start_at(self, means: Entries) -> None:
-        """Draw the mean state at first, so that only differences from it have to be learned.
-
-        :param means: mean of the entries over states, in the autoencoder's units
-        """
-        for name, mean in means.items():
-            base = mean.clamp(0.002, 0.998).logit() if name in self.bounded else mean
-            getattr(self, _base(name, self.shapes)).copy_(base)
+    def mean_state(self, name: str) -> MeanState:
+        """The average of an entry."""
+        mean = self.means[list(self.shapes).index(name)]
+        assert isinstance(mean, MeanState)
+        return mean
 
     def encode(self, entries: Entries) -> Gaussian:
         """Codes of states."""
-        features = [
-            codec.encode(entries[name] if len(shape) == 3 else entries[name].flatten(1))  # type: ignore[operator]
-            for codec, (name, shape) in zip(self.codecs, self.shapes.items(), strict=True)
-        ]
+        features = []
+        for codec, (name, shape) in zip(self.codecs, self.shapes.items(), strict=True):
+            entry = self.mean_state(name).contrast(entries[name])
+            features.append(codec.encode(entry if len(shape) == 3 else entry.flatten(1)))  # type: ignore[operator]
         mean, raw = self.to_code(torch.cat(features, dim=1)).float().chunk(2, dim=1)
         # At its best no code is wider than the prior; wider ones would only drown the others.
         return Gaussian(mean, functional.logsigmoid(raw))
@@ -90,9 +123,8 @@ class Autoencoder(nn.Module):
         parts = torch.split(self.from_code(codes), self.n_decoded, dim=1)
         decoded = {}
         for codec, part, (name, shape) in zip(self.codecs, parts, self.shapes.items(), strict=True):
-            drawn = codec.decode(part).float().reshape(-1, *shape)  # type: ignore[operator]
-            drawn = drawn + getattr(self, _base(name, self.shapes))
-            decoded[name] = drawn.sigmoid() if name in self.bounded else drawn
+            difference = codec.decode(part).float().reshape(-1, *shape)  # type: ignore[operator]
+            decoded[name] = self.mean_state(name).drawn(difference)
         return decoded
 
     def forward(self, entries: Entries, noise: Tensor | None = None) -> tuple[Entries, Gaussian]:
@@ -103,10 +135,6 @@ class Autoencoder(nn.Module):
         """
         code = self.encode(entries)
         return self.decode(code.mean if noise is None else code.draw(noise)), code
-
-
-def _base(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return f"base_{list(shapes).index(name)}"
 
 
 class Units(nn.Module):

@@ -13,13 +13,10 @@ WIDTH = 32
 N_STAGES = 4
 
 
-def stage(n_in: int, n_out: int) -> nn.Sequential:
-    """Half the resolution: 3x3 convolution of stride 2, batch normalisation, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(n_out),
-        nn.ReLU(inplace=True),
-    )
+def activated(n: int, *, normalised: bool) -> list[nn.Module]:
+    """What follows a convolution of n filters: batch normalisation, if at all, and a ReLU."""
+    # not in place: what comes in may be a part of something larger
+    return [nn.BatchNorm2d(n), nn.ReLU()] if normalised else [nn.ReLU()]
 
 
 class ImageCodec(nn.Module):
@@ -32,27 +29,41 @@ class ImageCodec(nn.Module):
     :param widths: filters of each stage
     :param grid: (h, w) that decoding begins at
     :param kernel: of the transposed convolutions: 3, or 4, which covers every pixel equally often
+    :param normalised: with batch normalisation
     """
 
     def __init__(
-        self, shape: tuple[int, ...], widths: tuple[int, ...], grid: tuple[int, int], kernel: int
+        self,
+        shape: tuple[int, ...],
+        widths: tuple[int, ...],
+        grid: tuple[int, int],
+        *,
+        kernel: int,
+        normalised: bool,
     ) -> None:
         super().__init__()
         self.shape = shape
         self.grid = (widths[-1], *grid)
         pairs = list(zip((shape[0], *widths), widths, strict=False))
-        self.encode = nn.Sequential(*(stage(*pair) for pair in pairs), nn.Flatten())
+        down: list[nn.Module] = []
+        for n_in, n_out in pairs:
+            down.append(nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=not normalised))
+            down += activated(n_out, normalised=normalised)
+        self.encode = nn.Sequential(*down, nn.Flatten())
         reached = [math.ceil(side / 2 ** len(widths)) for side in shape[1:]]
         #: features that come out of :attr:`encode`, and that :meth:`decode` takes
         self.n_encoded = widths[-1] * math.prod(reached)
         self.n_decoded = math.prod(self.grid)
-        layers: list[nn.Module] = [nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True)]
+        up = activated(widths[-1], normalised=normalised)
         for n_out, n_in in reversed(pairs):
-            up = nn.ConvTranspose2d(
-                n_in, n_out, kernel, stride=2, padding=1, output_padding=4 - kernel
+            up.append(
+                nn.ConvTranspose2d(
+                    n_in, n_out, kernel, stride=2, padding=1, output_padding=4 - kernel
+                )
             )
-            layers += [up, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
-        self.upsample = nn.Sequential(*layers[:-2])  # the last one draws the image
+            up += activated(n_out, normalised=normalised)
+        # the last one draws the image
+        self.upsample = nn.Sequential(*up[: -len(activated(1, normalised=normalised))])
 
     def decode(self, features: Tensor) -> Tensor:
         """(B, n_decoded) -> (B, C, H, W), of any sign."""
@@ -64,22 +75,26 @@ class ImageCodec(nn.Module):
 
 @CODECS.register("paper")
 class PaperCodec(ImageCodec):
-    """The paper's: 32 to 256 filters, decoded to a power of two (128 x 128) and cropped."""
+    """The paper's: 32 to 256 filters, batch normalisation, decoded to 128 x 128 and cropped."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         sides = [2 ** math.ceil(math.log2(max(math.ceil(n / 2**N_STAGES), 1))) for n in shape[1:]]
         widths = tuple(WIDTH * 2**i for i in range(N_STAGES))
-        super().__init__(shape, widths, (sides[0], sides[1]), kernel=3)
+        super().__init__(shape, widths, (sides[0], sides[1]), kernel=3, normalised=True)
 
 
 @CODECS.register("compact")
 class CompactCodec(ImageCodec):
-    """For CPUs: 32 to 128 filters, decoded to little more than the image's own size."""
+    """For CPUs: 32 to 128 filters, decoded to little more than the image's own size.
+
+    Without batch normalisation, whose statistics of a game with small moving objects differ so much
+    between batches that codes come out otherwise in evaluation than in training.
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         sides = [math.ceil(n / 2**N_STAGES) for n in shape[1:]]
         widths = (WIDTH, 2 * WIDTH, 4 * WIDTH, 4 * WIDTH)
-        super().__init__(shape, widths, (sides[0], sides[1]), kernel=4)
+        super().__init__(shape, widths, (sides[0], sides[1]), kernel=4, normalised=False)
 
 
 class VectorCodec(nn.Module):

@@ -46,9 +46,9 @@ PASS = 128
 class GeneratorSettings:
     """What a generator is, apart from its weights.
 
-    L = L_p + lambda_agent * L_a + lambda_kl * KL, each a mean: L_p over cells (in [0, 1], or in
-    standard deviations where there are no bounds) and L_a over scores (in standard deviations), KL
-    over the dimensions of the code.
+    L = L_p + lambda_agent * L_a + lambda_kl * KL, each a mean: L_p over cells and L_a over scores, both
+    in units of their variance over states, KL over the dimensions of the code. So the weights mean
+    the same for every agent.
 
     :param latent: dimensions of the code
     :param codec: name of the codec of images: ``"compact"``, or ``"paper"``
@@ -63,8 +63,8 @@ class GeneratorSettings:
     codec: str = "compact"
     weighting: str = "saliency"
     uniform_share: float = 0.1
-    lambda_agent: float = 1e-2
-    lambda_kl: float = 1e-4
+    lambda_agent: float = 0.05
+    lambda_kl: float = 0.01
 
 
 #: the paper's table 1: settings of a plain variational autoencoder, of L_p alone, of all terms
@@ -253,7 +253,7 @@ class StateGenerator:
     @staticmethod
     def training_options(options: Mapping[str, Any]) -> TrainingOptions:
         """The options of training: those given, the generator's defaults for the others."""
-        defaults = {"epochs": 40, "learning_rate": 1e-3, "weight_decay": 0.0, "patience": 10}
+        defaults = {"epochs": 40, "learning_rate": 1e-3, "weight_decay": 0.0, "patience": 20}
         return training_options({**defaults, **options})
 
     def losses(
@@ -274,8 +274,9 @@ class StateGenerator:
         wanted = units.into(batch.entries)
         drawn, code = network(wanted, noise)
         weights = self.weighting(batch)
+        deviation = {n: units.autoencoder.mean_state(n).deviation for n in wanted}
         pixels = torch.stack(
-            [(weights[n] * (drawn[n] - wanted[n]).square()).mean() for n in wanted]
+            [(weights[n] * ((drawn[n] - wanted[n]) / deviation[n]).square()).mean() for n in wanted]
         ).mean()
         terms = {
             "reconstruction": pixels,
@@ -308,28 +309,31 @@ class StateGenerator:
     @torch.no_grad()
     def _fit_units(self, states: StateDataset) -> None:
         """Units of unbounded entries, the mean state, and the spread of the scores."""
-        spread = states.spread(SAMPLE)
+        sample = states.spread(SAMPLE)
         sums: Entries = {}
         squares: Entries = {}
         scores = []
-        for positions in np.array_split(spread, -(-len(spread) // PASS)):
+        for positions in np.array_split(sample, -(-len(sample) // PASS)):
             batch = states.batch(self.agent, positions)
             scores.append(batch.own_choices)
             for name, entry in batch.entries.items():
                 sums[name] = sums.get(name, 0.0) + entry.double().sum(dim=0)
                 squares[name] = squares.get(name, 0.0) + entry.double().square().sum(dim=0)
-        means: Entries = {}
         for name in self.shapes:
-            mean = sums[name] / len(spread)
-            if name not in self.bounded:
-                variance = (squares[name] / len(spread) - mean.square()).clamp_min(0)
+            mean = sums[name] / len(sample)
+            variance = (squares[name] / len(sample) - mean.square()).clamp_min(0)
+            units = self.network.units_of(name)
+            if name in self.bounded:
+                average = self.network.autoencoder.mean_state(name)
+                average.mean.copy_(units.into(mean))
+                deviation = (variance / units.extent.square()).mean().sqrt()
+                average.deviation.copy_(deviation.masked_fill(deviation <= 1e-6, 1))
+            else:
                 constant = variance.sqrt() <= 1e-6 * mean.abs().clamp_min(1)
-                self.network.units_of(name).low.copy_(mean)
-                self.network.units_of(name).extent.copy_(variance.sqrt().masked_fill(constant, 1))
-            means[name] = mean.float()
-        self.network.autoencoder.start_at(self.network.into(means))
-        deviation = torch.cat(scores).std(dim=0).mean()
-        self.network.spread.copy_(deviation if float(deviation) > 0 else torch.ones(()))
+                units.low.copy_(mean)
+                units.extent.copy_(variance.sqrt().masked_fill(constant, 1))
+        spread = torch.cat(scores).std(dim=0).mean()
+        self.network.spread.copy_(spread.masked_fill(spread == 0, 1))
 
     # --- on disk ---------------------------------------------------------------------------
 

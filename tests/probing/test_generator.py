@@ -30,7 +30,7 @@ def dots():
 def fitted(dots):
     agent, train, validation = dots
     generator = StateGenerator(agent, latent=16)
-    generator.fit(train, validation, **{**FEW, "epochs": 12, "learning_rate": 5e-3})
+    generator.fit(train, validation, **{**FEW, "epochs": 40, "learning_rate": 2e-3, "patience": 40})
     return generator
 
 
@@ -40,6 +40,7 @@ def test_the_loss_is_equation_1_by_a_slow_loop(dots):
     generator = StateGenerator(agent, latent=5, weighting="gradient", **settings)
     batch = StateBatch(agent, agent.tensor(train.observations(np.arange(3))))
     generator.network.spread.fill_(0.7)
+    generator.network.autoencoder.mean_state("").deviation.fill_(0.4)
     noise = torch.randn(3, 5)
     found = generator.losses(generator.network, batch, noise)
 
@@ -58,7 +59,7 @@ def test_the_loss_is_equation_1_by_a_slow_loop(dots):
                     dim=(1, 2)
                 )
         weight = 0.75 * blurred / blurred.mean() + 0.25
-        pixels += (weight * ((drawn[i] - states[i]) / 255) ** 2).mean() / 3
+        pixels += (weight * ((drawn[i] - states[i]) / 255 / 0.4) ** 2).mean() / 3
         shift = agent.scores(drawn[i : i + 1]) - agent.scores(states[i : i + 1])
         agents += ((shift / 0.7) ** 2).mean() / 3
         mean, std = code.mean[i], code.log_std[i].exp()

@@ -16,14 +16,20 @@ from sb3_explain.probing.search import merge
 from sb3_explain.states import StateDataset
 from tests.toys import ThirdsNet, dot_agent, dot_states
 
-TRAINING = {"epochs": 12, "batch_size": 16, "learning_rate": 5e-3, "precision": "no"}
+TRAINING = {
+    "epochs": 40,
+    "batch_size": 16,
+    "learning_rate": 2e-3,
+    "patience": 40,
+    "precision": "no",
+}
 
 
 @pytest.fixture(scope="module")
 def made():
     agent = dot_agent()
     train, validation, _ = dot_states(agent, 200).split(seed=0)
-    generator = StateGenerator(agent, latent=8)
+    generator = StateGenerator(agent, latent=8, lambda_kl=0.1)
     generator.fit(train, validation, progress=False, **TRAINING)
     return agent, generator, train
 
@@ -75,8 +81,8 @@ def test_two_agents_that_differ_in_one_action(made):
     agent = made[0]
     net = ThirdsNet()
 
-    class Deaf(nn.Module):
-        """Has no opinion about going left."""
+    class Contrary(nn.Module):
+        """Would not stay where the other one would."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -84,12 +90,17 @@ def test_two_agents_that_differ_in_one_action(made):
 
         def forward(self, observations):
             scores, values = self.net(observations)
-            return scores * torch.tensor([0.0, 1.0, 1.0]), values
+            return scores * torch.tensor([1.0, -1.0, 1.0]), values
 
-    other = Agent.from_module(Deaf(), agent.observation_space, agent.action_space)
-    result = found(made, "disagreement", other=other)
-    apart = agent.scores(result.states).argmax(1) != other.scores(result.states).argmax(1)
-    assert apart.float().mean() > 0.8
+    other = Agent.from_module(Contrary(), agent.observation_space, agent.action_space)
+    result = found(made, "disagreement", other=other, steps=80)
+
+    def share_apart(states, counts):
+        apart = agent.scores(states).argmax(1) != other.scores(states).argmax(1)
+        return float((apart.numpy() * counts).sum() / counts.sum())
+
+    usual = share_apart(made[1].sample(200), np.ones(200))
+    assert share_apart(result.states, result.counts) > 0.8 > usual
     small = Agent.from_module(net, spaces.Box(0, 255, (2, 20, 20), np.uint8), spaces.Discrete(3))
     with pytest.raises(ExplainError, match="with the same observations and actions"):
         found(made, "disagreement", other=small)
