@@ -15,6 +15,7 @@ from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.loading import load_agent
 from sb3_explain.loading.expressions import read_expression
 from sb3_explain.loading.policies import ALGORITHMS
+from sb3_explain.probing.prior import NORMAL, STATES
 from sb3_explain.regions import INPAINT
 from sb3_explain.registry import CODECS, EXPLAINERS, METRICS, NETWORKS, REFERENCES, TARGETS
 
@@ -127,7 +128,10 @@ def add_probe_options(sub: Parser) -> None:
     )  # fmt: skip
     group.add_argument("--samples", type=positive, default=64, help="of each target (default: 64)")
     group.add_argument("--steps", type=positive, help="of the search (default: 200)")
-    group.add_argument("--prior-weight", type=float, help="how likely states have to be")
+    group.add_argument(
+        "--prior", choices=[STATES, NORMAL], help="where codes are likely (default: states)"
+    )
+    group.add_argument("--prior-weight", type=float, help="how likely they have to be")
     group.add_argument(
         "--other", metavar="FOLDER", help="the zoo's folder, or a zip, of a second agent"
     )
@@ -327,7 +331,7 @@ def probing_options(options: argparse.Namespace) -> dict[str, Any]:
         "maps": not options.no_maps,
         "settings": {**generator, **key_values(options.generator, "--generator")},
         "training": training_settings(options),
-        "searching": given(options, "steps", "prior_weight"),
+        "searching": given(options, "steps", "prior", "prior_weight"),
         "masking": key_values(options.visionmask, "--visionmask"),
         "seed": options.seed,
         "progress": options.progress,

@@ -66,7 +66,7 @@ def fitted_generator(
         return StateGenerator.load(folder, agent)
     train, validation, _ = states.split(seed=seed)
     generator = StateGenerator(agent, seed=seed)
-    generator.fit(train, validation, folder=folder / "training", epochs=epochs, batch_size=32)
+    generator.fit(train, validation, folder=folder / "training", epochs=epochs)
     generator.save(folder)
     return generator
 

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch, entry_spaces
-from sb3_explain.checkpoints import TrainingState, copy_of
+from sb3_explain.checkpoints import TrainingState, copy_of, packed
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.base import needs_numbers
-from sb3_explain.fitted import Fitted, damaged, learned_from, read_fitted, write_fitted
+from sb3_explain.fitted import Fitted, below, damaged, learned_from, read_fitted, write_fitted
 from sb3_explain.policy_views import Observations
 from sb3_explain.probing.autoencoder import (
     Autoencoder,
@@ -31,6 +31,7 @@ from sb3_explain.probing.autoencoder import (
     StateNetwork,
     Units,
 )
+from sb3_explain.probing.prior import STATES, make_prior
 from sb3_explain.probing.weighting import UNIFORM, Weighting
 from sb3_explain.registry import CODECS
 from sb3_explain.states import StateDataset
@@ -40,15 +41,19 @@ from sb3_explain.training import TrainingOptions, train_network, training_option
 SAMPLE = 2000
 #: states that pass the autoencoder at once
 PASS = 128
+#: training states whose codes are kept, at most
+KEPT = 4096
+#: names of their tensors in a file begin with it
+CODES = "codes."
 
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorSettings:
     """What a generator is, apart from its weights.
 
-    L = L_p + lambda_agent * L_a + lambda_kl * KL, each a mean: L_p over cells and L_a over scores, both
-    in units of their variance over states, KL over the dimensions of the code. So the weights mean
-    the same for every agent.
+    L = L_p + lambda_agent * L_a + lambda_kl * KL, each a mean: L_p over cells and L_a over scores,
+    both in units of their variance over states, KL over the dimensions of the code. So the weights
+    mean the same for every agent.
 
     :param latent: dimensions of the code
     :param codec: name of the codec of images: ``"compact"``, or ``"paper"``
@@ -110,6 +115,9 @@ class StateGenerator:
         self.training = TrainingState()
         #: fingerprints of the states that it has learned from, and the options of training
         self.learned_from: dict[str, Any] = {}
+        empty = torch.zeros(0, self.settings.latent, device=agent.device)
+        #: (M, latent) of training states, once it is fitted
+        self.codes = Gaussian(empty, empty)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = StateNetwork(self._autoencoder(), self._units(entries))
@@ -175,11 +183,21 @@ class StateGenerator:
         return self._decoded(torch.cat(codes))
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int = 0) -> Any:
-        """n states of codes that are drawn from the standard normal distribution."""
+    def sample(self, n: int, seed: int = 0, *, prior: str = STATES) -> Any:
+        """n states of random codes.
+
+        :param n: states
+        :param seed: of the codes
+        :param prior: ``"states"`` to draw from those of training states, ``"normal"`` from the
+            standard normal distribution; see :mod:`sb3_explain.probing.prior`
+        """
         self.require_fitted()
-        codes = torch.randn(n, self.settings.latent, generator=torch.Generator().manual_seed(seed))
-        return StateBatch.structured(self._decoded(codes.to(self.agent.device)))
+        chance = torch.Generator().manual_seed(seed)
+        starts = make_prior(prior, self.codes).starts(n, chance)
+        noise = torch.randn(n, self.settings.latent, generator=chance)
+        device = self.agent.device
+        code = Gaussian(starts.mean.to(device), starts.log_std.to(device))
+        return StateBatch.structured(self._decoded(code.draw(noise.to(device))))
 
     def _decoded(self, codes: Tensor) -> Entries:
         """The entries of states of codes (B, latent), a pass at a time."""
@@ -248,7 +266,19 @@ class StateGenerator:
                 "states": [train.fingerprint(), validation.fingerprint()],
             },
         )
+        self._keep_codes(train)
         return self.training
+
+    @torch.no_grad()
+    def _keep_codes(self, train: StateDataset) -> None:
+        kept = train.spread(KEPT)
+        codes = []
+        for positions in np.array_split(kept, -(-len(kept) // PASS)):
+            entries = self.network.into(train.batch(self.agent, positions).entries)
+            codes.append(self.network.autoencoder.encode(entries))
+        self.codes = Gaussian(
+            torch.cat([code.mean for code in codes]), torch.cat([code.log_std for code in codes])
+        )
 
     @staticmethod
     def training_options(options: Mapping[str, Any]) -> TrainingOptions:
@@ -341,7 +371,9 @@ class StateGenerator:
         """Write ``generator.safetensors`` and ``generator.json``."""
         self.require_fitted()
         settings = dataclasses.asdict(self.settings)
-        fitted = Fitted(settings, copy_of(self.network), self.training, self.learned_from)
+        codes = {f"{CODES}{part}": packed(code) for part, code in self.codes._asdict().items()}
+        tensors = {**copy_of(self.network), **codes}
+        fitted = Fitted(settings, tensors, self.training, self.learned_from)
         write_fitted(Path(folder), self.name, self.agent, fitted)
 
     @classmethod
@@ -355,9 +387,12 @@ class StateGenerator:
         folder = Path(folder)
         fitted = read_fitted(folder, cls.name, agent)
         generator = cls(agent, **fitted.settings)
+        codes = below(CODES, fitted.tensors)
+        weights = {name: t for name, t in fitted.tensors.items() if not name.startswith(CODES)}
         try:
-            generator.network.load_state_dict(fitted.tensors)
-        except RuntimeError as error:
+            generator.network.load_state_dict(weights)
+            generator.codes = Gaussian(**{n: code.to(agent.device) for n, code in codes.items()})
+        except (RuntimeError, TypeError) as error:
             raise damaged(folder, cls.name) from error
         generator.training, generator.learned_from = fitted.training, fitted.learned_from
         return generator

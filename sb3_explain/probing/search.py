@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,15 +18,17 @@ from sb3_explain.errors import ExplainError
 from sb3_explain.fitted import below
 from sb3_explain.probing.autoencoder import Gaussian
 from sb3_explain.probing.distance import Neighbours, nearest_states, share_different
-from sb3_explain.probing.generator import StateGenerator
+from sb3_explain.probing.generator import PASS, StateGenerator
+from sb3_explain.probing.prior import STATES, Prior, make_prior
 from sb3_explain.progress import progress_bar
 from sb3_explain.states import StateDataset
 from sb3_explain.targets import BETA, Outputs, Target, make_target, outputs_of
 
-#: of two states of which fewer pixels than this share differ, the worse one is merged
-SAME = 0.01
-#: variance of a code's dimension that stands in its deviation at first; the rest is in its mean
-START_VARIANCE = 0.5
+#: of two states that differ by less than this share of what random states differ by, the worse one
+#: is merged
+SAME = 0.1
+#: starts that are looked at for each sample
+CANDIDATES = 16
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ def probe(
     n: int = 64,
     *,
     steps: int = 200,
-    prior_weight: float = 0.02,
-    learning_rate: float = 0.05,
+    prior: str = STATES,
+    prior_weight: float = 0.05,
+    learning_rate: float = 0.02,
     beta: float = BETA,
     action: int | str | None = None,
     other: Agent | None = None,
@@ -113,13 +116,17 @@ def probe(
     seed: int = 0,
     progress: bool = True,
 ) -> Probe:
-    """Synthesise states of interest: minimise T(A(g(x, z))) + prior_weight * KL(x, N(0, I)).
+    """Synthesise states of interest: minimise T(A(g(x, z))) + prior_weight * KL(x, prior).
 
     x = (mean, deviation) of a code, z standard normal noise that is drawn anew at every step. All
     samples are one batch and go their own ways, by Adam. What is returned is decoded from a draw of
-    each x: where the target does not mind, x stays as wide as the prior, and the states differ. T
-    counts in its standard deviations over states of random codes, KL in nats, so that
-    ``prior_weight`` means the same for every target and agent.
+    each x: where the target does not mind, x stays wide, and the states differ. T counts in its
+    standard deviations over random codes, KL in nats, so that ``prior_weight`` means the same for
+    every target and agent.
+
+    What is minimised approximates the density prior(x) exp(-T / prior_weight). A search that begins
+    anywhere ends in the nearest optimum, so it begins at draws of that density: each of 16 n codes
+    of the prior is taken with probability proportional to exp(-T / prior_weight), at most once.
 
     :param generator: fitted to the agent
     :param agent: who is asked
@@ -128,6 +135,8 @@ def probe(
         of interest
     :param n: samples
     :param steps: of the search
+    :param prior: ``"states"`` to stay near the codes of training states, ``"normal"`` for N(0, I)
+        as in the paper; see :mod:`sb3_explain.probing.prior`
     :param prior_weight: alpha; 0 to leave the regulariser out
     :param learning_rate: of Adam
     :param beta: sharpness of the soft maximum, per standard deviation of the scores over states
@@ -149,31 +158,57 @@ def probe(
     energy = Energy(generator, make_target(target, agent, action=action, beta=sharpness), other)
     name = target if isinstance(target, str) else getattr(target, "__name__", "target")
     chance = torch.Generator().manual_seed(seed)
+    regulariser = make_prior(prior, generator.codes)
 
     def noise() -> Tensor:
         drawn = torch.randn(n, generator.settings.latent, generator=chance)
         return drawn.to(agent.device)
 
-    with torch.no_grad():
-        start = noise()
-        scale = float(energy(start).std()) if n > 1 else 1.0
-        scale = scale if np.isfinite(scale) and scale > 0 else 1.0
-    mean = (start * (1 - START_VARIANCE) ** 0.5).requires_grad_()
-    log_std = torch.full_like(start, np.log(START_VARIANCE) / 2).requires_grad_()
+    starts = chosen_starts(regulariser, energy, n, prior_weight, chance)
+    mean, log_std = (part.clone().requires_grad_() for part in starts.code)
     optimizer = torch.optim.Adam([mean, log_std], lr=learning_rate)
     path = np.zeros((steps + 1, n))
     with progress_bar(f"probing {name}", steps, "steps", progress) as bar:
         for step in range(steps):
             code = Gaussian(mean, log_std)
             interest = energy(code.draw(noise()))
-            loss = interest / scale + prior_weight * code.divergence()
+            loss = interest / starts.scale + prior_weight * regulariser.divergence(code)
             # the sum: every sample has the gradient of its own energy alone
             mean.grad, log_std.grad = torch.autograd.grad(loss.sum(), [mean, log_std])
             optimizer.step()
             path[step] = interest.detach().cpu().numpy()
             bar.update()
     drawn = Gaussian(mean.detach(), log_std.detach()).draw(noise())
-    return result(name, energy, drawn, path, states)
+    return result(name, energy, drawn, path, states, SAME * starts.apart)
+
+
+class Starts(NamedTuple):
+    """Where a search begins, and what is usual there."""
+
+    #: (n, latent)
+    code: Gaussian
+    #: standard deviation of the energy over random codes
+    scale: float
+    #: share of the pixels in which states of random codes differ from one another
+    apart: float
+
+
+@torch.no_grad()
+def chosen_starts(
+    prior: Prior, energy: Energy, n: int, prior_weight: float, chance: torch.Generator
+) -> Starts:
+    """n codes of 16 times as many, with probability proportional to exp(-T / prior_weight)."""
+    device, decode = energy.agent.device, energy.generator.decode
+    starts = Gaussian(*(part.to(device) for part in prior.starts(CANDIDATES * n, chance)))
+    energies = torch.cat([energy(codes) for codes in torch.split(starts.mean, PASS)]).cpu()
+    scale = float(energies.std())
+    scale = scale if np.isfinite(scale) and scale > 0 else 1.0
+    some, others = decode(starts.mean[:n]), decode(starts.mean[n : 2 * n])
+    apart = float(share_different(energy.generator, some, others).mean())
+    # The n largest of log-probabilities with Gumbel noise are draws without replacement.
+    gumbel = -torch.log(-torch.log(torch.rand(len(energies), generator=chance).clamp_min(1e-30)))
+    chosen = (prior_weight * gumbel - energies / scale).topk(n).indices.to(device)
+    return Starts(Gaussian(starts.mean[chosen], starts.log_std[chosen]), scale, apart)
 
 
 class Energy:
@@ -207,7 +242,12 @@ class Energy:
 
 @torch.no_grad()
 def result(
-    name: str, energy: Energy, codes: Tensor, path: NDArray[np.float64], states: StateDataset | None
+    name: str,
+    energy: Energy,
+    codes: Tensor,
+    path: NDArray[np.float64],
+    states: StateDataset | None,
+    same: float,
 ) -> Probe:
     """The states of codes, best first, without duplicates."""
     decoded = energy.generator.decode(codes)
@@ -215,7 +255,7 @@ def result(
     final = energy.target(outputs)
     path[-1] = final.cpu().numpy()
     order = final.argsort(stable=True)
-    counts = merge(energy.generator, taken(decoded, order))
+    counts = merge(energy.generator, taken(decoded, order), same)
     kept = order[torch.from_numpy(counts > 0).to(order.device)]
     found = taken(decoded, kept)
     return Probe(
@@ -231,10 +271,11 @@ def result(
     )
 
 
-def merge(generator: StateGenerator, states: Any) -> NDArray[np.int64]:
+def merge(generator: StateGenerator, states: Any, same: float) -> NDArray[np.int64]:
     """(B,) how many states each one stands for; 0 for one that an earlier one stands for.
 
     :param states: (B, ...) observations, the one to be kept first
+    :param same: share of the pixels in which duplicates may differ
     """
     n = len(StateBatch(generator.agent, states))
     counts = np.ones(n, dtype=np.int64)
@@ -243,9 +284,9 @@ def merge(generator: StateGenerator, states: Any) -> NDArray[np.int64]:
         if counts[first] and len(later):
             here, there = torch.full((len(later),), first), torch.from_numpy(later)
             shares = share_different(generator, taken(states, here), taken(states, there))
-            same = later[(shares < SAME).cpu().numpy()]
-            counts[first] += len(same)
-            counts[same] = 0
+            equal = later[(shares <= same).cpu().numpy()]
+            counts[first] += len(equal)
+            counts[equal] = 0
     return counts
 
 

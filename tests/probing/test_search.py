@@ -65,8 +65,8 @@ def test_the_result_is_what_the_agent_says_of_its_states(made):
 
 
 def test_the_regulariser_keeps_codes_near_the_prior(made):
-    free = found(made, "action:left", prior_weight=0.0, steps=100)
-    held = found(made, "action:left", prior_weight=5.0, steps=100)
+    free = found(made, "action:left", prior="normal", prior_weight=0.0, steps=100)
+    held = found(made, "action:left", prior="normal", prior_weight=5.0, steps=200)
     # a standard normal code has a mean square of 1
     assert 0.7 < held.codes.square().mean() < 1.4 < free.codes.square().mean()
 
@@ -149,7 +149,7 @@ def test_the_share_of_pixels_that_differ_by_hand():
     generator = StateGenerator(agent)
     assert share_different(generator, first, second).item() == pytest.approx(2 / 20)
     same = torch.cat([first, second, first])
-    assert merge(generator, same).tolist() == [2, 1, 0]
+    assert merge(generator, same, 0.05).tolist() == [2, 1, 0]
 
 
 def test_the_histogram_counts_states_by_their_difference():

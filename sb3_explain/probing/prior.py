@@ -1,0 +1,95 @@
+"""Priors: where among all codes the states lie."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sb3_explain.errors import unknown_name
+from sb3_explain.probing.autoencoder import Gaussian
+
+STATES, NORMAL = "states", "normal"
+#: variance of a dimension that stands in a start's deviation, where the prior is one normal
+#: distribution; the rest is in its mean
+START_VARIANCE = 0.5
+
+
+class Prior(Protocol):
+    """A distribution of codes."""
+
+    def starts(self, n: int, chance: torch.Generator) -> Gaussian:
+        """(n, latent) distributions that together make the prior, to begin a search with."""
+
+    def divergence(self, code: Gaussian) -> Tensor:
+        """(B,) KL from codes to the prior, in nats."""
+
+
+class StandardNormal:
+    """N(0, I), as in the paper.
+
+    :param latent: dimensions of a code
+    """
+
+    def __init__(self, latent: int) -> None:
+        self.latent = latent
+
+    def starts(self, n: int, chance: torch.Generator) -> Gaussian:
+        """Means and deviations that share the variance."""
+        mean = torch.randn(n, self.latent, generator=chance) * (1 - START_VARIANCE) ** 0.5
+        return Gaussian(mean, torch.full_like(mean, math.log(START_VARIANCE) / 2))
+
+    def divergence(self, code: Gaussian) -> Tensor:
+        """In closed form."""
+        return code.divergence()
+
+
+class StateCodes:
+    """The mean of the codes of states, p(z) = 1/M sum_i q(z | s_i).
+
+    The codes of a game's states fill little of what N(0, I) covers, and what is decoded from
+    between them is no state. Of all priors this one fits an autoencoder best (Hoffman and Johnson
+    2016, "ELBO surgery").
+
+    :param codes: (M, latent) of states
+    """
+
+    def __init__(self, codes: Gaussian) -> None:
+        self.codes = codes
+        # KL(N(m, s^2) || N(mu, sigma^2)) is bilinear in (s^2 + m^2, m) and these
+        self.precision = (-2 * codes.log_std).exp()
+        self.weighted = codes.mean * self.precision
+        self.constant = (2 * codes.log_std + codes.mean * self.weighted).sum(dim=1)
+
+    def starts(self, n: int, chance: torch.Generator) -> Gaussian:
+        """Codes of different states, as far as there are as many."""
+        n_codes = len(self.codes.mean)
+        orders = [torch.randperm(n_codes, generator=chance) for _ in range(-(-n // n_codes))]
+        chosen = torch.cat(orders)[:n].to(self.codes.mean.device)
+        return Gaussian(self.codes.mean[chosen], self.codes.log_std[chosen])
+
+    def divergence(self, code: Gaussian) -> Tensor:
+        """An upper bound, -log 1/M sum_i exp(-KL(code || q_i)).
+
+        Hershey and Olsen 2007, "Approximating the Kullback Leibler divergence between Gaussian
+        mixture models", equation 20, of one Gaussian.
+        """
+        squares = (2 * code.log_std).exp() + code.mean.square()
+        pairs = squares @ self.precision.T - 2 * code.mean @ self.weighted.T + self.constant
+        entropy = (1 + 2 * code.log_std).sum(dim=1, keepdim=True)
+        divergences = (pairs - entropy) / 2
+        return math.log(len(self.codes.mean)) - torch.logsumexp(-divergences, dim=1)
+
+
+def make_prior(name: str, codes: Gaussian) -> Prior:
+    """The prior of a name.
+
+    :param name: ``"states"`` for :class:`StateCodes`, ``"normal"`` for :class:`StandardNormal`
+    :param codes: of states
+    :raises ExplainError: for another name
+    """
+    if name not in (STATES, NORMAL):
+        raise unknown_name("prior", name, [STATES, NORMAL])
+    return StateCodes(codes) if name == STATES else StandardNormal(codes.mean.shape[1])
