@@ -107,7 +107,7 @@ def probe(
     *,
     steps: int = 200,
     prior: str = STATES,
-    prior_weight: float = 0.05,
+    prior_weight: float = 0.03,
     learning_rate: float = 0.02,
     beta: float = BETA,
     action: int | str | None = None,
