@@ -137,7 +137,8 @@ def statement(about: dict[str, Any]) -> str:
         ]
     )
     return (
-        f"Mean and 95 % interval, bootstrapped over (seed, episode) pairs; {measured} test "
+        "Mean and 95 % interval, bootstrapped over (seed, episode) pairs, or blocks of 100 states "
+        f"where there are fewer than 10; {measured} test "
         f"states{collected} for each seed ({seeds}); removed cells become: "
         f"{states['reference']}. {machines}: {about['seconds']:,.0f} s and "
         f"{about['agent_passes']:,} agent passes for all jobs together."
