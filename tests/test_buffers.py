@@ -1,0 +1,200 @@
+"""The frame-stacking replay buffer, against lists of whole transitions and in SB3's algorithms."""
+
+import pickle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3 import DQN, SAC
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize, VecTransposeImage
+
+from sb3_explain.buffers import FrameStackReplayBuffer
+from sb3_explain.errors import ExplainError
+
+SPACE = spaces.Box(0, 255, (6, 4, 5), np.uint8)
+ACTIONS = spaces.Box(-1, 1, (2,), np.float32)
+
+
+class Player:
+    """Steps of random pictures in several environments, as SB3 hands them to a buffer."""
+
+    def __init__(self, n_envs: int, *, padding: str, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.n_envs, self.padding = n_envs, padding
+        self.stacks = np.stack([self.reset() for _ in range(n_envs)])
+        #: every transition so far: of each environment, its parts
+        self.kept: list[list[tuple[Any, ...]]] = [[] for _ in range(n_envs)]
+
+    def frame(self) -> np.ndarray:
+        return self.rng.integers(0, 256, (2, 4, 5), dtype=np.uint8)
+
+    def reset(self) -> np.ndarray:
+        if self.padding == "other":  # an episode that begins in the middle of something
+            return np.concatenate([self.frame() for _ in range(3)])
+        first = self.frame()
+        before = first if self.padding == "repeated" else np.zeros_like(first)
+        return np.concatenate([before, before, first])
+
+    def step(self, buffer: FrameStackReplayBuffer) -> None:
+        stacks = self.stacks.copy()
+        following = np.stack([np.concatenate([s[2:], self.frame()]) for s in stacks])
+        actions = self.rng.uniform(-1, 1, (self.n_envs, 2)).astype(np.float32)
+        rewards = self.rng.normal(size=self.n_envs).astype(np.float32)
+        done = self.rng.random(self.n_envs) < 0.2
+        truncated = done & (self.rng.random(self.n_envs) < 0.5)
+        infos = [{"TimeLimit.truncated": bool(t)} for t in truncated]
+        buffer.add(stacks, following, actions, rewards, done, infos)
+        for env in range(self.n_envs):
+            end = float(done[env] and not truncated[env])
+            self.kept[env].append((stacks[env], actions[env], following[env], end, rewards[env]))
+            self.stacks[env] = self.reset() if done[env] else following[env]
+
+
+def key(*parts: Any) -> bytes:
+    return b"".join(np.asarray(part, np.float32).tobytes() for part in parts)
+
+
+def sampled(buffer: FrameStackReplayBuffer, n: int) -> set[bytes]:
+    data = buffer.sample(n)
+    parts = (data.observations, data.actions, data.next_observations, data.dones, data.rewards)
+    return {
+        key(o, a, f, d.item(), r.item())
+        for o, a, f, d, r in zip(*(part.numpy() for part in parts), strict=True)
+    }
+
+
+@pytest.mark.parametrize("padding", ["repeated", "zeros", "other"])
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_what_is_sampled_is_what_was_added(padding, n_envs):
+    set_random_seed(0)
+    buffer = FrameStackReplayBuffer(40 * n_envs, SPACE, ACTIONS, "cpu", n_envs, n_stack=3)
+    player = Player(n_envs, padding=padding)
+    for step in range(1, 200):
+        player.step(buffer)
+        if step in (1, 7, 30, 60, 199):
+            found = sampled(buffer, 3000 * n_envs)
+            every = {key(*kept) for of_env in player.kept for kept in of_env}
+            assert found <= every
+            # what a row of its own, the episodes' first ones and the oldest stacks leave
+            newest = {key(*kept) for of_env in player.kept for kept in of_env[-15:]}
+            assert newest <= found
+            assert buffer.full or step < 60
+            assert not buffer.full or step > 7
+    assert len(found) <= 40 * n_envs
+
+
+def test_every_transition_is_equally_likely():
+    set_random_seed(0)
+    buffer = FrameStackReplayBuffer(60, SPACE, ACTIONS, "cpu", 2, n_stack=3)
+    player = Player(2, padding="zeros")
+    for _ in range(50):
+        player.step(buffer)
+    counts: dict[bytes, int] = {}
+    for reward in buffer.sample(40_000).rewards.numpy().ravel():
+        counts[reward.tobytes()] = counts.get(reward.tobytes(), 0) + 1
+    expected = 40_000 / len(counts)
+    chi_squared = sum((count - expected) ** 2 / expected for count in counts.values())
+    assert chi_squared < len(counts) + 5 * np.sqrt(2 * len(counts))
+
+
+def test_a_sixth_of_the_memory():
+    space = spaces.Box(0, 255, (9, 84, 84), np.uint8)
+    ours = FrameStackReplayBuffer(500, space, ACTIONS, n_stack=3)
+    theirs = ReplayBuffer(500, space, ACTIONS)
+    n_bytes = sum(v.nbytes for v in vars(ours).values() if isinstance(v, np.ndarray))
+    other = sum(v.nbytes for v in vars(theirs).values() if isinstance(v, np.ndarray))
+    assert n_bytes < 1.01 * other / 6
+
+
+def test_a_pickled_buffer_goes_on(tmp_path):
+    for file in (None, tmp_path / "deep" / "frames.npy"):
+        buffer = FrameStackReplayBuffer(30, SPACE, ACTIONS, "cpu", n_stack=3, file=file)
+        player = Player(1, padding="repeated")
+        for _ in range(20):
+            player.step(buffer)
+        stored = pickle.dumps(buffer)
+        again = pickle.loads(stored)
+        set_random_seed(1)
+        expected = sampled(buffer, 200)
+        set_random_seed(1)
+        assert sampled(again, 200) == expected
+        player.step(again)
+        assert sampled(again, 2000) <= {key(*kept) for kept in player.kept[0]}
+    assert buffer.__getstate__()["frames"] is None
+    file.unlink()
+    with pytest.raises(ExplainError, match="frames are missing"):
+        pickle.loads(stored)
+
+
+class Dots(gym.Env):
+    """Random pictures; episodes of 7 steps."""
+
+    def __init__(self, *, discrete: bool) -> None:
+        self.observation_space = spaces.Box(0, 255, (40, 36, 1), np.uint8)
+        self.action_space = spaces.Discrete(3) if discrete else ACTIONS
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.picture(), {}
+
+    def step(self, action):
+        self.steps += 1
+        return self.picture(), 1.0, self.steps == 7, False, {}
+
+    def picture(self):
+        return self.np_random.integers(0, 256, (40, 36, 1), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("algorithm", [DQN, SAC])
+def test_learning_is_the_same_as_with_sb3s_buffer_but_for_what_is_drawn(algorithm, tmp_path):
+    env = make_vec_env(lambda: Dots(discrete=algorithm is DQN), n_envs=2, seed=0)
+    env = VecNormalize(VecTransposeImage(VecFrameStack(env, 3)), norm_obs=False)
+    model = algorithm(
+        "CnnPolicy", env, buffer_size=60, learning_starts=20, batch_size=8, seed=0, device="cpu",
+        replay_buffer_class=FrameStackReplayBuffer, replay_buffer_kwargs={"n_stack": 3},
+    )  # fmt: skip
+    model.learn(60)
+    assert model.replay_buffer.n_stack == 3
+    data = model.replay_buffer.sample(50, env)
+    assert data.observations.shape == (50, 3, 40, 36)
+    torch.testing.assert_close(data.observations[:, 1:], data.next_observations[:, :-1])
+    model.save_replay_buffer(tmp_path / "buffer.pkl")
+    model.load_replay_buffer(tmp_path / "buffer.pkl")
+    # learn() resets the environments in the middle of an episode
+    model.learn(30, reset_num_timesteps=True)
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "said"),
+    [
+        (spaces.Dict({"a": SPACE}), {}, "HerReplayBuffer"),
+        (spaces.Box(-1, 1, (6,), np.float32), {}, "stacked uint8 images"),
+        (SPACE, {"n_stack": 4}, "6 channels are not 4 stacked frames"),
+        (SPACE, {"n_steps": 3, "gamma": 0.9}, "does not know n_steps, gamma"),
+        (SPACE, {"optimize_memory_usage": True}, "once already"),
+    ],
+)
+def test_what_it_cannot_hold_is_refused_by_name(space, options, said):
+    with pytest.raises(ExplainError, match=said):
+        FrameStackReplayBuffer(10, space, ACTIONS, **{"n_stack": 3, **options})
+
+
+def test_too_large_a_buffer_is_refused_before_it_is_allocated():
+    with pytest.raises(ExplainError, match=r"would take 21168\d+\.\d GB"):
+        FrameStackReplayBuffer(10**12, spaces.Box(0, 255, (9, 84, 84), np.uint8), ACTIONS)
+
+
+def test_a_wrong_stack_and_an_empty_buffer_are_one_line():
+    buffer = FrameStackReplayBuffer(10, SPACE, ACTIONS, n_stack=6)
+    with pytest.raises(ExplainError, match="no transition yet"):
+        buffer.sample(2)
+    player = Player(1, padding="repeated")
+    with pytest.raises(ExplainError, match="moved on by one frame"):
+        player.step(buffer)
