@@ -19,6 +19,7 @@ PAGES = {
         "n_states=150": "n_states=5",
     },
     "environments": {},
+    "replay": {},
     "extending": {"n=600": "n=300", "epochs=2": "epochs=1"},
     "explainers": {"n=400": "n=240"},
     "counterfactual": {"learn(2048)": "learn(128)"},
@@ -113,3 +114,8 @@ def test_environments(tmp_path):
 def test_benchmark(tmp_path):
     assert "feature_ablation" in run("benchmark", tmp_path)
     assert (tmp_path / "grid" / "bars.png").exists()
+
+
+def test_replay(tmp_path):
+    pytest.importorskip("ale_py")
+    assert "0 tests passed" in run("replay", tmp_path)
