@@ -1,0 +1,1 @@
+"""Saliency-guided Q-networks, and what they are compared with."""

@@ -1,0 +1,107 @@
+"""Augmentations of stacked images, batched on their device.
+
+Images are (B, n_stack * C, H, W) in [0, 255], uint8 or float. All frames of a state are changed in
+the same way, since what moves between them is what the agent has to see.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def random_shift(
+    images: Tensor, pad: int = 4, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Move each state by up to ``pad`` pixels; the border is repeated (Kostrikov et al., DrQ).
+
+    :param images: (B, C, H, W)
+    :param pad: largest shift in each direction, in pixels
+    :param generator: of the shifts, on the CPU
+    :return: (B, C, H, W), of the same type
+    """
+    height, width = images.shape[2:]
+    up, left = (_offsets(len(images), -pad, pad, images.device, generator) for _ in range(2))
+    rows = (torch.arange(height, device=images.device) + up[:, None]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) + left[:, None]).clamp(0, width - 1)
+    return _taken(images, rows, columns)
+
+
+def random_crop(
+    images: Tensor, size: int = 84, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """A random square of each state (Laskin et al., RAD).
+
+    :param images: (B, C, H, W), at least as large as the square
+    :param size: side of the square, in pixels
+    :param generator: of the places, on the CPU
+    :return: (B, C, size, size), of the same type
+    """
+    spare = images.shape[2] - size, images.shape[3] - size
+    top, left = (_offsets(len(images), 0, room, images.device, generator) for room in spare)
+    side = torch.arange(size, device=images.device)
+    return _taken(images, side + top[:, None], side + left[:, None])
+
+
+def centre_crop(images: Tensor, size: int = 84) -> Tensor:
+    """(B, C, size, size) the square in the middle: what an agent sees when it acts."""
+    top, left = (images.shape[2] - size) // 2, (images.shape[3] - size) // 2
+    return images[:, :, top : top + size, left : left + size]
+
+
+def random_convolution(
+    images: Tensor, *, channels: int = 3, generator: torch.Generator | None = None
+) -> Tensor:
+    """Pass each state through a random 3x3 convolution of its own (Lee et al. 2020).
+
+    The weights are standard normal, the border is repeated, and a sigmoid brings the colours back
+    into [0, 255]. All frames of a state have the same weights.
+
+    :param images: (B, n_stack * channels, H, W)
+    :param channels: of a frame
+    :param generator: of the weights, on the CPU
+    :return: float, of the same shape
+    """
+    n, depth, height, width = images.shape
+    weights = torch.randn(n * channels, channels, 3, 3, generator=generator).to(images.device)
+    # frames become the batch and states the groups, each with weights of its own
+    frames = images.float().view(n, -1, channels, height, width).transpose(0, 1) / 255
+    padded = functional.pad(frames.reshape(-1, n * channels, height, width), [1] * 4, "replicate")
+    drawn = functional.conv2d(padded, weights, groups=n).sigmoid() * 255
+    drawn = drawn.view(-1, n, channels, height, width).transpose(0, 1)
+    return drawn.reshape(n, depth, height, width)
+
+
+def random_overlay(
+    images: Tensor,
+    pictures: Tensor,
+    *,
+    share: float = 0.5,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Mix each state with a random picture, the same for all its frames (Hansen and Wang, SODA).
+
+    :param images: (B, n_stack * C, H, W)
+    :param pictures: (P, C, H, W) to choose from, in [0, 255], on the same device
+    :param share: of the picture, in [0, 1]
+    :param generator: of the choice, on the CPU
+    :return: (1 - share) * image + share * picture, float
+    """
+    chosen = torch.randint(len(pictures), (len(images),), generator=generator)
+    over = pictures[chosen.to(pictures.device)].float()
+    n_stack = images.shape[1] // pictures.shape[1]
+    return torch.lerp(images.float(), over.repeat(1, n_stack, 1, 1), share)
+
+
+def _offsets(
+    n: int, low: int, high: int, device: torch.device, generator: torch.Generator | None
+) -> Tensor:
+    return torch.randint(low, high + 1, (n,), generator=generator).to(device)
+
+
+def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The rows (B, h) and columns (B, w) of each image."""
+    n, depth, _, width = images.shape
+    there = images.gather(2, rows[:, None, :, None].expand(n, depth, -1, width))
+    return there.gather(3, columns[:, None, None, :].expand(n, depth, rows.shape[1], -1))

@@ -1,0 +1,87 @@
+"""Pictures to lay over states: those of a folder, or procedural textures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from sb3_explain.errors import ExplainError
+
+#: endings of the files that are read
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+def pictures_of(
+    folder: str | Path, size: tuple[int, int], *, limit: int = 10_000, seed: int = 0
+) -> Tensor:
+    """The pictures below a folder, e.g. of Places365, which the published results used.
+
+    Each is scaled until it covers the size, and cut about its centre.
+
+    :param folder: searched with all folders below it
+    :param size: (H, W)
+    :param limit: pictures to keep in memory, drawn at random if there are more
+    :param seed: of that draw
+    :return: (P, 3, H, W) uint8
+    :raises ExplainError: if the folder is missing, has no pictures, or one cannot be read
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ExplainError(f"the folder of overlay pictures is missing: {folder}")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ExplainError(
+            f"{folder} has no pictures ({', '.join(SUFFIXES)}), neither it nor a folder below"
+        )
+    if len(paths) > limit:
+        chosen = np.random.default_rng(seed).choice(len(paths), limit, replace=False)
+        paths = [paths[i] for i in sorted(chosen)]
+    return torch.from_numpy(np.stack([_read(path, size) for path in paths]))
+
+
+def _read(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(3, H, W) one picture."""
+    try:
+        picture = Image.fromarray(imageio.imread(path, mode="RGB", index=0))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ExplainError(f"{path} cannot be read as a picture: remove it") from error
+    height, width = size
+    scale = max(height / picture.height, width / picture.width)
+    scaled = picture.resize(
+        (max(round(picture.width * scale), width), max(round(picture.height * scale), height)),
+        Image.Resampling.BILINEAR,
+    )
+    left, top = (scaled.width - width) // 2, (scaled.height - height) // 2
+    return np.asarray(scaled.crop((left, top, left + width, top + height))).transpose(2, 0, 1)
+
+
+def textures(n: int, size: tuple[int, int], *, seed: int = 0) -> Tensor:
+    """Coloured textures where there are no pictures. Results with them are not the protocol's.
+
+    Each channel is a sum of eight plane waves of random direction, phase and wavelength, with
+    amplitudes as in photographs (proportional to the wavelength), stretched to [0, 255].
+
+    :param n: textures
+    :param size: (H, W)
+    :param seed: of all chance
+    :return: (n, 3, H, W) uint8
+    """
+    rng = np.random.default_rng(seed)
+    height, width = size
+    y, x = np.mgrid[:height, :width] / max(size)
+    cycles = 2 ** rng.uniform(0, 5, (n, 3, 8))
+    angle, phase = rng.uniform(0, 2 * np.pi, (2, n, 3, 8))
+    made = np.zeros((n, 3, height, width))
+    for wave in range(cycles.shape[-1]):
+        frequency, turn, start = (a[..., wave, None, None] for a in (cycles, angle, phase))
+        along = np.cos(turn) * x + np.sin(turn) * y
+        made += np.sin(2 * np.pi * frequency * along + start) / frequency
+    low = made.min(axis=(2, 3), keepdims=True)
+    high = made.max(axis=(2, 3), keepdims=True)
+    return torch.from_numpy(np.round(255 * (made - low) / (high - low)).astype(np.uint8))
