@@ -127,7 +127,7 @@ def pictures(agent, generators, train, test) -> None:
     rows = {"state": drawn(agent, batch.entries[""], "")}
     for name, generator in generators.items():
         rows[name.replace("_", " ")] = drawn(agent, generator.reconstructed(batch)[""], "")
-    weights = generators["full"].weighting(batch)[""][:, -1]
+    weights = generators["full"].weights(batch)[""][:, -1]
     rows["weighting"] = weights_drawn(weights)
     save(IMAGES / "reconstructions.png", picture_rows(rows))
     target = "action:RIGHT"

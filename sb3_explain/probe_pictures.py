@@ -169,7 +169,7 @@ def quality_of(
     if name is not None:
         batch = test.batch(agent, test.spread(REDRAWN))
         redrawn = generator.reconstructed(batch)[name]
-        weights = generator.weighting(batch)[name].expand_as(redrawn)
+        weights = generator.weights(batch)[name].expand_as(redrawn)
         rows = {
             "state": drawn(agent, batch.entries[name], name),
             "redrawn": drawn(agent, redrawn, name),

@@ -79,7 +79,7 @@ class Outputs:
 
         :raises ExplainError: for an agent that has none
         """
-        if bool(self.values.isnan().any()):
+        if bool(self.values.isnan().all()):
             raise ExplainError(
                 f"this agent ({self.agent.algo}) has no values: choose a target on its actions "
                 "('action', 'T+-' or 'uncertainty')"
@@ -243,6 +243,22 @@ def _serves(agent: Agent, name: str) -> bool:
     except ExplainError:
         return False
     return True
+
+
+def require_comparable(agent: Agent, other: Agent) -> None:
+    """:raises ExplainError: if two agents cannot be asked about the same states"""
+    if (
+        other.observation_space != agent.observation_space
+        or other.action_space != agent.action_space
+    ):
+        raise ExplainError(
+            f"the other agent observes {other.observation_space} and does {other.action_space}: "
+            "give one with the same observations and actions"
+        )
+    if other.device != agent.device:
+        raise ExplainError(
+            f"the other agent is on {other.device}, this one on {agent.device}: load both on one"
+        )
 
 
 def require_served(agent: Agent, target: str, other: Agent | None = None) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,13 @@ from sb3_explain.checkpoints import Checkpoints, TrainingState, copy_of
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.progress import progress_bar
 
+#: what a value of each type is called
+NAMES = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "True or False"}
 #: (network, positions) -> named scalars, of which "loss" is minimised
 Losses = Callable[[nn.Module, NDArray[np.int64]], dict[str, Tensor]]
 
 
+PRECISIONS = ("auto", "bf16", "no")
 #: steps between the scalars that TensorBoard shows
 SCALARS_EVERY = 10
 
@@ -63,6 +67,11 @@ class TrainingOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        require_types(self)
+        if self.precision not in PRECISIONS:
+            raise ExplainError(
+                f"unknown precision {self.precision!r} (known: {', '.join(PRECISIONS)})"
+            )
         counts = (self.epochs, self.batch_size, self.patience, self.checkpoint_every)
         if min(counts) < 1 or self.seed < 0 or not 0 <= self.warmup < 1:
             raise ExplainError(
@@ -79,6 +88,20 @@ class TrainingOptions:
         """What decides the result, as plain data."""
         kept = dataclasses.asdict(self)
         return {k: v for k, v in kept.items() if k not in ("progress", "checkpoint_every")}
+
+
+def require_types(settings: Any) -> None:
+    """Numbers and words where a dataclass says so.
+
+    :param settings: an instance whose fields are int, float, str or bool
+    :raises ExplainError: for a value of another type
+    """
+    kinds: dict[str, Any] = {"int": Integral, "float": Real, "str": str, "bool": bool}
+    for field in dataclasses.fields(settings):
+        value, kind = getattr(settings, field.name), str(field.type)
+        odd = isinstance(value, bool) and kind != "bool"
+        if odd or not isinstance(value, kinds[kind]):
+            raise ExplainError(f"{field.name}={value!r}: give {NAMES[kind]}")
 
 
 def training_options(options: Mapping[str, Any]) -> TrainingOptions:
@@ -286,8 +309,6 @@ def make_accelerator(precision: str, device: torch.device) -> Accelerator:
     :param precision: as in :class:`TrainingOptions`
     :param device: of the agent; a CPU agent is trained for on the CPU
     """
-    if precision not in ("auto", "no", "bf16"):
-        raise ExplainError(f"unknown precision {precision!r} (known: auto, bf16, no)")
     if precision == "auto":
         precision = "bf16" if has_bfloat16(device) else "no"
     # The precision of an earlier training in this process would otherwise hold for this one.

@@ -8,6 +8,7 @@ step finds what an earlier run has finished, and goes on with what it has not.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -21,17 +22,18 @@ from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path, write_json
 from sb3_explain.collection import collect
 from sb3_explain.errors import ExplainError
+from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.fitted import learned_from
 from sb3_explain.pictures import image_of
 from sb3_explain.probe_pictures import probed_of, quality_of, sentences_of
 from sb3_explain.probing import StateGenerator, goggles, novelty, probe
-from sb3_explain.probing.search import Probe
+from sb3_explain.probing.search import Probe, require_search
 from sb3_explain.provenance import circumstances
 from sb3_explain.report import save
 from sb3_explain.report.page import title_of
 from sb3_explain.report.probe_page import write_probe_page
 from sb3_explain.states import StateDataset
-from sb3_explain.targets import require_served, targets_of
+from sb3_explain.targets import require_comparable, require_served, targets_of
 from sb3_explain.workflow import fit_visionmask
 
 #: every target that tells something of its own about an agent
@@ -82,9 +84,16 @@ def find_weaknesses(
     # What cannot work shall fail now, not after the long steps.
     wanted = StateGenerator(agent, seed=seed, **(settings or {}))
     wanted.training_options({"seed": seed, **(training or {})})
-    names = [name for given in targets for name in (targets_of(agent) if given == ALL else [given])]
+    given = [name for one in targets for name in (targets_of(agent) if one == ALL else [one])]
+    names = list(dict.fromkeys(given))
+    if other is not None:
+        require_comparable(agent, other)
     for name in names:
         require_served(agent, name, other)
+    known = inspect.signature(require_search).parameters
+    require_search(n, **{key: value for key, value in (searching or {}).items() if key in known})
+    if maps and image_of(agent) is not None:
+        VisionMask(agent, **(masking or {}))
     behaviour = {"behaviour": "epsilon", "epsilon": EPSILON, **(collecting or {})}
     states = collect(
         agent, n=n_states, folder=output / "states", seed=seed, progress=progress, **behaviour
@@ -154,10 +163,16 @@ def fit_generator(
     """The generator, fitted on the training part of ``states``, or the one of ``folder``."""
     train, validation, _ = states.split(seed=seed)
     if not (folder / "generator.json").exists():
-        wanted.fit(train, validation, folder=folder / "training", seed=seed, **training)
+        options = {"seed": seed, **training}
+        wanted.fit(train, validation, folder=folder / "training", **options)
         wanted.save(folder)
         return wanted
-    generator = StateGenerator.load(folder, wanted.agent)
+    try:
+        generator = StateGenerator.load(folder, wanted.agent)
+    except ExplainError as error:
+        raise ExplainError(
+            f"{error}; or delete {folder} and run the same command again, the states are kept"
+        ) from error
     options = wanted.training_options({"seed": seed, **training}).identity()
     if generator.settings != wanted.settings or generator.learned_from != learned_from(
         train, validation, options
@@ -196,8 +211,8 @@ def kept_probe(
         {
             "target": target,
             "options": dict(options),
-            "generator": generator.learned_from,
-            "other": None if other is None else other.fingerprint(),
+            "generator": [dataclasses.asdict(generator.settings), generator.learned_from],
+            "other": other.fingerprint() if other and target == "disagreement" else None,
         },
         sort_keys=True,
     )

@@ -1,9 +1,11 @@
 """The page of an agent's states of interest: what it does, keeps, shows and refuses."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import safetensors
 import torch
 from gymnasium import spaces
 from torch import nn
@@ -56,6 +58,15 @@ def test_everything_is_made_once(tmp_path, monkeypatch):
     with pytest.raises(ExplainError, match="generator of other settings, training or states"):
         training = {**SMALL["training"], "epochs": 2}
         find_weaknesses(agent, tmp_path, **{**SMALL, "training": training})
+    (tmp_path / "generator" / "generator.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ExplainError, match="run the same command again, the states are kept"):
+        find_weaknesses(agent, tmp_path, **SMALL)
+    monkeypatch.undo()
+    # with another generator, nothing of the old one's is shown
+    shutil.rmtree(tmp_path / "generator")
+    find_weaknesses(agent, tmp_path, **{**SMALL, "settings": {"latent": 5}})
+    with safetensors.safe_open(tmp_path / "probes" / "uncertainty.safetensors", "pt") as file:
+        assert file.get_tensor("codes").shape[1] == 5
 
 
 def test_a_probe_comes_back_from_its_file_as_it_was(tmp_path):

@@ -154,7 +154,7 @@ class Units(nn.Module):
 
     def into(self, entry: Tensor) -> Tensor:
         """From the agent's range."""
-        return (entry - self.low) / self.extent
+        return ((entry - self.low) / self.extent).to(self.low.dtype)
 
     def out_of(self, entry: Tensor) -> Tensor:
         """Into the agent's range."""

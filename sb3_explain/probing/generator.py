@@ -23,7 +23,7 @@ from sb3_explain.checkpoints import TrainingState, copy_of, packed
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.base import needs_numbers
 from sb3_explain.fitted import Fitted, below, damaged, learned_from, read_fitted, write_fitted
-from sb3_explain.policy_views import Observations
+from sb3_explain.policy_views import FORBIDDEN, Observations
 from sb3_explain.probing.autoencoder import (
     Autoencoder,
     Entries,
@@ -35,7 +35,12 @@ from sb3_explain.probing.prior import STATES, make_prior
 from sb3_explain.probing.weighting import UNIFORM, Weighting
 from sb3_explain.registry import CODECS
 from sb3_explain.states import StateDataset
-from sb3_explain.training import TrainingOptions, train_network, training_options
+from sb3_explain.training import (
+    TrainingOptions,
+    require_types,
+    train_network,
+    training_options,
+)
 
 #: states that units, the mean state and the scores' scale are fitted on, at most
 SAMPLE = 2000
@@ -43,6 +48,8 @@ SAMPLE = 2000
 PASS = 128
 #: training states whose codes are kept, at most
 KEPT = 4096
+#: weight of L, brought into [0, 1), beside agreement in the choice of the weights that are kept
+TIE = 0.1
 #: names of their tensors in a file begin with it
 CODES = "codes."
 
@@ -105,6 +112,7 @@ class StateGenerator:
                 raise unknown_name("setting of a generator", setting, known)
         self.agent = agent
         self.settings = GeneratorSettings(**settings)
+        require_types(self.settings)
         if self.settings.latent < 1 or min(self.settings.lambda_agent, self.settings.lambda_kl) < 0:
             raise ExplainError(f"latent must be at least 1, no weight negative: {self.settings}")
         CODECS[self.settings.codec]
@@ -192,6 +200,8 @@ class StateGenerator:
             standard normal distribution; see :mod:`sb3_explain.probing.prior`
         """
         self.require_fitted()
+        if n < 1:
+            raise ExplainError(f"n={n}: ask for at least one state")
         chance = torch.Generator().manual_seed(seed)
         starts = make_prior(prior, self.codes).starts(n, chance)
         noise = torch.randn(n, self.settings.latent, generator=chance)
@@ -228,7 +238,7 @@ class StateGenerator:
         folder: str | Path | None = None,
         **options: Any,
     ) -> TrainingState:
-        """Learn to draw states.
+        """Learn to draw states, from the weights that there are.
 
         :param train: states to learn from
         :param validation: states on whose reconstructions the agent's agreement decides when to
@@ -292,7 +302,8 @@ class StateGenerator:
         """The terms of equation 1 on some states, and "loss".
 
         "loss" is what training minimises: L with noise; without, as validation has it, the share of
-        states on whose reconstruction the agent does something else.
+        states on whose reconstruction the agent does something else. Where that tells little, as of
+        an agent that nearly always does the same, L decides.
 
         :param network: :class:`StateNetwork`, as it is trained
         :param batch: the states
@@ -303,7 +314,7 @@ class StateGenerator:
             own = batch.own_choices
         wanted = units.into(batch.entries)
         drawn, code = network(wanted, noise)
-        weights = self.weighting(batch)
+        weights = self.weights(batch)
         deviation = {n: units.autoencoder.mean_state(n).deviation for n in wanted}
         pixels = torch.stack(
             [(weights[n] * ((drawn[n] - wanted[n]) / deviation[n]).square()).mean() for n in wanted]
@@ -320,8 +331,14 @@ class StateGenerator:
                 terms["agent"] = shift.square().mean()
                 loss = loss + settings.lambda_agent * terms["agent"]
                 if noise is None:
-                    loss = 1 - batch.keeps(redrawn).float().mean()
+                    terms["agreement"] = batch.keeps(redrawn).float().mean()
+                    loss = 1 - terms["agreement"] + TIE * loss / (1 + loss)
         return {"loss": loss, **terms}
+
+    def weights(self, batch: StateBatch) -> dict[str, Tensor]:
+        """(B, ...) weights of L_p, of mean 1 over the cells of every entry."""
+        extents = {name: self.network.units_of(name).extent for name in self.shapes}
+        return self.weighting(batch, extents)
 
     def _precisely(self) -> torch.autocast:
         """Full precision: scores differ by less than bfloat16 tells apart."""
@@ -362,7 +379,11 @@ class StateGenerator:
                 constant = variance.sqrt() <= 1e-6 * mean.abs().clamp_min(1)
                 units.low.copy_(mean)
                 units.extent.copy_(variance.sqrt().masked_fill(constant, 1))
-        spread = torch.cat(scores).std(dim=0).mean()
+        # what an action mask forbids has no score
+        said = torch.cat(scores).double()
+        said = said.masked_fill(said <= FORBIDDEN, torch.nan)
+        apart = (said - said.nanmean(dim=0)).square().nanmean(dim=0).sqrt()
+        spread = apart.nan_to_num().mean()
         self.network.spread.copy_(spread.masked_fill(spread == 0, 1))
 
     # --- on disk ---------------------------------------------------------------------------

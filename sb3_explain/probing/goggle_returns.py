@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sb3_explain.agent import Agent
+from sb3_explain.errors import ExplainError
 from sb3_explain.playing import Played, Sight, everything, play_under
 from sb3_explain.probing.generator import StateGenerator
 from sb3_explain.probing.search import require_pair
@@ -45,7 +46,9 @@ def goggles(
     :raises ExplainError: if a generator is another agent's, or the environment is unknown
     """
     named = generators if isinstance(generators, dict) else {"generator": generators}
-    for generator in named.values():
+    for name, generator in named.items():
+        if name in ("agent", "random"):
+            raise ExplainError(f"a generator cannot be called {name!r}: that is another row's name")
         require_pair(generator, agent)
 
     def through(generator: StateGenerator) -> Sight:

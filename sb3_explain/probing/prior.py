@@ -59,16 +59,21 @@ class StateCodes:
     def __init__(self, codes: Gaussian) -> None:
         self.codes = codes
         # KL(N(m, s^2) || N(mu, sigma^2)) is bilinear in (s^2 + m^2, m) and these
-        self.precision = (-2 * codes.log_std).exp()
-        self.weighted = codes.mean * self.precision
-        self.constant = (2 * codes.log_std + codes.mean * self.weighted).sum(dim=1)
+        # in double precision: large terms of both signs are added up
+        mean, log_std = codes.mean.double(), codes.log_std.double()
+        self.precision = (-2 * log_std).exp()
+        self.weighted = mean * self.precision
+        self.constant = (2 * log_std + mean * self.weighted).sum(dim=1)
 
     def starts(self, n: int, chance: torch.Generator) -> Gaussian:
-        """Codes of different states, as far as there are as many."""
-        n_codes = len(self.codes.mean)
+        """Codes of different states; where more are wanted, draws of their codes besides."""
+        n_codes, device = len(self.codes.mean), self.codes.mean.device
         orders = [torch.randperm(n_codes, generator=chance) for _ in range(-(-n // n_codes))]
-        chosen = torch.cat(orders)[:n].to(self.codes.mean.device)
-        return Gaussian(self.codes.mean[chosen], self.codes.log_std[chosen])
+        chosen = torch.cat(orders)[:n].to(device)
+        start = Gaussian(self.codes.mean[chosen], self.codes.log_std[chosen])
+        noise = torch.randn(n, start.mean.shape[1], generator=chance).to(device)
+        noise[:n_codes] = 0
+        return Gaussian(start.draw(noise), start.log_std)
 
     def divergence(self, code: Gaussian) -> Tensor:
         """An upper bound, -log 1/M sum_i exp(-KL(code || q_i)).
@@ -76,11 +81,19 @@ class StateCodes:
         Hershey and Olsen 2007, "Approximating the Kullback Leibler divergence between Gaussian
         mixture models", equation 20, of one Gaussian.
         """
-        squares = (2 * code.log_std).exp() + code.mean.square()
-        pairs = squares @ self.precision.T - 2 * code.mean @ self.weighted.T + self.constant
-        entropy = (1 + 2 * code.log_std).sum(dim=1, keepdim=True)
+        mean, log_std = code.mean.double(), code.log_std.double()
+        squares = (2 * log_std).exp() + mean.square()
+        pairs = squares @ self.precision.T - 2 * mean @ self.weighted.T + self.constant
+        entropy = (1 + 2 * log_std).sum(dim=1, keepdim=True)
         divergences = (pairs - entropy) / 2
-        return math.log(len(self.codes.mean)) - torch.logsumexp(-divergences, dim=1)
+        bound = math.log(len(self.codes.mean)) - torch.logsumexp(-divergences, dim=1)
+        return bound.to(code.mean.dtype)
+
+
+def require_prior(name: str) -> None:
+    """:raises ExplainError: if there is no such prior"""
+    if name not in (STATES, NORMAL):
+        raise unknown_name("prior", name, [STATES, NORMAL])
 
 
 def make_prior(name: str, codes: Gaussian) -> Prior:
@@ -90,6 +103,5 @@ def make_prior(name: str, codes: Gaussian) -> Prior:
     :param codes: of states
     :raises ExplainError: for another name
     """
-    if name not in (STATES, NORMAL):
-        raise unknown_name("prior", name, [STATES, NORMAL])
+    require_prior(name)
     return StateCodes(codes) if name == STATES else StandardNormal(codes.mean.shape[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +20,17 @@ from sb3_explain.fitted import below
 from sb3_explain.probing.autoencoder import Gaussian
 from sb3_explain.probing.distance import Neighbours, nearest_states, share_different
 from sb3_explain.probing.generator import PASS, StateGenerator
-from sb3_explain.probing.prior import STATES, Prior, make_prior
+from sb3_explain.probing.prior import STATES, Prior, make_prior, require_prior
 from sb3_explain.progress import progress_bar
 from sb3_explain.states import StateDataset
-from sb3_explain.targets import BETA, Outputs, Target, make_target, outputs_of
+from sb3_explain.targets import (
+    BETA,
+    Outputs,
+    Target,
+    make_target,
+    outputs_of,
+    require_comparable,
+)
 
 #: of two states that differ by less than this share of what random states differ by, the worse one
 #: is merged
@@ -149,11 +157,8 @@ def probe(
         another agent
     """
     require_pair(generator, agent, other)
-    if n < 1 or steps < 1 or prior_weight < 0 or not learning_rate > 0 or not beta > 0:
-        raise ExplainError(
-            f"n={n}, steps={steps}, prior_weight={prior_weight}, learning_rate={learning_rate}, "
-            f"beta={beta}: give positive numbers, and no negative weight"
-        )
+    require_search(n, steps, prior, prior_weight, learning_rate, beta)
+    agent = generator.agent
     sharpness = beta / float(generator.network.spread)
     energy = Energy(generator, make_target(target, agent, action=action, beta=sharpness), other)
     name = target if isinstance(target, str) else getattr(target, "__name__", "target")
@@ -237,6 +242,12 @@ class Energy:
                 f"the target gave shape {tuple(energies.shape)} for {len(codes)} states: it has "
                 "to give one energy each"
             )
+        if not bool(energies.isfinite().all()):
+            n_odd = int((~energies.isfinite()).sum())
+            raise ExplainError(
+                f"the target is not finite for {n_odd} of {len(codes)} states: mend its function, "
+                "or search less far (a larger prior_weight, a smaller learning_rate)"
+            )
         return energies
 
 
@@ -307,11 +318,24 @@ def require_pair(generator: StateGenerator, agent: Agent, other: Agent | None = 
             f"this generator makes {generator.agent.observation_space}, but the agent observes "
             f"{agent.observation_space}: fit one to its states"
         )
-    if other is not None and (
-        other.observation_space != agent.observation_space
-        or other.action_space != agent.action_space
-    ):
+    if other is not None:
+        require_comparable(generator.agent, other)
+
+
+def require_search(
+    n: int = 1,
+    steps: int = 1,
+    prior: str = STATES,
+    prior_weight: float = 0.0,
+    learning_rate: float = 1.0,
+    beta: float = 1.0,
+) -> None:
+    """:raises ExplainError: if options of :func:`probe` are out of range"""
+    require_prior(prior)
+    counts = isinstance(n, Integral) and isinstance(steps, Integral) and min(n, steps) >= 1
+    if not counts or not (0 <= prior_weight < np.inf and learning_rate > 0 and beta > 0):
         raise ExplainError(
-            f"the other agent observes {other.observation_space} and does {other.action_space}: "
-            "give one with the same observations and actions"
+            f"n={n}, steps={steps}, prior_weight={prior_weight}, learning_rate={learning_rate}, "
+            f"beta={beta}: give whole numbers of samples and steps, positive numbers, and no "
+            "negative weight"
         )

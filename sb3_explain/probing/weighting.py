@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -39,11 +41,17 @@ class Weighting:
         if hasattr(self.explainer, "fit"):
             raise ExplainError(f"the weighting {name!r} would have to be fitted: choose another")
 
-    def __call__(self, batch: StateBatch) -> dict[str, Tensor]:
-        """(B, ...) weights of the cells of every entry."""
+    def __call__(self, batch: StateBatch, extents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """(B, ...) weights of the cells of every entry.
+
+        :param batch: the states
+        :param extents: (...) of each entry, what its cells count in: a feature's weight does not
+            depend on its unit
+        """
         if self.explainer is None:
             return {name: entry.new_ones(()) for name, entry in batch.entries.items()}
-        return {name: self._weights(map) for name, map in self.explainer.maps(batch).items()}
+        maps = self.explainer.maps(batch)
+        return {name: self._weights(map * extents[name]) for name, map in maps.items()}
 
     def _weights(self, attribution: Tensor) -> Tensor:
         weights = attribution.abs()

@@ -116,7 +116,7 @@ def test_mistakes_are_one_line(made):
         probe(generator, other, "T-", progress=False)
     with pytest.raises(ExplainError, match="has not been fitted"):
         probe(StateGenerator(agent), agent, "T-", progress=False)
-    with pytest.raises(ExplainError, match="give positive numbers"):
+    with pytest.raises(ExplainError, match="whole numbers of samples and steps"):
         found(made, "T-", n=0)
     with pytest.raises(ExplainError, match="one energy each"):
         found(made, lambda outputs: outputs.scores)
@@ -221,3 +221,22 @@ def test_regularisers_do_what_they_say(made):
     )
     with pytest.raises(ExplainError, match="draws one image within bounds"):
         activation_maximisation(vectors, "uncertainty")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prior_weight": float("nan")}, "prior_weight=nan"),
+        ({"n": 2.0}, "whole numbers of samples"),
+        ({"prior": "flat"}, "unknown prior 'flat'"),
+        ({"target": lambda outputs: outputs.value * torch.nan}, "not finite for 128 of 128 states"),
+    ],
+)
+def test_a_search_that_cannot_be_is_one_line(made, options, said):
+    with pytest.raises(ExplainError, match=said):
+        found(made, **{"target": "T-", **options})
+
+
+def test_a_generator_is_not_called_as_another_row(made):
+    with pytest.raises(ExplainError, match="cannot be called 'agent'"):
+        goggles(made[0], {"agent": made[1]})
