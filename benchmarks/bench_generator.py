@@ -30,6 +30,7 @@ IMAGES = HERE.parent / "docs" / "images"
 N_STATES, EPSILON, N_EPISODES, SEED = 10_000, 0.1, 20, 0
 TRAINING = {"epochs": 32, "batch_size": 16, "patience": 32}
 N_SAMPLES, STEPS, SHOWN = 64, 200, 8
+NAMES = {"vae": "plain autoencoder", "lp_only": "L_p alone", "full": "all terms"}
 
 
 def run(record) -> None:
@@ -126,7 +127,7 @@ def pictures(agent, generators, train, test) -> None:
     batch = test.batch(agent, test.spread(SHOWN))
     rows = {"state": drawn(agent, batch.entries[""], "")}
     for name, generator in generators.items():
-        rows[name.replace("_", " ")] = drawn(agent, generator.reconstructed(batch)[""], "")
+        rows[NAMES[name]] = drawn(agent, generator.reconstructed(batch)[""], "")
     weights = generators["full"].weights(batch)[""][:, -1]
     rows["weighting"] = weights_drawn(weights)
     save(IMAGES / "reconstructions.png", picture_rows(rows))

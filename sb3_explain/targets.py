@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sb3_explain.agent import Agent
 from sb3_explain.batch import entry_spaces
-from sb3_explain.decisions import choices, group_sizes, log_probabilities
+from sb3_explain.decisions import choices, group_numbers, group_sizes, log_probabilities
 from sb3_explain.errors import ExplainError
 from sb3_explain.registry import TARGETS
 
@@ -118,10 +118,21 @@ def soft_min(q: Tensor, beta: float) -> Tensor:
 
 @TARGETS.register("action")
 def action(outputs: Outputs, action: int) -> Tensor:
-    """The agent wants one action: its Q-value, its log-probability, or a Box dimension is high."""
-    if outputs.agent.view.value_based or isinstance(outputs.agent.action_space, spaces.Box):
+    """The agent wants one action: its Q-value or a Box dimension is high, or its log-probability
+    is above that of every other (sub-)action.
+
+    Log-probabilities are compared, since many agents have several actions that do the same: one of
+    them may be likely and yet never be the greedy one.
+    """
+    space = outputs.agent.action_space
+    if outputs.agent.view.value_based or isinstance(space, spaces.Box):
         return -outputs.scores[:, action]
-    return -outputs.log_probabilities[:, action]
+    log_p, groups = outputs.log_probabilities, group_numbers(space)
+    rivals = groups == groups[action]
+    rivals[action] = False
+    if not rivals.any():  # an agent with one action
+        return -log_p[:, action]
+    return log_p[:, rivals.to(log_p.device)].amax(dim=1) - log_p[:, action]
 
 
 @TARGETS.register("T-")

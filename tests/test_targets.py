@@ -84,6 +84,15 @@ def test_targets_of_actions_do_not_notice_the_free_constant_of_logits(target):
     torch.testing.assert_close(energies(target, agent), energies(target, agent, Q + 5.0))
 
 
+def test_an_action_is_wanted_more_than_any_other():
+    log_p = Q.log_softmax(dim=1)
+    best_other = torch.stack([log_p[:, 0], log_p[:, 2]]).amax(dim=0)
+    torch.testing.assert_close(energies("action:1", agent_of()), best_other - log_p[:, 1])
+    # of a bit, than its opposite alone
+    bits = agent_of(space=spaces.MultiBinary(3))
+    torch.testing.assert_close(energies("action:3", bits), -Q[:, 1])
+
+
 def test_uncertainty_is_minus_the_entropy():
     p = Q.softmax(dim=1)
     torch.testing.assert_close(energies("uncertainty", agent_of()), (p * p.log()).sum(dim=1))

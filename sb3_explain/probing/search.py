@@ -37,6 +37,8 @@ from sb3_explain.targets import (
 SAME = 0.1
 #: starts that are looked at for each sample
 CANDIDATES = 16
+#: draws of each code at the end, of which the best is kept
+DRAWS = 8
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,10 @@ def probe(
     """Synthesise states of interest: minimise T(A(g(x, z))) + prior_weight * KL(x, prior).
 
     x = (mean, deviation) of a code, z standard normal noise that is drawn anew at every step. All
-    samples are one batch and go their own ways, by Adam. What is returned is decoded from a draw of
-    each x: where the target does not mind, x stays wide, and the states differ. T counts in its
-    standard deviations over random codes, KL in nats, so that ``prior_weight`` means the same for
-    every target and agent.
+    samples are one batch and go their own ways, by Adam. What is returned is decoded from the best
+    of eight draws of each x: where the target does not mind, x stays wide, and the states differ. T
+    counts in its standard deviations over random codes, KL in nats, so that ``prior_weight`` means
+    the same for every target and agent.
 
     What is minimised approximates the density prior(x) exp(-T / prior_weight). A search that begins
     anywhere ends in the nearest optimum, so it begins at draws of that density: each of 16 n codes
@@ -183,7 +185,7 @@ def probe(
             optimizer.step()
             path[step] = interest.detach().cpu().numpy()
             bar.update()
-    drawn = Gaussian(mean.detach(), log_std.detach()).draw(noise())
+    drawn = best_draws(energy, Gaussian(mean.detach(), log_std.detach()), noise)
     return result(name, energy, drawn, path, states, SAME * starts.apart)
 
 
@@ -249,6 +251,15 @@ class Energy:
                 "or search less far (a larger prior_weight, a smaller learning_rate)"
             )
         return energies
+
+
+@torch.no_grad()
+def best_draws(energy: Energy, code: Gaussian, noise: Callable[[], Tensor]) -> Tensor:
+    """(n, latent) of each code the draw of the lowest energy."""
+    draws = torch.stack([code.draw(noise()) for _ in range(DRAWS)])
+    energies = torch.stack([energy(drawn) for drawn in draws])
+    chosen = energies.argmin(dim=0)
+    return draws[chosen, torch.arange(len(chosen), device=chosen.device)]
 
 
 @torch.no_grad()

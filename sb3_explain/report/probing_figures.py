@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from sb3_explain.errors import ExplainError
 from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
 from sb3_explain.report.palette import ThemeName, styles
+
+#: a distance below this is none but for rounding
+NOTHING = 1e-6
 
 
 @plain_fonts
@@ -88,10 +93,18 @@ def novelty_figure(
 
 
 @plain_fonts
+def ticks_to(largest: float, turn: float) -> list[float]:
+    """0, and 1, 2 or 5 times powers of ten between the linear part's end and the largest value."""
+    powers = range(math.floor(math.log10(turn)), math.floor(math.log10(max(largest, turn))) + 1)
+    round_numbers = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    return [0.0, *(number for number in round_numbers if 0.5 * turn <= number <= 1.1 * largest)]
+
+
 def distance_figure(distances: Mapping[str, NDArray[Any]], *, theme: ThemeName = "light") -> bytes:
     """How far states are from their nearest training state: median, middle half, all of them.
 
-    :param distances: whose states -> (n,) root mean squared differences, above 0
+    :param distances: whose states -> (n,) root mean squared differences; 0 for a state that is
+        there already, whence the axis is linear up to the median of those above 0
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """
@@ -104,7 +117,14 @@ def distance_figure(distances: Mapping[str, NDArray[Any]], *, theme: ThemeName =
         axes.hlines(row, first, third, color="#3a86d1", linewidth=7)
         axes.plot(median, row, "o", color=look.ink, markersize=4.5)
     dress(axes, look)
-    axes.set_xscale("log")
+    every = np.concatenate(list(distances.values()))
+    above = every[every > NOTHING]
+    turn = float(np.median(above)) if len(above) else 1.0
+    axes.set_xscale("symlog", linthresh=turn)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(FixedLocator(ticks_to(float(every.max()), turn)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(visible=False, axis="y")
     axes.set_ylim(len(distances) - 0.5, -0.5)
     axes.set_yticks(range(len(distances)), list(distances))
