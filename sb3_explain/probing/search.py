@@ -35,8 +35,8 @@ from sb3_explain.targets import (
 #: of two states that differ by less than this share of what random states differ by, the worse one
 #: is merged
 SAME = 0.1
-#: starts that are looked at for each sample
-CANDIDATES = 16
+#: codes of the prior among which starts are chosen, at least
+CANDIDATES = 4096
 #: draws of each code at the end, of which the best is kept
 DRAWS = 8
 
@@ -135,8 +135,8 @@ def probe(
     the same for every target and agent.
 
     What is minimised approximates the density prior(x) exp(-T / prior_weight). A search that begins
-    anywhere ends in the nearest optimum, so it begins at draws of that density: each of 16 n codes
-    of the prior is taken with probability proportional to exp(-T / prior_weight), at most once.
+    anywhere ends in the nearest optimum, so it begins at draws of that density: of 4096 codes of
+    the prior each is taken with probability proportional to exp(-T / prior_weight), at most once.
 
     :param generator: fitted to the agent
     :param agent: who is asked
@@ -204,9 +204,9 @@ class Starts(NamedTuple):
 def chosen_starts(
     prior: Prior, energy: Energy, n: int, prior_weight: float, chance: torch.Generator
 ) -> Starts:
-    """n codes of 16 times as many, with probability proportional to exp(-T / prior_weight)."""
+    """n codes of many, with probability proportional to exp(-T / prior_weight)."""
     device, decode = energy.agent.device, energy.generator.decode
-    starts = Gaussian(*(part.to(device) for part in prior.starts(CANDIDATES * n, chance)))
+    starts = Gaussian(*(part.to(device) for part in prior.starts(max(CANDIDATES, 2 * n), chance)))
     energies = torch.cat([energy(codes) for codes in torch.split(starts.mean, PASS)]).cpu()
     scale = float(energies.std())
     scale = scale if np.isfinite(scale) and scale > 0 else 1.0

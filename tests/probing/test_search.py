@@ -66,7 +66,9 @@ def test_the_result_is_what_the_agent_says_of_its_states(made):
 
 def test_the_regulariser_keeps_codes_near_the_prior(made):
     free = found(made, "action:left", prior="normal", prior_weight=0.0, steps=100)
-    held = found(made, "action:left", prior="normal", prior_weight=5.0, steps=200)
+    held = found(
+        made, "action:left", prior="normal", prior_weight=5.0, steps=200, learning_rate=0.1
+    )
     # a standard normal code has a mean square of 1
     assert 0.7 < held.codes.square().mean() < 1.4 < free.codes.square().mean()
 
