@@ -3,6 +3,7 @@
 import sys
 
 import gymnasium as gym
+import imageio.v3 as imageio
 import numpy as np
 import pandas as pd
 import pytest
@@ -281,7 +282,12 @@ def test_study(tmp_path):
     assert set(table["driver"]) >= {"reasonable", "distracted", "standing", "full speed"}
     assert (tmp_path / "table.md").read_text().strip() in said
     for mode in environment.MODES:
-        assert (tmp_path / mode / "t_minus.png").stat().st_size > 5_000
+        sheet = imageio.imread(tmp_path / mode / "t_minus.png")
+        side = 3 * 48 + 6
+        assert sheet.shape[0] in (side, 2 * side) and sheet.shape[1] == 8 * side
+        # the first state: a street, and the car on it
+        colours = sheet[3 : side - 3, 3 : side - 3].reshape(-1, 3)
+        assert len(np.unique(colours // 32, axis=0)) > 3
     # the same command goes on from what stands there
     again = run("driving/study.py", "--small", "-o", str(tmp_path))
     assert (tmp_path / "table.md").read_text().strip() in again
