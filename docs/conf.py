@@ -12,7 +12,7 @@ copyright = "2026, The sb3_explain authors"
 version = release = installed_version("sb3_explain")
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "myst_parser"]
-exclude_patterns = ["_build", "_generated", "_templates"]
+exclude_patterns = ["tables", "_build", "_generated", "_templates"]
 templates_path = ["_templates"]
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
