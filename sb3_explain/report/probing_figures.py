@@ -92,7 +92,6 @@ def novelty_figure(
     return as_png(figure, look)
 
 
-@plain_fonts
 def ticks_to(largest: float, turn: float) -> list[float]:
     """0, and 1, 2 or 5 times powers of ten between the linear part's end and the largest value."""
     powers = range(math.floor(math.log10(turn)), math.floor(math.log10(max(largest, turn))) + 1)
@@ -100,6 +99,7 @@ def ticks_to(largest: float, turn: float) -> list[float]:
     return [0.0, *(number for number in round_numbers if 0.5 * turn <= number <= 1.1 * largest)]
 
 
+@plain_fonts
 def distance_figure(distances: Mapping[str, NDArray[Any]], *, theme: ThemeName = "light") -> bytes:
     """How far states are from their nearest training state: median, middle half, all of them.
 
