@@ -89,9 +89,11 @@ def random_overlay(
     :return: (1 - share) * image + share * picture, float
     """
     chosen = torch.randint(len(pictures), (len(images),), generator=generator)
-    over = pictures[chosen.to(pictures.device)].float()
+    if not images.is_floating_point():
+        images = images.float()
+    over = pictures[chosen.to(pictures.device)].to(images.dtype)
     n_stack = images.shape[1] // pictures.shape[1]
-    return torch.lerp(images.float(), over.repeat(1, n_stack, 1, 1), share)
+    return torch.lerp(images, over.repeat(1, n_stack, 1, 1), share)
 
 
 def _offsets(

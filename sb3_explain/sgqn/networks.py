@@ -1,0 +1,217 @@
+"""The networks of SGQN and of the pixel baselines: Bertoin et al. (2022), appendix C.
+
+Observations come scaled to [0, 1], as Stable-Baselines3 hands them to features extractors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.sgqn.augmentations import centre_crop
+
+
+class _Guide:
+    """Whether gradients are guided just now; read when a gradient passes, also by other threads."""
+
+    on = False
+
+
+@contextmanager
+def guided_backpropagation() -> Iterator[None]:
+    """Within it, every :class:`GuidedReLU` lets positive gradients through alone.
+
+    Springenberg et al. (2015): the gradient is clamp(g, 0) * [x > 0]. The forward pass is the same
+    with and without, so that one pass serves the attribution and the loss.
+    """
+    _Guide.on = True
+    try:
+        yield
+    finally:
+        _Guide.on = False
+
+
+class _GuidedReLUFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, inputs: Tensor) -> Tensor:
+        outputs = inputs.clamp_min(0)
+        context.save_for_backward(outputs)
+        return outputs
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (outputs,) = context.saved_tensors
+        if _Guide.on:
+            gradient = gradient.clamp_min(0)
+        return torch.ops.aten.threshold_backward(gradient, outputs, 0)  # type: ignore[no-any-return]
+
+
+class GuidedReLU(nn.ReLU):
+    """A ReLU whose gradient can be guided: :func:`guided_backpropagation`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        outputs: Tensor = _GuidedReLUFunction.apply(input)  # type: ignore[no-untyped-call]
+        return outputs
+
+
+class PixelCNN(nn.Sequential):
+    """Convolutions 3x3 without padding, the first with stride 2; ReLU between them.
+
+    :param channels: of the images
+    :param n_layers: convolutions
+    :param n_filters: channels of each
+    """
+
+    def __init__(self, channels: int, n_layers: int = 11, n_filters: int = 32) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(channels, n_filters, 3, stride=2)]
+        for _ in range(n_layers - 1):
+            layers += [GuidedReLU(), nn.Conv2d(n_filters, n_filters, 3)]
+        super().__init__(*layers)
+        self.n_layers, self.n_filters = n_layers, n_filters
+        for layer in self:
+            if isinstance(layer, nn.Conv2d):
+                delta_orthogonal(layer)
+
+    def output_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """(n_filters, h, w) for images of this size.
+
+        :raises ExplainError: if nothing is left of them
+        """
+        h, w = ((size - 3) // 2 + 1 - 2 * (self.n_layers - 1) for size in (height, width))
+        if min(h, w) < 1:
+            raise ExplainError(
+                f"{self.n_layers} convolutions leave nothing of images of {height} x {width}: "
+                f"give fewer, policy_kwargs={{'n_layers': {max(1, self._most(height, width))}}}"
+            )
+        return self.n_filters, h, w
+
+    @staticmethod
+    def _most(height: int, width: int) -> int:
+        return ((min(height, width) - 3) // 2) // 2 + 1
+
+
+class PixelEncoder(BaseFeaturesExtractor):
+    """Images -> CNN -> a vector in [-1, 1]: linear, layer norm, tanh.
+
+    Actor and critics have one CNN and a projection each.
+
+    :param observation_space: images (C, H, W)
+    :param cnn: shared
+    :param features_dim: of the projection
+    :param size: side of the square in the middle that is looked at; ``None`` for the whole image
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Box,
+        cnn: PixelCNN,
+        features_dim: int = 100,
+        size: int | None = None,
+    ) -> None:
+        super().__init__(observation_space, features_dim)
+        height, width = observation_space.shape[1:] if size is None else (size, size)
+        self.size = size
+        self.cnn = cnn
+        n_inputs = torch.Size(cnn.output_shape(height, width)).numel()
+        self.projection = nn.Sequential(
+            nn.Flatten(), nn.Linear(n_inputs, features_dim), nn.LayerNorm(features_dim), nn.Tanh()
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, features_dim)."""
+        if self.size is not None:
+            images = centre_crop(images, self.size)
+        embedding: Tensor = self.projection(self.cnn(images))
+        return embedding
+
+
+class UpsampledConv2d(nn.Conv2d):
+    """Nearest upsampling by two followed by a 3x3 convolution with padding 1, as one convolution.
+
+    Each of the four phases of the output sees 2 x 2 different inputs only, so that 16 instead of
+    36 multiplications serve the four outputs of one input.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, out_channels, 2h, 2w)."""
+        n, _, height, width = inputs.shape
+        taps = self._by_phase(self._by_phase(self.weight, 2), 3)
+        # (out, in, row phase, 2, column phase, 2) -> (row phase, column phase, out, in, 2, 2)
+        phases = taps.view(self.out_channels, -1, 2, 2, 2, 2).permute(2, 4, 0, 1, 3, 5)
+        weight, bias = phases.flatten(0, 2), self.bias.repeat(4)  # type: ignore[union-attr]
+        outputs = functional.conv2d(inputs, weight, bias, padding=1)
+        outputs = outputs.view(n, 2, 2, self.out_channels, height + 1, width + 1)
+        whole = [outputs[:, a, b, :, a : a + height, b : b + width] for a in (0, 1) for b in (0, 1)]
+        return functional.pixel_shuffle(torch.stack(whole, 2).flatten(1, 2), 2)
+
+    @staticmethod
+    def _by_phase(weight: Tensor, dim: int) -> Tensor:
+        """Three taps -> two of phase 0, which sees inputs -1 and 0, two of phase 1, 0 and 1."""
+        first, middle, last = weight.unbind(dim)
+        return torch.stack([first, middle + last, first + middle, last], dim)
+
+
+class SaliencyDecoder(nn.Module):
+    """Predicts the agent's own saliency mask: M_theta of Bertoin et al. (2022), section 3.
+
+    :param features_dim: of the critic's embedding
+    :param n_actions: dimensions of the action
+    :param image_shape: (C, H, W)
+    :param n_filters: channels of the linear layer's output
+    :param filters: channels between the convolutions; the paper's are (64, 64)
+    """
+
+    def __init__(
+        self,
+        features_dim: int,
+        n_actions: int,
+        image_shape: tuple[int, int, int],
+        n_filters: int = 32,
+        filters: Sequence[int] = (128, 64),
+    ) -> None:
+        super().__init__()
+        channels, self.height, self.width = image_shape
+        h, w = -(-self.height // 4), -(-self.width // 4)
+        self.layers = nn.Sequential(
+            nn.Linear(features_dim + n_actions, n_filters * h * w),
+            nn.ReLU(),
+            nn.Unflatten(1, (n_filters, h, w)),
+            nn.Conv2d(n_filters, filters[0], 3, padding=1),
+            nn.ReLU(),
+            UpsampledConv2d(filters[0], filters[1]),
+            nn.ReLU(),
+            UpsampledConv2d(filters[1], channels),
+        )
+
+    def forward(self, embedding: Tensor, actions: Tensor) -> Tensor:
+        """(B, C, H, W) logits that a pixel is of the mask."""
+        logits: Tensor = self.layers(torch.cat([embedding, actions], dim=1))
+        top, left = (logits.shape[2] - self.height) // 2, (logits.shape[3] - self.width) // 2
+        return logits[:, :, top : top + self.height, left : left + self.width]
+
+
+def delta_orthogonal(layer: nn.Conv2d) -> None:
+    """Xiao et al. (2018): orthogonal at the centre tap with gain sqrt(2), zero elsewhere."""
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    centre = layer.kernel_size[0] // 2
+    nn.init.orthogonal_(layer.weight[:, :, centre, centre], nn.init.calculate_gain("relu"))
+
+
+def orthogonal(module: nn.Module) -> None:
+    """Linear layers: orthogonal weights with gain 1, no bias. For ``module.apply``."""
+    if isinstance(module, nn.Linear):
+        nn.init.orthogonal_(module.weight)
+        nn.init.zeros_(module.bias)

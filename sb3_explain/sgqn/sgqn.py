@@ -1,0 +1,206 @@
+"""SGQN: a SAC that is regularised by its own saliency, and predicts it (Bertoin et al. 2022)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
+from torch import Tensor
+from torch.nn import functional
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.sgqn.attribution import (
+    Attribution,
+    attribution_named,
+    binarised,
+    require_quantile,
+)
+from sb3_explain.sgqn.pixel_sac import Batch, PixelSAC, squared_errors
+from sb3_explain.sgqn.policies import SGQNPolicy
+
+FILLS = ("random", "zero")
+
+
+class SGQN(PixelSAC):
+    """Saliency-guided Q-networks on SAC: Bertoin et al. (2022), algorithm 1.
+
+    The critics are asked to say the same of a state of which only the pixels are left that matter
+    most to Q1, and a decoder predicts which these are from a state under a random picture.
+
+    :param policy: ``"SGQNPolicy"`` or a class derived from it
+    :param env: as for :class:`PixelSAC`
+    :param saliency_quantile: rho: a pixel is of the mask from this quantile of its frame on; 0.95
+        for walker and finger, 0.98 for cartpole and ball in cup
+    :param consistency_coef: weight of the masked states' term; 0 leaves it out
+    :param fill: what masked pixels become: ``"random"``, one number for the batch from the range
+        of its pixels, or ``"zero"``, as the paper says
+    :param n_aux: steps for one of the auxiliary task (N_SL of the paper); 0 leaves it out
+    :param aux_lr: learning rate of the auxiliary task, Adam
+    :param attribution: ``"guided_backprop"``, ``"gradient"``, ``"gradient_input"``,
+        ``"smoothgrad"``, ``"integrated_gradients"``, or a function as in
+        :mod:`sb3_explain.sgqn.attribution`
+    :param augmentation: ``"shift"`` as the code that made the tables; ``"none"`` as the paper
+    :param arguments: of :class:`PixelSAC`
+    :raises ExplainError: for a value that is none of these
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "SGQNPolicy": SGQNPolicy,
+        "CnnPolicy": SGQNPolicy,
+    }
+    policy: SGQNPolicy
+
+    def __init__(
+        self,
+        policy: str | type[SGQNPolicy],
+        env: GymEnv | str | None,
+        *,
+        saliency_quantile: float = 0.95,
+        consistency_coef: float = 0.5,
+        fill: str = "random",
+        n_aux: int = 2,
+        aux_lr: float = 3e-4,
+        attribution: str | Attribution = "guided_backprop",
+        augmentation: str = "shift",
+        **arguments: Any,
+    ) -> None:
+        if fill not in FILLS:
+            raise ExplainError(f"unknown fill {fill!r} (known: {', '.join(FILLS)})")
+        self.saliency_quantile = require_quantile(saliency_quantile)
+        self.consistency_coef = consistency_coef
+        self.fill = fill
+        self.n_aux = n_aux
+        self.aux_lr = aux_lr
+        self.attribution_method = attribution
+        super().__init__(policy, env, augmentation=augmentation, **arguments)
+
+    def _setup_model(self) -> None:
+        attribution_named(self.attribution_method)
+        super()._setup_model()
+        encoder = self.critic.features_extractor
+        self.aux_optimizer = torch.optim.Adam(
+            [*encoder.parameters(), *self.policy.decoder.parameters()], lr=self.aux_lr
+        )
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        state_dicts, tensors = super()._get_torch_save_params()
+        return [*state_dicts, "aux_optimizer"], tensors
+
+    # --- an update -------------------------------------------------------------------------
+
+    def _critic_losses(self, batch: Batch, targets: Tensor) -> dict[str, Tensor]:
+        """sum_i MSE(Q_i(s, a), y) + coef * sum_i MSE(Q_i(s, a), Q_i(s masked, a))."""
+        if self.consistency_coef == 0:
+            return super()._critic_losses(batch, targets)
+        critic, encoder = self.critic, self.critic.features_extractor
+        images = batch.images.detach().requires_grad_()
+        with self._precision():
+            q_values = critic.q_values(encoder(images), batch.actions)
+            mask = self._mask(images, batch.actions, q_values[0])
+            kept = torch.where(mask, batch.images, self._filling(batch.images))
+            masked = critic.q_values(encoder(kept), batch.actions)
+        # both sides learn from their difference; the mask is a constant
+        differences = [
+            functional.mse_loss(q.to(targets), m.to(targets))
+            for q, m in zip(q_values, masked, strict=True)
+        ]
+        return {
+            "critic_loss": squared_errors(q_values, targets),
+            "consistency_loss": self.consistency_coef * torch.stack(differences).sum(),
+        }
+
+    def _mask(self, images: Tensor, actions: Tensor, q1: Tensor) -> Tensor:
+        """(B, C, H, W) the pixels that matter most to Q1; ``q1`` is of ``images``, with a graph."""
+        attributions = self._attributions(images, actions, q1)
+        return binarised(attributions, self.saliency_quantile, self.n_stack)
+
+    def _attributions(self, images: Tensor, actions: Tensor, q1: Tensor) -> Tensor:
+        def q(others: Tensor) -> Tensor:
+            return self._q1(self.critic.features_extractor(others), actions).squeeze(1)
+
+        return attribution_named(self.attribution_method)(q, images, q1.squeeze(1))
+
+    def _q1(self, embedding: Tensor, actions: Tensor) -> Tensor:
+        q_values: Tensor = self.critic.q_networks[0](torch.cat([embedding, actions], dim=1))
+        return q_values
+
+    def _filling(self, images: Tensor) -> Tensor:
+        if self.fill == "zero":
+            return torch.zeros((), dtype=images.dtype, device=images.device)
+        low, high = images.aminmax()
+        return low + (high - low) * torch.rand((), dtype=images.dtype, device=images.device)
+
+    def _update(self, batch: Batch) -> dict[str, Tensor]:
+        actor_due = self._n_updates % self.actor_interval == 0
+        aux_due = self.n_aux > 0 and self._n_updates % self.n_aux == 0
+        losses = self._update_critic(batch)
+        images = batch.images.detach().requires_grad_(aux_due)
+        mask = None
+        if actor_due or aux_due:
+            with torch.set_grad_enabled(aux_due), self._precision():
+                features = self.critic.features_extractor.cnn(images)
+                if aux_due:
+                    embedding = self.critic.features_extractor.projection(features)
+                    mask = self._mask(images, batch.actions, self._q1(embedding, batch.actions))
+        if actor_due:
+            losses |= self._update_actor(features.detach())
+            self._update_targets()
+        if mask is not None:
+            losses |= self._update_saliency(batch, mask)
+        return losses
+
+    def _update_saliency(self, batch: Batch, mask: Tensor) -> dict[str, Tensor]:
+        """One step of the CNN, the critics' projection and the decoder towards the mask."""
+        with self._precision():
+            embedding = self.critic.features_extractor(self.overlaid(batch.images))
+            logits = self.policy.decoder(embedding, batch.actions)
+        loss = functional.binary_cross_entropy_with_logits(
+            logits.to(batch.images), mask.to(batch.images)
+        )
+        self._step(self.aux_optimizer, loss)
+        return {"saliency_loss": loss}
+
+    # --- explaining ------------------------------------------------------------------------
+
+    def predict_saliency(self, observation: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The deterministic action and the agent's own saliency map of it, in one pass.
+
+        :param observation: one observation or a batch of them, as for ``predict``
+        :return: actions as ``predict`` has them; predicted saliency (B, C, H, W) or (C, H, W) in
+            [0, 1], channel-first: how likely a pixel is among the ``1 - saliency_quantile`` that
+            matter most
+        """
+        self.policy.set_training_mode(False)
+        observations, batched = self.policy.obs_to_tensor(observation)
+        assert isinstance(observations, Tensor)
+        with torch.no_grad():
+            actions, saliency = self.policy.predict_saliency(observations)
+        unscaled = self.policy.unscale_action(actions.cpu().numpy())
+        maps = saliency.cpu().numpy()
+        return (unscaled, maps) if batched else (unscaled[0], maps[0])
+
+    def attribution(
+        self, observation: NDArray[Any], action: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """The true attribution of Q1(s, a) to the pixels, by ``attribution_method``.
+
+        :param observation: one observation or a batch of them
+        :param action: as the environment takes them; the deterministic ones when not given
+        :return: (B, C, H, W) or (C, H, W), channel-first, signed, by pixels scaled to [0, 1]
+        """
+        if action is None:
+            action, _ = self.predict(observation, deterministic=True)
+        self.policy.set_training_mode(False)
+        observations, batched = self.policy.obs_to_tensor(observation)
+        assert isinstance(observations, Tensor)
+        given = np.asarray(action).reshape(len(observations), *self.action_space.shape)  # type: ignore[misc]
+        actions = torch.from_numpy(self.policy.scale_action(given)).flatten(1)
+        actions = actions.to(self.device, self.policy.dtype)
+        images = self._scaled(observations).requires_grad_()
+        q1 = self._q1(self.critic.features_extractor(images), actions)
+        attributions = self._attributions(images, actions, q1).cpu().numpy()
+        return attributions if batched else attributions[0]

@@ -1,0 +1,243 @@
+"""SGQN as an algorithm of Stable-Baselines3."""
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import GuidedBackprop
+from gymnasium import spaces
+from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import VecNormalize
+from torch import nn
+
+from sb3_explain.agent import Agent
+from sb3_explain.errors import ExplainError
+from sb3_explain.sgqn.pixel_sac import PixelSAC
+from sb3_explain.sgqn.policies import SGQNPolicy
+from sb3_explain.sgqn.sgqn import SGQN
+from tests.pixels import SIZE, SMALL, PointEnv
+from tests.toys import DotEnv
+
+POLICY = {**SMALL, "decoder_filters": (8, 8)}
+
+
+def model(env=None, **options) -> SGQN:
+    settings = {
+        "seed": 0, "buffer_size": 600, "learning_starts": 40, "catch_up": 0, "batch_size": 8,
+        "policy_kwargs": POLICY,
+    }  # fmt: skip
+    return SGQN("SGQNPolicy", env or PointEnv(), **(settings | options))
+
+
+def weights(agent) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in agent.policy.state_dict().items()}
+
+
+def assert_equal(first: dict, second: dict) -> None:
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+def test_saved_loaded_and_continued_equals_an_unbroken_run(tmp_path):
+    unbroken = model()
+    unbroken.learn(53)
+    unbroken.save(tmp_path / "sgqn")
+    unbroken.save_replay_buffer(tmp_path / "buffer")
+    loaded = SGQN.load(tmp_path / "sgqn", env=PointEnv())
+    loaded.load_replay_buffer(tmp_path / "buffer")
+    assert_equal(weights(unbroken), weights(loaded))
+    assert loaded._n_updates == unbroken._n_updates == 13
+    for each in (unbroken, loaded):
+        each.set_env(PointEnv(), force_reset=True)
+        each.env.seed(7)
+        set_random_seed(7)
+        each.learn(12, reset_num_timesteps=False)
+    assert unbroken._n_updates == loaded._n_updates == 25
+    assert_equal(weights(unbroken), weights(loaded))
+    for name in ("aux_optimizer", "ent_coef_optimizer"):
+        first, second = (getattr(each, name).state_dict()["state"] for each in (unbroken, loaded))
+        assert all(
+            torch.equal(first[i]["exp_avg"], second[i]["exp_avg"]) for i in range(len(first))
+        )
+
+
+def test_arguments_survive_saving(tmp_path):
+    model(saliency_quantile=0.7, fill="zero", n_aux=3, attribution="gradient").save(tmp_path / "m")
+    loaded = SGQN.load(tmp_path / "m")
+    assert loaded.saliency_quantile == 0.7 and loaded.fill == "zero" and loaded.n_aux == 3
+    assert loaded.attribution_method == "gradient"
+    assert loaded.policy.decoder_filters == (8, 8)
+
+
+def test_a_policy_saved_alone_is_the_same(tmp_path):
+    policy = model().policy
+    policy.save(tmp_path / "policy.pt")
+    assert_equal(policy.state_dict(), SGQNPolicy.load(tmp_path / "policy.pt").state_dict())
+
+
+def test_the_critic_trains_the_cnn_and_the_actor_does_not():
+    agent = model()
+    agent.learn(41)
+    batch = agent._sampled(8)
+    before = weights(agent)
+    features = agent.critic.features_extractor.cnn(batch.images)
+    agent._update_actor(features.detach())
+    after = weights(agent)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(name.startswith("actor.") for name in changed)
+    assert not any("cnn" in name for name in changed)
+    before = after
+    agent._update_critic(batch)
+    after = weights(agent)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("critic.features_extractor.cnn") for name in changed)
+    # the actor looks through the same one
+    assert any(name.startswith("actor.features_extractor.cnn") for name in changed)
+    assert not any(name.startswith("critic_target") for name in changed)
+
+
+def test_ablations_leave_out_their_part():
+    torch.manual_seed(0)
+    agent = model(consistency_coef=0, n_aux=0)
+    agent.learn(44)
+    assert not {"train/consistency_loss", "train/saliency_loss"} & set(agent.logger.name_to_value)
+    assert not agent.aux_optimizer.state
+    agent = model()
+    agent.learn(44)
+    assert {"train/consistency_loss", "train/saliency_loss"} <= set(agent.logger.name_to_value)
+
+
+def test_without_its_parts_it_is_the_baseline():
+    runs = []
+    for made in (
+        model(consistency_coef=0, n_aux=0),
+        PixelSAC(
+            "PixelPolicy", PointEnv(), seed=0, buffer_size=600, learning_starts=40, catch_up=0,
+            batch_size=8, policy_kwargs=SMALL, augmentation="shift",
+        ),
+    ):  # fmt: skip
+        made.policy.load_state_dict(model().policy.state_dict(), strict=False)
+        set_random_seed(1)
+        made.learn(50)
+        runs.append(weights(made))
+    assert_equal({name: runs[0][name] for name in runs[1]}, runs[1])
+
+
+def test_the_random_steps_are_caught_up_with_once():
+    agent = model(catch_up=5)
+    agent.learn(43)
+    assert agent._n_updates == 5 + 2
+    assert model(catch_up=None).catch_up == 40
+
+
+def test_predicted_saliency_comes_with_the_action():
+    env = PointEnv(low=(0, -3), high=(10, -1))
+    agent = model(env)
+    observations = np.stack([env.reset(seed=i)[0] for i in range(3)])
+    actions, maps = agent.predict_saliency(observations)
+    expected, _ = agent.predict(observations, deterministic=True)
+    np.testing.assert_allclose(actions, expected, rtol=1e-5)
+    assert maps.shape == observations.shape and 0 <= maps.min() <= maps.max() <= 1
+    action, one = agent.predict_saliency(observations[0])
+    assert action.shape == (2,) and one.shape == observations.shape[1:]
+    np.testing.assert_allclose(one, maps[0], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU")
+def test_the_true_attribution_is_captums_of_q1():
+    env = PointEnv(low=(0, -3), high=(10, -1))
+    agent = model(env)
+    observations = np.stack([env.reset(seed=i)[0] for i in range(3)])
+    given = np.stack([env.action_space.sample() for _ in range(3)])
+
+    class FirstQ(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.critic = agent.critic
+
+        def forward(self, images):
+            actions = torch.from_numpy(agent.policy.scale_action(given))
+            return self.critic(255 * images, actions)[0]
+
+    images = torch.from_numpy(observations / 255).float().requires_grad_()
+    expected = GuidedBackprop(FirstQ()).attribute(images)
+    found = agent.attribution(observations, given)
+    assert np.abs(found).max() > 0
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
+    greedy, _ = agent.predict(observations, deterministic=True)
+    np.testing.assert_allclose(
+        agent.attribution(observations[0]), agent.attribution(observations, greedy)[0], atol=1e-6
+    )
+
+
+def test_what_sb3_offers(tmp_path):
+    env = VecNormalize(make_vec_env("Point-v0", n_envs=2), norm_obs=False, norm_reward=True)
+    agent = model(env, tensorboard_log=str(tmp_path / "tensorboard"))
+    callbacks = [
+        CheckpointCallback(20, str(tmp_path), "sgqn"),
+        EvalCallback(
+            VecNormalize(make_vec_env("Point-v0"), norm_obs=False, training=False),
+            eval_freq=20,
+            n_eval_episodes=1,
+            verbose=0,
+        ),
+    ]
+    agent.learn(80, callback=callbacks, progress_bar=True)
+    assert (tmp_path / "sgqn_80_steps.zip").exists()
+    assert list((tmp_path / "tensorboard").glob("SGQN_1/events*"))
+    assert agent.replay_buffer.n_envs == 2 and agent._n_updates > 10
+
+
+def test_an_agent_is_made_of_it():
+    agent = Agent.from_model(model())
+    observations = torch.rand(2, 9, SIZE, SIZE).mul(255).requires_grad_()
+    scores, values = agent.scores(observations), agent.values(observations)
+    assert scores.shape == (2, 2) and values.shape == (2,)
+    (gradient,) = torch.autograd.grad(scores.sum(), observations)
+    assert gradient.abs().max() > 0
+
+
+def test_refusals():
+    with pytest.raises(ExplainError, match=r"continuous actions \(Box\), not Discrete\(3\)"):
+        SGQN("SGQNPolicy", DotEnv())
+    with pytest.raises(ExplainError, match=r"uint8 images \(C, H, W\), not at Box"):
+        SGQN("SGQNPolicy", "Pendulum-v1")
+    with pytest.raises(ExplainError, match="unknown fill 'blue'"):
+        model(fill="blue")
+    with pytest.raises(ExplainError, match="unknown attribution 'lime'"):
+        model(attribution="lime")
+    with pytest.raises(ExplainError, match="unknown augmentation 'crop'"):
+        model(augmentation="crop")
+    with pytest.raises(ExplainError, match="state-dependent exploration"):
+        model(use_sde=True)
+    with pytest.raises(ExplainError, match="11 convolutions leave nothing of images of 32 x 32"):
+        model(policy_kwargs={})
+    with pytest.raises(ExplainError, match="overlay pictures is missing: nowhere"):
+        model(overlays="nowhere").learn(45)
+    with pytest.raises(ExplainError, match="are not 4 stacked frames"):
+        model(n_stack=4)
+
+
+def test_nan_stops_the_training():
+    class Broken(PointEnv):
+        def step(self, action):
+            observation, _, *others = super().step(action)
+            return observation, float("nan"), *others
+
+    agent = model(Broken())
+    before = weights(agent)
+    with pytest.raises(ExplainError, match="a loss is nan at update 0, which was not made: look"):
+        agent.learn(45)
+    assert_equal(before, weights(agent))
+
+
+def test_spaces_of_other_kinds_are_refused_by_name():
+    class Grey(PointEnv):
+        def __init__(self):
+            super().__init__()
+            self.observation_space = spaces.Dict({"image": self.observation_space})
+
+    with pytest.raises(ExplainError, match="uint8 images"):
+        SGQN("SGQNPolicy", Grey())
