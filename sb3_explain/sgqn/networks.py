@@ -107,6 +107,7 @@ class PixelEncoder(BaseFeaturesExtractor):
     :param cnn: shared
     :param features_dim: of the projection
     :param size: side of the square in the middle that is looked at; ``None`` for the whole image
+    :raises ExplainError: if the images are smaller than that
     """
 
     def __init__(
@@ -117,7 +118,14 @@ class PixelEncoder(BaseFeaturesExtractor):
         size: int | None = None,
     ) -> None:
         super().__init__(observation_space, features_dim)
-        height, width = observation_space.shape[1:] if size is None else (size, size)
+        height, width = observation_space.shape[1:]
+        if size is not None:
+            if min(height, width) < size:
+                raise ExplainError(
+                    f"the policy looks at {size} x {size} pixels, and the images have {height} x "
+                    f"{width}: render larger ones, or give policy_kwargs={{'size': ...}}"
+                )
+            height = width = size
         self.size = size
         self.cnn = cnn
         n_inputs = torch.Size(cnn.output_shape(height, width)).numel()

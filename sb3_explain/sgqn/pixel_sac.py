@@ -66,6 +66,7 @@ class PixelSAC(SAC):
         not given
     :param augmentation: of what is sampled: ``"none"``, ``"shift"`` (by up to 4 pixels), ``"crop"``
         (to the ``size`` of the policy)
+    :param overlaid_share: of the critics' loss that is of states under a random picture; SVEA's 0.5
     :param n_stack: frames in an observation
     :param overlays: pictures to lay over states: a folder of them, e.g. Places365. Without one,
         procedural textures, with which results are not the benchmark's
@@ -99,6 +100,7 @@ class PixelSAC(SAC):
         actor_interval: int = 2,
         catch_up: int | None = None,
         augmentation: str = "none",
+        overlaid_share: float = 0.0,
         n_stack: int = 3,
         overlays: str | Path | None = None,
         mixed_precision: bool = False,
@@ -110,6 +112,7 @@ class PixelSAC(SAC):
         self.actor_interval = actor_interval
         self.catch_up = learning_starts if catch_up is None else catch_up
         self.augmentation = augmentation
+        self.overlaid_share = overlaid_share
         self.n_stack = n_stack
         self.overlays = overlays
         self.mixed_precision = mixed_precision
@@ -141,6 +144,13 @@ class PixelSAC(SAC):
     def _setup_model(self) -> None:
         if self.augmentation not in self._augmentations():
             raise unknown_name("augmentation", self.augmentation, self._augmentations())
+        height, width = self.observation_space.shape[1:]  # type: ignore[index]
+        if self.augmentation == "crop" and min(height, width) <= self.policy_kwargs["size"]:
+            side = self.policy_kwargs["size"]
+            raise ExplainError(
+                f"random crops to {side} x {side} need larger images than {height} x {width}: "
+                f"render larger ones, or give policy_kwargs={{'size': ...}}"
+            )
         if self.replay_buffer_class is None:
             self.replay_buffer_class = FrameStackReplayBuffer
         if issubclass(self.replay_buffer_class, FrameStackReplayBuffer):
@@ -285,12 +295,21 @@ class PixelSAC(SAC):
         return losses
 
     def _critic_losses(self, batch: Batch, targets: Tensor) -> dict[str, Tensor]:
-        """The terms of the critics' loss: sum_i MSE(Q_i(s, a), y)."""
+        """The terms of the critics' loss: sum_i MSE(Q_i(s, a), y), also of overlaid states."""
+        clean = self._squared_errors(batch.images, batch.actions, targets)
+        if self.overlaid_share == 0:
+            return {"critic_loss": clean}
+        # Hansen et al. (2021), SVEA, equation 9: the target is of clean states
+        overlaid = self._squared_errors(self.overlaid(batch.images), batch.actions, targets)
+        return {
+            "critic_loss": (1 - self.overlaid_share) * clean,
+            "overlaid_loss": self.overlaid_share * overlaid,
+        }
+
+    def _squared_errors(self, images: Tensor, actions: Tensor, targets: Tensor) -> Tensor:
         with self._precision():
-            q_values = self.critic.q_values(
-                self.critic.features_extractor(batch.images), batch.actions
-            )
-        return {"critic_loss": squared_errors(q_values, targets)}
+            q_values = self.critic.q_values(self.critic.features_extractor(images), actions)
+        return squared_errors(q_values, targets)
 
     def _update_actor(self, features: Tensor) -> dict[str, Tensor]:
         """One step of the actor, then of the temperature; the CNN's features are given."""

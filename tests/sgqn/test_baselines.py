@@ -1,0 +1,112 @@
+"""The baselines' losses, against what their equations say."""
+
+import numpy as np
+import pytest
+import torch
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.sgqn.augmentations import random_crop
+from sb3_explain.sgqn.baselines import RAD, SODA, SVEA, DrQ
+from sb3_explain.sgqn.pixel_sac import PixelSAC
+from tests.pixels import SMALL, PointEnv
+
+SETTINGS = {
+    "seed": 0, "buffer_size": 300, "learning_starts": 40, "catch_up": 0, "batch_size": 8,
+}  # fmt: skip
+
+
+def made(algorithm, size=None, policy="CnnPolicy", **options):
+    kwargs = SMALL if size is None else {**SMALL, "size": size}
+    return algorithm(policy, PointEnv(), policy_kwargs=kwargs, **SETTINGS, **options)
+
+
+ALGORITHMS = [(PixelSAC, None), (DrQ, None), (SVEA, None), (RAD, 28), (SODA, 28)]
+
+
+@pytest.mark.parametrize(("algorithm", "size"), ALGORITHMS)
+def test_each_learns_is_saved_and_predicts_the_same(algorithm, size, tmp_path):
+    model = made(algorithm, size)
+    model.learn(50)
+    model.save(tmp_path / "model")
+    loaded = algorithm.load(tmp_path / "model")
+    observation, _ = PointEnv().reset(seed=1)
+    ours, theirs = (m.predict(observation, deterministic=True)[0] for m in (model, loaded))
+    np.testing.assert_array_equal(ours, theirs)
+    assert model._n_updates == 10
+
+
+def test_the_critics_loss_is_the_sum_of_squared_errors_and_not_halved():
+    model = made(PixelSAC)
+    model.learn(41)
+    batch = model._sampled(8)
+    targets = torch.randn(8, 1)
+    (loss,) = model._critic_losses(batch, targets).values()
+    q1, q2 = model.critic(255 * batch.images, batch.actions)
+    expected = ((q1 - targets) ** 2).mean() + ((q2 - targets) ** 2).mean()
+    torch.testing.assert_close(loss, expected)
+
+
+def test_svea_has_half_of_its_loss_from_overlaid_states_with_clean_targets():
+    model = made(SVEA)
+    model.learn(41)
+    batch, targets = model._sampled(8), torch.randn(8, 1)
+    torch.manual_seed(4)
+    losses = model._critic_losses(batch, targets)
+    torch.manual_seed(4)
+    overlaid = model.overlaid(batch.images)
+    for name, images in (("critic_loss", batch.images), ("overlaid_loss", overlaid)):
+        q1, q2 = model.critic(255 * images, batch.actions)
+        expected = 0.5 * (((q1 - targets) ** 2).mean() + ((q2 - targets) ** 2).mean())
+        torch.testing.assert_close(losses[name], expected)
+
+
+def test_rad_learns_from_crops_and_acts_on_the_middle():
+    model = made(RAD, 28)
+    model.learn(41)
+    assert model._sampled(8).images.shape == (8, 9, 28, 28)
+    observation, _ = PointEnv().reset(seed=1)
+    cut = observation[:, 2:30, 2:30] / 255
+    embedding = model.actor.features_extractor(torch.from_numpy(cut).float()[None])
+    mean, _ = model.actor.distribution(embedding)
+    action, _ = model.predict(observation, deterministic=True)
+    np.testing.assert_allclose(action, torch.tanh(mean).detach().numpy()[0], rtol=1e-4)
+
+
+def test_rad_refuses_what_it_cannot_crop():
+    with pytest.raises(ExplainError, match="crops to 84 x 84 need larger images than 32 x 32"):
+        RAD("PixelPolicy", PointEnv())
+    with pytest.raises(ExplainError, match="looks at 40 x 40 pixels, and the images have 32 x 32"):
+        made(PixelSAC, 40)
+
+
+def test_soda_pulls_the_encoder_towards_its_slow_copy():
+    model = made(SODA, 28, aux_batch_size=16)
+    model.learn(41)
+    model.policy.set_training_mode(True)
+    slow_before = [p.clone() for p in model.policy.slow.parameters()]
+    np.random.seed(2)  # noqa: NPY002
+    torch.manual_seed(2)
+    states = model.replay_buffer.sample(16).observations
+    first, second = random_crop(states, 28).float(), random_crop(states, 28).float()
+    pictures = model.pictures()
+    chosen = pictures[torch.randint(len(pictures), (16,))].float().repeat(1, 3, 1, 1)
+    encoder = model.critic.features_extractor
+    overlaid = 0.5 * first + 0.5 * chosen
+    predicted = model.policy.soda_predictor(model.policy.soda_projection(encoder(overlaid / 255)))
+    wanted = model.policy.slow(second / 255)
+    unit = [v / v.norm(dim=1, keepdim=True) for v in (predicted, wanted)]
+    expected = ((unit[0] - unit[1]) ** 2).mean()
+    np.random.seed(2)  # noqa: NPY002
+    torch.manual_seed(2)
+    loss = model._update_encoder()["soda_loss"]
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+    for slow, before, fast in zip(
+        model.policy.slow.parameters(), slow_before, model.fast.parameters(), strict=True
+    ):
+        torch.testing.assert_close(slow, 0.995 * before + 0.005 * fast)
+
+
+def test_svea_and_soda_together():
+    model = made(SODA, 28, overlaid_share=0.5)
+    model.learn(44)
+    assert {"train/overlaid_loss", "train/soda_loss"} <= set(model.logger.name_to_value)
