@@ -1,0 +1,182 @@
+"""One environment: a task of the DeepMind control suite, seen from its camera, in one mode."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_explain.envs.dmc.ids import MODES
+from sb3_explain.envs.dmc.scenes import (
+    FLOOR_GREEN,
+    SKY_GREEN,
+    Colours,
+    clip,
+    colour_sets,
+    painted,
+    videos_of,
+    without_green,
+)
+from sb3_explain.errors import ExplainError, unknown_name
+
+#: the camera that the benchmark looks through; 0 elsewhere
+CAMERAS = {"quadruped": 2}
+
+
+class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
+    """A task of the control suite from pixels (Hansen and Wang 2021, DMControl-GB).
+
+    Observations are ``n_stack`` RGB frames, (3 * n_stack, size, size) uint8, oldest first; the
+    frame after a reset is repeated. An episode has 1000 steps of the simulator and ends by
+    truncation. Rewards are summed over the repeated actions.
+
+    :param task: domain and task of the suite: ``"walker_walk"``, ``"ball_in_cup_catch"``
+    :param mode: ``"train"``; ``"color_easy"``, ``"color_hard"``: at each reset one of 100 sets of
+        colours; ``"video_easy"``: videos in place of the sky; ``"video_hard"``: of the floor too
+    :param action_repeat: simulator steps for one decision
+    :param size: of a frame, in pixels
+    :param n_stack: frames in an observation
+    :param background_folder: of the videos: ``video_easy/*.mp4``, ``video_hard/*.mp4``
+    :param render_mode: ``"rgb_array"``: ``render()`` returns what the agent sees, larger
+    :raises ExplainError: for an unknown task or mode, without videos or without OpenGL
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
+
+    def __init__(
+        self,
+        task: str = "walker_walk",
+        mode: str = "train",
+        *,
+        action_repeat: int = 4,
+        size: int = 84,
+        n_stack: int = 3,
+        background_folder: str | Path | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise unknown_name("mode", mode, MODES)
+        self.mode = mode
+        self.action_repeat = action_repeat
+        self.size = size
+        self.n_stack = n_stack
+        self.render_mode = render_mode
+        self.videos = videos_of(background_folder, mode) if "video" in mode else []
+        self.domain, self._control = loaded(task)
+        self.camera = CAMERAS.get(self.domain, 0)
+        self.action_space = self._control.action_space
+        self.observation_space = spaces.Box(0, 255, (3 * n_stack, size, size), np.uint8)
+        if "video" in mode:
+            self._paint({**SKY_GREEN, **FLOOR_GREEN} if mode == "video_hard" else SKY_GREEN)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Begin an episode; the seed also decides on the colours and the video."""
+        super().reset(seed=seed)
+        if "color" in self.mode:
+            sets = colour_sets(self.mode)
+            self._paint(sets[self.np_random.integers(len(sets))])
+        if self.videos:
+            path = self.videos[self.np_random.integers(len(self.videos))]
+            self.background, self.decision = clip(path, self.size), 0
+        self._control.reset(seed=seed)
+        self.frames = [self._frame()] * self.n_stack
+        return np.concatenate(self.frames), {}
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        """Repeat an action until its time is over or the episode ends."""
+        total = 0.0
+        for _ in range(self.action_repeat):
+            _, reward, terminated, truncated, _ = self._control.step(action)
+            total += float(reward or 0)
+            if terminated or truncated:
+                break
+        if self.videos:
+            self.decision += 1
+        self.frames = [*self.frames[1:], self._frame()]
+        return np.concatenate(self.frames), total, terminated, truncated, {}
+
+    def render(self) -> NDArray[np.uint8]:
+        """(H, W, 3) the newest frame, four times as large, without smoothing."""
+        return self.frames[-1].transpose(1, 2, 0).repeat(4, axis=0).repeat(4, axis=1)
+
+    def close(self) -> None:
+        """Free the simulator."""
+        self._control.close()
+
+    def _frame(self) -> NDArray[np.uint8]:
+        """(3, size, size) what the camera sees."""
+        frame = drawn(
+            lambda: self._control.unwrapped.physics.render(
+                height=self.size, width=self.size, camera_id=self.camera
+            )
+        )
+        if self.videos:
+            frame = without_green(frame, self.background[self.decision % len(self.background)])
+        return np.ascontiguousarray(frame.transpose(2, 0, 1))
+
+    def _paint(self, colours: Colours) -> None:
+        module = importlib.import_module(f"dm_control.suite.{self.domain}")
+        xml, assets = module.get_model_and_assets()
+        self._control.unwrapped.physics.reload_from_xml_string(xml, painted(assets, colours))
+
+
+def loaded(task: str) -> tuple[str, Any]:
+    """A task of the suite as a gymnasium environment, and its domain.
+
+    :raises ExplainError: if the packages are missing, or the suite has no such task
+    """
+    choose_renderer()
+    try:
+        from dm_control import suite
+        from shimmy.dm_control_compatibility import DmControlCompatibilityV0
+    except ImportError as error:
+        raise ExplainError(
+            f"DMControl is not installed ({error}): pip install 'sb3-explain[dmc]'"
+        ) from error
+    except (AttributeError, RuntimeError) as error:
+        raise no_opengl(error) from error
+    tasks = {f"{domain}_{name}": (domain, name) for domain, name in suite.ALL_TASKS}
+    wanted = task.replace("-", "_")
+    if wanted not in tasks:
+        raise unknown_name("task", task, tasks)
+    domain, name = tasks[wanted]
+    return domain, DmControlCompatibilityV0(suite.load(domain, name))
+
+
+def choose_renderer() -> None:
+    """EGL, where neither a screen nor the user's word says otherwise; before MuJoCo is imported."""
+    headless = sys.platform == "linux" and not os.environ.get("DISPLAY")
+    if headless:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def drawn(render: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """What a function draws.
+
+    :raises ExplainError: if OpenGL is not there
+    """
+    try:
+        return render()
+    except (AttributeError, ImportError, RuntimeError, OSError) as error:
+        raise no_opengl(error) from error
+
+
+def no_opengl(error: Exception) -> ExplainError:
+    """One line about OpenGL."""
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ExplainError(
+        f"MuJoCo cannot draw ({said}): without a screen install OpenGL's libraries (Debian: "
+        "libegl1 libgl1) and set MUJOCO_GL=egl, or osmesa (libosmesa6)"
+    )
