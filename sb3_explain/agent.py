@@ -93,6 +93,8 @@ class Agent:
         stacking = unwrap_vec_wrapper(env, VecFrameStack) if env is not None else None
         if isinstance(stacking, VecFrameStack) and "recipe" not in details:
             details.setdefault("n_stack", stacking.stacked_obs.n_stack)
+        # SGQN and its baselines know how many frames their environment stacks
+        details.setdefault("n_stack", getattr(model, "n_stack", None))
         policy = snapshot(model.policy)
         return cls(view_of(policy), model.observation_space, model.action_space, **details)
 

@@ -22,6 +22,8 @@ from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_explain.loading.archive import Weights
+from sb3_explain.sgqn.baselines import SODAPolicy
+from sb3_explain.sgqn.policies import PixelPolicy, SGQNPolicy
 
 #: where a policy of any kind keeps its (first) features extractor
 EXTRACTORS = (
@@ -47,6 +49,8 @@ def sizes_of(
             "net_arch": widths(weights, "action_net")[:-1],
             "with_bias": any(name.endswith(".bias") for name in weights),
         }
+    if issubclass(policy_class, PixelPolicy):
+        return pixel_sizes(policy_class, weights, action_space)
     sizes = extractor_sizes(weights, space)
     if issubclass(policy_class, QRDQNPolicy):
         *hidden, outputs = widths(weights, "quantile_net.quantile_net") or [0]
@@ -155,4 +159,26 @@ def actor_q_sizes(
         sizes["n_quantiles"] = outputs
     if issubclass(policy_class, CrossQPolicy):
         sizes["batch_norm"] = any(name.endswith(".ra_mean") for name in weights)
+    return sizes
+
+
+def pixel_sizes(
+    policy_class: type, weights: Weights, action_space: spaces.Space[Any]
+) -> dict[str, Any]:
+    """SGQN, and the baselines on its networks."""
+    cnn = re.compile(r"critic\.features_extractor\.cnn\.\d+\.weight")
+    layers = [tensor for name, tensor in weights.items() if cnn.fullmatch(name)]
+    projection = widths(weights, "critic.features_extractor.projection")
+    sizes = actor_q_sizes(policy_class, weights, action_space)
+    sizes = {name: sizes[name] for name in ("net_arch", "n_critics")} | {
+        "n_layers": len(layers),
+        "n_filters": layers[0].shape[0] if layers else 1,
+        "features_dim": projection[0] if projection else 1,
+    }
+    if issubclass(policy_class, SGQNPolicy):
+        decoder = re.compile(r"decoder\.layers\.\d+\.weight")
+        filters = [t.shape[0] for n, t in weights.items() if decoder.fullmatch(n) and t.ndim == 4]
+        sizes["decoder_filters"] = filters[:2]
+    if issubclass(policy_class, SODAPolicy):
+        sizes["soda_dim"] = (widths(weights, "soda_predictor") or [1])[-1]
     return sizes

@@ -26,6 +26,7 @@ from sb3_explain.loading.policies import (
     algorithm_name,
     build_policy,
     find_class,
+    stacked_by_environment,
     trained_by,
     words_of,
 )
@@ -134,6 +135,7 @@ def load_agent(
         action_space,
         algo=algo,
         action_names=names,
+        n_stack=stacked_by_environment(policy_class, archive),
         recipe=recipe,
         provenance={
             "file": files.model.name,

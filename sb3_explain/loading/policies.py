@@ -1,4 +1,4 @@
-"""From names and weights to a policy: the classes of SB3 and sb3-contrib, and nobody else's."""
+"""From names and weights to a policy: the classes of SB3, sb3-contrib and this package alone."""
 
 from __future__ import annotations
 
@@ -23,23 +23,28 @@ from sb3_explain.loading.architecture import sizes_of
 from sb3_explain.loading.archive import ModelArchive, Weights
 from sb3_explain.loading.bounded import one_line, quote
 from sb3_explain.loading.expressions import read_class, read_expression
+from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
+from sb3_explain.sgqn.policies import PixelPolicy
 
-#: by the zoo's names; MaskablePPO is not in the zoo
+#: by the zoo's names; MaskablePPO and this package's own are not in the zoo
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
-    "a2c": A2C, "ars": ARS, "crossq": CrossQ, "ddpg": DDPG, "dqn": DQN, "maskable_ppo": MaskablePPO,
-    "ppo": PPO, "ppo_lstm": RecurrentPPO, "qrdqn": QRDQN, "sac": SAC, "td3": TD3, "tqc": TQC,
-    "trpo": TRPO,
+    "a2c": A2C, "ars": ARS, "crossq": CrossQ, "ddpg": DDPG, "dqn": DQN, "drq": DrQ,
+    "maskable_ppo": MaskablePPO, "pixelsac": PixelSAC, "ppo": PPO, "ppo_lstm": RecurrentPPO,
+    "qrdqn": QRDQN, "rad": RAD, "sac": SAC, "sgqn": SGQN, "soda": SODA, "svea": SVEA, "td3": TD3,
+    "tqc": TQC, "trpo": TRPO,
 }  # fmt: skip
 #: the zoo's folder of agents that SAC or TQC trained with hindsight
 HER = "her"
 
+#: whose policies may be made
+KNOWN_PACKAGES = ("stable_baselines3", "sb3_contrib", "sb3_explain")
 #: only the optimiser's: no policy is trained here
 UNUSED = ("optimizer_class", "optimizer_kwargs", "lr_schedule", "log_std_init", "ortho_init")
 #: read off the weights, whatever a file says
 SIZES = (
     "net_arch", "n_quantiles", "n_critics", "lstm_hidden_size", "n_lstm_layers", "use_sde",
     "full_std", "share_features_extractor", "enable_critic_lstm", "shared_lstm", "batch_norm",
-    "with_bias",
+    "with_bias", "n_layers", "n_filters", "features_dim", "decoder_filters", "soda_dim",
 )  # fmt: skip
 #: sizes inside ``features_extractor_kwargs`` of SB3's own extractors
 EXTRACTOR_SIZES = ("features_dim", "cnn_output_dim")
@@ -72,10 +77,10 @@ def find_class(algo: str, alias: object, archive: ModelArchive) -> type[BasePoli
     :param algo: the zoo's name
     :param alias: ``policy`` in ``config.yml``, for example ``"MlpPolicy"``; ``None`` for none
     :param archive: asked where there is no alias
-    :raises ExplainError: if it is not a class of SB3 or sb3-contrib; the class is named
+    :raises ExplainError: if it is of no known package; the class is named
     """
     module, name = archive.policy_module, archive.policy_name
-    if module and module.partition(".")[0] not in ("stable_baselines3", "sb3_contrib"):
+    if module and module.partition(".")[0] not in KNOWN_PACKAGES:
         full = f"{module}.{name}" if name else f"a class in {module}"
         raise ExplainError(
             f"this model's policy is {quote(full)}, which is code that a file cannot bring: "
@@ -92,6 +97,14 @@ def find_class(algo: str, alias: object, archive: ModelArchive) -> type[BasePoli
     by_class = {policy.__name__: policy for policy in aliases.values()}
     # Aliases differ in the features extractor, which the weights show, and for ARS in the rest.
     return by_class.get(name, next(iter(aliases.values())))
+
+
+def stacked_by_environment(policy_class: type[BasePolicy], archive: ModelArchive) -> int | None:
+    """Frames in an observation, where the algorithm knows; the recipe does for all others."""
+    n_stack = archive.data.get("n_stack")
+    if not issubclass(policy_class, PixelPolicy) or not isinstance(n_stack, int):
+        return None
+    return n_stack if n_stack > 0 else None
 
 
 def words_of(archive: ModelArchive, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,10 +222,21 @@ def _arguments(
         "optimizer_kwargs": {},
         "ortho_init": False,  # the weights are about to be replaced
     }
-    parameters = inspect.signature(policy_class).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return arguments
-    return {name: value for name, value in arguments.items() if name in parameters}
+    accepted = _accepted(policy_class)
+    return {name: value for name, value in arguments.items() if name in accepted}
+
+
+def _accepted(policy_class: type) -> set[str]:
+    """Names of the arguments that a class takes, also those that it hands on to its base."""
+    names: set[str] = set()
+    for base in policy_class.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters
+        names |= set(parameters)
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+    return names
 
 
 def _load(policy: nn.Module, weights: Weights) -> None:

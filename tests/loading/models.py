@@ -14,6 +14,8 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
 
+from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
+
 VECTOR = spaces.Box(-2, 2, (5,), np.float32)
 IMAGE = spaces.Box(0, 255, (2, 36, 36), np.uint8)
 MIXED = spaces.Dict(
@@ -27,6 +29,8 @@ SMALL = {"net_arch": [16, 8]}
 OFF_POLICY = {"buffer_size": 200, "learning_starts": 8, "batch_size": 8}
 ON_POLICY = {"n_steps": 8, "batch_size": 8}
 LSTM = {"net_arch": [8], "lstm_hidden_size": 12}
+PIXELS = {"n_stack": 2, **OFF_POLICY}
+TINY_PIXELS = {"net_arch": [16, 8], "n_layers": 3, "n_filters": 4, "features_dim": 12}
 TINY_CNN = {"features_extractor_kwargs": {"features_dim": 24}}
 
 
@@ -75,6 +79,16 @@ CASES = {
     "dqn-cnn": Case("dqn", DQN, IMAGE, ONE_OF_FOUR, TINY_CNN, "CnnPolicy", OFF_POLICY),
     "dqn-dict": Case("dqn", DQN, MIXED, ONE_OF_FOUR, SMALL, "MultiInputPolicy", OFF_POLICY),
     "maskable_ppo": Case("maskable_ppo", MaskablePPO, VECTOR, ONE_OF_FOUR, settings=ON_POLICY),
+    "drq": Case("drq", DrQ, IMAGE, ARM, TINY_PIXELS, "PixelPolicy", PIXELS),
+    "pixelsac": Case("pixelsac", PixelSAC, IMAGE, ARM, TINY_PIXELS, "PixelPolicy", PIXELS),
+    "rad": Case("rad", RAD, IMAGE, ARM, {**TINY_PIXELS, "size": 30}, "PixelPolicy", PIXELS),
+    "sgqn": Case(
+        "sgqn", SGQN, IMAGE, ARM, {**TINY_PIXELS, "decoder_filters": (6, 5)}, "SGQNPolicy", PIXELS
+    ),
+    "soda": Case(
+        "soda", SODA, IMAGE, ARM, {**TINY_PIXELS, "size": 30, "soda_dim": 9}, "SODAPolicy", PIXELS
+    ),
+    "svea": Case("svea", SVEA, IMAGE, ARM, TINY_PIXELS, "PixelPolicy", PIXELS),
     "ppo": Case("ppo", PPO, VECTOR, ONE_OF_FOUR, {}, settings=ON_POLICY, learn=16),
     "ppo-relu": Case(
         "ppo",

@@ -49,6 +49,15 @@ def test_every_algorithm_is_among_the_cases():
     assert {case.algo for case in CASES.values()} == set(ALGORITHMS)
 
 
+def test_frames_that_the_environment_stacked_are_counted(tmp_path):
+    case = CASES["sgqn"]
+    model = make_model(case)
+    model.save(tmp_path / "agent.zip")
+    spaces_ = {"observation_space": case.observation_space, "action_space": case.action_space}
+    loaded = load_agent("sgqn", None, folder=tmp_path / "agent.zip", **spaces_)
+    assert loaded.n_stack == Agent.from_model(model).n_stack == 2
+
+
 def test_names_of_older_versions_are_brought_up_to_date():
     model = make_model(CASES["ppo-cnn"])
     weights = model.policy.state_dict()
