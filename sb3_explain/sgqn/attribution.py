@@ -98,7 +98,7 @@ def binarised(attributions: Tensor, quantile: float, n_stack: int) -> Tensor:
     :param attributions: (B, n_stack * C, H, W)
     :param quantile: rho, in [0, 1)
     :param n_stack: frames
-    :return: (B, n_stack * C, H, W) of bool
+    :return: (B, n_stack * C, H, W) of bool, channels last in memory
     """
     n, depth, height, width = attributions.shape
     frames = attributions.abs().view(n, n_stack, depth // n_stack, height, width)
@@ -110,8 +110,8 @@ def binarised(attributions: Tensor, quantile: float, n_stack: int) -> Tensor:
     top = importance.topk(n_cells - below, dim=-1).values
     lower, upper = top[..., -1:], top[..., max(-2, below - n_cells), None]
     threshold = torch.lerp(lower, upper, rank - below)
-    mask = (importance >= threshold).view(n, n_stack, 1, height, width)
-    return mask.expand(frames.shape).reshape(attributions.shape)
+    mask = (importance >= threshold).view(n, n_stack, 1, height, width).expand(frames.shape)
+    return mask.flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
 
 def require_quantile(quantile: float) -> float:

@@ -78,22 +78,28 @@ def random_overlay(
     pictures: Tensor,
     *,
     share: float = 0.5,
+    scale: float = 1,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Mix each state with a random picture, the same for all its frames (Hansen and Wang, SODA).
 
     :param images: (B, n_stack * C, H, W)
-    :param pictures: (P, C, H, W) to choose from, in [0, 255], on the same device
+    :param pictures: (P, C, H, W) to choose from, on the same device
     :param share: of the picture, in [0, 1]
+    :param scale: of the pictures' values, e.g. 1 / 255 where the images are in [0, 1]
     :param generator: of the choice, on the CPU
-    :return: (1 - share) * image + share * picture, float
+    :return: (1 - share) * image + share * scale * picture, float
     """
-    chosen = torch.randint(len(pictures), (len(images),), generator=generator)
     if not images.is_floating_point():
         images = images.float()
-    over = pictures[chosen.to(pictures.device)].to(images.dtype)
-    n_stack = images.shape[1] // pictures.shape[1]
-    return torch.lerp(images, over.repeat(1, n_stack, 1, 1), share)
+    chosen = torch.randint(len(pictures), (len(images),), generator=generator)
+    # as the networks' images lie in memory: mixed layouts are several times slower
+    over = (
+        pictures[chosen.to(pictures.device)].to(images.dtype, memory_format=torch.channels_last)
+        * scale
+    )
+    frames = images.unflatten(1, (-1, pictures.shape[1]))  # type: ignore[no-untyped-call]
+    return torch.lerp(frames, over[:, None], share).flatten(1, 2)
 
 
 def _offsets(

@@ -76,9 +76,16 @@ class PixelCNN(nn.Sequential):
             layers += [GuidedReLU(), nn.Conv2d(n_filters, n_filters, 3)]
         super().__init__(*layers)
         self.n_layers, self.n_filters = n_layers, n_filters
+        # nearly twice as fast as channels first, on CPUs and GPUs
+        self.to(memory_format=torch.channels_last)
         for layer in self:
             if isinstance(layer, nn.Conv2d):
                 delta_orthogonal(layer)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] -> (B, n_filters, h, w)."""
+        outputs: Tensor = super().forward(input.contiguous(memory_format=torch.channels_last))
+        return outputs
 
     def output_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """(n_filters, h, w) for images of this size.
@@ -142,32 +149,25 @@ class PixelEncoder(BaseFeaturesExtractor):
 
 
 class UpsampledConv2d(nn.Conv2d):
-    """Nearest upsampling by two followed by a 3x3 convolution with padding 1, as one convolution.
+    """Nearest upsampling by two followed by a 3x3 convolution with padding 1, in one step.
 
-    Each of the four phases of the output sees 2 x 2 different inputs only, so that 16 instead of
-    36 multiplications serve the four outputs of one input.
+    The two are a transposed convolution of stride 2 with a kernel of 4x4: each of its taps is the
+    sum of those of the 3x3 kernel that meet the same input. It multiplies 16 times for the four
+    outputs of an input, where the two steps multiply 36 times.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, out_channels, 2h, 2w)."""
-        n, _, height, width = inputs.shape
-        taps = self._by_phase(self._by_phase(self.weight, 2), 3)
-        # (out, in, row phase, 2, column phase, 2) -> (row phase, column phase, out, in, 2, 2)
-        phases = taps.view(self.out_channels, -1, 2, 2, 2, 2).permute(2, 4, 0, 1, 3, 5)
-        weight, bias = phases.flatten(0, 2), self.bias.repeat(4)  # type: ignore[union-attr]
-        outputs = functional.conv2d(inputs, weight, bias, padding=1)
-        outputs = outputs.view(n, 2, 2, self.out_channels, height + 1, width + 1)
-        whole = [outputs[:, a, b, :, a : a + height, b : b + width] for a in (0, 1) for b in (0, 1)]
-        return functional.pixel_shuffle(torch.stack(whole, 2).flatten(1, 2), 2)
-
-    @staticmethod
-    def _by_phase(weight: Tensor, dim: int) -> Tensor:
-        """Three taps -> two of phase 0, which sees inputs -1 and 0, two of phase 1, 0 and 1."""
-        first, middle, last = weight.unbind(dim)
-        return torch.stack([first, middle + last, first + middle, last], dim)
+        # The two copies of a row see one tap after the other: a box filter of two. What an output
+        # gathers from its inputs, an input hands to its outputs: the kernel is turned round.
+        kernel = self.weight.flip(2, 3).transpose(0, 1)
+        padded = functional.pad(kernel, (1, 1, 1, 1))
+        taller = padded[:, :, 1:] + padded[:, :, :-1]
+        wider = taller[:, :, :, 1:] + taller[:, :, :, :-1]
+        return functional.conv_transpose2d(input, wider, self.bias, stride=2, padding=1)
 
 
 class SaliencyDecoder(nn.Module):
@@ -191,20 +191,21 @@ class SaliencyDecoder(nn.Module):
         super().__init__()
         channels, self.height, self.width = image_shape
         h, w = -(-self.height // 4), -(-self.width // 4)
+        self.first_shape = (n_filters, h, w)
+        self.linear = nn.Linear(features_dim + n_actions, n_filters * h * w)
         self.layers = nn.Sequential(
-            nn.Linear(features_dim + n_actions, n_filters * h * w),
             nn.ReLU(),
-            nn.Unflatten(1, (n_filters, h, w)),
             nn.Conv2d(n_filters, filters[0], 3, padding=1),
             nn.ReLU(),
             UpsampledConv2d(filters[0], filters[1]),
             nn.ReLU(),
             UpsampledConv2d(filters[1], channels),
-        )
+        ).to(memory_format=torch.channels_last)
 
     def forward(self, embedding: Tensor, actions: Tensor) -> Tensor:
         """(B, C, H, W) logits that a pixel is of the mask."""
-        logits: Tensor = self.layers(torch.cat([embedding, actions], dim=1))
+        cells = self.linear(torch.cat([embedding, actions], dim=1)).view(-1, *self.first_shape)
+        logits: Tensor = self.layers(cells.contiguous(memory_format=torch.channels_last))
         top, left = (logits.shape[2] - self.height) // 2, (logits.shape[3] - self.width) // 2
         return logits[:, :, top : top + self.height, left : left + self.width]
 

@@ -195,7 +195,7 @@ class PixelSAC(SAC):
 
     def overlaid(self, images: Tensor) -> Tensor:
         """0.5 * state + 0.5 * a random picture, one for each state."""
-        return random_overlay(255 * images, self.pictures()) / 255
+        return random_overlay(images, self.pictures(), scale=1 / 255)
 
     def learn(
         self,
@@ -256,7 +256,7 @@ class PixelSAC(SAC):
         )
 
     def _scaled(self, images: Tensor) -> Tensor:
-        return images.to(self.policy.dtype) / 255
+        return images.to(self.policy.dtype, memory_format=torch.channels_last) / 255
 
     def _precision(self) -> AbstractContextManager[Any]:
         if not self.mixed_precision:
