@@ -26,6 +26,7 @@ from sb3_explain.perturbation import CHUNK
 from sb3_explain.progress import progress_bar
 from sb3_explain.references import REFERENCE_FRAMES, Reference, fit_references
 from sb3_explain.registry import EXPLAINERS
+from sb3_explain.sgqn.policies import SGQNPolicy
 from sb3_explain.states import StateDataset
 
 Array = NDArray[Any]
@@ -282,6 +283,7 @@ class Measuring:
         self.explainer = explainer
         lacking = set() if explainer.gives_masks else {"masks"}
         lacking |= set() if explainer.orders_cells else {"ordering"}
+        lacking |= set() if isinstance(explainer.agent.view.policy, SGQNPolicy) else {"attribution"}
         wanted = {name: needs(metric) for name, metric in metrics.items()}
         self.metrics = metrics
         self.wanted = {name: inputs for name, inputs in wanted.items() if not inputs & lacking}
@@ -310,6 +312,8 @@ class Measuring:
             with measured(row.measuring[name], batch):
                 if "ordering" in names - inputs.keys():
                     inputs["ordering"] = order(batch.support(maps))
+                if "attribution" in names - inputs.keys():
+                    inputs["attribution"] = true_attribution(batch)
                 result = self.metrics[name](**{key: inputs[key] for key in names})
                 self.results[name].append(result.double().cpu().numpy())
 
@@ -322,6 +326,13 @@ class Measuring:
                 joined = area_under(joined)
             self._row.values[name] = joined.numpy()
         return self._row
+
+
+def true_attribution(batch: StateBatch) -> Tensor:
+    """(B, C, H, W) of an SGQN agent's Q1(s, pi(s)) to the pixels, by guided backpropagation."""
+    actions = batch.agent.scores(batch.observations)
+    attribution: Tensor = batch.agent.view.policy.attribution(batch.observations, actions)
+    return attribution
 
 
 def _plain(interval: Interval) -> dict[str, float | int | None]:

@@ -100,7 +100,7 @@ class SGQN(PixelSAC):
         images = batch.images.detach().requires_grad_()
         with self._precision():
             q_values = critic.q_values(encoder(images), batch.actions)
-            mask = self._mask(images, batch.actions, q_values[0])
+            mask = self._mask(images, batch.actions, q_values[0].squeeze(1))
             kept = torch.where(mask, batch.images, self._filling(batch.images))
             masked = critic.q_values(encoder(kept), batch.actions)
         # both sides learn from their difference; the mask is a constant
@@ -115,18 +115,12 @@ class SGQN(PixelSAC):
 
     def _mask(self, images: Tensor, actions: Tensor, q1: Tensor) -> Tensor:
         """(B, C, H, W) the pixels that matter most to Q1; ``q1`` is of ``images``, with a graph."""
-        attributions = self._attributions(images, actions, q1)
-        return binarised(attributions, self.saliency_quantile, self.n_stack)
 
-    def _attributions(self, images: Tensor, actions: Tensor, q1: Tensor) -> Tensor:
         def q(others: Tensor) -> Tensor:
-            return self._q1(self.critic.features_extractor(others), actions).squeeze(1)
+            return self.policy.q1(others, actions)
 
-        return attribution_named(self.attribution_method)(q, images, q1.squeeze(1))
-
-    def _q1(self, embedding: Tensor, actions: Tensor) -> Tensor:
-        q_values: Tensor = self.critic.q_networks[0](torch.cat([embedding, actions], dim=1))
-        return q_values
+        attributions = attribution_named(self.attribution_method)(q, images, q1)
+        return binarised(attributions, self.saliency_quantile, self.n_stack)
 
     def _filling(self, images: Tensor) -> Tensor:
         if self.fill == "zero":
@@ -145,7 +139,8 @@ class SGQN(PixelSAC):
                 features = self.critic.features_extractor.cnn(images)
                 if aux_due:
                     embedding = self.critic.features_extractor.projection(features)
-                    mask = self._mask(images, batch.actions, self._q1(embedding, batch.actions))
+                    q1 = self.policy.q1_of(embedding, batch.actions)
+                    mask = self._mask(images, batch.actions, q1)
         if actor_due:
             losses |= self._update_actor(features.detach())
             self._update_targets()
@@ -200,7 +195,6 @@ class SGQN(PixelSAC):
         given = np.asarray(action).reshape(len(observations), *self.action_space.shape)  # type: ignore[misc]
         actions = torch.from_numpy(self.policy.scale_action(given)).flatten(1)
         actions = actions.to(self.device, self.policy.dtype)
-        images = self._scaled(observations).requires_grad_()
-        q1 = self._q1(self.critic.features_extractor(images), actions)
-        attributions = self._attributions(images, actions, q1).cpu().numpy()
+        method = attribution_named(self.attribution_method)
+        attributions = self.policy.attribution(observations, actions, method).cpu().numpy()
         return attributions if batched else attributions[0]

@@ -73,7 +73,7 @@ MORE = {
         for name in (
             "a2c", "ars-mlp", "crossq", "ddpg", "maskable_ppo", "ppo-relu", "ppo-float-image",
             "ppo-multidiscrete", "ppo-multibinary", "ppo-gsde-squashed", "ppo_lstm-shared",
-            "qrdqn", "sac-cnn-shared", "td3", "tqc", "trpo",
+            "qrdqn", "sac-cnn-shared", "sgqn", "td3", "tqc", "trpo",
         )
     },
 }  # fmt: skip
@@ -83,7 +83,8 @@ KINDS = {**OBSERVED, **ACTING, **MORE}
 @functools.cache
 def agent_of(kind: str) -> Agent:
     """A freshly made agent, the same one at each call."""
-    return Agent.from_model(make_model(KINDS[kind]))
+    # the states below are whole stacks
+    return Agent.from_model(make_model(KINDS[kind]), n_stack=1)
 
 
 @functools.cache

@@ -84,11 +84,11 @@ def test_contract(name, kind):
 
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_a_choice_that_does_not_exist_is_one_line(name):
-    kind = "image and vector"
+    kind = "sgqn" if name == "sgqn" else "image and vector"
     explainer, batch = explainer_of(name, kind), batch_of(kind)
     for target in (4, -1, torch.tensor([0, 9, 1])):
         with pytest.raises(ExplainError, match=r"^target .* is no choice of this agent") as refusal:
-            explainer.attribute(batch.entries, target)
+            explainer.attribute(batch.observations if name == "sgqn" else batch.entries, target)
         assert "\n" not in str(refusal.value)
 
 

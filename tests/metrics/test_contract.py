@@ -81,6 +81,7 @@ def test_unknown_metrics_and_options_are_named_with_the_nearest():
         ("noise_sensitivity", {"n": 0}),
         ("noise_sensitivity", {"radius": -1.0}),
         ("accuracy@0.1", {"share": 1.5}),
+        ("saliency_iou", {"quantile": 1.0}),
     ],
 )
 def test_an_impossible_option_is_one_line(name, options, inputs):
