@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class FrameStackReplayBuffer(ReplayBuffer):
     # --- memory ----------------------------------------------------------------------------
 
     def _require_memory(self, n_bytes: int) -> None:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = psutil.virtual_memory().available
         if self.file is None and n_bytes > free:
             raise ExplainError(
                 f"the replay buffer's frames would take {n_bytes / 1e9:.1f} GB, and "
@@ -131,6 +131,16 @@ class FrameStackReplayBuffer(ReplayBuffer):
         self.heads = np.zeros(self.n_envs, dtype=np.int64)
         self.written = np.zeros(self.n_envs, dtype=np.int64)
         self.last: list[NDArray[np.uint8] | None] = [None] * self.n_envs
+
+    def discard(self, n: int) -> None:
+        """Forget the rows of each environment that the next ``n`` would be written over.
+
+        For a memory-mapped buffer that is loaded from a checkpoint: what was added after it may
+        stand there.
+        """
+        for env in range(self.n_envs):
+            if self.written[env] + n > self.buffer_size:
+                self.holds[env, (self.heads[env] + np.arange(n)) % self.buffer_size] = False
 
     def size(self) -> int:
         """Rows of each environment that hold something, on average."""

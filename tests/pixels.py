@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium import spaces
+
+from sb3_explain.sgqn.attribution import binarised, guided_backprop
 
 SIZE, N_STACK, N_STEPS, SPEED = 32, 3, 25, 0.08
 POINT, GOAL = 2.6, 3.6  # radii in pixels
@@ -47,6 +50,7 @@ class PointEnv(gym.Env[np.ndarray, np.ndarray]):
         if self.backgrounds is not None:
             self.background = self.backgrounds[self.np_random.integers(len(self.backgrounds))]
         self.frames = [self._frame()] * N_STACK
+        self.discs = [self._discs()] * N_STACK
         return np.concatenate(self.frames), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
@@ -55,6 +59,7 @@ class PointEnv(gym.Env[np.ndarray, np.ndarray]):
         self.point = np.clip(self.point + SPEED * scaled, 0.1, 0.9)
         self.steps += 1
         self.frames = [*self.frames[1:], self._frame()]
+        self.discs = [*self.discs[1:], self._discs()]
         distance = np.linalg.norm(self.point - self.goal)
         reward = max(0.0, 1 - float(distance) / REACH)
         return np.concatenate(self.frames), reward, False, self.steps == N_STEPS, {}
@@ -66,7 +71,10 @@ class PointEnv(gym.Env[np.ndarray, np.ndarray]):
         return (low + (scaled + 1) / 2 * (high - low)).astype(np.float32)
 
     def relevant(self) -> np.ndarray:
-        """(SIZE, SIZE) the point and the goal, with a rim of one pixel."""
+        """(3 * N_STACK, SIZE, SIZE) the point and the goal in each frame, with a rim of a pixel."""
+        return np.stack(self.discs).repeat(3, axis=0)
+
+    def _discs(self) -> np.ndarray:
         return disc(self.point, POINT + 1) | disc(self.goal, GOAL + 1)
 
     def _frame(self) -> np.ndarray:
@@ -95,3 +103,53 @@ SMALL = {
     "features_dim": 32,
     "net_arch": [64, 64],
 }
+
+
+class Played(NamedTuple):
+    """Episodes of a deterministic agent, with seeds that training does not use."""
+
+    #: mean return over that of the best actions
+    score: float
+    #: share of its binarised attribution that lies on the point and the goal
+    on_target: float
+
+
+def play(model: Any, backgrounds: np.ndarray | None, n_episodes: int = 20) -> Played:
+    """How well a model does, and where it looks: at the ``saliency_quantile`` of 0.95."""
+    env = PointEnv(backgrounds)
+    totals = {"model": 0.0, "best": 0.0}
+    shares = []
+    for seed in range(10_000, 10_000 + n_episodes):
+        for who in totals:
+            observation, _ = env.reset(seed=seed)
+            for step in range(N_STEPS):
+                if who == "best":
+                    action = env.best_action()
+                else:
+                    action, _ = model.predict(observation, deterministic=True)
+                    if step % 6 == 2:
+                        shares.append(share_on_target(model, observation, action, env.relevant()))
+                observation, reward, *_ = env.step(action)
+                totals[who] += reward
+    return Played(totals["model"] / totals["best"], float(np.mean(shares)))
+
+
+def share_on_target(
+    model: Any, observation: np.ndarray, action: np.ndarray, relevant: np.ndarray
+) -> float:
+    """Of the pixels of M_rho of Q1, those that are relevant."""
+    images = torch.from_numpy(observation[None] / 255).float().requires_grad_()
+    actions = torch.from_numpy(model.policy.scale_action(action[None]))
+    critic = model.critic
+    q1 = critic.q_values(critic.features_extractor(images), actions)[0]
+    (mask,) = binarised(guided_backprop(None, images, q1.squeeze(1)), 0.95, N_STACK).numpy()
+    return float((mask & relevant).sum() / mask.sum())
+
+
+def unseen_backgrounds(n: int = 20, seed: int = 1) -> np.ndarray:
+    """(n, 3, SIZE, SIZE) coloured blocks and stripes, which no training has shown."""
+    rng = np.random.default_rng(seed)
+    cells = rng.integers(0, 200, (n, 3, 8, 8)).astype(np.uint8)
+    blocks = cells.repeat(SIZE // 8, 2).repeat(SIZE // 8, 3)
+    blocks[n // 2 :] = blocks[n // 2 :, :, :, :1]
+    return blocks

@@ -20,6 +20,10 @@ PAGES = {
     },
     "environments": {},
     "replay": {},
+    "sgqn": {
+        "buffer_size=100_000": "buffer_size=100, learning_starts=2, batch_size=2",
+        "learn(500_000)": "learn(3)",
+    },
     "extending": {"n=600": "n=300", "epochs=2": "epochs=1"},
     "explainers": {"n=400": "n=240"},
     "counterfactual": {"learn(2048)": "learn(128)"},

@@ -1,0 +1,232 @@
+"""Training of SGQN and its baselines in parts, so that a run that was killed goes on.
+
+A run is cut into parts of equal length. Each begins with seeds of its own and a fresh episode, and
+ends with a checkpoint; so a run that was killed and goes on makes what an unbroken one makes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from tqdm import tqdm
+
+from sb3_explain.atomic import read_json, write_json, writing_to
+from sb3_explain.buffers import FrameStackReplayBuffer
+from sb3_explain.envs.registered import register_environments
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.progress import progress_bar
+from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
+
+
+class Recipe(NamedTuple):
+    """A row of the papers' tables."""
+
+    algorithm: type[PixelSAC]
+    policy: str
+    settings: dict[str, Any]
+    #: pixels of a frame that its environment draws
+    size: int = 84
+
+
+RECIPES = {
+    "sac": Recipe(PixelSAC, "PixelPolicy", {}),
+    "drq": Recipe(DrQ, "PixelPolicy", {}),
+    "rad": Recipe(RAD, "PixelPolicy", {}, 100),
+    "soda": Recipe(SODA, "SODAPolicy", {}, 100),
+    "svea": Recipe(SVEA, "PixelPolicy", {}),
+    "svea_soda": Recipe(SODA, "SODAPolicy", {"overlaid_share": 0.5}, 100),
+    "sac_consistency": Recipe(SGQN, "SGQNPolicy", {"n_aux": 0}),
+    "sac_saliency": Recipe(SGQN, "SGQNPolicy", {"consistency_coef": 0.0}),
+    "sgqn": Recipe(SGQN, "SGQNPolicy", {}),
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """:raises ExplainError: for an unknown name; the nearest is suggested"""
+    if name not in RECIPES:
+        raise unknown_name("algorithm", name, RECIPES)
+    return RECIPES[name]
+
+
+def train(
+    algo: str,
+    env_id: str,
+    folder: str | Path,
+    *,
+    timesteps: int = 500_000,
+    seed: int = 0,
+    part: int = 5000,
+    env_kwargs: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> PixelSAC:
+    """Train an agent from pixels, or go on where an earlier call with this folder was stopped.
+
+    The folder holds ``model.zip``, ``run.json`` (settings and the learning curve) and, while the
+    run is not finished, a checkpoint and the frames of the replay buffer.
+
+    :param algo: of :data:`RECIPES`
+    :param env_id: gymnasium id of an environment of stacked images
+    :param folder: of the run
+    :param timesteps: decisions
+    :param seed: of all chance
+    :param part: decisions between two checkpoints; best a multiple of an episode's length
+    :param env_kwargs: of the environment
+    :param settings: of the algorithm, over those of the recipe
+    :param progress: whether to show a bar
+    :return: the trained model
+    :raises ExplainError: for an unknown algorithm or environment, or a folder of another training
+    """
+    recipe = recipe_named(algo)
+    folder = Path(folder)
+    env = make_env(env_id, recipe.size, env_kwargs)
+    identity = {
+        "algo": algo, "env": env_id, "timesteps": timesteps, "seed": seed, "part": part,
+        "env_kwargs": plain(env_kwargs), "settings": plain(settings),
+    }  # fmt: skip
+    curve = begun(folder, identity)
+    done = curve[-1]["steps"] if curve else 0
+    model: PixelSAC
+    if done >= timesteps and (folder / "model.zip").exists():
+        return recipe.algorithm.load(folder / "model.zip", env=env)
+    if done:
+        model = restored(recipe, folder / f"checkpoint-{done}", env, part)
+    else:
+        given = {
+            # rows enough that none is written over, also for the first frames of episodes
+            "buffer_size": timesteps + timesteps // 50 + part,
+            "replay_buffer_kwargs": {"file": folder / "frames.npy"},
+            **recipe.settings,
+            **(settings or {}),
+        }
+        model = recipe.algorithm(recipe.policy, env, seed=seed, **given)
+    with progress_bar(f"{algo} {env_id}", timesteps, "decisions", progress, done) as bar:
+        while done < timesteps:
+            begin = time.perf_counter()
+            steps = min(part, timesteps - done)
+            model.set_env(model.get_env(), force_reset=True)  # type: ignore[arg-type]
+            model.set_random_seed(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]))
+            model.ep_info_buffer.clear()  # type: ignore[union-attr]
+            model.learn(steps, Advance(bar), reset_num_timesteps=False)
+            done += steps
+            returns = [episode["r"] for episode in model.ep_info_buffer]  # type: ignore[union-attr]
+            curve.append(
+                {
+                    "steps": done,
+                    "return": float(np.mean(returns)) if returns else None,
+                    "seconds": time.perf_counter() - begin,
+                }
+            )
+            keep(model, folder, done)
+            write_json(folder / "run.json", {"identity": identity, "curve": curve})
+            forget(folder, done)
+            bar.set_postfix({"return": curve[-1]["return"]})
+    finish(model, folder)
+    return model
+
+
+class Advance(BaseCallback):
+    """Moves a bar on by the decisions that were made."""
+
+    def __init__(self, bar: tqdm[Any]) -> None:
+        super().__init__()
+        self.bar = bar
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.training_env.num_envs)
+        return True
+
+
+def make_env(
+    env_id: str, size: int, env_kwargs: Mapping[str, Any] | None = None
+) -> gym.Env[Any, Any]:
+    """The environment, drawn in the size that the algorithm needs where it can be chosen.
+
+    :raises ExplainError: if there is no such environment
+    """
+    register_environments(env_id)
+    kwargs = dict(env_kwargs or {})
+    if env_id.startswith("DMCGB/"):
+        kwargs.setdefault("size", size)
+    try:
+        return gym.make(env_id, **kwargs)
+    except (gym.error.Error, TypeError) as error:
+        raise ExplainError(f"environment {env_id!r} cannot be made ({error})") from error
+
+
+def plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Options as JSON has them."""
+    return {name: str(o) if isinstance(o, Path) else o for name, o in (options or {}).items()}
+
+
+def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
+    """The learning curve of a run so far.
+
+    :raises ExplainError: if the folder holds another run
+    """
+    if not (folder / "run.json").exists():
+        return []
+    run = read_json(folder / "run.json")
+    different = [name for name in identity if run["identity"].get(name) != identity[name]]
+    if different:
+        raise ExplainError(
+            f"{folder} holds a training with other settings ({', '.join(different)}): choose "
+            "another folder, or delete this one"
+        )
+    curve: list[dict[str, Any]] = run["curve"]
+    return curve
+
+
+def keep(model: BaseAlgorithm, folder: Path, steps: int) -> None:
+    """A checkpoint, whole or not there."""
+    place = folder / f"checkpoint-{steps}"
+    temporary = folder / f".checkpoint-{os.getpid()}.tmp"
+    with writing_to(place):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        model.save(temporary / "model.zip")
+        model.save_replay_buffer(temporary / "replay_buffer.pkl")  # type: ignore[attr-defined]
+        shutil.rmtree(place, ignore_errors=True)
+        temporary.rename(place)
+
+
+def forget(folder: Path, steps: int) -> None:
+    """Delete all checkpoints but that of these steps."""
+    for place in folder.glob("checkpoint-*"):
+        if place.name != f"checkpoint-{steps}":
+            shutil.rmtree(place)
+
+
+def restored(recipe: Recipe, place: Path, env: gym.Env[Any, Any], part: int) -> PixelSAC:
+    """The model at a checkpoint, with its replay buffer.
+
+    :raises ExplainError: if the checkpoint is missing or damaged
+    """
+    try:
+        model = recipe.algorithm.load(place / "model.zip", env=env)
+        model.load_replay_buffer(place / "replay_buffer.pkl")
+    except (OSError, EOFError, ValueError, KeyError) as error:
+        raise ExplainError(f"{place} is damaged ({error}): delete {place.parent}") from error
+    buffer = model.replay_buffer
+    if isinstance(buffer, FrameStackReplayBuffer):
+        buffer.discard(2 * part)
+    return model
+
+
+def finish(model: BaseAlgorithm, folder: Path) -> None:
+    """The model at its place; what only going on needs is deleted."""
+    temporary = folder / f".model.{os.getpid()}.zip"
+    with writing_to(folder / "model.zip"):
+        model.save(temporary)
+        temporary.replace(folder / "model.zip")
+    forget(folder, -1)
+    (folder / "frames.npy").unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""Training in parts: killed and gone on equals unbroken; mistakes are one line."""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.pixel_training import RECIPES, train
+from tests.pixels import SMALL
+
+SETTINGS = {"policy_kwargs": SMALL, "learning_starts": 30, "catch_up": 0, "batch_size": 8}
+RUN = {"timesteps": 100, "part": 25, "settings": SETTINGS, "progress": False, "seed": 4}
+
+
+def weights(model):
+    return model.policy.state_dict()
+
+
+def killed(folder):
+    """A run that dies by SIGKILL in its third part."""
+
+    def run():
+        torch.set_num_threads(1)
+        from sb3_explain.sgqn import DrQ
+
+        update = DrQ._update
+
+        def dying(self, batch):
+            if self.num_timesteps == 64:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return update(self, batch)
+
+        DrQ._update = dying
+        train("drq", "Point-v0", folder, **RUN)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path):
+    unbroken = train("drq", "Point-v0", tmp_path / "unbroken", **RUN)
+    killed(tmp_path / "killed")
+    left = {path.name for path in (tmp_path / "killed").iterdir()}
+    assert {"checkpoint-50", "frames.npy", "run.json"} <= left and "model.zip" not in left
+    resumed = train("drq", "Point-v0", tmp_path / "killed", **RUN)
+    assert resumed._n_updates == unbroken._n_updates == 70
+    for name, tensor in weights(unbroken).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    for folder in ("unbroken", "killed"):
+        assert {path.name for path in (tmp_path / folder).iterdir()} == {"model.zip", "run.json"}
+    curves = [
+        [(row["steps"], row["return"]) for row in json.loads(path.read_text())["curve"]]
+        for path in (tmp_path / "unbroken/run.json", tmp_path / "killed/run.json")
+    ]
+    assert curves[0] == curves[1] and [steps for steps, _ in curves[0]] == [25, 50, 75, 100]
+
+
+def test_a_finished_run_is_loaded(tmp_path):
+    first = train("drq", "Point-v0", tmp_path, **RUN)
+    begin = time.perf_counter()
+    again = train("drq", "Point-v0", tmp_path, **RUN)
+    assert time.perf_counter() - begin < 2
+    observation = np.zeros((9, 32, 32), np.uint8)
+    assert np.array_equal(again.predict(observation, deterministic=True)[0],
+                          first.predict(observation, deterministic=True)[0])  # fmt: skip
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    train("drq", "Point-v0", tmp_path, **{**RUN, "timesteps": 25})
+    with pytest.raises(ExplainError, match=r"training with other settings \(timesteps, seed\)"):
+        train("drq", "Point-v0", tmp_path, **{**RUN, "seed": 5})
+
+
+@pytest.mark.parametrize("algo", RECIPES)
+def test_every_recipe_trains(algo, tmp_path):
+    if RECIPES[algo].size == 100:
+        settings = {**SETTINGS, "policy_kwargs": {**SMALL, "size": 28}}
+    else:
+        settings = SETTINGS
+    model = train(algo, "Point-v0", tmp_path, timesteps=34, part=34,
+                  settings=settings, progress=False)  # fmt: skip
+    assert model._n_updates == 4
+
+
+def test_mistakes(tmp_path):
+    with pytest.raises(ExplainError, match="unknown algorithm 'sqgn'; did you mean 'sgqn'"):
+        train("sqgn", "Point-v0", tmp_path)
+    with pytest.raises(ExplainError, match="environment 'Pint-v0' cannot be made"):
+        train("sgqn", "Pint-v0", tmp_path)
+    with pytest.raises(ExplainError, match=r"cannot be made .*backgroundz"):
+        train("sgqn", "Point-v0", tmp_path, env_kwargs={"backgroundz": 1})
