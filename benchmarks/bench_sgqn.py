@@ -247,12 +247,14 @@ def unavoidable(mixed: bool) -> dict[str, Callable[[], object]]:
         for parameter in optimiser.param_groups[0]["params"]:
             parameter.grad = torch.zeros_like(parameter)
 
+    fast = [p.detach() for p in trained]
+    slow = [p.clone() for p in fast]
+
     def every_second() -> None:
         """The actor's and the decoder's optimisers, and the targets."""
         optimisers["actor"].step()
         optimisers["saliency"].step()
-        with torch.no_grad():
-            torch._foreach_lerp_(trained, [p.detach() for p in trained], 0.01)
+        torch._foreach_lerp_(slow, fast, 0.01)
 
     graph = kept()
     to = {"retain_graph": True}
