@@ -38,8 +38,8 @@ class FrameStackReplayBuffer(ReplayBuffer):
     :param n_stack: k, frames in an observation
     :param file: memory-mapped file for the frames, for buffers larger than the memory; one that is
         there is overwritten
-    :raises ExplainError: for other observations, options that it cannot honour, or a buffer that is
-        larger than the memory that is free
+    :raises ExplainError: for other observations or options that it cannot honour; at the first
+        transition, if the frames would take more than the memory that is free
     """
 
     def __init__(
@@ -79,9 +79,11 @@ class FrameStackReplayBuffer(ReplayBuffer):
         self.frame_shape = (channels, height, width)
         self.file = None if file is None else Path(file)
         rows = (n_envs, self.buffer_size)
-        self._require_memory(n_envs * self.buffer_size * channels * height * width)
-        self.frames = self._allocate((*rows, channels * height * width))
+        # made when the first transition comes: a model that is loaded to be explained needs none
+        self._frames: NDArray[np.uint8] | None = None
         dtype = self._maybe_cast_dtype(action_space.dtype)
+        # an action's numbers, a reward, an end, a depth
+        require_memory(n_envs * self.buffer_size * 4 * (self.action_dim + 3))
         self.actions = np.zeros((*rows, self.action_dim), dtype=dtype)
         self.rewards = np.zeros(rows, dtype=np.float32)
         #: 1 where the episode ended, and not by its time limit
@@ -94,35 +96,37 @@ class FrameStackReplayBuffer(ReplayBuffer):
 
     # --- memory ----------------------------------------------------------------------------
 
-    def _require_memory(self, n_bytes: int) -> None:
-        free = psutil.virtual_memory().available
-        if self.file is None and n_bytes > free:
-            raise ExplainError(
-                f"the replay buffer's frames would take {n_bytes / 1e9:.1f} GB, and "
-                f"{free / 1e9:.1f} GB of memory are free: lower buffer_size, or give "
-                'replay_buffer_kwargs={"file": ...} for one on the disk'
-            )
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """(n_envs, rows, C * H * W) single frames.
+
+        :raises ExplainError: if there is not memory enough for them
+        """
+        if self._frames is None:
+            self._frames = self._allocate((*self.holds.shape, int(np.prod(self.frame_shape))))
+        return self._frames
 
     def _allocate(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        if self.file is None:
-            return np.zeros(shape, dtype=np.uint8)
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        return np.lib.format.open_memmap(self.file, mode="w+", dtype=np.uint8, shape=shape)
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            return np.lib.format.open_memmap(self.file, mode="w+", dtype=np.uint8, shape=shape)
+        require_memory(int(np.prod(shape)))
+        return np.zeros(shape, dtype=np.uint8)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: of a memory-mapped buffer, the name of its file."""
         state = dict(self.__dict__)
-        if self.file is not None:
-            self.frames.flush()  # type: ignore[attr-defined]
-            state["frames"] = None
+        if self.file is not None and self._frames is not None:
+            self._frames.flush()  # type: ignore[attr-defined]
+            state["_frames"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self.file is not None:
+        if self.file is not None and self.written.any():
             if not self.file.exists():
                 raise ExplainError(f"the replay buffer's frames are missing: {self.file}")
-            self.frames = np.lib.format.open_memmap(self.file, mode="r+")
+            self._frames = np.lib.format.open_memmap(self.file, mode="r+")
 
     def reset(self) -> None:
         """Forget all transitions."""
@@ -266,6 +270,17 @@ class FrameStackReplayBuffer(ReplayBuffer):
         if env is None or not env.norm_obs:
             return observations
         return self.to_torch(self._normalize_obs(observations.cpu().numpy(), env))  # type: ignore[arg-type]
+
+
+def require_memory(n_bytes: int) -> None:
+    """:raises ExplainError: if less memory is free"""
+    free = psutil.virtual_memory().available
+    if n_bytes > free:
+        raise ExplainError(
+            f"the replay buffer would take {n_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB of "
+            'memory are free: lower buffer_size, or give replay_buffer_kwargs={"file": ...} to '
+            "have the frames on the disk"
+        )
 
 
 def channels_of(space: spaces.Space[Any], n_stack: int) -> int:

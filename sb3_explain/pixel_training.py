@@ -115,14 +115,13 @@ def train(
             steps = min(part, timesteps - done)
             model.set_env(model.get_env(), force_reset=True)  # type: ignore[arg-type]
             model.set_random_seed(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]))
-            model.ep_info_buffer.clear()  # type: ignore[union-attr]
-            model.learn(steps, Advance(bar), reset_num_timesteps=False)
+            watching = Watching(bar)
+            model.learn(steps, watching, reset_num_timesteps=False)
             done += steps
-            returns = [episode["r"] for episode in model.ep_info_buffer]  # type: ignore[union-attr]
             curve.append(
                 {
                     "steps": done,
-                    "return": float(np.mean(returns)) if returns else None,
+                    "return": float(np.mean(watching.returns)) if watching.returns else None,
                     "seconds": time.perf_counter() - begin,
                 }
             )
@@ -134,15 +133,17 @@ def train(
     return model
 
 
-class Advance(BaseCallback):
-    """Moves a bar on by the decisions that were made."""
+class Watching(BaseCallback):
+    """Moves a bar on by the decisions that were made, and keeps the returns of the episodes."""
 
     def __init__(self, bar: tqdm[Any]) -> None:
         super().__init__()
         self.bar = bar
+        self.returns: list[float] = []
 
     def _on_step(self) -> bool:
         self.bar.update(self.training_env.num_envs)
+        self.returns += [i["episode"]["r"] for i in self.locals["infos"] if "episode" in i]
         return True
 
 
