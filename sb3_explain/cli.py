@@ -39,6 +39,12 @@ from sb3_explain.options import (
     probing_options,
     training_settings,
 )
+from sb3_explain.pixel_commands import (
+    add_benchmark_options,
+    add_train_options,
+    run_benchmark_dmc,
+    run_train,
+)
 from sb3_explain.preprocessing import colour_agent
 from sb3_explain.registry import (
     CODECS,
@@ -143,6 +149,18 @@ def parser() -> Parser:
         "synthesise states that the agent fears, wants, or cannot decide in",
         f"{zoo} --targets all -o out",
     )
+    training = add(
+        "train",
+        run_train,
+        "train SGQN or a baseline of it from pixels, or go on with it",
+        "--algo sgqn --env DMCGB/walker_walk-train-v0 -o out",
+    )
+    benchmark = add(
+        "benchmark",
+        run_benchmark_dmc,
+        "train and evaluate on the DMControl generalisation benchmark",
+        "dmc --algos drq sgqn --tasks cartpole_swingup --seeds 0 --backgrounds dmcgb -o out",
+    )
     add(
         "list",
         run_list,
@@ -157,9 +175,13 @@ def parser() -> Parser:
     add_why_options(asking)
     add_probe_options(probing)
     add_training_options(probing)
-    for sub in (demo, everything, collecting, fitting, evaluating, reporting, probing):
-        sub.add_argument("-o", "--output", type=Path, required=True, help="folder for all results")
+    add_train_options(training)
+    add_benchmark_options(benchmark)
+    seeded = (demo, everything, collecting, fitting, evaluating, reporting, probing, training)
+    for sub in seeded:
         sub.add_argument("--seed", type=not_negative, default=0, help="of all chance (default: 0)")
+    for sub in (*seeded, benchmark):
+        sub.add_argument("-o", "--output", type=Path, required=True, help="folder for all results")
         sub.add_argument(
             "-P", "--progress", action=argparse.BooleanOptionalAction, default=True,
             help="show bars (default: yes)",

@@ -26,7 +26,7 @@ from sb3_explain.perturbation import CHUNK
 from sb3_explain.progress import progress_bar
 from sb3_explain.references import REFERENCE_FRAMES, Reference, fit_references
 from sb3_explain.registry import EXPLAINERS
-from sb3_explain.sgqn.policies import SGQNPolicy
+from sb3_explain.sgqn.policies import PixelPolicy
 from sb3_explain.states import StateDataset
 
 Array = NDArray[Any]
@@ -283,7 +283,9 @@ class Measuring:
         self.explainer = explainer
         lacking = set() if explainer.gives_masks else {"masks"}
         lacking |= set() if explainer.orders_cells else {"ordering"}
-        lacking |= set() if isinstance(explainer.agent.view.policy, SGQNPolicy) else {"attribution"}
+        lacking |= (
+            set() if isinstance(explainer.agent.view.policy, PixelPolicy) else {"attribution"}
+        )
         wanted = {name: needs(metric) for name, metric in metrics.items()}
         self.metrics = metrics
         self.wanted = {name: inputs for name, inputs in wanted.items() if not inputs & lacking}
@@ -329,7 +331,7 @@ class Measuring:
 
 
 def true_attribution(batch: StateBatch) -> Tensor:
-    """(B, C, H, W) of an SGQN agent's Q1(s, pi(s)) to the pixels, by guided backpropagation."""
+    """(B, C, H, W) how much pixels matter to Q1(s, pi(s)), by guided backpropagation."""
     actions = batch.agent.scores(batch.observations)
     attribution: Tensor = batch.agent.view.policy.attribution(batch.observations, actions)
     return attribution

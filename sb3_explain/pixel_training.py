@@ -6,6 +6,8 @@ ends with a checkpoint; so a run that was killed and goes on makes what an unbro
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import shutil
 import time
@@ -106,7 +108,8 @@ def train(
             "buffer_size": timesteps + timesteps // 50 + part,
             "replay_buffer_kwargs": {"file": folder / "frames.npy"},
             **recipe.settings,
-            **(settings or {}),
+            # SB3 writes into the policy's arguments
+            **copy.deepcopy(dict(settings or {})),
         }
         model = recipe.algorithm(recipe.policy, env, seed=seed, **given)
     with progress_bar(f"{algo} {env_id}", timesteps, "decisions", progress, done) as bar:
@@ -166,7 +169,8 @@ def make_env(
 
 def plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Options as JSON has them."""
-    return {name: str(o) if isinstance(o, Path) else o for name, o in (options or {}).items()}
+    read: dict[str, Any] = json.loads(json.dumps(dict(options or {}), default=str))
+    return read
 
 
 def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from sb3_explain.sgqn.attribution import binarised, guided_backprop
+from sb3_explain.sgqn.attribution import binarised
 
 SIZE, N_STACK, N_STEPS, SPEED = 32, 3, 25, 0.08
 POINT, GOAL = 2.6, 3.6  # radii in pixels
@@ -138,11 +138,9 @@ def share_on_target(
     model: Any, observation: np.ndarray, action: np.ndarray, relevant: np.ndarray
 ) -> float:
     """Of the pixels of M_rho of Q1, those that are relevant."""
-    images = torch.from_numpy(observation[None] / 255).float().requires_grad_()
     actions = torch.from_numpy(model.policy.scale_action(action[None]))
-    critic = model.critic
-    q1 = critic.q_values(critic.features_extractor(images), actions)[0]
-    (mask,) = binarised(guided_backprop(None, images, q1.squeeze(1)), 0.95, N_STACK).numpy()
+    attribution = model.policy.attribution(torch.from_numpy(observation[None]), actions)
+    (mask,) = binarised(attribution, 0.95, N_STACK).numpy()
     return float((mask & relevant).sum() / mask.sum())
 
 

@@ -15,8 +15,8 @@ A metric is a function whose parameters without a default are what it needs, by 
 - ``reference``: (B, ...) what a removed cell becomes, see :mod:`sb3_explain.references`
 - ``boxes``: (B, H, W) which cells of the newest frame lie in the box of an object, where
   :func:`sb3_explain.evaluate` has been given boxes
-- ``attribution``: (B, C, H, W) of the pixels to Q1(s, pi(s)) of an SGQN agent; the metric does not
-  apply to others
+- ``attribution``: (B, C, H, W) of the pixels to Q1(s, pi(s)) of an agent of SGQN or one of its
+  baselines; the metric does not apply to others
 - ``rng``: a NumPy generator, the same one for every explainer
 
 It returns (B,) values, NaN for a state that does not count, or (B, P) curves, whose area is then

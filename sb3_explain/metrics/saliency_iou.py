@@ -1,4 +1,4 @@
-"""Saliency IoU: does the map find the pixels that an SGQN agent's value truly depends on?"""
+"""Saliency IoU: does the map find the pixels that the value of SGQN truly depends on?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def saliency_iou(
     quantile on (Bertoin et al. 2022, section 3, M_rho). Of the predicted map it says how faithful
     the agent's words are.
 
-    :param batch: states of an SGQN agent
+    :param batch: states of an agent of SGQN or one of its baselines
     :param maps: (B, ...)
     :param attribution: (B, ...) guided backpropagation of Q1(s, pi(s)) to the pixels
     :param quantile: rho

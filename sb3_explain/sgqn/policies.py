@@ -156,6 +156,40 @@ class PixelPolicy(SACPolicy):
         arguments = self._update_features_extractor(self.critic_kwargs, features_extractor)
         return PixelCritic(**arguments).to(self.device)
 
+    def q1(self, images: Tensor, actions: Tensor) -> Tensor:
+        """(B,) Q1(s, a), the one of the two critics that is explained.
+
+        :param images: (B, C, H, W) in [0, 1]
+        :param actions: (B, A) in [-1, 1]
+        """
+        return self.q1_of(self.critic.features_extractor(images), actions)
+
+    def q1_of(self, embedding: Tensor, actions: Tensor) -> Tensor:
+        """The same, of the critic's embedding (B, features_dim)."""
+        values: Tensor = self.critic.q_networks[0](torch.cat([embedding, actions], dim=1))
+        return values.squeeze(1)
+
+    def attribution(
+        self, observations: Tensor, actions: Tensor, method: Attribution = guided_backprop
+    ) -> Tensor:
+        """How much each pixel matters to Q1(s, a).
+
+        :param observations: (B, C, H, W) in 0..255
+        :param actions: (B, A) in [-1, 1]
+        :param method: of :data:`sb3_explain.sgqn.attribution.ATTRIBUTIONS`
+        :return: (B, C, H, W) signed, by pixels scaled to [0, 1]
+        """
+        images = preprocess_obs(observations, self.observation_space)
+        assert isinstance(images, Tensor)
+        images = images.detach().requires_grad_()
+        actions = actions.to(images)
+
+        def q(others: Tensor) -> Tensor:
+            return self.q1(others, actions)
+
+        with torch.enable_grad():
+            return method(q, images, q(images)).detach()
+
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self.cnn_kwargs, **self.encoder_kwargs}
 
@@ -205,39 +239,6 @@ class SGQNPolicy(PixelPolicy):
         actions = torch.tanh(mean)
         embedding = self.critic.features_extractor.projection(features)
         return actions, torch.sigmoid(self.decoder(embedding, actions))
-
-    def q1(self, images: Tensor, actions: Tensor) -> Tensor:
-        """(B,) Q1(s, a), the one of the two critics that is explained.
-
-        :param images: (B, C, H, W) in [0, 1]
-        :param actions: (B, A) in [-1, 1]
-        """
-        return self.q1_of(self.critic.features_extractor(images), actions)
-
-    def q1_of(self, embedding: Tensor, actions: Tensor) -> Tensor:
-        """The same, of the critic's embedding (B, features_dim)."""
-        values: Tensor = self.critic.q_networks[0](torch.cat([embedding, actions], dim=1))
-        return values.squeeze(1)
-
-    def attribution(
-        self, observations: Tensor, actions: Tensor, method: Attribution = guided_backprop
-    ) -> Tensor:
-        """How much each pixel matters to Q1(s, a), truly and not predicted.
-
-        :param observations: (B, C, H, W) in 0..255
-        :param actions: (B, A) in [-1, 1]
-        :param method: of :data:`sb3_explain.sgqn.attribution.ATTRIBUTIONS`
-        :return: (B, C, H, W) signed, by pixels scaled to [0, 1]
-        """
-        images = preprocess_obs(observations, self.observation_space)
-        assert isinstance(images, Tensor)
-        images = images.detach().requires_grad_()
-
-        def q(others: Tensor) -> Tensor:
-            return self.q1(others, actions)
-
-        with torch.enable_grad():
-            return method(q, images, q(images)).detach()
 
     def set_training_mode(self, mode: bool) -> None:
         super().set_training_mode(mode)

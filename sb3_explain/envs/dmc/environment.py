@@ -72,7 +72,8 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
         self.videos = videos_of(background_folder, mode) if "video" in mode else []
         self.domain, self._control = loaded(task)
         self.camera = CAMERAS.get(self.domain, 0)
-        self.action_space = self._control.action_space
+        bounds = self._control.action_space
+        self.action_space = spaces.Box(np.float32(bounds.low), np.float32(bounds.high))
         self.observation_space = spaces.Box(0, 255, (3 * n_stack, size, size), np.uint8)
         if "video" in mode:
             self._paint({**SKY_GREEN, **FLOOR_GREEN} if mode == "video_hard" else SKY_GREEN)

@@ -1,0 +1,243 @@
+"""The DMControl generalisation benchmark: train, evaluate in every mode, compare with the paper.
+
+Bertoin et al. (2022), tables 1 and 2. Everything that is finished is kept, so that the same call
+goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from sb3_explain.atomic import atomic_path, read_json, write_json
+from sb3_explain.envs.dmc.ids import MODES, TASKS, env_id
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.pixel_training import RECIPES, make_env, plain, recipe_named, train
+from sb3_explain.progress import progress_bar
+from sb3_explain.report import save
+from sb3_explain.report.contact_sheet import picture_rows
+from sb3_explain.report.training_curves import Curve, curves_figure
+from sb3_explain.sgqn import SGQN, PixelSAC
+from sb3_explain.sgqn.attribution import binarised
+
+#: seeds of test episodes begin here, those of training below
+TEST_SEED = 1_000_000
+#: decisions of an episode whose states are shown, at equal distances
+SHOWN = 4
+
+
+def run_dmc(
+    output: str | Path,
+    *,
+    algos: Sequence[str] = ("sac", "drq", "rad", "soda", "svea", "sgqn"),
+    tasks: Sequence[str] = TASKS,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    modes: Sequence[str] = ("train", "video_easy", "video_hard"),
+    timesteps: int = 500_000,
+    n_episodes: int = 30,
+    backgrounds: str | Path | None = None,
+    env_kwargs: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    part: int = 5000,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train what is not trained, evaluate what is not evaluated, and write tables and pictures.
+
+    The folder gets ``runs/`` (an agent each), ``results/`` (returns per mode), ``returns.csv``,
+    ``table.md``, ``curves.png`` and ``saliency_<task>.png``.
+
+    :param output: folder for all that is made
+    :param algos: of :data:`sb3_explain.pixel_training.RECIPES`
+    :param tasks: of the benchmark
+    :param seeds: a training each
+    :param modes: to evaluate in
+    :param timesteps: decisions of a training
+    :param n_episodes: of an evaluation
+    :param backgrounds: folder of the videos, as the environments take it
+    :param env_kwargs: further arguments of the environments, e.g. ``action_repeat``
+    :param settings: of the algorithms, over the recipes'
+    :param part: decisions between two checkpoints
+    :param progress: whether to show bars
+    :return: a row for each algorithm, task, seed and mode, with the mean return
+    :raises ExplainError: for an unknown name, missing videos, or a folder of another benchmark
+    """
+    output = Path(output)
+    for algo in algos:
+        recipe_named(algo)
+    for kind, names, known in (("task", tasks, TASKS), ("mode", modes, MODES)):
+        for name in names:
+            if name not in known:
+                raise unknown_name(kind, name, known)
+    if n_episodes < 1 or not (algos and tasks and seeds and modes):
+        raise ExplainError("name an algorithm, a task, a seed, a mode and an episode at least")
+    kwargs = dict(env_kwargs or {})
+    testing = {**kwargs, "background_folder": backgrounds}
+    for mode in modes:  # missing videos shall be said now, not after the training
+        make_env(env_id(tasks[0], mode), 84, testing).close()
+    rows: list[dict[str, Any]] = []
+    curves: dict[tuple[str, str, int], Curve] = {}
+    models: dict[str, dict[str, PixelSAC]] = {}
+    for task in tasks:
+        for algo in algos:
+            for seed in seeds:
+                name = f"{algo}-{task}-{seed}"
+                model = train(
+                    algo, env_id(task, "train"), output / "runs" / name, timesteps=timesteps,
+                    seed=seed, part=part, env_kwargs=kwargs, settings=settings, progress=progress,
+                )  # fmt: skip
+                curves[task, algo, seed] = read_json(output / "runs" / name / "run.json")["curve"]
+                models.setdefault(task, {}).setdefault(algo, model)
+                for mode in modes:
+                    path = output / "results" / f"{name}-{mode}.json"
+                    returns = evaluated(
+                        path, model, algo, task, mode, testing, seed, n_episodes, progress
+                    )
+                    rows.append(
+                        {"task": task, "mode": mode, "algo": algo, "seed": seed,
+                         "return": float(np.mean(returns))}
+                    )  # fmt: skip
+    results = pd.DataFrame(rows)
+    with atomic_path(output / "returns.csv") as path:
+        results.to_csv(path, index=False)
+    with atomic_path(output / "table.md") as path:
+        path.write_text(table(results), encoding="utf-8")
+    save(output / "curves.png", curves_figure(curves))
+    for task, trained in models.items():
+        pictures = saliency_rows(trained, task, modes, testing)
+        save(output / f"saliency_{task}.png", picture_rows(pictures, title=task))
+    return results
+
+
+def evaluated(
+    path: Path,
+    model: PixelSAC,
+    algo: str,
+    task: str,
+    mode: str,
+    env_kwargs: Mapping[str, Any],
+    seed: int,
+    n_episodes: int,
+    progress: bool,
+) -> list[float]:
+    """Undiscounted returns of the deterministic policy, from the file or played now."""
+    asked = {"n_episodes": n_episodes, "env_kwargs": plain(env_kwargs)}
+    if path.exists():
+        kept = read_json(path)
+        if kept["asked"] == asked:
+            returns: list[float] = kept["returns"]
+            return returns
+    env = DummyVecEnv(
+        [lambda: Monitor(make_env(env_id(task, mode), RECIPES[algo].size, env_kwargs))]
+    )
+    env.seed(TEST_SEED + seed)
+    with progress_bar(f"{algo} {task} {mode}", n_episodes, "episodes", progress) as bar:
+
+        def count(local: dict[str, Any], _: dict[str, Any]) -> None:
+            bar.update(int(local["done"]))
+
+        returns, _ = evaluate_policy(  # type: ignore[assignment]
+            model, env, n_episodes, deterministic=True, return_episode_rewards=True, callback=count
+        )
+    env.close()
+    write_json(path, {"asked": asked, "returns": returns})
+    return returns
+
+
+# --- tables and pictures -------------------------------------------------------------------
+
+
+def published() -> pd.DataFrame:
+    """The paper's figures: mean and standard deviation of five seeds (tables 1 and 2)."""
+    with resources.files("sb3_explain.envs.dmc").joinpath("published.csv").open() as file:
+        return pd.read_csv(file)
+
+
+def table(results: pd.DataFrame) -> str:
+    """Markdown in the layout of the paper's tables: ours, and the paper's below in italics.
+
+    :param results: as :func:`run_dmc` returns them; mean and standard deviation are over seeds
+    """
+    algos = [name for name in RECIPES if name in set(results["algo"])]
+    paper = {(row.task, row.mode, row.algo): row for row in published().itertuples()}
+    lines = [
+        "| mode | task | | " + " | ".join(algos) + " |",
+        "|---" * 3 + "|---:" * len(algos) + "|",
+    ]
+    for mode in [name for name in MODES if name in set(results["mode"])]:
+        for task in [name for name in TASKS if name in set(results["task"])]:
+            ours, theirs = [], []
+            for algo in algos:
+                some = results.query("task == @task and mode == @mode and algo == @algo")["return"]
+                spread = f" ± {some.std(ddof=0):.0f}" if len(some) > 1 else ""
+                ours.append(f"{some.mean():.0f}{spread}" if len(some) else "")
+                row = paper.get((task, mode, algo))
+                theirs.append("" if row is None else f"*{row.mean} ± {row.std}*")
+            lines.append(f"| {mode} | {task} | ours | " + " | ".join(ours) + " |")
+            lines.append("| | | *paper* | " + " | ".join(theirs) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def saliency_rows(
+    models: Mapping[str, PixelSAC],
+    task: str,
+    modes: Sequence[str],
+    env_kwargs: Mapping[str, Any],
+) -> dict[str, list[NDArray[np.uint8]]]:
+    """States in every mode; below, for each algorithm, what its critic looks at.
+
+    ``true``: the attribution of Q1; ``mask``: the frame where it is binarised; ``predicted``: what
+    an SGQN agent says itself.
+    """
+    rows: dict[str, list[NDArray[np.uint8]]] = {}
+    for mode in modes:
+        for algo, model in models.items():
+            env = make_env(env_id(task, mode), RECIPES[algo].size, env_kwargs)
+            states = played(model, env)
+            env.close()
+            frames = states[:, -3:].transpose(0, 2, 3, 1)
+            rows.setdefault(mode, list(frames))
+            observations = torch.from_numpy(states)
+            actions, _ = model.predict(states, deterministic=True)
+            scaled = torch.from_numpy(model.policy.scale_action(actions))
+            attribution = model.policy.attribution(observations, scaled)
+            quantile = model.saliency_quantile if isinstance(model, SGQN) else 0.95
+            mask = binarised(attribution, quantile, model.n_stack)[:, -3:].numpy()
+            rows[f"{mode}\n{algo}: true"] = grey(attribution.abs()[:, -3:].amax(1).numpy())
+            rows[f"{mode}\n{algo}: mask"] = list(
+                np.where(mask.transpose(0, 2, 3, 1), frames, frames // 8 + 16)
+            )
+            if isinstance(model, SGQN):
+                _, predicted = model.predict_saliency(states)
+                rows[f"{mode}\n{algo}: predicted"] = grey(predicted[:, -3:].max(1))
+    return rows
+
+
+def played(model: PixelSAC, env: gym.Env[Any, Any]) -> NDArray[np.uint8]:
+    """(SHOWN, C, H, W) states of one episode at equal distances."""
+    states = [env.reset(seed=TEST_SEED)[0]]
+    finished = False
+    while not finished:
+        action, _ = model.predict(states[-1], deterministic=True)
+        state, _, terminated, truncated, _ = env.step(action)
+        states.append(state)
+        finished = terminated or truncated
+    return np.stack(
+        [states[i] for i in np.linspace(0, len(states) - 1, SHOWN + 2, dtype=int)[1:-1]]
+    )
+
+
+def grey(maps: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+    """Maps (B, H, W) as pictures, white where they are highest; the 99th percentile is white."""
+    top = np.quantile(maps, 0.99, axis=(1, 2), keepdims=True) + 1e-12
+    return list(np.repeat((255 * np.clip(maps / top, 0, 1)).astype(np.uint8)[..., None], 3, axis=3))

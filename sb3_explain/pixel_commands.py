@@ -1,0 +1,86 @@
+"""``sb3-explain train`` and ``sb3-explain benchmark dmc``: their options and what they do."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.dmc_benchmark import run_dmc
+from sb3_explain.envs.dmc.ids import MODES, TASKS
+from sb3_explain.options import Parser, key_values, not_negative, positive
+from sb3_explain.pixel_training import RECIPES, train
+
+
+def add_train_options(sub: Parser) -> None:
+    """What is trained, where."""
+    sub.add_argument("--algo", required=True, help=f"one of {', '.join(RECIPES)}")
+    sub.add_argument("--env", required=True, help="gymnasium id, e.g. DMCGB/walker_walk-train-v0")
+    add_common_options(sub)
+
+
+def add_benchmark_options(sub: Parser) -> None:
+    """Which algorithms, tasks, seeds and modes."""
+    sub.add_argument("benchmark", choices=["dmc"], help="DMControl generalisation")
+    sub.add_argument("--algos", nargs="+", default=["sac", "sgqn"], metavar="NAME",
+                     help=f"of {', '.join(RECIPES)} (default: sac sgqn)")  # fmt: skip
+    sub.add_argument("--tasks", nargs="+", default=list(TASKS), metavar="NAME",
+                     help=f"of {', '.join(TASKS)} (default: all)")  # fmt: skip
+    sub.add_argument("--seeds", nargs="+", type=not_negative, default=[0, 1, 2, 3, 4])
+    sub.add_argument("--modes", nargs="+", default=["train", "video_easy", "video_hard"],
+                     metavar="NAME", help=f"of {', '.join(MODES)}")  # fmt: skip
+    sub.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="of the videos")
+    sub.add_argument("--n-episodes", type=positive, default=30, help="of an evaluation")
+    add_common_options(sub)
+
+
+def add_common_options(sub: Parser) -> None:
+    """How an agent is trained."""
+    sub.add_argument("-n", "--n-timesteps", type=positive, default=500_000, help="decisions")
+    sub.add_argument("--part", type=positive, default=5000, help="decisions between checkpoints")
+    sub.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE",
+                     help="of the environment, e.g. action_repeat:8")  # fmt: skip
+    sub.add_argument("--settings", nargs="+", default=[], metavar="KEY:VALUE",
+                     help="of the algorithm, e.g. saliency_quantile:0.98")  # fmt: skip
+    sub.add_argument("--overlays", type=Path, metavar="FOLDER",
+                     help="pictures to lay over states (default: textures)")  # fmt: skip
+    sub.add_argument("--policy-kwargs", nargs="+", default=[], metavar="KEY:VALUE",
+                     help="of its networks, e.g. n_filters:16 net_arch:[256,256]")  # fmt: skip
+
+
+def common_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The same as keywords."""
+    settings = key_values(options.settings, "--settings")
+    networks = key_values(options.policy_kwargs, "--policy-kwargs")
+    if networks:
+        settings["policy_kwargs"] = networks
+    if options.overlays is not None:
+        settings["overlays"] = options.overlays
+    return {
+        "timesteps": options.n_timesteps,
+        "part": options.part,
+        "env_kwargs": key_values(options.env_kwargs, "--env-kwargs"),
+        "settings": settings,
+        "progress": options.progress,
+    }
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """``sb3-explain train``"""
+    train(options.algo, options.env, options.output, seed=options.seed, **common_options(options))
+    print(options.output / "model.zip")
+
+
+def run_benchmark_dmc(options: argparse.Namespace) -> None:
+    """``sb3-explain benchmark dmc``"""
+    run_dmc(
+        options.output,
+        algos=options.algos,
+        tasks=options.tasks,
+        seeds=options.seeds,
+        modes=options.modes,
+        n_episodes=options.n_episodes,
+        backgrounds=options.backgrounds,
+        **common_options(options),
+    )
+    print((options.output / "table.md").read_text(encoding="utf-8"))

@@ -1,0 +1,43 @@
+"""Learning curves: what agents earned while they learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from sb3_explain.report.figures import as_png, plain_fonts, theme_of
+from sb3_explain.report.palette import styles
+
+Curve = list[dict[str, Any]]
+
+
+@plain_fonts
+def curves_figure(curves: Mapping[tuple[str, str, int], Curve]) -> bytes:
+    """Returns while training: a panel for each task, a line for each algorithm and seed.
+
+    :param curves: by task, algorithm and seed; rows of ``steps`` and ``return``
+    :return: PNG
+    """
+    look = theme_of("light")
+    tasks = list(dict.fromkeys(task for task, _, _ in curves))
+    lines = styles(tuple(dict.fromkeys(algo for _, algo, _ in curves)), ())
+    figure = Figure(figsize=(1 + 4.2 * len(tasks), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(tasks), squeeze=False)[0]
+    for axes, task in zip(panels, tasks, strict=True):
+        for (where, algo, _), curve in curves.items():
+            if where == task:
+                steps = [row["steps"] / 1000 for row in curve]
+                returns = [np.nan if row["return"] is None else row["return"] for row in curve]
+                axes.plot(steps, returns, color=lines[algo].colour, label=algo)
+        axes.set_title(task, loc="left", color=look.ink)
+        axes.set_xlabel("thousand decisions", color=look.ink)
+        axes.set_ylabel("return while training", color=look.ink)
+        axes.tick_params(colors=look.ink)
+        axes.grid(color=look.grid)
+        handles, labels = axes.get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        axes.legend(unique.values(), unique.keys(), frameon=False, labelcolor=look.ink)
+    return as_png(figure, look)
