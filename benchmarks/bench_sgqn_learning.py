@@ -1,13 +1,17 @@
-"""SGQN and plain SAC on the pixel task of the tests: what they learn, and what they look at."""
+"""SGQN and plain SAC on the pixel task of the tests: what they learn, and what they look at.
+
+Networks are small and the auxiliary task is trained on every step, since there are few.
+"""
 
 import time
 
 from sb3_explain.sgqn import SGQN, PixelSAC
 from tests.pixels import SMALL, PointEnv, play, unseen_backgrounds
 
-STEPS, SEED = 6000, 0
+STEPS, SEED = 10_000, 0
 SETTINGS = {
     "seed": SEED, "buffer_size": 20_000, "learning_starts": 1000, "catch_up": 0, "batch_size": 64,
+    "mixed_precision": True,
 }  # fmt: skip
 
 

@@ -213,7 +213,9 @@ def saliency_rows(
             attribution = model.policy.attribution(observations, scaled)
             quantile = model.saliency_quantile if isinstance(model, SGQN) else 0.95
             mask = binarised(attribution, quantile, model.n_stack)[:, -3:].numpy()
-            rows[f"{mode}\n{algo}: true"] = grey(attribution.abs()[:, -3:].amax(1).numpy())
+            magnitudes = attribution.abs()[:, -3:].amax(1)
+            bright = magnitudes.flatten(1).quantile(0.99, dim=1)[:, None, None] + 1e-12
+            rows[f"{mode}\n{algo}: true"] = grey((magnitudes / bright).numpy())
             rows[f"{mode}\n{algo}: mask"] = list(
                 np.where(mask.transpose(0, 2, 3, 1), frames, frames // 8 + 16)
             )
@@ -238,6 +240,6 @@ def played(model: PixelSAC, env: gym.Env[Any, Any]) -> NDArray[np.uint8]:
 
 
 def grey(maps: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-    """Maps (B, H, W) as pictures, white where they are highest; the 99th percentile is white."""
-    top = np.quantile(maps, 0.99, axis=(1, 2), keepdims=True) + 1e-12
-    return list(np.repeat((255 * np.clip(maps / top, 0, 1)).astype(np.uint8)[..., None], 3, axis=3))
+    """Maps (B, H, W) as pictures, from black at 0 to white at 1."""
+    shades = (255 * np.clip(maps, 0, 1)).astype(np.uint8)
+    return list(np.repeat(shades[..., None], 3, axis=3))

@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 
 from sb3_explain.sgqn.attribution import binarised
+from sb3_explain.sgqn.overlays import textures
 
 SIZE, N_STACK, N_STEPS, SPEED = 32, 3, 25, 0.08
 POINT, GOAL = 2.6, 3.6  # radii in pixels
@@ -144,10 +145,9 @@ def share_on_target(
     return float((mask & relevant).sum() / mask.sum())
 
 
-def unseen_backgrounds(n: int = 20, seed: int = 1) -> np.ndarray:
-    """(n, 3, SIZE, SIZE) coloured blocks and stripes, which no training has shown."""
-    rng = np.random.default_rng(seed)
-    cells = rng.integers(0, 200, (n, 3, 8, 8)).astype(np.uint8)
-    blocks = cells.repeat(SIZE // 8, 2).repeat(SIZE // 8, 3)
-    blocks[n // 2 :] = blocks[n // 2 :, :, :, :1]
-    return blocks
+def unseen_backgrounds(n: int = 20) -> np.ndarray:
+    """(n, 3, SIZE, SIZE) textures that no training has laid over its states.
+
+    Their brightness is 60 %, so that the point and the goal stay the brightest.
+    """
+    return (0.6 * textures(n, (SIZE, SIZE), seed=777).numpy()).astype(np.uint8)
