@@ -20,6 +20,7 @@ def run(record) -> None:
         "sgqn": SGQN(
             "SGQNPolicy",
             PointEnv(),
+            n_aux=1,
             **SETTINGS,
             policy_kwargs={**SMALL, "decoder_filters": (16, 8)},
         ),

@@ -197,8 +197,9 @@ class PixelPolicy(SACPolicy):
 class SGQNPolicy(PixelPolicy):
     """:class:`PixelPolicy` that predicts its own saliency.
 
-    :param decoder_filters: channels between the decoder's convolutions; the paper says (64, 64),
-        the code that made its tables has (128, 64)
+    :param decoder_filters: channels between the decoder's convolutions; four and two times
+        ``n_filters`` when not given, so (128, 64), as the code that made the paper's tables has
+        it; the paper says (64, 64)
     """
 
     def __init__(
@@ -207,10 +208,10 @@ class SGQNPolicy(PixelPolicy):
         action_space: spaces.Box,
         lr_schedule: Schedule,
         *arguments: Any,
-        decoder_filters: Sequence[int] = (128, 64),
+        decoder_filters: Sequence[int] | None = None,
         **others: Any,
     ) -> None:
-        self.decoder_filters = tuple(decoder_filters)
+        self.decoder_filters = decoder_filters
         super().__init__(
             observation_space, action_space, lr_schedule, *arguments, size=None, **others
         )
@@ -218,11 +219,13 @@ class SGQNPolicy(PixelPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
         encoder = self.critic.features_extractor
+        n_filters = encoder.cnn.n_filters
+        self.decoder_filters = tuple(self.decoder_filters or (4 * n_filters, 2 * n_filters))
         self.decoder = SaliencyDecoder(
             encoder.features_dim,
             get_action_dim(self.action_space),
             self.observation_space.shape,  # type: ignore[arg-type]
-            encoder.cnn.n_filters,
+            n_filters,
             self.decoder_filters,
         )
 
