@@ -334,6 +334,7 @@ def true_attribution(batch: StateBatch) -> Tensor:
     """(B, C, H, W) how much pixels matter to Q1(s, pi(s)), by guided backpropagation."""
     actions = batch.agent.scores(batch.observations)
     attribution: Tensor = batch.agent.view.policy.attribution(batch.observations, actions)
+    batch.agent.passes += len(batch)
     return attribution
 
 

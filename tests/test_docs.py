@@ -120,6 +120,12 @@ def test_benchmark(tmp_path):
     assert (tmp_path / "grid" / "bars.png").exists()
 
 
+def test_sgqn(tmp_path):
+    pytest.importorskip("dm_control")
+    run("sgqn", tmp_path)
+    assert (tmp_path / "sgqn.zip").exists()
+
+
 def test_replay(tmp_path):
     pytest.importorskip("ale_py")
     assert "0 tests passed" in run("replay", tmp_path)
