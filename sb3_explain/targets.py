@@ -118,11 +118,11 @@ def soft_min(q: Tensor, beta: float) -> Tensor:
 
 @TARGETS.register("action")
 def action(outputs: Outputs, action: int) -> Tensor:
-    """The agent wants one action: its Q-value or a Box dimension is high, or its log-probability
-    is above that of every other (sub-)action.
+    """The agent wants one action: it is likelier than any other, or its Q-value is high.
 
-    Log-probabilities are compared, since many agents have several actions that do the same: one of
-    them may be likely and yet never be the greedy one.
+    Of Box actions a dimension is high. The log-probability is compared with that of every other
+    (sub-)action, since many agents have several actions that do the same: one of them may be likely
+    and yet never be the greedy one.
     """
     space = outputs.agent.action_space
     if outputs.agent.view.value_based or isinstance(space, spaces.Box):
