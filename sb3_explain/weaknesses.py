@@ -21,7 +21,7 @@ import safetensors.torch
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import atomic_path, write_json
 from sb3_explain.collection import collect
-from sb3_explain.errors import ExplainError
+from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.fitted import learned_from
 from sb3_explain.pictures import image_of
@@ -73,7 +73,8 @@ def find_weaknesses(
     :param collecting: further options of :func:`sb3_explain.collect`
     :param settings: of the generator
     :param training: fields of :class:`sb3_explain.training.TrainingOptions`, of the generator
-    :param searching: further options of :func:`sb3_explain.probing.probe`
+    :param searching: ``steps``, ``prior``, ``prior_weight``, ``learning_rate`` and ``beta`` of
+        :func:`sb3_explain.probing.probe`
     :param masking: settings of the VisionMask
     :param other: a second agent, for the target ``"disagreement"``
     :param seed: of all chance
@@ -90,8 +91,11 @@ def find_weaknesses(
         require_comparable(agent, other)
     for name in names:
         require_served(agent, name, other)
-    known = inspect.signature(require_search).parameters
-    require_search(n, **{key: value for key, value in (searching or {}).items() if key in known})
+    known = inspect.signature(require_search).parameters.keys() - {"n"}
+    for name in searching or {}:
+        if name not in known:
+            raise unknown_name("option of the search", name, known)
+    require_search(n, **(searching or {}))
     if maps and image_of(agent) is not None:
         VisionMask(agent, **(masking or {}))
     behaviour = {"behaviour": "epsilon", "epsilon": EPSILON, **(collecting or {})}

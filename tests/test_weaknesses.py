@@ -119,6 +119,12 @@ def test_mistakes_show_before_anything_long_begins(tmp_path):
     ):
         with pytest.raises(ExplainError, match=line):
             find_weaknesses(agent, tmp_path, targets=targets, **SMALL)
+    for searching, line in (
+        ({"step": 4}, "unknown option of the search 'step'; did you mean 'steps'"),
+        ({"steps": 0}, "steps=0, .* give whole numbers"),
+    ):
+        with pytest.raises(ExplainError, match=line):
+            find_weaknesses(agent, tmp_path, **{**SMALL, "searching": searching})
     silent = Agent.from_module(
         nn.Flatten(), spaces.Box(0, 255, (1, SIZE, SIZE), np.uint8), spaces.Discrete(SIZE**2)
     )
