@@ -207,10 +207,10 @@ def saliency_rows(
             env.close()
             frames = states[:, -3:].transpose(0, 2, 3, 1)
             rows.setdefault(mode, list(frames))
-            observations = torch.from_numpy(states)
+            observations = torch.from_numpy(states).to(model.device)
             actions, _ = model.predict(states, deterministic=True)
-            scaled = torch.from_numpy(model.policy.scale_action(actions))
-            attribution = model.policy.attribution(observations, scaled)
+            scaled = torch.from_numpy(model.policy.scale_action(actions)).to(model.device)
+            attribution = model.policy.attribution(observations, scaled).cpu()
             quantile = model.saliency_quantile if isinstance(model, SGQN) else 0.95
             mask = binarised(attribution, quantile, model.n_stack)[:, -3:].numpy()
             magnitudes = attribution.abs()[:, -3:].amax(1)

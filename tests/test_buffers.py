@@ -107,6 +107,7 @@ def test_a_sixth_of_the_memory():
     space = spaces.Box(0, 255, (9, 84, 84), np.uint8)
     ours = FrameStackReplayBuffer(500, space, ACTIONS, n_stack=3)
     theirs = ReplayBuffer(500, space, ACTIONS)
+    assert ours.frames.nbytes == 500 * 3 * 84 * 84
     n_bytes = sum(v.nbytes for v in vars(ours).values() if isinstance(v, np.ndarray))
     other = sum(v.nbytes for v in vars(theirs).values() if isinstance(v, np.ndarray))
     assert n_bytes < 1.01 * other / 6
@@ -130,6 +131,28 @@ def test_a_pickled_buffer_goes_on(tmp_path):
     file.unlink()
     with pytest.raises(ExplainError, match="frames are missing"):
         pickle.loads(stored)
+
+
+def test_rows_that_may_have_been_written_over_are_not_sampled(tmp_path):
+    file = tmp_path / "frames.npy"
+    buffer = FrameStackReplayBuffer(30, SPACE, ACTIONS, "cpu", n_stack=3, file=file)
+    player = Player(1, padding="repeated")
+    for _ in range(60):
+        player.step(buffer)
+    stored = pickle.dumps(buffer)
+    for _ in range(8):  # what a run adds that is killed before its next checkpoint
+        player.step(buffer)
+    again = pickle.loads(stored)
+    again.discard(2 * 8)
+    whole = {key(*kept) for kept in player.kept[0][:60]}
+    assert len(again.holds[again.holds]) > 5 and sampled(again, 2000) <= whole
+    young = FrameStackReplayBuffer(100, SPACE, ACTIONS, "cpu", n_stack=3)
+    player = Player(1, padding="repeated")
+    for _ in range(20):
+        player.step(young)
+    before = young.holds.copy()
+    young.discard(16)
+    assert (young.holds == before).all()
 
 
 class Dots(gym.Env):
