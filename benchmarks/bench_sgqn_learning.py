@@ -44,5 +44,6 @@ def run(record) -> None:
     for name, target in (("sgqn", ">= 0.8"), ("sac", "< 0.5")):
         kept = scores[name, "unseen"].score / scores[name, "train"].score
         record(f"point.{name}.kept", kept, "of its own score", target)
-    difference = scores["sgqn", "train"].on_target - scores["sac", "train"].on_target
-    record("point.on_target_difference", difference, "share of the mask", "> 0")
+    for where in ("train", "unseen"):
+        difference = scores["sgqn", where].on_target - scores["sac", where].on_target
+        record(f"point.{where}.on_target_difference", difference, "share of the mask", "> 0")
