@@ -7,6 +7,7 @@ temperature and the target networks move on every second step; the critic owns t
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,8 @@ from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.sgqn.augmentations import random_crop, random_overlay, random_shift
 from sb3_explain.sgqn.overlays import pictures_of, textures
 from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy
+
+logger = logging.getLogger(__name__)
 
 #: procedural textures, where no folder of pictures is given
 N_TEXTURES = 512
@@ -176,7 +179,7 @@ class PixelSAC(SAC):
         return known
 
     def pictures(self) -> Tensor:
-        """(P, C, H, W) to lay over states, in [0, 1], of the size of the networks' images.
+        """(P, C, H, W) uint8 to lay over states, of the size of the networks' images.
 
         :raises ExplainError: if the folder is missing or holds none
         """
@@ -185,6 +188,10 @@ class PixelSAC(SAC):
             side = self.policy_kwargs.get("size")
             size = (height, width) if side is None else (side, side)
             if self.overlays is None:
+                logger.warning(
+                    "no folder of overlays is given: procedural textures stand in, with which "
+                    "results are not those of the benchmark's protocol"
+                )
                 found = textures(N_TEXTURES, size, seed=self.seed or 0)
             else:
                 found = pictures_of(self.overlays, size)
@@ -206,7 +213,12 @@ class PixelSAC(SAC):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> Self:
-        """As SB3's; TensorBoard's runs have the name of the class, if none is given."""
+        """As SB3's; TensorBoard's runs have the name of the class, if none is given.
+
+        :raises ExplainError: if the folder of overlays is missing or holds no pictures
+        """
+        if self.overlays is not None:
+            self.pictures()
         name = tb_log_name or type(self).__name__
         return super().learn(
             total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar

@@ -1,5 +1,6 @@
 """SGQN as an algorithm of Stable-Baselines3."""
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
@@ -215,9 +216,21 @@ def test_refusals():
     with pytest.raises(ExplainError, match="11 convolutions leave nothing of images of 32 x 32"):
         model(policy_kwargs={})
     with pytest.raises(ExplainError, match="overlay pictures is missing: nowhere"):
-        model(overlays="nowhere").learn(45)
+        model(overlays="nowhere").learn(1)
     with pytest.raises(ExplainError, match="are not 4 stacked frames"):
         model(n_stack=4)
+
+
+def test_overlays_are_the_folders_pictures_or_textures_that_are_said_to_be_no_protocol(
+    tmp_path, caplog
+):
+    imageio.imwrite(tmp_path / "red.png", np.full((40, 40, 3), (200, 0, 0), np.uint8))
+    agent = model(overlays=tmp_path)
+    assert agent.pictures().shape == (1, 3, SIZE, SIZE) and not caplog.records
+    mixed = agent.overlaid(torch.zeros(2, 9, SIZE, SIZE))
+    assert torch.allclose(mixed[:, [0, 3, 6]], torch.tensor(100 / 255)) and not mixed[:, 1].any()
+    assert len(model().pictures()) == 512
+    assert "not those of the benchmark's protocol" in caplog.text
 
 
 def test_nan_stops_the_training():
