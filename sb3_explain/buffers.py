@@ -100,8 +100,12 @@ class FrameStackReplayBuffer(ReplayBuffer):
     def frames(self) -> NDArray[np.uint8]:
         """(n_envs, rows, C * H * W) single frames.
 
-        :raises ExplainError: if there is not memory enough for them
+        :raises ExplainError: if there is not memory enough for them, or their file is missing
         """
+        if self._frames is None and self.file is not None and self.written.any():
+            if not self.file.exists():
+                raise ExplainError(f"the replay buffer's frames are missing: {self.file}")
+            self._frames = np.lib.format.open_memmap(self.file, mode="r+")
         if self._frames is None:
             self._frames = self._allocate((*self.holds.shape, int(np.prod(self.frame_shape))))
         return self._frames
@@ -121,13 +125,6 @@ class FrameStackReplayBuffer(ReplayBuffer):
             state["_frames"] = None
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if self.file is not None and self.written.any():
-            if not self.file.exists():
-                raise ExplainError(f"the replay buffer's frames are missing: {self.file}")
-            self._frames = np.lib.format.open_memmap(self.file, mode="r+")
-
     def reset(self) -> None:
         """Forget all transitions."""
         super().reset()
@@ -135,6 +132,7 @@ class FrameStackReplayBuffer(ReplayBuffer):
         self.heads = np.zeros(self.n_envs, dtype=np.int64)
         self.written = np.zeros(self.n_envs, dtype=np.int64)
         self.last: list[NDArray[np.uint8] | None] = [None] * self.n_envs
+        self.holds[:] = False
 
     def discard(self, n: int) -> None:
         """Forget the rows of each environment that the next ``n`` would be written over.

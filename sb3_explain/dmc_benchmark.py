@@ -6,6 +6,7 @@ goes on where it was stopped.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,7 +24,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from sb3_explain.atomic import atomic_path, read_json, write_json
 from sb3_explain.envs.dmc.ids import MODES, TASKS, env_id
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.pixel_training import RECIPES, make_env, plain, recipe_named, train
+from sb3_explain.pixel_training import (
+    RECIPES,
+    make_env,
+    plain,
+    require_known,
+    settings_for,
+    train,
+)
 from sb3_explain.progress import progress_bar
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
@@ -35,6 +43,8 @@ from sb3_explain.sgqn.attribution import binarised
 TEST_SEED = 1_000_000
 #: decisions of an episode whose states are shown, at equal distances
 SHOWN = 4
+#: rho of Bertoin et al. (2022), table 4, where it is not 0.95
+QUANTILES = {"cartpole_swingup": 0.98, "ball_in_cup_catch": 0.98}
 
 
 def run_dmc(
@@ -73,8 +83,7 @@ def run_dmc(
     :raises ExplainError: for an unknown name, missing videos, or a folder of another benchmark
     """
     output = Path(output)
-    for algo in algos:
-        recipe_named(algo)
+    require_known(settings or {}, algos)
     for kind, names, known in (("task", tasks, TASKS), ("mode", modes, MODES)):
         for name in names:
             if name not in known:
@@ -90,18 +99,25 @@ def run_dmc(
     models: dict[str, dict[str, PixelSAC]] = {}
     for task in tasks:
         for algo in algos:
+            usual = {"saliency_quantile": rho(task), **(settings or {})}
             for seed in seeds:
                 name = f"{algo}-{task}-{seed}"
                 model = train(
                     algo, env_id(task, "train"), output / "runs" / name, timesteps=timesteps,
-                    seed=seed, part=part, env_kwargs=kwargs, settings=settings, progress=progress,
+                    seed=seed, part=part, env_kwargs=kwargs, progress=progress,
+                    settings=settings_for(usual, algo),
                 )  # fmt: skip
                 curves[task, algo, seed] = read_json(output / "runs" / name / "run.json")["curve"]
                 models.setdefault(task, {}).setdefault(algo, model)
                 for mode in modes:
                     path = output / "results" / f"{name}-{mode}.json"
+                    asked = {
+                        "n_episodes": n_episodes,
+                        "env_kwargs": plain(testing),
+                        "model": digest(output / "runs" / name / "model.zip"),
+                    }
                     returns = evaluated(
-                        path, model, algo, task, mode, testing, seed, n_episodes, progress
+                        path, model, algo, task, mode, testing, seed, asked, progress
                     )
                     rows.append(
                         {"task": task, "mode": mode, "algo": algo, "seed": seed,
@@ -111,7 +127,13 @@ def run_dmc(
     with atomic_path(output / "returns.csv") as path:
         results.to_csv(path, index=False)
     with atomic_path(output / "table.md") as path:
-        path.write_text(table(results), encoding="utf-8")
+        overlays = (settings or {}).get("overlays") or "procedural textures, not the protocol's"
+        path.write_text(
+            f"{table(results)}\nOurs: {timesteps} decisions, {len(seeds)} seeds, {n_episodes} "
+            f"episodes, environment {plain(kwargs) or 'as it is'}, overlays: {overlays}. The "
+            "paper: 500000 decisions, 5 seeds, 30 episodes.\n",
+            encoding="utf-8",
+        )
     save(output / "curves.png", curves_figure(curves))
     for task, trained in models.items():
         pictures = saliency_rows(trained, task, modes, testing)
@@ -127,11 +149,14 @@ def evaluated(
     mode: str,
     env_kwargs: Mapping[str, Any],
     seed: int,
-    n_episodes: int,
+    asked: dict[str, Any],
     progress: bool,
 ) -> list[float]:
-    """Undiscounted returns of the deterministic policy, from the file or played now."""
-    asked = {"n_episodes": n_episodes, "env_kwargs": plain(env_kwargs)}
+    """Undiscounted returns of the deterministic policy, from the file or played now.
+
+    :param asked: what the file must have been made of: model, episodes, environment
+    """
+    n_episodes = asked["n_episodes"]
     if path.exists():
         kept = read_json(path)
         if kept["asked"] == asked:
@@ -152,6 +177,17 @@ def evaluated(
     env.close()
     write_json(path, {"asked": asked, "returns": returns})
     return returns
+
+
+def rho(task: str) -> float:
+    """The paper's quantile for a task."""
+    return QUANTILES.get(task, 0.95)
+
+
+def digest(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- tables and pictures -------------------------------------------------------------------
@@ -206,12 +242,12 @@ def saliency_rows(
             states = played(model, env)
             env.close()
             frames = states[:, -3:].transpose(0, 2, 3, 1)
-            rows.setdefault(mode, list(frames))
+            rows[f"{mode}\n{algo}: state"] = list(frames)
             observations = torch.from_numpy(states).to(model.device)
             actions, _ = model.predict(states, deterministic=True)
             scaled = torch.from_numpy(model.policy.scale_action(actions)).to(model.device)
             attribution = model.policy.attribution(observations, scaled).cpu()
-            quantile = model.saliency_quantile if isinstance(model, SGQN) else 0.95
+            quantile = model.saliency_quantile if isinstance(model, SGQN) else rho(task)
             mask = binarised(attribution, quantile, model.n_stack)[:, -3:].numpy()
             magnitudes = attribution.abs()[:, -3:].amax(1)
             bright = magnitudes.flatten(1).quantile(0.99, dim=1)[:, None, None] + 1e-12

@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import json
 import os
+import pickle
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ from sb3_explain.atomic import read_json, write_json, writing_to
 from sb3_explain.buffers import FrameStackReplayBuffer
 from sb3_explain.envs.registered import register_environments
 from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.loading.bounded import one_line
+from sb3_explain.loading.policies import argument_names
 from sb3_explain.progress import progress_bar
 from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
 
@@ -89,7 +92,16 @@ def train(
     :raises ExplainError: for an unknown algorithm or environment, or a folder of another training
     """
     recipe = recipe_named(algo)
+    require_known(settings or {}, [algo])
     folder = Path(folder)
+    # rows enough that none is written over, also for the first frames of episodes
+    rows = timesteps + timesteps // 50 + 3 * part
+    n_rows = (settings or {}).get("buffer_size", rows)
+    if n_rows < min(rows, 4 * part):
+        raise ExplainError(
+            f"buffer_size={n_rows} is too small for checkpoints of {part} decisions: give "
+            f"{min(rows, 4 * part)} at least, or a smaller part"
+        )
     env = make_env(env_id, recipe.size, env_kwargs)
     identity = {
         "algo": algo, "env": env_id, "timesteps": timesteps, "seed": seed, "part": part,
@@ -99,25 +111,30 @@ def train(
     done = curve[-1]["steps"] if curve else 0
     model: PixelSAC
     if done >= timesteps and (folder / "model.zip").exists():
-        return recipe.algorithm.load(folder / "model.zip", env=env)
+        clear(folder)
+        return loaded(recipe, folder / "model.zip", env)
     if done:
-        model = restored(recipe, folder / f"checkpoint-{done}", env, part)
+        model = restored(recipe, folder / f"checkpoint-{done}", env)
     else:
         given = {
-            # rows enough that none is written over, also for the first frames of episodes
-            "buffer_size": timesteps + timesteps // 50 + part,
+            "buffer_size": rows,
             "replay_buffer_kwargs": {"file": folder / "frames.npy"},
             **recipe.settings,
             # SB3 writes into the policy's arguments
             **copy.deepcopy(dict(settings or {})),
         }
         model = recipe.algorithm(recipe.policy, env, seed=seed, **given)
+        # whoever loads the model and goes on elsewhere shall not write into this folder
+        model.replay_buffer_kwargs.pop("file", None)
     with progress_bar(f"{algo} {env_id}", timesteps, "decisions", progress, done) as bar:
         while done < timesteps:
             begin = time.perf_counter()
             steps = min(part, timesteps - done)
             model.set_env(model.get_env(), force_reset=True)  # type: ignore[arg-type]
             model.set_random_seed(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]))
+            if isinstance(model.replay_buffer, FrameStackReplayBuffer):
+                # what a run that was killed may have written over, an unbroken one does not use
+                model.replay_buffer.discard(2 * part)
             watching = Watching(bar)
             model.learn(steps, watching, reset_num_timesteps=False)
             done += steps
@@ -168,9 +185,51 @@ def make_env(
 
 
 def plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Options as JSON has them."""
-    read: dict[str, Any] = json.loads(json.dumps(dict(options or {}), default=str))
+    """Options as JSON has them.
+
+    :raises ExplainError: for one that is a function or the like
+    """
+
+    def named(value: Any) -> str:
+        if isinstance(value, Path):
+            return str(value)
+        raise ExplainError(
+            f"{value!r} cannot be kept with a run: give numbers, names and lists, or call learn() "
+            "yourself"
+        )
+
+    read: dict[str, Any] = json.loads(json.dumps(dict(options or {}), default=named))
     return read
+
+
+def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
+    """Stop where a setting is none of these algorithms', or one of their networks'.
+
+    :raises ExplainError: the nearest is suggested
+    """
+    known, networks = set[str](), set[str]()
+    for algo in algos:
+        recipe = recipe_named(algo)
+        known |= argument_names(recipe.algorithm)
+        networks |= argument_names(recipe.algorithm.policy_aliases[recipe.policy])
+    known -= {"self", "policy", "env", "seed", "replay_buffer_kwargs"}
+    for name in settings:
+        if name not in known or name.startswith("_"):
+            raise unknown_name("setting", name, {k for k in known if k[0] != "_"})
+    for name in settings.get("policy_kwargs", {}):
+        if name not in networks:
+            raise unknown_name("setting of the networks", name, networks)
+
+
+def settings_for(settings: Mapping[str, Any], algo: str) -> dict[str, Any]:
+    """Of settings for several algorithms those that this one knows."""
+    recipe = recipe_named(algo)
+    known = argument_names(recipe.algorithm)
+    networks = argument_names(recipe.algorithm.policy_aliases[recipe.policy])
+    own = {name: value for name, value in settings.items() if name in known}
+    if "policy_kwargs" in own:
+        own["policy_kwargs"] = {n: v for n, v in own["policy_kwargs"].items() if n in networks}
+    return own
 
 
 def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
@@ -211,19 +270,33 @@ def forget(folder: Path, steps: int) -> None:
             shutil.rmtree(place)
 
 
-def restored(recipe: Recipe, place: Path, env: gym.Env[Any, Any], part: int) -> PixelSAC:
+#: what reading a damaged zip or pickle raises
+DAMAGES = (OSError, EOFError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError)
+
+
+def loaded(recipe: Recipe, path: Path, env: gym.Env[Any, Any]) -> PixelSAC:
+    """:raises ExplainError: if the file is damaged"""
+    try:
+        return recipe.algorithm.load(path, env=env)
+    except DAMAGES as error:
+        raise ExplainError(f"{path} is damaged ({one_line(error)}): delete its folder") from error
+
+
+def restored(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> PixelSAC:
     """The model at a checkpoint, with its replay buffer.
 
     :raises ExplainError: if the checkpoint is missing or damaged
     """
+    model = loaded(recipe, place / "model.zip", env)
     try:
-        model = recipe.algorithm.load(place / "model.zip", env=env)
         model.load_replay_buffer(place / "replay_buffer.pkl")
-    except (OSError, EOFError, ValueError, KeyError) as error:
-        raise ExplainError(f"{place} is damaged ({error}): delete {place.parent}") from error
-    buffer = model.replay_buffer
-    if isinstance(buffer, FrameStackReplayBuffer):
-        buffer.discard(2 * part)
+    except DAMAGES as error:
+        raise ExplainError(
+            f"{place} is damaged ({one_line(error)}): delete {place.parent}"
+        ) from error
+    if isinstance(model.replay_buffer, FrameStackReplayBuffer):
+        # the folder may have been moved
+        model.replay_buffer.file = place.parent / "frames.npy"
     return model
 
 
@@ -233,5 +306,11 @@ def finish(model: BaseAlgorithm, folder: Path) -> None:
     with writing_to(folder / "model.zip"):
         model.save(temporary)
         temporary.replace(folder / "model.zip")
+    model.replay_buffer = None  # type: ignore[attr-defined]
+    clear(folder)
+
+
+def clear(folder: Path) -> None:
+    """Delete what only going on needs."""
     forget(folder, -1)
     (folder / "frames.npy").unlink(missing_ok=True)

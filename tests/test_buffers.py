@@ -103,6 +103,16 @@ def test_every_transition_is_equally_likely():
     assert chi_squared < len(counts) + 5 * np.sqrt(2 * len(counts))
 
 
+def test_nothing_is_left_after_a_reset():
+    buffer = FrameStackReplayBuffer(30, SPACE, ACTIONS, "cpu", n_stack=3)
+    player = Player(1, padding="repeated")
+    for _ in range(20):
+        player.step(buffer)
+    buffer.reset()
+    with pytest.raises(ExplainError, match="no transition yet"):
+        buffer.sample(2)
+
+
 def test_a_sixth_of_the_memory():
     space = spaces.Box(0, 255, (9, 84, 84), np.uint8)
     ours = FrameStackReplayBuffer(500, space, ACTIONS, n_stack=3)
@@ -130,7 +140,7 @@ def test_a_pickled_buffer_goes_on(tmp_path):
     assert buffer.__getstate__()["_frames"] is None
     file.unlink()
     with pytest.raises(ExplainError, match="frames are missing"):
-        pickle.loads(stored)
+        pickle.loads(stored).sample(2)
 
 
 def test_rows_that_may_have_been_written_over_are_not_sampled(tmp_path):

@@ -22,8 +22,8 @@ def weights(model):
     return model.policy.state_dict()
 
 
-def killed(folder):
-    """A run that dies by SIGKILL in its third part."""
+def killed(folder, options=RUN):
+    """A run that dies by SIGKILL after 64 decisions."""
 
     def run():
         torch.set_num_threads(1)
@@ -37,7 +37,7 @@ def killed(folder):
             return update(self, batch)
 
         DrQ._update = dying
-        train("drq", "Point-v0", folder, **RUN)
+        train("drq", "Point-v0", folder, **options)
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
@@ -61,6 +61,26 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path):
         for path in (tmp_path / "unbroken/run.json", tmp_path / "killed/run.json")
     ]
     assert curves[0] == curves[1] and [steps for steps, _ in curves[0]] == [25, 50, 75, 100]
+
+
+def test_a_full_buffer_and_a_moved_folder_change_nothing(tmp_path):
+    run = {**RUN, "settings": {**SETTINGS, "buffer_size": 100}, "part": 20}
+    unbroken = train("drq", "Point-v0", tmp_path / "unbroken", **run)
+    killed(tmp_path / "killed", run)
+    (tmp_path / "killed").rename(tmp_path / "moved")
+    resumed = train("drq", "Point-v0", tmp_path / "moved", **run)
+    for name, tensor in weights(unbroken).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    with pytest.raises(ExplainError, match="buffer_size=70 is too small for checkpoints of 20"):
+        train("drq", "Point-v0", tmp_path / "small", **{**run, "settings": {"buffer_size": 70}})
+
+
+def test_damage_is_one_line(tmp_path):
+    killed(tmp_path)
+    buffer = tmp_path / "checkpoint-50" / "replay_buffer.pkl"
+    buffer.write_bytes(buffer.read_bytes()[:-100])
+    with pytest.raises(ExplainError, match=r"checkpoint-50 is damaged \(.*truncated.*\): delete"):
+        train("drq", "Point-v0", tmp_path, **RUN)
 
 
 def test_a_finished_run_is_loaded(tmp_path):
@@ -95,5 +115,13 @@ def test_mistakes(tmp_path):
         train("sqgn", "Point-v0", tmp_path)
     with pytest.raises(ExplainError, match="environment 'Pint-v0' cannot be made"):
         train("sgqn", "Pint-v0", tmp_path)
+    for settings, line in (
+        ({"sliency_quantile": 0.9}, "unknown setting 'sliency_quantile'; did you mean 'saliency_q"),
+        ({"policy_kwargs": {"n_filter": 4}}, "unknown setting of the networks 'n_filter'; did you"),
+        ({"seed": 3}, "unknown setting 'seed'"),
+        ({"learning_rate": lambda progress: progress}, "cannot be kept with a run"),
+    ):
+        with pytest.raises(ExplainError, match=line):
+            train("sgqn", "Point-v0", tmp_path, settings=settings)
     with pytest.raises(ExplainError, match=r"cannot be made .*backgroundz"):
         train("sgqn", "Point-v0", tmp_path, env_kwargs={"backgroundz": 1})

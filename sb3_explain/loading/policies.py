@@ -222,11 +222,11 @@ def _arguments(
         "optimizer_kwargs": {},
         "ortho_init": False,  # the weights are about to be replaced
     }
-    accepted = _accepted(policy_class)
+    accepted = argument_names(policy_class)
     return {name: value for name, value in arguments.items() if name in accepted}
 
 
-def _accepted(policy_class: type) -> set[str]:
+def argument_names(policy_class: type) -> set[str]:
     """Names of the arguments that a class takes, also those that it hands on to its base."""
     names: set[str] = set()
     for base in policy_class.__mro__:

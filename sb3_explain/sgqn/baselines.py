@@ -164,8 +164,7 @@ class SODA(RAD):
         """One step towards what the slow copy sees in another crop without a picture."""
         assert self.replay_buffer is not None
         states = self.replay_buffer.sample(self.aux_batch_size, env=self._vec_normalize_env)
-        cropped = self._augmentations()[self.augmentation]
-        first, second = (self._scaled(cropped(states.observations)) for _ in range(2))
+        first, second = (self._scaled(self._augmented(states.observations)) for _ in range(2))
         with self._precision():
             predicted = self.policy.soda_predictor(self.fast(self.overlaid(first)))
             with torch.no_grad():

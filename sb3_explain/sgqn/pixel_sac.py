@@ -27,7 +27,12 @@ from torch.nn import functional
 
 from sb3_explain.buffers import FrameStackReplayBuffer
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.sgqn.augmentations import random_crop, random_overlay, random_shift
+from sb3_explain.sgqn.augmentations import (
+    centre_crop,
+    random_crop,
+    random_overlay,
+    random_shift,
+)
 from sb3_explain.sgqn.overlays import pictures_of, textures
 from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy
 
@@ -119,9 +124,13 @@ class PixelSAC(SAC):
         self.n_stack = n_stack
         self.overlays = overlays
         self.mixed_precision = mixed_precision
-        if sac_arguments.get("use_sde"):
+        for name in ("use_sde", "target_update_interval", "n_steps"):
+            default = {"use_sde": False}.get(name, 1)
+            if sac_arguments.get(name, default) != default:
+                raise ExplainError(f"{type(self).__name__} has no {name}: leave it out")
+        if actor_interval < 1 or batch_size < 1:
             raise ExplainError(
-                f"{type(self).__name__} has no state-dependent exploration (use_sde)"
+                f"actor_interval={actor_interval}, batch_size={batch_size}: give numbers from 1 on"
             )
         super().__init__(
             policy,
@@ -147,7 +156,11 @@ class PixelSAC(SAC):
     def _setup_model(self) -> None:
         if self.augmentation not in self._augmentations():
             raise unknown_name("augmentation", self.augmentation, self._augmentations())
-        height, width = self.observation_space.shape[1:]  # type: ignore[index]
+        channels, height, width = self.observation_space.shape  # type: ignore[misc]
+        if self.n_stack < 1 or channels % self.n_stack:
+            raise ExplainError(
+                f"{channels} channels are not {self.n_stack} stacked frames: give n_stack"
+            )
         if self.augmentation == "crop" and min(height, width) <= self.policy_kwargs["size"]:
             side = self.policy_kwargs["size"]
             raise ExplainError(
@@ -258,14 +271,18 @@ class PixelSAC(SAC):
     def _sampled(self, batch_size: int) -> Batch:
         assert self.replay_buffer is not None
         data = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
-        augmented = self._augmentations()[self.augmentation]
         return Batch(
-            self._scaled(augmented(data.observations)),
+            self._scaled(self._augmented(data.observations)),
             data.actions,
-            self._scaled(augmented(data.next_observations)),
+            self._scaled(self._augmented(data.next_observations)),
             data.rewards,
             data.dones,
         )
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        images = self._augmentations()[self.augmentation](images)
+        size = self.policy_kwargs.get("size")
+        return images if size is None else centre_crop(images, size)
 
     def _scaled(self, images: Tensor) -> Tensor:
         return images.to(self.policy.dtype, memory_format=torch.channels_last) / 255
@@ -382,8 +399,9 @@ def require_pixels(observations: spaces.Space[Any], actions: spaces.Space[Any]) 
             "QRDQN or PPO for such an environment"
         )
     images = isinstance(observations, spaces.Box) and len(observations.shape) == 3
+    images = images and (observations.low == 0).all() and (observations.high == 255).all()  # type: ignore[attr-defined]
     if not images or observations.dtype != np.uint8:
         raise ExplainError(
-            f"SGQN and its baselines look at uint8 images (C, H, W), not at {observations}: use "
-            "SAC for such an environment"
+            "SGQN and its baselines look at uint8 images (C, H, W) in 0..255, not at "
+            f"{observations}: use SAC for such an environment"
         )

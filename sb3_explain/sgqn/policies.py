@@ -10,11 +10,12 @@ from gymnasium import spaces
 from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.preprocessing import get_action_dim, preprocess_obs
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
+from sb3_explain.errors import ExplainError
 from sb3_explain.sgqn.attribution import Attribution, guided_backprop
 from sb3_explain.sgqn.networks import (
     GuidedReLU,
@@ -105,7 +106,17 @@ class PixelPolicy(SACPolicy):
     ) -> None:
         self.cnn_kwargs = {"n_layers": n_layers, "n_filters": n_filters}
         self.encoder_kwargs = {"features_dim": features_dim, "size": size}
-        others.setdefault("activation_fn", GuidedReLU)
+        # SB3's default, which a policy that is saved alone names
+        if others.get("features_extractor_class", FlattenExtractor) is not FlattenExtractor:
+            raise ExplainError(
+                f"{type(self).__name__} has a CNN of its own: leave out features_extractor_class, "
+                "and give n_layers, n_filters and features_dim"
+            )
+        if not others.get("normalize_images", True):
+            raise ExplainError("images are divided by 255 inside: leave out normalize_images")
+        # what explains SGQN's critics is the gradient that is guided at each ReLU
+        if others.get("activation_fn", nn.ReLU) is nn.ReLU:
+            others["activation_fn"] = GuidedReLU
         super().__init__(
             observation_space, action_space, lr_schedule, net_arch or [1024, 1024], **others
         )
@@ -212,9 +223,9 @@ class SGQNPolicy(PixelPolicy):
         **others: Any,
     ) -> None:
         self.decoder_filters = decoder_filters
-        super().__init__(
-            observation_space, action_space, lr_schedule, *arguments, size=None, **others
-        )
+        if others.get("size") is not None:
+            raise ExplainError("an SGQN policy looks at whole images: leave out size")
+        super().__init__(observation_space, action_space, lr_schedule, *arguments, **others)
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
@@ -249,5 +260,4 @@ class SGQNPolicy(PixelPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         arguments = super()._get_constructor_parameters()
-        del arguments["size"]
         return {**arguments, "decoder_filters": self.decoder_filters}

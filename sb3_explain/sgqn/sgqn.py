@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 from torch.nn import functional
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.sgqn.attribution import (
     Attribution,
     attribution_named,
@@ -68,9 +68,9 @@ class SGQN(PixelSAC):
         augmentation: str = "shift",
         **arguments: Any,
     ) -> None:
-        if fill not in FILLS:
-            raise ExplainError(f"unknown fill {fill!r} (known: {', '.join(FILLS)})")
-        self.saliency_quantile = require_quantile(saliency_quantile)
+        if arguments.get("overlaid_share"):
+            raise ExplainError("SGQN's critics see no overlaid states: leave out overlaid_share")
+        self.saliency_quantile = saliency_quantile
         self.consistency_coef = consistency_coef
         self.fill = fill
         self.n_aux = n_aux
@@ -79,8 +79,15 @@ class SGQN(PixelSAC):
         super().__init__(policy, env, augmentation=augmentation, **arguments)
 
     def _setup_model(self) -> None:
+        if self.fill not in FILLS:
+            raise unknown_name("fill", self.fill, FILLS)
+        require_quantile(self.saliency_quantile)
         attribution_named(self.attribution_method)
         super()._setup_model()
+        if not isinstance(self.policy, SGQNPolicy):
+            raise ExplainError(
+                f"SGQN needs an SGQNPolicy, and this is a {type(self.policy).__name__}"
+            )
         encoder = self.critic.features_extractor
         self.aux_optimizer = torch.optim.Adam(
             [*encoder.parameters(), *self.policy.decoder.parameters()], lr=self.aux_lr
@@ -174,7 +181,8 @@ class SGQN(PixelSAC):
         assert isinstance(observations, Tensor)
         with torch.no_grad():
             actions, saliency = self.policy.predict_saliency(observations)
-        unscaled = self.policy.unscale_action(actions.cpu().numpy())
+        shape = self.action_space.shape
+        unscaled = self.policy.unscale_action(actions.cpu().numpy().reshape(-1, *shape))  # type: ignore[misc]
         maps = saliency.cpu().numpy()
         return (unscaled, maps) if batched else (unscaled[0], maps[0])
 

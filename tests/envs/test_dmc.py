@@ -199,6 +199,16 @@ class TestDrawn:
         assert red["video_easy"][:16].mean() > 0.7 > 0.1 > red["video_easy"][24:].mean()
         assert red["video_hard"][24:].mean() > 0.7
 
+    def test_tasks_that_cannot_be_painted_are_refused(self):
+        DMCGeneralizationEnv("cartpole_two_poles", size=8).reset(seed=0)
+        for task in ("cartpole_two_poles", "swimmer_swimmer6"):
+            with pytest.raises(ExplainError, match="only mode 'train' serves it"):
+                DMCGeneralizationEnv(task, "color_easy", size=8).reset(seed=0)
+
+    def test_impossible_sizes_are_one_line(self):
+        with pytest.raises(ExplainError, match="action_repeat=0"):
+            DMCGeneralizationEnv("cartpole_swingup", action_repeat=0)
+
     def test_unknown_tasks_are_refused(self):
         with pytest.raises(ExplainError, match=r"unknown task 'walker_fly'; did you mean 'walker_"):
             DMCGeneralizationEnv("walker_fly")

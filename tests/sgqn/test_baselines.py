@@ -72,6 +72,12 @@ def test_rad_learns_from_crops_and_acts_on_the_middle():
     np.testing.assert_allclose(action, torch.tanh(mean).detach().numpy()[0], rtol=1e-4)
 
 
+def test_other_augmentations_are_of_the_middle():
+    model = made(RAD, 28, augmentation="shift")
+    model.learn(44)
+    assert model._n_updates == 4 and model._sampled(3).images.shape == (3, 9, 28, 28)
+
+
 def test_rad_refuses_what_it_cannot_crop():
     with pytest.raises(ExplainError, match="crops to 84 x 84 need larger images than 32 x 32"):
         RAD("PixelPolicy", PointEnv())

@@ -15,7 +15,7 @@ from torch import nn
 from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.sgqn.pixel_sac import PixelSAC
-from sb3_explain.sgqn.policies import SGQNPolicy
+from sb3_explain.sgqn.policies import PixelPolicy, SGQNPolicy
 from sb3_explain.sgqn.sgqn import SGQN
 from tests.pixels import SIZE, SMALL, PointEnv
 from tests.toys import DotEnv
@@ -146,6 +146,28 @@ def test_predicted_saliency_comes_with_the_action():
     np.testing.assert_allclose(one, maps[0], atol=1e-5)
 
 
+def test_actions_of_several_axes():
+    env = PointEnv()
+    env.action_space = spaces.Box(-np.ones((2, 1), np.float32), np.ones((2, 1), np.float32))
+    observation, _ = env.reset(seed=0)
+    agent = model(env)
+    action, _ = agent.predict_saliency(observation)
+    expected, _ = agent.predict(observation, deterministic=True)
+    assert action.shape == expected.shape == (2, 1)
+    np.testing.assert_allclose(action, expected, rtol=1e-5)
+    assert agent.attribution(observation, action).shape == observation.shape
+
+
+def test_torch_relus_are_guided_too():
+    kwargs = {**POLICY, "activation_fn": nn.ReLU}
+    observation, _ = PointEnv().reset(seed=0)
+    ours, given = model(), model(policy_kwargs=kwargs)
+    action = np.zeros(2, np.float32)
+    np.testing.assert_array_equal(
+        ours.attribution(observation, action), given.attribution(observation, action)
+    )
+
+
 @pytest.mark.filterwarnings("ignore:Setting backward hooks on ReLU")
 def test_the_true_attribution_is_captums_of_q1():
     env = PointEnv(low=(0, -3), high=(10, -1))
@@ -203,7 +225,7 @@ def test_an_agent_is_made_of_it():
 def test_refusals():
     with pytest.raises(ExplainError, match=r"continuous actions \(Box\), not Discrete\(3\)"):
         SGQN("SGQNPolicy", DotEnv())
-    with pytest.raises(ExplainError, match=r"uint8 images \(C, H, W\), not at Box"):
+    with pytest.raises(ExplainError, match=r"uint8 images \(C, H, W\) in 0..255, not at Box"):
         SGQN("SGQNPolicy", "Pendulum-v1")
     with pytest.raises(ExplainError, match="unknown fill 'blue'"):
         model(fill="blue")
@@ -211,8 +233,20 @@ def test_refusals():
         model(attribution="lime")
     with pytest.raises(ExplainError, match="unknown augmentation 'crop'"):
         model(augmentation="crop")
-    with pytest.raises(ExplainError, match="state-dependent exploration"):
-        model(use_sde=True)
+    for options, line in (
+        ({"use_sde": True}, "SGQN has no use_sde"),
+        ({"target_update_interval": 5}, "SGQN has no target_update_interval"),
+        ({"overlaid_share": 0.5}, "leave out overlaid_share"),
+        ({"saliency_quantile": 1.5}, "saliency_quantile is 1.5"),
+        ({"actor_interval": 0}, "actor_interval=0"),
+        ({"policy_kwargs": {**POLICY, "size": 20}}, "leave out size"),
+        ({"policy_kwargs": {**POLICY, "normalize_images": False}}, "leave out normalize_images"),
+        ({"policy_kwargs": {**POLICY, "features_extractor_class": nn.Flatten}}, "n_layers"),
+    ):
+        with pytest.raises(ExplainError, match=line):
+            model(**options)
+    with pytest.raises(ExplainError, match="needs an SGQNPolicy, and this is a PixelPolicy"):
+        SGQN(PixelPolicy, PointEnv(), policy_kwargs=SMALL)
     with pytest.raises(ExplainError, match="11 convolutions leave nothing of images of 32 x 32"):
         model(policy_kwargs={})
     with pytest.raises(ExplainError, match="overlay pictures is missing: nowhere"):

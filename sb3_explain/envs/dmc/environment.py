@@ -64,6 +64,11 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
     ) -> None:
         if mode not in MODES:
             raise unknown_name("mode", mode, MODES)
+        if action_repeat < 1 or size < 1 or n_stack < 1:
+            raise ExplainError(
+                f"action_repeat={action_repeat}, size={size}, n_stack={n_stack}: give numbers from "
+                "1 on"
+            )
         self.mode = mode
         self.action_repeat = action_repeat
         self.size = size
@@ -129,8 +134,20 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
 
     def _paint(self, colours: Colours) -> None:
         module = importlib.import_module(f"dm_control.suite.{self.domain}")
-        xml, assets = module.get_model_and_assets()
-        self._control.unwrapped.physics.reload_from_xml_string(xml, painted(assets, colours))
+        physics = self._control.unwrapped.physics
+        joints = physics.model.nq
+        try:
+            xml, assets = module.get_model_and_assets()
+            physics.reload_from_xml_string(xml, painted(assets, colours))
+        except (AttributeError, TypeError) as error:
+            raise self._not_painted() from error
+        if physics.model.nq != joints:  # another task of the same domain
+            raise self._not_painted()
+
+    def _not_painted(self) -> ExplainError:
+        return ExplainError(
+            f"this task of {self.domain} cannot be painted anew: only mode 'train' serves it"
+        )
 
 
 def loaded(task: str) -> tuple[str, Any]:
