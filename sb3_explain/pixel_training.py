@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import pickle
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -270,15 +269,14 @@ def forget(folder: Path, steps: int) -> None:
             shutil.rmtree(place)
 
 
-#: what reading a damaged zip or pickle raises
-DAMAGES = (OSError, EOFError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError)
-
-
 def loaded(recipe: Recipe, path: Path, env: gym.Env[Any, Any]) -> PixelSAC:
     """:raises ExplainError: if the file is damaged"""
     try:
         return recipe.algorithm.load(path, env=env)
-    except DAMAGES as error:
+    except ExplainError:
+        raise
+    # SB3 raises whatever the damage leads to
+    except Exception as error:
         raise ExplainError(f"{path} is damaged ({one_line(error)}): delete its folder") from error
 
 
@@ -290,7 +288,7 @@ def restored(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> PixelSAC:
     model = loaded(recipe, place / "model.zip", env)
     try:
         model.load_replay_buffer(place / "replay_buffer.pkl")
-    except DAMAGES as error:
+    except Exception as error:  # as above
         raise ExplainError(
             f"{place} is damaged ({one_line(error)}): delete {place.parent}"
         ) from error
