@@ -209,8 +209,9 @@ def sentences_of(agreement: float, played: Goggles | None, found: Sequence[Probe
         if agreement >= 0.9
         else ("so that what is shown has to be read with care")
     )
+    kinds = "1 kind of states was" if len(found) == 1 else f"{len(found)} kinds of states were"
     sentences = [
-        f"{len(found)} kinds of states were searched for in a generator of the agent's own states. "
+        f"{kinds} searched for in a generator of the agent's own states. "
         f"The agent does the same on {percent(agreement)} of its reconstructions of unseen states, "
         f"{trust}."
     ]
