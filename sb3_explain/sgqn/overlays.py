@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -13,8 +14,30 @@ from torch import Tensor
 
 from sb3_explain.errors import ExplainError
 
+logger = logging.getLogger(__name__)
+
+#: textures, where no folder of pictures is given
+N_TEXTURES = 512
 #: endings of the files that are read
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+def overlays_of(folder: str | Path | None, size: tuple[int, int], *, seed: int = 0) -> Tensor:
+    """The pictures of a folder; where none is given textures, with a word about it.
+
+    :param folder: of pictures
+    :param size: (H, W)
+    :param seed: of what is drawn
+    :return: (P, 3, H, W) uint8
+    :raises ExplainError: if the folder is missing or holds none
+    """
+    if folder is not None:
+        return pictures_of(folder, size, seed=seed)
+    logger.warning(
+        "no folder of overlays is given: procedural textures stand in, with which results are not "
+        "those of the benchmark's protocol"
+    )
+    return textures(N_TEXTURES, size, seed=seed)
 
 
 def pictures_of(

@@ -7,7 +7,6 @@ temperature and the target networks move on every second step; the critic owns t
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +15,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from stable_baselines3 import SAC
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
@@ -33,13 +31,15 @@ from sb3_explain.sgqn.augmentations import (
     random_overlay,
     random_shift,
 )
-from sb3_explain.sgqn.overlays import pictures_of, textures
+from sb3_explain.sgqn.overlays import overlays_of
 from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy
-
-logger = logging.getLogger(__name__)
-
-#: procedural textures, where no folder of pictures is given
-N_TEXTURES = 512
+from sb3_explain.sgqn.requirements import (
+    require_larger,
+    require_meaning,
+    require_pixels,
+    require_positive,
+    require_stack,
+)
 
 
 class Batch(NamedTuple):
@@ -124,14 +124,8 @@ class PixelSAC(SAC):
         self.n_stack = n_stack
         self.overlays = overlays
         self.mixed_precision = mixed_precision
-        for name in ("use_sde", "target_update_interval", "n_steps"):
-            default = {"use_sde": False}.get(name, 1)
-            if sac_arguments.get(name, default) != default:
-                raise ExplainError(f"{type(self).__name__} has no {name}: leave it out")
-        if actor_interval < 1 or batch_size < 1:
-            raise ExplainError(
-                f"actor_interval={actor_interval}, batch_size={batch_size}: give numbers from 1 on"
-            )
+        require_meaning(type(self).__name__, sac_arguments)
+        require_positive(actor_interval=actor_interval, batch_size=batch_size)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
@@ -157,16 +151,9 @@ class PixelSAC(SAC):
         if self.augmentation not in self._augmentations():
             raise unknown_name("augmentation", self.augmentation, self._augmentations())
         channels, height, width = self.observation_space.shape  # type: ignore[misc]
-        if self.n_stack < 1 or channels % self.n_stack:
-            raise ExplainError(
-                f"{channels} channels are not {self.n_stack} stacked frames: give n_stack"
-            )
-        if self.augmentation == "crop" and min(height, width) <= self.policy_kwargs["size"]:
-            side = self.policy_kwargs["size"]
-            raise ExplainError(
-                f"random crops to {side} x {side} need larger images than {height} x {width}: "
-                f"render larger ones, or give policy_kwargs={{'size': ...}}"
-            )
+        require_stack(channels, self.n_stack)
+        if self.augmentation == "crop":
+            require_larger(height, width, self.policy_kwargs["size"])
         if self.replay_buffer_class is None:
             self.replay_buffer_class = FrameStackReplayBuffer
         if issubclass(self.replay_buffer_class, FrameStackReplayBuffer):
@@ -200,14 +187,7 @@ class PixelSAC(SAC):
             channels, height, width = self.observation_space.shape  # type: ignore[misc]
             side = self.policy_kwargs.get("size")
             size = (height, width) if side is None else (side, side)
-            if self.overlays is None:
-                logger.warning(
-                    "no folder of overlays is given: procedural textures stand in, with which "
-                    "results are not those of the benchmark's protocol"
-                )
-                found = textures(N_TEXTURES, size, seed=self.seed or 0)
-            else:
-                found = pictures_of(self.overlays, size)
+            found = overlays_of(self.overlays, size, seed=self.seed or 0)
             if channels == self.n_stack:  # grey frames
                 found = found.float().mean(1, keepdim=True).round().to(torch.uint8)
             self._pictures = found.to(self.device)
@@ -386,22 +366,3 @@ def squared_errors(q_values: tuple[Tensor, ...], targets: Tensor) -> Tensor:
     """sum_i MSE(Q_i, y)."""
     errors = [functional.mse_loss(q.to(targets), targets) for q in q_values]
     return torch.stack(errors).sum()
-
-
-def require_pixels(observations: spaces.Space[Any], actions: spaces.Space[Any]) -> None:
-    """Stop where an environment is not of this kind.
-
-    :raises ExplainError: unless observations are stacked images and actions a Box
-    """
-    if not isinstance(actions, spaces.Box):
-        raise ExplainError(
-            f"SGQN and its baselines choose continuous actions (Box), not {actions}: use DQN, "
-            "QRDQN or PPO for such an environment"
-        )
-    images = isinstance(observations, spaces.Box) and len(observations.shape) == 3
-    images = images and (observations.low == 0).all() and (observations.high == 255).all()  # type: ignore[attr-defined]
-    if not images or observations.dtype != np.uint8:
-        raise ExplainError(
-            "SGQN and its baselines look at uint8 images (C, H, W) in 0..255, not at "
-            f"{observations}: use SAC for such an environment"
-        )
