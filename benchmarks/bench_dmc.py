@@ -1,6 +1,6 @@
 """DrQ and SGQN on cartpole swing-up of the generalisation benchmark, reduced for two cores.
 
-25,000 decisions at action repeat 8, batches of 64, 16 filters, hidden layers of 256, features of
+25,000 decisions at action repeat 8, batches of 32, 16 filters, hidden layers of 256, features of
 50, procedural overlays, 10 episodes in each mode: not the protocol of the paper, which has 500,000
 decisions with full networks. SB3_EXPLAIN_BACKGROUNDS names the folder of the videos. What is
 finished stays in benchmarks/output/dmc, so that a run that was stopped goes on.
@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"
 ALGOS, TASK, TIMESTEPS = ("drq", "sgqn"), "cartpole_swingup", 25_000
 SETTINGS = {
-    "batch_size": 64,
+    "batch_size": 32,
     "mixed_precision": True,
     "policy_kwargs": {"n_filters": 16, "net_arch": [256, 256], "features_dim": 50},
 }
