@@ -123,6 +123,7 @@ def run_dmc(
                         {"task": task, "mode": mode, "algo": algo, "seed": seed,
                          "return": float(np.mean(returns))}
                     )  # fmt: skip
+                model.get_env().close()  # type: ignore[union-attr]
     results = pd.DataFrame(rows)
     with atomic_path(output / "returns.csv") as path:
         results.to_csv(path, index=False)

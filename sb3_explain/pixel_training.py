@@ -136,7 +136,7 @@ def train(
                 model.replay_buffer.discard(2 * part)
             watching = Watching(bar)
             model.learn(steps, watching, reset_num_timesteps=False)
-            done += steps
+            done = model.num_timesteps  # more, where the model acts several times before it trains
             curve.append(
                 {
                     "steps": done,
