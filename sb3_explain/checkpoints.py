@@ -29,6 +29,16 @@ class TrainingState:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
+def require_same_training(folder: Path, kept: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """:raises ExplainError: if a folder holds another training than the one that is wanted"""
+    different = [name for name in wanted if kept.get(name) != wanted[name]]
+    if different:
+        raise ExplainError(
+            f"{folder} holds a training with other settings ({', '.join(different)}): choose "
+            "another folder, or delete this one"
+        )
+
+
 def copy_of(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights on the CPU."""
     return {name: packed(tensor) for name, tensor in network.state_dict().items()}
@@ -100,12 +110,7 @@ class Checkpoints:
             identity = json.loads(metadata["identity"])
         except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ExplainError(f"{path} is damaged: delete it to train anew") from error
-        different = [k for k in self.identity if identity.get(k) != self.identity[k]]
-        if different:
-            raise ExplainError(
-                f"{path.parent} holds a training with other settings ({', '.join(different)}): "
-                "choose another folder, or delete this one"
-            )
+        require_same_training(path.parent, identity, self.identity)
         weights = {n.removeprefix("network."): t for n, t in tensors.items() if n[0] == "n"}
         network.load_state_dict(weights)
         entries: dict[int, dict[str, Tensor]] = {}

@@ -109,13 +109,13 @@ def run_dmc(
                 )  # fmt: skip
                 curves[task, algo, seed] = read_json(output / "runs" / name / "run.json")["curve"]
                 models.setdefault(task, {}).setdefault(algo, model)
+                asked = {
+                    "n_episodes": n_episodes,
+                    "env_kwargs": plain(testing),
+                    "model": digest(output / "runs" / name / "model.zip"),
+                }
                 for mode in modes:
                     path = output / "results" / f"{name}-{mode}.json"
-                    asked = {
-                        "n_episodes": n_episodes,
-                        "env_kwargs": plain(testing),
-                        "model": digest(output / "runs" / name / "model.zip"),
-                    }
                     returns = evaluated(
                         path, model, algo, task, mode, testing, seed, asked, progress
                     )

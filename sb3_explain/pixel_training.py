@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from sb3_explain.atomic import read_json, write_json, writing_to
 from sb3_explain.buffers import FrameStackReplayBuffer
+from sb3_explain.checkpoints import require_same_training
 from sb3_explain.envs.registered import register_environments
 from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.loading.bounded import one_line
@@ -201,6 +202,12 @@ def plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
     return read
 
 
+def setting_names(algo: str) -> tuple[set[str], set[str]]:
+    """What an algorithm can be given, and what its networks."""
+    algorithm, policy, *_ = recipe_named(algo)
+    return argument_names(algorithm), argument_names(algorithm.policy_aliases[policy])
+
+
 def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
     """Stop where a setting is none of these algorithms', or one of their networks'.
 
@@ -208,9 +215,9 @@ def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
     """
     known, networks = set[str](), set[str]()
     for algo in algos:
-        recipe = recipe_named(algo)
-        known |= argument_names(recipe.algorithm)
-        networks |= argument_names(recipe.algorithm.policy_aliases[recipe.policy])
+        of_algorithm, of_networks = setting_names(algo)
+        known |= of_algorithm
+        networks |= of_networks
     known -= {"self", "policy", "env", "seed", "replay_buffer_kwargs"}
     for name in settings:
         if name not in known or name.startswith("_"):
@@ -222,9 +229,7 @@ def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
 
 def settings_for(settings: Mapping[str, Any], algo: str) -> dict[str, Any]:
     """Of settings for several algorithms those that this one knows."""
-    recipe = recipe_named(algo)
-    known = argument_names(recipe.algorithm)
-    networks = argument_names(recipe.algorithm.policy_aliases[recipe.policy])
+    known, networks = setting_names(algo)
     own = {name: value for name, value in settings.items() if name in known}
     if "policy_kwargs" in own:
         own["policy_kwargs"] = {n: v for n, v in own["policy_kwargs"].items() if n in networks}
@@ -239,12 +244,7 @@ def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
     if not (folder / "run.json").exists():
         return []
     run = read_json(folder / "run.json")
-    different = [name for name in identity if run["identity"].get(name) != identity[name]]
-    if different:
-        raise ExplainError(
-            f"{folder} holds a training with other settings ({', '.join(different)}): choose "
-            "another folder, or delete this one"
-        )
+    require_same_training(folder, run["identity"], identity)
     curve: list[dict[str, Any]] = run["curve"]
     return curve
 
