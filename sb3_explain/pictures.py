@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from sb3_explain.decisions import (
     score_range,
 )
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.maps import normalise
 from sb3_explain.progress import progress_bar
 from sb3_explain.report import (
     ActionMaps,
@@ -34,6 +34,7 @@ from sb3_explain.report import (
     importance_figure,
     write_video,
 )
+from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states import StateDataset
 
 #: states in the video, and states with the maps of every action
@@ -210,60 +211,79 @@ def write_saliency_video(
     explainer: Explainer,
     *,
     n: int = VIDEO_STATES,
+    positions: NDArray[np.int64] | None = None,
+    notes: Sequence[str] = (),
+    fps: float = 15,
+    height: int = GAME_HEIGHT,
     progress: bool = True,
 ) -> Path | None:
-    """The beginning of the first episode of ``states``, with the map of the action taken.
+    """A video of states one after the other, with the map of the action taken.
 
     An agent without images has no map to lay over: the frames are shown alone.
 
+    :param n: frames at most, of the beginning of the first episode of ``states``
+    :param positions: (T,) of the states to show, in place of those
+    :param notes: T words under the frames
+    :param fps: frames a second
+    :param height: in pixels, of the game
     :return: the path; ``None`` if there is nothing to show, neither images nor rendered frames
     """
     name = image_of(agent)
-    episode = np.flatnonzero(states.episode == states.episode[0])[:n]
-    if name is None and states.rendered(episode[:1]) is None:
+    if positions is None:
+        positions = np.flatnonzero(states.episode == states.episode[0])[:n]
+    if name is None and states.rendered(positions[:1]) is None:
         return None
-    batches = np.array_split(episode, range(64, len(episode), 64))
-
-    def scenes() -> Iterator[tuple[NDArray[Any], NDArray[Any] | None, Caption]]:
-        for batch in batches:
-            pictures = pictures_of(states, batch, name or "")
-            scores = torch.from_numpy(states.column("scores")[batch])
-            taken = choices_taken(agent, states.actions[batch], scores)
-            maps = None
-            if name is not None:
-                observations: Any = agent.tensor(states.observations(batch))
-                context: Any = agent.tensor(states.context(batch))
-                found = explainer.attribute(observations, taken, context=context)
-                found = found[name] if isinstance(found, dict) else found
-                maps = newest_frame(found, agent, name).cpu().numpy()
-            shown = shares(agent, scores).numpy()
-            values = states.column("values")[batch]
-            for row, position in enumerate(batch):
-                yield (
-                    pictures[row],
-                    maps[row] if maps is not None else None,
-                    Caption(
-                        action=int(taken[row]),
-                        probabilities=shown[row],
-                        step=int(position - episode[0]),
-                        value=float(values[row]) if np.isfinite(values[row]) else None,
-                    ),
-                )
-
-    pictures, maps, captions = itertools.tee(scenes(), 3)
-    with progress_bar("video", len(episode), "frames", progress) as bar:
+    first = {episode: at for at, episode in reversed(list(enumerate(states.episode)))}
+    scores = torch.from_numpy(states.column("scores")[positions])
+    taken = choices_taken(agent, states.actions[positions], scores)
+    shown, values = shares(agent, scores).numpy(), states.column("values")[positions]
+    batches = np.array_split(np.arange(len(positions)), range(64, len(positions), 64))
+    attributions: list[NDArray[Any] | None] = [None] * len(positions)
+    with progress_bar("video", len(positions), "frames", progress) as bar:
+        if name is not None:
+            found = []
+            for rows in batches:
+                batch = states.batch(agent, positions[rows], taken[rows])
+                found.append(drawable_maps(explainer, batch, name))
+                bar.update(len(rows))
+            attributions = list(np.concatenate(found))
         write_video(
             path,
-            (scene[0] for scene in pictures),
-            (scene[1] for scene in maps),
-            (scene[2] for scene in captions),
+            (
+                frame
+                for rows in batches
+                for frame in pictures_of(states, positions[rows], name or "")
+            ),
+            attributions,
+            (
+                Caption(
+                    action=int(taken[row]),
+                    probabilities=shown[row],
+                    step=int(position - first[states.episode[position]]),
+                    value=float(values[row]) if np.isfinite(values[row]) else None,
+                    note=notes[row] if notes else "",
+                )
+                for row, position in enumerate(positions)
+            ),
             action_names=agent.choice_names,
             measure=measure_of(agent),
+            fps=fps,
+            height=height,
             side_by_side=name is not None,
+            signed=any(one is not None and bool((one < 0).any()) for one in attributions),
             title="map of the chosen action" if name is not None else "",
-            progress=lambda done: _show(bar, done),
         )
     return path
+
+
+def drawable_maps(explainer: Explainer, batch: StateBatch, name: str) -> NDArray[Any]:
+    """(B, H, W) maps of the targets of some states as they can be laid over pictures.
+
+    :param name: of the image entry that is shown
+    :return: masks as they are; other maps in [-1, 1], each divided by its largest magnitude
+    """
+    maps = newest_frame(explainer.maps(batch)[name], explainer.agent, name)
+    return (maps if explainer.gives_masks else normalise(maps)).cpu().numpy()
 
 
 def choices_taken(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> torch.Tensor:
@@ -283,7 +303,3 @@ def choices_taken(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> 
     group = torch.arange(len(sizes)).repeat_interleave(sizes)
     surest = group[main_choice(space, choices(space, scores))]
     return taken.gather(1, surest[:, None])[:, 0]
-
-
-def _show(bar: Any, done: int) -> None:
-    bar.update(done - bar.n)

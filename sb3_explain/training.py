@@ -52,6 +52,8 @@ class TrainingOptions:
     :param precision: ``"auto"`` (bfloat16 where the processor has it), ``"bf16"`` or ``"no"``
     :param checkpoint_every: steps between checkpoints; each epoch ends with one besides
     :param progress: show a bar
+    :param max_seconds: training ends earlier if it would take longer; the learning rate falls
+        accordingly. How far it comes then depends on the machine
     """
 
     epochs: int = 8
@@ -65,6 +67,7 @@ class TrainingOptions:
     precision: str = "auto"
     checkpoint_every: int = 200
     progress: bool = True
+    max_seconds: float = math.inf
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -78,15 +81,18 @@ class TrainingOptions:
                 "epochs, batch_size, patience and checkpoint_every must be at least 1, the seed "
                 f"not negative and warmup a share below 1: {self}"
             )
-        if not self.learning_rate > 0 or not self.weight_decay >= 0:
+        if not self.learning_rate > 0 or not self.weight_decay >= 0 or not self.max_seconds > 0:
             raise ExplainError(
-                f"learning_rate={self.learning_rate}, weight_decay={self.weight_decay}: give a "
-                "positive rate, and a decay that is not negative"
+                f"learning_rate={self.learning_rate}, weight_decay={self.weight_decay}, "
+                f"max_seconds={self.max_seconds}: give a positive rate, a decay that is not "
+                "negative, and more than no time"
             )
 
     def identity(self) -> dict[str, Any]:
         """What decides the result, as plain data."""
         kept = dataclasses.asdict(self)
+        if math.isinf(self.max_seconds):
+            del kept["max_seconds"]
         return {k: v for k, v in kept.items() if k not in ("progress", "checkpoint_every")}
 
 
@@ -149,6 +155,8 @@ def train_network(
             f"a batch of {options.batch_size} states cannot be shared by {world} processes: "
             f"choose a multiple of {world}"
         )
+    if world > 1 and math.isfinite(options.max_seconds):
+        raise ExplainError("max_seconds is for one process: several would not stop together")
     if n_train < options.batch_size or n_validation < world:
         raise ExplainError(
             f"{n_train} training and {n_validation} validation states are too few for batches of "
@@ -166,14 +174,15 @@ def train_network(
                 epoch, offset = divmod(state.step, steps_per_epoch)
                 order = np.random.default_rng([options.seed, epoch]).permutation(n_train)
                 batch = order[offset * options.batch_size :][: options.batch_size]
-                training.take_step(
-                    train_losses, batch, schedule(state.step / total, options.warmup)
-                )
+                spent = (time.perf_counter() - started) / options.max_seconds
+                done = min(max(state.step / total, spent), 1.0)
+                training.take_step(train_losses, batch, schedule(done, options.warmup))
                 bar.update()
-                if ends_epoch := state.step % steps_per_epoch == 0:
+                out_of_time = time.perf_counter() - started >= options.max_seconds
+                if ends_epoch := out_of_time or state.step % steps_per_epoch == 0:
                     means = training.validate(validation_losses, n_validation)
                     bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()})
-                    state.finished |= state.step == total
+                    state.finished |= out_of_time or state.step == total
                 if ends_epoch or state.step % options.checkpoint_every == 0:
                     state.seconds = time.perf_counter() - started
                     training.write_checkpoint()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import logging
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,10 +33,12 @@ from sb3_explain.probing.search import Probe, require_search
 from sb3_explain.provenance import circumstances
 from sb3_explain.report import save
 from sb3_explain.report.page import title_of
-from sb3_explain.report.probe_page import write_probe_page
+from sb3_explain.report.probe_page import Probed, write_probe_page
 from sb3_explain.states import StateDataset
 from sb3_explain.targets import require_comparable, require_served, targets_of
 from sb3_explain.workflow import fit_visionmask
+
+logger = logging.getLogger(__name__)
 
 #: every target that tells something of its own about an agent
 ALL = "all"
@@ -57,6 +61,8 @@ def find_weaknesses(
     searching: Mapping[str, Any] | None = None,
     masking: Mapping[str, Any] | None = None,
     other: Agent | None = None,
+    states: StateDataset | None = None,
+    max_seconds: float | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Path:
@@ -77,11 +83,17 @@ def find_weaknesses(
         :func:`sb3_explain.probing.probe`
     :param masking: settings of the VisionMask
     :param other: a second agent, for the target ``"disagreement"``
+    :param states: at hand, in place of those that would be collected
+    :param max_seconds: the generator learns for half of them at most; then targets are searched for
+        one after the other as long as the next one fits, the first in any case
     :param seed: of all chance
     :param progress: show bars
     :return: the page
     """
+    began = time.perf_counter()
     output = Path(output)
+    if max_seconds is not None:
+        training = {"max_seconds": max_seconds / 2, **(training or {})}
     # What cannot work shall fail now, not after the long steps.
     wanted = StateGenerator(agent, seed=seed, **(settings or {}))
     wanted.training_options({"seed": seed, **(training or {})})
@@ -98,10 +110,11 @@ def find_weaknesses(
     require_search(n, **(searching or {}))
     if maps and image_of(agent) is not None:
         VisionMask(agent, **(masking or {}))
-    behaviour = {"behaviour": "epsilon", "epsilon": EPSILON, **(collecting or {})}
-    states = collect(
-        agent, n=n_states, folder=output / "states", seed=seed, progress=progress, **behaviour
-    )
+    if states is None:
+        behaviour = {"behaviour": "epsilon", "epsilon": EPSILON, **(collecting or {})}
+        states = collect(
+            agent, n=n_states, folder=output / "states", seed=seed, progress=progress, **behaviour
+        )
     generator = fit_generator(
         wanted, states, output / "generator", {"progress": progress, **(training or {})}, seed
     )
@@ -116,13 +129,20 @@ def find_weaknesses(
             seed=seed,
         )
     train, _, test = states.split(seed=seed)
-    found = []
+    found: list[Probed] = []
+    options = {"n": n, "seed": seed, **(searching or {})}
+    last = 0.0
     for name in names:
+        started = time.perf_counter()
+        if found and max_seconds is not None and started - began + last > max_seconds:
+            left = ", ".join(names[len(found) :])
+            logger.warning("%s: there is no time left to search for %s", output, left)
+            break
         path = output / "probes" / f"{filename(name)}.safetensors"
-        options = {"n": n, "seed": seed, **(searching or {})}
         result = kept_probe(path, generator, name, options, train, other, progress)
         found.append(probed_of(generator, result, train, explainer))
         save(path.with_suffix(".png"), found[-1].sheet.png)
+        last = time.perf_counter() - started
     played = None
     if n_episodes:
         played = goggles(agent, generator, n_episodes, seed=seed, progress=progress)

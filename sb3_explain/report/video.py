@@ -38,6 +38,7 @@ def write_video(
     playfield: Playfield | None = None,
     title: str = "map of the chosen action",
     measure: str = "probability",
+    height: int = GAME_HEIGHT,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write a video, one frame at a time; the file appears only when it is whole.
@@ -54,6 +55,7 @@ def write_video(
     :param playfield: part of the frame that the observation shows
     :param title: stands over the map; empty for no line of titles
     :param measure: what the probabilities are called, for example ``"softmax of Q"``
+    :param height: in pixels that the game is brought near to, with whole pixels if it is small
     :param progress: called with the number of frames written so far
     :return: T, the number of frames written
     :raises ExplainError: if there is no frame, if sizes change, or if the video cannot be encoded
@@ -67,6 +69,7 @@ def write_video(
         playfield=playfield,
         title=title,
         measure=measure,
+        height=height,
     )
     first = next(pictures, None)
     if first is None:
@@ -95,6 +98,20 @@ def still(path: str | Path, share: float = 1 / 3) -> Frame:
     except (OSError, RuntimeError, StopIteration) as error:
         raise ExplainError(f"{path} is not a video that can be read") from error
     return picture
+
+
+def frames_of(path: str | Path) -> Iterator[Frame]:
+    """All pictures (h, w, 3) of a video, first to last.
+
+    :raises ExplainError: if the file is not a video
+    """
+    try:
+        reader = imageio_ffmpeg.read_frames(str(path))
+        width, height = next(reader)["size"]
+        for picture in reader:
+            yield np.frombuffer(picture, dtype=np.uint8).reshape(height, width, 3)
+    except (OSError, RuntimeError) as error:
+        raise ExplainError(f"{path} is not a video that can be read") from error
 
 
 def _encode(
@@ -154,13 +171,14 @@ def _compose(
     playfield: Playfield | None,
     title: str,
     measure: str,
+    height: int,
 ) -> Iterator[Frame]:
     """Pictures of the whole canvas: titles, game, game under the map, caption."""
     shape: tuple[int, ...] | None = None
     for frame, attribution, caption in triples:
         if shape is None:
             shape = frame.shape
-            factor = _factor(frame.shape[0])
+            factor = _factor(frame.shape[0], height)
             game = enlarge(frame, factor)
             gap = np.full((game.shape[0], _GAP, 3), BACKGROUND, dtype=np.uint8)
             width = game.shape[1] * 2 + _GAP if side_by_side else game.shape[1]
@@ -180,6 +198,6 @@ def _compose(
         yield np.concatenate([top, middle, panel.draw(caption)])
 
 
-def _factor(height: int) -> float:
+def _factor(height: int, wanted: int) -> float:
     """Enlargement by a whole number, so that pixels stay square; reduction by any."""
-    return max(1, GAME_HEIGHT // height) if height <= GAME_HEIGHT * 1.2 else GAME_HEIGHT / height
+    return max(1, wanted // height) if height <= wanted * 1.2 else wanted / height

@@ -1,0 +1,328 @@
+"""What the callbacks share: when they work, how long they may, where they write, what they leave.
+
+A callback works on a copy of the agent. It leaves the model, its random state and what it learns
+as they are without it, bit for bit.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import random
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import unwrap_wrapper
+from stable_baselines3.common.logger import TensorBoardOutputFormat
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from sb3_explain.agent import Agent
+from sb3_explain.atomic import NOT_WRITABLE
+from sb3_explain.callbacks.seen import Moment, moment_of, snapshot_of
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.registry import EXPLAINERS
+
+log = logging.getLogger(__name__)
+
+#: failures in a row after which a callback works no more
+MOST_FAILURES = 3
+ON_ERROR = ("log", "raise")
+
+
+class ExplainCallback(BaseCallback):
+    """A callback that explains the agent every so often, within a share of the training's time.
+
+    A subclass has a ``kind``, :meth:`work`, and where it needs states :meth:`watch`. Whatever goes
+    wrong inside is logged in one line, and the training goes on.
+
+    :param every: timesteps between two times of work, of all environments together; ``None`` for
+        the end of the training alone. The end is a time of work in any case
+    :param folder: for all that is written, in a new folder of this callback's kind each training:
+        ``saliency``, ``saliency_2``, ...; ``None`` for where the training's own results lie, see
+        :func:`results_folder`
+    :param budget: seconds of work at most, as a share of the training's own seconds; work that is
+        due waits until it fits. ``None`` for no limit
+    :param on_error: ``"log"``, or ``"raise"`` to end the training
+    :param seed: of whatever is drawn at random
+    :param verbose: as in SB3; 1 to say what was written
+    :raises ExplainError: for values out of range
+    """
+
+    #: name of its folder, and of what it logs
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        every: int | None,
+        folder: str | None = None,
+        *,
+        budget: float | None,
+        on_error: str = "log",
+        seed: int = 0,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(verbose)
+        if on_error not in ON_ERROR:
+            raise unknown_name("choice of on_error", on_error, ON_ERROR)
+        if (every is not None and every < 1) or (budget is not None and not budget > 0):
+            raise ExplainError(
+                f"every={every}, budget={budget}: give a positive number of timesteps, and a "
+                "positive share of the training's time"
+            )
+        self.every = every
+        self.given_folder = folder
+        self.budget = math.inf if budget is None else budget
+        self.on_error = on_error
+        self.seed = seed
+        #: where this training's files are written, once it has begun
+        self.folder: Path | None = None
+        #: seconds of this callback, of all it does
+        self.spent = 0.0
+        #: timesteps at which it has worked
+        self.worked: list[int] = []
+        self._expected: float | None = None
+        self._failures = 0
+        self._running = False
+        #: whether the training is over
+        self.ending = False
+
+    # --- what a subclass does ---------------------------------------------------------------
+
+    def check(self, agent: Agent) -> None:
+        """:raises ExplainError: if the agent cannot be explained in this way"""
+
+    def watch(self, moment: Moment) -> None:
+        """See what all environments show at this step."""
+
+    @abstractmethod
+    def work(self, folder: Path) -> None:
+        """Explain the agent as it is now.
+
+        :param folder: to write into
+        """
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Log values at this timestep, wherever SB3's logger writes to; pictures to TensorBoard.
+
+        They do not wait for SB3's own next line, and leave what it has gathered for that alone.
+        """
+        numbers = {name: value for name, value in values.items() if isinstance(value, float)}
+        if numbers:
+            numbers["time/total_timesteps"] = float(self.num_timesteps)
+        for output in self.logger.output_formats:
+            shown = values if isinstance(output, TensorBoardOutputFormat) else numbers
+            if shown:
+                output.write(shown, dict.fromkeys(shown, ()), self.num_timesteps)
+
+    def expected_seconds(self) -> float:
+        """What :meth:`work` will take, before it has been done once: by trying a part of it."""
+        return 0.0
+
+    # --- what SB3 calls ---------------------------------------------------------------------
+
+    def _on_training_start(self) -> None:
+        self._began = time.perf_counter()
+        self.spent, self.worked, self._failures = 0.0, [], 0
+        self._due = math.inf
+        if self.every is not None:
+            self._due = (self.num_timesteps // self.every + 1) * self.every
+        self._running, self.ending, self.folder = True, False, None
+        if not (self._guarded(self._check) and self._guarded(self._claim_folder)):
+            self._running = False  # what cannot work now will not work later
+
+    def _on_step(self) -> bool:
+        self._guarded(self._look)
+        if self.num_timesteps >= self._due and self._guarded(self._affordable):
+            self._work()
+            assert self.every is not None
+            self._due = (self.num_timesteps // self.every + 1) * self.every
+        return True
+
+    def _on_training_end(self) -> None:
+        # rl-zoo3 calls this a second time
+        if not self._running:
+            return
+        self.ending = True
+        if self.num_timesteps not in self.worked[-1:] and self._guarded(self._affordable):
+            self._work()
+        if not self.worked and self.active:
+            log.warning(
+                "%s: no time for it in %.0f s of training (budget=%g): give a larger budget",
+                type(self).__name__, self.training_seconds, self.budget,
+            )  # fmt: skip
+        self._running = False
+
+    @property
+    def beginning(self) -> int:
+        """Timesteps before the first time of work."""
+        left = self.model._total_timesteps - self.num_timesteps
+        return max(1, left if self.every is None else min(left, self.every))
+
+    # --- time -------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """Whether it works at all: it stops after too many failures in a row."""
+        return self._running and self._failures < MOST_FAILURES
+
+    @property
+    def training_seconds(self) -> float:
+        """Seconds since the training began, without those of this callback."""
+        return time.perf_counter() - self._began - self.spent
+
+    @property
+    def seconds_left(self) -> float:
+        """What the budget leaves for work now."""
+        return self.budget * self.training_seconds - self.spent
+
+    def _affordable(self) -> bool:
+        if self.seconds_left <= 0:
+            return False
+        if self._expected is None and not math.isinf(self.budget):
+            with undisturbed(self.model.device):
+                self._expected = self.expected_seconds()
+        return (self._expected or 0.0) <= self.seconds_left
+
+    def _check(self) -> bool:
+        with undisturbed(self.model.device):
+            self.check(snapshot_of(self.model))
+        return True
+
+    def _look(self) -> bool:
+        self.watch(moment_of(self.model, self.locals))
+        return True
+
+    def _work(self) -> None:
+        began = time.perf_counter()
+
+        def once() -> bool:
+            assert self.folder is not None
+            with undisturbed(self.model.device):
+                self.work(self.folder)
+            return True
+
+        if self._guarded(once):
+            self._failures = 0
+            self.worked.append(self.num_timesteps)
+            if self.verbose:
+                print(f"{type(self).__name__}: {self.num_timesteps} timesteps, {self.folder}")
+        # of what comes next: agents grow no slower to explain, but machines are busy at times
+        self._expected = time.perf_counter() - began
+
+    # --- errors and traces ------------------------------------------------------------------
+
+    def _guarded(self, act: Callable[[], bool]) -> bool:
+        """Do something whose failure is logged, and whose time is counted.
+
+        :return: what ``act`` returns; False after a failure, or if there is nothing to do any more
+        """
+        if not self.active:
+            return False
+        began = time.perf_counter()
+        try:
+            return act()
+        except Exception as error:
+            if self.on_error == "raise":
+                raise
+            self._failures += 1
+            if isinstance(error, ExplainError):
+                said = str(error)
+            else:
+                log.debug("failed", exc_info=True)
+                said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            gone = "" if self.active and self.folder else " without it"
+            log.warning("%s: %s; the training goes on%s", type(self).__name__, said, gone)
+            return False
+        finally:
+            self.spent += time.perf_counter() - began
+
+    def _claim_folder(self) -> bool:
+        base = Path(self.given_folder) if self.given_folder else results_folder(self.model)
+        try:
+            self.folder = claim_folder(base, self.kind)
+        except OSError as error:
+            if error.errno not in NOT_WRITABLE:
+                raise
+            raise ExplainError(f"{base} cannot be written: choose another folder") from error
+        return True
+
+
+def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
+    """The class of an explainer that can be made of any agent at once.
+
+    :param name: in the registry
+    :param arguments: of it, beside the agent
+    :raises ExplainError: if there is none, it has to learn, or has no such argument
+    """
+    explainer: type[Explainer] = EXPLAINERS[name]
+    if issubclass(explainer, TrainedExplainer):
+        raise ExplainError(
+            f"{name} has to learn from states first: use VisionMaskCallback, or an explainer that "
+            "does not learn"
+        )
+    known = inspect.signature(explainer).parameters.keys() - {"agent"}
+    for argument in arguments:
+        if argument not in known:
+            raise unknown_name(f"argument of {name}", argument, known)
+    return explainer
+
+
+def claim_folder(base: Path, kind: str) -> Path:
+    """A new folder ``kind``, ``kind_2``, ``kind_3``, ... below ``base``, of nobody else."""
+    base.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        folder = base / (kind if number == 1 else f"{kind}_{number}")
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            continue
+    raise AssertionError("count does not end")
+
+
+def results_folder(model: BaseAlgorithm) -> Path:
+    """Where the results of a training lie: for rl-zoo3 the run's folder, beside the model.
+
+    The folder that a Monitor writes to, else the logger's, else ``explanations`` here.
+    """
+    env = model.get_env()
+    inner = env.unwrapped if env is not None else None
+    if isinstance(inner, DummyVecEnv):
+        for monitor in (unwrap_wrapper(env, Monitor) for env in inner.envs):
+            if isinstance(monitor, Monitor) and monitor.results_writer is not None:
+                return Path(monitor.results_writer.file_handler.name).parent
+    if model.tensorboard_log is not None or model._custom_logger:
+        written = model.logger.get_dir()
+        if written:
+            return Path(written)
+    return Path("explanations")
+
+
+@contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """Put every global random state back afterwards.
+
+    :param device: of the model
+    """
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    threads = torch.get_num_threads()
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)
+            torch.set_num_threads(threads)

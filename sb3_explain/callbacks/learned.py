@@ -1,0 +1,180 @@
+"""Callbacks that learn about the agent from the states that its training passes through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.agent import Agent
+from sb3_explain.callbacks.base import ExplainCallback
+from sb3_explain.callbacks.seen import Moment, SeenStates, snapshot_of
+from sb3_explain.errors import ExplainError
+from sb3_explain.explainers.visionmask import VisionMask
+from sb3_explain.probing import StateGenerator
+from sb3_explain.states import StateDataset
+from sb3_explain.targets import require_served
+from sb3_explain.training import training_options
+from sb3_explain.weaknesses import ALL, find_weaknesses
+
+#: less than this share of the wanted states is too little to learn from
+ENOUGH = 0.1
+
+
+class LearningCallback(ExplainCallback):
+    """A callback that keeps the training's last states in memory, to learn from them.
+
+    :param every: timesteps between two fits; ``None`` for one at the end
+    :param n_states: to keep, of all environments together; a state of Atari takes 7 kB
+    :param options: of :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    """
+
+    def __init__(
+        self, every: int | None, folder: str | None, *, n_states: int, **options: Any
+    ) -> None:
+        super().__init__(every, folder, **options)
+        if n_states < 1:
+            raise ExplainError(f"n_states={n_states}: give a positive number")
+        self.n_states = n_states
+
+    def _init_callback(self) -> None:
+        self.seen: SeenStates | None = None
+
+    def watch(self, moment: Moment) -> None:
+        if self.seen is None:
+            self.seen = SeenStates(self.n_states, snapshot_of(self.model).n_stack)
+        for env in range(len(moment.ends)):
+            self.seen.add(moment, env)
+
+    def states(self, agent: Agent) -> StateDataset:
+        """The states that were kept.
+
+        :raises ExplainError: if they are few
+        """
+        if self.seen is None or len(self.seen) < ENOUGH * self.n_states:
+            n = 0 if self.seen is None else len(self.seen)
+            raise ExplainError(
+                f"{n} states are too few to learn from: train longer, or give a smaller n_states "
+                f"than {self.n_states}"
+            )
+        return self.seen.states(agent)
+
+
+class VisionMaskCallback(LearningCallback):
+    """Fits a VisionMask to the agent, on the last states of its training, and saves it.
+
+    The one of the end lies in ``visionmask/``, those before in ``visionmask/<timesteps>/``, to be
+    read by :meth:`sb3_explain.VisionMask.load` with the agent of the same time. Every fit begins
+    with the weights of the one before.
+
+    :param every: timesteps between two fits; ``None`` for one at the end
+    :param n_states: to learn from
+    :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    :param settings: of :class:`sb3_explain.VisionMask`
+    :param training: fields of :class:`sb3_explain.training.TrainingOptions`
+    :param budget: seconds at most, as a share of the training's own: a fit ends when they are over
+    :param options: ``on_error``, ``seed`` and ``verbose`` of
+        :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    """
+
+    kind = "visionmask"
+
+    def __init__(
+        self,
+        every: int | None = None,
+        n_states: int = 10_000,
+        folder: str | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        budget: float | None = 0.25,
+        **options: Any,
+    ) -> None:
+        super().__init__(every, folder, n_states=n_states, budget=budget, **options)
+        self.settings = dict(settings or {})
+        self.training = {"progress": False, **(training or {})}
+        training_options(self.training)
+        #: of the last fit
+        self.explainer: VisionMask | None = None
+
+    def check(self, agent: Agent) -> None:
+        VisionMask(agent, **self.settings)
+
+    def work(self, folder: Path) -> None:
+        agent = snapshot_of(self.model)
+        train, validation, _ = self.states(agent).split(seed=self.seed)
+        explainer = VisionMask(agent, seed=self.seed, **self.settings)
+        if self.explainer is not None:
+            explainer.network.load_state_dict(self.explainer.network.state_dict())
+        # several fits share the budget as far as it has come
+        limit = {"max_seconds": self.seconds_left} if math.isfinite(self.budget) else {}
+        explainer.fit(train, validation, **{"seed": self.seed, **limit, **self.training})
+        explainer.save(folder if self.ending else folder / str(self.num_timesteps))
+        self.explainer = explainer
+
+
+class StateGeneratorCallback(LearningCallback):
+    """Learns to draw the agent's states, and searches them for its weaknesses, at the end.
+
+    ``probes.html`` shows what was found, as ``sb3-explain probe`` does.
+
+    :param n_states: to learn from: the last of the training
+    :param targets: see :func:`sb3_explain.weaknesses.find_weaknesses`
+    :param n: samples of each target
+    :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    :param settings: of :class:`sb3_explain.StateGenerator`
+    :param training: fields of :class:`sb3_explain.training.TrainingOptions`
+    :param searching: options of :func:`sb3_explain.probe`
+    :param budget: seconds at most, as a share of the training's own: half of them for learning;
+        targets for which no time is left are left out
+    :param options: ``on_error``, ``seed`` and ``verbose`` of
+        :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    """
+
+    kind = "generator"
+
+    def __init__(
+        self,
+        n_states: int = 10_000,
+        targets: Sequence[str] = (ALL,),
+        n: int = 64,
+        folder: str | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+        searching: Mapping[str, Any] | None = None,
+        budget: float | None = 0.5,
+        **options: Any,
+    ) -> None:
+        super().__init__(None, folder, n_states=n_states, budget=budget, **options)
+        self.targets = list(targets)
+        self.n = n
+        self.settings = dict(settings or {})
+        self.training = {"progress": False, **(training or {})}
+        StateGenerator.training_options(self.training)
+        self.searching = dict(searching or {})
+
+    def check(self, agent: Agent) -> None:
+        StateGenerator(agent, **self.settings)
+        for name in self.targets:
+            if name != ALL:
+                require_served(agent, name, None)
+
+    def work(self, folder: Path) -> None:
+        agent = snapshot_of(self.model)
+        limit = self.seconds_left if math.isfinite(self.budget) else None
+        find_weaknesses(
+            agent,
+            folder,
+            states=self.states(agent),
+            targets=self.targets,
+            n=self.n,
+            maps=False,
+            settings=self.settings,
+            training=self.training,
+            searching=self.searching,
+            max_seconds=limit,
+            seed=self.seed,
+            progress=False,
+        )

@@ -1,0 +1,125 @@
+"""MetricsCallback: how faithful maps of the agent are, while it learns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.agent import Agent
+from sb3_explain.atomic import write_json
+from sb3_explain.callbacks.base import ExplainCallback, require_ready
+from sb3_explain.callbacks.seen import Moment, ProbeStates, snapshot_of
+from sb3_explain.errors import ExplainError
+from sb3_explain.evaluation import Evaluation, evaluate
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.metrics import bound
+from sb3_explain.registry import EXPLAINERS
+from sb3_explain.states import StateDataset
+
+#: a row that says what a map is worth that knows nothing
+NOTHING = "random"
+#: states of the trial that says how long a measurement will take
+TRIAL = 2
+
+
+class MetricsCallback(ExplainCallback):
+    """Metrics of explainers over the training, as scalars ``metrics/<explainer>/<metric>``.
+
+    They are measured on the same probe states each time, which were met evenly over the first
+    ``every`` timesteps, beside maps of noise (``random``). ``metrics.json`` has them with their
+    intervals.
+
+    :param explainers: names of explainers that need not learn, or their arguments by name
+    :param metrics: names, or options by name, as :func:`sb3_explain.evaluate` takes them
+    :param every: timesteps, of all environments together
+    :param n_states: to measure on
+    :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    :param budget: seconds at most, as a share of the training's own
+    :param options: ``on_error``, ``seed`` and ``verbose`` of
+        :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    :raises ExplainError: for an unknown name, or an explainer that has to learn
+    """
+
+    kind = "metrics"
+
+    def __init__(
+        self,
+        explainers: Sequence[str] | Mapping[str, Mapping[str, Any] | None] = ("guided_backprop",),
+        metrics: Sequence[str] | Mapping[str, Mapping[str, Any]] = (
+            "insertion", "deletion", "sparseness", "accuracy@0.1",
+        ),
+        every: int | None = 50_000,
+        n_states: int = 64,
+        folder: str | None = None,
+        *,
+        budget: float | None = 0.05,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(every, folder, budget=budget, **options)
+        given = explainers if isinstance(explainers, Mapping) else dict.fromkeys(explainers)
+        self.explainers = {name: dict(arguments or {}) for name, arguments in given.items()}
+        for name, arguments in self.explainers.items():
+            require_ready(name, arguments)
+        if not self.explainers or n_states < 1:
+            raise ExplainError(
+                f"explainers={explainers}, n_states={n_states}: name an explainer, and give a "
+                "positive number of states"
+            )
+        self.metrics = metrics
+        bound(metrics)
+        self.n_states = n_states
+        #: what has been measured, by timesteps
+        self.measured: dict[int, Evaluation] = {}
+
+    def _init_callback(self) -> None:
+        self.probes: ProbeStates | None = None
+
+    def check(self, agent: Agent) -> None:
+        self.made(agent)
+
+    def made(self, agent: Agent) -> dict[str, Explainer]:
+        """The explainers of an agent by name."""
+        return {name: EXPLAINERS[name](agent, **given) for name, given in self.explainers.items()}
+
+    def watch(self, moment: Moment) -> None:
+        if self.probes is None:
+            n_stack = snapshot_of(self.model).n_stack
+            self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, n_stack)
+        self.probes.watch(moment, self.num_timesteps)
+
+    def evaluation(self, agent: Agent, states: StateDataset) -> Evaluation:
+        """All metrics of all explainers on some states."""
+        return evaluate(agent, states, self.made(agent), self.metrics, seed=self.seed)
+
+    def expected_seconds(self) -> float:
+        assert self.probes is not None
+        agent = snapshot_of(self.model)
+        states = self.probes.states(agent)
+        few = states.subset(states.spread(TRIAL))
+        began = time.perf_counter()
+        self.evaluation(agent, few)
+        return (time.perf_counter() - began) * max(1.0, len(states) / len(few))
+
+    def work(self, folder: Path) -> None:
+        assert self.probes is not None
+        agent = snapshot_of(self.model)
+        evaluation = self.evaluation(agent, self.probes.states(agent))
+        self.measured[self.num_timesteps] = evaluation
+        shown = {*self.explainers, NOTHING}
+        self.write(
+            {
+                f"metrics/{name}/{metric}": float(interval.mean)
+                for name, row in evaluation.rows.items()
+                if name in shown
+                for metric, interval in row.intervals.items()
+            }
+        )
+        write_json(
+            folder / "metrics.json",
+            [
+                {"timesteps": timesteps, **evaluation.to_dict()}
+                for timesteps, evaluation in self.measured.items()
+            ],
+        )

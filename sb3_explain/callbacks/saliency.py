@@ -1,0 +1,152 @@
+"""SaliencyCallback: pictures of what the agent looks at, while it learns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.logger import Image, TensorBoardOutputFormat
+
+from sb3_explain.agent import Agent
+from sb3_explain.callbacks.base import ExplainCallback, require_ready
+from sb3_explain.callbacks.seen import Moment, ProbeStates, SeenStates, snapshot_of
+from sb3_explain.callbacks.tensorboard import decoded, write_gif
+from sb3_explain.errors import ExplainError
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.pictures import (
+    drawable_maps,
+    image_of,
+    importance_of,
+    measure_of,
+    pictures_of,
+    shares,
+    write_saliency_video,
+)
+from sb3_explain.probe_pictures import greedy_names
+from sb3_explain.registry import EXPLAINERS
+from sb3_explain.report import save
+from sb3_explain.report.contact_sheet import Tile, contact_sheet
+from sb3_explain.states import StateDataset
+
+#: of the game in the video, in pixels
+HEIGHT = 300
+
+
+class SaliencyCallback(ExplainCallback):
+    """Maps of the greedy action over states of the training, in TensorBoard and as files.
+
+    Each time two contact sheets are made: of the same probe states as ever, which were met evenly
+    over the first ``every`` timesteps, and of fresh states; and a short video of the last steps in
+    the first environment. Of an agent that sees no images the importance of its features is drawn
+    in place of both sheets.
+
+    :param explainer: name of one that need not learn
+    :param every: timesteps, of all environments together
+    :param n_states: on a sheet
+    :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    :param explainer_kwargs: arguments of the explainer
+    :param n_frames: of the video; 0 for none
+    :param budget: seconds at most, as a share of the training's own
+    :param options: ``on_error``, ``seed`` and ``verbose`` of
+        :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    :raises ExplainError: for an unknown explainer, or one that has to learn
+    """
+
+    kind = "saliency"
+
+    def __init__(
+        self,
+        explainer: str = "guided_backprop",
+        every: int | None = 50_000,
+        n_states: int = 8,
+        folder: str | None = None,
+        *,
+        explainer_kwargs: Mapping[str, Any] | None = None,
+        n_frames: int = 60,
+        budget: float | None = 0.02,
+        **options: Any,
+    ) -> None:
+        super().__init__(every, folder, budget=budget, **options)
+        if n_states < 1 or n_frames < 0:
+            raise ExplainError(f"n_states={n_states}, n_frames={n_frames}: give positive numbers")
+        self.explainer = explainer
+        self.explainer_kwargs = dict(explainer_kwargs or {})
+        require_ready(explainer, self.explainer_kwargs)
+        self.n_states = n_states
+        self.n_frames = n_frames
+
+    def _init_callback(self) -> None:
+        self.probes: ProbeStates | None = None
+        self.recent: SeenStates | None = None
+
+    def check(self, agent: Agent) -> None:
+        EXPLAINERS[self.explainer](agent, **self.explainer_kwargs)
+
+    def watch(self, moment: Moment) -> None:
+        if self.probes is None or self.recent is None:
+            n_stack = snapshot_of(self.model).n_stack
+            self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, n_stack)
+            self.recent = SeenStates(max(self.n_states, self.n_frames), n_stack)
+        self.probes.watch(moment, self.num_timesteps)
+        self.recent.add(moment, 0)
+
+    def made(self) -> Explainer:
+        """The explainer, of the agent as it is now."""
+        explainer: Explainer = EXPLAINERS[self.explainer](
+            snapshot_of(self.model), **self.explainer_kwargs
+        )
+        return explainer
+
+    def expected_seconds(self) -> float:
+        assert self.recent is not None
+        explainer = self.made()
+        states = self.recent.states(explainer.agent)
+        began = time.perf_counter()
+        explainer.maps(states.batch(explainer.agent, [0]))
+        return (time.perf_counter() - began) * (2 * self.n_states + self.n_frames)
+
+    def work(self, folder: Path) -> None:
+        assert self.probes is not None and self.recent is not None
+        explainer = self.made()
+        agent = explainer.agent
+        recent = self.recent.states(agent)
+        groups = {"probe": self.probes.states(agent), "fresh": recent}
+        for group, states in groups.items():
+            png = self.picture(states, explainer, group)
+            save(folder / f"{group}_{self.num_timesteps}.png", png)
+            self.write({f"saliency/{group}": Image(decoded(png), "HWC")})
+        if image_of(agent) is None or not self.n_frames:
+            return
+        path = folder / f"video_{self.num_timesteps}.mp4"
+        shown = recent.spread(len(recent))[-self.n_frames :]
+        write_saliency_video(
+            path, agent, recent, explainer, positions=shown, height=HEIGHT, progress=False
+        )
+        for output in self.logger.output_formats:
+            if isinstance(output, TensorBoardOutputFormat):
+                write_gif(output.writer, "saliency/video", path, self.num_timesteps)
+
+    def picture(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
+        """PNG of states with their maps, or of the importance of features."""
+        agent, name = explainer.agent, image_of(explainer.agent)
+        if name is None:
+            return importance_of(agent, states, explainer).png
+        batch = states.batch(agent, states.spread(self.n_states))
+        positions = states.spread(self.n_states)
+        maps = drawable_maps(explainer, batch, name)
+        scores = agent.scores(batch.structured(batch.entries), **batch.context)
+        tiles = [
+            Tile(probabilities=share, action=action, picture=picture, attribution=one, signed=True)
+            for share, action, picture, one in zip(
+                shares(agent, scores).numpy(),
+                greedy_names(agent, scores.cpu()),
+                pictures_of(states, positions, name),
+                maps,
+                strict=True,
+            )
+        ]
+        which = "probe states, the same each time" if group == "probe" else "fresh states"
+        title = f"{self.explainer} after {self.num_timesteps:,} timesteps: {which}"
+        return contact_sheet(tiles, agent.choice_names, title=title, measure=measure_of(agent))

@@ -1,0 +1,174 @@
+"""When callbacks work, where they write, and what happens when they cannot."""
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import CallbackList
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_explain.callbacks import SaliencyCallback
+from sb3_explain.callbacks.base import ExplainCallback, claim_folder
+from sb3_explain.errors import ExplainError
+
+
+class Sleeper(ExplainCallback):
+    """Works for a known time."""
+
+    kind = "sleep"
+
+    def __init__(self, every, folder=None, seconds=0.0, trial=0.0, **options):
+        super().__init__(every, folder, **{"budget": None, **options})
+        self.seconds, self.trial = seconds, trial
+
+    def work(self, folder):
+        time.sleep(self.seconds)
+        (folder / str(self.num_timesteps)).write_text("done")
+
+    def expected_seconds(self):
+        time.sleep(self.trial)
+        return self.seconds
+
+
+class Broken(Sleeper):
+    kind = "broken"
+
+    def work(self, folder):
+        raise ZeroDivisionError("a mistake\nof two lines")
+
+
+def cartpole(n_envs=1, **options):
+    env = make_vec_env("CartPole-v1", n_envs=n_envs, seed=0, **options)
+    return PPO("MlpPolicy", env, n_steps=64 // n_envs, batch_size=64, n_epochs=1, seed=0)
+
+
+@pytest.mark.parametrize("n_envs", [1, 4])
+def test_every_counts_timesteps_whatever_the_number_of_environments(n_envs, tmp_path):
+    callback = Sleeper(100, str(tmp_path))
+    cartpole(n_envs).learn(256, callback=callback)
+    assert callback.worked == [100, 200, 256]
+
+
+def test_going_on_with_a_training_keeps_the_rhythm(tmp_path):
+    model = cartpole()
+    first, second = Sleeper(100, str(tmp_path)), Sleeper(100, str(tmp_path))
+    model.learn(128, callback=first)
+    model.learn(128, callback=second, reset_num_timesteps=False)
+    assert first.worked == [100, 128]
+    assert second.worked == [200, 256]
+    assert second.folder == tmp_path / "sleep_2"
+
+
+def test_the_end_alone_and_not_twice(tmp_path):
+    model, callback = cartpole(), Sleeper(None, str(tmp_path))
+    model.learn(128, callback=callback)
+    callback.on_training_end()  # as rl-zoo3 does
+    assert callback.worked == [128]
+    assert [path.name for path in (tmp_path / "sleep").iterdir()] == ["128"]
+
+
+def test_every_training_has_a_folder_of_its_own(tmp_path):
+    for _ in range(3):
+        cartpole().learn(64, callback=Sleeper(None, str(tmp_path)))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["sleep", "sleep_2", "sleep_3"]
+    assert claim_folder(tmp_path, "other") == tmp_path / "other"
+
+
+def test_results_lie_beside_those_of_the_monitor(tmp_path):
+    callback = Sleeper(None)
+    cartpole(2, monitor_dir=str(tmp_path / "run")).learn(64, callback=callback)
+    assert callback.folder == tmp_path / "run" / "sleep"
+
+
+def test_results_lie_in_the_log_folder_else(tmp_path, monkeypatch):
+    model = cartpole()
+    model.tensorboard_log = str(tmp_path / "tb")
+    callback = Sleeper(None)
+    model.learn(64, callback=callback)
+    assert callback.folder == tmp_path / "tb" / "PPO_1" / "sleep"
+    monkeypatch.chdir(tmp_path)
+    callback = Sleeper(None)
+    cartpole().learn(64, callback=callback)
+    assert callback.folder == Path("explanations") / "sleep"
+
+
+def test_an_error_is_logged_and_the_training_goes_on(tmp_path, caplog):
+    callback, beside = Broken(20, str(tmp_path)), Sleeper(20, str(tmp_path))
+    model = cartpole()
+    model.learn(128, callback=CallbackList([callback, beside]))
+    assert model.num_timesteps == 128
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        "Broken: ZeroDivisionError: a mistake of two lines; the training goes on",
+        "Broken: ZeroDivisionError: a mistake of two lines; the training goes on",
+        "Broken: ZeroDivisionError: a mistake of two lines; the training goes on without it",
+    ]
+    assert callback.worked == []
+    assert beside.worked == [20, 40, 60, 80, 100, 120, 128]
+
+
+def test_an_error_ends_the_training_if_that_is_wanted(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        cartpole().learn(128, callback=Broken(20, str(tmp_path), on_error="raise"))
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    callback = Sleeper(20, str(tmp_path / "file"))
+    model = cartpole()
+    model.learn(64, callback=callback)
+    assert model.num_timesteps == 64
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        f"Sleeper: {tmp_path}/file cannot be written: choose another folder; the training goes on "
+        "without it"
+    )
+
+
+class Slow:
+    """A callback of SB3 that makes every step of a training last."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def __call__(self, *_):
+        time.sleep(self.seconds)
+        return True
+
+
+@pytest.mark.parametrize("budget", [0.2, 0.5])
+def test_the_budget_holds_within_a_fifth(budget, tmp_path):
+    from stable_baselines3.common.callbacks import ConvertCallback
+
+    callback = Sleeper(5, str(tmp_path), seconds=0.1, trial=0.02, budget=budget)
+    model = cartpole()
+    began = time.perf_counter()
+    model.learn(256, callback=CallbackList([callback, ConvertCallback(Slow(0.01))]))
+    training = time.perf_counter() - began - callback.spent
+    assert len(callback.worked) >= 2
+    assert 0.5 * budget < callback.spent / training <= 1.2 * budget
+
+
+def test_work_that_never_fits_is_said(tmp_path, caplog):
+    callback = Sleeper(20, str(tmp_path), seconds=1000, budget=0.02)
+    cartpole().learn(64, callback=callback)
+    assert callback.worked == []
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "Sleeper: no time for it in 0 s of training (budget=0.02)" in line
+
+
+def test_mistakes_are_said_before_the_training(tmp_path):
+    cases = [
+        (lambda: SaliencyCallback("rize"), "unknown explainer 'rize'; did you mean 'rise'"),
+        (lambda: SaliencyCallback("visionmask"), "use VisionMaskCallback"),
+        (lambda: SaliencyCallback(every=0), "every=0"),
+        (lambda: SaliencyCallback(n_states=0), "n_states=0"),
+        (lambda: SaliencyCallback(budget=-1), "budget=-1"),
+        (lambda: SaliencyCallback(on_error="ignore"), "on_error 'ignore'"),
+        (lambda: SaliencyCallback("rise", explainer_kwargs={"masks": 3}), "argument of rise"),
+    ]
+    for make, words in cases:
+        with pytest.raises(ExplainError, match=words):
+            make()

@@ -1,0 +1,201 @@
+"""What each callback makes of a training: pictures, scalars, a VisionMask, a page."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.env_util import make_vec_env
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sb3_explain import StateGenerator, VisionMask, evaluate
+from sb3_explain.callbacks import (
+    MetricsCallback,
+    SaliencyCallback,
+    StateGeneratorCallback,
+    VisionMaskCallback,
+)
+from sb3_explain.callbacks.seen import snapshot_of
+from sb3_explain.registry import EXPLAINERS
+from sb3_explain.report.video import frames_of
+from tests.callbacks.learning import learn, make
+
+SHORT = {"epochs": 2, "batch_size": 8}
+
+
+def read_back(folder):
+    """Pictures and scalars of a TensorBoard folder."""
+    events = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
+    events.Reload()
+    return events
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A training with pictures and scalars, and its folder."""
+    folder = tmp_path_factory.mktemp("shown")
+    model = make("ppo", tensorboard_log=str(folder / "tb"))
+    saliency = SaliencyCallback(
+        "gradient", every=100, n_states=3, n_frames=12, budget=None, on_error="raise"
+    )
+    metrics = MetricsCallback(
+        ["gradient"], ["insertion", "sparseness"], every=100, n_states=5, budget=None,
+        on_error="raise",
+    )  # fmt: skip
+    model.learn(256, callback=[saliency, metrics])
+    return folder / "tb" / "PPO_1", model, saliency, metrics
+
+
+def test_pictures_are_in_tensorboard(shown):
+    folder, *_ = shown
+    events = read_back(folder)
+    assert set(events.Tags()["images"]) == {"saliency/probe", "saliency/fresh", "saliency/video"}
+    for tag in events.Tags()["images"]:
+        assert [event.step for event in events.Images(tag)] == [100, 200, 256]
+        picture = Image.open(io.BytesIO(events.Images(tag)[-1].encoded_image_string))
+        assert np.ptp(np.asarray(picture.convert("L"))) > 100
+    video = Image.open(io.BytesIO(events.Images("saliency/video")[-1].encoded_image_string))
+    assert video.format == "GIF"
+    assert video.n_frames == 12
+
+
+def test_pictures_are_on_disk(shown):
+    folder, *_ = shown
+    kept = sorted(path.name for path in (folder / "saliency").iterdir())
+    assert kept == sorted(
+        f"{kind}_{step}.{end}"
+        for step in (100, 200, 256)
+        for kind, end in (("probe", "png"), ("fresh", "png"), ("video", "mp4"))
+    )
+    frames = list(frames_of(folder / "saliency" / "video_256.mp4"))
+    assert len(frames) == 12
+    assert len({frame.tobytes() for frame in frames}) > 10
+
+
+def test_probe_states_stay_and_fresh_ones_do_not(shown):
+    folder, model, saliency, _ = shown
+    agent = snapshot_of(model)
+    assert len(saliency.probes.states(agent)) == 3
+    fresh = saliency.recent.states(agent)
+    assert len(fresh) >= 12
+    # the newest of the training's states, of the first environment alone
+    assert len(np.unique(fresh.episode)) <= 2
+
+
+def test_scalars_are_what_evaluate_says(shown):
+    folder, model, _, metrics = shown
+    events = read_back(folder)
+    agent = snapshot_of(model)
+    wanted = evaluate(
+        agent, metrics.probes.states(agent), [EXPLAINERS["gradient"](agent)],
+        ["insertion", "sparseness"],
+    )  # fmt: skip
+    for name in ("gradient", "random"):
+        for metric in ("insertion", "sparseness"):
+            last = events.Scalars(f"metrics/{name}/{metric}")
+            assert [event.step for event in last] == [100, 200, 256]
+            mean = wanted.rows[name].intervals[metric].mean
+            assert last[-1].value == pytest.approx(mean, rel=1e-6)
+    kept = json.loads((folder / "metrics" / "metrics.json").read_text())
+    assert [row["timesteps"] for row in kept] == [100, 200, 256]
+    assert kept[-1]["explainers"]["gradient"]["insertion"] == pytest.approx(
+        wanted.to_dict()["explainers"]["gradient"]["insertion"]
+    )
+
+
+def test_without_tensorboard_pictures_are_on_disk_alone(tmp_path):
+    model = make("ppo")
+    rows = learn(model, 128, SaliencyCallback(
+        "gradient", every=None, folder=str(tmp_path), budget=None, on_error="raise"
+    ))  # fmt: skip
+    assert not any("saliency" in key for _, row in rows for key in row)
+    assert {path.suffix for path in (tmp_path / "saliency").iterdir()} == {".png", ".mp4"}
+
+
+def test_an_agent_of_vectors_shows_the_importance_of_its_features(tmp_path):
+    env = make_vec_env("CartPole-v1", n_envs=2, seed=0)
+    model = A2C("MlpPolicy", env, seed=0, tensorboard_log=str(tmp_path))
+    callback = SaliencyCallback("gradient", every=200, budget=None, on_error="raise")
+    model.learn(400, callback=callback)
+    events = read_back(tmp_path / "A2C_1")
+    assert set(events.Tags()["images"]) == {"saliency/probe", "saliency/fresh"}
+
+
+def test_an_explainer_that_does_not_serve_the_agent_is_one_line(tmp_path, caplog):
+    env = make_vec_env("CartPole-v1", seed=0)
+    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)
+    model.learn(64, callback=SaliencyCallback("rise", every=32, folder=str(tmp_path)))
+    assert "SaliencyCallback: rise does not serve this agent" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_the_visionmask_is_saved_and_is_this_agents(tmp_path):
+    model = make("ppo")
+    callback = VisionMaskCallback(
+        every=150, n_states=150, folder=str(tmp_path), training=SHORT, budget=None,
+        on_error="raise",
+    )  # fmt: skip
+    learn(model, 320, callback)
+    agent = snapshot_of(model)
+    loaded = VisionMask.load(tmp_path / "visionmask", agent)
+    states = callback.states(agent)
+    observations = agent.tensor(states.observations(np.arange(4)))
+    assert (loaded.attribute(observations) == callback.explainer.attribute(observations)).all()
+    assert sorted(p.name for p in (tmp_path / "visionmask").iterdir() if p.is_dir()) == [
+        "150", "300",
+    ]  # fmt: skip
+
+
+def test_a_fit_begins_with_the_weights_of_the_one_before(tmp_path, monkeypatch):
+    begun, ended = [], []
+    fit = VisionMask.fit
+
+    def watched(self, *arguments, **options):
+        begun.append({k: v.clone() for k, v in self.network.state_dict().items()})
+        result = fit(self, *arguments, **options)
+        ended.append({k: v.clone() for k, v in self.network.state_dict().items()})
+        return result
+
+    monkeypatch.setattr(VisionMask, "fit", watched)
+    callback = VisionMaskCallback(
+        every=160, n_states=150, folder=str(tmp_path), training=SHORT, budget=None,
+        on_error="raise",
+    )  # fmt: skip
+    learn(make("ppo"), 320, callback)
+    assert len(begun) == 2
+    assert all((begun[1][key] == ended[0][key]).all() for key in ended[0])
+    assert any((begun[0][key] != ended[0][key]).any() for key in ended[0])
+
+
+def test_the_generators_page_is_made_from_the_trainings_states(tmp_path):
+    model = make("ppo")
+    callback = StateGeneratorCallback(
+        n_states=150, targets=["value_low", "value_high"], n=4, folder=str(tmp_path),
+        settings={"latent": 4}, training=SHORT, searching={"steps": 3}, budget=None,
+        on_error="raise",
+    )  # fmt: skip
+    learn(model, 320, callback)
+    folder = tmp_path / "generator"
+    assert (folder / "probes.html").stat().st_size > 10_000
+    assert sorted(p.stem for p in (folder / "probes").glob("*.png")) == ["value_high", "value_low"]
+    assert not (folder / "states").exists()
+    StateGenerator.load(folder / "generator", snapshot_of(model)).require_fitted()
+
+
+def test_few_states_are_said(tmp_path, caplog):
+    learn(make("ppo"), 64, VisionMaskCallback(n_states=10_000, folder=str(tmp_path), budget=None))
+    assert "64 states are too few to learn from" in caplog.text
+
+
+def test_a_fit_ends_when_its_share_of_the_time_is_over(tmp_path):
+    callback = VisionMaskCallback(
+        n_states=200, folder=str(tmp_path), training={"epochs": 10_000, "batch_size": 8},
+        budget=0.8, on_error="raise",
+    )  # fmt: skip
+    learn(make("ppo"), 1024, callback)
+    share = callback.spent / (callback.spent + callback.training_seconds)
+    assert callback.explainer.fitted
+    assert callback.explainer.training.step < 10_000
+    assert share < 0.55

@@ -1,0 +1,88 @@
+"""A callback leaves the training as it is without it, bit for bit."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from sb3_explain.callbacks import (
+    MetricsCallback,
+    SaliencyCallback,
+    StateGeneratorCallback,
+    VisionMaskCallback,
+)
+from tests.callbacks.learning import learn, make
+
+SHORT = {"epochs": 1, "batch_size": 8}
+CALLBACKS = {
+    "saliency": lambda folder: SaliencyCallback(
+        "occlusion", every=64, n_states=3, n_frames=5, folder=folder, budget=None, on_error="raise"
+    ),
+    "metrics": lambda folder: MetricsCallback(
+        ["gradient", "rise"], every=96, n_states=4, folder=folder, budget=None, on_error="raise"
+    ),
+    "visionmask": lambda folder: VisionMaskCallback(
+        every=130, n_states=120, folder=folder, training=SHORT, budget=None, on_error="raise"
+    ),
+    "generator": lambda folder: StateGeneratorCallback(
+        n_states=120, targets=["value_low"], n=4, folder=folder, training=SHORT,
+        settings={"latent": 4}, searching={"steps": 3}, budget=None, on_error="raise",
+    ),
+}  # fmt: skip
+#: of the clock, which no two trainings share
+CLOCK = ("time/fps", "time/time_elapsed")
+
+
+def curves(rows, own=()):
+    """What SB3 has logged, without the clock and without what a callback adds."""
+    return [
+        (step, {k: v for k, v in row.items() if k not in CLOCK})
+        for step, row in rows
+        if not any(key.startswith(own) for key in row)
+    ]
+
+
+def outcome(model, rows, own=()):
+    weights = {k: v.clone() for k, v in model.policy.state_dict().items()}
+    chance = torch.get_rng_state(), np.random.get_state()[1], random.getstate()  # noqa: NPY002
+    return weights, curves(rows, own), chance
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Trainings without a callback, by algorithm."""
+    results = {}
+    for algo in ("ppo", "dqn", "sac"):
+        model = make(algo)
+        results[algo] = outcome(model, learn(model, 256))
+    return results
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn", "sac"])
+@pytest.mark.parametrize("name", list(CALLBACKS))
+def test_learning_is_bit_equal(algo, name, alone, tmp_path):
+    model = make(algo)
+    callback = CALLBACKS[name](str(tmp_path))
+    rows = learn(model, 256, callback)
+    assert callback.worked[-1] == 256
+    weights, logged, chance = outcome(model, rows, ("metrics/", "saliency/"))
+    wanted, wanted_log, wanted_chance = alone[algo]
+    assert weights.keys() == wanted.keys()
+    assert all(torch.equal(weights[key], wanted[key]) for key in wanted)
+    assert len(logged) > 2
+    assert str(logged) == str(wanted_log)
+    assert torch.equal(chance[0], wanted_chance[0])
+    assert np.array_equal(chance[1], wanted_chance[1])
+    assert chance[2] == wanted_chance[2]
+
+
+def test_the_comparison_would_see_a_difference(alone):
+    model = make("ppo")
+
+    def drawing(*_):
+        torch.rand(1)
+        return True
+
+    weights, _, _ = outcome(model, learn(model, 256, drawing))
+    assert any(not torch.equal(weights[key], alone["ppo"][0][key]) for key in weights)
