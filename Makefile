@@ -19,7 +19,7 @@ $(RUNTIME): $(REQUIREMENTS)
 	touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[atari,box2d,dmc,highway,hub,ray,vizdoom,docs,test,lint]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[atari,box2d,dmc,highway,hub,ray,vizdoom,zoo,docs,test,lint]'
 	touch $@
 
 demo: $(RUNTIME)

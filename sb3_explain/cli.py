@@ -78,7 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: of the command line; the process's own when not given
     :return: exit code: 0, 2 after a mistake, 130 after Ctrl-C
     """
-    options = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if is_of_zoo(given):
+        options = argparse.Namespace(command=run_zoo, given=given)
+    else:
+        options = parser().parse_args(given)
     command: Callable[[argparse.Namespace], None] = options.command
     output = getattr(options, "output", None)
     try:
@@ -96,6 +100,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nsb3-explain: interrupted; {kept}{again}", file=sys.stderr)
         return 130
     return 0
+
+
+def is_of_zoo(given: Sequence[str]) -> bool:
+    """Whether a command is rl-zoo3's own: ``enjoy``, and ``train`` without a folder for a run."""
+    ours = any(word in ("-o", "--output") or word.startswith("--output=") for word in given)
+    return given[:1] == ["enjoy"] or (given[:1] == ["train"] and not ours)
+
+
+def run_zoo(options: argparse.Namespace) -> None:
+    """``sb3-explain train`` and ``sb3-explain enjoy``: the zoo's, with our algorithms in it."""
+    from sb3_explain import zoo  # needs rl-zoo3, which no other command does
+
+    zoo.run(options.given[0], options.given[1:])
 
 
 def parser() -> Parser:
@@ -152,8 +169,15 @@ def parser() -> Parser:
     training = add(
         "train",
         run_train,
-        "train SGQN or a baseline of it from pixels, or go on with it",
-        "--algo sgqn --env DMCGB/walker_walk-train-v0 -o out",
+        "train as rl-zoo3 does, with SGQN and its baselines; with -o, in parts that resume",
+        "--algo sgqn --env DMCGB/walker_walk-train-v0 -f logs  (all flags of rl_zoo3.train)\n"
+        "  sb3-explain train --algo sgqn --env DMCGB/walker_walk-train-v0 -o out",
+    )
+    add(
+        "enjoy",
+        run_zoo,
+        "play a trained agent as rl-zoo3 does, with SGQN and its baselines",
+        "--algo sgqn --env DMCGB/walker_walk-train-v0 -f logs  (all flags of rl_zoo3.enjoy)",
     )
     benchmark = add(
         "benchmark",

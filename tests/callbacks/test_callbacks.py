@@ -75,7 +75,7 @@ def test_pictures_are_on_disk(shown):
 
 
 def test_probe_states_stay_and_fresh_ones_do_not(shown):
-    folder, model, saliency, _ = shown
+    _, model, saliency, _ = shown
     agent = snapshot_of(model)
     assert len(saliency.probes.states(agent)) == 3
     fresh = saliency.recent.states(agent)

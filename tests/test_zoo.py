@@ -1,0 +1,200 @@
+"""rl-zoo3's own commands, as processes, with our callbacks in the yml and our algorithms."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sb3_explain import VisionMask, cli, load_agent
+from sb3_explain.errors import ExplainError
+
+pytest.importorskip("rl_zoo3")
+SALIENCY = "sb3_explain.callbacks.SaliencyCallback"
+METRICS = "sb3_explain.callbacks.MetricsCallback"
+#: without a limit of time: these trainings take seconds
+FREE = {"budget": None, "on_error": "raise"}
+
+
+def run(folder, *command, ours=False, code=0):
+    """One command in ``folder``; its output."""
+    prefix = ["-m", "sb3_explain"] if ours else ["-m"]
+    done = subprocess.run(
+        [sys.executable, *prefix, *command],
+        cwd=folder, capture_output=True, text=True, timeout=600, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+def write(folder, env, **settings):
+    (folder / "my.yml").write_text(yaml.safe_dump({env: settings}))
+
+
+def events_below(folder):
+    (path,) = Path(folder).rglob("events.out.tfevents.*")
+    events = EventAccumulator(str(path.parent), size_guidance={"images": 0, "scalars": 0})
+    events.Reload()
+    return events
+
+
+def test_ppo_on_cartpole(tmp_path):
+    write(
+        tmp_path, "CartPole-v1",
+        policy="MlpPolicy", n_envs=2, n_timesteps=512, n_steps=64, batch_size=64, n_epochs=1,
+        normalize=True,
+        callback=[
+            {SALIENCY: {"explainer": "gradient", "every": 200, **FREE}},
+            {METRICS: {"explainers": ["gradient"], "metrics": ["sparseness"], "every": 200,
+                       "n_states": 8, **FREE}},
+            {"sb3_explain.callbacks.VisionMaskCallback": {
+                "n_states": 400, "training": {"epochs": 1}, **FREE}},
+        ],
+    )  # fmt: skip
+    run(tmp_path, "rl_zoo3.train", "--algo", "ppo", "--env", "CartPole-v1", "-conf", "my.yml",
+        "-tb", "tb", "-f", "logs", "--eval-freq", "-1", "--seed", "0", "--device", "cpu")  # fmt: skip
+    events = events_below(tmp_path / "tb")
+    for tag in ("saliency/probe", "saliency/fresh"):
+        assert [event.step for event in events.Images(tag)] == [200, 400, 512]
+    steps = [event.step for event in events.Scalars("metrics/gradient/sparseness")]
+    assert steps == [200, 400, 512]
+    results = tmp_path / "logs" / "ppo" / "CartPole-v1_1"
+    assert (results / "saliency" / "probe_512.png").exists()
+    assert (results / "metrics" / "metrics.json").exists()
+    # what was fitted explains the agent that the zoo saved
+    agent = load_agent("ppo", "CartPole-v1", folder=tmp_path / "logs")
+    explainer = VisionMask.load(results / "visionmask", agent)
+    assert explainer.attribute(agent.tensor(np.zeros((1, 4), np.float32))).shape == (1, 4)
+
+
+@pytest.mark.slow
+def test_ppo_on_pong(tmp_path):
+    pytest.importorskip("ale_py")
+    write(
+        tmp_path, "atari",
+        policy="CnnPolicy", n_envs=2, n_timesteps=256, n_steps=64, batch_size=64, n_epochs=1,
+        env_wrapper=["stable_baselines3.common.atari_wrappers.AtariWrapper"], frame_stack=4,
+        callback=[
+            {SALIENCY: {"every": 128, "n_states": 2, "n_frames": 8, **FREE}},
+            {METRICS: {"every": 128, "n_states": 2, **FREE}},
+        ],
+    )  # fmt: skip
+    run(tmp_path, "rl_zoo3.train", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-conf",
+        "my.yml", "-tb", "tb", "--eval-freq", "-1", "--device", "cpu")  # fmt: skip
+    events = events_below(tmp_path / "tb")
+    for tag in ("saliency/probe", "saliency/fresh", "saliency/video"):
+        assert [event.step for event in events.Images(tag)] == [128, 256]
+    for metric in ("insertion", "deletion", "sparseness", "accuracy@0.1"):
+        (first, _) = events.Scalars(f"metrics/guided_backprop/{metric}")
+        assert 0 <= first.value <= 1
+
+
+def test_every_trial_of_an_optimisation_has_its_folder(tmp_path):
+    write(
+        tmp_path, "CartPole-v1",
+        policy="MlpPolicy", n_timesteps=256, n_envs=1,
+        callback=[{SALIENCY: {"explainer": "gradient", "every": 100, "folder": "pictures", **FREE}}],
+    )  # fmt: skip
+    run(tmp_path, "rl_zoo3.train", "--algo", "a2c", "--env", "CartPole-v1", "-conf", "my.yml",
+        "-optimize", "--n-trials", "2", "--n-evaluations", "1", "--eval-episodes", "1",
+        "--sampler", "random", "--pruner", "none", "--no-optim-plots", "--seed", "0",
+        "--device", "cpu")  # fmt: skip
+    folders = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert folders == ["saliency", "saliency_2"]
+    assert all((tmp_path / "pictures" / name / "probe_100.png").exists() for name in folders)
+
+
+TINY = {
+    "policy": "SGQNPolicy", "n_timesteps": 40, "learning_starts": 10, "batch_size": 4,
+    "buffer_size": 200, "policy_kwargs": "dict(n_filters=4, n_layers=4, features_dim=8, "
+    "net_arch=[8, 8], decoder_filters=[4, 4])",
+}  # fmt: skip
+CARTPOLE = "DMCGB/cartpole_swingup-train-v0"
+
+
+@pytest.mark.slow
+def test_sgqn_is_trained_tuned_and_played(tmp_path):
+    pytest.importorskip("dm_control")
+    write(
+        tmp_path, CARTPOLE, **TINY, env_kwargs={"action_repeat": 8},
+        callback=[{SALIENCY: {"explainer": "sgqn", "every": 20, "n_states": 2, "n_frames": 4,
+                              **FREE}}],
+    )  # fmt: skip
+    common = ["--algo", "sgqn", "--env", CARTPOLE, "-f", "logs", "--device", "cpu"]
+    run(tmp_path, "train", *common, "-conf", "my.yml", "-tb", "tb", "--eval-freq", "-1", ours=True)
+    events = events_below(tmp_path / "tb")
+    assert [event.step for event in events.Images("saliency/probe")] == [20, 40]
+    # an episode of 1000 steps of the simulator, eight for each decision
+    said = run(tmp_path, "enjoy", *common, "--no-render", "-n", "130", ours=True)
+    assert "Episode Length 125" in said
+    agent = load_agent("sgqn", CARTPOLE, folder=tmp_path / "logs")
+    assert agent.n_stack == 3
+    run(tmp_path, "train", *common, "-conf", "my.yml", "-optimize", "--n-trials", "2",
+        "--n-evaluations", "1", "--eval-episodes", "1", "--sampler", "random", "--pruner", "none",
+        "--no-optim-plots", "-n", "12", ours=True)  # fmt: skip
+    (report,) = (tmp_path / "logs" / "sgqn").glob("report_*.csv")
+    assert "params_saliency_quantile" in report.read_text()
+
+
+def test_all_our_algorithms_have_settings_for_all_tasks():
+    from sb3_explain import zoo
+    from sb3_explain.envs.dmc.ids import TASKS, env_id
+
+    assert set(zoo.OURS) == {"drq", "pixelsac", "rad", "sgqn", "soda", "svea"}
+    for algo, algorithm in zoo.OURS.items():
+        settings = yaml.safe_load(zoo.hyperparameters(algo).read_text())
+        for task in TASKS:
+            entry = settings[env_id(task, "train")]
+            assert entry["policy"] in algorithm.policy_aliases
+            assert entry["n_timesteps"] == 500_000
+            assert entry.get("env_kwargs", {}) == ({"size": 100} if algo in ("rad", "soda") else {})
+        if algo == "sgqn":
+            rho = {task: settings[env_id(task, "train")]["saliency_quantile"] for task in TASKS}
+            assert rho == {
+                "walker_walk": 0.95, "walker_stand": 0.95, "finger_spin": 0.95,
+                "cartpole_swingup": 0.98, "ball_in_cup_catch": 0.98,
+            }  # fmt: skip
+
+
+def test_what_is_sampled_is_what_is_converted_from_a_kept_trial():
+    optuna = pytest.importorskip("optuna")
+    from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+
+    from sb3_explain import zoo
+
+    trial = optuna.create_study().ask()
+    sampled = HYPERPARAMS_SAMPLER["sgqn"](trial, 1, 1, {})
+    assert HYPERPARAMS_CONVERTER["sgqn"](trial.params) == sampled
+    assert sampled["batch_size"] in (32, 64, 128, 256)
+    assert 0.95 <= sampled["gamma"] <= 0.997
+    assert set(zoo.OURS) <= set(HYPERPARAMS_SAMPLER)
+
+
+def test_mistakes_are_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["enjoy", "--algo", "sgqn", "--env", "CartPole-v1", "-f", "nowhere"]) == 2
+    assert capsys.readouterr().err == "sb3-explain: The nowhere/sgqn folder was not found\n"
+    assert cli.main(["train", "--algo", "ppo", "--env", "CartPol-v1"]) == 2
+    assert "you maybe meant CartPole-v1?" in capsys.readouterr().err
+    assert cli.main(["enjoy", "--algo", "sgqn", "--env", "CartPole-v1"]) == 2
+    assert "TRUST_REMOTE_CODE" in capsys.readouterr().err  # the zoo would unpickle it
+    assert cli.main(["train", "--algo", "sgqn", "--env", "CartPole-v1"]) == 2
+    assert "Hyperparameters not found for sgqn-CartPole-v1" in capsys.readouterr().err
+
+
+def test_without_rl_zoo3_one_line(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rl_zoo3", None)
+    monkeypatch.delitem(sys.modules, "sb3_explain.zoo", raising=False)
+    monkeypatch.delattr("sb3_explain.zoo", raising=False)
+    assert cli.main(["enjoy", "--algo", "sgqn"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "pip install 'sb3-explain[zoo]'" in err
+    with pytest.raises(ExplainError, match="rl-zoo3 is not installed"):
+        importlib.import_module("sb3_explain.zoo")
