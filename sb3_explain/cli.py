@@ -18,6 +18,7 @@ from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation
 from sb3_explain.explainers.visionmask import VisionMask
+from sb3_explain.hub_commands import add_hub_options, run_hub
 from sb3_explain.loading.policies import ALGORITHMS
 from sb3_explain.options import (
     GRID,
@@ -185,6 +186,13 @@ def parser() -> Parser:
         "train and evaluate on the DMControl generalisation benchmark",
         "dmc --algos drq sgqn --tasks cartpole_swingup --seeds 0 --backgrounds dmcgb -o out",
     )
+    sharing = add(
+        "hub",
+        run_hub,
+        "share a fitted explainer or generator on the Hugging Face Hub, or take one up",
+        f"push somebody/visionmask-pong {zoo} -o out",
+    )
+    add_hub_options(sharing)
     add(
         "list",
         run_list,

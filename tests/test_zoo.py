@@ -58,7 +58,8 @@ def test_ppo_on_cartpole(tmp_path):
         ],
     )  # fmt: skip
     run(tmp_path, "rl_zoo3.train", "--algo", "ppo", "--env", "CartPole-v1", "-conf", "my.yml",
-        "-tb", "tb", "-f", "logs", "--eval-freq", "-1", "--seed", "0", "--device", "cpu")  # fmt: skip
+        "-tb", "tb", "-f", "logs", "--eval-freq", "-1", "--seed", "0", "--device",
+        "cpu")  # fmt: skip
     events = events_below(tmp_path / "tb")
     for tag in ("saliency/probe", "saliency/fresh"):
         assert [event.step for event in events.Images(tag)] == [200, 400, 512]
@@ -99,7 +100,8 @@ def test_every_trial_of_an_optimisation_has_its_folder(tmp_path):
     write(
         tmp_path, "CartPole-v1",
         policy="MlpPolicy", n_timesteps=256, n_envs=1,
-        callback=[{SALIENCY: {"explainer": "gradient", "every": 100, "folder": "pictures", **FREE}}],
+        callback=[{SALIENCY: {"explainer": "gradient", "every": 100, "folder": "pictures",
+                              **FREE}}],
     )  # fmt: skip
     run(tmp_path, "rl_zoo3.train", "--algo", "a2c", "--env", "CartPole-v1", "-conf", "my.yml",
         "-optimize", "--n-trials", "2", "--n-evaluations", "1", "--eval-episodes", "1",

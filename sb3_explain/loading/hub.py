@@ -28,15 +28,8 @@ def download(
     :param revision: branch, tag or commit; the newest when not given
     :raises ExplainError: without huggingface_hub, without a network, or without such an agent
     """
-    try:
-        import huggingface_hub
-        import huggingface_hub.errors
-    except ImportError as error:
-        raise ExplainError(
-            "agents of the Hub need huggingface_hub: pip install 'sb3-explain[hub]'"
-        ) from error
     name = f"{algo}-{folder_name(env_id)}"
-    repository = _Repository(huggingface_hub, repo_id or f"{organization}/{name}", revision)
+    repository = Repository(repo_id or f"{organization}/{name}", revision)
     model = repository.file(f"{name}.zip")
     if model is None:
         raise ExplainError(f"{repository.repo_id} has no {name}.zip (it has: {repository.files()})")
@@ -52,35 +45,78 @@ def download(
     )
 
 
-class _Repository:
-    """One repository at one revision, with errors of one line."""
+def huggingface_hub() -> Any:
+    """The library.
 
-    def __init__(self, hub: Any, repo_id: str, revision: str | None) -> None:
-        self.hub = hub
+    :raises ExplainError: if it is not installed
+    """
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors
+    except ImportError as error:
+        raise ExplainError(
+            "the Hub needs huggingface_hub: pip install 'sb3-explain[hub]'"
+        ) from error
+    return huggingface_hub
+
+
+class Repository:
+    """One repository of the Hub at one revision, with errors of one line.
+
+    :param repo_id: ``organization/name``
+    :param revision: branch, tag or commit; the newest when not given
+    :param token: of an account; the one that is logged in when not given
+    """
+
+    def __init__(self, repo_id: str, revision: str | None = None, token: str | None = None) -> None:
+        self.hub = huggingface_hub()
         self.repo_id = repo_id
         self.revision = revision
+        self.token = token
 
     def file(self, name: str) -> Path | None:
         """The file's place in the cache; ``None`` if the repository has no such file."""
         errors = self.hub.errors
         try:
-            return Path(self._ask(self.hub.hf_hub_download, filename=name))
+            return Path(self.ask(self.hub.hf_hub_download, filename=name, revision=self.revision))
         except errors.LocalEntryNotFoundError as error:
             # Without a network, the cache may know that there is no such file.
             if self._is_known_to_be_missing(name):
                 return None
-            raise self._unreachable(error) from error
+            raise self._unreachable("downloaded and is not in the cache", error) from error
         except errors.EntryNotFoundError:
             return None
 
     def files(self) -> str:
         """What the repository holds, for a message."""
-        return ", ".join(sorted(self._ask(self.hub.HfApi().list_repo_files))[:20]) or "nothing"
+        names = self.ask(self.hub.HfApi().list_repo_files, revision=self.revision)
+        return ", ".join(sorted(names)[:20]) or "nothing"
 
-    def _ask(self, call: Callable[..., Any], **arguments: Any) -> Any:
+    def upload(self, folder: Path, message: str, *, private: bool) -> str:
+        """Put all files of a folder into the repository, which is made if there is none.
+
+        :param message: of the commit
+        :param private: of a repository that is made
+        :return: address of the commit
+        """
+        api = self.hub.HfApi()
+        self.ask(api.create_repo, private=private, exist_ok=True)
+        commit = self.ask(
+            api.upload_folder,
+            folder_path=folder,
+            commit_message=message,
+            revision=self.revision,
+        )
+        return str(commit.commit_url)
+
+    def ask(self, call: Callable[..., Any], **arguments: Any) -> Any:
+        """Call a function of the Hub.
+
+        :raises ExplainError: in place of the Hub's errors, but those of missing files
+        """
         errors = self.hub.errors
         try:
-            return call(repo_id=self.repo_id, revision=self.revision, **arguments)
+            return call(repo_id=self.repo_id, token=self.token, **arguments)
         except errors.EntryNotFoundError:
             raise
         except errors.RevisionNotFoundError as error:
@@ -88,18 +124,29 @@ class _Repository:
         except errors.RepositoryNotFoundError as error:
             raise ExplainError(
                 f"there is no repository {self.repo_id!r} on the Hub, or it is private: "
-                "check the organization, the algorithm and the environment"
+                "check its name, and log in by `hf auth login` if it is yours"
             ) from error
         except errors.HFValidationError as error:
             raise ExplainError(f"{self.repo_id!r} is no name of a repository") from error
-        # The Hub's own errors and those of whatever library carries its requests.
-        except (OSError, ValueError, RuntimeError) as error:
-            raise self._unreachable(error) from error
+        except errors.LocalTokenNotFoundError as error:
+            raise self._forbidden() from error
+        except errors.HfHubHTTPError as error:
+            if getattr(error.response, "status_code", None) in (401, 403):
+                raise self._forbidden() from error
+            raise self._unreachable("reached", error) from error
+        # of whatever library carries the requests; httpx has a class of its own
+        except (OSError, ValueError, RuntimeError, getattr(errors, "HTTPError", OSError)) as error:
+            raise self._unreachable("reached", error) from error
 
-    def _unreachable(self, error: Exception) -> ExplainError:
+    def _forbidden(self) -> ExplainError:
         return ExplainError(
-            f"{self.repo_id!r} cannot be downloaded and is not in the cache: "
-            f"is there a network? ({one_line(error)})"
+            f"the Hub does not let you write to {self.repo_id!r}: log in by `hf auth login`, or "
+            "set HF_TOKEN to a token that may write"
+        )
+
+    def _unreachable(self, what: str, error: Exception) -> ExplainError:
+        return ExplainError(
+            f"{self.repo_id!r} cannot be {what}: is there a network? ({one_line(error)})"
         )
 
     def _is_known_to_be_missing(self, name: str) -> bool:
