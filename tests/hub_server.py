@@ -7,9 +7,11 @@ read back at any commit.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import json
+import socket
 import threading
 
 
@@ -19,7 +21,8 @@ class HubServer(http.server.ThreadingHTTPServer):
     def __init__(self, token="hf_good"):
         super().__init__(("127.0.0.1", 0), Handler)
         self.token = token
-        self.asked, self.stopped = [], False
+        self.asked = []
+        self.connections = []
         #: repository -> commits, oldest first: (oid, files by name)
         self.repositories = {}
         self.objects = {}  # of Git LFS, by SHA-256
@@ -34,10 +37,16 @@ class HubServer(http.server.ThreadingHTTPServer):
         commits.append((oid, whole))
         return oid
 
+    def process_request(self, request, client_address):
+        self.connections.append(request)
+        super().process_request(request, client_address)
+
     def stop(self):
-        self.stopped = True  # for connections that are kept alive
         self.shutdown()
         self.server_close()
+        for connection in self.connections:  # which are kept alive
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -45,10 +54,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         pass
-
-    def parse_request(self):
-        self.close_connection = True
-        return not self.server.stopped and super().parse_request()
 
     def answer(self, status, body=b"", **headers):
         if isinstance(body, (dict, list)):
