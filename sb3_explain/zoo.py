@@ -107,6 +107,6 @@ def run(command: str, arguments: Sequence[str]) -> None:
         raise ExplainError(f"rl-zoo3 lacks {error.name}: pip install {error.name}") from error
     except (AssertionError, ValueError, KeyError, OSError) as error:
         where = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-        if not {"rl_zoo3", "huggingface_sb3"} & set(where.parts):
+        if not {"rl_zoo3", "huggingface_sb3", "huggingface_hub"} & set(where.parts):
             raise
         raise ExplainError(" ".join(str(error).split())) from error
