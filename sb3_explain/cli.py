@@ -18,6 +18,7 @@ from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation
 from sb3_explain.explainers.visionmask import VisionMask
+from sb3_explain.highlights import highlights
 from sb3_explain.hub_commands import add_hub_options, run_hub
 from sb3_explain.loading.policies import ALGORITHMS
 from sb3_explain.options import (
@@ -27,6 +28,7 @@ from sb3_explain.options import (
     add_collecting_options,
     add_fitting_options,
     add_grid_options,
+    add_highlights_options,
     add_probe_options,
     add_training_options,
     add_why_options,
@@ -35,6 +37,7 @@ from sb3_explain.options import (
     fitting_settings,
     given,
     grid_options,
+    highlights_options,
     not_negative,
     positive,
     probing_options,
@@ -167,6 +170,12 @@ def parser() -> Parser:
         "synthesise states that the agent fears, wants, or cannot decide in",
         f"{zoo} --targets all -o out",
     )
+    summarising = add(
+        "highlights",
+        run_highlights,
+        "show the moments of the agent's life that matter most, in one short video",
+        f"{zoo} -o out",
+    )
     training = add(
         "train",
         run_train,
@@ -200,8 +209,9 @@ def parser() -> Parser:
         "",
     )
 
-    for sub in (everything, collecting, fitting, reporting, asking, probing):
+    for sub in (everything, collecting, fitting, reporting, asking, probing, summarising):
         add_agent_options(sub)
+    add_highlights_options(summarising)
     add_agent_options(evaluating, required=False)
     add_grid_options(evaluating)
     add_why_options(asking)
@@ -209,7 +219,8 @@ def parser() -> Parser:
     add_training_options(probing)
     add_train_options(training)
     add_benchmark_options(benchmark)
-    seeded = (demo, everything, collecting, fitting, evaluating, reporting, probing, training)
+    playing = (everything, collecting, fitting, reporting, probing, summarising)
+    seeded = (demo, *playing, evaluating, training)
     for sub in seeded:
         sub.add_argument("--seed", type=not_negative, default=0, help="of all chance (default: 0)")
     for sub in (*seeded, benchmark):
@@ -379,6 +390,16 @@ def run_why(options: argparse.Namespace) -> None:
         name += f"_{options.explainer}"
     for path in answer.save(options.output / "why" / name):
         print(path)
+
+
+def run_highlights(options: argparse.Namespace) -> None:
+    """``sb3-explain highlights``"""
+    found = highlights(agent_of(options), options.output, **highlights_options(options))
+    if len(found) < options.k:
+        print(f"only {len(found)} moments differ: lower --diversity, or collect more (-n)")
+    for name in ("highlights.mp4", "highlights.png", "highlights.json"):
+        if (options.output / name).exists():
+            print(options.output / name)
 
 
 def run_probe(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from sb3_explain.benchmark.backends import BACKENDS
 from sb3_explain.benchmark.grid import ALL
 from sb3_explain.collection import BEHAVIOURS
 from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.highlights import IMPORTANCES
 from sb3_explain.loading import load_agent
 from sb3_explain.loading.expressions import read_expression
 from sb3_explain.loading.policies import ALGORITHMS
@@ -67,6 +68,35 @@ def add_agent_options(sub: Parser, *, required: bool = True) -> None:
     group.add_argument(
         "--trust", nargs="+", default=[], metavar="PACKAGE", help="packages that wrappers come from"
     )
+
+
+def add_highlights_options(sub: Parser) -> None:
+    """Which moments, and how they are shown."""
+    group = sub.add_argument_group("highlights")
+    group.add_argument("-k", type=positive, default=5, help="moments (default: 5)")
+    group.add_argument(
+        "-n", "--n-states", type=positive, default=10_000, help="of its life (default: 10000)"
+    )
+    group.add_argument("--before", type=not_negative, default=30, help="states (default: 30)")
+    group.add_argument("--after", type=not_negative, default=10, help="states (default: 10)")
+    group.add_argument(
+        "--diversity", type=float, default=0.25,
+        help="share of pairs of states that are nearer than two moments (default: 0.25)",
+    )  # fmt: skip
+    group.add_argument("--importance", help=f"one of {', '.join(IMPORTANCES)}")
+    group.add_argument(
+        "--explainer", default="guided_backprop",
+        help="whose maps are shown; visionmask: the one in the output folder",
+    )  # fmt: skip
+    group.add_argument("--fps", type=float, default=15, help="states a second (default: 15)")
+
+
+def highlights_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of :func:`sb3_explain.highlights.highlights`."""
+    return given(
+        options, "k", "n_states", "before", "after", "diversity", "importance", "explainer", "fps",
+        "seed", "progress",
+    )  # fmt: skip
 
 
 def add_collecting_options(sub: Parser) -> None:

@@ -1,0 +1,282 @@
+"""HIGHLIGHTS: the moments of an agent's life that say most about it, as one short video.
+
+Amir and Amir (2018), "HIGHLIGHTS: Summarizing agent behavior to people". States are taken by their
+importance, most important first; HIGHLIGHTS-DIV leaves out what looks like a moment that was taken
+already. The paper chooses while the agent plays and keeps the best so far; here the whole life is
+known, so the choice is greedy over all of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_explain.agent import Agent
+from sb3_explain.atomic import write_json
+from sb3_explain.collection import collect
+from sb3_explain.decisions import choices, group_sizes
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.pictures import (
+    choices_taken,
+    drawable_maps,
+    image_of,
+    measure_of,
+    pictures_of,
+    shares,
+    write_saliency_video,
+)
+from sb3_explain.probe_pictures import greedy_names
+from sb3_explain.report import save
+from sb3_explain.report.contact_sheet import Tile, contact_sheet
+from sb3_explain.states import StateDataset
+from sb3_explain.why import ready_explainer
+
+Array = NDArray[np.float64]
+
+#: pairs of states whose distances say how far apart states are
+PAIRS = 2000
+#: frames for which a video stands still at the moment itself
+STILL = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Highlight:
+    """One moment with what led to it and what came of it.
+
+    :param position: of the moment among the states
+    :param start: first position of its context
+    :param stop: position after its last
+    :param importance: of the moment
+    """
+
+    position: int
+    start: int
+    stop: int
+    importance: float
+
+
+def score_gap(agent: Agent, states: StateDataset) -> Array:
+    """(n,) max - min of the scores: Q-values (equation 1 of the paper), else logits.
+
+    Of several sub-actions the largest gap. Where it is high, it matters much what is done.
+    """
+    scores = choices(agent.action_space, torch.from_numpy(states.column("scores")))
+    groups = torch.split(scores, group_sizes(agent.action_space), dim=1)
+    gaps = torch.stack([group.amax(dim=1) - group.amin(dim=1) for group in groups], dim=1)
+    return gaps.amax(dim=1).double().numpy()
+
+
+def value_change(agent: Agent, states: StateDataset) -> Array:
+    """(n,) |V(s') - V(s)|: by how much the next state changes what the agent expects.
+
+    0 at the end of an episode.
+    """
+    del agent
+    values = states.column("values").astype(np.float64)
+    change = np.zeros(len(values))
+    same = states.episode[1:] == states.episode[:-1]
+    change[:-1][same] = np.abs(np.diff(values))[same]
+    return change
+
+
+IMPORTANCES: dict[str, Callable[[Agent, StateDataset], Array]] = {
+    "score_gap": score_gap,
+    "value_change": value_change,
+}
+
+
+def importance_of(agent: Agent, states: StateDataset, name: str | None = None) -> Array:
+    """(n,) how much each state matters.
+
+    :param name: of :data:`IMPORTANCES`; where not given ``"score_gap"``, for Box actions
+        ``"value_change"``
+    :raises ExplainError: for an unknown name, or one that this agent does not have
+    """
+    continuous = isinstance(agent.action_space, spaces.Box)
+    name = name or ("value_change" if continuous else "score_gap")
+    if name not in IMPORTANCES:
+        raise unknown_name("importance", name, IMPORTANCES)
+    if name == "score_gap" and continuous:
+        raise ExplainError("Box actions have no gap of scores: use value_change")
+    importance = IMPORTANCES[name](agent, states)
+    if not np.isfinite(importance).all():
+        raise ExplainError("this agent has no values: use score_gap")
+    return importance
+
+
+def select(
+    states: StateDataset,
+    importance: Array,
+    k: int = 5,
+    *,
+    before: int = 30,
+    after: int = 10,
+    diversity: float = 0.25,
+    seed: int = 0,
+) -> list[Highlight]:
+    """The k most important moments that differ from each other, most important first.
+
+    No context overlaps another, and each moment is further from every other, by the mean squared
+    difference of what the agent observes, than ``diversity`` of all pairs of states are.
+
+    :param states: in time order, episode after episode
+    :param importance: (n,)
+    :param k: moments; fewer if there are no more that differ
+    :param before: states of context before the moment, in its episode
+    :param after: states after it
+    :param diversity: share of pairs of states that are nearer than two moments may be, in [0, 1)
+    :param seed: of the pairs
+    :raises ExplainError: for numbers out of range
+    """
+    if k < 1 or before < 0 or after < 0 or not 0 <= diversity < 1:
+        raise ExplainError(
+            f"k={k}, before={before}, after={after}, diversity={diversity}: give positive numbers, "
+            "and a share below 1"
+        )
+    rng = np.random.default_rng(seed)
+    pairs = rng.integers(len(states), size=(2, min(PAIRS, len(states) ** 2)))
+    usual = distances(states, pairs[0], pairs[1])
+    least = float(np.quantile(usual, diversity)) if diversity else -1.0
+    episode = states.episode
+    chosen: list[Highlight] = []
+    for position in np.argsort(-importance, kind="stable"):
+        own = np.flatnonzero(episode == episode[position])
+        start, stop = max(own[0], position - before), min(own[-1], position + after) + 1
+        if any(start < one.stop and one.start < stop for one in chosen):
+            continue
+        taken = np.array([one.position for one in chosen], dtype=np.int64)
+        here = np.full(len(taken), position)
+        if len(taken) and distances(states, here, taken).min() <= least:
+            continue
+        chosen.append(Highlight(int(position), int(start), int(stop), float(importance[position])))
+        if len(chosen) == k:
+            break
+    return chosen
+
+
+def distances(states: StateDataset, first: NDArray[np.int64], second: NDArray[np.int64]) -> Array:
+    """(P,) mean squared differences of pairs of states, in what the agent observes.
+
+    Features of vectors count in standard deviations; entries of a dict are averaged.
+    """
+    each = []
+    for name, frames in states.entries().items():
+        del name
+        cells = frames.flatten(1).float()
+        if frames.dim() < 4:
+            std = cells.std(dim=0)
+            cells = cells / torch.where(std > 0, std, 1.0)
+        a, b = cells[torch.from_numpy(first)], cells[torch.from_numpy(second)]
+        each.append((a - b).square().mean(dim=1))
+    return torch.stack(each).mean(dim=0).double().numpy()
+
+
+def highlights(
+    agent: Agent,
+    output: str | Path,
+    *,
+    k: int = 5,
+    n_states: int = 10_000,
+    before: int = 30,
+    after: int = 10,
+    diversity: float = 0.25,
+    importance: str | None = None,
+    explainer: str | Explainer = "guided_backprop",
+    fps: float = 15,
+    seed: int = 0,
+    progress: bool = True,
+) -> list[Highlight]:
+    """Play the agent, and show the moments of its life that matter most.
+
+    ``output`` gets ``life/`` (whole episodes), ``highlights.mp4``, ``highlights.png`` and
+    ``highlights.json``. The video stands still at each moment for half a second.
+
+    :param agent: to play
+    :param output: folder for all that is made
+    :param k: moments
+    :param n_states: of the agent's life
+    :param before: states of context before a moment
+    :param after: states after it
+    :param diversity: see :func:`select`
+    :param importance: of :data:`IMPORTANCES`
+    :param explainer: one that is ready, or a name: one that learns as it was fitted in ``output``
+    :param fps: states a second
+    :param seed: of all chance
+    :param progress: show bars
+    :return: the moments, most important first
+    """
+    output = Path(output)
+    if importance is not None and importance not in IMPORTANCES:
+        raise unknown_name("importance", importance, IMPORTANCES)
+    states = collect(
+        agent, n=n_states, folder=output / "life", seed=seed, max_per_episode=0, progress=progress
+    )
+    if isinstance(explainer, str):
+        explainer = ready_explainer(agent, explainer, output, states)
+    found = select(
+        states, importance_of(agent, states, importance), k,
+        before=before, after=after, diversity=diversity, seed=seed,
+    )  # fmt: skip
+    positions, notes = [], []
+    for number, one in enumerate(found, start=1):
+        shown = [*range(one.start, one.position), *[one.position] * STILL]
+        shown += range(one.position + 1, one.stop)
+        positions += shown
+        name = f"highlight {number} of {len(found)}"
+        notes += [f"{name}: this moment" if at == one.position else name for at in shown]
+    write_saliency_video(
+        output / "highlights.mp4", agent, states, explainer,
+        positions=np.array(positions), notes=notes, fps=fps, progress=progress,
+    )  # fmt: skip
+    save(output / "highlights.png", sheet(agent, states, explainer, found))
+    moments = np.array([one.position for one in found])
+    first = {episode: at for at, episode in reversed(list(enumerate(states.episode)))}
+    names = greedy_names(agent, torch.from_numpy(states.column("scores")[moments]))
+    write_json(
+        output / "highlights.json",
+        [
+            {
+                **dataclasses.asdict(one),
+                "episode": int(states.episode[one.position]),
+                "step": one.position - first[states.episode[one.position]],
+                "greedy": name,
+            }
+            for one, name in zip(found, names, strict=True)
+        ],
+    )
+    return found
+
+
+def sheet(
+    agent: Agent, states: StateDataset, explainer: Explainer, found: list[Highlight]
+) -> bytes:
+    """PNG of the moments themselves, with their maps."""
+    name = image_of(agent)
+    moments = np.array([one.position for one in found])
+    scores = torch.from_numpy(states.column("scores")[moments])
+    rendered = name is not None or states.rendered(moments[:1]) is not None
+    maps = None
+    if name is not None:
+        taken = choices_taken(agent, states.actions[moments], scores)
+        maps = drawable_maps(explainer, states.batch(agent, moments, taken), name)
+    pictures = pictures_of(states, moments, name or "") if rendered else None
+    tiles = [
+        Tile(
+            probabilities=shares(agent, scores)[row].numpy(),
+            action=action,
+            remark=f"importance {found[row].importance:.3g}",
+            picture=None if pictures is None else pictures[row],
+            attribution=None if maps is None else maps[row],
+            signed=not explainer.gives_masks,
+        )
+        for row, action in enumerate(greedy_names(agent, scores))
+    ]
+    title = f"The {len(found)} most important moments of {len(states):,} states"
+    return contact_sheet(tiles, agent.choice_names, title=title, measure=measure_of(agent))

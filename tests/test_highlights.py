@@ -1,0 +1,150 @@
+"""HIGHLIGHTS: which moments are taken, and the video of them."""
+
+import json
+
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+
+from sb3_explain import cli
+from sb3_explain.agent import Agent
+from sb3_explain.errors import ExplainError
+from sb3_explain.highlights import (
+    distances,
+    highlights,
+    importance_of,
+    score_gap,
+    select,
+    value_change,
+)
+from sb3_explain.report.video import frames_of
+from sb3_explain.states import StateDataset
+from tests.toys import dot_agent, dot_states
+
+
+def line(n=100, length=50, **columns):
+    """States of one feature that grows with time."""
+    frames = np.arange(n, dtype=np.float32)[:, None]
+    return StateDataset.from_arrays(frames, np.arange(n) // length, np.zeros(n, int), **columns)
+
+
+def test_the_most_important_moments_come_first_with_their_context():
+    importance = np.zeros(100)
+    importance[[20, 70, 95]] = 3, 5, 4
+    found = select(line(), importance, 3, before=5, after=2, diversity=0.0)
+    assert [(h.position, h.start, h.stop, h.importance) for h in found] == [
+        (70, 65, 73, 5.0), (95, 90, 98, 4.0), (20, 15, 23, 3.0),
+    ]  # fmt: skip
+
+
+def test_context_stays_within_the_episode():
+    importance = np.zeros(100)
+    importance[[51, 48]] = 2, 1
+    found = select(line(), importance, 2, before=30, after=10, diversity=0.0)
+    assert [(h.start, h.stop) for h in found] == [(50, 62), (18, 50)]
+
+
+def test_contexts_do_not_overlap():
+    rng = np.random.default_rng(0)
+    found = select(line(), rng.random(100), 10, before=6, after=3, diversity=0.0)
+    shown = [at for h in found for at in range(h.start, h.stop)]
+    assert len(shown) == len(set(shown))
+
+
+def test_what_looks_like_a_moment_that_was_taken_is_left_out():
+    # the same life twice, in two episodes
+    frames = np.tile(np.arange(50, dtype=np.float32), 2)[:, None]
+    states = StateDataset.from_arrays(frames, np.arange(100) // 50, np.zeros(100, int))
+    importance = np.zeros(100)
+    importance[[30, 80, 5]] = 5, 4, 3
+    alike = select(states, importance, 2, before=2, after=2, diversity=0.0)
+    assert [h.position for h in alike] == [30, 80]
+    diverse = select(states, importance, 2, before=2, after=2, diversity=0.25)
+    assert [h.position for h in diverse] == [30, 5]
+
+
+def test_diversity_is_a_share_of_pairs():
+    states = line(400, 400)
+    # |i - j| of uniform pairs: P(distance <= d) = 1 - (1 - d)^2 of the length
+    found = select(states, np.linspace(0, 1, 400), 2, before=0, after=0, diversity=0.5)
+    gap = found[0].position - found[1].position
+    assert gap == pytest.approx(400 * (1 - np.sqrt(0.5)), rel=0.1)
+
+
+def test_there_may_be_fewer():
+    assert len(select(line(), np.ones(100), 50, before=30, after=10)) < 5
+
+
+def test_distances_are_in_standard_deviations_of_features():
+    frames = np.array([[0.0, 0.0], [1.0, 100.0], [2.0, 200.0]], dtype=np.float32)
+    states = StateDataset.from_arrays(frames, [0, 0, 0], [0, 0, 0])
+    assert np.allclose(distances(states, np.array([0, 0]), np.array([1, 2])), [1.0, 4.0])
+
+
+def test_importance_of_scores_and_of_values():
+    agent = dot_agent()
+    scores = np.array([[1.0, 5.0, 2.0], [0.0, 0.5, 0.2], [3.0, 3.0, 3.0], [1.0, 0.0, -4.0]])
+    values = np.array([1.0, 3.0, -1.0, 0.0])
+    states = line(4, 2, scores=scores, values=values)
+    assert score_gap(agent, states).tolist() == [4.0, 0.5, 0.0, 5.0]
+    # the last state of an episode has no next one
+    assert value_change(agent, states).tolist() == [2.0, 0.0, 1.0, 0.0]
+    assert importance_of(agent, states).tolist() == [4.0, 0.5, 0.0, 5.0]
+
+
+def test_mistakes_are_said(tmp_path):
+    agent, states = dot_agent(), dot_states(dot_agent(), 60)
+    for arguments, says in [
+        ({"k": 0}, "k=0"), ({"diversity": 1.0}, "diversity=1.0"), ({"before": -1}, "before=-1"),
+    ]:  # fmt: skip
+        with pytest.raises(ExplainError, match=says):
+            select(states, np.ones(60), **arguments)
+    with pytest.raises(ExplainError, match="unknown importance 'value_chang'"):
+        highlights(agent, tmp_path, importance="value_chang")
+    assert not (tmp_path / "life").exists()
+    nan = line(4, 2, scores=np.ones((4, 3)), values=np.full(4, np.nan))
+    with pytest.raises(ExplainError, match="no values"):
+        importance_of(agent, nan, "value_change")
+
+
+def test_the_video_shows_all_contexts_and_stands_still_at_the_moments(tmp_path):
+    agent = dot_agent()
+    found = highlights(
+        agent, tmp_path, k=3, n_states=400, before=6, after=3, explainer="gradient",
+        progress=False,
+    )  # fmt: skip
+    frames = list(frames_of(tmp_path / "highlights.mp4"))
+    assert len(frames) == sum(h.stop - h.start + 7 for h in found)
+    kept = json.loads((tmp_path / "highlights.json").read_text())
+    assert [row["position"] for row in kept] == [h.position for h in found]
+    states = StateDataset.open(tmp_path / "life")
+    for row in kept:
+        start = row["position"] - row["step"]
+        assert states.episode[start] == row["episode"]
+        assert start == 0 or states.episode[start - 1] != row["episode"]
+        assert agent.action_names[states.greedy[row["position"]]] == row["greedy"]
+    assert (tmp_path / "highlights.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0)
+    model.save(tmp_path / "ppo.zip")
+    done = cli.main([
+        "highlights", "--algo", "ppo", "--env", "CartPole-v1", "-f", str(tmp_path / "ppo.zip"),
+        "-n", "300", "-k", "2", "--before", "4", "--after", "2", "-o", str(tmp_path / "out"),
+        "--explainer", "gradient", "--no-progress",
+    ])  # fmt: skip
+    assert done == 0
+    assert "highlights.mp4" in capsys.readouterr().out
+    assert len(list(frames_of(tmp_path / "out" / "highlights.mp4"))) >= 2 * 8
+
+
+def test_box_actions_are_judged_by_their_values():
+    from stable_baselines3 import SAC
+
+    model = SAC("MlpPolicy", "Pendulum-v1", seed=0)
+    agent = Agent.from_model(model)
+    states = line(4, 2, scores=np.zeros((4, 1)), values=np.array([0.0, 2.0, 1.0, 4.0]))
+    assert importance_of(agent, states).tolist() == [2.0, 0.0, 3.0, 0.0]
+    with pytest.raises(ExplainError, match="use value_change"):
+        importance_of(agent, states, "score_gap")
