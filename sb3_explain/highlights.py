@@ -1,9 +1,11 @@
 """HIGHLIGHTS: the moments of an agent's life that say most about it, as one short video.
 
 Amir and Amir (2018), "HIGHLIGHTS: Summarizing agent behavior to people". States are taken by their
-importance, most important first; HIGHLIGHTS-DIV leaves out what looks like a moment that was taken
+importance, most important first; HIGHLIGHTS-DIV leaves out what is like a moment that was taken
 already. The paper chooses while the agent plays and keeps the best so far; here the whole life is
-known, so the choice is greedy over all of it.
+known, so the choice is greedy over all of it. The paper compares what states look like; here they
+are compared as the agent represents them, for a score on the screen makes pictures differ that show
+the same moment.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import write_json
+from sb3_explain.batch import PASS
 from sb3_explain.collection import collect
 from sb3_explain.decisions import choices, group_sizes
 from sb3_explain.errors import ExplainError, unknown_name
@@ -33,6 +36,7 @@ from sb3_explain.pictures import (
     write_saliency_video,
 )
 from sb3_explain.probe_pictures import greedy_names
+from sb3_explain.randomisation import layers_of, twin
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states import StateDataset
@@ -111,28 +115,55 @@ def importance_of(agent: Agent, states: StateDataset, name: str | None = None) -
     return importance
 
 
+@torch.no_grad()
+def representations(agent: Agent, states: StateDataset) -> Array:
+    """(n, D) states as the agent represents them: what its last layer is given, standardised.
+
+    So a score on the screen that the agent does not heed makes no difference. The scores stand in
+    for a module whose layers are not known.
+    """
+    watched = twin(agent)
+    layers = layers_of(watched)
+    kept: list[torch.Tensor] = []
+    if layers:
+        last = watched.view.policy.get_submodule(layers[0])
+        last.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].flatten(1).cpu()))
+        for positions in np.array_split(np.arange(len(states)), -(-len(states) // PASS)):
+            batch = states.batch(watched, positions)
+            batch.scores(batch.entries)
+    else:
+        kept.append(torch.from_numpy(states.column("scores")))
+    rows = torch.cat(kept).double()
+    std = rows.std(dim=0)
+    standardised: Array = ((rows - rows.mean(dim=0)) / torch.where(std > 0, std, 1.0)).numpy()
+    return standardised
+
+
 def select(
-    states: StateDataset,
     importance: Array,
+    episode: NDArray[np.int64],
+    seen: Array,
     k: int = 5,
     *,
     before: int = 30,
     after: int = 10,
-    diversity: float = 0.25,
+    diversity: float = 0.1,
     seed: int = 0,
 ) -> list[Highlight]:
     """The k most important moments that differ from each other, most important first.
 
-    No context overlaps another, and each moment is further from every other, by the mean squared
-    difference of what the agent observes, than ``diversity`` of all pairs of states are.
+    No context overlaps another, and two moments are further apart than ``diversity`` of all pairs
+    of states are.
 
-    :param states: in time order, episode after episode
-    :param importance: (n,)
+    :param importance: (n,) of states in time order, episode after episode
+    :param episode: (n,) of each state
+    :param seen: (n, D) states as :func:`representations` gives them; the distance is 1 less the
+        cosine of the angle between two, since representations of important states are long
     :param k: moments; fewer if there are no more that differ
     :param before: states of context before the moment, in its episode
     :param after: states after it
     :param diversity: share of pairs of states that are nearer than two moments may be, in [0, 1)
-    :param seed: of the pairs
+    :param seed: of the pairs that are looked at
     :raises ExplainError: for numbers out of range
     """
     if k < 1 or before < 0 or after < 0 or not 0 <= diversity < 1:
@@ -140,42 +171,23 @@ def select(
             f"k={k}, before={before}, after={after}, diversity={diversity}: give positive numbers, "
             "and a share below 1"
         )
-    rng = np.random.default_rng(seed)
-    pairs = rng.integers(len(states), size=(2, min(PAIRS, len(states) ** 2)))
-    usual = distances(states, pairs[0], pairs[1])
+    directions = seen / np.linalg.norm(seen, axis=1, keepdims=True).clip(1e-12)
+    first, second = np.random.default_rng(seed).integers(len(seen), size=(2, PAIRS))
+    usual = 1 - (directions[first] * directions[second]).sum(axis=1)
     least = float(np.quantile(usual, diversity)) if diversity else -1.0
-    episode = states.episode
     chosen: list[Highlight] = []
     for position in np.argsort(-importance, kind="stable"):
         own = np.flatnonzero(episode == episode[position])
         start, stop = max(own[0], position - before), min(own[-1], position + after) + 1
         if any(start < one.stop and one.start < stop for one in chosen):
             continue
-        taken = np.array([one.position for one in chosen], dtype=np.int64)
-        here = np.full(len(taken), position)
-        if len(taken) and distances(states, here, taken).min() <= least:
+        taken = directions[[one.position for one in chosen]]
+        if len(taken) and (1 - taken @ directions[position]).min() <= least:
             continue
         chosen.append(Highlight(int(position), int(start), int(stop), float(importance[position])))
         if len(chosen) == k:
             break
     return chosen
-
-
-def distances(states: StateDataset, first: NDArray[np.int64], second: NDArray[np.int64]) -> Array:
-    """(P,) mean squared differences of pairs of states, in what the agent observes.
-
-    Features of vectors count in standard deviations; entries of a dict are averaged.
-    """
-    each = []
-    for name, frames in states.entries().items():
-        del name
-        cells = frames.flatten(1).float()
-        if frames.dim() < 4:
-            std = cells.std(dim=0)
-            cells = cells / torch.where(std > 0, std, 1.0)
-        a, b = cells[torch.from_numpy(first)], cells[torch.from_numpy(second)]
-        each.append((a - b).square().mean(dim=1))
-    return torch.stack(each).mean(dim=0).double().numpy()
 
 
 def highlights(
@@ -186,7 +198,7 @@ def highlights(
     n_states: int = 10_000,
     before: int = 30,
     after: int = 10,
-    diversity: float = 0.25,
+    diversity: float = 0.1,
     importance: str | None = None,
     explainer: str | Explainer = "guided_backprop",
     fps: float = 15,
@@ -221,7 +233,7 @@ def highlights(
     if isinstance(explainer, str):
         explainer = ready_explainer(agent, explainer, output, states)
     found = select(
-        states, importance_of(agent, states, importance), k,
+        importance_of(agent, states, importance), states.episode, representations(agent, states), k,
         before=before, after=after, diversity=diversity, seed=seed,
     )  # fmt: skip
     positions, notes = [], []

@@ -80,8 +80,8 @@ def add_highlights_options(sub: Parser) -> None:
     group.add_argument("--before", type=not_negative, default=30, help="states (default: 30)")
     group.add_argument("--after", type=not_negative, default=10, help="states (default: 10)")
     group.add_argument(
-        "--diversity", type=float, default=0.25,
-        help="share of pairs of states that are nearer than two moments (default: 0.25)",
+        "--diversity", type=float, default=0.1,
+        help="share of pairs of states that are nearer than two moments (default: 0.1)",
     )  # fmt: skip
     group.add_argument("--importance", help=f"one of {', '.join(IMPORTANCES)}")
     group.add_argument(

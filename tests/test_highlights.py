@@ -4,22 +4,23 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from stable_baselines3 import PPO
 
 from sb3_explain import cli
 from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.highlights import (
-    distances,
     highlights,
     importance_of,
+    representations,
     score_gap,
     select,
     value_change,
 )
 from sb3_explain.report.video import frames_of
 from sb3_explain.states import StateDataset
-from tests.toys import dot_agent, dot_states
+from tests.toys import dot_agent
 
 
 def line(n=100, length=50, **columns):
@@ -28,10 +29,21 @@ def line(n=100, length=50, **columns):
     return StateDataset.from_arrays(frames, np.arange(n) // length, np.zeros(n, int), **columns)
 
 
+def taken(importance, k, **options):
+    """Of 100 states in two episodes, each of which is like its neighbours."""
+    n = len(importance)
+    return select(importance, np.arange(n) // 50, half_circle(np.arange(n) / n), k, **options)
+
+
+def half_circle(share):
+    """(n, 2) points whose angle between each other grows with the difference of their shares."""
+    return np.stack([np.cos(np.pi * share), np.sin(np.pi * share)], axis=1)
+
+
 def test_the_most_important_moments_come_first_with_their_context():
     importance = np.zeros(100)
     importance[[20, 70, 95]] = 3, 5, 4
-    found = select(line(), importance, 3, before=5, after=2, diversity=0.0)
+    found = taken(importance, 3, before=5, after=2, diversity=0.0)
     assert [(h.position, h.start, h.stop, h.importance) for h in found] == [
         (70, 65, 73, 5.0), (95, 90, 98, 4.0), (20, 15, 23, 3.0),
     ]  # fmt: skip
@@ -40,45 +52,57 @@ def test_the_most_important_moments_come_first_with_their_context():
 def test_context_stays_within_the_episode():
     importance = np.zeros(100)
     importance[[51, 48]] = 2, 1
-    found = select(line(), importance, 2, before=30, after=10, diversity=0.0)
+    found = taken(importance, 2, before=30, after=10, diversity=0.0)
     assert [(h.start, h.stop) for h in found] == [(50, 62), (18, 50)]
 
 
 def test_contexts_do_not_overlap():
     rng = np.random.default_rng(0)
-    found = select(line(), rng.random(100), 10, before=6, after=3, diversity=0.0)
+    found = taken(rng.random(100), 10, before=6, after=3, diversity=0.0)
     shown = [at for h in found for at in range(h.start, h.stop)]
     assert len(shown) == len(set(shown))
 
 
-def test_what_looks_like_a_moment_that_was_taken_is_left_out():
+def test_what_is_like_a_moment_that_was_taken_is_left_out():
     # the same life twice, in two episodes
-    frames = np.tile(np.arange(50, dtype=np.float32), 2)[:, None]
-    states = StateDataset.from_arrays(frames, np.arange(100) // 50, np.zeros(100, int))
+    seen, episode = half_circle(np.tile(np.arange(50) / 50, 2)), np.arange(100) // 50
     importance = np.zeros(100)
     importance[[30, 80, 5]] = 5, 4, 3
-    alike = select(states, importance, 2, before=2, after=2, diversity=0.0)
+    alike = select(importance, episode, seen, 2, before=2, after=2, diversity=0.0)
     assert [h.position for h in alike] == [30, 80]
-    diverse = select(states, importance, 2, before=2, after=2, diversity=0.25)
+    diverse = select(importance, episode, seen, 2, before=2, after=2, diversity=0.25)
     assert [h.position for h in diverse] == [30, 5]
 
 
 def test_diversity_is_a_share_of_pairs():
-    states = line(400, 400)
+    seen, episode = half_circle(np.arange(400) / 400), np.zeros(400, int)
     # |i - j| of uniform pairs: P(distance <= d) = 1 - (1 - d)^2 of the length
-    found = select(states, np.linspace(0, 1, 400), 2, before=0, after=0, diversity=0.5)
+    found = select(np.linspace(0, 1, 400), episode, seen, 2, before=0, after=0, diversity=0.5)
     gap = found[0].position - found[1].position
     assert gap == pytest.approx(400 * (1 - np.sqrt(0.5)), rel=0.1)
 
 
 def test_there_may_be_fewer():
-    assert len(select(line(), np.ones(100), 50, before=30, after=10)) < 5
+    assert len(taken(np.ones(100), 50, before=30, after=10)) < 5
 
 
-def test_distances_are_in_standard_deviations_of_features():
-    frames = np.array([[0.0, 0.0], [1.0, 100.0], [2.0, 200.0]], dtype=np.float32)
-    states = StateDataset.from_arrays(frames, [0, 0, 0], [0, 0, 0])
-    assert np.allclose(distances(states, np.array([0, 0]), np.array([1, 2])), [1.0, 4.0])
+def test_states_are_compared_as_the_agent_represents_them():
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0)
+    agent = Agent.from_model(model)
+    frames = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    states = StateDataset.from_arrays(frames, np.zeros(30, int), np.zeros(30, int))
+    latent, _ = model.policy.mlp_extractor(torch.from_numpy(frames))
+    latent = latent.detach().double().numpy()
+    wanted = (latent - latent.mean(axis=0)) / latent.std(axis=0, ddof=1)
+    assert np.allclose(representations(agent, states), wanted, atol=1e-6)
+
+
+def test_the_scores_stand_in_for_layers_that_are_not_known():
+    agent = dot_agent()
+    states = line(4, 2, scores=np.array([[0.0, 1, 2], [0, 2, 2], [0, 3, 2], [0, 4, 2]]))
+    rows = representations(agent, states)
+    assert np.allclose(rows[:, 1], np.array([-1.5, -0.5, 0.5, 1.5]) / np.std([1, 2, 3, 4], ddof=1))
+    assert (rows[:, [0, 2]] == 0).all()
 
 
 def test_importance_of_scores_and_of_values():
@@ -93,12 +117,12 @@ def test_importance_of_scores_and_of_values():
 
 
 def test_mistakes_are_said(tmp_path):
-    agent, states = dot_agent(), dot_states(dot_agent(), 60)
+    agent = dot_agent()
     for arguments, says in [
         ({"k": 0}, "k=0"), ({"diversity": 1.0}, "diversity=1.0"), ({"before": -1}, "before=-1"),
     ]:  # fmt: skip
         with pytest.raises(ExplainError, match=says):
-            select(states, np.ones(60), **arguments)
+            taken(np.ones(60), **{"k": 5, **arguments})
     with pytest.raises(ExplainError, match="unknown importance 'value_chang'"):
         highlights(agent, tmp_path, importance="value_chang")
     assert not (tmp_path / "life").exists()
