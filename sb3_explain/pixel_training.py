@@ -30,6 +30,7 @@ from sb3_explain.loading.bounded import one_line
 from sb3_explain.loading.policies import argument_names
 from sb3_explain.progress import progress_bar
 from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
+from sb3_explain.store import sole_writer
 
 
 class Recipe(NamedTuple):
@@ -107,6 +108,31 @@ def train(
         "algo": algo, "env": env_id, "timesteps": timesteps, "seed": seed, "part": part,
         "env_kwargs": plain(env_kwargs), "settings": plain(settings),
     }  # fmt: skip
+    given = {
+        "buffer_size": rows,
+        "replay_buffer_kwargs": {"file": folder / "frames.npy"},
+        **recipe.settings,
+        # SB3 writes into the policy's arguments
+        **copy.deepcopy(dict(settings or {})),
+    }
+    with sole_writer(folder):
+        return trained(recipe, env, folder, identity, given, progress)
+
+
+def trained(
+    recipe: Recipe,
+    env: gym.Env[Any, Any],
+    folder: Path,
+    identity: dict[str, Any],
+    arguments: dict[str, Any],
+    progress: bool,
+) -> PixelSAC:
+    """The model of a run, trained as far as it is not yet.
+
+    :param identity: of the run
+    :param arguments: of the algorithm
+    """
+    timesteps, seed, part = (identity[name] for name in ("timesteps", "seed", "part"))
     curve = begun(folder, identity)
     done = curve[-1]["steps"] if curve else 0
     model: PixelSAC
@@ -116,17 +142,11 @@ def train(
     if done:
         model = restored(recipe, folder / f"checkpoint-{done}", env)
     else:
-        given = {
-            "buffer_size": rows,
-            "replay_buffer_kwargs": {"file": folder / "frames.npy"},
-            **recipe.settings,
-            # SB3 writes into the policy's arguments
-            **copy.deepcopy(dict(settings or {})),
-        }
-        model = recipe.algorithm(recipe.policy, env, seed=seed, **given)
+        model = recipe.algorithm(recipe.policy, env, seed=seed, **arguments)
         # whoever loads the model and goes on elsewhere shall not write into this folder
         model.replay_buffer_kwargs.pop("file", None)
-    with progress_bar(f"{algo} {env_id}", timesteps, "decisions", progress, done) as bar:
+    title = f"{identity['algo']} {identity['env']}"
+    with progress_bar(title, timesteps, "decisions", progress, done) as bar:
         while done < timesteps:
             begin = time.perf_counter()
             steps = min(part, timesteps - done)

@@ -88,7 +88,7 @@ def begin_store(folder: Path, wanted: dict[str, Any], left_open: set[str]) -> di
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing to the store.
+    """Keep other processes from writing to a folder.
 
     :raises ExplainError: if one is writing already
     """
@@ -98,7 +98,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise ExplainError(f"another process is collecting into {folder}") from error
+        raise ExplainError(f"another process is writing into {folder}") from error
     try:
         yield
     finally:

@@ -19,6 +19,14 @@ PAGES = {
         "n_states=150": "n_states=5",
     },
     "environments": {},
+    "training": {
+        "n_steps=128, batch_size=256": "n_steps=8, batch_size=64, n_epochs=1",
+        "learn(1_000_000": "learn(64",
+    },
+    "highlights": {
+        "learn(2048)": "learn(128)",
+        "n_states=2000": "n_states=200, progress=False",
+    },
     "replay": {},
     "sgqn": {
         "buffer_size=100_000": "buffer_size=100, learning_starts=2, batch_size=2",
@@ -71,6 +79,17 @@ def run(page: str, folder: Path) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_training(tmp_path):
+    pytest.importorskip("ale_py")
+    run("training", tmp_path)
+    assert (tmp_path / "tb" / "PPO_1" / "saliency").is_dir()
+
+
+def test_highlights(tmp_path):
+    run("highlights", tmp_path)
+    assert (tmp_path / "out" / "highlights.mp4").stat().st_size > 1000
 
 
 def test_quickstart(tmp_path):

@@ -12,6 +12,7 @@ import torch
 
 from sb3_explain.errors import ExplainError
 from sb3_explain.pixel_training import RECIPES, train
+from sb3_explain.store import sole_writer
 from tests.pixels import SMALL
 
 SETTINGS = {"policy_kwargs": SMALL, "learning_starts": 30, "catch_up": 0, "batch_size": 8}
@@ -55,7 +56,8 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path):
     for name, tensor in weights(unbroken).items():
         assert torch.equal(tensor, weights(resumed)[name]), name
     for folder in ("unbroken", "killed"):
-        assert {path.name for path in (tmp_path / folder).iterdir()} == {"model.zip", "run.json"}
+        left = {path.name for path in (tmp_path / folder).iterdir()} - {".lock"}
+        assert left == {"model.zip", "run.json"}
     curves = [
         [(row["steps"], row["return"]) for row in json.loads(path.read_text())["curve"]]
         for path in (tmp_path / "unbroken/run.json", tmp_path / "killed/run.json")
@@ -73,6 +75,11 @@ def test_a_full_buffer_and_a_moved_folder_change_nothing(tmp_path):
         assert torch.equal(tensor, weights(resumed)[name]), name
     with pytest.raises(ExplainError, match="buffer_size=70 is too small for checkpoints of 20"):
         train("drq", "Point-v0", tmp_path / "small", **{**run, "settings": {"buffer_size": 70}})
+
+
+def test_two_processes_do_not_train_into_one_folder(tmp_path):
+    with sole_writer(tmp_path), pytest.raises(ExplainError, match="another process is writing"):
+        train("drq", "Point-v0", tmp_path, **RUN)
 
 
 def test_damage_is_one_line(tmp_path):

@@ -110,7 +110,7 @@ def test_videos_are_in_the_order_of_their_numbers_and_read_once(tmp_path):
 
 
 def test_what_is_missing_is_one_line(tmp_path):
-    with pytest.raises(ExplainError, match=r"'video_hard' needs videos: give background_folder"):
+    with pytest.raises(ExplainError, match=r"'video_hard' needs videos: give their folder"):
         DMCGeneralizationEnv("walker_walk", "video_hard")
     with pytest.raises(ExplainError, match=r"no videos in .*video_easy: clips are expected as"):
         DMCGeneralizationEnv("walker_walk", "video_easy", background_folder=tmp_path)

@@ -95,7 +95,10 @@ def videos_of(folder: str | Path | None, mode: str) -> list[Path]:
     """
     wanted = f"clips are expected as FOLDER/{mode}/video0.mp4, video1.mp4, ..."
     if folder is None:
-        raise ExplainError(f"mode {mode!r} needs videos: give background_folder; {wanted}")
+        raise ExplainError(
+            f"mode {mode!r} needs videos: give their folder (background_folder, --backgrounds); "
+            f"{wanted}"
+        )
     found = list((Path(folder) / mode).glob("*.mp4"))
     if not found:
         raise ExplainError(f"there are no videos in {Path(folder) / mode}: {wanted}")
