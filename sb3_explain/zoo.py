@@ -104,7 +104,8 @@ def run(command: str, arguments: Sequence[str]) -> None:
         # a wrong word in the zoo's own files is found by importing them
         getattr(importlib.import_module(f"rl_zoo3.{command}"), command)()
     except ImportError as error:
-        raise ExplainError(f"rl-zoo3 lacks {error.name}: pip install {error.name}") from error
+        lacking = f"rl-zoo3 lacks {error.name}: pip install {error.name}"
+        raise ExplainError(lacking if error.name else str(error)) from error
     except (AssertionError, ValueError, KeyError, OSError) as error:
         where = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if not {"rl_zoo3", "huggingface_sb3", "huggingface_hub"} & set(where.parts):

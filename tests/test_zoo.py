@@ -188,6 +188,16 @@ def test_mistakes_are_one_line(capsys, tmp_path, monkeypatch):
     assert "Hyperparameters not found for sgqn-CartPole-v1" in capsys.readouterr().err
 
 
+def test_without_wandb_one_line(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    arguments = ["train", "--algo", "ppo", "--env", "CartPole-v1", "--track", "-n", "64"]
+    assert cli.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "pip install wandb" in err
+
+
 def test_without_rl_zoo3_one_line(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "rl_zoo3", None)
     monkeypatch.delitem(sys.modules, "sb3_explain.zoo", raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ from sb3_explain.registry import EXPLAINERS
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states import StateDataset
+
+log = logging.getLogger(__name__)
 
 #: of the game in the video, in pixels
 HEIGHT = 300
@@ -82,6 +85,11 @@ class SaliencyCallback(ExplainCallback):
         self.recent: SeenStates | None = None
 
     def check(self, agent: Agent) -> None:
+        if not any(isinstance(o, TensorBoardOutputFormat) for o in self.logger.output_formats):
+            log.warning(
+                "SaliencyCallback: pictures go to files alone, since there is no TensorBoard: "
+                "give the model tensorboard_log (rl-zoo3: -tb) to see them there"
+            )
         EXPLAINERS[self.explainer](agent, **self.explainer_kwargs)
 
     def watch(self, moment: Moment) -> None:

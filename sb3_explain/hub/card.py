@@ -29,7 +29,7 @@ _TEXT = """---
 # {title}
 
 What [sb3_explain](https://pypi.org/project/sb3-explain/) has learned about an agent of
-Stable-Baselines3: {words}
+Stable-Baselines3. {words}
 
 | The agent | |
 |---|---|
@@ -52,7 +52,7 @@ and JSON; nothing is unpickled.
 
 Settings: `{settings}`
 
-Learned in {seconds:.0f} s on {processor} ({date}), with {versions}.
+Learned in {seconds:.0f} s. Uploaded on {date} with {versions}.
 """
 
 
@@ -103,7 +103,6 @@ def model_card(
         repo_id=repo_id,
         settings=json.dumps(dict(settings)),
         seconds=learned.training.seconds,
-        processor=made["processor"],
         date=made["date"],
         versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
     )
@@ -152,8 +151,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     lines = [
         "\n## Metrics\n",
         f"Means over {states.get('n', '?')} states of {states.get('episodes', '?')} episodes, with "
-        f"{100 * states.get('confidence', 0.95):.0f} % intervals. ↑ more is better, ↓ less is; the "
-        "other rows say what a map is worth that explains nothing.\n",
+        f"{100 * states.get('confidence', 0.95):.0f} % intervals. ↑ more is better, ↓ less is. "
+        "The other rows are there to be beaten.\n",
         f"| | {' | '.join(heads)} |",
         f"|---|{'---|' * len(heads)}",
     ]

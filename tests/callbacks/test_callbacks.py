@@ -105,13 +105,15 @@ def test_scalars_are_what_evaluate_says(shown):
     )
 
 
-def test_without_tensorboard_pictures_are_on_disk_alone(tmp_path):
+def test_without_tensorboard_pictures_are_on_disk_alone(tmp_path, caplog):
     model = make("ppo")
     rows = learn(model, 128, SaliencyCallback(
         "gradient", every=None, folder=str(tmp_path), budget=None, on_error="raise"
     ))  # fmt: skip
     assert not any("saliency" in key for _, row in rows for key in row)
     assert {path.suffix for path in (tmp_path / "saliency").iterdir()} == {".png", ".mp4"}
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "give the model tensorboard_log" in line
 
 
 def test_an_agent_of_vectors_shows_the_importance_of_its_features(tmp_path):
