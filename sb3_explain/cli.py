@@ -108,7 +108,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def is_of_zoo(given: Sequence[str]) -> bool:
     """Whether a command is rl-zoo3's own: ``enjoy``, and ``train`` without a folder for a run."""
-    ours = any(word in ("-o", "--output") or word.startswith("--output=") for word in given)
+    ours = any(
+        word in ("-h", "--help") or word.startswith("--output")
+        # argparse takes -oFOLDER too; -optimize is the zoo's
+        or (word.startswith("-o") and not word.startswith("-op"))
+        for word in given
+    )  # fmt: skip
     return given[:1] == ["enjoy"] or (given[:1] == ["train"] and not ours)
 
 
@@ -179,7 +184,8 @@ def parser() -> Parser:
     training = add(
         "train",
         run_train,
-        "train as rl-zoo3 does, with SGQN and its baselines; with -o, in parts that resume",
+        "train as rl-zoo3 does, with SGQN and its baselines; with -o, in parts that resume "
+        "(python -m rl_zoo3.train -h tells the zoo's flags, what follows is of the other)",
         "--algo sgqn --env DMCGB/walker_walk-train-v0 -f logs  (all flags of rl_zoo3.train)\n"
         "  sb3-explain train --algo sgqn --env DMCGB/walker_walk-train-v0 -o out",
     )

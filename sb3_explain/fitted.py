@@ -17,6 +17,8 @@ from sb3_explain.checkpoints import TrainingState
 from sb3_explain.errors import ExplainError
 from sb3_explain.states import StateDataset
 
+FORMAT = 1
+
 
 class Fitted(NamedTuple):
     """What :func:`read_fitted` found."""
@@ -49,7 +51,7 @@ def write_fitted(folder: Path, name: str, agent: Agent, fitted: Fitted) -> None:
     write_json(
         folder / f"{name}.json",
         {
-            "format": 1,
+            "format": FORMAT,
             "settings": fitted.settings,
             "agent": agent.describe(),
             "training": dataclasses.asdict(fitted.training),
@@ -68,6 +70,8 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
         raise ExplainError(f"{folder} holds no {name}: fit one first")
     described = read_json(folder / f"{name}.json")
     try:
+        if described["format"] != FORMAT:
+            raise ExplainError(f"{folder} is of format {described['format']!r}: update sb3_explain")
         fingerprint = described["agent"]["weights_sha256"]
         observed = described["agent"]["observation_space"]
         fitted = Fitted(

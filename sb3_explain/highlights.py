@@ -25,7 +25,7 @@ from sb3_explain.batch import PASS
 from sb3_explain.collection import collect
 from sb3_explain.decisions import choices, group_sizes
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.pictures import (
     choices_taken,
     drawable_maps,
@@ -37,6 +37,7 @@ from sb3_explain.pictures import (
 )
 from sb3_explain.probe_pictures import greedy_names
 from sb3_explain.randomisation import layers_of, twin
+from sb3_explain.registry import EXPLAINERS
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states import StateDataset
@@ -103,13 +104,7 @@ def importance_of(agent: Agent, states: StateDataset, name: str | None = None) -
         ``"value_change"``
     :raises ExplainError: for an unknown name, or one that this agent does not have
     """
-    continuous = isinstance(agent.action_space, spaces.Box)
-    name = name or ("value_change" if continuous else "score_gap")
-    if name not in IMPORTANCES:
-        raise unknown_name("importance", name, IMPORTANCES)
-    if name == "score_gap" and continuous:
-        raise ExplainError("Box actions have no gap of scores: use value_change")
-    importance = IMPORTANCES[name](agent, states)
+    importance = IMPORTANCES[importance_named(agent, name)](agent, states)
     if not np.isfinite(importance).all():
         raise ExplainError("this agent has no values: use score_gap")
     return importance
@@ -139,6 +134,20 @@ def representations(agent: Agent, states: StateDataset) -> Array:
     return standardised
 
 
+def importance_named(agent: Agent, name: str | None) -> str:
+    """The name of the importance to use.
+
+    :raises ExplainError: for an unknown name, or one that this agent does not have
+    """
+    continuous = isinstance(agent.action_space, spaces.Box)
+    name = name or ("value_change" if continuous else "score_gap")
+    if name not in IMPORTANCES:
+        raise unknown_name("importance", name, IMPORTANCES)
+    if name == "score_gap" and continuous:
+        raise ExplainError("Box actions have no gap of scores: use value_change")
+    return name
+
+
 def select(
     importance: Array,
     episode: NDArray[np.int64],
@@ -166,11 +175,7 @@ def select(
     :param seed: of the pairs that are looked at
     :raises ExplainError: for numbers out of range
     """
-    if k < 1 or before < 0 or after < 0 or not 0 <= diversity < 1:
-        raise ExplainError(
-            f"k={k}, before={before}, after={after}, diversity={diversity}: give positive numbers, "
-            "and a share below 1"
-        )
+    require_numbers(k, before, after, diversity)
     directions = seen / np.linalg.norm(seen, axis=1, keepdims=True).clip(1e-12)
     first, second = np.random.default_rng(seed).integers(len(seen), size=(2, PAIRS))
     usual = 1 - (directions[first] * directions[second]).sum(axis=1)
@@ -188,6 +193,15 @@ def select(
         if len(chosen) == k:
             break
     return chosen
+
+
+def require_numbers(k: int, before: int, after: int, diversity: float) -> None:
+    """:raises ExplainError: for numbers out of range"""
+    if k < 1 or before < 0 or after < 0 or not 0 <= diversity < 1:
+        raise ExplainError(
+            f"k={k}, before={before}, after={after}, diversity={diversity}: give positive numbers, "
+            "and a share below 1"
+        )
 
 
 def highlights(
@@ -225,8 +239,15 @@ def highlights(
     :return: the moments, most important first
     """
     output = Path(output)
-    if importance is not None and importance not in IMPORTANCES:
-        raise unknown_name("importance", importance, IMPORTANCES)
+    # What cannot work shall fail now, not after the agent has played.
+    require_numbers(k, before, after, diversity)
+    importance = importance_named(agent, importance)
+    if isinstance(explainer, str):
+        obstacle = EXPLAINERS[explainer].obstacle(agent)
+        if obstacle is not None:
+            raise ExplainError(f"{explainer} does not serve this agent: {obstacle}")
+        if issubclass(EXPLAINERS[explainer], TrainedExplainer):
+            explainer = ready_explainer(agent, explainer, output, None)
     states = collect(
         agent, n=n_states, folder=output / "life", seed=seed, max_per_episode=0, progress=progress
     )

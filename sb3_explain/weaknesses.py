@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -84,8 +85,8 @@ def find_weaknesses(
     :param masking: settings of the VisionMask
     :param other: a second agent, for the target ``"disagreement"``
     :param states: at hand, in place of those that would be collected
-    :param max_seconds: the generator learns for half of them at most; then targets are searched for
-        one after the other as long as the next one fits, the first in any case
+    :param max_seconds: the generator learns for half of them at most; the searches share what is
+        left, and those for which nothing is left are left out, but for the first
     :param seed: of all chance
     :param progress: show bars
     :return: the page
@@ -103,11 +104,7 @@ def find_weaknesses(
         require_comparable(agent, other)
     for name in names:
         require_served(agent, name, other)
-    known = inspect.signature(require_search).parameters.keys() - {"n"}
-    for name in searching or {}:
-        if name not in known:
-            raise unknown_name("option of the search", name, known)
-    require_search(n, **(searching or {}))
+    require_search_options(n, searching or {})
     if maps and image_of(agent) is not None:
         VisionMask(agent, **(masking or {}))
     if states is None:
@@ -131,18 +128,17 @@ def find_weaknesses(
     train, _, test = states.split(seed=seed)
     found: list[Probed] = []
     options = {"n": n, "seed": seed, **(searching or {})}
-    last = 0.0
     for name in names:
-        started = time.perf_counter()
-        if found and max_seconds is not None and started - began + last > max_seconds:
-            left = ", ".join(names[len(found) :])
-            logger.warning("%s: there is no time left to search for %s", output, left)
+        left = math.inf if max_seconds is None else began + max_seconds - time.perf_counter()
+        if left <= 0 and found:
+            missing = ", ".join(names[len(found) :])
+            logger.warning("%s: there is no time left to search for %s", output, missing)
             break
+        share = max(left, 0.0) / (len(names) - len(found))
         path = output / "probes" / f"{filename(name)}.safetensors"
-        result = kept_probe(path, generator, name, options, train, other, progress)
+        result = kept_probe(path, generator, name, options, train, other, share, progress)
         found.append(probed_of(generator, result, train, explainer))
         save(path.with_suffix(".png"), found[-1].sheet.png)
-        last = time.perf_counter() - started
     played = None
     if n_episodes:
         played = goggles(agent, generator, n_episodes, seed=seed, progress=progress)
@@ -175,6 +171,15 @@ def find_weaknesses(
             "Made with": made,
         },
     )
+
+
+def require_search_options(n: int, options: Mapping[str, Any]) -> None:
+    """:raises ExplainError: for options of the search that do not exist, or values out of range"""
+    known = inspect.signature(require_search).parameters.keys() - {"n"}
+    for name in options:
+        if name not in known:
+            raise unknown_name("option of the search", name, known)
+    require_search(n, **options)
 
 
 def fit_generator(
@@ -228,6 +233,7 @@ def kept_probe(
     options: Mapping[str, Any],
     train: StateDataset,
     other: Agent | None,
+    max_seconds: float,
     progress: bool,
 ) -> Probe:
     """The probe that ``path`` holds, if it is of these options; else it is made and kept there."""
@@ -254,6 +260,7 @@ def kept_probe(
         target,
         states=train,
         other=other,
+        max_seconds=max_seconds,
         progress=progress,
         **options,
     )

@@ -146,12 +146,14 @@ def seen(found: Counterfactual, removal: Removal, agent: Agent, name: str) -> ND
     return scaled.transpose(1, 2, 0)
 
 
-def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset) -> Explainer:
+def ready_explainer(
+    agent: Agent, name: str, output: Path, states: StateDataset | None
+) -> Explainer:
     """An explainer by name: one that learns as it was fitted in ``output``, any other anew.
 
     Features are explained against their mean, as they are removed.
 
-    :param states: that the mean is of
+    :param states: that the mean is of; those that learn need none
     :raises ExplainError: if it is unknown, or has still to be fitted
     """
     kind = EXPLAINERS[name]
@@ -159,7 +161,11 @@ def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset)
         learned: Explainer = kind.load(output / name, agent)
         return learned
     options: dict[str, Any] = {}
-    if image_of(agent) is None and "frames" in inspect.signature(kind).parameters:
+    if (
+        states is not None
+        and image_of(agent) is None
+        and "frames" in inspect.signature(kind).parameters
+    ):
         frames = states.entries(states.spread(REFERENCE_FRAMES))
         options = {"reference": "mean", "frames": frames}
     made: Explainer = kind(agent, **options)

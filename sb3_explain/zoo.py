@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 import traceback
@@ -29,6 +28,8 @@ except ImportError as missing:
 #: algorithms of this package by the names that the zoo knows them by
 OURS = {name: entry for name, entry in ALGORITHMS.items() if issubclass(entry, PixelSAC)}
 COMMANDS = ("train", "enjoy")
+#: what the zoo imports without depending on it
+USED_BY_ZOO = ("moviepy", "optunahub", "requests", "seaborn")
 
 
 def hyperparameters(algo: str) -> Path:
@@ -83,6 +84,15 @@ def register() -> None:
 register()
 
 
+def algo_in(arguments: Sequence[str]) -> str:
+    """The algorithm that a command line of the zoo names; empty if it names none."""
+    for place, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name in ("--a", "--al", "--alg", "--algo"):  # as argparse abbreviates it
+            return value if equals else "".join(arguments[place + 1 : place + 2])
+    return ""
+
+
 def run(command: str, arguments: Sequence[str]) -> None:
     """One of the zoo's commands.
 
@@ -92,20 +102,16 @@ def run(command: str, arguments: Sequence[str]) -> None:
     :raises ExplainError: in place of what the zoo itself raises after a mistake
     """
     arguments = list(arguments)
-    if command == "train":
-        given = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-        given.add_argument("--algo")
-        given.add_argument("-conf", "--conf-file")
-        said, _ = given.parse_known_args(arguments)
-        if said.algo in OURS and said.conf_file is None:
-            arguments += ["-conf", str(hyperparameters(said.algo))]
+    if command == "train" and (algo := algo_in(arguments)) in OURS:
+        # in front, so that what the user gives comes later and counts
+        arguments = ["-conf", str(hyperparameters(algo)), *arguments]
     sys.argv = [f"sb3-explain {command}", *arguments]
     try:
         # a wrong word in the zoo's own files is found by importing them
         getattr(importlib.import_module(f"rl_zoo3.{command}"), command)()
     except ImportError as error:
-        lacking = f"rl-zoo3 lacks {error.name}: pip install {error.name}"
-        raise ExplainError(lacking if error.name else str(error)) from error
+        advice = f": pip install {error.name}" if error.name in USED_BY_ZOO else ""
+        raise ExplainError(f"{error}{advice}") from error
     except (AssertionError, ValueError, KeyError, OSError) as error:
         where = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if not {"rl_zoo3", "huggingface_sb3", "huggingface_hub"} & set(where.parts):

@@ -125,6 +125,13 @@ def test_mistakes_are_said(tmp_path):
             taken(np.ones(60), **{"k": 5, **arguments})
     with pytest.raises(ExplainError, match="unknown importance 'value_chang'"):
         highlights(agent, tmp_path, importance="value_chang")
+    for arguments, says in [
+        ({"explainer": "sarfaa"}, "did you mean 'sarfa'"), ({"k": 0}, "k=0"),
+        ({"explainer": "visionmask"}, "holds no visionmask"),
+        ({"explainer": "grad_cam"}, "grad_cam does not serve"),
+    ]:  # fmt: skip
+        with pytest.raises(ExplainError, match=says):
+            highlights(agent, tmp_path, **arguments)
     assert not (tmp_path / "life").exists()
     nan = line(4, 2, scores=np.ones((4, 3)), values=np.full(4, np.nan))
     with pytest.raises(ExplainError, match="no values"):

@@ -168,8 +168,12 @@ def test_a_repository_with_a_pickle_inside_is_refused(server, learned, capsys):
     refused("not JSON", "evil/json", agent)
     server.commit("evil/kind", {"sb3_explain.json": b'{"kind": "../../etc"}'})
     refused("holds a '../../etc'", "evil/kind", agent)
-    server.commit("evil/list", {"sb3_explain.json": b"[]"})
-    refused("holds a None", "evil/list", agent)
+    for content, says in [
+        (b"[]", "holds a None"), (b'{"kind": ["visionmask"]}', "holds a "),
+        (b'{"kind": "visionmask", "format": 99}', "of format 99.*update sb3_explain"),
+    ]:  # fmt: skip
+        server.commit("evil/odd", {"sb3_explain.json": content})
+        refused(says, "evil/odd", agent)
     assert "this ran" not in capsys.readouterr().out
 
 
@@ -177,6 +181,13 @@ def refused(says, *arguments, call=from_hub, **options):
     with pytest.raises(ExplainError, match=says) as error:
         call(*arguments, **options)
     assert "\n" not in str(error.value)
+
+
+def test_pictures_keep_their_names(server, learned):
+    _, _, mask, _ = learned
+    push_to_hub(mask, REPOSITORY, pictures={"v1.0": PNG, "v1.1.png": PNG, "a/x": PNG})
+    assert {"v1.0.png", "v1.1.png", "a_x.png"} <= set(server.repositories[REPOSITORY][-1][1])
+    refused("two pictures", mask, REPOSITORY, call=push_to_hub, pictures={"x": PNG, "x.png": PNG})
 
 
 def test_what_cannot_be_done_is_said_in_one_line(server, learned, monkeypatch):

@@ -164,6 +164,52 @@ def test_all_our_algorithms_have_settings_for_all_tasks():
             }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "words, algo",
+    [
+        (["--algo", "sgqn", "--env", "x"], "sgqn"), (["--env", "x", "--algo=drq"], "drq"),
+        (["--al", "rad"], "rad"), (["--env", "x"], ""), (["--algo"], ""),
+    ],
+)  # fmt: skip
+def test_the_algorithm_is_found_among_the_zoos_words(words, algo):
+    from sb3_explain import zoo
+
+    assert zoo.algo_in(words) == algo
+
+
+@pytest.mark.parametrize("flag", ["-conf", "--conf-file", "--conf"])
+def test_a_file_of_the_user_takes_the_place_of_ours(flag, tmp_path, monkeypatch):
+    import rl_zoo3.train
+
+    from sb3_explain import zoo
+
+    monkeypatch.setattr(rl_zoo3.train, "ExperimentManager", Stop)
+    with pytest.raises(Stop) as stopped:
+        zoo.run("train", ["--algo", "sgqn", "--env", "CartPole-v1", flag, "my.yml"])
+    assert stopped.value.args[0]["config"] == "my.yml"
+    with pytest.raises(Stop) as stopped:
+        zoo.run("train", ["--algo", "sgqn", "--env", "CartPole-v1"])
+    assert stopped.value.args[0]["config"] == str(zoo.hyperparameters("sgqn"))
+
+
+class Stop(Exception):  # noqa: N818 - no error
+    """Says what the zoo would have done."""
+
+    def __init__(self, *_, **options):
+        super().__init__(options)
+        raise self
+
+
+def test_which_train_is_meant(capsys):
+    assert cli.is_of_zoo(["train", "--algo", "ppo", "-optimize"])
+    assert not cli.is_of_zoo(["train", "-oout"])
+    assert not cli.is_of_zoo(["train", "--output=out"])
+    assert cli.is_of_zoo(["enjoy", "-h"])
+    with pytest.raises(SystemExit):
+        cli.main(["train", "-h"])
+    assert "python -m rl_zoo3.train -h" in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_is_sampled_is_what_is_converted_from_a_kept_trial():
     optuna = pytest.importorskip("optuna")
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER

@@ -12,7 +12,7 @@ import math
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
 from stable_baselines3.common.env_util import unwrap_wrapper
 from stable_baselines3.common.logger import TensorBoardOutputFormat
 from stable_baselines3.common.monitor import Monitor
@@ -76,12 +76,9 @@ class ExplainCallback(BaseCallback):
         super().__init__(verbose)
         if on_error not in ON_ERROR:
             raise unknown_name("choice of on_error", on_error, ON_ERROR)
-        if (every is not None and every < 1) or (budget is not None and not budget > 0):
-            raise ExplainError(
-                f"every={every}, budget={budget}: give a positive number of timesteps, and a "
-                "positive share of the training's time"
-            )
-        self.every = every
+        if isinstance(budget, (str, bool)) or (budget is not None and not budget > 0):
+            raise ExplainError(f"budget={budget!r}: give a positive share of the training's time")
+        self.every = whole("every", every) if every is not None else None
         self.given_folder = folder
         self.budget = math.inf if budget is None else budget
         self.on_error = on_error
@@ -94,7 +91,9 @@ class ExplainCallback(BaseCallback):
         self.worked: list[int] = []
         self._expected: float | None = None
         self._failures = 0
-        self._running = False
+        self._running = self._refused = False
+        self._began = self._due = math.inf
+        self._since: float | None = None
         #: whether the training is over
         self.ending = False
 
@@ -112,6 +111,11 @@ class ExplainCallback(BaseCallback):
 
         :param folder: to write into
         """
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is enough to work on."""
+        return True
 
     def write(self, values: dict[str, Any]) -> None:
         """Log values at this timestep, wherever SB3's logger writes to; pictures to TensorBoard.
@@ -134,41 +138,60 @@ class ExplainCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._began = time.perf_counter()
-        self.spent, self.worked, self._failures = 0.0, [], 0
+        self.spent, self.worked, self._failures, self._expected = 0.0, [], 0, None
         self._due = math.inf
         if self.every is not None:
             self._due = (self.num_timesteps // self.every + 1) * self.every
         self._running, self.ending, self.folder = True, False, None
-        if not (self._guarded(self._check) and self._guarded(self._claim_folder)):
+        if self.parent is not None:
+            self._refuse()
+        elif not (self._guarded(self._check) and self._guarded(self._claim_folder)):
             self._running = False  # what cannot work now will not work later
 
     def _on_step(self) -> bool:
+        if self.parent is not None:
+            self._refuse()
         self._guarded(self._look)
-        if self.num_timesteps >= self._due and self._guarded(self._affordable):
-            self._work()
-            assert self.every is not None
-            self._due = (self.num_timesteps // self.every + 1) * self.every
+        # the end is a time of its own: after this step the model may learn once more
+        before_end = self.num_timesteps < self.model._total_timesteps
+        if self.active and self.num_timesteps >= self._due and before_end and self.ready:
+            failures = self._failures
+            affordable = self._guarded(self._affordable)
+            if affordable:
+                self._work()
+            if affordable or self._failures > failures:
+                assert self.every is not None
+                self._due = (self.num_timesteps // self.every + 1) * self.every
         return True
+
+    def _refuse(self) -> None:
+        """Work no more inside another callback, which leaves out steps and the end."""
+        if not self._refused:
+            log.warning(
+                "%s works inside no %s: give it to learn() itself; the training goes on without it",
+                type(self).__name__, type(self.parent).__name__,
+            )  # fmt: skip
+        self._refused, self._running = True, False
 
     def _on_training_end(self) -> None:
         # rl-zoo3 calls this a second time
         if not self._running:
             return
-        self.ending = True
-        if self.num_timesteps not in self.worked[-1:] and self._guarded(self._affordable):
+        self.ending, failures = True, self._failures
+        if self._guarded(self._affordable):
             self._work()
-        if not self.worked and self.active:
+        elif self.active and self._failures == failures:
             log.warning(
-                "%s: no time for it in %.0f s of training (budget=%g): give a larger budget",
-                type(self).__name__, self.training_seconds, self.budget,
+                "%s: no time for it at the end of %.0f s of training (budget=%g): give a larger "
+                "budget", type(self).__name__, self.training_seconds, self.budget,
             )  # fmt: skip
         self._running = False
 
     @property
     def beginning(self) -> int:
         """Timesteps before the first time of work."""
-        left = self.model._total_timesteps - self.num_timesteps
-        return max(1, left if self.every is None else min(left, self.every))
+        last = min(self.model._total_timesteps, self._due)
+        return max(1, int(last) - self.num_timesteps)
 
     # --- time -------------------------------------------------------------------------------
 
@@ -180,12 +203,13 @@ class ExplainCallback(BaseCallback):
     @property
     def training_seconds(self) -> float:
         """Seconds since the training began, without those of this callback."""
-        return time.perf_counter() - self._began - self.spent
+        return (self._since or time.perf_counter()) - self._began - self.spent
 
     @property
     def seconds_left(self) -> float:
-        """What the budget leaves for work now."""
-        return self.budget * self.training_seconds - self.spent
+        """What the budget leaves for work now, less what the present work has taken."""
+        now = time.perf_counter()
+        return self.budget * self.training_seconds - self.spent - (now - (self._since or now))
 
     def _affordable(self) -> bool:
         if self.seconds_left <= 0:
@@ -230,7 +254,7 @@ class ExplainCallback(BaseCallback):
         """
         if not self.active:
             return False
-        began = time.perf_counter()
+        self._since = began = time.perf_counter()
         try:
             return act()
         except Exception as error:
@@ -247,9 +271,13 @@ class ExplainCallback(BaseCallback):
             return False
         finally:
             self.spent += time.perf_counter() - began
+            self._since = None
 
     def _claim_folder(self) -> bool:
-        base = Path(self.given_folder) if self.given_folder else results_folder(self.model)
+        if self.given_folder:
+            base = Path(self.given_folder)
+        else:
+            base = results_folder(self.model, self.locals.get("callback"))
         try:
             self.folder = claim_folder(base, self.kind)
         except OSError as error:
@@ -257,6 +285,22 @@ class ExplainCallback(BaseCallback):
                 raise
             raise ExplainError(f"{base} cannot be written: choose another folder") from error
         return True
+
+
+def whole(name: str, value: Any) -> int:
+    """A whole number of at least 1; a float of a yml file may stand for it.
+
+    :raises ExplainError: for anything else
+    """
+    number = isinstance(value, (int, float, np.integer)) and not isinstance(value, bool)
+    if not number or int(value) != value or value < 1:
+        raise ExplainError(f"{name}={value!r}: give a whole number of at least 1")
+    return int(value)
+
+
+def names_of(given: str | Sequence[str]) -> list[str]:
+    """Names, of which there may be a single one."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
@@ -292,11 +336,20 @@ def claim_folder(base: Path, kind: str) -> Path:
     raise AssertionError("count does not end")
 
 
-def results_folder(model: BaseAlgorithm) -> Path:
+def results_folder(model: BaseAlgorithm, callbacks: BaseCallback | None = None) -> Path:
     """Where the results of a training lie: for rl-zoo3 the run's folder, beside the model.
 
-    The folder that a Monitor writes to, else the logger's, else ``explanations`` here.
+    The folder that SB3's own callbacks save models to, or a Monitor writes to, else the logger's,
+    else ``explanations`` here.
+
+    :param callbacks: all of the training
     """
+    for callback in getattr(callbacks, "callbacks", []):
+        saved = getattr(callback, "save_path", None) or getattr(
+            callback, "best_model_save_path", None
+        )
+        if isinstance(callback, (CheckpointCallback, EvalCallback)) and saved:
+            return Path(saved)
     env = model.get_env()
     inner = env.unwrapped if env is not None else None
     if isinstance(inner, DummyVecEnv):

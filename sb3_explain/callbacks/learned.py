@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sb3_explain.agent import Agent
-from sb3_explain.callbacks.base import ExplainCallback
+from sb3_explain.callbacks.base import ExplainCallback, names_of, whole
 from sb3_explain.callbacks.seen import Moment, SeenStates, snapshot_of
 from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.visionmask import VisionMask
@@ -16,8 +18,12 @@ from sb3_explain.probing import StateGenerator
 from sb3_explain.states import StateDataset
 from sb3_explain.targets import require_served
 from sb3_explain.training import training_options
-from sb3_explain.weaknesses import ALL, find_weaknesses
+from sb3_explain.weaknesses import ALL, find_weaknesses, require_search_options
 
+#: seconds of a fit for which no time is left: a step
+LEAST = 1e-3
+#: training, validation and test states
+PARTS = 3
 #: less than this share of the wanted states is too little to learn from
 ENOUGH = 0.1
 
@@ -34,12 +40,17 @@ class LearningCallback(ExplainCallback):
         self, every: int | None, folder: str | None, *, n_states: int, **options: Any
     ) -> None:
         super().__init__(every, folder, **options)
-        if n_states < 1:
-            raise ExplainError(f"n_states={n_states}: give a positive number")
-        self.n_states = n_states
+        self.n_states = whole("n_states", n_states)
 
     def _init_callback(self) -> None:
         self.seen: SeenStates | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.seen is not None and len(self.seen) >= ENOUGH * self.n_states
+
+    def expected_seconds(self) -> float:
+        return 0.0  # it ends in time by itself
 
     def watch(self, moment: Moment) -> None:
         if self.seen is None:
@@ -52,13 +63,16 @@ class LearningCallback(ExplainCallback):
 
         :raises ExplainError: if they are few
         """
-        if self.seen is None or len(self.seen) < ENOUGH * self.n_states:
+        if self.seen is None or not self.ready:
             n = 0 if self.seen is None else len(self.seen)
             raise ExplainError(
                 f"{n} states are too few to learn from: train longer, or give a smaller n_states "
                 f"than {self.n_states}"
             )
-        return self.seen.states(agent)
+        states = self.seen.states(agent)
+        if len(np.unique(states.episode)) < PARTS:  # to be split by pieces of long episodes
+            states = states.with_columns(episode=states.column("piece"))
+        return states
 
 
 class VisionMaskCallback(LearningCallback):
@@ -95,6 +109,9 @@ class VisionMaskCallback(LearningCallback):
         self.settings = dict(settings or {})
         self.training = {"progress": False, **(training or {})}
         training_options(self.training)
+
+    def _init_callback(self) -> None:
+        super()._init_callback()
         #: of the last fit
         self.explainer: VisionMask | None = None
 
@@ -108,7 +125,9 @@ class VisionMaskCallback(LearningCallback):
         if self.explainer is not None:
             explainer.network.load_state_dict(self.explainer.network.state_dict())
         # several fits share the budget as far as it has come
-        limit = {"max_seconds": self.seconds_left} if math.isfinite(self.budget) else {}
+        limit = {}
+        if math.isfinite(self.budget):
+            limit["max_seconds"] = max(self.seconds_left, LEAST)
         explainer.fit(train, validation, **{"seed": self.seed, **limit, **self.training})
         explainer.save(folder if self.ending else folder / str(self.num_timesteps))
         self.explainer = explainer
@@ -148,12 +167,13 @@ class StateGeneratorCallback(LearningCallback):
         **options: Any,
     ) -> None:
         super().__init__(None, folder, n_states=n_states, budget=budget, **options)
-        self.targets = list(targets)
-        self.n = n
+        self.targets = names_of(targets)
+        self.n = whole("n", n)
         self.settings = dict(settings or {})
         self.training = {"progress": False, **(training or {})}
         StateGenerator.training_options(self.training)
         self.searching = dict(searching or {})
+        require_search_options(self.n, self.searching)
 
     def check(self, agent: Agent) -> None:
         StateGenerator(agent, **self.settings)
@@ -163,11 +183,12 @@ class StateGeneratorCallback(LearningCallback):
 
     def work(self, folder: Path) -> None:
         agent = snapshot_of(self.model)
-        limit = self.seconds_left if math.isfinite(self.budget) else None
+        states = self.states(agent)
+        limit = max(self.seconds_left, LEAST) if math.isfinite(self.budget) else None
         find_weaknesses(
             agent,
             folder,
-            states=self.states(agent),
+            states=states,
             targets=self.targets,
             n=self.n,
             maps=False,

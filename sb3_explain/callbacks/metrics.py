@@ -9,7 +9,7 @@ from typing import Any
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import write_json
-from sb3_explain.callbacks.base import ExplainCallback, require_ready
+from sb3_explain.callbacks.base import ExplainCallback, names_of, require_ready, whole
 from sb3_explain.callbacks.seen import Moment, ProbeStates, snapshot_of
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation, evaluate
@@ -58,23 +58,26 @@ class MetricsCallback(ExplainCallback):
         **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(every, folder, budget=budget, **options)
-        given = explainers if isinstance(explainers, Mapping) else dict.fromkeys(explainers)
+        given = (
+            explainers if isinstance(explainers, Mapping) else dict.fromkeys(names_of(explainers))
+        )
         self.explainers = {name: dict(arguments or {}) for name, arguments in given.items()}
         for name, arguments in self.explainers.items():
             require_ready(name, arguments)
-        if not self.explainers or n_states < 1:
-            raise ExplainError(
-                f"explainers={explainers}, n_states={n_states}: name an explainer, and give a "
-                "positive number of states"
-            )
-        self.metrics = metrics
-        bound(metrics)
-        self.n_states = n_states
-        #: what has been measured, by timesteps
-        self.measured: dict[int, Evaluation] = {}
+        if not self.explainers:
+            raise ExplainError("there is nothing to measure: name an explainer")
+        self.metrics = metrics if isinstance(metrics, Mapping) else names_of(metrics)
+        bound(self.metrics)
+        self.n_states = whole("n_states", n_states)
 
     def _init_callback(self) -> None:
         self.probes: ProbeStates | None = None
+        #: what has been measured, by timesteps
+        self.measured: dict[int, Evaluation] = {}
+
+    @property
+    def ready(self) -> bool:
+        return self.probes is not None and len(self.probes) > 0
 
     def check(self, agent: Agent) -> None:
         self.made(agent)

@@ -11,10 +11,9 @@ from typing import Any
 from stable_baselines3.common.logger import Image, TensorBoardOutputFormat
 
 from sb3_explain.agent import Agent
-from sb3_explain.callbacks.base import ExplainCallback, require_ready
+from sb3_explain.callbacks.base import ExplainCallback, require_ready, whole
 from sb3_explain.callbacks.seen import Moment, ProbeStates, SeenStates, snapshot_of
 from sb3_explain.callbacks.tensorboard import decoded, write_gif
-from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.pictures import (
     drawable_maps,
@@ -72,13 +71,11 @@ class SaliencyCallback(ExplainCallback):
         **options: Any,
     ) -> None:
         super().__init__(every, folder, budget=budget, **options)
-        if n_states < 1 or n_frames < 0:
-            raise ExplainError(f"n_states={n_states}, n_frames={n_frames}: give positive numbers")
         self.explainer = explainer
         self.explainer_kwargs = dict(explainer_kwargs or {})
         require_ready(explainer, self.explainer_kwargs)
-        self.n_states = n_states
-        self.n_frames = n_frames
+        self.n_states = whole("n_states", n_states)
+        self.n_frames = whole("n_frames", n_frames) if n_frames else 0
 
     def _init_callback(self) -> None:
         self.probes: ProbeStates | None = None
@@ -107,13 +104,22 @@ class SaliencyCallback(ExplainCallback):
         )
         return explainer
 
+    @property
+    def ready(self) -> bool:
+        return self.probes is not None and len(self.probes) > 0
+
     def expected_seconds(self) -> float:
         assert self.recent is not None
         explainer = self.made()
         states = self.recent.states(explainer.agent)
         began = time.perf_counter()
         explainer.maps(states.batch(explainer.agent, [0]))
-        return (time.perf_counter() - began) * (2 * self.n_states + self.n_frames)
+        map_seconds = time.perf_counter() - began
+        began = time.perf_counter()
+        self.picture(states.subset(states.spread(2)), explainer, "fresh")
+        sheet_seconds = time.perf_counter() - began
+        # two sheets, and a video and its copy in TensorBoard, which take about as long
+        return 4 * sheet_seconds + (2 * self.n_states + self.n_frames) * map_seconds
 
     def work(self, folder: Path) -> None:
         assert self.probes is not None and self.recent is not None

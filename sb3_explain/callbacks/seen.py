@@ -15,7 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_explain.agent import Agent
-from sb3_explain.batch import PLAIN
+from sb3_explain.batch import PLAIN, entry_spaces
 from sb3_explain.envs.action_names import action_names
 from sb3_explain.errors import ExplainError
 from sb3_explain.randomisation import relabelled
@@ -147,6 +147,9 @@ class SeenStates:
     def states(self, agent: Agent) -> StateDataset:
         """All that is kept, as ``agent`` labels it.
 
+        Of each state the columns ``episode`` and ``piece`` say to which it belongs: long episodes
+        are kept in several pieces.
+
         :param agent: the training's agent at some time
         :raises ExplainError: if nothing was kept
         """
@@ -164,7 +167,10 @@ class SeenStates:
         records = [record for piece in self.pieces for record in piece.records]
         blank = StateDataset(
             frames,
-            {"episode": np.repeat(episodes, np.add(lengths, lead))},
+            {
+                "episode": np.repeat(episodes, np.add(lengths, lead)),
+                "piece": np.repeat(np.arange(len(lengths)), np.add(lengths, lead)),
+            },
             starts,
             n_stack=self.n_stack,
             indices=np.flatnonzero(indices),
@@ -199,6 +205,9 @@ class ProbeStates:
             self._moments.pop(0)
             self._seen.add(moment, number % n_envs, alone=True)
 
+    def __len__(self) -> int:
+        return len(self._seen)
+
     def states(self, agent: Agent) -> StateDataset:
         """The states, as ``agent`` labels them."""
         return self._seen.states(agent)
@@ -213,5 +222,8 @@ def snapshot_of(model: BaseAlgorithm) -> Agent:
         first = inner.envs[0]
         names = action_names(first.spec.id if first.spec else "", int(model.action_space.n), first)
     agent = Agent.from_model(model, action_names=names)
+    entries = entry_spaces(agent.observation_space).values()
+    if any(len(entry.shape or ()) not in (1, 3) for entry in entries):
+        agent.n_stack = 1  # stacked along another axis than the first
     agent.action_space = copy.deepcopy(agent.action_space)
     return agent

@@ -22,6 +22,7 @@ from sb3_explain.loading.hub import Repository
 from sb3_explain.probing import StateGenerator
 from sb3_explain.registry import EXPLAINERS
 
+FORMAT = 1
 #: says what a repository holds
 MANIFEST = "sb3_explain.json"
 
@@ -58,13 +59,15 @@ def push_to_hub(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         learned.save(folder)
-        write_json(folder / MANIFEST, {"format": 1, "kind": learned.name})
+        write_json(folder / MANIFEST, {"format": FORMAT, "kind": learned.name})
         if metrics is not None:
             write_json(folder / "metrics.json", metrics)
         names = []
         for name, png in (pictures or {}).items():
-            names.append(f"{Path(name).stem}.png")
+            names.append(f"{name.removesuffix('.png').replace('/', '_')}.png")
             (folder / names[-1]).write_bytes(png)
+        if len(set(names)) < len(names):
+            raise ExplainError(f"two pictures have the same name: {', '.join(names)}")
         card = model_card(
             learned,
             repo_id,
@@ -96,11 +99,16 @@ def from_hub(
             f"{repo_id} holds nothing that push_to_hub wrote (it has: {repository.files()}); "
             "pickles are never read"
         )
-    kind = read_json(manifest)
+    said = read_json(manifest)
     known = kinds()
-    kind = kind.get("kind") if isinstance(kind, dict) else None
-    if kind not in known:
+    kind = said.get("kind") if isinstance(said, dict) else None
+    if not isinstance(kind, str) or kind not in known:
         raise ExplainError(f"{repo_id} holds a {kind!r}, which is none of {', '.join(known)}")
+    if said.get("format") != FORMAT:
+        raise ExplainError(
+            f"{repo_id} is of format {said.get('format')!r}, and this version reads {FORMAT}: "
+            "update sb3_explain"
+        )
     # the cache's folders are named by commit: what follows is of the same one
     repository.revision = manifest.parent.name
     for name in (f"{kind}.json", f"{kind}.safetensors"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
@@ -124,6 +126,7 @@ def probe(
     other: Agent | None = None,
     states: StateDataset | None = None,
     seed: int = 0,
+    max_seconds: float = math.inf,
     progress: bool = True,
 ) -> Probe:
     """Synthesise states of interest: minimise T(A(g(x, z))) + prior_weight * KL(x, prior).
@@ -154,10 +157,13 @@ def probe(
     :param other: a second agent with the same observations and actions, for ``"disagreement"``
     :param states: that the generator learned from, to find the nearest one of each result
     :param seed: of the first codes and of the noise
+    :param max_seconds: the search ends earlier if it would take longer; how far it comes then
+        depends on the machine
     :param progress: show a bar
     :raises ExplainError: for an unknown target, one that the agent cannot serve, or a generator of
         another agent
     """
+    began = time.perf_counter()
     require_pair(generator, agent, other)
     require_search(n, steps, prior, prior_weight, learning_rate, beta)
     agent = generator.agent
@@ -177,6 +183,9 @@ def probe(
     path = np.zeros((steps + 1, n))
     with progress_bar(f"probing {name}", steps, "steps", progress) as bar:
         for step in range(steps):
+            if time.perf_counter() - began > max_seconds:
+                path = path[: step + 1]
+                break
             code = Gaussian(mean, log_std)
             interest = energy(code.draw(noise()))
             loss = interest / starts.scale + prior_weight * regulariser.divergence(code)

@@ -5,11 +5,24 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import CallbackList
+from stable_baselines3.common.callbacks import (
+    CallbackList,
+    CheckpointCallback,
+    ConvertCallback,
+    EvalCallback,
+    EveryNTimesteps,
+)
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from sb3_explain.callbacks import SaliencyCallback
+from sb3_explain.callbacks import (
+    MetricsCallback,
+    SaliencyCallback,
+    StateGeneratorCallback,
+    VisionMaskCallback,
+)
 from sb3_explain.callbacks.base import ExplainCallback, claim_folder
 from sb3_explain.errors import ExplainError
 
@@ -140,8 +153,6 @@ class Slow:
 
 @pytest.mark.parametrize("budget", [0.2, 0.5])
 def test_the_budget_holds_within_a_fifth(budget, tmp_path):
-    from stable_baselines3.common.callbacks import ConvertCallback
-
     callback = Sleeper(5, str(tmp_path), seconds=0.1, trial=0.02, budget=budget)
     model = cartpole()
     began = time.perf_counter()
@@ -156,7 +167,82 @@ def test_work_that_never_fits_is_said(tmp_path, caplog):
     cartpole().learn(64, callback=callback)
     assert callback.worked == []
     (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert "Sleeper: no time for it in 0 s of training (budget=0.02)" in line
+    assert "Sleeper: no time for it at the end of 0 s of training (budget=0.02)" in line
+
+
+@pytest.mark.parametrize("nested", ["EveryNTimesteps", "EvalCallback"])
+def test_inside_another_callback_it_says_that_it_does_not_work(nested, tmp_path, caplog):
+    callback = Sleeper(10, str(tmp_path))
+    model = cartpole()
+    if nested == "EveryNTimesteps":
+        outer = EveryNTimesteps(32, callback)
+    else:
+        outer = EvalCallback(
+            make_vec_env("CartPole-v1", seed=1), callback_on_new_best=callback, eval_freq=32,
+            n_eval_episodes=1, verbose=0,
+        )  # fmt: skip
+    model.learn(128, callback=outer)
+    assert model.num_timesteps == 128
+    assert callback.worked == [] and list(tmp_path.iterdir()) == []
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        f"Sleeper works inside no {nested}: give it to learn() itself; the training goes on "
+        "without it"
+    )
+
+
+def test_a_callback_serves_two_trainings(tmp_path):
+    callback = Sleeper(100, str(tmp_path), seconds=0.01, budget=1e6)
+    for _ in range(2):
+        cartpole().learn(256, callback=callback)
+        assert callback.worked == [100, 200, 256]
+        assert 0.03 <= callback.spent < 10
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["sleep", "sleep_2"]
+
+
+def test_an_early_end_is_an_end(tmp_path):
+    callback = Sleeper(100, str(tmp_path))
+    stop = ConvertCallback(lambda known, _: known["self"].num_timesteps < 150)
+    cartpole().learn(256, callback=CallbackList([callback, stop]))
+    assert callback.worked == [100, 150]
+
+
+def test_the_end_comes_after_the_last_update(tmp_path):
+    class Weights(Sleeper):
+        kind = "weights"
+
+        def work(self, folder):
+            self.kept = self.model.policy.action_net.weight.detach().clone()
+
+    callback, model = Weights(64, str(tmp_path)), cartpole()
+    model.learn(128, callback=callback)
+    assert callback.worked == [64, 128]  # 128 is a multiple of 64, and the end
+    assert torch.equal(callback.kept, model.policy.action_net.weight)
+
+
+def test_a_trial_that_fails_is_tried_again_when_the_next_work_is_due(tmp_path, caplog):
+    class Failing(Sleeper):
+        kind = "failing"
+
+        def expected_seconds(self):
+            self.tried.append(self.num_timesteps)
+            raise ZeroDivisionError("no")
+
+    callback = Failing(50, str(tmp_path), budget=10.0)
+    callback.tried = []
+    cartpole().learn(256, callback=callback)
+    assert callback.tried == [50, 100, 150]
+    assert "no time for it" not in caplog.text
+
+
+def test_results_lie_where_sb3_saves_models(tmp_path):
+    saving = CheckpointCallback(64, str(tmp_path / "models"))
+    callback = Sleeper(None)
+    env = make_vec_env("CartPole-v1", n_envs=2, vec_env_cls=SubprocVecEnv)
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=64, n_epochs=1, seed=0)
+    model.learn(64, callback=[callback, saving])
+    env.close()
+    assert callback.folder == tmp_path / "models" / "sleep"
 
 
 def test_mistakes_are_said_before_the_training(tmp_path):
@@ -164,7 +250,16 @@ def test_mistakes_are_said_before_the_training(tmp_path):
         (lambda: SaliencyCallback("rize"), "unknown explainer 'rize'; did you mean 'rise'"),
         (lambda: SaliencyCallback("visionmask"), "use VisionMaskCallback"),
         (lambda: SaliencyCallback(every=0), "every=0"),
+        (lambda: SaliencyCallback(every="1e5"), "every='1e5': give a whole number"),
         (lambda: SaliencyCallback(n_states=0), "n_states=0"),
+        (lambda: SaliencyCallback(n_states="8"), "n_states='8'"),
+        (lambda: SaliencyCallback(n_frames=2.5), "n_frames=2.5"),
+        (lambda: SaliencyCallback(budget="2%"), "budget='2%'"),
+        (lambda: MetricsCallback("gradientt"), "unknown explainer 'gradientt'"),
+        (lambda: MetricsCallback(metrics="insertionn"), "unknown metric 'insertionn'"),
+        (lambda: StateGeneratorCallback(n=0), "n=0"),
+        (lambda: StateGeneratorCallback(searching={"stepz": 3}), "'stepz'; did you mean 'steps'"),
+        (lambda: VisionMaskCallback(training={"epoch": 3}), "did you mean 'epochs'"),
         (lambda: SaliencyCallback(budget=-1), "budget=-1"),
         (lambda: SaliencyCallback(on_error="ignore"), "on_error 'ignore'"),
         (lambda: SaliencyCallback("rise", explainer_kwargs={"masks": 3}), "argument of rise"),
@@ -172,3 +267,5 @@ def test_mistakes_are_said_before_the_training(tmp_path):
     for make, words in cases:
         with pytest.raises(ExplainError, match=words):
             make()
+    assert SaliencyCallback(every=1e5).every == 100_000  # as rl-zoo3's yml files have numbers
+    assert StateGeneratorCallback(targets="all").targets == ["all"]

@@ -91,6 +91,27 @@ def test_a_wrong_number_of_stacked_frames_only_costs_memory():
     assert torch.equal(states.observations(np.arange(len(states))), observations)
 
 
+def test_stacks_along_another_axis_are_kept_whole():
+    class Sheet(gym.Env):
+        observation_space = gym.spaces.Box(-1, 1, (4, 6), np.float32)
+        action_space = gym.spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self.observation_space.sample(), {}
+
+        def step(self, action):
+            return self.observation_space.sample(), 0.0, False, False, {}
+
+    env = VecFrameStack(DummyVecEnv([Sheet]), 3)
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0)
+    watcher = Watcher(SeenStates(1000, snapshot_of(model).n_stack))
+    model.learn(32, callback=watcher)
+    states = watcher.seen.states(snapshot_of(model))
+    wanted = np.stack([whole[1][""] for whole in watcher.whole])
+    assert np.array_equal(states.observations(np.arange(32)).numpy(), wanted)
+
+
 def test_normalised_vectors_are_those_that_the_policy_saw():
     env = VecFrameStack(VecNormalize(make_vec_env("CartPole-v1", n_envs=2, seed=0)), 3)
     model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0)
