@@ -231,7 +231,8 @@ def write_saliency_video(
     name = image_of(agent)
     if positions is None:
         positions = np.flatnonzero(states.episode == states.episode[0])[:n]
-    if name is None and states.rendered(positions[:1]) is None:
+    rendered = states.rendered(positions[:1])
+    if name is None and rendered is None:
         return None
     first = {episode: at for at, episode in reversed(list(enumerate(states.episode)))}
     scores = torch.from_numpy(states.column("scores")[positions])
@@ -271,7 +272,8 @@ def write_saliency_video(
             height=height,
             side_by_side=name is not None,
             signed=any(one is not None and bool((one < 0).any()) for one in attributions),
-            title="map of the chosen action" if name is not None else "",
+            title="map of the action" if name is not None else "",
+            game="what the agent sees" if rendered is None else "the game as rendered",
         )
     return path
 

@@ -37,6 +37,7 @@ def write_video(
     signed: bool = False,
     playfield: Playfield | None = None,
     title: str = "map of the chosen action",
+    game: str = "the game as rendered",
     measure: str = "probability",
     height: int = GAME_HEIGHT,
     progress: Callable[[int], None] | None = None,
@@ -54,6 +55,7 @@ def write_video(
     :param signed: the maps lie in [-1, 1]
     :param playfield: part of the frame that the observation shows
     :param title: stands over the map; empty for no line of titles
+    :param game: stands over the untouched game
     :param measure: what the probabilities are called, for example ``"softmax of Q"``
     :param height: in pixels that the game is brought near to, with whole pixels if it is small
     :param progress: called with the number of frames written so far
@@ -67,7 +69,7 @@ def write_video(
         side_by_side=side_by_side,
         signed=signed,
         playfield=playfield,
-        title=title,
+        titles=[*([game] if side_by_side else []), title] if title else [],
         measure=measure,
         height=height,
     )
@@ -169,7 +171,7 @@ def _compose(
     side_by_side: bool,
     signed: bool,
     playfield: Playfield | None,
-    title: str,
+    titles: Sequence[str],
     measure: str,
     height: int,
 ) -> Iterator[Frame]:
@@ -183,9 +185,8 @@ def _compose(
             gap = np.full((game.shape[0], _GAP, 3), BACKGROUND, dtype=np.uint8)
             width = game.shape[1] * 2 + _GAP if side_by_side else game.shape[1]
             width += width % 2
-            titles = ["the game as rendered", title] if side_by_side else [title]
             empty = np.empty((0, width, 3), dtype=np.uint8)
-            top = heading(width, titles, signed=signed) if title else empty
+            top = heading(width, titles, signed=signed) if titles else empty
             panel = CaptionPanel(width, action_names, measure)
         elif frame.shape != shape:
             raise ExplainError(f"all frames of a video have one size: {frame.shape} after {shape}")
