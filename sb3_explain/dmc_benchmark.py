@@ -138,7 +138,8 @@ def run_dmc(
     save(output / "curves.png", curves_figure(curves))
     for task, trained in models.items():
         pictures = saliency_rows(trained, task, modes, testing)
-        save(output / f"saliency_{task}.png", picture_rows(pictures, title=task))
+        title = f"{task}, {SHOWN} states each of {', '.join(modes)} (from left to right)"
+        save(output / f"saliency_{task}.png", picture_rows(pictures, title=title))
     return results
 
 
@@ -231,19 +232,19 @@ def saliency_rows(
     modes: Sequence[str],
     env_kwargs: Mapping[str, Any],
 ) -> dict[str, list[NDArray[np.uint8]]]:
-    """States in every mode; below, for each algorithm, what its critic looks at.
+    """For each algorithm states, side by side in every mode, and below what its critic looks at.
 
     ``true``: the attribution of Q1; ``mask``: the frame where it is binarised; ``predicted``: what
     an SGQN agent says itself.
     """
     rows: dict[str, list[NDArray[np.uint8]]] = {}
-    for mode in modes:
-        for algo, model in models.items():
+    for algo, model in models.items():
+        for mode in modes:
             env = make_env(env_id(task, mode), RECIPES[algo].size, env_kwargs)
             states = played(model, env)
             env.close()
             frames = states[:, -3:].transpose(0, 2, 3, 1)
-            rows[f"{mode}\n{algo}: state"] = list(frames)
+            shown = {"state": list(frames)}
             observations = torch.from_numpy(states).to(model.device)
             actions, _ = model.predict(states, deterministic=True)
             scaled = torch.from_numpy(model.policy.scale_action(actions)).to(model.device)
@@ -252,13 +253,13 @@ def saliency_rows(
             mask = binarised(attribution, quantile, model.n_stack)[:, -3:].numpy()
             magnitudes = attribution.abs()[:, -3:].amax(1)
             bright = magnitudes.flatten(1).quantile(0.99, dim=1)[:, None, None] + 1e-12
-            rows[f"{mode}\n{algo}: true"] = grey((magnitudes / bright).numpy())
-            rows[f"{mode}\n{algo}: mask"] = list(
-                np.where(mask.transpose(0, 2, 3, 1), frames, frames // 8 + 16)
-            )
+            shown["true"] = grey((magnitudes / bright).numpy())
+            shown["mask"] = list(np.where(mask.transpose(0, 2, 3, 1), frames, frames // 8 + 16))
             if isinstance(model, SGQN):
                 _, predicted = model.predict_saliency(states)
-                rows[f"{mode}\n{algo}: predicted"] = grey(predicted[:, -3:].max(1))
+                shown["predicted"] = grey(predicted[:, -3:].max(1))
+            for name, pictures in shown.items():
+                rows.setdefault(f"{algo}: {name}", []).extend(pictures)
     return rows
 
 
