@@ -26,6 +26,7 @@ from stable_baselines3.common.env_util import unwrap_wrapper
 from stable_baselines3.common.logger import TensorBoardOutputFormat
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
+from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import NOT_WRITABLE
@@ -62,6 +63,8 @@ class ExplainCallback(BaseCallback):
 
     #: name of its folder, and of what it logs
     kind: ClassVar[str]
+    #: the work ends by itself when its time is over
+    limits_itself: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -117,18 +120,22 @@ class ExplainCallback(BaseCallback):
         """Whether there is enough to work on."""
         return True
 
-    def write(self, values: dict[str, Any]) -> None:
-        """Log values at this timestep, wherever SB3's logger writes to; pictures to TensorBoard.
+    def write(self, values: dict[str, float]) -> None:
+        """Log numbers at this timestep, wherever SB3's logger writes to.
 
         They do not wait for SB3's own next line, and leave what it has gathered for that alone.
         """
-        numbers = {name: value for name, value in values.items() if isinstance(value, float)}
-        if numbers:
-            numbers["time/total_timesteps"] = float(self.num_timesteps)
         for output in self.logger.output_formats:
-            shown = values if isinstance(output, TensorBoardOutputFormat) else numbers
-            if shown:
-                output.write(shown, dict.fromkeys(shown, ()), self.num_timesteps)
+            shown = dict(values)
+            if not isinstance(output, TensorBoardOutputFormat):
+                shown["time/total_timesteps"] = float(self.num_timesteps)
+            output.write(shown, dict.fromkeys(shown, ()), self.num_timesteps)
+
+    @property
+    def boards(self) -> list[SummaryWriter]:
+        """The TensorBoards that SB3's logger writes to."""
+        outputs = self.logger.output_formats
+        return [o.writer for o in outputs if isinstance(o, TensorBoardOutputFormat)]
 
     def expected_seconds(self) -> float:
         """What :meth:`work` will take, before it has been done once: by trying a part of it."""
@@ -214,7 +221,7 @@ class ExplainCallback(BaseCallback):
     def _affordable(self) -> bool:
         if self.seconds_left <= 0:
             return False
-        if self._expected is None and not math.isinf(self.budget):
+        if self._expected is None and not (self.limits_itself or math.isinf(self.budget)):
             with undisturbed(self.model.device):
                 self._expected = self.expected_seconds()
         return (self._expected or 0.0) <= self.seconds_left
@@ -242,8 +249,8 @@ class ExplainCallback(BaseCallback):
             self.worked.append(self.num_timesteps)
             if self.verbose:
                 print(f"{type(self).__name__}: {self.num_timesteps} timesteps, {self.folder}")
-        # of what comes next: agents grow no slower to explain, but machines are busy at times
-        self._expected = time.perf_counter() - began
+        if not self.limits_itself:
+            self._expected = time.perf_counter() - began
 
     # --- errors and traces ------------------------------------------------------------------
 
@@ -293,7 +300,7 @@ def whole(name: str, value: Any) -> int:
     :raises ExplainError: for anything else
     """
     number = isinstance(value, (int, float, np.integer)) and not isinstance(value, bool)
-    if not number or int(value) != value or value < 1:
+    if not number or not math.isfinite(value) or int(value) != value or value < 1:
         raise ExplainError(f"{name}={value!r}: give a whole number of at least 1")
     return int(value)
 

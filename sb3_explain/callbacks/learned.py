@@ -36,6 +36,8 @@ class LearningCallback(ExplainCallback):
     :param options: of :class:`~sb3_explain.callbacks.base.ExplainCallback`
     """
 
+    limits_itself = True
+
     def __init__(
         self, every: int | None, folder: str | None, *, n_states: int, **options: Any
     ) -> None:
@@ -48,9 +50,6 @@ class LearningCallback(ExplainCallback):
     @property
     def ready(self) -> bool:
         return self.seen is not None and len(self.seen) >= ENOUGH * self.n_states
-
-    def expected_seconds(self) -> float:
-        return 0.0  # it ends in time by itself
 
     def watch(self, moment: Moment) -> None:
         if self.seen is None:

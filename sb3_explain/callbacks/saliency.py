@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3.common.logger import Image, TensorBoardOutputFormat
-
 from sb3_explain.agent import Agent
 from sb3_explain.callbacks.base import ExplainCallback, require_ready, whole
 from sb3_explain.callbacks.seen import Moment, ProbeStates, SeenStates, snapshot_of
-from sb3_explain.callbacks.tensorboard import decoded, write_gif
+from sb3_explain.callbacks.tensorboard import gif_of, write_picture
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.pictures import (
     drawable_maps,
@@ -66,7 +64,7 @@ class SaliencyCallback(ExplainCallback):
         folder: str | None = None,
         *,
         explainer_kwargs: Mapping[str, Any] | None = None,
-        n_frames: int = 60,
+        n_frames: int = 40,
         budget: float | None = 0.02,
         **options: Any,
     ) -> None:
@@ -82,7 +80,7 @@ class SaliencyCallback(ExplainCallback):
         self.recent: SeenStates | None = None
 
     def check(self, agent: Agent) -> None:
-        if not any(isinstance(o, TensorBoardOutputFormat) for o in self.logger.output_formats):
+        if not self.boards:
             log.warning(
                 "SaliencyCallback: pictures go to files alone, since there is no TensorBoard: "
                 "give the model tensorboard_log (rl-zoo3: -tb) to see them there"
@@ -130,7 +128,7 @@ class SaliencyCallback(ExplainCallback):
         for group, states in groups.items():
             png = self.picture(states, explainer, group)
             save(folder / f"{group}_{self.num_timesteps}.png", png)
-            self.write({f"saliency/{group}": Image(decoded(png), "HWC")})
+            self.show(group, png)
         if image_of(agent) is None or not self.n_frames:
             return
         path = folder / f"video_{self.num_timesteps}.mp4"
@@ -138,9 +136,14 @@ class SaliencyCallback(ExplainCallback):
         write_saliency_video(
             path, agent, recent, explainer, positions=shown, height=HEIGHT, progress=False
         )
-        for output in self.logger.output_formats:
-            if isinstance(output, TensorBoardOutputFormat):
-                write_gif(output.writer, "saliency/video", path, self.num_timesteps)
+        if self.boards:
+            self.show("video", gif_of(path))
+
+    def show(self, name: str, encoded: bytes) -> None:
+        """Put a picture into TensorBoard."""
+        for writer in self.boards:
+            write_picture(writer, f"saliency/{name}", encoded, self.num_timesteps)
+            writer.flush()
 
     def picture(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
         """PNG of states with their maps, or of the importance of features."""

@@ -106,7 +106,8 @@ class SeenStates:
         :param env: number of the environment
         :param alone: the state is an episode of its own
         """
-        entries = {name: entry[env] for name, entry in moment.entries.items()}
+        # copies, for environments draw into their arrays; in one piece, to be compared fast
+        entries = {name: np.array(entry[env], order="C") for name, entry in moment.entries.items()}
         record = {name: column[env] for name, column in moment.records.items()}
         piece = None if alone else self._open.get(env)
         if piece is None or not self._follows(entries, self._last[env]):
@@ -119,10 +120,10 @@ class SeenStates:
             self._open[env] = piece
         else:
             for name, entry in entries.items():
-                piece.frames[name].append(self._split(entry)[-1])
+                piece.frames[name].append(self._split(entry)[-1].copy())
         piece.records.append({name: np.array(part) for name, part in record.items()})
         self._n_kept += 1
-        self._last[env] = {name: np.array(entry) for name, entry in entries.items()}
+        self._last[env] = entries
         if alone or moment.ends[env]:
             del self._open[env], self._episodes[env]
         elif len(piece.records) == self._longest:
@@ -131,8 +132,8 @@ class SeenStates:
             self._n_kept -= len(self.pieces.popleft().records)
 
     def _split(self, entry: Array) -> list[Array]:
-        """The frames of a stack, oldest first; copies, for environments draw into their arrays."""
-        return [np.array(entry)] if self.n_stack == 1 else np.split(np.array(entry), self.n_stack)
+        """The frames of a stack, oldest first."""
+        return [entry] if self.n_stack == 1 else np.split(entry, self.n_stack)
 
     def _follows(self, entries: dict[str, Array], before: dict[str, Array]) -> bool:
         """Whether the stacks are those before, moved on by one frame."""

@@ -1,4 +1,4 @@
-"""Pictures and short videos as TensorBoard keeps them."""
+"""Pictures and short videos as TensorBoard keeps them: encoded, among its images."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 from torch.utils.tensorboard import SummaryWriter
@@ -18,16 +16,21 @@ from sb3_explain.report.video import frames_of
 WIDTH, FPS = 480, 10
 
 
-def decoded(png: bytes) -> NDArray[np.uint8]:
-    """(h, w, 3) uint8 of a PNG."""
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+def write_picture(writer: SummaryWriter, name: str, encoded: bytes, step: int) -> None:
+    """A picture as it is encoded, which ``SummaryWriter.add_image`` would do once more.
 
-
-def write_gif(writer: SummaryWriter, name: str, video: Path, step: int) -> None:
-    """A video as TensorBoard shows videos: an animated GIF among the images.
-
-    ``SummaryWriter.add_video`` does the same, but needs moviepy.
+    :param encoded: PNG, or an animated GIF, as which TensorBoard keeps videos
     """
+    width, height = Image.open(io.BytesIO(encoded)).size
+    image: Any = Summary.Image(
+        height=height, width=width, colorspace=3, encoded_image_string=encoded
+    )
+    files = writer._get_file_writer()  # type: ignore[no-untyped-call]
+    files.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+
+
+def gif_of(video: Path) -> bytes:
+    """A small animated GIF of a video; ``SummaryWriter.add_video`` would need moviepy for it."""
     frames = [Image.fromarray(frame) for frame in frames_of(video)]
     height = round(frames[0].height * WIDTH / frames[0].width)
     small = [f.resize((WIDTH, height), Image.Resampling.BOX) for f in frames]
@@ -38,8 +41,4 @@ def write_gif(writer: SummaryWriter, name: str, video: Path, step: int) -> None:
     indexed[0].save(
         data, "GIF", save_all=True, append_images=indexed[1:], duration=1000 // FPS, loop=0
     )
-    image: Any = Summary.Image(
-        height=height, width=WIDTH, colorspace=3, encoded_image_string=data.getvalue()
-    )
-    files = writer._get_file_writer()  # type: ignore[no-untyped-call]
-    files.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
+    return data.getvalue()

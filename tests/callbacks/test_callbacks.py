@@ -272,6 +272,16 @@ def test_a_fit_ends_when_its_share_of_the_time_is_over(tmp_path):
     assert callback.spent / callback.training_seconds < 1.2
 
 
+def test_fits_on_the_way_leave_time_for_the_one_of_the_end(tmp_path):
+    callback = VisionMaskCallback(
+        every=400, n_states=200, folder=str(tmp_path), budget=0.8, on_error="raise",
+        training={"epochs": 10_000, "batch_size": 8},
+    )  # fmt: skip
+    learn(make("ppo"), 1024, callback)
+    assert callback.worked == [400, 800, 1024]
+    assert (tmp_path / "visionmask" / "visionmask.json").exists()
+
+
 def test_the_generator_keeps_to_its_share_of_the_time(tmp_path):
     callback = StateGeneratorCallback(
         n_states=200, targets=["value_low", "value_high"], n=8, folder=str(tmp_path),
