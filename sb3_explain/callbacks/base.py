@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: failures in a row after which a callback works no more
 MOST_FAILURES = 3
+#: work may take so many times longer than the last time, and still keep to the budget
+MARGIN = 1.25
 ON_ERROR = ("log", "raise")
 
 
@@ -224,7 +226,7 @@ class ExplainCallback(BaseCallback):
         if self._expected is None and not (self.limits_itself or math.isinf(self.budget)):
             with undisturbed(self.model.device):
                 self._expected = self.expected_seconds()
-        return (self._expected or 0.0) <= self.seconds_left
+        return MARGIN * (self._expected or 0.0) <= self.seconds_left
 
     def _check(self) -> bool:
         with undisturbed(self.model.device):

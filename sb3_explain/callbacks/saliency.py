@@ -64,7 +64,7 @@ class SaliencyCallback(ExplainCallback):
         folder: str | None = None,
         *,
         explainer_kwargs: Mapping[str, Any] | None = None,
-        n_frames: int = 40,
+        n_frames: int = 30,
         budget: float | None = 0.02,
         **options: Any,
     ) -> None:
@@ -150,8 +150,8 @@ class SaliencyCallback(ExplainCallback):
         agent, name = explainer.agent, image_of(explainer.agent)
         if name is None:
             return importance_of(agent, states, explainer).png
-        batch = states.batch(agent, states.spread(self.n_states))
         positions = states.spread(self.n_states)
+        batch = states.batch(agent, positions)
         maps = drawable_maps(explainer, batch, name)
         scores = agent.scores(batch.structured(batch.entries), **batch.context)
         tiles = [

@@ -69,11 +69,13 @@ def moment_of(model: BaseAlgorithm, known: dict[str, Any]) -> Moment:
 class Piece:
     """Neighbouring states of one episode.
 
+    :param env: number of the environment
     :param episode: its number
     :param frames: by entry, the frames of the first state's stack, then the newest of each other
     :param records: of each state
     """
 
+    env: int
     episode: int
     frames: dict[str, list[Array]]
     records: list[dict[str, Array]]
@@ -115,7 +117,7 @@ class SeenStates:
                 self._episodes[env] = self._n_episodes
                 self._n_episodes += 1
             stacks = {name: self._split(entry) for name, entry in entries.items()}
-            piece = Piece(self._episodes[env], stacks, [])
+            piece = Piece(env, self._episodes[env], stacks, [])
             self.pieces.append(piece)
             self._open[env] = piece
         else:
@@ -129,7 +131,10 @@ class SeenStates:
         elif len(piece.records) == self._longest:
             del self._open[env]
         while len(self.pieces) > 1 and len(self) - len(self.pieces[0].records) >= self.n:
-            self._n_kept -= len(self.pieces.popleft().records)
+            oldest = self.pieces.popleft()
+            self._n_kept -= len(oldest.records)
+            if self._open.get(oldest.env) is oldest:  # what follows begins a new piece
+                del self._open[oldest.env]
 
     def _split(self, entry: Array) -> list[Array]:
         """The frames of a stack, oldest first."""

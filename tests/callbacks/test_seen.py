@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
-from sb3_explain.callbacks.seen import ProbeStates, SeenStates, moment_of, snapshot_of
+from sb3_explain.callbacks.seen import Moment, ProbeStates, SeenStates, moment_of, snapshot_of
 from sb3_explain.errors import ExplainError
 from tests.callbacks.learning import N_STACK, make
 
@@ -70,6 +70,22 @@ def test_only_the_last_states_are_kept():
     last = {w[1][""].tobytes() for w in watcher.whole[-80:]}
     observations = states.observations(np.arange(len(states))).numpy()
     assert all(observation.tobytes() in last for observation in observations)
+
+
+def test_with_many_environments_no_state_is_lost():
+    seen, n_envs = SeenStates(32, 1), 40
+    rng = np.random.default_rng(0)
+    wanted = []
+    for _ in range(30):
+        observations = rng.normal(size=(n_envs, 4)).astype(np.float32)
+        moment = Moment({"": observations}, {"actions": np.zeros(n_envs)}, np.zeros(n_envs, bool))
+        for env in range(n_envs):
+            seen.add(moment, env)
+            wanted.append(observations[env].tobytes())
+        kept = [frame.tobytes() for piece in seen.pieces for frame in piece.frames[""]]
+        assert len(seen) == len(kept) >= 32
+        # pieces end at different times: some states are newer than others that are gone
+        assert set(kept) <= set(wanted[-(32 + 2 * n_envs) :])
 
 
 def test_episodes_are_told_apart():
