@@ -25,7 +25,7 @@ from sb3_explain.batch import PASS
 from sb3_explain.collection import collect
 from sb3_explain.decisions import choices, group_sizes
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, TrainedExplainer, default_explainer
 from sb3_explain.pictures import (
     choices_taken,
     drawable_maps,
@@ -214,7 +214,7 @@ def highlights(
     after: int = 10,
     diversity: float = 0.1,
     importance: str | None = None,
-    explainer: str | Explainer = "guided_backprop",
+    explainer: str | Explainer | None = None,
     fps: float = 15,
     seed: int = 0,
     progress: bool = True,
@@ -232,7 +232,8 @@ def highlights(
     :param after: states after it
     :param diversity: see :func:`select`
     :param importance: of :data:`IMPORTANCES`
-    :param explainer: one that is ready, or a name: one that learns as it was fitted in ``output``
+    :param explainer: one that is ready, or a name: one that learns as it was fitted in ``output``;
+        :func:`sb3_explain.explainers.base.default_explainer` when not given
     :param fps: states a second
     :param seed: of all chance
     :param progress: show bars
@@ -242,6 +243,7 @@ def highlights(
     # What cannot work shall fail now, not after the agent has played.
     require_numbers(k, before, after, diversity)
     importance = importance_named(agent, importance)
+    explainer = explainer or default_explainer(agent)
     if isinstance(explainer, str):
         obstacle = EXPLAINERS[explainer].obstacle(agent)
         if obstacle is not None:

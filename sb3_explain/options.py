@@ -85,8 +85,9 @@ def add_highlights_options(sub: Parser) -> None:
     )  # fmt: skip
     group.add_argument("--importance", help=f"one of {', '.join(IMPORTANCES)}")
     group.add_argument(
-        "--explainer", default="guided_backprop",
-        help="whose maps are shown; visionmask: the one in the output folder",
+        "--explainer",
+        help="whose maps are shown (default: guided_backprop, of agents without ReLUs gradient); "
+        "visionmask: the one in the output folder",
     )  # fmt: skip
     group.add_argument("--fps", type=float, default=15, help="states a second (default: 15)")
 

@@ -163,7 +163,7 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
     done = cli.main([
         "highlights", "--algo", "ppo", "--env", "CartPole-v1", "-f", str(tmp_path / "ppo.zip"),
         "-n", "300", "-k", "2", "--before", "4", "--after", "2", "-o", str(tmp_path / "out"),
-        "--explainer", "gradient", "--no-progress",
+        "--no-progress",
     ])  # fmt: skip
     assert done == 0
     assert "highlights.mp4" in capsys.readouterr().out

@@ -32,7 +32,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.atomic import NOT_WRITABLE
 from sb3_explain.callbacks.seen import Moment, moment_of, snapshot_of
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, TrainedExplainer, default_explainer
 from sb3_explain.registry import EXPLAINERS
 
 log = logging.getLogger(__name__)
@@ -330,6 +330,19 @@ def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
         if argument not in known:
             raise unknown_name(f"argument of {name}", argument, known)
     return explainer
+
+
+def serving(name: str, agent: Agent) -> str:
+    """The explainer's name, or that of the one that stands in for it where it does not serve.
+
+    There is one for guided backpropagation alone, the default, which needs ReLUs.
+    """
+    usual = default_explainer(agent)
+    if name != "guided_backprop" or name == usual:
+        return name
+    obstacle = EXPLAINERS[name].obstacle(agent)
+    log.warning("%s does not serve this agent (%s): %s stands in", name, obstacle, usual)
+    return usual
 
 
 def claim_folder(base: Path, kind: str) -> Path:

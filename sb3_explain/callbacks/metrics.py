@@ -9,7 +9,7 @@ from typing import Any
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import write_json
-from sb3_explain.callbacks.base import ExplainCallback, names_of, require_ready, whole
+from sb3_explain.callbacks.base import ExplainCallback, names_of, require_ready, serving, whole
 from sb3_explain.callbacks.seen import Moment, ProbeStates, snapshot_of
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation, evaluate
@@ -80,6 +80,7 @@ class MetricsCallback(ExplainCallback):
         return self.probes is not None and len(self.probes) > 0
 
     def check(self, agent: Agent) -> None:
+        self.explainers = {serving(name, agent): g for name, g in self.explainers.items()}
         self.made(agent)
 
     def made(self, agent: Agent) -> dict[str, Explainer]:

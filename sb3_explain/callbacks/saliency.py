@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agent import Agent
-from sb3_explain.callbacks.base import ExplainCallback, require_ready, whole
+from sb3_explain.callbacks.base import ExplainCallback, require_ready, serving, whole
 from sb3_explain.callbacks.seen import Moment, ProbeStates, SeenStates, snapshot_of
 from sb3_explain.callbacks.tensorboard import gif_of, write_picture
 from sb3_explain.explainers.base import Explainer
@@ -42,7 +42,8 @@ class SaliencyCallback(ExplainCallback):
     the first environment. Of an agent that sees no images the importance of its features is drawn
     in place of both sheets.
 
-    :param explainer: name of one that need not learn
+    :param explainer: name of one that need not learn; ``"gradient"`` stands in for guided
+        backpropagation where the agent has no ReLUs, and that is said
     :param every: timesteps, of all environments together
     :param n_states: on a sheet
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
@@ -85,6 +86,7 @@ class SaliencyCallback(ExplainCallback):
                 "SaliencyCallback: pictures go to files alone, since there is no TensorBoard: "
                 "give the model tensorboard_log (rl-zoo3: -tb) to see them there"
             )
+        self.explainer = serving(self.explainer, agent)
         EXPLAINERS[self.explainer](agent, **self.explainer_kwargs)
 
     def watch(self, moment: Moment) -> None:

@@ -17,7 +17,7 @@ from sb3_explain.errors import ExplainError
 from sb3_explain.perturbation import MEMORY, rows_at_once
 from sb3_explain.policy_views import Observations
 from sb3_explain.references import FittedReference, Reference, Replacement, fit_references
-from sb3_explain.registry import REFERENCES
+from sb3_explain.registry import EXPLAINERS, REFERENCES
 from sb3_explain.states import StateDataset
 
 
@@ -176,6 +176,11 @@ def references_of(
             )
     unfitted: dict[str, Tensor | None] = dict.fromkeys(entries)
     return fit_references(reference, unfitted if frames is None else frames)
+
+
+def default_explainer(agent: Agent) -> str:
+    """``"guided_backprop"``, or ``"gradient"`` for an agent that it does not serve: without ReLUs."""
+    return "gradient" if EXPLAINERS["guided_backprop"].obstacle(agent) else "guided_backprop"
 
 
 def needs_image(agent: Agent) -> str | None:

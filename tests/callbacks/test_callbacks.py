@@ -149,6 +149,19 @@ def test_an_agent_of_vectors_shows_the_importance_of_its_features(tmp_path):
     assert set(events.Tags()["images"]) == {"saliency/probe", "saliency/fresh"}
 
 
+def test_the_default_serves_agents_without_relus(tmp_path, caplog):
+    env = make_vec_env("CartPole-v1", seed=0)
+    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)  # tanh
+    saliency = SaliencyCallback(folder=str(tmp_path), budget=None, on_error="raise")
+    metrics = MetricsCallback(metrics=["sparseness"], folder=str(tmp_path), budget=None,
+                              on_error="raise")  # fmt: skip
+    model.learn(64, callback=[saliency, metrics])
+    assert saliency.worked == metrics.worked == [64]
+    assert "gradient" in metrics.measured[64].rows
+    assert "guided_backprop does not serve this agent" in caplog.text
+    assert "gradient stands in" in caplog.text
+
+
 def test_an_explainer_that_does_not_serve_the_agent_is_one_line(tmp_path, caplog):
     env = make_vec_env("CartPole-v1", seed=0)
     model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)
