@@ -179,7 +179,7 @@ def references_of(
 
 
 def default_explainer(agent: Agent) -> str:
-    """``"guided_backprop"``, or ``"gradient"`` for an agent that it does not serve: without ReLUs."""
+    """``"guided_backprop"``, or ``"gradient"`` for an agent without ReLUs, which it needs."""
     return "gradient" if EXPLAINERS["guided_backprop"].obstacle(agent) else "guided_backprop"
 
 
