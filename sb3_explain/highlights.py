@@ -25,7 +25,8 @@ from sb3_explain.batch import PASS
 from sb3_explain.collection import collect
 from sb3_explain.decisions import choices, group_sizes
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.explainers.base import Explainer, TrainedExplainer, default_explainer
+from sb3_explain.explainers.base import Explainer, default_explainer
+from sb3_explain.explainers.learned import LearnedExplainer
 from sb3_explain.pictures import (
     choices_taken,
     drawable_maps,
@@ -245,11 +246,10 @@ def highlights(
     importance = importance_named(agent, importance)
     explainer = explainer or default_explainer(agent)
     if isinstance(explainer, str):
-        obstacle = EXPLAINERS[explainer].obstacle(agent)
-        if obstacle is not None:
-            raise ExplainError(f"{explainer} does not serve this agent: {obstacle}")
-        if issubclass(EXPLAINERS[explainer], TrainedExplainer):
-            explainer = ready_explainer(agent, explainer, output, None)
+        kind = EXPLAINERS[explainer]
+        kind.require_served(agent)
+        if issubclass(kind, LearnedExplainer):
+            explainer = kind.load(output / explainer, agent)
     states = collect(
         agent, n=n_states, folder=output / "life", seed=seed, max_per_episode=0, progress=progress
     )
@@ -272,7 +272,7 @@ def highlights(
     )  # fmt: skip
     save(output / "highlights.png", sheet(agent, states, explainer, found))
     moments = np.array([one.position for one in found])
-    first = {episode: at for at, episode in reversed(list(enumerate(states.episode)))}
+    steps = states.steps
     names = greedy_names(agent, torch.from_numpy(states.column("scores")[moments]))
     write_json(
         output / "highlights.json",
@@ -280,7 +280,7 @@ def highlights(
             {
                 **dataclasses.asdict(one),
                 "episode": int(states.episode[one.position]),
-                "step": one.position - first[states.episode[one.position]],
+                "step": int(steps[one.position]),
                 "greedy": name,
             }
             for one, name in zip(found, names, strict=True)

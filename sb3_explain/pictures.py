@@ -234,7 +234,7 @@ def write_saliency_video(
     rendered = states.rendered(positions[:1])
     if name is None and rendered is None:
         return None
-    first = {episode: at for at, episode in reversed(list(enumerate(states.episode)))}
+    steps = states.steps[positions]
     scores = torch.from_numpy(states.column("scores")[positions])
     taken = choices_taken(agent, states.actions[positions], scores)
     shown, values = shares(agent, scores).numpy(), states.column("values")[positions]
@@ -260,11 +260,11 @@ def write_saliency_video(
                 Caption(
                     action=int(taken[row]),
                     probabilities=shown[row],
-                    step=int(position - first[states.episode[position]]),
+                    step=int(steps[row]),
                     value=float(values[row]) if np.isfinite(values[row]) else None,
                     note=notes[row] if notes else "",
                 )
-                for row, position in enumerate(positions)
+                for row in range(len(positions))
             ),
             action_names=agent.choice_names,
             measure=measure_of(agent),

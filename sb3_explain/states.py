@@ -213,6 +213,13 @@ class StateDataset:
         """(n,) number of the episode that each state is from."""
         return self.column("episode")
 
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """(n,) number of each state within its episode, counted in this view."""
+        _, first, number = np.unique(self.episode, return_index=True, return_inverse=True)
+        steps: NDArray[np.int64] = np.arange(len(self)) - first[number]
+        return steps
+
     def require_labels_of(self, agent: Agent) -> None:
         """:raises ExplainError: if the states are known to be another agent's"""
         theirs = self.provenance.get("agent", {}).get("weights_sha256")

@@ -146,14 +146,12 @@ def seen(found: Counterfactual, removal: Removal, agent: Agent, name: str) -> ND
     return scaled.transpose(1, 2, 0)
 
 
-def ready_explainer(
-    agent: Agent, name: str, output: Path, states: StateDataset | None
-) -> Explainer:
+def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset) -> Explainer:
     """An explainer by name: one that learns as it was fitted in ``output``, any other anew.
 
     Features are explained against their mean, as they are removed.
 
-    :param states: that the mean is of; those that learn need none
+    :param states: that the mean is of
     :raises ExplainError: if it is unknown, or has still to be fitted
     """
     kind = EXPLAINERS[name]
@@ -161,11 +159,7 @@ def ready_explainer(
         learned: Explainer = kind.load(output / name, agent)
         return learned
     options: dict[str, Any] = {}
-    if (
-        states is not None
-        and image_of(agent) is None
-        and "frames" in inspect.signature(kind).parameters
-    ):
+    if image_of(agent) is None and "frames" in inspect.signature(kind).parameters:
         frames = states.entries(states.spread(REFERENCE_FRAMES))
         options = {"reference": "mean", "frames": frames}
     made: Explainer = kind(agent, **options)

@@ -105,3 +105,9 @@ def test_arrays_of_different_length_are_refused():
 def test_a_missing_column_is_named():
     with pytest.raises(ExplainError, match="no column 'scores'"):
         vectors([0, 1]).column("scores")
+
+
+def test_steps_count_from_the_beginning_of_each_episode():
+    states = StateDataset.from_arrays(np.zeros((6, 1)), [4, 4, 4, 2, 2, 7], np.zeros(6, int))
+    assert states.steps.tolist() == [0, 1, 2, 0, 1, 0]
+    assert states.subset([1, 2, 4]).steps.tolist() == [0, 1, 0]

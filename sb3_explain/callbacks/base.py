@@ -104,8 +104,11 @@ class ExplainCallback(BaseCallback):
 
     # --- what a subclass does ---------------------------------------------------------------
 
-    def check(self, agent: Agent) -> None:
-        """:raises ExplainError: if the agent cannot be explained in this way"""
+    def begin(self, agent: Agent) -> None:
+        """Begin anew, for a training of this agent.
+
+        :raises ExplainError: if the agent cannot be explained in this way
+        """
 
     def watch(self, moment: Moment) -> None:
         """See what all environments show at this step."""
@@ -154,7 +157,7 @@ class ExplainCallback(BaseCallback):
         self._running, self.ending, self.folder = True, False, None
         if self.parent is not None:
             self._refuse()
-        elif not (self._guarded(self._check) and self._guarded(self._claim_folder)):
+        elif not (self._guarded(self._begin) and self._guarded(self._claim_folder)):
             self._running = False  # what cannot work now will not work later
 
     def _on_step(self) -> bool:
@@ -228,9 +231,9 @@ class ExplainCallback(BaseCallback):
                 self._expected = self.expected_seconds()
         return MARGIN * (self._expected or 0.0) <= self.seconds_left
 
-    def _check(self) -> bool:
+    def _begin(self) -> bool:
         with undisturbed(self.model.device):
-            self.check(snapshot_of(self.model))
+            self.begin(snapshot_of(self.model))
         return True
 
     def _look(self) -> bool:

@@ -44,16 +44,14 @@ class LearningCallback(ExplainCallback):
         super().__init__(every, folder, **options)
         self.n_states = whole("n_states", n_states)
 
-    def _init_callback(self) -> None:
-        self.seen: SeenStates | None = None
+    def begin(self, agent: Agent) -> None:
+        self.seen = SeenStates(self.n_states, agent.n_stack)
 
     @property
     def ready(self) -> bool:
-        return self.seen is not None and len(self.seen) >= ENOUGH * self.n_states
+        return len(self.seen) >= ENOUGH * self.n_states
 
     def watch(self, moment: Moment) -> None:
-        if self.seen is None:
-            self.seen = SeenStates(self.n_states, snapshot_of(self.model).n_stack)
         for env in range(len(moment.ends)):
             self.seen.add(moment, env)
 
@@ -62,11 +60,10 @@ class LearningCallback(ExplainCallback):
 
         :raises ExplainError: if they are few
         """
-        if self.seen is None or not self.ready:
-            n = 0 if self.seen is None else len(self.seen)
+        if not self.ready:
             raise ExplainError(
-                f"{n} states are too few to learn from: train longer, or give a smaller n_states "
-                f"than {self.n_states}"
+                f"{len(self.seen)} states are too few to learn from: train longer, or give a "
+                f"smaller n_states than {self.n_states}"
             )
         states = self.seen.states(agent)
         if len(np.unique(states.episode)) < PARTS:  # to be split by pieces of long episodes
@@ -109,13 +106,11 @@ class VisionMaskCallback(LearningCallback):
         self.training = {"progress": False, **(training or {})}
         training_options(self.training)
 
-    def _init_callback(self) -> None:
-        super()._init_callback()
+    def begin(self, agent: Agent) -> None:
+        super().begin(agent)
+        VisionMask(agent, **self.settings)
         #: of the last fit
         self.explainer: VisionMask | None = None
-
-    def check(self, agent: Agent) -> None:
-        VisionMask(agent, **self.settings)
 
     def work(self, folder: Path) -> None:
         agent = snapshot_of(self.model)
@@ -174,7 +169,8 @@ class StateGeneratorCallback(LearningCallback):
         self.searching = dict(searching or {})
         require_search_options(self.n, self.searching)
 
-    def check(self, agent: Agent) -> None:
+    def begin(self, agent: Agent) -> None:
+        super().begin(agent)
         StateGenerator(agent, **self.settings)
         for name in self.targets:
             if name != ALL:

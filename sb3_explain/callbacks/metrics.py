@@ -70,27 +70,22 @@ class MetricsCallback(ExplainCallback):
         bound(self.metrics)
         self.n_states = whole("n_states", n_states)
 
-    def _init_callback(self) -> None:
-        self.probes: ProbeStates | None = None
-        #: what has been measured, by timesteps
-        self.measured: dict[int, Evaluation] = {}
-
     @property
     def ready(self) -> bool:
-        return self.probes is not None and len(self.probes) > 0
+        return len(self.probes) > 0
 
-    def check(self, agent: Agent) -> None:
+    def begin(self, agent: Agent) -> None:
         self.explainers = {serving(name, agent): g for name, g in self.explainers.items()}
         self.made(agent)
+        self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, agent.n_stack)
+        #: what has been measured, by timesteps
+        self.measured: dict[int, Evaluation] = {}
 
     def made(self, agent: Agent) -> dict[str, Explainer]:
         """The explainers of an agent by name."""
         return {name: EXPLAINERS[name](agent, **given) for name, given in self.explainers.items()}
 
     def watch(self, moment: Moment) -> None:
-        if self.probes is None:
-            n_stack = snapshot_of(self.model).n_stack
-            self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, n_stack)
         self.probes.watch(moment, self.num_timesteps)
 
     def evaluation(self, agent: Agent, states: StateDataset) -> Evaluation:
@@ -98,7 +93,6 @@ class MetricsCallback(ExplainCallback):
         return evaluate(agent, states, self.made(agent), self.metrics, seed=self.seed)
 
     def expected_seconds(self) -> float:
-        assert self.probes is not None
         agent = snapshot_of(self.model)
         states = self.probes.states(agent)
         few = states.subset(states.spread(TRIAL))
@@ -107,7 +101,6 @@ class MetricsCallback(ExplainCallback):
         return (time.perf_counter() - began) * max(1.0, len(states) / len(few))
 
     def work(self, folder: Path) -> None:
-        assert self.probes is not None
         agent = snapshot_of(self.model)
         evaluation = self.evaluation(agent, self.probes.states(agent))
         self.measured[self.num_timesteps] = evaluation

@@ -76,11 +76,7 @@ class SaliencyCallback(ExplainCallback):
         self.n_states = whole("n_states", n_states)
         self.n_frames = whole("n_frames", n_frames) if n_frames else 0
 
-    def _init_callback(self) -> None:
-        self.probes: ProbeStates | None = None
-        self.recent: SeenStates | None = None
-
-    def check(self, agent: Agent) -> None:
+    def begin(self, agent: Agent) -> None:
         if not self.boards:
             log.warning(
                 "SaliencyCallback: pictures go to files alone, since there is no TensorBoard: "
@@ -88,12 +84,10 @@ class SaliencyCallback(ExplainCallback):
             )
         self.explainer = serving(self.explainer, agent)
         EXPLAINERS[self.explainer](agent, **self.explainer_kwargs)
+        self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, agent.n_stack)
+        self.recent = SeenStates(max(self.n_states, self.n_frames), agent.n_stack)
 
     def watch(self, moment: Moment) -> None:
-        if self.probes is None or self.recent is None:
-            n_stack = snapshot_of(self.model).n_stack
-            self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, n_stack)
-            self.recent = SeenStates(max(self.n_states, self.n_frames), n_stack)
         self.probes.watch(moment, self.num_timesteps)
         self.recent.add(moment, 0)
 
@@ -106,10 +100,9 @@ class SaliencyCallback(ExplainCallback):
 
     @property
     def ready(self) -> bool:
-        return self.probes is not None and len(self.probes) > 0
+        return len(self.probes) > 0
 
     def expected_seconds(self) -> float:
-        assert self.recent is not None
         explainer = self.made()
         states = self.recent.states(explainer.agent)
         began = time.perf_counter()
@@ -122,7 +115,6 @@ class SaliencyCallback(ExplainCallback):
         return 4 * sheet_seconds + (2 * self.n_states + self.n_frames) * map_seconds
 
     def work(self, folder: Path) -> None:
-        assert self.probes is not None and self.recent is not None
         explainer = self.made()
         agent = explainer.agent
         recent = self.recent.states(agent)

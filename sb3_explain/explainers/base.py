@@ -45,14 +45,19 @@ class Explainer(ABC):
     def __init__(self, agent: Agent, *, memory: int = MEMORY) -> None:
         self.agent = agent
         self.memory = memory
-        obstacle = self.obstacle(agent)
-        if obstacle is not None:
-            raise ExplainError(f"{self.name} does not serve this agent: {obstacle}")
+        self.require_served(agent)
 
     @staticmethod
     def obstacle(agent: Agent) -> str | None:
         """Why the method cannot serve ``agent``, in a few words; ``None`` if it can."""
         return None
+
+    @classmethod
+    def require_served(cls, agent: Agent) -> None:
+        """:raises ExplainError: if the method does not serve ``agent``"""
+        obstacle = cls.obstacle(agent)
+        if obstacle is not None:
+            raise ExplainError(f"{cls.name} does not serve this agent: {obstacle}")
 
     @property
     def passes_per_state(self) -> int:
