@@ -25,7 +25,7 @@ from sb3_explain.batch import PASS
 from sb3_explain.collection import collect
 from sb3_explain.decisions import choices, group_sizes
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.explainers.base import Explainer, default_explainer
+from sb3_explain.explainers.base import Explainer, default_explainer, require_no_obstacle
 from sb3_explain.explainers.learned import LearnedExplainer
 from sb3_explain.pictures import (
     choices_taken,
@@ -247,7 +247,7 @@ def highlights(
     explainer = explainer or default_explainer(agent)
     if isinstance(explainer, str):
         kind = EXPLAINERS[explainer]
-        kind.require_served(agent)
+        require_no_obstacle(kind, agent)
         if issubclass(kind, LearnedExplainer):
             explainer = kind.load(output / explainer, agent)
     states = collect(

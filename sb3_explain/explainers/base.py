@@ -45,19 +45,12 @@ class Explainer(ABC):
     def __init__(self, agent: Agent, *, memory: int = MEMORY) -> None:
         self.agent = agent
         self.memory = memory
-        self.require_served(agent)
+        require_no_obstacle(self, agent)
 
     @staticmethod
     def obstacle(agent: Agent) -> str | None:
         """Why the method cannot serve ``agent``, in a few words; ``None`` if it can."""
         return None
-
-    @classmethod
-    def require_served(cls, agent: Agent) -> None:
-        """:raises ExplainError: if the method does not serve ``agent``"""
-        obstacle = cls.obstacle(agent)
-        if obstacle is not None:
-            raise ExplainError(f"{cls.name} does not serve this agent: {obstacle}")
 
     @property
     def passes_per_state(self) -> int:
@@ -181,6 +174,13 @@ def references_of(
             )
     unfitted: dict[str, Tensor | None] = dict.fromkeys(entries)
     return fit_references(reference, unfitted if frames is None else frames)
+
+
+def require_no_obstacle(explainer: Explainer | type[Explainer], agent: Agent) -> None:
+    """:raises ExplainError: if the method does not serve ``agent``"""
+    obstacle = explainer.obstacle(agent)
+    if obstacle is not None:
+        raise ExplainError(f"{explainer.name} does not serve this agent: {obstacle}")
 
 
 def default_explainer(agent: Agent) -> str:
