@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from sb3_explain import ExplainError
-from sb3_explain.dmc_benchmark import run_dmc
 from sb3_explain.envs.dmc.environment import DMCGeneralizationEnv
 from sb3_explain.envs.dmc.ids import MODES
+from sb3_explain.pixel_agents import run_dmc
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
 

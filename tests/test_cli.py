@@ -237,7 +237,7 @@ def test_an_interrupted_command_without_output(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sb3_explain.cli.run_list", interrupted)
+    monkeypatch.setattr("sb3_explain.cli.listing.run_list", interrupted)
     assert main(["list"]) == 130
     assert "interrupted" in capsys.readouterr().err
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from sb3_explain.cli import main
-from sb3_explain.dmc_benchmark import published, run_dmc, table
 from sb3_explain.envs.dmc.environment import DMCGeneralizationEnv
 from sb3_explain.errors import ExplainError
+from sb3_explain.pixel_agents import run_dmc
+from sb3_explain.pixel_agents.table import published, table
 from tests.envs.test_dmc import write_video
 from tests.pixels import SMALL
 

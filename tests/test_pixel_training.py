@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sb3_explain.errors import ExplainError
-from sb3_explain.pixel_training import RECIPES, train
+from sb3_explain.pixel_agents import RECIPES, train
 from sb3_explain.store import sole_writer
 from tests.pixels import SMALL
 

@@ -140,8 +140,8 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
         made.update(agent=agent, output=output, **options)
         return output / "probes.html"
 
-    monkeypatch.setattr("sb3_explain.cli.find_weaknesses", noted)
-    monkeypatch.setattr("sb3_explain.cli.agent_of", lambda options: demo_agent())
+    monkeypatch.setattr("sb3_explain.cli.probe.find_weaknesses", noted)
+    monkeypatch.setattr("sb3_explain.cli.probe.agent_of", lambda options: demo_agent())
     flags = "--algo ppo --env PongNoFrameskip-v4 --targets T- action:RIGHT --samples 8 --latent 20"
     more = "--generator lambda_kl:0.001 --epochs 3 --goggles 4 --no-maps --colour -o"
     assert main(["probe", *flags.split(), *more.split(), str(tmp_path)]) == 0

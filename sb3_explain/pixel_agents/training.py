@@ -8,59 +8,33 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
-from sb3_explain.atomic import read_json, write_json, writing_to
+from sb3_explain.atomic import write_json
 from sb3_explain.buffers import FrameStackReplayBuffer
-from sb3_explain.checkpoints import require_same_training
 from sb3_explain.envs.registered import register_environments
-from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.loading.bounded import one_line
-from sb3_explain.loading.policies import argument_names
+from sb3_explain.errors import ExplainError
+from sb3_explain.pixel_agents.recipes import Recipe, recipe_named, require_known
+from sb3_explain.pixel_agents.run_folder import (
+    begun,
+    clear,
+    finish,
+    forget,
+    keep,
+    loaded,
+    restored,
+)
 from sb3_explain.progress import progress_bar
-from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
+from sb3_explain.sgqn import PixelSAC
 from sb3_explain.store import sole_writer
-
-
-class Recipe(NamedTuple):
-    """A row of the papers' tables."""
-
-    algorithm: type[PixelSAC]
-    policy: str
-    settings: dict[str, Any]
-    #: pixels of a frame that its environment draws
-    size: int = 84
-
-
-RECIPES = {
-    "sac": Recipe(PixelSAC, "PixelPolicy", {}),
-    "drq": Recipe(DrQ, "PixelPolicy", {}),
-    "rad": Recipe(RAD, "PixelPolicy", {}, 100),
-    "soda": Recipe(SODA, "SODAPolicy", {}, 100),
-    "svea": Recipe(SVEA, "PixelPolicy", {}),
-    "svea_soda": Recipe(SODA, "SODAPolicy", {"overlaid_share": 0.5}, 100),
-    "sac_consistency": Recipe(SGQN, "SGQNPolicy", {"n_aux": 0}),
-    "sac_saliency": Recipe(SGQN, "SGQNPolicy", {"consistency_coef": 0.0}),
-    "sgqn": Recipe(SGQN, "SGQNPolicy", {}),
-}
-
-
-def recipe_named(name: str) -> Recipe:
-    """:raises ExplainError: for an unknown name; the nearest is suggested"""
-    if name not in RECIPES:
-        raise unknown_name("algorithm", name, RECIPES)
-    return RECIPES[name]
 
 
 def train(
@@ -220,115 +194,3 @@ def plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
 
     read: dict[str, Any] = json.loads(json.dumps(dict(options or {}), default=named))
     return read
-
-
-def setting_names(algo: str) -> tuple[set[str], set[str]]:
-    """What an algorithm can be given, and what its networks."""
-    algorithm, policy, *_ = recipe_named(algo)
-    return argument_names(algorithm), argument_names(algorithm.policy_aliases[policy])
-
-
-def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
-    """Stop where a setting is none of these algorithms', or one of their networks'.
-
-    :raises ExplainError: the nearest is suggested
-    """
-    known, networks = set[str](), set[str]()
-    for algo in algos:
-        of_algorithm, of_networks = setting_names(algo)
-        known |= of_algorithm
-        networks |= of_networks
-    known -= {"self", "policy", "env", "seed", "replay_buffer_kwargs"}
-    for name in settings:
-        if name not in known or name.startswith("_"):
-            raise unknown_name("setting", name, {k for k in known if k[0] != "_"})
-    for name in settings.get("policy_kwargs", {}):
-        if name not in networks:
-            raise unknown_name("setting of the networks", name, networks)
-
-
-def settings_for(settings: Mapping[str, Any], algo: str) -> dict[str, Any]:
-    """Of settings for several algorithms those that this one knows."""
-    known, networks = setting_names(algo)
-    own = {name: value for name, value in settings.items() if name in known}
-    if "policy_kwargs" in own:
-        own["policy_kwargs"] = {n: v for n, v in own["policy_kwargs"].items() if n in networks}
-    return own
-
-
-def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
-    """The learning curve of a run so far.
-
-    :raises ExplainError: if the folder holds another run
-    """
-    if not (folder / "run.json").exists():
-        return []
-    run = read_json(folder / "run.json")
-    require_same_training(folder, run["identity"], identity)
-    curve: list[dict[str, Any]] = run["curve"]
-    return curve
-
-
-def keep(model: BaseAlgorithm, folder: Path, steps: int) -> None:
-    """A checkpoint, whole or not there."""
-    place = folder / f"checkpoint-{steps}"
-    temporary = folder / f".checkpoint-{os.getpid()}.tmp"
-    with writing_to(place):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        model.save(temporary / "model.zip")
-        model.save_replay_buffer(temporary / "replay_buffer.pkl")  # type: ignore[attr-defined]
-        shutil.rmtree(place, ignore_errors=True)
-        temporary.rename(place)
-
-
-def forget(folder: Path, steps: int) -> None:
-    """Delete all checkpoints but that of these steps."""
-    for place in folder.glob("checkpoint-*"):
-        if place.name != f"checkpoint-{steps}":
-            shutil.rmtree(place)
-
-
-def loaded(recipe: Recipe, path: Path, env: gym.Env[Any, Any]) -> PixelSAC:
-    """:raises ExplainError: if the file is damaged"""
-    try:
-        return recipe.algorithm.load(path, env=env)
-    except ExplainError:
-        raise
-    # SB3 raises whatever the damage leads to
-    except Exception as error:
-        raise ExplainError(f"{path} is damaged ({one_line(error)}): delete its folder") from error
-
-
-def restored(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> PixelSAC:
-    """The model at a checkpoint, with its replay buffer.
-
-    :raises ExplainError: if the checkpoint is missing or damaged
-    """
-    model = loaded(recipe, place / "model.zip", env)
-    try:
-        model.load_replay_buffer(place / "replay_buffer.pkl")
-    except Exception as error:  # as above
-        raise ExplainError(
-            f"{place} is damaged ({one_line(error)}): delete {place.parent}"
-        ) from error
-    if isinstance(model.replay_buffer, FrameStackReplayBuffer):
-        # the folder may have been moved
-        model.replay_buffer.file = place.parent / "frames.npy"
-    return model
-
-
-def finish(model: BaseAlgorithm, folder: Path) -> None:
-    """The model at its place; what only going on needs is deleted."""
-    temporary = folder / f".model.{os.getpid()}.zip"
-    with writing_to(folder / "model.zip"):
-        model.save(temporary)
-        temporary.replace(folder / "model.zip")
-    model.replay_buffer = None  # type: ignore[attr-defined]
-    clear(folder)
-
-
-def clear(folder: Path) -> None:
-    """Delete what only going on needs."""
-    forget(folder, -1)
-    (folder / "frames.npy").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""``sb3-explain hub push`` and ``sb3-explain hub pull``: their options and what they do."""
+"""``sb3-explain hub push`` and ``sb3-explain hub pull``"""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import argparse
 from pathlib import Path
 
 from sb3_explain.atomic import read_json
+from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, agent_of
+from sb3_explain.cli.parsing import Commands
 from sb3_explain.errors import ExplainError
 from sb3_explain.hub import from_hub, push_to_hub
 from sb3_explain.hub.transfer import kinds
-from sb3_explain.options import Parser, add_agent_options, agent_of
 
 #: pictures on a card at most
 PICTURES = 6
 
 
-def add_hub_options(sub: Parser) -> None:
+def add_commands(commands: Commands) -> None:
     """What is shared, of which agent, and where it lies."""
+    sub = commands.add(
+        "hub",
+        run_hub,
+        "share a fitted explainer or generator on the Hugging Face Hub, or take one up",
+        f"push somebody/visionmask-pong {ZOO_AGENT} -o out",
+    )
     sub.add_argument("direction", choices=["push", "pull"], help="to the Hub, or from it")
     sub.add_argument("repo_id", help="organization/name")
-    add_agent_options(sub)
+    add_agent_flags(sub)
     sub.add_argument(
         "-o", "--output", type=Path, required=True,
         help="folder of `explain` or `probe` to push from; to pull into",

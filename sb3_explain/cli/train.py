@@ -1,25 +1,73 @@
-"""``sb3-explain train`` and ``sb3-explain benchmark dmc``: their options and what they do."""
+"""``sb3-explain train``, ``enjoy`` and ``benchmark dmc``: SGQN, its baselines and the zoo."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.dmc_benchmark import run_dmc
+from sb3_explain.cli.flags import add_result_flags
+from sb3_explain.cli.parsing import Commands, Parser, key_values, not_negative, positive
 from sb3_explain.envs.dmc.ids import MODES, TASKS
-from sb3_explain.options import Parser, key_values, not_negative, positive
-from sb3_explain.pixel_training import RECIPES, train
+from sb3_explain.pixel_agents import RECIPES, run_dmc, train
 
 
-def add_train_options(sub: Parser) -> None:
+def add_commands(commands: Commands) -> None:
+    """``train`` and ``benchmark``; ``enjoy`` and the other ``train`` are the zoo's."""
+    add_train_flags(
+        commands.add(
+            "train",
+            run_train,
+            "train as rl-zoo3 does, with SGQN and its baselines; with -o, in parts that resume "
+            "(python -m rl_zoo3.train -h tells the zoo's flags, what follows is of the other)",
+            "--algo sgqn --env DMCGB/walker_walk-train-v0 -f logs  (all flags of rl_zoo3.train)\n"
+            "  sb3-explain train --algo sgqn --env DMCGB/walker_walk-train-v0 -o out",
+        )
+    )
+    commands.add(
+        "enjoy",
+        run_zoo,
+        "play a trained agent as rl-zoo3 does, with SGQN and its baselines",
+        "--algo sgqn --env DMCGB/walker_walk-train-v0 -f logs  (all flags of rl_zoo3.enjoy)",
+    )
+    add_benchmark_flags(
+        commands.add(
+            "benchmark",
+            run_benchmark_dmc,
+            "train and evaluate on the DMControl generalisation benchmark",
+            "dmc --algos drq sgqn --tasks cartpole_swingup --seeds 0 --backgrounds dmcgb -o out",
+        )
+    )
+
+
+def is_of_zoo(given: Sequence[str]) -> bool:
+    """Whether a command is rl-zoo3's own: ``enjoy``, and ``train`` without a folder for a run."""
+    ours = any(
+        word in ("-h", "--help") or word.startswith("--output")
+        # argparse takes -oFOLDER too; -optimize is the zoo's
+        or (word.startswith("-o") and not word.startswith("-op"))
+        for word in given
+    )  # fmt: skip
+    return given[:1] == ["enjoy"] or (given[:1] == ["train"] and not ours)
+
+
+def run_zoo(options: argparse.Namespace) -> None:
+    """``sb3-explain train`` and ``sb3-explain enjoy``: the zoo's, with our algorithms in it."""
+    from sb3_explain import zoo  # needs rl-zoo3, which no other command does
+
+    zoo.run(options.given[0], options.given[1:])
+
+
+def add_train_flags(sub: Parser) -> None:
     """What is trained, where."""
     sub.add_argument("--algo", required=True, help=f"one of {', '.join(RECIPES)}")
     sub.add_argument("--env", required=True, help="gymnasium id, e.g. DMCGB/walker_walk-train-v0")
-    add_common_options(sub)
+    add_common_flags(sub)
+    add_result_flags(sub)
 
 
-def add_benchmark_options(sub: Parser) -> None:
+def add_benchmark_flags(sub: Parser) -> None:
     """Which algorithms, tasks, seeds and modes."""
     sub.add_argument("benchmark", choices=["dmc"], help="DMControl generalisation")
     sub.add_argument("--algos", nargs="+", default=["sac", "sgqn"], metavar="NAME",
@@ -31,10 +79,11 @@ def add_benchmark_options(sub: Parser) -> None:
                      metavar="NAME", help=f"of {', '.join(MODES)}")  # fmt: skip
     sub.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="of the videos")
     sub.add_argument("--n-episodes", type=positive, default=30, help="of an evaluation")
-    add_common_options(sub)
+    add_common_flags(sub)
+    add_result_flags(sub, seed=False)
 
 
-def add_common_options(sub: Parser) -> None:
+def add_common_flags(sub: Parser) -> None:
     """How an agent is trained."""
     sub.add_argument("-n", "--n-timesteps", type=positive, default=500_000, help="decisions")
     sub.add_argument("--part", type=positive, default=5000, help="decisions between checkpoints")

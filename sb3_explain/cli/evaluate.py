@@ -1,0 +1,195 @@
+"""``sb3-explain evaluate``: one agent's VisionMask, or a grid of agents x explainers x seeds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sb3_explain.agent import Agent
+from sb3_explain.benchmark import run_benchmark
+from sb3_explain.benchmark.backends import BACKENDS
+from sb3_explain.benchmark.grid import ALL
+from sb3_explain.cli.flags import (
+    ZOO_AGENT,
+    add_agent_flags,
+    add_measuring_flags,
+    add_result_flags,
+    agent_of,
+    loading_options,
+)
+from sb3_explain.cli.parsing import Commands, Parser, given, key_values, not_negative, positive
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.evaluation import Evaluation
+from sb3_explain.explainers.visionmask import VisionMask
+from sb3_explain.registry import EXPLAINERS, METRICS, REFERENCES
+from sb3_explain.states import StateDataset
+from sb3_explain.workflow import evaluate_to, require_same_split
+
+GRID = (
+    "agents", "explainers", "seeds", "n_states", "reference", "settings", "training", "collecting",
+    "backend", "jobs", "threads", "address",
+)  # fmt: skip
+
+
+def add_commands(commands: Commands) -> None:
+    """``evaluate``"""
+    sub = commands.add(
+        "evaluate",
+        run_evaluate,
+        "measure the fitted VisionMask, or a grid of agents x explainers x seeds",
+        f"{ZOO_AGENT} -o out\n  sb3-explain evaluate --agents demo --explainers all --seeds 0 1 "
+        "-o grid",
+    )
+    add_agent_flags(sub, required=False)
+    add_grid_flags(sub)
+    add_result_flags(sub)
+    add_measuring_flags(sub)
+
+
+def add_grid_flags(sub: Parser) -> None:
+    """What makes `evaluate` a grid of agents x explainers x seeds: any of these flags."""
+    group = sub.add_argument_group("grid", "any of these measures agents x explainers x seeds")
+    group.add_argument(
+        "--agents", nargs="+", metavar="NAME",
+        help="demo, ALGO:ENV, or MODULE:FUNCTION of a trusted package (default: --algo and --env)",
+    )  # fmt: skip
+    group.add_argument("--explainers", nargs="+", metavar="NAME", help="default: all")
+    group.add_argument("--seeds", nargs="+", type=not_negative, metavar="N", help="default: --seed")
+    group.add_argument("-n", "--n-states", type=positive, help="for each agent and seed: 10000")
+    group.add_argument("--reference", help=f"one of {', '.join(REFERENCES)} (default: background)")
+    group.add_argument(
+        "--settings", nargs="+", metavar="NAME.KEY:VALUE",
+        help="of explainers and metrics, for example rise.n_masks:1000 insertion.steps:50",
+    )  # fmt: skip
+    for what, example in (("training", "epochs:5"), ("collecting", "max_per_episode:100")):
+        group.add_argument(
+            f"--{what}", nargs="+", metavar="KEY:VALUE", help=f"options, for example {example}"
+        )
+    group.add_argument("--backend", help=f"one of {', '.join(BACKENDS)} (default: here)")
+    group.add_argument("--jobs", type=positive, metavar="N", help="at once (default: processors)")
+    group.add_argument("--threads", type=positive, metavar="N", help="of each job (default: 1)")
+    group.add_argument("--address", help="of a Ray cluster (default: a Ray of this machine)")
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """``sb3-explain evaluate``"""
+    if given(options, *GRID):
+        run_grid(options)
+        return
+    if options.algo is None or options.env is None:
+        raise ExplainError("name an agent by --algo and --env, or a grid of them by --agents")
+    agent, test, explainer = fitted(options)
+    evaluation = evaluate_to(
+        options.output,
+        agent,
+        test,
+        explainer,
+        options.metrics,
+        n_states=options.n_evaluated,
+        seed=options.seed,
+        progress=options.progress,
+    )
+    say(evaluation, options.output)
+
+
+def fitted(options: argparse.Namespace) -> tuple[Agent, StateDataset, VisionMask]:
+    """The agent, its test states and its VisionMask, from an output folder."""
+    agent = agent_of(options)
+    states = StateDataset.open(options.output / "states")
+    explainer = VisionMask.load(options.output / "visionmask", agent)
+    train, _, test = states.split(seed=options.seed)
+    require_same_split(explainer, train)
+    return agent, test, explainer
+
+
+def say(evaluation: Evaluation, output: Path) -> None:
+    """Print the table of means and where the files are."""
+    table = evaluation.table().pivot(index="explainer", columns="metric", values="mean")
+    print(shown(table.loc[[name for name in evaluation.rows if name in table.index]]))
+    for name in ("report.html", "metrics.json", "video.mp4"):
+        if (output / name).exists():
+            print(f"{name:13} {output / name}")
+
+
+def run_grid(options: argparse.Namespace) -> None:
+    """``sb3-explain evaluate`` with any of the grid's flags."""
+    benchmark = run_benchmark(**grid_options(options))
+    for agent, table in benchmark.joined().items():
+        means = {
+            metric: {name: row[metric]["mean"] for name, row in table.items() if metric in row}
+            for metric in benchmark.metrics
+        }
+        if any(means.values()):
+            print(f"{agent}\n{shown(pd.DataFrame(means, index=list(table)))}\n")
+    for path in ("benchmark.md", "benchmark.csv", "bars.png", "radar.png"):
+        if (options.output / path).exists():
+            print(f"{path:13} {options.output / path}")
+    failures = benchmark.failures()
+    for line, jobs in failures.items():
+        print(f"sb3-explain: {'; '.join(jobs)}: {line}", file=sys.stderr)
+    if failures:
+        n_failed = sum(map(len, failures.values()))
+        raise ExplainError(
+            f"{n_failed} of {len(benchmark.outcomes)} jobs failed; the same command runs them again"
+        )
+
+
+def shown(means: pd.DataFrame) -> str:
+    """A table of means for a terminal."""
+    # + 0.0: no minus before a zero
+    return (means.round(3) + 0.0).to_string(float_format="{:.3f}".format, na_rep="-")
+
+
+def grid_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of :func:`sb3_explain.benchmark.run_benchmark`.
+
+    :raises ExplainError: for no agent, or for a setting of something that is not in the grid
+    """
+    one = [name for name in (options.algo, options.env) if name is not None]
+    if len(one) != (0 if options.agents else 2):
+        raise ExplainError("name the agents either by --agents, or one by --algo and --env")
+    settings: dict[str, dict[str, Any]] = {}
+    for pair, value in key_values(options.settings or [], "--settings").items():
+        name, dot, setting = pair.rpartition(".")
+        if not dot:
+            raise ExplainError(f"{pair!r} is no NAME.KEY, for example insertion.steps:50")
+        settings.setdefault(name, {})[setting] = value
+    explainers = with_settings(options.explainers or [ALL], settings, EXPLAINERS)
+    metrics = with_settings(options.metrics or [ALL], settings, METRICS)
+    for name in settings.keys() - labels_of(explainers, EXPLAINERS) - labels_of(metrics, METRICS):
+        known = labels_of(explainers, EXPLAINERS) | labels_of(metrics, METRICS)
+        raise unknown_name("explainer or metric of --settings", name, known)
+    return {
+        **given(options, "n_states", "reference", "backend", "jobs", "threads", "address"),
+        "agents": options.agents or [":".join(one)],
+        "explainers": explainers,
+        "metrics": metrics,
+        "seeds": options.seeds or [options.seed],
+        "n_evaluated": options.n_evaluated,
+        "training": key_values(options.training or [], "--training"),
+        "collecting": key_values(options.collecting or [], "--collecting"),
+        "loading": loading_options(options),
+        "output": options.output,
+        "progress": options.progress,
+    }
+
+
+def with_settings(
+    names: Sequence[str], settings: Mapping[str, Any], registry: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Settings by name: of the names that were asked for, and of those that ``all`` stands for."""
+    chosen = {name: settings.get(name.partition("=")[0], {}) for name in names}
+    if ALL in names:
+        chosen |= {name: settings[name] for name in registry if name in settings}
+    return chosen
+
+
+def labels_of(chosen: Iterable[str], registry: Iterable[str]) -> set[str]:
+    """What the rows are called: the first half of ``label=name``."""
+    every = set(registry) if ALL in chosen else set()
+    return every | {name.partition("=")[0] for name in chosen} - {ALL}

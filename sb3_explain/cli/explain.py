@@ -1,0 +1,182 @@
+"""``sb3-explain demo``, ``explain``, and the steps of it: ``collect``, ``fit`` and ``report``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sb3_explain.cli.evaluate import fitted, say
+from sb3_explain.cli.flags import (
+    ZOO_AGENT,
+    add_agent_flags,
+    add_measuring_flags,
+    add_result_flags,
+    add_training_flags,
+    agent_of,
+    training_settings,
+)
+from sb3_explain.cli.parsing import Commands, Parser, given, key_values, not_negative, positive
+from sb3_explain.collection import BEHAVIOURS, collect
+from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
+from sb3_explain.registry import NETWORKS, REFERENCES
+from sb3_explain.states import StateDataset
+from sb3_explain.workflow import explain, fit_visionmask, write_all
+
+#: what `demo` does in a few minutes on two cores; `explain` without options does more
+DEMO_STATES = 4000
+DEMO_TRAINING = {"epochs": 8}
+DEMO_EVALUATED = 150
+
+
+def add_commands(commands: Commands) -> None:
+    """The commands in the order of the steps."""
+    demo = commands.add(
+        "demo", run_demo, "explain the Pong agent that comes with the package", "-o demo"
+    )
+    everything = commands.add(
+        "explain",
+        run_explain,
+        "collect, fit and evaluate what is missing, then write video, pictures and report",
+        f"{ZOO_AGENT} -o out",
+    )
+    collecting = commands.add(
+        "collect", run_collect, "play the agent and keep its states", f"{ZOO_AGENT} -n 10000 -o out"
+    )
+    fitting = commands.add(
+        "fit",
+        run_fit,
+        "fit a VisionMask on the collected states",
+        f"{ZOO_AGENT} -o out --max-area 0.1",
+    )
+    reporting = commands.add(
+        "report", run_report, "write video, pictures and report again", f"{ZOO_AGENT} -o out"
+    )
+    for sub in (everything, collecting, fitting, reporting):
+        add_agent_flags(sub)
+    for sub in (demo, everything, collecting, fitting, reporting):
+        add_result_flags(sub)
+    for sub in (everything, collecting):
+        add_collecting_flags(sub)
+    for sub in (everything, fitting):
+        add_fitting_flags(sub)
+        add_training_flags(sub)
+    add_measuring_flags(everything)
+
+
+def add_collecting_flags(sub: Parser) -> None:
+    """How states are collected."""
+    group = sub.add_argument_group("states")
+    group.add_argument("-n", "--n-states", type=positive, default=10_000, help="default: 10000")
+    group.add_argument("--n-envs", type=positive, help="environments side by side")
+    group.add_argument("--behaviour", choices=BEHAVIOURS, default="zoo", help="default: zoo")
+    group.add_argument(
+        "--deterministic", dest="behaviour", action="store_const", const="greedy",
+        help="the same as --behaviour greedy",
+    )  # fmt: skip
+    group.add_argument(
+        "--stochastic", dest="behaviour", action="store_const", const="stochastic",
+        help="the same as --behaviour stochastic",
+    )  # fmt: skip
+    group.add_argument("--epsilon", type=float, default=0.1, help="of --behaviour epsilon")
+    group.add_argument(
+        "--max-per-episode", type=not_negative, metavar="N",
+        help="keep the first N states of an episode; 0: all (default: a 50th of -n, at least 100)",
+    )  # fmt: skip
+    group.add_argument("--no-render", action="store_true", help="keep no frames to look at")
+
+
+def add_fitting_flags(sub: Parser) -> None:
+    """What VisionMask is and how it is trained; what is not given keeps its default."""
+    group = sub.add_argument_group("VisionMask")
+    group.add_argument("--max-area", type=float, help="share of the cells free of cost")
+    group.add_argument("--reference", help=f"one of {', '.join(REFERENCES)}")
+    group.add_argument("--network", help=f"one of {', '.join(NETWORKS)}")
+    group.add_argument("--temperature", type=float, help="of the scores in the loss (default: 1)")
+    group.add_argument(
+        "--visionmask", nargs="+", default=[], metavar="KEY:VALUE",
+        help="any other setting, for example per_frame:False lambda_tv:0.1",
+    )  # fmt: skip
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """``sb3-explain demo``"""
+    evaluation = explain(
+        demo_agent(),
+        options.output,
+        n=DEMO_STATES,
+        n_evaluated=DEMO_EVALUATED,
+        settings=VISIONMASK_SETTINGS,
+        training=DEMO_TRAINING,
+        seed=options.seed,
+        progress=options.progress,
+    )
+    say(evaluation, options.output)
+
+
+def run_explain(options: argparse.Namespace) -> None:
+    """``sb3-explain explain``"""
+    evaluation = explain(
+        agent_of(options),
+        options.output,
+        n=options.n_states,
+        n_evaluated=options.n_evaluated,
+        collecting=collecting_options(options),
+        settings=fitting_settings(options),
+        training=training_settings(options),
+        metrics=options.metrics,
+        seed=options.seed,
+        progress=options.progress,
+    )
+    say(evaluation, options.output)
+
+
+def run_collect(options: argparse.Namespace) -> None:
+    """``sb3-explain collect``"""
+    folder = options.output / "states"
+    states = collect(
+        agent_of(options),
+        n=options.n_states,
+        folder=folder,
+        seed=options.seed,
+        progress=options.progress,
+        **collecting_options(options),
+    )
+    print(f"{len(states)} states of {states.episode[-1] + 1} episodes in {folder}")
+
+
+def run_fit(options: argparse.Namespace) -> None:
+    """``sb3-explain fit``"""
+    explainer = fit_visionmask(
+        agent_of(options),
+        StateDataset.open(options.output / "states"),
+        options.output / "visionmask",
+        settings=fitting_settings(options),
+        training=training_settings(options),
+        seed=options.seed,
+    )
+    last = explainer.training.history[-1]
+    print(f"fitted in {explainer.fit_seconds:.0f} s; validation loss {last['loss']:.3f}")
+
+
+def run_report(options: argparse.Namespace) -> None:
+    """``sb3-explain report``"""
+    agent, test, explainer = fitted(options)
+    page = write_all(options.output, agent, test, explainer, progress=options.progress)
+    print(f"open {page}")
+
+
+def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of :func:`sb3_explain.collect`."""
+    return {
+        "behaviour": options.behaviour,
+        "epsilon": options.epsilon,
+        "max_per_episode": options.max_per_episode,
+        "n_envs": options.n_envs,
+        "render": not options.no_render,
+    }
+
+
+def fitting_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the VisionMask."""
+    chosen = given(options, "max_area", "reference", "network", "temperature")
+    return {**chosen, **key_values(options.visionmask, "--visionmask")}

@@ -1,0 +1,53 @@
+"""``sb3-explain highlights``"""
+
+from __future__ import annotations
+
+import argparse
+
+from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, add_result_flags, agent_of
+from sb3_explain.cli.parsing import Commands, given, not_negative, positive
+from sb3_explain.highlights import IMPORTANCES, highlights
+
+
+def add_commands(commands: Commands) -> None:
+    """Which moments, and how they are shown."""
+    sub = commands.add(
+        "highlights",
+        run_highlights,
+        "show the moments of the agent's life that matter most, in one short video",
+        f"{ZOO_AGENT} -o out",
+    )
+    add_agent_flags(sub)
+    add_result_flags(sub)
+    group = sub.add_argument_group("highlights")
+    group.add_argument("-k", type=positive, default=5, help="moments (default: 5)")
+    group.add_argument(
+        "-n", "--n-states", type=positive, default=10_000, help="of its life (default: 10000)"
+    )
+    group.add_argument("--before", type=not_negative, default=30, help="states (default: 30)")
+    group.add_argument("--after", type=not_negative, default=10, help="states (default: 10)")
+    group.add_argument(
+        "--diversity", type=float, default=0.1,
+        help="share of pairs of states that are nearer than two moments (default: 0.1)",
+    )  # fmt: skip
+    group.add_argument("--importance", help=f"one of {', '.join(IMPORTANCES)}")
+    group.add_argument(
+        "--explainer",
+        help="whose maps are shown (default: guided_backprop, of agents without ReLUs gradient); "
+        "visionmask: the one in the output folder",
+    )  # fmt: skip
+    group.add_argument("--fps", type=float, default=15, help="states a second (default: 15)")
+
+
+def run_highlights(options: argparse.Namespace) -> None:
+    """``sb3-explain highlights``"""
+    chosen = given(
+        options, "k", "n_states", "before", "after", "diversity", "importance", "explainer", "fps",
+        "seed", "progress",
+    )  # fmt: skip
+    found = highlights(agent_of(options), options.output, **chosen)
+    if len(found) < options.k:
+        print(f"only {len(found)} moments differ: lower --diversity, or collect more (-n)")
+    for name in ("highlights.mp4", "highlights.png", "highlights.json"):
+        if (options.output / name).exists():
+            print(options.output / name)

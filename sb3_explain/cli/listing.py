@@ -1,0 +1,44 @@
+"""``sb3-explain list``"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from sb3_explain.cli.parsing import Commands
+from sb3_explain.loading.policies import ALGORITHMS
+from sb3_explain.registry import (
+    CODECS,
+    EXPLAINERS,
+    METRICS,
+    NETWORKS,
+    REFERENCES,
+    TARGETS,
+    Registry,
+)
+
+
+def add_commands(commands: Commands) -> None:
+    """All names that other commands take."""
+    commands.add(
+        "list", run_list, "list explainers, metrics, references, networks, targets and algorithms"
+    )
+
+
+def run_list(options: argparse.Namespace) -> None:
+    """``sb3-explain list``"""
+    del options
+    registries: Sequence[tuple[str, Registry]] = (
+        ("explainers", EXPLAINERS),
+        ("metrics", METRICS),
+        ("references", REFERENCES),
+        ("mask networks", NETWORKS),
+        ("targets", TARGETS),
+        ("codecs", CODECS),
+    )
+    for title, registry in registries:
+        print(f"{title}:")
+        for name in registry:
+            words = (registry[name].__doc__ or "").strip()
+            print(f"  {name:20} {words.partition(chr(10))[0]}")
+    print(f"algorithms:\n  {', '.join(ALGORITHMS)}, her")

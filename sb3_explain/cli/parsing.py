@@ -1,0 +1,85 @@
+"""How words of the command line are read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from sb3_explain.errors import ExplainError
+from sb3_explain.loading.expressions import read_expression
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+
+class Commands:
+    """The commands of a parser; each module of this package adds its own."""
+
+    def __init__(self, top: Parser) -> None:
+        self.parsers = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+    def add(
+        self, name: str, run: Callable[[argparse.Namespace], None], does: str, example: str = ""
+    ) -> Parser:
+        """A command without any options yet.
+
+        :param name: what the user types
+        :param run: what it does with the options
+        :param does: the same in a line of help
+        :param example: of its options
+        """
+        sub: Parser = self.parsers.add_parser(
+            name,
+            help=does,
+            description=f"{does[0].upper()}{does[1:]}.",
+            epilog=f"example:\n  sb3-explain {name} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(command=run)
+        return sub
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    return at_least(1, text)
+
+
+def not_negative(text: str) -> int:
+    """A whole number of at least 0."""
+    return at_least(0, text)
+
+
+def at_least(least: int, text: str) -> int:
+    """:raises ArgumentTypeError: if ``text`` is no whole number, or below ``least``"""
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{number} is below {least}")
+    return number
+
+
+def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the options that the user has set."""
+    values = vars(options)
+    return {name: values[name] for name in names if values[name] is not None}
+
+
+def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
+    """``["mode:2", "name:'x'"]`` as the zoo writes them; values are literals.
+
+    :raises ExplainError: if a pair is none
+    """
+    read = {}
+    for pair in pairs:
+        key, colon, value = pair.partition(":")
+        if not colon:
+            raise ExplainError(f"{pair!r} is no KEY:VALUE, for example difficulty:1")
+        read[key] = read_expression(value, f"{flag} {key}")
+    return read

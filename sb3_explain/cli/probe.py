@@ -1,0 +1,100 @@
+"""``sb3-explain probe``"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from sb3_explain.cli.flags import (
+    ZOO_AGENT,
+    add_agent_flags,
+    add_result_flags,
+    add_training_flags,
+    agent_of,
+    training_settings,
+)
+from sb3_explain.cli.parsing import Commands, given, key_values, not_negative, positive
+from sb3_explain.preprocessing import colour_agent
+from sb3_explain.probing.prior import NORMAL, STATES
+from sb3_explain.registry import CODECS, TARGETS
+from sb3_explain.weaknesses import find_weaknesses
+
+
+def add_commands(commands: Commands) -> None:
+    """What to search for, and the generator that is searched."""
+    sub = commands.add(
+        "probe",
+        run_probe,
+        "synthesise states that the agent fears, wants, or cannot decide in",
+        f"{ZOO_AGENT} --targets all -o out",
+    )
+    add_agent_flags(sub)
+    add_result_flags(sub)
+    sub.add_argument(
+        "-n", "--n-states", type=positive, default=10_000, help="to learn from (default: 10000)"
+    )
+    group = sub.add_argument_group("search")
+    group.add_argument(
+        "--targets", nargs="+", default=["all"], metavar="NAME",
+        help="all (default), action:NAME, or any of "
+        f"{', '.join(name for name in TARGETS if name != 'action')}",
+    )  # fmt: skip
+    group.add_argument("--samples", type=positive, default=64, help="of each target (default: 64)")
+    group.add_argument("--steps", type=positive, help="of the search (default: 200)")
+    group.add_argument(
+        "--prior", choices=[STATES, NORMAL], help="where codes are likely (default: states)"
+    )
+    group.add_argument("--prior-weight", type=float, help="how likely they have to be")
+    group.add_argument(
+        "--other", metavar="FOLDER", help="the zoo's folder, or a zip, of a second agent"
+    )
+    group.add_argument("--other-algo", help="its algorithm (default: --algo)")
+    group = sub.add_argument_group("generator")
+    group.add_argument("--latent", type=positive, help="dimensions of a code (default: 100)")
+    group.add_argument("--codec", help=f"one of {', '.join(CODECS)} (default: compact)")
+    group.add_argument("--weighting", help="saliency (default), uniform, or an explainer's name")
+    group.add_argument(
+        "--generator", nargs="+", default=[], metavar="KEY:VALUE",
+        help="any other setting, for example lambda_agent:0 lambda_kl:0.001",
+    )  # fmt: skip
+    group.add_argument("--colour", action="store_true", help="draw an Atari game in colours")
+    group = sub.add_argument_group("page")
+    group.add_argument(
+        "--goggles", type=not_negative, default=0, metavar="EPISODES",
+        help="let the agent play so many on reconstructions (default: 0)",
+    )  # fmt: skip
+    group.add_argument("--no-maps", action="store_true", help="fit no VisionMask for the states")
+    group.add_argument(
+        "--visionmask", nargs="+", default=[], metavar="KEY:VALUE", help="settings of it"
+    )
+    add_training_flags(sub)
+
+
+def run_probe(options: argparse.Namespace) -> None:
+    """``sb3-explain probe``"""
+    agent, other = agent_of(options), None
+    if options.other is not None:
+        others = {"folder": options.other, "algo": options.other_algo or options.algo}
+        other = agent_of(argparse.Namespace(**{**vars(options), **others}))
+    if options.colour:
+        agent, other = colour_agent(agent), other and colour_agent(other)
+    page = find_weaknesses(agent, options.output, other=other, **probing_options(options))
+    print(f"open {page}")
+
+
+def probing_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of :func:`sb3_explain.weaknesses.find_weaknesses`."""
+    generator = given(options, "latent", "codec", "weighting")
+    return {
+        "targets": options.targets,
+        "n_states": options.n_states,
+        "n": options.samples,
+        "n_episodes": options.goggles,
+        "maps": not options.no_maps,
+        "settings": {**generator, **key_values(options.generator, "--generator")},
+        "training": training_settings(options),
+        "searching": given(options, "steps", "prior", "prior_weight"),
+        "masking": key_values(options.visionmask, "--visionmask"),
+        "seed": options.seed,
+        "progress": options.progress,
+    }

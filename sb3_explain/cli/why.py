@@ -1,0 +1,75 @@
+"""``sb3-explain why``"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, agent_of
+from sb3_explain.cli.parsing import Commands, not_negative, positive
+from sb3_explain.regions import INPAINT
+from sb3_explain.registry import REFERENCES
+from sb3_explain.states import StateDataset
+from sb3_explain.why import ready_explainer, why
+
+
+def add_commands(commands: Commands) -> None:
+    """Which state to ask about, and how."""
+    sub = commands.add(
+        "why",
+        run_why,
+        "take away what matters in one state, and see what the agent does then",
+        f"{ZOO_AGENT} -o out --state 145 --instead RIGHT",
+    )
+    add_agent_flags(sub)
+    group = sub.add_argument_group("question")
+    group.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="folder that `explain` or `collect` has filled",
+    )
+    group.add_argument(
+        "--state", type=not_negative, required=True, metavar="N", help="its number in the states"
+    )
+    group.add_argument("--instead", metavar="ACTION", help="why not this action: name or number")
+    group.add_argument(
+        "--explainer", default="visionmask", metavar="NAME",
+        help="whose map; one that learns has to be fitted (default: visionmask)",
+    )  # fmt: skip
+    group.add_argument(
+        "--reference", default=INPAINT,
+        help=f"what is put in the place, {INPAINT} (default) or one of {', '.join(REFERENCES)}",
+    )  # fmt: skip
+    group.add_argument(
+        "--share", type=float, default=0.1, help="of the pixels that regions are made of"
+    )
+    group.add_argument("--regions", type=positive, default=6, help="so many at most (default: 6)")
+
+
+def run_why(options: argparse.Namespace) -> None:
+    """``sb3-explain why``"""
+    agent = agent_of(options)
+    states = StateDataset.open(options.output / "states")
+    instead = None if options.instead is None else agent.choice_named(options.instead)
+    answer = why(
+        agent,
+        states,
+        options.state,
+        ready_explainer(agent, options.explainer, options.output, states),
+        instead=instead,
+        reference=options.reference,
+        share=options.share,
+        n_regions=options.regions,
+    )
+    print(
+        answer.counterfactual.table().to_string(
+            index=False, float_format="{:.3f}".format, na_rep=""
+        )
+    )
+    name = f"state_{options.state}" + ("" if instead is None else f"_not_{instead}")
+    if options.explainer != "visionmask":
+        name += f"_{options.explainer}"
+    for path in answer.save(options.output / "why" / name):
+        print(path)

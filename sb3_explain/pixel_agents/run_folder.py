@@ -1,0 +1,97 @@
+"""What a training in parts keeps on disk: its curve, one checkpoint, and the model at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_explain.atomic import read_json, writing_to
+from sb3_explain.buffers import FrameStackReplayBuffer
+from sb3_explain.checkpoints import require_same_training
+from sb3_explain.errors import ExplainError
+from sb3_explain.loading.bounded import one_line
+from sb3_explain.pixel_agents.recipes import Recipe
+from sb3_explain.sgqn import PixelSAC
+
+
+def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
+    """The learning curve of a run so far.
+
+    :raises ExplainError: if the folder holds another run
+    """
+    if not (folder / "run.json").exists():
+        return []
+    run = read_json(folder / "run.json")
+    require_same_training(folder, run["identity"], identity)
+    curve: list[dict[str, Any]] = run["curve"]
+    return curve
+
+
+def keep(model: BaseAlgorithm, folder: Path, steps: int) -> None:
+    """A checkpoint, whole or not there."""
+    place = folder / f"checkpoint-{steps}"
+    temporary = folder / f".checkpoint-{os.getpid()}.tmp"
+    with writing_to(place):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        model.save(temporary / "model.zip")
+        model.save_replay_buffer(temporary / "replay_buffer.pkl")  # type: ignore[attr-defined]
+        shutil.rmtree(place, ignore_errors=True)
+        temporary.rename(place)
+
+
+def forget(folder: Path, steps: int) -> None:
+    """Delete all checkpoints but that of these steps."""
+    for place in folder.glob("checkpoint-*"):
+        if place.name != f"checkpoint-{steps}":
+            shutil.rmtree(place)
+
+
+def loaded(recipe: Recipe, path: Path, env: gym.Env[Any, Any]) -> PixelSAC:
+    """:raises ExplainError: if the file is damaged"""
+    try:
+        return recipe.algorithm.load(path, env=env)
+    except ExplainError:
+        raise
+    # SB3 raises whatever the damage leads to
+    except Exception as error:
+        raise ExplainError(f"{path} is damaged ({one_line(error)}): delete its folder") from error
+
+
+def restored(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> PixelSAC:
+    """The model at a checkpoint, with its replay buffer.
+
+    :raises ExplainError: if the checkpoint is missing or damaged
+    """
+    model = loaded(recipe, place / "model.zip", env)
+    try:
+        model.load_replay_buffer(place / "replay_buffer.pkl")
+    except Exception as error:  # as above
+        raise ExplainError(
+            f"{place} is damaged ({one_line(error)}): delete {place.parent}"
+        ) from error
+    if isinstance(model.replay_buffer, FrameStackReplayBuffer):
+        # the folder may have been moved
+        model.replay_buffer.file = place.parent / "frames.npy"
+    return model
+
+
+def finish(model: BaseAlgorithm, folder: Path) -> None:
+    """The model at its place; what only going on needs is deleted."""
+    temporary = folder / f".model.{os.getpid()}.zip"
+    with writing_to(folder / "model.zip"):
+        model.save(temporary)
+        temporary.replace(folder / "model.zip")
+    model.replay_buffer = None  # type: ignore[attr-defined]
+    clear(folder)
+
+
+def clear(folder: Path) -> None:
+    """Delete what only going on needs."""
+    forget(folder, -1)
+    (folder / "frames.npy").unlink(missing_ok=True)
