@@ -15,6 +15,7 @@ from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.vec_env import VecFrameStack, unwrap_vec_wrapper
 from torch import Tensor, nn
 
+from sb3_explain.actions import action_probabilities, drawn_actions
 from sb3_explain.decisions import choice_names, score_range
 from sb3_explain.envs.action_names import numbered_names
 from sb3_explain.envs.recipe import EnvRecipe
@@ -178,12 +179,7 @@ class Agent:
 
     def probabilities_of(self, scores: Tensor) -> Tensor:
         """(..., K) probabilities from the scores (..., K) of a discrete agent."""
-        if isinstance(self.action_space, spaces.MultiBinary):
-            return torch.sigmoid(scores)
-        if isinstance(self.action_space, spaces.MultiDiscrete):
-            parts = torch.split(scores, self.action_space.nvec.tolist(), dim=-1)
-            return torch.cat([part.softmax(dim=-1) for part in parts], dim=-1)
-        return scores.softmax(dim=-1)
+        return action_probabilities(self.action_space, scores)
 
     def marginals(
         self,
@@ -237,7 +233,12 @@ class Agent:
             std = None
             if isinstance(self.action_space, spaces.Box) and not deterministic:
                 std = self.view.std(observations, memory)
-        return self.act_on(scores, std=std, rng=None if deterministic else _rows(rng, len(scores)))
+        if deterministic:
+            return self.act_on(scores)
+        if rng is None:
+            raise ExplainError("sampled actions need rng=numpy.random.default_rng(seed)")
+        each = [rng] * len(scores) if isinstance(rng, np.random.Generator) else rng
+        return self.act_on(scores, std=std, rng=each)
 
     def act_on(
         self,
@@ -252,53 +253,7 @@ class Agent:
         :param std: (B, A), for sampling Box actions
         :param rng: one generator per row
         """
-        space = self.action_space
-        if isinstance(space, spaces.Box):
-            return self._box_actions(scores, std, rng)
-        probabilities = self.probabilities_of(scores)
-        if isinstance(space, spaces.MultiBinary):
-            if rng is None:
-                return probabilities.round().cpu().numpy().astype(space.dtype)
-            draws = np.stack([row.random(scores.shape[1]) for row in rng])
-            return (draws < probabilities.cpu().numpy()).astype(space.dtype)
-        sizes = [scores.shape[1]] if isinstance(space, spaces.Discrete) else space.nvec.tolist()  # type: ignore[attr-defined]
-        parts = torch.split(probabilities, sizes, dim=1)
-        if rng is None:
-            columns = [part.argmax(dim=1).cpu().numpy() for part in parts]
-        else:
-            draws = np.stack([row.random(len(sizes)) for row in rng])
-            columns = [
-                _inverse_cdf(part.double().cpu().numpy(), draws[:, i])
-                for i, part in enumerate(parts)
-            ]
-        if isinstance(space, spaces.Discrete):
-            return columns[0] + self.first_action
-        return np.stack(columns, axis=1)
-
-    def _box_actions(
-        self,
-        means: Tensor,
-        std: Tensor | None,
-        rng: Sequence[np.random.Generator] | None,
-    ) -> np.ndarray[Any, Any]:
-        space = self.action_space
-        assert isinstance(space, spaces.Box)
-        squashed = self.squashed
-        if rng is not None and std is not None:
-            noise = np.stack([row.standard_normal(means.shape[1]) for row in rng])
-            noise_tensor = torch.as_tensor(noise, dtype=means.dtype, device=means.device)
-            # A squashed policy draws its noise before the tanh.
-            inner = torch.atanh(means.clamp(-1 + 1e-6, 1 - 1e-6)) if squashed else means
-            means = inner + std * noise_tensor
-            means = torch.tanh(means) if squashed else means
-        actions = means.cpu().numpy().reshape(-1, *space.shape)
-        if squashed:
-            # BasePolicy.unscale_action, in the same order of operations
-            bounded: np.ndarray[Any, Any]
-            bounded = space.low + 0.5 * (actions + 1.0) * (space.high - space.low)
-        else:
-            bounded = np.clip(actions, space.low, space.high)
-        return bounded
+        return drawn_actions(self.action_space, scores, std, rng, squashed=self.squashed)
 
     # --- memory of recurrent policies ------------------------------------------------------
 
@@ -459,22 +414,3 @@ def forbid(scores: Tensor, action_masks: Tensor) -> Tensor:
         return torch.where(allowed, scores, never)
     off, on = allowed.reshape(len(scores), -1, 2).unbind(dim=2)
     return torch.where(on, torch.where(off, scores, -never), never)
-
-
-def _rows(
-    rng: np.random.Generator | Sequence[np.random.Generator] | None, n: int
-) -> Sequence[np.random.Generator]:
-    if rng is None:
-        raise ExplainError("sampled actions need rng=numpy.random.default_rng(seed)")
-    return [rng] * n if isinstance(rng, np.random.Generator) else rng
-
-
-def _inverse_cdf(
-    probabilities: np.ndarray[Any, Any], draws: np.ndarray[Any, Any]
-) -> np.ndarray[Any, Any]:
-    """(B,) categories of (B, K) probabilities at uniform draws (B,)."""
-    cumulative = probabilities.cumsum(axis=1)
-    cumulative /= cumulative[:, -1:]
-    # the number of thresholds at or below the draw; the last threshold is 1 and never reached
-    categories: np.ndarray[Any, Any] = (cumulative <= draws[:, None]).sum(axis=1)
-    return categories

@@ -6,34 +6,28 @@ as they are without it, bit for bit.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
-from stable_baselines3.common.env_util import unwrap_wrapper
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import TensorBoardOutputFormat
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import NOT_WRITABLE
+from sb3_explain.callbacks.arguments import whole
+from sb3_explain.callbacks.folders import claim_folder, results_folder
 from sb3_explain.callbacks.seen import Moment, moment_of, snapshot_of
 from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.explainers.base import Explainer, TrainedExplainer, default_explainer
-from sb3_explain.registry import EXPLAINERS
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +48,7 @@ class ExplainCallback(BaseCallback):
         the end of the training alone. The end is a time of work in any case
     :param folder: for all that is written, in a new folder of this callback's kind each training:
         ``saliency``, ``saliency_2``, ...; ``None`` for where the training's own results lie, see
-        :func:`results_folder`
+        :func:`sb3_explain.callbacks.folders.results_folder`
     :param budget: seconds of work at most, as a share of the training's own seconds; work that is
         due waits until it fits. ``None`` for no limit
     :param on_error: ``"log"``, or ``"raise"`` to end the training
@@ -297,95 +291,6 @@ class ExplainCallback(BaseCallback):
                 raise
             raise ExplainError(f"{base} cannot be written: choose another folder") from error
         return True
-
-
-def whole(name: str, value: Any) -> int:
-    """A whole number of at least 1; a float of a yml file may stand for it.
-
-    :raises ExplainError: for anything else
-    """
-    number = isinstance(value, (int, float, np.integer)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or int(value) != value or value < 1:
-        raise ExplainError(f"{name}={value!r}: give a whole number of at least 1")
-    return int(value)
-
-
-def names_of(given: str | Sequence[str]) -> list[str]:
-    """Names, of which there may be a single one."""
-    return [given] if isinstance(given, str) else list(given)
-
-
-def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
-    """The class of an explainer that can be made of any agent at once.
-
-    :param name: in the registry
-    :param arguments: of it, beside the agent
-    :raises ExplainError: if there is none, it has to learn, or has no such argument
-    """
-    explainer: type[Explainer] = EXPLAINERS[name]
-    if issubclass(explainer, TrainedExplainer):
-        raise ExplainError(
-            f"{name} has to learn from states first: use VisionMaskCallback, or an explainer that "
-            "does not learn"
-        )
-    known = inspect.signature(explainer).parameters.keys() - {"agent"}
-    for argument in arguments:
-        if argument not in known:
-            raise unknown_name(f"argument of {name}", argument, known)
-    return explainer
-
-
-def serving(name: str, agent: Agent) -> str:
-    """The explainer's name, or that of the one that stands in for it where it does not serve.
-
-    There is one for guided backpropagation alone, the default, which needs ReLUs.
-    """
-    usual = default_explainer(agent)
-    if name != "guided_backprop" or name == usual:
-        return name
-    obstacle = EXPLAINERS[name].obstacle(agent)
-    log.warning("%s does not serve this agent (%s): %s stands in", name, obstacle, usual)
-    return usual
-
-
-def claim_folder(base: Path, kind: str) -> Path:
-    """A new folder ``kind``, ``kind_2``, ``kind_3``, ... below ``base``, of nobody else."""
-    base.mkdir(parents=True, exist_ok=True)
-    for number in count(1):
-        folder = base / (kind if number == 1 else f"{kind}_{number}")
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            continue
-    raise AssertionError("count does not end")
-
-
-def results_folder(model: BaseAlgorithm, callbacks: BaseCallback | None = None) -> Path:
-    """Where the results of a training lie: for rl-zoo3 the run's folder, beside the model.
-
-    The folder that SB3's own callbacks save models to, or a Monitor writes to, else the logger's,
-    else ``explanations`` here.
-
-    :param callbacks: all of the training
-    """
-    for callback in getattr(callbacks, "callbacks", []):
-        saved = getattr(callback, "save_path", None) or getattr(
-            callback, "best_model_save_path", None
-        )
-        if isinstance(callback, (CheckpointCallback, EvalCallback)) and saved:
-            return Path(saved)
-    env = model.get_env()
-    inner = env.unwrapped if env is not None else None
-    if isinstance(inner, DummyVecEnv):
-        for monitor in (unwrap_wrapper(env, Monitor) for env in inner.envs):
-            if isinstance(monitor, Monitor) and monitor.results_writer is not None:
-                return Path(monitor.results_writer.file_handler.name).parent
-    if model.tensorboard_log is not None or model._custom_logger:
-        written = model.logger.get_dir()
-        if written:
-            return Path(written)
-    return Path("explanations")
 
 
 @contextmanager

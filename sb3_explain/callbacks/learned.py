@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from sb3_explain.agent import Agent
-from sb3_explain.callbacks.base import ExplainCallback, names_of, whole
+from sb3_explain.callbacks.arguments import names_of, whole
+from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.seen import Moment, SeenStates, snapshot_of
 from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.visionmask import VisionMask

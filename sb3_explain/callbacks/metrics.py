@@ -9,7 +9,8 @@ from typing import Any
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import write_json
-from sb3_explain.callbacks.base import ExplainCallback, names_of, require_ready, serving, whole
+from sb3_explain.callbacks.arguments import names_of, require_ready, serving, whole
+from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.seen import Moment, ProbeStates, snapshot_of
 from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation, evaluate

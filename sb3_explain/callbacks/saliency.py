@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agent import Agent
-from sb3_explain.callbacks.base import ExplainCallback, require_ready, serving, whole
+from sb3_explain.callbacks.arguments import require_ready, serving, whole
+from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.seen import Moment, ProbeStates, SeenStates, snapshot_of
 from sb3_explain.callbacks.tensorboard import gif_of, write_picture
 from sb3_explain.explainers.base import Explainer

@@ -23,7 +23,8 @@ from sb3_explain.callbacks import (
     StateGeneratorCallback,
     VisionMaskCallback,
 )
-from sb3_explain.callbacks.base import ExplainCallback, claim_folder
+from sb3_explain.callbacks.base import ExplainCallback
+from sb3_explain.callbacks.folders import claim_folder
 from sb3_explain.errors import ExplainError
 
 

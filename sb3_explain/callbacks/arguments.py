@@ -1,0 +1,67 @@
+"""Arguments of callbacks: values of a yml file, and explainers by their names."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sb3_explain.agent import Agent
+from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.explainers.base import Explainer, TrainedExplainer, default_explainer
+from sb3_explain.registry import EXPLAINERS
+
+log = logging.getLogger(__name__)
+
+
+def whole(name: str, value: Any) -> int:
+    """A whole number of at least 1; a float of a yml file may stand for it.
+
+    :raises ExplainError: for anything else
+    """
+    number = isinstance(value, (int, float, np.integer)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or int(value) != value or value < 1:
+        raise ExplainError(f"{name}={value!r}: give a whole number of at least 1")
+    return int(value)
+
+
+def names_of(given: str | Sequence[str]) -> list[str]:
+    """Names, of which there may be a single one."""
+    return [given] if isinstance(given, str) else list(given)
+
+
+def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
+    """The class of an explainer that can be made of any agent at once.
+
+    :param name: in the registry
+    :param arguments: of it, beside the agent
+    :raises ExplainError: if there is none, it has to learn, or has no such argument
+    """
+    explainer: type[Explainer] = EXPLAINERS[name]
+    if issubclass(explainer, TrainedExplainer):
+        raise ExplainError(
+            f"{name} has to learn from states first: use VisionMaskCallback, or an explainer that "
+            "does not learn"
+        )
+    known = inspect.signature(explainer).parameters.keys() - {"agent"}
+    for argument in arguments:
+        if argument not in known:
+            raise unknown_name(f"argument of {name}", argument, known)
+    return explainer
+
+
+def serving(name: str, agent: Agent) -> str:
+    """The explainer's name, or that of the one that stands in for it where it does not serve.
+
+    There is one for guided backpropagation alone, the default, which needs ReLUs.
+    """
+    usual = default_explainer(agent)
+    if name != "guided_backprop" or name == usual:
+        return name
+    obstacle = EXPLAINERS[name].obstacle(agent)
+    log.warning("%s does not serve this agent (%s): %s stands in", name, obstacle, usual)
+    return usual
