@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
+import os
+import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +42,10 @@ class FrameStackReplayBuffer(ReplayBuffer):
     :param handle_timeout_termination: do not take the end of a time limit for an end
     :param n_stack: k, frames in an observation
     :param file: memory-mapped file for the frames, for buffers larger than the memory; one that is
-        there is overwritten
+        there is replaced. A pickled buffer names it: what has been written over since is not
+        sampled any more
     :raises ExplainError: for other observations or options that it cannot honour; at the first
-        transition, if the frames would take more than the memory that is free
+        transition, if the frames would take more than the memory, or the disk, that is free
     """
 
     def __init__(
@@ -78,9 +84,13 @@ class FrameStackReplayBuffer(ReplayBuffer):
         self.n_stack = n_stack
         self.frame_shape = (channels, height, width)
         self.file = None if file is None else Path(file)
+        #: which frames are this buffer's
+        self.stamp = secrets.randbits(62)
         rows = (n_envs, self.buffer_size)
         # made when the first transition comes: a model that is loaded to be explained needs none
         self._frames: NDArray[np.uint8] | None = None
+        # beside them in their file: the stamp, and the rows written of each environment
+        self._head: NDArray[np.int64] | None = None
         dtype = self._maybe_cast_dtype(action_space.dtype)
         # an action's numbers, a reward, an end, a depth
         require_memory(n_envs * self.buffer_size * 4 * (self.action_dim + 3))
@@ -102,27 +112,25 @@ class FrameStackReplayBuffer(ReplayBuffer):
 
         :raises ExplainError: if there is not memory enough for them, or their file is missing
         """
-        if self._frames is None and self.file is not None and self.written.any():
-            if not self.file.exists():
-                raise ExplainError(f"the replay buffer's frames are missing: {self.file}")
-            self._frames = np.lib.format.open_memmap(self.file, mode="r+")
         if self._frames is None:
-            self._frames = self._allocate((*self.holds.shape, int(np.prod(self.frame_shape))))
+            shape = (*self.holds.shape, int(np.prod(self.frame_shape)))
+            if self.file is None:
+                require_memory(int(np.prod(shape)))
+                self._frames = np.zeros(shape, dtype=np.uint8)
+            elif self.written.any():
+                self._frames, self._head = mapped(self.file, shape, self.stamp)
+                for env, ahead in enumerate(self._head[1:] - self.written):
+                    self._discard(env, int(ahead))  # what went on since has written over these
+            else:
+                self._frames, self._head = allocated(self.file, shape, self.stamp)
         return self._frames
-
-    def _allocate(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        if self.file is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            return np.lib.format.open_memmap(self.file, mode="w+", dtype=np.uint8, shape=shape)
-        require_memory(int(np.prod(shape)))
-        return np.zeros(shape, dtype=np.uint8)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: of a memory-mapped buffer, the name of its file."""
         state = dict(self.__dict__)
         if self.file is not None and self._frames is not None:
             self._frames.flush()  # type: ignore[attr-defined]
-            state["_frames"] = None
+            state["_frames"] = state["_head"] = None
         return state
 
     def reset(self) -> None:
@@ -141,8 +149,12 @@ class FrameStackReplayBuffer(ReplayBuffer):
         stand there.
         """
         for env in range(self.n_envs):
-            if self.written[env] + n > self.buffer_size:
-                self.holds[env, (self.heads[env] + np.arange(n)) % self.buffer_size] = False
+            self._discard(env, n)
+
+    def _discard(self, env: int, n: int) -> None:
+        n = min(n, self.buffer_size)
+        if self.written[env] + n > self.buffer_size:
+            self.holds[env, (self.heads[env] + np.arange(n)) % self.buffer_size] = False
 
     def size(self) -> int:
         """Rows of each environment that hold something, on average."""
@@ -206,6 +218,8 @@ class FrameStackReplayBuffer(ReplayBuffer):
         self.depth[env, row] = self.depth[env, row - 1] + 1
         self.heads[env] = (row + 1) % self.buffer_size
         self.written[env] += 1
+        if self._head is not None:
+            self._head[1 + env] = self.written[env]
         self.full = bool((self.written >= self.buffer_size).all())
         return row
 
@@ -270,9 +284,81 @@ class FrameStackReplayBuffer(ReplayBuffer):
         return self.to_torch(self._normalize_obs(observations.cpu().numpy(), env))  # type: ignore[arg-type]
 
 
+def allocated(
+    file: Path, shape: tuple[int, ...], stamp: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Frames of zeros on the disk, and the head of their file: the stamp and counts of rows.
+
+    :param file: a new one takes the place of one that is there, which its own users keep
+    :param shape: (n_envs, rows, cells)
+    :param stamp: of the buffer
+    :raises ExplainError: if the disk has not the space
+    """
+    n_bytes = head_bytes(shape[0]) + int(np.prod(shape))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    with file.open("wb") as made:
+        try:
+            # else a disk that is too small would kill the process when it is full
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(made.fileno(), 0, n_bytes)
+            else:
+                made.truncate(n_bytes)
+        except OSError as error:
+            file.unlink(missing_ok=True)
+            if error.errno not in (errno.ENOSPC, errno.EFBIG):
+                raise
+            free = shutil.disk_usage(file.parent).free
+            raise ExplainError(
+                f"the replay buffer's frames would take {n_bytes / 1e9:.1f} GB, and "
+                f"{free / 1e9:.1f} GB are free in {file.parent}: lower buffer_size, or choose "
+                "another disk"
+            ) from error
+    head = np.memmap(file, np.int64, "r+", shape=(1 + shape[0],))
+    head[0] = stamp
+    return np.memmap(file, np.uint8, "r+", offset=head_bytes(shape[0]), shape=shape), head
+
+
+def mapped(
+    file: Path, shape: tuple[int, ...], stamp: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """What :func:`allocated` made.
+
+    :raises ExplainError: if the file is missing, or is another buffer's
+    """
+    if not file.exists():
+        raise ExplainError(f"the replay buffer's frames are missing: {file}")
+    whole = file.stat().st_size == head_bytes(shape[0]) + int(np.prod(shape))
+    head = np.memmap(file, np.int64, "r+", shape=(1 + shape[0],)) if whole else None
+    if head is None or head[0] != stamp:
+        raise ExplainError(
+            f"{file} holds the frames of a later replay buffer: give each a file of its own"
+        )
+    return np.memmap(file, np.uint8, "r+", offset=head_bytes(shape[0]), shape=shape), head
+
+
+def head_bytes(n_envs: int) -> int:
+    """Of the file of frames, whole pages."""
+    return -(-8 * (1 + n_envs) // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+
+
+def free_memory() -> int:
+    """Bytes that may still be taken: of the machine, or of the container that it is limited by."""
+    free: int = psutil.virtual_memory().available
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such group, or one without a limit
+        return free
+    # what was read from files is given back when it is needed
+    return min(free, limit - used + int(told.get("inactive_file", 0)))
+
+
 def require_memory(n_bytes: int) -> None:
     """:raises ExplainError: if less memory is free"""
-    free = psutil.virtual_memory().available
+    free = free_memory()
     if n_bytes > free:
         raise ExplainError(
             f"the replay buffer would take {n_bytes / 1e9:.1f} GB, and {free / 1e9:.1f} GB of "

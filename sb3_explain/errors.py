@@ -14,7 +14,7 @@ class ExplainError(Exception):
     """
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> ExplainError:
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
     """The error for a name that does not exist, with the nearest one that does.
 
     :param kind: what the name stands for, for example ``"explainer"``
@@ -22,6 +22,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> ExplainError:
     :param known: every name that would have been right
     """
     choices = sorted(known)
-    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return ExplainError(f"unknown {kind} {name!r}{hint} (known: {', '.join(choices) or 'none'})")

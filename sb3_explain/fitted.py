@@ -80,7 +80,11 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
             TrainingState(**described["training"]),
             dict(described["learned_from"]),
         )
-    except (KeyError, TypeError, OSError, safetensors.SafetensorError) as error:
+        if not isinstance(fitted.training.seconds, (int, float)):
+            raise TypeError("seconds are no number")
+        if not all(isinstance(losses, dict) for losses in fitted.training.history):
+            raise TypeError("the history is none")
+    except (KeyError, TypeError, ValueError, OSError, safetensors.SafetensorError) as error:
         raise damaged(folder, name) from error
     if fingerprint != agent.fingerprint():
         raise ExplainError(f"the {name} in {folder} was trained for another agent")

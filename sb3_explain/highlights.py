@@ -11,7 +11,7 @@ the same moment.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from sb3_explain.explainers.learned import LearnedExplainer
 from sb3_explain.pictures import (
     choices_taken,
     drawable_maps,
+    feature_names,
     image_of,
     measure_of,
     pictures_of,
@@ -48,6 +49,10 @@ Array = NDArray[np.float64]
 
 #: pairs of states whose distances say how far apart states are
 PAIRS = 2000
+#: states that one of the environments side by side plays
+STATES_OF_ENV, MOST_ENVS = 1250, 8
+#: features that a moment names
+NAMED = 3
 #: frames for which a video stands still at the moment itself
 STILL = 8
 
@@ -251,27 +256,31 @@ def highlights(
         if issubclass(kind, LearnedExplainer):
             explainer = kind.load(output / explainer, agent)
     states = collect(
-        agent, n=n_states, folder=output / "life", seed=seed, max_per_episode=0, progress=progress
-    )
+        agent, n=n_states, folder=output / "life", seed=seed, max_per_episode=0, progress=progress,
+        # whole episodes side by side are played to their ends, however few states are wanted
+        n_envs=min(MOST_ENVS, -(-n_states // STATES_OF_ENV)),
+    )  # fmt: skip
     if isinstance(explainer, str):
         explainer = ready_explainer(agent, explainer, output, states)
     found = select(
         importance_of(agent, states, importance), states.episode, representations(agent, states), k,
         before=before, after=after, diversity=diversity, seed=seed,
     )  # fmt: skip
+    moments = np.array([one.position for one in found])
+    heeded = features_of(agent, states, explainer, moments)
     positions, notes = [], []
     for number, one in enumerate(found, start=1):
         shown = [*range(one.start, one.position), *[one.position] * STILL]
         shown += range(one.position + 1, one.stop)
         positions += shown
         name = f"highlight {number} of {len(found)}"
-        notes += [f"{name}: this moment" if at == one.position else name for at in shown]
+        looked = f"{name}: {heeded[number - 1] or 'this moment'}"
+        notes += [looked if at == one.position else name for at in shown]
     write_saliency_video(
         output / "highlights.mp4", agent, states, explainer,
         positions=np.array(positions), notes=notes, fps=fps, progress=progress,
     )  # fmt: skip
-    save(output / "highlights.png", sheet(agent, states, explainer, found))
-    moments = np.array([one.position for one in found])
+    save(output / "highlights.png", sheet(agent, states, explainer, found, heeded))
     steps = states.steps
     names = greedy_names(agent, torch.from_numpy(states.column("scores")[moments]))
     write_json(
@@ -289,10 +298,41 @@ def highlights(
     return found
 
 
+def features_of(
+    agent: Agent, states: StateDataset, explainer: Explainer, moments: NDArray[np.int64]
+) -> list[str]:
+    """What matters most to the action taken, in words: ``"feature 2 61 %, feature 3 20 %"``.
+
+    The shares of the magnitude of all attributions; no words of an agent that sees images.
+
+    :param moments: positions of the states
+    """
+    if image_of(agent) is not None:
+        return [""] * len(moments)
+    scores = torch.from_numpy(states.column("scores")[moments])
+    taken = choices_taken(agent, states.actions[moments], scores)
+    maps = explainer.maps(states.batch(agent, moments, taken))
+    names = feature_names({name: one[0].numel() for name, one in maps.items()})
+    flat = torch.cat([one.flatten(1).abs().cpu() for one in maps.values()], dim=1)
+    shared = flat / flat.sum(dim=1, keepdim=True).clamp_min(1e-30)
+    values, order = shared.topk(min(NAMED, len(names)), dim=1)
+    return [
+        ", ".join(f"{names[i]} {share:.0%}" for share, i in zip(*row, strict=True))
+        for row in zip(values.tolist(), order.tolist(), strict=True)
+    ]
+
+
 def sheet(
-    agent: Agent, states: StateDataset, explainer: Explainer, found: list[Highlight]
+    agent: Agent,
+    states: StateDataset,
+    explainer: Explainer,
+    found: list[Highlight],
+    heeded: Sequence[str],
 ) -> bytes:
-    """PNG of the moments themselves, with their maps."""
+    """PNG of the moments themselves, with their maps.
+
+    :param heeded: see :func:`features_of`
+    """
     name = image_of(agent)
     moments = np.array([one.position for one in found])
     scores = torch.from_numpy(states.column("scores")[moments])
@@ -306,7 +346,7 @@ def sheet(
         Tile(
             probabilities=shares(agent, scores)[row].numpy(),
             action=action,
-            remark=f"importance {found[row].importance:.3g}",
+            remark=f"importance {found[row].importance:.3g}\n{heeded[row]}".strip(),
             picture=None if pictures is None else pictures[row],
             attribution=None if maps is None else maps[row],
             signed=not explainer.gives_masks,

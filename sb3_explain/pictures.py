@@ -23,7 +23,7 @@ from sb3_explain.decisions import (
 )
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.maps import normalise
-from sb3_explain.progress import progress_bar
+from sb3_explain.progress import moving, progress_bar
 from sb3_explain.report import (
     ActionMaps,
     Caption,
@@ -74,8 +74,13 @@ def png_of(example: ActionMaps | Picture) -> bytes:
     return example.png if isinstance(example, Picture) else action_maps_figure(example)
 
 
-def importance_of(agent: Agent, states: StateDataset, explainer: Explainer) -> Picture:
-    """The mean magnitude of each feature's attribution to each choice, with its interval."""
+def importance_of(
+    agent: Agent, states: StateDataset, explainer: Explainer, *, title: str = ""
+) -> Picture:
+    """The mean magnitude of each feature's attribution to each choice, with its interval.
+
+    :param title: above the figure
+    """
     sample = states.spread(IMPORTANCE_STATES)
     observations: Any = agent.tensor(states.observations(sample))
     context: Any = agent.tensor(states.context(sample))
@@ -94,7 +99,9 @@ def importance_of(agent: Agent, states: StateDataset, explainer: Explainer) -> P
     )
     left_out = f" The {MOST_FEATURES} most important ones." if len(most) < len(names) else ""
     return Picture(
-        importance_figure({explainer.name: shown}, [names[i] for i in most], agent.choice_names),
+        importance_figure(
+            {explainer.name: shown}, [names[i] for i in most], agent.choice_names, title=title
+        ),
         caption=f"Which features matter to which action, over {len(sample)} test states{bars}."
         f"{left_out}",
         alt="importance of every feature to every action",
@@ -274,6 +281,7 @@ def write_saliency_video(
             signed=any(one is not None and bool((one < 0).any()) for one in attributions),
             title="map of the action" if name is not None else "",
             game="what the agent sees" if rendered is None else "the game as rendered",
+            progress=None if name is not None else moving(bar),
         )
     return path
 

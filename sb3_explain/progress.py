@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
@@ -29,3 +30,12 @@ def progress_bar(
         dynamic_ncols=True,
         file=sys.stderr,
     )
+
+
+def moving(bar: tqdm[Any]) -> Callable[[int], None]:
+    """A function that moves a bar to the number of units that it is called with."""
+
+    def move(done: int) -> None:
+        bar.update(done - bar.n)
+
+    return move

@@ -183,7 +183,8 @@ def randomised_agents(
         layer: Any = forgotten.view.policy.get_submodule(name)
         fresh = copy.deepcopy(layer).cpu()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(np.random.SeedSequence([seed, depth]).generate_state(1)[0]))
+            drawn = int(np.random.SeedSequence([seed, depth]).generate_state(1)[0])
+            torch.default_generator.manual_seed(drawn)  # torch's own would seed all GPUs too
             fresh.reset_parameters()
         layer.load_state_dict(fresh.state_dict())
         yield name, forgotten

@@ -237,7 +237,7 @@ def make_reference(reference: str | Replacement, frames: Tensor | None) -> Refer
 
     :param reference: a name; it is fitted on ``frames``. Or a function from observations to their
         replacement, which a :class:`Reference` is too
-    :raises ExplainError: for an unknown name; the nearest is suggested
+    :raises ExplainError: for an unknown name; the nearest is suggested; for what is no function
     """
     entry: Any = REFERENCES[reference] if isinstance(reference, str) else reference
     if isinstance(entry, Reference):
@@ -245,6 +245,8 @@ def make_reference(reference: str | Replacement, frames: Tensor | None) -> Refer
     if isinstance(entry, type):
         fitted: Reference = entry(frames)
         return fitted
+    if not callable(entry):
+        raise ExplainError(f"reference={entry!r}: give a name or a function of observations")
     return FunctionReference(entry)
 
 

@@ -272,6 +272,11 @@ def require_comparable(agent: Agent, other: Agent) -> None:
         )
 
 
+def require_target(name: str) -> None:
+    """:raises ExplainError: if there is no target of this name; the nearest is suggested"""
+    TARGETS[name.partition(":")[0]]
+
+
 def require_served(agent: Agent, target: str, other: Agent | None = None) -> None:
     """:raises ExplainError: if the target is unknown, or the agent lacks what it looks at"""
     zeros: Any = {

@@ -99,14 +99,14 @@ class TrainingOptions:
 def require_types(settings: Any) -> None:
     """Numbers and words where a dataclass says so.
 
-    :param settings: an instance whose fields are int, float, str or bool
+    :param settings: an instance; fields that are not int, float, str or bool are left alone
     :raises ExplainError: for a value of another type
     """
     kinds: dict[str, Any] = {"int": Integral, "float": Real, "str": str, "bool": bool}
     for field in dataclasses.fields(settings):
         value, kind = getattr(settings, field.name), str(field.type)
         odd = isinstance(value, bool) and kind != "bool"
-        if odd or not isinstance(value, kinds[kind]):
+        if kind in kinds and (odd or not isinstance(value, kinds[kind])):
             raise ExplainError(f"{field.name}={value!r}: give {NAMES[kind]}")
 
 

@@ -57,7 +57,7 @@ def sample(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, A
 def sample_sgqn(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> Any:
     """Settings of a trial of optuna, for SGQN."""
     return sample(trial, n_actions, n_envs, additional_args) | {
-        "saliency_quantile": trial.suggest_float("saliency_quantile", 0.9, 0.99),
+        "saliency_quantile": trial.suggest_float("saliency_quantile", 0.94, 0.99),
         "consistency_coef": trial.suggest_float("consistency_coef", 0.1, 1.0, log=True),
         "aux_lr": trial.suggest_float("aux_lr", 1e-4, 1e-3, log=True),
     }

@@ -18,20 +18,39 @@ from sb3_explain.registry import EXPLAINERS
 log = logging.getLogger(__name__)
 
 
-def whole(name: str, value: Any) -> int:
-    """A whole number of at least 1; a float of a yml file may stand for it.
+def number(value: Any) -> float:
+    """A number; NaN for what is none. ``1e3`` of a yml file is read as a word, and counts."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return math.nan
+    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+        return float(value)
+    return math.nan
 
-    :raises ExplainError: for anything else
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A whole number; a float of a yml file may stand for it.
+
+    :raises ExplainError: for anything else, or one below ``least``
     """
-    number = isinstance(value, (int, float, np.integer)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or int(value) != value or value < 1:
-        raise ExplainError(f"{name}={value!r}: give a whole number of at least 1")
-    return int(value)
+    given = number(value)
+    if not math.isfinite(given) or int(given) != given or given < least:
+        raise ExplainError(f"{name}={value!r}: give a whole number of at least {least}")
+    return int(given)
 
 
-def names_of(given: str | Sequence[str]) -> list[str]:
-    """Names, of which there may be a single one."""
-    return [given] if isinstance(given, str) else list(given)
+def names_of(what: str, given: str | Sequence[str]) -> list[str]:
+    """Names, of which there may be a single one.
+
+    :param what: they are called
+    :raises ExplainError: if there are none
+    """
+    names = [given] if isinstance(given, str) else list(given or ())
+    if not names:
+        raise ExplainError(f"{what}={given!r}: name one at least")
+    return names
 
 
 def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:

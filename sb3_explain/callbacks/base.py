@@ -12,9 +12,9 @@ import random
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,10 +24,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.agent import Agent
 from sb3_explain.atomic import NOT_WRITABLE
-from sb3_explain.callbacks.arguments import whole
+from sb3_explain.callbacks.arguments import number, whole
 from sb3_explain.callbacks.folders import claim_folder, results_folder
 from sb3_explain.callbacks.seen import Moment, moment_of, snapshot_of
 from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.signatures import require_arguments
 
 log = logging.getLogger(__name__)
 
@@ -65,23 +66,27 @@ class ExplainCallback(BaseCallback):
     def __init__(
         self,
         every: int | None,
-        folder: str | None = None,
+        folder: str | Path | None = None,
         *,
         budget: float | None,
         on_error: str = "log",
         seed: int = 0,
         verbose: int = 0,
+        **unknown: Any,
     ) -> None:
+        require_arguments(type(self), unknown)
         super().__init__(verbose)
         if on_error not in ON_ERROR:
             raise unknown_name("choice of on_error", on_error, ON_ERROR)
-        if isinstance(budget, (str, bool)) or (budget is not None and not budget > 0):
+        self.budget = math.inf if budget is None else number(budget)
+        if not self.budget > 0:
             raise ExplainError(f"budget={budget!r}: give a positive share of the training's time")
+        if folder is not None and not isinstance(folder, (str, Path)):
+            raise ExplainError(f"folder={folder!r}: give a path")
         self.every = whole("every", every) if every is not None else None
         self.given_folder = folder
-        self.budget = math.inf if budget is None else budget
         self.on_error = on_error
-        self.seed = seed
+        self.seed = whole("seed", seed, least=0)
         #: where this training's files are written, once it has begun
         self.folder: Path | None = None
         #: seconds of this callback, of all it does
@@ -192,6 +197,12 @@ class ExplainCallback(BaseCallback):
                 "budget", type(self).__name__, self.training_seconds, self.budget,
             )  # fmt: skip
         self._running = False
+        self._leave_no_empty_folder()
+
+    def _leave_no_empty_folder(self) -> None:
+        if self.folder is not None and self.folder.exists() and not any(self.folder.iterdir()):
+            with suppress(OSError):
+                self.folder.rmdir()
 
     @property
     def beginning(self) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from sb3_explain.agent import Agent
 from sb3_explain.callbacks.arguments import names_of, whole
@@ -17,7 +18,7 @@ from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator
 from sb3_explain.states import StateDataset
-from sb3_explain.targets import require_served
+from sb3_explain.targets import require_served, require_target
 from sb3_explain.training import training_options
 from sb3_explain.weaknesses import ALL, find_weaknesses, require_search_options
 
@@ -46,7 +47,22 @@ class LearningCallback(ExplainCallback):
         self.n_states = whole("n_states", n_states)
 
     def begin(self, agent: Agent) -> None:
+        if self.every is None and self.coming < ENOUGH * self.n_states:
+            raise ExplainError(
+                f"{self.coming} timesteps give too few states to learn from: train longer, or give "
+                f"n_states={max(1, int(self.coming / ENOUGH))} or less in place of {self.n_states}"
+            )
         self.seen = SeenStates(self.n_states, agent.n_stack)
+
+    @property
+    def coming(self) -> int:
+        """Timesteps of this training; on-policy algorithms make whole rollouts."""
+        model = self.model
+        steps = model._total_timesteps - model.num_timesteps
+        rollout = 1
+        if isinstance(model, OnPolicyAlgorithm):
+            rollout = model.n_steps * model.n_envs
+        return -(-steps // rollout) * rollout
 
     @property
     def ready(self) -> bool:
@@ -104,6 +120,7 @@ class VisionMaskCallback(LearningCallback):
     ) -> None:
         super().__init__(every, folder, n_states=n_states, budget=budget, **options)
         self.settings = dict(settings or {})
+        VisionMask.settings_of(self.settings)
         self.training = {"progress": False, **(training or {})}
         training_options(self.training)
 
@@ -162,9 +179,13 @@ class StateGeneratorCallback(LearningCallback):
         **options: Any,
     ) -> None:
         super().__init__(None, folder, n_states=n_states, budget=budget, **options)
-        self.targets = names_of(targets)
+        self.targets = names_of("targets", targets)
+        for name in self.targets:
+            if name != ALL:
+                require_target(name)
         self.n = whole("n", n)
         self.settings = dict(settings or {})
+        StateGenerator.settings_of(self.settings)
         self.training = {"progress": False, **(training or {})}
         StateGenerator.training_options(self.training)
         self.searching = dict(searching or {})

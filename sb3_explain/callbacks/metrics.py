@@ -12,7 +12,6 @@ from sb3_explain.atomic import write_json
 from sb3_explain.callbacks.arguments import names_of, require_ready, serving, whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.seen import Moment, ProbeStates, snapshot_of
-from sb3_explain.errors import ExplainError
 from sb3_explain.evaluation import Evaluation, evaluate
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.metrics import bound
@@ -59,15 +58,15 @@ class MetricsCallback(ExplainCallback):
         **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(every, folder, budget=budget, **options)
+        named = explainers or ()
         given = (
-            explainers if isinstance(explainers, Mapping) else dict.fromkeys(names_of(explainers))
+            named if isinstance(named, Mapping) else dict.fromkeys(names_of("explainers", named))
         )
         self.explainers = {name: dict(arguments or {}) for name, arguments in given.items()}
         for name, arguments in self.explainers.items():
             require_ready(name, arguments)
-        if not self.explainers:
-            raise ExplainError("there is nothing to measure: name an explainer")
-        self.metrics = metrics if isinstance(metrics, Mapping) else names_of(metrics)
+        measured = metrics or ()
+        self.metrics = measured if isinstance(measured, Mapping) else names_of("metrics", measured)
         bound(self.metrics)
         self.n_states = whole("n_states", n_states)
 
@@ -76,7 +75,12 @@ class MetricsCallback(ExplainCallback):
         return len(self.probes) > 0
 
     def begin(self, agent: Agent) -> None:
-        self.explainers = {serving(name, agent): g for name, g in self.explainers.items()}
+        #: what explains this agent: the names that were asked for, or what stands in for them
+        self.serving: dict[str, dict[str, Any]] = {}
+        for name, arguments in self.explainers.items():
+            # one that was asked for itself counts before one that it stands in for
+            if (stand_in := serving(name, agent)) == name or stand_in not in self.explainers:
+                self.serving[stand_in] = arguments
         self.made(agent)
         self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, agent.n_stack)
         #: what has been measured, by timesteps
@@ -84,7 +88,7 @@ class MetricsCallback(ExplainCallback):
 
     def made(self, agent: Agent) -> dict[str, Explainer]:
         """The explainers of an agent by name."""
-        return {name: EXPLAINERS[name](agent, **given) for name, given in self.explainers.items()}
+        return {name: EXPLAINERS[name](agent, **given) for name, given in self.serving.items()}
 
     def watch(self, moment: Moment) -> None:
         self.probes.watch(moment, self.num_timesteps)
@@ -105,7 +109,7 @@ class MetricsCallback(ExplainCallback):
         agent = snapshot_of(self.model)
         evaluation = self.evaluation(agent, self.probes.states(agent))
         self.measured[self.num_timesteps] = evaluation
-        shown = {*self.explainers, NOTHING}
+        shown = {*self.serving, NOTHING}
         self.write(
             {
                 f"metrics/{name}/{metric}": float(interval.mean)

@@ -83,8 +83,9 @@ class SaliencyCallback(ExplainCallback):
                 "SaliencyCallback: pictures go to files alone, since there is no TensorBoard: "
                 "give the model tensorboard_log (rl-zoo3: -tb) to see them there"
             )
-        self.explainer = serving(self.explainer, agent)
-        EXPLAINERS[self.explainer](agent, **self.explainer_kwargs)
+        #: what explains this agent: the one that was asked for, or what stands in for it
+        self.serving = serving(self.explainer, agent)
+        EXPLAINERS[self.serving](agent, **self.explainer_kwargs)
         self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, agent.n_stack)
         self.recent = SeenStates(max(self.n_states, self.n_frames), agent.n_stack)
 
@@ -94,7 +95,7 @@ class SaliencyCallback(ExplainCallback):
 
     def made(self) -> Explainer:
         """The explainer, of the agent as it is now."""
-        explainer: Explainer = EXPLAINERS[self.explainer](
+        explainer: Explainer = EXPLAINERS[self.serving](
             snapshot_of(self.model), **self.explainer_kwargs
         )
         return explainer
@@ -143,22 +144,22 @@ class SaliencyCallback(ExplainCallback):
     def picture(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
         """PNG of states with their maps, or of the importance of features."""
         agent, name = explainer.agent, image_of(explainer.agent)
+        which = "probe states, the same each time" if group == "probe" else "fresh states"
+        title = f"{self.serving} after {self.num_timesteps:,} timesteps: {which}"
         if name is None:
-            return importance_of(agent, states, explainer).png
+            return importance_of(agent, states, explainer, title=title).png
         positions = states.spread(self.n_states)
         batch = states.batch(agent, positions)
         maps = drawable_maps(explainer, batch, name)
-        scores = agent.scores(batch.structured(batch.entries), **batch.context)
+        scores = agent.scores(batch.structured(batch.entries), **batch.context).cpu()
         tiles = [
             Tile(probabilities=share, action=action, picture=picture, attribution=one, signed=True)
             for share, action, picture, one in zip(
                 shares(agent, scores).numpy(),
-                greedy_names(agent, scores.cpu()),
+                greedy_names(agent, scores),
                 pictures_of(states, positions, name),
                 maps,
                 strict=True,
             )
         ]
-        which = "probe states, the same each time" if group == "probe" else "fresh states"
-        title = f"{self.explainer} after {self.num_timesteps:,} timesteps: {which}"
         return contact_sheet(tiles, agent.choice_names, title=title, measure=measure_of(agent))

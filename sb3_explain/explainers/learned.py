@@ -35,7 +35,12 @@ from sb3_explain.references import (
     make_reference,
 )
 from sb3_explain.states import StateDataset
-from sb3_explain.training import TrainingOptions, train_network, training_options
+from sb3_explain.training import (
+    TrainingOptions,
+    require_types,
+    train_network,
+    training_options,
+)
 
 #: (R, ...) copies of some entries, (R,) of which states -> (R, K)
 Read = Callable[[Masks, Tensor], Tensor]
@@ -80,15 +85,7 @@ class LearnedExplainer(TrainedExplainer):
 
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
         super().__init__(agent)
-        if settings.get("content") is not None:
-            settings["content"] = tuple(settings["content"])
-        known = [field.name for field in dataclasses.fields(self.Settings)]
-        for setting in settings:
-            if setting not in known:
-                raise unknown_name(f"setting of {self.name}", setting, known)
-        self.settings = self.Settings(**settings)
-        if not self.settings.temperature > 0:
-            raise ExplainError(f"temperature={self.settings.temperature}: it must be above 0")
+        self.settings = self.settings_of(settings)
         entries: dict[str, Any] = entry_spaces(agent.observation_space)
         #: shapes of the entries of an observation
         self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in entries.items()}
@@ -103,9 +100,26 @@ class LearnedExplainer(TrainedExplainer):
         #: fingerprints of the states that it has learned from, and the options of training
         self.learned_from: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch's own would seed all GPUs too
             self.network = self.build_network()
         self.network.to(agent.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @classmethod
+    def settings_of(cls, given: Mapping[str, Any]) -> MaskSettings:
+        """The settings: those given, the defaults for the others.
+
+        :raises ExplainError: for unknown or impossible ones
+        """
+        known = [field.name for field in dataclasses.fields(cls.Settings)]
+        for name in given:
+            if name not in known:
+                raise unknown_name(f"setting of {cls.name}", name, known)
+        content = given.get("content")
+        settings = cls.Settings(**{**given, "content": content and tuple(content)})
+        require_types(settings)
+        if not settings.temperature > 0:
+            raise ExplainError(f"temperature={settings.temperature}: it must be above 0")
+        return settings
 
     @property
     def n_masks(self) -> int:
@@ -324,12 +338,18 @@ class LearnedExplainer(TrainedExplainer):
         """
         folder = Path(folder)
         fitted = read_fitted(folder, cls.name, agent)
-        explainer = cls(agent, **fitted.settings)
+        settings = dict(fitted.settings)
         try:
+            options = dict(settings.get("network_options") or {})
+            # weights that a network begins with are downloaded, and would be written over here
+            if options.pop("weights", None) is not None:
+                settings["network_options"] = options
+            explainer = cls(agent, **settings)
+            explainer.settings = cls.settings_of(fitted.settings)
             explainer.network.load_state_dict(below("network.", fitted.tensors))
             for entry, reference in explainer.references.items():
                 reference.restore(below(f"reference.{entry}.", fitted.tensors))
-        except (KeyError, RuntimeError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise damaged(folder, cls.name) from error
         explainer.training, explainer.learned_from = fitted.training, fitted.learned_from
         return explainer

@@ -9,7 +9,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.registry import EXPLAINERS
-from sb3_explain.sgqn.policies import SGQNPolicy
+from sb3_explain.sgqn.policies import UNTAUGHT, SGQNPolicy
 
 
 @EXPLAINERS.register("sgqn")
@@ -24,10 +24,11 @@ class SGQNSaliency(Explainer):
 
     @staticmethod
     def obstacle(agent: Agent) -> str | None:
-        """Only SGQN agents predict their saliency."""
-        if isinstance(agent.view.policy, SGQNPolicy):
-            return None
-        return "it is what an SGQN agent says of itself, and this is none"
+        """Only SGQN agents predict their saliency, if they have learned to."""
+        policy = agent.view.policy
+        if not isinstance(policy, SGQNPolicy):
+            return "it is what an SGQN agent says of itself, and this is none"
+        return None if policy.predicts_saliency else UNTAUGHT
 
     @property
     def passes_per_state(self) -> int:

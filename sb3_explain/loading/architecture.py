@@ -179,6 +179,7 @@ def pixel_sizes(
         decoder = re.compile(r"decoder\.layers\.\d+\.weight")
         filters = [t.shape[0] for n, t in weights.items() if decoder.fullmatch(n) and t.ndim == 4]
         sizes["decoder_filters"] = filters[:2]
+        sizes["predicts_saliency"] = bool(filters)
     if issubclass(policy_class, SODAPolicy):
         sizes["soda_dim"] = (widths(weights, "soda_predictor") or [1])[-1]
     return sizes

@@ -60,6 +60,10 @@ def huggingface_hub() -> Any:
     return huggingface_hub
 
 
+#: functions of the Hub that need a right to write
+WRITING = ("create_repo", "upload_folder")
+
+
 class Repository:
     """One repository of the Hub at one revision, with errors of one line.
 
@@ -129,19 +133,20 @@ class Repository:
         except errors.HFValidationError as error:
             raise ExplainError(f"{self.repo_id!r} is no name of a repository") from error
         except errors.LocalTokenNotFoundError as error:
-            raise self._forbidden() from error
+            raise self._forbidden(call) from error
         except errors.HfHubHTTPError as error:
             if getattr(error.response, "status_code", None) in (401, 403):
-                raise self._forbidden() from error
+                raise self._forbidden(call) from error
             raise self._unreachable("reached", error) from error
         # of whatever library carries the requests; httpx has a class of its own
         except (OSError, ValueError, RuntimeError, getattr(errors, "HTTPError", OSError)) as error:
             raise self._unreachable("reached", error) from error
 
-    def _forbidden(self) -> ExplainError:
+    def _forbidden(self, call: Callable[..., Any]) -> ExplainError:
+        may = "write to" if call.__name__ in WRITING else "read"
         return ExplainError(
-            f"the Hub does not let you write to {self.repo_id!r}: log in by `hf auth login`, or "
-            "set HF_TOKEN to a token that may write"
+            f"the Hub does not let you {may} {self.repo_id!r}: log in by `hf auth login`, or set "
+            f"HF_TOKEN to a token that may {may.split()[0]}"
         )
 
     def _unreachable(self, what: str, error: Exception) -> ExplainError:

@@ -92,6 +92,11 @@ def load_agent(
     """
     if recipe is not None and env_kwargs:
         raise ExplainError("env_kwargs are part of the recipe: give them there")
+    if env is not None and not isinstance(env, str):
+        raise ExplainError(
+            f"env is a gymnasium id, not a {type(env).__name__}: for an environment without an id "
+            "give env=None, and its observation_space and action_space"
+        )
     algo = algorithm_name(algo)
     choice = Choice(load_best, load_checkpoint, load_last_checkpoint)
     files = _files(algo, env, Path(folder), exp_id, choice, organization, repo_id, revision)
@@ -181,7 +186,7 @@ def _spaces(
         return observation_space, action_space, names
     if recipe is None:
         raise ExplainError(
-            "the spaces come from the environment: give env=... or recipe=..., or both "
+            "the spaces come from the environment: give its gymnasium id or a recipe, or both "
             "observation_space and action_space"
         )
     env = recipe.make()

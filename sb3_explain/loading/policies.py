@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +24,7 @@ from sb3_explain.loading.bounded import one_line, quote
 from sb3_explain.loading.expressions import read_class, read_expression
 from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
 from sb3_explain.sgqn.policies import PixelPolicy
+from sb3_explain.signatures import argument_names
 
 #: by the zoo's names; MaskablePPO and this package's own are not in the zoo
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -45,6 +45,7 @@ SIZES = (
     "net_arch", "n_quantiles", "n_critics", "lstm_hidden_size", "n_lstm_layers", "use_sde",
     "full_std", "share_features_extractor", "enable_critic_lstm", "shared_lstm", "batch_norm",
     "with_bias", "n_layers", "n_filters", "features_dim", "decoder_filters", "soda_dim",
+    "predicts_saliency",
 )  # fmt: skip
 #: sizes inside ``features_extractor_kwargs`` of SB3's own extractors
 EXTRACTOR_SIZES = ("features_dim", "cnn_output_dim")
@@ -224,19 +225,6 @@ def _arguments(
     }
     accepted = argument_names(policy_class)
     return {name: value for name, value in arguments.items() if name in accepted}
-
-
-def argument_names(policy_class: type) -> set[str]:
-    """Names of the arguments that a class takes, also those that it hands on to its base."""
-    names: set[str] = set()
-    for base in policy_class.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        parameters = inspect.signature(vars(base)["__init__"]).parameters
-        names |= set(parameters)
-        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-            break
-    return names
 
 
 def _load(policy: nn.Module, weights: Weights) -> None:

@@ -26,15 +26,12 @@ from sb3_explain.errors import ExplainError, unknown_name
 from sb3_explain.pixel_agents.recipes import RECIPES, require_known, rho, settings_for
 from sb3_explain.pixel_agents.saliency_pictures import SHOWN, saliency_rows
 from sb3_explain.pixel_agents.table import table
-from sb3_explain.pixel_agents.training import make_env, plain, train
+from sb3_explain.pixel_agents.training import TEST_SEED, make_env, plain, train
 from sb3_explain.progress import progress_bar
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
 from sb3_explain.report.training_curves import Curve, curves_figure
 from sb3_explain.sgqn import PixelSAC
-
-#: seeds of test episodes begin here, those of training below
-TEST_SEED = 1_000_000
 
 
 def run_dmc(

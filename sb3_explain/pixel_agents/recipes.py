@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sb3_explain.errors import unknown_name
-from sb3_explain.loading.policies import argument_names
 from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
+from sb3_explain.signatures import argument_names
 
 
 class Recipe(NamedTuple):
@@ -65,7 +65,7 @@ def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
         of_algorithm, of_networks = setting_names(algo)
         known |= of_algorithm
         networks |= of_networks
-    known -= {"self", "policy", "env", "seed", "replay_buffer_kwargs"}
+    known -= {"policy", "env", "seed", "replay_buffer_kwargs"}
     for name in settings:
         if name not in known or name.startswith("_"):
             raise unknown_name("setting", name, {k for k in known if k[0] != "_"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,16 @@ from typing import Any
 import gymnasium as gym
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.atomic import read_json, writing_to
+from sb3_explain.atomic import atomic_folder, atomic_path, read_json
 from sb3_explain.buffers import FrameStackReplayBuffer
 from sb3_explain.checkpoints import require_same_training
 from sb3_explain.errors import ExplainError
 from sb3_explain.loading.bounded import one_line
 from sb3_explain.pixel_agents.recipes import Recipe
 from sb3_explain.sgqn import PixelSAC
+
+#: file of the replay buffer's frames
+FRAMES = "frames.bin"
 
 
 def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
@@ -34,15 +36,9 @@ def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
 
 def keep(model: BaseAlgorithm, folder: Path, steps: int) -> None:
     """A checkpoint, whole or not there."""
-    place = folder / f"checkpoint-{steps}"
-    temporary = folder / f".checkpoint-{os.getpid()}.tmp"
-    with writing_to(place):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        model.save(temporary / "model.zip")
-        model.save_replay_buffer(temporary / "replay_buffer.pkl")  # type: ignore[attr-defined]
-        shutil.rmtree(place, ignore_errors=True)
-        temporary.rename(place)
+    with atomic_folder(folder / f"checkpoint-{steps}") as place:
+        model.save(place / "model.zip")
+        model.save_replay_buffer(place / "replay_buffer.pkl")  # type: ignore[attr-defined]
 
 
 def forget(folder: Path, steps: int) -> None:
@@ -77,16 +73,14 @@ def restored(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> PixelSAC:
         ) from error
     if isinstance(model.replay_buffer, FrameStackReplayBuffer):
         # the folder may have been moved
-        model.replay_buffer.file = place.parent / "frames.npy"
+        model.replay_buffer.file = place.parent / FRAMES
     return model
 
 
 def finish(model: BaseAlgorithm, folder: Path) -> None:
     """The model at its place; what only going on needs is deleted."""
-    temporary = folder / f".model.{os.getpid()}.zip"
-    with writing_to(folder / "model.zip"):
-        model.save(temporary)
-        temporary.replace(folder / "model.zip")
+    with atomic_path(folder / "model.zip") as path, path.open("wb") as file:
+        model.save(file)
     model.replay_buffer = None  # type: ignore[attr-defined]
     clear(folder)
 
@@ -94,4 +88,4 @@ def finish(model: BaseAlgorithm, folder: Path) -> None:
 def clear(folder: Path) -> None:
     """Delete what only going on needs."""
     forget(folder, -1)
-    (folder / "frames.npy").unlink(missing_ok=True)
+    (folder / FRAMES).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from sb3_explain.pixel_agents.recipes import RECIPES, rho
 from sb3_explain.pixel_agents.training import make_env
 from sb3_explain.sgqn import SGQN, PixelSAC
 from sb3_explain.sgqn.attribution import binarised
+from sb3_explain.sgqn.augmentations import centre_crop
 
 #: decisions of an episode whose states are shown, at equal distances
 SHOWN = 4
@@ -39,19 +40,23 @@ def saliency_rows(
             env = make_env(env_id(task, mode), RECIPES[algo].size, env_kwargs)
             states = played(model, env, seed)
             env.close()
-            frames = states[:, -3:].transpose(0, 2, 3, 1)
-            shown = {"state": list(frames)}
-            observations = torch.from_numpy(states).to(model.device)
+            observations = torch.from_numpy(states)
             actions, _ = model.predict(states, deterministic=True)
             scaled = torch.from_numpy(model.policy.scale_action(actions)).to(model.device)
-            attribution = model.policy.attribution(observations, scaled).cpu()
+            attribution = model.policy.attribution(observations.to(model.device), scaled).cpu()
+            size = model.policy_kwargs.get("size")
+            if size is not None:  # the networks look at the middle alone
+                attribution = centre_crop(attribution, size)
+                observations = centre_crop(observations, size)
+            frames = observations[:, -3:].permute(0, 2, 3, 1).numpy()
+            shown = {"state": list(frames)}
             quantile = model.saliency_quantile if isinstance(model, SGQN) else rho(task)
             mask = binarised(attribution, quantile, model.n_stack)[:, -3:].numpy()
             magnitudes = attribution.abs()[:, -3:].amax(1)
             bright = magnitudes.flatten(1).quantile(0.99, dim=1)[:, None, None] + 1e-12
             shown["true"] = grey((magnitudes / bright).numpy())
             shown["mask"] = list(np.where(mask.transpose(0, 2, 3, 1), frames, frames // 8 + 16))
-            if isinstance(model, SGQN):
+            if isinstance(model, SGQN) and model.policy.predicts_saliency:
                 _, predicted = model.predict_saliency(states)
                 shown["predicted"] = grey(predicted[:, -3:].max(1))
             for name, pictures in shown.items():

@@ -18,12 +18,13 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
-from sb3_explain.atomic import write_json
+from sb3_explain.atomic import clear_temporary, write_json
 from sb3_explain.buffers import FrameStackReplayBuffer
 from sb3_explain.envs.registered import register_environments
 from sb3_explain.errors import ExplainError
 from sb3_explain.pixel_agents.recipes import Recipe, recipe_named, require_known
 from sb3_explain.pixel_agents.run_folder import (
+    FRAMES,
     begun,
     clear,
     finish,
@@ -35,6 +36,9 @@ from sb3_explain.pixel_agents.run_folder import (
 from sb3_explain.progress import progress_bar
 from sb3_explain.sgqn import PixelSAC
 from sb3_explain.store import sole_writer
+
+#: seeds of test episodes begin here; those of training are below
+TEST_SEED = 1_000_000
 
 
 def train(
@@ -84,12 +88,13 @@ def train(
     }  # fmt: skip
     given = {
         "buffer_size": rows,
-        "replay_buffer_kwargs": {"file": folder / "frames.npy"},
+        "replay_buffer_kwargs": {"file": folder / FRAMES},
         **recipe.settings,
         # SB3 writes into the policy's arguments
         **copy.deepcopy(dict(settings or {})),
     }
     with sole_writer(folder):
+        clear_temporary(folder)
         return trained(recipe, env, folder, identity, given, progress)
 
 
@@ -125,7 +130,8 @@ def trained(
             begin = time.perf_counter()
             steps = min(part, timesteps - done)
             model.set_env(model.get_env(), force_reset=True)  # type: ignore[arg-type]
-            model.set_random_seed(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]))
+            drawn = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+            model.set_random_seed(drawn % TEST_SEED)
             if isinstance(model.replay_buffer, FrameStackReplayBuffer):
                 # what a run that was killed may have written over, an unbroken one does not use
                 model.replay_buffer.discard(2 * part)

@@ -106,16 +106,8 @@ class StateGenerator:
         obstacle = needs_numbers(agent)
         if obstacle is not None:
             raise ExplainError(f"no generator of this agent's states: {obstacle}")
-        known = [field.name for field in dataclasses.fields(GeneratorSettings)]
-        for setting in settings:
-            if setting not in known:
-                raise unknown_name("setting of a generator", setting, known)
         self.agent = agent
-        self.settings = GeneratorSettings(**settings)
-        require_types(self.settings)
-        if self.settings.latent < 1 or min(self.settings.lambda_agent, self.settings.lambda_kl) < 0:
-            raise ExplainError(f"latent must be at least 1, no weight negative: {self.settings}")
-        CODECS[self.settings.codec]
+        self.settings = self.settings_of(settings)
         self.weighting = Weighting(agent, self.settings.weighting, self.settings.uniform_share)
         entries: dict[str, Any] = entry_spaces(agent.observation_space)
         self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in entries.items()}
@@ -127,9 +119,26 @@ class StateGenerator:
         #: (M, latent) of training states, once it is fitted
         self.codes = Gaussian(empty, empty)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch's own would seed all GPUs too
             self.network = StateNetwork(self._autoencoder(), self._units(entries))
         self.network.to(agent.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @staticmethod
+    def settings_of(given: Mapping[str, Any]) -> GeneratorSettings:
+        """The settings: those given, the defaults for the others.
+
+        :raises ExplainError: for unknown or impossible ones
+        """
+        known = [field.name for field in dataclasses.fields(GeneratorSettings)]
+        for name in given:
+            if name not in known:
+                raise unknown_name("setting of a generator", name, known)
+        settings = GeneratorSettings(**given)
+        require_types(settings)
+        if settings.latent < 1 or min(settings.lambda_agent, settings.lambda_kl) < 0:
+            raise ExplainError(f"latent must be at least 1, no weight negative: {settings}")
+        CODECS[settings.codec]
+        return settings
 
     def _autoencoder(self) -> Autoencoder:
         return Autoencoder(self.shapes, self.bounded, self.settings.latent, self.settings.codec)
@@ -407,13 +416,13 @@ class StateGenerator:
         """
         folder = Path(folder)
         fitted = read_fitted(folder, cls.name, agent)
-        generator = cls(agent, **fitted.settings)
         codes = below(CODES, fitted.tensors)
         weights = {name: t for name, t in fitted.tensors.items() if not name.startswith(CODES)}
         try:
+            generator = cls(agent, **fitted.settings)
             generator.network.load_state_dict(weights)
             generator.codes = Gaussian(**{n: code.to(agent.device) for n, code in codes.items()})
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             raise damaged(folder, cls.name) from error
         generator.training, generator.learned_from = fitted.training, fitted.learned_from
         return generator

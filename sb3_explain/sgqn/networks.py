@@ -49,9 +49,22 @@ class _GuidedReLUFunction(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
         (outputs,) = context.saved_tensors
-        if _Guide.on:
-            gradient = gradient.clamp_min(0)
-        return torch.ops.aten.threshold_backward(gradient, outputs, 0)  # type: ignore[no-any-return]
+        if torch.compiler.is_compiling():
+            return _compiled_gradient(gradient, outputs)  # type: ignore[no-any-return]
+        return _relu_gradient(gradient, outputs)
+
+
+def _relu_gradient(gradient: Tensor, outputs: Tensor) -> Tensor:
+    if _Guide.on:
+        gradient = gradient.clamp_min(0)
+    return torch.ops.aten.threshold_backward(gradient, outputs, 0)  # type: ignore[no-any-return]
+
+
+# What a compiler looks into, it would freeze as it finds it: guided or not.
+_compiled_gradient = torch.library.custom_op(
+    "sb3_explain::relu_gradient", _relu_gradient, mutates_args=()
+)
+_compiled_gradient.register_fake(lambda gradient, outputs: torch.empty_like(outputs))
 
 
 class GuidedReLU(nn.ReLU):

@@ -36,10 +36,13 @@ from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy
 from sb3_explain.sgqn.requirements import (
     require_larger,
     require_meaning,
+    require_not_negative,
     require_pixels,
     require_positive,
+    require_share,
     require_stack,
 )
+from sb3_explain.signatures import require_arguments
 
 
 class Batch(NamedTuple):
@@ -124,8 +127,11 @@ class PixelSAC(SAC):
         self.n_stack = n_stack
         self.overlays = overlays
         self.mixed_precision = mixed_precision
+        require_arguments(type(self), sac_arguments)
         require_meaning(type(self).__name__, sac_arguments)
         require_positive(actor_interval=actor_interval, batch_size=batch_size)
+        require_share(tau=tau, encoder_tau=encoder_tau, overlaid_share=overlaid_share)
+        require_not_negative(catch_up=self.catch_up, ent_coef_lr=ent_coef_lr)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
@@ -281,6 +287,11 @@ class PixelSAC(SAC):
         """Actions (B, A) of the actor, and their log-probabilities (B, 1)."""
         embedding = self.actor.features_extractor.projection(features)
         mean, log_std = (p.to(self.policy.dtype) for p in self.actor.distribution(embedding))
+        if not (mean.isfinite().all() and log_std.isfinite().all()):
+            raise ExplainError(
+                f"the actor says what is no number at update {self._n_updates}: lower "
+                "learning_rate, and go on from an earlier checkpoint"
+            )
         actions, log_p = self.actor.action_dist.log_prob_from_params(mean, log_std)
         return actions, log_p.unsqueeze(1)
 
@@ -353,8 +364,8 @@ class PixelSAC(SAC):
         """A step on this optimiser's own parameters; no other gradient is computed."""
         if not loss.isfinite():
             raise ExplainError(
-                f"a loss is {loss.item()} at update {self._n_updates}, which was not made: look "
-                "for NaN in the rewards, or lower learning_rate; the model is as it was before"
+                f"a loss is {loss.item()} at update {self._n_updates}; no step was made on it: "
+                "look for NaN in the rewards, or lower learning_rate"
             )
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         optimizer.zero_grad()

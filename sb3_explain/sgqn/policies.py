@@ -24,9 +24,12 @@ from sb3_explain.sgqn.networks import (
     SaliencyDecoder,
     orthogonal,
 )
+from sb3_explain.signatures import require_arguments
 
 #: bounds of the logarithm of the actor's standard deviation
 LOG_STD_MIN, LOG_STD_MAX = -10, 2
+#: why an SGQN agent does not predict its saliency
+UNTAUGHT = "it was trained without the auxiliary task (n_aux=0)"
 
 
 class PixelActor(Actor):
@@ -104,6 +107,7 @@ class PixelPolicy(SACPolicy):
         size: int | None = None,
         **others: Any,
     ) -> None:
+        require_arguments(type(self), others)
         self.cnn_kwargs = {"n_layers": n_layers, "n_filters": n_filters}
         self.encoder_kwargs = {"features_dim": features_dim, "size": size}
         # SB3's default, which a policy that is saved alone names
@@ -211,6 +215,7 @@ class SGQNPolicy(PixelPolicy):
     :param decoder_filters: channels between the decoder's convolutions; four and two times
         ``n_filters`` when not given, so (128, 64), as the code that made the paper's tables has
         it; the paper says (64, 64)
+    :param predicts_saliency: ``False`` for an agent that does not learn to: it has no decoder
     """
 
     def __init__(
@@ -220,15 +225,19 @@ class SGQNPolicy(PixelPolicy):
         lr_schedule: Schedule,
         *arguments: Any,
         decoder_filters: Sequence[int] | None = None,
+        predicts_saliency: bool = True,
         **others: Any,
     ) -> None:
         self.decoder_filters = decoder_filters
+        self.predicts_saliency = predicts_saliency
         if others.get("size") is not None:
             raise ExplainError("an SGQN policy looks at whole images: leave out size")
         super().__init__(observation_space, action_space, lr_schedule, *arguments, **others)
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
+        if not self.predicts_saliency:
+            return
         encoder = self.critic.features_extractor
         n_filters = encoder.cnn.n_filters
         self.decoder_filters = tuple(self.decoder_filters or (4 * n_filters, 2 * n_filters))
@@ -246,7 +255,10 @@ class SGQNPolicy(PixelPolicy):
         :param observations: (B, C, H, W) in 0..255
         :return: actions (B, A) in [-1, 1]; probabilities (B, C, H, W) that a pixel is among those
             that matter most
+        :raises ExplainError: if it does not learn to predict it
         """
+        if not self.predicts_saliency:
+            raise ExplainError(f"this agent predicts no saliency: {UNTAUGHT}")
         images = preprocess_obs(observations, self.observation_space)
         features = self.critic.features_extractor.cnn(images)
         mean, _ = self.actor.distribution(self.actor.features_extractor.projection(features))
@@ -256,8 +268,12 @@ class SGQNPolicy(PixelPolicy):
 
     def set_training_mode(self, mode: bool) -> None:
         super().set_training_mode(mode)
-        self.decoder.train(mode)
+        if self.predicts_saliency:
+            self.decoder.train(mode)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        arguments = super()._get_constructor_parameters()
-        return {**arguments, "decoder_filters": self.decoder_filters}
+        return {
+            **super()._get_constructor_parameters(),
+            "decoder_filters": self.decoder_filters,
+            "predicts_saliency": self.predicts_saliency,
+        }

@@ -56,6 +56,20 @@ def require_meaning(algorithm: str, arguments: Mapping[str, Any]) -> None:
             raise ExplainError(f"{algorithm} has no {name}: leave it out")
 
 
+def require_share(**numbers: float) -> None:
+    """:raises ExplainError: if one of them is outside of [0, 1]"""
+    for name, number in numbers.items():
+        if not 0 <= number <= 1:
+            raise ExplainError(f"{name}={number}: give a number in [0, 1]")
+
+
+def require_not_negative(**numbers: float) -> None:
+    """:raises ExplainError: if one of them is below 0, or no number"""
+    for name, number in numbers.items():
+        if not number >= 0:
+            raise ExplainError(f"{name}={number}: it cannot be below 0")
+
+
 def require_positive(**numbers: int) -> None:
     """:raises ExplainError: if one of them is below 1"""
     if min(numbers.values()) < 1:

@@ -21,6 +21,7 @@ from sb3_explain.sgqn.attribution import (
 )
 from sb3_explain.sgqn.pixel_sac import Batch, PixelSAC, squared_errors
 from sb3_explain.sgqn.policies import SGQNPolicy
+from sb3_explain.sgqn.requirements import require_not_negative
 
 FILLS = ("random", "zero")
 
@@ -38,7 +39,8 @@ class SGQN(PixelSAC):
     :param consistency_coef: weight of the masked states' term; 0 leaves it out
     :param fill: what masked pixels become: ``"random"``, one number for the batch from the range
         of its pixels, or ``"zero"``, as the paper says
-    :param n_aux: steps for one of the auxiliary task (N_SL of the paper); 0 leaves it out
+    :param n_aux: steps for one of the auxiliary task (N_SL of the paper); 0 leaves it out, and with
+        it the predicted saliency
     :param aux_lr: learning rate of the auxiliary task, Adam
     :param attribution: ``"guided_backprop"``, ``"gradient"``, ``"gradient_input"``,
         ``"smoothgrad"``, ``"integrated_gradients"``, or a function as in
@@ -66,8 +68,10 @@ class SGQN(PixelSAC):
         aux_lr: float = 3e-4,
         attribution: str | Attribution = "guided_backprop",
         augmentation: str = "shift",
+        policy_kwargs: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> None:
+        require_not_negative(consistency_coef=consistency_coef, n_aux=n_aux, aux_lr=aux_lr)
         if arguments.get("overlaid_share"):
             raise ExplainError("SGQN's critics see no overlaid states: leave out overlaid_share")
         self.saliency_quantile = saliency_quantile
@@ -76,7 +80,11 @@ class SGQN(PixelSAC):
         self.n_aux = n_aux
         self.aux_lr = aux_lr
         self.attribution_method = attribution
-        super().__init__(policy, env, augmentation=augmentation, **arguments)
+        # a decoder that is never trained would say nothing
+        predicting = {"predicts_saliency": n_aux > 0, **(policy_kwargs or {})}
+        super().__init__(
+            policy, env, augmentation=augmentation, policy_kwargs=predicting, **arguments
+        )
 
     def _setup_model(self) -> None:
         if self.fill not in FILLS:
@@ -88,6 +96,13 @@ class SGQN(PixelSAC):
             raise ExplainError(
                 f"SGQN needs an SGQNPolicy, and this is a {type(self.policy).__name__}"
             )
+        if not self.policy.predicts_saliency:
+            if self.n_aux > 0:
+                raise ExplainError(
+                    f"n_aux={self.n_aux} trains what predicts the saliency, and this policy has "
+                    "none: give n_aux=0, or leave out predicts_saliency"
+                )
+            return
         encoder = self.critic.features_extractor
         self.aux_optimizer = torch.optim.Adam(
             [*encoder.parameters(), *self.policy.decoder.parameters()], lr=self.aux_lr
@@ -95,7 +110,9 @@ class SGQN(PixelSAC):
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, tensors = super()._get_torch_save_params()
-        return [*state_dicts, "aux_optimizer"], tensors
+        if self.policy.predicts_saliency:
+            state_dicts = [*state_dicts, "aux_optimizer"]
+        return state_dicts, tensors
 
     # --- an update -------------------------------------------------------------------------
 
@@ -175,16 +192,29 @@ class SGQN(PixelSAC):
         :return: actions as ``predict`` has them; predicted saliency (B, C, H, W) or (C, H, W) in
             [0, 1], channel-first: how likely a pixel is among the ``1 - saliency_quantile`` that
             matter most
+        :raises ExplainError: if the agent does not learn to predict it (``n_aux=0``)
         """
-        self.policy.set_training_mode(False)
-        observations, batched = self.policy.obs_to_tensor(observation)
-        assert isinstance(observations, Tensor)
+        observations, batched = self._tensor_of(observation)
         with torch.no_grad():
             actions, saliency = self.policy.predict_saliency(observations)
         shape = self.action_space.shape
         unscaled = self.policy.unscale_action(actions.cpu().numpy().reshape(-1, *shape))  # type: ignore[misc]
         maps = saliency.cpu().numpy()
         return (unscaled, maps) if batched else (unscaled[0], maps[0])
+
+    def _tensor_of(self, observation: NDArray[Any]) -> tuple[Tensor, bool]:
+        """Observations (B, C, H, W) for the policy, and whether they were a batch."""
+        shape = self.observation_space.shape
+        given = np.asarray(observation)
+        # channels may come last, as SB3 takes them too
+        if sorted(given.shape[-3:]) != sorted(shape) or given.ndim > 4:  # type: ignore[arg-type]
+            raise ExplainError(
+                f"an observation of shape {given.shape}: give {shape}, or a batch of such"
+            )
+        self.policy.set_training_mode(False)
+        observations, batched = self.policy.obs_to_tensor(observation)
+        assert isinstance(observations, Tensor)
+        return observations, batched
 
     def attribution(
         self, observation: NDArray[Any], action: NDArray[Any] | None = None
@@ -194,13 +224,18 @@ class SGQN(PixelSAC):
         :param observation: one observation or a batch of them
         :param action: as the environment takes them; the deterministic ones when not given
         :return: (B, C, H, W) or (C, H, W), channel-first, signed, by pixels scaled to [0, 1]
+        :raises ExplainError: for other shapes
         """
+        observations, batched = self._tensor_of(observation)
         if action is None:
             action, _ = self.predict(observation, deterministic=True)
-        self.policy.set_training_mode(False)
-        observations, batched = self.policy.obs_to_tensor(observation)
-        assert isinstance(observations, Tensor)
-        given = np.asarray(action).reshape(len(observations), *self.action_space.shape)  # type: ignore[misc]
+        shape = (len(observations), *self.action_space.shape)  # type: ignore[misc]
+        given = np.asarray(action)
+        if given.size != np.prod(shape):
+            raise ExplainError(
+                f"actions of shape {given.shape} for {len(observations)} observations: give {shape}"
+            )
+        given = given.reshape(shape)
         actions = torch.from_numpy(self.policy.scale_action(given)).flatten(1)
         actions = actions.to(self.device, self.policy.dtype)
         method = attribution_named(self.attribution_method)

@@ -1,0 +1,38 @@
+"""Which arguments a class takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sb3_explain.errors import unknown_name
+
+OTHERS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def argument_names(made: type) -> set[str]:
+    """Names of the arguments that a class takes, also those that it hands on to its base."""
+    names: set[str] = set()
+    for base in made.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters
+        names |= {name for name, p in parameters.items() if p.kind not in OTHERS}
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+    return names - {"self"}
+
+
+def require_arguments(made: type, given: Mapping[str, Any], *, but: Iterable[str] = ()) -> None:
+    """Stop where a class has no argument of a name.
+
+    :param made: the class
+    :param given: arguments by name
+    :param but: names that it takes, and that are not for a user to give
+    :raises ExplainError: the nearest is suggested
+    """
+    known = {name for name in argument_names(made) - {*but} if not name.startswith("_")}
+    for name in given:
+        if name not in known:
+            raise unknown_name(f"argument of {made.__name__}", name, known)
