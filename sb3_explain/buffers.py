@@ -21,6 +21,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_explain.errors import ExplainError
 
+#: where Linux says what a container may take
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+
 
 class FrameStackReplayBuffer(ReplayBuffer):
     """A replay buffer of stacked images that keeps single frames.
@@ -120,7 +123,8 @@ class FrameStackReplayBuffer(ReplayBuffer):
             elif self.written.any():
                 self._frames, self._head = mapped(self.file, shape, self.stamp)
                 for env, ahead in enumerate(self._head[1:] - self.written):
-                    self._discard(env, int(ahead))  # what went on since has written over these
+                    if ahead > 0:  # rows written over since, and those that need their frames
+                        self._discard(env, int(ahead) + self.n_stack)
             else:
                 self._frames, self._head = allocated(self.file, shape, self.stamp)
         return self._frames
@@ -236,6 +240,8 @@ class FrameStackReplayBuffer(ReplayBuffer):
         envs = np.zeros(0, dtype=np.int64)
         rows = np.zeros(0, dtype=np.int64)
         filled = np.minimum(self.written, self.buffer_size)
+        if self.written.any():
+            _ = self.frames  # opens their file, which says what has been written over
         if not self.holds.any():
             raise ExplainError("the replay buffer holds no transition yet")
         while len(rows) < batch_size:
@@ -345,11 +351,11 @@ def head_bytes(n_envs: int) -> int:
 def free_memory() -> int:
     """Bytes that may still be taken: of the machine, or of the container that it is limited by."""
     free: int = psutil.virtual_memory().available
-    group = Path("/sys/fs/cgroup")
     try:
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        limit = int((CONTROL_GROUP / "memory.max").read_text())
+        used = int((CONTROL_GROUP / "memory.current").read_text())
+        stat = (CONTROL_GROUP / "memory.stat").read_text()
+        told = dict(line.split() for line in stat.splitlines())
     except (OSError, ValueError):  # no such group, or one without a limit
         return free
     # what was read from files is given back when it is needed

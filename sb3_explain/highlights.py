@@ -301,7 +301,7 @@ def highlights(
 def features_of(
     agent: Agent, states: StateDataset, explainer: Explainer, moments: NDArray[np.int64]
 ) -> list[str]:
-    """What matters most to the action taken, in words: ``"feature 2 61 %, feature 3 20 %"``.
+    """What matters most to the action taken, in words: ``"feature 2 61%, feature 3 20%"``.
 
     The shares of the magnitude of all attributions; no words of an agent that sees images.
 

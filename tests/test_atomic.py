@@ -5,7 +5,14 @@ import json
 
 import pytest
 
-from sb3_explain.atomic import atomic_path, read_json, write_json, writing_to
+from sb3_explain.atomic import (
+    atomic_folder,
+    atomic_path,
+    clear_temporary,
+    read_json,
+    write_json,
+    writing_to,
+)
 from sb3_explain.errors import ExplainError
 
 
@@ -23,6 +30,33 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         fails()
     assert path.read_text() == "old"
     assert [entry.name for entry in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_is_whole_or_as_it_was(tmp_path):
+    path = tmp_path / "new" / "folder"
+    for content in ("old", "new"):
+        with atomic_folder(path) as temporary:
+            (temporary / "file.txt").write_text(content)
+        assert (path / "file.txt").read_text() == content
+
+    def fails() -> None:
+        with atomic_folder(path) as temporary:
+            (temporary / "file.txt").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
+    assert (path / "file.txt").read_text() == "new"
+    assert [entry.name for entry in path.parent.iterdir()] == ["folder"]
+
+
+def test_what_killed_processes_left_is_deleted(tmp_path):
+    (tmp_path / ".model.zip.17.tmp").write_text("half")
+    (tmp_path / ".checkpoint-50.17.tmp").mkdir()
+    for name in (".lock", "model.zip"):
+        (tmp_path / name).write_text("kept")
+    clear_temporary(tmp_path)
+    assert {entry.name for entry in tmp_path.iterdir()} == {".lock", "model.zip"}
 
 
 def test_json_has_null_for_nan(tmp_path):

@@ -1,5 +1,6 @@
 """The frame-stacking replay buffer, against lists of whole transitions and in SB3's algorithms."""
 
+import errno
 import pickle
 from typing import Any
 
@@ -14,7 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize, VecTransposeImage
 
-from sb3_explain.buffers import FrameStackReplayBuffer
+from sb3_explain.buffers import FrameStackReplayBuffer, free_memory
 from sb3_explain.errors import ExplainError
 
 SPACE = spaces.Box(0, 255, (6, 4, 5), np.uint8)
@@ -124,7 +125,7 @@ def test_a_sixth_of_the_memory():
 
 
 def test_a_pickled_buffer_goes_on(tmp_path):
-    for file in (None, tmp_path / "deep" / "frames.npy"):
+    for file in (None, tmp_path / "deep" / "frames.bin"):
         buffer = FrameStackReplayBuffer(30, SPACE, ACTIONS, "cpu", n_stack=3, file=file)
         player = Player(1, padding="repeated")
         for _ in range(20):
@@ -144,7 +145,7 @@ def test_a_pickled_buffer_goes_on(tmp_path):
 
 
 def test_rows_that_may_have_been_written_over_are_not_sampled(tmp_path):
-    file = tmp_path / "frames.npy"
+    file = tmp_path / "frames.bin"
     buffer = FrameStackReplayBuffer(30, SPACE, ACTIONS, "cpu", n_stack=3, file=file)
     player = Player(1, padding="repeated")
     for _ in range(60):
@@ -163,6 +164,75 @@ def test_rows_that_may_have_been_written_over_are_not_sampled(tmp_path):
     before = young.holds.copy()
     young.discard(16)
     assert (young.holds == before).all()
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_a_pickle_knows_what_its_buffer_has_written_over_since(n_envs, tmp_path):
+    file = tmp_path / "frames.bin"
+    buffer = FrameStackReplayBuffer(30 * n_envs, SPACE, ACTIONS, "cpu", n_envs, file=file)
+    player = Player(n_envs, padding="repeated")
+    for _ in range(45):
+        player.step(buffer)
+    stored = pickle.dumps(buffer)
+    whole = {key(*kept) for each in player.kept for kept in each}
+    assert sampled(pickle.loads(stored), 2000) <= whole
+    for _ in range(7):
+        player.step(buffer)
+    left = sampled(pickle.loads(stored), 2000)
+    assert left and left <= whole
+    for _ in range(60):
+        player.step(buffer)
+    with pytest.raises(ExplainError, match="no transition yet"):
+        pickle.loads(stored).sample(2)
+
+
+def test_frames_of_another_buffer_are_not_taken_for_its_own(tmp_path):
+    file = tmp_path / "frames.bin"
+    buffers = []
+    for seed in range(2):  # the second is made where the first has its frames
+        buffer = FrameStackReplayBuffer(30, SPACE, ACTIONS, "cpu", file=file)
+        player = Player(1, padding="repeated", seed=seed)
+        for _ in range(20):
+            player.step(buffer)
+        buffers.append((buffer, player))
+    for buffer, player in buffers:  # neither disturbs the other while both are there
+        assert sampled(buffer, 500) <= {key(*kept) for kept in player.kept[0]}
+    again = pickle.loads(pickle.dumps(buffers[0][0]))
+    with pytest.raises(ExplainError, match="frames of a later replay buffer"):
+        again.sample(2)
+    file.write_bytes(b"short")
+    with pytest.raises(ExplainError, match="frames of a later replay buffer"):
+        pickle.loads(pickle.dumps(buffers[1][0])).sample(2)
+
+
+def test_a_disk_that_is_too_small_is_said_before_it_is_full(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    buffer = FrameStackReplayBuffer(30, SPACE, ACTIONS, "cpu", file=tmp_path / "frames.bin")
+    with pytest.raises(ExplainError, match=r"would take 0\.0 GB, and .* are free in"):
+        Player(1, padding="repeated").step(buffer)
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_of_the_file_is_on_the_disk(tmp_path):
+    file = tmp_path / "frames.bin"
+    buffer = FrameStackReplayBuffer(10_000, SPACE, ACTIONS, "cpu", file=file)
+    Player(1, padding="repeated").step(buffer)
+    assert file.stat().st_blocks * 512 >= file.stat().st_size > 10_000 * 2 * 4 * 5
+
+
+def test_the_limit_of_a_container_is_heeded(tmp_path, monkeypatch):
+    for name, text in (("max", "1000000"), ("current", "700000"),
+                       ("stat", "anon 500000\ninactive_file 100000\n")):  # fmt: skip
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr("sb3_explain.buffers.CONTROL_GROUP", tmp_path)
+    assert free_memory() == 400_000
+    with pytest.raises(ExplainError, match=r"0\.0 GB of memory are free"):
+        FrameStackReplayBuffer(10**5, SPACE, ACTIONS, "cpu")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() > 1_000_000
 
 
 class Dots(gym.Env):

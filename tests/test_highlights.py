@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from stable_baselines3 import PPO
+from torch import nn
 
 from sb3_explain import cli
 from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.highlights import (
+    features_of,
     highlights,
     importance_of,
     representations,
@@ -18,6 +21,7 @@ from sb3_explain.highlights import (
     select,
     value_change,
 )
+from sb3_explain.registry import EXPLAINERS
 from sb3_explain.report.video import frames_of
 from sb3_explain.states import StateDataset
 from tests.toys import dot_agent
@@ -168,6 +172,21 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
     assert done == 0
     assert "highlights.mp4" in capsys.readouterr().out
     assert len(list(frames_of(tmp_path / "out" / "highlights.mp4"))) >= 2 * 8
+
+
+def test_moments_of_vectors_name_the_features_that_mattered_most():
+    net = nn.Linear(4, 2, bias=False)
+    net.weight.data = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 5.0, -3.0, 0.0]])
+    agent = Agent.from_module(net, spaces.Box(-9, 9, (4,), np.float32), spaces.Discrete(2))
+    frames = np.ones((3, 4), np.float32)
+    states = StateDataset.from_arrays(
+        frames, np.zeros(3), np.zeros(3, int), actions=np.array([0, 1, 1]),
+        scores=np.zeros((3, 2), np.float32),
+    )  # fmt: skip
+    words = features_of(agent, states, EXPLAINERS["gradient"](agent), np.array([0, 2]))
+    assert words[0].startswith("feature 0 100%, ")
+    assert words[1].startswith("feature 1 62%, feature 2 38%, ")
+    assert features_of(dot_agent(), states, None, np.array([0, 2])) == ["", ""]
 
 
 def test_box_actions_are_judged_by_their_values():

@@ -12,6 +12,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_explain import VisionMask, cli, load_agent
+from sb3_explain.cli.train import is_of_zoo
 from sb3_explain.errors import ExplainError
 
 pytest.importorskip("rl_zoo3")
@@ -201,10 +202,10 @@ class Stop(Exception):  # noqa: N818 - no error
 
 
 def test_which_train_is_meant(capsys):
-    assert cli.is_of_zoo(["train", "--algo", "ppo", "-optimize"])
-    assert not cli.is_of_zoo(["train", "-oout"])
-    assert not cli.is_of_zoo(["train", "--output=out"])
-    assert cli.is_of_zoo(["enjoy", "-h"])
+    assert is_of_zoo(["train", "--algo", "ppo", "-optimize"])
+    assert not is_of_zoo(["train", "-oout"])
+    assert not is_of_zoo(["train", "--output=out"])
+    assert is_of_zoo(["enjoy", "-h"])
     with pytest.raises(SystemExit):
         cli.main(["train", "-h"])
     assert "python -m rl_zoo3.train -h" in " ".join(capsys.readouterr().out.split())

@@ -41,6 +41,7 @@ from sb3_explain.sgqn.requirements import (
     require_positive,
     require_share,
     require_stack,
+    require_whole,
 )
 from sb3_explain.signatures import require_arguments
 
@@ -131,7 +132,8 @@ class PixelSAC(SAC):
         require_meaning(type(self).__name__, sac_arguments)
         require_positive(actor_interval=actor_interval, batch_size=batch_size)
         require_share(tau=tau, encoder_tau=encoder_tau, overlaid_share=overlaid_share)
-        require_not_negative(catch_up=self.catch_up, ent_coef_lr=ent_coef_lr)
+        require_not_negative(ent_coef_lr=ent_coef_lr)
+        require_whole(catch_up=self.catch_up, learning_starts=learning_starts)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]

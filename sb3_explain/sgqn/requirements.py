@@ -70,6 +70,13 @@ def require_not_negative(**numbers: float) -> None:
             raise ExplainError(f"{name}={number}: it cannot be below 0")
 
 
+def require_whole(**numbers: float) -> None:
+    """:raises ExplainError: if one of them is no whole number, or below 0"""
+    for name, number in numbers.items():
+        if number < 0 or number != int(number):
+            raise ExplainError(f"{name}={number}: give a whole number of at least 0")
+
+
 def require_positive(**numbers: int) -> None:
     """:raises ExplainError: if one of them is below 1"""
     if min(numbers.values()) < 1:

@@ -21,7 +21,7 @@ from sb3_explain.sgqn.attribution import (
 )
 from sb3_explain.sgqn.pixel_sac import Batch, PixelSAC, squared_errors
 from sb3_explain.sgqn.policies import SGQNPolicy
-from sb3_explain.sgqn.requirements import require_not_negative
+from sb3_explain.sgqn.requirements import require_not_negative, require_whole
 
 FILLS = ("random", "zero")
 
@@ -71,7 +71,8 @@ class SGQN(PixelSAC):
         policy_kwargs: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> None:
-        require_not_negative(consistency_coef=consistency_coef, n_aux=n_aux, aux_lr=aux_lr)
+        require_not_negative(consistency_coef=consistency_coef, aux_lr=aux_lr)
+        require_whole(n_aux=n_aux)
         if arguments.get("overlaid_share"):
             raise ExplainError("SGQN's critics see no overlaid states: leave out overlaid_share")
         self.saliency_quantile = saliency_quantile
@@ -80,10 +81,10 @@ class SGQN(PixelSAC):
         self.n_aux = n_aux
         self.aux_lr = aux_lr
         self.attribution_method = attribution
-        # a decoder that is never trained would say nothing
-        predicting = {"predicts_saliency": n_aux > 0, **(policy_kwargs or {})}
+        if n_aux == 0:  # a decoder that is never trained would say nothing
+            policy_kwargs = {"predicts_saliency": False, **(policy_kwargs or {})}
         super().__init__(
-            policy, env, augmentation=augmentation, policy_kwargs=predicting, **arguments
+            policy, env, augmentation=augmentation, policy_kwargs=policy_kwargs, **arguments
         )
 
     def _setup_model(self) -> None:

@@ -236,6 +236,15 @@ def test_a_trial_that_fails_is_tried_again_when_the_next_work_is_due(tmp_path, c
     assert "no time for it" not in caplog.text
 
 
+def test_what_has_written_nothing_leaves_no_folder(tmp_path):
+    callback = Sleeper(None, str(tmp_path / "few"), seconds=10.0, budget=1e-9)
+    cartpole().learn(64, callback=callback)
+    assert callback.worked == [] and not any((tmp_path / "few").iterdir())
+    callback = Sleeper(None, str(tmp_path / "one"))
+    cartpole().learn(64, callback=callback)
+    assert (tmp_path / "one" / "sleep" / "64").exists()
+
+
 def test_results_lie_where_sb3_saves_models(tmp_path):
     saving = CheckpointCallback(64, str(tmp_path / "models"))
     callback = Sleeper(None)
@@ -251,9 +260,23 @@ def test_mistakes_are_said_before_the_training(tmp_path):
         (lambda: SaliencyCallback("rize"), "unknown explainer 'rize'; did you mean 'rise'"),
         (lambda: SaliencyCallback("visionmask"), "use VisionMaskCallback"),
         (lambda: SaliencyCallback(every=0), "every=0"),
-        (lambda: SaliencyCallback(every="1e5"), "every='1e5': give a whole number"),
+        (lambda: SaliencyCallback(every="often"), "every='often': give a whole number"),
         (lambda: SaliencyCallback(n_states=0), "n_states=0"),
-        (lambda: SaliencyCallback(n_states="8"), "n_states='8'"),
+        (lambda: SaliencyCallback(n_states=True), "n_states=True"),
+        (lambda: SaliencyCallback(None), "unknown explainer None"),
+        (lambda: SaliencyCallback(budget=[1]), r"budget=\[1\]"),
+        (
+            lambda: SaliencyCallback(evry=3),
+            "SaliencyCallback 'evry'; did you mean 'every'",
+        ),
+        (lambda: SaliencyCallback(folder=3), "folder=3: give a path"),
+        (lambda: MetricsCallback(seed="a"), "seed='a'"),
+        (lambda: MetricsCallback(metrics=[]), "name one at least"),
+        (lambda: MetricsCallback({}), "name one at least"),
+        (lambda: StateGeneratorCallback(targets=[]), "name one at least"),
+        (lambda: StateGeneratorCallback(targets=["feer"]), "unknown target 'feer'"),
+        (lambda: StateGeneratorCallback(settings={"latnt": 3}), "did you mean 'latent'"),
+        (lambda: VisionMaskCallback(settings={"max_aria": 0.1}), "did you mean 'max_area'"),
         (lambda: SaliencyCallback(n_frames=2.5), "n_frames=2.5"),
         (lambda: SaliencyCallback(budget="2%"), "budget='2%'"),
         (lambda: MetricsCallback("gradientt"), "unknown explainer 'gradientt'"),
@@ -268,5 +291,7 @@ def test_mistakes_are_said_before_the_training(tmp_path):
     for make, words in cases:
         with pytest.raises(ExplainError, match=words):
             make()
-    assert SaliencyCallback(every=1e5).every == 100_000  # as rl-zoo3's yml files have numbers
+    # as rl-zoo3's yml files have numbers: 1e5 is a word of YAML
+    assert SaliencyCallback(every=1e5).every == SaliencyCallback(every="1e5").every == 100_000
+    assert SaliencyCallback(budget="5e-2").budget == 0.05
     assert StateGeneratorCallback(targets="all").targets == ["all"]

@@ -11,6 +11,7 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from sb3_explain import StateGenerator, VisionMask, evaluate
 from sb3_explain.callbacks import (
@@ -162,6 +163,25 @@ def test_the_default_serves_agents_without_relus(tmp_path, caplog):
     assert "gradient stands in" in caplog.text
 
 
+def test_what_stands_in_does_so_for_one_training(tmp_path):
+    saliency = SaliencyCallback(folder=str(tmp_path), budget=None, on_error="raise")
+    metrics = MetricsCallback(
+        {"guided_backprop": {}, "gradient": {"memory": 10**6}}, ["sparseness"],
+        folder=str(tmp_path), budget=None, on_error="raise",
+    )  # fmt: skip
+    env = make_vec_env("CartPole-v1", seed=0)
+    found = []
+    for activation in (nn.Tanh, nn.ReLU):
+        model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0,
+                    policy_kwargs={"activation_fn": activation})  # fmt: skip
+        model.learn(64, callback=[saliency, metrics])
+        found.append((saliency.serving, metrics.serving))
+    assert found[0] == ("gradient", {"gradient": {"memory": 10**6}})  # its own arguments
+    assert found[1] == (
+        "guided_backprop", {"guided_backprop": {}, "gradient": {"memory": 10**6}}
+    )  # fmt: skip
+
+
 def test_an_explainer_that_does_not_serve_the_agent_is_one_line(tmp_path, caplog):
     env = make_vec_env("CartPole-v1", seed=0)
     model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)
@@ -271,7 +291,10 @@ def test_a_second_training_begins_anew(tmp_path):
 
 def test_few_states_are_said(tmp_path, caplog):
     learn(make("ppo"), 64, VisionMaskCallback(n_states=10_000, folder=str(tmp_path), budget=None))
-    assert "64 states are too few to learn from" in caplog.text
+    # said when the training begins, not at its end
+    assert "64 timesteps give too few states to learn from" in caplog.text
+    assert "n_states=640 or less" in caplog.text
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_fit_ends_when_its_share_of_the_time_is_over(tmp_path):

@@ -11,7 +11,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch
 from sb3_explain.errors import ExplainError
 from sb3_explain.explainers.learned import LearnedExplainer
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.registry import EXPLAINERS, NETWORKS
 from tests.explainers.kinds import agent_of, states_of
 from tests.explainers.known import (
     PICTURE,
@@ -94,6 +94,14 @@ def test_damaged_files_and_another_agent_are_refused(learned, tmp_path):
         described.write_text(json.dumps({key: told[key] for key in told if key != lacking}))
         with pytest.raises(ExplainError, match="fit it again"):
             method.load(tmp_path, agent)
+    for part, wrong in (  # whoever wrote the file
+        ("settings", {"agent": 1}), ("settings", {"seed": "x"}), ("settings", {"content": 3}),
+        ("settings", {"temperature": "warm"}), ("settings", {"reference": {"a": 1}}),
+        ("training", {"seconds": "x"}), ("training", {"history": 3}),
+    ):  # fmt: skip
+        described.write_text(json.dumps({**told, part: {**told[part], **wrong}}))
+        with pytest.raises(ExplainError):
+            method.load(tmp_path, agent)
     described.write_text(json.dumps(told))
     weights = tmp_path / f"{explainer.name}.safetensors"
     whole = weights.read_bytes()
@@ -104,6 +112,32 @@ def test_damaged_files_and_another_agent_are_refused(learned, tmp_path):
     weights.unlink()
     with pytest.raises(ExplainError, match="fit it again"):
         method.load(tmp_path, agent)
+
+
+def test_weights_to_begin_with_are_not_downloaded_again(tmp_path, monkeypatch):
+    asked = []
+
+    class Pretrained(NETWORKS["compact"]):
+        def __init__(self, *arguments, weights=None, **others):
+            asked.append(weights)
+            super().__init__(*arguments, **others)
+
+    monkeypatch.setitem(NETWORKS._entries, "pretrained", Pretrained)
+    agent = corner_agent()
+    settings = {"network": "pretrained", "network_options": {"weights": "IMAGENET1K_V2"}}
+    explainer = EXPLAINERS["visionmask"](agent, **settings)
+    train, validation, _ = parts(agent)
+    explainer.fit(train, validation, **ONCE)
+    explainer.save(tmp_path)
+    loaded = EXPLAINERS["visionmask"].load(tmp_path, agent)
+    assert asked == ["IMAGENET1K_V2", None] and loaded.settings == explainer.settings
+
+
+def test_only_the_seed_of_the_cpu_is_set(monkeypatch):
+    """torch.manual_seed would also seed all GPUs, whose state nobody puts back."""
+    monkeypatch.setattr("torch.manual_seed", None)
+    for name in LEARNED:
+        EXPLAINERS[name](corner_agent(), seed=3)
 
 
 class Killed(BaseException):

@@ -120,8 +120,10 @@ def test_spaces_that_do_not_fit_are_refused(tmp_path):
         load_agent("ppo", None, folder=path, observation_space=box, action_space=discrete)
     with pytest.raises(ExplainError, match="weights do not fit"):
         load_agent("dqn", None, folder=path, observation_space=box, action_space=discrete)
-    with pytest.raises(ExplainError, match="give env="):
+    with pytest.raises(ExplainError, match="give its gymnasium id or a recipe, or both"):
         load_agent("ppo", None, folder=path)
+    with pytest.raises(ExplainError, match=r"not a PassiveEnvChecker: .*env=None"):
+        load_agent("ppo", gym.make("CartPole-v1").env.env, folder=path)
     with pytest.raises(ExplainError, match="cannot be made for observations"):
         bits = spaces.MultiBinary(2)
         load_agent("ars", None, folder=path, observation_space=box, action_space=bits)

@@ -1,5 +1,7 @@
 """The generator: its loss by hand, what it learns, resuming, files, and kinds of observations."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -156,6 +158,13 @@ def test_saved_and_loaded(fitted, dots, tmp_path):
         other = dot_agent()
         other.view.policy.gain.data += 1
         StateGenerator.load(tmp_path, other)
+    described = tmp_path / "generator.json"
+    told = json.loads(described.read_text())
+    for settings in ({"agent": 1}, {"latent": "many"}, {"seed": []}):
+        described.write_text(json.dumps({**told, "settings": {**told["settings"], **settings}}))
+        with pytest.raises(ExplainError):
+            StateGenerator.load(tmp_path, agent)
+    described.write_text(json.dumps(told))
     (tmp_path / "generator.safetensors").write_bytes(b"cut")
     with pytest.raises(ExplainError, match="holds no whole generator: fit it again"):
         StateGenerator.load(tmp_path, agent)

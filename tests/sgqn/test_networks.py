@@ -1,5 +1,8 @@
 """The networks' shapes, their first weights and the decoder's shortcut."""
 
+from contextlib import nullcontext
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -63,6 +66,27 @@ def test_relu_is_a_relu_and_its_gradient_is_guided_within_the_context_alone():
     (after,) = torch.autograd.grad(outputs, x, back)
     assert plain.tolist() == after.tolist() == [0, -5, 7, 0]
     assert guided.tolist() == [0, 0, 7, 0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_gradients_are_guided_too():
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(5, 6), GuidedReLU(), nn.Linear(6, 6), GuidedReLU()).double()
+    compiled = torch.compile(plain, backend="aot_eager", fullgraph=True)
+    found = {}
+    for guided, (name, network) in product(
+        (False, True), (("plain", plain), ("compiled", compiled))
+    ):
+        x = torch.linspace(-2, 2, 20, dtype=torch.double).view(4, 5).requires_grad_()
+        outputs = network(x)
+        back = torch.linspace(-1, 1, outputs.numel(), dtype=torch.double).view_as(outputs)
+        with guided_backpropagation() if guided else nullcontext():
+            (found[guided, name],) = torch.autograd.grad(outputs, x, back)
+    for guided in (False, True):
+        torch.testing.assert_close(
+            found[guided, "plain"], found[guided, "compiled"], rtol=0, atol=1e-15
+        )
+    assert not torch.allclose(found[True, "compiled"], found[False, "compiled"])
 
 
 def test_the_upsampled_convolution_is_an_upsampling_and_a_convolution():

@@ -14,6 +14,8 @@ from torch import nn
 
 from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
+from sb3_explain.loading import load_agent
+from sb3_explain.registry import EXPLAINERS
 from sb3_explain.sgqn.pixel_sac import PixelSAC
 from sb3_explain.sgqn.policies import PixelPolicy, SGQNPolicy
 from sb3_explain.sgqn.sgqn import SGQN
@@ -104,7 +106,7 @@ def test_ablations_leave_out_their_part():
     agent = model(consistency_coef=0, n_aux=0)
     agent.learn(44)
     assert not {"train/consistency_loss", "train/saliency_loss"} & set(agent.logger.name_to_value)
-    assert not agent.aux_optimizer.state
+    assert not hasattr(agent, "aux_optimizer") and not hasattr(agent.policy, "decoder")
     agent = model()
     agent.learn(44)
     assert {"train/consistency_loss", "train/saliency_loss"} <= set(agent.logger.name_to_value)
@@ -124,6 +126,34 @@ def test_without_its_parts_it_is_the_baseline():
         made.learn(50)
         runs.append(weights(made))
     assert_equal({name: runs[0][name] for name in runs[1]}, runs[1])
+
+
+def test_an_agent_that_does_not_learn_its_saliency_predicts_none(tmp_path):
+    agent = model(n_aux=0)
+    observation = np.zeros((9, SIZE, SIZE), np.uint8)
+    agent.save(tmp_path / "sgqn.zip")
+    for one in (agent, SGQN.load(tmp_path / "sgqn.zip")):
+        with pytest.raises(ExplainError, match=r"predicts no saliency: .*n_aux=0"):
+            one.predict_saliency(observation)
+        assert one.attribution(observation).shape == observation.shape
+    known = {"observation_space": agent.observation_space, "action_space": agent.action_space}
+    ours = load_agent("sgqn", None, folder=tmp_path / "sgqn.zip", **known)
+    for explained in (ours, Agent.from_model(agent)):
+        with pytest.raises(ExplainError, match=r"without the auxiliary task \(n_aux=0\)"):
+            EXPLAINERS["sgqn"](explained)
+    with pytest.raises(ExplainError, match="n_aux=2 trains what predicts the saliency"):
+        SGQN.load(tmp_path / "sgqn.zip", n_aux=2)
+
+
+def test_observations_and_actions_of_other_shapes_are_one_line():
+    agent = model()
+    observation = np.zeros((9, SIZE, SIZE), np.uint8)
+    with pytest.raises(ExplainError, match=r"an observation of shape \(32, 32\): give \(9, 32, 32"):
+        agent.predict_saliency(observation[0])
+    with pytest.raises(ExplainError, match=r"of shape \(1, 1, 9, 32, 32\)"):
+        agent.attribution(observation[None, None])
+    with pytest.raises(ExplainError, match=r"of shape \(3,\) for 1 observations: give \(1, 2\)"):
+        agent.attribution(observation, np.zeros(3))
 
 
 def test_the_random_steps_are_caught_up_with_once():
@@ -239,6 +269,14 @@ def test_refusals():
         ({"overlaid_share": 0.5}, "leave out overlaid_share"),
         ({"saliency_quantile": 1.5}, "saliency_quantile is 1.5"),
         ({"actor_interval": 0}, "actor_interval=0"),
+        ({"consistency_coef": -1.0}, "consistency_coef=-1.0: it cannot be below 0"),
+        ({"consistency_coef": float("nan")}, "consistency_coef=nan"),
+        ({"encoder_tau": 5.0}, r"encoder_tau=5.0: give a number in \[0, 1\]"),
+        ({"catch_up": -5}, "catch_up=-5"),
+        ({"n_aux": -1}, "n_aux=-1"),
+        ({"n_aux": 1.5}, "n_aux=1.5: give a whole number"),
+        ({"saliency_quantil": 0.9}, "argument of SGQN 'saliency_quantil'; did you mean 'saliency_"),
+        ({"policy_kwargs": {**POLICY, "n_layer": 3}}, "argument of SGQNPolicy 'n_layer'; did you"),
         ({"policy_kwargs": {**POLICY, "size": 20}}, "leave out size"),
         ({"policy_kwargs": {**POLICY, "normalize_images": False}}, "leave out normalize_images"),
         ({"policy_kwargs": {**POLICY, "features_extractor_class": nn.Flatten}}, "n_layers"),
@@ -275,9 +313,18 @@ def test_nan_stops_the_training():
 
     agent = model(Broken())
     before = weights(agent)
-    with pytest.raises(ExplainError, match="a loss is nan at update 0, which was not made: look"):
+    with pytest.raises(ExplainError, match="a loss is nan at update 0; no step was made on it"):
         agent.learn(45)
     assert_equal(before, weights(agent))
+
+
+def test_an_actor_of_nan_is_one_line():
+    agent = model()
+    agent.learn(42)
+    with torch.no_grad():
+        agent.actor.mu.weight.fill_(float("nan"))
+    with pytest.raises(ExplainError, match="the actor says what is no number at update 2"):
+        agent.train(1, 8)
 
 
 def test_spaces_of_other_kinds_are_refused_by_name():
