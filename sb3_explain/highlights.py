@@ -274,7 +274,10 @@ def highlights(
         shown += range(one.position + 1, one.stop)
         positions += shown
         name = f"highlight {number} of {len(found)}"
-        looked = f"{name}: {heeded[number - 1] or 'this moment'}"
+        # there is room for the first feature
+        looked = f"{name}: this moment"
+        if heeded[number - 1]:
+            looked = f"{number} of {len(found)}: {heeded[number - 1].partition(',')[0]}"
         notes += [looked if at == one.position else name for at in shown]
     write_saliency_video(
         output / "highlights.mp4", agent, states, explainer,

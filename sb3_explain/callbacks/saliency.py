@@ -145,9 +145,9 @@ class SaliencyCallback(ExplainCallback):
         """PNG of states with their maps, or of the importance of features."""
         agent, name = explainer.agent, image_of(explainer.agent)
         which = "probe states, the same each time" if group == "probe" else "fresh states"
-        title = f"{self.serving} after {self.num_timesteps:,} timesteps: {which}"
+        when = f"{self.serving} after {self.num_timesteps:,} timesteps"
         if name is None:
-            return importance_of(agent, states, explainer, title=title).png
+            return importance_of(agent, states, explainer, title=f"{when}\n{which}").png
         positions = states.spread(self.n_states)
         batch = states.batch(agent, positions)
         maps = drawable_maps(explainer, batch, name)
@@ -162,4 +162,6 @@ class SaliencyCallback(ExplainCallback):
                 strict=True,
             )
         ]
-        return contact_sheet(tiles, agent.choice_names, title=title, measure=measure_of(agent))
+        return contact_sheet(
+            tiles, agent.choice_names, title=f"{when}: {which}", measure=measure_of(agent)
+        )

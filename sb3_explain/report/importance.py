@@ -101,7 +101,7 @@ def importance_figure(
     :param importances: by explainer
     :param features: M names
     :param choices: C names
-    :param title: above them
+    :param title: above them, of one or more lines
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     :raises ExplainError: if there is nothing to draw, or the names are not as many as the values
@@ -115,7 +115,7 @@ def importance_figure(
         )
     look, drawn = theme_of(theme), styles(importances, ())
     # One line for each explainer within a feature, and a gap before the next.
-    height = 0.16 * (len(importances) + 1) * len(features) + (1.8 if title else 1.4)
+    height = 0.16 * (len(importances) + 1) * len(features) + 1.4 + 0.25 * len(title.splitlines())
     figure = Figure(figsize=(1.6 + 2.3 * len(choices), height), layout="constrained")
     panels = figure.subplots(1, len(choices), squeeze=False, sharey=True, sharex=True)[0]
     offsets = (np.arange(len(importances)) - (len(importances) - 1) / 2) / (len(importances) + 1)
@@ -138,11 +138,10 @@ def importance_figure(
     panels[0].set_xlim(left=0)
     panels[0].set_ylim(len(features) - 0.5, -0.5)
     panels[0].set_yticks(range(len(features)), list(features))
-    if title:
-        figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=13, fontweight="bold")
     figure.supxlabel("mean magnitude of the attribution", color=look.faint, fontsize=10.5)
     figure.legend(
         marks.values(), marks.keys(), loc="outside upper left", ncols=len(marks), frameon=False,
-        fontsize=10, labelcolor=look.ink,
-    )  # fmt: skip
+        fontsize=10, labelcolor=look.ink, title=title or None, alignment="left",
+        title_fontproperties={"size": 12, "weight": "bold"},
+    ).get_title().set_color(look.ink)  # fmt: skip
     return as_png(figure, look)
