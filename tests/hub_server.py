@@ -25,6 +25,8 @@ class HubServer(http.server.ThreadingHTTPServer):
         self.connections = []
         #: repository -> commits, oldest first: (oid, files by name)
         self.repositories = {}
+        #: repositories that nobody may read
+        self.closed = set()
         self.objects = {}  # of Git LFS, by SHA-256
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -110,6 +112,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def at(self, repo_id, revision):
         """The commit of a revision; answers itself if there is none."""
         commits = self.server.repositories.get(repo_id)
+        if repo_id in self.server.closed:
+            self.answer(403, {"error": "Forbidden"})
+            return None
         if not commits:
             self.answer(404, X_Error_Code="RepoNotFound")
             return None
