@@ -87,6 +87,8 @@ class Repository:
             # Without a network, the cache may know that there is no such file.
             if self._is_known_to_be_missing(name):
                 return None
+            if refuses(error.__cause__):
+                raise self._forbidden(self.hub.hf_hub_download) from error
             raise self._unreachable("downloaded and is not in the cache", error) from error
         except errors.EntryNotFoundError:
             return None
@@ -135,7 +137,7 @@ class Repository:
         except errors.LocalTokenNotFoundError as error:
             raise self._forbidden(call) from error
         except errors.HfHubHTTPError as error:
-            if getattr(error.response, "status_code", None) in (401, 403):
+            if refuses(error):
                 raise self._forbidden(call) from error
             raise self._unreachable("reached", error) from error
         # of whatever library carries the requests; httpx has a class of its own
@@ -157,3 +159,8 @@ class Repository:
     def _is_known_to_be_missing(self, name: str) -> bool:
         cached = self.hub.try_to_load_from_cache(self.repo_id, name, revision=self.revision)
         return cached is not None and not isinstance(cached, str)
+
+
+def refuses(error: BaseException | None) -> bool:
+    """Whether the Hub says that an account has not the right."""
+    return getattr(getattr(error, "response", None), "status_code", None) in (401, 403)
