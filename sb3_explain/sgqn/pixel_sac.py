@@ -83,6 +83,8 @@ class PixelSAC(SAC):
     :param overlays: pictures to lay over states: a folder of them, e.g. Places365. Without one,
         procedural textures, with which results are not the benchmark's
     :param mixed_precision: forward passes in bfloat16 (autocast)
+    :param compiled: pass the networks through :func:`torch.compile`; the first updates then take
+        a minute or two
     :param sac_arguments: of :class:`stable_baselines3.SAC`
     :raises ExplainError: for other actions or observations, or an unknown augmentation
     """
@@ -116,6 +118,7 @@ class PixelSAC(SAC):
         n_stack: int = 3,
         overlays: str | Path | None = None,
         mixed_precision: bool = False,
+        compiled: bool = False,
         _init_setup_model: bool = True,
         **sac_arguments: Any,
     ) -> None:
@@ -128,6 +131,7 @@ class PixelSAC(SAC):
         self.n_stack = n_stack
         self.overlays = overlays
         self.mixed_precision = mixed_precision
+        self.compiled = compiled
         require_arguments(type(self), sac_arguments)
         require_meaning(type(self).__name__, sac_arguments)
         require_positive(actor_interval=actor_interval, batch_size=batch_size)
@@ -171,6 +175,9 @@ class PixelSAC(SAC):
             self.ent_coef_optimizer = torch.optim.Adam(
                 [self.log_ent_coef], lr=self.ent_coef_lr, betas=(0.5, 0.999)
             )
+        if self.compiled:
+            for network in self.policy.compiled_networks():
+                network.compile()
         self._pictures: Tensor | None = None
 
     def _excluded_save_params(self) -> list[str]:

@@ -205,6 +205,12 @@ class PixelPolicy(SACPolicy):
         with torch.enable_grad():
             return method(q, images, q(images)).detach()
 
+    def compiled_networks(self) -> list[nn.Module]:
+        """What an update passes most of its time in, for :func:`torch.compile`."""
+        critics = (self.critic, self.critic_target)
+        heads = [network for critic in critics for network in critic.q_networks]
+        return [*(critic.features_extractor.cnn for critic in critics), *heads]
+
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self.cnn_kwargs, **self.encoder_kwargs}
 
@@ -265,6 +271,10 @@ class SGQNPolicy(PixelPolicy):
         actions = torch.tanh(mean)
         embedding = self.critic.features_extractor.projection(features)
         return actions, torch.sigmoid(self.decoder(embedding, actions))
+
+    def compiled_networks(self) -> list[nn.Module]:
+        """Also the decoder."""
+        return [*super().compiled_networks(), *([self.decoder] if self.predicts_saliency else [])]
 
     def set_training_mode(self, mode: bool) -> None:
         super().set_training_mode(mode)

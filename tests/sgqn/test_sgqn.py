@@ -1,5 +1,7 @@
 """SGQN as an algorithm of Stable-Baselines3."""
 
+from functools import partialmethod
+
 import imageio.v3 as imageio
 import numpy as np
 import pytest
@@ -316,6 +318,28 @@ def test_nan_stops_the_training():
     with pytest.raises(ExplainError, match="a loss is nan at update 0; no step was made on it"):
         agent.learn(45)
     assert_equal(before, weights(agent))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_networks_learn_the_same(monkeypatch, tmp_path):
+    # what lies between tracing and machine code is the compiler's own, and takes it a minute
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
+    found = []
+    for compiled in (False, True):
+        agent = model(compiled=compiled)
+        agent.policy.double()
+        replay = model()
+        replay.learn(60)
+        agent.replay_buffer = replay.replay_buffer
+        agent.set_logger(replay.logger)
+        set_random_seed(1)
+        agent.train(4, 8)
+        assert agent._n_updates == 4
+        found.append(weights(agent))
+    for name, tensor in found[0].items():
+        torch.testing.assert_close(tensor, found[1][name], rtol=0, atol=1e-12)
+    agent.save(tmp_path / "sgqn.zip")
+    assert SGQN.load(tmp_path / "sgqn.zip").compiled
 
 
 def test_an_actor_of_nan_is_one_line():
