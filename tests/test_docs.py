@@ -22,6 +22,8 @@ PAGES = {
     "training": {
         "n_steps=128, batch_size=256": "n_steps=8, batch_size=64, n_epochs=1",
         "learn(1_000_000": "learn(64",
+        "SaliencyCallback()": "SaliencyCallback(budget=None)",
+        "MetricsCallback()": "MetricsCallback(budget=None, n_states=2)",
     },
     "highlights": {
         "learn(2048)": "learn(128)",
@@ -84,7 +86,9 @@ def run(page: str, folder: Path) -> str:
 def test_training(tmp_path):
     pytest.importorskip("ale_py")
     run("training", tmp_path)
-    assert (tmp_path / "tb" / "PPO_1" / "saliency").is_dir()
+    made = tmp_path / "tb" / "PPO_1"
+    assert (made / "saliency" / "probe_64.png").exists()
+    assert (made / "metrics" / "metrics.json").exists()
 
 
 def test_highlights(tmp_path):
