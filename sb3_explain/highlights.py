@@ -50,7 +50,7 @@ Array = NDArray[np.float64]
 #: pairs of states whose distances say how far apart states are
 PAIRS = 2000
 #: states that one of the environments side by side plays
-STATES_OF_ENV, MOST_ENVS = 1250, 8
+STATES_OF_ENV, MOST_ENVS = 1000, 8
 #: features that a moment names
 NAMED = 3
 #: frames for which a video stands still at the moment itself
