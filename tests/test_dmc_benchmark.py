@@ -6,14 +6,17 @@ import imageio.v3 as imageio
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from sb3_explain import RAD, SGQN
 from sb3_explain.cli import main
 from sb3_explain.envs.dmc.environment import DMCGeneralizationEnv
 from sb3_explain.errors import ExplainError
-from sb3_explain.pixel_agents import run_dmc
+from sb3_explain.pixel_agents import run_dmc, saliency_pictures
 from sb3_explain.pixel_agents.table import published, table
+from sb3_explain.sgqn.overlays import textures
 from tests.envs.test_dmc import write_video
-from tests.pixels import SMALL
+from tests.pixels import SIZE, SMALL, PointEnv
 
 
 def test_the_papers_figures_are_there():
@@ -113,3 +116,31 @@ def test_train_by_the_command_line(tmp_path, capsys):
     command[4] = "Point-v0"
     assert main(command) == 0
     assert (tmp_path / "model.zip").exists()
+
+
+def test_pictures_show_what_each_network_sees(monkeypatch):
+    """RAD looks at the middle; who has not learned to predict a map shows none; zero is said."""
+    backgrounds = textures(4, (SIZE, SIZE), seed=0).numpy()
+    monkeypatch.setattr(saliency_pictures, "make_env", lambda *_: PointEnv(backgrounds))
+    common = {"env": PointEnv(), "buffer_size": 50}
+    models = {
+        "rad": RAD("PixelPolicy", policy_kwargs={**SMALL, "size": 24}, **common),
+        "sgqn": SGQN("SGQNPolicy", policy_kwargs=SMALL, **common),
+        "sac_consistency": SGQN("SGQNPolicy", policy_kwargs=SMALL, n_aux=0, **common),
+    }
+    with torch.no_grad():
+        for weights in models["rad"].critic.features_extractor.parameters():
+            weights.normal_(0, 0.2)  # the first ones pass a quarter of the pixels at most
+        models["sac_consistency"].critic.q_networks[0][-1].weight.zero_()
+    rows = saliency_pictures.saliency_rows(models, "walker_walk", ["train"], {}, seed=0)
+    assert list(rows) == [
+        "rad: state", "rad: true", "rad: mask",
+        "sgqn: state", "sgqn: true", "sgqn: mask", "sgqn: predicted",
+        "sac_consistency: state", "sac_consistency: true (zero)", "sac_consistency: mask",
+    ]  # fmt: skip
+    for name, pictures in rows.items():
+        side = 24 if name.startswith("rad") else SIZE
+        assert [picture.shape for picture in pictures] == [(side, side, 3)] * 4
+    # a 20th of what the network sees is kept as it is; the rest is an eighth of it, and lifted
+    state, mask = (np.stack(rows[f"rad: {name}"]) for name in ("state", "mask"))
+    assert (state == mask).all(-1).mean() == pytest.approx(0.05, abs=0.005)

@@ -61,7 +61,10 @@ def saliency_rows(
                 shown["predicted"] = grey(predicted[:, -3:].max(1))
             for name, pictures in shown.items():
                 rows.setdefault(f"{algo}: {name}", []).extend(pictures)
-    return rows
+    # as of a network that has hardly learned; its mask keeps everything
+    return {
+        name if np.any(pictures) else f"{name} (zero)": pictures for name, pictures in rows.items()
+    }
 
 
 def played(model: PixelSAC, env: gym.Env[Any, Any], seed: int) -> NDArray[np.uint8]:
