@@ -16,7 +16,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_explain.errors import ExplainError
-from sb3_explain.frame_file import allocated, mapped
+from sb3_explain.frame_file import FrameFile
 
 #: where Linux says what a container may take
 CONTROL_GROUP = Path("/sys/fs/cgroup")
@@ -42,11 +42,15 @@ class FrameStackReplayBuffer(ReplayBuffer):
     :param handle_timeout_termination: do not take the end of a time limit for an end
     :param n_stack: k, frames in an observation
     :param file: memory-mapped file for the frames, for buffers larger than the memory; one that is
-        there is replaced. A pickled buffer names it: what has been written over since is not
-        sampled any more
+        there is replaced. A pickled buffer names it, and samples of it what has not been written
+        over since, by whatever buffer
     :raises ExplainError: for other observations or options that it cannot honour; at the first
         transition, if the frames would take more than the memory, or the disk, that is free
     """
+
+    #: (n_envs, rows) of a buffer with a file: which frames of the file are its own
+    tags: NDArray[np.int64] | None = None
+    _opened: FrameFile | None = None
 
     def __init__(
         self,
@@ -83,14 +87,12 @@ class FrameStackReplayBuffer(ReplayBuffer):
         self.handle_timeout_termination = handle_timeout_termination
         self.n_stack = n_stack
         self.frame_shape = (channels, height, width)
-        self.file = None if file is None else Path(file)
-        #: which frames are this buffer's
-        self.stamp = secrets.randbits(62)
+        self.file = None if file is None else Path(file).absolute()
         rows = (n_envs, self.buffer_size)
         # made when the first transition comes: a model that is loaded to be explained needs none
         self._frames: NDArray[np.uint8] | None = None
-        # beside them in their file: the stamp, and the rows written of each environment
-        self._head: NDArray[np.int64] | None = None
+        if file is not None:
+            self.tags = np.zeros(rows, dtype=np.int64)
         dtype = self._maybe_cast_dtype(action_space.dtype)
         # an action's numbers, a reward, an end, a depth
         require_memory(n_envs * self.buffer_size * 4 * (self.action_dim + 3))
@@ -113,25 +115,47 @@ class FrameStackReplayBuffer(ReplayBuffer):
         :raises ExplainError: if there is not memory enough for them, or their file is missing
         """
         if self._frames is None:
-            shape = (*self.holds.shape, int(np.prod(self.frame_shape)))
+            shape = (self.n_envs, self.buffer_size, int(np.prod(self.frame_shape)))
             if self.file is None:
                 require_memory(int(np.prod(shape)))
                 self._frames = np.zeros(shape, dtype=np.uint8)
             elif self.written.any():
-                self._frames, self._head = mapped(self.file, shape, self.stamp)
-                for env, ahead in enumerate(self._head[1:] - self.written):
-                    if ahead > 0:  # rows written over since, and those that need their frames
-                        self._discard(env, int(ahead) + self.n_stack)
+                self._opened = FrameFile.open(Path(self.file), shape)
+                self._forget_what_is_not_there(self._opened.tags)
+                self._frames = self._opened.frames
             else:
-                self._frames, self._head = allocated(self.file, shape, self.stamp)
+                self._opened = FrameFile.make(Path(self.file), shape)
+                self._frames = self._opened.frames
         return self._frames
+
+    def _forget_what_is_not_there(self, tags: NDArray[np.int64]) -> None:
+        """Of rows that others have written over since this buffer was saved.
+
+        :param tags: of the file
+        :raises ExplainError: if nothing is left
+        """
+        lost = tags != self.tags
+        broken = lost.copy()
+        for back in range(1, self.n_stack + 1):  # a row needs those before it
+            broken |= np.roll(lost, back, axis=1) & (self.depth >= back)
+        held = self.holds.any()
+        self.holds &= ~broken
+        if held and not self.holds.any():
+            raise ExplainError(
+                f"{self.file} holds nothing of this replay buffer any more: another took the file, "
+                "or it went on after it was saved and wrote over all; give each a file of its own"
+            )
+        for env, head in enumerate(self.heads):
+            if broken[env, head - 1]:  # the next row cannot go on from there
+                self.last[env] = None
+        self.base = fresh_tag()
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: of a memory-mapped buffer, the name of its file."""
         state = dict(self.__dict__)
         if self.file is not None and self._frames is not None:
             self._frames.flush()  # type: ignore[attr-defined]
-            state["_frames"] = state["_head"] = None
+            state["_frames"] = state["_opened"] = None
         return state
 
     def reset(self) -> None:
@@ -141,6 +165,8 @@ class FrameStackReplayBuffer(ReplayBuffer):
         self.heads = np.zeros(self.n_envs, dtype=np.int64)
         self.written = np.zeros(self.n_envs, dtype=np.int64)
         self.last: list[NDArray[np.uint8] | None] = [None] * self.n_envs
+        #: from which tags are counted
+        self.base = fresh_tag()
         self.holds[:] = False
 
     def discard(self, n: int) -> None:
@@ -150,12 +176,8 @@ class FrameStackReplayBuffer(ReplayBuffer):
         stand there.
         """
         for env in range(self.n_envs):
-            self._discard(env, n)
-
-    def _discard(self, env: int, n: int) -> None:
-        n = min(n, self.buffer_size)
-        if self.written[env] + n > self.buffer_size:
-            self.holds[env, (self.heads[env] + np.arange(n)) % self.buffer_size] = False
+            if self.written[env] + n > self.buffer_size:
+                self.holds[env, (self.heads[env] + np.arange(n)) % self.buffer_size] = False
 
     def size(self) -> int:
         """Rows of each environment that hold something, on average."""
@@ -182,6 +204,7 @@ class FrameStackReplayBuffer(ReplayBuffer):
         :param infos: of the environments; ``TimeLimit.truncated`` is read
         :raises ExplainError: if ``next_obs`` is not ``obs`` moved on by one frame
         """
+        _ = self.frames  # opens their file, which says whether the last episode is still there
         stacks = np.asarray(obs).reshape(self.n_envs, self.n_stack, -1)
         next_stacks = np.asarray(next_obs).reshape(self.n_envs, self.n_stack, -1)
         actions = np.asarray(action).reshape(self.n_envs, self.action_dim)
@@ -219,8 +242,8 @@ class FrameStackReplayBuffer(ReplayBuffer):
         self.depth[env, row] = self.depth[env, row - 1] + 1
         self.heads[env] = (row + 1) % self.buffer_size
         self.written[env] += 1
-        if self._head is not None:
-            self._head[1 + env] = self.written[env]
+        if self._opened is not None and self.tags is not None:
+            self.tags[env, row] = self._opened.tags[env, row] = self.base + self.written[env]
         self.full = bool((self.written >= self.buffer_size).all())
         return row
 
@@ -238,7 +261,7 @@ class FrameStackReplayBuffer(ReplayBuffer):
         rows = np.zeros(0, dtype=np.int64)
         filled = np.minimum(self.written, self.buffer_size)
         if self.written.any():
-            _ = self.frames  # opens their file, which says what has been written over
+            _ = self.frames  # opens their file, which says what is still there
         if not self.holds.any():
             raise ExplainError("the replay buffer holds no transition yet")
         while len(rows) < batch_size:
@@ -285,6 +308,11 @@ class FrameStackReplayBuffer(ReplayBuffer):
         if env is None or not env.norm_obs:
             return observations
         return self.to_torch(self._normalize_obs(observations.cpu().numpy(), env))  # type: ignore[arg-type]
+
+
+def fresh_tag() -> int:
+    """One that no other buffer counts from; it has no seed, for those with one may share a file."""
+    return 1 + secrets.randbits(61)
 
 
 def free_memory() -> int:

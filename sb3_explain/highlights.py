@@ -255,10 +255,13 @@ def highlights(
         require_no_obstacle(kind, agent)
         if issubclass(kind, LearnedExplainer):
             explainer = kind.load(output / explainer, agent)
-    states = collect(
-        agent, n=n_states, folder=output / "life", seed=seed, max_per_episode=0, progress=progress,
+    life, n_envs = output / "life", None
+    if not life.exists():
         # whole episodes side by side are played to their ends, however few states are wanted
-        n_envs=min(MOST_ENVS, -(-n_states // STATES_OF_ENV)),
+        n_envs = min(MOST_ENVS, -(-n_states // STATES_OF_ENV))
+    states = collect(
+        agent, n=n_states, folder=life, seed=seed, max_per_episode=0, n_envs=n_envs,
+        progress=progress,
     )  # fmt: skip
     if isinstance(explainer, str):
         explainer = ready_explainer(agent, explainer, output, states)

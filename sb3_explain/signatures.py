@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sb3_explain.errors import unknown_name
@@ -24,15 +24,16 @@ def argument_names(made: type) -> set[str]:
     return names - {"self"}
 
 
-def require_arguments(made: type, given: Mapping[str, Any], *, but: Iterable[str] = ()) -> None:
+def require_arguments(made: type, base: type, given: Mapping[str, Any]) -> None:
     """Stop where a class has no argument of a name.
 
-    :param made: the class
+    :param made: the class of the instance
+    :param base: the class of it that is given the arguments, by a user or a class derived from it
     :param given: arguments by name
-    :param but: names that it takes, and that are not for a user to give
     :raises ExplainError: the nearest is suggested
     """
-    known = {name for name in argument_names(made) - {*but} if not name.startswith("_")}
+    names = argument_names(made) | argument_names(base)
+    known = {name for name in names if not name.startswith("_")}
     for name in given:
         if name not in known:
             raise unknown_name(f"argument of {made.__name__}", name, known)

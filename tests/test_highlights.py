@@ -9,7 +9,7 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from torch import nn
 
-from sb3_explain import cli
+from sb3_explain import cli, load_agent
 from sb3_explain.agent import Agent
 from sb3_explain.errors import ExplainError
 from sb3_explain.highlights import (
@@ -170,6 +170,10 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
         "--no-progress",
     ])  # fmt: skip
     assert done == 0
+    # a longer life only needs a larger -n, whatever began it
+    agent = load_agent("ppo", "CartPole-v1", folder=tmp_path / "ppo.zip")
+    highlights(agent, tmp_path / "out", k=2, n_states=1200, progress=False)
+    assert len(StateDataset.open(tmp_path / "out" / "life")) >= 1200
     assert "highlights.mp4" in capsys.readouterr().out
     assert len(list(frames_of(tmp_path / "out" / "highlights.mp4"))) >= 2 * 8
 

@@ -70,11 +70,11 @@ class ExplainCallback(BaseCallback):
         *,
         budget: float | None,
         on_error: str = "log",
-        seed: int = 0,
+        seed: int | None = 0,
         verbose: int = 0,
         **unknown: Any,
     ) -> None:
-        require_arguments(type(self), unknown)
+        require_arguments(type(self), ExplainCallback, unknown)
         super().__init__(verbose)
         if on_error not in ON_ERROR:
             raise unknown_name("choice of on_error", on_error, ON_ERROR)
@@ -86,7 +86,7 @@ class ExplainCallback(BaseCallback):
         self.every = whole("every", every) if every is not None else None
         self.given_folder = folder
         self.on_error = on_error
-        self.seed = whole("seed", seed, least=0)
+        self.seed = whole("seed", 0 if seed is None else seed, least=0)
         #: where this training's files are written, once it has begun
         self.folder: Path | None = None
         #: seconds of this callback, of all it does

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from sb3_explain.agent import Agent
 from sb3_explain.callbacks.arguments import names_of, whole
@@ -56,12 +59,16 @@ class LearningCallback(ExplainCallback):
 
     @property
     def coming(self) -> int:
-        """Timesteps of this training; on-policy algorithms make whole rollouts."""
+        """Timesteps of this training at most, which is made of whole rollouts."""
         model = self.model
         steps = model._total_timesteps - model.num_timesteps
         rollout = 1
         if isinstance(model, OnPolicyAlgorithm):
             rollout = model.n_steps * model.n_envs
+        elif isinstance(model, OffPolicyAlgorithm) and isinstance(model.train_freq, TrainFreq):
+            if model.train_freq.unit == TrainFrequencyUnit.EPISODE:
+                return sys.maxsize  # nobody knows how long they are
+            rollout = model.train_freq.frequency * model.n_envs
         return -(-steps // rollout) * rollout
 
     @property

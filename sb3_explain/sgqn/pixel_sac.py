@@ -38,7 +38,6 @@ from sb3_explain.sgqn.requirements import (
     require_meaning,
     require_not_negative,
     require_pixels,
-    require_positive,
     require_share,
     require_stack,
     require_whole,
@@ -132,12 +131,12 @@ class PixelSAC(SAC):
         self.overlays = overlays
         self.mixed_precision = mixed_precision
         self.compiled = compiled
-        require_arguments(type(self), sac_arguments)
+        require_arguments(type(self), PixelSAC, sac_arguments)
         require_meaning(type(self).__name__, sac_arguments)
-        require_positive(actor_interval=actor_interval, batch_size=batch_size)
+        require_whole(1, actor_interval=actor_interval, batch_size=batch_size)
         require_share(tau=tau, encoder_tau=encoder_tau, overlaid_share=overlaid_share)
         require_not_negative(ent_coef_lr=ent_coef_lr)
-        require_whole(catch_up=self.catch_up, learning_starts=learning_starts)
+        require_whole(0, catch_up=self.catch_up, learning_starts=learning_starts)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
@@ -176,6 +175,8 @@ class PixelSAC(SAC):
                 [self.log_ent_coef], lr=self.ent_coef_lr, betas=(0.5, 0.999)
             )
         if self.compiled:
+            # a gradient is taken twice of one forward pass: for the attribution and for the loss
+            torch._functorch.config.donated_buffer = False
             for network in self.policy.compiled_networks():
                 network.compile()
         self._pictures: Tensor | None = None

@@ -107,7 +107,7 @@ class PixelPolicy(SACPolicy):
         size: int | None = None,
         **others: Any,
     ) -> None:
-        require_arguments(type(self), others)
+        require_arguments(type(self), PixelPolicy, others)
         self.cnn_kwargs = {"n_layers": n_layers, "n_filters": n_filters}
         self.encoder_kwargs = {"features_dim": features_dim, "size": size}
         # SB3's default, which a policy that is saved alone names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,29 +57,32 @@ def require_meaning(algorithm: str, arguments: Mapping[str, Any]) -> None:
             raise ExplainError(f"{algorithm} has no {name}: leave it out")
 
 
-def require_share(**numbers: float) -> None:
+def require_share(**numbers: Any) -> None:
     """:raises ExplainError: if one of them is outside of [0, 1]"""
     for name, number in numbers.items():
-        if not 0 <= number <= 1:
+        if not 0 <= finite(name, number) <= 1:
             raise ExplainError(f"{name}={number}: give a number in [0, 1]")
 
 
-def require_not_negative(**numbers: float) -> None:
+def require_not_negative(**numbers: Any) -> None:
     """:raises ExplainError: if one of them is below 0, or no number"""
     for name, number in numbers.items():
-        if not number >= 0:
+        if finite(name, number) < 0:
             raise ExplainError(f"{name}={number}: it cannot be below 0")
 
 
-def require_whole(**numbers: float) -> None:
-    """:raises ExplainError: if one of them is no whole number, or below 0"""
+def require_whole(least: int, **numbers: Any) -> None:
+    """:raises ExplainError: if one of them is no whole number, or below ``least``"""
     for name, number in numbers.items():
-        if number < 0 or number != int(number):
-            raise ExplainError(f"{name}={number}: give a whole number of at least 0")
+        if not isinstance(number, (int, np.integer)) or number < least:
+            raise ExplainError(f"{name}={number!r}: give a whole number of at least {least}")
 
 
-def require_positive(**numbers: int) -> None:
-    """:raises ExplainError: if one of them is below 1"""
-    if min(numbers.values()) < 1:
-        given = ", ".join(f"{name}={number}" for name, number in numbers.items())
-        raise ExplainError(f"{given}: give numbers from 1 on")
+def finite(name: str, number: Any) -> float:
+    """The number, if it is one.
+
+    :raises ExplainError: for anything else
+    """
+    if not isinstance(number, (int, float, np.number)) or not math.isfinite(number):
+        raise ExplainError(f"{name}={number!r}: give a number")
+    return float(number)

@@ -72,7 +72,7 @@ class SGQN(PixelSAC):
         **arguments: Any,
     ) -> None:
         require_not_negative(consistency_coef=consistency_coef, aux_lr=aux_lr)
-        require_whole(n_aux=n_aux)
+        require_whole(0, n_aux=n_aux)
         if arguments.get("overlaid_share"):
             raise ExplainError("SGQN's critics see no overlaid states: leave out overlaid_share")
         self.saliency_quantile = saliency_quantile

@@ -294,4 +294,5 @@ def test_mistakes_are_said_before_the_training(tmp_path):
     # as rl-zoo3's yml files have numbers: 1e5 is a word of YAML
     assert SaliencyCallback(every=1e5).every == SaliencyCallback(every="1e5").every == 100_000
     assert SaliencyCallback(budget="5e-2").budget == 0.05
+    assert SaliencyCallback(seed=None).seed == 0
     assert StateGeneratorCallback(targets="all").targets == ["all"]

@@ -297,6 +297,16 @@ def test_few_states_are_said(tmp_path, caplog):
     assert not any(tmp_path.iterdir())
 
 
+def test_whole_rollouts_are_counted(tmp_path, caplog):
+    callback = VisionMaskCallback(n_states=1100, folder=str(tmp_path), training=SHORT, budget=None)
+    learn(make("dqn", train_freq=60), 61, callback)  # which makes 120 steps
+    assert callback.worked == [120]
+    callback = VisionMaskCallback(n_states=1100, folder=str(tmp_path), training=SHORT, budget=None)
+    learn(make("dqn", train_freq=(3, "episode")), 61, callback)
+    assert callback.worked == [120]  # an episode has 40 steps
+    assert "too few" not in caplog.text
+
+
 def test_a_fit_ends_when_its_share_of_the_time_is_over(tmp_path):
     callback = VisionMaskCallback(
         n_states=200, folder=str(tmp_path), training={"epochs": 10_000, "batch_size": 8},
