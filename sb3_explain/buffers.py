@@ -138,13 +138,13 @@ class FrameStackReplayBuffer(ReplayBuffer):
         broken = lost.copy()
         for back in range(1, self.n_stack + 1):  # a row needs those before it
             broken |= np.roll(lost, back, axis=1) & (self.depth >= back)
-        held = self.holds.any()
-        self.holds &= ~broken
-        if held and not self.holds.any():
+        left = self.holds & ~broken
+        if self.holds.any() and not left.any():
             raise ExplainError(
                 f"{self.file} holds nothing of this replay buffer any more: another took the file, "
                 "or it went on after it was saved and wrote over all; give each a file of its own"
             )
+        self.holds = left
         for env, head in enumerate(self.heads):
             if broken[env, head - 1]:  # the next row cannot go on from there
                 self.last[env] = None
