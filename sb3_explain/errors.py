@@ -25,3 +25,11 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
     close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return ExplainError(f"unknown {kind} {name!r}{hint} (known: {', '.join(choices) or 'none'})")
+
+
+def require_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """:raises ExplainError: for the first name that is not known, see :func:`unknown_name`"""
+    allowed = set(known)
+    for name in names:
+        if name not in allowed:
+            raise unknown_name(kind, name, allowed)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from sb3_explain.errors import unknown_name
+from sb3_explain.errors import require_known
 
 OTHERS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -34,6 +34,4 @@ def require_arguments(made: type, base: type, given: Mapping[str, Any]) -> None:
     """
     names = argument_names(made) | argument_names(base)
     known = {name for name in names if not name.startswith("_")}
-    for name in given:
-        if name not in known:
-            raise unknown_name(f"argument of {made.__name__}", name, known)
+    require_known(f"argument of {made.__name__}", given, known)

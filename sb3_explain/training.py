@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.checkpoints import Checkpoints, TrainingState, copy_of
-from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.errors import ExplainError, require_known
 from sb3_explain.progress import progress_bar
 
 #: what a value of each type is called
@@ -116,9 +116,7 @@ def training_options(options: Mapping[str, Any]) -> TrainingOptions:
     :raises ExplainError: for an option that does not exist
     """
     known = [field.name for field in dataclasses.fields(TrainingOptions)]
-    for option in options:
-        if option not in known:
-            raise unknown_name("training option", option, known)
+    require_known("training option", options, known)
     return TrainingOptions(**options)
 
 

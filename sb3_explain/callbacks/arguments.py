@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sb3_explain.agent import Agent
-from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.errors import ExplainError, require_known
 from sb3_explain.explainers.base import Explainer, TrainedExplainer, default_explainer
 from sb3_explain.registry import EXPLAINERS
 
@@ -67,9 +67,7 @@ def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
             "does not learn"
         )
     known = inspect.signature(explainer).parameters.keys() - {"agent"}
-    for argument in arguments:
-        if argument not in known:
-            raise unknown_name(f"argument of {name}", argument, known)
+    require_known(f"argument of {name}", arguments, known)
     return explainer
 
 

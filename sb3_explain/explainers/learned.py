@@ -20,7 +20,7 @@ from sb3_explain.agent import Agent
 from sb3_explain.batch import PLAIN, StateBatch, entry_spaces
 from sb3_explain.checkpoints import TrainingState, copy_of, packed
 from sb3_explain.decisions import greedy_choices, group_sizes
-from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.errors import ExplainError, require_known
 from sb3_explain.explainers.base import TrainedExplainer, needs_numbers
 from sb3_explain.fitted import Fitted, below, damaged, learned_from, read_fitted, write_fitted
 from sb3_explain.masking import Masking, Masks
@@ -111,9 +111,7 @@ class LearnedExplainer(TrainedExplainer):
         :raises ExplainError: for unknown or impossible ones
         """
         known = [field.name for field in dataclasses.fields(cls.Settings)]
-        for name in given:
-            if name not in known:
-                raise unknown_name(f"setting of {cls.name}", name, known)
+        require_known(f"setting of {cls.name}", given, known)
         content = given.get("content")
         settings = cls.Settings(**{**given, "content": content and tuple(content)})
         require_types(settings)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from sb3_explain.agent import Agent
 from sb3_explain.batch import StateBatch, entry_spaces
 from sb3_explain.checkpoints import TrainingState, copy_of, packed
-from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.errors import ExplainError, require_known
 from sb3_explain.explainers.base import needs_numbers
 from sb3_explain.fitted import Fitted, below, damaged, learned_from, read_fitted, write_fitted
 from sb3_explain.policy_views import FORBIDDEN, Observations
@@ -130,9 +130,7 @@ class StateGenerator:
         :raises ExplainError: for unknown or impossible ones
         """
         known = [field.name for field in dataclasses.fields(GeneratorSettings)]
-        for name in given:
-            if name not in known:
-                raise unknown_name("setting of a generator", name, known)
+        require_known("setting of a generator", given, known)
         settings = GeneratorSettings(**given)
         require_types(settings)
         if settings.latent < 1 or min(settings.lambda_agent, settings.lambda_kl) < 0:
