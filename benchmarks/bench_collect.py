@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from sb3_explain import StateDataset, collect
-from sb3_explain.agent import Agent
-from sb3_explain.collection import balanced_lanes
-from sb3_explain.demo import demo_agent
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.demo import demo_agent
 from sb3_explain.envs.recipe import begin_episode
+from sb3_explain.states.collection import balanced_lanes
 
 N_STATES, LIMIT, REPEATS = 10_000, 200, 3
 

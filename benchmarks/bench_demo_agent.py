@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from sb3_explain.bootstrap import confidence_interval
-from sb3_explain.demo import demo_agent
-from sb3_explain.envs.frames import PLAIN, FrameLayout
+from sb3_explain.agents.demo import demo_agent
+from sb3_explain.common.bootstrap import confidence_interval
+from sb3_explain.envs.frames import FrameLayout
+from sb3_explain.envs.spaces import PLAIN
 
 EPISODES = 20
 

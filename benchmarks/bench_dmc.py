@@ -15,9 +15,9 @@ import numpy as np
 from sb3_explain import ExplainError
 from sb3_explain.envs.dmc.environment import DMCGeneralizationEnv
 from sb3_explain.envs.dmc.ids import MODES
-from sb3_explain.pixel_agents import run_dmc
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
+from sb3_explain.workflows.pixel_training import run_dmc
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"

@@ -26,10 +26,10 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from sb3_explain import EXPLAINERS, collect
-from sb3_explain.batch import StateBatch
-from sb3_explain.demo import demo_agent
-from sb3_explain.metrics.local_lipschitz import local_lipschitz
-from sb3_explain.metrics.sparseness import sparseness
+from sb3_explain.agents.demo import demo_agent
+from sb3_explain.evaluation.metrics.local_lipschitz import local_lipschitz
+from sb3_explain.evaluation.metrics.sparseness import sparseness
+from sb3_explain.states.batch import StateBatch
 
 #: explainer -> the share of its time that the agent's own passes should take
 EFFICIENCY = {"greydanus": 0.8, "sarfa": 0.8, "occlusion": 0.8, "rise": 0.8, "lime": 0.6}

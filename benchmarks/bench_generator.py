@@ -14,16 +14,16 @@ import torch
 from torch import nn
 
 from sb3_explain import StateGenerator, collect, probe
-from sb3_explain.demo import demo_agent
-from sb3_explain.gradients import layers_of_images
-from sb3_explain.probe_pictures import drawn, weights_drawn
+from sb3_explain.agents.demo import demo_agent
+from sb3_explain.agents.layers import layers_of_images
 from sb3_explain.probing import VARIANTS, activation_maximisation, goggles, novelty
 from sb3_explain.probing.activation import REGULARISERS
 from sb3_explain.probing.distance import PAPER, nearest_states
+from sb3_explain.probing.targets import targets_of
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
 from sb3_explain.report.probing_figures import distance_figure, filters_figure, novelty_figure
-from sb3_explain.targets import targets_of
+from sb3_explain.workflows.probe_pictures import drawn, weights_drawn
 
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "docs" / "images"

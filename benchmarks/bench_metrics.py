@@ -7,13 +7,13 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticCnnPolicy
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import StateBatch
-from sb3_explain.maps import order
-from sb3_explain.metrics.deletion import deletion
-from sb3_explain.metrics.insertion import insertion
-from sb3_explain.perturbation import CHUNK
-from sb3_explain.policy_views import view_of
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.policy_views import view_of
+from sb3_explain.common.maps import order
+from sb3_explain.evaluation.metrics.deletion import deletion
+from sb3_explain.evaluation.metrics.insertion import insertion
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import CHUNK
 
 # As many states as evaluate() takes at once.
 N_STATES, STEPS, REPEATS = CHUNK, 100, 5

@@ -7,8 +7,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from sb3_explain import collect
-from sb3_explain.demo import demo_agent
-from sb3_explain.preprocessing import AtariPreprocessing, MarioPreprocessing, agreement
+from sb3_explain.agents.demo import demo_agent
+from sb3_explain.agents.native import AtariPreprocessing, MarioPreprocessing
+from sb3_explain.states.labels import agreement
 
 N_STATES = 2000
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -21,7 +22,7 @@ def run(record) -> None:
         same = agreement(agent, states, AtariPreprocessing())
         record("native_resolution.agreement.pong", same, "share", ">= 0.99")
         # what render() shows: the last of the two frames whose maximum the agent sees
-        with patch("sb3_explain.collection.screen_of", lambda env: env.render):
+        with patch("sb3_explain.states.collection.screen_of", lambda env: env.render):
             states = collect(agent, n=N_STATES, folder=Path(folder) / "last", progress=False)
         same = agreement(agent, states, AtariPreprocessing())
         record("native_resolution.agreement.pong_last_frame", same, "share")

@@ -11,11 +11,12 @@ import tempfile
 from pathlib import Path
 
 from sb3_explain import VisionMask, collect
-from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
-from sb3_explain.randomisation import Randomisation, randomisation, relabelled
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.agents.demo import VISIONMASK_SETTINGS, demo_agent
+from sb3_explain.evaluation.randomisation import Randomisation, randomisation
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report import save
 from sb3_explain.report.randomisation_figure import randomisation_figure
+from sb3_explain.states.labels import relabelled
 
 N_STATES, N_COLLECTED, EPOCHS, SEED = 150, 4000, 8, 0
 FIGURE = Path(__file__).parent.parent / "docs" / "images" / "randomisation.png"

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.published_sgqn import PublishedSGQN
-from sb3_explain.buffers import FrameStackReplayBuffer
 from sb3_explain.sgqn import SGQN, PixelSAC
 from sb3_explain.sgqn.networks import PixelCNN, PixelEncoder
 from sb3_explain.sgqn.pixel_sac import Batch
+from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
 
 BATCH, SIDE, N_ACTIONS, REPEATS = 128, 84, 6, 5
 IMAGES = spaces.Box(0, 255, (9, SIDE, SIDE), np.uint8)

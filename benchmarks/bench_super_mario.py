@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sb3_explain.atomic import read_json
+from sb3_explain.common.files import read_json
 
 AIMS = {
     "accuracy": ">= 0.98", "deletion": "<= 0.10", "insertion": ">= 0.85", "sparseness": ">= 0.82",

@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from sb3_explain.benchmark import Benchmark, run_benchmark
-from sb3_explain.demo import VISIONMASK_SETTINGS
+from sb3_explain.agents.demo import VISIONMASK_SETTINGS
+from sb3_explain.workflows.benchmark import Benchmark, run_benchmark
 
 HERE = Path(__file__).resolve().parent
 METHODS = ("visionmask", "explainer", "ssinet", "greydanus", "sarfa", "lime", "rise")

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from sb3_explain import VisionMask, collect, evaluate
-from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
-from sb3_explain.evaluation import Evaluation
+from sb3_explain.agents.demo import VISIONMASK_SETTINGS, demo_agent
+from sb3_explain.evaluation.evaluate import Evaluation
 
 N_STATES, N_EVALUATED, SEED = 10_000, 300, 0
 #: compared by intervals: the lower end of the one against the upper end of the other

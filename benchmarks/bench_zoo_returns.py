@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sb3_explain.agent import Agent
-from sb3_explain.loading import load_agent
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.loading import load_agent
 
 EPISODES = 20
 

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 import torch
 
-from sb3_explain.provenance import processor
+from sb3_explain.common.provenance import processor
 
 HERE = Path(__file__).resolve().parent
 COMPARISONS = {

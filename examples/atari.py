@@ -13,9 +13,10 @@ from paper import PAPER, Size, options_of, print_beside, trained_agent
 from stable_baselines3 import PPO
 
 from sb3_explain import Agent, EnvRecipe, ExplainError, collect, load_agent
+from sb3_explain.agents.native import AtariPreprocessing, native_agent
 from sb3_explain.envs.playfields import Box, playfield, to_cells
-from sb3_explain.preprocessing import AtariPreprocessing, agreement, native_agent, native_states
-from sb3_explain.workflow import evaluate_to, fit_visionmask, write_all
+from sb3_explain.states.labels import agreement, native_states
+from sb3_explain.workflows.pipeline import evaluate_to, fit_visionmask, write_all
 
 #: (height, width) of the frames that the Arcade Learning Environment renders
 NATIVE = (210, 160)

@@ -17,7 +17,7 @@ from paper import Size, add_agent_options, options_of, print_beside, trained_age
 from stable_baselines3 import PPO
 
 from sb3_explain import EnvRecipe, load_agent
-from sb3_explain.workflow import explain
+from sb3_explain.workflows.pipeline import explain
 
 TRAINING = {
     "policy": "MultiInputPolicy",

@@ -12,7 +12,7 @@ from paper import Size, add_agent_options, options_of, print_beside, trained_age
 from stable_baselines3 import DQN
 
 from sb3_explain import EnvRecipe, load_agent
-from sb3_explain.workflow import explain
+from sb3_explain.workflows.pipeline import explain
 
 #: cells along and across the road, and metres a cell
 CELLS, METRES = (128, 64), 1 / 1.75

@@ -14,8 +14,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 from sb3_explain import EnvRecipe
-from sb3_explain.evaluation import Evaluation
-from sb3_explain.progress import progress_bar
+from sb3_explain.common.progress import progress_bar
+from sb3_explain.evaluation.evaluate import Evaluation
 
 METRICS = ("accuracy", "deletion", "insertion", "local_lipschitz", "sparseness")
 #: Zuo et al. (2025), table 1: VisionMask's row in each environment, in %, in the order of METRICS

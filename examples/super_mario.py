@@ -19,7 +19,7 @@ from paper import print_beside
 from torch import Tensor, nn
 
 from sb3_explain import Agent, EnvRecipe, ExplainError, StateDataset
-from sb3_explain.workflow import evaluate_to, fit_visionmask, write_all
+from sb3_explain.workflows.pipeline import evaluate_to, fit_visionmask, write_all
 
 ACTIONS = ["NOOP", "right", "right + A", "right + B", "right + A + B", "A", "left"]
 

@@ -24,7 +24,7 @@ from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
 from sb3_explain import load_agent
-from sb3_explain.bootstrap import confidence_interval
+from sb3_explain.common.bootstrap import confidence_interval
 
 ENV = "PongNoFrameskip-v4"
 CONFIG = {

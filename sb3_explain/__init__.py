@@ -3,18 +3,22 @@
 >>> from sb3_explain import VisionMask, collect, evaluate, load_agent
 """
 
-from sb3_explain.agent import Agent
-from sb3_explain.collection import collect
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.loading import load_agent
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.dmc import ids as _dmc
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.errors import ExplainError
-from sb3_explain.evaluation import evaluate
-from sb3_explain.explainers.visionmask import VisionMask
-from sb3_explain.loading import load_agent
+from sb3_explain.evaluation.evaluate import evaluate
+from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.learned.networks import NETWORKS
+from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator, probe
-from sb3_explain.registry import EXPLAINERS, METRICS, NETWORKS, REFERENCES, TARGETS
+from sb3_explain.probing.targets import TARGETS
 from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
-from sb3_explain.states import StateDataset
+from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.collection import collect
+from sb3_explain.states.dataset import StateDataset
 
 __version__ = "0.1.0"
 

@@ -13,8 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.errors import ExplainError
-from sb3_explain.loading.policies import ALGORITHMS
+from sb3_explain.agents.loading.policies import ALGORITHMS
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.sgqn import PixelSAC
 
 try:
@@ -34,7 +34,7 @@ USED_BY_ZOO = ("moviepy", "optunahub", "requests", "seaborn")
 
 def hyperparameters(algo: str) -> Path:
     """The file of settings of one of :data:`OURS`, as the zoo's ``-conf`` takes it."""
-    return Path(str(resources.files("sb3_explain") / "hyperparams" / f"{algo}.yml"))
+    return Path(str(resources.files("sb3_explain.sgqn") / "hyperparams" / f"{algo}.yml"))
 
 
 def sample(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> Any:

@@ -10,11 +10,11 @@ import torch
 
 from sb3_explain import Agent, collect, evaluate
 from sb3_explain.callbacks import MetricsCallback, SaliencyCallback
-from sb3_explain.highlights import highlights
-from sb3_explain.registry import EXPLAINERS
-from sb3_explain.weaknesses import find_weaknesses
-from sb3_explain.why import why
-from sb3_explain.workflow import explain
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.workflows.highlights import highlights
+from sb3_explain.workflows.pipeline import explain
+from sb3_explain.workflows.weaknesses import find_weaknesses
+from sb3_explain.workflows.why import why
 from tests.callbacks.learning import make
 from tests.toys import dot_agent
 

@@ -8,7 +8,7 @@ from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_explain import StateDataset
-from sb3_explain.atomic import read_json
+from sb3_explain.common.files import read_json
 from tests.test_examples import run
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from sb3_explain.collection import collect
-from sb3_explain.explainers.visionmask import VisionMask
-from sb3_explain.states import StateDataset
+from sb3_explain.explainers.learned.visionmask import VisionMask
+from sb3_explain.states.collection import collect
+from sb3_explain.states.dataset import StateDataset
 from tests.toys import dot_agent, dot_states
 
 N_KILLS = int(os.environ.get("SB3_EXPLAIN_KILLS", "6"))
@@ -24,7 +24,7 @@ N_KILLS = int(os.environ.get("SB3_EXPLAIN_KILLS", "6"))
 def collect_cartpole(folder: Path) -> None:
     from stable_baselines3 import PPO
 
-    from sb3_explain.agent import Agent
+    from sb3_explain.agents.agent import Agent
     from sb3_explain.envs.recipe import EnvRecipe
 
     torch.set_num_threads(1)
@@ -37,7 +37,7 @@ def collect_cartpole(folder: Path) -> None:
 
 
 def collect_pong(folder: Path) -> None:
-    from sb3_explain.demo import demo_agent
+    from sb3_explain.agents.demo import demo_agent
 
     torch.set_num_threads(1)
     collect(demo_agent(), n=400, folder=folder, max_per_episode=40, n_envs=4, progress=False)
@@ -87,7 +87,9 @@ def test_killed_runs_end_as_unbroken_ones(
         pytest.importorskip("ale_py")
     processes = multiprocessing.get_context("forkserver")
     # What a job imports is imported once, in the server that the jobs are forked from.
-    processes.set_forkserver_preload(["tests.test_resume", "sb3_contrib", "sb3_explain.demo"])
+    processes.set_forkserver_preload(
+        ["tests.test_resume", "sb3_contrib", "sb3_explain.agents.demo"]
+    )
 
     def start(folder: Path) -> multiprocessing.process.BaseProcess:
         process = processes.Process(target=job, args=(folder,))

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sb3_explain import VisionMask, cli, load_agent
 from sb3_explain.cli.train import is_of_zoo
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 
 pytest.importorskip("rl_zoo3")
 SALIENCY = "sb3_explain.callbacks.SaliencyCallback"

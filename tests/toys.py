@@ -10,9 +10,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from sb3_explain.agent import Agent
+from sb3_explain.agents.agent import Agent
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.states import StateDataset
+from sb3_explain.states.dataset import StateDataset
 
 SIZE = 24
 

@@ -22,7 +22,7 @@ from environment import MODES
 from train import TIMESTEPS, trained_driver
 
 from sb3_explain import Agent, StateDataset, collect
-from sb3_explain.bootstrap import Interval, clusters_of, confidence_interval
+from sb3_explain.common.bootstrap import Interval, clusters_of, confidence_interval
 from sb3_explain.probing import StateGenerator, novelty, probe
 
 DANGERS = {

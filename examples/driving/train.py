@@ -24,7 +24,7 @@ from stable_baselines3 import A2C
 from stable_baselines3.common.utils import LinearSchedule
 
 from sb3_explain import Agent, load_agent
-from sb3_explain.progress import progress_bar
+from sb3_explain.common.progress import progress_bar
 
 N_ENVS = 16
 TIMESTEPS = {"reasonable": 300_000, "distracted": 600_000}

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from sb3_explain.agent import Agent
-from sb3_explain.errors import ExplainError, require_known
-from sb3_explain.explainers.base import Explainer, TrainedExplainer, default_explainer
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.make import default_explainer
 
 log = logging.getLogger(__name__)
 

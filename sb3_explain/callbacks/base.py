@@ -22,13 +22,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
-from sb3_explain.agent import Agent
-from sb3_explain.atomic import NOT_WRITABLE
+from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.arguments import number, whole
 from sb3_explain.callbacks.folders import claim_folder, results_folder
-from sb3_explain.callbacks.seen import Moment, moment_of, snapshot_of
-from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.signatures import require_arguments
+from sb3_explain.callbacks.training_states import Moment, moment_of, snapshot_of
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.files import NOT_WRITABLE
+from sb3_explain.common.signatures import require_arguments
 
 log = logging.getLogger(__name__)
 

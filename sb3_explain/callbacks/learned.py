@@ -13,17 +13,17 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
-from sb3_explain.agent import Agent
+from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.arguments import names_of, whole
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.seen import Moment, SeenStates, snapshot_of
-from sb3_explain.errors import ExplainError
-from sb3_explain.explainers.visionmask import VisionMask
+from sb3_explain.callbacks.training_states import Moment, SeenStates, snapshot_of
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.training import training_options
+from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator
-from sb3_explain.states import StateDataset
-from sb3_explain.targets import require_served, require_target
-from sb3_explain.training import training_options
-from sb3_explain.weaknesses import ALL, find_weaknesses, require_search_options
+from sb3_explain.probing.targets import require_served, require_target
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.weaknesses import ALL, find_weaknesses, require_search_options
 
 #: seconds of a fit for which no time is left: a step
 LEAST = 1e-3
@@ -106,7 +106,7 @@ class VisionMaskCallback(LearningCallback):
     :param n_states: to learn from
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :param settings: of :class:`sb3_explain.VisionMask`
-    :param training: fields of :class:`sb3_explain.training.TrainingOptions`
+    :param training: fields of :class:`sb3_explain.common.training.TrainingOptions`
     :param budget: seconds at most, as a share of the training's own: a fit ends when they are over
     :param options: ``on_error``, ``seed`` and ``verbose`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
@@ -158,11 +158,11 @@ class StateGeneratorCallback(LearningCallback):
     ``probes.html`` shows what was found, as ``sb3-explain probe`` does.
 
     :param n_states: to learn from: the last of the training
-    :param targets: see :func:`sb3_explain.weaknesses.find_weaknesses`
+    :param targets: see :func:`sb3_explain.workflows.weaknesses.find_weaknesses`
     :param n: samples of each target
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :param settings: of :class:`sb3_explain.StateGenerator`
-    :param training: fields of :class:`sb3_explain.training.TrainingOptions`
+    :param training: fields of :class:`sb3_explain.common.training.TrainingOptions`
     :param searching: options of :func:`sb3_explain.probe`
     :param budget: seconds at most, as a share of the training's own: half of them for learning;
         targets for which no time is left are left out

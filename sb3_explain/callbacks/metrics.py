@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.agent import Agent
-from sb3_explain.atomic import write_json
+from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.arguments import names_of, require_ready, serving, whole
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.seen import Moment, ProbeStates, snapshot_of
-from sb3_explain.evaluation import Evaluation, evaluate
+from sb3_explain.callbacks.training_states import Moment, ProbeStates, snapshot_of
+from sb3_explain.common.files import write_json
+from sb3_explain.evaluation.evaluate import Evaluation, evaluate
+from sb3_explain.evaluation.metrics import bound
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.metrics import bound
-from sb3_explain.registry import EXPLAINERS
-from sb3_explain.states import StateDataset
+from sb3_explain.states.dataset import StateDataset
 
 #: a row that says what a map is worth that knows nothing
 NOTHING = "random"

@@ -8,26 +8,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.agent import Agent
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import image_of
 from sb3_explain.callbacks.arguments import require_ready, serving, whole
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.seen import Moment, ProbeStates, SeenStates, snapshot_of
 from sb3_explain.callbacks.tensorboard import gif_of, write_picture
+from sb3_explain.callbacks.training_states import Moment, ProbeStates, SeenStates, snapshot_of
+from sb3_explain.envs.spaces import structured
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.pictures import (
+from sb3_explain.report import save
+from sb3_explain.report.contact_sheet import Tile, contact_sheet
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.pictures import (
     drawable_maps,
-    image_of,
+    greedy_names,
     importance_of,
     measure_of,
     pictures_of,
     shares,
     write_saliency_video,
 )
-from sb3_explain.probe_pictures import greedy_names
-from sb3_explain.registry import EXPLAINERS
-from sb3_explain.report import save
-from sb3_explain.report.contact_sheet import Tile, contact_sheet
-from sb3_explain.states import StateDataset
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ class SaliencyCallback(ExplainCallback):
         positions = states.spread(self.n_states)
         batch = states.batch(agent, positions)
         maps = drawable_maps(explainer, batch, name)
-        scores = agent.scores(batch.structured(batch.entries), **batch.context).cpu()
+        scores = agent.scores(structured(batch.entries), **batch.context).cpu()
         tiles = [
             Tile(probabilities=share, action=action, picture=picture, attribution=one, signed=True)
             for share, action, picture, one in zip(

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sb3_explain.atomic import writing_to
 from sb3_explain.cli import evaluate, explain, highlights, hub, listing, probe, train, why
 from sb3_explain.cli.parsing import Commands, Parser
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import writing_to
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

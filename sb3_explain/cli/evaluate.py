@@ -10,10 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from sb3_explain.agent import Agent
-from sb3_explain.benchmark import run_benchmark
-from sb3_explain.benchmark.backends import BACKENDS
-from sb3_explain.benchmark.grid import ALL
+from sb3_explain.agents.agent import Agent
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
     add_agent_flags,
@@ -23,12 +20,17 @@ from sb3_explain.cli.flags import (
     loading_options,
 )
 from sb3_explain.cli.parsing import Commands, Parser, given, key_values, not_negative, positive
-from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.evaluation import Evaluation
-from sb3_explain.explainers.visionmask import VisionMask
-from sb3_explain.registry import EXPLAINERS, METRICS, REFERENCES
-from sb3_explain.states import StateDataset
-from sb3_explain.workflow import evaluate_to, require_same_split
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.evaluation.evaluate import Evaluation
+from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.learned.visionmask import VisionMask
+from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.benchmark import run_benchmark
+from sb3_explain.workflows.benchmark.backends import BACKENDS
+from sb3_explain.workflows.benchmark.grid import ALL
+from sb3_explain.workflows.pipeline import evaluate_to, require_same_split
 
 GRID = (
     "agents", "explainers", "seeds", "n_states", "reference", "settings", "training", "collecting",
@@ -146,7 +148,7 @@ def shown(means: pd.DataFrame) -> str:
 
 
 def grid_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of :func:`sb3_explain.benchmark.run_benchmark`.
+    """Arguments of :func:`sb3_explain.workflows.benchmark.run_benchmark`.
 
     :raises ExplainError: for no agent, or for a setting of something that is not in the grid
     """

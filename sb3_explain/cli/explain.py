@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from sb3_explain.agents.demo import VISIONMASK_SETTINGS, demo_agent
 from sb3_explain.cli.evaluate import fitted, say
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
@@ -16,11 +17,11 @@ from sb3_explain.cli.flags import (
     training_settings,
 )
 from sb3_explain.cli.parsing import Commands, Parser, given, key_values, not_negative, positive
-from sb3_explain.collection import BEHAVIOURS, collect
-from sb3_explain.demo import VISIONMASK_SETTINGS, demo_agent
-from sb3_explain.registry import NETWORKS, REFERENCES
-from sb3_explain.states import StateDataset
-from sb3_explain.workflow import explain, fit_visionmask, write_all
+from sb3_explain.explainers.learned.networks import NETWORKS
+from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.collection import BEHAVIOURS, collect
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.pipeline import explain, fit_visionmask, write_all
 
 #: what `demo` does in a few minutes on two cores; `explain` without options does more
 DEMO_STATES = 4000

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.agent import Agent
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.loading import load_agent
+from sb3_explain.agents.loading.policies import ALGORITHMS
 from sb3_explain.cli.parsing import Parser, given, key_values, not_negative, positive
-from sb3_explain.loading import load_agent
-from sb3_explain.loading.policies import ALGORITHMS
 
 #: how examples name an agent
 ZOO_AGENT = "--algo ppo --env PongNoFrameskip-v4 -f rl-trained-agents"

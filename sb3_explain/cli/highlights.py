@@ -6,7 +6,7 @@ import argparse
 
 from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, add_result_flags, agent_of
 from sb3_explain.cli.parsing import Commands, given, not_negative, positive
-from sb3_explain.highlights import IMPORTANCES, highlights
+from sb3_explain.workflows.highlights import IMPORTANCES, highlights
 
 
 def add_commands(commands: Commands) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sb3_explain.atomic import read_json
 from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, agent_of
 from sb3_explain.cli.parsing import Commands
-from sb3_explain.errors import ExplainError
-from sb3_explain.hub import from_hub, push_to_hub
-from sb3_explain.hub.transfer import kinds
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import read_json
+from sb3_explain.workflows.hub import from_hub, kinds, push_to_hub
 
 #: pictures on a card at most
 PICTURES = 6

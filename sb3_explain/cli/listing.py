@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from sb3_explain.agents.loading.policies import ALGORITHMS
 from sb3_explain.cli.parsing import Commands
-from sb3_explain.loading.policies import ALGORITHMS
-from sb3_explain.registry import (
-    CODECS,
-    EXPLAINERS,
-    METRICS,
-    NETWORKS,
-    REFERENCES,
-    TARGETS,
-    Registry,
-)
+from sb3_explain.common.registry import Registry
+from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.learned.networks import NETWORKS
+from sb3_explain.probing.codecs import CODECS
+from sb3_explain.probing.targets import TARGETS
+from sb3_explain.states.baselines import REFERENCES
 
 
 def add_commands(commands: Commands) -> None:

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from sb3_explain.errors import ExplainError
-from sb3_explain.loading.expressions import read_expression
+from sb3_explain.agents.loading.expressions import read_expression
+from sb3_explain.common.errors import ExplainError
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from sb3_explain.agents.native import colour_agent
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
     add_agent_flags,
@@ -14,10 +15,10 @@ from sb3_explain.cli.flags import (
     training_settings,
 )
 from sb3_explain.cli.parsing import Commands, given, key_values, not_negative, positive
-from sb3_explain.preprocessing import colour_agent
+from sb3_explain.probing.codecs import CODECS
 from sb3_explain.probing.prior import NORMAL, STATES
-from sb3_explain.registry import CODECS, TARGETS
-from sb3_explain.weaknesses import find_weaknesses
+from sb3_explain.probing.targets import TARGETS
+from sb3_explain.workflows.weaknesses import find_weaknesses
 
 
 def add_commands(commands: Commands) -> None:
@@ -83,7 +84,7 @@ def run_probe(options: argparse.Namespace) -> None:
 
 
 def probing_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of :func:`sb3_explain.weaknesses.find_weaknesses`."""
+    """Arguments of :func:`sb3_explain.workflows.weaknesses.find_weaknesses`."""
     generator = given(options, "latent", "codec", "weighting")
     return {
         "targets": options.targets,

@@ -10,7 +10,7 @@ from typing import Any
 from sb3_explain.cli.flags import add_result_flags
 from sb3_explain.cli.parsing import Commands, Parser, key_values, not_negative, positive
 from sb3_explain.envs.dmc.ids import MODES, TASKS
-from sb3_explain.pixel_agents import RECIPES, run_dmc, train
+from sb3_explain.workflows.pixel_training import RECIPES, run_dmc, train
 
 
 def add_commands(commands: Commands) -> None:

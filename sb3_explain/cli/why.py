@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, agent_of
 from sb3_explain.cli.parsing import Commands, not_negative, positive
-from sb3_explain.regions import INPAINT
-from sb3_explain.registry import REFERENCES
-from sb3_explain.states import StateDataset
-from sb3_explain.why import ready_explainer, why
+from sb3_explain.explainers.regions import INPAINT
+from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.why import ready_explainer, why
 
 
 def add_commands(commands: Commands) -> None:

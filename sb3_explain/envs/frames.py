@@ -8,13 +8,11 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.errors import ExplainError
+from sb3_explain.envs.spaces import PLAIN, entries_of
 
 Array = NDArray[Any]
-
-#: the key under which an observation that is no dict stands
-PLAIN = ""
 
 
 class FrameLayout:
@@ -94,11 +92,6 @@ class FrameLayout:
         """Empty the stack in ``row``, in place, as VecFrameStack does when an episode ends."""
         for stack in stacks.values():
             stack[row] = 0
-
-
-def entries_of(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
-    """The entries of a Dict space; any other space under :data:`PLAIN`."""
-    return dict(space.spaces) if isinstance(space, spaces.Dict) else {PLAIN: space}
 
 
 def stacked(shape: tuple[int, ...], n_stack: int) -> tuple[int, ...]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.monitor import Monitor
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.registered import check_trusted, make, register_environments
-from sb3_explain.errors import ExplainError
 
 Array = NDArray[Any]
 

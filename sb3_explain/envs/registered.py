@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 from gymnasium.envs.registration import parse_env_id
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 
 
 class Package(NamedTuple):

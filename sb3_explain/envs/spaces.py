@@ -9,9 +9,14 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 from stable_baselines3.common.vec_env import VecTransposeImage
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
+from torch import Tensor
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
-from sb3_explain.errors import ExplainError
+
+#: the key under which an observation that is no dict stands
+PLAIN = ""
+Observations = Tensor | dict[str, Tensor]
 
 Space = spaces.Space[Any]
 
@@ -64,3 +69,13 @@ def _entry_space(space: Space, normalizer: Normalizer | None, recipe: EnvRecipe)
     ):
         space = VecTransposeImage.transpose_space(space)
     return space
+
+
+def entries_of(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
+    """The entries of a Dict space; any other space under :data:`PLAIN`."""
+    return dict(space.spaces) if isinstance(space, spaces.Dict) else {PLAIN: space}
+
+
+def structured(entries: dict[str, Tensor]) -> Observations:
+    """Entries (or their maps) as the agent observes them: a tensor, or a dict."""
+    return entries.get(PLAIN, entries)

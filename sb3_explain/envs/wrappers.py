@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.screen import screen_of
-from sb3_explain.errors import ExplainError
 
 
 class TransposedPicture(gym.Wrapper[Any, Any, Any, Any]):

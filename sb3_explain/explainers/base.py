@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import StateBatch, entry_spaces
-from sb3_explain.errors import ExplainError
-from sb3_explain.perturbation import MEMORY, rows_at_once
-from sb3_explain.policy_views import Observations
-from sb3_explain.references import FittedReference, Reference, Replacement, fit_references
-from sb3_explain.registry import EXPLAINERS, REFERENCES
-from sb3_explain.states import StateDataset
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import Observations, structured
+from sb3_explain.states.baselines import (
+    Reference,
+)
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.passes import MEMORY, rows_at_once
 
 
 class Explainer(ABC):
@@ -75,12 +75,13 @@ class Explainer(ABC):
 
         :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such
         :param target: (B,) index of the choice to explain, or one index for all; the greedy action
-            when not given (:func:`sb3_explain.decisions.main_choice` for other action spaces)
+            when not given (:func:`sb3_explain.agents.action_spaces.main_choice` for other action
+            spaces)
         :param context: ``memory`` of a recurrent agent and ``action_masks``, held while the
-            observations are perturbed (:meth:`sb3_explain.states.StateDataset.context`)
+            observations are perturbed (:meth:`sb3_explain.states.dataset.StateDataset.context`)
         """
         batch = StateBatch(self.agent, observations, target, context)
-        return batch.structured(self.maps(batch))
+        return structured(self.maps(batch))
 
     def action_maps(
         self, observations: Observations, *, context: Mapping[str, Tensor] | None = None
@@ -88,15 +89,13 @@ class Explainer(ABC):
         """Maps of all C choices: (B, C, ...), a dict of such for Dict observations."""
         batch = StateBatch(self.agent, observations, context=context)
         each = [self.maps(batch.aimed_at(choice)) for choice in range(self.agent.n_choices)]
-        return batch.structured(
-            {n: torch.stack([m[n] for m in each], dim=1) for n in batch.entries}
-        )
+        return structured({n: torch.stack([m[n] for m in each], dim=1) for n in batch.entries})
 
     def maps(self, batch: StateBatch) -> dict[str, Tensor]:
         """Maps of the target choices by entry, for any number of states.
 
-        Whoever has a :class:`~sb3_explain.batch.StateBatch` already saves the agent passes that
-        explainers share by calling this in place of :meth:`attribute`.
+        Whoever has a :class:`~sb3_explain.states.batch.StateBatch` already saves the agent passes
+        that explainers share by calling this in place of :meth:`attribute`.
         """
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {name: torch.cat([part[name] for part in parts]).detach() for name in parts[0]}
@@ -112,7 +111,8 @@ class Explainer(ABC):
     def shown(self, maps: Tensor) -> Tensor:
         """The masks that the agent is shown states through, for an explainer that gives masks.
 
-        :param maps: (B, ...) in the form of :attr:`sb3_explain.batch.StateBatch.observations`
+        :param maps: (B, ...) in the form of
+            :attr:`sb3_explain.states.batch.StateBatch.observations`
         :return: of the maps' shape; the maps themselves, unless some cells are never hidden
         """
         return maps
@@ -137,7 +137,7 @@ class TrainedExplainer(Explainer):
 
         :param train: states to learn from
         :param validation: states that decide when to stop
-        :param options: see :class:`sb3_explain.training.TrainingOptions`
+        :param options: see :class:`sb3_explain.common.training.TrainingOptions`
         """
 
     @abstractmethod
@@ -150,63 +150,8 @@ class TrainedExplainer(Explainer):
             raise ExplainError(f"this {self.name} has not been fitted: call fit(train, validation)")
 
 
-def references_of(
-    agent: Agent, reference: str | Replacement | None, frames: Mapping[str, Tensor] | None
-) -> dict[str, Reference]:
-    """A reference for every entry of an agent's observation, ready to be used.
-
-    :param reference: a name, or a function from observations to their replacement; the
-        ``"background"`` of ``frames`` when not given, or black if there are none
-    :param frames: (N, ...) single frames of states, by entry, that a name is fitted on
-        (:meth:`sb3_explain.states.StateDataset.entries`)
-    :raises ExplainError: if the name stands for a reference that is fitted, and there are no frames
-    """
-    if reference is None:
-        reference = "black" if frames is None else "background"
-    entries = entry_spaces(agent.observation_space)
-    if frames is None and isinstance(reference, str):
-        kind = REFERENCES[reference]
-        vectors = any(len(space.shape or ()) != 3 for space in entries.values())
-        fitted = isinstance(kind, type) and issubclass(kind, FittedReference)
-        if fitted or (reference == "blur" and vectors):
-            raise ExplainError(
-                f"the reference {reference!r} is fitted on states: give frames=states.entries()"
-            )
-    unfitted: dict[str, Tensor | None] = dict.fromkeys(entries)
-    return fit_references(reference, unfitted if frames is None else frames)
-
-
 def require_no_obstacle(explainer: Explainer | type[Explainer], agent: Agent) -> None:
     """:raises ExplainError: if the method does not serve ``agent``"""
     obstacle = explainer.obstacle(agent)
     if obstacle is not None:
         raise ExplainError(f"{explainer.name} does not serve this agent: {obstacle}")
-
-
-def default_explainer(agent: Agent) -> str:
-    """``"guided_backprop"``, or ``"gradient"`` for an agent without ReLUs, which it needs."""
-    return "gradient" if EXPLAINERS["guided_backprop"].obstacle(agent) else "guided_backprop"
-
-
-def needs_image(agent: Agent) -> str | None:
-    """The obstacle of a method that perturbs pictures, if the agent sees none."""
-    entries = entry_spaces(agent.observation_space).values()
-    if any(len(entry.shape or ()) == 3 for entry in entries):
-        return None
-    return "it explains images, and this agent observes none"
-
-
-def needs_choices(agent: Agent) -> str | None:
-    """The obstacle of a method that compares probabilities, if the agent has none."""
-    if isinstance(agent.action_space, spaces.Box):
-        return "it compares probabilities of actions, and this agent's actions are continuous (Box)"
-    return None
-
-
-def needs_numbers(agent: Agent) -> str | None:
-    """The obstacle of a method that differentiates or blends what is observed, if it cannot."""
-    for name, space in entry_spaces(agent.observation_space).items():
-        if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-            which = f"observation's {name!r}" if name else "observation"
-            return f"it needs numbers, and the {which} is a category ({type(space).__name__})"
-    return None

@@ -7,10 +7,10 @@ import zlib
 import torch
 from torch import Tensor
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import StateBatch
+from sb3_explain.agents.agent import Agent
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.states.batch import StateBatch
 
 
 @EXPLAINERS.register("empty")

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import entry_spaces
-from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.losses import total_variation
-from sb3_explain.progress import progress_bar
-from sb3_explain.references import gaussian_blur
-from sb3_explain.targets import BETA, make_target, outputs_of
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.progress import progress_bar
+from sb3_explain.envs.spaces import entries_of
+from sb3_explain.explainers.learned.losses import total_variation
+from sb3_explain.probing.targets import BETA, make_target, outputs_of
+from sb3_explain.states.baselines import gaussian_blur
 
 #: none, total variation (Mahendran and Vedaldi, 2016), a blur between steps (Nguyen et al., 2015),
 #: shifts by some pixels (Olah et al., 2017)
@@ -54,7 +54,7 @@ def activation_maximisation(
     :return: (n, C, H, W) in the agent's range
     :raises ExplainError: for an agent that does not observe one image, or an unknown regulariser
     """
-    entries = entry_spaces(agent.observation_space)
+    entries = entries_of(agent.observation_space)
     space = next(iter(entries.values()))
     shape = space.shape or ()
     low, high = (np.min(getattr(space, "low", -np.inf)), np.max(getattr(space, "high", np.inf)))

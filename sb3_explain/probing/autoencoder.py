@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sb3_explain.probing.codecs import VectorCodec
-from sb3_explain.registry import CODECS
+from sb3_explain.probing.codecs import CODECS, VectorCodec
 
 Entries = dict[str, Tensor]
 

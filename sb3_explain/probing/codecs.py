@@ -6,7 +6,11 @@ import math
 
 from torch import Tensor, nn
 
-from sb3_explain.registry import CODECS
+from sb3_explain.common.registry import Registry
+
+#: codecs of images by name
+CODECS: Registry[type[nn.Module]] = Registry("codec", __name__)
+
 
 #: filters of the first of four stages; each has twice as many as the one before
 WIDTH = 32

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sb3_explain.batch import StateBatch
-from sb3_explain.errors import ExplainError
-from sb3_explain.policy_views import Observations
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import Observations
 from sb3_explain.probing.generator import StateGenerator
-from sb3_explain.states import StateDataset
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 
 #: a cell differs if it differs by more than this share of its range
 DIFFERS = 0.25

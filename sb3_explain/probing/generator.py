@@ -17,30 +17,32 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import StateBatch, entry_spaces
-from sb3_explain.checkpoints import TrainingState, copy_of, packed
-from sb3_explain.errors import ExplainError, require_known
-from sb3_explain.explainers.base import needs_numbers
-from sb3_explain.fitted import Fitted, below, damaged, learned_from, read_fitted, write_fitted
-from sb3_explain.policy_views import FORBIDDEN, Observations
-from sb3_explain.probing.autoencoder import (
-    Autoencoder,
-    Entries,
-    Gaussian,
-    StateNetwork,
-    Units,
-)
-from sb3_explain.probing.prior import STATES, make_prior
-from sb3_explain.probing.weighting import UNIFORM, Weighting
-from sb3_explain.registry import CODECS
-from sb3_explain.states import StateDataset
-from sb3_explain.training import (
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.policy_views import FORBIDDEN
+from sb3_explain.common.checkpoints import TrainingState, copy_of, packed
+from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.training import (
     TrainingOptions,
     require_types,
     train_network,
     training_options,
 )
+from sb3_explain.envs.spaces import Observations, entries_of, structured
+from sb3_explain.explainers.learned.fitted import (
+    Fitted,
+    below,
+    damaged,
+    learned_from,
+    read_fitted,
+    write_fitted,
+)
+from sb3_explain.explainers.requirements import needs_numbers
+from sb3_explain.probing.autoencoder import Autoencoder, Entries, Gaussian, StateNetwork, Units
+from sb3_explain.probing.codecs import CODECS
+from sb3_explain.probing.prior import STATES, make_prior
+from sb3_explain.probing.weighting import UNIFORM, Weighting
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 
 #: states that units, the mean state and the scores' scale are fitted on, at most
 SAMPLE = 2000
@@ -109,7 +111,7 @@ class StateGenerator:
         self.agent = agent
         self.settings = self.settings_of(settings)
         self.weighting = Weighting(agent, self.settings.weighting, self.settings.uniform_share)
-        entries: dict[str, Any] = entry_spaces(agent.observation_space)
+        entries: dict[str, Any] = entries_of(agent.observation_space)
         self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in entries.items()}
         self.bounded = {name for name, space in entries.items() if is_bounded(space)}
         self.training = TrainingState()
@@ -175,7 +177,7 @@ class StateGenerator:
 
         :param codes: (B, latent)
         """
-        return StateBatch.structured(self.network.out_of(self.network.autoencoder.decode(codes)))
+        return structured(self.network.out_of(self.network.autoencoder.decode(codes)))
 
     def reconstruct(self, observations: Observations) -> Any:
         """States as the generator draws them from the means of their codes.
@@ -183,7 +185,7 @@ class StateGenerator:
         :param observations: (B, ...) in the agent's range, or a dict of such
         """
         batch = StateBatch(self.agent, observations)
-        return StateBatch.structured(self.reconstructed(batch))
+        return structured(self.reconstructed(batch))
 
     @torch.no_grad()
     def reconstructed(self, batch: StateBatch) -> Entries:
@@ -191,7 +193,7 @@ class StateGenerator:
         self.require_fitted()
         codes = [
             self.encode(
-                StateBatch.structured({name: entry[part] for name, entry in batch.entries.items()})
+                structured({name: entry[part] for name, entry in batch.entries.items()})
             ).mean
             for part in torch.split(torch.arange(len(batch), device=batch.device), PASS)
         ]
@@ -214,7 +216,7 @@ class StateGenerator:
         noise = torch.randn(n, self.settings.latent, generator=chance)
         device = self.agent.device
         code = Gaussian(starts.mean.to(device), starts.log_std.to(device))
-        return StateBatch.structured(self._decoded(code.draw(noise.to(device))))
+        return structured(self._decoded(code.draw(noise.to(device))))
 
     def _decoded(self, codes: Tensor) -> Entries:
         """The entries of states of codes (B, latent), a pass at a time."""
@@ -227,7 +229,7 @@ class StateGenerator:
         """Share of states on whose reconstruction the agent still does what it did, in [0, 1].
 
         The greedy action; of several sub-actions the surest one's; of Box actions see
-        :meth:`sb3_explain.batch.StateBatch.keeps`.
+        :meth:`sb3_explain.states.batch.StateBatch.keeps`.
         """
         kept = 0
         for positions in np.array_split(np.arange(len(states)), -(-len(states) // PASS)):
@@ -251,7 +253,7 @@ class StateGenerator:
         :param validation: states on whose reconstructions the agent's agreement decides when to
             stop and which weights are kept
         :param folder: for checkpoints and TensorBoard scalars; a run that was killed goes on there
-        :param options: fields of :class:`sb3_explain.training.TrainingOptions`
+        :param options: fields of :class:`sb3_explain.common.training.TrainingOptions`
         :return: the history of the validation losses
         """
         chosen = self.training_options(options)

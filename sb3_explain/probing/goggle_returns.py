@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sb3_explain.agent import Agent
-from sb3_explain.errors import ExplainError
-from sb3_explain.playing import Played, Sight, everything, play_under
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.probing.generator import StateGenerator
 from sb3_explain.probing.search import require_pair
+from sb3_explain.states.play import Played, Sight, everything, play_under
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def goggles(
     :param agent: who plays
     :param generators: of its states, by name; one alone is called ``"generator"``
     :param n_episodes: of each: the agent itself, each generator, random actions
-    :param playing: further arguments of :func:`sb3_explain.playing.play_under`
+    :param playing: further arguments of :func:`sb3_explain.states.play.play_under`
     :raises ExplainError: if a generator is another agent's, or the environment is unknown
     """
     named = generators if isinstance(generators, dict) else {"generator": generators}

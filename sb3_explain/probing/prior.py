@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sb3_explain.errors import unknown_name
+from sb3_explain.common.errors import unknown_name
 from sb3_explain.probing.autoencoder import Gaussian
 
 STATES, NORMAL = "states", "normal"

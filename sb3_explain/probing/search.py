@@ -14,18 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import PLAIN, StateBatch
-from sb3_explain.checkpoints import packed
-from sb3_explain.errors import ExplainError
-from sb3_explain.fitted import below
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.checkpoints import packed
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.progress import progress_bar
+from sb3_explain.envs.spaces import PLAIN
+from sb3_explain.explainers.learned.fitted import below
 from sb3_explain.probing.autoencoder import Gaussian
 from sb3_explain.probing.distance import Neighbours, nearest_states, share_different
 from sb3_explain.probing.generator import PASS, StateGenerator
 from sb3_explain.probing.prior import STATES, Prior, make_prior, require_prior
-from sb3_explain.progress import progress_bar
-from sb3_explain.states import StateDataset
-from sb3_explain.targets import (
+from sb3_explain.probing.targets import (
     BETA,
     Outputs,
     Target,
@@ -33,6 +32,8 @@ from sb3_explain.targets import (
     outputs_of,
     require_comparable,
 )
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 
 #: of two states that differ by less than this share of what random states differ by, the worse one
 #: is merged
@@ -143,9 +144,9 @@ def probe(
 
     :param generator: fitted to the agent
     :param agent: who is asked
-    :param target: a name of :data:`~sb3_explain.registry.TARGETS`, ``"action:NAME"``, or a function
-        from :class:`~sb3_explain.targets.Outputs` to (B,) energies that are small where a state is
-        of interest
+    :param target: a name of :data:`~sb3_explain.probing.targets.TARGETS`, ``"action:NAME"``, or a
+        function from :class:`~sb3_explain.probing.targets.Outputs` to (B,) energies that are small
+        where a state is of interest
     :param n: samples
     :param steps: of the search
     :param prior: ``"states"`` to stay near the codes of training states, ``"normal"`` for N(0, I)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from torch import Tensor
 from torch.nn import functional
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import StateBatch
-from sb3_explain.errors import ExplainError
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.states.batch import StateBatch
 
 #: side of the mean filter over an image's weights
 BLUR = 5

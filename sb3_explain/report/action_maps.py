@@ -15,17 +15,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.captions import percent
 from sb3_explain.report.figures import TITLE, as_png, plain_fonts, theme_of
-from sb3_explain.report.overlay import (
-    Frame,
-    Playfield,
-    colour_key,
-    enlarge,
-    lay_over,
-    scaled,
-)
+from sb3_explain.report.overlay import Frame, Playfield, colour_key, enlarge, lay_over, scaled
 from sb3_explain.report.palette import Theme, ThemeName
 
 _CHOSEN = "#d9720b"

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import as_png, plain_fonts, theme_of
 from sb3_explain.report.overlay import Frame, enlarge, lay_over
 from sb3_explain.report.palette import Theme, ThemeName, styles

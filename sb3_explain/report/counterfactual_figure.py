@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.captions import percent
 from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
 from sb3_explain.report.overlay import Frame, Map, lay_over

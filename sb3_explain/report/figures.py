@@ -19,8 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from sb3_explain.atomic import atomic_path
-from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.files import atomic_path
 from sb3_explain.report.palette import THEMES, Style, Theme, ThemeName, styles
 from sb3_explain.report.words import (
     MISSING,

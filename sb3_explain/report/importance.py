@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from sb3_explain.bootstrap import clusters_of, confidence_interval
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.bootstrap import clusters_of, confidence_interval
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
 from sb3_explain.report.palette import ThemeName, styles
 from sb3_explain.report.words import explainer_label
@@ -46,7 +46,7 @@ def feature_importance(
     :param maps: (n, C, M) attributions of M features to C choices, as
         :meth:`sb3_explain.explainers.base.Explainer.action_maps` gives them for vectors
     :param episodes: (n,) episode of each state; blocks of states are resampled where episodes are
-        few (:func:`sb3_explain.bootstrap.clusters_of`)
+        few (:func:`sb3_explain.common.bootstrap.clusters_of`)
     :param n_resamples: draws of the bootstrap
     :param confidence: of the intervals, in (0, 1)
     :param seed: of the draws

@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from sb3_explain import maps
-from sb3_explain.errors import ExplainError
+from sb3_explain.common import maps
+from sb3_explain.common.errors import ExplainError
 
 Frame = NDArray[np.uint8]
 Map = NDArray[Any]

@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from sb3_explain.atomic import atomic_path
-from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.files import atomic_path
 from sb3_explain.report.action_maps import ActionMaps, png
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
 from sb3_explain.report.palette import styles

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.atomic import atomic_path
+from sb3_explain.common.files import atomic_path
 from sb3_explain.report.page import Picture, data_uri, template
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
 from sb3_explain.report.palette import Style, Theme, ThemeName, styles
 from sb3_explain.report.words import REFERENCE_ROWS, explainer_label

@@ -8,8 +8,8 @@ from pathlib import Path
 import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 
-from sb3_explain.atomic import atomic_path
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import atomic_path
 from sb3_explain.report.captions import BACKGROUND, Caption, CaptionPanel, heading
 from sb3_explain.report.overlay import Frame, Map, Playfield, enlarge, lay_over, scaled
 

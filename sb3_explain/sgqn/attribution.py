@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sb3_explain.errors import ExplainError, unknown_name
+from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.sgqn.networks import guided_backpropagation
 
 QFunction = Callable[[Tensor], Tensor]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 
 logger = logging.getLogger(__name__)
 

@@ -23,16 +23,12 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional
 
-from sb3_explain.buffers import FrameStackReplayBuffer
-from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.sgqn.augmentations import (
-    centre_crop,
-    random_crop,
-    random_overlay,
-    random_shift,
-)
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.signatures import require_arguments
+from sb3_explain.sgqn.augmentations import centre_crop, random_crop, random_overlay, random_shift
 from sb3_explain.sgqn.overlays import overlays_of
 from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy
+from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
 from sb3_explain.sgqn.requirements import (
     require_larger,
     require_meaning,
@@ -42,7 +38,6 @@ from sb3_explain.sgqn.requirements import (
     require_stack,
     require_whole,
 )
-from sb3_explain.signatures import require_arguments
 
 
 class Batch(NamedTuple):

@@ -15,7 +15,8 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import require_arguments
 from sb3_explain.sgqn.attribution import Attribution, guided_backprop
 from sb3_explain.sgqn.networks import (
     GuidedReLU,
@@ -24,7 +25,6 @@ from sb3_explain.sgqn.networks import (
     SaliencyDecoder,
     orthogonal,
 )
-from sb3_explain.signatures import require_arguments
 
 #: bounds of the logarithm of the actor's standard deviation
 LOG_STD_MIN, LOG_STD_MAX = -10, 2

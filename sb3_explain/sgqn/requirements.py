@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 
 #: arguments of SB3's SAC that have no meaning here, with the value that changes nothing
 WITHOUT = {"use_sde": False, "target_update_interval": 1, "n_steps": 1}

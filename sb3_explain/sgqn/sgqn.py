@@ -12,13 +12,8 @@ from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 from torch.nn import functional
 
-from sb3_explain.errors import ExplainError, unknown_name
-from sb3_explain.sgqn.attribution import (
-    Attribution,
-    attribution_named,
-    binarised,
-    require_quantile,
-)
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.sgqn.attribution import Attribution, attribution_named, binarised, require_quantile
 from sb3_explain.sgqn.pixel_sac import Batch, PixelSAC, squared_errors
 from sb3_explain.sgqn.policies import SGQNPolicy
 from sb3_explain.sgqn.requirements import require_not_negative, require_whole

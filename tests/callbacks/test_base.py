@@ -25,7 +25,7 @@ from sb3_explain.callbacks import (
 )
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.folders import claim_folder
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 
 
 class Sleeper(ExplainCallback):

@@ -20,8 +20,8 @@ from sb3_explain.callbacks import (
     StateGeneratorCallback,
     VisionMaskCallback,
 )
-from sb3_explain.callbacks.seen import snapshot_of
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.callbacks.training_states import snapshot_of
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report.video import frames_of
 from tests.callbacks.learning import learn, make
 

@@ -9,6 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.dmc.environment import DMCGeneralizationEnv
 from sb3_explain.envs.dmc.ids import MODES, TASKS, env_id
 from sb3_explain.envs.dmc.scenes import (
@@ -20,7 +21,6 @@ from sb3_explain.envs.dmc.scenes import (
     videos_of,
     without_green,
 )
-from sb3_explain.errors import ExplainError
 
 ASSETS = {
     "./common/materials.xml": b"""<mujoco><asset>

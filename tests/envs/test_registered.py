@@ -4,10 +4,10 @@ import gymnasium as gym
 import pytest
 from stable_baselines3.common.envs import SimpleMultiObsEnv
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.action_names import action_names
 from sb3_explain.envs.recipe import EnvRecipe, import_wrapper
 from sb3_explain.envs.registered import current_id
-from sb3_explain.errors import ExplainError
 
 
 @pytest.mark.parametrize(

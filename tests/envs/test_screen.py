@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sb3_explain.demo import demo_agent
+from sb3_explain.agents.demo import demo_agent
 from sb3_explain.envs.recipe import begin_episode
 from sb3_explain.envs.screen import screen_of
 from tests.toys import dot_agent

@@ -10,10 +10,10 @@ from stable_baselines3.common.vec_env import (
     VecTransposeImage,
 )
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 from sb3_explain.envs.spaces import policy_space
-from sb3_explain.errors import ExplainError
-from tests.loading.models import Noise
+from tests.agents.loading.models import Noise
 
 IMAGE = spaces.Box(0, 255, (40, 50, 3), np.uint8)
 VECTOR = spaces.Box(np.array([-1, -2], np.float32), np.array([3, 4], np.float32))

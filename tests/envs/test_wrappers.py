@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.wrappers import PooledScreen, TransposedPicture
-from sb3_explain.errors import ExplainError
 
 
 class Screens(gym.Env):

@@ -14,12 +14,12 @@ from gymnasium import spaces
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO, SAC
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import entry_spaces
+from sb3_explain.agents.agent import Agent
+from sb3_explain.envs.spaces import entries_of
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
-from sb3_explain.registry import EXPLAINERS
-from sb3_explain.states import StateDataset
-from tests.loading.models import (
+from sb3_explain.states.dataset import StateDataset
+from tests.agents.loading.models import (
     ARM,
     CASES,
     LSTM,
@@ -96,7 +96,7 @@ def states_of(kind: str) -> StateDataset:
 def random_states(agent: Agent, n: int = 32) -> StateDataset:
     """Random states, with the memory and the masks of agents that have such."""
     rng = np.random.default_rng(0)
-    entries = entry_spaces(agent.observation_space)
+    entries = entries_of(agent.observation_space)
     frames = {name: torch.from_numpy(_observed(space, n, rng)) for name, space in entries.items()}
     columns = {"episode": np.arange(n) // 4, "greedy": np.zeros(n, np.int64)}
     if agent.recurrent:

@@ -10,8 +10,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from sb3_explain.agent import Agent
-from sb3_explain.states import StateDataset
+from sb3_explain.agents.agent import Agent
+from sb3_explain.states.dataset import StateDataset
 
 #: features of a vector, and their scales: what is read must not depend on the unit
 N_FEATURES = 8

@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from sb3_explain.agent import Agent
+from sb3_explain.agents.agent import Agent
 
 #: rows and columns that the agent of :class:`RegionNet` looks at
 REGION = (slice(30, 46), slice(40, 56))

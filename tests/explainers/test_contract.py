@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from sb3_explain.batch import StateBatch
-from sb3_explain.errors import ExplainError
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import structured
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.states.batch import StateBatch
 from tests.explainers.kinds import KINDS, agent_of, quick, states_of, table
 
 N = 3
@@ -71,7 +72,7 @@ def test_contract(name, kind):
             assert found.min() >= 0 and found.max() <= 1
 
     alone = batch_of(kind, target[1:2], slice(1, 2))
-    every = explainer.action_maps(batch.structured(given), context=batch.context)
+    every = explainer.action_maps(structured(given), context=batch.context)
     every = every if isinstance(every, dict) else {"": every}
     for entry, found in explainer.maps(alone).items():
         scale = float(maps[entry].abs().max())

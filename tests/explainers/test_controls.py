@@ -3,9 +3,9 @@
 import torch
 from gymnasium import spaces
 
-from sb3_explain.agent import Agent
+from sb3_explain.agents.agent import Agent
 from sb3_explain.explainers.controls import Constant, Empty, Random
-from sb3_explain.explainers.gradient import Gradient
+from sb3_explain.explainers.gradients.gradient import Gradient
 from tests.toys import dot_agent, dot_states
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.explainers import EXPLAINERS
+from tests.agents.loading.test_zoo_agents import AGENTS, load
 from tests.explainers.kinds import quick, random_states
-from tests.loading.test_zoo_agents import AGENTS, load
 
 
 @pytest.mark.parametrize(("algo", "env"), AGENTS)

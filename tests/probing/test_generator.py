@@ -9,13 +9,13 @@ from gymnasium import spaces
 from stable_baselines3 import PPO, SAC
 from torch import nn
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import StateBatch
-from sb3_explain.errors import ExplainError
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.probing import VARIANTS, StateGenerator
 from sb3_explain.probing.autoencoder import Gaussian
-from sb3_explain.registry import CODECS
-from sb3_explain.states import StateDataset
+from sb3_explain.probing.codecs import CODECS
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 from tests.toys import dot_agent, dot_states
 
 FEW = {"epochs": 2, "batch_size": 16, "progress": False, "precision": "no"}

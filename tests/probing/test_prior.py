@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.probing.autoencoder import Gaussian
 from sb3_explain.probing.prior import StandardNormal, StateCodes, make_prior
 

@@ -6,14 +6,14 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from sb3_explain.agent import Agent
-from sb3_explain.batch import StateBatch
-from sb3_explain.errors import ExplainError
-from sb3_explain.losses import total_variation
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers.learned.losses import total_variation
 from sb3_explain.probing import StateGenerator, activation_maximisation, goggles, novelty, probe
 from sb3_explain.probing.distance import nearest_states, share_different
 from sb3_explain.probing.search import merge
-from sb3_explain.states import StateDataset
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 from tests.toys import ThirdsNet, dot_agent, dot_states
 
 TRAINING = {

@@ -7,14 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sb3_explain.errors import ExplainError
-from sb3_explain.report import (
-    ActionMaps,
-    action_maps_figure,
-    curve_figure,
-    metric_figure,
-    save,
-)
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.report import ActionMaps, action_maps_figure, curve_figure, metric_figure, save
 from sb3_explain.report.palette import styles
 from sb3_explain.report.words import REFERENCE_ROWS
 

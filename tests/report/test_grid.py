@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.grid_figures import Spoke, bar_figure, radar_figure
 from sb3_explain.report.grid_tables import latex_table, markdown_table
 

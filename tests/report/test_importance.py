@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sb3_explain.bootstrap import confidence_interval
-from sb3_explain.errors import ExplainError
-from sb3_explain.report import (
-    Importance,
-    feature_importance,
-    importance_figure,
-    rank_correlations,
-)
+from sb3_explain.common.bootstrap import confidence_interval
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.report import Importance, feature_importance, importance_figure, rank_correlations
 from sb3_explain.report.palette import styles
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.overlay import NEGATIVE, colour_key, enlarge, lay_over, scaled
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report import ActionMaps, Caption, MetricWords, Picture, write_report, write_video
 from sb3_explain.report.action_maps import png
 

@@ -6,13 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.contact_sheet import Tile, contact_sheet, picture_rows
-from sb3_explain.report.probing_figures import (
-    distance_figure,
-    filters_figure,
-    novelty_figure,
-)
+from sb3_explain.report.probing_figures import distance_figure, filters_figure, novelty_figure
 
 
 def pixels(png: bytes) -> np.ndarray:

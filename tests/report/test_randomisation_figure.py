@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.randomisation_figure import randomisation_figure
 
 LAYERS = ("nothing", "action_net", "features_extractor.linear.0")

@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report import video as video_module
 from sb3_explain.report.captions import Caption, CaptionPanel, fitted, font, percent
 from sb3_explain.report.video import still, write_video

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.sgqn.augmentations import random_crop
 from sb3_explain.sgqn.baselines import RAD, SODA, SVEA, DrQ
 from sb3_explain.sgqn.pixel_sac import PixelSAC

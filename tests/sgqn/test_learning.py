@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from sb3_explain import evaluate
-from sb3_explain.agent import Agent
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.agents.agent import Agent
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.sgqn import SGQN
-from sb3_explain.states import StateDataset
+from sb3_explain.states.dataset import StateDataset
 from tests.pixels import SMALL, PointEnv, play
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.sgqn.networks import (
     GuidedReLU,
     PixelCNN,

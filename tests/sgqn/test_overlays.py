@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.sgqn.overlays import pictures_of, textures
 
 

@@ -14,10 +14,10 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
-from sb3_explain.agent import Agent
-from sb3_explain.errors import ExplainError
-from sb3_explain.loading import load_agent
-from sb3_explain.registry import EXPLAINERS
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.loading import load_agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.sgqn.pixel_sac import PixelSAC
 from sb3_explain.sgqn.policies import PixelPolicy, SGQNPolicy
 from sb3_explain.sgqn.sgqn import SGQN

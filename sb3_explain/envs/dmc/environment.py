@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.envs.dmc.ids import MODES
 from sb3_explain.envs.dmc.scenes import (
     FLOOR_GREEN,
@@ -25,7 +26,6 @@ from sb3_explain.envs.dmc.scenes import (
     videos_of,
     without_green,
 )
-from sb3_explain.errors import ExplainError, unknown_name
 
 #: the camera that the benchmark looks through; 0 elsewhere
 CAMERAS = {"quadruped": 2}

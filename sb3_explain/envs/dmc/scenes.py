@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sb3_explain.errors import ExplainError
+from sb3_explain.common.errors import ExplainError
 
 #: colours in [0, 1] by material, as the benchmark names them
 Colours = Mapping[str, list[float]]

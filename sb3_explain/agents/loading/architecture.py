@@ -1,0 +1,185 @@
+"""The shape of a policy's networks, read off the shapes of its weights.
+
+What a configuration says about sizes may be old, wrong or missing; the weights cannot be. So every
+size comes from them, and a file cannot ask for networks larger than the weights that it holds.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from sb3_contrib.ars.policies import ARSPolicy
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from sb3_contrib.crossq.policies import CrossQPolicy
+from sb3_contrib.qrdqn.policies import QRDQNPolicy
+from sb3_contrib.tqc.policies import TQCPolicy
+from stable_baselines3.common.torch_layers import CombinedExtractor, NatureCNN
+from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.td3.policies import TD3Policy
+
+from sb3_explain.agents.loading.archive import Weights
+from sb3_explain.sgqn.baselines import SODAPolicy
+from sb3_explain.sgqn.policies import PixelPolicy, SGQNPolicy
+
+#: where a policy of any kind keeps its (first) features extractor
+EXTRACTORS = (
+    "features_extractor",
+    "actor.features_extractor",
+    "q_net.features_extractor",
+    "quantile_net.features_extractor",
+)
+
+
+def sizes_of(
+    policy_class: type, weights: Weights, space: spaces.Space[Any], action_space: spaces.Space[Any]
+) -> dict[str, Any]:
+    """The arguments of ``policy_class`` that the shapes of its weights decide.
+
+    :param policy_class: of stable-baselines3 or sb3-contrib, or derived from one of theirs
+    :param weights: its state dict
+    :param space: what the policy observes
+    :param action_space: what it decides
+    """
+    if issubclass(policy_class, ARSPolicy):
+        return {
+            "net_arch": widths(weights, "action_net")[:-1],
+            "with_bias": any(name.endswith(".bias") for name in weights),
+        }
+    if issubclass(policy_class, PixelPolicy):
+        return pixel_sizes(policy_class, weights, action_space)
+    sizes = extractor_sizes(weights, space)
+    if issubclass(policy_class, QRDQNPolicy):
+        *hidden, outputs = widths(weights, "quantile_net.quantile_net") or [0]
+        n_actions = int(action_space.n) if isinstance(action_space, spaces.Discrete) else 1
+        return {**sizes, "net_arch": hidden, "n_quantiles": outputs // n_actions}
+    if issubclass(policy_class, DQNPolicy):
+        return {**sizes, "net_arch": widths(weights, "q_net.q_net")[:-1]}
+    if issubclass(policy_class, SACPolicy | TD3Policy | TQCPolicy | CrossQPolicy):
+        return {**sizes, **actor_q_sizes(policy_class, weights, action_space)}
+    sizes |= actor_critic_sizes(weights, action_space)
+    if issubclass(policy_class, RecurrentActorCriticPolicy):
+        sizes |= lstm_sizes(weights)
+    return sizes
+
+
+def widths(weights: Weights, prefix: str) -> list[int]:
+    """Output sizes of the linear layers ``<prefix>.<i>.weight``, in the order of ``i``.
+
+    Layers of other kinds, such as batch renormalisation, have no weight of two dimensions.
+    """
+    layers = {}
+    for name, tensor in weights.items():
+        match = re.fullmatch(rf"{re.escape(prefix)}\.(\d{{1,6}})\.weight", name)
+        if match and tensor.ndim == 2:
+            layers[int(match[1])] = tensor.shape[0]
+    return [layers[i] for i in sorted(layers)]
+
+
+def extractor_sizes(weights: Weights, space: spaces.Space[Any]) -> dict[str, Any]:
+    """Class and sizes of the features extractor, where it is a convolutional one of SB3."""
+    for prefix in EXTRACTORS:
+        if f"{prefix}.cnn.0.weight" in weights and f"{prefix}.linear.0.weight" in weights:
+            features = weights[f"{prefix}.linear.0.weight"].shape[0]
+            return {
+                "features_extractor_class": NatureCNN,
+                "features_extractor_kwargs": {"features_dim": features},
+            }
+        combined = re.compile(rf"{re.escape(prefix)}\.extractors\..*\.linear\.0\.weight")
+        for name, tensor in weights.items():
+            if combined.fullmatch(name) and isinstance(space, spaces.Dict):
+                return {
+                    "features_extractor_class": CombinedExtractor,
+                    "features_extractor_kwargs": {"cnn_output_dim": tensor.shape[0]},
+                }
+    return {}
+
+
+def same(weights: Weights, first: str, second: str) -> bool:
+    """Whether two modules hold the same numbers: sharing one or owning two is then the same."""
+    left = {n.removeprefix(first): t for n, t in weights.items() if n.startswith(first)}
+    right = {n.removeprefix(second): t for n, t in weights.items() if n.startswith(second)}
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+def noise_sizes(log_std: torch.Tensor | None, action_space: spaces.Space[Any]) -> dict[str, Any]:
+    """Generalised state-dependent exploration has a matrix where plain noise has a vector."""
+    if log_std is None or log_std.ndim != 2:
+        return {"use_sde": False}
+    n_actions = int(action_space.shape[0]) if action_space.shape else 1
+    return {"use_sde": True, "full_std": log_std.shape[1] == n_actions}
+
+
+def actor_critic_sizes(weights: Weights, action_space: spaces.Space[Any]) -> dict[str, Any]:
+    """A2C, PPO, TRPO, MaskablePPO and RecurrentPPO."""
+    return {
+        "net_arch": {
+            "pi": widths(weights, "mlp_extractor.policy_net"),
+            "vf": widths(weights, "mlp_extractor.value_net"),
+        },
+        "share_features_extractor": same(weights, "pi_features_extractor", "vf_features_extractor"),
+        **noise_sizes(weights.get("log_std"), action_space),
+    }
+
+
+def lstm_sizes(weights: Weights) -> dict[str, Any]:
+    """RecurrentPPO: the actor's LSTM; the critic has its own, a linear layer, or the actor's."""
+    layers = [n for n in weights if re.fullmatch(r"lstm_actor\.weight_hh_l\d+", n)]
+    own = "lstm_critic.weight_hh_l0" in weights
+    return {
+        "lstm_hidden_size": weights[layers[0]].shape[1] if layers else 1,
+        "n_lstm_layers": len(layers),
+        "enable_critic_lstm": own,
+        "shared_lstm": not own and "critic.weight" not in weights,
+    }
+
+
+def actor_q_sizes(
+    policy_class: type, weights: Weights, action_space: spaces.Space[Any]
+) -> dict[str, Any]:
+    """SAC, TD3, DDPG, TQC and CrossQ."""
+    deterministic = issubclass(policy_class, TD3Policy)
+    actor = (
+        widths(weights, "actor.mu")[:-1] if deterministic else widths(weights, "actor.latent_pi")
+    )
+    *critic, outputs = widths(weights, "critic.qf0") or [1]
+    sizes: dict[str, Any] = {
+        "net_arch": {"pi": actor, "qf": critic},
+        "n_critics": len({n.split(".")[1] for n in weights if n.startswith("critic.qf")}),
+        "share_features_extractor": same(
+            weights, "actor.features_extractor", "critic.features_extractor"
+        ),
+    }
+    if not deterministic:
+        sizes |= noise_sizes(weights.get("actor.log_std"), action_space)
+    if issubclass(policy_class, TQCPolicy):
+        sizes["n_quantiles"] = outputs
+    if issubclass(policy_class, CrossQPolicy):
+        sizes["batch_norm"] = any(name.endswith(".ra_mean") for name in weights)
+    return sizes
+
+
+def pixel_sizes(
+    policy_class: type, weights: Weights, action_space: spaces.Space[Any]
+) -> dict[str, Any]:
+    """SGQN, and the baselines on its networks."""
+    cnn = re.compile(r"critic\.features_extractor\.cnn\.\d+\.weight")
+    layers = [tensor for name, tensor in weights.items() if cnn.fullmatch(name)]
+    projection = widths(weights, "critic.features_extractor.projection")
+    sizes = actor_q_sizes(policy_class, weights, action_space)
+    sizes = {name: sizes[name] for name in ("net_arch", "n_critics")} | {
+        "n_layers": len(layers),
+        "n_filters": layers[0].shape[0] if layers else 1,
+        "features_dim": projection[0] if projection else 1,
+    }
+    if issubclass(policy_class, SGQNPolicy):
+        decoder = re.compile(r"decoder\.layers\.\d+\.weight")
+        filters = [t.shape[0] for n, t in weights.items() if decoder.fullmatch(n) and t.ndim == 4]
+        sizes["decoder_filters"] = filters[:2]
+        sizes["predicts_saliency"] = bool(filters)
+    if issubclass(policy_class, SODAPolicy):
+        sizes["soda_dim"] = (widths(weights, "soda_predictor") or [1])[-1]
+    return sizes

@@ -1,0 +1,131 @@
+"""From the zoo's configuration of a run to the recipe of its environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.agents.loading.bounded import quote
+from sb3_explain.agents.loading.expressions import read_expression
+from sb3_explain.agents.loading.pickled_statistics import read_statistics
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.recipe import EnvRecipe, Normalizer
+from sb3_explain.envs.registered import current_id, register_environments
+
+#: where the wrappers of older configurations are today
+MOVED = {"gym.": "gymnasium.", "utils.wrappers.": "rl_zoo3.wrappers."}
+FRAME_STACKERS = (
+    "stable_baselines3.common.vec_env.VecFrameStack",
+    "stable_baselines3.common.vec_env.vec_frame_stack.VecFrameStack",
+)
+
+
+def recipe_of(
+    env_id: str,
+    config: Mapping[str, Any],
+    args: Mapping[str, Any],
+    env_kwargs: Mapping[str, Any],
+    normalizers: dict[str, Normalizer],
+    trusted: tuple[str, ...],
+) -> tuple[EnvRecipe, list[str]]:
+    """The recipe of a run's environment, and what was changed to make it.
+
+    :param env_id: gymnasium id, as the agent knew it
+    :param config: ``config.yml``
+    :param args: ``args.yml``
+    :param env_kwargs: arguments of the environment that go over those in the two files
+    :param normalizers: as :func:`normalizers_of` gives them
+    :param trusted: further top-level packages that may be imported
+    :raises ExplainError: if the configuration makes no sense or is not trusted
+    """
+    packages = _names(args.get("gym_packages") or [], "gym_packages in args.yml")
+    register_environments(env_id, packages, trusted)
+    today = current_id(env_id)
+    notes = []
+    if today != env_id:
+        notes.append(f"{env_id} is no longer in gymnasium: {today} stands in for it")
+    wrappers = wrappers_of(config.get("env_wrapper"))
+    stack = _frame_stack(config.get("frame_stack"))
+    around = wrappers_of(config.get("vec_env_wrapper"))
+    for name, kwargs in around:
+        if name not in FRAME_STACKERS:
+            notes.append(f"{name}, around the vectorised environment in training, is left out")
+        else:
+            stack = _frame_stack(kwargs.get("n_stack"))
+    kwargs = {
+        **_mapping(config.get("env_kwargs"), "env_kwargs in config.yml"),
+        **_mapping(args.get("env_kwargs"), "env_kwargs in args.yml"),
+        **env_kwargs,
+    }
+    return EnvRecipe(today, kwargs, wrappers, stack, normalizers, packages, trusted), notes
+
+
+def wrappers_of(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Name and arguments of each wrapper, innermost first.
+
+    :param given: a dotted name, ``{name: arguments}``, or a list of these
+    """
+    wrappers = []
+    for entry in given if isinstance(given, list) else [given] if given else []:
+        pair = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else None
+        name, kwargs = pair or (entry, None)
+        (name,) = _names([name], "env_wrapper in config.yml")
+        for old, new in MOVED.items():
+            name = new + name.removeprefix(old) if name.startswith(old) else name
+        wrappers.append((name, dict(_mapping(kwargs, f"the arguments of {name}"))))
+    return tuple(wrappers)
+
+
+def normalizers_of(
+    normalize: Any, statistics: Path | None, trusted: tuple[str, ...]
+) -> dict[str, Normalizer]:
+    """How the observations are normalised.
+
+    :param normalize: in ``config.yml``: a truth value, arguments of VecNormalize or their source
+    :param statistics: the file of VecNormalize
+    :param trusted: further packages that the file may name
+    :raises ExplainError: if the observations are normalised by statistics that are not there
+    """
+    if isinstance(normalize, str):
+        normalize = read_expression(normalize, "normalize in config.yml")
+    if normalize is None or normalize is False:
+        return {}
+    if normalize is not True and not isinstance(normalize, dict):
+        raise ExplainError(f"normalize in config.yml is {quote(normalize)}: no truth value or dict")
+    if isinstance(normalize, dict) and normalize.get("norm_obs") is False:
+        return {}
+    if statistics is None:
+        raise ExplainError(
+            "config.yml says that observations are normalised, but the statistics "
+            "(vecnormalize.pkl) are missing: give vec_normalize=..."
+        )
+    return read_statistics(statistics, trusted)
+
+
+def _mapping(given: Any, what: str) -> Mapping[str, Any]:
+    if isinstance(given, str):
+        given = read_expression(given, what)
+    if given is None:
+        return {}
+    if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
+        raise ExplainError(f"{what} is not a mapping of names")
+    return given
+
+
+def _names(given: Any, what: str) -> tuple[str, ...]:
+    """Dotted names, and nothing that only looks like them."""
+    names = given if isinstance(given, list) else [given]
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name):
+            raise ExplainError(f"{what}: {quote(name)} is not a dotted name")
+    return tuple(names)
+
+
+def _frame_stack(given: Any) -> int:
+    if given is None:
+        return 1
+    if type(given) is not int or not 0 <= given <= 1000:
+        raise ExplainError(f"frame_stack in config.yml is {quote(given)}, not a small number")
+    return max(given, 1)

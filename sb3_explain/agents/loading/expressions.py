@@ -1,0 +1,170 @@
+"""Python expressions in configurations, read and never evaluated.
+
+The zoo writes ``policy_kwargs`` and ``normalize`` as source, for example
+``dict(net_arch=[400, 300], activation_fn=nn.ReLU)``; a model's zip holds classes as
+``<class 'torch.nn.modules.activation.ReLU'>``. Both are looked up in one table of known names.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
+from torch import nn
+
+from sb3_explain.agents.loading.bounded import quote
+from sb3_explain.common.errors import ExplainError
+
+MAX_CHARACTERS = 4000
+MAX_DEPTH = 32
+
+ACTIVATIONS: tuple[type[nn.Module], ...] = (
+    nn.CELU, nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.Identity, nn.LeakyReLU,
+    nn.LogSigmoid, nn.Mish, nn.PReLU, nn.ReLU, nn.ReLU6, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus,
+    nn.Softsign, nn.Tanh,
+)  # fmt: skip
+OPTIMIZERS = tuple(
+    value
+    for value in vars(torch.optim).values()
+    if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+)
+
+
+def _known_names() -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for modules, classes in (
+        (("nn", "th.nn", "torch.nn"), ACTIVATIONS),
+        (("optim", "th.optim", "torch.optim"), OPTIMIZERS),
+        (("",), (RMSpropTFLike, NatureCNN, FlattenExtractor, CombinedExtractor)),
+    ):
+        for known in classes:
+            for module in (*modules, known.__module__):
+                names[f"{module}.{known.__name__}".lstrip(".")] = known
+    return names
+
+
+#: every name that an expression may use
+KNOWN_NAMES = _known_names()
+
+ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+def read_expression(text: str, where: str) -> Any:
+    """The value of a literal expression.
+
+    Numbers, strings, ``True``, ``False``, ``None``, lists, tuples, dicts, ``dict(...)``, sums,
+    differences, products and quotients of numbers, and the names in :data:`KNOWN_NAMES`.
+
+    :param text: the expression's source
+    :param where: what it is, for the message
+    :raises ExplainError: if anything else stands in it
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ExplainError(f"{where} is longer than {MAX_CHARACTERS} characters")
+    text = text.strip()
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise ExplainError(f"{where}: {quote(text)} is not an expression") from error
+    return _Reader(text, where).value(tree.body, 0)
+
+
+def read_class(text: str, where: str) -> Any:
+    """The known class whose ``repr`` is ``text``.
+
+    :raises ExplainError: for any other text; the class is named
+    """
+    match = re.fullmatch(r"<class '([\w.]{1,200})'>", text)
+    if match is None or match[1] not in KNOWN_NAMES:
+        name = match[1] if match else text
+        raise ExplainError(
+            f"{where} is {quote(name)}, which is code that a file cannot bring: "
+            "import it yourself and pass all of policy_kwargs=dict(...)"
+        )
+    return KNOWN_NAMES[match[1]]
+
+
+class _Reader:
+    """One expression, for messages that show the part at fault."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.text = text
+        self.where = where
+
+    def refuse(self, node: ast.AST) -> ExplainError:
+        part = ast.get_source_segment(self.text, node) or self.text
+        return ExplainError(
+            f"{self.where}: {quote(part)} is not a literal or a known name and was not evaluated: "
+            "write it out, or pass policy_kwargs=dict(...)"
+        )
+
+    def value(self, node: ast.expr, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise ExplainError(f"{self.where} is nested more than {MAX_DEPTH} levels deep")
+
+        def inner(child: ast.expr) -> Any:
+            return self.value(child, depth + 1)
+
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() | None as constant):
+                return constant
+            case ast.List(elts=entries):
+                return [inner(entry) for entry in entries]
+            case ast.Tuple(elts=entries):
+                return tuple(inner(entry) for entry in entries)
+            case ast.Dict(keys=keys, values=values):
+                names = [self.key(inner(key) if key else None, key or node) for key in keys]
+                return dict(zip(names, map(inner, values), strict=True))
+            case ast.Call(func=ast.Name(id="dict"), args=[], keywords=pairs):
+                return {self.keyword(pair, node): inner(pair.value) for pair in pairs}
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+                number = self.number(inner(operand), node)
+                return -number if isinstance(sign, ast.USub) else number
+            case ast.BinOp(left=left, op=operation, right=right) if type(operation) in ARITHMETIC:
+                numbers = self.number(inner(left), node), self.number(inner(right), node)
+                try:
+                    return ARITHMETIC[type(operation)](*numbers)
+                except ArithmeticError as error:
+                    raise self.refuse(node) from error
+            case ast.Name() | ast.Attribute():
+                return self.known(node)
+        raise self.refuse(node)
+
+    def key(self, key: Any, node: ast.expr) -> str | int:
+        if not isinstance(key, str | int):
+            raise self.refuse(node)
+        return key
+
+    def keyword(self, pair: ast.keyword, node: ast.Call) -> str:
+        if pair.arg is None:
+            raise self.refuse(node)
+        return pair.arg
+
+    def number(self, value: Any, node: ast.expr) -> int | float:
+        if type(value) not in (int, float):
+            raise self.refuse(node)
+        return value  # type: ignore[no-any-return]
+
+    def known(self, node: ast.Name | ast.Attribute) -> Any:
+        parts: list[str] = []
+        base: ast.expr = node
+        while isinstance(base, ast.Attribute) and len(parts) <= MAX_DEPTH:
+            parts.append(base.attr)
+            base = base.value
+        if not isinstance(base, ast.Name):
+            raise self.refuse(node)
+        name = ".".join([base.id, *reversed(parts)])
+        if name not in KNOWN_NAMES:
+            raise self.refuse(node)
+        return KNOWN_NAMES[name]

@@ -1,0 +1,170 @@
+"""Which files make an agent, in a folder as rl-zoo3 writes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from sb3_explain.common.errors import ExplainError, unknown_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Which of a run's models: the last one, the best one, or a checkpoint.
+
+    :param best: ``best_model.zip``
+    :param checkpoint: ``rl_model_<checkpoint>_steps.zip``
+    :param last_checkpoint: the one of the most steps
+    """
+
+    best: bool = False
+    checkpoint: int | None = None
+    last_checkpoint: bool = False
+
+    def __post_init__(self) -> None:
+        if sum((self.best, self.checkpoint is not None, self.last_checkpoint)) > 1:
+            raise ExplainError(
+                "give one of load_best, load_checkpoint and load_last_checkpoint, not several"
+            )
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the model at the end of training."""
+        return not self.best and self.checkpoint is None and not self.last_checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentFiles:
+    """The files of one agent; all but the model may be missing.
+
+    :param model: the zip
+    :param config: ``config.yml``, the hyper-parameters
+    :param args: ``args.yml``, the command line
+    :param env_kwargs: ``env_kwargs.yml``
+    :param statistics: of VecNormalize
+    :param run: the run's number, where it has one
+    :param source: where the files come from, without a path of this machine
+    """
+
+    model: Path
+    config: Path | None = None
+    args: Path | None = None
+    env_kwargs: Path | None = None
+    statistics: Path | None = None
+    run: int | None = None
+    source: str | None = None
+
+
+def find_files(
+    folder: Path, algo: str, env_id: str | None, exp_id: int, choice: Choice
+) -> AgentFiles:
+    """The files of one agent.
+
+    :param folder: the zoo's folder of all agents, the folder of one run, or a ``.zip``
+    :param algo: the zoo's name of the algorithm
+    :param env_id: gymnasium id
+    :param exp_id: number of the run; 0 for the newest
+    :param choice: which of the run's models
+    :raises ExplainError: if there is no such agent; it says what there is
+    """
+    if folder.suffix == ".zip":
+        return _beside(_zip(folder), env_id)
+    if not folder.is_dir():
+        raise ExplainError(f"there is no folder {str(folder)!r}: give folder=...")
+    if env_id is None:
+        raise ExplainError("the name of the environment is needed to find its agent: give env=...")
+    name = folder_name(env_id)
+    if (folder / f"{name}.zip").is_file() or (folder / name).is_dir():
+        run = folder
+    else:
+        run = _find_run(folder, algo, name, exp_id)
+    return _beside(_find_model(run, name, choice), env_id)
+
+
+def folder_name(env_id: str) -> str:
+    """The zoo's spelling of an environment in names of files: no slash."""
+    return env_id.replace("/", "-")
+
+
+def _zip(path: Path) -> Path:
+    if not path.is_file():
+        there = ", ".join(sorted(other.name for other in path.parent.glob("*.zip"))[:10])
+        raise ExplainError(f"there is no file {str(path)!r} (beside it: {there or 'no .zip'})")
+    return path
+
+
+def _find_run(folder: Path, algo: str, name: str, exp_id: int) -> Path:
+    """``<folder>/<algo>/<name>_<id>``; without any number, ``<folder>/<algo>`` as in the zoo."""
+    of_algorithm = folder / algo
+    runs = _runs(of_algorithm, name)
+    if exp_id == 0 and runs:
+        return runs[max(runs)]
+    if exp_id in runs:
+        return runs[exp_id]
+    if not runs and (of_algorithm / f"{name}.zip").is_file():
+        return of_algorithm
+    if runs:
+        raise ExplainError(
+            f"there is no run {exp_id} of {algo} on {name} in {folder} "
+            f"(there are: {', '.join(map(str, sorted(runs)))})"
+        )
+    agents = {
+        f"{run.parent.name}/{run.name.rpartition('_')[0]}"
+        for run in folder.glob("*/*_*")
+        if re.search(r"_\d+$", run.name)
+    }
+    if not agents:
+        raise ExplainError(
+            f"there is no agent in {str(folder)!r}: give the folder that holds "
+            f"{algo}/{name}_1, the run's own folder, or a .zip"
+        )
+    raise unknown_name(f"agent in {folder}:", f"{algo}/{name}", sorted(agents)[:40])
+
+
+def _runs(folder: Path, name: str) -> dict[int, Path]:
+    found = ((re.fullmatch(rf"{re.escape(name)}_(\d+)", run.name), run) for run in folder.glob("*"))
+    return {int(match[1]): run for match, run in found if match}
+
+
+def _find_model(run: Path, name: str, choice: Choice) -> Path:
+    checkpoints = {
+        int(match[1]): path
+        for path in run.glob("rl_model_*_steps.zip")
+        if (match := re.fullmatch(r"rl_model_(\d+)_steps\.zip", path.name))
+    }
+    if choice.last_checkpoint and checkpoints:
+        return checkpoints[max(checkpoints)]
+    wanted = f"{name}.zip"
+    if choice.best:
+        wanted = "best_model.zip"
+    elif choice.checkpoint is not None:
+        wanted = f"rl_model_{choice.checkpoint}_steps.zip"
+    elif choice.last_checkpoint:
+        wanted = "rl_model_*_steps.zip"
+    if not (run / wanted).is_file():
+        there = ", ".join(sorted(path.name for path in run.glob("*.zip"))[:20])
+        raise ExplainError(f"there is no {wanted} in {run} (there is: {there or 'no .zip'})")
+    return run / wanted
+
+
+def _beside(model: Path, env_id: str | None) -> AgentFiles:
+    """A model with what the zoo keeps beside it in ``<env>/``; a bare zip has no such folder."""
+    if env_id is None or not (kept := model.parent / folder_name(env_id)).is_dir():
+        return AgentFiles(model)
+
+    def there(path: Path) -> Path | None:
+        return path if path.is_file() else None
+
+    match = re.search(r"_(\d+)$", model.parent.name)
+    steps = re.fullmatch(r"rl_model_(\d+)_steps\.zip", model.name)
+    of_checkpoint = model.parent / f"rl_model_vecnormalize_{steps[1]}_steps.pkl" if steps else None
+    return AgentFiles(
+        model,
+        config=there(kept / "config.yml"),
+        args=there(kept / "args.yml"),
+        env_kwargs=there(kept / "env_kwargs.yml"),
+        statistics=(there(of_checkpoint) if of_checkpoint else None)
+        or there(kept / "vecnormalize.pkl"),
+        run=int(match[1]) if match else None,
+    )

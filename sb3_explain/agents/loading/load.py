@@ -1,0 +1,211 @@
+"""Loading an agent: from a zoo folder, a bare zip or the Hub, without running code from a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.loading.archive import read_archive
+from sb3_explain.agents.loading.environment import normalizers_of, recipe_of
+from sb3_explain.agents.loading.folder import AgentFiles, Choice, find_files
+from sb3_explain.agents.loading.hub import download
+from sb3_explain.agents.loading.policies import (
+    HER,
+    algorithm_name,
+    build_policy,
+    find_class,
+    stacked_by_environment,
+    trained_by,
+    words_of,
+)
+from sb3_explain.agents.loading.yaml_config import read_yaml
+from sb3_explain.agents.policy_views import view_of
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.action_names import action_names
+from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.envs.spaces import policy_space
+
+logger = logging.getLogger(__name__)
+
+Space = spaces.Space[Any]
+
+
+def load_agent(
+    algo: str,
+    env: str | None,
+    *,
+    folder: str | Path = "logs",
+    exp_id: int = 0,
+    load_best: bool = False,
+    load_checkpoint: int | None = None,
+    load_last_checkpoint: bool = False,
+    organization: str | None = None,
+    repo_id: str | None = None,
+    revision: str | None = None,
+    device: str | torch.device = "cpu",
+    observation_space: Space | None = None,
+    action_space: Space | None = None,
+    env_kwargs: Mapping[str, Any] | None = None,
+    vec_normalize: str | Path | None = None,
+    policy_class: type[BasePolicy] | None = None,
+    policy_kwargs: Mapping[str, Any] | None = None,
+    recipe: EnvRecipe | None = None,
+    trusted: Sequence[str] = (),
+) -> Agent:
+    """The agent that stable-baselines3, sb3-contrib or rl-zoo3 saved.
+
+    Nothing is unpickled, evaluated or imported on a file's word: weights are read as weights,
+    everything else as plain data.
+
+    :param algo: the zoo's name of the algorithm: ``"ppo"``, ``"ppo_lstm"``, ``"her"``, ...
+    :param env: gymnasium id; ``None`` for a bare zip whose spaces or recipe are given
+    :param folder: the zoo's folder of all agents (``<folder>/<algo>/<env>_<id>/``), the folder of
+        one run, or the ``.zip`` that ``model.save`` wrote
+    :param exp_id: number of the run; 0 for the newest
+    :param load_best: ``best_model.zip`` instead of the model at the end of training
+    :param load_checkpoint: the model after so many steps
+    :param load_last_checkpoint: the checkpoint of the most steps
+    :param organization: download ``<organization>/<algo>-<env>`` from the Hub instead
+    :param repo_id: download this repository of the Hub instead
+    :param revision: branch, tag or commit of the repository
+    :param device: of the policy; ``"auto"`` for an accelerator where there is one
+    :param observation_space: what the policy observes, stacked and channel-first; the
+        environment's when not given
+    :param action_space: the environment's when not given
+    :param env_kwargs: arguments of the environment, over those in the files
+    :param vec_normalize: file of the statistics, for an agent that has none beside it
+    :param policy_class: for a policy of a class of your own
+    :param policy_kwargs: arguments of the policy, instead of those in the files
+    :param recipe: how the environment is made, instead of what the files say: for a bare zip,
+        which says nothing of arguments, wrappers and frame stacks
+    :param trusted: further top-level packages that wrappers and environments may come from
+    :raises ExplainError: if there is no such agent, or it is damaged, does not fit the spaces, or
+        needs code
+    """
+    if recipe is not None and env_kwargs:
+        raise ExplainError("env_kwargs are part of the recipe: give them there")
+    if env is not None and not isinstance(env, str):
+        raise ExplainError(
+            f"env is a gymnasium id, not a {type(env).__name__}: for an environment without an id "
+            "give env=None, and its observation_space and action_space"
+        )
+    algo = algorithm_name(algo)
+    choice = Choice(load_best, load_checkpoint, load_last_checkpoint)
+    files = _files(algo, env, Path(folder), exp_id, choice, organization, repo_id, revision)
+    archive = read_archive(files.model)
+    config, args, more_env_kwargs = (
+        read_yaml(path) if path is not None else {}
+        for path in (files.config, files.args, files.env_kwargs)
+    )
+    notes: list[str] = []
+    trainer = trained_by(archive, args) if algo == HER else algo
+    if algo == HER:
+        notes.append(f"trained by {trainer} with hindsight experience replay")
+
+    if policy_class is None:
+        policy_class = find_class(trainer, config.get("policy"), archive)
+    words = words_of(archive, config) if policy_kwargs is None else policy_kwargs
+
+    statistics = Path(vec_normalize) if vec_normalize is not None else files.statistics
+    if vec_normalize is not None or files.config is None:
+        # Statistics that are given, or that no configuration speaks of, are there to be used.
+        normalize: Any = statistics is not None
+    else:
+        normalize = config.get("normalize")
+    normalizers = normalizers_of(normalize, statistics, tuple(trusted))
+
+    if recipe is not None:
+        recipe = dataclasses.replace(recipe, normalizers=normalizers or recipe.normalizers)
+    elif env is not None:
+        given_kwargs = {**more_env_kwargs, **(env_kwargs or {})}
+        recipe, changes = recipe_of(env, config, args, given_kwargs, normalizers, tuple(trusted))
+        notes += changes
+        for change in changes:
+            logger.warning("%s", change)
+    observation_space, action_space, names = _spaces(recipe, observation_space, action_space)
+    policy = build_policy(
+        policy_class, words, archive.weights, observation_space, action_space, device
+    )
+    return Agent(
+        view_of(policy),
+        observation_space,
+        action_space,
+        algo=algo,
+        action_names=names,
+        n_stack=stacked_by_environment(policy_class, archive),
+        recipe=recipe,
+        provenance={
+            "file": files.model.name,
+            "run": files.run,
+            "repository": files.source,
+            "sha256": archive.sha256,
+            "stable_baselines3": archive.version,
+            "notes": notes,
+        },
+    )
+
+
+def _files(
+    algo: str,
+    env: str | None,
+    folder: Path,
+    exp_id: int,
+    choice: Choice,
+    organization: str | None,
+    repo_id: str | None,
+    revision: str | None,
+) -> AgentFiles:
+    if organization is None and repo_id is None:
+        if revision is not None:
+            raise ExplainError("revision is of a repository: give organization or repo_id too")
+        return find_files(folder, algo, env, exp_id, choice)
+    if env is None:
+        raise ExplainError("the name of the environment is needed to find its agent: give env=...")
+    if exp_id or not choice.is_default:
+        raise ExplainError(
+            "a repository of the Hub holds one model: leave out exp_id, load_best, "
+            "load_checkpoint and load_last_checkpoint"
+        )
+    return download(algo, env, organization=organization, repo_id=repo_id, revision=revision)
+
+
+def _spaces(
+    recipe: EnvRecipe | None, observation_space: Space | None, action_space: Space | None
+) -> tuple[Space, Space, tuple[str, ...] | None]:
+    """The two spaces, from the environment where they are not given, and the actions' names."""
+    if observation_space is not None and action_space is not None:
+        names = action_names(recipe.env_id, _width(action_space)) if recipe is not None else None
+        return observation_space, action_space, names
+    if recipe is None:
+        raise ExplainError(
+            "the spaces come from the environment: give its gymnasium id or a recipe, or both "
+            "observation_space and action_space"
+        )
+    env = recipe.make()
+    try:
+        observation_space = observation_space or policy_space(env.observation_space, recipe)
+        action_space = action_space or env.action_space
+        return (
+            observation_space,
+            action_space,
+            action_names(recipe.env_id, _width(action_space), env),
+        )
+    finally:
+        env.close()
+
+
+def _width(space: Space) -> int:
+    """How many scores an agent with this action space has, where one name for each may exist."""
+    if isinstance(space, spaces.Discrete):
+        return int(space.n)
+    if isinstance(space, spaces.Box | spaces.MultiBinary) and len(space.shape) == 1:
+        return int(space.shape[0])
+    return 0

@@ -1,0 +1,201 @@
+"""The statistics of VecNormalize, read off its pickle without unpickling it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_explain.agents.loading.bounded import quote, read_bounded
+from sb3_explain.agents.loading.pickle_records import (
+    DamagedPickleError,
+    Record,
+    Symbol,
+    read_records,
+)
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.recipe import Normalizer
+
+MAX_BYTES = 64 * 2**20
+
+VEC_NORMALIZE = Symbol("stable_baselines3.common.vec_env.vec_normalize", "VecNormalize")
+RUNNING_MEAN_STD = Symbol("stable_baselines3.common.running_mean_std", "RunningMeanStd")
+#: numpy's own ways to pickle; numpy 2 moved ``numpy.core`` to ``numpy._core``
+RECONSTRUCT = {"numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct"}
+FROM_BUFFER = {"numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer"}
+SCALAR = {"numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"}
+DTYPE = {"numpy.dtype"}
+#: how protocols 0 to 2 write bytes
+ENCODE = {"_codecs.encode"}
+RECONSTRUCTOR = {"copyreg._reconstructor", "copy_reg._reconstructor"}
+ORDERED_DICT = {"collections.OrderedDict"}
+
+#: whose names the spaces and random states beside the statistics use
+KNOWN_PACKAGES = {
+    "_codecs", "collections", "copy_reg", "copyreg", "gym", "gymnasium", "numpy", "rl_zoo3",
+    "sb3_contrib", "stable_baselines3",
+}  # fmt: skip
+KNOWN_BUILTINS = {
+    "bytearray",
+    "bytes",
+    "dict",
+    "float",
+    "int",
+    "list",
+    "object",
+    "set",
+    "slice",
+    "tuple",
+}
+
+
+def read_statistics(path: Path, trusted: Iterable[str] = ()) -> dict[str, Normalizer]:
+    """Normalisers per entry of a Dict observation, or under ``""`` for any other observation.
+
+    :param path: a file that ``VecNormalize.save`` wrote
+    :param trusted: top-level packages besides the known ones that the file may name; nothing is
+        imported either way, but a stranger's name is told
+    :return: empty where the observations were not normalised
+    :raises ExplainError: if it is anything else, or holds no finite statistics
+    """
+    content = read_bounded(path, MAX_BYTES)
+    try:
+        root, symbols = read_records(content)
+        for symbol in sorted(symbols, key=str):
+            if not _is_known(symbol, trusted):
+                raise DamagedPickleError(
+                    f"it names {quote(str(symbol))}, which statistics do not need"
+                )
+        return _normalizers(root)
+    except DamagedPickleError as error:
+        raise ExplainError(
+            f"{path.name} does not hold the statistics of VecNormalize and was not unpickled "
+            f"({error})"
+        ) from error
+
+
+def _is_known(symbol: Symbol, trusted: Iterable[str]) -> bool:
+    package = symbol.module.partition(".")[0]
+    if package in ("builtins", "__builtin__"):
+        return symbol.name in KNOWN_BUILTINS
+    return package in KNOWN_PACKAGES or package in trusted
+
+
+def _normalizers(root: Any) -> dict[str, Normalizer]:
+    state = _state(root, VEC_NORMALIZE)
+    if not state.get("norm_obs", True):
+        return {}
+    statistics = state.get("obs_rms")
+    if isinstance(statistics, Record) and _is_call(statistics, ORDERED_DICT):
+        statistics = statistics.entries
+    if not isinstance(statistics, dict):
+        statistics = {"": statistics}
+    # None where VecNormalize is older than the choice of keys, or the observation is no dict
+    keys = state.get("norm_obs_keys") or list(statistics)
+    if not isinstance(keys, list) or not all(
+        isinstance(key, str) and key in statistics for key in keys
+    ):
+        raise DamagedPickleError("no statistics for each of norm_obs_keys")
+    epsilon, clip = _number(state.get("epsilon")), _number(state.get("clip_obs"))
+    if not (epsilon >= 0 and clip > 0):
+        raise DamagedPickleError(f"epsilon {epsilon} and clip_obs {clip}")
+    return {key: _normalizer(statistics[key], epsilon, clip) for key in keys}
+
+
+def _normalizer(record: Any, epsilon: float, clip: float) -> Normalizer:
+    state = _state(record, RUNNING_MEAN_STD)
+    mean, var = _array(state.get("mean")), _array(state.get("var"))
+    if mean.shape != var.shape:
+        raise DamagedPickleError(
+            f"a mean of shape {mean.shape} beside a variance of shape {var.shape}"
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(var).all() and (var >= 0).all()):
+        raise DamagedPickleError("a mean or variance that is NaN, infinite or negative")
+    return Normalizer(mean, var, epsilon, clip)
+
+
+def _state(record: Any, expected: Symbol) -> dict[str, Any]:
+    """The attributes of an object of the expected class."""
+    if not isinstance(record, Record):
+        raise DamagedPickleError(f"{quote(type(record).__name__)} in place of {expected.name}")
+    callee = record.callee
+    # Protocols 0 and 1 make every object through one function.
+    if _is_call(record, RECONSTRUCTOR):
+        callee = next(iter(record.arguments), None)
+    if callee != expected:
+        found = str(callee) if isinstance(callee, Symbol) else type(callee).__name__
+        raise DamagedPickleError(f"{quote(found)} in place of {expected.name}")
+    if not isinstance(record.state, dict):
+        raise DamagedPickleError(f"{expected.name} without attributes")
+    return record.state
+
+
+def _is_call(value: Any, names: set[str]) -> bool:
+    # Only a symbol is turned into text: a record may hold itself, or share its parts endlessly.
+    return (
+        isinstance(value, Record)
+        and isinstance(value.callee, Symbol)
+        and str(value.callee) in names
+    )
+
+
+def _number(value: Any) -> float:
+    if _is_call(value, SCALAR):
+        value = _array(value).item()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DamagedPickleError("a setting that is no number")
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise DamagedPickleError("a setting that is too large") from error
+    if math.isnan(number):
+        raise DamagedPickleError("a setting that is NaN")
+    return number
+
+
+def _array(value: Any) -> NDArray[np.float64]:
+    """The array that numpy's functions would have made of ``value``, in float64."""
+    if _is_call(value, RECONSTRUCT) and isinstance(value.state, tuple) and len(value.state) == 5:
+        _, shape, dtype, fortran, content = value.state
+        array = _array_of(_bytes(content), dtype, shape, "F" if fortran else "C")
+    elif _is_call(value, FROM_BUFFER) and len(value.arguments) >= 4:
+        content, dtype, shape, order = value.arguments[:4]
+        array = _array_of(_bytes(content), dtype, shape, order)
+    elif _is_call(value, SCALAR) and len(value.arguments) == 2:
+        array = _array_of(_bytes(value.arguments[1]), value.arguments[0], (), "C")
+    else:
+        raise DamagedPickleError("statistics that are no plain array")
+    return array.astype(np.float64)
+
+
+def _array_of(content: bytes, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
+    kind = _dtype(dtype)
+    # numpy writes a one-dimensional shape as a number in some versions
+    sizes = (shape,) if isinstance(shape, int) else shape
+    if not isinstance(sizes, tuple) or not all(isinstance(n, int) and n >= 0 for n in sizes):
+        raise DamagedPickleError("an array without a shape")
+    if len(sizes) > 32 or math.prod(sizes) * kind.itemsize != len(content):
+        raise DamagedPickleError("an array whose bytes do not fill its shape")
+    return np.frombuffer(content, kind).reshape(sizes, order="F" if order == "F" else "C")
+
+
+def _dtype(value: Any) -> np.dtype[Any]:
+    """Numbers and truth values alone, in their byte order."""
+    code = value.arguments[0] if _is_call(value, DTYPE) and value.arguments else None
+    if not isinstance(code, str) or not re.fullmatch(r"f[248]|[iu][1248]|b1", code):
+        raise DamagedPickleError("an array that holds no plain numbers")
+    byte_order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "|"
+    return np.dtype((byte_order if byte_order in ("<", ">") else "") + code)
+
+
+def _bytes(value: Any) -> bytes:
+    if _is_call(value, ENCODE) and value.arguments and isinstance(value.arguments[0], str):
+        return value.arguments[0].encode("latin-1")
+    if not isinstance(value, bytes | bytearray):
+        raise DamagedPickleError("an array without bytes")
+    return bytes(value)

@@ -1,0 +1,264 @@
+"""From names and weights to a policy: the classes of SB3, sb3-contrib and this package alone."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.utils import get_device
+from torch import nn
+
+from sb3_explain.agents.agent import ZOO_NAMES
+from sb3_explain.agents.loading.architecture import sizes_of
+from sb3_explain.agents.loading.archive import ModelArchive, Weights
+from sb3_explain.agents.loading.bounded import one_line, quote
+from sb3_explain.agents.loading.expressions import read_class, read_expression
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.signatures import argument_names
+from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
+from sb3_explain.sgqn.policies import PixelPolicy
+
+#: by the zoo's names; MaskablePPO and this package's own are not in the zoo
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "a2c": A2C, "ars": ARS, "crossq": CrossQ, "ddpg": DDPG, "dqn": DQN, "drq": DrQ,
+    "maskable_ppo": MaskablePPO, "pixelsac": PixelSAC, "ppo": PPO, "ppo_lstm": RecurrentPPO,
+    "qrdqn": QRDQN, "rad": RAD, "sac": SAC, "sgqn": SGQN, "soda": SODA, "svea": SVEA, "td3": TD3,
+    "tqc": TQC, "trpo": TRPO,
+}  # fmt: skip
+#: the zoo's folder of agents that SAC or TQC trained with hindsight
+HER = "her"
+
+#: whose policies may be made
+KNOWN_PACKAGES = ("stable_baselines3", "sb3_contrib", "sb3_explain")
+#: only the optimiser's: no policy is trained here
+UNUSED = ("optimizer_class", "optimizer_kwargs", "lr_schedule", "log_std_init", "ortho_init")
+#: read off the weights, whatever a file says
+SIZES = (
+    "net_arch", "n_quantiles", "n_critics", "lstm_hidden_size", "n_lstm_layers", "use_sde",
+    "full_std", "share_features_extractor", "enable_critic_lstm", "shared_lstm", "batch_norm",
+    "with_bias", "n_layers", "n_filters", "features_dim", "decoder_filters", "soda_dim",
+    "predicts_saliency",
+)  # fmt: skip
+#: sizes inside ``features_extractor_kwargs`` of SB3's own extractors
+EXTRACTOR_SIZES = ("features_dim", "cnn_output_dim")
+
+
+def algorithm_name(algo: str) -> str:
+    """The zoo's name of an algorithm, however it is written: ``PPO``, ``RecurrentPPO``, ``her``.
+
+    :raises ExplainError: for any other name; the nearest one is suggested
+    """
+    name = algo.strip().lower().replace("-", "_")
+    name = ZOO_NAMES.get(name, name)
+    if name not in ALGORITHMS and name != HER:
+        raise unknown_name("algorithm", algo, [*ALGORITHMS, HER])
+    return name
+
+
+def trained_by(archive: ModelArchive, args: Mapping[str, Any]) -> str:
+    """The algorithm of an agent in the zoo's ``her`` folder, from ``args.yml`` or its policy."""
+    named = args.get("algo")
+    if isinstance(named, str) and named in ALGORITHMS:
+        return named
+    package = archive.policy_module.split(".")[1:2]
+    return package[0] if package and package[0] in ALGORITHMS else "sac"
+
+
+def find_class(algo: str, alias: object, archive: ModelArchive) -> type[BasePolicy]:
+    """The class of the policy.
+
+    :param algo: the zoo's name
+    :param alias: ``policy`` in ``config.yml``, for example ``"MlpPolicy"``; ``None`` for none
+    :param archive: asked where there is no alias
+    :raises ExplainError: if it is of no known package; the class is named
+    """
+    module, name = archive.policy_module, archive.policy_name
+    if module and module.partition(".")[0] not in KNOWN_PACKAGES:
+        full = f"{module}.{name}" if name else f"a class in {module}"
+        raise ExplainError(
+            f"this model's policy is {quote(full)}, which is code that a file cannot bring: "
+            "import it yourself and pass policy_class=..."
+        )
+    aliases: dict[str, type[BasePolicy]] = ALGORITHMS[algo].policy_aliases
+    if alias is not None:
+        if alias not in aliases:
+            raise ExplainError(
+                f"{algo} has no policy {quote(alias)} (known: {', '.join(aliases)}): "
+                "if it is your own class, pass policy_class=..."
+            )
+        return aliases[str(alias)]
+    by_class = {policy.__name__: policy for policy in aliases.values()}
+    # Aliases differ in the features extractor, which the weights show, and for ARS in the rest.
+    return by_class.get(name, next(iter(aliases.values())))
+
+
+def stacked_by_environment(policy_class: type[BasePolicy], archive: ModelArchive) -> int | None:
+    """Frames in an observation, where the algorithm knows; the recipe does for all others."""
+    n_stack = archive.data.get("n_stack")
+    if not issubclass(policy_class, PixelPolicy) or not isinstance(n_stack, int):
+        return None
+    return n_stack if n_stack > 0 else None
+
+
+def words_of(archive: ModelArchive, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the files say about the policy besides its sizes: activations, bounds, extractors.
+
+    :param archive: its plain JSON
+    :param config: ``config.yml``, which has the last word
+    :raises ExplainError: if what they say is code
+    """
+    words: dict[str, Any] = {}
+    saved = archive.data.get("policy_kwargs")
+    configured = config.get("policy_kwargs")
+    if isinstance(configured, str):
+        configured = read_expression(configured, "policy_kwargs in config.yml")
+    for given in (saved, configured):
+        if given is not None and not isinstance(given, dict):
+            raise ExplainError("policy_kwargs is not a dict")
+        for name, value in (given or {}).items():
+            if str(name).startswith(":") or name in (*UNUSED, *SIZES):
+                continue
+            words[str(name)] = _value(value, f"policy_kwargs[{quote(name)}]")
+    if not isinstance(words.get("features_extractor_kwargs", {}), dict | None):
+        raise ExplainError("policy_kwargs['features_extractor_kwargs'] is not a dict")
+    return words
+
+
+def _value(value: Any, where: str) -> Any:
+    """A value as JSON or YAML hold it; text may be the ``repr`` of what they cannot hold."""
+    if isinstance(value, dict):
+        if ":serialized:" in value:
+            return {
+                key: _value(entry, where) for key, entry in value.items() if not key.startswith(":")
+            }
+        return {str(key): _value(entry, where) for key, entry in value.items()}
+    if isinstance(value, str) and value.startswith("<"):
+        return read_class(value, where)
+    if isinstance(value, str) and value[:1] in ("[", "(", "{"):
+        return read_expression(value, where)
+    return value
+
+
+def build_policy(
+    policy_class: type[BasePolicy],
+    words: Mapping[str, Any],
+    weights: Weights,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    device: str | torch.device = "cpu",
+) -> BasePolicy:
+    """A policy with its weights and without an optimiser; no random state is changed.
+
+    :param policy_class: its class
+    :param words: arguments besides the sizes
+    :param weights: its state dict
+    :param observation_space: after transposition and stacking
+    :param action_space: of the environment
+    :param device: where to put it
+    :raises ExplainError: if the weights do not fit the spaces
+    """
+    target = find_device(device)
+    # Spaces draw from random states of their own; the caller's are left alone.
+    observation_space, action_space = copy.deepcopy((observation_space, action_space))
+    arguments = _arguments(policy_class, words, weights, observation_space, action_space)
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            policy = policy_class(observation_space, action_space, **arguments)
+    # The arguments come from a file or from the user, and a class may reject them in any way.
+    except Exception as error:
+        raise ExplainError(
+            f"{policy_class.__name__} cannot be made for observations {_short(observation_space)} "
+            f"and actions {_short(action_space)} ({one_line(error)})"
+        ) from error
+    _load(policy, weights)
+    return policy.to(target).eval()
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """A device that is there.
+
+    :param device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"auto"``, ...
+    :raises ExplainError: if torch has no such device
+    """
+    if device == "auto":
+        return get_device("auto")
+    try:
+        target = torch.device(device)
+        torch.empty(1, device=target)
+    except (RuntimeError, AssertionError) as error:
+        raise ExplainError(f"no device {str(device)!r} ({one_line(error)})") from error
+    return target
+
+
+def _arguments(
+    policy_class: type[BasePolicy],
+    words: Mapping[str, Any],
+    weights: Weights,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+) -> dict[str, Any]:
+    sizes = sizes_of(policy_class, weights, observation_space, action_space)
+    extractor = words.get("features_extractor_class")
+    own = extractor is None or getattr(extractor, "__module__", "").startswith("stable_baselines3.")
+    said = dict(words.get("features_extractor_kwargs") or {})
+    if own:
+        said = {key: value for key, value in said.items() if key not in EXTRACTOR_SIZES}
+        said |= sizes.get("features_extractor_kwargs", {})
+    else:
+        sizes.pop("features_extractor_class", None)
+    # The words of a file never speak of sizes; where the user does, the user knows better.
+    arguments = {**sizes, **words, "features_extractor_kwargs": said}
+    arguments |= {
+        "lr_schedule": lambda _: 0.0,
+        "optimizer_class": lambda *_, **__: None,
+        "optimizer_kwargs": {},
+        "ortho_init": False,  # the weights are about to be replaced
+    }
+    accepted = argument_names(policy_class)
+    return {name: value for name, value in arguments.items() if name in accepted}
+
+
+def _load(policy: nn.Module, weights: Weights) -> None:
+    """Strictly, after the names of older versions are brought up to date."""
+    expected = policy.state_dict()
+    given = _modern_names(weights)
+    wrong = [
+        f"{name} has shape {tuple(given[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in given and given[name].shape != tensor.shape
+    ]
+    wrong += [f"{name} is missing" for name in expected if name not in given]
+    wrong += [f"{quote(name)} has no place" for name in given if name not in expected]
+    if wrong:
+        raise ExplainError(
+            f"the weights do not fit the policy: {wrong[0]} (and {len(wrong) - 1} more like it); "
+            "are the algorithm, the environment and the spaces the right ones?"
+        )
+    policy.load_state_dict(given)
+
+
+def _modern_names(weights: Weights) -> Weights:
+    """State dicts of SB3 before 1.8 and of the first ARS, with today's names."""
+    modern = dict(weights)
+    for name, tensor in weights.items():
+        if name in ("action_net.weight", "action_net.bias") and len(weights) <= 2:  # ARS, linear
+            modern[name.replace("net.", "net.0.")] = modern.pop(name)
+        if name.startswith("features_extractor.") and "value_net.weight" in weights:
+            for owner in ("pi_", "vf_"):
+                modern.setdefault(owner + name, tensor)
+    return modern
+
+
+def _short(space: spaces.Space[Any]) -> str:
+    if isinstance(space, spaces.Dict):
+        return f"Dict{sorted(space.spaces)}"
+    return f"{type(space).__name__}{space.shape or ''}"

@@ -1,0 +1,92 @@
+"""The zoo's YAML files: plain data, and the one Python tag that the zoo itself writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sb3_explain.agents.loading.bounded import one_line, read_bounded
+from sb3_explain.common.errors import ExplainError
+
+MAX_BYTES = 256 * 1024
+#: of a document after every alias is written out, against documents that double at each alias
+MAX_NODES = 20_000
+
+ORDERED_DICT = "tag:yaml.org,2002:python/object/apply:collections.OrderedDict"
+
+
+class ZooLoader(yaml.SafeLoader):
+    """Plain YAML and ``!!python/object/apply:collections.OrderedDict``, which becomes a dict."""
+
+    def get_single_node(self) -> Any:
+        """The document, once it is known that its aliases do not blow it up."""
+        node = super().get_single_node()
+        if node is not None:
+            _expanded_size(node, {})
+        return node
+
+
+def _ordered_dict(loader: ZooLoader, node: yaml.Node) -> dict[Any, Any]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise yaml.constructor.ConstructorError(None, None, "no list of pairs", node.start_mark)
+    arguments = loader.construct_sequence(node, deep=True)
+    try:
+        (pairs,) = arguments or [[]]
+        return {key: value for key, value in pairs}
+    except (TypeError, ValueError) as error:
+        raise yaml.constructor.ConstructorError(
+            None, None, "no list of pairs", node.start_mark
+        ) from error
+
+
+ZooLoader.add_constructor(ORDERED_DICT, _ordered_dict)
+
+
+def _expanded_size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Nodes of ``node`` with every alias written out.
+
+    :param sizes: of the nodes already counted; 0 for one that is being counted
+    """
+    known = sizes.get(id(node))
+    if known == 0:
+        raise yaml.YAMLError("a node contains itself")
+    if known is None:
+        sizes[id(node)] = 0
+        known = 1
+        if isinstance(node, yaml.CollectionNode):
+            for child in node.value:
+                for part in child if isinstance(child, tuple) else (child,):
+                    known += _expanded_size(part, sizes)
+                if known > MAX_NODES:
+                    raise yaml.YAMLError(f"more than {MAX_NODES} nodes")
+        sizes[id(node)] = known
+    return known
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; empty for an empty file.
+
+    :raises ExplainError: if it is no such mapping, has a tag that stands for code, or is a bomb
+    """
+    content = read_bounded(path, MAX_BYTES)
+    loader = None
+    try:
+        loader = ZooLoader(content)
+        document = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ExplainError(
+            f"{path.name} is not a zoo configuration ({place}{error.problem})"
+        ) from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise ExplainError(f"{path.name} is not a zoo configuration ({one_line(error)})") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if document is None:
+        return {}
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+        raise ExplainError(f"{path.name} is not a zoo configuration (no mapping of names)")
+    return document

@@ -1,0 +1,355 @@
+"""One differentiable reading of each kind of Stable-Baselines3 policy.
+
+A view turns a policy into two tensors, scores and values, in one pass. It never samples: whatever
+is random about an action stands in :mod:`sb3_explain.agents.agent`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from sb3_contrib.ars.policies import ARSPolicy
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from sb3_contrib.crossq.policies import CrossQPolicy
+from sb3_contrib.qrdqn.policies import QRDQNPolicy
+from sb3_contrib.tqc.policies import TQCPolicy
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
+from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel
+from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.sac.policies import SACPolicy
+from stable_baselines3.td3.policies import TD3Policy
+from torch import Tensor, nn
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import Observations
+
+#: score of an action that is not allowed, as MaskablePPO has it
+FORBIDDEN = -1e8
+
+
+class PolicyView(ABC):
+    """Scores and values of one policy.
+
+    :param policy: the module that holds the weights
+    """
+
+    #: the policies of SB3 share no class that has their networks
+    policy: Any
+    #: ``scores`` are Q-values: ``probabilities`` are then a convention, not the agent's own
+    value_based = False
+    #: the policy was trained with the environment's action masks
+    maskable = False
+
+    def __init__(self, policy: nn.Module) -> None:
+        self.policy = policy
+
+    @abstractmethod
+    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        """(B, K) as :meth:`sb3_explain.agents.agent.Agent.scores` defines them."""
+
+    @abstractmethod
+    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        """(B,) as :meth:`sb3_explain.agents.agent.Agent.values` defines them."""
+
+    def scores_and_values(
+        self, observations: Observations, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Both at once; a view whose two heads share a trunk passes it once."""
+        return self.scores(observations, memory), self.values(observations, memory)
+
+    def std(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        """(B, A) standard deviation of a Box action before it is bounded; 0 if deterministic."""
+        return torch.zeros_like(self.scores(observations, memory))
+
+    def initial_memory(self, batch_size: int) -> Tensor | None:
+        """(B, ...) memory at the start of an episode; ``None`` for a policy without memory."""
+        return None
+
+    def next_memory(self, observations: Observations, memory: Tensor | None) -> Tensor | None:
+        """(B, ...) memory after these observations."""
+        return None
+
+
+class ActorCriticView(PolicyView):
+    """A2C, PPO and TRPO: raw logits or the mean action; V(s)."""
+
+    policy: ActorCriticPolicy
+
+    def _head(self, latent_pi: Tensor) -> Tensor:
+        outputs: Tensor = self.policy.action_net(latent_pi)
+        distribution = getattr(self.policy, "action_dist", None)
+        if isinstance(distribution, StateDependentNoiseDistribution) and distribution.bijector:
+            return torch.tanh(outputs)
+        return outputs
+
+    def _latent_pi(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        policy = self.policy
+        features = BaseModel.extract_features(policy, observations, policy.pi_features_extractor)
+        latent: Tensor = policy.mlp_extractor.forward_actor(features)
+        return latent
+
+    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        return self._head(self._latent_pi(observations, memory))
+
+    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        policy = self.policy
+        features = BaseModel.extract_features(policy, observations, policy.vf_features_extractor)
+        latent_vf = policy.mlp_extractor.forward_critic(features)
+        values: Tensor = policy.value_net(latent_vf)
+        return values.squeeze(-1)
+
+    def scores_and_values(
+        self, observations: Observations, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        policy = self.policy
+        if not policy.share_features_extractor:
+            return super().scores_and_values(observations, memory)
+        latent_pi, latent_vf = policy.mlp_extractor(policy.extract_features(observations))
+        return self._head(latent_pi), policy.value_net(latent_vf).squeeze(-1)
+
+    def std(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        latent_pi = self._latent_pi(observations, memory)
+        means: Tensor = self.policy.action_net(latent_pi)
+        distribution = self.policy.action_dist
+        if isinstance(distribution, StateDependentNoiseDistribution):
+            std = distribution.get_std(self.policy.log_std)
+            return torch.sqrt(torch.mm(latent_pi**2, std**2) + distribution.epsilon)
+        return self.policy.log_std.exp().expand_as(means)
+
+
+class MaskableActorCriticView(ActorCriticView):
+    """MaskablePPO; the masks are laid over the scores by
+    :class:`sb3_explain.agents.agent.Agent`."""
+
+    maskable = True
+
+    def _head(self, latent_pi: Tensor) -> Tensor:
+        outputs = super()._head(latent_pi)
+        if not isinstance(self.policy.action_space, spaces.MultiBinary):
+            return outputs
+        # it has two logits for each bit, off and on
+        pairs = outputs.reshape(len(outputs), -1, 2)
+        return pairs[:, :, 1] - pairs[:, :, 0]
+
+
+class RecurrentActorCriticView(ActorCriticView):
+    """RecurrentPPO. Memory (B, 4, layers, hidden): actor's h and c, then the critic's h and c."""
+
+    policy: RecurrentActorCriticPolicy
+
+    def initial_memory(self, batch_size: int) -> Tensor:
+        layers, _, hidden = self.policy.lstm_hidden_state_shape
+        return torch.zeros(batch_size, 4, layers, hidden, device=self.policy.device)
+
+    @staticmethod
+    def _states(memory: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        # (B, 4, L, H) -> two of (L, B, H), the layout of nn.LSTM
+        states = memory[:, first : first + 2].permute(1, 2, 0, 3).contiguous()
+        return states[0], states[1]
+
+    def _lstm(
+        self, lstm: nn.LSTM, features: Tensor, states: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        # cuDNN refuses a backward pass through an LSTM in evaluation mode.
+        with torch.backends.cudnn.flags(enabled=False):
+            outputs, states = lstm(features.unsqueeze(0), states)
+        return outputs.squeeze(0), states
+
+    def _memory(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        if memory is not None:
+            return memory
+        first = (
+            next(iter(observations.values())) if isinstance(observations, dict) else observations
+        )
+        return self.initial_memory(len(first))
+
+    def _actor_lstm(
+        self, observations: Observations, memory: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        policy = self.policy
+        features = BaseModel.extract_features(policy, observations, policy.pi_features_extractor)
+        return self._lstm(policy.lstm_actor, features, self._states(memory, 0))
+
+    def _critic_lstm(
+        self, observations: Observations, memory: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        policy = self.policy
+        if policy.lstm_critic is None and policy.shared_lstm:
+            return self._actor_lstm(observations, memory)
+        features = BaseModel.extract_features(policy, observations, policy.vf_features_extractor)
+        if policy.lstm_critic is None:
+            assert policy.critic is not None
+            return policy.critic(features), None
+        return self._lstm(policy.lstm_critic, features, self._states(memory, 2))
+
+    def _latent_pi(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        latent, _ = self._actor_lstm(observations, self._memory(observations, memory))
+        latent_pi: Tensor = self.policy.mlp_extractor.forward_actor(latent)
+        return latent_pi
+
+    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        latent, _ = self._critic_lstm(observations, self._memory(observations, memory))
+        values: Tensor = self.policy.value_net(self.policy.mlp_extractor.forward_critic(latent))
+        return values.squeeze(-1)
+
+    def scores_and_values(
+        self, observations: Observations, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        return PolicyView.scores_and_values(self, observations, memory)
+
+    def next_memory(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        memory = self._memory(observations, memory)
+        _, actor = self._actor_lstm(observations, memory)
+        _, critic = self._critic_lstm(observations, memory)
+        states = torch.stack([*actor, *(critic or actor)])  # (4, L, B, H)
+        return states.permute(2, 0, 1, 3).contiguous()
+
+
+class DQNView(PolicyView):
+    """DQN: Q(s, a); max Q."""
+
+    value_based = True
+
+    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        q_values: Tensor = self.policy.q_net(observations)
+        return q_values
+
+    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        return self.scores(observations, memory).amax(dim=1)
+
+    def scores_and_values(
+        self, observations: Observations, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        scores = self.scores(observations, memory)
+        return scores, scores.amax(dim=1)
+
+
+class QRDQNView(DQNView):
+    """QR-DQN: the mean over quantiles (B, Q, K) -> (B, K)."""
+
+    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        quantiles: Tensor = self.policy.quantile_net(observations)
+        return quantiles.mean(dim=1)
+
+
+class ActorQView(PolicyView):
+    """SAC, TD3, DDPG, CrossQ and TQC: pi(s) in [-1, 1]; min over critics of Q(s, pi(s))."""
+
+    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        actor = self.policy.actor
+        if isinstance(self.policy, TD3Policy):
+            actions: Tensor = actor(observations)
+        else:
+            means, _, _ = actor.get_action_dist_params(observations)
+            actions = torch.tanh(means)
+        return actions
+
+    def _q_values(self, observations: Observations, actions: Tensor) -> Tensor:
+        """(B, critics)"""
+        if isinstance(self.policy, TQCPolicy):
+            quantiles: Tensor = self.policy.critic(observations, actions)
+            return quantiles.mean(dim=2)
+        return torch.cat(self.policy.critic(observations, actions), dim=1)
+
+    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        return self.scores_and_values(observations, memory)[1]
+
+    def scores_and_values(
+        self, observations: Observations, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        actions = self.scores(observations, memory)
+        return actions, self._q_values(observations, actions).amin(dim=1)
+
+    def std(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        if isinstance(self.policy, TD3Policy):
+            return super().std(observations, memory)
+        actor = self.policy.actor
+        log_std: Tensor
+        _, log_std, extra = actor.get_action_dist_params(observations)
+        if extra:
+            noise = actor.action_dist
+            variance = torch.mm(extra["latent_sde"] ** 2, noise.get_std(log_std) ** 2)
+            return torch.sqrt(variance + noise.epsilon)
+        return log_std.exp()
+
+
+class ARSView(PolicyView):
+    """ARS: the policy's outputs; no value function."""
+
+    policy: ARSPolicy
+
+    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        features = self.policy.extract_features(observations, self.policy.features_extractor)
+        outputs: Tensor = self.policy.action_net(features)
+        return outputs
+
+    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        raise ExplainError("an ARS agent has no value function: ask for its scores instead")
+
+    def scores_and_values(
+        self, observations: Observations, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        scores = self.scores(observations, memory)
+        return scores, torch.full_like(scores[:, 0], torch.nan)
+
+
+class ModuleView(PolicyView):
+    """Any module that maps observations to scores (B, K), or to (scores, values)."""
+
+    def __init__(self, policy: nn.Module, *, value_based: bool) -> None:
+        super().__init__(policy)
+        self.value_based = value_based
+
+    def _outputs(self, observations: Observations) -> tuple[Tensor, Tensor | None]:
+        outputs: Any = self.policy(observations)
+        scores, values = (outputs, None) if isinstance(outputs, Tensor) else outputs
+        # differences of infinite scores are NaN
+        scores = scores.clamp_min(FORBIDDEN)
+        if values is not None:
+            return scores, values.reshape(len(scores))
+        return scores, scores.amax(dim=1) if self.value_based else None
+
+    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        return self._outputs(observations)[0]
+
+    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+        values = self._outputs(observations)[1]
+        if values is None:
+            raise ExplainError(
+                "this agent's module returns scores alone: return (scores, values) to have values"
+            )
+        return values
+
+    def scores_and_values(
+        self, observations: Observations, memory: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        scores, values = self._outputs(observations)
+        return scores, torch.full_like(scores[:, 0], torch.nan) if values is None else values
+
+
+def view_of(policy: nn.Module) -> PolicyView:
+    """The view that reads ``policy``.
+
+    :param policy: a policy of stable-baselines3 or sb3-contrib, or of a class derived from one
+    :raises ExplainError: for a policy of any other kind
+    """
+    views: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], type[PolicyView]]] = [
+        (RecurrentActorCriticPolicy, RecurrentActorCriticView),
+        (MaskableActorCriticPolicy, MaskableActorCriticView),
+        (ActorCriticPolicy, ActorCriticView),
+        (DQNPolicy, DQNView),
+        (QRDQNPolicy, QRDQNView),
+        ((SACPolicy, TD3Policy, TQCPolicy, CrossQPolicy), ActorQView),
+        (ARSPolicy, ARSView),
+    ]
+    for policy_class, view in views:
+        if isinstance(policy, policy_class):
+            return view(policy)
+    raise ExplainError(
+        f"cannot read a policy of class {type(policy).__name__}: "
+        "use Agent.from_module with a module that returns scores"
+    )

@@ -1,0 +1,1 @@
+"""What knows no agent: errors, files, registries, statistics, the training loop."""

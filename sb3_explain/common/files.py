@@ -1,0 +1,140 @@
+"""Files that are either whole or not there: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from sb3_explain.common.errors import ExplainError
+
+#: a folder that may not be written, or that is a file
+NOT_WRITABLE = (
+    errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+)  # fmt: skip
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path in the same folder, renamed to ``path`` when the block ends well.
+
+    :raises ExplainError: if the disk is full or the folder cannot be written
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """The same for a folder: a temporary one, which takes the place of ``path`` at the end.
+
+    :raises ExplainError: if the disk is full or the folder cannot be written
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing_to(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for written in temporary.iterdir():
+                with written.open("rb") as file:
+                    os.fsync(file.fileno())
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_temporary(folder: Path) -> None:
+    """Delete what killed processes left unfinished in a folder that nobody else writes to."""
+    for left in folder.glob(".*.tmp"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Tell a full disk or a read-only folder in one line.
+
+    :raises ExplainError: in place of the ``OSError`` of a write that failed
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ExplainError(
+                f"the disk is full: {path} was not written; what was complete before is kept, "
+                "free some space and run the same command again"
+            ) from error
+        if error.errno in NOT_WRITABLE:
+            raise ExplainError(f"{path} cannot be written: choose another folder") from error
+        raise
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Write plain data as JSON, atomically; NaN and infinity become ``null``."""
+    text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read plain data.
+
+    :raises ExplainError: if the file is missing or not JSON
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ExplainError(f"{path} does not exist") from error
+    except (ValueError, RecursionError) as error:
+        raise ExplainError(f"{path} is damaged: it is not JSON") from error
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    return data
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to a folder.
+
+    :raises ExplainError: if one is writing already
+    """
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ExplainError(f"another process is writing into {folder}") from error
+    try:
+        yield
+    finally:
+        lock.release()

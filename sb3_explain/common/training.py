@@ -1,0 +1,336 @@
+"""The one training loop: early stopping, checkpoints, resume, progress, several processes.
+
+Everything random in it is a function of (seed, epoch), so that a run that was killed goes on from
+its last checkpoint to the same weights, bit for bit, as a run that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from sb3_explain.common.checkpoints import Checkpoints, TrainingState, copy_of
+from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.progress import progress_bar
+
+#: what a value of each type is called
+NAMES = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "True or False"}
+#: (network, positions) -> named scalars, of which "loss" is minimised
+Losses = Callable[[nn.Module, NDArray[np.int64]], dict[str, Tensor]]
+
+
+PRECISIONS = ("auto", "bf16", "no")
+#: steps between the scalars that TensorBoard shows
+SCALARS_EVERY = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """How a network is trained.
+
+    :param epochs: passes over the training states at most
+    :param batch_size: states a step, over all processes
+    :param learning_rate: its peak; it rises linearly over ``warmup`` and falls as a half cosine
+    :param warmup: share of all steps
+    :param weight_decay: decoupled, of AdamW
+    :param patience: validations without progress before training stops
+    :param min_delta: what counts as progress of the validation loss
+    :param seed: of the order of the states
+    :param precision: ``"auto"`` (bfloat16 where the processor has it), ``"bf16"`` or ``"no"``
+    :param checkpoint_every: steps between checkpoints; each epoch ends with one besides
+    :param progress: show a bar
+    :param max_seconds: training ends earlier if it would take longer; the learning rate falls
+        accordingly. How far it comes then depends on the machine
+    """
+
+    epochs: int = 8
+    batch_size: int = 16
+    learning_rate: float = 4e-3
+    warmup: float = 0.05
+    weight_decay: float = 1e-4
+    patience: int = 5
+    min_delta: float = 1e-3
+    seed: int = 0
+    precision: str = "auto"
+    checkpoint_every: int = 200
+    progress: bool = True
+    max_seconds: float = math.inf
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        if self.precision not in PRECISIONS:
+            raise ExplainError(
+                f"unknown precision {self.precision!r} (known: {', '.join(PRECISIONS)})"
+            )
+        counts = (self.epochs, self.batch_size, self.patience, self.checkpoint_every)
+        if min(counts) < 1 or self.seed < 0 or not 0 <= self.warmup < 1:
+            raise ExplainError(
+                "epochs, batch_size, patience and checkpoint_every must be at least 1, the seed "
+                f"not negative and warmup a share below 1: {self}"
+            )
+        if not self.learning_rate > 0 or not self.weight_decay >= 0 or not self.max_seconds > 0:
+            raise ExplainError(
+                f"learning_rate={self.learning_rate}, weight_decay={self.weight_decay}, "
+                f"max_seconds={self.max_seconds}: give a positive rate, a decay that is not "
+                "negative, and more than no time"
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result, as plain data."""
+        kept = dataclasses.asdict(self)
+        if math.isinf(self.max_seconds):
+            del kept["max_seconds"]
+        return {k: v for k, v in kept.items() if k not in ("progress", "checkpoint_every")}
+
+
+def require_types(settings: Any) -> None:
+    """Numbers and words where a dataclass says so.
+
+    :param settings: an instance; fields that are not int, float, str or bool are left alone
+    :raises ExplainError: for a value of another type
+    """
+    kinds: dict[str, Any] = {"int": Integral, "float": Real, "str": str, "bool": bool}
+    for field in dataclasses.fields(settings):
+        value, kind = getattr(settings, field.name), str(field.type)
+        odd = isinstance(value, bool) and kind != "bool"
+        if kind in kinds and (odd or not isinstance(value, kinds[kind])):
+            raise ExplainError(f"{field.name}={value!r}: give {NAMES[kind]}")
+
+
+def training_options(options: Mapping[str, Any]) -> TrainingOptions:
+    """Options by name.
+
+    :raises ExplainError: for an option that does not exist
+    """
+    known = [field.name for field in dataclasses.fields(TrainingOptions)]
+    require_known("training option", options, known)
+    return TrainingOptions(**options)
+
+
+def train_network(
+    network: nn.Module,
+    train_losses: Losses,
+    n_train: int,
+    validation_losses: Losses,
+    n_validation: int,
+    options: TrainingOptions,
+    *,
+    device: torch.device,
+    folder: Path | None = None,
+    identity: dict[str, Any] | None = None,
+) -> TrainingState:
+    """Train ``network`` in place; its weights are the best validation's afterwards.
+
+    :param network: on any device
+    :param train_losses: mean losses of a batch of training states, given by position
+    :param n_train: number of training states
+    :param validation_losses: the same for validation states
+    :param n_validation: number of validation states
+    :param options: see there
+    :param device: where the agent is, and so where to train; with several processes, each its own
+    :param folder: for ``best.safetensors``, ``last.safetensors`` and TensorBoard scalars; a
+        training found there goes on. Nothing is written when not given
+    :param identity: plain data that a training found in ``folder`` must share
+    :raises ExplainError: if the loss is not finite, or the folder is of another training
+    """
+    accelerator = make_accelerator(options.precision, device)
+    world = accelerator.num_processes
+    if options.batch_size % world:
+        raise ExplainError(
+            f"a batch of {options.batch_size} states cannot be shared by {world} processes: "
+            f"choose a multiple of {world}"
+        )
+    if world > 1 and math.isfinite(options.max_seconds):
+        raise ExplainError("max_seconds is for one process: several would not stop together")
+    if n_train < options.batch_size or n_validation < world:
+        raise ExplainError(
+            f"{n_train} training and {n_validation} validation states are too few for batches of "
+            f"{options.batch_size}: collect more, or choose a smaller batch"
+        )
+    training = Training(network, options, accelerator, folder, identity or {})
+    state = training.state
+    steps_per_epoch = n_train // options.batch_size
+    total = options.epochs * steps_per_epoch
+    started = time.perf_counter() - state.seconds
+    show = options.progress and accelerator.is_main_process
+    try:
+        with progress_bar("fitting", total, "steps", show, done=state.step) as bar:
+            while state.step < total and not state.finished:
+                epoch, offset = divmod(state.step, steps_per_epoch)
+                order = np.random.default_rng([options.seed, epoch]).permutation(n_train)
+                batch = order[offset * options.batch_size :][: options.batch_size]
+                spent = (time.perf_counter() - started) / options.max_seconds
+                done = min(max(state.step / total, spent), 1.0)
+                training.take_step(train_losses, batch, schedule(done, options.warmup))
+                bar.update()
+                out_of_time = time.perf_counter() - started >= options.max_seconds
+                if ends_epoch := out_of_time or state.step % steps_per_epoch == 0:
+                    means = training.validate(validation_losses, n_validation)
+                    bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()})
+                    state.finished |= out_of_time or state.step == total
+                if ends_epoch or state.step % options.checkpoint_every == 0:
+                    state.seconds = time.perf_counter() - started
+                    training.write_checkpoint()
+    finally:
+        training.close()
+    network.load_state_dict(training.best)
+    network.eval()
+    return state
+
+
+class Training:
+    """A network on its way, with optimiser, checkpoints and scalars.
+
+    :param network: to train in place
+    :param options: see there
+    :param accelerator: of this process
+    :param folder: for checkpoints and scalars, or none
+    :param identity: plain data that a training found in ``folder`` must share
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        options: TrainingOptions,
+        accelerator: Accelerator,
+        folder: Path | None,
+        identity: dict[str, Any],
+    ) -> None:
+        self.network = network
+        self.options = options
+        self.accelerator = accelerator
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        )
+        described = {**options.identity(), "precision": accelerator.mixed_precision, **identity}
+        self.checkpoints = Checkpoints(folder, described)
+        self.state = self.checkpoints.restore(network, optimizer)
+        #: weights of the best validation so far
+        self.best = self.checkpoints.read_best() if self.state.history else copy_of(network)
+        self.model, self.optimizer = accelerator.prepare(network, optimizer)
+        self.writer: SummaryWriter | None = None
+        if folder is not None and accelerator.is_main_process:
+            # what a killed run wrote after its last checkpoint is dropped
+            self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=self.state.step)
+
+    def take_step(self, losses: Losses, batch: NDArray[np.int64], rate: float) -> None:
+        """One step on this process's share of the batch, at ``rate`` of the learning rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.learning_rate * rate
+        self.model.train()
+        accelerator = self.accelerator
+        with accelerator.autocast():
+            terms = losses(
+                self.model, batch[accelerator.process_index :: accelerator.num_processes]
+            )
+        require_finite(float(terms["loss"].detach()), self.state.step)
+        accelerator.backward(terms["loss"])
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.state.step += 1
+        if self.state.step % SCALARS_EVERY == 0:
+            self._log("train", {name: float(term.detach()) for name, term in terms.items()})
+
+    @torch.no_grad()
+    def validate(self, losses: Losses, n: int) -> dict[str, float]:
+        """Mean losses over ``n`` validation states, shared out to the processes."""
+        self.model.eval()
+        accelerator = self.accelerator
+        sums: dict[str, float] = {}
+        mine = np.arange(accelerator.process_index, n, accelerator.num_processes)
+        for start in range(0, len(mine), self.options.batch_size):
+            batch = mine[start : start + self.options.batch_size]
+            with accelerator.autocast():
+                for name, value in losses(self.model, batch).items():
+                    sums[name] = sums.get(name, 0.0) + float(value) * len(batch)
+        names = sorted(sums)
+        totals = torch.tensor([sums[name] for name in names], dtype=torch.float64)
+        totals = accelerator.reduce(totals.to(accelerator.device), "sum").cpu() / n
+        means: dict[str, float] = dict(zip(names, totals.tolist(), strict=True))
+        self._judge(means)
+        return means
+
+    def _judge(self, means: dict[str, float]) -> None:
+        """Keep the weights if they are the best so far; stop if they have not been for long."""
+        require_finite(means["loss"], self.state.step)
+        self.state.history.append({"step": float(self.state.step), **means})
+        self._log("validation", means)
+        if means["loss"] < self.state.best_loss - self.options.min_delta:
+            self.state.best_loss, self.state.bad_validations = means["loss"], 0
+            self.best = copy_of(self.network)
+            if self.accelerator.is_main_process:
+                self.checkpoints.write_best(self.best)
+        else:
+            self.state.bad_validations += 1
+        self.state.finished = self.state.bad_validations >= self.options.patience
+
+    def write_checkpoint(self) -> None:
+        """Keep all that it takes to go on."""
+        if self.accelerator.is_main_process:
+            self.checkpoints.write_last(self.network, self.optimizer.optimizer, self.state)
+
+    def close(self) -> None:
+        """Leave the network as it came: in full precision."""
+        self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        if self.writer is not None:
+            self.writer.close()
+
+    def _log(self, part: str, values: dict[str, float]) -> None:
+        if self.writer is not None:
+            for name, value in values.items():
+                self.writer.add_scalar(f"{part}/{name}", value, self.state.step)
+
+
+def require_finite(loss: float, step: int) -> None:
+    """:raises ExplainError: if training has gone astray"""
+    if not math.isfinite(loss):
+        raise ExplainError(
+            f"the loss is {loss} at step {step}: lower the learning rate; the last checkpoint is "
+            "kept"
+        )
+
+
+def schedule(progress: float, warmup: float) -> float:
+    """Share of the peak learning rate at ``progress`` in [0, 1) of the training."""
+    if progress < warmup:
+        return (progress + 1e-3) / (warmup + 1e-3)
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def make_accelerator(precision: str, device: torch.device) -> Accelerator:
+    """The accelerator of this process, for one training.
+
+    :param precision: as in :class:`TrainingOptions`
+    :param device: of the agent; a CPU agent is trained for on the CPU
+    """
+    if precision == "auto":
+        precision = "bf16" if has_bfloat16(device) else "no"
+    # The precision of an earlier training in this process would otherwise hold for this one.
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(mixed_precision=precision, cpu=device.type == "cpu")
+    if (device.type, device.index or 0) != (accelerator.device.type, accelerator.device.index or 0):
+        raise ExplainError(
+            f"this process trains on {accelerator.device}, but the agent is on {device}: load it "
+            f"with device='{accelerator.device}'"
+        )
+    return accelerator
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether ``device`` computes convolutions in bfloat16 natively."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,0 +1,76 @@
+"""Masked return: how well does the agent play when it sees only what the masks keep?
+
+The test of SSINet (Shi et al. 2020): states that masking leads to are states of the test, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.maps import highest, order
+from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.states.baselines import Reference, blend
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.play import Played, everything, play_under
+
+
+def masked_return(
+    agent: Agent,
+    explainer: Explainer,
+    n_episodes: int = 20,
+    *,
+    share: float | None = None,
+    references: Mapping[str, Reference] | None = None,
+    **playing: Any,
+) -> Played:
+    """Mean return of the agent that sees s * m + r * (1 - m) in place of every observation s.
+
+    m is the explainer's mask of what the agent would do if it saw everything. Beside this
+    (``"masked"``) stand the return of the agent that sees everything (``"full"``), and that of one
+    that sees r alone (``"empty"``).
+
+    :param agent: who plays
+    :param explainer: of the agent, ready to explain
+    :param n_episodes: of each of the three
+    :param share: m keeps this share of the cells, those of the highest attribution, and no other;
+        when not given, m is the explainer's mask as it is
+    :param references: r by entry, see :func:`sb3_explain.states.baselines.fit_references`; the
+        explainer's own when not given
+    :param playing: further arguments of :func:`sb3_explain.states.play.play_under`
+    :raises ExplainError: if the explainer gives no masks and no share, or has no reference, or the
+        environment is unknown
+    """
+    references = references or explainer.references
+    if explainer.agent is not agent:
+        raise ExplainError(f"{explainer.name} explains another agent than the one given")
+    if isinstance(explainer, TrainedExplainer):
+        explainer.require_fitted()
+    if share is None and not explainer.gives_masks:
+        raise ExplainError(f"{explainer.name} gives no masks: give the share of the cells to keep")
+    if not references:
+        raise ExplainError(
+            f"{explainer.name} has no reference: give references=fit_references('background', "
+            "states.entries())"
+        )
+    if not 0 <= (share or 0) <= 1:
+        raise ExplainError(f"share={share}: give a share in [0, 1]")
+
+    def masked(batch: StateBatch) -> Tensor:
+        maps = batch.flat(explainer.maps(batch))
+        if share is None:
+            masks = explainer.shown(maps)
+        else:
+            masks = highest(order(batch.support(maps)), share).view(maps.shape)
+        return blend(batch.observations, masks, batch.replacement(references))
+
+    sights = {
+        "full": everything,
+        "masked": masked,
+        "empty": lambda batch: batch.replacement(references),
+    }
+    return play_under(agent, sights, n_episodes, title="masked return", **playing)

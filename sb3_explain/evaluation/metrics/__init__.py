@@ -1,0 +1,68 @@
+"""Metrics: one file each, entered in the registry by its decorator.
+
+A metric is a function whose parameters without a default are what it needs, by name:
+
+- ``batch``: the states with their target choices, which reads the agent on perturbed copies (see
+  :class:`sb3_explain.states.batch.StateBatch`); ``batch.observations`` (B, ...) are float32 in raw
+  range, and (B, N), all entries side by side, for Dict observations
+- ``explainer``: the explainer itself, for metrics that explain other observations
+- ``maps``: (B, ...) of the observations' shape
+- ``masks``: the maps again, of explainers whose maps are masks (``gives_masks``); the metric does
+  not apply to others
+- ``ordering``: (B, N) cells of each map from the highest to the lowest (of Box actions by
+  magnitude), of explainers whose maps order the cells (``orders_cells``); the metric does not apply
+  to others
+- ``reference``: (B, ...) what a removed cell becomes, see :mod:`sb3_explain.states.baselines`
+- ``boxes``: (B, H, W) which cells of the newest frame lie in the box of an object, where
+  :func:`sb3_explain.evaluate` has been given boxes
+- ``attribution``: (B, C, H, W) of the pixels to Q1(s, pi(s)) of an agent of SGQN or one of its
+  baselines; the metric does not apply to others
+- ``rng``: a NumPy generator, the same one for every explainer
+
+It returns (B,) values, NaN for a state that does not count, or (B, P) curves, whose area is then
+the value. Parameters with a default are its options. A metric draws and computes state by state, so
+that its values do not depend on how the states are batched.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from sb3_explain.common.errors import unknown_name
+from sb3_explain.common.registry import Registry
+
+#: metrics by name
+METRICS: Registry[Callable[..., Tensor]] = Registry("metric", __name__)
+
+Metric = Callable[..., Tensor]
+
+
+def needs(metric: Metric) -> set[str]:
+    """Names of what a metric needs: its parameters without a default."""
+    parameters = inspect.signature(metric).parameters.values()
+    return {parameter.name for parameter in parameters if parameter.default is parameter.empty}
+
+
+def bound(
+    metrics: str | Iterable[str] | Mapping[str, Mapping[str, Any]] | None,
+) -> dict[str, Metric]:
+    """Metrics by name, with their options bound to them.
+
+    :param metrics: names, or options by name; all metrics when not given
+    :raises ExplainError: for an unknown metric or option; the nearest is suggested
+    """
+    names = METRICS if metrics is None else [metrics] if isinstance(metrics, str) else metrics
+    options = metrics if isinstance(metrics, Mapping) else {name: {} for name in names}
+    chosen: dict[str, Metric] = {}
+    for name, keywords in options.items():
+        known = inspect.signature(METRICS[name]).parameters.keys() - needs(METRICS[name])
+        for keyword in keywords:
+            if keyword not in known:
+                raise unknown_name(f"option of {name}", keyword, known)
+        chosen[name] = functools.partial(METRICS[name], **keywords)
+    return chosen

@@ -1,0 +1,40 @@
+"""Deletion: how soon does the agent lose its action as the most important cells disappear?"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import pixel_order, read_blocks, replace_in_order
+
+
+@METRICS.register("deletion")
+def deletion(
+    batch: StateBatch,
+    reference: Tensor,
+    ordering: Tensor,
+    *,
+    steps: int = 100,
+    fraction: float = 1.0,
+    per_frame: bool = True,
+) -> Tensor:
+    """Probability of the target action while cells turn into the reference (RISE, sec. 4.2).
+
+    Low is good.
+
+    :param batch: of B states
+    :param reference: (B, ...) what a removed cell becomes
+    :param ordering: (B, N) cells from the highest attribution to the lowest
+    :param steps: n; step k removes the cells of rank below round(k * fraction * N / n)
+    :param fraction: share of the order that is removed at the end, in (0, 1]
+    :param per_frame: a cell is one entry of the observation; if not, a pixel (y, x) of an image is
+        removed from all frames and channels at once, by its highest cell
+    :return: (B, n + 1) probabilities
+    :raises ExplainError: for options out of range, and pixels where there is no image
+    """
+    observations = batch.observations
+    if not per_frame:
+        ordering = pixel_order(ordering, observations)
+    copies = replace_in_order(observations, reference, ordering, steps, fraction)
+    return read_blocks(batch.preference, copies)

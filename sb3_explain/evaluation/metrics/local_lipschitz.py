@@ -1,0 +1,51 @@
+"""Local Lipschitz estimate: how far do the maps of nearly equal states lie apart?"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.maps import norm
+from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.states.batch import StateBatch
+
+
+@METRICS.register("local_lipschitz")
+def local_lipschitz(
+    batch: StateBatch,
+    explainer: Explainer,
+    maps: Tensor,
+    rng: np.random.Generator,
+    *,
+    n: int = 5,
+    sigma: float = 0.1,
+) -> Tensor:
+    """max over n neighbours s' = s + sigma * N(0, 1) of ||f(s) - f(s')|| / ||s - s'||, 2-norms.
+
+    Alvarez-Melis and Jaakkola (2018), eq. 1, over a finite sample; low is good. The distance of
+    states is that of observations scaled to [0, 1]. The explainer sees the neighbour, which may lie
+    outside that range, and the target action stays.
+
+    :param batch: of the states s
+    :param maps: f(s), (B, ...)
+    :param rng: source of the noise, drawn state by state
+    :param n: number of neighbours
+    :param sigma: their standard deviation, in units of the observations' range
+    :return: (B,)
+    :raises ExplainError: for no neighbour, or one that is no other state
+    """
+    if n < 1 or not sigma > 0:
+        raise ExplainError(f"n={n}, sigma={sigma}: give at least 1 neighbour, and a positive sigma")
+    observations, extent = batch.observations, batch.extent()
+    shape = (len(observations), n, *observations.shape[1:])
+    noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(observations.device)
+    noise *= sigma
+    ratios = []
+    for step in noise.unbind(dim=1):
+        neighbours = batch.moved(observations + step * extent)
+        neighbour_maps = batch.flat(explainer.maps(neighbours))
+        ratios.append(norm(neighbour_maps - maps) / norm(step))
+    return torch.stack(ratios).amax(dim=0)

@@ -1,0 +1,45 @@
+"""Localisation: does the map point at the objects of the game?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.states.batch import StateBatch
+
+
+@METRICS.register("localisation")
+def localisation(batch: StateBatch, maps: Tensor, boxes: Tensor) -> Tensor:
+    """Share of the map's mass inside the objects' boxes, over the boxes' share of the area.
+
+    1 for a map that is the same everywhere; above 1 if it prefers objects. The relevance mass
+    accuracy of Arras et al. (2022) in units of that of a map without information. The mass is the
+    sum of magnitudes.
+
+    :param batch: of states with images of H x W cells
+    :param maps: (B, ...)
+    :param boxes: whether each cell lies in a box: (B, H, W) of the newest frame, which alone is
+        measured then; or (B, C, H, W) of all layers of the stack
+    :return: (B,) at least 0; NaN for a state without boxes, or a map of zeros
+    :raises ExplainError: if no image of the observation has that many cells
+    """
+    fitting = [
+        entry
+        for entry in batch.unflat(maps.abs().double()).values()
+        if entry.shape[1 if boxes.dim() == 4 else 2 :] == boxes.shape[1:]
+    ]
+    if not fitting:
+        raise ExplainError(
+            f"boxes of shape {tuple(boxes.shape)} fit no image of the observation: give "
+            "(n, height, width) in its cells"
+        )
+    if boxes.dim() == 3:
+        n_stack = batch.agent.n_stack
+        fitting = [entry[:, -(entry.shape[1] // n_stack) :] for entry in fitting]
+        boxes = boxes[:, None]
+    mass = torch.stack([entry.sum(dim=(1, 2, 3)) for entry in fitting]).sum(dim=0)
+    inside = torch.stack([(entry * boxes).sum(dim=(1, 2, 3)) for entry in fitting]).sum(dim=0)
+    area = boxes.double().mean(dim=(1, 2, 3))
+    return torch.where((mass > 0) & (area > 0), inside / mass / area, torch.nan)

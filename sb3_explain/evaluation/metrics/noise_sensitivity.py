@@ -1,0 +1,53 @@
+"""Sensitivity to noise: how much of the map changes when the observation hardly does?"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.maps import norm
+from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.states.batch import StateBatch
+
+
+@METRICS.register("noise_sensitivity")
+def noise_sensitivity(
+    batch: StateBatch,
+    explainer: Explainer,
+    maps: Tensor,
+    rng: np.random.Generator,
+    *,
+    n: int = 5,
+    radius: float = 0.02,
+) -> Tensor:
+    """max over n neighbours s' of ||f(s') - f(s)|| / ||f(s)||, 2-norms.
+
+    Max-sensitivity (Yeh et al. 2019, definition 3) over a finite sample, in units of the map; low
+    is good. Neighbours are drawn from the box ||s' - s||_inf <= radius. The explainer sees the
+    neighbour, which may lie outside the observations' range, and the target action stays.
+
+    :param batch: of the states s
+    :param maps: f(s), (B, ...)
+    :param rng: source of the noise, drawn state by state
+    :param n: number of neighbours
+    :param radius: half the side of the box, in units of the observations' range
+    :return: (B,); the change itself where the map is 0 everywhere
+    :raises ExplainError: for no neighbour, or a box of no size
+    """
+    if n < 1 or not radius > 0:
+        raise ExplainError(
+            f"n={n}, radius={radius}: give at least 1 neighbour, and a positive radius"
+        )
+    observations, extent = batch.observations, batch.extent()
+    noise = observations.new_empty(len(observations), n, *observations.shape[1:])
+    for of_state in noise:  # all at once would be in double precision: gigabytes of RGB frames
+        of_state.copy_(torch.from_numpy(rng.uniform(-radius, radius, of_state.shape)))
+    changes = []
+    for step in noise.unbind(dim=1):
+        neighbours = batch.moved(observations + step * extent)
+        changes.append(norm(batch.flat(explainer.maps(neighbours)) - maps))
+    size = norm(maps)
+    return torch.stack(changes).amax(dim=0) / torch.where(size > 0, size, 1.0)

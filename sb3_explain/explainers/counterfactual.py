@@ -1,0 +1,253 @@
+"""Counterfactual: which part of an observation has to go for the agent to do something else?
+
+The most salient regions of a map are removed, each alone and one after the other, and the agent is
+asked what it would do without them. A region of an image is a connected group of its most salient
+pixels; of any other entry of an observation, a single feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agents.action_spaces import group_numbers, log_probabilities
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import PLAIN, Observations, structured
+from sb3_explain.explainers.regions import (
+    INPAINT,
+    Mask,
+    Region,
+    feature_regions,
+    filler,
+    image_regions,
+)
+from sb3_explain.states.baselines import Reference
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import read_blocks
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What the agent does without some regions.
+
+    :param regions: numbers of what is removed, counted from 1
+    :param observation: (1, ...) what the agent sees then, by entry
+    :param choice: index of what it does in the target's group; of a Box action the target dimension
+    :param changed: whether that is no longer the target; of a Box action, whether the dimension has
+        moved by more than a 20th of its range
+    :param preference: in [0, 1], how much of the target is left: its probability (softmax of
+        Q-values); for Box actions see :meth:`sb3_explain.states.batch.StateBatch.preference`
+    :param scores: (C,) of all choices
+    :param probabilities: (C,) of all choices in their groups; none for Box actions
+    """
+
+    regions: tuple[int, ...]
+    observation: dict[str, Tensor]
+    choice: int
+    changed: bool
+    preference: float
+    scores: Array
+    probabilities: Array | None
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """The outcome of :func:`counterfactual`.
+
+    :param choice_names: C names
+    :param target: index of the choice that is explained
+    :param instead: index of the choice that it is contrasted with, if any
+    :param regions: the most salient first
+    :param before: nothing is removed
+    :param alone: one region is removed, for each
+    :param together: it and all before it are removed, for each
+    """
+
+    choice_names: tuple[str, ...]
+    target: int
+    instead: int | None
+    regions: tuple[Region, ...]
+    before: Removal
+    alone: tuple[Removal, ...]
+    together: tuple[Removal, ...]
+
+    def action(self, removal: Removal) -> str:
+        """What the agent does, in words; of a Box action the dimension and its value."""
+        name = self.choice_names[removal.choice]
+        return name if removal.probabilities is not None else (
+            f"{name} {removal.scores[removal.choice]:+.2f}"
+        )  # fmt: skip
+
+    def table(self) -> pd.DataFrame:
+        """A line for each removal, in order: what is removed, and what the agent does then.
+
+        ``p(...)`` is the preference for the target and, where there is another choice to contrast
+        it with, the probability of that; ``p(action)`` the probability of what is done.
+        """
+        lines = []
+        names = ["nothing", *(["alone"] * len(self.alone)), *(["together"] * len(self.together))]
+        removals = (self.before, *self.alone, *self.together)
+        for how, removal in zip(names, removals, strict=True):
+            region = self.regions[removal.regions[-1] - 1] if removal.regions else None
+            line = {
+                "removed": how,
+                "regions": ", ".join(map(str, removal.regions)),
+                "entry": region.entry if region else "",
+                "where": region.where() if region else "",
+                "mass": region.mass if region else np.nan,
+                "action": self.action(removal),
+                "changed": removal.changed,
+                f"p({self.choice_names[self.target]})": removal.preference,
+            }
+            if removal.probabilities is not None:
+                if self.instead is not None:
+                    other = f"p({self.choice_names[self.instead]})"
+                    line[other] = removal.probabilities[self.instead]
+                line["p(action)"] = removal.probabilities[removal.choice]
+            lines.append(line)
+        return pd.DataFrame(lines)
+
+
+def counterfactual(
+    agent: Agent,
+    observation: Observations,
+    maps: Observations,
+    target: int | None = None,
+    *,
+    instead: int | None = None,
+    context: Mapping[str, Tensor] | None = None,
+    reference: str | Reference | Mapping[str, str | Reference] = INPAINT,
+    regions: Array | Mapping[str, Array] | None = None,
+    share: float = 0.1,
+    least: float = 0.02,
+    n_regions: int = 6,
+) -> Counterfactual:
+    """Remove the most salient regions of one state, alone and one after the other.
+
+    :param agent: who is asked
+    :param observation: (1, ...) the state, in the policy's own layout and raw range
+    :param maps: (1, ...) of the target, of the observation's form; with ``instead``,
+        :func:`contrast` of the two
+    :param target: index of the choice to explain; the greedy action when not given
+    :param instead: index of another choice, whose probability is followed as well
+    :param context: ``memory`` and ``action_masks``, which stay
+    :param reference: what removed cells become: ``"inpaint"``, for images, or a reference; by entry
+        where entries need different ones
+    :param regions: (H, W) numbers of the regions that the pixels of an image belong to, 0 for none,
+        by entry where there are several; the connected groups (8 neighbours) of the highest
+        ``share`` of its pixels, those of positive attribution, when not given
+    :param share: of an image's pixels, in (0, 1]
+    :param least: regions of an image with a smaller share of the greatest one's mass are specks,
+        and left out
+    :param n_regions: so many regions at most, those of the greatest mass
+    :raises ExplainError: if there is more than one state, the map points at nothing, or a reference
+        is missing
+    """
+    batch = StateBatch(agent, observation, target, context)
+    if len(batch) != 1:
+        raise ExplainError(f"{len(batch)} states: ask for the counterfactual of one at a time")
+    if not 0 < share <= 1 or n_regions < 1:
+        raise ExplainError(
+            f"share={share}, n_regions={n_regions}: give a share in (0, 1], and 1 up"
+        )
+    if instead is not None and not 0 <= instead < agent.n_choices:
+        raise ExplainError(f"{instead} is no choice: it has {', '.join(agent.choice_names)}")
+    if instead == int(batch.target[0]):
+        raise ExplainError(
+            f"{agent.choice_names[instead]} is what is explained: name another choice"
+        )
+    by_entry = maps if isinstance(maps, dict) else batch.unflat(maps)
+    if instead is None:  # a contrast is signed whatever the action
+        by_entry = {name: batch.support(entry) for name, entry in by_entry.items()}
+    labels = regions if isinstance(regions, Mapping) else dict.fromkeys(batch.images(), regions)
+    areas = [
+        region
+        for name in batch.images()
+        for region in image_regions(name, by_entry[name][0], share, labels.get(name))
+    ]
+    greatest = max((region.mass for region in areas), default=0.0)
+    found = [region for region in areas if region.mass >= least * greatest]
+    for name, entry in batch.entries.items():
+        if entry.dim() != 4:
+            found += feature_regions(name, by_entry[name][0])
+    chosen = sorted(found, key=lambda region: -region.mass)[:n_regions]
+    if not chosen:
+        raise ExplainError("the map points at nothing: there is no region to remove")
+    fill = {name: filler(batch, name, reference) for name in {r.entry for r in chosen}}
+    numbers = [(), *((i,) for i in range(1, len(chosen) + 1))]
+    numbers += [tuple(range(1, i + 1)) for i in range(1, len(chosen) + 1)]
+    removals = list(outcomes(batch, chosen, numbers, fill))
+    return Counterfactual(
+        choice_names=agent.choice_names,
+        target=int(batch.target[0]),
+        instead=instead,
+        regions=tuple(chosen),
+        before=removals[0],
+        alone=tuple(removals[1 : len(chosen) + 1]),
+        together=tuple(removals[len(chosen) + 1 :]),
+    )
+
+
+def contrast(maps: Observations, instead: Observations) -> Any:
+    """Why this and not that: the difference of two choices' maps, over the greatest magnitude.
+
+    :param maps: (B, ...) of what is done, or a dict of such
+    :param instead: of what could have been done
+    :return: in [-1, 1], of the maps' form; positive where a cell speaks for the one and not for the
+        other
+    """
+    ours, theirs = (m if isinstance(m, dict) else {PLAIN: m} for m in (maps, instead))
+    differences = {name: ours[name] - theirs[name] for name in ours}
+    everything = (*ours.values(), *theirs.values(), *differences.values())
+    peaks = torch.stack([entry.abs().flatten(1).amax(dim=1) for entry in everything]).amax(dim=0)
+    peaks = peaks.clamp_min(torch.finfo(torch.float32).tiny)
+    return structured(
+        {n: gap / peaks.reshape(-1, *[1] * (gap.dim() - 1)) for n, gap in differences.items()}
+    )
+
+
+def outcomes(
+    batch: StateBatch,
+    regions: list[Region],
+    numbers: list[tuple[int, ...]],
+    fill: Mapping[str, Callable[[Mask], Tensor]],
+) -> Iterator[Removal]:
+    """What the agent does without some regions, for each tuple of their numbers."""
+    copies = [dict(batch.entries) for _ in numbers]
+    for copy, removed in zip(copies, numbers, strict=True):
+        for name, filled in fill.items():
+            cells = [regions[i - 1].cells for i in removed if regions[i - 1].entry == name]
+            if cells:
+                copy[name] = filled(np.logical_or.reduce(cells))
+    rows = [batch.flat(copy) for copy in copies]
+    space, target = batch.agent.action_space, int(batch.target[0])
+    scores = read_blocks(batch.choices, rows)[0]
+    preferences = read_blocks(batch.preference, rows)[0]
+    kept = read_blocks(batch.keeps, rows)[0]
+    done = torch.full((len(rows),), target)
+    probabilities: list[Array | None] = [None] * len(rows)
+    if not isinstance(space, spaces.Box):
+        groups = group_numbers(space).to(scores.device)
+        done = scores.masked_fill(groups != groups[target], -torch.inf).argmax(dim=1)
+        probabilities = list(log_probabilities(space, scores).exp().cpu().numpy())
+    for i, removed in enumerate(numbers):
+        yield Removal(
+            regions=removed,
+            observation=copies[i],
+            choice=int(done[i]),
+            changed=not bool(kept[i]),
+            preference=float(preferences[i]),
+            scores=scores[i].cpu().numpy(),
+            probabilities=probabilities[i],
+        )

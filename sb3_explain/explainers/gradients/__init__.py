@@ -1,0 +1,1 @@
+"""Explainers that read the gradient of the agent."""

@@ -1,0 +1,100 @@
+"""What the gradient methods share: the agent as Captum calls it, and which modules count."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from captum.attr import GuidedBackprop, LayerGradCam
+from torch import Tensor, nn
+
+from sb3_explain.common import maps
+from sb3_explain.states.batch import StateBatch
+
+
+class Choices(nn.Module):
+    """The scores of an agent's choices as a function of entries, the form in which Captum calls it.
+
+    :param batch: the states; what is no argument of the call is held
+    :param names: the entries that are arguments, in order; after them comes (R,) of which state
+        each row is a copy
+    """
+
+    def __init__(self, batch: StateBatch, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.policy = batch.agent.view.policy  # where Captum looks for ReLUs
+        self.batch = batch
+        self.names = names
+
+    def forward(self, *arguments: Tensor) -> Tensor:
+        *entries, states = arguments
+        scores = self.batch.choices(dict(zip(self.names, entries, strict=True)), states)
+        # the derivative by an entry that the agent ignores is 0, where autograd would refuse
+        return scores + sum(0 * entry.sum() for entry in entries)
+
+
+def attributions(
+    method: Any,
+    batch: StateBatch,
+    copies: Mapping[str, Tensor] | None = None,
+    states: Tensor | None = None,
+    **options: Any,
+) -> dict[str, Tensor]:
+    """Captum's attributions of the target choices to every entry.
+
+    :param method: a class of ``captum.attr`` that is made with a module alone
+    :param batch: the states
+    :param copies: (R, ...) by entry, to explain in place of the states
+    :param states: (R,) of which state each copy is
+    :param options: further arguments of Captum's ``attribute``
+    """
+    entries = batch.entries if copies is None else copies
+    if states is None:
+        states = torch.arange(len(batch), device=batch.device)
+    inputs = tuple(entry.clone().requires_grad_() for entry in entries.values())
+    attributed = method(Choices(batch, tuple(entries))).attribute(
+        inputs, target=batch.target[states], additional_forward_args=states, **options
+    )
+    return dict(zip(entries, attributed, strict=True))
+
+
+def guided_gradients(batch: StateBatch) -> dict[str, Tensor]:
+    """The scores' gradients, with what is negative cut off at every ReLU on the way back.
+
+    Captum hooks the agent's own ReLUs and removes the hooks, also when the pass fails. Springenberg
+    et al. (2015), figure 1.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
+        return attributions(GuidedBackprop, batch)
+
+
+def grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:
+    """ReLU(sum_k a_k A^k), at an image's size: Selvaraju et al. (2017), equations 1 and 2.
+
+    A^k are the channels of the layer's output, a_k the means over their cells of the derivative of
+    the target's score. The coarse map is resized bilinearly, and is the same in all of the image's
+    channels.
+
+    :param layers: by image entry the name of its layer
+    """
+    states = torch.arange(len(batch), device=batch.device)
+    found = {}
+    for name, layer in layers.items():
+        image = batch.entries[name]
+        coarse = LayerGradCam(
+            Choices(batch, (name,)), batch.agent.view.policy.get_submodule(layer)
+        ).attribute(
+            image.clone().requires_grad_(),
+            target=batch.target,
+            additional_forward_args=states,
+            relu_attributions=True,
+        )
+        height, width = image.shape[2:]
+        found[name] = maps.resize(coarse.detach(), (height, width)).expand(image.shape)
+    return found
+
+
+# --- which agents have gradients, and where ------------------------------------------------

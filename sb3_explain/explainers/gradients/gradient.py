@@ -1,0 +1,27 @@
+"""Gradient: the magnitude of the score's derivative (Simonyan et al., 2013)."""
+
+from __future__ import annotations
+
+from captum.attr import Saliency
+from torch import Tensor
+
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.gradients.attributions import attributions
+from sb3_explain.explainers.requirements import needs_numbers
+from sb3_explain.states.batch import StateBatch
+
+
+@EXPLAINERS.register("gradient")
+class Gradient(Explainer):
+    """|d score of the target / d observation|, by Captum. One agent pass and one backward pass."""
+
+    name = "gradient"
+    obstacle = staticmethod(needs_numbers)
+
+    @property
+    def passes_per_state(self) -> int:
+        return 1
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return attributions(Saliency, batch)

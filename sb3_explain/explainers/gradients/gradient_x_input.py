@@ -1,0 +1,31 @@
+"""Gradient x input: the share of each cell in a score that were linear (Shrikumar et al., 2016)."""
+
+from __future__ import annotations
+
+from captum.attr import InputXGradient
+from torch import Tensor
+
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.gradients.attributions import attributions
+from sb3_explain.explainers.requirements import needs_numbers
+from sb3_explain.states.batch import StateBatch
+
+
+@EXPLAINERS.register("gradient_x_input")
+class GradientInput(Explainer):
+    """s * d score of the target / ds, signed, by Captum. One agent pass and one backward pass.
+
+    The input is in the agent's raw range: an image's in 0..255, where black gets 0 whatever it
+    does.
+    """
+
+    name = "gradient_x_input"
+    obstacle = staticmethod(needs_numbers)
+
+    @property
+    def passes_per_state(self) -> int:
+        return 1
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return attributions(InputXGradient, batch)

@@ -1,0 +1,94 @@
+"""Integrated gradients: gradients along the way from a reference to the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from captum import attr
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import Observations
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.gradients.attributions import attributions
+from sb3_explain.explainers.requirements import needs_numbers
+from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import MEMORY
+
+
+@EXPLAINERS.register("integrated_gradients")
+class IntegratedGradients(Explainer):
+    """(s - r) * the mean gradient between r and s, signed; Sundararajan et al. (2017), equation 1.
+
+    The integral is a Gauss-Legendre sum of ``n_steps`` points, by Captum: so many agent passes, and
+    as many backward passes. The attributions of a state add up to the score of the target on the
+    state less that on the reference, as far as the sum is the integral: see
+    :meth:`convergence_delta`.
+
+    :param agent: to explain
+    :param reference: r: a name, or a function from observations to their replacement; the
+        ``"background"`` of ``frames`` when not given, or black (0) if there are none
+    :param frames: states that a reference given by name is fitted on, by entry
+        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param n_steps: points of the sum
+    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    """
+
+    name = "integrated_gradients"
+    obstacle = staticmethod(needs_numbers)
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        reference: str | Replacement | None = None,
+        frames: Mapping[str, Tensor] | None = None,
+        n_steps: int = 50,
+        memory: int = MEMORY,
+    ) -> None:
+        super().__init__(agent, memory=memory)
+        if n_steps < 1:
+            raise ExplainError(f"n_steps={n_steps}: give at least 1 step")
+        self.baselines = references_of(agent, reference, frames)
+        self.n_steps = n_steps
+
+    @property
+    def passes_per_state(self) -> int:
+        return self.n_steps
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return attributions(
+            attr.IntegratedGradients,
+            batch,
+            baselines=tuple(self._replaced(batch).values()),
+            n_steps=self.n_steps,
+            internal_batch_size=max(self.chunk(batch), len(batch)),
+        )
+
+    def convergence_delta(
+        self,
+        observations: Observations,
+        target: Tensor | int | None = None,
+        *,
+        context: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """(B,) sum of each state's attributions less the difference of scores that it should be.
+
+        In the scores' unit. Far from 0, the map wants more steps.
+
+        :param observations: (B, ...), as for :meth:`attribute`
+        :param target: as for :meth:`attribute`
+        :param context: as for :meth:`attribute`
+        """
+        batch = StateBatch(self.agent, observations, target, context)
+        totals = [found.flatten(1).sum(dim=1) for found in self.maps(batch).values()]
+        with torch.no_grad():
+            differences = batch.choices(batch.entries) - batch.choices(self._replaced(batch))
+        return torch.stack(totals).sum(dim=0) - differences.gather(1, batch.target[:, None])[:, 0]
+
+    def _replaced(self, batch: StateBatch) -> dict[str, Tensor]:
+        return {n: self.baselines[n](entry).to(entry) for n, entry in batch.entries.items()}

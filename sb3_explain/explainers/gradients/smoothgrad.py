@@ -1,0 +1,100 @@
+"""SmoothGrad: the gradient's magnitude, averaged over noisy copies of the state."""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+from captum.attr import Saliency
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.gradients.attributions import attributions
+from sb3_explain.explainers.requirements import needs_numbers
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import MEMORY
+
+
+@EXPLAINERS.register("smoothgrad")
+class SmoothGrad(Explainer):
+    """Mean of |d score of the target / d s| at s + sigma * range * noise, at least 0.
+
+    Smilkov et al. (2017), with the magnitudes averaged, not the signed gradients: slopes of
+    opposite sign do not cancel. The gradients are Captum's; the noise is ours, since Captum's
+    NoiseTunnel draws it for a whole batch from the global random state. Here it is a function of
+    the state and the seed, so that a map does not depend on the other states.
+
+    :param agent: to explain
+    :param sigma: standard deviation of the noise in units of each cell's range (1 where it is
+        unbounded)
+    :param n_samples: noisy copies of a state, each one agent pass and one backward pass
+    :param seed: of the noise
+    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    """
+
+    name = "smoothgrad"
+    obstacle = staticmethod(needs_numbers)
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        sigma: float = 0.15,
+        n_samples: int = 50,
+        seed: int = 0,
+        memory: int = MEMORY,
+    ) -> None:
+        super().__init__(agent, memory=memory)
+        if n_samples < 1 or sigma < 0:
+            raise ExplainError(
+                f"n_samples={n_samples}, sigma={sigma}: give at least 1 sample and no negative "
+                "sigma"
+            )
+        self.sigma = sigma
+        self.n_samples = n_samples
+        self.seed = seed
+
+    @property
+    def passes_per_state(self) -> int:
+        return self.n_samples
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        states = [self._explain_state(batch, number) for number in range(len(batch))]
+        return {name: torch.stack([maps[name] for maps in states]) for name in batch.entries}
+
+    def _explain_state(self, batch: StateBatch, number: int) -> dict[str, Tensor]:
+        state = {name: entry[number] for name, entry in batch.entries.items()}
+        sigmas = batch.unflat(self.sigma * batch.extent()[None])
+        stored = b"".join(entry.cpu().contiguous().numpy().tobytes() for entry in state.values())
+        generator = torch.Generator().manual_seed(zlib.crc32(stored) ^ self.seed)
+        totals = {name: torch.zeros_like(entry) for name, entry in state.items()}
+        for first in range(0, self.n_samples, self.chunk(batch)):
+            n_copies = min(self.chunk(batch), self.n_samples - first)
+            copies = noisy(state, sigmas, n_copies, generator)
+            numbers = torch.full((n_copies,), number, device=batch.device)
+            for name, slopes in attributions(Saliency, batch, copies, numbers).items():
+                totals[name] += slopes.sum(dim=0)
+        return {name: total / self.n_samples for name, total in totals.items()}
+
+
+def noisy(
+    state: dict[str, Tensor],
+    sigmas: dict[str, Tensor],
+    n_copies: int,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """(n, ...) copies of the entries (...) of one state, with normal noise of ``sigmas``.
+
+    Drawn copy by copy, since one long draw gives other numbers than its parts do.
+    """
+    draws = [
+        {name: torch.randn(entry.shape, generator=generator) for name, entry in state.items()}
+        for _ in range(n_copies)
+    ]
+    return {
+        name: entry + sigmas[name] * torch.stack([draw[name] for draw in draws]).to(entry)
+        for name, entry in state.items()
+    }

@@ -1,0 +1,1 @@
+"""Explainers that learn masks."""

@@ -1,0 +1,79 @@
+"""Masks for whole observations: a network for each image, one for all vectors together."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers.learned.networks import NETWORKS
+from sb3_explain.explainers.learned.networks.blocks import Standardise
+
+
+class EntryMasks(nn.Module):
+    """Logits of masks over every entry of an observation.
+
+    An image's network sees the image and, where there are any, the vectors as planes that are the
+    same everywhere; the vectors' network (``mlp``) sees all vectors.
+
+    :param shapes: of the entries, (C, H, W) or (D,), by name
+    :param n_masks: masks over each entry
+    :param n_frames: an image's mask has so many frames; 1 for one mask over all of its channels
+    :param network: name of the images' network
+    :param options: further arguments of it
+    :raises ExplainError: if it has no such arguments
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        n_masks: int,
+        n_frames: int,
+        network: str = "compact",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_masks = n_masks
+        self.vectors = {name: shape for name, shape in shapes.items() if len(shape) != 3}
+        features = sum(_size(shape) for shape in self.vectors.values())
+        # numbered, since a name may hold what a module's name may not
+        images = [name for name in shapes if name not in self.vectors]
+        self.places = {name: i for i, name in enumerate(images)}
+        build = NETWORKS[network]
+        try:
+            inspect.signature(build).bind(0, 0, **(options or {}))
+        except TypeError as error:
+            raise ExplainError(f"the mask network {network}: {error}") from error
+        self.images = nn.ModuleList(
+            build(shapes[name][0] + features, n_masks * n_frames, **(options or {}))
+            for name in images
+        )
+        self.planes = Standardise(features) if features else None
+        self.mlp = NETWORKS["mlp"](features, n_masks * features) if features else None
+
+    def forward(self, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Entries, images scaled to [0, 1] -> logits (B, M, F, H, W) and (B, M, ...) by name."""
+        logits: dict[str, Tensor] = {}
+        flat = [entries[name].flatten(1) for name in self.vectors]
+        joined = torch.cat(flat, dim=1) if flat else None
+        for name, place in self.places.items():
+            image = entries[name]
+            if joined is not None and self.planes is not None:
+                planes = self.planes(joined)[:, :, None, None]
+                image = torch.cat([image, planes.expand(-1, -1, *image.shape[2:])], dim=1)
+            masks = self.images[place](image.contiguous(memory_format=torch.channels_last))
+            logits[name] = masks.reshape(len(masks), self.n_masks, -1, *masks.shape[2:])
+        if joined is not None and self.mlp is not None:
+            masks = self.mlp(joined).reshape(len(joined), self.n_masks, -1)
+            parts = masks.split([_size(shape) for shape in self.vectors.values()], dim=2)
+            for (name, shape), part in zip(self.vectors.items(), parts, strict=True):
+                logits[name] = part.reshape(len(part), self.n_masks, *shape)
+        return {name: logits[name] for name in entries}
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return int(torch.Size(shape).numel())

@@ -1,0 +1,154 @@
+"""SSINet: one learned mask of what the agent needs, read off its own features (Shi, 2020)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sb3_explain.agents.action_spaces import log_probabilities, score_range
+from sb3_explain.agents.agent import Agent
+from sb3_explain.envs.spaces import entries_of, structured
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.learned.base import LearnedExplainer, MaskSettings
+from sb3_explain.explainers.learned.masking import Masks
+from sb3_explain.explainers.learned.networks.ssinet_decoder import SSINetDecoder
+from sb3_explain.explainers.requirements import needs_image
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
+
+
+@dataclasses.dataclass(frozen=True)
+class SSINetSettings(MaskSettings):
+    """What an SSINet is, apart from its weights.
+
+    :param alpha: weight of the mean of the mask
+    """
+
+    alpha: float = 0.005
+
+
+@EXPLAINERS.register("ssinet")
+class SSINet(LearnedExplainer):
+    """One mask of an observation for all choices: what the agent needs to act as it does.
+
+    Shi et al., Self-Supervised Discovering of Interpretable Features for Reinforcement Learning
+    (2020). A decoder on the outputs of the agent's convolutions; the loss is the squared difference
+    of the action's probabilities (of Box actions, of their means in units of the range) with and
+    without the mask, and ``alpha`` times the mean of the mask. What a Dict observation has besides
+    images is never hidden.
+
+    The authors multiply observations by the mask, and add 1 to them before, so that black objects
+    are no longer what hidden cells become. An agent that was trained without the 1 has it taken off
+    again, which makes it a reference: (s + 1) m - 1 = s m + (-1) (1 - m). To an agent that divides
+    by 255, a 1 in the raw range is nothing to be seen, the reference ``"black"``; a 1 where s is in
+    [0, 1] is the reference ``"below"``, as far below black as white is above it, and nothing that
+    the agent has ever seen. The background serves the same end and is what the agent knows.
+
+    Training costs two passes of the agent a state and one of the decoder, explaining one of each.
+
+    :param agent: to explain; it has convolutions
+    :param seed: of the decoder's initial weights
+    :param settings: fields of :class:`SSINetSettings`
+    """
+
+    name = "ssinet"
+    Settings = SSINetSettings
+    settings: SSINetSettings
+    #: The authors' batch. Their SGD is the training loop's AdamW here, whose steps do not shrink
+    #: with the loss; that is at most alpha where the mask preserves everything, and progress is
+    #: counted in units of it.
+    training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 32, "min_delta": 1e-5}
+
+    @staticmethod
+    def obstacle(agent: Agent) -> str | None:
+        if needs_image(agent) is not None:
+            return needs_image(agent)
+        if not feature_shapes(agent):
+            return "it reads masks off the agent's convolutions, and this agent has none"
+        return None
+
+    @property
+    def passes_per_state(self) -> int:
+        return 1
+
+    @property
+    def n_masks(self) -> int:
+        return 1
+
+    @property
+    def covered(self) -> list[str]:
+        return [name for name, shape in self.shapes.items() if len(shape) == 3]
+
+    def build_network(self) -> nn.Module:
+        images = {name: self.shapes[name] for name in self.covered}
+        return SSINetDecoder(feature_shapes(self.agent), images, self.mask_frames)
+
+    def logits(self, network: nn.Module, batch: StateBatch) -> Masks:
+        logits: Masks = network(self._reading(batch)[1])
+        return logits
+
+    def losses(
+        self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]
+    ) -> dict[str, Tensor]:
+        batch = self.batch(states, positions)
+        masks = self.masks(network, batch)
+        (seen,) = self.outcomes(batch.choices, self.blends(masks, batch)[0])
+        own = self._reading(batch)[0].float() / self.settings.temperature
+        change = (self._behaviour(seen[:, 0]) - self._behaviour(own)).square().mean()
+        areas = [field.mean() for field in self.masking.fields(masks).values()]
+        area = torch.stack(areas).mean()
+        return {"loss": change + self.settings.alpha * area, "change": change, "area": area}
+
+    def _behaviour(self, scores: Tensor) -> Tensor:
+        """(B, C) what the mask is to preserve, from choices (B, C) divided by the temperature."""
+        space = self.agent.action_space
+        if isinstance(space, spaces.Box):
+            return scores / score_range(space, squashed=self.agent.squashed)[1].to(scores)
+        return log_probabilities(space, scores).exp()
+
+    def _reading(self, batch: StateBatch) -> tuple[Tensor, list[Tensor]]:
+        """(B, C) choices on the states themselves and the features, from one pass of the agent."""
+
+        def read() -> tuple[Tensor, list[Tensor]]:
+            with torch.no_grad(), convolutions_of(self.agent) as features:
+                return batch.choices(batch.entries), features
+
+        reading: tuple[Tensor, list[Tensor]] = batch.kept("convolutions", read)
+        return reading
+
+
+@contextmanager
+def convolutions_of(agent: Agent) -> Iterator[list[Tensor]]:
+    """A list that the outputs (B, C, H, W) of the agent's convolutions enter as it is passed."""
+    outputs: list[Tensor] = []
+    hooks = [
+        module.register_forward_hook(lambda _, __, output: outputs.append(output))
+        for module in agent.view.policy.modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def feature_shapes(agent: Agent) -> list[tuple[int, ...]]:
+    """(C, H, W) of the output of each convolution, in the order in which they are passed."""
+    if not any(isinstance(module, nn.Conv2d) for module in agent.view.policy.modules()):
+        return []
+    blank = {
+        name: torch.zeros(1, *(space.shape or ()), device=agent.device)
+        for name, space in entries_of(agent.observation_space).items()
+    }
+    with torch.no_grad(), convolutions_of(agent) as features:
+        agent.scores(structured(blank))
+    return [tuple(output.shape[1:]) for output in features]

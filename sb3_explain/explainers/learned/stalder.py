@@ -1,0 +1,123 @@
+"""Explainer: learned masks that keep the action and leave nothing of it behind (Stalder, 2022)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.learned import losses as loss
+from sb3_explain.explainers.learned.base import LearnedExplainer, MaskSettings
+from sb3_explain.explainers.learned.masking import Masks
+from sb3_explain.explainers.requirements import needs_choices, needs_numbers
+from sb3_explain.states.dataset import StateDataset
+
+#: the mask of the target and that of the others also cost their mean area, so much of it
+TARGET_MEAN, OTHERS_MEAN = 0.1, 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class StalderSettings(MaskSettings):
+    """What an Explainer is, apart from its weights.
+
+    :param network: name of the mask network of images
+    :param network_options: further arguments of it, plain data
+    :param lambda_e: weight of the negative entropy of what the masks leave out
+    :param lambda_a: weight of the bounds of the area
+    :param lambda_tv: weight of the total variation of images' masks
+    """
+
+    reference: str = "mean"
+    network: str = "compact"
+    network_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    lambda_e: float = 1.0
+    lambda_a: float = 1.0
+    lambda_tv: float = 1.0
+
+
+@EXPLAINERS.register("explainer")
+class StalderExplainer(LearnedExplainer):
+    """A mask for each choice; only the greedy one's is shown to the agent while it learns.
+
+    Stalder et al., What You See is What You Classify: Black Box Attributions (NeurIPS 2022). The
+    mask of the target action is to preserve the action, and what it leaves out is to tell nothing;
+    a mask of the others, the greatest of theirs at each cell, is only kept small and smooth.
+
+    Training costs one pass of the mask network and two of the agent a state, two for each
+    sub-action where there are several; explaining costs one pass of the mask network.
+
+    :param agent: to explain
+    :param seed: of the network's initial weights
+    :param settings: fields of :class:`StalderSettings`
+    """
+
+    name = "explainer"
+    Settings = StalderSettings
+    settings: StalderSettings
+
+    @staticmethod
+    def obstacle(agent: Agent) -> str | None:
+        return needs_choices(agent) or needs_numbers(agent)
+
+    def build_network(self) -> nn.Module:
+        return self.entry_masks(self.settings.network, self.settings.network_options)
+
+    def losses(
+        self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]
+    ) -> dict[str, Tensor]:
+        settings = self.settings
+        batch = self.batch(states, positions)
+        groups = self.groups(batch)
+        masks = self.masks(network, batch)
+        of_target = {n: target_masks(mask, groups) for n, mask in masks.items()}
+        of_others = {n: other_masks(mask, groups) for n, mask in masks.items()}
+        kept, left = self.outcomes(batch.choices, *self.blends(of_target, batch))
+        cross_entropies, entropies = [], []
+        for group, (own, target) in enumerate(groups):
+            cross_entropies.append(nn.functional.cross_entropy(kept[:, group, own], target))
+            entropies.append(
+                loss.negative_entropy(left[:, group : group + 1, own], over_masks=False)
+            )
+        terms = {
+            "cross_entropy": torch.stack(cross_entropies).mean(),
+            "negative_entropy": torch.stack(entropies).mean(),
+            "total_variation": self.total_variation(of_target) + self.total_variation(of_others),
+            "bounds": self._mean_of(loss.area_bounds, of_target),
+            "mean": TARGET_MEAN * self._mean_of(torch.mean, of_target)
+            + OTHERS_MEAN * self._mean_of(torch.mean, of_others),
+        }
+        total = (
+            terms["cross_entropy"]
+            + settings.lambda_e * terms["negative_entropy"]
+            + settings.lambda_tv * terms["total_variation"]
+            + settings.lambda_a * terms["bounds"]
+            + terms["mean"]
+        )
+        return {"loss": total, **terms}
+
+    def _mean_of(self, term: Callable[[Tensor], Tensor], masks: Masks) -> Tensor:
+        """Mean of a term over the entries' masks (B, G, ...)."""
+        return torch.stack([term(field) for field in self.masking.fields(masks).values()]).mean()
+
+
+def target_masks(masks: Tensor, groups: list[tuple[slice, Tensor]]) -> Tensor:
+    """(B, G, ...) m: of (B, C, ...) masks that of the greedy choice in each sub-action."""
+    states = torch.arange(len(masks), device=masks.device)
+    return torch.stack([masks[states, own.start + target] for own, target in groups], dim=1)
+
+
+def other_masks(masks: Tensor, groups: list[tuple[slice, Tensor]]) -> Tensor:
+    """(B, G, ...) n: the greatest of the masks (B, C, ...) of each sub-action's other choices."""
+    greatest = []
+    for own, target in groups:
+        is_target = nn.functional.one_hot(target, own.stop - own.start).bool()
+        is_target = is_target.reshape(*is_target.shape, *[1] * (masks.dim() - 2))
+        greatest.append(masks[:, own].masked_fill(is_target, 0).amax(dim=1))
+    return torch.stack(greatest, dim=1)

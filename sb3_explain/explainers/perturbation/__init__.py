@@ -1,0 +1,1 @@
+"""Explainers that read the agent on perturbed states."""

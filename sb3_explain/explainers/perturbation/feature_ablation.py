@@ -1,0 +1,81 @@
+"""Feature ablation: how much the score falls when one feature is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import cells, feature_entries
+from sb3_explain.envs.spaces import entries_of
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.perturbation.features import Features
+from sb3_explain.explainers.requirements import needs_features
+from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import MEMORY, read_blocks
+
+
+@EXPLAINERS.register("feature_ablation")
+class FeatureAblation(Explainer):
+    """Score of the target less the score with feature j replaced by its reference, signed.
+
+    One agent pass for each feature and one for the state, whose M + 1 readings serve the maps of
+    all choices. A category is one feature. Images beside vectors are held and get 0.
+
+    :param agent: to explain
+    :param reference: a name, or a function from observations to their replacement; the
+        ``"background"`` of ``frames`` when not given, or black (0) if there are none
+    :param frames: states that a reference given by name is fitted on, by entry
+        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param images: images' cells are features too, each by itself: as many agent passes. For regions
+        of images there is occlusion
+    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    """
+
+    name = "feature_ablation"
+    obstacle = staticmethod(needs_features)
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        reference: str | Replacement | None = None,
+        frames: Mapping[str, Tensor] | None = None,
+        images: bool = False,
+        memory: int = MEMORY,
+    ) -> None:
+        if images:  # what stands in the way of features alone is none then
+            self.obstacle = lambda agent: None
+        super().__init__(agent, memory=memory)
+        self.baselines = references_of(agent, reference, frames)
+        every = {n: cells(space) for n, space in entries_of(agent.observation_space).items()}
+        #: number of features by entry
+        self.entries = every if images else feature_entries(agent)
+
+    @property
+    def passes_per_state(self) -> int:
+        return 1 + sum(self.entries.values())
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        features = Features(batch, self.entries, self.baselines)
+        differences: Tensor = batch.kept((self, "differences"), lambda: self._read(features))
+        target = batch.target[:, None, None].expand(-1, differences.shape[1], 1)
+        return features.maps(differences.gather(2, target)[:, :, 0])
+
+    def _read(self, features: Features) -> Tensor:
+        """(B, M, C) what each choice's score loses with each feature."""
+        readings = read_blocks(features.choices, ablated(features), self.chunk(features.batch))
+        return readings[:, :1] - readings[:, 1:]
+
+
+def ablated(features: Features) -> Iterator[Tensor]:
+    """The states' features (B, M), then copies with the first, second, ... replaced."""
+    yield features.states
+    copies = features.states.clone()
+    for j in range(copies.shape[1]):
+        copies[:, j] = features.replaced[:, j]
+        yield copies
+        copies[:, j] = features.states[:, j]

@@ -1,0 +1,55 @@
+"""Features: the cells of a state's entries, side by side, to be removed one by one or in sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sb3_explain.states.baselines import Reference
+from sb3_explain.states.batch import StateBatch
+
+
+class Features:
+    """Some entries of states, flattened into (B, M) features; the other entries are held.
+
+    :param batch: the states
+    :param names: entries to flatten
+    :param references: what a removed feature becomes, by entry
+    """
+
+    def __init__(
+        self, batch: StateBatch, names: Mapping[str, int], references: Mapping[str, Reference]
+    ) -> None:
+        self.batch = batch
+        self.sizes = dict(names)
+        n_rows = len(batch)
+        states = [batch.entries[name].reshape(n_rows, -1) for name in self.sizes]
+        replaced = [
+            references[name](batch.entries[name]).reshape(n_rows, -1) for name in self.sizes
+        ]
+        #: (B, M) as they are
+        self.states = torch.cat(states, dim=1)
+        #: (B, M) what they become
+        self.replaced = torch.cat(replaced, dim=1)
+
+    def choices(self, rows: Tensor, states: Tensor) -> Tensor:
+        """(R, C) scores of the choices for features (R, M) of copies of ``states`` (R,)."""
+        return self.batch.choices(self._entries(rows), states)
+
+    def maps(self, values: Tensor) -> dict[str, Tensor]:
+        """(B, M) values of the features as maps by entry; 0 for the entries that are held."""
+        valued = self._entries(values)
+        return {
+            name: valued[name] if name in valued else torch.zeros_like(entry)
+            for name, entry in self.batch.entries.items()
+        }
+
+    def _entries(self, rows: Tensor) -> dict[str, Tensor]:
+        parts = torch.split(rows, list(self.sizes.values()), dim=1)
+        shapes = {name: self.batch.entries[name].shape[1:] for name in self.sizes}
+        return {
+            name: part.reshape(len(part), *shapes[name])
+            for name, part in zip(self.sizes, parts, strict=True)
+        }

@@ -1,0 +1,72 @@
+"""Greydanus: how far a local blur moves the agent's scores or value (Greydanus et al., 2018)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import image_entries
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.perturbation.local_blur import Bumps
+from sb3_explain.explainers.requirements import needs_image
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import MEMORY, image_maps
+
+
+@EXPLAINERS.register("greydanus")
+class Greydanus(Explainer):
+    """S = 1/2 ||z(s) - z(s')||^2 or 1/2 (V(s) - V(s'))^2 (Greydanus et al., 2018, eq. 2 and 3).
+
+    z are the raw scores of all actions: the map is the same for every choice. It says where the
+    agent looks, not for which action. One agent pass a point of the grid, and one more, for each
+    image that is observed; other entries of a Dict observation get 0.
+
+    :param agent: with image observations
+    :param part: ``"actor"``, scores; or ``"critic"``, values
+    :param sigma: see :class:`sb3_explain.explainers.perturbation.local_blur.Bumps`, as are the next
+        two
+    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :raises ExplainError: for an unknown part; when explaining, if the agent has no values
+    """
+
+    name = "greydanus"
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        part: str = "actor",
+        sigma: float = 3.0,
+        radius: float = 5.0,
+        stride: int = 5,
+        memory: int = MEMORY,
+    ) -> None:
+        super().__init__(agent, memory=memory)
+        if part not in ("actor", "critic"):
+            raise ExplainError(f"unknown part {part!r} (known: actor, critic)")
+        self.part = part
+        self.bumps = Bumps(sigma, radius, stride)
+
+    obstacle = staticmethod(needs_image)
+
+    @property
+    def passes_per_state(self) -> int:
+        return sum(self.bumps.passes(shape) for shape in image_entries(self.agent).values())
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return image_maps(batch, lambda name, image: self._map(batch, name, image))
+
+    def _map(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
+        if self.part == "critic":
+            outputs = self.bumps.values(batch, name, self.rows(image))[..., None]
+            if torch.isnan(outputs).all():
+                raise ExplainError(
+                    "this agent has no values for greydanus to explain: use part='actor'"
+                )
+        else:
+            outputs = self.bumps.scores(batch, name, self.rows(image))
+        distance = 0.5 * (outputs[:, :1] - outputs[:, 1:]).square().sum(dim=2)
+        return self.bumps.upsampled(distance, image)

@@ -1,0 +1,151 @@
+"""Kernel SHAP: Shapley values of features, by a weighted regression over sets of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from math import comb
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import feature_entries
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.perturbation.features import Features
+from sb3_explain.explainers.requirements import needs_features
+from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import MEMORY, read_blocks
+
+
+@EXPLAINERS.register("kernel_shap")
+class KernelSHAP(Explainer):
+    """A feature's mean contribution to the score, over the orders in which features are added.
+
+    Lundberg and Lee (2017), theorem 2: features outside of a set z have their reference, v(z) is
+    the score of the target, and the values solve
+
+        min over phi of sum_z w(z) (v(z) - v(0) - z . phi)^2   so that   sum(phi) = v(1) - v(0),
+        w(z) = (M - 1) / (binom(M, |z|) |z| (M - |z|)),
+
+    in double precision. Where all 2^M sets fit into ``n_samples`` (M <= 11 by default) they are
+    all read, and the values are exact; else pairs of a random set and its complement are drawn from
+    w. One agent pass a set, whose readings serve the maps of all choices. Signed; a state's values
+    add up to the score on the state less that on the reference. A category is one feature. Images
+    beside vectors are held and get 0.
+
+    :param agent: to explain
+    :param reference: a name, or a function from observations to their replacement; the
+        ``"background"`` of ``frames`` when not given, or black (0) if there are none
+    :param frames: states that a reference given by name is fitted on, by entry
+        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param n_samples: sets to read, at most
+    :param seed: of the sets
+    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :raises ExplainError: if so few sets do not determine the values
+    """
+
+    name = "kernel_shap"
+    obstacle = staticmethod(needs_features)
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        reference: str | Replacement | None = None,
+        frames: Mapping[str, Tensor] | None = None,
+        n_samples: int = 2048,
+        seed: int = 0,
+        memory: int = MEMORY,
+    ) -> None:
+        super().__init__(agent, memory=memory)
+        if n_samples < 4:
+            raise ExplainError(f"n_samples={n_samples}: give at least 4 sets to read")
+        self.baselines = references_of(agent, reference, frames)
+        #: number of features by entry
+        self.entries = feature_entries(agent)
+        n_features = sum(self.entries.values())
+        if 2**n_features <= n_samples:
+            sets, weights = all_sets(n_features)
+        else:
+            sets, weights = sampled_sets(n_features, n_samples, seed)
+        #: (P, M) which features are as they are; none of them first, then all
+        self.sets = torch.from_numpy(sets)
+        self.solution = torch.from_numpy(regression(sets, weights))
+
+    @property
+    def passes_per_state(self) -> int:
+        return len(self.sets)
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        features = Features(batch, self.entries, self.baselines)
+        values: Tensor = batch.kept((self, "values"), lambda: self._values(features))
+        target = batch.target[:, None, None].expand(-1, values.shape[1], 1)
+        return features.maps(values.gather(2, target)[:, :, 0])
+
+    def _values(self, features: Features) -> Tensor:
+        """(B, M, C) Shapley values for every choice."""
+        sets = self.sets.to(features.states.device)
+        copies = (torch.where(z, features.states, features.replaced) for z in sets)
+        readings = read_blocks(features.choices, copies, self.chunk(features.batch))
+        solution = self.solution.to(readings.device)
+        return torch.einsum("mp,bpc->bmc", solution, readings.double()).to(readings.dtype)
+
+
+def all_sets(n_features: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """(2^M, M) all sets of features, and (2^M,) their weights, 0 for the first two."""
+    every = np.array(list(product([False, True], repeat=n_features)))
+    sets = np.concatenate([every[[0, -1]], every[1:-1]])
+    sizes = sets[2:].sum(axis=1)
+    weights = [(n_features - 1) / (comb(n_features, k) * k * (n_features - k)) for k in sizes]
+    return sets, np.array([0.0, 0.0, *weights])
+
+
+def sampled_sets(
+    n_features: int, n_samples: int, seed: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """At most ``n_samples`` sets, no set and its complement apart, and how often each was drawn."""
+    rng = np.random.default_rng(seed)
+    sizes = np.arange(1, n_features)
+    of_size = 1 / (sizes * (n_features - sizes))  # w(z) times the number of sets of that size
+    n_pairs = max((n_samples - 2) // 2, 0)
+    drawn = rng.choice(sizes, n_pairs, p=of_size / of_size.sum())
+    ranks = rng.random((n_pairs, n_features)).argsort(axis=1).argsort(axis=1)
+    half = ranks < drawn[:, None]
+    sets, counts = np.unique(np.concatenate([half, ~half]), axis=0, return_counts=True)
+    ends = np.array([[False], [True]]).repeat(n_features, axis=1)
+    return np.concatenate([ends, sets]), np.array([0.0, 0.0, *counts / max(n_pairs, 1)])
+
+
+def regression(sets: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(M, P) the matrix that turns readings v (P,) into values phi (M,).
+
+    The multiplier of the constraint makes the regression a linear system:
+
+        [Z^T W Z  1] [phi   ]   [Z^T W (v - v(0))]
+        [1^T      0] [lambda] = [v(1) - v(0)     ]
+
+    :param sets: (P, M), the first empty, the second whole
+    :param weights: (P,)
+    :raises ExplainError: if the system has no single solution
+    """
+    n_sets, n_features = sets.shape
+    Z = sets.astype(np.float64)
+    ones = np.ones((n_features, 1))
+    system = np.block([[(Z.T * weights) @ Z, ones], [ones.T, np.zeros((1, 1))]])
+    if np.linalg.matrix_rank(system) <= n_features:
+        raise ExplainError(
+            f"{n_sets} sets do not determine the values of {n_features} features: give a larger "
+            "n_samples"
+        )
+    gathered = Z.T * weights
+    gathered[:, 0] -= gathered.sum(axis=1)  # every v less v(0)
+    total = np.zeros((1, n_sets))
+    total[0, :2] = -1, 1
+    solution: NDArray[np.float64] = np.linalg.solve(system, np.concatenate([gathered, total]))
+    return solution[:n_features]

@@ -1,0 +1,232 @@
+"""LIME: a linear model of the agent around a state (Ribeiro et al., KDD 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from skimage import segmentation
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.envs.spaces import entries_of
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import MEMORY, read_blends
+
+#: (H, W) grey picture in [0, 1] -> (H, W) integer labels of its superpixels
+Segmenter = Callable[[NDArray[Any]], NDArray[Any]]
+
+
+def felzenszwalb(picture: NDArray[Any]) -> NDArray[Any]:
+    """Superpixels by minimum spanning trees (Felzenszwalb and Huttenlocher, 2004)."""
+    labels: NDArray[Any] = segmentation.felzenszwalb(
+        picture, scale=21, sigma=0.5, min_size=4, channel_axis=None
+    )
+    return labels
+
+
+def slic(picture: NDArray[Any]) -> NDArray[Any]:
+    """About 200 superpixels by k-means of brightness and place (Achanta et al., 2012)."""
+    labels: NDArray[Any] = segmentation.slic(
+        picture, n_segments=200, compactness=10, sigma=0.25, channel_axis=None
+    )
+    return labels
+
+
+def quickshift(picture: NDArray[Any]) -> NDArray[Any]:
+    """Superpixels by mode seeking (Vedaldi and Soatto, 2008), of at most 2 pixels' reach."""
+    colours = np.repeat(picture[..., None], 3, axis=2)
+    labels: NDArray[Any] = segmentation.quickshift(  # type: ignore[no-untyped-call]
+        colours, kernel_size=1, max_dist=2, ratio=0, convert2lab=False
+    )
+    return labels
+
+
+#: presets for frames of about 84 x 84 pixels; scikit-image's own find a handful of segments there
+SEGMENTERS: dict[str, Segmenter] = {
+    "felzenszwalb": felzenszwalb,
+    "slic": slic,
+    "quickshift": quickshift,
+}
+
+
+@EXPLAINERS.register("lime")
+class Lime(Explainer):
+    """Weights of a linear model of p(a|s') in which parts of the state are present (eq. 1).
+
+    The parts z in {0, 1}^M of an image are superpixels of its newest frame (grey: the mean of its
+    channels), which are hidden in all frames of the stack at once; those of any other entry are its
+    features. A copy is s' = r + z * (s - r), r the reference. The first copy is the state itself,
+    the others have each part with probability 1/2. The model, with an intercept that is not
+    penalised, is the ridge regression with sample weights exp(-d^2 / (2 width^2)), d the cosine
+    distance of z from all ones (section 3.4, as in the authors' package).
+
+    What is explained is the probability of the choice, or the action itself in a dimension of a Box
+    action. One fit answers for all choices. ``n_samples`` agent passes for each entry of the
+    observation, the others being held; entries are comparable only as far as that goes.
+
+    :param agent: any
+    :param n_samples: copies, the state itself among them
+    :param segments: superpixels: ``"felzenszwalb"``, ``"slic"``, ``"quickshift"``, or a function
+        from a grey picture (H, W) in [0, 1] to labels (H, W)
+    :param width: of the kernel
+    :param alpha: weight of the ridge's penalty
+    :param reference: what a hidden cell becomes, see :mod:`sb3_explain.states.baselines`; the
+        ``"background"`` of ``frames`` when not given, or black if there are none
+    :param frames: (N, ...) single frames by entry, to fit a reference on
+        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param seed: of the samples, which are the same for every state of as many parts
+    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :raises ExplainError: for numbers out of range, unknown segments or reference
+    """
+
+    name = "lime"
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        n_samples: int = 1000,
+        segments: str | Segmenter = "felzenszwalb",
+        width: float = 0.25,
+        alpha: float = 1.0,
+        reference: str | Replacement | None = None,
+        frames: Mapping[str, Tensor] | None = None,
+        seed: int = 0,
+        memory: int = MEMORY,
+    ) -> None:
+        super().__init__(agent, memory=memory)
+        if n_samples < 2 or not width > 0 or not alpha > 0:
+            raise ExplainError(
+                f"n_samples={n_samples}, width={width}, alpha={alpha}: give at least two samples "
+                "and positive numbers"
+            )
+        if isinstance(segments, str) and segments not in SEGMENTERS:
+            raise unknown_name("segments", segments, SEGMENTERS)
+        self.n_samples = n_samples
+        self.segmenter = SEGMENTERS[segments] if isinstance(segments, str) else segments
+        self.width = width
+        self.alpha = alpha
+        self.seed = seed
+        if reference is None:
+            reference = "black" if frames is None else "background"
+        self.hidden = references_of(agent, reference, frames)
+        self._spaces = entries_of(agent.observation_space)
+
+    @property
+    def passes_per_state(self) -> int:
+        return self.n_samples * len(self._spaces)
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return {name: self._map(batch, name) for name in batch.entries}
+
+    def _map(self, batch: StateBatch, name: str) -> Tensor:
+        fitted = batch.kept((self, name), lambda: self._fit(batch, name))
+        shape = batch.entries[name].shape[1:]
+        maps = [
+            weights[:, target][parts].expand(shape).to(batch.entries[name])
+            for (parts, weights), target in zip(fitted, batch.target, strict=True)
+        ]
+        return torch.stack(maps)
+
+    def _fit(self, batch: StateBatch, name: str) -> list[tuple[Tensor, Tensor]]:
+        """Of each state the parts of an entry, and the (M, C) weights of the linear model.
+
+        The parts are numbered by integers that broadcast to the entry's shape.
+        """
+        entry = batch.entries[name]
+        numbers = torch.arange(len(entry), device=entry.device)
+        if entry.dim() == 4:
+            parts = [self.superpixels(name, state) for state in entry]
+            fits = [
+                self._fit_alike(batch, name, some, labels)
+                for some, labels in zip(torch.split(numbers, 1), parts, strict=True)
+            ]
+            return [(labels, fit[0]) for labels, fit in zip(parts, fits, strict=True)]
+        features = torch.arange(entry[0].numel(), device=entry.device).reshape(entry.shape[1:])
+        return [(features, fit) for fit in self._fit_alike(batch, name, numbers, features)]
+
+    def _fit_alike(self, batch: StateBatch, name: str, some: Tensor, parts: Tensor) -> Tensor:
+        """(n, M, C) weights of some states that have the same parts."""
+        chunk = self.rows(batch.entries[name])
+        state = batch.entries[name][some]
+        hidden = self.hidden[name](batch.entries[name])[some]
+        samples = self.samples(int(parts.max()) + 1).to(state)
+
+        def present() -> Iterator[Tensor]:
+            for block in samples.chunk(-(-len(samples) // chunk)):
+                yield block.index_select(1, parts.flatten()).view(-1, *parts.shape)
+
+        blends = read_blends(
+            lambda copies, states: self._outcomes(batch, {name: copies}, some[states]),
+            hidden,
+            state - hidden,
+            present(),
+            chunk,
+        )
+        outcomes = torch.cat([told for _, told in blends], dim=1)
+        return weighted_ridge(
+            samples, outcomes.transpose(0, 1), self.sample_weights(samples), self.alpha
+        )
+
+    def _outcomes(self, batch: StateBatch, copies: dict[str, Tensor], states: Tensor) -> Tensor:
+        """(R, C) what is explained of every choice."""
+        if isinstance(self.agent.action_space, spaces.Box):
+            return batch.choices(copies, states)
+        return batch.preferences(copies, states)
+
+    def samples(self, n_parts: int) -> Tensor:
+        """(n_samples, M) which parts each copy has, 0 or 1; the first has all."""
+        generator = torch.Generator().manual_seed(self.seed)
+        samples = torch.randint(0, 2, (self.n_samples, n_parts), generator=generator)
+        samples[0] = 1
+        return samples
+
+    def sample_weights(self, samples: Tensor) -> Tensor:
+        """(n_samples,) float64: nearer copies count more."""
+        # |z| |1| is sqrt(k M) for k parts of M, and their product k
+        cosine = samples.double().mean(dim=1).sqrt()
+        return torch.exp(-0.5 * ((1 - cosine) / self.width) ** 2)
+
+    def superpixels(self, name: str, state: Tensor) -> Tensor:
+        """(1, H, W) labels 0, 1, ... of the superpixels of an image's newest frame.
+
+        :param name: of the entry
+        :param state: (C, H, W)
+        """
+        n_channels = max(1, len(state) // self.agent.n_stack)
+        grey = state[-n_channels:].float().mean(dim=0)
+        space = self._spaces[name]
+        low, high = float(space.low.min()), float(space.high.max())  # type: ignore[attr-defined]
+        if not np.isfinite(high - low):
+            low, high = float(grey.min()), float(grey.max())
+        picture = ((grey - low) / max(high - low, 1e-12)).clamp(0, 1).cpu().double().numpy()
+        labels = np.unique(self.segmenter(picture), return_inverse=True)[1]
+        return torch.from_numpy(labels.reshape(1, *picture.shape)).to(state.device)
+
+
+def weighted_ridge(samples: Tensor, outcomes: Tensor, weights: Tensor, alpha: float) -> Tensor:
+    """argmin over w, b of sum_i weight_i (outcome_i - z_i w - b)^2 + alpha ||w||^2, in float64.
+
+    :param samples: z, (n, M)
+    :param outcomes: (n, ..., C)
+    :param weights: (n,)
+    :param alpha: above 0
+    :return: w, (..., M, C)
+    """
+    z, y = samples.double(), outcomes.double()
+    share = (weights / weights.sum())[:, None]
+    # with the means taken off, the intercept is 0
+    z = z - (share * z).sum(dim=0)
+    y = y.flatten(1) - (share * y.flatten(1)).sum(dim=0)
+    gram = z.T @ (weights[:, None] * z) + alpha * torch.eye(z.shape[1]).to(z)
+    w: Tensor = torch.linalg.solve(gram, z.T @ (weights[:, None] * y))
+    return w.view(-1, *outcomes.shape[1:]).movedim(0, -2)

@@ -1,0 +1,105 @@
+"""Occlusion: how far the target's score falls when a patch disappears (Zeiler and Fergus, 2014)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sb3_explain.agents.action_spaces import choices
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import image_entries
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.requirements import needs_image
+from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import MEMORY, grid_masks, image_maps, read_blends
+
+
+@EXPLAINERS.register("occlusion")
+class Occlusion(Explainer):
+    """Score of the target less its score without a patch, for a patch that slides over the image.
+
+    The patch covers all channels of the stack. Where patches overlap, a pixel has the mean of
+    those that cover it; the last patch of an axis is cut off by the edge. So it is in Captum.
+
+    One agent pass a place of the patch, and one more, for each image that is observed; other
+    entries of a Dict observation get 0.
+
+    :param agent: with image observations
+    :param patch: side of the patch, in pixels
+    :param stride: pixels from one place to the next, at most ``patch``
+    :param reference: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`
+    :param frames: (N, ...) single frames by entry, for a reference that is fitted
+        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :raises ExplainError: for a stride that would leave pixels out, and an unknown reference
+    """
+
+    name = "occlusion"
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        patch: int = 5,
+        stride: int = 5,
+        reference: str | Replacement = "black",
+        frames: Mapping[str, Tensor] | None = None,
+        memory: int = MEMORY,
+    ) -> None:
+        super().__init__(agent, memory=memory)
+        if not 1 <= stride <= patch:
+            raise ExplainError(
+                f"patch={patch}, stride={stride}: the stride is at least 1 and at most the patch"
+            )
+        self.patch = patch
+        self.stride = stride
+        self.hidden = references_of(agent, reference, frames)
+
+    obstacle = staticmethod(needs_image)
+
+    @property
+    def passes_per_state(self) -> int:
+        shapes = image_entries(self.agent).values()
+        return sum(
+            1 + len(self._places(shape[1])) * len(self._places(shape[2])) for shape in shapes
+        )
+
+    def _places(self, size: int) -> range:
+        """First pixels of the patch along an axis: as many as it takes to cover all of it."""
+        n_steps = -(-max(size - self.patch, 0) // self.stride)
+        return range(0, n_steps * self.stride + 1, self.stride)
+
+    def _covered(self, like: Tensor, size: int) -> Tensor:
+        """(n, size) whether each place of the patch covers each pixel of an axis, 1 or 0."""
+        pixels = torch.arange(size, device=like.device)
+        first = torch.tensor(self._places(size), device=like.device)[:, None]
+        return ((first <= pixels) & (pixels < first + self.patch)).to(like)
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return image_maps(batch, lambda name, image: self._map(batch, name, image))
+
+    def _map(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
+        rows, columns = (self._covered(image, size) for size in image.shape[2:])
+        scores = batch.kept((self, name), lambda: self._scores(batch, name, rows, columns))
+        scores = choices(self.agent.action_space, scores)[torch.arange(len(batch)), :, batch.target]
+        fall = (scores[:, :1] - scores[:, 1:]).to(image).view(-1, len(rows), len(columns))
+        covering = rows.sum(dim=0)[:, None] * columns.sum(dim=0)
+        maps: Tensor = rows.T @ fall @ columns / covering
+        return maps[:, None].expand_as(image)
+
+    def _scores(self, batch: StateBatch, name: str, rows: Tensor, columns: Tensor) -> Tensor:
+        """(B, 1 + P, K) scores of the states as they are, then without each patch."""
+        image, chunk = batch.entries[name], self.rows(batch.entries[name])
+        blends = read_blends(
+            lambda copies, states: batch.scores({name: copies}, states),
+            image,
+            self.hidden[name](image) - image,
+            grid_masks(rows, columns, chunk),
+            chunk,
+        )
+        return torch.cat([told for _, told in blends], dim=1)

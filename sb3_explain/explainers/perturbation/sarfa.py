@@ -1,0 +1,87 @@
+"""SARFA: specific and relevant feature attribution (Puri et al., ICLR 2020)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sb3_explain.agents.action_spaces import choices, group_numbers, log_probabilities
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import image_entries
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.perturbation.local_blur import Bumps
+from sb3_explain.explainers.requirements import needs_choices, needs_image
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.passes import MEMORY, image_maps
+
+
+@EXPLAINERS.register("sarfa")
+class Sarfa(Explainer):
+    """S = 2 K dp / (K + dp): where a local blur harms the target action and no other.
+
+    dp = p(a|s) - p(a|s'), and S = 0 where dp <= 0 (specific); K = 1 / (1 + KL), the divergence of
+    the other actions' probabilities, which are made to sum to 1 again (relevant); S is their
+    harmonic mean, in [0, 1] (Puri et al., 2020, section 3). p is the softmax of the scores, of
+    Q-values too. Of several sub-actions, only the target's own counts.
+
+    One agent pass a point of the grid, and one more, for each image that is observed, which are
+    those of Greydanus; other entries of a Dict observation get 0.
+
+    :param agent: with image observations, and actions to choose from
+    :param direction: ``"forward"``, KL of the state's probabilities from those of the copy; or
+        ``"reverse"``
+    :param sigma: see :class:`sb3_explain.explainers.perturbation.local_blur.Bumps`, as are the next
+        two
+    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :raises ExplainError: for an unknown direction
+    """
+
+    name = "sarfa"
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        direction: str = "forward",
+        sigma: float = 3.0,
+        radius: float = 5.0,
+        stride: int = 5,
+        memory: int = MEMORY,
+    ) -> None:
+        super().__init__(agent, memory=memory)
+        if direction not in ("forward", "reverse"):
+            raise ExplainError(f"unknown direction {direction!r} (known: forward, reverse)")
+        self.direction = direction
+        self.bumps = Bumps(sigma, radius, stride)
+
+    @staticmethod
+    def obstacle(agent: Agent) -> str | None:
+        return needs_image(agent) or needs_choices(agent)
+
+    @property
+    def passes_per_state(self) -> int:
+        return sum(self.bumps.passes(shape) for shape in image_entries(self.agent).values())
+
+    def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        return image_maps(batch, lambda name, image: self._map(batch, name, image))
+
+    def _map(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
+        space = self.agent.action_space
+        scores = choices(space, self.bumps.scores(batch, name, self.rows(image)))
+        target = batch.target[:, None, None].expand(-1, scores.shape[1], 1)
+        p = log_probabilities(space, scores).gather(2, target)[..., 0].exp()
+        dp = p[:, :1] - p[:, 1:]
+        # the other actions of the target's group; a log-probability of 0 drops out of the KL
+        groups = group_numbers(space).to(batch.device)
+        others = groups == groups[batch.target, None]
+        others[torch.arange(len(batch)), batch.target] = False
+        log_rest = scores.masked_fill(~others[:, None], -torch.inf).log_softmax(dim=2)
+        log_rest = log_rest.masked_fill(~others[:, None], 0)
+        whole, blurred = log_rest[:, :1], log_rest[:, 1:]
+        if self.direction == "reverse":
+            whole, blurred = blurred, whole
+        divergence = (whole.exp() * (whole - blurred)).sum(dim=2)
+        K = 1 / (1 + divergence)
+        return self.bumps.upsampled(torch.where(dp > 0, 2 * K * dp / (K + dp), 0.0), image)

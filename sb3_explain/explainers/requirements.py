@@ -1,0 +1,57 @@
+"""What a method needs of an agent, and the reason why an agent is not supported."""
+
+from __future__ import annotations
+
+from gymnasium import spaces
+from torch import nn
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.layers import layers_of_images, outputs_on_the_way
+from sb3_explain.agents.observations import feature_entries
+from sb3_explain.envs.spaces import entries_of
+
+
+def needs_image(agent: Agent) -> str | None:
+    """The obstacle of a method that perturbs pictures, if the agent sees none."""
+    entries = entries_of(agent.observation_space).values()
+    if any(len(entry.shape or ()) == 3 for entry in entries):
+        return None
+    return "it explains images, and this agent observes none"
+
+
+def needs_choices(agent: Agent) -> str | None:
+    """The obstacle of a method that compares probabilities, if the agent has none."""
+    if isinstance(agent.action_space, spaces.Box):
+        return "it compares probabilities of actions, and this agent's actions are continuous (Box)"
+    return None
+
+
+def needs_numbers(agent: Agent) -> str | None:
+    """The obstacle of a method that differentiates or blends what is observed, if it cannot."""
+    for name, space in entries_of(agent.observation_space).items():
+        if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+            which = f"observation's {name!r}" if name else "observation"
+            return f"it needs numbers, and the {which} is a category ({type(space).__name__})"
+    return None
+
+
+def needs_features(agent: Agent) -> str | None:
+    """The obstacle of a method that removes features, if the agent observes images alone."""
+    if feature_entries(agent):
+        return None
+    return "it removes features of vectors, and this agent observes images: use occlusion"
+
+
+def needs_relu(agent: Agent) -> str | None:
+    """The obstacle of guided backpropagation, if no entry passes a ReLU that is a module."""
+    entries = entries_of(agent.observation_space)
+    if any(outputs_on_the_way(agent, name, nn.ReLU) for name in entries):
+        return None
+    return "it changes the gradient of nn.ReLU modules, and this agent's scores pass none"
+
+
+def needs_convolution(agent: Agent) -> str | None:
+    """The obstacle of Grad-CAM, if no image passes a convolution that is a module."""
+    if layers_of_images(agent, nn.Conv2d):
+        return None
+    return "it explains images by a convolution (nn.Conv2d), and this agent's scores pass none"

@@ -1,0 +1,290 @@
+"""Targets: what makes a state one of interest, as an energy that is small in such states.
+
+Rupprecht et al. (2019), section 3.3. A target is a function ``(outputs, **options) -> (B,)``, to be
+minimised, of what an agent says about B states. Any such function serves; those with a name are
+entered in ``TARGETS`` by a decorator. A target takes by name what it wants to know besides.
+
+q stands for the Q-values of an agent that has them. Logits are only determined up to a constant in
+each state: of any other agent, targets of how good a state is (T-, T+, S+, S-) look at V(s), and
+targets that compare actions look at log-probabilities.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from sb3_explain.agents.action_spaces import choices, group_numbers, group_sizes, log_probabilities
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.registry import Registry
+from sb3_explain.envs.spaces import entries_of
+
+#: targets by name
+TARGETS: Registry[Callable[..., Tensor]] = Registry("target", __name__)
+
+#: sharpness of the soft maximum, unless told otherwise
+BETA = 5.0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What an agent says about B states.
+
+    :param agent: who says it
+    :param scores: (B, K) as :meth:`sb3_explain.agents.agent.Agent.scores` defines them
+    :param values: (B,) values; NaN of an agent that has none
+    :param other: what another agent says about the same states
+    """
+
+    agent: Agent
+    scores: Tensor
+    values: Tensor
+    other: Outputs | None = None
+
+    @property
+    def choices(self) -> Tensor:
+        """(B, C) scores of the choices."""
+        return choices(self.agent.action_space, self.scores)
+
+    @property
+    def log_probabilities(self) -> Tensor:
+        """(B, C) logarithms of the choices' probabilities; of Q-values those of their softmax.
+
+        :raises ExplainError: for Box actions, which have none
+        """
+        if isinstance(self.agent.action_space, spaces.Box):
+            raise ExplainError(
+                "this target compares probabilities of actions, and this agent's actions are "
+                "continuous (Box): choose a target on its value, or an action"
+            )
+        return log_probabilities(self.agent.action_space, self.choices)
+
+    @property
+    def q(self) -> Tensor:
+        """(B, K) Q-values, or (B, 1) V(s) of an agent without them.
+
+        :raises ExplainError: for an agent that has no values either
+        """
+        return self.scores if self.agent.view.value_based else self.value[:, None]
+
+    @property
+    def value(self) -> Tensor:
+        """(B,) values.
+
+        :raises ExplainError: for an agent that has none
+        """
+        if bool(self.values.isnan().all()):
+            raise ExplainError(
+                f"this agent ({self.agent.algo}) has no values: choose a target on its actions "
+                "('action', 'T+-' or 'uncertainty')"
+            )
+        return self.values
+
+    @property
+    def contrast(self) -> Tensor:
+        """(B, K) Q-values, or (B, C) log-probabilities of an agent without them."""
+        return self.scores if self.agent.view.value_based else self.log_probabilities
+
+
+Target = Callable[[Outputs], Tensor]
+
+
+def outputs_of(agent: Agent, observations: Any, other: Agent | None = None) -> Outputs:
+    """What an agent says about states, and what another one does.
+
+    :param agent: who is asked
+    :param observations: (B, ...) in the agent's range, or a dict of such
+    :param other: with the same observations and actions
+    """
+    others = None if other is None else Outputs(other, *other.scores_and_values(observations))
+    return Outputs(agent, *agent.scores_and_values(observations), others)
+
+
+def soft_max(q: Tensor, beta: float) -> Tensor:
+    """(B,) sum_i q_i exp(beta q_i) / sum_k exp(beta q_k) of (B, K): equation 6, the paper's T-."""
+    return (q * (beta * q).softmax(dim=1)).sum(dim=1)
+
+
+def soft_min(q: Tensor, beta: float) -> Tensor:
+    """(B,) -soft_max(-q): the paper's T+."""
+    return -soft_max(-q, beta)
+
+
+@TARGETS.register("action")
+def action(outputs: Outputs, action: int) -> Tensor:
+    """The agent wants one action: it is likelier than any other, or its Q-value is high.
+
+    Of Box actions a dimension is high. The log-probability is compared with that of every other
+    (sub-)action, since many agents have several actions that do the same: one of them may be likely
+    and yet never be the greedy one.
+    """
+    space = outputs.agent.action_space
+    if outputs.agent.view.value_based or isinstance(space, spaces.Box):
+        return -outputs.scores[:, action]
+    log_p, groups = outputs.log_probabilities, group_numbers(space)
+    rivals = groups == groups[action]
+    rivals[action] = False
+    if not rivals.any():  # an agent with one action
+        return -log_p[:, action]
+    return log_p[:, rivals.to(log_p.device)].amax(dim=1) - log_p[:, action]
+
+
+@TARGETS.register("T-")
+def no_way_out(outputs: Outputs, beta: float) -> Tensor:
+    """No good way out: even the best action is bad (V is low, where there are no Q-values)."""
+    return soft_max(outputs.q, beta)
+
+
+@TARGETS.register("T+")
+def all_is_well(outputs: Outputs, beta: float) -> Tensor:
+    """Every action is good: even the worst is (V is high, where there are no Q-values)."""
+    return -soft_min(outputs.q, beta)
+
+
+@TARGETS.register("T+-")
+def critical(outputs: Outputs, beta: float) -> Tensor:
+    """It matters what is done: one action is very good, another very bad (equation 7)."""
+    q = outputs.contrast
+    return soft_min(q, beta) - soft_max(q, beta)
+
+
+@TARGETS.register("S+")
+def good_at_random(outputs: Outputs) -> Tensor:
+    """High value under a random action (V is high, where there are no Q-values)."""
+    return -outputs.q.sum(dim=1)
+
+
+@TARGETS.register("S-")
+def bad_at_random(outputs: Outputs) -> Tensor:
+    """Low value under a random action (V is low, where there are no Q-values)."""
+    return outputs.q.sum(dim=1)
+
+
+@TARGETS.register("value_high")
+def value_high(outputs: Outputs) -> Tensor:
+    """The agent expects much."""
+    return -outputs.value
+
+
+@TARGETS.register("value_low")
+def value_low(outputs: Outputs) -> Tensor:
+    """The agent expects little."""
+    return outputs.value
+
+
+@TARGETS.register("uncertainty")
+def uncertainty(outputs: Outputs) -> Tensor:
+    """The policy cannot decide: the entropy of its actions (nats, mean of sub-actions) is high."""
+    log_p = outputs.log_probabilities
+    n_groups = len(group_sizes(outputs.agent.action_space))
+    return (log_p.exp() * log_p).sum(dim=1) / n_groups
+
+
+@TARGETS.register("disagreement")
+def disagreement(outputs: Outputs) -> Tensor:
+    """Two agents differ about the same state.
+
+    The Jensen-Shannon divergence of their actions is high, mean of sub-actions, at most log 2; of
+    Box actions the mean squared difference.
+    """
+    space, other = outputs.agent.action_space, outputs.other
+    if other is None:
+        raise ExplainError("the target 'disagreement' compares two agents: give the other one")
+    if isinstance(space, spaces.Box):
+        return -(outputs.scores - other.scores).square().mean(dim=1)
+    log_p, log_q = outputs.log_probabilities, other.log_probabilities
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
+    divergence = log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)
+    return -divergence.sum(dim=1) / 2 / len(group_sizes(space))
+
+
+def make_target(
+    target: str | Callable[..., Tensor],
+    agent: Agent,
+    *,
+    action: int | str | None = None,
+    beta: float = BETA,
+) -> Target:
+    """A target of one argument, :class:`Outputs`, with all else that it takes by name filled in.
+
+    :param target: a name, ``"action:NAME"`` for the action of that name or number, or a function
+    :param agent: that is asked
+    :param action: index or name of the choice that an action's target is about
+    :param beta: sharpness of the soft maximum, per unit of Q
+    :raises ExplainError: for an unknown target or action, or an action's target without one
+    """
+    if isinstance(target, str):
+        name, _, named = target.partition(":")
+        action = named if named and action is None else action
+        function: Callable[..., Tensor] = TARGETS[name]
+    else:
+        name, function = getattr(target, "__name__", "target"), target
+    wanted = list(inspect.signature(function).parameters)[1:]
+    options: dict[str, Any] = {"beta": beta} if "beta" in wanted else {}
+    if "action" in wanted:
+        if action is None:
+            raise ExplainError(
+                f"the target {name!r} is about one action: write '{name}:NAME' with one of "
+                f"{', '.join(agent.choice_names)}"
+            )
+        options["action"] = agent.choice_named(action)
+    return partial(function, **options) if options else function
+
+
+def targets_of(agent: Agent) -> list[str]:
+    """Names of all targets that tell something of their own about an agent.
+
+    Each action, and of the others those that it serves. Where there are no Q-values, S+ and S- are
+    the same as T+ and T-, and values are what T+ and T- are about.
+    """
+    names = [f"action:{name}" for name in agent.choice_names]
+    good_or_bad = ["T-", "T+", "S-", "S+"] if agent.view.value_based else ["T-", "T+"]
+    return [name for name in (*names, *good_or_bad, "T+-", "uncertainty") if _serves(agent, name)]
+
+
+def _serves(agent: Agent, name: str) -> bool:
+    try:
+        require_served(agent, name)
+    except ExplainError:
+        return False
+    return True
+
+
+def require_comparable(agent: Agent, other: Agent) -> None:
+    """:raises ExplainError: if two agents cannot be asked about the same states"""
+    if (
+        other.observation_space != agent.observation_space
+        or other.action_space != agent.action_space
+    ):
+        raise ExplainError(
+            f"the other agent observes {other.observation_space} and does {other.action_space}: "
+            "give one with the same observations and actions"
+        )
+    if other.device != agent.device:
+        raise ExplainError(
+            f"the other agent is on {other.device}, this one on {agent.device}: load both on one"
+        )
+
+
+def require_target(name: str) -> None:
+    """:raises ExplainError: if there is no target of this name; the nearest is suggested"""
+    TARGETS[name.partition(":")[0]]
+
+
+def require_served(agent: Agent, target: str, other: Agent | None = None) -> None:
+    """:raises ExplainError: if the target is unknown, or the agent lacks what it looks at"""
+    zeros: Any = {
+        name: torch.zeros(1, *(space.shape or ()), device=agent.device)
+        for name, space in entries_of(agent.observation_space).items()
+    }
+    with torch.no_grad():
+        make_target(target, agent)(outputs_of(agent, zeros.get("", zeros), other))

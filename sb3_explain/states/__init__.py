@@ -1,0 +1,1 @@
+"""An agent's states: played, kept, batched and perturbed."""

@@ -1,0 +1,301 @@
+"""What a masked cell becomes: the reference r of s * m + r * (1 - m).
+
+A reference is fitted once on single frames (newest frame of each state) and then gives, for any
+batch of observations, a tensor of their shape. Values are in the observations' raw range. Any
+function from observations to their replacement is a reference too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.registry import Registry
+from sb3_explain.envs.spaces import entries_of
+
+#: references by name
+REFERENCES: Registry[Callable[..., Any]] = Registry("reference", __name__)
+
+#: frames that a reference is fitted on, at most
+REFERENCE_FRAMES = 2000
+#: (B, ...) observations -> what replaces them, of the same shape
+Replacement = Callable[[Tensor], Tensor]
+
+
+class Reference(ABC):
+    """What replaces the masked cells of an observation.
+
+    :param frames: (N, C, H, W) single frames, or (N, D) vectors, of the training states
+    """
+
+    name: str
+
+    def __init__(self, frames: Tensor | None = None) -> None:
+        del frames
+
+    @abstractmethod
+    def __call__(self, observations: Tensor) -> Tensor:
+        """The replacement, of the observations' shape (B, F * C, H, W) or (B, D)."""
+
+    @property
+    def saved_as(self) -> str:
+        """The name in the registry under which whoever loads it finds it again.
+
+        :raises ExplainError: for a function that has none
+        """
+        return self.name
+
+    def state(self) -> dict[str, Tensor]:
+        """What has been fitted, to be saved beside an explainer."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take back what :meth:`state` gave."""
+        del state
+
+
+class FittedReference(Reference):
+    """A reference that is one frame, repeated over the stack; of a category, the most frequent."""
+
+    def __init__(self, frames: Tensor | None = None) -> None:
+        super().__init__(frames)
+        if frames is None:
+            self.frame = torch.zeros(0)
+        else:
+            self.frame = frames.mode().values if frames.dim() == 1 else self.fit(frames)
+
+    @staticmethod
+    @abstractmethod
+    def fit(frames: Tensor) -> Tensor:
+        """(C, H, W) or (D,) from (N, C, H, W) or (N, D)."""
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        frame = self.frame.to(observations.device, torch.float32)
+        if frame.dim() == 0:
+            return frame.expand(observations.shape)
+        stacked = frame.repeat(observations.shape[1] // frame.shape[0], *[1] * (frame.dim() - 1))
+        return stacked.expand(observations.shape)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"frame": self.frame}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.frame = state["frame"]
+
+
+@REFERENCES.register("background")
+class Background(FittedReference):
+    """Per cell the value most frequent in the training frames; per feature the median."""
+
+    name = "background"
+
+    @staticmethod
+    def fit(frames: Tensor) -> Tensor:
+        if frames.dtype != torch.uint8:
+            return frames.float().median(dim=0).values
+        flat = frames.flatten(1).long()
+        counts = torch.zeros(flat.shape[1], 256, dtype=torch.long)
+        for chunk in torch.split(flat, 1024):
+            counts.scatter_add_(1, chunk.T, torch.ones_like(chunk.T))
+        return counts.argmax(dim=1).to(torch.uint8).reshape(frames.shape[1:])
+
+
+@REFERENCES.register("most_frequent")
+class MostFrequent(FittedReference):
+    """One constant: per channel the value most frequent in all training frames (a sky, a sea).
+
+    The median of values that are not whole numbers; per feature the median.
+    """
+
+    name = "most_frequent"
+
+    @staticmethod
+    def fit(frames: Tensor) -> Tensor:
+        if frames.dim() == 2:
+            return frames.float().median(dim=0).values
+        channels = frames.transpose(0, 1).flatten(1)
+        # numbers that are not whole hardly come twice
+        whole = frames.dtype == torch.uint8
+        modes = (channels.mode(dim=1) if whole else channels.float().median(dim=1)).values
+        return modes.reshape(-1, *[1] * (frames.dim() - 2)).expand(frames.shape[1:]).clone()
+
+
+@REFERENCES.register("mean")
+class Mean(FittedReference):
+    """One constant: per channel the mean of all training frames; per feature the mean."""
+
+    name = "mean"
+
+    @staticmethod
+    def fit(frames: Tensor) -> Tensor:
+        if frames.dim() == 2:
+            return frames.float().mean(dim=0)
+        means = frames.float().mean(dim=(0, *range(2, frames.dim())))
+        return means.reshape(-1, *[1] * (frames.dim() - 2)).expand(frames.shape[1:]).clone()
+
+
+@REFERENCES.register("black")
+class Black(Reference):
+    """Zero everywhere."""
+
+    name = "black"
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        return torch.zeros_like(observations, dtype=torch.float32)
+
+
+@REFERENCES.register("below")
+class Below(FittedReference):
+    """One constant, as far below the least value as the greatest is above it; per feature.
+
+    No object looks like it, black ones included. Adding 1 to observations in [0, 1] before they
+    are masked and taking it off again comes to it (Shi et al., 2020): -1, which is -255 of 255.
+    """
+
+    name = "below"
+
+    @staticmethod
+    def fit(frames: Tensor) -> Tensor:
+        if frames.dtype == torch.uint8:
+            return torch.full(frames.shape[1:], -255.0)
+        dims = 0 if frames.dim() == 2 else tuple(range(frames.dim()))
+        low, high = frames.float().amin(dim=dims), frames.float().amax(dim=dims)
+        return (2 * low - high).expand(frames.shape[1:]).clone()
+
+
+@REFERENCES.register("blur")
+class Blur(Reference):
+    """The observation itself, blurred by a Gaussian of kernel 39 and sigma 15 (VisionMask)."""
+
+    name = "blur"
+    kernel_size = 39
+    sigma = 15.0
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        return gaussian_blur(observations.float(), self.kernel_size, self.sigma)
+
+
+class FunctionReference(Reference):
+    """Any function from observations to their replacement.
+
+    :param function: (B, ...) observations in the agent's range -> a tensor of their shape
+    """
+
+    def __init__(self, function: Replacement) -> None:
+        super().__init__()
+        self.function = function
+        self.name = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        replacement = self.function(observations)
+        if replacement.shape != observations.shape:
+            raise ExplainError(
+                f"the reference {self.name} gives {tuple(replacement.shape)} for observations "
+                f"{tuple(observations.shape)}: return a tensor of their shape"
+            )
+        return replacement.float()
+
+    @property
+    def saved_as(self) -> str:
+        for name, entry in REFERENCES.items():
+            if entry is self.function:
+                return name
+        raise ExplainError(
+            f"the reference {self.name} is a function without a name to save it by: register it "
+            "with REFERENCES.register(name)(function), where it is loaded too"
+        )
+
+
+def gaussian_blur(images: Tensor, kernel_size: int, sigma: float) -> Tensor:
+    """(B, C, H, W) images blurred by a Gaussian of odd ``kernel_size``; edges are reflected.
+
+    An image smaller than half the kernel is reflected as far as it goes, then its edge is repeated.
+    """
+    offsets = torch.arange(kernel_size, dtype=images.dtype, device=images.device)
+    kernel = torch.exp(-0.5 * ((offsets - kernel_size // 2) / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    channels, height, width = images.shape[1:]
+    radius = kernel_size // 2
+    reflect = [min(radius, width - 1)] * 2 + [min(radius, height - 1)] * 2
+    rest = [radius - reflect[0]] * 2 + [radius - reflect[2]] * 2
+    padded = functional.pad(functional.pad(images, reflect, "reflect"), rest, "replicate")
+    rows = functional.conv2d(padded, kernel.expand(channels, 1, 1, kernel_size), groups=channels)
+    return functional.conv2d(
+        rows, kernel.reshape(-1, 1).expand(channels, 1, kernel_size, 1), groups=channels
+    )
+
+
+def blend(observations: Tensor, masks: Tensor, reference: Tensor) -> Tensor:
+    """s * m + r * (1 - m) (VisionMask, eq. 1); the complement state is ``blend(s, 1 - m, r)``."""
+    return reference + masks * (observations - reference)
+
+
+def make_reference(reference: str | Replacement, frames: Tensor | None) -> Reference:
+    """A reference to use.
+
+    :param reference: a name; it is fitted on ``frames``. Or a function from observations to their
+        replacement, which a :class:`Reference` is too
+    :raises ExplainError: for an unknown name; the nearest is suggested; for what is no function
+    """
+    entry: Any = REFERENCES[reference] if isinstance(reference, str) else reference
+    if isinstance(entry, Reference):
+        return entry
+    if isinstance(entry, type):
+        fitted: Reference = entry(frames)
+        return fitted
+    if not callable(entry):
+        raise ExplainError(f"reference={entry!r}: give a name or a function of observations")
+    return FunctionReference(entry)
+
+
+def fit_references(
+    reference: str | Replacement, frames: Mapping[str, Tensor | None]
+) -> dict[str, Reference]:
+    """A reference for every entry of an observation.
+
+    :param reference: name, fitted on each entry's frames; or a function, or a reference, that
+        serves all entries. Vectors cannot be blurred: ``"blur"`` is their mean
+    :param frames: (N, C, H, W) or (N, D) by entry; ``None`` for a reference to be restored
+    """
+    if not isinstance(reference, str):
+        return dict.fromkeys(frames, make_reference(reference, None))
+    return {
+        name: make_reference(
+            "mean" if reference == "blur" and entry is not None and entry.dim() != 4 else reference,
+            entry,
+        )
+        for name, entry in frames.items()
+    }
+
+
+def references_of(
+    agent: Agent, reference: str | Replacement | None, frames: Mapping[str, Tensor] | None
+) -> dict[str, Reference]:
+    """A reference for every entry of an agent's observation, ready to be used.
+
+    :param reference: a name, or a function from observations to their replacement; the
+        ``"background"`` of ``frames`` when not given, or black if there are none
+    :param frames: (N, ...) single frames of states, by entry, that a name is fitted on
+        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :raises ExplainError: if the name stands for a reference that is fitted, and there are no frames
+    """
+    if reference is None:
+        reference = "black" if frames is None else "background"
+    entries = entries_of(agent.observation_space)
+    if frames is None and isinstance(reference, str):
+        kind = REFERENCES[reference]
+        vectors = any(len(space.shape or ()) != 3 for space in entries.values())
+        fitted = isinstance(kind, type) and issubclass(kind, FittedReference)
+        if fitted or (reference == "blur" and vectors):
+            raise ExplainError(
+                f"the reference {reference!r} is fitted on states: give frames=states.entries()"
+            )
+    unfitted: dict[str, Tensor | None] = dict.fromkeys(entries)
+    return fit_references(reference, unfitted if frames is None else frames)

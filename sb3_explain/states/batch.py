@@ -1,0 +1,369 @@
+"""StateBatch: some states of an agent, as explainers and metrics perturb them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from sb3_explain.agents.action_spaces import (
+    choices,
+    gaussian_divergence,
+    greedy_choices,
+    group_numbers,
+    group_sizes,
+    log_probabilities,
+    main_choice,
+    score_range,
+)
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import PLAIN, Observations, entries_of, structured
+from sb3_explain.states.baselines import Reference
+
+#: states that pass the agent at once, where a caller may have any number of them
+PASS = 1024
+#: share of its range by which a Box action may move and still count as kept
+TOLERANCE = 0.05
+
+
+@dataclass
+class Cost:
+    """What something took: observations passed through the agent, and seconds."""
+
+    passes: int = 0
+    seconds: float = 0.0
+
+
+class StateBatch:
+    """B states whose observations may be perturbed, while all else that the agent knows is held.
+
+    Its methods read the agent on perturbed copies of the states. Copies come in ``rows`` (R, ...),
+    in one of two forms: a tensor of the form of :attr:`observations`; or a dict of some entries of
+    a Dict observation, whose other entries are held. ``states`` (R,) says of which state each row
+    is a copy; not given, row i is a copy of state i.
+
+    :param agent: whose states
+    :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such;
+        tensors or arrays, on any device
+    :param target: (B,) index of the choice to explain, or one for all (see
+        :mod:`sb3_explain.agents.action_spaces`); the main choice, which is the greedy action, when
+        not given
+    :param context: what the agent knows besides its observation, which is never perturbed:
+        ``memory`` of a recurrent policy and ``action_masks``, batch-first tensors
+    :raises ExplainError: if there are no states, they do not fit the agent or are not finite, or
+        the target is no choice of the agent
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        observations: Observations,
+        target: Tensor | int | None = None,
+        context: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.agent = agent
+        observations = agent.tensor(observations)
+        agent.check(observations)
+        entries = observations if isinstance(observations, dict) else {PLAIN: observations}
+        #: entries of the observation by name, the name is empty if it is no dict; float32, unless
+        #: they came in float64
+        self.entries = {
+            name: entry.detach() if entry.dtype == torch.float64 else entry.detach().float()
+            for name, entry in entries.items()
+        }
+        held: Any = agent.tensor(dict(context or {}))
+        self.context = {name: known.detach() for name, known in held.items()}
+        if len(self) == 0:
+            raise ExplainError("there is no state to explain: give at least one observation")
+        if not all(bool(entry.isfinite().all()) for entry in self.entries.values()):
+            raise ExplainError("the observations hold NaN or infinite values: leave them out")
+        for name, known in self.context.items():
+            if len(known) != len(self):
+                raise ExplainError(f"{name} of {len(known)} states for {len(self)}: give one each")
+        if target is not None:
+            self.target = self._index(target)
+        self._kept: dict[Hashable, Any] = {}
+        #: agent passes that were not made, and their seconds, because something was kept
+        self.spared = Cost()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.entries.values())))
+
+    def _index(self, target: Tensor | int) -> Tensor:
+        given = np.asarray(target.cpu() if isinstance(target, Tensor) else target)
+        if given.dtype.kind not in "iu" or given.shape not in ((), (len(self),)):
+            what = f"target {target!r}" if given.ndim == 0 else f"a target of shape {given.shape}"
+            raise ExplainError(
+                f"{what} ({given.dtype}) for {len(self)} states: give one index, or one for each "
+                "state"
+            )
+        absent = given[(given < 0) | (given >= self.agent.n_choices)]
+        if absent.size:
+            raise ExplainError(
+                f"target {absent.flat[0]} is no choice of this agent, which has "
+                f"{self.agent.n_choices}: {', '.join(self.agent.choice_names)}"
+            )
+        return torch.as_tensor(given, device=self.device, dtype=torch.long).expand(len(self))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the observations are."""
+        return next(iter(self.entries.values())).device
+
+    @cached_property
+    def target(self) -> Tensor:
+        """(B,) index of the choice that is explained."""
+        agent = self.agent
+        return main_choice(agent.action_space, self.own_choices, squashed=agent.squashed)
+
+    # --- the same states in other forms ----------------------------------------------------
+
+    @property
+    def observations(self) -> Tensor:
+        """(B, ...) the observation; (B, N) all entries of a Dict observation, side by side."""
+        return self.flat(self.entries)
+
+    @staticmethod
+    def flat(entries: Mapping[str, Tensor]) -> Tensor:
+        """Entries (or their maps) as one tensor, the form of :attr:`observations`."""
+        if PLAIN in entries:
+            only = entries[PLAIN]
+            return only if only.dim() > 1 else only[:, None]  # a category is one cell
+        return torch.cat([entry.reshape(len(entry), -1) for entry in entries.values()], dim=1)
+
+    def unflat(self, rows: Tensor) -> dict[str, Tensor]:
+        """The entries of ``rows`` (R, ...), which have the form of :attr:`observations`."""
+        if PLAIN in self.entries:
+            return {PLAIN: rows.reshape(-1, *self.entries[PLAIN].shape[1:])}
+        sizes = [entry[0].numel() for entry in self.entries.values()]
+        parts = zip(self.entries.items(), torch.split(rows, sizes, dim=1), strict=True)
+        return {name: part.reshape(-1, *entry.shape[1:]) for (name, entry), part in parts}
+
+    def images(self) -> dict[str, Tensor]:
+        """The entries (B, C, H, W) that are images."""
+        return {name: entry for name, entry in self.entries.items() if entry.dim() == 4}
+
+    def aimed_at(self, target: Tensor | int) -> StateBatch:
+        """The same states, to explain another choice; what is kept of them is shared."""
+        return self._view(self.entries, self.context, self._index(target), self._kept)
+
+    def moved(self, rows: Tensor) -> StateBatch:
+        """States with other observations, ``rows`` (B, ...), to explain the same choices.
+
+        Equal rows give the same batch, so that what is kept of it is shared as well.
+        """
+        digest = hashlib.blake2b(rows.detach().cpu().contiguous().numpy().tobytes()).digest()
+        key = ("moved", digest, self.target.cpu().numpy().tobytes())
+        batch: StateBatch = self.kept(
+            key, lambda: self._view(self.unflat(rows), self.context, self.target, {})
+        )
+        return batch
+
+    def replacement(self, references: Mapping[str, Reference]) -> Tensor:
+        """(B, ...) what removed cells become, by a reference for each entry."""
+        return self.flat({name: references[name](entry) for name, entry in self.entries.items()})
+
+    def support(self, maps: Tensor) -> Tensor:
+        """What maps say about how much each cell matters to the target, to order cells by.
+
+        The attributions; of a Box action, their magnitudes: a sign says there which way a cell
+        moves the action, and not whether the action would be the same without it.
+
+        :param maps: of the target
+        :return: of the maps' shape
+        """
+        return maps.abs() if isinstance(self.agent.action_space, spaces.Box) else maps
+
+    def extent(self) -> Tensor:
+        """(...) high minus low of each cell of :attr:`observations`; 1 where it is unbounded."""
+        entries = entries_of(self.agent.observation_space)
+        extents = {}
+        for name, entry in self.entries.items():
+            low, high = getattr(entries[name], "low", 0.0), getattr(entries[name], "high", 1.0)
+            extent = np.broadcast_to(np.float64(high) - np.float64(low), entry.shape[1:])
+            bounded = np.isfinite(extent) & (extent > 0) & (extent < np.finfo(np.float32).max)
+            extents[name] = torch.from_numpy(np.where(bounded, extent, 1.0)).float()[None]
+        return self.flat(extents)[0].to(self.device)
+
+    def split(self, size: int) -> list[StateBatch]:
+        """Batches of at most ``size`` states, always the same ones."""
+        if len(self) <= size:
+            return [self]
+        parts: list[StateBatch] = self.kept(("split", size), lambda: self._split(size))
+        # what is kept may have been split while another choice was to be explained
+        return [
+            part if torch.equal(part.target, target) else part.aimed_at(target)
+            for part, target in zip(parts, torch.split(self.target, size), strict=True)
+        ]
+
+    def _split(self, size: int) -> list[StateBatch]:
+        return [
+            self._view(
+                {name: entry[at : at + size] for name, entry in self.entries.items()},
+                {name: held[at : at + size] for name, held in self.context.items()},
+                self.target[at : at + size],
+                {},
+            )
+            for at in range(0, len(self), size)
+        ]
+
+    def _view(
+        self,
+        entries: dict[str, Tensor],
+        context: dict[str, Tensor],
+        target: Tensor,
+        kept: dict[Hashable, Any],
+    ) -> StateBatch:
+        view = object.__new__(StateBatch)
+        view.agent, view.entries, view.context = self.agent, entries, context
+        view.target, view._kept, view.spared = target, kept, self.spared
+        return view
+
+    def kept(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What ``make()`` returned when it was first asked for under ``key``.
+
+        Explainers with the same perturbations share the agent's passes by this; what the second one
+        is spared is added to :attr:`spared`.
+        """
+        if key not in self._kept:
+            passes, began = self.agent.passes, time.perf_counter()
+            made = make()
+            cost = (self.agent.passes - passes, time.perf_counter() - began)
+            self._kept[key] = made, cost
+            return made
+        made, (passes, seconds) = self._kept[key]
+        self.spared.passes += passes
+        self.spared.seconds += seconds
+        return made
+
+    # --- the agent on perturbed copies -----------------------------------------------------
+
+    def scores(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """(R, K) scores of the agent, differentiable with respect to ``rows``."""
+        observations, context = self._complete(rows, states)
+        return self.agent.scores(observations, **context)
+
+    def choices(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """(R, C) scores of the choices, differentiable with respect to ``rows``."""
+        return choices(self.agent.action_space, self.scores(rows, states))
+
+    def values(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """(R,) values; NaN of an agent that has none."""
+        return self.scores_and_values(rows, states)[1]
+
+    def scores_and_values(
+        self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(R, K) and (R,), in one pass where the two share a trunk."""
+        observations, context = self._complete(rows, states)
+        return self.agent.scores_and_values(observations, **context)
+
+    def similarity(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """(R, A) minus KL(action on the copy || on the state), per dimension of a Box action.
+
+        0 where the action is the same. Deterministic policies: see
+        :meth:`sb3_explain.agents.agent.Agent.marginals`.
+        """
+        mean, std = self._marginals(rows, states)
+        own_mean, own_std = self._own_marginals
+        if states is not None:
+            own_mean, own_std = own_mean[states], own_std[states]
+        return -gaussian_divergence(mean, std, own_mean, own_std)
+
+    def preferences(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """(R, C) in [0, 1]: how much of each choice is left on the copies.
+
+        The probability of the choice in its group (softmax of Q-values, where the agent has those);
+        for Box actions exp(:meth:`similarity`) of the dimension.
+        """
+        space = self.agent.action_space
+        if isinstance(space, spaces.Box):
+            return self.similarity(rows, states).exp()
+        return log_probabilities(space, self.choices(rows, states)).exp()
+
+    def preference(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """(R,) in [0, 1]: how much of the target is left on the copies, of :meth:`preferences`."""
+        return self.preferences(rows, states).gather(1, self._targets(states)[:, None])[:, 0]
+
+    def keeps(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """(R,) whether the target is still what the agent does.
+
+        The best choice of its group; of a Box action, the dimension has moved by at most a 20th of
+        its range.
+        """
+        space, target = self.agent.action_space, self._targets(states)[:, None]
+        outcome = self.choices(rows, states)
+        if not isinstance(space, spaces.Box):
+            return greedy_choices(space, outcome).gather(1, target)[:, 0]
+        own = self.own_choices if states is None else self.own_choices[states]
+        moved = (outcome - own).abs().gather(1, target)[:, 0]
+        extent = score_range(space, squashed=self.agent.squashed)[1].to(moved)
+        return moved <= TOLERANCE * extent[target[:, 0]]
+
+    @cached_property
+    def own_choices(self) -> Tensor:
+        """(B, C) scores of the choices on the states themselves."""
+        with torch.no_grad():
+            return torch.cat([self.choices(*part) for part in self._own_parts()])
+
+    @cached_property
+    def _own_marginals(self) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            parts = [self._marginals(*part) for part in self._own_parts()]
+        return torch.cat([mean for mean, _ in parts]), torch.cat([std for _, std in parts])
+
+    def _marginals(
+        self, rows: Tensor | dict[str, Tensor], states: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        observations, context = self._complete(rows, states)
+        return self.agent.marginals(observations, **context)
+
+    def _own_parts(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+        """The states themselves, a pass at a time, with their numbers."""
+        for numbers in torch.split(torch.arange(len(self), device=self.device), PASS):
+            yield {name: entry[numbers] for name, entry in self.entries.items()}, numbers
+
+    def margin(self) -> Tensor:
+        """(B,) probability of the target's group's best choice less that of the second best.
+
+        1 where there is no second, as of Box actions.
+        """
+        space = self.agent.action_space
+        if isinstance(space, spaces.Box):
+            return torch.ones(len(self), device=self.device)
+        probabilities = log_probabilities(space, self.own_choices).exp()
+        groups = torch.split(probabilities, group_sizes(space), dim=1)
+        padded = [torch.nn.functional.pad(part, (0, 1)) for part in groups]
+        margins = [part.topk(2, dim=1).values for part in padded]
+        gaps = torch.stack([best[:, 0] - best[:, 1] for best in margins], dim=1)
+        number = group_numbers(space).to(gaps.device)[self.target]
+        return gaps.gather(1, number[:, None])[:, 0]
+
+    def _targets(self, states: Tensor | None) -> Tensor:
+        return self.target if states is None else self.target[states]
+
+    def _complete(
+        self, rows: Tensor | dict[str, Tensor], states: Tensor | None
+    ) -> tuple[Observations, dict[str, Tensor]]:
+        """Whole observations and context of copies."""
+        entries = self.unflat(rows) if isinstance(rows, Tensor) else rows
+        if len(entries) < len(self.entries):
+            entries = {
+                name: entries[name] if name in entries else _of(entry, states)
+                for name, entry in self.entries.items()
+            }
+        context = {name: _of(held, states) for name, held in self.context.items()}
+        return structured(entries), context
+
+
+def _of(held: Tensor, states: Tensor | None) -> Tensor:
+    return held if states is None else held[states]

@@ -1,0 +1,146 @@
+"""Playing on what is shown: episodes of an agent that acts on something else than it would see.
+
+States that this leads to are states of the comparison, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.bootstrap import Interval, confidence_interval
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.progress import progress_bar
+from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.envs.spaces import structured
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.rollouts import Lanes, lanes_of
+
+#: what an agent is shown of some states
+Sight = Callable[[StateBatch], Tensor]
+
+
+@dataclass(frozen=True)
+class Played:
+    """Episodes of an agent under several sights, which begin alike in all of them.
+
+    :param returns: (n,) return of each episode, by name of the sight
+    :param lengths: (n,) steps of each episode
+    :param intervals: means of the returns, with intervals over episodes
+    """
+
+    returns: dict[str, NDArray[np.float64]]
+    lengths: dict[str, NDArray[np.int64]]
+    intervals: dict[str, Interval]
+
+    def table(self) -> pd.DataFrame:
+        """A line for each sight: mean return and interval, episodes, mean length."""
+        return pd.DataFrame(
+            {"sees": sees, **interval._asdict(), "length": self.lengths[sees].mean()}
+            for sees, interval in self.intervals.items()
+        )
+
+
+def play_under(
+    agent: Agent,
+    sights: Mapping[str, Sight | None],
+    n_episodes: int = 20,
+    *,
+    env: str | EnvRecipe | None = None,
+    deterministic: bool | None = None,
+    max_steps: int | None = None,
+    n_envs: int = 8,
+    seed: int = 0,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    progress: bool = True,
+    title: str = "playing",
+) -> Played:
+    """Mean return of the agent under each sight.
+
+    :param agent: who plays
+    :param sights: by name, what it is shown; none for random actions
+    :param n_episodes: under each
+    :param env: gymnasium id or recipe; the agent's own when not given
+    :param deterministic: see :func:`lanes_of`
+    :param max_steps: an episode that takes longer is stopped, and counts what it has earned
+    :param n_envs: environments played side by side
+    :param seed: of environments, actions and the bootstrap
+    :param n_resamples: draws of the bootstrap
+    :param confidence: of the intervals, in (0, 1)
+    :param progress: show a bar on standard error
+    :param title: of the bar
+    :raises ExplainError: if the environment is unknown, or a number out of range
+    """
+    if n_episodes < 1 or n_envs < 1 or (max_steps or 1) < 1:
+        raise ExplainError(
+            f"n_episodes={n_episodes}, n_envs={n_envs}, max_steps={max_steps}: give positive "
+            "numbers"
+        )
+    lanes = lanes_of(
+        agent, min(n_envs, n_episodes), env=env, deterministic=deterministic, seed=seed
+    )
+    own_chance = lanes.sampled, lanes.epsilon
+    returns, lengths = {}, {}
+    try:
+        with progress_bar(title, len(sights) * n_episodes, "episodes", progress) as bar:
+            for name, sight in sights.items():
+                lanes.sampled, lanes.epsilon = own_chance if sight is not None else (False, 1.0)
+                shown = sight or everything
+                returns[name], lengths[name] = play(lanes, shown, n_episodes, max_steps, bar.update)
+    finally:
+        lanes.close()
+    intervals = {
+        name: confidence_interval(
+            values, np.arange(n_episodes), n_resamples=n_resamples, confidence=confidence, seed=seed
+        )
+        for name, values in returns.items()
+    }
+    return Played(returns, lengths, intervals)
+
+
+def everything(batch: StateBatch) -> Tensor:
+    """The sight of an agent that is shown all that there is."""
+    return batch.observations
+
+
+@torch.no_grad()
+def play(
+    lanes: Lanes,
+    sight: Sight,
+    n_episodes: int,
+    max_steps: int | None,
+    advance: Callable[[int], Any],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Returns and lengths of episodes of an agent that acts on what ``sight`` shows it."""
+    agent, each = lanes.agent, lanes.each
+    returns, lengths = np.zeros(n_episodes), np.zeros(n_episodes, dtype=np.int64)
+    for lane in each:
+        lane.begin(lane.row)
+    while playing := [lane for lane in each if lane.episode is not None]:
+        masks = lanes.action_masks()
+        held = {"memory": lanes.memory, "action_masks": masks}
+        context = {name: tensor for name, tensor in held.items() if tensor is not None}
+        batch = StateBatch(agent, lanes.observations(), context=context)
+        seen = structured(batch.unflat(sight(batch)))
+        actions = lanes.actions(seen, agent.scores(seen, **context))
+        lanes.memory = agent.next_memory(seen, lanes.memory)
+        for lane in playing:
+            episode = lane.episode or 0
+            _, over = lane.step(actions[lane.row])
+            lengths[episode] += 1
+            if over or lengths[episode] == max_steps:
+                returns[episode] = lane.earned
+                lane.episode = None
+                advance(1)
+                if episode + len(each) < n_episodes:
+                    lane.begin(episode + len(each))
+    return returns, lengths

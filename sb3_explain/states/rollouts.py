@@ -1,0 +1,206 @@
+"""Lanes: environments that an agent plays side by side, a batch of observations at a time.
+
+Episode number i is played from a seed that follows from (seed, i) alone. On the same lane of
+equally many it comes out the same bit for bit whenever it is played.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.frames import FrameLayout
+from sb3_explain.envs.recipe import EnvRecipe, begin_episode
+from sb3_explain.envs.spaces import PLAIN, Observations
+
+#: with which the zoo's DQN and QR-DQN agents end their training on Atari, and are played
+ZOO_EPSILON = 0.01
+
+Array = NDArray[Any]
+
+
+class Lanes:
+    """Environments and the stacked observations of the agent in them, one row a lane.
+
+    :param agent: who plays
+    :param recipe: of the environments
+    :param n: number of lanes
+    :param seed: of environments and of sampled actions
+    :param sampled: actions are sampled; else greedy
+    :param epsilon: probability of a uniformly random action in place of the greedy one
+    :param render_mode: of the environments
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        recipe: EnvRecipe,
+        n: int,
+        *,
+        seed: int,
+        sampled: bool,
+        epsilon: float = 0.0,
+        render_mode: str | None = None,
+    ) -> None:
+        self.agent = agent
+        self.seed = seed
+        self.sampled = sampled
+        self.epsilon = epsilon
+        envs = [recipe.make(render_mode) for _ in range(n)]
+        self.layout = FrameLayout(recipe, envs[0].observation_space, agent.observation_space)
+        #: (n, ...) stacked observations by entry
+        self.stacks = self.layout.empty(n)
+        #: (n, ...) memory of a recurrent agent
+        self.memory = agent.initial_memory(n)
+        self._masked = agent.view.maskable and envs[0].has_wrapper_attr("action_masks")
+        self.each = [Lane(self, row, env) for row, env in enumerate(envs)]
+
+    def observations(self) -> Observations:
+        """(n, ...) what the agent sees on all lanes; of idle ones, what it saw last."""
+        stacks = self.stacks[PLAIN] if set(self.stacks) == {PLAIN} else self.stacks
+        return self.agent.tensor(stacks)
+
+    def action_masks(self) -> Tensor | None:
+        """(n, K) what each environment allows; ``None`` if the agent knows no masks."""
+        if not self._masked:
+            return None
+        everything = np.ones(self.agent.n_choices, dtype=np.int8)
+        rows = [everything if lane.episode is None else lane.action_masks() for lane in self.each]
+        masks: Tensor = torch.as_tensor(np.stack(rows), device=self.agent.device)
+        return masks
+
+    def actions(self, observations: Observations, scores: Tensor) -> Array:
+        """(n, ...) what is done on all lanes.
+
+        :param observations: (n, ...) that the agent acts on
+        :param scores: (n, K) its scores of them
+        """
+        if self.sampled:
+            box = isinstance(self.agent.action_space, spaces.Box)
+            std = self.agent.view.std(observations, self.memory) if box else None
+            return self.agent.act_on(scores, std=std, rng=[lane.rng for lane in self.each])
+        greedy = self.agent.act_on(scores)
+        if not self.epsilon:
+            return greedy
+        pairs = zip(self.each, greedy, strict=True)
+        return np.stack([lane.maybe_random(action) for lane, action in pairs])
+
+    def close(self) -> None:
+        """Close all environments."""
+        for lane in self.each:
+            lane.env.close()
+
+
+class Lane:
+    """One environment that plays one episode after the other, at row ``row`` of its lanes."""
+
+    def __init__(self, lanes: Lanes, row: int, env: gym.Env[Any, Any]) -> None:
+        self.lanes = lanes
+        self.row = row
+        self.env = env
+        #: number of the episode being played, None while idle
+        self.episode: int | None = None
+        self.rng = np.random.default_rng(0)
+        # its own copy: seeding the agent's would change what a live model samples
+        self.action_space = copy.deepcopy(lanes.agent.action_space)
+
+    def begin(self, episode: int) -> None:
+        """Reset the environment to the start of an episode."""
+        self.episode = episode
+        source = np.random.SeedSequence([self.lanes.seed, episode])
+        self.rng = np.random.default_rng(source)
+        self._start(begin_episode(self.env, int(source.generate_state(1)[0])))
+
+    def _start(self, observation: Any) -> None:
+        #: whether the frame stack was emptied before the current frame
+        self.starts = True
+        self.lanes.layout.clear(self.lanes.stacks, self.row)
+        if self.lanes.memory is not None:
+            self.lanes.memory[self.row] = 0
+        self._see(observation)
+
+    def _see(self, observation: Any) -> None:
+        #: the newest frame, by entry
+        self.frame = self.lanes.layout.frame(observation)
+        self.lanes.layout.push(self.lanes.stacks, self.row, self.frame)
+
+    def action_masks(self) -> Array:
+        """(K,) of 0 and 1: which actions the environment allows now."""
+        allowed = self.env.get_wrapper_attr("action_masks")()
+        return np.asarray(allowed, dtype=np.int8).reshape(-1)
+
+    def maybe_random(self, action: Any) -> Any:
+        """The action, or with probability epsilon a uniformly random one, from the lane's rng."""
+        if self.rng.random() >= self.lanes.epsilon:
+            return action
+        self.action_space.seed(int(self.rng.integers(2**31)))
+        return self.action_space.sample()
+
+    def step(self, action: Any) -> tuple[float, bool]:
+        """Act.
+
+        :return: the reward, and whether the episode is over
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self.starts = False
+        if "episode" in info:
+            return float(reward), True
+        if terminated or truncated:  # a life is lost, the game goes on
+            observation, _ = self.env.reset()
+            self._start(observation)
+        else:
+            self._see(observation)
+        return float(reward), False
+
+    @property
+    def earned(self) -> float:
+        """Return of the current episode so far, as its own environment counts it."""
+        return float(sum(self.env.get_wrapper_attr("rewards")))
+
+
+def is_sampled_in_zoo(recipe: EnvRecipe) -> bool:
+    """Whether the zoo plays this environment with sampled actions: Atari and MiniGrid."""
+    is_atari = any("AtariWrapper" in name for name, _ in recipe.wrappers)
+    return is_atari or "MiniGrid" in recipe.env_id
+
+
+def lanes_of(
+    agent: Agent,
+    n: int,
+    *,
+    env: str | EnvRecipe | None = None,
+    deterministic: bool | None = None,
+    seed: int = 0,
+) -> Lanes:
+    """Environments in which the agent plays as the zoo lets it.
+
+    :param agent: who plays
+    :param n: environments side by side
+    :param env: gymnasium id or recipe; the agent's own when not given
+    :param deterministic: greedy actions; else sampled or, of Q-values, random with probability
+        0.01. As the zoo plays its agents when not given, greedy but on Atari and MiniGrid
+    :param seed: of environments and actions
+    :raises ExplainError: if the environment is unknown
+    """
+    recipe = EnvRecipe(env) if isinstance(env, str) else env or agent.recipe
+    if recipe is None:
+        raise ExplainError("this agent knows no environment: name one with env=...")
+    sampled = is_sampled_in_zoo(recipe) if deterministic is None else not deterministic
+    randomly = sampled and agent.view.value_based
+    return Lanes(
+        agent,
+        recipe,
+        n,
+        seed=seed,
+        sampled=sampled and not randomly,
+        epsilon=ZOO_EPSILON if randomly else 0.0,
+    )

@@ -1,0 +1,113 @@
+"""Agents by name: what a job carries to the process that runs it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.demo import demo_agent
+from sb3_explain.agents.loading import load_agent
+from sb3_explain.agents.loading.policies import algorithm_name
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.registered import check_trusted
+from sb3_explain.states.dataset import StateDataset
+
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class NamedAgent:
+    """An agent that any process can load.
+
+    :param name: in tables, figures and folders
+    :param source: ``"demo"``; ``"<algo>:<env>"`` as the zoo names them; or
+        ``"<package>.<module>:<function>"``, a function without arguments that returns an agent, or
+        an agent and its states. An agent itself, or a pair of agent and states, stays in this
+        process
+    :param loading: arguments of :func:`sb3_explain.load_agent`; of these a function needs
+        ``trusted``
+    """
+
+    name: str
+    source: str | Agent | tuple[Agent, StateDataset]
+    loading: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def movable(self) -> bool:
+        """Whether another process can load it."""
+        return isinstance(self.source, str)
+
+    @property
+    def folder(self) -> str:
+        """The name as a folder may be called."""
+        return "".join(c if c.isalnum() or c in "._-" else "-" for c in self.name).strip(".")
+
+    def load(self) -> tuple[Agent, StateDataset | None]:
+        """The agent, and its states if it brings them.
+
+        :raises ExplainError: if there is no such agent, or its package is not trusted
+        """
+        source = self.source
+        if isinstance(source, Agent):
+            return source, None
+        if isinstance(source, tuple):
+            return source
+        if source == DEMO:
+            return demo_agent(), None
+        first, _, second = source.partition(":")
+        if names_function(first, second, self.loading.get("trusted", ())):
+            return called(first, second, self.loading.get("trusted", ()))
+        return load_agent(first, second, **self.loading), None
+
+
+def named_agent(text: str, loading: Mapping[str, Any]) -> NamedAgent:
+    """Read ``[name=]source`` as the command line has it, with every mistake that shows by now.
+
+    :param text: for example ``"demo"``, ``"ppo:PongNoFrameskip-v4"``, ``"mario=my_agents:mario"``
+    :param loading: arguments of :func:`sb3_explain.load_agent`
+    :raises ExplainError: if it names neither an algorithm nor a function of a trusted package
+    """
+    name, equals, source = text.partition("=")
+    if not equals:
+        name = source = text
+    first, colon, second = source.partition(":")
+    if source != DEMO:
+        if not colon or not first or not second:
+            raise ExplainError(f"{text!r} names no agent: give demo, ALGO:ENV, or MODULE:FUNCTION")
+        trusted = loading.get("trusted", ())
+        if names_function(first, second, trusted):
+            check_trusted(first, trusted, "the agent's module")
+        else:
+            algorithm_name(first)
+    # A worker may run in another folder, or on another machine that shares this one.
+    here = {"folder": str(Path(loading["folder"]).resolve())} if "folder" in loading else {}
+    return NamedAgent(name, source, {**loading, **here})
+
+
+def names_function(module: str, function: str, trusted: Any) -> bool:
+    """Whether ``module:function`` is a function rather than an algorithm and its environment."""
+    dotted = "." in module or module in trusted
+    return dotted and function.isidentifier()
+
+
+def called(module: str, function: str, trusted: Any) -> tuple[Agent, StateDataset | None]:
+    """What the function of a trusted module returns.
+
+    :raises ExplainError: if it is not trusted, not there, or returns something else
+    """
+    check_trusted(module, trusted, "the agent's module")
+    try:
+        made = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError) as error:
+        raise ExplainError(f"{module}:{function} cannot be called ({error})") from error
+    agent, states = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(agent, Agent) or not isinstance(states, StateDataset | None):
+        raise ExplainError(
+            f"{module}:{function} returns {type(made).__name__}: let it return an Agent, or an "
+            "Agent and a StateDataset"
+        )
+    return agent, states

@@ -1,0 +1,212 @@
+"""Agents x explainers x seeds, each job once, wherever it runs and however often it was killed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.files import atomic_path
+from sb3_explain.common.progress import progress_bar
+from sb3_explain.evaluation.metrics import METRICS, bound, needs
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.benchmark.agents import NamedAgent, named_agent
+from sb3_explain.workflows.benchmark.backends import Failure, Run, Task, open_backend
+from sb3_explain.workflows.benchmark.job import Cell, Job, Protocol, learns
+from sb3_explain.workflows.benchmark.output import Benchmark, write_output
+from sb3_explain.workflows.benchmark.results import read_outcomes
+from sb3_explain.workflows.benchmark.steps import prepare, run_job
+
+ALL = "all"
+
+#: names, or options by name
+Named = str | Iterable[str] | Mapping[str, Mapping[str, Any]]
+
+
+def run_benchmark(
+    agents: Iterable[str] | Mapping[str, str | Agent | tuple[Agent, StateDataset]],
+    explainers: Named = ALL,
+    metrics: Named = ALL,
+    *,
+    output: str | Path,
+    seeds: Sequence[int] = (0,),
+    n_states: int = 10_000,
+    n_evaluated: int = 300,
+    reference: str = "background",
+    collecting: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    loading: Mapping[str, Any] | None = None,
+    backend: str = "here",
+    jobs: int | None = None,
+    threads: int = 1,
+    address: str | None = None,
+    progress: bool = True,
+) -> Benchmark:
+    """Measure explainers of agents under several seeds, or go on where an earlier call was stopped.
+
+    A job is one explainer of one agent under one seed. Its result is a function of the job alone:
+    the same whatever runs it, beside what, and in which order.
+
+    :param agents: ``"demo"``, ``"<algo>:<env>"`` or ``"<package>.<module>:<function>"``, see
+        :class:`~sb3_explain.workflows.benchmark.agents.NamedAgent`; by name, also agents, or pairs
+        of an agent and its states, which only this process can run
+    :param explainers: ``"all"``, names, or settings by name. ``"mine=lime"`` is a LIME that is
+        called ``mine``, so that one method may stand in the table with several settings
+    :param metrics: ``"all"``, names, or options by name
+    :param output: folder for all that is made; results that stand there are not made again
+    :param seeds: of the episodes, of their split, of the sample, and of all that is fitted
+    :param n_states: states to collect for each agent and seed
+    :param n_evaluated: test states to measure on, of each agent and seed
+    :param reference: name of what a removed cell becomes, the same for every explainer
+    :param collecting: further options of :func:`sb3_explain.collect`
+    :param training: options of ``fit``, for explainers that learn
+    :param loading: arguments of :func:`sb3_explain.load_agent`, for agents of the zoo
+    :param backend: ``"here"``, ``"processes"`` or ``"ray"``
+    :param jobs: at once; as many as there are processors when not given
+    :param threads: of torch in each job
+    :param address: of a Ray cluster; a Ray of this machine is started when not given
+    :param progress: show bars
+    :return: the figures, and which jobs failed: they are run again by the same call
+    :raises ExplainError: for a mistake that shows before any job begins, or if the folder holds
+        results that were made with other settings
+    """
+    named = agents_of(agents, loading or {})
+    methods = explainers_of(explainers)
+    protocol = Protocol(
+        metrics=metrics_of(metrics),
+        n_states=n_states,
+        n_evaluated=n_evaluated,
+        reference=reference,
+        collecting=dict(collecting or {}),
+        training=dict(training or {}),
+    )
+    REFERENCES[reference]
+    if not named or not methods or not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ExplainError("give at least one agent, one explainer, and seeds that differ")
+    if n_states < 1 or n_evaluated < 1:
+        raise ExplainError(f"n_states={n_states}, n_evaluated={n_evaluated}: give at least 1")
+    if backend != "here" and not all(agent.movable for agent in named):
+        raise ExplainError(
+            f"backend {backend!r} needs agents by name, such as 'ppo:CartPole-v1': an agent at "
+            "hand can only be explained in this process"
+        )
+    output = Path(output).resolve()
+    cells = [Cell(agent, seed, protocol, output) for agent in named for seed in seeds]
+    every = [Job(cell, *method) for cell in cells for method in methods]
+    # Refuses to mix results before anything is made.
+    left = [job for job in every if not job.is_done()]
+    gpus = int(str((loading or {}).get("device", "")).startswith("cuda"))
+    with open_backend(backend, jobs=jobs, threads=threads, address=address, gpus=gpus) as run:
+        lost = execute(run, prepare, cells, "states", progress)
+        failures: dict[Job, str] = {job: lost[job.cell] for job in left if job.cell in lost}
+        # Those that learn take longest: begun last, one would keep all others waiting.
+        todo = sorted(
+            (job for job in left if job.cell not in lost), key=lambda job: not learns(job)
+        )
+        failures |= execute(run, run_job, todo, "jobs", progress)
+    ran = {"backend": backend, "threads": threads, "jobs": len(every), "run now": len(todo)}
+    return write_output(output, read_outcomes(every, failures), protocol, ran)
+
+
+def execute(
+    run: Run, task: Task, items: Sequence[Any], title: str, progress: bool
+) -> dict[Any, str]:
+    """Run a task on cells or jobs under a bar: why some failed, in one line each."""
+    failures = {}
+    with progress_bar(title, len(items), "jobs", progress) as bar:
+        for item, failure in run(task, items):
+            bar.update()
+            if failure is None:
+                item.error.unlink(missing_ok=True)
+            else:
+                failures[item] = told(item.error, failure)
+    return failures
+
+
+def told(path: Path, failure: Failure) -> str:
+    """One line for the user; what only a developer understands goes to a file."""
+    if not failure.details:
+        return failure.line
+    with atomic_path(path) as temporary:
+        temporary.write_text(failure.details, encoding="utf-8")
+    return f"{failure.line} (see {path})"
+
+
+def agents_of(
+    agents: Iterable[str] | Mapping[str, str | Agent | tuple[Agent, StateDataset]],
+    loading: Mapping[str, Any],
+) -> list[NamedAgent]:
+    """:raises ExplainError: for a bad name, or if two agents would share a folder"""
+    if isinstance(agents, str):
+        agents = [agents]
+    if isinstance(agents, Mapping):
+        found = [
+            named_agent(f"{name}={source}", loading)
+            if isinstance(source, str)
+            else NamedAgent(name, source)
+            for name, source in agents.items()
+        ]
+    else:
+        found = [named_agent(text, loading) for text in agents]
+    folders = [agent.folder for agent in found]
+    for agent in found:
+        if not agent.folder or folders.count(agent.folder) > 1:
+            raise ExplainError(
+                f"two agents are called {agent.name!r}, or nearly so: name them as in mine=demo"
+            )
+    return found
+
+
+def explainers_of(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
+    """Name in tables, name in the registry, and settings of each explainer.
+
+    :raises ExplainError: for an unknown explainer or setting; the nearest is suggested
+    """
+    methods = []
+    for text, settings in options_of(explainers, EXPLAINERS).items():
+        name, _, explainer = text.rpartition("=")
+        name = name or explainer
+        if not name.replace("-", "_").isidentifier() or name == "states":
+            raise ExplainError(f"{name!r} is no name for a file: use letters, digits, _ and -")
+        parameters = inspect.signature(EXPLAINERS[explainer]).parameters
+        takes_any = any(entry.kind is entry.VAR_KEYWORD for entry in parameters.values())
+        for setting in () if takes_any else settings:
+            if setting not in parameters:
+                raise unknown_name(f"setting of {explainer}", setting, [*parameters][1:])
+        methods.append((name, explainer, dict(settings)))
+    if len({name for name, *_ in methods}) < len(methods):
+        raise ExplainError("two explainers have the same name: name them as in mine=lime")
+    return methods
+
+
+def metrics_of(metrics: Named) -> dict[str, dict[str, Any]]:
+    """Options of each metric by name.
+
+    :raises ExplainError: for an unknown metric or option, or one that needs more than states
+    """
+    options = options_of(metrics, METRICS)
+    located = [name for name, metric in bound(options).items() if "boxes" in needs(metric)]
+    if located and set(located) & set(metrics if not isinstance(metrics, str) else [metrics]):
+        raise ExplainError(
+            f"{located[0]} needs boxes of objects, which a grid has not: call evaluate(boxes=...)"
+        )
+    return {name: given for name, given in options.items() if name not in located}
+
+
+def options_of(named: Named, registry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Options by name; ``"all"`` is every name of the registry."""
+    if isinstance(named, str):
+        named = [named]
+    if isinstance(named, Mapping):
+        options = {name: dict(given) for name, given in named.items()}
+    else:
+        options = {name: {} for name in named}
+    if ALL in options:
+        common = options.pop(ALL)
+        options = {**{name: dict(common) for name in registry}, **options}
+    return options

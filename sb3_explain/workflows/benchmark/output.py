@@ -1,0 +1,181 @@
+"""The files of a whole grid: tables for machines and for papers, figures, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sb3_explain.common.files import atomic_path, write_json
+from sb3_explain.common.provenance import circumstances
+from sb3_explain.report import save, words
+from sb3_explain.report.grid_figures import bar_figure, radar_figure
+from sb3_explain.report.grid_tables import latex_table, markdown_table
+from sb3_explain.workflows.benchmark.job import Protocol
+from sb3_explain.workflows.benchmark.results import Outcome, Table, joined, line_per_seed
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a grid has come to.
+
+    :param outcomes: every job and what became of it
+    :param metrics: that were measured, in the order in which they were asked for
+    :param output: where its files stand
+    """
+
+    outcomes: list[Outcome]
+    metrics: list[str]
+    output: Path
+
+    def table(self) -> pd.DataFrame:
+        """A line for each agent, explainer, seed and metric: ``benchmark.parquet``."""
+        return line_per_seed(self.outcomes)
+
+    def joined(self) -> dict[str, Table]:
+        """Agent -> explainer -> metric -> mean and interval over all seeds."""
+        return joined(self.outcomes)
+
+    def failures(self) -> dict[str, list[str]]:
+        """Why jobs failed, in one line each, and the names of those that did."""
+        failures: dict[str, list[str]] = {}
+        for outcome in self.outcomes:
+            if outcome.failure:
+                names = outcome.names
+                name = f"{names['explainer']} of {names['agent']}, seed {names['seed']}"
+                failures.setdefault(outcome.failure, []).append(name)
+        return failures
+
+
+def write_output(
+    output: Path, outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any]
+) -> Benchmark:
+    """Write all files that show the grid as a whole.
+
+    :param output: folder of the grid
+    :param outcomes: of all jobs
+    :param protocol: of all cells
+    :param ran: how it was run, plain data
+    """
+    measured = {name for outcome in outcomes for name in outcome.metrics}
+    names = [name for name in protocol.metrics if name in measured]
+    benchmark = Benchmark(outcomes, names, output)
+    lines, tables = benchmark.table(), benchmark.joined()
+    notes = notes_of(outcomes)
+    about = about_jobs(outcomes, protocol, ran)
+    said = statement(about)
+    write_json(output / "about.json", about)
+    write_frame(output / "benchmark.parquet", lines)
+    write_frame(output / "benchmark.csv", lines)
+    write_frame(output / "joined.csv", lines_of(tables))
+    write_text(output / "benchmark.md", markdown_table(tables, names, notes, said))
+    write_text(output / "benchmark.tex", latex_table(tables, names, notes, said))
+    if names:
+        save(output / "bars.png", bar_figure(tables, names, notes))
+        save(output / "radar.png", radar_figure(tables, names, notes))
+    return benchmark
+
+
+def notes_of(outcomes: list[Outcome]) -> dict[str, dict[str, str]]:
+    """Agent -> explainer -> why there are no figures, or not of every seed."""
+    notes: dict[str, dict[str, str]] = {}
+    for outcome in outcomes:
+        if outcome.note:
+            names = outcome.names
+            notes.setdefault(names["agent"], {}).setdefault(names["explainer"], outcome.note)
+    return notes
+
+
+def about_jobs(outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any]) -> dict[str, Any]:
+    """On what machines and with what versions the jobs ran, and what they cost, as plain data."""
+    records = [outcome.record for outcome in outcomes if outcome.record]
+    costs = [record["cost"] for record in records if "cost" in record]
+    made = [record["made"] for record in records]
+    measured = [record["states"] for record in records if "states" in record]
+    return {
+        "agents": list(dict.fromkeys(outcome.names["agent"] for outcome in outcomes)),
+        "seeds": list(dict.fromkeys(outcome.names["seed"] for outcome in outcomes)),
+        "explainers": list(dict.fromkeys(outcome.names["explainer"] for outcome in outcomes)),
+        "metrics": protocol.metrics,
+        "states": {
+            "collected": protocol.n_states,
+            "evaluated": protocol.n_evaluated,
+            # a test part may have fewer, and agents may bring their states
+            "measured": sorted({states["n"] for states in measured}),
+            "brought": any(states["brought"] for states in measured),
+            "reference": protocol.reference,
+            **protocol.collecting,
+        },
+        "training": protocol.training,
+        "agent_passes": sum(cost["all_passes"] for cost in costs),
+        "seconds": sum(cost["all_seconds"] for cost in costs),
+        "fit_seconds": sum(cost["fit_seconds"] for cost in costs),
+        "run": ran,
+        "failed": sum(bool(outcome.failure) for outcome in outcomes),
+        # more than one of each where jobs ran on several machines, or over months
+        "machines": distinct({k: v for k, v in each.items() if k != "date"} for each in made),
+        "dates": sorted({each["date"] for each in made}),
+        "tables": circumstances(),
+    }
+
+
+def statement(about: dict[str, Any]) -> str:
+    """One line about the figures, the machine and the cost, for the tables' captions."""
+    seeds = words.joined([str(seed) for seed in about["seeds"]])
+    states = about["states"]
+    counts = states["measured"] or [states["evaluated"]]
+    measured = " to ".join(str(n) for n in sorted({counts[0], counts[-1]}))
+    collected = "" if states["brought"] else f" of {states['collected']}"
+    machines = words.joined(
+        [
+            f"{machine['processor']} ({machine['processors']} processors), "
+            f"torch {machine['versions']['torch']}, {machine['threads']} thread(s) a job"
+            for machine in about["machines"]
+        ]
+    )
+    return (
+        "Mean and 95 % interval, bootstrapped over (seed, episode) pairs, or blocks of 100 states "
+        f"where there are fewer than 10; {measured} test "
+        f"states{collected} for each seed ({seeds}); removed cells become: "
+        f"{states['reference']}. {machines}: {about['seconds']:,.0f} s and "
+        f"{about['agent_passes']:,} agent passes for all jobs together."
+    )
+
+
+def lines_of(tables: dict[str, Table]) -> pd.DataFrame:
+    """The joined tables, a line for each agent, explainer and metric."""
+    return pd.DataFrame(
+        [
+            {"agent": agent, "explainer": explainer, "metric": metric, **entry, **row["cost"]}
+            for agent, table in tables.items()
+            for explainer, row in table.items()
+            for metric, entry in row.items()
+            if metric != "cost"
+        ]
+    )
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Parquet or CSV, by the name of the file."""
+    with atomic_path(path) as temporary:
+        if path.suffix == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, index=False)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Text in UTF-8."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def distinct(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each of the entries once, in order."""
+    found: list[dict[str, Any]] = []
+    for entry in entries:
+        found += [] if entry in found else [entry]
+    return found

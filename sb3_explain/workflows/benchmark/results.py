@@ -1,0 +1,161 @@
+"""What the jobs of a grid have written, as tables: a line for each seed, and the seeds joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sb3_explain.common.bootstrap import clusters_of, confidence_interval
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import read_json
+from sb3_explain.workflows.benchmark.job import Job
+
+#: explainer -> metric -> ``{"mean", "low", "high", "n"}``, and "cost" beside the metrics
+Table = dict[str, dict[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A job and what became of it.
+
+    :param job: which
+    :param record: its JSON; empty if it failed
+    :param values: a line for each metric and state; empty if it was not run
+    :param failure: why it failed, in one line
+    """
+
+    job: Job
+    record: Mapping[str, Any]
+    values: pd.DataFrame
+    failure: str = ""
+
+    @property
+    def note(self) -> str:
+        """Why there are no figures, in one line; empty if there are."""
+        if self.failure:
+            return f"failed: {self.failure}"
+        obstacle = self.record.get("not_run")
+        return f"not run: {obstacle}" if obstacle else ""
+
+    @property
+    def metrics(self) -> list[str]:
+        """Those that were measured."""
+        return list(self.record.get("cost", {}).get("metric_passes", []))
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """What tells its lines from those of other jobs."""
+        cell = self.job.cell
+        return {"agent": cell.agent.name, "explainer": self.job.name, "seed": cell.seed}
+
+    def clusters(self) -> NDArray[np.int64]:
+        """(2, lines) where each value's state is from: a source and the episode in it.
+
+        Every seed plays episodes of its own, but states that an agent brings are the same ones
+        under every seed.
+        """
+        source = -1 if self.record["states"]["brought"] else self.job.cell.seed
+        episode = self.values["episode"].to_numpy(np.int64)
+        return np.stack([np.full(len(episode), source, dtype=np.int64), episode])
+
+
+def read_outcomes(jobs: Iterable[Job], failures: Mapping[Job, str]) -> list[Outcome]:
+    """The files of all jobs that are done.
+
+    :param failures: why the others are not
+    :raises ExplainError: if a file is damaged
+    """
+    outcomes = []
+    for job in jobs:
+        record = {} if job in failures else read_json(job.result)
+        run = record and "not_run" not in record
+        values = read_values(job.values) if run else pd.DataFrame()
+        outcomes.append(Outcome(job, record, values, failures.get(job, "")))
+    return outcomes
+
+
+def read_values(path: Path) -> pd.DataFrame:
+    """:raises ExplainError: if the file is missing or damaged"""
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+        raise ExplainError(f"{path} is damaged: delete it and run again") from error
+
+
+def line_per_seed(outcomes: Iterable[Outcome]) -> pd.DataFrame:
+    """A line for each agent, explainer, seed and metric; one line with a note where none was run.
+
+    The columns are those of :meth:`sb3_explain.evaluation.evaluate.Evaluation.table`, with names in
+    front and ``note`` behind.
+    """
+    lines: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        if outcome.note:
+            lines.append({**outcome.names, "note": outcome.note})
+            continue
+        states, cost = outcome.record["states"], outcome.record["cost"]
+        for metric in outcome.metrics:
+            lines.append(
+                {
+                    **outcome.names,
+                    "metric": metric,
+                    **interval([outcome], metric),
+                    "states": states["n"],
+                    "episodes": states["episodes"],
+                    **{key: cost[key] for key in ("agent_passes", "seconds", "fit_seconds")},
+                    "metric_passes": cost["metric_passes"][metric],
+                    "metric_seconds": cost["metric_seconds"][metric],
+                    "note": "",
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def joined(outcomes: Iterable[Outcome]) -> dict[str, Table]:
+    """Agent -> explainer -> metric -> mean and interval over the states of all seeds.
+
+    ``cost`` has agent passes and seconds for each state, and seconds of fitting for each seed. An
+    explainer without figures has no metrics.
+    """
+    tables: dict[str, Table] = {}
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        names = outcome.names
+        group = groups.setdefault((names["agent"], names["explainer"]), [])
+        group += [] if outcome.note else [outcome]
+    for (agent, explainer), group in groups.items():
+        row = tables.setdefault(agent, {}).setdefault(explainer, {})
+        if not group:
+            continue
+        costs = [outcome.record["cost"] for outcome in group]
+        n = sum(outcome.record["states"]["n"] for outcome in group)
+        for metric in group[0].metrics:
+            row[metric] = interval(group, metric)
+        row["cost"] = {
+            "agent_passes": sum(cost["agent_passes"] for cost in costs) / n,
+            "seconds": sum(cost["seconds"] for cost in costs) / n,
+            "fit_seconds": sum(cost["fit_seconds"] for cost in costs) / len(costs),
+        }
+    return tables
+
+
+def interval(outcomes: Iterable[Outcome], metric: str) -> dict[str, Any]:
+    """Mean and bounds of a metric over the states of some jobs, which differ in their seed.
+
+    What is resampled are (seed, episode) pairs, or blocks of states where they are fewer than 10.
+    """
+    values, sources, steps = [], [], []
+    for outcome in outcomes:
+        here = (outcome.values["metric"] == metric).to_numpy()
+        values.append(outcome.values["value"].to_numpy()[here])
+        sources.append(outcome.clusters()[:, here])
+        steps.append(outcome.values["step"].to_numpy()[here])
+    episodes = np.unique(np.concatenate(sources, axis=1), axis=1, return_inverse=True)[1].ravel()
+    clusters = clusters_of(episodes, np.concatenate(steps))
+    return confidence_interval(np.concatenate(values), clusters)._asdict()

@@ -1,0 +1,188 @@
+"""What is done for a cell, once, and then for each of its jobs."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.bootstrap import steps_of
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import atomic_path, read_json, write_json
+from sb3_explain.common.provenance import circumstances
+from sb3_explain.evaluation.evaluate import Measuring, Row
+from sb3_explain.evaluation.metrics import bound
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.states.baselines import REFERENCE_FRAMES, fit_references
+from sb3_explain.states.collection import collect
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.passes import CHUNK
+from sb3_explain.workflows.benchmark.job import FORMAT, Cell, Job, learns
+
+
+def prepare(cell: Cell) -> None:
+    """Collect the states of a cell, unless they are there or the agent brings them.
+
+    :raises ExplainError: if the agent cannot be loaded or played, or is another than that whose
+        results stand in the folder
+    """
+    agent, brought = cell.agent.load()
+    card = cell.folder.parent / "agent.json"
+    described = {"name": cell.agent.name, **agent.describe()}
+    if brought is not None:
+        described["states_sha256"] = brought.fingerprint()
+    if card.exists():
+        kept = read_json(card)
+        for key in ("name", "weights_sha256", "states_sha256"):
+            if kept.get(key) != described.get(key):
+                raise ExplainError(
+                    f"{card.parent} holds results of another agent ({key} differs): choose "
+                    "another output folder, or delete this one"
+                )
+    else:
+        write_json(card, described)
+    if brought is None:
+        protocol = cell.protocol
+        collect(
+            agent,
+            n=protocol.n_states,
+            folder=cell.folder / "states",
+            seed=cell.seed,
+            render=False,
+            progress=False,
+            **protocol.collecting,
+        )
+
+
+def run_job(job: Job) -> None:
+    """Fit, explain and measure; write the two files.
+
+    A function of the job alone: neither where nor when it runs changes a value.
+    """
+    began = time.perf_counter()
+    cell, protocol = job.cell, job.cell.protocol
+    agent, brought = cell.agent.load()
+    passes = agent.passes
+    result: dict[str, Any] = {"format": FORMAT, "job": job.identity(), "agent": agent.describe()}
+    obstacle = EXPLAINERS[job.explainer].obstacle(agent)
+    if obstacle is not None:
+        write_json(job.result, {**result, "not_run": obstacle, "made": circumstances()})
+        return
+    states = StateDataset.open(cell.folder / "states") if brought is None else brought
+    train, validation, test = states.split(seed=cell.seed)
+    explainer = make(job, agent, train, validation)
+    sample = test.sample(protocol.n_evaluated, cell.seed)  # the same for every explainer
+    row = measure(job, explainer, train, test.subset(sample))
+    with atomic_path(job.values) as path:
+        tidy(job, row.values, test, sample).to_parquet(path, index=False)
+    write_json(
+        job.result,
+        {
+            **result,
+            "states": {
+                "n": len(sample),
+                "test": len(test),
+                "episodes": len(np.unique(test.episode[sample])),
+                "brought": brought is not None,
+            },
+            "curves": {metric: curve.tolist() for metric, curve in row.curves.items()},
+            "cost": {
+                "agent_passes": row.explaining.passes,
+                "seconds": row.explaining.seconds,
+                "fit_seconds": row.fit_seconds,
+                "metric_passes": {name: cost.passes for name, cost in row.measuring.items()},
+                "metric_seconds": {name: cost.seconds for name, cost in row.measuring.items()},
+                "all_passes": agent.passes - passes,
+                "all_seconds": time.perf_counter() - began,
+            },
+            "made": circumstances(),
+        },
+    )
+
+
+def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateDataset) -> Row:
+    """One row of :func:`sb3_explain.evaluate`, without the rows that it adds for comparison.
+
+    They are jobs of their own here. The reference is fitted on the states that may be learned from,
+    so that it is the same for every explainer.
+    """
+    protocol, agent = job.cell.protocol, explainer.agent
+    references = fit_references(protocol.reference, frames_of(train))
+    measuring = Measuring(explainer, bound(protocol.metrics), job.cell.seed)
+    for some in np.array_split(np.arange(len(test)), range(CHUNK, len(test), CHUNK)):
+        batch = test.batch(agent, some)
+        batch.target  # noqa: B018 - known before the explainer is charged for its passes
+        measuring.add(batch, batch.replacement(references))
+    return measuring.row()
+
+
+def make(job: Job, agent: Agent, train: StateDataset, validation: StateDataset) -> Explainer:
+    """The job's explainer; one that learns is fitted, or read where it was fitted before."""
+    kind = EXPLAINERS[job.explainer]
+    if not learns(job):
+        explainer: Explainer = kind(agent, **arguments(job, train))
+        return explainer
+    folder = job.cell.folder / job.name
+    # of the explainer alone: other metrics do not change what was learned
+    identity = {
+        key: job.identity()[key] for key in ("seed", "explainer", "settings", "training")
+    } | {"train": train.fingerprint(), "agent": agent.fingerprint()}
+    card = folder / "fitted.json"
+    if card.exists():
+        if read_json(card) != identity:
+            raise ExplainError(f"{folder} was fitted with other settings: delete it")
+        loaded: Explainer = kind.load(folder, agent)
+        return loaded
+    learning: TrainedExplainer = kind(agent, **arguments(job, train))
+    options = {"seed": job.cell.seed, "progress": False, **job.cell.protocol.training}
+    learning.fit(train, validation, folder=folder / "training", **options)
+    learning.save(folder)
+    write_json(card, identity)
+    return learning
+
+
+def arguments(job: Job, train: StateDataset) -> dict[str, Any]:
+    """What the explainer's constructor asks for by name, and above that what the user has set."""
+    parameters = inspect.signature(EXPLAINERS[job.explainer]).parameters
+    known = {
+        "seed": job.cell.seed,
+        "reference": job.cell.protocol.reference,
+        "frames": frames_of(train),
+    }
+    return {name: known[name] for name in known if name in parameters} | job.settings
+
+
+def frames_of(states: StateDataset) -> dict[str, Tensor]:
+    """Frames to fit references on, spread over the states, by entry of the observation."""
+    return states.entries(states.spread(REFERENCE_FRAMES))
+
+
+def tidy(
+    job: Job, values: Mapping[str, NDArray[Any]], test: StateDataset, sample: NDArray[np.int64]
+) -> pd.DataFrame:
+    """A line for each metric and state.
+
+    :param values: per metric, (n,) values of the sampled states
+    :param test: the states that were sampled
+    :param sample: (n,) positions in ``test``
+    """
+    state = {
+        "state": test.indices[sample],
+        "episode": test.episode[sample],
+        "step": steps_of(test.episode)[sample],
+    }
+    names = {"agent": job.cell.agent.name, "explainer": job.name, "seed": job.cell.seed}
+    parts = [
+        pd.DataFrame({**names, "metric": metric, **state, "value": column})
+        for metric, column in values.items()
+    ]
+    columns = [*names, "metric", *state, "value"]
+    return pd.concat(parts) if parts else pd.DataFrame(columns=columns)

@@ -1,0 +1,170 @@
+"""The model card: what a person reads who finds an explainer on the Hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sb3_explain.agents.loading.hub import huggingface_hub
+from sb3_explain.common.provenance import circumstances
+from sb3_explain.explainers.learned.base import LearnedExplainer
+from sb3_explain.probing import StateGenerator
+from sb3_explain.report.words import (
+    MISSING,
+    bounds,
+    explainer_label,
+    metric_names,
+    metric_words,
+    number,
+)
+
+#: what can be shared
+Learned = LearnedExplainer | StateGenerator
+
+_TEXT = """---
+{header}
+---
+
+# {title}
+
+What [sb3_explain](https://pypi.org/project/sb3-explain/) has learned about an agent of
+Stable-Baselines3. {words}
+
+| The agent | |
+|---|---|
+{agent}
+{pictures}{metrics}
+## How to load it
+
+```python
+from sb3_explain import load_agent
+from sb3_explain.workflows.hub import from_hub
+
+{load}
+{name} = from_hub("{repo_id}", agent)
+```
+
+It explains this one agent alone: weights with another SHA-256 are refused. Files are safetensors
+and JSON; nothing is unpickled.
+
+## How it was made
+
+Settings: `{settings}`
+
+Learned in {seconds:.0f} s. Uploaded on {date} with {versions}.
+"""
+
+
+def model_card(
+    learned: Learned,
+    repo_id: str,
+    *,
+    metrics: Mapping[str, Any],
+    pictures: Sequence[str],
+    settings: Mapping[str, Any],
+    load_agent: str | None,
+) -> str:
+    """The content of ``README.md``.
+
+    :param learned: what is shared
+    :param repo_id: where
+    :param metrics: as in ``metrics.json``; may be empty
+    :param pictures: names of files beside it
+    :param settings: of what is shared
+    :param load_agent: Python code that makes ``agent``
+    """
+    agent = learned.agent.describe()
+    environment = (agent.get("environment") or {}).get("env_id", "environment")
+    label = explainer_label(learned.name)
+    made = circumstances()
+    words = (type(learned).__doc__ or "").strip().partition("\n")[0]
+    tags = ["sb3_explain", "stable-baselines3", "explainability", "reinforcement-learning"]
+    load = f'agent = load_agent("{agent["algo"]}", "{environment}", folder="logs")'
+    rows = {
+        "Algorithm": agent["algo"],
+        "Environment": environment,
+        "Observations": agent["observation_space"],
+        "Actions": ", ".join(agent["actions"]),
+        "Source": agent.get("repository") or agent.get("file") or "a model in memory",
+        "SHA-256 of its weights": f"`{agent['weights_sha256']}`",
+    }
+    return _TEXT.format(
+        header=header(
+            [*tags, environment, agent["algo"], learned.name], label, environment, learned, metrics
+        ),
+        title=f"{label} of {agent['algo'].upper()} on {environment}",
+        words=words,
+        agent="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
+        pictures="".join(f"\n![{name.removesuffix('.png')}]({name})\n" for name in pictures),
+        metrics=metrics_table(metrics),
+        load=load_agent or load,
+        name=learned.name,
+        repo_id=repo_id,
+        settings=json.dumps(dict(settings)),
+        seconds=learned.training.seconds,
+        date=made["date"],
+        versions=", ".join(f"{name} {version}" for name, version in made["versions"].items()),
+    )
+
+
+def header(
+    tags: Sequence[str],
+    label: str,
+    environment: str,
+    learned: Learned,
+    metrics: Mapping[str, Any],
+) -> str:
+    """The YAML that the Hub reads: library, tags and the metrics as ``model-index``."""
+    hub = huggingface_hub()
+    own = metrics.get("explainers", {}).get(learned.name, {})
+    results = [
+        hub.EvalResult(
+            task_type="reinforcement-learning",
+            dataset_type=environment,
+            dataset_name=environment,
+            metric_type=metric,
+            metric_name=metric_words(metric).label,
+            metric_value=round(entry["mean"], 4),
+        )
+        for metric, entry in own.items()
+        if metric != "cost" and bounds(entry) is not None
+    ]
+    data = hub.ModelCardData(
+        library_name="stable-baselines3",
+        tags=list(dict.fromkeys(tags)),
+        model_name=label if results else None,
+        eval_results=results or None,
+    )
+    text: str = data.to_yaml()
+    return text
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> str:
+    """Means and intervals of all rows, in Markdown; nothing where nothing was measured."""
+    table = metrics.get("explainers", {})
+    names = metric_names(table)
+    if not names:
+        return ""
+    heads = [f"{(w := metric_words(name)).label} {w.arrow}".strip() for name in names]
+    states = metrics.get("states", {})
+    lines = [
+        "\n## Metrics\n",
+        f"Means over {states.get('n', '?')} states of {states.get('episodes', '?')} episodes, with "
+        f"{100 * states.get('confidence', 0.95):.0f} % intervals. ↑ more is better, ↓ less is. "
+        "The other rows are there to be beaten.\n",
+        f"| | {' | '.join(heads)} |",
+        f"|---|{'---|' * len(heads)}",
+    ]
+    for name, row in table.items():
+        cells = []
+        for metric in names:
+            entry = bounds(row.get(metric))
+            if entry is None:
+                cells.append(MISSING)
+            elif entry[2] > entry[1]:
+                cells.append(f"{number(entry[0])} ({number(entry[1])} to {number(entry[2])})")
+            else:
+                cells.append(number(entry[0]))
+        lines.append(f"| {explainer_label(name)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

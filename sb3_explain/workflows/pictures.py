@@ -1,0 +1,324 @@
+"""Pictures of an agent's states with their maps: what the report and the video show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agents.action_spaces import (
+    choices,
+    greedy_choices,
+    group_sizes,
+    log_probabilities,
+    main_choice,
+    score_range,
+)
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import image_of
+from sb3_explain.common.maps import normalise
+from sb3_explain.common.progress import moving, progress_bar
+from sb3_explain.envs.spaces import PLAIN
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.report import (
+    ActionMaps,
+    Caption,
+    Importance,
+    Picture,
+    action_maps_figure,
+    feature_importance,
+    importance_figure,
+    write_video,
+)
+from sb3_explain.report.video import GAME_HEIGHT
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
+
+#: states in the video, and states with the maps of every action
+VIDEO_STATES = 300
+EXAMPLES = 4
+#: states whose attributions are summed up, and features that are shown, of agents without images
+IMPORTANCE_STATES = 300
+MOST_FEATURES = 24
+
+
+def examples_of(
+    agent: Agent, states: StateDataset, explainer: Explainer
+) -> dict[str, ActionMaps | Picture]:
+    """What the report shows of single states, by the name of its file.
+
+    Of an agent that sees images some states with the map of every choice; of any other agent the
+    importance of every feature.
+    """
+    name = image_of(agent)
+    if name is None:
+        return {"importance": importance_of(agent, states, explainer)}
+    positions = telling_states(states, agent)
+    return {
+        f"state_{number}": action_maps_of(agent, states, explainer, name, position)
+        for number, position in enumerate(positions)
+    }
+
+
+def png_of(example: ActionMaps | Picture) -> bytes:
+    """The content of an example's file."""
+    return example.png if isinstance(example, Picture) else action_maps_figure(example)
+
+
+def importance_of(
+    agent: Agent, states: StateDataset, explainer: Explainer, *, title: str = ""
+) -> Picture:
+    """The mean magnitude of each feature's attribution to each choice, with its interval.
+
+    :param title: above the figure
+    """
+    sample = states.spread(IMPORTANCE_STATES)
+    observations: Any = agent.tensor(states.observations(sample))
+    context: Any = agent.tensor(states.context(sample))
+    maps = explainer.action_maps(observations, context=context)
+    entries = maps if isinstance(maps, dict) else {PLAIN: maps}
+    flat = torch.cat([entry.flatten(2) for entry in entries.values()], dim=2).cpu().numpy()
+    names = feature_names({name: entry[0, 0].numel() for name, entry in entries.items()})
+    importance = feature_importance(flat, states.episode[sample])
+    most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MOST_FEATURES])
+    shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
+    known = np.isfinite(importance.low).any()
+    bars = (
+        "; bars are 95 % intervals over episodes"
+        if known
+        else ", of too few episodes for intervals"
+    )
+    left_out = f" The {MOST_FEATURES} most important ones." if len(most) < len(names) else ""
+    return Picture(
+        importance_figure(
+            {explainer.name: shown}, [names[i] for i in most], agent.choice_names, title=title
+        ),
+        caption=f"Which features matter to which action, over {len(sample)} test states{bars}."
+        f"{left_out}",
+        alt="importance of every feature to every action",
+    )
+
+
+def feature_names(sizes: Mapping[str, int]) -> list[str]:
+    """``"feature 3"`` of an observation that is no dict, ``"speed 3"`` of its entry ``speed``.
+
+    :param sizes: number of features by entry
+    """
+    return [f"{entry or 'feature'} {i}" for entry, size in sizes.items() for i in range(size)]
+
+
+def shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:
+    """(B, C) in [0, 1] of the agent's scores (B, K): what the bars of a picture show.
+
+    Probabilities of the choices; where in its range each dimension of a Box action is.
+    """
+    space = agent.action_space
+    if isinstance(space, spaces.Box):
+        middle, extent = score_range(space, squashed=agent.squashed)
+        return ((scores - middle.to(scores)) / extent.to(scores) + 0.5).clamp(0, 1)
+    return log_probabilities(space, choices(space, scores)).exp()
+
+
+def measure_of(agent: Agent) -> str:
+    """What :func:`shares` are called."""
+    if isinstance(agent.action_space, spaces.Box):
+        return "position in its range"
+    return "softmax of Q" if agent.view.value_based else "probability"
+
+
+def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> list[int]:
+    """Positions of states with a clear decision: for each frequent choice its clearest one.
+
+    :param states: to choose from
+    :param agent: who decides
+    :param n: number of states at most
+    """
+    scores = torch.from_numpy(states.column("scores"))
+    space = agent.action_space
+    main = main_choice(space, choices(space, scores), squashed=agent.squashed)
+    share = shares(agent, scores)
+    if isinstance(space, spaces.Box):
+        sureness = (share - 0.5).abs().gather(1, main[:, None])[:, 0]
+    else:
+        groups = torch.split(share, group_sizes(space), dim=1)
+        best = [group.topk(2, dim=1).values for group in groups]
+        sureness = torch.stack([top[:, 0] - top[:, 1] for top in best], dim=1).amax(dim=1)
+    frequent, counts = torch.unique(main, return_counts=True)
+    chosen = []
+    for choice in frequent[counts.argsort(descending=True)][:n]:
+        of_choice = torch.where(main == choice)[0]
+        chosen.append(int(of_choice[sureness[of_choice].argmax()]))
+    return sorted(chosen)
+
+
+def action_maps_of(
+    agent: Agent, states: StateDataset, explainer: Explainer, name: str, position: int
+) -> ActionMaps:
+    """The frame of one state with the maps of all choices on it.
+
+    :param name: of the image entry that is shown
+    """
+    observation: Any = agent.tensor(states.observations([position]))
+    context: Any = agent.tensor(states.context([position]))
+    batch = StateBatch(agent, observation, context=context)
+    maps = explainer.action_maps(observation, context=context)
+    maps = maps[name] if isinstance(maps, dict) else maps
+    with torch.no_grad():
+        scores = batch.scores(batch.entries)
+    return ActionMaps(
+        frame=pictures_of(states, np.array([position]), name)[0],
+        maps=newest_frame(maps, agent, name)[0].cpu().numpy(),
+        action_names=agent.choice_names,
+        probabilities=shares(agent, scores)[0].cpu().numpy(),
+        chosen=int(batch.target[0]),
+        caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
+        signed=not explainer.gives_masks and bool((maps < 0).any()),
+    )
+
+
+def pictures_of(states: StateDataset, positions: NDArray[np.int64], name: str = "") -> NDArray[Any]:
+    """(B, h, w, 3) frames as rendered, or what the agent sees of them where none were kept.
+
+    :param name: of the image entry
+    """
+    rendered = states.rendered(positions)
+    if rendered is not None:
+        return rendered
+    frames = states.entries(positions)[name].numpy()
+    low, high = (0, 255) if frames.dtype == np.uint8 else (frames.min(), frames.max())
+    grey = frames.mean(axis=1) if frames.shape[1] != 3 else frames.transpose(0, 2, 3, 1)
+    scaled = ((grey - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    return scaled if scaled.ndim == 4 else np.repeat(scaled[..., None], 3, axis=-1)
+
+
+def newest_frame(maps: torch.Tensor, agent: Agent, name: str = "") -> torch.Tensor:
+    """(..., F * C, H, W) -> (..., H, W): the map of the frame that a person sees in the picture.
+
+    Of several colours the strongest attribution.
+    """
+    n_channels = maps.shape[-3] // agent.n_stack
+    newest = maps[..., -n_channels:, :, :]
+    strongest = newest.abs().argmax(dim=-3, keepdim=True)
+    return newest.gather(-3, strongest).squeeze(-3)
+
+
+def write_saliency_video(
+    path: Path,
+    agent: Agent,
+    states: StateDataset,
+    explainer: Explainer,
+    *,
+    n: int = VIDEO_STATES,
+    positions: NDArray[np.int64] | None = None,
+    notes: Sequence[str] = (),
+    fps: float = 15,
+    height: int = GAME_HEIGHT,
+    progress: bool = True,
+) -> Path | None:
+    """A video of states one after the other, with the map of the action taken.
+
+    An agent without images has no map to lay over: the frames are shown alone.
+
+    :param n: frames at most, of the beginning of the first episode of ``states``
+    :param positions: (T,) of the states to show, in place of those
+    :param notes: T words under the frames
+    :param fps: frames a second
+    :param height: in pixels, of the game
+    :return: the path; ``None`` if there is nothing to show, neither images nor rendered frames
+    """
+    name = image_of(agent)
+    if positions is None:
+        positions = np.flatnonzero(states.episode == states.episode[0])[:n]
+    rendered = states.rendered(positions[:1])
+    if name is None and rendered is None:
+        return None
+    steps = states.steps[positions]
+    scores = torch.from_numpy(states.column("scores")[positions])
+    taken = choices_taken(agent, states.actions[positions], scores)
+    shown, values = shares(agent, scores).numpy(), states.column("values")[positions]
+    batches = np.array_split(np.arange(len(positions)), range(64, len(positions), 64))
+    attributions: list[NDArray[Any] | None] = [None] * len(positions)
+    with progress_bar("video", len(positions), "frames", progress) as bar:
+        if name is not None:
+            found = []
+            for rows in batches:
+                batch = states.batch(agent, positions[rows], taken[rows])
+                found.append(drawable_maps(explainer, batch, name))
+                bar.update(len(rows))
+            attributions = list(np.concatenate(found))
+        write_video(
+            path,
+            (
+                frame
+                for rows in batches
+                for frame in pictures_of(states, positions[rows], name or "")
+            ),
+            attributions,
+            (
+                Caption(
+                    action=int(taken[row]),
+                    probabilities=shown[row],
+                    step=int(steps[row]),
+                    value=float(values[row]) if np.isfinite(values[row]) else None,
+                    note=notes[row] if notes else "",
+                )
+                for row in range(len(positions))
+            ),
+            action_names=agent.choice_names,
+            measure=measure_of(agent),
+            fps=fps,
+            height=height,
+            side_by_side=name is not None,
+            signed=any(one is not None and bool((one < 0).any()) for one in attributions),
+            title="map of the action" if name is not None else "",
+            game="what the agent sees" if rendered is None else "the game as rendered",
+            progress=None if name is not None else moving(bar),
+        )
+    return path
+
+
+def drawable_maps(explainer: Explainer, batch: StateBatch, name: str) -> NDArray[Any]:
+    """(B, H, W) maps of the targets of some states as they can be laid over pictures.
+
+    :param name: of the image entry that is shown
+    :return: masks as they are; other maps in [-1, 1], each divided by its largest magnitude
+    """
+    maps = newest_frame(explainer.maps(batch)[name], explainer.agent, name)
+    return (maps if explainer.gives_masks else normalise(maps)).cpu().numpy()
+
+
+def choices_taken(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> torch.Tensor:
+    """(B,) the choice to show for actions taken: of several sub-actions the surest one's.
+
+    :param actions: (B, ...) as the environment took them
+    :param scores: (B, K) of the states
+    """
+    space = agent.action_space
+    if isinstance(space, spaces.Discrete):
+        return torch.as_tensor(actions.astype(np.int64)) - agent.first_action
+    if isinstance(space, spaces.Box):
+        return main_choice(space, scores, squashed=agent.squashed)
+    sizes = torch.tensor(group_sizes(space))
+    sub_actions = torch.as_tensor(actions.reshape(len(actions), -1).astype(np.int64))
+    taken = sub_actions + sizes.cumsum(0) - sizes
+    group = torch.arange(len(sizes)).repeat_interleave(sizes)
+    surest = group[main_choice(space, choices(space, scores))]
+    return taken.gather(1, surest[:, None])[:, 0]
+
+
+def greedy_names(agent: Agent, scores: Tensor) -> list[str]:
+    """What the agent does in each state, by the names of its choices."""
+    if isinstance(agent.action_space, spaces.Box):
+        return [", ".join(f"{value:.2f}" for value in row) for row in scores.tolist()]
+    best = greedy_choices(agent.action_space, choices(agent.action_space, scores))
+    return [
+        ", ".join(name for name, taken in zip(agent.choice_names, row, strict=True) if taken)
+        for row in best.tolist()
+    ]

@@ -1,0 +1,164 @@
+"""The DMControl generalisation benchmark: train, evaluate in every mode, compare with the paper.
+
+Bertoin et al. (2022), tables 1 and 2. Everything that is finished is kept, so that the same call
+goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pandas as pd
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+from tqdm import tqdm
+
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.files import atomic_path, read_json, write_json
+from sb3_explain.common.progress import progress_bar
+from sb3_explain.envs.dmc.ids import MODES, TASKS, env_id
+from sb3_explain.report import save
+from sb3_explain.report.contact_sheet import picture_rows
+from sb3_explain.report.training_curves import Curve, curves_figure
+from sb3_explain.sgqn import PixelSAC
+from sb3_explain.workflows.pixel_training.recipes import RECIPES, require_known, rho, settings_for
+from sb3_explain.workflows.pixel_training.saliency_pictures import SHOWN, saliency_rows
+from sb3_explain.workflows.pixel_training.table import table
+from sb3_explain.workflows.pixel_training.training import TEST_SEED, make_env, plain, train
+
+
+def run_dmc(
+    output: str | Path,
+    *,
+    algos: Sequence[str] = ("sac", "drq", "rad", "soda", "svea", "sgqn"),
+    tasks: Sequence[str] = TASKS,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    modes: Sequence[str] = ("train", "video_easy", "video_hard"),
+    timesteps: int = 500_000,
+    n_episodes: int = 30,
+    backgrounds: str | Path | None = None,
+    env_kwargs: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    part: int = 5000,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train what is not trained, evaluate what is not evaluated, and write tables and pictures.
+
+    The folder gets ``runs/`` (an agent each), ``results/`` (returns per mode), ``returns.csv``,
+    ``table.md``, ``curves.png`` and ``saliency_<task>.png``.
+
+    :param output: folder for all that is made
+    :param algos: of :data:`sb3_explain.workflows.pixel_training.RECIPES`
+    :param tasks: of the benchmark
+    :param seeds: a training each
+    :param modes: to evaluate in
+    :param timesteps: decisions of a training
+    :param n_episodes: of an evaluation
+    :param backgrounds: folder of the videos, as the environments take it
+    :param env_kwargs: further arguments of the environments, e.g. ``action_repeat``
+    :param settings: of the algorithms, over the recipes'
+    :param part: decisions between two checkpoints
+    :param progress: whether to show bars
+    :return: a row for each algorithm, task, seed and mode, with the mean return
+    :raises ExplainError: for an unknown name, missing videos, or a folder of another benchmark
+    """
+    output = Path(output)
+    require_known(settings or {}, algos)
+    for kind, names, known in (("task", tasks, TASKS), ("mode", modes, MODES)):
+        for name in names:
+            if name not in known:
+                raise unknown_name(kind, name, known)
+    if n_episodes < 1 or not (algos and tasks and seeds and modes):
+        raise ExplainError("name an algorithm, a task, a seed, a mode and an episode at least")
+    kwargs = dict(env_kwargs or {})
+    testing = {**kwargs, "background_folder": backgrounds}
+    for mode in modes:  # missing videos shall be said now, not after the training
+        make_env(env_id(tasks[0], mode), 84, testing).close()
+    rows: list[dict[str, Any]] = []
+    curves: dict[tuple[str, str, int], Curve] = {}
+    models: dict[str, dict[str, PixelSAC]] = {task: {} for task in tasks}
+    for task, algo, seed in product(tasks, algos, seeds):
+        name = f"{algo}-{task}-{seed}"
+        folder = output / "runs" / name
+        usual = {"saliency_quantile": rho(task), **(settings or {})}
+        model = train(
+            algo, env_id(task, "train"), folder, timesteps=timesteps, seed=seed, part=part,
+            env_kwargs=kwargs, settings=settings_for(usual, algo), progress=progress,
+        )  # fmt: skip
+        curves[task, algo, seed] = read_json(folder / "run.json")["curve"]
+        models[task].setdefault(algo, model)
+        asked = {
+            "n_episodes": n_episodes,
+            "env_kwargs": plain(testing),
+            "model": digest(folder / "model.zip"),
+        }
+        for mode in modes:
+            path = output / "results" / f"{name}-{mode}.json"
+            returns = kept_returns(path, asked)
+            if returns is None:
+                env = make_env(env_id(task, mode), RECIPES[algo].size, testing)
+                with progress_bar(f"{name} {mode}", n_episodes, "episodes", progress) as bar:
+                    returns = played_returns(model, env, n_episodes, TEST_SEED + seed, bar)
+                write_json(path, {"asked": asked, "returns": returns})
+            mean = float(np.mean(returns))
+            rows.append({"task": task, "mode": mode, "algo": algo, "seed": seed, "return": mean})
+        model.get_env().close()  # type: ignore[union-attr]
+    results = pd.DataFrame(rows)
+    with atomic_path(output / "returns.csv") as path:
+        results.to_csv(path, index=False)
+    with atomic_path(output / "table.md") as path:
+        overlays = (settings or {}).get("overlays") or "procedural textures, not the protocol's"
+        path.write_text(
+            f"{table(results)}\nOurs: {timesteps} decisions, {len(seeds)} seeds, {n_episodes} "
+            f"episodes, environment {plain(kwargs) or 'as it is'}, overlays: {overlays}. The "
+            "paper: 500000 decisions, 5 seeds, 30 episodes.\n",
+            encoding="utf-8",
+        )
+    save(output / "curves.png", curves_figure(curves))
+    for task, trained in models.items():
+        pictures = saliency_rows(trained, task, modes, testing, seed=TEST_SEED)
+        title = f"{task}, {SHOWN} states each of {', '.join(modes)} (from left to right)"
+        save(output / f"saliency_{task}.png", picture_rows(pictures, title=title))
+    return results
+
+
+def kept_returns(path: Path, asked: Mapping[str, Any]) -> list[float] | None:
+    """Returns of an earlier call, if they were made of the same.
+
+    :param asked: model, episodes and environment
+    """
+    if not path.exists():
+        return None
+    kept = read_json(path)
+    returns: list[float] | None = kept["returns"] if kept["asked"] == asked else None
+    return returns
+
+
+def played_returns(
+    model: PixelSAC, env: gym.Env[Any, Any], n_episodes: int, seed: int, bar: tqdm[Any]
+) -> list[float]:
+    """Undiscounted returns of the deterministic policy; the environment is closed."""
+
+    def count(local: dict[str, Any], _: dict[str, Any]) -> None:
+        bar.update(int(local["done"]))
+
+    playing = DummyVecEnv([lambda: Monitor(env)])
+    playing.seed(seed)
+    returns, _ = evaluate_policy(
+        model, playing, n_episodes, deterministic=True, return_episode_rewards=True, callback=count
+    )
+    playing.close()
+    return list(returns)  # type: ignore[arg-type]
+
+
+def digest(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,91 @@
+"""What a training in parts keeps on disk: its curve, one checkpoint, and the model at the end."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_explain.agents.loading.bounded import one_line
+from sb3_explain.common.checkpoints import require_same_training
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import atomic_folder, atomic_path, read_json
+from sb3_explain.sgqn import PixelSAC
+from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
+from sb3_explain.workflows.pixel_training.recipes import Recipe
+
+#: file of the replay buffer's frames
+FRAMES = "frames.bin"
+
+
+def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
+    """The learning curve of a run so far.
+
+    :raises ExplainError: if the folder holds another run
+    """
+    if not (folder / "run.json").exists():
+        return []
+    run = read_json(folder / "run.json")
+    require_same_training(folder, run["identity"], identity)
+    curve: list[dict[str, Any]] = run["curve"]
+    return curve
+
+
+def keep(model: BaseAlgorithm, folder: Path, steps: int) -> None:
+    """A checkpoint, whole or not there."""
+    with atomic_folder(folder / f"checkpoint-{steps}") as place:
+        model.save(place / "model.zip")
+        model.save_replay_buffer(place / "replay_buffer.pkl")  # type: ignore[attr-defined]
+
+
+def forget(folder: Path, steps: int) -> None:
+    """Delete all checkpoints but that of these steps."""
+    for place in folder.glob("checkpoint-*"):
+        if place.name != f"checkpoint-{steps}":
+            shutil.rmtree(place)
+
+
+def loaded(recipe: Recipe, path: Path, env: gym.Env[Any, Any]) -> PixelSAC:
+    """:raises ExplainError: if the file is damaged"""
+    try:
+        return recipe.algorithm.load(path, env=env)
+    except ExplainError:
+        raise
+    # SB3 raises whatever the damage leads to
+    except Exception as error:
+        raise ExplainError(f"{path} is damaged ({one_line(error)}): delete its folder") from error
+
+
+def restored(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> PixelSAC:
+    """The model at a checkpoint, with its replay buffer.
+
+    :raises ExplainError: if the checkpoint is missing or damaged
+    """
+    model = loaded(recipe, place / "model.zip", env)
+    try:
+        model.load_replay_buffer(place / "replay_buffer.pkl")
+    except Exception as error:  # as above
+        raise ExplainError(
+            f"{place} is damaged ({one_line(error)}): delete {place.parent}"
+        ) from error
+    if isinstance(model.replay_buffer, FrameStackReplayBuffer):
+        # the folder may have been moved
+        model.replay_buffer.file = place.parent / FRAMES
+    return model
+
+
+def finish(model: BaseAlgorithm, folder: Path) -> None:
+    """The model at its place; what only going on needs is deleted."""
+    with atomic_path(folder / "model.zip") as path, path.open("wb") as file:
+        model.save(file)
+    model.replay_buffer = None  # type: ignore[attr-defined]
+    clear(folder)
+
+
+def clear(folder: Path) -> None:
+    """Delete what only going on needs."""
+    forget(folder, -1)
+    (folder / FRAMES).unlink(missing_ok=True)

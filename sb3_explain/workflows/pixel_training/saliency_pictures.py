@@ -1,0 +1,87 @@
+"""What the critics of trained agents look at, in every mode of the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sb3_explain.envs.dmc.ids import env_id
+from sb3_explain.sgqn import SGQN, PixelSAC
+from sb3_explain.sgqn.attribution import binarised
+from sb3_explain.sgqn.augmentations import centre_crop
+from sb3_explain.workflows.pixel_training.recipes import RECIPES, rho
+from sb3_explain.workflows.pixel_training.training import make_env
+
+#: decisions of an episode whose states are shown, at equal distances
+SHOWN = 4
+
+
+def saliency_rows(
+    models: Mapping[str, PixelSAC],
+    task: str,
+    modes: Sequence[str],
+    env_kwargs: Mapping[str, Any],
+    *,
+    seed: int,
+) -> dict[str, list[NDArray[np.uint8]]]:
+    """For each algorithm states, side by side in every mode, and below what its critic looks at.
+
+    ``true``: the attribution of Q1; ``mask``: the frame where it is binarised; ``predicted``: what
+    an SGQN agent says itself.
+    """
+    rows: dict[str, list[NDArray[np.uint8]]] = {}
+    for algo, model in models.items():
+        for mode in modes:
+            env = make_env(env_id(task, mode), RECIPES[algo].size, env_kwargs)
+            states = played(model, env, seed)
+            env.close()
+            observations = torch.from_numpy(states)
+            actions, _ = model.predict(states, deterministic=True)
+            scaled = torch.from_numpy(model.policy.scale_action(actions)).to(model.device)
+            attribution = model.policy.attribution(observations.to(model.device), scaled).cpu()
+            size = model.policy_kwargs.get("size")
+            if size is not None:  # the networks look at the middle alone
+                attribution = centre_crop(attribution, size)
+                observations = centre_crop(observations, size)
+            frames = observations[:, -3:].permute(0, 2, 3, 1).numpy()
+            shown = {"state": list(frames)}
+            quantile = model.saliency_quantile if isinstance(model, SGQN) else rho(task)
+            mask = binarised(attribution, quantile, model.n_stack)[:, -3:].numpy()
+            magnitudes = attribution.abs()[:, -3:].amax(1)
+            bright = magnitudes.flatten(1).quantile(0.99, dim=1)[:, None, None] + 1e-12
+            shown["true"] = grey((magnitudes / bright).numpy())
+            shown["mask"] = list(np.where(mask.transpose(0, 2, 3, 1), frames, frames // 8 + 16))
+            if isinstance(model, SGQN) and model.policy.predicts_saliency:
+                _, predicted = model.predict_saliency(states)
+                shown["predicted"] = grey(predicted[:, -3:].max(1))
+            for name, pictures in shown.items():
+                rows.setdefault(f"{algo}: {name}", []).extend(pictures)
+    # as of a network that has hardly learned; its mask keeps everything
+    return {
+        name if np.any(pictures) else f"{name} (zero)": pictures for name, pictures in rows.items()
+    }
+
+
+def played(model: PixelSAC, env: gym.Env[Any, Any], seed: int) -> NDArray[np.uint8]:
+    """(SHOWN, C, H, W) states of one episode at equal distances."""
+    states = [env.reset(seed=seed)[0]]
+    finished = False
+    while not finished:
+        action, _ = model.predict(states[-1], deterministic=True)
+        state, _, terminated, truncated, _ = env.step(action)
+        states.append(state)
+        finished = terminated or truncated
+    return np.stack(
+        [states[i] for i in np.linspace(0, len(states) - 1, SHOWN + 2, dtype=int)[1:-1]]
+    )
+
+
+def grey(maps: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+    """Maps (B, H, W) as pictures, from black at 0 to white at 1."""
+    shades = (255 * np.clip(maps, 0, 1)).astype(np.uint8)
+    return list(np.repeat(shades[..., None], 3, axis=3))

@@ -1,0 +1,201 @@
+"""Training of SGQN and its baselines in parts, so that a run that was killed goes on.
+
+A run is cut into parts of equal length. Each begins with seeds of its own and a fresh episode, and
+ends with a checkpoint; so a run that was killed and goes on makes what an unbroken one makes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from tqdm import tqdm
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import clear_temporary, sole_writer, write_json
+from sb3_explain.common.progress import progress_bar
+from sb3_explain.envs.registered import register_environments
+from sb3_explain.sgqn import PixelSAC
+from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
+from sb3_explain.workflows.pixel_training.recipes import Recipe, recipe_named, require_known
+from sb3_explain.workflows.pixel_training.run_folder import (
+    FRAMES,
+    begun,
+    clear,
+    finish,
+    forget,
+    keep,
+    loaded,
+    restored,
+)
+
+#: seeds of test episodes begin here; those of training are below
+TEST_SEED = 1_000_000
+
+
+def train(
+    algo: str,
+    env_id: str,
+    folder: str | Path,
+    *,
+    timesteps: int = 500_000,
+    seed: int = 0,
+    part: int = 5000,
+    env_kwargs: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> PixelSAC:
+    """Train an agent from pixels, or go on where an earlier call with this folder was stopped.
+
+    The folder holds ``model.zip``, ``run.json`` (settings and the learning curve) and, while the
+    run is not finished, a checkpoint and the frames of the replay buffer.
+
+    :param algo: of :data:`RECIPES`
+    :param env_id: gymnasium id of an environment of stacked images
+    :param folder: of the run
+    :param timesteps: decisions
+    :param seed: of all chance
+    :param part: decisions between two checkpoints; best a multiple of an episode's length
+    :param env_kwargs: of the environment
+    :param settings: of the algorithm, over those of the recipe
+    :param progress: whether to show a bar
+    :return: the trained model
+    :raises ExplainError: for an unknown algorithm or environment, or a folder of another training
+    """
+    recipe = recipe_named(algo)
+    require_known(settings or {}, [algo])
+    folder = Path(folder)
+    # rows enough that none is written over, also for the first frames of episodes
+    rows = timesteps + timesteps // 50 + 3 * part
+    n_rows = (settings or {}).get("buffer_size", rows)
+    if n_rows < min(rows, 4 * part):
+        raise ExplainError(
+            f"buffer_size={n_rows} is too small for checkpoints of {part} decisions: give "
+            f"{min(rows, 4 * part)} at least, or a smaller part"
+        )
+    env = make_env(env_id, recipe.size, env_kwargs)
+    identity = {
+        "algo": algo, "env": env_id, "timesteps": timesteps, "seed": seed, "part": part,
+        "env_kwargs": plain(env_kwargs), "settings": plain(settings),
+    }  # fmt: skip
+    given = {
+        "buffer_size": rows,
+        "replay_buffer_kwargs": {"file": folder / FRAMES},
+        **recipe.settings,
+        # SB3 writes into the policy's arguments
+        **copy.deepcopy(dict(settings or {})),
+    }
+    with sole_writer(folder):
+        clear_temporary(folder)
+        return trained(recipe, env, folder, identity, given, progress)
+
+
+def trained(
+    recipe: Recipe,
+    env: gym.Env[Any, Any],
+    folder: Path,
+    identity: dict[str, Any],
+    arguments: dict[str, Any],
+    progress: bool,
+) -> PixelSAC:
+    """The model of a run, trained as far as it is not yet.
+
+    :param identity: of the run
+    :param arguments: of the algorithm
+    """
+    timesteps, seed, part = (identity[name] for name in ("timesteps", "seed", "part"))
+    curve = begun(folder, identity)
+    done = curve[-1]["steps"] if curve else 0
+    model: PixelSAC
+    if done >= timesteps and (folder / "model.zip").exists():
+        clear(folder)
+        return loaded(recipe, folder / "model.zip", env)
+    if done:
+        model = restored(recipe, folder / f"checkpoint-{done}", env)
+    else:
+        model = recipe.algorithm(recipe.policy, env, seed=seed, **arguments)
+        # whoever loads the model and goes on elsewhere shall not write into this folder
+        model.replay_buffer_kwargs.pop("file", None)
+    title = f"{identity['algo']} {identity['env']}"
+    with progress_bar(title, timesteps, "decisions", progress, done) as bar:
+        while done < timesteps:
+            begin = time.perf_counter()
+            steps = min(part, timesteps - done)
+            model.set_env(model.get_env(), force_reset=True)  # type: ignore[arg-type]
+            drawn = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
+            model.set_random_seed(drawn % TEST_SEED)
+            if isinstance(model.replay_buffer, FrameStackReplayBuffer):
+                # what a run that was killed may have written over, an unbroken one does not use
+                model.replay_buffer.discard(2 * part)
+            watching = Watching(bar)
+            model.learn(steps, watching, reset_num_timesteps=False)
+            done = model.num_timesteps  # more, where the model acts several times before it trains
+            curve.append(
+                {
+                    "steps": done,
+                    "return": float(np.mean(watching.returns)) if watching.returns else None,
+                    "seconds": time.perf_counter() - begin,
+                }
+            )
+            keep(model, folder, done)
+            write_json(folder / "run.json", {"identity": identity, "curve": curve})
+            forget(folder, done)
+            bar.set_postfix({"return": curve[-1]["return"]})
+    finish(model, folder)
+    return model
+
+
+class Watching(BaseCallback):
+    """Moves a bar on by the decisions that were made, and keeps the returns of the episodes."""
+
+    def __init__(self, bar: tqdm[Any]) -> None:
+        super().__init__()
+        self.bar = bar
+        self.returns: list[float] = []
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.training_env.num_envs)
+        self.returns += [i["episode"]["r"] for i in self.locals["infos"] if "episode" in i]
+        return True
+
+
+def make_env(
+    env_id: str, size: int, env_kwargs: Mapping[str, Any] | None = None
+) -> gym.Env[Any, Any]:
+    """The environment, drawn in the size that the algorithm needs where it can be chosen.
+
+    :raises ExplainError: if there is no such environment
+    """
+    register_environments(env_id)
+    kwargs = dict(env_kwargs or {})
+    if env_id.startswith("DMCGB/"):
+        kwargs.setdefault("size", size)
+    try:
+        return gym.make(env_id, **kwargs)
+    except (gym.error.Error, TypeError) as error:
+        raise ExplainError(f"environment {env_id!r} cannot be made ({error})") from error
+
+
+def plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Options as JSON has them.
+
+    :raises ExplainError: for one that is a function or the like
+    """
+
+    def named(value: Any) -> str:
+        if isinstance(value, Path):
+            return str(value)
+        raise ExplainError(
+            f"{value!r} cannot be kept with a run: give numbers, names and lists, or call learn() "
+            "yourself"
+        )
+
+    read: dict[str, Any] = json.loads(json.dumps(dict(options or {}), default=named))
+    return read

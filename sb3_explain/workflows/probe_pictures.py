@@ -1,0 +1,221 @@
+"""Pictures and words of the states that were found: what the page of weaknesses shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from sb3_explain.agents.action_spaces import choices, greedy_choices
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import image_of
+from sb3_explain.envs.spaces import entries_of, structured
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.probing import StateGenerator
+from sb3_explain.probing.distance import PAPER, share_different
+from sb3_explain.probing.generator import SAMPLE
+from sb3_explain.probing.goggle_returns import Goggles
+from sb3_explain.probing.search import Probe
+from sb3_explain.probing.targets import TARGETS
+from sb3_explain.report import Picture
+from sb3_explain.report.captions import percent
+from sb3_explain.report.contact_sheet import Tile, contact_sheet, picture_rows
+from sb3_explain.report.probe_page import Probed
+from sb3_explain.report.probing_figures import novelty_figure
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.pictures import (
+    feature_names,
+    greedy_names,
+    measure_of,
+    newest_frame,
+    shares,
+)
+
+#: states on a contact sheet, and states whose reconstructions are shown
+SHOWN, REDRAWN = 12, 8
+
+
+def probed_of(
+    generator: StateGenerator, result: Probe, train: StateDataset, explainer: Explainer | None
+) -> Probed:
+    """What the page shows of one target."""
+    agent = generator.agent
+    n = int(result.counts.sum())
+    batch = StateBatch(agent, result.states)
+    did = greedy_names(agent, result.scores)
+    weights: dict[str, int] = {}
+    for name, count in zip(did, result.counts, strict=True):
+        weights[name] = weights.get(name, 0) + int(count)
+    often = sorted(weights.items(), key=lambda item: -item[1])[:2]
+    assert result.nearest is not None
+    neighbours: Any = agent.tensor(train.observations(result.nearest.positions))
+    differing = share_different(generator, result.states, neighbours).cpu().numpy()
+    figures = {
+        "states": str(len(result.counts)),
+        "the agent does": ", ".join(f"{name} {percent(count / n)}" for name, count in often),
+    }
+    if np.isfinite(result.values.numpy()).all():
+        usual = train.column("values")
+        value = float(np.average(result.values.numpy(), weights=result.counts))
+        figures["value"] = f"{value:.3g}"
+        figures["values of played states"] = "{:.3g} to {:.3g}".format(
+            *np.quantile(usual, [0.05, 0.95])
+        )
+    figures["cells unlike the nearest played state"] = percent(float(np.median(differing)))
+    target, _, action = result.target.partition(":")
+    remark = ""
+    if action and not isinstance(agent.action_space, spaces.Box):
+        best = greedy_choices(agent.action_space, choices(agent.action_space, result.scores))
+        wanted = best[:, agent.choice_named(action)].numpy()
+        if 2 * result.counts[wanted].sum() < n:
+            remark = f"In most states that were found for {action} it does something else."
+    finds = (TARGETS[target].__doc__ or "").strip().partition("\n")[0]
+    shown = tiles_of(agent, batch, result, did, train, explainer)
+    sheet = contact_sheet(
+        shown,
+        agent.choice_names,
+        title=f"{result.target}: the best {len(shown)} of {len(result.counts)} states",
+        measure=measure_of(agent),
+        features=feature_names({name: e[0].numel() for name, e in batch.entries.items()})
+        if image_of(agent) is None
+        else [],
+    )
+    merged = f" {result.n_merged} of {n} samples were duplicates." if result.n_merged else ""
+    maps = " On the right, what the agent's choice rests on." if explainer is not None else ""
+    caption = f"States that were found for {result.target}, the best first.{maps}{merged}"
+    alt = f"contact sheet of {len(shown)} states found for {result.target}"
+    return Probed(result.target, finds, figures, Picture(sheet, caption, alt), remark)
+
+
+def tiles_of(
+    agent: Agent,
+    batch: StateBatch,
+    result: Probe,
+    did: Sequence[str],
+    train: StateDataset,
+    explainer: Explainer | None,
+) -> list[Tile]:
+    """The best states as they stand on a contact sheet."""
+    name, n = image_of(agent), min(SHOWN, len(did))
+    probabilities = shares(agent, result.scores[:n]).numpy()
+    maps = pictures = rows = None
+    if name is not None:
+        pictures = drawn(agent, batch.entries[name][:n], name)
+        if explainer is not None:
+            few = {entry: states[:n] for entry, states in batch.entries.items()}
+            found: Any = explainer.attribute(structured(few))
+            found = found[name] if isinstance(found, dict) else found
+            maps = newest_frame(found, agent, name).cpu().numpy()
+    else:
+        rows = deviations(agent, batch.observations.flatten(1)[:n], train)
+    tiles = []
+    for i in range(n):
+        value = float(result.values[i])
+        remarks = [] if math.isnan(value) else [f"value {value:.3g}"]
+        if result.counts[i] > 1:
+            remarks.append(f"{result.counts[i]} samples")
+        tiles.append(
+            Tile(
+                probabilities=probabilities[i],
+                action=did[i],
+                remark=", ".join(remarks),
+                picture=None if pictures is None else pictures[i],
+                attribution=None if maps is None else maps[i],
+                features=None if rows is None else rows[i].cpu().numpy(),
+            )
+        )
+    return tiles
+
+
+def deviations(agent: Agent, rows: Tensor, train: StateDataset) -> Tensor:
+    """Features (B, M) in standard deviations from the mean of the training states."""
+    seen = train.batch(agent, train.spread(SAMPLE)).observations.flatten(1)
+    std = seen.std(dim=0)
+    return (rows - seen.mean(dim=0)) / torch.where(std > 0, std, 1.0)
+
+
+def drawn(agent: Agent, images: Tensor, name: str) -> Any:
+    """(B, h, w, 3) uint8 newest frames of observations (B, F * C, h, w) of an image entry."""
+    n_channels = images.shape[1] // agent.n_stack
+    newest = images[:, -n_channels:].detach().cpu().float()
+    space = entries_of(agent.observation_space)[name]
+    low, high = float(np.min(space.low)), float(np.max(space.high))  # type: ignore[attr-defined]
+    if not math.isfinite(high - low):
+        low, high = float(newest.min()), float(newest.max())
+    levels = ((newest - low) / max(high - low, 1e-9) * 255).round().clamp(0, 255).byte()
+    if n_channels != 3:
+        levels = levels.float().mean(dim=1, keepdim=True).byte().expand(-1, 3, -1, -1)
+    return levels.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def quality_of(
+    generator: StateGenerator,
+    test: StateDataset,
+    agreement: float,
+    new: Mapping[float, float],
+) -> list[Picture]:
+    """Figures of how good the generator is."""
+    agent, pictures = generator.agent, []
+    name = image_of(agent)
+    if name is not None:
+        batch = test.batch(agent, test.spread(REDRAWN))
+        redrawn = generator.reconstructed(batch)[name]
+        weights = generator.weights(batch)[name].expand_as(redrawn)
+        rows = {
+            "state": drawn(agent, batch.entries[name], name),
+            "redrawn": drawn(agent, redrawn, name),
+            "weighting": weights_drawn(newest_frame(weights, agent, name)),
+        }
+        pictures.append(
+            Picture(
+                picture_rows(rows, title="Unseen states, and how the generator draws them"),
+                f"The agent does the same on {percent(agreement)} of the redrawn states of "
+                f"{len(test)} that the generator has not seen. White: where the weighting asks for "
+                "precision.",
+                "states, their reconstructions and the weighting",
+            )
+        )
+    pictures.append(
+        Picture(
+            novelty_figure({"256 random states": new, "paper (driving)": PAPER}),
+            "How many of the generator's random states differ from their nearest training state in "
+            "more than so many pixels. Their game decides how many can differ at all: the paper's "
+            "figures are of its driving simulator.",
+            "share of new states by the share of pixels that differ",
+        )
+    )
+    return pictures
+
+
+def weights_drawn(weights: Tensor) -> Any:
+    """(B, h, w, 3) uint8 of weights (B, h, w): white is ten times the mean or more."""
+    levels = (weights.cpu().float() / 10 * 255).clamp(0, 255).byte()
+    return levels[..., None].expand(-1, -1, -1, 3).contiguous().numpy()
+
+
+def sentences_of(agreement: float, played: Goggles | None, found: Sequence[Probed]) -> list[str]:
+    """What there is to know in two minutes."""
+    trust = (
+        "so that what is shown is mostly what it would do"
+        if agreement >= 0.9
+        else ("so that what is shown has to be read with care")
+    )
+    kinds = "1 kind of states was" if len(found) == 1 else f"{len(found)} kinds of states were"
+    sentences = [
+        f"{kinds} searched for in a generator of the agent's own states. "
+        f"The agent does the same on {percent(agreement)} of its reconstructions of unseen states, "
+        f"{trust}."
+    ]
+    if played is not None:
+        own, through, least = (played.intervals[k].mean for k in ("agent", "generator", "random"))
+        sentences.append(
+            f"Playing on reconstructions alone it earns {through:.3g}, where it earns {own:.3g} "
+            f"itself and random play {least:.3g}."
+        )
+    return sentences + [row.remark for row in found if row.remark]

@@ -1,0 +1,168 @@
+"""Why: one state of an agent, and what it does without the parts that a map points at."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import image_of
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import atomic_path
+from sb3_explain.common.maps import normalise
+from sb3_explain.envs.spaces import structured
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.counterfactual import Counterfactual, Removal, contrast, counterfactual
+from sb3_explain.explainers.learned.base import LearnedExplainer
+from sb3_explain.explainers.regions import INPAINT
+from sb3_explain.report import save
+from sb3_explain.report.counterfactual_figure import BeforeAndAfter, Outcome, counterfactual_figure
+from sb3_explain.states.baselines import REFERENCE_FRAMES, fit_references
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.pictures import measure_of, newest_frame, pictures_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Why:
+    """One state's counterfactual, and its picture."""
+
+    counterfactual: Counterfactual
+    picture: BeforeAndAfter
+
+    def save(self, path: Path) -> tuple[Path, Path]:
+        """Write the figure and the table beside each other, as ``.png`` and ``.csv``."""
+        figure, table = path.with_suffix(".png"), path.with_suffix(".csv")
+        save(figure, counterfactual_figure(self.picture))
+        with atomic_path(table) as temporary:
+            self.counterfactual.table().to_csv(temporary, index=False)
+        return figure, table
+
+
+def why(
+    agent: Agent,
+    states: StateDataset,
+    position: int,
+    explainer: Explainer,
+    *,
+    target: int | None = None,
+    instead: int | None = None,
+    reference: str = INPAINT,
+    share: float = 0.1,
+    n_regions: int = 6,
+) -> Why:
+    """Remove what an explainer marks in one state, and draw what comes of it.
+
+    :param agent: who is asked
+    :param states: of the agent
+    :param position: of the state among them
+    :param explainer: of the agent, ready to explain
+    :param target: index of the choice to explain; what the agent does when not given
+    :param instead: index of another choice: regions are then those that speak for the target and
+        not for it (:func:`sb3_explain.explainers.counterfactual.contrast`)
+    :param reference: what removed cells become: ``"inpaint"`` (features become their mean), or the
+        name of a reference, which is fitted on the states' frames
+    :param share: see :func:`sb3_explain.explainers.counterfactual.counterfactual`, as is the next
+    :param n_regions: so many regions at most
+    :raises ExplainError: if there is no such state
+    """
+    if not 0 <= position < len(states):
+        raise ExplainError(f"there is no state {position}: give one of 0 to {len(states) - 1}")
+    batch = states.batch(agent, [position], target)
+    maps: Any = explainer.maps(batch)
+    signed = not explainer.gives_masks and any(bool((m < 0).any()) for m in maps.values())
+    if instead is not None:
+        others = explainer.maps(batch.aimed_at(instead))
+        ours, theirs = (batch.support(batch.flat(m)) for m in (maps, others))
+        maps, signed = batch.unflat(contrast(ours, theirs)), True
+    frames = states.entries(states.spread(REFERENCE_FRAMES))
+    fitted = fit_references("mean" if reference == INPAINT else reference, frames)
+    images = batch.images() if reference == INPAINT else {}
+    found = counterfactual(
+        agent,
+        structured(batch.entries),
+        structured(maps),
+        int(batch.target[0]),
+        instead=instead,
+        context=batch.context,
+        reference={**fitted, **dict.fromkeys(images, INPAINT)},
+        share=share,
+        n_regions=n_regions,
+    )
+    caption = f"episode {states.episode[position]}, state {int(states.indices[position])}"
+    picture = BeforeAndAfter(
+        action=agent.choice_names[found.target],
+        names=[f"{region.entry} {region.where()}".strip() for region in found.regions],
+        before=outcome(found, found.before, agent),
+        alone=[outcome(found, removal, agent) for removal in found.alone],
+        together=[outcome(found, removal, agent) for removal in found.together],
+        contrasted=agent.choice_names[instead] if instead is not None else "",
+        caption=caption,
+        measure=measure_of(agent) if found.before.probabilities is not None else "what is left",
+    )
+    name = image_of(agent)
+    here = np.array([position])
+    if name is None:
+        rendered = states.rendered(here)
+        picture = dataclasses.replace(picture, frame=None if rendered is None else rendered[0])
+    else:
+        picture = dataclasses.replace(
+            picture,
+            frame=pictures_of(states, here, name)[0],
+            attribution=newest_frame(normalise(maps[name]), agent, name)[0].cpu().numpy(),
+            signed=signed,
+            outlines=[r.cells if r.entry == name else None for r in found.regions],
+        )
+    return Why(found, picture)
+
+
+def outcome(found: Counterfactual, removal: Removal, agent: Agent) -> Outcome:
+    """A removal as it is drawn."""
+    name = image_of(agent)
+    known, instead = removal.probabilities, found.instead
+    last = found.regions[removal.regions[-1] - 1].entry if removal.regions else name
+    return Outcome(
+        action=found.action(removal),
+        probability=removal.preference,
+        changed=removal.changed,
+        picture=None if name is None or last != name else seen(found, removal, agent, name),
+        other=None if known is None or instead is None else float(known[instead]),
+    )
+
+
+def seen(found: Counterfactual, removal: Removal, agent: Agent, name: str) -> NDArray[np.uint8]:
+    """(H, W, 3) newest frame of an image as the agent sees it, black its least value before."""
+    before, now = (
+        r.observation[name][0, -(r.observation[name].shape[1] // agent.n_stack) :].cpu().numpy()
+        for r in (found.before, removal)
+    )
+    low, high = (0, 255) if before.max() > 1 else (before.min(), before.max())
+    scaled = ((now - low) / max(high - low, 1e-9) * 255).clip(0, 255).round().astype(np.uint8)
+    if len(scaled) != 3:
+        scaled = np.repeat(scaled.mean(axis=0, keepdims=True).astype(np.uint8), 3, axis=0)
+    return scaled.transpose(1, 2, 0)
+
+
+def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset) -> Explainer:
+    """An explainer by name: one that learns as it was fitted in ``output``, any other anew.
+
+    Features are explained against their mean, as they are removed.
+
+    :param states: that the mean is of
+    :raises ExplainError: if it is unknown, or has still to be fitted
+    """
+    kind = EXPLAINERS[name]
+    if issubclass(kind, LearnedExplainer):
+        learned: Explainer = kind.load(output / name, agent)
+        return learned
+    options: dict[str, Any] = {}
+    if image_of(agent) is None and "frames" in inspect.signature(kind).parameters:
+        frames = states.entries(states.spread(REFERENCE_FRAMES))
+        options = {"reference": "mean", "frames": frames}
+    made: Explainer = kind(agent, **options)
+    return made

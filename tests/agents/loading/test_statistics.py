@@ -1,0 +1,80 @@
+"""Statistics read off a pickle, against VecNormalize itself."""
+
+import pickle
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from sb3_explain.agents.loading.pickled_statistics import read_statistics
+from tests.agents.loading.models import MIXED, Noise
+
+VECTOR = spaces.Box(-3, 3, (2, 3), np.float32)
+
+
+def normalised(space, **settings):
+    env = VecNormalize(
+        DummyVecEnv([lambda: Noise(space, spaces.Discrete(2))] * 2), clip_obs=3.5, **settings
+    )
+    env.reset()
+    for _ in range(20):
+        env.step([0, 1])
+    return env
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_plain_observation(tmp_path, protocol):
+    env = normalised(VECTOR, epsilon=1e-5)
+    path = tmp_path / "vecnormalize.pkl"
+    path.write_bytes(pickle.dumps(env, protocol))
+    (normalizer,) = read_statistics(path).values()
+    np.testing.assert_array_equal(normalizer.mean, env.obs_rms.mean)
+    np.testing.assert_array_equal(normalizer.var, env.obs_rms.var)
+    observation = VECTOR.sample()
+    expected = env.normalize_obs(observation)
+    np.testing.assert_array_equal(normalizer(observation), expected)
+    assert normalizer(observation).dtype == np.float32
+    assert np.abs(normalizer(1000 * observation)).max() == 3.5
+
+
+def test_a_dict_observation_of_which_some_entries_are_normalised(tmp_path):
+    env = normalised(MIXED, norm_obs_keys=["vector", "image"])
+    env.save(str(tmp_path / "vecnormalize.pkl"))
+    normalizers = read_statistics(tmp_path / "vecnormalize.pkl")
+    assert sorted(normalizers) == ["image", "vector"]
+    observation = MIXED.sample()
+    expected = env.normalize_obs(observation)
+    for key, normalizer in normalizers.items():
+        np.testing.assert_array_equal(normalizer(observation[key]), expected[key])
+
+
+def test_rewards_alone(tmp_path):
+    env = normalised(VECTOR, norm_obs=False)
+    env.save(str(tmp_path / "vecnormalize.pkl"))
+    assert read_statistics(tmp_path / "vecnormalize.pkl") == {}
+
+
+@pytest.mark.parametrize("name", ["numpy.core.multiarray", "numpy._core.multiarray"])
+def test_both_names_of_numpys_core(tmp_path, name):
+    env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
+    content = pickle.dumps(env, 2)
+    for old in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        content = content.replace(f"c{old}\n".encode(), f"c{name}\n".encode())
+    (tmp_path / "vecnormalize.pkl").write_bytes(content)
+    assert read_statistics(tmp_path / "vecnormalize.pkl")[""].mean.shape == (4,)
+
+
+def test_a_space_of_ones_own_needs_the_users_word(tmp_path):
+    class OwnSpace(spaces.Box):
+        pass
+
+    OwnSpace.__module__, OwnSpace.__qualname__ = "own.spaces", "OwnSpace"
+    env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
+    content = pickle.dumps(env, 2).replace(b"gymnasium.spaces.box\n", b"own.spaces\n")
+    path = tmp_path / "vecnormalize.pkl"
+    path.write_bytes(content)
+    with pytest.raises(Exception, match=r"own\.spaces\.Box"):
+        read_statistics(path)
+    assert read_statistics(path, trusted=["own"])[""].mean.shape == (4,)

@@ -1,0 +1,214 @@
+"""What callbacks see of a training: the policy's observations to the bit, with little memory."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from sb3_contrib import ARS, MaskablePPO, RecurrentPPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
+
+from sb3_explain.callbacks.training_states import (
+    Moment,
+    ProbeStates,
+    SeenStates,
+    moment_of,
+    snapshot_of,
+)
+from sb3_explain.common.errors import ExplainError
+from tests.callbacks.learning import N_STACK, make
+
+
+class Watcher(BaseCallback):
+    """Keeps states as the package does, and beside them whole observations as a slow list."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.seen, self.whole = seen, []
+
+    def _on_step(self):
+        moment = moment_of(self.model, self.locals)
+        for env in range(len(moment.ends)):
+            self.seen.add(moment, env)
+            self.whole.append(
+                (env, {name: np.array(entry[env]) for name, entry in moment.entries.items()},
+                 np.array(self.locals["actions"][env]))
+            )  # fmt: skip
+        return True
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn", "sac"])
+def test_all_observations_are_rebuilt(algo):
+    model = make(algo)
+    watcher = Watcher(SeenStates(10_000, snapshot_of(model).n_stack))
+    model.learn(192, callback=watcher)
+    states = watcher.seen.states(snapshot_of(model))
+    assert len(states) == len(watcher.seen) == len(watcher.whole)
+    # pieces of several environments begin and end at different times
+    wanted = {w[1][""].tobytes() + w[2].tobytes() for w in watcher.whole}
+    observations = states.observations(np.arange(len(states))).numpy()
+    got = {o.tobytes() + a.tobytes() for o, a in zip(observations, states.actions, strict=True)}
+    assert got == wanted
+    if algo != "sac":
+        greedy = snapshot_of(model).greedy(torch.from_numpy(observations)).numpy()
+        assert np.array_equal(states.greedy, greedy)
+
+
+def test_frames_are_kept_once():
+    model = make("ppo")
+    seen = SeenStates(10_000, N_STACK)
+    model.learn(192, callback=Watcher(seen))
+    stored = sum(len(piece.frames[""]) for piece in seen.pieces)
+    # an episode has 40 steps: every piece has one frame more than states
+    assert stored == len(seen) + len(seen.pieces) * (N_STACK - 1)
+    assert len(seen.pieces) < len(seen) / 10
+
+
+def test_only_the_last_states_are_kept():
+    model = make("ppo")
+    seen = SeenStates(64, N_STACK)
+    watcher = Watcher(seen)
+    model.learn(320, callback=watcher)
+    assert 64 <= len(seen) < 64 + 8
+    states = seen.states(snapshot_of(model))
+    last = {w[1][""].tobytes() for w in watcher.whole[-80:]}
+    observations = states.observations(np.arange(len(states))).numpy()
+    assert all(observation.tobytes() in last for observation in observations)
+
+
+def test_with_many_environments_no_state_is_lost():
+    seen, n_envs = SeenStates(32, 1), 40
+    rng = np.random.default_rng(0)
+    wanted = []
+    for _ in range(30):
+        observations = rng.normal(size=(n_envs, 4)).astype(np.float32)
+        moment = Moment({"": observations}, {"actions": np.zeros(n_envs)}, np.zeros(n_envs, bool))
+        for env in range(n_envs):
+            seen.add(moment, env)
+            wanted.append(observations[env].tobytes())
+        kept = [frame.tobytes() for piece in seen.pieces for frame in piece.frames[""]]
+        assert len(seen) == len(kept) >= 32
+        # pieces end at different times: some states are newer than others that are gone
+        assert set(kept) <= set(wanted[-(32 + 2 * n_envs) :])
+
+
+def test_episodes_are_told_apart():
+    model = make("ppo")
+    seen = SeenStates(10_000, N_STACK)
+    model.learn(192, callback=Watcher(seen))
+    states = seen.states(snapshot_of(model))
+    # 96 steps in each of two environments, of episodes of 40: 3 in each
+    assert sorted(np.unique(states.episode, return_counts=True)[1]) == [16, 16, 40, 40, 40, 40]
+
+
+def test_a_wrong_number_of_stacked_frames_only_costs_memory():
+    model = make("sac")  # pictures of nine channels whose environment stacks them itself
+    seen = SeenStates(10_000, 9)
+    watcher = Watcher(seen)
+    model.learn(40, callback=watcher)
+    observations = torch.stack([torch.from_numpy(w[1][""]) for w in watcher.whole])
+    states = seen.states(snapshot_of(model))
+    assert torch.equal(states.observations(np.arange(len(states))), observations)
+
+
+def test_stacks_along_another_axis_are_kept_whole():
+    class Sheet(gym.Env):
+        observation_space = gym.spaces.Box(-1, 1, (4, 6), np.float32)
+        action_space = gym.spaces.Discrete(2)
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self.observation_space.sample(), {}
+
+        def step(self, action):
+            return self.observation_space.sample(), 0.0, False, False, {}
+
+    env = VecFrameStack(DummyVecEnv([Sheet]), 3)
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0)
+    watcher = Watcher(SeenStates(1000, snapshot_of(model).n_stack))
+    model.learn(32, callback=watcher)
+    states = watcher.seen.states(snapshot_of(model))
+    wanted = np.stack([whole[1][""] for whole in watcher.whole])
+    assert np.array_equal(states.observations(np.arange(32)).numpy(), wanted)
+
+
+def test_normalised_vectors_are_those_that_the_policy_saw():
+    env = VecFrameStack(VecNormalize(make_vec_env("CartPole-v1", n_envs=2, seed=0)), 3)
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0)
+    watcher = Watcher(SeenStates(10_000, 3))
+    model.learn(128, callback=watcher)
+    states = watcher.seen.states(snapshot_of(model))
+    observations = states.observations(np.arange(len(states))).numpy()
+    wanted = {w[1][""].tobytes() for w in watcher.whole}
+    assert {o.tobytes() for o in observations} == wanted
+
+
+def test_the_memory_of_a_recurrent_policy_is_that_before_the_step():
+    env = make_vec_env("CartPole-v1", n_envs=2, seed=0)
+    model = RecurrentPPO(
+        "MlpLstmPolicy", env, n_steps=16, batch_size=16, n_epochs=1, seed=0,
+        policy_kwargs={"lstm_hidden_size": 8},
+    )  # fmt: skip
+
+    class Values(BaseCallback):
+        """What the policy itself says at every step."""
+
+        def __init__(self):
+            super().__init__()
+            self.seen, self.values = SeenStates(1000, 1), []
+
+        def _on_step(self):
+            if self.num_timesteps <= 32:  # before the first update
+                moment = moment_of(self.model, self.locals)
+                for env in range(2):
+                    self.seen.add(moment, env)
+                    self.values.append((env, float(self.locals["values"][env])))
+            return True
+
+    callback = Values()
+    agent = snapshot_of(model)
+    model.learn(32, callback=callback)
+    states = callback.seen.states(agent)
+    wanted = sorted(round(value, 5) for _, value in callback.values)
+    assert np.allclose(sorted(states.column("values")), wanted, atol=1e-4)
+    assert states.column("memory").shape[1:] == agent.initial_memory(1).shape[1:]
+    assert np.abs(states.column("memory")).max() > 0
+
+
+def test_action_masks_are_kept():
+    class Masked(gym.Wrapper):
+        def action_masks(self):
+            return np.array([True, False])
+
+    env = DummyVecEnv([lambda: Masked(gym.make("CartPole-v1"))])
+    model = MaskablePPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=1, seed=0)
+    seen = SeenStates(100, 1)
+    model.learn(16, callback=Watcher(seen))
+    states = seen.states(snapshot_of(model))
+    assert (states.column("action_masks") == [1, 0]).all()
+    assert (states.greedy == 0).all()
+
+
+def test_ars_does_not_say_what_it_sees():
+    model = ARS("LinearPolicy", "CartPole-v1", n_delta=1, seed=0)
+    with pytest.raises(ExplainError, match="ARS does not tell callbacks what it sees"):
+        model.learn(100, callback=Watcher(SeenStates(10, 1)))
+
+
+def test_probes_are_spread_over_the_beginning():
+    model = make("ppo")
+    probes = ProbeStates(4, 128, 0, N_STACK)
+    kept = []
+
+    class Probing(BaseCallback):
+        def _on_step(self):
+            before = len(probes._seen)
+            probes.watch(moment_of(self.model, self.locals), self.num_timesteps)
+            kept.extend([self.num_timesteps] * (len(probes._seen) - before))
+            return True
+
+    model.learn(256, callback=Probing())
+    assert kept == [16, 48, 80, 112]
+    assert len(probes.states(snapshot_of(model))) == 4

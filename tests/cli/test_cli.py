@@ -1,0 +1,273 @@
+"""The command line, as a user meets it: results, exit codes, one line for each mistake."""
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
+
+from sb3_explain.cli import main
+from sb3_explain.common.files import read_json
+from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.states.dataset import StateDataset
+from tests.toys import DotEnv
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small agent in the zoo's layout: a linear policy on the pictures of DotEnv."""
+    folder = tmp_path_factory.mktemp("logs")
+    torch.manual_seed(0)
+    env = VecFrameStack(DummyVecEnv([DotEnv]), 2)
+    # CnnPolicy needs 36 pixels; the flattened picture is enough here
+    model = PPO("MlpPolicy", env, n_steps=64, policy_kwargs={"net_arch": [16]}, device="cpu")
+    run = folder / "ppo" / "Dot-v0_1"
+    model.save(run / "Dot-v0.zip")
+    (run / "Dot-v0").mkdir()
+    config = "frame_stack: 2\npolicy: MlpPolicy\npolicy_kwargs: dict(net_arch=[16])\n"
+    (run / "Dot-v0" / "config.yml").write_text(config)
+    return folder
+
+
+def command(name: str, folder: Path, output: Path, *more: str) -> list[str]:
+    return [
+        name, "--algo", "ppo", "--env", "Dot-v0", "-f", str(folder), "-o", str(output),
+        "--no-progress", *more,
+    ]  # fmt: skip
+
+
+SMALL = ["-n", "400", "--max-per-episode", "20"]
+QUICK = ["--epochs", "1", "--precision", "no"]
+
+
+def test_explain_makes_everything(folder, tmp_path, capsys):
+    evaluated = ["--n-evaluated", "16"]
+    assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0
+    metrics = read_json(tmp_path / "metrics.json")
+    assert set(metrics) >= {"agent", "states", "explainers"}
+    assert set(metrics["explainers"]) == {"visionmask", "empty", "constant", "random", "gradient"}
+    ours = metrics["explainers"]["visionmask"]
+    for name in ("accuracy", "insertion", "deletion", "sparseness"):
+        assert set(ours[name]) == {"mean", "low", "high", "n"}
+        assert 0 <= ours[name]["low"] <= ours[name]["mean"] <= ours[name]["high"] <= 1
+    page = (tmp_path / "report.html").read_text()
+    assert "Dot-v0" in page and "data:video/mp4" in page
+    assert list((tmp_path / "maps").glob("*.png"))
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_why(folder, tmp_path, capsys):
+    assert main(command("collect", folder, tmp_path, *SMALL)) == 0
+    asked = command("why", folder, tmp_path, "--state", "7")
+    asked.remove("--no-progress")
+    capsys.readouterr()
+    assert main([*asked, "--explainer", "greydanus", "--regions", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "removed" in told and "together" in told
+    assert (tmp_path / "why" / "state_7_greydanus.png").exists()
+    assert (tmp_path / "why" / "state_7_greydanus.csv").exists()
+    assert main(asked) == 2
+    assert "holds no visionmask: fit one first" in capsys.readouterr().err
+    assert main([*asked, "--instead", "jump"]) == 2
+    assert "unknown action 'jump'" in capsys.readouterr().err
+    assert main(command("fit", folder, tmp_path, *QUICK)) == 0
+    greedy = int(StateDataset.open(tmp_path / "states").greedy[7])
+    assert main([*asked, "--instead", str((greedy + 1) % 3)]) == 0
+    assert (tmp_path / "why" / f"state_7_not_{(greedy + 1) % 3}.png").exists()
+
+
+def test_the_steps_one_by_one_equal_explain(folder, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    evaluated = ["--n-evaluated", "16"]
+    assert main(command("explain", folder, whole, *SMALL, *QUICK, *evaluated)) == 0
+    assert main(command("collect", folder, parts, *SMALL)) == 0
+    assert main(command("fit", folder, parts, *QUICK)) == 0
+    assert main(command("evaluate", folder, parts, *evaluated)) == 0
+    assert main(command("report", folder, parts)) == 0
+    a, b = (read_json(path / "metrics.json")["explainers"] for path in (whole, parts))
+    for explainer in a:
+        a[explainer].pop("cost"), b[explainer].pop("cost")
+    assert a == b
+    assert (parts / "report.html").exists() and (parts / "video.mp4").exists()
+
+
+def test_a_grid_of_one_agent(folder, tmp_path, capsys):
+    small = ["-n", "200", "--n-evaluated", "10", "--collecting", "max_per_episode:10"]
+    chosen = ["--explainers", "gradient", "faint=constant", "--metrics", "insertion", "mask_area"]
+    settings = ["--settings", "faint.area:0.3", "insertion.steps:2"]
+    arguments = command("evaluate", folder, tmp_path, *small, *chosen, *settings)
+    assert main([*arguments, "--seeds", "0", "1", "--threads", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "ppo:Dot-v0" in shown and "0.300" in shown and "benchmark.md" in shown
+    results = sorted(path.name for path in tmp_path.glob("ppo-Dot-v0/seed_1/*.json"))
+    assert results == ["faint.json", "gradient.json"]
+    curve = read_json(tmp_path / "ppo-Dot-v0" / "seed_0" / "gradient.json")["curves"]["insertion"]
+    assert len(curve) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--agents"),
+        (["--algo", "ppo"], "--agents"),
+        (["--agents", "demo", "--env", "Dot-v0"], "either by --agents"),
+        (["--agents", "demo", "--settings", "insertion:5"], "NAME.KEY"),
+        (["--agents", "demo", "--settings", "insertoin.steps:5"], "did you mean 'insertion'"),
+        (["--agents", "demo", "--explainers", "rize"], "did you mean 'rise'"),
+        (["--agents", "demo", "--seeds", "-1"], "-1 is below 0"),
+        (["--agents", "demo", "--backend", "dask"], "unknown backend"),
+        (["--agents", "pp0:Dot-v0"], "did you mean 'ppo'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_in_a_grid_is_one_line(tmp_path, capsys, arguments, said):
+    try:
+        code = main(["evaluate", *arguments, "-o", str(tmp_path / "out")])
+    except SystemExit as stopped:
+        code = stopped.code
+    told = capsys.readouterr().err.strip().splitlines()
+    assert code == 2 and len(told) == 1 and said in told[0], told
+    assert not (tmp_path / "out").exists()
+
+
+def test_list_names_everything(capsys):
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in (*EXPLAINERS, *METRICS, "ppo_lstm"):
+        assert name in shown
+
+
+@pytest.mark.parametrize(
+    "name", ["demo", "explain", "collect", "fit", "evaluate", "report", "list"]
+)
+def test_help_shows_an_example(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    assert f"sb3-explain {name}" in capsys.readouterr().out.split("example:")[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"--algo": "poo"}, "did you mean 'ppo'"),
+        ({"--env": "Dott-v0"}, "Dot"),
+        ({"--env": "CartPole-v1"}, "CartPole-v1"),
+        ({"-f": "nowhere"}, "nowhere"),
+        ({"--exp-id": "7"}, "7"),
+        ({"-n": "many"}, "is no whole number"),
+        ({"-n": "0"}, "0 is below 1"),
+        ({"--n-evaluated": "0"}, "0 is below 1"),
+        ({"--max-area": "-3"}, "a share of the cells"),
+        ({"--epochs": "0"}, "at least 1"),
+        ({"--learning-rate": "-1"}, "positive rate"),
+        ({"--epsilon": "7"}, "no probability"),
+        ({"-o": __file__}, "choose another folder"),
+        ({"--visionmask": "content:(0,0,99,99)"}, "does not lie inside"),
+        ({"--visionmask": "colour:1"}, "unknown setting of visionmask"),
+        ({"--training": "patience"}, "is no KEY:VALUE"),
+        ({"--behaviour": "gredy"}, "invalid choice"),
+        ({"-n": "40"}, "cannot be split"),
+        ({"--reference": "blurr"}, "did you mean 'blur'"),
+        ({"--network": "compat"}, "did you mean 'compact'"),
+        ({"--metrics": "insertoin"}, "did you mean 'insertion'"),
+        ({"--precision": "fp8"}, "unknown precision"),
+        ({"--device": "cuda:9"}, "cuda"),
+    ],
+    ids=lambda value: "=".join(next(iter(value.items()))) if isinstance(value, dict) else "",
+)
+def test_a_mistake_is_one_line_and_exit_code_2(folder, tmp_path, capsys, change, said):
+    arguments = {
+        "--algo": "ppo", "--env": "Dot-v0", "-f": str(folder), "-o": str(tmp_path / "out"),
+        "-n": "200", "--epochs": "1", "--max-per-episode": "20", **change,
+    }  # fmt: skip
+    flat = [part for pair in arguments.items() for part in pair]
+    try:
+        code = main(["explain", *flat, "--no-progress", "--no-render"])
+    except SystemExit as stopped:
+        code = stopped.code
+    told = capsys.readouterr().err.strip().splitlines()
+    assert code == 2
+    assert len(told) == 1 and said in told[0], told
+
+
+def test_what_cannot_work_fails_before_the_long_steps(folder, tmp_path, capsys):
+    for wrong in (["--metrics", "insertoin"], ["--network", "compat"]):
+        assert main(command("explain", folder, tmp_path / "out", *wrong)) == 2
+        assert not (tmp_path / "out").exists()
+    capsys.readouterr()
+
+
+def test_ctrl_c_names_what_is_kept(folder, tmp_path):
+    """The process is interrupted while it collects, and goes on when called again."""
+    arguments = command(
+        "collect", folder, tmp_path / "out", "-n", "200000", "--max-per-episode", "40"
+    )
+    # as in a terminal: a job in the background would inherit that interrupts are ignored
+    job = (
+        "import signal, sys, tests.toys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"from sb3_explain.cli import main; sys.exit(main({arguments!r}))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", job], stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "."},
+    )  # fmt: skip
+    states = tmp_path / "out" / "states"
+    deadline = time.monotonic() + 120
+    while not (states / "episode_000003").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert str(tmp_path / "out") in told.strip().splitlines()[-1]
+    assert json.loads((states / "states.json").read_text())["seed"] == 0
+
+
+def test_an_interrupted_command_without_output(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sb3_explain.cli.listing.run_list", interrupted)
+    assert main(["list"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_without_rendered_frames_the_pictures_show_what_the_agent_sees(folder, tmp_path):
+    evaluated = ["--n-evaluated", "8", "--no-render", "--metrics", "accuracy"]
+    assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0
+    assert (tmp_path / "video.mp4").exists() and (tmp_path / "report.html").exists()
+
+
+def test_states_that_were_trained_on_are_never_tested_on(folder, tmp_path, capsys):
+    assert main(command("collect", folder, tmp_path, *SMALL)) == 0
+    assert main(command("evaluate", folder, tmp_path)) == 2
+    assert "fit one first" in capsys.readouterr().err
+    assert main(command("fit", folder, tmp_path, *QUICK)) == 0
+    assert main(command("fit", folder, tmp_path, *QUICK)) == 0  # finds it
+    assert main(command("fit", folder, tmp_path, "--epochs", "2", "--precision", "no")) == 2
+    assert "fitted with other settings" in capsys.readouterr().err
+    assert main(command("evaluate", folder, tmp_path, "--seed", "1")) == 2
+    assert "another split" in capsys.readouterr().err
+    assert main(command("collect", folder, tmp_path, "-n", "600", "--max-per-episode", "20")) == 0
+    assert main(command("evaluate", folder, tmp_path)) == 2
+    assert "another split" in capsys.readouterr().err
+
+
+def test_the_package_runs_as_a_module(monkeypatch, capsys):
+    """sb3_explain/__main__.py"""
+    monkeypatch.setattr(sys, "argv", ["sb3-explain", "list"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("sb3_explain.__main__", run_name="__main__")
+    assert stopped.value.code == 0
+    assert "visionmask" in capsys.readouterr().out

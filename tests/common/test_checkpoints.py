@@ -1,0 +1,40 @@
+"""Checkpoints: what is written comes back to the bit; another training's is refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from sb3_explain.common.checkpoints import Checkpoints, TrainingState, copy_of
+from sb3_explain.common.errors import ExplainError
+
+
+def trained() -> tuple[nn.Module, torch.optim.Optimizer]:
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
+    network(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return network, optimizer
+
+
+def test_weights_moments_and_progress_come_back(tmp_path):
+    network, optimizer = trained()
+    state = TrainingState(step=7, best_loss=0.5, history=[{"step": 7.0, "loss": 0.5}])
+    Checkpoints(tmp_path, {"seed": 0}).write_last(network, optimizer, state)
+    other, others = trained()
+    assert Checkpoints(tmp_path, {"seed": 0}).restore(other, others) == state
+    for name, tensor in copy_of(network).items():
+        assert torch.equal(tensor, other.state_dict()[name])
+    ours, theirs = optimizer.state_dict()["state"], others.state_dict()["state"]
+    for index, entry in ours.items():
+        for name, value in entry.items():
+            assert torch.equal(value, theirs[index][name])
+    with pytest.raises(ExplainError, match=r"other settings \(seed\)"):
+        Checkpoints(tmp_path, {"seed": 1}).restore(other, others)
+
+
+def test_without_a_folder_there_is_nothing(tmp_path):
+    network, optimizer = trained()
+    none = Checkpoints(None, {})
+    none.write_last(network, optimizer, TrainingState(step=3))
+    none.write_best(copy_of(network))
+    assert none.restore(network, optimizer) == TrainingState()

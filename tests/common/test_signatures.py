@@ -1,0 +1,39 @@
+"""Names of arguments, through the classes that hand them on."""
+
+import pytest
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import argument_names, require_arguments
+
+
+class Base:
+    def __init__(self, depth, *, width=3, _hidden=0):
+        pass
+
+
+class Open(Base):
+    def __init__(self, *, colour, **others):
+        super().__init__(1, **others)
+
+
+class Closed(Open):
+    def __init__(self, own):
+        super().__init__(colour=own)
+
+
+class Without(Open):
+    pass
+
+
+def test_names_end_where_nothing_more_is_handed_on():
+    assert argument_names(Base) == {"depth", "width", "_hidden"}
+    assert argument_names(Open) == argument_names(Without) == argument_names(Base) | {"colour"}
+    assert argument_names(Closed) == {"own"}
+
+
+def test_an_unknown_name_is_said_with_the_nearest_one():
+    require_arguments(Closed, Open, {"own": 1, "width": 2})
+    with pytest.raises(ExplainError, match="unknown argument of Closed 'widht'; did you mean 'wid"):
+        require_arguments(Closed, Open, {"widht": 2})
+    with pytest.raises(ExplainError, match="unknown argument of Open '_hidden'"):
+        require_arguments(Open, Open, {"_hidden": 2})

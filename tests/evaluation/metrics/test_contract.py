@@ -1,0 +1,89 @@
+"""What every metric in the registry keeps to, whichever it is."""
+
+import numpy as np
+import pytest
+import torch
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.evaluation.metrics import METRICS, bound, needs
+from sb3_explain.states.batch import StateBatch
+
+
+def call(metric, inputs, rows=slice(None)):
+    fed = {}
+    for name in needs(metric):
+        value = getattr(inputs, name)
+        if isinstance(value, torch.Tensor):
+            value = value[rows]
+        elif isinstance(value, StateBatch):
+            value = StateBatch(value.agent, value.observations[rows], value.target[rows])
+        fed[name] = value
+    return metric(**fed)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_one_value_or_curve_per_state(name, inputs):
+    result = call(METRICS[name], inputs)
+    assert result.dim() in (1, 2)
+    assert len(result) == len(inputs.batch)
+    assert not result.requires_grad
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_arrays_and_agent_are_left_as_they_were(name, inputs):
+    inputs.observations, inputs.target = inputs.batch.observations, inputs.batch.target
+    before = {
+        key: value.clone() for key, value in vars(inputs).items() if isinstance(value, torch.Tensor)
+    }
+    fingerprint = inputs.agent.fingerprint()
+    random_state = torch.get_rng_state()
+    call(METRICS[name], inputs)
+    for key, value in before.items():
+        assert torch.equal(getattr(inputs, key), value), key
+    assert inputs.agent.fingerprint() == fingerprint
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_values_do_not_depend_on_the_batch(name, inputs):
+    together = call(METRICS[name], inputs)
+    inputs.rng = np.random.default_rng(0)
+    apart = torch.cat([call(METRICS[name], inputs, slice(i, i + 1)) for i in range(len(together))])
+    torch.testing.assert_close(apart, together, atol=1e-6, rtol=1e-5, equal_nan=True)
+
+
+def test_options_are_bound_by_name():
+    metrics = bound({"insertion": {"steps": 7}, "sparseness": {}})
+    assert metrics["insertion"].keywords == {"steps": 7}
+    assert needs(metrics["insertion"]) == needs(METRICS["insertion"])
+    assert set(bound(None)) == set(METRICS)
+    assert set(bound("deletion")) == {"deletion"}
+
+
+def test_unknown_metrics_and_options_are_named_with_the_nearest():
+    with pytest.raises(ExplainError, match="did you mean 'insertion'"):
+        bound(["insertoin"])
+    with pytest.raises(ExplainError, match="did you mean 'steps'"):
+        bound({"insertion": {"step": 3}})
+    with pytest.raises(ExplainError, match="unknown option of insertion 'reference'"):
+        bound({"insertion": {"reference": "black"}})  # what a metric is fed is no option
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("insertion", {"steps": 0}),
+        ("deletion", {"fraction": 1.5}),
+        ("pixel_flipping", {"features_in_step": 0}),
+        ("local_lipschitz", {"n": 0}),
+        ("local_lipschitz", {"sigma": 0.0}),
+        ("noise_sensitivity", {"n": 0}),
+        ("noise_sensitivity", {"radius": -1.0}),
+        ("accuracy@0.1", {"share": 1.5}),
+        ("saliency_iou", {"quantile": 1.0}),
+    ],
+)
+def test_an_impossible_option_is_one_line(name, options, inputs):
+    with pytest.raises(ExplainError, match=next(iter(options))) as refusal:
+        call(bound({name: options})[name], inputs)
+    assert "\n" not in str(refusal.value)

@@ -1,0 +1,276 @@
+"""Gradient methods against finite differences, loops of autograd and passes by hand."""
+
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+from torch.nn import functional as F
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers.gradients.gradient import Gradient
+from sb3_explain.explainers.gradients.gradient_x_input import GradientInput
+from sb3_explain.explainers.gradients.guided_backprop import GuidedBackpropagation
+from sb3_explain.explainers.gradients.integrated_gradients import IntegratedGradients
+from sb3_explain.explainers.gradients.smoothgrad import SmoothGrad
+from sb3_explain.states.batch import StateBatch
+from tests.agents.loading.models import CASES, IMAGE, make_model
+from tests.explainers import kinds
+from tests.explainers.known import KINDS, SCALES, known_agent, known_states
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    """A smooth agent in double precision, and states in the range of its observations."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 3)).double()
+    agent = Agent.from_module(net, spaces.Box(-2, 2, (4,), np.float64), spaces.Discrete(3))
+    return agent, torch.rand(5, 4, dtype=torch.float64) * 4 - 2, torch.tensor([0, 1, 2, 0, 1])
+
+
+@pytest.fixture(scope="module")
+def cnn():
+    agent = Agent.from_model(make_model(CASES["ppo-cnn"]))
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (3, *IMAGE.shape), generator=generator).float()
+    return agent, images, torch.tensor([1, 3, 0])
+
+
+def slope(agent, states, target):
+    """d score / d state, one state and one backward pass at a time."""
+    rows = []
+    for state, choice in zip(states, target, strict=True):
+        row = state[None].clone().requires_grad_()
+        agent.scores(row)[0, choice].backward()
+        rows.append(row.grad[0])
+    return torch.stack(rows)
+
+
+def test_gradients_are_those_of_finite_differences(smooth):
+    agent, states, target = smooth
+    step, slopes = 1e-5, torch.zeros_like(states)
+    for j in range(states.shape[1]):
+        moved = torch.zeros(states.shape[1], dtype=states.dtype)
+        moved[j] = step
+        difference = agent.scores(states + moved) - agent.scores(states - moved)
+        slopes[:, j] = difference.gather(1, target[:, None])[:, 0] / (2 * step)
+    close = {"atol": 1e-3, "rtol": 1e-3}
+    torch.testing.assert_close(Gradient(agent).attribute(states, target), slopes.abs(), **close)
+    product = GradientInput(agent).attribute(states, target)
+    torch.testing.assert_close(product, states * slopes, **close)
+
+
+def test_gradients_are_those_of_a_loop_of_backward_passes(cnn):
+    agent, images, target = cnn
+    slopes = slope(agent, images, target)
+    close = {"atol": 1e-5 * float(slopes.abs().max()), "rtol": 0}
+    torch.testing.assert_close(Gradient(agent).attribute(images, target), slopes.abs(), **close)
+    product = GradientInput(agent).attribute(images, target)
+    torch.testing.assert_close(product / images.clamp_min(1), slopes * (images > 0), **close)
+
+
+def test_integrated_gradients_are_a_gauss_legendre_sum(cnn):
+    agent, images, target = cnn
+    reference = images.flip(0) * 0.3
+    found = IntegratedGradients(agent, reference=lambda s: s.flip(0) * 0.3, n_steps=7)
+    points, weights = np.polynomial.legendre.leggauss(7)
+    mean = torch.zeros_like(images)
+    for point, weight in zip((1 + points) / 2, weights / 2, strict=True):
+        mean += weight * slope(agent, reference + point * (images - reference), target)
+    expected = (images - reference) * mean
+    tolerance = 1e-5 * float(expected.abs().max())
+    torch.testing.assert_close(
+        found.attribute(images, target), expected, atol=tolerance, rtol=0, check_dtype=False
+    )
+
+
+def test_integrated_gradients_add_up_to_the_difference_of_scores(smooth):
+    agent, states, target = smooth
+    fine, coarse = (IntegratedGradients(agent, n_steps=n) for n in (50, 1))
+    difference = agent.scores(states) - agent.scores(torch.zeros_like(states))
+    difference = difference.gather(1, target[:, None])[:, 0]
+    torch.testing.assert_close(fine.attribute(states, target).sum(dim=1), difference)
+    assert fine.convergence_delta(states, target).abs().max() < 1e-6
+    off = coarse.attribute(states, target).sum(dim=1) - difference
+    torch.testing.assert_close(coarse.convergence_delta(states, target), off)
+    assert off.abs().max() > 1e-2
+
+
+def test_a_reference_is_fitted_on_frames():
+    agent = known_agent("discrete")
+    states = known_states(agent, 50)
+    observed = states.observations(range(4))
+    fitted = IntegratedGradients(agent, reference="mean", frames=states.entries(), n_steps=2)
+    distance = observed - states.frames().mean(dim=0)
+    expected = torch.zeros_like(observed)
+    expected[:, 1] = 4.0 / float(SCALES[1]) * distance[:, 1]
+    torch.testing.assert_close(fitted.attribute(observed, 1), expected)
+    with pytest.raises(ExplainError, match=r"give frames=states\.entries"):
+        IntegratedGradients(agent, reference="mean")
+    with pytest.raises(ExplainError, match=r"give frames=states\.entries"):
+        IntegratedGradients(agent, reference="blur")
+
+
+def test_smoothgrad_is_a_mean_over_noisy_copies(cnn):
+    agent, images, target = cnn
+    expected = []
+    for image, choice in zip(images, target, strict=True):
+        generator = torch.Generator().manual_seed(zlib.crc32(image.numpy().tobytes()) ^ 3)
+        noisy = [
+            image + 0.1 * 255 * torch.randn(image.shape, generator=generator) for _ in range(6)
+        ]
+        expected.append(slope(agent, torch.stack(noisy), choice.expand(6)).abs().mean(dim=0))
+    found = SmoothGrad(agent, sigma=0.1, n_samples=6, seed=3).attribute(images, target)
+    torch.testing.assert_close(found, torch.stack(expected), atol=1e-7, rtol=1e-5)
+
+
+def test_smoothgrad_without_noise_is_the_gradient(cnn):
+    agent, images, target = cnn
+    smooth = SmoothGrad(agent, sigma=0, n_samples=2).attribute(images, target)
+    torch.testing.assert_close(smooth, Gradient(agent).attribute(images, target))
+
+
+def test_smaller_passes_give_the_same_maps(cnn, monkeypatch):
+    agent, images, target = cnn
+    read, rows = agent.view.scores, []
+    monkeypatch.setattr(
+        agent.view, "scores", lambda o, memory: rows.append(len(o)) or read(o, memory)
+    )
+    small = 3 * 4 * images[0].numel()  # three images
+    for explainer, settings in ((SmoothGrad, {"n_samples": 5}), (IntegratedGradients, {})):
+        whole = explainer(agent, **settings).attribute(images, target)
+        assert max(rows) > 3
+        rows.clear()
+        parts = explainer(agent, **settings, memory=small).attribute(images, target)
+        assert max(rows) <= 3
+        torch.testing.assert_close(parts, whole, atol=1e-7, rtol=1e-4)
+
+
+def test_noise_on_a_dict_does_not_depend_on_the_passes():
+    agent = kinds.agent_of("image and vector")
+    batch = kinds.states_of("image and vector").batch(agent, np.arange(2))
+    whole = SmoothGrad(agent, n_samples=5).maps(batch)
+    largest = max(entry[0].numel() for entry in batch.entries.values())
+    parts = SmoothGrad(agent, n_samples=5, memory=2 * 4 * largest).maps(batch)
+    for name, maps in whole.items():
+        torch.testing.assert_close(parts[name], maps, atol=1e-7, rtol=1e-4)
+
+
+class Guided(nn.Module):
+    """A convolution and two layers whose ReLU is one module, used three times."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(2, 3, 3, stride=2)
+        self.hidden, self.out = nn.Linear(3 * 4 * 4, 6), nn.Linear(6, 4)
+        self.relu = nn.ReLU()
+
+    def forward(self, observations):
+        seen = self.relu(self.convolution(observations / 255))
+        return self.out(self.relu(self.hidden(self.relu(seen.flatten(1)))))
+
+
+def test_guided_backpropagation_by_hand():
+    torch.manual_seed(0)
+    agent = Agent.from_module(Guided(), spaces.Box(0, 255, (2, 9, 9), np.uint8), spaces.Discrete(4))
+    net = agent.view.policy
+    images, target = torch.rand(3, 2, 9, 9) * 255, torch.tensor([0, 2, 3])
+    seen = net.convolution(images / 255)
+    hidden = net.hidden(seen.relu().flatten(1))
+    back = (net.out.weight[target] * (hidden > 0)).relu()
+    back = ((back @ net.hidden.weight).reshape(seen.shape) * (seen > 0)).relu()
+    expected = F.conv_transpose2d(back, net.convolution.weight, stride=2) / 255
+    found = GuidedBackpropagation(agent).attribute(images, target)
+    torch.testing.assert_close(found, expected, atol=1e-8, rtol=1e-5)
+    assert not torch.allclose(found.abs(), Gradient(agent).attribute(images, target))
+
+
+def hooks(agent):
+    policy = agent.view.policy
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in policy.modules())
+
+
+def test_a_failing_pass_leaves_no_hooks_behind(cnn, monkeypatch):
+    agent, images, target = cnn
+    explainer = GuidedBackpropagation(agent)
+    read = agent.view.scores
+
+    def failing(observations, memory):
+        read(observations, memory)
+        assert hooks(agent) > 0
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(agent.view, "scores", failing)
+    with pytest.raises(KeyboardInterrupt):
+        explainer.attribute(images, target)
+    assert hooks(agent) == 0
+
+
+def test_what_is_held_is_not_differentiated():
+    """A recurrent agent's memory and a MaskablePPO agent's masks go with their states."""
+    agent = Agent.from_model(make_model(CASES["ppo_lstm"]))
+    states, memory = torch.randn(3, 5), torch.randn(3, 4, 1, 12)
+    found = Gradient(agent).attribute(states, 2, context={"memory": memory})
+    for i in range(3):
+        row = states[i : i + 1].clone().requires_grad_()
+        agent.scores(row, memory[i : i + 1])[0, 2].backward()
+        torch.testing.assert_close(found[i], row.grad[0].abs())
+    agent = Agent.from_model(make_model(CASES["maskable_ppo"]))
+    allowed = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1], [1, 0, 1, 1]])
+    found = IntegratedGradients(agent).attribute(states, 1, context={"action_masks": allowed})
+    assert not found[[0, 2]].any() and found[1].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_known_features_have_the_mass_of_integrated_gradients(kind):
+    agent = known_agent(kind)
+    batch = StateBatch(agent, known_states(agent, 40).observations(range(40)))
+    maps = IntegratedGradients(agent).maps(batch)[""].abs()
+    space, features = KINDS[kind]
+    reading = [list(read) for read in features]
+    if isinstance(space, spaces.MultiBinary):
+        reading = [read for read in reading for _ in range(2)]
+    counted = [i for i, choice in enumerate(batch.target.tolist()) if reading[choice]]
+    on = sum(float(maps[i, reading[int(batch.target[i])]].sum()) for i in counted)
+    assert len(counted) > 10 and on >= 0.99 * float(maps[counted].sum())
+
+
+def test_an_entry_that_is_ignored_gets_zero():
+    agent = known_agent("dict")
+    observed = known_states(agent, 6).observations(range(6))
+    for explainer in (Gradient, GradientInput, IntegratedGradients):
+        found = explainer(agent).attribute(observed, 1)  # the action that reads a feature alone
+        assert not found["the image"].any()
+        assert found["a.b/vector"][:, 2].all() and not found["a.b/vector"][:, [0, 1, 3]].any()
+
+
+@pytest.mark.parametrize(
+    ("explainer", "case", "message"),
+    [
+        (
+            Gradient,
+            "ppo-dict",
+            r"needs numbers, and the observation's 'kind' is a category \(Discrete\)",
+        ),
+        (
+            SmoothGrad,
+            "a2c-discrete-observation",
+            "it needs numbers, and the observation is a category",
+        ),
+        (GuidedBackpropagation, "ppo", "this agent's scores pass none"),
+    ],
+)
+def test_agents_that_are_not_served(explainer, case, message):
+    agent = Agent.from_model(make_model(CASES[case]))
+    with pytest.raises(ExplainError, match=message):
+        explainer(agent)
+
+
+def test_impossible_settings(cnn):
+    with pytest.raises(ExplainError, match="at least 1 step"):
+        IntegratedGradients(cnn[0], n_steps=0)
+    with pytest.raises(ExplainError, match="no negative sigma"):
+        SmoothGrad(cnn[0], sigma=-1)

@@ -1,0 +1,305 @@
+"""What all learned explainers keep to: files, resuming, seeds, content, every kind of agent."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.learned.base import LearnedExplainer
+from sb3_explain.explainers.learned.networks import NETWORKS
+from sb3_explain.states.batch import StateBatch
+from tests.explainers.kinds import agent_of, states_of
+from tests.explainers.known import (
+    PICTURE,
+    READ,
+    CornerNet,
+    corner_agent,
+    corner_states,
+    known_agent,
+    known_states,
+)
+
+LEARNED = {name: one for name, one in EXPLAINERS.items() if issubclass(one, LearnedExplainer)}
+#: settings and options with which a method finds what a small agent looks at, within seconds
+KNOWN = {
+    "visionmask": ({"max_area": 81 / 1152, "lambda_tv": 1.0}, {}),
+    "explainer": ({}, {"epochs": 4}),
+    "ssinet": ({}, {"learning_rate": 1e-2}),
+}
+QUIET = {"precision": "no", "progress": False}
+ONCE = {**QUIET, "epochs": 1}
+#: rows and columns by which a method blurs what it learns: its masks come from quarter resolution
+FOOTPRINT = 4
+
+per_method = pytest.mark.parametrize("name", LEARNED)
+
+
+def parts(agent, n=200):
+    return corner_states(agent, n).split((0.6, 0.2, 0.2))
+
+
+@pytest.fixture(scope="module", params=LEARNED)
+def learned(request):
+    """A method that has learned, and states that it has not seen."""
+    agent = corner_agent()
+    settings, options = KNOWN[request.param]
+    explainer = LEARNED[request.param](agent, **settings)
+    train, validation, test = corner_states(agent, 700).split((0.7, 0.15, 0.15))
+    explainer.fit(train, validation, **QUIET, **options)
+    return explainer, test
+
+
+def test_the_mass_is_on_the_pixels_that_the_agent_reads(learned):
+    explainer, test = learned
+    observations = test.observations(np.arange(len(test)))
+    maps = explainer.attribute(observations)
+    batch = StateBatch(explainer.agent, observations)
+    shown = explainer.masking.blends({"": maps[:, None]}, batch.entries, explainer.references)[0]
+    assert batch.keeps(shown[""][:, 0]).float().mean() >= 0.95
+    widened = maps[..., 1, : 9 + FOOTPRINT, : 9 + FOOTPRINT]
+    assert widened.sum() >= 0.9 * maps.sum()
+    assert maps[READ].sum() >= 0.6 * maps.sum()  # 7 % of the cells
+    assert maps.mean() < 0.1
+
+
+def test_save_and_load_give_the_same_maps(learned, tmp_path):
+    explainer, test = learned
+    explainer.save(tmp_path)
+    loaded = type(explainer).load(tmp_path, explainer.agent)
+    observations = test.observations(np.arange(8))
+    assert torch.equal(loaded.action_maps(observations), explainer.action_maps(observations))
+    assert torch.equal(loaded.reference(observations), explainer.reference(observations))
+    assert loaded.settings == explainer.settings and loaded.training == explainer.training
+    assert loaded.learned_from == explainer.learned_from and loaded.fit_seconds > 0
+
+
+def test_damaged_files_and_another_agent_are_refused(learned, tmp_path):
+    explainer, _ = learned
+    method, agent = type(explainer), explainer.agent
+    with pytest.raises(ExplainError, match=f"holds no {explainer.name}: fit one first"):
+        method.load(tmp_path, agent)
+    explainer.save(tmp_path)
+    net = CornerNet()
+    torch.nn.init.constant_(net.gain, 2.0)
+    other = Agent.from_module(net, PICTURE, agent.action_space, n_stack=2)
+    with pytest.raises(ExplainError, match="trained for another agent"):
+        method.load(tmp_path, other)
+    described = tmp_path / f"{explainer.name}.json"
+    told = json.loads(described.read_text())
+    for lacking in ("settings", "training", "agent"):
+        described.write_text(json.dumps({key: told[key] for key in told if key != lacking}))
+        with pytest.raises(ExplainError, match="fit it again"):
+            method.load(tmp_path, agent)
+    for part, wrong in (  # whoever wrote the file
+        ("settings", {"agent": 1}), ("settings", {"seed": "x"}), ("settings", {"content": 3}),
+        ("settings", {"temperature": "warm"}), ("settings", {"reference": {"a": 1}}),
+        ("training", {"seconds": "x"}), ("training", {"history": 3}),
+    ):  # fmt: skip
+        described.write_text(json.dumps({**told, part: {**told[part], **wrong}}))
+        with pytest.raises(ExplainError):
+            method.load(tmp_path, agent)
+    described.write_text(json.dumps(told))
+    weights = tmp_path / f"{explainer.name}.safetensors"
+    whole = weights.read_bytes()
+    for damaged in (whole[:100], whole[: len(whole) // 2], b""):
+        weights.write_bytes(damaged)
+        with pytest.raises(ExplainError, match="fit it again"):
+            method.load(tmp_path, agent)
+    weights.unlink()
+    with pytest.raises(ExplainError, match="fit it again"):
+        method.load(tmp_path, agent)
+
+
+def test_weights_to_begin_with_are_not_downloaded_again(tmp_path, monkeypatch):
+    asked = []
+
+    class Pretrained(NETWORKS["compact"]):
+        def __init__(self, *arguments, weights=None, **others):
+            asked.append(weights)
+            super().__init__(*arguments, **others)
+
+    monkeypatch.setitem(NETWORKS._entries, "pretrained", Pretrained)
+    agent = corner_agent()
+    settings = {"network": "pretrained", "network_options": {"weights": "IMAGENET1K_V2"}}
+    explainer = EXPLAINERS["visionmask"](agent, **settings)
+    train, validation, _ = parts(agent)
+    explainer.fit(train, validation, **ONCE)
+    explainer.save(tmp_path)
+    loaded = EXPLAINERS["visionmask"].load(tmp_path, agent)
+    assert asked == ["IMAGENET1K_V2", None] and loaded.settings == explainer.settings
+
+
+def test_only_the_seed_of_the_cpu_is_set(monkeypatch):
+    """torch.manual_seed would also seed all GPUs, whose state nobody puts back."""
+    monkeypatch.setattr("torch.manual_seed", None)
+    for name in LEARNED:
+        EXPLAINERS[name](corner_agent(), seed=3)
+
+
+class Killed(BaseException):
+    pass
+
+
+@per_method
+def test_a_killed_fit_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
+    """Killed at three moments, on the way from one checkpoint to the next and while validating."""
+    agent = corner_agent()
+    train, validation, _ = parts(agent)
+    options = {**QUIET, "epochs": 2, "batch_size": 16, "checkpoint_every": 3}
+
+    def fit(folder):
+        explainer = LEARNED[name](agent, seed=3)
+        explainer.fit(train, validation, folder=folder / "training", **options)
+        explainer.save(folder)
+
+    fit(tmp_path / "unbroken")
+    losses = LEARNED[name].losses
+    for calls in (5, 8, 9):
+        left = [None] * calls
+
+        def dying(self, *arguments, left=left):
+            if not left:
+                raise Killed
+            left.pop()
+            return losses(self, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LEARNED[name], "losses", dying)
+            with pytest.raises(Killed):
+                fit(tmp_path / "killed")
+    fit(tmp_path / "killed")
+    for file in (f"{name}.safetensors", "training/best.safetensors"):
+        theirs = (tmp_path / "unbroken" / file).read_bytes()
+        assert (tmp_path / "killed" / file).read_bytes() == theirs
+
+
+@per_method
+def test_a_folder_of_another_fit_is_refused(name, tmp_path):
+    agent = corner_agent()
+    train, validation, _ = parts(agent)
+    LEARNED[name](agent).fit(train, validation, folder=tmp_path, **ONCE)
+    for settings, options, which in (
+        ({"temperature": 0.5}, {}, "temperature"),
+        ({}, {"learning_rate": 1e-4}, "learning_rate"),
+    ):
+        with pytest.raises(ExplainError, match=rf"other settings \({which}\)"):
+            LEARNED[name](agent, **settings).fit(
+                train, validation, folder=tmp_path, **ONCE, **options
+            )
+
+
+@per_method
+def test_the_same_seed_gives_the_same_bits_and_chance_is_left_alone(name):
+    agent = corner_agent()
+    train, validation, test = parts(agent)
+    observations = test.observations(np.arange(4))
+    before, chance = agent.fingerprint(), torch.get_rng_state()
+    maps = []
+    for seed in (0, 0, 1):
+        explainer = LEARNED[name](agent, seed=seed)
+        explainer.fit(train, validation, **ONCE, seed=seed)
+        maps.append(explainer.action_maps(observations))
+    assert torch.equal(maps[0], maps[1]) and not torch.equal(maps[0], maps[2])
+    assert torch.equal(torch.get_rng_state(), chance) and agent.fingerprint() == before
+    assert not any(p.requires_grad for p in agent.view.policy.parameters())
+    assert not any(module._forward_hooks for module in agent.view.policy.modules())
+
+
+@per_method
+def test_outside_the_content_nothing_is_masked(name):
+    agent = corner_agent()
+    train, validation, test = parts(agent)
+    explainer = LEARNED[name](agent, content=(4, 6, 10, 12))
+    explainer.fit(train, validation, **ONCE)
+    observations = test.observations(np.arange(3))
+    maps = explainer.attribute(observations)
+    inside = torch.zeros_like(maps)
+    inside[:, :, 4:14, 6:18] = 1
+    assert (maps[inside == 1] > 0).all() and not maps[inside == 0].any()
+    shown = explainer.shown(maps)
+    assert torch.equal(shown[inside == 1], maps[inside == 1]) and (shown[inside == 0] == 1).all()
+    batch = explainer.batch(test, np.arange(3))
+    for blend in explainer.blends(explainer.masks(explainer.network, batch), batch):
+        seen, state = torch.broadcast_tensors(blend[""], observations.float()[:, None])
+        outside = inside[:, None].expand_as(seen) == 0
+        assert torch.equal(seen[outside], state[outside])
+
+
+@per_method
+def test_one_mask_for_all_frames(name):
+    agent = corner_agent()
+    train, validation, test = parts(agent)
+    explainer = LEARNED[name](agent, per_frame=False)
+    explainer.fit(train, validation, **ONCE)
+    masks = explainer.attribute(test.observations(np.arange(3)))
+    assert masks.shape == (3, 2, 24, 24) and torch.equal(masks[:, 0], masks[:, 1])
+
+
+@per_method
+def test_mistakes_are_one_line(name):
+    agent, method = corner_agent(), LEARNED[name]
+    for settings, message in (
+        ({"reference": "blakc"}, "did you mean 'black'"),
+        ({"per_frmae": True}, "did you mean 'per_frame'"),
+        ({"temperature": 0.0}, "must be above 0"),
+        ({"content": (0, 0, 30, 5)}, "does not lie inside an observation of 24 x 24"),
+    ):
+        with pytest.raises(ExplainError, match=message):
+            method(agent, **settings)
+    train, validation, test = parts(agent)
+    with pytest.raises(ExplainError, match="has not been fitted"):
+        method(agent).attribute(test.observations([0]))
+    with pytest.raises(ExplainError, match="did you mean 'epochs'"):
+        method(agent).fit(train, validation, epoch=3)
+    with pytest.raises(ExplainError, match="too few for batches"):
+        method(agent).fit(train.subset(range(3)), validation, **ONCE)
+
+
+@pytest.mark.parametrize("kind", ["image and vector", "memory", "action masks", "sac-cnn-shared"])
+@per_method
+def test_half_precision(name, kind):
+    """bfloat16 in the loss alone: what has been learned is in full precision."""
+    agent, states = agent_of(kind), states_of(kind)
+    if LEARNED[name].obstacle(agent):
+        pytest.skip(LEARNED[name].obstacle(agent))
+    explainer = LEARNED[name](agent)
+    history = explainer.fit(
+        states.subset(range(16)), states.subset(range(16, 24)),
+        epochs=1, batch_size=8, precision="bf16", progress=False,
+    ).history  # fmt: skip
+    assert all(np.isfinite(list(epoch.values())).all() for epoch in history)
+    assert all(tensor.dtype != torch.bfloat16 for tensor in explainer.network.state_dict().values())
+    with torch.no_grad():
+        full = explainer.losses(explainer.network, states, np.arange(8))["loss"]
+        with torch.autocast("cpu", torch.bfloat16):
+            half = explainer.losses(explainer.network, states, np.arange(8))["loss"]
+    assert float(half) == pytest.approx(float(full), abs=0.05)
+
+
+@per_method
+def test_entries_may_have_any_name(name, tmp_path):
+    agent = known_agent("dict")
+    states = known_states(agent, 60)
+    explainer = LEARNED[name](agent)
+    explainer.fit(states.subset(range(40)), states.subset(range(40, 60)), **ONCE)
+    explainer.save(tmp_path)
+    loaded = LEARNED[name].load(tmp_path, agent)
+    observations = states.observations(range(4))
+    ours, theirs = explainer.action_maps(observations), loaded.action_maps(observations)
+    assert set(ours) == {"the image", "a.b/vector"}
+    assert all(torch.equal(ours[entry], theirs[entry]) for entry in ours)
+    for entry, reference in explainer.references.items():
+        restored = loaded.references[entry](observations[entry])
+        assert torch.equal(restored, reference(observations[entry]))
+
+
+@per_method
+def test_settings_are_plain_data(name):
+    settings = LEARNED[name](corner_agent()).plain_settings()
+    assert json.loads(json.dumps(settings)) == settings
+    assert set(settings) == {field.name for field in dataclasses.fields(LEARNED[name].Settings)}

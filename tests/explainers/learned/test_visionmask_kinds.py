@@ -1,0 +1,247 @@
+"""VisionMask of vectors, Dict observations and every kind of action finds what the agent reads."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from sb3_explain.agents.action_spaces import greedy_choices, group_sizes, log_probabilities
+from sb3_explain.envs.spaces import structured
+from sb3_explain.explainers.learned import losses as loss
+from sb3_explain.explainers.learned.networks.entries import EntryMasks
+from sb3_explain.explainers.learned.visionmask import VisionMask
+from sb3_explain.states.batch import StateBatch
+from tests.explainers.kinds import agent_of, states_of
+from tests.explainers.known import CORNER, KINDS, SIDE, known_agent, known_states
+
+QUIET = {"precision": "no", "progress": False}
+
+
+@functools.cache
+def fitted(kind):
+    """A VisionMask with default settings, and states that it has not seen."""
+    agent = known_agent(kind)
+    train, validation, test = known_states(agent, 600).split((0.7, 0.15, 0.15))
+    explainer = VisionMask(agent)
+    explainer.fit(train, validation, **QUIET)
+    return explainer, StateBatch(agent, test.observations(np.arange(len(test))))
+
+
+def read_by(kind, choice):
+    """The features that decide about a choice: those of all choices of its sub-action."""
+    space, features = KINDS[kind]
+    if isinstance(space, spaces.MultiBinary):
+        return sorted(features[choice // 2])
+    if isinstance(space, spaces.Box):
+        return sorted(features[choice])
+    sizes = group_sizes(space)
+    group = int(np.searchsorted(np.cumsum(sizes), choice, side="right"))
+    own = features[sum(sizes[:group]) : sum(sizes[: group + 1])]
+    return sorted({feature for score in own for feature in score})
+
+
+@pytest.mark.parametrize(
+    ("kind", "choice"),
+    [(kind, c) for kind in KINDS for c in range(known_agent(kind).n_choices)],
+)
+def test_the_mass_is_on_the_features_that_the_choice_depends_on(kind, choice):
+    explainer, batch = fitted(kind)
+    if not isinstance(explainer.agent.action_space, spaces.Box):  # maps of choices that are taken
+        taken = greedy_choices(explainer.agent.action_space, batch.own_choices)[:, choice]
+        batch = StateBatch(explainer.agent, batch.observations[taken])
+    masks = explainer.maps(batch.aimed_at(choice))[""]
+    assert len(masks) > 10
+    assert masks[:, read_by(kind, choice)].sum() >= 0.9 * masks.sum()
+    assert masks.sum(dim=1).mean() > 0.8  # most of one feature
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_action_is_kept(kind):
+    explainer, batch = fitted(kind)
+    masks, reference = explainer.maps(batch)[""], explainer.reference(batch.observations)
+    shown = reference + masks * (batch.observations - reference)
+    assert batch.keeps(shown).float().mean() >= 0.95
+    assert batch.keeps(reference).float().mean() < 0.8
+
+
+def test_the_mass_in_each_entry_of_a_dict():
+    """The corner for the action that it speaks for, the feature for the other's."""
+    agent = known_agent("dict")
+    train, validation, test = known_states(agent, 600).split((0.7, 0.15, 0.15))
+    explainer = VisionMask(agent, max_area=(CORNER / SIDE) ** 2)
+    explainer.fit(train, validation, **QUIET)
+    batch = StateBatch(agent, test.observations(np.arange(len(test))))
+    maps = explainer.maps(batch)
+    of_image, of_vector = batch.target == 0, batch.target == 1
+    image, vector = maps["the image"][of_image], maps["a.b/vector"][of_vector]
+    reach = CORNER + 4  # masks come from quarter resolution
+    assert image[..., :reach, :reach].sum() >= 0.9 * image.sum()
+    assert image[..., :CORNER, :CORNER].mean() > 0.4
+    assert vector[:, 2].sum() >= 0.9 * vector.sum() and vector[:, 2].mean() > 0.7
+    # the feature is not shown where the corner decides
+    assert maps["a.b/vector"][of_image].max() < 0.1
+
+
+# --- the loss, state by state ------------------------------------------------------------------
+
+
+def softmax(z):
+    e = np.exp(np.asarray(z) - max(z))
+    return e / e.sum()
+
+
+def masked(explainer, state, masks, choice):
+    """Eq. 1 and its complement, entry by entry."""
+    seen, left = {}, {}
+    for name, cells in state.items():
+        m, r = masks[name][choice], explainer.references[name](cells[None])[0]
+        seen[name], left[name] = (cells * m + r * (1 - m))[None], (cells * (1 - m) + r * m)[None]
+    return seen, left
+
+
+def masks_of(explainer, batch):
+    with torch.no_grad():
+        return explainer.masks(explainer.network, batch)
+
+
+@pytest.mark.parametrize("kind", ["discrete", "multi_discrete", "multi_binary"])
+@pytest.mark.parametrize("over_masks", [True, False])
+def test_losses_of_sub_actions_equal_the_definition_state_by_state(kind, over_masks):
+    explainer, batch = fitted(kind)
+    agent = explainer.agent
+    states = known_states(agent, 5, seed=9)
+    other = VisionMask(agent, entropy_over_masks=over_masks, temperature=0.7, max_area=0.2)
+    other.network, other.references = explainer.network, explainer.references
+    with torch.no_grad():
+        ours = other.losses(other.network, states, np.arange(5))
+    batch = StateBatch(agent, states.observations(np.arange(5)))
+    masks = masks_of(other, batch)[""]
+    sizes = group_sizes(agent.action_space)
+    contrastive = entropy = 0.0
+    for b in range(5):
+        state = {"": batch.observations[b]}
+        own = batch.own_choices[b].tolist()
+        first = 0
+        for size in sizes:
+            z, z_left = np.zeros((size, size)), np.zeros((size, size))
+            for i in range(size):
+                seen, left = masked(other, state, {"": masks[b]}, first + i)
+                alone = StateBatch(agent, seen[""])
+                for scores, observed in ((z, seen), (z_left, left)):
+                    read = alone.choices(observed[""])[0, first : first + size]
+                    scores[i] = read.detach().numpy() / 0.7
+            a = int(np.argmax(own[first : first + size]))
+            row, column = softmax(z[a])[a], softmax(z[:, a])[a]
+            contrastive -= (math.log(row) + math.log(column)) / 2 / len(sizes) / 5
+            p = np.array([softmax(line) for line in z_left])
+            q = np.array([softmax(line) for line in z_left.T]).T
+            terms = [(p * np.log(p)).mean()] + [(q * np.log(q)).mean()] * over_masks
+            entropy += np.mean(terms) / len(sizes) / 5
+            first += size
+    assert float(ours["contrastive"]) == pytest.approx(contrastive, abs=1e-5)
+    assert float(ours["negative_entropy"]) == pytest.approx(entropy, abs=1e-5)
+    means = masks.mean(dim=2)
+    area = (means + (means - 0.2).abs()).mean()
+    assert float(ours["area"]) == pytest.approx(float(area), abs=1e-6)
+    whole = ours["contrastive"] + ours["negative_entropy"] + ours["area"]
+    torch.testing.assert_close(ours["loss"], whole)
+
+
+def divergence(mean, std, own_mean, own_std):
+    """KL between two normal distributions, by numerical integration."""
+    x = np.linspace(mean - 12 * std, mean + 12 * std, 20001)
+    density = np.exp(-0.5 * ((x - mean) / std) ** 2) / std / math.sqrt(2 * math.pi)
+    own = -0.5 * ((x - own_mean) / own_std) ** 2 - math.log(own_std)
+    ours = -0.5 * ((x - mean) / std) ** 2 - math.log(std)
+    return np.trapezoid(density * (ours - own), x)
+
+
+@pytest.mark.parametrize("kind", ["box", "box_1"])
+def test_losses_of_box_actions_equal_the_definition_state_by_state(kind):
+    """Deterministic policies of range 2: their deviation is taken for a tenth of it."""
+    explainer, _ = fitted(kind)
+    agent = explainer.agent
+    states = known_states(agent, 4, seed=9)
+    with torch.no_grad():
+        ours = explainer.losses(explainer.network, states, np.arange(4))
+    batch = StateBatch(agent, states.observations(np.arange(4)))
+    masks = masks_of(explainer, batch)[""]
+    n = agent.n_choices
+    contrastive = 0.0
+    for b in range(4):
+        state = {"": batch.observations[b]}
+        own = agent.scores(state[""][None])[0].tolist()
+        z, z_left = np.zeros((n, n)), np.zeros((n, n))
+        for i in range(n):
+            for scores, observed in zip(
+                (z, z_left), masked(explainer, state, {"": masks[b]}, i), strict=True
+            ):
+                means = agent.scores(observed[""])[0].tolist()
+                for j in range(n):
+                    scores[i, j] = -math.log1p(divergence(means[j], 0.2, own[j], 0.2))
+        for i in range(n):
+            row = softmax(z[i])[i]
+            column = softmax([*z[:, i], z_left[i, i]])[i]
+            contrastive += -(math.log(row) + math.log(column)) / 2 / n / 4 - z[i, i] / n / 4
+    assert float(ours["contrastive"]) == pytest.approx(contrastive, abs=1e-4)
+
+
+# --- what the agent knows besides its observation ----------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["memory", "ppo_lstm-shared", "maskable_ppo", "action masks"])
+def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
+    agent, states = agent_of(kind), states_of(kind)
+    explainer = VisionMask(agent)
+    explainer.fit(states.subset(range(24)), states.subset(range(24, 32)), epochs=2, batch_size=8,
+                  **QUIET)  # fmt: skip
+    positions = np.arange(6)
+    observations, context = states.observations(positions), states.context(positions)
+    assert context
+    batch = StateBatch(agent, observations, context=context)
+    assert torch.equal(batch.target, torch.from_numpy(states.greedy[:6]))
+    masks = masks_of(explainer, batch)
+    expected = torch.zeros(())
+    for b in range(6):
+        held = {name: kept[b : b + 1] for name, kept in context.items()}
+        entries = {name: entry[b] for name, entry in batch.entries.items()}
+        rows = []
+        for choice in range(agent.n_choices):
+            seen, _ = masked(explainer, entries, {n: m[b] for n, m in masks.items()}, choice)
+            rows.append(agent.scores(structured(seen), **held))
+        z = torch.cat(rows).detach()
+        expected = expected + loss.contrastive(z[None], batch.target[b : b + 1]) / 6
+    with torch.no_grad():
+        ours = explainer.losses(explainer.network, states, positions)
+    torch.testing.assert_close(ours["contrastive"], expected)
+    assert all(term.isfinite() for term in ours.values())
+    ours = explainer.losses(explainer.network, states, positions)["loss"]
+    ours.backward()
+    assert all(p.grad.isfinite().all() for p in explainer.network.parameters())
+    if "action_masks" in context:
+        forbidden = context["action_masks"].reshape(6, -1) == 0
+        assert forbidden.any() and not forbidden[torch.arange(6), batch.target].any()
+        assert (log_probabilities(agent.action_space, batch.own_choices)[forbidden] < -1e7).all()
+
+
+# --- defaults ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_features", "free"), [(1, 1.0), (4, 0.25), (50, 0.1)])
+def test_one_feature_is_always_free(n_features, free):
+    explainer, _ = fitted("discrete")
+    assert explainer.free_area(torch.zeros(2, 3, n_features)) == free
+
+
+def test_a_vector_alone_is_standardised_as_in_evaluation():
+    """A batch of one state, as a process that shares a batch may have it."""
+    net = EntryMasks({"image": (1, 16, 16), "vector": (3,)}, n_masks=2, n_frames=1)
+    entries = {"image": torch.rand(8, 1, 16, 16), "vector": torch.randn(8, 3) * 5 + 2}
+    net.train()(entries)
+    one = {name: entry[:1] for name, entry in entries.items()}
+    logits = net(one)
+    assert logits["vector"].isfinite().all() and logits["image"].isfinite().all()
+    assert torch.equal(net.planes(one["vector"]), net.eval().planes(one["vector"]))

@@ -1,0 +1,217 @@
+"""Explainers and generators pushed to a Hub on this machine, and pulled again."""
+
+import json
+import pickle
+import sys
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from stable_baselines3 import PPO
+
+from sb3_explain import StateGenerator, VisionMask, cli, collect, evaluate, load_agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.workflows.hub import from_hub, push_to_hub
+from tests.toys import dot_agent, dot_states
+from tests.workflows.hub_server import HubServer
+
+constants = pytest.importorskip("huggingface_hub.constants")
+REPOSITORY = "somebody/visionmask-dots"
+PNG = b"\x89PNG\r\n\x1a\n picture"
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    server = HubServer()
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(
+        constants,
+        "HUGGINGFACE_CO_URL_TEMPLATE",
+        f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+    )
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between attempts
+    monkeypatch.setenv("HF_TOKEN", "hf_good")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """An agent with states, a VisionMask and a generator of it."""
+    agent = dot_agent()
+    train, validation, test = dot_states(agent).split(seed=0)
+    short = {"epochs": 1, "batch_size": 16, "progress": False}
+    mask = VisionMask(agent, seed=0)
+    mask.fit(train, validation, **short)
+    generator = StateGenerator(agent, seed=0, latent=4)
+    generator.fit(train, validation, **short)
+    return agent, test, mask, generator
+
+
+def test_maps_are_equal_to_the_bit_after_the_round_trip(server, learned):
+    agent, test, mask, _ = learned
+    address = push_to_hub(mask, REPOSITORY)
+    (_, (oid, files)) = server.repositories[REPOSITORY]
+    assert address == f"{server.url}/{REPOSITORY}/commit/{oid}"
+    assert set(files) == {
+        ".gitattributes", "README.md", "sb3_explain.json", "visionmask.json",
+        "visionmask.safetensors",
+    }  # fmt: skip
+    assert len(server.objects) == 1  # the weights came by Git LFS
+    loaded = from_hub(REPOSITORY, agent)
+    observations = agent.tensor(test.observations(np.arange(8)))
+    assert torch.equal(loaded.action_maps(observations), mask.action_maps(observations))
+    assert loaded.fit_seconds == mask.fit_seconds
+
+
+def test_a_generator_draws_the_same_after_the_round_trip(server, learned):
+    agent, _, _, generator = learned
+    push_to_hub(generator, "somebody/generator-dots", private=True)
+    loaded = from_hub("somebody/generator-dots", agent)
+    assert torch.equal(loaded.sample(4, seed=1), generator.sample(4, seed=1))
+
+
+def test_a_commit_can_be_pinned(server, learned):
+    agent, test, mask, _ = learned
+    push_to_hub(mask, REPOSITORY)
+    first = server.repositories[REPOSITORY][-1][0]
+    server.commit(REPOSITORY, {"visionmask.safetensors": b"something else"})
+    observations = agent.tensor(test.observations(np.arange(2)))
+    with pytest.raises(ExplainError, match="no whole visionmask"):
+        from_hub(REPOSITORY, agent)
+    pinned = from_hub(REPOSITORY, agent, revision=first)
+    assert torch.equal(pinned.attribute(observations), mask.attribute(observations))
+
+
+def test_without_a_network_the_cache_is_used(server, learned):
+    agent, _, mask, _ = learned
+    push_to_hub(mask, REPOSITORY)
+    from_hub(REPOSITORY, agent)
+    server.stop()
+    assert from_hub(REPOSITORY, agent).fitted
+
+
+def test_the_card_says_what_it_is(server, learned):
+    agent, test, mask, _ = learned
+    evaluation = evaluate(agent, test, [mask], ["accuracy", "insertion"], n_states=40)
+    push_to_hub(mask, REPOSITORY, evaluation=evaluation, pictures={"state_3": PNG})
+    files = server.repositories[REPOSITORY][-1][1]
+    card = files["README.md"].decode()
+    _, header, body = card.split("---\n", 2)
+    data = yaml.safe_load(header)
+    assert data["library_name"] == "stable-baselines3"
+    assert {"sb3_explain", "Dot-v0", "visionmask"} <= set(data["tags"])
+    (index,) = data["model-index"]
+    values = {m["type"]: m["value"] for result in index["results"] for m in result["metrics"]}
+    row = evaluation.rows["visionmask"].intervals
+    assert values == {name: round(row[name].mean, 4) for name in ("accuracy", "insertion")}
+    assert agent.fingerprint() in body
+    assert f"{row['insertion'].mean:.3f} ({row['insertion'].low:.3f} to" in body
+    assert "![state_3](state_3.png)" in body
+    assert files["state_3.png"] == PNG
+    assert json.loads(files["metrics.json"])["explainers"].keys() == evaluation.rows.keys()
+    assert f'from_hub("{REPOSITORY}", agent)' in body
+
+
+def test_from_the_command_line(server, tmp_path, saved_ppo, capsys):
+    folder, agent, mask = saved_ppo
+    which = ["--algo", "ppo", "--env", "CartPole-v1", "-f", str(folder)]
+    out = tmp_path / "out"
+    mask.save(out / "visionmask")
+    (out / "maps").mkdir()
+    (out / "maps" / "importance.png").write_bytes(PNG)
+    assert cli.main(["hub", "push", REPOSITORY, *which, "-o", str(out)]) == 0
+    assert f"{server.url}/{REPOSITORY}/commit/" in capsys.readouterr().out
+    files = server.repositories[REPOSITORY][-1][1]
+    assert files["importance.png"] == PNG
+    assert 'load_agent("ppo", "CartPole-v1", folder="logs")' in files["README.md"].decode()
+    assert cli.main(["hub", "pull", REPOSITORY, *which, "-o", str(tmp_path / "pulled")]) == 0
+    pulled = VisionMask.load(tmp_path / "pulled" / "visionmask", agent)
+    observation = torch.zeros(1, 4)
+    assert torch.equal(pulled.attribute(observation), mask.attribute(observation))
+    assert cli.main(["hub", "push", REPOSITORY, *which, "-o", str(tmp_path)]) == 2
+    assert "holds none (of " in capsys.readouterr().err
+
+
+@pytest.fixture
+def saved_ppo(tmp_path):
+    """A zip of a small agent, and a VisionMask of it."""
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0)
+    model.save(tmp_path / "ppo.zip")
+    agent = load_agent("ppo", "CartPole-v1", folder=tmp_path / "ppo.zip")
+    states = collect(agent, n=300, folder=tmp_path / "states", render=False, progress=False,
+                     max_per_episode=20)  # fmt: skip
+    mask = VisionMask(agent)
+    train, validation, _ = states.split()
+    mask.fit(train, validation, epochs=1, batch_size=16, progress=False)
+    return tmp_path / "ppo.zip", agent, mask
+
+
+class Hostile:
+    def __reduce__(self):
+        return (print, ("this ran",))
+
+
+def test_a_repository_with_a_pickle_inside_is_refused(server, learned, capsys):
+    agent, _, mask, _ = learned
+    pickled = pickle.dumps(Hostile())
+    server.commit("evil/pickle", {"visionmask.pkl": pickled, "policy.pth": pickled})
+    refused("pickles are never read", "evil/pickle", agent)
+    push_to_hub(mask, "evil/disguised")
+    server.commit("evil/disguised", {"visionmask.safetensors": pickled})
+    refused("no whole visionmask", "evil/disguised", agent)
+    server.commit("evil/json", {"sb3_explain.json": pickled})
+    refused("not JSON", "evil/json", agent)
+    server.commit("evil/kind", {"sb3_explain.json": b'{"kind": "../../etc"}'})
+    refused("holds a '../../etc'", "evil/kind", agent)
+    for content, says in [
+        (b"[]", "holds a None"), (b'{"kind": ["visionmask"]}', "holds a "),
+        (b'{"kind": "visionmask", "format": 99}', "of format 99.*update sb3_explain"),
+    ]:  # fmt: skip
+        server.commit("evil/odd", {"sb3_explain.json": content})
+        refused(says, "evil/odd", agent)
+    assert "this ran" not in capsys.readouterr().out
+
+
+def refused(says, *arguments, call=from_hub, **options):
+    with pytest.raises(ExplainError, match=says) as error:
+        call(*arguments, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_pictures_keep_their_names(server, learned):
+    _, _, mask, _ = learned
+    push_to_hub(mask, REPOSITORY, pictures={"v1.0": PNG, "v1.1.png": PNG, "a/x": PNG})
+    assert {"v1.0.png", "v1.1.png", "a_x.png"} <= set(server.repositories[REPOSITORY][-1][1])
+    refused("two pictures", mask, REPOSITORY, call=push_to_hub, pictures={"x": PNG, "x.png": PNG})
+
+
+def test_what_cannot_be_done_is_said_in_one_line(server, learned, monkeypatch):
+    agent, _, mask, _ = learned
+    push_to_hub(mask, REPOSITORY)
+    other = dot_agent()
+    with torch.no_grad():
+        other.view.policy.gain += 1
+    refused("trained for another agent", REPOSITORY, other)
+    refused("no repository 'nobody/nothing'", "nobody/nothing", agent)
+    refused("no revision 'v9'", REPOSITORY, agent, revision="v9")
+    refused("no name of a repository", "a b", agent)
+    refused("has not been fitted", VisionMask(agent), REPOSITORY, call=push_to_hub)
+    refused("does not let you write to", mask, REPOSITORY, call=push_to_hub, token="hf_wrong")
+    server.closed.add("somebody/closed")
+    refused("does not let you read 'somebody/closed'", "somebody/closed", agent)
+    monkeypatch.delenv("HF_TOKEN")
+    refused("log in by `hf auth login`", mask, REPOSITORY, call=push_to_hub)
+    server.stop()
+    refused("is there a network", mask, REPOSITORY, call=push_to_hub, token="hf_good")
+
+
+def test_without_the_extra(learned, monkeypatch):
+    agent, _, mask, _ = learned
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    refused(r"pip install 'sb3-explain\[hub\]'", mask, REPOSITORY, call=push_to_hub)
+    refused(r"pip install 'sb3-explain\[hub\]'", REPOSITORY, agent)

@@ -1,0 +1,102 @@
+"""Which states are shown, and what stands in their pictures."""
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.explainers.gradients.gradient import Gradient
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.pictures import (
+    choices_taken,
+    examples_of,
+    feature_names,
+    newest_frame,
+    pictures_of,
+    png_of,
+    shares,
+    telling_states,
+    write_saliency_video,
+)
+from tests.toys import dot_agent
+
+
+def states(scores: np.ndarray) -> StateDataset:
+    frames = np.arange(len(scores) * 4, dtype=np.uint8).reshape(len(scores), 1, 2, 2)
+    return StateDataset.from_arrays(
+        frames, np.zeros(len(scores), int), scores.argmax(axis=1), scores=scores
+    )
+
+
+def test_the_clearest_state_of_each_frequent_action_is_shown():
+    scores = np.zeros((7, 3), np.float32)
+    scores[:4, 0] = [1.0, 5.0, 2.0, 0.5]
+    scores[4:6, 2] = [1.0, 3.0]
+    scores[6, 1] = 9.0
+    shown = states(scores)
+    assert telling_states(shown, dot_agent(), n=2) == [1, 5]
+    assert telling_states(shown, dot_agent(), n=3) == [1, 5, 6]
+
+
+def test_without_rendered_frames_the_agent_s_own_are_shown():
+    shown = states(np.eye(3, dtype=np.float32))
+    pictures = pictures_of(shown, np.array([2, 0]))
+    assert pictures.shape == (2, 2, 2, 3) and pictures.dtype == np.uint8
+    np.testing.assert_array_equal(pictures[0, ..., 1], [[8, 9], [10, 11]])
+
+
+def agent_with(space: spaces.Space, n_scores: int) -> Agent:
+    return Agent.from_module(nn.Linear(4, n_scores), spaces.Box(-1, 1, (4,)), space)
+
+
+def test_the_sub_action_taken_that_is_shown_is_the_surest():
+    agent = agent_with(spaces.MultiDiscrete([2, 3]), 5)
+    scores = torch.tensor([[0.0, 9.0, 0.0, 0.1, 0.0], [0.0, 0.1, 0.0, 9.0, 0.0]])
+    taken = choices_taken(agent, np.array([[0, 2], [1, 0]]), scores)
+    assert taken.tolist() == [0, 2]  # first group: its choice 0; second group: 2 + 0
+    bits = agent_with(spaces.MultiBinary(2), 2)
+    taken = choices_taken(bits, np.array([[1, 0]]), torch.tensor([[0.5, -4.0]]))
+    assert taken.tolist() == [2]  # the second bit, off
+
+
+def test_bars_are_probabilities_or_places_in_the_range():
+    bits = agent_with(spaces.MultiBinary(1), 1)
+    torch.testing.assert_close(shares(bits, torch.zeros(1, 1)), torch.full((1, 2), 0.5))
+    box = agent_with(spaces.Box(np.float32([-2, 0]), np.float32([2, 1])), 2)
+    assert shares(box, torch.tensor([[1.0, 3.0]])).tolist() == [[0.75, 1.0]]
+
+
+def test_the_newest_frame_s_strongest_colour_is_shown():
+    agent = dot_agent(n_stack=2)
+    maps = torch.zeros(1, 6, 2, 2)
+    maps[0, 4, 0, 0], maps[0, 3, 0, 0], maps[0, 0, 1, 1] = -3.0, 2.0, 9.0
+    assert newest_frame(maps, agent)[0].tolist() == [[-3.0, 0.0], [0.0, 0.0]]
+
+
+def test_features_are_named_by_their_entry():
+    assert feature_names({"": 2}) == ["feature 0", "feature 1"]
+    assert feature_names({"speed": 1, "angle": 2}) == ["speed 0", "angle 0", "angle 1"]
+
+
+def test_an_agent_without_images_is_explained_by_its_features(tmp_path):
+    agent = Agent.from_module(
+        nn.Linear(3, 2), spaces.Box(-1, 1, (3,)), spaces.Discrete(2), action_names=["a", "b"]
+    )
+    vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    scores = agent.scores(torch.from_numpy(vectors)).numpy()
+    held = StateDataset.from_arrays(
+        vectors,
+        np.arange(40) // 10,
+        scores.argmax(axis=1),
+        scores=scores,
+        values=np.full(40, np.nan),
+        actions=scores.argmax(axis=1),
+    )
+    examples = examples_of(agent, held, Gradient(agent))
+    assert list(examples) == ["importance"]
+    assert png_of(examples["importance"]).startswith(b"\x89PNG")
+    assert "bars are 95 % intervals" in examples["importance"].caption
+    alone = examples_of(agent, held.subset(np.arange(10)), Gradient(agent))["importance"]
+    assert "over 10 test states, of too few episodes for intervals" in alone.caption
+    assert write_saliency_video(tmp_path / "v.mp4", agent, held, Gradient(agent)) is None

@@ -1,0 +1,115 @@
+"""Why: regions of a known agent's state, from its states and explainers to files."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.why import ready_explainer, why
+from tests.toys import SIZE, dot_agent, dot_states
+
+
+class Bright(Explainer):
+    """Marks the bright cells of the newest frame that the agent counts for the target."""
+
+    name = "bright"
+
+    def explain(self, batch):
+        images = batch.observations
+        maps = torch.zeros_like(images)
+        for row, target in enumerate(batch.target.tolist()):
+            third = slice(target * SIZE // 6, (target + 1) * SIZE // 6)
+            maps[row, -1, :, third] = torch.relu(images[row, -1, :, third] / 255 - 0.5)
+        return {"": maps}
+
+
+@pytest.fixture
+def state():
+    """The agent, its states, and one in which the whole dot speaks for its action."""
+    agent = dot_agent()
+    states = dot_states(agent, n=60)
+    scores = agent.scores(agent.tensor(states.observations(np.arange(60))))
+    position = int((scores.amax(dim=1) - scores.sum(dim=1)).argmax())
+    return agent, states, position
+
+
+def test_without_the_dot_the_agent_has_no_reason_left(state):
+    agent, states, position = state
+    answer = why(agent, states, position, Bright(agent))
+    found = answer.counterfactual
+    assert len(found.regions) == 1
+    ys, xs = np.nonzero(states.frames([position])[0, 0].numpy() == 255)
+    assert found.regions[0].where() == f"rows {ys.min()}-{ys.max()}, columns {xs.min()}-{xs.max()}"
+    # what is inpainted is as dark as the noise round it: the scores are all 0
+    np.testing.assert_allclose(found.alone[0].probabilities, 1 / 3, atol=0.01)
+    assert answer.picture.before.picture.max() == 255
+    assert answer.picture.alone[0].picture.max() < 130
+    assert answer.picture.caption == f"episode {states.episode[position]}, state {position}"
+    black = why(agent, states, position, Bright(agent), reference="black")
+    np.testing.assert_allclose(black.counterfactual.alone[0].probabilities, 1 / 3, atol=1e-6)
+
+
+def test_a_contrast_takes_what_speaks_for_the_one_and_not_the_other(state):
+    agent, states, position = state
+    target = int(states.greedy[position])
+    other = (target + 1) % 3
+    answer = why(agent, states, position, Bright(agent), instead=other)
+    assert answer.picture.contrasted == agent.action_names[other]
+    assert answer.picture.signed
+    assert answer.picture.before.other == pytest.approx(
+        answer.counterfactual.before.probabilities[other]
+    )
+    assert answer.picture.attribution.max() == 1
+
+
+def test_files_are_written(state, tmp_path):
+    agent, states, position = state
+    answer = why(agent, states, position, Bright(agent))
+    figure, table = answer.save(tmp_path / "why" / "state")
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+    read = pd.read_csv(table)
+    assert read["removed"].tolist() == ["nothing", "alone", "together"]
+
+
+@pytest.fixture
+def linear():
+    """An agent of three features, and two states whose mean is (1, 0.5, 2)."""
+    module = nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    agent = Agent.from_module(module, spaces.Box(-9, 9, (3,), np.float32), spaces.Discrete(2))
+    frames = torch.tensor([[3.0, 1.0, 2.0], [-1.0, 0.0, 2.0]])
+    return agent, StateDataset.from_arrays(frames, [0, 0], [0, 1])
+
+
+def test_features_become_their_mean(linear):
+    agent, states = linear
+    answer = why(agent, states, 0, ready_explainer(agent, "gradient_x_input", None, states))
+    scores = [removal.scores.tolist() for removal in answer.counterfactual.alone]
+    assert scores[:2] == [[2.0, 2.0], [3.5, 2.0]]  # means are 1 and 0.5
+    assert answer.picture.frame is None
+    assert answer.picture.names[0] == "feature 0"
+
+
+def test_choices_by_name_or_number_and_mistakes(state, tmp_path):
+    agent, states, _ = state
+    assert agent.choice_named("RIGHT") == 2 and agent.choice_named("1") == 1
+    with pytest.raises(ExplainError, match="did you mean 'left'"):
+        agent.choice_named("lefft")
+    with pytest.raises(ExplainError, match="there is no state 60"):
+        why(agent, states, 60, Bright(agent))
+    with pytest.raises(ExplainError, match="holds no visionmask: fit one first"):
+        ready_explainer(agent, "visionmask", tmp_path, states)
+
+
+def test_features_are_explained_against_the_mean_that_they_are_removed_to(linear):
+    agent, states = linear
+    explainer = ready_explainer(agent, "kernel_shap", None, states)
+    mean = states.entries()[""].float().mean(dim=0, keepdim=True)
+    assert explainer.attribute(mean, 0).abs().max() < 1e-5
