@@ -43,17 +43,17 @@ def mario(data: Path):
     return importlib.import_module("super_mario").load(data)
 
 
-def table(output: Path, name: str, agent, reference: str, epochs: int, settings) -> Benchmark:
+def table(output: Path, name: str, agent, baseline: str, epochs: int, settings) -> Benchmark:
     explainers = {method: {} for method in (*METHODS, *OTHERS)}
-    # Masks are learned with the reference that they are then measured with.
-    explainers |= {method: {"reference": reference} for method in METHODS[:3]}
+    # Masks are learned with the baseline that they are then measured with.
+    explainers |= {method: {"baseline": baseline} for method in METHODS[:3]}
     explainers["visionmask"] |= settings
     made = run_benchmark(
         {name: agent},
         explainers,
         METRICS,
         output=output / name,
-        reference=reference,
+        baseline=baseline,
         n_evaluated=N_EVALUATED,
         training={"epochs": epochs},
         threads=1,

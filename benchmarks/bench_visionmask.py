@@ -26,11 +26,11 @@ def run(record) -> None:
         record("visionmask.pong.fit_minutes", explainer.fit_seconds / 60, "minutes")
         everything = evaluate(
             agent, test, [explainer], ["accuracy", "accuracy_clear", "mask_area", "sparseness"],
-            progress=True,
+            baseline=explainer.baselines, progress=True,
         )  # fmt: skip
         curves = evaluate(
             agent, test, [explainer], ["insertion", "deletion", "local_lipschitz", "accuracy@0.1"],
-            n_states=N_EVALUATED, progress=True,
+            baseline=explainer.baselines, n_states=N_EVALUATED, progress=True,
         )  # fmt: skip
         report(record, everything, curves)
         record_speed(record, explainer, test.observations(np.arange(256)))

@@ -25,7 +25,7 @@ html_title = f"sb3_explain {release}"
 
 
 def skip_public(app, what, name, obj, skip, options):
-    """Public names stand once, in api.rst: a name in two places is an ambiguous reference."""
+    """Public names stand once, in api.rst: a name in two places is an ambiguous target."""
     public = name in sb3_explain.__all__ and getattr(sb3_explain, name) is obj
     return True if what == "module" and public else skip
 

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("lunar-lander"))
     parser.add_argument("-n", "--n-states", type=int, default=20_000, help="states to play")
     parser.add_argument("--n-explained", type=int, default=1000, help="states to explain")
-    parser.add_argument("--reference", default="mean", help="what a removed feature becomes")
+    parser.add_argument("--baseline", default="mean", help="what a removed feature becomes")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
@@ -44,7 +44,7 @@ def main() -> None:
 
     importances = {}
     for name in METHODS:
-        explainer = EXPLAINERS[name](agent, reference=options.reference, frames=states.entries())
+        explainer = EXPLAINERS[name](agent, baseline=options.baseline, frames=states.entries())
         maps = explainer.action_maps(observations).numpy()
         importances[name] = feature_importance(maps, episodes, seed=options.seed)
     save(

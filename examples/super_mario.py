@@ -97,7 +97,7 @@ def main() -> None:
         agent,
         states,
         options.output / "visionmask",
-        settings={"reference": "most_frequent", "max_area": options.max_area},
+        settings={"baseline": "most_frequent", "max_area": options.max_area},
         training={"epochs": options.epochs},
         seed=options.seed,
     )

@@ -16,7 +16,7 @@ from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator, probe
 from sb3_explain.probing.targets import TARGETS
 from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
-from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 
@@ -25,11 +25,11 @@ __version__ = "0.1.0"
 _dmc.register()
 
 __all__ = [
+    "BASELINES",
     "EXPLAINERS",
     "METRICS",
     "NETWORKS",
     "RAD",
-    "REFERENCES",
     "SGQN",
     "SODA",
     "SVEA",

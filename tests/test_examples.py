@@ -70,7 +70,7 @@ def test_ablation_runs_what_can_be_run_and_nothing_twice(tmp_path):
     ours = table.query("run == 'area=minmax'").set_index("metric")
     assert ours["mean"].notna().all() and ours.loc["sparseness", "paper"] == 0.738
     assert table.groupby("part").size().to_dict() == {
-        "area": 10, "component": 5, "max_area": 5, "network": 10, "reference": 5,
+        "area": 10, "component": 5, "max_area": 5, "network": 10, "baseline": 5,
     }  # fmt: skip
     fcn = table.query("run == 'network=fcn_resnet50'")
     assert fcn["mean"].notna().all() or fcn["not_run"].str.contains("extra 'vision'").all()

@@ -110,12 +110,10 @@ def score_range(space: spaces.Box, *, squashed: bool = False) -> tuple[Tensor, T
     return torch.from_numpy(middle), torch.from_numpy(extent)
 
 
-def gaussian_divergence(
-    mean: Tensor, std: Tensor, reference_mean: Tensor, reference_std: Tensor
-) -> Tensor:
-    """KL(N(mean, std) || N(reference_mean, reference_std)) of each dimension, in nats."""
-    ratio = std / reference_std
-    shift = (mean - reference_mean) / reference_std
+def gaussian_divergence(mean: Tensor, std: Tensor, own_mean: Tensor, own_std: Tensor) -> Tensor:
+    """KL(N(mean, std) || N(own_mean, own_std)) of each dimension, in nats."""
+    ratio = std / own_std
+    shift = (mean - own_mean) / own_std
     return (ratio.square() + shift.square() - 1) / 2 - ratio.log()
 
 

@@ -25,7 +25,7 @@ from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.visionmask import VisionMask
-from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.benchmark import run_benchmark
 from sb3_explain.workflows.benchmark.backends import BACKENDS
@@ -33,7 +33,7 @@ from sb3_explain.workflows.benchmark.grid import ALL
 from sb3_explain.workflows.pipeline import evaluate_to, require_same_split
 
 GRID = (
-    "agents", "explainers", "seeds", "n_states", "reference", "settings", "training", "collecting",
+    "agents", "explainers", "seeds", "n_states", "baseline", "settings", "training", "collecting",
     "backend", "jobs", "threads", "address",
 )  # fmt: skip
 
@@ -63,7 +63,7 @@ def add_grid_flags(sub: Parser) -> None:
     group.add_argument("--explainers", nargs="+", metavar="NAME", help="default: all")
     group.add_argument("--seeds", nargs="+", type=not_negative, metavar="N", help="default: --seed")
     group.add_argument("-n", "--n-states", type=positive, help="for each agent and seed: 10000")
-    group.add_argument("--reference", help=f"one of {', '.join(REFERENCES)} (default: background)")
+    group.add_argument("--baseline", help=f"one of {', '.join(BASELINES)} (default: background)")
     group.add_argument(
         "--settings", nargs="+", metavar="NAME.KEY:VALUE",
         help="of explainers and metrics, for example rise.n_masks:1000 insertion.steps:50",
@@ -167,7 +167,7 @@ def grid_options(options: argparse.Namespace) -> dict[str, Any]:
         known = labels_of(explainers, EXPLAINERS) | labels_of(metrics, METRICS)
         raise unknown_name("explainer or metric of --settings", name, known)
     return {
-        **given(options, "n_states", "reference", "backend", "jobs", "threads", "address"),
+        **given(options, "n_states", "baseline", "backend", "jobs", "threads", "address"),
         "agents": options.agents or [":".join(one)],
         "explainers": explainers,
         "metrics": metrics,

@@ -18,7 +18,7 @@ from sb3_explain.cli.flags import (
 )
 from sb3_explain.cli.parsing import Commands, Parser, given, key_values, not_negative, positive
 from sb3_explain.explainers.learned.networks import NETWORKS
-from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.collection import BEHAVIOURS, collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pipeline import explain, fit_visionmask, write_all
@@ -90,7 +90,7 @@ def add_fitting_flags(sub: Parser) -> None:
     """What VisionMask is and how it is trained; what is not given keeps its default."""
     group = sub.add_argument_group("VisionMask")
     group.add_argument("--max-area", type=float, help="share of the cells free of cost")
-    group.add_argument("--reference", help=f"one of {', '.join(REFERENCES)}")
+    group.add_argument("--baseline", help=f"one of {', '.join(BASELINES)}")
     group.add_argument("--network", help=f"one of {', '.join(NETWORKS)}")
     group.add_argument("--temperature", type=float, help="of the scores in the loss (default: 1)")
     group.add_argument(
@@ -179,5 +179,5 @@ def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def fitting_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the VisionMask."""
-    chosen = given(options, "max_area", "reference", "network", "temperature")
+    chosen = given(options, "max_area", "baseline", "network", "temperature")
     return {**chosen, **key_values(options.visionmask, "--visionmask")}

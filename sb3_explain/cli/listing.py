@@ -13,13 +13,13 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.probing.codecs import CODECS
 from sb3_explain.probing.targets import TARGETS
-from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.baselines import BASELINES
 
 
 def add_commands(commands: Commands) -> None:
     """All names that other commands take."""
     commands.add(
-        "list", run_list, "list explainers, metrics, references, networks, targets and algorithms"
+        "list", run_list, "list explainers, metrics, baselines, networks, targets and algorithms"
     )
 
 
@@ -29,7 +29,7 @@ def run_list(options: argparse.Namespace) -> None:
     registries: Sequence[tuple[str, Registry]] = (
         ("explainers", EXPLAINERS),
         ("metrics", METRICS),
-        ("references", REFERENCES),
+        ("baselines", BASELINES),
         ("mask networks", NETWORKS),
         ("targets", TARGETS),
         ("codecs", CODECS),

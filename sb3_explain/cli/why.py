@@ -8,7 +8,7 @@ from pathlib import Path
 from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, agent_of
 from sb3_explain.cli.parsing import Commands, not_negative, positive
 from sb3_explain.explainers.regions import INPAINT
-from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.why import ready_explainer, why
 
@@ -39,8 +39,8 @@ def add_commands(commands: Commands) -> None:
         help="whose map; one that learns has to be fitted (default: visionmask)",
     )  # fmt: skip
     group.add_argument(
-        "--reference", default=INPAINT,
-        help=f"what is put in the place, {INPAINT} (default) or one of {', '.join(REFERENCES)}",
+        "--baseline", default=INPAINT,
+        help=f"what is put in the place, {INPAINT} (default) or one of {', '.join(BASELINES)}",
     )  # fmt: skip
     group.add_argument(
         "--share", type=float, default=0.1, help="of the pixels that regions are made of"
@@ -59,7 +59,7 @@ def run_why(options: argparse.Namespace) -> None:
         options.state,
         ready_explainer(agent, options.explainer, options.output, states),
         instead=instead,
-        reference=options.reference,
+        baseline=options.baseline,
         share=options.share,
         n_regions=options.regions,
     )

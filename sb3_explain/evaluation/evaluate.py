@@ -24,7 +24,7 @@ from sb3_explain.evaluation.metrics import bound, needs
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.sgqn.policies import PixelPolicy
-from sb3_explain.states.baselines import REFERENCE_FRAMES, Reference, fit_references
+from sb3_explain.states.baselines import BASELINE_FRAMES, Baseline, fit_baselines
 from sb3_explain.states.batch import Cost, StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.passes import CHUNK
@@ -32,7 +32,7 @@ from sb3_explain.states.passes import CHUNK
 Array = NDArray[Any]
 
 #: rows that every table has; the constant mask comes with the mean area of the first real masks
-REFERENCE_ROWS = ("empty", "constant", "random", "gradient")
+CONTROLS = ("empty", "constant", "random", "gradient")
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def evaluate(
     explainers: Mapping[str, Explainer] | Iterable[Explainer],
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
     *,
-    reference: str | Reference | None = None,
+    baseline: str | Baseline | Mapping[str, Baseline] = "background",
     boxes: Array | None = None,
     n_states: int | None = None,
     batch_size: int = CHUNK,
@@ -159,9 +159,10 @@ def evaluate(
     :param explainers: by name, or a list that goes by the registry's names
     :param metrics: names, or options by name such as ``{"insertion": {"steps": 50}}``; all metrics
         when not given. A metric that does not apply to an explainer is left out of its row
-    :param reference: what a removed cell becomes: the reference of the first explainer that has one
-        when not given, else ``"background"``. A reference given by name is fitted on frames of
-        ``states``; of a Dict observation, for each entry
+    :param baseline: what a removed cell becomes, the same for all explainers, whatever they mask
+        with themselves: a name, which is fitted on frames of ``states``; a baseline; or one by key
+        of the observation, such as an explainer's own ``baselines``. The outcome's
+        ``states["baseline"]`` says which
     :param boxes: (n, H, W) which cells of the states' newest frames lie in the box of an object,
         for the metric localisation (see :func:`sb3_explain.evaluation.boxes.read_boxes`)
     :param n_states: a random sample of this many; all states when not given
@@ -191,14 +192,12 @@ def evaluate(
 
     sample = states.sample(n_states or len(states), seed)
     n = len(sample)
-    references = next((e.references for e in given.values() if e.references), {})
-    if reference is not None or not references:
-        frames = states.entries(sample[:: -(-n // REFERENCE_FRAMES)])
-        references = fit_references(reference or "background", frames)
+    if not isinstance(baseline, Mapping):
+        baseline = fit_baselines(baseline, states.entries(sample[:: -(-n // BASELINE_FRAMES)]))
 
     added = {
         name: EXPLAINERS[name]
-        for name in REFERENCE_ROWS
+        for name in CONTROLS
         if name not in given and EXPLAINERS[name].obstacle(agent) is None
     }
     measured_together = {
@@ -212,7 +211,7 @@ def evaluate(
         for some in positions:
             batch = states.batch(agent, some)
             batch.target  # noqa: B018 - known before any explainer is charged for its passes
-            replacement = batch.replacement(references)
+            replacement = batch.replacement(baseline)
             located = None if boxes is None else torch.as_tensor(boxes[some], device=batch.device)
             for row in rows.values():
                 row.add(batch, replacement, located)
@@ -236,7 +235,7 @@ def evaluate(
         "n": n,
         "episodes": len(np.unique(states.episode[sample])),
         "clusters": len(np.unique(clusters)),
-        "reference": " | ".join(sorted({reference.name for reference in references.values()})),
+        "baseline": " | ".join(sorted({each.name for each in baseline.values()})),
         "confidence": confidence,
         "seed": seed,
     }
@@ -306,7 +305,7 @@ class Measuring:
             "explainer": explainer,
             "maps": maps,
             "masks": explainer.shown(maps) if explainer.gives_masks else maps,
-            "reference": replacement,
+            "baseline": replacement,
             "boxes": boxes,
         }
         for name, names in self.wanted.items():

@@ -14,7 +14,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.maps import highest, order
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
-from sb3_explain.states.baselines import Reference, blend
+from sb3_explain.states.baselines import Baseline, blend
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.play import Played, everything, play_under
 
@@ -25,7 +25,7 @@ def masked_return(
     n_episodes: int = 20,
     *,
     share: float | None = None,
-    references: Mapping[str, Reference] | None = None,
+    baselines: Mapping[str, Baseline] | None = None,
     **playing: Any,
 ) -> Played:
     """Mean return of the agent that sees s * m + r * (1 - m) in place of every observation s.
@@ -39,22 +39,22 @@ def masked_return(
     :param n_episodes: of each of the three
     :param share: m keeps this share of the cells, those of the highest attribution, and no other;
         when not given, m is the explainer's mask as it is
-    :param references: r by entry, see :func:`sb3_explain.states.baselines.fit_references`; the
+    :param baselines: r by entry, see :func:`sb3_explain.states.baselines.fit_baselines`; the
         explainer's own when not given
     :param playing: further arguments of :func:`sb3_explain.states.play.play_under`
-    :raises ExplainError: if the explainer gives no masks and no share, or has no reference, or the
+    :raises ExplainError: if the explainer gives no masks and no share, or has no baseline, or the
         environment is unknown
     """
-    references = references or explainer.references
+    baselines = baselines or explainer.baselines
     if explainer.agent is not agent:
         raise ExplainError(f"{explainer.name} explains another agent than the one given")
     if isinstance(explainer, TrainedExplainer):
         explainer.require_fitted()
     if share is None and not explainer.gives_masks:
         raise ExplainError(f"{explainer.name} gives no masks: give the share of the cells to keep")
-    if not references:
+    if not baselines:
         raise ExplainError(
-            f"{explainer.name} has no reference: give references=fit_references('background', "
+            f"{explainer.name} has no baseline: give baselines=fit_baselines('background', "
             "states.entries())"
         )
     if not 0 <= (share or 0) <= 1:
@@ -66,11 +66,11 @@ def masked_return(
             masks = explainer.shown(maps)
         else:
             masks = highest(order(batch.support(maps)), share).view(maps.shape)
-        return blend(batch.observations, masks, batch.replacement(references))
+        return blend(batch.observations, masks, batch.replacement(baselines))
 
     sights = {
         "full": everything,
         "masked": masked,
-        "empty": lambda batch: batch.replacement(references),
+        "empty": lambda batch: batch.replacement(baselines),
     }
     return play_under(agent, sights, n_episodes, title="masked return", **playing)

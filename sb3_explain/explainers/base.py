@@ -14,7 +14,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import Observations, structured
 from sb3_explain.states.baselines import (
-    Reference,
+    Baseline,
 )
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -40,7 +40,7 @@ class Explainer(ABC):
     #: the maps order the cells; a map that is the same everywhere does not
     orders_cells: ClassVar[bool] = True
     #: by entry, what the explainer puts in the place of masked cells; empty if it masks nothing
-    references: Mapping[str, Reference] = {}
+    baselines: Mapping[str, Baseline] = {}
 
     def __init__(self, agent: Agent, *, memory: int = MEMORY) -> None:
         self.agent = agent

@@ -15,7 +15,7 @@ from sb3_explain.states.batch import StateBatch
 
 @EXPLAINERS.register("empty")
 class Empty(Explainer):
-    """Nothing is shown: how often the reference alone leads to the agent's action."""
+    """Nothing is shown: how often the baseline alone leads to the agent's action."""
 
     name = "empty"
     gives_masks = True

@@ -30,7 +30,7 @@ from sb3_explain.explainers.regions import (
     filler,
     image_regions,
 )
-from sb3_explain.states.baselines import Reference
+from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import read_blocks
 
@@ -127,7 +127,7 @@ def counterfactual(
     *,
     instead: int | None = None,
     context: Mapping[str, Tensor] | None = None,
-    reference: str | Reference | Mapping[str, str | Reference] = INPAINT,
+    baseline: str | Baseline | Mapping[str, str | Baseline] = INPAINT,
     regions: Array | Mapping[str, Array] | None = None,
     share: float = 0.1,
     least: float = 0.02,
@@ -142,7 +142,7 @@ def counterfactual(
     :param target: index of the choice to explain; the greedy action when not given
     :param instead: index of another choice, whose probability is followed as well
     :param context: ``memory`` and ``action_masks``, which stay
-    :param reference: what removed cells become: ``"inpaint"``, for images, or a reference; by entry
+    :param baseline: what removed cells become: ``"inpaint"``, for images, or a baseline; by entry
         where entries need different ones
     :param regions: (H, W) numbers of the regions that the pixels of an image belong to, 0 for none,
         by entry where there are several; the connected groups (8 neighbours) of the highest
@@ -151,7 +151,7 @@ def counterfactual(
     :param least: regions of an image with a smaller share of the greatest one's mass are specks,
         and left out
     :param n_regions: so many regions at most, those of the greatest mass
-    :raises ExplainError: if there is more than one state, the map points at nothing, or a reference
+    :raises ExplainError: if there is more than one state, the map points at nothing, or a baseline
         is missing
     """
     batch = StateBatch(agent, observation, target, context)
@@ -184,7 +184,7 @@ def counterfactual(
     chosen = sorted(found, key=lambda region: -region.mass)[:n_regions]
     if not chosen:
         raise ExplainError("the map points at nothing: there is no region to remove")
-    fill = {name: filler(batch, name, reference) for name in {r.entry for r in chosen}}
+    fill = {name: filler(batch, name, baseline) for name in {r.entry for r in chosen}}
     numbers = [(), *((i,) for i in range(1, len(chosen) + 1))]
     numbers += [tuple(range(1, i + 1)) for i in range(1, len(chosen) + 1)]
     removals = list(outcomes(batch, chosen, numbers, fill))

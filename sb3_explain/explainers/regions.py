@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.maps import highest, order
-from sb3_explain.states.baselines import Reference
+from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
 Array = NDArray[Any]
@@ -81,20 +81,20 @@ def feature_regions(entry: str, attribution: Tensor) -> list[Region]:
 
 
 def filler(
-    batch: StateBatch, name: str, reference: str | Reference | Mapping[str, str | Reference]
+    batch: StateBatch, name: str, baseline: str | Baseline | Mapping[str, str | Baseline]
 ) -> Callable[[Mask], Tensor]:
     """What an entry (1, ...) becomes without some of its cells.
 
     :raises ExplainError: if there is nothing to put in their place
     """
     entry = batch.entries[name]
-    chosen = reference.get(name) if isinstance(reference, Mapping) else reference
+    chosen = baseline.get(name) if isinstance(baseline, Mapping) else baseline
     if chosen == INPAINT and entry.dim() == 4:
         return lambda cells: inpainted(entry, cells)
     if chosen is None or isinstance(chosen, str):
         raise ExplainError(
             f"{chosen!r} cannot replace the features of {name or 'this observation'!r}: give "
-            "reference=fit_references('mean', states.entries()), or one by entry"
+            "baseline=fit_baselines('mean', states.entries()), or one by entry"
         )
     replacement = chosen(entry)
     return lambda cells: torch.where(torch.as_tensor(cells).to(entry.device), replacement, entry)

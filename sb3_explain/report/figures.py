@@ -23,8 +23,8 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.palette import THEMES, Style, Theme, ThemeName, styles
 from sb3_explain.report.words import (
+    CONTROLS,
     MISSING,
-    REFERENCE_ROWS,
     MetricWords,
     Table,
     bounds,
@@ -59,7 +59,7 @@ def curve_figure(
     kinds: Sequence[str] = ("insertion", "deletion"),
     *,
     explainers: Sequence[str] | None = None,
-    references: Collection[str] = REFERENCE_ROWS,
+    baselines: Collection[str] = CONTROLS,
     theme: ThemeName = "light",
 ) -> bytes:
     """Mean probability of the chosen action while the observation is revealed or removed.
@@ -70,12 +70,12 @@ def curve_figure(
     :param kinds: the panels, side by side
     :param explainers: all that the other figures show, so that colours agree; by default those of
         the curves
-    :param references: explainers that are drawn grey and dashed
+    :param baselines: explainers that are drawn grey and dashed
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """
     look = theme_of(theme)
-    drawn = styles(curves if explainers is None else explainers, references)
+    drawn = styles(curves if explainers is None else explainers, baselines)
     # Room for the legend: one line per explainer, under the axes.
     height = 3.0 + 0.22 * len(curves)
     figure = Figure(figsize=(4.6 * len(kinds), height), layout="constrained")
@@ -132,7 +132,7 @@ def metric_figure(
     table: Table,
     names: Sequence[str] | None = None,
     *,
-    references: Collection[str] = REFERENCE_ROWS,
+    baselines: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
     theme: ThemeName = "light",
     columns: int = 3,
@@ -141,7 +141,7 @@ def metric_figure(
 
     :param table: metrics.json's ``explainers``; what is missing or NaN stays empty
     :param names: metrics to show; all by default
-    :param references: explainers that are drawn grey
+    :param baselines: explainers that are drawn grey
     :param words: labels of further metrics
     :param columns: panels side by side, at most
     :return: PNG
@@ -152,7 +152,7 @@ def metric_figure(
         raise ExplainError("no metric to draw: evaluate at least one explainer first")
     columns = min(columns, len(names))
     rows = math.ceil(len(names) / columns)
-    drawn = styles(table, references)
+    drawn = styles(table, baselines)
     size = (3.9 * columns, (1.05 + 0.28 * len(table)) * rows)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)

@@ -26,7 +26,7 @@ from sb3_explain.report.figures import (
 from sb3_explain.report.palette import Theme, ThemeName
 from sb3_explain.report.tables import metric_rows
 from sb3_explain.report.words import (
-    REFERENCE_ROWS,
+    CONTROLS,
     MetricWords,
     Table,
     bounds,
@@ -34,9 +34,9 @@ from sb3_explain.report.words import (
     number,
 )
 
-#: the best, all other methods, and the reference rows: readable on light and dark
-_BEST, _METHOD, _REFERENCE = "#d9720b", "#3a86d1", "#82868e"
-#: the reference row that a radar is compared with
+#: the best, all other methods, and the controls: readable on light and dark
+_BEST, _METHOD, _BASELINE = "#d9720b", "#3a86d1", "#82868e"
+#: the control that a radar is compared with
 _NOTHING = "random"
 #: rows and columns that the list of the axes takes
 _KEY = 2
@@ -50,7 +50,7 @@ def bar_figure(
     names: Sequence[str],
     notes: Mapping[str, Mapping[str, str]],
     *,
-    references: Collection[str] = REFERENCE_ROWS,
+    baselines: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
     theme: ThemeName = "light",
     columns: int = 4,
@@ -60,7 +60,7 @@ def bar_figure(
     :param tables: agent -> explainer -> metric -> entry
     :param names: the metrics, in order
     :param notes: agent -> explainer -> why it has no figures
-    :param references: explainers that are drawn grey, and last
+    :param baselines: explainers that are drawn grey, and last
     :param words: of further metrics
     :param columns: panels side by side
     :return: PNG
@@ -73,11 +73,11 @@ def bar_figure(
     for part, (agent, table) in zip(_blocks(figure, heights), tables.items(), strict=True):
         part.suptitle(
             f"{agent}   (orange: the best method and those that are not clearly worse; grey: "
-            "reference rows; lines: 95 % intervals)",
+            "controls; lines: 95 % intervals)",
             x=0.01, ha="left", fontsize=12, color=look.ink,
         )  # fmt: skip
         grid = part.subplots(n_rows, columns, squeeze=False, sharey=True)
-        rows = metric_rows(table, names, references, words)
+        rows = metric_rows(table, names, baselines, words)
         for i, axes in enumerate(grid.flat):
             if i < len(names):
                 said = metric_words(names[i], words)
@@ -111,7 +111,7 @@ def _draw_bars(
             continue
         mean, low, high = entry
         best = row["cells"][column]["best"]
-        colour = _REFERENCE if row["reference"] else _BEST if best else _METHOD
+        colour = _BASELINE if row["baseline"] else _BEST if best else _METHOD
         axes.barh(y, mean - floor, 0.72, left=floor, color=colour, alpha=0.8)
         axes.plot([low, high], [y, y], color=look.ink, linewidth=1.6, solid_capstyle="butt")
         axes.annotate(
@@ -131,7 +131,7 @@ def radar_figure(
     names: Sequence[str],
     notes: Mapping[str, Mapping[str, str]],
     *,
-    references: Collection[str] = REFERENCE_ROWS,
+    baselines: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
     theme: ThemeName = "light",
     columns: int = 6,
@@ -146,7 +146,7 @@ def radar_figure(
     :param tables: agent -> explainer -> metric -> entry
     :param names: the metrics, in order
     :param notes: agent -> explainer -> why it has no figures
-    :param references: explainers that are drawn grey, and last
+    :param baselines: explainers that are drawn grey, and last
     :param words: of further metrics
     :param columns: radars side by side
     :return: PNG
@@ -177,10 +177,10 @@ def radar_figure(
             for row in range(n_rows[agent])
             for column in range(0 if row >= _KEY else _KEY, columns)
         ]
-        ordered = sorted(table, key=lambda name: name in references)
+        ordered = sorted(table, key=lambda name: name in baselines)
         for cell, name in zip(free, ordered, strict=False):
             axes = part.add_subplot(cell, projection="polar")
-            colour = _REFERENCE if name in references else _METHOD
+            colour = _BASELINE if name in baselines else _METHOD
             _draw_radar(axes, table, name, spokes, colour, why.get(name, ""), look)
     return as_png(figure, look)
 
@@ -263,7 +263,7 @@ def _draw_radar(
         axes.text(angle, 1.14, i, ha="center", va="center", fontsize=7.5, color=look.faint)
     axes.set_title(short_label(name), color=look.ink, fontsize=10.5, fontweight="bold", y=1.16)
     compared = table[name] and name != _NOTHING
-    outlines = [(_NOTHING, _REFERENCE, 0.0, "--")] if compared else []
+    outlines = [(_NOTHING, _BASELINE, 0.0, "--")] if compared else []
     for explainer, ink, fill, dashes in [*outlines, (name, colour, 0.3, "-")]:
         row = table.get(explainer, {})
         known = [

@@ -8,8 +8,8 @@ from typing import Any
 
 from sb3_explain.report.tables import metric_rows
 from sb3_explain.report.words import (
+    CONTROLS,
     MISSING,
-    REFERENCE_ROWS,
     MetricWords,
     Table,
     finite,
@@ -61,7 +61,7 @@ def markdown_table(
     notes: Notes,
     caption: str,
     *,
-    references: Collection[str] = REFERENCE_ROWS,
+    baselines: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
 ) -> str:
     """A section for each agent; the best mean and those it does not beat clearly are bold.
@@ -70,12 +70,12 @@ def markdown_table(
     :param names: the metrics, in the columns' order
     :param notes: why explainers have no figures
     :param caption: stands under the last table
-    :param references: names of the reference rows, which stand last and are never bold
+    :param baselines: names of the controls, which stand last and are never bold
     :param words: of further metrics
     """
     parts = []
     for agent, table in tables.items():
-        lines = _lines(table, names, notes.get(agent, {}), references, words)
+        lines = _lines(table, names, notes.get(agent, {}), baselines, words)
         heads = ["", *_heads(names, words), *(head for head, *_ in COSTS)]
         rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
         for line in lines:
@@ -99,13 +99,13 @@ def latex_table(
     notes: Notes,
     caption: str,
     *,
-    references: Collection[str] = REFERENCE_ROWS,
+    baselines: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
 ) -> str:
     r"""The same as one ``table*`` for each agent; needs the packages booktabs and graphicx."""
     parts = [r"% \usepackage{booktabs,graphicx}"]
     for agent, table in tables.items():
-        lines = _lines(table, names, notes.get(agent, {}), references, words)
+        lines = _lines(table, names, notes.get(agent, {}), baselines, words)
         heads = ["", *_heads(names, words), *(head for head, *_ in COSTS)]
         rows = [_row(map(_escaped, heads)), r"\midrule"]
         for line in lines:
@@ -144,7 +144,7 @@ def _lines(
     table: Table,
     names: Sequence[str],
     notes: Mapping[str, str],
-    references: Collection[str],
+    baselines: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> list[Line]:
     return [
@@ -154,7 +154,7 @@ def _lines(
             [_cost(table[row["name"]].get("cost", {}), *form) for _, *form in COSTS],
             notes.get(row["name"], ""),
         )
-        for row in metric_rows(table, names, references, words)
+        for row in metric_rows(table, names, baselines, words)
     ]
 
 

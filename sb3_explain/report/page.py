@@ -21,7 +21,7 @@ from sb3_explain.report.summary import summarise
 from sb3_explain.report.tables import cost_cells, metric_rows
 from sb3_explain.report.video import still
 from sb3_explain.report.words import (
-    REFERENCE_ROWS,
+    CONTROLS,
     MetricWords,
     Table,
     explainer_label,
@@ -56,7 +56,7 @@ def write_report(
     title: str | None = None,
     date: str = "",
     provenance: Mapping[str, Any] | None = None,
-    references: Collection[str] = REFERENCE_ROWS,
+    baselines: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
     interval: str = "95 % bootstrap interval",
 ) -> Path:
@@ -71,11 +71,11 @@ def write_report(
     :param video: an MP4 to embed
     :param video_caption: what is seen in it; a general one by default
     :param explainer: the row that the first paragraph is about; by default the first that is no
-        reference
+        baseline
     :param title: by default the algorithm and the environment
     :param date: of the evaluation, as it should be read
     :param provenance: further plain data for the last section: seeds, versions, command
-    :param references: rows that are set apart
+    :param baselines: rows that are set apart
     :param words: how further metrics are presented
     :param interval: what ``low`` and ``high`` are
     :return: the file
@@ -84,26 +84,26 @@ def write_report(
     path = Path(path)
     path = path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
     table: Table = metrics.get("explainers") or {}
-    methods = [name for name in table if name not in references]
+    methods = [name for name in table if name not in baselines]
     if explainer is not None and explainer not in table:
         raise unknown_name("explainer", explainer, table)
     chosen = explainer or next(iter(methods or table), "")
     agent, states = metrics.get("agent") or {}, metrics.get("states") or {}
     names = metric_names(table)
-    drawn = styles(table, references)
+    drawn = styles(table, baselines)
     page = template("page.html.j2").render(
         title=title or title_of(agent),
         date=date,
         subject=explainer_label(chosen),
-        sentences=summarise(table, chosen, references=references, words=words),
+        sentences=summarise(table, chosen, baselines=baselines, words=words),
         video=_video(video),
         video_caption=video_caption,
         examples=[_example(example) for example in examples],
         metrics={name: metric_words(name, words) for name in names},
-        rows=metric_rows(table, names, references, words),
+        rows=metric_rows(table, names, baselines, words),
         colours={name: style.colour for name, style in drawn.items()},
-        curves=_curve_figures(curves or {}, list(table) or None, references),
-        panels=_metric_figures(table, names, references, words),
+        curves=_curve_figures(curves or {}, list(table) or None, baselines),
+        panels=_metric_figures(table, names, baselines, words),
         interval=interval,
         costs={
             explainer_label(name): cost_cells(row.get("cost") or {}) for name, row in table.items()
@@ -187,7 +187,7 @@ def _both(draw: Any) -> dict[str, str]:
 
 
 def _curve_figures(
-    curves: Curves, explainers: list[str] | None, references: Collection[str]
+    curves: Curves, explainers: list[str] | None, baselines: Collection[str]
 ) -> Iterator[dict[str, str]]:
     for kind in ("insertion", "deletion"):
         if any(row.get(kind) for row in curves.values()):
@@ -200,7 +200,7 @@ def _curve_figures(
                         curves,
                         [kind],
                         explainers=explainers,
-                        references=references,
+                        baselines=baselines,
                         theme=theme,
                     )
                 ),
@@ -210,7 +210,7 @@ def _curve_figures(
 def _metric_figures(
     table: Table,
     names: Sequence[str],
-    references: Collection[str],
+    baselines: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> Iterator[dict[str, str]]:
     for name in names:
@@ -219,7 +219,7 @@ def _metric_figures(
             "same numbers are in the table.",
             **_both(
                 lambda theme, name=name: metric_figure(
-                    table, [name], references=references, words=words, theme=theme
+                    table, [name], baselines=baselines, words=words, theme=theme
                 )
             ),
         }

@@ -43,15 +43,15 @@ class Style:
     dashes: tuple[float, ...] = ()
 
 
-def styles(names: Iterable[str], references: Collection[str]) -> dict[str, Style]:
-    """A style per explainer: colours in the order given, reference rows grey and dashed.
+def styles(names: Iterable[str], baselines: Collection[str]) -> dict[str, Style]:
+    """A style per explainer: colours in the order given, controls grey and dashed.
 
     Beyond eight explainers colours come again, with another dash.
     """
     drawn: dict[str, Style] = {}
     n_coloured = n_grey = 0
     for name in names:
-        if name in references:
+        if name in baselines:
             drawn[name] = Style(_GREY, "|", _DASHES[n_grey % len(_DASHES)])
             n_grey += 1
         else:

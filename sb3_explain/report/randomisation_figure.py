@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
 from sb3_explain.report.palette import Style, Theme, ThemeName, styles
-from sb3_explain.report.words import REFERENCE_ROWS, explainer_label
+from sb3_explain.report.words import CONTROLS, explainer_label
 
 #: explainer -> layer -> measure -> (mean, low, high, ...)
 Similarities = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
@@ -25,7 +25,7 @@ def randomisation_figure(
     similarities: Similarities,
     layers: Sequence[str],
     *,
-    references: Collection[str] = REFERENCE_ROWS,
+    baselines: Collection[str] = CONTROLS,
     theme: ThemeName = "light",
 ) -> bytes:
     """Means and intervals of all explainers against the layers, a panel for each measure.
@@ -33,7 +33,7 @@ def randomisation_figure(
     :param similarities: explainer -> layer -> measure -> mean, low, high; an explainer's name may
         go on with a comma and a remark, and is then drawn thin and dashed in its colour
     :param layers: in the order in which they were randomised
-    :param references: explainers that are drawn grey and dashed
+    :param baselines: explainers that are drawn grey and dashed
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     :raises ExplainError: if there is nothing to draw
@@ -43,7 +43,7 @@ def randomisation_figure(
     measures = [measure for measure in MEASURES if measure in found]
     if not measures:
         raise ExplainError("no similarity to draw: randomise an agent with explainers first")
-    drawn = _styles(similarities, references)
+    drawn = _styles(similarities, baselines)
     figure = Figure(
         figsize=(5.2 * len(measures), 3.6 + 0.22 * len(similarities)), layout="constrained"
     )
@@ -60,9 +60,9 @@ def randomisation_figure(
     return as_png(figure, look)
 
 
-def _styles(names: Collection[str], references: Collection[str]) -> dict[str, Style]:
+def _styles(names: Collection[str], baselines: Collection[str]) -> dict[str, Style]:
     """A colour for each explainer; its remarks have the colour dashed."""
-    drawn = styles([name for name in names if ", " not in name], references)
+    drawn = styles([name for name in names if ", " not in name], baselines)
     for name in names:
         if ", " in name:
             drawn[name] = dataclasses.replace(drawn[name.split(", ")[0]], dashes=(3.0, 2.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from sb3_explain.report.words import (
-    REFERENCE_ROWS,
+    CONTROLS,
     Entry,
     MetricWords,
     Table,
@@ -25,25 +25,25 @@ def summarise(
     table: Table,
     explainer: str,
     *,
-    references: Collection[str] = REFERENCE_ROWS,
+    baselines: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
 ) -> list[str]:
     """Sentences on one explainer.
 
-    Calls the explainer better only where intervals do not overlap, and says so where a reference
+    Calls the explainer better only where intervals do not overlap, and says so where a baseline
     row does as well.
 
     :param table: metrics.json's ``explainers``
     :param explainer: a row of it
-    :param references: names of the reference rows
+    :param baselines: names of the controls
     :param words: of further metrics
     """
     row = table.get(explainer, {})
     label = explainer_label(explainer)
-    sentences = _accuracy(table, row, label, references)
+    sentences = _accuracy(table, row, label, baselines)
     for name in ("insertion", "deletion"):
         said = metric_words(name, words)
-        sentences += _against_references(table, explainer, name, said, references)
+        sentences += _against_controls(table, explainer, name, said, baselines)
     if not sentences and any(bounds(row[name]) for name in row if name != "cost"):
         return [f"What was measured of {label} is in the table below."]
     return sentences or [f"No metric of {label} has been computed."]
@@ -53,7 +53,7 @@ def _accuracy(
     table: Table,
     row: Mapping[str, Entry],
     label: str,
-    references: Collection[str],
+    baselines: Collection[str],
 ) -> list[str]:
     for name in ("accuracy", "accuracy@0.1"):
         share = bounds(row.get(name))
@@ -75,15 +75,15 @@ def _accuracy(
                 f"Shown only the tenth of the observation that {label} marks highest, the agent "
                 f"makes the same choice in {percent(share[0])} of {states}{span}."
             )
-        blind = bounds(table.get("empty", {}).get(name)) if "empty" in references else None
+        blind = bounds(table.get("empty", {}).get(name)) if "empty" in baselines else None
         if blind:
             text += f" Shown nothing at all, it makes the same choice in {percent(blind[0])}."
         return [text]
     return []
 
 
-def _against_references(
-    table: Table, explainer: str, name: str, said: MetricWords, references: Collection[str]
+def _against_controls(
+    table: Table, explainer: str, name: str, said: MetricWords, baselines: Collection[str]
 ) -> list[str]:
     own = table.get(explainer, {}).get(name)
     if bounds(own) is None:
@@ -91,11 +91,11 @@ def _against_references(
     won: list[str] = []
     lost: list[str] = []
     for other in table:
-        if other not in references or other == explainer:
+        if other not in baselines or other == explainer:
             continue
         verdict = beats(own, table[other].get(name), said.better)
         if verdict is not None:
-            entry = f"{in_text(other, references)} ({number(table[other][name]['mean'])})"
+            entry = f"{in_text(other, baselines)} ({number(table[other][name]['mean'])})"
             (won if verdict else lost).append(entry)
     what = f"{said.label} is {number((own or {})['mean'])}"
     side = "higher" if said.better == "up" else "lower"

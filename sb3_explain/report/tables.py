@@ -24,29 +24,29 @@ DASH = "\N{EN DASH}"
 def metric_rows(
     table: Table,
     names: Sequence[str],
-    references: Collection[str],
+    baselines: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> list[dict[str, Any]]:
-    """Rows of the metric table, methods first, reference rows last.
+    """Rows of the metric table, methods first, controls last.
 
     :param table: metrics.json's ``explainers``
     :param names: the columns
-    :param references: names of the reference rows
+    :param baselines: names of the controls
     :param words: of further metrics
     """
-    best = {name: _best(table, name, references, words) for name in names}
-    ordered = sorted(table, key=lambda row: row in references)
+    best = {name: _best(table, name, baselines, words) for name in names}
+    ordered = sorted(table, key=lambda row: row in baselines)
     return [
         {
             "name": row,
             "label": explainer_label(row),
-            "reference": row in references,
+            "baseline": row in baselines,
             "cells": [
                 {
                     **_cell(table[row].get(name)),
                     "best": row in best[name],
-                    "unproven": row not in references
-                    and _unproven(table, row, name, references, words),
+                    "unproven": row not in baselines
+                    and _unproven(table, row, name, baselines, words),
                 }
                 for name in names
             ],
@@ -72,7 +72,7 @@ def _cell(entry: Mapping[str, Any] | None) -> dict[str, str]:
 def _best(
     table: Table,
     name: str,
-    references: Collection[str],
+    baselines: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> set[str]:
     """The best method of a metric, and all whose intervals reach its own."""
@@ -80,7 +80,7 @@ def _best(
     means = {
         row: values[0]
         for row in table
-        if row not in references and (values := bounds(table[row].get(name)))
+        if row not in baselines and (values := bounds(table[row].get(name)))
     }
     if better is None or len(means) < 2:
         return set()
@@ -93,13 +93,13 @@ def _unproven(
     table: Table,
     row: str,
     name: str,
-    references: Collection[str],
+    baselines: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> bool:
-    """Whether some reference row does as well as this one on a metric of faithfulness."""
+    """Whether some control does as well as this one on a metric of faithfulness."""
     said = metric_words(name, words)
     own = table[row].get(name)
-    others = [table[other].get(name) for other in table if other in references]
+    others = [table[other].get(name) for other in table if other in baselines]
     return said.faithful and any(beats(own, other, said.better) is False for other in others)
 
 

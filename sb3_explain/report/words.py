@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 #: the rows that any useful explainer must beat
-REFERENCE_ROWS = ("empty", "constant", "random", "gradient")
+CONTROLS = ("empty", "constant", "random", "gradient")
 
 #: stands where a number is missing
 MISSING = "\N{EN DASH}"
@@ -27,7 +27,7 @@ class MetricWords:
     :param text: what it measures, for a reader who never met it
     :param better: whether more is better, or less; ``None`` if neither
     :param faithful: whether it tests the map against the agent, so that a map that does no better
-        than a reference row says nothing
+        than a control says nothing
     """
 
     label: str
@@ -235,7 +235,7 @@ def joined(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def in_text(name: str, references: Collection[str] = REFERENCE_ROWS) -> str:
-    """A reference row with its article, any other explainer by its label."""
+def in_text(name: str, baselines: Collection[str] = CONTROLS) -> str:
+    """A control with its article, any other explainer by its label."""
     label = explainer_label(name)
-    return f"the {label[0].lower()}{label[1:]}" if name in references and label else label
+    return f"the {label[0].lower()}{label[1:]}" if name in baselines and label else label

@@ -1,8 +1,8 @@
-"""What a masked cell becomes: the reference r of s * m + r * (1 - m).
+"""What a masked cell becomes: the baseline r of s * m + r * (1 - m).
 
-A reference is fitted once on single frames (newest frame of each state) and then gives, for any
+A baseline is fitted once on single frames (newest frame of each state) and then gives, for any
 batch of observations, a tensor of their shape. Values are in the observations' raw range. Any
-function from observations to their replacement is a reference too.
+function from observations to their replacement is a baseline too.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
 from sb3_explain.envs.spaces import entries_of
 
-#: references by name
-REFERENCES: Registry[Callable[..., Any]] = Registry("reference", __name__)
+#: baselines by name
+BASELINES: Registry[Callable[..., Any]] = Registry("baseline", __name__)
 
-#: frames that a reference is fitted on, at most
-REFERENCE_FRAMES = 2000
+#: frames that a baseline is fitted on, at most
+BASELINE_FRAMES = 2000
 #: (B, ...) observations -> what replaces them, of the same shape
 Replacement = Callable[[Tensor], Tensor]
 
 
-class Reference(ABC):
+class Baseline(ABC):
     """What replaces the masked cells of an observation.
 
     :param frames: (N, C, H, W) single frames, or (N, D) vectors, of the training states
@@ -61,8 +61,8 @@ class Reference(ABC):
         del state
 
 
-class FittedReference(Reference):
-    """A reference that is one frame, repeated over the stack; of a category, the most frequent."""
+class FittedBaseline(Baseline):
+    """A baseline that is one frame, repeated over the stack; of a category, the most frequent."""
 
     def __init__(self, frames: Tensor | None = None) -> None:
         super().__init__(frames)
@@ -90,8 +90,8 @@ class FittedReference(Reference):
         self.frame = state["frame"]
 
 
-@REFERENCES.register("background")
-class Background(FittedReference):
+@BASELINES.register("background")
+class Background(FittedBaseline):
     """Per cell the value most frequent in the training frames; per feature the median."""
 
     name = "background"
@@ -107,8 +107,8 @@ class Background(FittedReference):
         return counts.argmax(dim=1).to(torch.uint8).reshape(frames.shape[1:])
 
 
-@REFERENCES.register("most_frequent")
-class MostFrequent(FittedReference):
+@BASELINES.register("most_frequent")
+class MostFrequent(FittedBaseline):
     """One constant: per channel the value most frequent in all training frames (a sky, a sea).
 
     The median of values that are not whole numbers; per feature the median.
@@ -127,8 +127,8 @@ class MostFrequent(FittedReference):
         return modes.reshape(-1, *[1] * (frames.dim() - 2)).expand(frames.shape[1:]).clone()
 
 
-@REFERENCES.register("mean")
-class Mean(FittedReference):
+@BASELINES.register("mean")
+class Mean(FittedBaseline):
     """One constant: per channel the mean of all training frames; per feature the mean."""
 
     name = "mean"
@@ -141,8 +141,8 @@ class Mean(FittedReference):
         return means.reshape(-1, *[1] * (frames.dim() - 2)).expand(frames.shape[1:]).clone()
 
 
-@REFERENCES.register("black")
-class Black(Reference):
+@BASELINES.register("black")
+class Black(Baseline):
     """Zero everywhere."""
 
     name = "black"
@@ -151,8 +151,8 @@ class Black(Reference):
         return torch.zeros_like(observations, dtype=torch.float32)
 
 
-@REFERENCES.register("below")
-class Below(FittedReference):
+@BASELINES.register("below")
+class Below(FittedBaseline):
     """One constant, as far below the least value as the greatest is above it; per feature.
 
     No object looks like it, black ones included. Adding 1 to observations in [0, 1] before they
@@ -170,8 +170,8 @@ class Below(FittedReference):
         return (2 * low - high).expand(frames.shape[1:]).clone()
 
 
-@REFERENCES.register("blur")
-class Blur(Reference):
+@BASELINES.register("blur")
+class Blur(Baseline):
     """The observation itself, blurred by a Gaussian of kernel 39 and sigma 15 (VisionMask)."""
 
     name = "blur"
@@ -182,7 +182,7 @@ class Blur(Reference):
         return gaussian_blur(observations.float(), self.kernel_size, self.sigma)
 
 
-class FunctionReference(Reference):
+class FunctionBaseline(Baseline):
     """Any function from observations to their replacement.
 
     :param function: (B, ...) observations in the agent's range -> a tensor of their shape
@@ -197,19 +197,19 @@ class FunctionReference(Reference):
         replacement = self.function(observations)
         if replacement.shape != observations.shape:
             raise ExplainError(
-                f"the reference {self.name} gives {tuple(replacement.shape)} for observations "
+                f"the baseline {self.name} gives {tuple(replacement.shape)} for observations "
                 f"{tuple(observations.shape)}: return a tensor of their shape"
             )
         return replacement.float()
 
     @property
     def saved_as(self) -> str:
-        for name, entry in REFERENCES.items():
+        for name, entry in BASELINES.items():
             if entry is self.function:
                 return name
         raise ExplainError(
-            f"the reference {self.name} is a function without a name to save it by: register it "
-            "with REFERENCES.register(name)(function), where it is loaded too"
+            f"the baseline {self.name} is a function without a name to save it by: register it "
+            "with BASELINES.register(name)(function), where it is loaded too"
         )
 
 
@@ -232,70 +232,70 @@ def gaussian_blur(images: Tensor, kernel_size: int, sigma: float) -> Tensor:
     )
 
 
-def blend(observations: Tensor, masks: Tensor, reference: Tensor) -> Tensor:
+def blend(observations: Tensor, masks: Tensor, baseline: Tensor) -> Tensor:
     """s * m + r * (1 - m) (VisionMask, eq. 1); the complement state is ``blend(s, 1 - m, r)``."""
-    return reference + masks * (observations - reference)
+    return baseline + masks * (observations - baseline)
 
 
-def make_reference(reference: str | Replacement, frames: Tensor | None) -> Reference:
-    """A reference to use.
+def make_baseline(baseline: str | Replacement, frames: Tensor | None) -> Baseline:
+    """A baseline to use.
 
-    :param reference: a name; it is fitted on ``frames``. Or a function from observations to their
-        replacement, which a :class:`Reference` is too
+    :param baseline: a name; it is fitted on ``frames``. Or a function from observations to their
+        replacement, which a :class:`Baseline` is too
     :raises ExplainError: for an unknown name; the nearest is suggested; for what is no function
     """
-    entry: Any = REFERENCES[reference] if isinstance(reference, str) else reference
-    if isinstance(entry, Reference):
+    entry: Any = BASELINES[baseline] if isinstance(baseline, str) else baseline
+    if isinstance(entry, Baseline):
         return entry
     if isinstance(entry, type):
-        fitted: Reference = entry(frames)
+        fitted: Baseline = entry(frames)
         return fitted
     if not callable(entry):
-        raise ExplainError(f"reference={entry!r}: give a name or a function of observations")
-    return FunctionReference(entry)
+        raise ExplainError(f"baseline={entry!r}: give a name or a function of observations")
+    return FunctionBaseline(entry)
 
 
-def fit_references(
-    reference: str | Replacement, frames: Mapping[str, Tensor | None]
-) -> dict[str, Reference]:
-    """A reference for every entry of an observation.
+def fit_baselines(
+    baseline: str | Replacement, frames: Mapping[str, Tensor | None]
+) -> dict[str, Baseline]:
+    """A baseline for every entry of an observation.
 
-    :param reference: name, fitted on each entry's frames; or a function, or a reference, that
+    :param baseline: name, fitted on each entry's frames; or a function, or a baseline, that
         serves all entries. Vectors cannot be blurred: ``"blur"`` is their mean
-    :param frames: (N, C, H, W) or (N, D) by entry; ``None`` for a reference to be restored
+    :param frames: (N, C, H, W) or (N, D) by entry; ``None`` for a baseline to be restored
     """
-    if not isinstance(reference, str):
-        return dict.fromkeys(frames, make_reference(reference, None))
+    if not isinstance(baseline, str):
+        return dict.fromkeys(frames, make_baseline(baseline, None))
     return {
-        name: make_reference(
-            "mean" if reference == "blur" and entry is not None and entry.dim() != 4 else reference,
+        name: make_baseline(
+            "mean" if baseline == "blur" and entry is not None and entry.dim() != 4 else baseline,
             entry,
         )
         for name, entry in frames.items()
     }
 
 
-def references_of(
-    agent: Agent, reference: str | Replacement | None, frames: Mapping[str, Tensor] | None
-) -> dict[str, Reference]:
-    """A reference for every entry of an agent's observation, ready to be used.
+def make_baselines(
+    agent: Agent, baseline: str | Replacement | None, frames: Mapping[str, Tensor] | None
+) -> dict[str, Baseline]:
+    """A baseline for every entry of an agent's observation, ready to be used.
 
-    :param reference: a name, or a function from observations to their replacement; the
+    :param baseline: a name, or a function from observations to their replacement; the
         ``"background"`` of ``frames`` when not given, or black if there are none
     :param frames: (N, ...) single frames of states, by entry, that a name is fitted on
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
-    :raises ExplainError: if the name stands for a reference that is fitted, and there are no frames
+    :raises ExplainError: if the name stands for a baseline that is fitted, and there are no frames
     """
-    if reference is None:
-        reference = "black" if frames is None else "background"
+    if baseline is None:
+        baseline = "black" if frames is None else "background"
     entries = entries_of(agent.observation_space)
-    if frames is None and isinstance(reference, str):
-        kind = REFERENCES[reference]
+    if frames is None and isinstance(baseline, str):
+        kind = BASELINES[baseline]
         vectors = any(len(space.shape or ()) != 3 for space in entries.values())
-        fitted = isinstance(kind, type) and issubclass(kind, FittedReference)
-        if fitted or (reference == "blur" and vectors):
+        fitted = isinstance(kind, type) and issubclass(kind, FittedBaseline)
+        if fitted or (baseline == "blur" and vectors):
             raise ExplainError(
-                f"the reference {reference!r} is fitted on states: give frames=states.entries()"
+                f"the baseline {baseline!r} is fitted on states: give frames=states.entries()"
             )
     unfitted: dict[str, Tensor | None] = dict.fromkeys(entries)
-    return fit_references(reference, unfitted if frames is None else frames)
+    return fit_baselines(baseline, unfitted if frames is None else frames)

@@ -27,7 +27,7 @@ from sb3_explain.agents.action_spaces import (
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import PLAIN, Observations, entries_of, structured
-from sb3_explain.states.baselines import Reference
+from sb3_explain.states.baselines import Baseline
 
 #: states that pass the agent at once, where a caller may have any number of them
 PASS = 1024
@@ -168,9 +168,9 @@ class StateBatch:
         )
         return batch
 
-    def replacement(self, references: Mapping[str, Reference]) -> Tensor:
-        """(B, ...) what removed cells become, by a reference for each entry."""
-        return self.flat({name: references[name](entry) for name, entry in self.entries.items()})
+    def replacement(self, baselines: Mapping[str, Baseline]) -> Tensor:
+        """(B, ...) what removed cells become, by a baseline for each entry."""
+        return self.flat({name: baselines[name](entry) for name, entry in self.entries.items()})
 
     def support(self, maps: Tensor) -> Tensor:
         """What maps say about how much each cell matters to the target, to order cells by.

@@ -143,6 +143,7 @@ def evaluate_to(
         test,
         [explainer],
         metrics,
+        baseline=explainer.baselines,
         n_states=n_states,
         seed=seed,
         progress=progress,

@@ -23,7 +23,7 @@ from sb3_explain.explainers.learned.base import LearnedExplainer
 from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.report import save
 from sb3_explain.report.counterfactual_figure import BeforeAndAfter, Outcome, counterfactual_figure
-from sb3_explain.states.baselines import REFERENCE_FRAMES, fit_references
+from sb3_explain.states.baselines import BASELINE_FRAMES, fit_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import measure_of, newest_frame, pictures_of
 
@@ -52,7 +52,7 @@ def why(
     *,
     target: int | None = None,
     instead: int | None = None,
-    reference: str = INPAINT,
+    baseline: str = INPAINT,
     share: float = 0.1,
     n_regions: int = 6,
 ) -> Why:
@@ -65,8 +65,8 @@ def why(
     :param target: index of the choice to explain; what the agent does when not given
     :param instead: index of another choice: regions are then those that speak for the target and
         not for it (:func:`sb3_explain.explainers.counterfactual.contrast`)
-    :param reference: what removed cells become: ``"inpaint"`` (features become their mean), or the
-        name of a reference, which is fitted on the states' frames
+    :param baseline: what removed cells become: ``"inpaint"`` (features become their mean), or the
+        name of a baseline, which is fitted on the states' frames
     :param share: see :func:`sb3_explain.explainers.counterfactual.counterfactual`, as is the next
     :param n_regions: so many regions at most
     :raises ExplainError: if there is no such state
@@ -80,9 +80,9 @@ def why(
         others = explainer.maps(batch.aimed_at(instead))
         ours, theirs = (batch.support(batch.flat(m)) for m in (maps, others))
         maps, signed = batch.unflat(contrast(ours, theirs)), True
-    frames = states.entries(states.spread(REFERENCE_FRAMES))
-    fitted = fit_references("mean" if reference == INPAINT else reference, frames)
-    images = batch.images() if reference == INPAINT else {}
+    frames = states.entries(states.spread(BASELINE_FRAMES))
+    fitted = fit_baselines("mean" if baseline == INPAINT else baseline, frames)
+    images = batch.images() if baseline == INPAINT else {}
     found = counterfactual(
         agent,
         structured(batch.entries),
@@ -90,7 +90,7 @@ def why(
         int(batch.target[0]),
         instead=instead,
         context=batch.context,
-        reference={**fitted, **dict.fromkeys(images, INPAINT)},
+        baseline={**fitted, **dict.fromkeys(images, INPAINT)},
         share=share,
         n_regions=n_regions,
     )
@@ -162,7 +162,7 @@ def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset)
         return learned
     options: dict[str, Any] = {}
     if image_of(agent) is None and "frames" in inspect.signature(kind).parameters:
-        frames = states.entries(states.spread(REFERENCE_FRAMES))
-        options = {"reference": "mean", "frames": frames}
+        frames = states.entries(states.spread(BASELINE_FRAMES))
+        options = {"baseline": "mean", "frames": frames}
     made: Explainer = kind(agent, **options)
     return made

@@ -177,7 +177,7 @@ def test_help_shows_an_example(name, capsys):
         ({"--training": "patience"}, "is no KEY:VALUE"),
         ({"--behaviour": "gredy"}, "invalid choice"),
         ({"-n": "40"}, "cannot be split"),
-        ({"--reference": "blurr"}, "did you mean 'blur'"),
+        ({"--baseline": "blurr"}, "did you mean 'blur'"),
         ({"--network": "compat"}, "did you mean 'compact'"),
         ({"--metrics": "insertoin"}, "did you mean 'insertion'"),
         ({"--precision": "fp8"}, "unknown precision"),

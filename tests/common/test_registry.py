@@ -6,10 +6,10 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.networks import NETWORKS
-from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.baselines import BASELINES
 
 
-@pytest.mark.parametrize("registry", [EXPLAINERS, METRICS, NETWORKS, REFERENCES])
+@pytest.mark.parametrize("registry", [EXPLAINERS, METRICS, NETWORKS, BASELINES])
 def test_every_entry_is_found_and_says_what_it_is(registry):
     assert len(registry) == len(list(registry)) > 0
     for name in registry:

@@ -81,7 +81,7 @@ def states(agent):
     return StateDataset.from_arrays(frames, episode, np.zeros(N, dtype=np.int64), n_stack=2)
 
 
-def test_reference_rows_are_always_there(agent, states):
+def test_controls_are_always_there(agent, states):
     evaluation = evaluate(agent, states, [Bright(agent)])
     assert list(evaluation.rows) == ["bright", "empty", "constant", "random", "gradient"]
     # which need boxes and an agent of SGQN
@@ -114,7 +114,7 @@ def test_a_given_row_is_not_replaced(agent, states):
 
 def test_values_and_curves_are_those_of_the_metric(agent, states):
     evaluation = evaluate(
-        agent, states, [Bright(agent)], {"insertion": {"steps": 8}}, reference=Black(), batch_size=7
+        agent, states, [Bright(agent)], {"insertion": {"steps": 8}}, baseline=Black(), batch_size=7
     )
     observations = states.observations(np.arange(N)).float()
     batch = StateBatch(agent, observations)
@@ -198,12 +198,12 @@ def test_undefined_numbers_are_null(agent, states):
     assert entry["n"] == LENGTH
 
 
-def test_a_reference_by_name_is_fitted_on_the_states(agent, states):
+def test_a_baseline_by_name_is_fitted_on_the_states(agent, states):
     by_name = evaluate(agent, states, [Bright(agent)], ["accuracy"])
     fitted = evaluate(
-        agent, states, [Bright(agent)], ["accuracy"], reference=Background(states.frames())
+        agent, states, [Bright(agent)], ["accuracy"], baseline=Background(states.frames())
     )
-    assert by_name.states["reference"] == "background"
+    assert by_name.states["baseline"] == "background"
     np.testing.assert_array_equal(
         by_name.values["bright"]["accuracy"], fitted.values["bright"]["accuracy"]
     )
@@ -228,8 +228,8 @@ def test_nothing_random_or_frozen_changes(agent, states):
 def test_mistakes_are_told(agent, states):
     with pytest.raises(ExplainError, match="did you mean 'accuracy'"):
         evaluate(agent, states, [], ["accurracy"])
-    with pytest.raises(ExplainError, match="reference"):
-        evaluate(agent, states, [], reference="blakc")
+    with pytest.raises(ExplainError, match="baseline"):
+        evaluate(agent, states, [], baseline="blakc")
     with pytest.raises(ExplainError, match="no states"):
         evaluate(agent, states.subset(np.arange(0)), [])
     with pytest.raises(ExplainError, match="same name"):
@@ -250,9 +250,9 @@ def test_every_kind_of_action(space):
     agent = Agent.from_module(nn.Linear(4, n_scores), spaces.Box(-1, 1, (4,)), space)
     vectors = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32)
     states = StateDataset.from_arrays(vectors, np.arange(24) // 4, np.zeros(24))
-    everything = evaluate(agent, states, {"all": Constant(agent, 1.0)}, reference="mean")
+    everything = evaluate(agent, states, {"all": Constant(agent, 1.0)}, baseline="mean")
     assert (everything.values["all"]["accuracy"] == 1).all()
-    some = evaluate(agent, states, [], ["insertion", "accuracy"], reference="mean")
+    some = evaluate(agent, states, [], ["insertion", "accuracy"], baseline="mean")
     curve = some.curves["gradient"]["insertion"]
     assert curve.min() >= 0 and curve.max() <= 1 and curve[-1] > curve[0]
     assert some.rows["empty"].intervals["accuracy"].mean < 1
@@ -268,7 +268,7 @@ def test_what_moves_a_box_action_down_matters_as_what_moves_it_up():
     states = StateDataset.from_arrays(vectors, np.arange(24) // 4, np.zeros(24))
     signed = GradientInput(agent)
     metrics = {"insertion": {"steps": 4}, "deletion": {"steps": 4}, "accuracy@0.1": {"share": 0.25}}
-    evaluation = evaluate(agent, states, [signed], metrics, reference="black")
+    evaluation = evaluate(agent, states, [signed], metrics, baseline="black")
     means = {name: values.mean() for name, values in evaluation.values[signed.name].items()}
     # feature 0 decides: whoever removes it first leaves nothing, whoever shows it first shows all
     assert means["deletion"] < 0.2 and means["insertion"] > 0.8
@@ -296,26 +296,26 @@ def test_dict_observations_are_measured_as_one_vector_of_cells():
     }
     columns = {"greedy": np.zeros(24, int), "episode": np.arange(24) // 4}
     states = StateDataset(frames, columns, np.ones(24))
-    evaluation = evaluate(agent, states, {"all": Constant(agent, 1.0)}, reference="mean")
+    evaluation = evaluate(agent, states, {"all": Constant(agent, 1.0)}, baseline="mean")
     assert (evaluation.values["all"]["accuracy"] == 1).all()
     # the gradient's deletion against a loop over the ten cells of one state
     observations = states.observations([5])
     maps = StateBatch.flat(Gradient(agent).attribute(observations))
     batch = StateBatch(agent, observations)
-    reference = torch.cat([frames[n].float().mean(0).flatten() for n in ("image", "vector")])
-    reference[:8] = frames["image"].float().mean(dim=(0, 2, 3)).repeat_interleave(4)
+    baseline = torch.cat([frames[n].float().mean(0).flatten() for n in ("image", "vector")])
+    baseline[:8] = frames["image"].float().mean(dim=(0, 2, 3)).repeat_interleave(4)
     cells, expected = batch.observations[0].clone(), []
     for cell in [None, *order(maps)[0].tolist()]:
         if cell is not None:
-            cells[cell] = reference[cell]
+            cells[cell] = baseline[cell]
         seen = {"image": cells[:8].reshape(1, 2, 2, 2), "vector": cells[8:][None]}
         expected.append(agent.probabilities(seen)[0, batch.target[0]].item())
-    some = evaluate(agent, states, [], {"deletion": {"steps": 10}}, reference="mean")
+    some = evaluate(agent, states, [], {"deletion": {"steps": 10}}, baseline="mean")
     area = np.trapezoid(expected, dx=0.1)
     assert some.values["gradient"]["deletion"][5] == pytest.approx(area, abs=1e-6)
 
 
-def test_a_reference_row_that_does_not_serve_the_agent_is_left_out():
+def test_a_control_that_does_not_serve_the_agent_is_left_out():
     kind = "image, vector, category"  # which has no gradient
     done = evaluate(agent_of(kind), states_of(kind), [], ["sparseness"], n_states=3)
     assert list(done.rows) == ["empty", "constant", "random"]
@@ -331,5 +331,5 @@ def test_a_category_is_one_cell():
     states = StateDataset.from_arrays(rooms, np.arange(24) // 4, rooms)
     evaluation = evaluate(agent, states, {"all": Constant(agent, 1.0)}, ["accuracy", "deletion"])
     assert (evaluation.values["all"]["accuracy"] == 1).all()
-    # the reference is the most frequent room, the first of equals
+    # the baseline is the most frequent room, the first of equals
     assert evaluation.values["empty"]["accuracy"].tolist() == (rooms == 0).tolist()

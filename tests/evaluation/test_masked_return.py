@@ -17,7 +17,7 @@ from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.evaluation.masked_return import masked_return
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.controls import Empty
-from sb3_explain.states.baselines import Black, fit_references
+from sb3_explain.states.baselines import Black, fit_baselines
 
 LENGTH = 30
 
@@ -85,7 +85,7 @@ class Fixed(Explainer):
     def __init__(self, agent, mask):
         super().__init__(agent)
         self.mask = torch.tensor(mask)
-        self.references = {"": Black()}
+        self.baselines = {"": Black()}
 
     def explain(self, batch):
         return {"": self.mask.expand(len(batch), -1)}
@@ -186,15 +186,15 @@ def test_sampled_actions_come_from_the_seed(agent):
 
 
 def test_mistakes_are_named(agent):
-    with pytest.raises(ExplainError, match="has no reference"):
+    with pytest.raises(ExplainError, match="has no baseline"):
         masked_return(agent, Empty(agent), 2, progress=False)
     with pytest.raises(ExplainError, match="explains another agent"):
         masked_return(agent, Empty(Agent.from_module(Sum(), agent.observation_space,
                                                      agent.action_space)), 2)  # fmt: skip
-    references = fit_references(Black(), {"": None})
+    baselines = fit_baselines(Black(), {"": None})
     with pytest.raises(ExplainError, match="positive numbers"):
-        masked_return(agent, Empty(agent), 0, references=references)
-    result = masked_return(agent, Empty(agent), 2, references=references, progress=False)
+        masked_return(agent, Empty(agent), 0, baselines=baselines)
+    result = masked_return(agent, Empty(agent), 2, baselines=baselines, progress=False)
     assert result.returns["masked"].tolist() == result.returns["empty"].tolist()
 
 
@@ -222,7 +222,7 @@ def test_sb3s_own_rollout(algo, policy, env):
     model = algo(policy, env, seed=0, device="cpu")
     agent = Agent.from_model(model, recipe=EnvRecipe(env))
     explainer = Everything(agent)
-    explainer.references = dict.fromkeys(
+    explainer.baselines = dict.fromkeys(
         getattr(agent.observation_space, "spaces", {"": None}), Black()
     )
     result = masked_return(

@@ -12,7 +12,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.counterfactual import contrast, counterfactual
 from sb3_explain.explainers.regions import image_regions, inpainted
-from sb3_explain.states.baselines import Black, fit_references
+from sb3_explain.states.baselines import Black, fit_baselines
 
 SIDE = 12
 
@@ -50,7 +50,7 @@ def softmax(*scores):
 
 def test_by_hand(halves, picture):
     """9 left against 8 right: left, until the left blob has gone."""
-    found = counterfactual(halves, picture, picture, reference=Black(), instead=1)
+    found = counterfactual(halves, picture, picture, baseline=Black(), instead=1)
     assert found.target == 0
     assert [region.mass for region in found.regions] == [9.0, 8.0]
     assert found.regions[0].where() == "rows 2-4, columns 1-3"
@@ -74,7 +74,7 @@ def test_by_hand(halves, picture):
 
 
 def test_the_target_need_not_be_what_the_agent_does(halves, picture):
-    found = counterfactual(halves, picture, picture, 1, reference=Black())
+    found = counterfactual(halves, picture, picture, 1, baseline=Black())
     assert found.before.changed and found.action(found.before) == "left"
     assert found.alone[0].preference == pytest.approx(softmax(0, 8, 1)[1], rel=1e-4)
     assert not found.alone[0].changed
@@ -108,9 +108,9 @@ def test_the_greatest_regions_come_first_and_not_more_than_asked_for(halves):
     observation = torch.zeros(1, 1, SIDE, SIDE)
     for n, x in enumerate((0, 3, 6, 9), start=1):
         observation[0, 0, :n, x] = 1.0
-    found = counterfactual(halves, observation, observation, reference=Black(), n_regions=3)
+    found = counterfactual(halves, observation, observation, baseline=Black(), n_regions=3)
     assert [region.mass for region in found.regions] == [4.0, 3.0, 2.0]
-    found = counterfactual(halves, observation, observation, reference=Black(), least=0.75)
+    found = counterfactual(halves, observation, observation, baseline=Black(), least=0.75)
     assert [region.mass for region in found.regions] == [4.0, 3.0]
 
 
@@ -120,7 +120,7 @@ def test_every_layer_of_the_stack_is_removed():
     observation = torch.ones(1, 2, SIDE, SIDE)
     maps = torch.zeros_like(observation)
     maps[0, 1, 4, 4] = 1.0
-    found = counterfactual(agent, observation, maps, reference=Black())
+    found = counterfactual(agent, observation, maps, baseline=Black())
     gone = observation - found.alone[0].observation[""]
     assert gone[0, :, 4, 4].tolist() == [1.0, 1.0]
     assert gone.sum() == 2
@@ -160,7 +160,7 @@ def test_features_go_one_by_one():
     agent = Agent.from_module(module, spaces.Box(-5, 5, (4,), np.float32), spaces.Discrete(2))
     observation = torch.tensor([[1.0, 2.0, 3.0, 0.5]])
     maps = observation * weight[0]  # 1, 4, -3, 0
-    found = counterfactual(agent, observation, maps, 0, reference=Black())
+    found = counterfactual(agent, observation, maps, 0, baseline=Black())
     # feature 3, which the map does not mark, is no region
     assert [region.where() for region in found.regions] == ["feature 1", "feature 0", "feature 2"]
     seen = observation[0].clone()
@@ -174,7 +174,7 @@ def test_features_go_one_by_one():
     with pytest.raises(ExplainError, match="cannot replace the features"):
         counterfactual(agent, observation, maps)
     with pytest.raises(ExplainError, match="points at nothing"):
-        counterfactual(agent, observation, 0 * maps, reference=Black())
+        counterfactual(agent, observation, 0 * maps, baseline=Black())
 
 
 def test_a_category_is_one_feature():
@@ -184,7 +184,7 @@ def test_a_category_is_one_feature():
 
     agent = Agent.from_module(Table(), spaces.Discrete(2), spaces.Discrete(2))
     cell = torch.tensor([1])
-    found = counterfactual(agent, cell, torch.ones(1), reference=Black())
+    found = counterfactual(agent, cell, torch.ones(1), baseline=Black())
     assert found.action(found.before) == "action 1" and found.action(found.alone[0]) == "action 0"
     assert found.regions[0].where() == "feature 0"
 
@@ -204,11 +204,11 @@ def test_images_and_features_of_a_dict():
     camera[0, 0, 3, 3] = 7.0
     observation = {"camera": camera, "speed": torch.tensor([[5.0, 1.0]])}
     maps = {"camera": camera, "speed": torch.tensor([[-5.0, 0.5]])}
-    references = {
+    baselines = {
         "camera": "inpaint",
-        **fit_references("mean", {"speed": torch.tensor([[4.0, 1.0]])}),
+        **fit_baselines("mean", {"speed": torch.tensor([[4.0, 1.0]])}),
     }
-    found = counterfactual(agent, observation, maps, reference=references)
+    found = counterfactual(agent, observation, maps, baseline=baselines)
     assert [(r.entry, r.mass) for r in found.regions] == [
         ("camera", 7.0), ("speed", 0.5), ("speed", -5.0)]  # fmt: skip
     assert [r.scores.round(2).tolist() for r in found.alone] == [[0, 5], [7, 5], [7, 4]]
@@ -225,7 +225,7 @@ def test_of_several_sub_actions_only_the_targets_own_counts():
     space = spaces.Box(-5, 5, (2,), np.float32)
     agent = Agent.from_module(Groups(), space, spaces.MultiDiscrete([2, 3]))
     observation = torch.tensor([[2.0, 1.0]])
-    found = counterfactual(agent, observation, observation, 0, reference=Black())
+    found = counterfactual(agent, observation, observation, 0, baseline=Black())
     # without feature 0 the first sub-action is its second choice, whatever the others score
     assert found.alone[0].choice == 1 and found.alone[0].changed
     assert found.alone[1].choice == 0 and not found.alone[1].changed
@@ -243,7 +243,7 @@ def test_a_box_action_changes_when_its_dimension_moves():
         action_names=["steer", "gas"],
     )
     observation = torch.tensor([[0.5, 0.4]])
-    found = counterfactual(agent, observation, observation, 0, reference=Black())
+    found = counterfactual(agent, observation, observation, 0, baseline=Black())
     assert [r.changed for r in found.alone] == [True, False]
     assert found.action(found.before) == "steer +0.52"
     assert found.action(found.alone[0]) == "steer +0.02"
@@ -251,7 +251,7 @@ def test_a_box_action_changes_when_its_dimension_moves():
     assert "p(action)" not in found.table()
     assert found.alone[0].preference < found.alone[1].preference < 1
     # what moves the dimension down is as much a part of it
-    down = counterfactual(agent, observation, -observation, 0, reference=Black())
+    down = counterfactual(agent, observation, -observation, 0, baseline=Black())
     assert [r.mass for r in down.regions] == [r.mass for r in found.regions]
 
 
@@ -259,7 +259,7 @@ def test_what_is_not_allowed_stays_so():
     agent = Agent.from_module(nn.Identity(), spaces.Box(0, 9, (3,), np.float32), spaces.Discrete(3))
     observation = torch.tensor([[5.0, 4.0, 1.0]])
     context = {"action_masks": torch.tensor([[1, 0, 1]])}
-    found = counterfactual(agent, observation, observation, context=context, reference=Black())
+    found = counterfactual(agent, observation, observation, context=context, baseline=Black())
     assert found.alone[0].choice == 2
 
 

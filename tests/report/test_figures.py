@@ -10,7 +10,7 @@ from PIL import Image
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report import ActionMaps, action_maps_figure, curve_figure, metric_figure, save
 from sb3_explain.report.palette import styles
-from sb3_explain.report.words import REFERENCE_ROWS
+from sb3_explain.report.words import CONTROLS
 
 CURVES = {
     "visionmask": {"insertion": [0.1, 0.5, 0.6], "deletion": [0.6, 0.2, 0.1]},
@@ -54,7 +54,7 @@ def has(picture, colour):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_curves_are_drawn_in_the_colours_of_their_explainers(theme):
     picture = opened(curve_figure(CURVES, theme=theme))
-    drawn = styles(CURVES, REFERENCE_ROWS)
+    drawn = styles(CURVES, CONTROLS)
     assert has(picture, drawn["visionmask"].colour) and has(picture, drawn["rise"].colour)
     assert (picture[0, 0] > 200).all() == (theme == "light")
     # only the first has a deletion curve
@@ -64,7 +64,7 @@ def test_curves_are_drawn_in_the_colours_of_their_explainers(theme):
 
 def test_a_curve_keeps_its_colour_when_others_have_none():
     alone = {"rise": {"insertion": [0.1, 0.6]}}
-    drawn = styles(["visionmask", "rise"], REFERENCE_ROWS)
+    drawn = styles(["visionmask", "rise"], CONTROLS)
     picture = opened(curve_figure(alone, ["insertion"], explainers=["visionmask", "rise"]))
     assert has(picture, drawn["rise"].colour) and not has(picture, drawn["visionmask"].colour)
 
@@ -117,7 +117,7 @@ def test_saving_is_atomic(tmp_path):
 
 
 def test_styles_are_distinct_for_twenty_explainers():
-    names = [*(f"method {i}" for i in range(20)), *REFERENCE_ROWS]
-    drawn = styles(names, REFERENCE_ROWS)
+    names = [*(f"method {i}" for i in range(20)), *CONTROLS]
+    drawn = styles(names, CONTROLS)
     assert len({(style.colour, style.dashes) for style in drawn.values()}) == len(names)
-    assert len({drawn[name].colour for name in REFERENCE_ROWS}) == 1
+    assert len({drawn[name].colour for name in CONTROLS}) == 1

@@ -57,9 +57,7 @@ def test_markdown(tables):
     assert body["LIME"][0] == f"**0.800** 0.790{DASH}0.810"
     assert body["SARFA"][0].startswith("**0.790**")  # their intervals overlap
     assert body["VisionMask"][0] == f"0.500 0.490{DASH}0.510"
-    assert (
-        body["Random map"][0] == f"0.900 0.890{DASH}0.910"
-    )  # a reference row is never the best method
+    assert body["Random map"][0] == f"0.900 0.890{DASH}0.910"  # a control is never the best method
     assert body["SARFA"][1].startswith("**0.200**") and not body["LIME"][1].startswith("**")
     assert body["VisionMask"][-3:] == ["290", "12.5", "61"]
     assert body["RISE"][0] == r"not run: needs 100 % of the pixels \| all"

@@ -157,13 +157,13 @@ def test_every_explainer_and_metric_has_its_place(page):
     assert page.row("RISE")[1] == "\N{EN DASH}"
     assert page.row("RISE")[5] == "\N{EN DASH}"
     labels = [row[0] for row in page.rows if row]
-    assert labels.index("Reference rows") < labels.index("Empty mask") < labels.index("Random map")
-    assert labels.index("RISE") < labels.index("Reference rows")
+    assert labels.index("Controls") < labels.index("Empty mask") < labels.index("Random map")
+    assert labels.index("RISE") < labels.index("Controls")
     text = " ".join(page.text)
     assert "nan" not in text.lower().split() and "None" not in text.split()
 
 
-def test_what_does_not_beat_a_reference_is_marked(page):
+def test_what_does_not_beat_a_baseline_is_marked(page):
     assert "†" in page.row("RISE")[4] and "†" not in page.row("VisionMask")[4]
     # bold are the best and what its interval reaches: two of insertion, one of deletion; where
     # only one method has a value there is nothing to be better than

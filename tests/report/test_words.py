@@ -53,7 +53,7 @@ def test_unknown_metrics_get_no_direction():
     assert metric_words("my_metric").better is None
 
 
-def test_a_reference_that_does_as_well_is_named():
+def test_a_baseline_that_does_as_well_is_named():
     table = {
         "rise": {"insertion": entry(0.40, 0.38, 0.42), "deletion": entry(0.3, 0.29, 0.31)},
         "random": {"insertion": entry(0.30, 0.29, 0.31), "deletion": entry(0.2, 0.19, 0.21)},

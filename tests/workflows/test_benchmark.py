@@ -20,7 +20,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.states.baselines import make_reference
+from sb3_explain.states.baselines import make_baseline
 from sb3_explain.workflows.benchmark import NamedAgent, run_benchmark
 from sb3_explain.workflows.benchmark.grid import explainers_of, metrics_of
 from sb3_explain.workflows.benchmark.results import interval
@@ -93,7 +93,7 @@ def test_a_job_measures_what_evaluate_measures(here):
         test,
         explainers,
         METRICS_,
-        reference=make_reference("background", train.frames()),
+        baseline=make_baseline("background", train.frames()),
         n_states=20,
         seed=1,
     )
@@ -318,7 +318,7 @@ def test_one_method_with_several_settings(tmp_path):
         ({"metrics": ["insertoin"]}, "did you mean 'insertion'"),
         ({"metrics": ["localisation"]}, "boxes"),
         ({"metrics": {"insertion": {"step": 3}}}, "did you mean 'steps'"),
-        ({"reference": "blurr"}, "did you mean 'blur'"),
+        ({"baseline": "blurr"}, "did you mean 'blur'"),
         ({"seeds": [1, 1]}, "seeds that differ"),
         ({"n_evaluated": 0}, "at least 1"),
         ({"backend": "rai"}, "did you mean 'ray'"),

@@ -51,7 +51,7 @@ def test_without_the_dot_the_agent_has_no_reason_left(state):
     assert answer.picture.before.picture.max() == 255
     assert answer.picture.alone[0].picture.max() < 130
     assert answer.picture.caption == f"episode {states.episode[position]}, state {position}"
-    black = why(agent, states, position, Bright(agent), reference="black")
+    black = why(agent, states, position, Bright(agent), baseline="black")
     np.testing.assert_allclose(black.counterfactual.alone[0].probabilities, 1 / 3, atol=1e-6)
 
 

@@ -12,7 +12,7 @@ A metric is a function whose parameters without a default are what it needs, by 
 - ``ordering``: (B, N) cells of each map from the highest to the lowest (of Box actions by
   magnitude), of explainers whose maps order the cells (``orders_cells``); the metric does not apply
   to others
-- ``reference``: (B, ...) what a removed cell becomes, see :mod:`sb3_explain.states.baselines`
+- ``baseline``: (B, ...) what a removed cell becomes, see :mod:`sb3_explain.states.baselines`
 - ``boxes``: (B, H, W) which cells of the newest frame lie in the box of an object, where
   :func:`sb3_explain.evaluate` has been given boxes
 - ``attribution``: (B, C, H, W) of the pixels to Q1(s, pi(s)) of an agent of SGQN or one of its

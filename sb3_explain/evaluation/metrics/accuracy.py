@@ -11,7 +11,7 @@ from sb3_explain.states.batch import StateBatch
 
 
 @METRICS.register("accuracy")
-def accuracy(batch: StateBatch, masks: Tensor, reference: Tensor) -> Tensor:
+def accuracy(batch: StateBatch, masks: Tensor, baseline: Tensor) -> Tensor:
     """greedy(s * m + r * (1 - m)) = greedy(s) (VisionMask, section on metrics).
 
     For the target's sub-action alone, where there are several; for a Box action, its dimension
@@ -19,16 +19,16 @@ def accuracy(batch: StateBatch, masks: Tensor, reference: Tensor) -> Tensor:
 
     :param batch: of the states s
     :param masks: m, (B, ...) in [0, 1], used as they are
-    :param reference: r, (B, ...)
+    :param baseline: r, (B, ...)
     :return: (B,) of 0 and 1
     """
     with torch.no_grad():
-        return batch.keeps(blend(batch.observations, masks, reference)).float()
+        return batch.keeps(blend(batch.observations, masks, baseline)).float()
 
 
 @METRICS.register("accuracy_clear")
 def accuracy_clear(
-    batch: StateBatch, masks: Tensor, reference: Tensor, *, margin: float = 0.05
+    batch: StateBatch, masks: Tensor, baseline: Tensor, *, margin: float = 0.05
 ) -> Tensor:
     """Accuracy on the states with a clear winner.
 
@@ -38,4 +38,4 @@ def accuracy_clear(
         counts as clear
     :return: (B,) of 0 and 1; NaN for a state without a clear winner
     """
-    return torch.where(batch.margin() > margin, accuracy(batch, masks, reference), torch.nan)
+    return torch.where(batch.margin() > margin, accuracy(batch, masks, baseline), torch.nan)

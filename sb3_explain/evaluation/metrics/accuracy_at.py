@@ -14,13 +14,13 @@ from sb3_explain.states.batch import StateBatch
 
 @METRICS.register("accuracy@0.1")
 def accuracy_at(
-    batch: StateBatch, ordering: Tensor, reference: Tensor, *, share: float = 0.1
+    batch: StateBatch, ordering: Tensor, baseline: Tensor, *, share: float = 0.1
 ) -> Tensor:
     """greedy(s * m + r * (1 - m)) = greedy(s), where m keeps the highest cells and no other.
 
     :param batch: of the states s, of N cells each
     :param ordering: (B, N) cells from the highest attribution to the lowest
-    :param reference: r, (B, ...)
+    :param baseline: r, (B, ...)
     :param share: round(share * N) cells are kept, and one at least where the share is not 0
     :return: (B,) of 0 and 1
     :raises ExplainError: for a share outside [0, 1]
@@ -31,4 +31,4 @@ def accuracy_at(
     kept = max(share, 1 / ordering.shape[1]) if share else 0.0
     masks = highest(ordering, kept).view(observations.shape)
     with torch.no_grad():
-        return batch.keeps(blend(observations, masks, reference)).float()
+        return batch.keeps(blend(observations, masks, baseline)).float()

@@ -12,19 +12,19 @@ from sb3_explain.states.passes import pixel_order, read_blocks, replace_in_order
 @METRICS.register("deletion")
 def deletion(
     batch: StateBatch,
-    reference: Tensor,
+    baseline: Tensor,
     ordering: Tensor,
     *,
     steps: int = 100,
     fraction: float = 1.0,
     per_frame: bool = True,
 ) -> Tensor:
-    """Probability of the target action while cells turn into the reference (RISE, sec. 4.2).
+    """Probability of the target action while cells turn into the baseline (RISE, sec. 4.2).
 
     Low is good.
 
     :param batch: of B states
-    :param reference: (B, ...) what a removed cell becomes
+    :param baseline: (B, ...) what a removed cell becomes
     :param ordering: (B, N) cells from the highest attribution to the lowest
     :param steps: n; step k removes the cells of rank below round(k * fraction * N / n)
     :param fraction: share of the order that is removed at the end, in (0, 1]
@@ -36,5 +36,5 @@ def deletion(
     observations = batch.observations
     if not per_frame:
         ordering = pixel_order(ordering, observations)
-    copies = replace_in_order(observations, reference, ordering, steps, fraction)
+    copies = replace_in_order(observations, baseline, ordering, steps, fraction)
     return read_blocks(batch.preference, copies)

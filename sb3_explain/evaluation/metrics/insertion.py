@@ -12,19 +12,19 @@ from sb3_explain.states.passes import pixel_order, read_blocks, replace_in_order
 @METRICS.register("insertion")
 def insertion(
     batch: StateBatch,
-    reference: Tensor,
+    baseline: Tensor,
     ordering: Tensor,
     *,
     steps: int = 100,
     fraction: float = 1.0,
     per_frame: bool = True,
 ) -> Tensor:
-    """Probability of the target action while cells are revealed on the reference (RISE, sec. 4.2).
+    """Probability of the target action while cells are revealed on the baseline (RISE, sec. 4.2).
 
     High is good.
 
     :param batch: of B states
-    :param reference: (B, ...) what a cell is before it is revealed
+    :param baseline: (B, ...) what a cell is before it is revealed
     :param ordering: (B, N) cells from the highest attribution to the lowest
     :param steps: n; step k reveals the cells of rank below round(k * fraction * N / n)
     :param fraction: share of the order that is revealed at the end, in (0, 1]
@@ -36,5 +36,5 @@ def insertion(
     observations = batch.observations
     if not per_frame:
         ordering = pixel_order(ordering, observations)
-    copies = replace_in_order(reference, observations, ordering, steps, fraction)
+    copies = replace_in_order(baseline, observations, ordering, steps, fraction)
     return read_blocks(batch.preference, copies)

@@ -23,7 +23,7 @@ def pixel_flipping(
 ) -> Tensor:
     """Probability of the target action after each step of flipping (Bach et al., 2015).
 
-    Low is good. Deletion with a constant in place of the reference, without the state itself at the
+    Low is good. Deletion with a constant in place of the baseline, without the state itself at the
     beginning, and in steps of so many cells.
 
     :param batch: of B states

@@ -1,4 +1,4 @@
-"""Integrated gradients: gradients along the way from a reference to the state."""
+"""Integrated gradients: gradients along the way from a baseline to the state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import attributions
 from sb3_explain.explainers.requirements import needs_numbers
-from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import MEMORY
 
@@ -26,13 +26,13 @@ class IntegratedGradients(Explainer):
 
     The integral is a Gauss-Legendre sum of ``n_steps`` points, by Captum: so many agent passes, and
     as many backward passes. The attributions of a state add up to the score of the target on the
-    state less that on the reference, as far as the sum is the integral: see
+    state less that on the baseline, as far as the sum is the integral: see
     :meth:`convergence_delta`.
 
     :param agent: to explain
-    :param reference: r: a name, or a function from observations to their replacement; the
+    :param baseline: r: a name, or a function from observations to their replacement; the
         ``"background"`` of ``frames`` when not given, or black (0) if there are none
-    :param frames: states that a reference given by name is fitted on, by entry
+    :param frames: states that a baseline given by name is fitted on, by entry
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param n_steps: points of the sum
     :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
@@ -45,7 +45,7 @@ class IntegratedGradients(Explainer):
         self,
         agent: Agent,
         *,
-        reference: str | Replacement | None = None,
+        baseline: str | Replacement | None = None,
         frames: Mapping[str, Tensor] | None = None,
         n_steps: int = 50,
         memory: int = MEMORY,
@@ -53,7 +53,7 @@ class IntegratedGradients(Explainer):
         super().__init__(agent, memory=memory)
         if n_steps < 1:
             raise ExplainError(f"n_steps={n_steps}: give at least 1 step")
-        self.baselines = references_of(agent, reference, frames)
+        self.baselines = make_baselines(agent, baseline, frames)
         self.n_steps = n_steps
 
     @property

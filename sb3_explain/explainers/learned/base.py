@@ -40,12 +40,12 @@ from sb3_explain.explainers.learned.masking import Masking, Masks
 from sb3_explain.explainers.learned.networks.entries import EntryMasks
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.baselines import (
-    REFERENCE_FRAMES,
-    FunctionReference,
-    Reference,
+    BASELINE_FRAMES,
+    Baseline,
+    FunctionBaseline,
     Replacement,
-    fit_references,
-    make_reference,
+    fit_baselines,
+    make_baseline,
 )
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -58,7 +58,7 @@ Read = Callable[[Masks, Tensor], Tensor]
 class MaskSettings:
     """What learned masks are, apart from their weights.
 
-    :param reference: name of the reference r, or a function from observations to their replacement
+    :param baseline: name of the baseline r, or a function from observations to their replacement
     :param per_frame: a mask for each stacked frame of an image; else one for all of them
     :param content: (top, left, height, width) in cells of an image: only these are masked, the rest
         is always shown and has attribution 0
@@ -67,7 +67,7 @@ class MaskSettings:
         Q-values of a small range: the loss then sees the margin that decides
     """
 
-    reference: str | Replacement = "background"
+    baseline: str | Replacement = "background"
     per_frame: bool = True
     content: tuple[int, int, int, int] | None = None
     temperature: float = 1.0
@@ -103,7 +103,7 @@ class LearnedExplainer(TrainedExplainer):
         }
         self.masking = Masking(self.shapes, self.settings.content, self.covered)
         self.n_frames = agent.n_stack
-        self.references = self._references(dict.fromkeys(self.shapes))
+        self.baselines = self._fit_baselines(dict.fromkeys(self.shapes))
         self.training = TrainingState()
         #: fingerprints of the states that it has learned from, and the options of training
         self.learned_from: dict[str, Any] = {}
@@ -149,16 +149,16 @@ class LearnedExplainer(TrainedExplainer):
         """Frames that an image's mask has."""
         return self.n_frames if self.settings.per_frame else 1
 
-    def _references(self, frames: Mapping[str, Tensor | None]) -> dict[str, Reference]:
-        """The reference of each entry; entries that are never hidden stay what they are."""
+    def _fit_baselines(self, frames: Mapping[str, Tensor | None]) -> dict[str, Baseline]:
+        """The baseline of each entry; entries that are never hidden stay what they are."""
         covered = {name: frames[name] for name in self.covered}
-        fitted = fit_references(self.settings.reference, covered)
-        return {name: fitted.get(name) or FunctionReference(unchanged) for name in self.shapes}
+        fitted = fit_baselines(self.settings.baseline, covered)
+        return {name: fitted.get(name) or FunctionBaseline(unchanged) for name in self.shapes}
 
     @property
-    def reference(self) -> Reference:
-        """The reference of the only entry, of an agent whose observations are no dict."""
-        return self.references[PLAIN]
+    def baseline(self) -> Baseline:
+        """The baseline of the only entry, of an agent whose observations are no dict."""
+        return self.baselines[PLAIN]
 
     @property
     def fitted(self) -> bool:
@@ -209,7 +209,7 @@ class LearnedExplainer(TrainedExplainer):
 
     def blends(self, masks: Masks, batch: StateBatch) -> tuple[Masks, Masks]:
         """What the agent sees through masks (B, M, ...), and what they leave out."""
-        return self.masking.blends(masks, batch.entries, self.references)
+        return self.masking.blends(masks, batch.entries, self.baselines)
 
     @property
     def covered(self) -> list[str]:
@@ -231,7 +231,7 @@ class LearnedExplainer(TrainedExplainer):
     ) -> TrainingState:
         """Learn masks from states labelled with the greedy action.
 
-        :param train: states to learn from; the reference is fitted on their frames
+        :param train: states to learn from; the baseline is fitted on their frames
         :param validation: states whose loss decides when to stop and which weights are kept
         :param folder: for checkpoints and TensorBoard scalars; a run that was killed goes on there
         :param options: fields of :class:`sb3_explain.common.training.TrainingOptions`
@@ -245,7 +245,7 @@ class LearnedExplainer(TrainedExplainer):
                     f"the states stack {states.n_stack} frames, the agent {self.n_frames}: give "
                     "the agent n_stack or a recipe"
                 )
-        self.references = self._references(train.entries(train.spread(REFERENCE_FRAMES)))
+        self.baselines = self._fit_baselines(train.entries(train.spread(BASELINE_FRAMES)))
         self.learned_from = learned_from(train, validation, chosen.identity())
         self.training = train_network(
             self.network,
@@ -320,17 +320,17 @@ class LearnedExplainer(TrainedExplainer):
     def plain_settings(self) -> dict[str, Any]:
         """The settings as plain data.
 
-        :raises ExplainError: if the reference is a function without a name to save it by
+        :raises ExplainError: if the baseline is a function without a name to save it by
         """
-        reference = make_reference(self.settings.reference, None).saved_as
-        return {**dataclasses.asdict(self.settings), "reference": reference}
+        baseline = make_baseline(self.settings.baseline, None).saved_as
+        return {**dataclasses.asdict(self.settings), "baseline": baseline}
 
     def save(self, folder: str | Path) -> None:
         """Write ``<name>.safetensors`` and ``<name>.json``."""
         self.require_fitted()
         tensors = {f"network.{name}": tensor for name, tensor in copy_of(self.network).items()}
-        for entry, reference in self.references.items():
-            tensors |= {f"reference.{entry}.{k}": packed(v) for k, v in reference.state().items()}
+        for entry, baseline in self.baselines.items():
+            tensors |= {f"baseline.{entry}.{k}": packed(v) for k, v in baseline.state().items()}
         fitted = Fitted(self.plain_settings(), tensors, self.training, self.learned_from)
         write_fitted(Path(folder), self.name, self.agent, fitted)
 
@@ -353,8 +353,8 @@ class LearnedExplainer(TrainedExplainer):
             explainer = cls(agent, **settings)
             explainer.settings = cls.settings_of(fitted.settings)
             explainer.network.load_state_dict(below("network.", fitted.tensors))
-            for entry, reference in explainer.references.items():
-                reference.restore(below(f"reference.{entry}.", fitted.tensors))
+            for entry, baseline in explainer.baselines.items():
+                baseline.restore(below(f"baseline.{entry}.", fitted.tensors))
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise damaged(folder, cls.name) from error
         explainer.training, explainer.learned_from = fitted.training, fitted.learned_from
@@ -362,5 +362,5 @@ class LearnedExplainer(TrainedExplainer):
 
 
 def unchanged(observations: Tensor) -> Tensor:
-    """The reference of what is never hidden: the observations themselves."""
+    """The baseline of what is never hidden: the observations themselves."""
     return observations

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.states.baselines import Reference
+from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
 #: (B, M, ...) values in [0, 1] of M masks over each entry of an observation, of the entry's shape
@@ -78,7 +78,7 @@ class Masking:
         self,
         masks: Masks,
         entries: Mapping[str, Tensor],
-        references: Mapping[str, Reference],
+        baselines: Mapping[str, Baseline],
     ) -> tuple[Masks, Masks]:
         """VisionMask's eq. 1 and its complement for all masks at once: (B, M, ...) s_i, and s~_i.
 
@@ -86,14 +86,14 @@ class Masking:
 
         :param masks: (B, M, ...)
         :param entries: (B, ...) float32
-        :param references: what a hidden cell becomes, by entry
+        :param baselines: what a hidden cell becomes, by entry
         """
         states_i, complements_i = {}, {}
         for name in self.covered:
             mask, state = masks[name], entries[name][:, None]
-            reference = references[name](entries[name])[:, None]
-            shown = mask * (state - reference)
-            states_i[name], complements_i[name] = reference + shown, state - shown
+            baseline = baselines[name](entries[name])[:, None]
+            shown = mask * (state - baseline)
+            states_i[name], complements_i[name] = baseline + shown, state - shown
             inside = self._inside(name, mask)
             if inside is not None:
                 states_i[name] = torch.where(inside == 1, states_i[name], state)

@@ -47,9 +47,9 @@ class SSINet(LearnedExplainer):
 
     The authors multiply observations by the mask, and add 1 to them before, so that black objects
     are no longer what hidden cells become. An agent that was trained without the 1 has it taken off
-    again, which makes it a reference: (s + 1) m - 1 = s m + (-1) (1 - m). To an agent that divides
-    by 255, a 1 in the raw range is nothing to be seen, the reference ``"black"``; a 1 where s is in
-    [0, 1] is the reference ``"below"``, as far below black as white is above it, and nothing that
+    again, which makes it a baseline: (s + 1) m - 1 = s m + (-1) (1 - m). To an agent that divides
+    by 255, a 1 in the raw range is nothing to be seen, the baseline ``"black"``; a 1 where s is in
+    [0, 1] is the baseline ``"below"``, as far below black as white is above it, and nothing that
     the agent has ever seen. The background serves the same end and is what the agent knows.
 
     Training costs two passes of the agent a state and one of the decoder, explaining one of each.

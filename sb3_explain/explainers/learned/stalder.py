@@ -34,7 +34,7 @@ class StalderSettings(MaskSettings):
     :param lambda_tv: weight of the total variation of images' masks
     """
 
-    reference: str = "mean"
+    baseline: str = "mean"
     network: str = "compact"
     network_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     lambda_e: float = 1.0

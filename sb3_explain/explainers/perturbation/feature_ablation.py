@@ -13,22 +13,22 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.features import Features
 from sb3_explain.explainers.requirements import needs_features
-from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import MEMORY, read_blocks
 
 
 @EXPLAINERS.register("feature_ablation")
 class FeatureAblation(Explainer):
-    """Score of the target less the score with feature j replaced by its reference, signed.
+    """Score of the target less the score with feature j replaced by its baseline, signed.
 
     One agent pass for each feature and one for the state, whose M + 1 readings serve the maps of
     all choices. A category is one feature. Images beside vectors are held and get 0.
 
     :param agent: to explain
-    :param reference: a name, or a function from observations to their replacement; the
+    :param baseline: a name, or a function from observations to their replacement; the
         ``"background"`` of ``frames`` when not given, or black (0) if there are none
-    :param frames: states that a reference given by name is fitted on, by entry
+    :param frames: states that a baseline given by name is fitted on, by entry
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param images: images' cells are features too, each by itself: as many agent passes. For regions
         of images there is occlusion
@@ -42,7 +42,7 @@ class FeatureAblation(Explainer):
         self,
         agent: Agent,
         *,
-        reference: str | Replacement | None = None,
+        baseline: str | Replacement | None = None,
         frames: Mapping[str, Tensor] | None = None,
         images: bool = False,
         memory: int = MEMORY,
@@ -50,7 +50,7 @@ class FeatureAblation(Explainer):
         if images:  # what stands in the way of features alone is none then
             self.obstacle = lambda agent: None
         super().__init__(agent, memory=memory)
-        self.baselines = references_of(agent, reference, frames)
+        self.baselines = make_baselines(agent, baseline, frames)
         every = {n: cells(space) for n, space in entries_of(agent.observation_space).items()}
         #: number of features by entry
         self.entries = every if images else feature_entries(agent)

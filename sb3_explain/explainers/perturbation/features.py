@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from sb3_explain.states.baselines import Reference
+from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
 
@@ -16,19 +16,17 @@ class Features:
 
     :param batch: the states
     :param names: entries to flatten
-    :param references: what a removed feature becomes, by entry
+    :param baselines: what a removed feature becomes, by entry
     """
 
     def __init__(
-        self, batch: StateBatch, names: Mapping[str, int], references: Mapping[str, Reference]
+        self, batch: StateBatch, names: Mapping[str, int], baselines: Mapping[str, Baseline]
     ) -> None:
         self.batch = batch
         self.sizes = dict(names)
         n_rows = len(batch)
         states = [batch.entries[name].reshape(n_rows, -1) for name in self.sizes]
-        replaced = [
-            references[name](batch.entries[name]).reshape(n_rows, -1) for name in self.sizes
-        ]
+        replaced = [baselines[name](batch.entries[name]).reshape(n_rows, -1) for name in self.sizes]
         #: (B, M) as they are
         self.states = torch.cat(states, dim=1)
         #: (B, M) what they become

@@ -18,7 +18,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.features import Features
 from sb3_explain.explainers.requirements import needs_features
-from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import MEMORY, read_blocks
 
@@ -27,7 +27,7 @@ from sb3_explain.states.passes import MEMORY, read_blocks
 class KernelSHAP(Explainer):
     """A feature's mean contribution to the score, over the orders in which features are added.
 
-    Lundberg and Lee (2017), theorem 2: features outside of a set z have their reference, v(z) is
+    Lundberg and Lee (2017), theorem 2: features outside of a set z have their baseline, v(z) is
     the score of the target, and the values solve
 
         min over phi of sum_z w(z) (v(z) - v(0) - z . phi)^2   so that   sum(phi) = v(1) - v(0),
@@ -36,13 +36,13 @@ class KernelSHAP(Explainer):
     in double precision. Where all 2^M sets fit into ``n_samples`` (M <= 11 by default) they are
     all read, and the values are exact; else pairs of a random set and its complement are drawn from
     w. One agent pass a set, whose readings serve the maps of all choices. Signed; a state's values
-    add up to the score on the state less that on the reference. A category is one feature. Images
+    add up to the score on the state less that on the baseline. A category is one feature. Images
     beside vectors are held and get 0.
 
     :param agent: to explain
-    :param reference: a name, or a function from observations to their replacement; the
+    :param baseline: a name, or a function from observations to their replacement; the
         ``"background"`` of ``frames`` when not given, or black (0) if there are none
-    :param frames: states that a reference given by name is fitted on, by entry
+    :param frames: states that a baseline given by name is fitted on, by entry
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param n_samples: sets to read, at most
     :param seed: of the sets
@@ -57,7 +57,7 @@ class KernelSHAP(Explainer):
         self,
         agent: Agent,
         *,
-        reference: str | Replacement | None = None,
+        baseline: str | Replacement | None = None,
         frames: Mapping[str, Tensor] | None = None,
         n_samples: int = 2048,
         seed: int = 0,
@@ -66,7 +66,7 @@ class KernelSHAP(Explainer):
         super().__init__(agent, memory=memory)
         if n_samples < 4:
             raise ExplainError(f"n_samples={n_samples}: give at least 4 sets to read")
-        self.baselines = references_of(agent, reference, frames)
+        self.baselines = make_baselines(agent, baseline, frames)
         #: number of features by entry
         self.entries = feature_entries(agent)
         n_features = sum(self.entries.values())

@@ -17,7 +17,7 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.envs.spaces import entries_of
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import MEMORY, read_blends
 
@@ -64,7 +64,7 @@ class Lime(Explainer):
 
     The parts z in {0, 1}^M of an image are superpixels of its newest frame (grey: the mean of its
     channels), which are hidden in all frames of the stack at once; those of any other entry are its
-    features. A copy is s' = r + z * (s - r), r the reference. The first copy is the state itself,
+    features. A copy is s' = r + z * (s - r), r the baseline. The first copy is the state itself,
     the others have each part with probability 1/2. The model, with an intercept that is not
     penalised, is the ridge regression with sample weights exp(-d^2 / (2 width^2)), d the cosine
     distance of z from all ones (section 3.4, as in the authors' package).
@@ -79,13 +79,13 @@ class Lime(Explainer):
         from a grey picture (H, W) in [0, 1] to labels (H, W)
     :param width: of the kernel
     :param alpha: weight of the ridge's penalty
-    :param reference: what a hidden cell becomes, see :mod:`sb3_explain.states.baselines`; the
+    :param baseline: what a hidden cell becomes, see :mod:`sb3_explain.states.baselines`; the
         ``"background"`` of ``frames`` when not given, or black if there are none
-    :param frames: (N, ...) single frames by entry, to fit a reference on
+    :param frames: (N, ...) single frames by entry, to fit a baseline on
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param seed: of the samples, which are the same for every state of as many parts
     :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
-    :raises ExplainError: for numbers out of range, unknown segments or reference
+    :raises ExplainError: for numbers out of range, unknown segments or baseline
     """
 
     name = "lime"
@@ -98,7 +98,7 @@ class Lime(Explainer):
         segments: str | Segmenter = "felzenszwalb",
         width: float = 0.25,
         alpha: float = 1.0,
-        reference: str | Replacement | None = None,
+        baseline: str | Replacement | None = None,
         frames: Mapping[str, Tensor] | None = None,
         seed: int = 0,
         memory: int = MEMORY,
@@ -116,9 +116,7 @@ class Lime(Explainer):
         self.width = width
         self.alpha = alpha
         self.seed = seed
-        if reference is None:
-            reference = "black" if frames is None else "background"
-        self.hidden = references_of(agent, reference, frames)
+        self.baselines = make_baselines(agent, baseline, frames)
         self._spaces = entries_of(agent.observation_space)
 
     @property
@@ -158,7 +156,7 @@ class Lime(Explainer):
         """(n, M, C) weights of some states that have the same parts."""
         chunk = self.rows(batch.entries[name])
         state = batch.entries[name][some]
-        hidden = self.hidden[name](batch.entries[name])[some]
+        hidden = self.baselines[name](batch.entries[name])[some]
         samples = self.samples(int(parts.max()) + 1).to(state)
 
         def present() -> Iterator[Tensor]:

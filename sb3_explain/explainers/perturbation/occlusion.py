@@ -14,7 +14,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
-from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import MEMORY, grid_masks, image_maps, read_blends
 
@@ -32,11 +32,11 @@ class Occlusion(Explainer):
     :param agent: with image observations
     :param patch: side of the patch, in pixels
     :param stride: pixels from one place to the next, at most ``patch``
-    :param reference: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`
-    :param frames: (N, ...) single frames by entry, for a reference that is fitted
+    :param baseline: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`
+    :param frames: (N, ...) single frames by entry, for a baseline that is fitted
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
-    :raises ExplainError: for a stride that would leave pixels out, and an unknown reference
+    :raises ExplainError: for a stride that would leave pixels out, and an unknown baseline
     """
 
     name = "occlusion"
@@ -47,7 +47,7 @@ class Occlusion(Explainer):
         *,
         patch: int = 5,
         stride: int = 5,
-        reference: str | Replacement = "black",
+        baseline: str | Replacement = "black",
         frames: Mapping[str, Tensor] | None = None,
         memory: int = MEMORY,
     ) -> None:
@@ -58,7 +58,7 @@ class Occlusion(Explainer):
             )
         self.patch = patch
         self.stride = stride
-        self.hidden = references_of(agent, reference, frames)
+        self.baselines = make_baselines(agent, baseline, frames)
 
     obstacle = staticmethod(needs_image)
 
@@ -98,7 +98,7 @@ class Occlusion(Explainer):
         blends = read_blends(
             lambda copies, states: batch.scores({name: copies}, states),
             image,
-            self.hidden[name](image) - image,
+            self.baselines[name](image) - image,
             grid_masks(rows, columns, chunk),
             chunk,
         )

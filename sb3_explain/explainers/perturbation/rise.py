@@ -17,7 +17,7 @@ from sb3_explain.envs.spaces import Observations, structured
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
-from sb3_explain.states.baselines import Replacement, references_of
+from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import MEMORY, read_blends
 
@@ -42,13 +42,13 @@ class Rise(Explainer):
     :param keep: p1, probability that a cell is kept, in (0, 1)
     :param variant: ``"paper"``; or ``"torchray"``, the port in wide use: the sigmoid of the score
         in place of p, no division by p1, and so almost constant maps
-    :param reference: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`; the
+    :param baseline: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`; the
         paper's is black
-    :param frames: (N, ...) single frames by entry, for a reference that is fitted
+    :param frames: (N, ...) single frames by entry, for a baseline that is fitted
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param seed: of the masks
     :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
-    :raises ExplainError: for numbers out of range, an unknown variant or reference
+    :raises ExplainError: for numbers out of range, an unknown variant or baseline
     """
 
     name = "rise"
@@ -61,7 +61,7 @@ class Rise(Explainer):
         cells: int = 7,
         keep: float = 0.5,
         variant: str = "paper",
-        reference: str | Replacement = "black",
+        baseline: str | Replacement = "black",
         frames: Mapping[str, Tensor] | None = None,
         seed: int = 0,
         memory: int = MEMORY,
@@ -79,7 +79,7 @@ class Rise(Explainer):
         self.keep = keep
         self.variant = variant
         self.seed = seed
-        self.hidden = references_of(agent, reference, frames)
+        self.baselines = make_baselines(agent, baseline, frames)
         self._drawn: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     obstacle = staticmethod(needs_image)
@@ -153,7 +153,7 @@ class Rise(Explainer):
     def _image_maps(self, batch: StateBatch, name: str) -> Tensor:
         """(B, C, H, W) maps of all choices over one image."""
         image, chunk = batch.entries[name], self.rows(batch.entries[name])
-        hidden = self.hidden[name](image)
+        hidden = self.baselines[name](image)
         total = image.new_zeros(len(image), self.agent.n_choices, image[0, 0].numel())
         blends = read_blends(
             lambda copies, states: self._outcomes(batch, {name: copies}, states),

@@ -13,7 +13,7 @@ from sb3_explain.common.files import atomic_path
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.evaluation.metrics import METRICS, bound, needs
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.states.baselines import REFERENCES
+from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.benchmark.agents import NamedAgent, named_agent
 from sb3_explain.workflows.benchmark.backends import Failure, Run, Task, open_backend
@@ -37,7 +37,7 @@ def run_benchmark(
     seeds: Sequence[int] = (0,),
     n_states: int = 10_000,
     n_evaluated: int = 300,
-    reference: str = "background",
+    baseline: str = "background",
     collecting: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     loading: Mapping[str, Any] | None = None,
@@ -62,7 +62,7 @@ def run_benchmark(
     :param seeds: of the episodes, of their split, of the sample, and of all that is fitted
     :param n_states: states to collect for each agent and seed
     :param n_evaluated: test states to measure on, of each agent and seed
-    :param reference: name of what a removed cell becomes, the same for every explainer
+    :param baseline: name of what a removed cell becomes, the same for every explainer
     :param collecting: further options of :func:`sb3_explain.collect`
     :param training: options of ``fit``, for explainers that learn
     :param loading: arguments of :func:`sb3_explain.load_agent`, for agents of the zoo
@@ -81,11 +81,11 @@ def run_benchmark(
         metrics=metrics_of(metrics),
         n_states=n_states,
         n_evaluated=n_evaluated,
-        reference=reference,
+        baseline=baseline,
         collecting=dict(collecting or {}),
         training=dict(training or {}),
     )
-    REFERENCES[reference]
+    BASELINES[baseline]
     if not named or not methods or not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ExplainError("give at least one agent, one explainer, and seeds that differ")
     if n_states < 1 or n_evaluated < 1:

@@ -28,7 +28,7 @@ class Protocol:
     :param metrics: options by name
     :param n_states: states to collect for each agent and seed
     :param n_evaluated: of the states that nothing has learned from, a random sample of this many
-    :param reference: name of what a removed cell becomes, for every explainer the same
+    :param baseline: name of what a removed cell becomes, for every explainer the same
     :param collecting: further options of :func:`sb3_explain.collect`
     :param training: options of ``fit``, for explainers that learn
     """
@@ -36,7 +36,7 @@ class Protocol:
     metrics: dict[str, dict[str, Any]]
     n_states: int = 10_000
     n_evaluated: int = 300
-    reference: str = "background"
+    baseline: str = "background"
     collecting: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -109,7 +109,7 @@ class Job:
             "metrics": protocol.metrics,
             "states": [protocol.n_states, protocol.n_evaluated],
             "collecting": protocol.collecting,
-            "reference": protocol.reference,
+            "baseline": protocol.baseline,
         }
         plain: dict[str, Any] = json.loads(json.dumps(decides, default=str))
         return plain

@@ -106,7 +106,7 @@ def about_jobs(outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any])
             # a test part may have fewer, and agents may bring their states
             "measured": sorted({states["n"] for states in measured}),
             "brought": any(states["brought"] for states in measured),
-            "reference": protocol.reference,
+            "baseline": protocol.baseline,
             **protocol.collecting,
         },
         "training": protocol.training,
@@ -140,7 +140,7 @@ def statement(about: dict[str, Any]) -> str:
         "Mean and 95 % interval, bootstrapped over (seed, episode) pairs, or blocks of 100 states "
         f"where there are fewer than 10; {measured} test "
         f"states{collected} for each seed ({seeds}); removed cells become: "
-        f"{states['reference']}. {machines}: {about['seconds']:,.0f} s and "
+        f"{states['baseline']}. {machines}: {about['seconds']:,.0f} s and "
         f"{about['agent_passes']:,} agent passes for all jobs together."
     )
 

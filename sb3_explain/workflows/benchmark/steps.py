@@ -21,7 +21,7 @@ from sb3_explain.evaluation.evaluate import Measuring, Row
 from sb3_explain.evaluation.metrics import bound
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
-from sb3_explain.states.baselines import REFERENCE_FRAMES, fit_references
+from sb3_explain.states.baselines import BASELINE_FRAMES, fit_baselines
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.passes import CHUNK
@@ -111,16 +111,16 @@ def run_job(job: Job) -> None:
 def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateDataset) -> Row:
     """One row of :func:`sb3_explain.evaluate`, without the rows that it adds for comparison.
 
-    They are jobs of their own here. The reference is fitted on the states that may be learned from,
+    They are jobs of their own here. The baseline is fitted on the states that may be learned from,
     so that it is the same for every explainer.
     """
     protocol, agent = job.cell.protocol, explainer.agent
-    references = fit_references(protocol.reference, frames_of(train))
+    baselines = fit_baselines(protocol.baseline, frames_of(train))
     measuring = Measuring(explainer, bound(protocol.metrics), job.cell.seed)
     for some in np.array_split(np.arange(len(test)), range(CHUNK, len(test), CHUNK)):
         batch = test.batch(agent, some)
         batch.target  # noqa: B018 - known before the explainer is charged for its passes
-        measuring.add(batch, batch.replacement(references))
+        measuring.add(batch, batch.replacement(baselines))
     return measuring.row()
 
 
@@ -154,15 +154,15 @@ def arguments(job: Job, train: StateDataset) -> dict[str, Any]:
     parameters = inspect.signature(EXPLAINERS[job.explainer]).parameters
     known = {
         "seed": job.cell.seed,
-        "reference": job.cell.protocol.reference,
+        "baseline": job.cell.protocol.baseline,
         "frames": frames_of(train),
     }
     return {name: known[name] for name in known if name in parameters} | job.settings
 
 
 def frames_of(states: StateDataset) -> dict[str, Tensor]:
-    """Frames to fit references on, spread over the states, by entry of the observation."""
-    return states.entries(states.spread(REFERENCE_FRAMES))
+    """Frames to fit baselines on, spread over the states, by entry of the observation."""
+    return states.entries(states.spread(BASELINE_FRAMES))
 
 
 def tidy(

@@ -54,7 +54,7 @@ def inputs(conv_agent):
         maps=maps,
         masks=maps,
         ordering=order(maps),
-        reference=torch.zeros_like(observations),
+        baseline=torch.zeros_like(observations),
         attribution=torch.randn(observations.shape, generator=generator),
         boxes=torch.rand(6, 12, 12, generator=generator) < 0.2,
         rng=np.random.default_rng(0),

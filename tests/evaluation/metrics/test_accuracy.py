@@ -83,9 +83,9 @@ def test_a_share_of_few_features_is_one_of_them_at_least():
 
 
 def test_full_and_empty_masks(inputs):
-    everything = torch.ones_like(inputs.reference)
-    shown = accuracy(inputs.batch, everything, inputs.reference)
+    everything = torch.ones_like(inputs.baseline)
+    shown = accuracy(inputs.batch, everything, inputs.baseline)
     assert shown.tolist() == [1.0] * len(shown)
-    hidden = accuracy(inputs.batch, torch.zeros_like(inputs.reference), inputs.reference)
+    hidden = accuracy(inputs.batch, torch.zeros_like(inputs.baseline), inputs.baseline)
     black = inputs.agent.greedy(torch.zeros(1, 4, 12, 12))
     assert hidden.tolist() == (inputs.batch.target == black).float().tolist()

@@ -16,13 +16,13 @@ from sb3_explain.common.maps import order
 from sb3_explain.evaluation.evaluate import area_under
 from sb3_explain.evaluation.metrics.deletion import deletion
 from sb3_explain.evaluation.metrics.insertion import insertion
-from sb3_explain.states.baselines import Black, Reference
+from sb3_explain.states.baselines import Baseline, Black
 from sb3_explain.states.batch import StateBatch
 
 SIDE, STEP = 84, 84
 
 
-class RiseBlur(Reference):
+class RiseBlur(Baseline):
     """RISE's substrate: a dirac blurred on an 11 x 11 grid with sigma 5, zeros beyond the edge."""
 
     name = "rise blur"
@@ -84,14 +84,14 @@ def rise_scores(module, mode, step, substrate, image, explanation):
 
 
 @pytest.mark.parametrize(
-    ("metric", "mode", "reference"),
+    ("metric", "mode", "baseline"),
     [(deletion, "del", Black()), (insertion, "ins", RiseBlur())],
 )
-def test_rise_causal_metric(metric, mode, reference, module, agent, observations, pixel_maps):
+def test_rise_causal_metric(metric, mode, baseline, module, agent, observations, pixel_maps):
     ordering = order(pixel_maps.expand(-1, 4, -1, -1))
     curves = metric(
         StateBatch(agent, observations),
-        reference(observations),
+        baseline(observations),
         ordering,
         steps=SIDE * SIDE // STEP,
         per_frame=False,
@@ -100,7 +100,7 @@ def test_rise_causal_metric(metric, mode, reference, module, agent, observations
     for i in range(len(observations)):
         with torch.no_grad():
             scores = rise_scores(
-                module, mode, STEP, reference, observations[i : i + 1], pixel_maps[i].numpy()
+                module, mode, STEP, baseline, observations[i : i + 1], pixel_maps[i].numpy()
             )
         assert np.ptp(scores) > 0.05
         np.testing.assert_allclose(curves[i], scores, atol=1e-6)
@@ -113,16 +113,16 @@ def test_rise_causal_metric(metric, mode, reference, module, agent, observations
 def test_slow_loop_over_cells(metric, steps, fraction, module, agent, observations):
     maps = torch.rand(observations.shape, generator=torch.Generator().manual_seed(3))
     target = agent.greedy(observations)
-    reference = RiseBlur()
+    baseline = RiseBlur()
     curves = metric(
         StateBatch(agent, observations),
-        reference(observations),
+        baseline(observations),
         order(maps),
         steps=steps,
         fraction=fraction,
     )
     for i in range(len(observations)):
-        before, after = observations[i : i + 1], reference(observations[i : i + 1])
+        before, after = observations[i : i + 1], baseline(observations[i : i + 1])
         if metric is insertion:
             before, after = after, before
         ranks = np.empty(maps[i].numel(), dtype=int)

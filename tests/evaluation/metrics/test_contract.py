@@ -65,8 +65,8 @@ def test_unknown_metrics_and_options_are_named_with_the_nearest():
         bound(["insertoin"])
     with pytest.raises(ExplainError, match="did you mean 'steps'"):
         bound({"insertion": {"step": 3}})
-    with pytest.raises(ExplainError, match="unknown option of insertion 'reference'"):
-        bound({"insertion": {"reference": "black"}})  # what a metric is fed is no option
+    with pytest.raises(ExplainError, match="unknown option of insertion 'baseline'"):
+        bound({"insertion": {"baseline": "black"}})  # what a metric is fed is no option
 
 
 @pytest.mark.parametrize(

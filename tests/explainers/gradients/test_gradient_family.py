@@ -74,13 +74,13 @@ def test_gradients_are_those_of_a_loop_of_backward_passes(cnn):
 
 def test_integrated_gradients_are_a_gauss_legendre_sum(cnn):
     agent, images, target = cnn
-    reference = images.flip(0) * 0.3
-    found = IntegratedGradients(agent, reference=lambda s: s.flip(0) * 0.3, n_steps=7)
+    baseline = images.flip(0) * 0.3
+    found = IntegratedGradients(agent, baseline=lambda s: s.flip(0) * 0.3, n_steps=7)
     points, weights = np.polynomial.legendre.leggauss(7)
     mean = torch.zeros_like(images)
     for point, weight in zip((1 + points) / 2, weights / 2, strict=True):
-        mean += weight * slope(agent, reference + point * (images - reference), target)
-    expected = (images - reference) * mean
+        mean += weight * slope(agent, baseline + point * (images - baseline), target)
+    expected = (images - baseline) * mean
     tolerance = 1e-5 * float(expected.abs().max())
     torch.testing.assert_close(
         found.attribute(images, target), expected, atol=tolerance, rtol=0, check_dtype=False
@@ -99,19 +99,19 @@ def test_integrated_gradients_add_up_to_the_difference_of_scores(smooth):
     assert off.abs().max() > 1e-2
 
 
-def test_a_reference_is_fitted_on_frames():
+def test_a_baseline_is_fitted_on_frames():
     agent = known_agent("discrete")
     states = known_states(agent, 50)
     observed = states.observations(range(4))
-    fitted = IntegratedGradients(agent, reference="mean", frames=states.entries(), n_steps=2)
+    fitted = IntegratedGradients(agent, baseline="mean", frames=states.entries(), n_steps=2)
     distance = observed - states.frames().mean(dim=0)
     expected = torch.zeros_like(observed)
     expected[:, 1] = 4.0 / float(SCALES[1]) * distance[:, 1]
     torch.testing.assert_close(fitted.attribute(observed, 1), expected)
     with pytest.raises(ExplainError, match=r"give frames=states\.entries"):
-        IntegratedGradients(agent, reference="mean")
+        IntegratedGradients(agent, baseline="mean")
     with pytest.raises(ExplainError, match=r"give frames=states\.entries"):
-        IntegratedGradients(agent, reference="blur")
+        IntegratedGradients(agent, baseline="blur")
 
 
 def test_smoothgrad_is_a_mean_over_noisy_copies(cnn):
@@ -165,12 +165,12 @@ class Guided(nn.Module):
     def __init__(self):
         super().__init__()
         self.convolution = nn.Conv2d(2, 3, 3, stride=2)
-        self.hidden, self.out = nn.Linear(3 * 4 * 4, 6), nn.Linear(6, 4)
+        self.baselines, self.out = nn.Linear(3 * 4 * 4, 6), nn.Linear(6, 4)
         self.relu = nn.ReLU()
 
     def forward(self, observations):
         seen = self.relu(self.convolution(observations / 255))
-        return self.out(self.relu(self.hidden(self.relu(seen.flatten(1)))))
+        return self.out(self.relu(self.baselines(self.relu(seen.flatten(1)))))
 
 
 def test_guided_backpropagation_by_hand():

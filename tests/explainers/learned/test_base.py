@@ -59,7 +59,7 @@ def test_the_mass_is_on_the_pixels_that_the_agent_reads(learned):
     observations = test.observations(np.arange(len(test)))
     maps = explainer.attribute(observations)
     batch = StateBatch(explainer.agent, observations)
-    shown = explainer.masking.blends({"": maps[:, None]}, batch.entries, explainer.references)[0]
+    shown = explainer.masking.blends({"": maps[:, None]}, batch.entries, explainer.baselines)[0]
     assert batch.keeps(shown[""][:, 0]).float().mean() >= 0.95
     widened = maps[..., 1, : 9 + FOOTPRINT, : 9 + FOOTPRINT]
     assert widened.sum() >= 0.9 * maps.sum()
@@ -73,7 +73,7 @@ def test_save_and_load_give_the_same_maps(learned, tmp_path):
     loaded = type(explainer).load(tmp_path, explainer.agent)
     observations = test.observations(np.arange(8))
     assert torch.equal(loaded.action_maps(observations), explainer.action_maps(observations))
-    assert torch.equal(loaded.reference(observations), explainer.reference(observations))
+    assert torch.equal(loaded.baseline(observations), explainer.baseline(observations))
     assert loaded.settings == explainer.settings and loaded.training == explainer.training
     assert loaded.learned_from == explainer.learned_from and loaded.fit_seconds > 0
 
@@ -97,7 +97,7 @@ def test_damaged_files_and_another_agent_are_refused(learned, tmp_path):
             method.load(tmp_path, agent)
     for part, wrong in (  # whoever wrote the file
         ("settings", {"agent": 1}), ("settings", {"seed": "x"}), ("settings", {"content": 3}),
-        ("settings", {"temperature": "warm"}), ("settings", {"reference": {"a": 1}}),
+        ("settings", {"temperature": "warm"}), ("settings", {"baseline": {"a": 1}}),
         ("training", {"seconds": "x"}), ("training", {"history": 3}),
     ):  # fmt: skip
         described.write_text(json.dumps({**told, part: {**told[part], **wrong}}))
@@ -244,7 +244,7 @@ def test_one_mask_for_all_frames(name):
 def test_mistakes_are_one_line(name):
     agent, method = corner_agent(), LEARNED[name]
     for settings, message in (
-        ({"reference": "blakc"}, "did you mean 'black'"),
+        ({"baseline": "blakc"}, "did you mean 'black'"),
         ({"per_frmae": True}, "did you mean 'per_frame'"),
         ({"temperature": 0.0}, "must be above 0"),
         ({"content": (0, 0, 30, 5)}, "does not lie inside an observation of 24 x 24"),
@@ -293,9 +293,9 @@ def test_entries_may_have_any_name(name, tmp_path):
     ours, theirs = explainer.action_maps(observations), loaded.action_maps(observations)
     assert set(ours) == {"the image", "a.b/vector"}
     assert all(torch.equal(ours[entry], theirs[entry]) for entry in ours)
-    for entry, reference in explainer.references.items():
-        restored = loaded.references[entry](observations[entry])
-        assert torch.equal(restored, reference(observations[entry]))
+    for entry, baseline in explainer.baselines.items():
+        restored = loaded.baselines[entry](observations[entry])
+        assert torch.equal(restored, baseline(observations[entry]))
 
 
 @per_method

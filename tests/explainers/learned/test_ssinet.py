@@ -104,7 +104,7 @@ def fitted(agent, states, **settings):
 def test_the_loss_is_the_definition_state_by_state():
     agent = corner_agent()
     states = corner_states(agent, 40)
-    explainer = fitted(agent, states, alpha=0.3, temperature=2.0, reference="below")
+    explainer = fitted(agent, states, alpha=0.3, temperature=2.0, baseline="below")
     with torch.no_grad():
         ours = explainer.losses(explainer.network, states, np.arange(4))
     observations = states.observations(np.arange(4)).float()
@@ -152,7 +152,7 @@ def test_one_mask_and_one_pass_for_all_choices():
 def test_training_passes_the_agent_twice_a_state():
     agent = corner_agent()
     states = corner_states(agent, 16)
-    explainer = SSINet(agent, reference="black")
+    explainer = SSINet(agent, baseline="black")
     before = agent.passes
     explainer.losses(explainer.network, states, np.arange(8))
     assert agent.passes - before == 16
@@ -169,7 +169,7 @@ def test_beside_images_nothing_is_hidden(kind):
     shown = batch.unflat(explainer.shown(batch.flat(maps)))
     assert all((shown[name] == 1).all() for name in maps if name != "image")
     assert torch.equal(shown["image"], maps["image"])
-    replaced = batch.unflat(batch.replacement(explainer.references))
+    replaced = batch.unflat(batch.replacement(explainer.baselines))
     assert not torch.equal(replaced["image"], batch.entries["image"])
     held = [name for name in maps if name != "image"]
     assert held and all(torch.equal(replaced[name], batch.entries[name]) for name in held)

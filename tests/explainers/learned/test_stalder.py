@@ -41,7 +41,7 @@ def expected_terms(explainer, states, n):
     space = agent.action_space
     sizes = [space.n] if isinstance(space, spaces.Discrete) else space.nvec.tolist()
     observations = states.observations(np.arange(n)).float()
-    reference = explainer.reference(observations)
+    baseline = explainer.baseline(observations)
     batch = explainer.batch(states, np.arange(n))
     with torch.no_grad():
         masks = explainer.masks(explainer.network, batch)[""]
@@ -58,7 +58,7 @@ def expected_terms(explainer, states, n):
             m = group[target]
             rest = [group[i] for i in range(size) if i != target]
             others = np.max(rest, axis=0) if rest else np.zeros_like(m)
-            s, r = observations[b].numpy(), reference[b].numpy()
+            s, r = observations[b].numpy(), baseline[b].numpy()
             kept = agent.scores(torch.from_numpy((s * m + r * (1 - m))[None]))[0, own].tolist()
             left = agent.scores(torch.from_numpy((s * (1 - m) + r * m)[None]))[0, own].tolist()
             p = softmax(left)
@@ -107,7 +107,7 @@ def test_a_sub_action_without_alternative_has_no_other_masks():
     net = torch.nn.Linear(8, 3)
     agent = Agent.from_module(net, spaces.Box(-1, 1, (8,)), spaces.MultiDiscrete([2, 1]))
     states = known_states(agent, 20)
-    explainer = StalderExplainer(agent, reference="black")
+    explainer = StalderExplainer(agent, baseline="black")
     expected = expected_terms(explainer, states, 3)
     ours = explainer.losses(explainer.network, states, np.arange(3))
     assert float(ours["mean"].detach()) == pytest.approx(expected["mean"], rel=1e-5)
@@ -118,8 +118,8 @@ def test_a_sub_action_without_alternative_has_no_other_masks():
 def test_the_temperature_divides_the_scores():
     agent = known_agent("discrete")
     states = known_states(agent, 8)
-    plain = StalderExplainer(agent, reference="black")
-    sharp = StalderExplainer(agent, reference="black", temperature=0.5)
+    plain = StalderExplainer(agent, baseline="black")
+    sharp = StalderExplainer(agent, baseline="black", temperature=0.5)
     halved = sharp.losses(sharp.network, states, np.arange(8))
     with torch.no_grad():
         agent.view.policy.weights.mul_(2)

@@ -7,7 +7,7 @@ import torch
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.learned.visionmask import VisionMask
-from sb3_explain.states.baselines import REFERENCES, blend
+from sb3_explain.states.baselines import BASELINES, blend
 from tests.toys import SIZE, ThirdsNet, dot_agent, dot_states
 
 FAST = {"epochs": 6, "learning_rate": 5e-3, "progress": False, "precision": "no"}
@@ -28,7 +28,7 @@ def test_masks_keep_the_action_and_are_small(fitted):
     observations = test.observations(np.arange(len(test)))
     target = torch.from_numpy(test.greedy)
     masks = explainer.attribute(observations)
-    shown = blend(observations.float(), masks, explainer.reference(observations))
+    shown = blend(observations.float(), masks, explainer.baseline(observations))
     assert (agent.greedy(shown) == target).float().mean() >= 0.95
     assert masks.mean() < 0.12
 
@@ -65,7 +65,7 @@ def test_losses_equal_the_definition_state_by_state(fitted):
     with torch.no_grad():
         maps = explainer.action_maps(observations)
         for b in range(4):
-            s, r = observations[b : b + 1], explainer.reference(observations[b : b + 1])
+            s, r = observations[b : b + 1], explainer.baseline(observations[b : b + 1])
             for i in range(3):
                 m = maps[b, i][None]
                 scores[b, i] = agent.scores(s * m + r * (1 - m))[0]
@@ -86,7 +86,7 @@ def test_the_temperature_divides_the_scores(fitted):
     agent, explainer, test = fitted
     sharp = VisionMask(agent, max_area=0.05, temperature=0.5)
     sharp.network.load_state_dict(explainer.network.state_dict())
-    sharp.references = explainer.references
+    sharp.baselines = explainer.baselines
     torch.nn.init.constant_(agent.view.policy.gain, 120.0)
     doubled = explainer.losses(explainer.network, test, np.arange(4))
     torch.nn.init.constant_(agent.view.policy.gain, 60.0)
@@ -101,7 +101,7 @@ def test_save_and_load_give_the_same_maps(fitted, tmp_path):
     loaded = VisionMask.load(tmp_path / "vm", agent)
     observations = test.observations(np.arange(8))
     assert torch.equal(loaded.action_maps(observations), explainer.action_maps(observations))
-    assert torch.equal(loaded.reference(observations), explainer.reference(observations))
+    assert torch.equal(loaded.baseline(observations), explainer.baseline(observations))
     assert loaded.settings == explainer.settings and loaded.training == explainer.training
 
 
@@ -172,7 +172,7 @@ def test_the_same_seed_gives_the_same_bits():
     ("settings", "message"),
     [
         ({"network": "compcat"}, "did you mean 'compact'"),
-        ({"reference": "blakc"}, "did you mean 'black'"),
+        ({"baseline": "blakc"}, "did you mean 'black'"),
         ({"max_aera": 0.1}, "did you mean 'max_area'"),
         ({"area": "l1"}, "unknown area term"),
         ({"temperature": 0.0}, "must be above 0"),
@@ -188,26 +188,26 @@ def half_bright(observations):
     return torch.full_like(observations, 128)
 
 
-def test_a_function_as_reference_is_saved_by_its_name_alone(tmp_path, monkeypatch):
+def test_a_function_as_baseline_is_saved_by_its_name_alone(tmp_path, monkeypatch):
     agent = dot_agent()
     train, validation, test = dot_states(agent, 120).split((0.6, 0.2, 0.2))
-    explainer = VisionMask(agent, reference=half_bright)
+    explainer = VisionMask(agent, baseline=half_bright)
     with pytest.raises(ExplainError, match="half_bright is a function without a name"):
         explainer.fit(train, validation, folder=tmp_path / "training", **{**FAST, "epochs": 1})
     explainer.fit(train, validation, **{**FAST, "epochs": 1})
     with pytest.raises(ExplainError, match="half_bright is a function without a name"):
         explainer.save(tmp_path / "vm")
     assert not (tmp_path / "vm").exists()
-    monkeypatch.setattr(REFERENCES, "_entries", dict(REFERENCES.items()))
-    REFERENCES.register("grey")(half_bright)
+    monkeypatch.setattr(BASELINES, "_entries", dict(BASELINES.items()))
+    BASELINES.register("grey")(half_bright)
     explainer.save(tmp_path / "vm")
     loaded = VisionMask.load(tmp_path / "vm", agent)
     observations = test.observations([0])
-    assert (loaded.reference(observations) == 128).all()
+    assert (loaded.baseline(observations) == 128).all()
     assert torch.equal(loaded.attribute(observations), explainer.attribute(observations))
     assert loaded.plain_settings() == explainer.plain_settings()
-    del REFERENCES._entries["grey"]
-    with pytest.raises(ExplainError, match="unknown reference 'grey'"):
+    del BASELINES._entries["grey"]
+    with pytest.raises(ExplainError, match="unknown baseline 'grey'"):
         VisionMask.load(tmp_path / "vm", agent)
 
 

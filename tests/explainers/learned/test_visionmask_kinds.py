@@ -61,10 +61,10 @@ def test_the_mass_is_on_the_features_that_the_choice_depends_on(kind, choice):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_action_is_kept(kind):
     explainer, batch = fitted(kind)
-    masks, reference = explainer.maps(batch)[""], explainer.reference(batch.observations)
-    shown = reference + masks * (batch.observations - reference)
+    masks, baseline = explainer.maps(batch)[""], explainer.baseline(batch.observations)
+    shown = baseline + masks * (batch.observations - baseline)
     assert batch.keeps(shown).float().mean() >= 0.95
-    assert batch.keeps(reference).float().mean() < 0.8
+    assert batch.keeps(baseline).float().mean() < 0.8
 
 
 def test_the_mass_in_each_entry_of_a_dict():
@@ -97,7 +97,7 @@ def masked(explainer, state, masks, choice):
     """Eq. 1 and its complement, entry by entry."""
     seen, left = {}, {}
     for name, cells in state.items():
-        m, r = masks[name][choice], explainer.references[name](cells[None])[0]
+        m, r = masks[name][choice], explainer.baselines[name](cells[None])[0]
         seen[name], left[name] = (cells * m + r * (1 - m))[None], (cells * (1 - m) + r * m)[None]
     return seen, left
 
@@ -114,7 +114,7 @@ def test_losses_of_sub_actions_equal_the_definition_state_by_state(kind, over_ma
     agent = explainer.agent
     states = known_states(agent, 5, seed=9)
     other = VisionMask(agent, entropy_over_masks=over_masks, temperature=0.7, max_area=0.2)
-    other.network, other.references = explainer.network, explainer.references
+    other.network, other.baselines = explainer.network, explainer.baselines
     with torch.no_grad():
         ours = other.losses(other.network, states, np.arange(5))
     batch = StateBatch(agent, states.observations(np.arange(5)))

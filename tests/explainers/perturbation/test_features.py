@@ -59,14 +59,14 @@ def shapley_values(value, n_features):
     return phi
 
 
-def readings(agent, state, reference):
+def readings(agent, state, baseline):
     """Score of every choice by the set of features that are as they are, one pass a set."""
     known = {}
 
     def read(inside):
         key = frozenset(inside)
         if key not in known:
-            row = reference.clone()
+            row = baseline.clone()
             row[list(key)] = state[list(key)]
             known[key] = agent.scores(row[None])[0].double().numpy()
         return known[key]
@@ -77,11 +77,11 @@ def readings(agent, state, reference):
 def test_kernel_shap_of_eight_features_is_exact():
     agent = agent_of(mlp(8, 3), 8)
     states = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
-    reference = torch.linspace(-1, 1, 8)
-    explainer = KernelSHAP(agent, reference=lambda s: reference.expand(s.shape))
+    baseline = torch.linspace(-1, 1, 8)
+    explainer = KernelSHAP(agent, baseline=lambda s: baseline.expand(s.shape))
     found = explainer.action_maps(states)
     for i, state in enumerate(states):
-        expected = np.array(shapley_values(readings(agent, state, reference), 8)).T
+        expected = np.array(shapley_values(readings(agent, state, baseline), 8)).T
         np.testing.assert_allclose(found[i], expected, atol=1e-5)
     assert explainer.passes_per_state == 256
 
@@ -146,10 +146,10 @@ def test_one_feature_has_it_all():
 
 def test_feature_ablation_is_captums():
     agent = Agent.from_model(make_model(CASES["ppo-multidiscrete"]))
-    states, reference = torch.randn(4, 5), torch.full((4, 5), 0.3)
+    states, baseline = torch.randn(4, 5), torch.full((4, 5), 0.3)
     target = torch.tensor([0, 4, 8, 2])
-    theirs = attr.FeatureAblation(agent.scores).attribute(states, reference, target=target)
-    explainer = FeatureAblation(agent, reference=lambda s: torch.full_like(s, 0.3))
+    theirs = attr.FeatureAblation(agent.scores).attribute(states, baseline, target=target)
+    explainer = FeatureAblation(agent, baseline=lambda s: torch.full_like(s, 0.3))
     torch.testing.assert_close(explainer.attribute(states, target), theirs)
 
 
@@ -181,7 +181,7 @@ def test_a_dict_has_features_and_a_held_image(explainer):
     found = explainer(agent).attribute(states, 1)
     assert not found["image"].any()
     assert found["kind"].shape == (3,)
-    assert found["kind"].abs()[1] < 1e-6 < found["kind"].abs()[2]  # the second has its reference
+    assert found["kind"].abs()[1] < 1e-6 < found["kind"].abs()[2]  # the second has its baseline
     black = {"image": states["image"], "kind": torch.zeros(3), "vector": torch.zeros(3, 4)}
     if explainer is KernelSHAP:
         difference = (agent.scores(states) - agent.scores(black))[:, 1]
@@ -238,7 +238,7 @@ def test_smaller_passes_give_the_same_maps(monkeypatch):
         assert max(rows) <= 3
 
 
-def test_references_of_categories_are_fitted():
+def test_make_baselines_categories_are_fitted():
     agent = Agent.from_model(make_model(CASES["a2c-discrete-observation"]))
     frames = {"": torch.tensor([1, 4, 4, 5, 2])}
     found = FeatureAblation(agent, frames=frames).attribute(torch.tensor([5, 4]), 3)
@@ -253,4 +253,4 @@ def test_impossible_settings():
     with pytest.raises(ExplainError, match="at least 4 sets"):
         KernelSHAP(agent, n_samples=1)
     with pytest.raises(ExplainError, match="did you mean 'black'"):
-        KernelSHAP(agent, reference="blakc")
+        KernelSHAP(agent, baseline="blakc")

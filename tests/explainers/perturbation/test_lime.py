@@ -75,10 +75,10 @@ def vector_agent(actions=None):
     return Agent.from_module(net, spaces.Box(-2, 2, (6,)), actions or spaces.Discrete(3))
 
 
-def test_vectors_by_features_and_a_fitted_reference():
+def test_vectors_by_features_and_a_fitted_baseline():
     agent = vector_agent()
     frames = torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
-    explainer = Lime(agent, n_samples=80, reference="mean", frames={"": frames})
+    explainer = Lime(agent, n_samples=80, baseline="mean", frames={"": frames})
     hidden = frames.mean(dim=0)
     maps = explainer.attribute(frames[:3], 1)
     for state, found in zip(frames, maps, strict=False):
@@ -113,7 +113,7 @@ def test_a_linear_agent_is_found_out():
     torch.testing.assert_close(maps[0], net.weight.detach() * state, atol=1e-6, rtol=1e-5)
 
 
-def test_the_default_reference_is_the_background_of_frames_or_black():
+def test_the_default_baseline_is_the_background_of_frames_or_black():
     agent = vector_agent()
     frames = torch.arange(18.0).reshape(3, 6)
     assert not Lime(agent).hidden[""](frames).any()
@@ -166,7 +166,7 @@ def test_segments_may_be_a_function():
         ({"segments": "slik"}, "did you mean 'slic'"),
         ({"n_samples": 1}, "at least two samples"),
         ({"alpha": 0.0}, "positive numbers"),
-        ({"reference": "mean"}, r"give frames=states\.entries"),
+        ({"baseline": "mean"}, r"give frames=states\.entries"),
     ],
 )
 def test_bad_settings_are_one_line(settings, message):

@@ -34,18 +34,18 @@ def test_it_is_captums(shape, patch, stride):
     torch.testing.assert_close(ours, theirs.float(), atol=1e-5, rtol=1e-5)
 
 
-def test_another_reference_is_captums_baseline():
+def test_another_baseline_is_captums_baseline():
     agent, seen = smooth_agent(), images(2, (2, 23, 31))
     baseline = seen.flip(3) * 0.3
-    ours = Occlusion(agent, patch=4, stride=3, reference=lambda s: s.flip(3) * 0.3)
+    ours = Occlusion(agent, patch=4, stride=3, baseline=lambda s: s.flip(3) * 0.3)
     theirs = captum_maps(agent, seen, 2, 4, 3, baseline).float()
     torch.testing.assert_close(ours.attribute(seen, 2), theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_a_reference_is_fitted_on_frames():
+def test_a_baseline_is_fitted_on_frames():
     agent, seen = smooth_agent(), images(2, (2, 23, 31))
     frames = torch.full((5, 2, 23, 31), 90, dtype=torch.uint8)
-    fitted = Occlusion(agent, reference="background", frames={"": frames})
+    fitted = Occlusion(agent, baseline="background", frames={"": frames})
     theirs = captum_maps(agent, seen, 2, 5, 5, 90).float()
     torch.testing.assert_close(fitted.attribute(seen, 2), theirs, atol=1e-5, rtol=1e-5)
 

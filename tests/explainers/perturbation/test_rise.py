@@ -43,9 +43,9 @@ def test_it_is_the_formula():
         np.testing.assert_allclose(every[:, target], expected, atol=1e-5)
 
 
-def test_the_torchray_variant_and_another_reference():
+def test_the_torchray_variant_and_another_baseline():
     agent, seen = smooth_agent(SHAPE), images(1, SHAPE)
-    explainer = Rise(agent, n_masks=40, variant="torchray", reference=lambda s: s * 0 + 100)
+    explainer = Rise(agent, n_masks=40, variant="torchray", baseline=lambda s: s * 0 + 100)
     masks = all_masks(explainer, SHAPE)
     expected = slow(agent, seen[0], masks, lambda z: expit(z[1]), keep=1.0, hidden=100.0)
     np.testing.assert_allclose(explainer.attribute(seen, 1)[0], expected, atol=1e-5)
@@ -127,8 +127,8 @@ def test_what_matters_stands_out_from_what_does_not():
     [
         ({"variant": "torchrai"}, "did you mean 'torchray'"),
         ({"keep": 1.0}, "a probability between 0 and 1"),
-        ({"reference": "blakc"}, "did you mean 'black'"),
-        ({"reference": "background"}, r"give frames=states\.entries"),
+        ({"baseline": "blakc"}, "did you mean 'black'"),
+        ({"baseline": "background"}, r"give frames=states\.entries"),
     ],
 )
 def test_bad_settings_are_one_line(settings, message):
