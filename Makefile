@@ -6,7 +6,10 @@ RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: venv demo test slow lint docs bench clean
+# `make test COVERAGE=yes` says also which share of the lines the tests run.
+COVER := $(if $(COVERAGE),--cov --cov-report=term)
+
+.PHONY: venv demo test slow lint docs bench dist words clean
 
 venv: $(DEVELOPMENT)
 
@@ -19,7 +22,7 @@ $(RUNTIME): $(REQUIREMENTS)
 	touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[atari,box2d,dmc,highway,hub,ray,vizdoom,zoo,docs,test,lint]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[atari,benchmark,box2d,dmc,highway,hub,ray,vizdoom,zoo,docs,test,lint]'
 	touch $@
 
 demo: $(RUNTIME)
@@ -27,7 +30,7 @@ demo: $(RUNTIME)
 
 # One thread for each of the worker processes, which are as many as the processors.
 test: $(DEVELOPMENT)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical -m "not slow" $(COVER)
 
 # The examples, the code in the documentation, and what else takes long.
 slow: $(DEVELOPMENT)
@@ -47,8 +50,12 @@ docs: $(DEVELOPMENT)
 bench: $(DEVELOPMENT)
 	$(BIN)/python benchmarks/run.py
 
+# What a release uploads, built and checked in environments of its own.
+dist:
+	PYTHON=$(PYTHON) .ci/dist
+
 clean:
-	rm -rf .venv demo-output build dist sb3_explain.egg-info
+	rm -rf .venv demo-output build dist sb3_explain.egg-info .coverage
 	rm -rf docs/_build docs/_autosummary docs/_generated
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -95,7 +95,7 @@ def targets(record, agent, generator, train, test) -> None:
         name, weights = target.replace(":", "_"), found.counts / N_SAMPLES
         kind, _, action = target.partition(":")
         if kind == "action":
-            wanted = found.scores.argmax(dim=1).numpy() == agent.choice_named(action)
+            wanted = found.scores.argmax(dim=1).numpy() == agent.find_target(action)
             share = float((wanted * weights).sum())
             record(f"generator.{name}.greedy", share, "share", ">= 0.95")
         elif target in usual:

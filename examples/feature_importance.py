@@ -49,19 +49,19 @@ def main() -> None:
         importances[name] = feature_importance(maps, episodes, seed=options.seed)
     save(
         options.output / "importance.png",
-        importance_figure(importances, FEATURES, agent.choice_names),
+        importance_figure(importances, FEATURES, agent.target_names),
     )
 
     print(f"{n_explained} states of {len(np.unique(episodes))} episodes")
     print("the most important feature:")
-    for i, action in enumerate(agent.choice_names):
+    for i, action in enumerate(agent.target_names):
         best = [FEATURES[importances[name].mean[i].argmax()] for name in METHODS]
         print(f"    {action:14} {', '.join(dict.fromkeys(best))}")
     print("rank correlation of the features:")
     for pair, correlations in rank_correlations(importances).items():
         each = ", ".join(
             f"{action} {value:.2f}"
-            for action, value in zip(agent.choice_names, correlations, strict=True)
+            for action, value in zip(agent.target_names, correlations, strict=True)
         )
         print(f"    {' and '.join(map(explainer_label, pair))}: {each}")
     print(f"open {options.output / 'importance.png'}")

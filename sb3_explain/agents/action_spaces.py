@@ -1,8 +1,8 @@
-"""Choices: what there is to explain about an action, for every kind of action space.
+"""Targets: what there is to explain about an action, for every kind of action space.
 
-An explanation answers for one choice. Discrete actions are one group of choices. MultiDiscrete
+An explanation answers for one target. Discrete actions are one group of targets. MultiDiscrete
 actions are a group for each sub-action, side by side. MultiBinary actions are a group of two, off
-and on, for each bit. The choices of Box actions are the action's dimensions; they exclude nothing,
+and on, for each bit. The targets of Box actions are the action's dimensions; they exclude nothing,
 so that they have no probability, only a distance from what the agent would have done.
 """
 
@@ -21,7 +21,7 @@ from sb3_explain.common.errors import ExplainError
 
 
 def group_sizes(space: spaces.Space[Any]) -> list[int]:
-    """Number of choices of each group, in order; for Box actions one group of its dimensions.
+    """Number of targets of each group, in order; for Box actions one group of its dimensions.
 
     :raises ExplainError: for action spaces that agents do not have
     """
@@ -38,13 +38,13 @@ def group_sizes(space: spaces.Space[Any]) -> list[int]:
 
 
 def group_numbers(space: spaces.Space[Any]) -> Tensor:
-    """(C,) the group that each choice belongs to."""
+    """(C,) the group that each target belongs to."""
     sizes = torch.tensor(group_sizes(space))
     return torch.arange(len(sizes)).repeat_interleave(sizes)
 
 
-def choices(space: spaces.Space[Any], scores: Tensor) -> Tensor:
-    """(..., C) score of every choice, from an agent's scores (..., K).
+def target_scores(space: spaces.Space[Any], scores: Tensor) -> Tensor:
+    """(..., C) score of every target, from an agent's scores (..., K).
 
     A bit's logit z becomes -z/2 for off and z/2 for on, whose softmax is the bit's probability.
     """
@@ -53,36 +53,36 @@ def choices(space: spaces.Space[Any], scores: Tensor) -> Tensor:
     return scores
 
 
-def choice_names(space: spaces.Space[Any], action_names: Sequence[str]) -> tuple[str, ...]:
-    """A name for each choice, from the names of the scores."""
+def target_names(space: spaces.Space[Any], action_names: Sequence[str]) -> tuple[str, ...]:
+    """A name for each target, from the names of the scores."""
     if isinstance(space, spaces.MultiBinary):
         return tuple(f"{name} {state}" for name in action_names for state in ("off", "on"))
     return tuple(action_names)
 
 
 def log_probabilities(space: spaces.Space[Any], scores: Tensor) -> Tensor:
-    """(..., C) logarithm of each choice's probability in its group, from choices (..., C)."""
+    """(..., C) logarithm of each target's probability in its group, from targets (..., C)."""
     sizes = group_sizes(space)
     if len(sizes) == 1:
         return scores.log_softmax(dim=-1)
     return torch.cat([part.log_softmax(-1) for part in torch.split(scores, sizes, dim=-1)], dim=-1)
 
 
-def greedy_choices(space: spaces.Space[Any], scores: Tensor) -> Tensor:
-    """(..., C) whether each choice is the best of its group."""
+def greedy_targets(space: spaces.Space[Any], scores: Tensor) -> Tensor:
+    """(..., C) whether each target is the best of its group."""
     parts = torch.split(scores, group_sizes(space), dim=-1)
     best = [part == part.amax(dim=-1, keepdim=True) for part in parts]
     # of equal scores the first alone, as argmax has it
     return torch.cat([part & (part.cumsum(dim=-1) == 1) for part in best], dim=-1)
 
 
-def main_choice(space: spaces.Space[Any], scores: Tensor, *, squashed: bool = False) -> Tensor:
-    """(B,) the choice that is explained unless another is named.
+def default_target(space: spaces.Space[Any], scores: Tensor, *, squashed: bool = False) -> Tensor:
+    """(B,) the target that is explained unless another is named.
 
     The greedy action; of several sub-actions the surest one's; of a Box action's dimensions the one
     that is farthest from the middle of its range, in units of the range.
 
-    :param scores: (B, C) of the choices
+    :param scores: (B, C) of the targets
     :param squashed: see :func:`score_range`
     """
     if isinstance(space, spaces.Box):
@@ -91,7 +91,7 @@ def main_choice(space: spaces.Space[Any], scores: Tensor, *, squashed: bool = Fa
         return distance.abs().argmax(dim=1)
     if len(group_sizes(space)) == 1:
         return scores.argmax(dim=1)
-    chosen = greedy_choices(space, scores)
+    chosen = greedy_targets(space, scores)
     sureness = log_probabilities(space, scores).masked_fill(~chosen, -torch.inf)
     return sureness.argmax(dim=1)
 

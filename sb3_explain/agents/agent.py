@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from sb3_explain.agents.action_spaces import (
     action_probabilities,
-    choice_names,
     drawn_actions,
     score_range,
+    target_names,
 )
 from sb3_explain.agents.policy_views import FORBIDDEN, ModuleView, PolicyView, view_of
 from sb3_explain.common.errors import ExplainError, unknown_name
@@ -309,27 +309,27 @@ class Agent:
         return bool(getattr(self.view.policy, "squash_output", False))
 
     @property
-    def choice_names(self) -> tuple[str, ...]:
+    def target_names(self) -> tuple[str, ...]:
         """C names of what there is to explain, see :mod:`sb3_explain.agents.action_spaces`."""
-        return choice_names(self.action_space, self.action_names)
+        return target_names(self.action_space, self.action_names)
 
     @property
-    def n_choices(self) -> int:
-        """C, the number of choices that an explanation may answer for."""
-        return len(self.choice_names)
+    def n_targets(self) -> int:
+        """C, the number of targets that an explanation may answer for."""
+        return len(self.target_names)
 
-    def choice_named(self, name: int | str) -> int:
-        """The index of a choice by its name or number.
+    def find_target(self, name: int | str) -> int:
+        """The index of a target by its name or number.
 
         :raises ExplainError: if there is none; the nearest name is suggested
         """
-        by_name = {known.lower(): index for index, known in enumerate(self.choice_names)}
+        by_name = {known.lower(): index for index, known in enumerate(self.target_names)}
         text = str(name).lower()
         if text in by_name:
             return by_name[text]
-        if text.isdecimal() and int(text) < self.n_choices:
+        if text.isdecimal() and int(text) < self.n_targets:
             return int(text)
-        raise unknown_name("action", str(name), self.choice_names)
+        raise unknown_name("action", str(name), self.target_names)
 
     def tensor(self, observations: Any) -> Observations:
         """Observations in NumPy (or torch) as tensors on the agent's device, dtype kept."""

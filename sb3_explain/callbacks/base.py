@@ -77,7 +77,7 @@ class ExplainCallback(BaseCallback):
         require_arguments(type(self), ExplainCallback, unknown)
         super().__init__(verbose)
         if on_error not in ON_ERROR:
-            raise unknown_name("choice of on_error", on_error, ON_ERROR)
+            raise unknown_name("value of on_error", on_error, ON_ERROR)
         self.budget = math.inf if budget is None else number(budget)
         if not self.budget > 0:
             raise ExplainError(f"budget={budget!r}: give a positive share of the training's time")

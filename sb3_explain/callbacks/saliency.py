@@ -164,5 +164,5 @@ class SaliencyCallback(ExplainCallback):
             )
         ]
         return contact_sheet(
-            tiles, agent.choice_names, title=f"{when}: {which}", measure=measure_of(agent)
+            tiles, agent.target_names, title=f"{when}: {which}", measure=measure_of(agent)
         )

@@ -52,7 +52,7 @@ def run_why(options: argparse.Namespace) -> None:
     """``sb3-explain why``"""
     agent = agent_of(options)
     states = StateDataset.open(options.output / "states")
-    instead = None if options.instead is None else agent.choice_named(options.instead)
+    instead = None if options.instead is None else agent.find_target(options.instead)
     answer = why(
         agent,
         states,

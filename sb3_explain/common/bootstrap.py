@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 #: fewer episodes than this say too little about chance: blocks of states are resampled instead
 MIN_EPISODES = 10
@@ -91,6 +90,8 @@ def confidence_interval(
         return Interval(mean, np.nan, np.nan, n)
     if np.ptp(means) == 0:
         return Interval(mean, mean, mean, n)
+    from scipy import stats
+
     result = stats.bootstrap(
         (means, sizes),
         weighted_mean,

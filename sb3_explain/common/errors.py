@@ -21,10 +21,10 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
     :param name: the name as the user wrote it
     :param known: every name that would have been right
     """
-    choices = sorted(known)
-    close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ExplainError(f"unknown {kind} {name!r}{hint} (known: {', '.join(choices) or 'none'})")
+    return ExplainError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names) or 'none'})")
 
 
 def require_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:

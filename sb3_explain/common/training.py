@@ -12,19 +12,20 @@ import time
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.common.checkpoints import Checkpoints, TrainingState, copy_of
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.progress import progress_bar
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from torch.utils.tensorboard import SummaryWriter
 
 #: what a value of each type is called
 NAMES = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "True or False"}
@@ -223,6 +224,8 @@ class Training:
         self.model, self.optimizer = accelerator.prepare(network, optimizer)
         self.writer: SummaryWriter | None = None
         if folder is not None and accelerator.is_main_process:
+            from torch.utils.tensorboard import SummaryWriter
+
             # what a killed run wrote after its last checkpoint is dropped
             self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=self.state.step)
 
@@ -316,6 +319,9 @@ def make_accelerator(precision: str, device: torch.device) -> Accelerator:
     :param precision: as in :class:`TrainingOptions`
     :param device: of the agent; a CPU agent is trained for on the CPU
     """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
     if precision == "auto":
         precision = "bf16" if has_bfloat16(device) else "no"
     # The precision of an earlier training in this process would otherwise hold for this one.

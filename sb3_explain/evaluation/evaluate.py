@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -28,6 +27,9 @@ from sb3_explain.states.baselines import BASELINE_FRAMES, Baseline, fit_baseline
 from sb3_explain.states.batch import Cost, StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.passes import CHUNK
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[Any]
 
@@ -149,10 +151,10 @@ def evaluate(
 ) -> Evaluation:
     """Measure explainers of an agent on states, beside the rows that explain nothing.
 
-    Maps are computed once per explainer and state, for the greedy action (the main choice of other
-    action spaces, see :mod:`sb3_explain.agents.action_spaces`), and shared by all of its metrics;
-    explainers with the same perturbations share the agent's passes, and each is charged for them.
-    An empty mask, a constant mask, a random map and the gradient are added unless given.
+    Maps are computed once per explainer and state, for the greedy action (the default target of
+    other action spaces, see :mod:`sb3_explain.agents.action_spaces`), and shared by all of its
+    metrics; explainers with the same perturbations share the agent's passes, and each is charged
+    for them. An empty mask, a constant mask, a random map and the gradient are added unless given.
 
     :param agent: the agent that the explainers explain
     :param states: states that no explainer has learned from

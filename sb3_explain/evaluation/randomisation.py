@@ -10,14 +10,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy import stats
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
@@ -59,6 +56,8 @@ class Randomisation:
 
     def table(self) -> pd.DataFrame:
         """A line for each explainer, layer and measure."""
+        import pandas as pd
+
         return pd.DataFrame(
             {"explainer": name, "layer": layer, "measure": measure, **interval._asdict()}
             for name, layers in self.intervals.items()
@@ -237,6 +236,8 @@ def similarity(before: Tensor, after: Tensor, batch: StateBatch) -> dict[str, Ar
 
 def rank_correlation(before: Tensor, after: Tensor) -> float:
     """Spearman's, over all cells; 0 where one map is the same everywhere, NaN where both are."""
+    from scipy import stats
+
     a, b = before.flatten().numpy(), after.flatten().numpy()
     flat = int(np.ptp(a) == 0) + int(np.ptp(b) == 0)
     if flat:
@@ -246,6 +247,8 @@ def rank_correlation(before: Tensor, after: Tensor) -> float:
 
 def image_similarity(before: Tensor, after: Tensor) -> float:
     """Structural similarity (Wang et al. 2004) of maps (C, H, W) in [-1, 1], mean over layers."""
+    from skimage.metrics import structural_similarity
+
     signed = bool((before < 0).any() or (after < 0).any())
     window = min(WINDOW, *before.shape[1:])
     return float(

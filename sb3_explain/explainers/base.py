@@ -1,4 +1,4 @@
-"""What every explainer is: a map over the observation for a choice of the agent."""
+"""What every explainer is: a map over the observation for a target of the agent."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Explainer(ABC):
 
     @abstractmethod
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        """Maps of the target choice, one for each entry of the observation, of the entry's shape.
+        """Maps of the target, one for each entry of the observation, of the entry's shape.
 
         :param batch: at most as many states as their copies fit into ``memory``
         """
@@ -74,8 +74,8 @@ class Explainer(ABC):
         """Maps of the observations' shape; a dict of maps for Dict observations.
 
         :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such
-        :param target: (B,) index of the choice to explain, or one index for all; the greedy action
-            when not given (:func:`sb3_explain.agents.action_spaces.main_choice` for other action
+        :param target: (B,) index of the target to explain, or one index for all; the greedy action
+            when not given (:func:`sb3_explain.agents.action_spaces.default_target` for other action
             spaces)
         :param context: ``memory`` of a recurrent agent and ``action_masks``, held while the
             observations are perturbed (:meth:`sb3_explain.states.dataset.StateDataset.context`)
@@ -86,13 +86,13 @@ class Explainer(ABC):
     def action_maps(
         self, observations: Observations, *, context: Mapping[str, Tensor] | None = None
     ) -> Any:
-        """Maps of all C choices: (B, C, ...), a dict of such for Dict observations."""
+        """Maps of all C targets: (B, C, ...), a dict of such for Dict observations."""
         batch = StateBatch(self.agent, observations, context=context)
-        each = [self.maps(batch.aimed_at(choice)) for choice in range(self.agent.n_choices)]
+        each = [self.maps(batch.aimed_at(target)) for target in range(self.agent.n_targets)]
         return structured({n: torch.stack([m[n] for m in each], dim=1) for n in batch.entries})
 
     def maps(self, batch: StateBatch) -> dict[str, Tensor]:
-        """Maps of the target choices by entry, for any number of states.
+        """Maps of the targets by entry, for any number of states.
 
         Whoever has a :class:`~sb3_explain.states.batch.StateBatch` already saves the agent passes
         that explainers share by calling this in place of :meth:`attribute`.

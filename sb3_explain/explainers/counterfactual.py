@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -43,18 +42,19 @@ class Removal:
 
     :param regions: numbers of what is removed, counted from 1
     :param observation: (1, ...) what the agent sees then, by entry
-    :param choice: index of what it does in the target's group; of a Box action the target dimension
+    :param outcome: index of what it does in the target's group; of a Box action the target
+        dimension
     :param changed: whether that is no longer the target; of a Box action, whether the dimension has
         moved by more than a 20th of its range
     :param preference: in [0, 1], how much of the target is left: its probability (softmax of
         Q-values); for Box actions see :meth:`sb3_explain.states.batch.StateBatch.preference`
-    :param scores: (C,) of all choices
-    :param probabilities: (C,) of all choices in their groups; none for Box actions
+    :param scores: (C,) of all targets
+    :param probabilities: (C,) of all targets in their groups; none for Box actions
     """
 
     regions: tuple[int, ...]
     observation: dict[str, Tensor]
-    choice: int
+    outcome: int
     changed: bool
     preference: float
     scores: Array
@@ -65,16 +65,16 @@ class Removal:
 class Counterfactual:
     """The outcome of :func:`counterfactual`.
 
-    :param choice_names: C names
-    :param target: index of the choice that is explained
-    :param instead: index of the choice that it is contrasted with, if any
+    :param target_names: C names
+    :param target: index of the target that is explained
+    :param instead: index of the target that it is contrasted with, if any
     :param regions: the most salient first
     :param before: nothing is removed
     :param alone: one region is removed, for each
     :param together: it and all before it are removed, for each
     """
 
-    choice_names: tuple[str, ...]
+    target_names: tuple[str, ...]
     target: int
     instead: int | None
     regions: tuple[Region, ...]
@@ -84,15 +84,15 @@ class Counterfactual:
 
     def action(self, removal: Removal) -> str:
         """What the agent does, in words; of a Box action the dimension and its value."""
-        name = self.choice_names[removal.choice]
+        name = self.target_names[removal.outcome]
         return name if removal.probabilities is not None else (
-            f"{name} {removal.scores[removal.choice]:+.2f}"
+            f"{name} {removal.scores[removal.outcome]:+.2f}"
         )  # fmt: skip
 
     def table(self) -> pd.DataFrame:
         """A line for each removal, in order: what is removed, and what the agent does then.
 
-        ``p(...)`` is the preference for the target and, where there is another choice to contrast
+        ``p(...)`` is the preference for the target and, where there is another target to contrast
         it with, the probability of that; ``p(action)`` the probability of what is done.
         """
         lines = []
@@ -108,13 +108,13 @@ class Counterfactual:
                 "mass": region.mass if region else np.nan,
                 "action": self.action(removal),
                 "changed": removal.changed,
-                f"p({self.choice_names[self.target]})": removal.preference,
+                f"p({self.target_names[self.target]})": removal.preference,
             }
             if removal.probabilities is not None:
                 if self.instead is not None:
-                    other = f"p({self.choice_names[self.instead]})"
+                    other = f"p({self.target_names[self.instead]})"
                     line[other] = removal.probabilities[self.instead]
-                line["p(action)"] = removal.probabilities[removal.choice]
+                line["p(action)"] = removal.probabilities[removal.outcome]
             lines.append(line)
         return pd.DataFrame(lines)
 
@@ -139,8 +139,8 @@ def counterfactual(
     :param observation: (1, ...) the state, in the policy's own layout and raw range
     :param maps: (1, ...) of the target, of the observation's form; with ``instead``,
         :func:`contrast` of the two
-    :param target: index of the choice to explain; the greedy action when not given
-    :param instead: index of another choice, whose probability is followed as well
+    :param target: index of the target to explain; the greedy action when not given
+    :param instead: index of another target, whose probability is followed as well
     :param context: ``memory`` and ``action_masks``, which stay
     :param baseline: what removed cells become: ``"inpaint"``, for images, or a baseline; by entry
         where entries need different ones
@@ -161,11 +161,11 @@ def counterfactual(
         raise ExplainError(
             f"share={share}, n_regions={n_regions}: give a share in (0, 1], and 1 up"
         )
-    if instead is not None and not 0 <= instead < agent.n_choices:
-        raise ExplainError(f"{instead} is no choice: it has {', '.join(agent.choice_names)}")
+    if instead is not None and not 0 <= instead < agent.n_targets:
+        raise ExplainError(f"{instead} is no target: it has {', '.join(agent.target_names)}")
     if instead == int(batch.target[0]):
         raise ExplainError(
-            f"{agent.choice_names[instead]} is what is explained: name another choice"
+            f"{agent.target_names[instead]} is what is explained: name another target"
         )
     by_entry = maps if isinstance(maps, dict) else batch.unflat(maps)
     if instead is None:  # a contrast is signed whatever the action
@@ -189,7 +189,7 @@ def counterfactual(
     numbers += [tuple(range(1, i + 1)) for i in range(1, len(chosen) + 1)]
     removals = list(outcomes(batch, chosen, numbers, fill))
     return Counterfactual(
-        choice_names=agent.choice_names,
+        target_names=agent.target_names,
         target=int(batch.target[0]),
         instead=instead,
         regions=tuple(chosen),
@@ -200,7 +200,7 @@ def counterfactual(
 
 
 def contrast(maps: Observations, instead: Observations) -> Any:
-    """Why this and not that: the difference of two choices' maps, over the greatest magnitude.
+    """Why this and not that: the difference of two targets' maps, over the greatest magnitude.
 
     :param maps: (B, ...) of what is done, or a dict of such
     :param instead: of what could have been done
@@ -232,7 +232,7 @@ def outcomes(
                 copy[name] = filled(np.logical_or.reduce(cells))
     rows = [batch.flat(copy) for copy in copies]
     space, target = batch.agent.action_space, int(batch.target[0])
-    scores = read_blocks(batch.choices, rows)[0]
+    scores = read_blocks(batch.target_scores, rows)[0]
     preferences = read_blocks(batch.preference, rows)[0]
     kept = read_blocks(batch.keeps, rows)[0]
     done = torch.full((len(rows),), target)
@@ -245,7 +245,7 @@ def outcomes(
         yield Removal(
             regions=removed,
             observation=copies[i],
-            choice=int(done[i]),
+            outcome=int(done[i]),
             changed=not bool(kept[i]),
             preference=float(preferences[i]),
             scores=scores[i].cpu().numpy(),

@@ -19,7 +19,7 @@ def needs_image(agent: Agent) -> str | None:
     return "it explains images, and this agent observes none"
 
 
-def needs_choices(agent: Agent) -> str | None:
+def needs_probabilities(agent: Agent) -> str | None:
     """The obstacle of a method that compares probabilities, if the agent has none."""
     if isinstance(agent.action_space, spaces.Box):
         return "it compares probabilities of actions, and this agent's actions are continuous (Box)"

@@ -48,7 +48,7 @@ def activation_maximisation(
     :param steps: of the search
     :param learning_rate: of Adam, on the logits of the pixels
     :param beta: sharpness of the soft maximum, per unit of Q
-    :param action: index or name of the choice that an action's target is about
+    :param action: index or name of the target that an action's target is about
     :param seed: of noise and shifts
     :param progress: show a bar
     :return: (n, C, H, W) in the agent's range

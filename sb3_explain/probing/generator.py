@@ -50,7 +50,7 @@ SAMPLE = 2000
 PASS = 128
 #: training states whose codes are kept, at most
 KEPT = 4096
-#: weight of L, brought into [0, 1), beside agreement in the choice of the weights that are kept
+#: weight of L, brought into [0, 1), beside agreement in the target of the weights that are kept
 TIE = 0.1
 #: names of their tensors in a file begin with it
 CODES = "codes."
@@ -320,7 +320,7 @@ class StateGenerator:
         """
         settings, units = self.settings, self.network
         with self._precisely():
-            own = batch.own_choices
+            own = batch.own_target_scores
         wanted = units.into(batch.entries)
         drawn, code = network(wanted, noise)
         weights = self.weights(batch)
@@ -336,7 +336,7 @@ class StateGenerator:
         if settings.lambda_agent or noise is None:
             with self._precisely():
                 redrawn = units.out_of(drawn)
-                shift = (batch.choices(redrawn) - own) / units.spread
+                shift = (batch.target_scores(redrawn) - own) / units.spread
                 terms["agent"] = shift.square().mean()
                 loss = loss + settings.lambda_agent * terms["agent"]
                 if noise is None:
@@ -371,7 +371,7 @@ class StateGenerator:
         scores = []
         for positions in np.array_split(sample, -(-len(sample) // PASS)):
             batch = states.batch(self.agent, positions)
-            scores.append(batch.own_choices)
+            scores.append(batch.own_target_scores)
             for name, entry in batch.entries.items():
                 sums[name] = sums.get(name, 0.0) + entry.double().sum(dim=0)
                 squares[name] = squares.get(name, 0.0) + entry.double().square().sum(dim=0)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.probing.generator import StateGenerator
 from sb3_explain.probing.search import require_pair
 from sb3_explain.states.play import Played, Sight, everything, play_under
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)

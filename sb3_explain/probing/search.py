@@ -154,7 +154,7 @@ def probe(
     :param prior_weight: alpha; 0 to leave the regulariser out
     :param learning_rate: of Adam
     :param beta: sharpness of the soft maximum, per standard deviation of the scores over states
-    :param action: index or name of the choice that an action's target is about
+    :param action: index or name of the target that an action's target is about
     :param other: a second agent with the same observations and actions, for ``"disagreement"``
     :param states: that the generator learned from, to find the nearest one of each result
     :param seed: of the first codes and of the noise

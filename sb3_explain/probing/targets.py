@@ -22,7 +22,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from sb3_explain.agents.action_spaces import choices, group_numbers, group_sizes, log_probabilities
+from sb3_explain.agents.action_spaces import (
+    group_numbers,
+    group_sizes,
+    log_probabilities,
+    target_scores,
+)
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
@@ -51,13 +56,13 @@ class Outputs:
     other: Outputs | None = None
 
     @property
-    def choices(self) -> Tensor:
-        """(B, C) scores of the choices."""
-        return choices(self.agent.action_space, self.scores)
+    def target_scores(self) -> Tensor:
+        """(B, C) scores of the targets."""
+        return target_scores(self.agent.action_space, self.scores)
 
     @property
     def log_probabilities(self) -> Tensor:
-        """(B, C) logarithms of the choices' probabilities; of Q-values those of their softmax.
+        """(B, C) logarithms of the targets' probabilities; of Q-values those of their softmax.
 
         :raises ExplainError: for Box actions, which have none
         """
@@ -66,7 +71,7 @@ class Outputs:
                 "this target compares probabilities of actions, and this agent's actions are "
                 "continuous (Box): choose a target on its value, or an action"
             )
-        return log_probabilities(self.agent.action_space, self.choices)
+        return log_probabilities(self.agent.action_space, self.target_scores)
 
     @property
     def q(self) -> Tensor:
@@ -218,7 +223,7 @@ def make_target(
 
     :param target: a name, ``"action:NAME"`` for the action of that name or number, or a function
     :param agent: that is asked
-    :param action: index or name of the choice that an action's target is about
+    :param action: index or name of the target that an action's target is about
     :param beta: sharpness of the soft maximum, per unit of Q
     :raises ExplainError: for an unknown target or action, or an action's target without one
     """
@@ -234,9 +239,9 @@ def make_target(
         if action is None:
             raise ExplainError(
                 f"the target {name!r} is about one action: write '{name}:NAME' with one of "
-                f"{', '.join(agent.choice_names)}"
+                f"{', '.join(agent.target_names)}"
             )
-        options["action"] = agent.choice_named(action)
+        options["action"] = agent.find_target(action)
     return partial(function, **options) if options else function
 
 
@@ -246,7 +251,7 @@ def targets_of(agent: Agent) -> list[str]:
     Each action, and of the others those that it serves. Where there are no Q-values, S+ and S- are
     the same as T+ and T-, and values are what T+ and T- are about.
     """
-    names = [f"action:{name}" for name in agent.choice_names]
+    names = [f"action:{name}" for name in agent.target_names]
     good_or_bad = ["T-", "T+", "S-", "S+"] if agent.view.value_based else ["T-", "T+"]
     return [name for name in (*names, *good_or_bad, "T+-", "uncertainty") if _serves(agent, name)]
 

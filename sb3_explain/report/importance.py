@@ -21,7 +21,7 @@ from sb3_explain.report.words import explainer_label
 
 @dataclasses.dataclass(frozen=True)
 class Importance:
-    """Mean magnitude of the attribution of every feature to every choice, with intervals.
+    """Mean magnitude of the attribution of every feature to every target, with intervals.
 
     :param mean: (C, M) at least 0, in the unit of the scores
     :param low: (C, M) lower bounds
@@ -43,7 +43,7 @@ def feature_importance(
 ) -> Importance:
     """Mean over states of |attribution|, with bootstrap intervals over episodes.
 
-    :param maps: (n, C, M) attributions of M features to C choices, as
+    :param maps: (n, C, M) attributions of M features to C targets, as
         :meth:`sb3_explain.explainers.base.Explainer.action_maps` gives them for vectors
     :param episodes: (n,) episode of each state; blocks of states are resampled where episodes are
         few (:func:`sb3_explain.common.bootstrap.clusters_of`)
@@ -57,7 +57,7 @@ def feature_importance(
     if magnitudes.ndim != 3 or len(magnitudes) != len(clusters):
         raise ExplainError(
             f"attributions of shape {magnitudes.shape} for {len(clusters)} states: give "
-            "(states, choices, features)"
+            "(states, targets, features)"
         )
     bounds = np.apply_along_axis(
         lambda values: confidence_interval(
@@ -74,7 +74,7 @@ def rank_correlations(
 ) -> dict[tuple[str, str], NDArray[np.float64]]:
     """Spearman's rank correlation of the features' means, for each pair of explainers.
 
-    :return: (C,) one figure in [-1, 1] for each choice
+    :return: (C,) one figure in [-1, 1] for each target
     """
     return {
         (one, other): np.array(
@@ -91,33 +91,33 @@ def rank_correlations(
 def importance_figure(
     importances: Mapping[str, Importance],
     features: Sequence[str],
-    choices: Sequence[str],
+    targets: Sequence[str],
     *,
     title: str = "",
     theme: ThemeName = "light",
 ) -> bytes:
-    """A panel for each choice: every feature's importance by every explainer, with its interval.
+    """A panel for each target: every feature's importance by every explainer, with its interval.
 
     :param importances: by explainer
     :param features: M names
-    :param choices: C names
+    :param targets: C names
     :param title: above them, of one or more lines
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     :raises ExplainError: if there is nothing to draw, or the names are not as many as the values
     """
-    shape = (len(choices), len(features))
+    shape = (len(targets), len(features))
     shapes = {importance.mean.shape for importance in importances.values()}
     if shapes != {shape}:
         raise ExplainError(
-            f"{len(choices)} choices and {len(features)} features do not fit importances of shape "
+            f"{len(targets)} targets and {len(features)} features do not fit importances of shape "
             f"{' or '.join(map(str, sorted(shapes))) or 'none'}"
         )
     look, drawn = theme_of(theme), styles(importances, ())
     # One line for each explainer within a feature, and a gap before the next.
     height = 0.16 * (len(importances) + 1) * len(features) + 1.4 + 0.25 * len(title.splitlines())
-    figure = Figure(figsize=(1.6 + 2.3 * len(choices), height), layout="constrained")
-    panels = figure.subplots(1, len(choices), squeeze=False, sharey=True, sharex=True)[0]
+    figure = Figure(figsize=(1.6 + 2.3 * len(targets), height), layout="constrained")
+    panels = figure.subplots(1, len(targets), squeeze=False, sharey=True, sharex=True)[0]
     offsets = (np.arange(len(importances)) - (len(importances) - 1) / 2) / (len(importances) + 1)
     marks: dict[str, Any] = {}
     for i, axes in enumerate(panels):
@@ -132,7 +132,7 @@ def importance_figure(
                 clip_on=False,  # a mark at 0 is whole
             )  # fmt: skip
             marks[explainer_label(name)] = mark
-        axes.set_title(choices[i], color=look.ink, **TITLE)
+        axes.set_title(targets[i], color=look.ink, **TITLE)
         dress(axes, look)
         axes.grid(visible=False, axis="y")
     panels[0].set_xlim(left=0)

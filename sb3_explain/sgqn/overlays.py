@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -15,14 +15,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from sb3_explain.agents.action_spaces import (
-    choices,
+    default_target,
     gaussian_divergence,
-    greedy_choices,
+    greedy_targets,
     group_numbers,
     group_sizes,
     log_probabilities,
-    main_choice,
     score_range,
+    target_scores,
 )
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
@@ -54,13 +54,13 @@ class StateBatch:
     :param agent: whose states
     :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such;
         tensors or arrays, on any device
-    :param target: (B,) index of the choice to explain, or one for all (see
-        :mod:`sb3_explain.agents.action_spaces`); the main choice, which is the greedy action, when
-        not given
+    :param target: (B,) index of the target to explain, or one for all (see
+        :mod:`sb3_explain.agents.action_spaces`); the default target, which is the greedy action,
+        when not given
     :param context: what the agent knows besides its observation, which is never perturbed:
         ``memory`` of a recurrent policy and ``action_masks``, batch-first tensors
     :raises ExplainError: if there are no states, they do not fit the agent or are not finite, or
-        the target is no choice of the agent
+        the target is no target of the agent
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class StateBatch:
                 f"{what} ({given.dtype}) for {len(self)} states: give one index, or one for each "
                 "state"
             )
-        absent = given[(given < 0) | (given >= self.agent.n_choices)]
+        absent = given[(given < 0) | (given >= self.agent.n_targets)]
         if absent.size:
             raise ExplainError(
-                f"target {absent.flat[0]} is no choice of this agent, which has "
-                f"{self.agent.n_choices}: {', '.join(self.agent.choice_names)}"
+                f"target {absent.flat[0]} is no target of this agent, which has "
+                f"{self.agent.n_targets}: {', '.join(self.agent.target_names)}"
             )
         return torch.as_tensor(given, device=self.device, dtype=torch.long).expand(len(self))
 
@@ -121,9 +121,9 @@ class StateBatch:
 
     @cached_property
     def target(self) -> Tensor:
-        """(B,) index of the choice that is explained."""
+        """(B,) index of the target that is explained."""
         agent = self.agent
-        return main_choice(agent.action_space, self.own_choices, squashed=agent.squashed)
+        return default_target(agent.action_space, self.own_target_scores, squashed=agent.squashed)
 
     # --- the same states in other forms ----------------------------------------------------
 
@@ -153,11 +153,11 @@ class StateBatch:
         return {name: entry for name, entry in self.entries.items() if entry.dim() == 4}
 
     def aimed_at(self, target: Tensor | int) -> StateBatch:
-        """The same states, to explain another choice; what is kept of them is shared."""
+        """The same states, to explain another target; what is kept of them is shared."""
         return self._view(self.entries, self.context, self._index(target), self._kept)
 
     def moved(self, rows: Tensor) -> StateBatch:
-        """States with other observations, ``rows`` (B, ...), to explain the same choices.
+        """States with other observations, ``rows`` (B, ...), to explain the same targets.
 
         Equal rows give the same batch, so that what is kept of it is shared as well.
         """
@@ -199,7 +199,7 @@ class StateBatch:
         if len(self) <= size:
             return [self]
         parts: list[StateBatch] = self.kept(("split", size), lambda: self._split(size))
-        # what is kept may have been split while another choice was to be explained
+        # what is kept may have been split while another target was to be explained
         return [
             part if torch.equal(part.target, target) else part.aimed_at(target)
             for part, target in zip(parts, torch.split(self.target, size), strict=True)
@@ -252,9 +252,11 @@ class StateBatch:
         observations, context = self._complete(rows, states)
         return self.agent.scores(observations, **context)
 
-    def choices(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
-        """(R, C) scores of the choices, differentiable with respect to ``rows``."""
-        return choices(self.agent.action_space, self.scores(rows, states))
+    def target_scores(
+        self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None
+    ) -> Tensor:
+        """(R, C) scores of the targets, differentiable with respect to ``rows``."""
+        return target_scores(self.agent.action_space, self.scores(rows, states))
 
     def values(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """(R,) values; NaN of an agent that has none."""
@@ -280,15 +282,15 @@ class StateBatch:
         return -gaussian_divergence(mean, std, own_mean, own_std)
 
     def preferences(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
-        """(R, C) in [0, 1]: how much of each choice is left on the copies.
+        """(R, C) in [0, 1]: how much of each target is left on the copies.
 
-        The probability of the choice in its group (softmax of Q-values, where the agent has those);
+        The probability of the target in its group (softmax of Q-values, where the agent has those);
         for Box actions exp(:meth:`similarity`) of the dimension.
         """
         space = self.agent.action_space
         if isinstance(space, spaces.Box):
             return self.similarity(rows, states).exp()
-        return log_probabilities(space, self.choices(rows, states)).exp()
+        return log_probabilities(space, self.target_scores(rows, states)).exp()
 
     def preference(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """(R,) in [0, 1]: how much of the target is left on the copies, of :meth:`preferences`."""
@@ -297,23 +299,23 @@ class StateBatch:
     def keeps(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """(R,) whether the target is still what the agent does.
 
-        The best choice of its group; of a Box action, the dimension has moved by at most a 20th of
+        The best target of its group; of a Box action, the dimension has moved by at most a 20th of
         its range.
         """
         space, target = self.agent.action_space, self._targets(states)[:, None]
-        outcome = self.choices(rows, states)
+        outcome = self.target_scores(rows, states)
         if not isinstance(space, spaces.Box):
-            return greedy_choices(space, outcome).gather(1, target)[:, 0]
-        own = self.own_choices if states is None else self.own_choices[states]
+            return greedy_targets(space, outcome).gather(1, target)[:, 0]
+        own = self.own_target_scores if states is None else self.own_target_scores[states]
         moved = (outcome - own).abs().gather(1, target)[:, 0]
         extent = score_range(space, squashed=self.agent.squashed)[1].to(moved)
         return moved <= TOLERANCE * extent[target[:, 0]]
 
     @cached_property
-    def own_choices(self) -> Tensor:
-        """(B, C) scores of the choices on the states themselves."""
+    def own_target_scores(self) -> Tensor:
+        """(B, C) scores of the targets on the states themselves."""
         with torch.no_grad():
-            return torch.cat([self.choices(*part) for part in self._own_parts()])
+            return torch.cat([self.target_scores(*part) for part in self._own_parts()])
 
     @cached_property
     def _own_marginals(self) -> tuple[Tensor, Tensor]:
@@ -333,14 +335,14 @@ class StateBatch:
             yield {name: entry[numbers] for name, entry in self.entries.items()}, numbers
 
     def margin(self) -> Tensor:
-        """(B,) probability of the target's group's best choice less that of the second best.
+        """(B,) probability of the target's group's best target less that of the second best.
 
         1 where there is no second, as of Box actions.
         """
         space = self.agent.action_space
         if isinstance(space, spaces.Box):
             return torch.ones(len(self), device=self.device)
-        probabilities = log_probabilities(space, self.own_choices).exp()
+        probabilities = log_probabilities(space, self.own_target_scores).exp()
         groups = torch.split(probabilities, group_sizes(space), dim=1)
         padded = [torch.nn.functional.pad(part, (0, 1)) for part in groups]
         margins = [part.topk(2, dim=1).values for part in padded]

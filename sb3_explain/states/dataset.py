@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import zarr
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -175,6 +174,8 @@ class StateDataset:
         if not isinstance(self._rendered, Path):
             here: Array = self._rendered[wanted]
             return here
+        import zarr
+
         episodes = self._columns["episode"]
         first = np.r_[0, np.flatnonzero(np.diff(episodes)) + 1]
         pictures: list[Array] = [np.empty(0)] * len(wanted)
@@ -350,6 +351,8 @@ def read_episode(folder: Path) -> dict[str, Array]:
 
     :raises ExplainError: if one is damaged or missing
     """
+    import zarr
+
     try:
         group = zarr.open_group(folder, mode="r")
         length = int(str(group.attrs["length"]))

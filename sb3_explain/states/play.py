@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -23,6 +22,9 @@ from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import structured
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.rollouts import Lanes, lanes_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: what an agent is shown of some states
 Sight = Callable[[StateBatch], Tensor]
@@ -43,6 +45,8 @@ class Played:
 
     def table(self) -> pd.DataFrame:
         """A line for each sight: mean return and interval, episodes, mean length."""
+        import pandas as pd
+
         return pd.DataFrame(
             {"sees": sees, **interval._asdict(), "length": self.lengths[sees].mean()}
             for sees, interval in self.intervals.items()

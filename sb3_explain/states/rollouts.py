@@ -73,7 +73,7 @@ class Lanes:
         """(n, K) what each environment allows; ``None`` if the agent knows no masks."""
         if not self._masked:
             return None
-        everything = np.ones(self.agent.n_choices, dtype=np.int8)
+        everything = np.ones(self.agent.n_targets, dtype=np.int8)
         rows = [everything if lane.episode is None else lane.action_masks() for lane in self.each]
         masks: Tensor = torch.as_tensor(np.stack(rows), device=self.agent.device)
         return masks

@@ -17,10 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
-from numcodecs import Zstd
 from numpy.typing import NDArray
-from zarr.codecs import ZstdCodec
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json, write_json
@@ -32,7 +29,7 @@ BLOCK = 64
 #: bytes a state from which on an array is written block by block instead of at the episode's end
 LARGE = 256
 #: level 1: states are mostly background, and higher levels gain little for their time
-ZSTD = Zstd(level=1)
+ZSTD_LEVEL = 1
 #: the array of all small columns
 COLUMNS = "columns"
 
@@ -89,6 +86,8 @@ def resume_store(folder: Path, n: int) -> list[int]:
     A last episode that was cut to an earlier, smaller ``n`` does not count: it is played again to
     its end, and stays where it is until that one takes its place.
     """
+    import zarr
+
     for leftover in folder.glob(".episode_*"):
         shutil.rmtree(leftover)
     episodes = [zarr.open_group(path, mode="r").attrs for path in episode_folders(folder)]
@@ -173,6 +172,9 @@ class EpisodeWriter:
         return self._executor.submit(self._finish, cut, length)
 
     def _finish(self, cut: bool, length: int) -> None:
+        import zarr
+        from zarr.codecs import ZstdCodec
+
         attributes: dict[str, Any] = {"length": length, "cut": cut}
         group = zarr.open_group(self._hidden, mode="a", attributes=attributes)
         for name, entry in self._large.items():
@@ -181,7 +183,7 @@ class EpisodeWriter:
                 shape=(length, *entry.shape),
                 chunks=(BLOCK, *entry.shape),
                 dtype=entry.dtype,
-                compressors=ZstdCodec(level=ZSTD.level),
+                compressors=ZstdCodec(level=ZSTD_LEVEL),
             )
             for number in range(math.ceil(length / BLOCK), math.ceil(self.length / BLOCK)):
                 shutil.rmtree(self._hidden / name / "c" / str(number))
@@ -218,11 +220,14 @@ class EpisodeWriter:
         return self._hidden.joinpath(name, "c", str(number), *rest)
 
     def _write(self, blocks: dict[str, Array], number: int, n_rows: int) -> None:
+        from numcodecs import Zstd
+
+        zstd = Zstd(level=ZSTD_LEVEL)
         for name, block in blocks.items():
             block[n_rows:] = 0  # a block in a file is always whole
             path = self._block(name, number)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(ZSTD.encode(block))
+            path.write_bytes(zstd.encode(block))
 
 
 def pack(columns: dict[str, Array]) -> tuple[NDArray[np.uint8], list[list[Any]]]:

@@ -19,7 +19,7 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_explain.agents.action_spaces import choices, group_sizes
+from sb3_explain.agents.action_spaces import group_sizes, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import layers_of, twin
 from sb3_explain.agents.observations import image_of
@@ -35,9 +35,9 @@ from sb3_explain.states.batch import PASS
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
-    choices_taken,
     drawable_maps,
     feature_names,
+    find_taken_targets,
     greedy_names,
     measure_of,
     pictures_of,
@@ -79,7 +79,7 @@ def score_gap(agent: Agent, states: StateDataset) -> Array:
 
     Of several sub-actions the largest gap. Where it is high, it matters much what is done.
     """
-    scores = choices(agent.action_space, torch.from_numpy(states.column("scores")))
+    scores = target_scores(agent.action_space, torch.from_numpy(states.column("scores")))
     groups = torch.split(scores, group_sizes(agent.action_space), dim=1)
     gaps = torch.stack([group.amax(dim=1) - group.amin(dim=1) for group in groups], dim=1)
     return gaps.amax(dim=1).double().numpy()
@@ -317,7 +317,7 @@ def features_of(
     if image_of(agent) is not None:
         return [""] * len(moments)
     scores = torch.from_numpy(states.column("scores")[moments])
-    taken = choices_taken(agent, states.actions[moments], scores)
+    taken = find_taken_targets(agent, states.actions[moments], scores)
     maps = explainer.maps(states.batch(agent, moments, taken))
     names = feature_names({name: one[0].numel() for name, one in maps.items()})
     flat = torch.cat([one.flatten(1).abs().cpu() for one in maps.values()], dim=1)
@@ -346,7 +346,7 @@ def sheet(
     rendered = name is not None or states.rendered(moments[:1]) is not None
     maps = None
     if name is not None:
-        taken = choices_taken(agent, states.actions[moments], scores)
+        taken = find_taken_targets(agent, states.actions[moments], scores)
         maps = drawable_maps(explainer, states.batch(agent, moments, taken), name)
     pictures = pictures_of(states, moments, name or "") if rendered else None
     tiles = [
@@ -361,4 +361,4 @@ def sheet(
         for row, action in enumerate(greedy_names(agent, scores))
     ]
     title = f"The {len(found)} most important moments of {len(states):,} states"
-    return contact_sheet(tiles, agent.choice_names, title=title, measure=measure_of(agent))
+    return contact_sheet(tiles, agent.target_names, title=title, measure=measure_of(agent))

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.action_spaces import (
-    choices,
-    greedy_choices,
+    default_target,
+    greedy_targets,
     group_sizes,
     log_probabilities,
-    main_choice,
     score_range,
+    target_scores,
 )
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
@@ -54,7 +54,7 @@ def examples_of(
 ) -> dict[str, ActionMaps | Picture]:
     """What the report shows of single states, by the name of its file.
 
-    Of an agent that sees images some states with the map of every choice; of any other agent the
+    Of an agent that sees images some states with the map of every target; of any other agent the
     importance of every feature.
     """
     name = image_of(agent)
@@ -75,7 +75,7 @@ def png_of(example: ActionMaps | Picture) -> bytes:
 def importance_of(
     agent: Agent, states: StateDataset, explainer: Explainer, *, title: str = ""
 ) -> Picture:
-    """The mean magnitude of each feature's attribution to each choice, with its interval.
+    """The mean magnitude of each feature's attribution to each target, with its interval.
 
     :param title: above the figure
     """
@@ -98,7 +98,7 @@ def importance_of(
     left_out = f" The {MOST_FEATURES} most important ones." if len(most) < len(names) else ""
     return Picture(
         importance_figure(
-            {explainer.name: shown}, [names[i] for i in most], agent.choice_names, title=title
+            {explainer.name: shown}, [names[i] for i in most], agent.target_names, title=title
         ),
         caption=f"Which features matter to which action, over {len(sample)} test states{bars}."
         f"{left_out}",
@@ -117,13 +117,13 @@ def feature_names(sizes: Mapping[str, int]) -> list[str]:
 def shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:
     """(B, C) in [0, 1] of the agent's scores (B, K): what the bars of a picture show.
 
-    Probabilities of the choices; where in its range each dimension of a Box action is.
+    Probabilities of the targets; where in its range each dimension of a Box action is.
     """
     space = agent.action_space
     if isinstance(space, spaces.Box):
         middle, extent = score_range(space, squashed=agent.squashed)
         return ((scores - middle.to(scores)) / extent.to(scores) + 0.5).clamp(0, 1)
-    return log_probabilities(space, choices(space, scores)).exp()
+    return log_probabilities(space, target_scores(space, scores)).exp()
 
 
 def measure_of(agent: Agent) -> str:
@@ -134,7 +134,7 @@ def measure_of(agent: Agent) -> str:
 
 
 def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> list[int]:
-    """Positions of states with a clear decision: for each frequent choice its clearest one.
+    """Positions of states with a clear decision: for each frequent target its clearest one.
 
     :param states: to choose from
     :param agent: who decides
@@ -142,7 +142,7 @@ def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> lis
     """
     scores = torch.from_numpy(states.column("scores"))
     space = agent.action_space
-    main = main_choice(space, choices(space, scores), squashed=agent.squashed)
+    main = default_target(space, target_scores(space, scores), squashed=agent.squashed)
     share = shares(agent, scores)
     if isinstance(space, spaces.Box):
         sureness = (share - 0.5).abs().gather(1, main[:, None])[:, 0]
@@ -152,16 +152,16 @@ def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> lis
         sureness = torch.stack([top[:, 0] - top[:, 1] for top in best], dim=1).amax(dim=1)
     frequent, counts = torch.unique(main, return_counts=True)
     chosen = []
-    for choice in frequent[counts.argsort(descending=True)][:n]:
-        of_choice = torch.where(main == choice)[0]
-        chosen.append(int(of_choice[sureness[of_choice].argmax()]))
+    for target in frequent[counts.argsort(descending=True)][:n]:
+        of_target = torch.where(main == target)[0]
+        chosen.append(int(of_target[sureness[of_target].argmax()]))
     return sorted(chosen)
 
 
 def action_maps_of(
     agent: Agent, states: StateDataset, explainer: Explainer, name: str, position: int
 ) -> ActionMaps:
-    """The frame of one state with the maps of all choices on it.
+    """The frame of one state with the maps of all targets on it.
 
     :param name: of the image entry that is shown
     """
@@ -175,7 +175,7 @@ def action_maps_of(
     return ActionMaps(
         frame=pictures_of(states, np.array([position]), name)[0],
         maps=newest_frame(maps, agent, name)[0].cpu().numpy(),
-        action_names=agent.choice_names,
+        action_names=agent.target_names,
         probabilities=shares(agent, scores)[0].cpu().numpy(),
         chosen=int(batch.target[0]),
         caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
@@ -241,7 +241,7 @@ def write_saliency_video(
         return None
     steps = states.steps[positions]
     scores = torch.from_numpy(states.column("scores")[positions])
-    taken = choices_taken(agent, states.actions[positions], scores)
+    taken = find_taken_targets(agent, states.actions[positions], scores)
     shown, values = shares(agent, scores).numpy(), states.column("values")[positions]
     batches = np.array_split(np.arange(len(positions)), range(64, len(positions), 64))
     attributions: list[NDArray[Any] | None] = [None] * len(positions)
@@ -271,7 +271,7 @@ def write_saliency_video(
                 )
                 for row in range(len(positions))
             ),
-            action_names=agent.choice_names,
+            action_names=agent.target_names,
             measure=measure_of(agent),
             fps=fps,
             height=height,
@@ -294,8 +294,8 @@ def drawable_maps(explainer: Explainer, batch: StateBatch, name: str) -> NDArray
     return (maps if explainer.gives_masks else normalise(maps)).cpu().numpy()
 
 
-def choices_taken(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> torch.Tensor:
-    """(B,) the choice to show for actions taken: of several sub-actions the surest one's.
+def find_taken_targets(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> torch.Tensor:
+    """(B,) the target to show for actions taken: of several sub-actions the surest one's.
 
     :param actions: (B, ...) as the environment took them
     :param scores: (B, K) of the states
@@ -304,21 +304,21 @@ def choices_taken(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> 
     if isinstance(space, spaces.Discrete):
         return torch.as_tensor(actions.astype(np.int64)) - agent.first_action
     if isinstance(space, spaces.Box):
-        return main_choice(space, scores, squashed=agent.squashed)
+        return default_target(space, scores, squashed=agent.squashed)
     sizes = torch.tensor(group_sizes(space))
     sub_actions = torch.as_tensor(actions.reshape(len(actions), -1).astype(np.int64))
     taken = sub_actions + sizes.cumsum(0) - sizes
     group = torch.arange(len(sizes)).repeat_interleave(sizes)
-    surest = group[main_choice(space, choices(space, scores))]
+    surest = group[default_target(space, target_scores(space, scores))]
     return taken.gather(1, surest[:, None])[:, 0]
 
 
 def greedy_names(agent: Agent, scores: Tensor) -> list[str]:
-    """What the agent does in each state, by the names of its choices."""
+    """What the agent does in each state, by the names of its targets."""
     if isinstance(agent.action_space, spaces.Box):
         return [", ".join(f"{value:.2f}" for value in row) for row in scores.tolist()]
-    best = greedy_choices(agent.action_space, choices(agent.action_space, scores))
+    best = greedy_targets(agent.action_space, target_scores(agent.action_space, scores))
     return [
-        ", ".join(name for name, taken in zip(agent.choice_names, row, strict=True) if taken)
+        ", ".join(name for name, taken in zip(agent.target_names, row, strict=True) if taken)
         for row in best.tolist()
     ]

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from sb3_explain.agents.action_spaces import choices, greedy_choices
+from sb3_explain.agents.action_spaces import greedy_targets, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
 from sb3_explain.envs.spaces import entries_of, structured
@@ -71,15 +71,15 @@ def probed_of(
     target, _, action = result.target.partition(":")
     remark = ""
     if action and not isinstance(agent.action_space, spaces.Box):
-        best = greedy_choices(agent.action_space, choices(agent.action_space, result.scores))
-        wanted = best[:, agent.choice_named(action)].numpy()
+        best = greedy_targets(agent.action_space, target_scores(agent.action_space, result.scores))
+        wanted = best[:, agent.find_target(action)].numpy()
         if 2 * result.counts[wanted].sum() < n:
             remark = f"In most states that were found for {action} it does something else."
     finds = (TARGETS[target].__doc__ or "").strip().partition("\n")[0]
     shown = tiles_of(agent, batch, result, did, train, explainer)
     sheet = contact_sheet(
         shown,
-        agent.choice_names,
+        agent.target_names,
         title=f"{result.target}: the best {len(shown)} of {len(result.counts)} states",
         measure=measure_of(agent),
         features=feature_names({name: e[0].numel() for name, e in batch.entries.items()})
@@ -87,7 +87,7 @@ def probed_of(
         else [],
     )
     merged = f" {result.n_merged} of {n} samples were duplicates." if result.n_merged else ""
-    maps = " On the right, what the agent's choice rests on." if explainer is not None else ""
+    maps = " On the right, what the agent's action rests on." if explainer is not None else ""
     caption = f"States that were found for {result.target}, the best first.{maps}{merged}"
     alt = f"contact sheet of {len(shown)} states found for {result.target}"
     return Probed(result.target, finds, figures, Picture(sheet, caption, alt), remark)

@@ -62,8 +62,8 @@ def why(
     :param states: of the agent
     :param position: of the state among them
     :param explainer: of the agent, ready to explain
-    :param target: index of the choice to explain; what the agent does when not given
-    :param instead: index of another choice: regions are then those that speak for the target and
+    :param target: index of the target to explain; what the agent does when not given
+    :param instead: index of another target: regions are then those that speak for the target and
         not for it (:func:`sb3_explain.explainers.counterfactual.contrast`)
     :param baseline: what removed cells become: ``"inpaint"`` (features become their mean), or the
         name of a baseline, which is fitted on the states' frames
@@ -96,12 +96,12 @@ def why(
     )
     caption = f"episode {states.episode[position]}, state {int(states.indices[position])}"
     picture = BeforeAndAfter(
-        action=agent.choice_names[found.target],
+        action=agent.target_names[found.target],
         names=[f"{region.entry} {region.where()}".strip() for region in found.regions],
         before=outcome(found, found.before, agent),
         alone=[outcome(found, removal, agent) for removal in found.alone],
         together=[outcome(found, removal, agent) for removal in found.together],
-        contrasted=agent.choice_names[instead] if instead is not None else "",
+        contrasted=agent.target_names[instead] if instead is not None else "",
         caption=caption,
         measure=measure_of(agent) if found.before.probabilities is not None else "what is left",
     )

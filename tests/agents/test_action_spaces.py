@@ -1,4 +1,4 @@
-"""Choices of every kind of action, against numbers worked out by hand."""
+"""Targets of every kind of action, against numbers worked out by hand."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,14 @@ from sb3_explain.common.errors import ExplainError
 SUB_ACTIONS = spaces.MultiDiscrete([2, 3])
 
 
-def test_bits_are_pairs_of_choices_whose_softmax_is_their_probability():
+def test_bits_are_pairs_of_targets_whose_softmax_is_their_probability():
     space = spaces.MultiBinary(2)
     logits = torch.tensor([[0.0, 3.0], [-2.0, 1.0]])
-    chosen = decisions.choices(space, logits)
+    chosen = decisions.target_scores(space, logits)
     assert chosen.tolist() == [[0.0, 0.0, -1.5, 1.5], [1.0, -1.0, -0.5, 0.5]]
     probabilities = decisions.log_probabilities(space, chosen).exp()
     torch.testing.assert_close(probabilities[:, 1::2], logits.sigmoid())
-    names = decisions.choice_names(space, ["jump", "run"])
+    names = decisions.target_names(space, ["jump", "run"])
     assert names == ("jump off", "jump on", "run off", "run on")
 
 
@@ -30,22 +30,22 @@ def test_probabilities_are_of_each_group():
 
 def test_the_best_of_each_group_and_the_first_of_equals():
     scores = torch.tensor([[1.0, 0.0, 2.0, 5.0, 5.0], [3.0, 3.0, 0.0, -1.0, -1.0]])
-    best = decisions.greedy_choices(SUB_ACTIONS, scores)
+    best = decisions.greedy_targets(SUB_ACTIONS, scores)
     assert best.int().tolist() == [[1, 0, 0, 1, 0], [1, 0, 1, 0, 0]]
 
 
-def test_the_main_choice():
-    discrete = decisions.main_choice(spaces.Discrete(3), torch.tensor([[1.0, 3.0, 2.0]]))
+def test_the_default_target():
+    discrete = decisions.default_target(spaces.Discrete(3), torch.tensor([[1.0, 3.0, 2.0]]))
     assert discrete.tolist() == [1]
     # surest: 0.88 of the first group; 0.99 of the second
     scores = torch.tensor([[2.0, 0.0, 1.0, 1.0, 1.0], [0.1, 0.0, 0.0, 9.0, 0.0]])
-    assert decisions.main_choice(SUB_ACTIONS, scores).tolist() == [0, 3]
+    assert decisions.default_target(SUB_ACTIONS, scores).tolist() == [0, 3]
     # from the middle, in units of the range: 0.1 / 2 and 1 / 10; 0.9 / 2 and 4 / 10
     box = spaces.Box(np.array([-1, 0]), np.array([1, 10]), dtype=np.float64)
     actions = torch.tensor([[0.1, 6.0], [-0.9, 9.0]])
-    assert decisions.main_choice(box, actions).tolist() == [1, 0]
+    assert decisions.default_target(box, actions).tolist() == [1, 0]
     squashed = torch.tensor([[0.1, -0.2]])
-    assert decisions.main_choice(box, squashed, squashed=True).tolist() == [1]
+    assert decisions.default_target(box, squashed, squashed=True).tolist() == [1]
 
 
 def test_the_divergence_of_gaussians_is_that_of_torch():

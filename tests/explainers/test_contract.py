@@ -78,17 +78,17 @@ def test_contract(name, kind):
         scale = float(maps[entry].abs().max())
         close = {"atol": 1e-5 * scale + 1e-9, "rtol": 1e-4}
         torch.testing.assert_close(found[0], maps[entry][1], **close)
-        assert every[entry].shape == (N, agent.n_choices, *given[entry].shape[1:])
+        assert every[entry].shape == (N, agent.n_targets, *given[entry].shape[1:])
         own = every[entry][torch.arange(N), target]
         torch.testing.assert_close(own, maps[entry], **close)
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)
-def test_a_choice_that_does_not_exist_is_one_line(name):
+def test_a_target_that_does_not_exist_is_one_line(name):
     kind = "sgqn" if name == "sgqn" else "image and vector"
     explainer, batch = explainer_of(name, kind), batch_of(kind)
     for target in (4, -1, torch.tensor([0, 9, 1])):
-        with pytest.raises(ExplainError, match=r"^target .* is no choice of this agent") as refusal:
+        with pytest.raises(ExplainError, match=r"^target .* is no target of this agent") as refusal:
             explainer.attribute(batch.observations if name == "sgqn" else batch.entries, target)
         assert "\n" not in str(refusal.value)
 

@@ -227,8 +227,8 @@ def test_of_several_sub_actions_only_the_targets_own_counts():
     observation = torch.tensor([[2.0, 1.0]])
     found = counterfactual(agent, observation, observation, 0, baseline=Black())
     # without feature 0 the first sub-action is its second choice, whatever the others score
-    assert found.alone[0].choice == 1 and found.alone[0].changed
-    assert found.alone[1].choice == 0 and not found.alone[1].changed
+    assert found.alone[0].outcome == 1 and found.alone[0].changed
+    assert found.alone[1].outcome == 0 and not found.alone[1].changed
 
 
 def test_a_box_action_changes_when_its_dimension_moves():
@@ -260,7 +260,7 @@ def test_what_is_not_allowed_stays_so():
     observation = torch.tensor([[5.0, 4.0, 1.0]])
     context = {"action_masks": torch.tensor([[1, 0, 1]])}
     found = counterfactual(agent, observation, observation, context=context, baseline=Black())
-    assert found.alone[0].choice == 2
+    assert found.alone[0].outcome == 2
 
 
 # --- contrast, mistakes -----------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_mistakes_are_named(halves, picture):
         counterfactual(halves, picture, picture, share=0)
     with pytest.raises(ExplainError, match="left is what is explained"):
         counterfactual(halves, picture, picture, instead=0)
-    with pytest.raises(ExplainError, match="no choice"):
+    with pytest.raises(ExplainError, match="no target"):
         counterfactual(halves, picture, picture, instead=3)
 
 

@@ -67,7 +67,7 @@ def test_the_figure_has_every_explainer_and_is_the_same_each_time(theme):
 def test_what_does_not_belong_together_is_told():
     with pytest.raises(ExplainError, match=r"shape \(4, 3\) for 4 states"):
         feature_importance(np.zeros((4, 3)), np.zeros(4))
-    with pytest.raises(ExplainError, match=r"2 choices and 1 features do not fit .* \(2, 2\)"):
+    with pytest.raises(ExplainError, match=r"2 targets and 1 features do not fit .* \(2, 2\)"):
         importance_figure({"a": exactly(np.ones((2, 2)))}, ["x"], ["left", "right"])
     with pytest.raises(ExplainError, match="of shape none"):
         importance_figure({}, ["x"], ["left"])

@@ -156,7 +156,7 @@ def test_what_is_kept_is_made_once_and_its_cost_told():
 
 def test_mistakes_are_told():
     agent = Agent.from_module(nn.Linear(4, 2), VECTOR, spaces.Discrete(2))
-    with pytest.raises(ExplainError, match="no choice of this agent"):
+    with pytest.raises(ExplainError, match="no target of this agent"):
         StateBatch(agent, vectors(3), target=2)
     with pytest.raises(ExplainError, match="one for each state"):
         StateBatch(agent, vectors(3), target=torch.tensor([0, 1]))
@@ -202,7 +202,7 @@ def test_a_dict_without_an_entry_is_refused():
 def test_arrays_are_taken_as_tensors():
     agent = agent_of(PPO)
     batch = StateBatch(agent, vectors(3).numpy())
-    assert torch.equal(batch.own_choices, StateBatch(agent, vectors(3)).own_choices)
+    assert torch.equal(batch.own_target_scores, StateBatch(agent, vectors(3)).own_target_scores)
     agent = agent_of(PPO, MIXED, policy="MultiInputPolicy")
     arrays = {"a": np.zeros((2, 2, 3), np.float32), "b": np.ones((2, 4))}
     assert StateBatch(agent, arrays).entries["b"].dtype == torch.float64
@@ -215,7 +215,7 @@ def test_a_target_that_is_no_index_is_refused(target):
 
 
 def test_the_target_that_does_not_exist_is_named():
-    with pytest.raises(ExplainError, match="target -1 is no choice of this agent, which has 3"):
+    with pytest.raises(ExplainError, match="target -1 is no target of this agent, which has 3"):
         StateBatch(agent_of(PPO), vectors(3), torch.tensor([0, -1, 2]))
 
 

@@ -9,9 +9,9 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
-    choices_taken,
     examples_of,
     feature_names,
+    find_taken_targets,
     newest_frame,
     pictures_of,
     png_of,
@@ -53,10 +53,10 @@ def agent_with(space: spaces.Space, n_scores: int) -> Agent:
 def test_the_sub_action_taken_that_is_shown_is_the_surest():
     agent = agent_with(spaces.MultiDiscrete([2, 3]), 5)
     scores = torch.tensor([[0.0, 9.0, 0.0, 0.1, 0.0], [0.0, 0.1, 0.0, 9.0, 0.0]])
-    taken = choices_taken(agent, np.array([[0, 2], [1, 0]]), scores)
+    taken = find_taken_targets(agent, np.array([[0, 2], [1, 0]]), scores)
     assert taken.tolist() == [0, 2]  # first group: its choice 0; second group: 2 + 0
     bits = agent_with(spaces.MultiBinary(2), 2)
-    taken = choices_taken(bits, np.array([[1, 0]]), torch.tensor([[0.5, -4.0]]))
+    taken = find_taken_targets(bits, np.array([[1, 0]]), torch.tensor([[0.5, -4.0]]))
     assert taken.tolist() == [2]  # the second bit, off
 
 

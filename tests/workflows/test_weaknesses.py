@@ -88,7 +88,7 @@ def test_targets_of_each_kind_of_agent():
     logits = Agent.from_module(nn.Linear(4, 2), space, spaces.Discrete(2))
     assert targets_of(logits)[2:] == ["T+-", "uncertainty"]
     box = Agent.from_module(nn.Linear(4, 1), space, spaces.Box(-1, 1, (1,)))
-    assert targets_of(box) == [f"action:{box.choice_names[0]}"]
+    assert targets_of(box) == [f"action:{box.target_names[0]}"]
 
 
 def test_an_agent_of_vectors_and_continuous_actions(tmp_path):
@@ -106,7 +106,7 @@ def test_an_agent_of_vectors_and_continuous_actions(tmp_path):
     )
     page = find_weaknesses(agent, tmp_path, **SMALL)
     told = json.loads((tmp_path / "probes.json").read_text())["targets"]
-    assert list(told) == [f"action:{agent.choice_names[0]}", "T-", "T+"]
+    assert list(told) == [f"action:{agent.target_names[0]}", "T-", "T+"]
     assert "feature" not in page.read_text() and (tmp_path / "probes" / "T-plus.png").exists()
 
 

@@ -97,11 +97,11 @@ def test_features_become_their_mean(linear):
     assert answer.picture.names[0] == "feature 0"
 
 
-def test_choices_by_name_or_number_and_mistakes(state, tmp_path):
+def test_targets_by_name_or_number_and_mistakes(state, tmp_path):
     agent, states, _ = state
-    assert agent.choice_named("RIGHT") == 2 and agent.choice_named("1") == 1
+    assert agent.find_target("RIGHT") == 2 and agent.find_target("1") == 1
     with pytest.raises(ExplainError, match="did you mean 'left'"):
-        agent.choice_named("lefft")
+        agent.find_target("lefft")
     with pytest.raises(ExplainError, match="there is no state 60"):
         why(agent, states, 60, Bright(agent))
     with pytest.raises(ExplainError, match="holds no visionmask: fit one first"):

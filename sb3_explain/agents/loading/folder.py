@@ -10,7 +10,7 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
+class ModelSelection:
     """Which of a run's models: the last one, the best one, or a checkpoint.
 
     :param best: ``best_model.zip``
@@ -57,7 +57,7 @@ class AgentFiles:
 
 
 def find_files(
-    folder: Path, algo: str, env_id: str | None, exp_id: int, choice: Choice
+    folder: Path, algo: str, env_id: str | None, exp_id: int, selection: ModelSelection
 ) -> AgentFiles:
     """The files of one agent.
 
@@ -65,7 +65,7 @@ def find_files(
     :param algo: the zoo's name of the algorithm
     :param env_id: gymnasium id
     :param exp_id: number of the run; 0 for the newest
-    :param choice: which of the run's models
+    :param selection: which of the run's models
     :raises ExplainError: if there is no such agent; it says what there is
     """
     if folder.suffix == ".zip":
@@ -79,7 +79,7 @@ def find_files(
         run = folder
     else:
         run = _find_run(folder, algo, name, exp_id)
-    return _beside(_find_model(run, name, choice), env_id)
+    return _beside(_find_model(run, name, selection), env_id)
 
 
 def folder_name(env_id: str) -> str:
@@ -127,20 +127,20 @@ def _runs(folder: Path, name: str) -> dict[int, Path]:
     return {int(match[1]): run for match, run in found if match}
 
 
-def _find_model(run: Path, name: str, choice: Choice) -> Path:
+def _find_model(run: Path, name: str, selection: ModelSelection) -> Path:
     checkpoints = {
         int(match[1]): path
         for path in run.glob("rl_model_*_steps.zip")
         if (match := re.fullmatch(r"rl_model_(\d+)_steps\.zip", path.name))
     }
-    if choice.last_checkpoint and checkpoints:
+    if selection.last_checkpoint and checkpoints:
         return checkpoints[max(checkpoints)]
     wanted = f"{name}.zip"
-    if choice.best:
+    if selection.best:
         wanted = "best_model.zip"
-    elif choice.checkpoint is not None:
-        wanted = f"rl_model_{choice.checkpoint}_steps.zip"
-    elif choice.last_checkpoint:
+    elif selection.checkpoint is not None:
+        wanted = f"rl_model_{selection.checkpoint}_steps.zip"
+    elif selection.last_checkpoint:
         wanted = "rl_model_*_steps.zip"
     if not (run / wanted).is_file():
         there = ", ".join(sorted(path.name for path in run.glob("*.zip"))[:20])

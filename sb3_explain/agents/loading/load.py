@@ -15,7 +15,7 @@ from stable_baselines3.common.policies import BasePolicy
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading.archive import read_archive
 from sb3_explain.agents.loading.environment import normalizers_of, recipe_of
-from sb3_explain.agents.loading.folder import AgentFiles, Choice, find_files
+from sb3_explain.agents.loading.folder import AgentFiles, ModelSelection, find_files
 from sb3_explain.agents.loading.hub import download
 from sb3_explain.agents.loading.policies import (
     HER,
@@ -98,8 +98,8 @@ def load_agent(
             "give env=None, and its observation_space and action_space"
         )
     algo = algorithm_name(algo)
-    choice = Choice(load_best, load_checkpoint, load_last_checkpoint)
-    files = _files(algo, env, Path(folder), exp_id, choice, organization, repo_id, revision)
+    selection = ModelSelection(load_best, load_checkpoint, load_last_checkpoint)
+    files = _files(algo, env, Path(folder), exp_id, selection, organization, repo_id, revision)
     archive = read_archive(files.model)
     config, args, more_env_kwargs = (
         read_yaml(path) if path is not None else {}
@@ -158,7 +158,7 @@ def _files(
     env: str | None,
     folder: Path,
     exp_id: int,
-    choice: Choice,
+    selection: ModelSelection,
     organization: str | None,
     repo_id: str | None,
     revision: str | None,
@@ -166,10 +166,10 @@ def _files(
     if organization is None and repo_id is None:
         if revision is not None:
             raise ExplainError("revision is of a repository: give organization or repo_id too")
-        return find_files(folder, algo, env, exp_id, choice)
+        return find_files(folder, algo, env, exp_id, selection)
     if env is None:
         raise ExplainError("the name of the environment is needed to find its agent: give env=...")
-    if exp_id or not choice.is_default:
+    if exp_id or not selection.is_default:
         raise ExplainError(
             "a repository of the Hub holds one model: leave out exp_id, load_best, "
             "load_checkpoint and load_last_checkpoint"

@@ -95,7 +95,7 @@ def _normalizers(root: Any) -> dict[str, Normalizer]:
         statistics = statistics.entries
     if not isinstance(statistics, dict):
         statistics = {"": statistics}
-    # None where VecNormalize is older than the choice of keys, or the observation is no dict
+    # None where VecNormalize is older than its list of keys, or the observation is no dict
     keys = state.get("norm_obs_keys") or list(statistics)
     if not isinstance(keys, list) or not all(
         isinstance(key, str) and key in statistics for key in keys

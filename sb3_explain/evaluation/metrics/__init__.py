@@ -2,7 +2,7 @@
 
 A metric is a function whose parameters without a default are what it needs, by name:
 
-- ``batch``: the states with their target choices, which reads the agent on perturbed copies (see
+- ``batch``: the states with their targets, which reads the agent on perturbed copies (see
   :class:`sb3_explain.states.batch.StateBatch`); ``batch.observations`` (B, ...) are float32 in raw
   range, and (B, N), all entries side by side, for Dict observations
 - ``explainer``: the explainer itself, for metrics that explain other observations

@@ -14,8 +14,8 @@ from sb3_explain.common import maps
 from sb3_explain.states.batch import StateBatch
 
 
-class Choices(nn.Module):
-    """The scores of an agent's choices as a function of entries, the form in which Captum calls it.
+class TargetScores(nn.Module):
+    """The scores of an agent's targets as a function of entries, the form in which Captum calls it.
 
     :param batch: the states; what is no argument of the call is held
     :param names: the entries that are arguments, in order; after them comes (R,) of which state
@@ -30,7 +30,7 @@ class Choices(nn.Module):
 
     def forward(self, *arguments: Tensor) -> Tensor:
         *entries, states = arguments
-        scores = self.batch.choices(dict(zip(self.names, entries, strict=True)), states)
+        scores = self.batch.target_scores(dict(zip(self.names, entries, strict=True)), states)
         # the derivative by an entry that the agent ignores is 0, where autograd would refuse
         return scores + sum(0 * entry.sum() for entry in entries)
 
@@ -42,7 +42,7 @@ def attributions(
     states: Tensor | None = None,
     **options: Any,
 ) -> dict[str, Tensor]:
-    """Captum's attributions of the target choices to every entry.
+    """Captum's attributions of the targets to every entry.
 
     :param method: a class of ``captum.attr`` that is made with a module alone
     :param batch: the states
@@ -54,7 +54,7 @@ def attributions(
     if states is None:
         states = torch.arange(len(batch), device=batch.device)
     inputs = tuple(entry.clone().requires_grad_() for entry in entries.values())
-    attributed = method(Choices(batch, tuple(entries))).attribute(
+    attributed = method(TargetScores(batch, tuple(entries))).attribute(
         inputs, target=batch.target[states], additional_forward_args=states, **options
     )
     return dict(zip(entries, attributed, strict=True))
@@ -85,7 +85,7 @@ def grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:
     for name, layer in layers.items():
         image = batch.entries[name]
         coarse = LayerGradCam(
-            Choices(batch, (name,)), batch.agent.view.policy.get_submodule(layer)
+            TargetScores(batch, (name,)), batch.agent.view.policy.get_submodule(layer)
         ).attribute(
             image.clone().requires_grad_(),
             target=batch.target,

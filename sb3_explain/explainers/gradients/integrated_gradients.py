@@ -87,7 +87,9 @@ class IntegratedGradients(Explainer):
         batch = StateBatch(self.agent, observations, target, context)
         totals = [found.flatten(1).sum(dim=1) for found in self.maps(batch).values()]
         with torch.no_grad():
-            differences = batch.choices(batch.entries) - batch.choices(self._replaced(batch))
+            differences = batch.target_scores(batch.entries) - batch.target_scores(
+                self._replaced(batch)
+            )
         return torch.stack(totals).sum(dim=0) - differences.gather(1, batch.target[:, None])[:, 0]
 
     def _replaced(self, batch: StateBatch) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sb3_explain.agents.action_spaces import greedy_choices, group_sizes
+from sb3_explain.agents.action_spaces import greedy_targets, group_sizes
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.checkpoints import TrainingState, copy_of, packed
 from sb3_explain.common.errors import ExplainError, require_known
@@ -129,8 +129,8 @@ class LearnedExplainer(TrainedExplainer):
 
     @property
     def n_masks(self) -> int:
-        """Masks over each entry: one for each choice, or one for all of them."""
-        return self.agent.n_choices
+        """Masks over each entry: one for each target, or one for all of them."""
+        return self.agent.n_targets
 
     @abstractmethod
     def build_network(self) -> nn.Module:
@@ -179,12 +179,12 @@ class LearnedExplainer(TrainedExplainer):
         return {n: mask[states, batch.target] for n, mask in self._learned_masks(batch).items()}
 
     def _learned_masks(self, batch: StateBatch) -> Masks:
-        """(B, C, ...) masks of all choices over every entry."""
+        """(B, C, ...) masks of all targets over every entry."""
         self.require_fitted()
         with torch.no_grad():
             masks = self.masking.hidden(self.masks(self.network, batch))
-        # one mask for all choices is the mask of each
-        return {n: m.expand(-1, self.agent.n_choices, *m.shape[2:]) for n, m in masks.items()}
+        # one mask for all targets is the mask of each
+        return {n: m.expand(-1, self.agent.n_targets, *m.shape[2:]) for n, m in masks.items()}
 
     # --- masks -----------------------------------------------------------------------------
 
@@ -280,8 +280,8 @@ class LearnedExplainer(TrainedExplainer):
     def outcomes(self, read: Read, *copies: Masks) -> tuple[Tensor, ...]:
         """(B, M, K) for each set of copies: what the agent says of them, in one pass.
 
-        :param read: :meth:`~sb3_explain.states.batch.StateBatch.choices` of the states, or another
-            method that reads copies of some entries
+        :param read: :meth:`~sb3_explain.states.batch.StateBatch.target_scores` of the states, or
+            another method that reads copies of some entries
         :param copies: (B, M, ...) masked states, by entry
         """
         n_states, n_masks = next(iter(copies[0].values())).shape[:2]
@@ -291,14 +291,14 @@ class LearnedExplainer(TrainedExplainer):
         return tuple(outcomes.reshape(len(copies), n_states, n_masks, -1))
 
     def groups(self, batch: StateBatch) -> list[tuple[slice, Tensor]]:
-        """Of each sub-action where its choices stand, and (B,) which of them is the greedy one."""
+        """Of each sub-action where its targets stand, and (B,) which of them is the greedy one."""
         space = self.agent.action_space
         sizes = group_sizes(space)
         stops = list(accumulate(sizes))
         places = [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
         if len(places) == 1:
             return [(places[0], batch.target)]
-        chosen = greedy_choices(space, batch.own_choices)
+        chosen = greedy_targets(space, batch.own_target_scores)
         return [(own, chosen[:, own].long().argmax(dim=1)) for own in places]
 
     def total_variation(self, masks: Masks) -> Tensor:
@@ -308,7 +308,7 @@ class LearnedExplainer(TrainedExplainer):
         return torch.stack(each).mean() if each else torch.zeros((), device=self.agent.device)
 
     def batch(self, states: StateDataset, positions: NDArray[np.int64]) -> StateBatch:
-        """Some states, to explain their greedy choices."""
+        """Some states, to explain their greedy targets."""
         agent = self.agent
         target = None
         if isinstance(agent.action_space, spaces.Discrete):

@@ -37,7 +37,7 @@ class SSINetSettings(MaskSettings):
 
 @EXPLAINERS.register("ssinet")
 class SSINet(LearnedExplainer):
-    """One mask of an observation for all choices: what the agent needs to act as it does.
+    """One mask of an observation for all targets: what the agent needs to act as it does.
 
     Shi et al., Self-Supervised Discovering of Interpretable Features for Reinforcement Learning
     (2020). A decoder on the outputs of the agent's convolutions; the loss is the squared difference
@@ -100,7 +100,7 @@ class SSINet(LearnedExplainer):
     ) -> dict[str, Tensor]:
         batch = self.batch(states, positions)
         masks = self.masks(network, batch)
-        (seen,) = self.outcomes(batch.choices, self.blends(masks, batch)[0])
+        (seen,) = self.outcomes(batch.target_scores, self.blends(masks, batch)[0])
         own = self._reading(batch)[0].float() / self.settings.temperature
         change = (self._behaviour(seen[:, 0]) - self._behaviour(own)).square().mean()
         areas = [field.mean() for field in self.masking.fields(masks).values()]
@@ -108,18 +108,18 @@ class SSINet(LearnedExplainer):
         return {"loss": change + self.settings.alpha * area, "change": change, "area": area}
 
     def _behaviour(self, scores: Tensor) -> Tensor:
-        """(B, C) what the mask is to preserve, from choices (B, C) divided by the temperature."""
+        """(B, C) what the mask is to preserve, from targets (B, C) divided by the temperature."""
         space = self.agent.action_space
         if isinstance(space, spaces.Box):
             return scores / score_range(space, squashed=self.agent.squashed)[1].to(scores)
         return log_probabilities(space, scores).exp()
 
     def _reading(self, batch: StateBatch) -> tuple[Tensor, list[Tensor]]:
-        """(B, C) choices on the states themselves and the features, from one pass of the agent."""
+        """(B, C) targets on the states themselves and the features, from one pass of the agent."""
 
         def read() -> tuple[Tensor, list[Tensor]]:
             with torch.no_grad(), convolutions_of(self.agent) as features:
-                return batch.choices(batch.entries), features
+                return batch.target_scores(batch.entries), features
 
         reading: tuple[Tensor, list[Tensor]] = batch.kept("convolutions", read)
         return reading

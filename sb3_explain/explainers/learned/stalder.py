@@ -16,7 +16,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.base import LearnedExplainer, MaskSettings
 from sb3_explain.explainers.learned.masking import Masks
-from sb3_explain.explainers.requirements import needs_choices, needs_numbers
+from sb3_explain.explainers.requirements import needs_numbers, needs_probabilities
 from sb3_explain.states.dataset import StateDataset
 
 #: the mask of the target and that of the others also cost their mean area, so much of it
@@ -44,7 +44,7 @@ class StalderSettings(MaskSettings):
 
 @EXPLAINERS.register("explainer")
 class StalderExplainer(LearnedExplainer):
-    """A mask for each choice; only the greedy one's is shown to the agent while it learns.
+    """A mask for each target; only the greedy one's is shown to the agent while it learns.
 
     Stalder et al., What You See is What You Classify: Black Box Attributions (NeurIPS 2022). The
     mask of the target action is to preserve the action, and what it leaves out is to tell nothing;
@@ -64,7 +64,7 @@ class StalderExplainer(LearnedExplainer):
 
     @staticmethod
     def obstacle(agent: Agent) -> str | None:
-        return needs_choices(agent) or needs_numbers(agent)
+        return needs_probabilities(agent) or needs_numbers(agent)
 
     def build_network(self) -> nn.Module:
         return self.entry_masks(self.settings.network, self.settings.network_options)
@@ -78,7 +78,7 @@ class StalderExplainer(LearnedExplainer):
         masks = self.masks(network, batch)
         of_target = {n: target_masks(mask, groups) for n, mask in masks.items()}
         of_others = {n: other_masks(mask, groups) for n, mask in masks.items()}
-        kept, left = self.outcomes(batch.choices, *self.blends(of_target, batch))
+        kept, left = self.outcomes(batch.target_scores, *self.blends(of_target, batch))
         cross_entropies, entropies = [], []
         for group, (own, target) in enumerate(groups):
             cross_entropies.append(nn.functional.cross_entropy(kept[:, group, own], target))
@@ -108,13 +108,13 @@ class StalderExplainer(LearnedExplainer):
 
 
 def target_masks(masks: Tensor, groups: list[tuple[slice, Tensor]]) -> Tensor:
-    """(B, G, ...) m: of (B, C, ...) masks that of the greedy choice in each sub-action."""
+    """(B, G, ...) m: of (B, C, ...) masks that of the greedy target in each sub-action."""
     states = torch.arange(len(masks), device=masks.device)
     return torch.stack([masks[states, own.start + target] for own, target in groups], dim=1)
 
 
 def other_masks(masks: Tensor, groups: list[tuple[slice, Tensor]]) -> Tensor:
-    """(B, G, ...) n: the greatest of the masks (B, C, ...) of each sub-action's other choices."""
+    """(B, G, ...) n: the greatest of the masks (B, C, ...) of each sub-action's other targets."""
     greatest = []
     for own, target in groups:
         is_target = nn.functional.one_hot(target, own.stop - own.start).bool()

@@ -49,10 +49,10 @@ class VisionMaskSettings(MaskSettings):
 
 @EXPLAINERS.register("visionmask")
 class VisionMask(LearnedExplainer):
-    """One mask for each choice, learned by contrast with the others, in one pass of a network.
+    """One mask for each target, learned by contrast with the others, in one pass of a network.
 
     Training costs one pass of the mask network and 2C passes of the agent a state; explaining costs
-    one pass of the mask network and none of the agent for the maps of all C choices.
+    one pass of the mask network and none of the agent for the maps of all C targets.
 
     Sub-actions of MultiDiscrete and MultiBinary actions are contrasted within themselves. For Box
     actions see :func:`sb3_explain.explainers.learned.losses.contrastive_box`.
@@ -83,7 +83,7 @@ class VisionMask(LearnedExplainer):
         batch = self.batch(states, positions)
         masks = self.masks(network, batch)
         box = isinstance(self.agent.action_space, spaces.Box)
-        read = self._similarity(batch) if box else batch.choices
+        read = self._similarity(batch) if box else batch.target_scores
         preserved, complements = self.outcomes(read, *self.blends(masks, batch))
         terms = (self._box_terms if box else self._group_terms)(batch, preserved, complements)
         areas = [
@@ -126,7 +126,7 @@ class VisionMask(LearnedExplainer):
     def _group_terms(
         self, batch: StateBatch, scores: Tensor, complement_scores: Tensor
     ) -> dict[str, Tensor]:
-        """Mean over the sub-actions of eq. 2 to 4, each within its own masks and choices."""
+        """Mean over the sub-actions of eq. 2 to 4, each within its own masks and targets."""
         settings = self.settings
         contrastive, entropies = [], []
         for own, target in self.groups(batch):

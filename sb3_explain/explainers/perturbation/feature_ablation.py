@@ -23,7 +23,7 @@ class FeatureAblation(Explainer):
     """Score of the target less the score with feature j replaced by its baseline, signed.
 
     One agent pass for each feature and one for the state, whose M + 1 readings serve the maps of
-    all choices. A category is one feature. Images beside vectors are held and get 0.
+    all targets. A category is one feature. Images beside vectors are held and get 0.
 
     :param agent: to explain
     :param baseline: a name, or a function from observations to their replacement; the
@@ -66,8 +66,10 @@ class FeatureAblation(Explainer):
         return features.maps(differences.gather(2, target)[:, :, 0])
 
     def _read(self, features: Features) -> Tensor:
-        """(B, M, C) what each choice's score loses with each feature."""
-        readings = read_blocks(features.choices, ablated(features), self.chunk(features.batch))
+        """(B, M, C) what each target's score loses with each feature."""
+        readings = read_blocks(
+            features.target_scores, ablated(features), self.chunk(features.batch)
+        )
         return readings[:, :1] - readings[:, 1:]
 
 

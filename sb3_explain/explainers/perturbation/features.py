@@ -32,9 +32,9 @@ class Features:
         #: (B, M) what they become
         self.replaced = torch.cat(replaced, dim=1)
 
-    def choices(self, rows: Tensor, states: Tensor) -> Tensor:
-        """(R, C) scores of the choices for features (R, M) of copies of ``states`` (R,)."""
-        return self.batch.choices(self._entries(rows), states)
+    def target_scores(self, rows: Tensor, states: Tensor) -> Tensor:
+        """(R, C) scores of the targets for features (R, M) of copies of ``states`` (R,)."""
+        return self.batch.target_scores(self._entries(rows), states)
 
     def maps(self, values: Tensor) -> dict[str, Tensor]:
         """(B, M) values of the features as maps by entry; 0 for the entries that are held."""

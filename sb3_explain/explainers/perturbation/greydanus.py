@@ -20,7 +20,7 @@ from sb3_explain.states.passes import MEMORY, image_maps
 class Greydanus(Explainer):
     """S = 1/2 ||z(s) - z(s')||^2 or 1/2 (V(s) - V(s'))^2 (Greydanus et al., 2018, eq. 2 and 3).
 
-    z are the raw scores of all actions: the map is the same for every choice. It says where the
+    z are the raw scores of all actions: the map is the same for every target. It says where the
     agent looks, not for which action. One agent pass a point of the grid, and one more, for each
     image that is observed; other entries of a Dict observation get 0.
 

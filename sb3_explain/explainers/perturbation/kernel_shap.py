@@ -35,7 +35,7 @@ class KernelSHAP(Explainer):
 
     in double precision. Where all 2^M sets fit into ``n_samples`` (M <= 11 by default) they are
     all read, and the values are exact; else pairs of a random set and its complement are drawn from
-    w. One agent pass a set, whose readings serve the maps of all choices. Signed; a state's values
+    w. One agent pass a set, whose readings serve the maps of all targets. Signed; a state's values
     add up to the score on the state less that on the baseline. A category is one feature. Images
     beside vectors are held and get 0.
 
@@ -89,10 +89,10 @@ class KernelSHAP(Explainer):
         return features.maps(values.gather(2, target)[:, :, 0])
 
     def _values(self, features: Features) -> Tensor:
-        """(B, M, C) Shapley values for every choice."""
+        """(B, M, C) Shapley values for every target."""
         sets = self.sets.to(features.states.device)
         copies = (torch.where(z, features.states, features.replaced) for z in sets)
-        readings = read_blocks(features.choices, copies, self.chunk(features.batch))
+        readings = read_blocks(features.target_scores, copies, self.chunk(features.batch))
         solution = self.solution.to(readings.device)
         return torch.einsum("mp,bpc->bmc", solution, readings.double()).to(readings.dtype)
 

@@ -69,8 +69,8 @@ class Lime(Explainer):
     penalised, is the ridge regression with sample weights exp(-d^2 / (2 width^2)), d the cosine
     distance of z from all ones (section 3.4, as in the authors' package).
 
-    What is explained is the probability of the choice, or the action itself in a dimension of a Box
-    action. One fit answers for all choices. ``n_samples`` agent passes for each entry of the
+    What is explained is the probability of the target, or the action itself in a dimension of a Box
+    action. One fit answers for all targets. ``n_samples`` agent passes for each entry of the
     observation, the others being held; entries are comparable only as far as that goes.
 
     :param agent: any
@@ -176,9 +176,9 @@ class Lime(Explainer):
         )
 
     def _outcomes(self, batch: StateBatch, copies: dict[str, Tensor], states: Tensor) -> Tensor:
-        """(R, C) what is explained of every choice."""
+        """(R, C) what is explained of every target."""
         if isinstance(self.agent.action_space, spaces.Box):
-            return batch.choices(copies, states)
+            return batch.target_scores(copies, states)
         return batch.preferences(copies, states)
 
     def samples(self, n_parts: int) -> Tensor:

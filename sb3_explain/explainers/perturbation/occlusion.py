@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from sb3_explain.agents.action_spaces import choices
+from sb3_explain.agents.action_spaces import target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_entries
 from sb3_explain.common.errors import ExplainError
@@ -86,7 +86,9 @@ class Occlusion(Explainer):
     def _map(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
         rows, columns = (self._covered(image, size) for size in image.shape[2:])
         scores = batch.kept((self, name), lambda: self._scores(batch, name, rows, columns))
-        scores = choices(self.agent.action_space, scores)[torch.arange(len(batch)), :, batch.target]
+        scores = target_scores(self.agent.action_space, scores)[
+            torch.arange(len(batch)), :, batch.target
+        ]
         fall = (scores[:, :1] - scores[:, 1:]).to(image).view(-1, len(rows), len(columns))
         covering = rows.sum(dim=0)[:, None] * columns.sum(dim=0)
         maps: Tensor = rows.T @ fall @ columns / covering

@@ -31,7 +31,7 @@ class Rise(Explainer):
     The map of a pixel is the mean probability of the target while the pixel is kept. A pixel that
     does not matter has the mean over all masks, not 0: only differences mean something.
 
-    The masks are the same for every state, and every choice is explained by the same N agent passes
+    The masks are the same for every state, and every target is explained by the same N agent passes
     for each image that is observed; other entries of a Dict observation get 0. For Box actions p is
     exp(similarity), see :meth:`sb3_explain.states.batch.StateBatch.preferences`, which takes one
     pass more.
@@ -130,31 +130,31 @@ class Rise(Explainer):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         states = torch.arange(len(batch))
-        return {n: maps[states, batch.target] for n, maps in self._choice_maps(batch).items()}
+        return {n: maps[states, batch.target] for n, maps in self._all_target_maps(batch).items()}
 
     def action_maps(
         self, observations: Observations, *, context: Mapping[str, Tensor] | None = None
     ) -> Any:
         batch = StateBatch(self.agent, observations, context=context)
-        parts = [self._choice_maps(part) for part in batch.split(self.chunk(batch))]
+        parts = [self._all_target_maps(part) for part in batch.split(self.chunk(batch))]
         return structured({n: torch.cat([part[n] for part in parts]) for n in batch.entries})
 
-    def _choice_maps(self, batch: StateBatch) -> dict[str, Tensor]:
-        """(B, C, ...) maps of all choices."""
-        n_choices = self.agent.n_choices
+    def _all_target_maps(self, batch: StateBatch) -> dict[str, Tensor]:
+        """(B, C, ...) maps of all targets."""
+        n_targets = self.agent.n_targets
         images = {n: self._image_maps(batch, n) for n in batch.images()}
         return {
             name: images[name][:, :, None].expand(-1, -1, *entry.shape[1:2], -1, -1)
             if name in images
-            else torch.zeros_like(entry)[:, None].expand(-1, n_choices, *entry.shape[1:])
+            else torch.zeros_like(entry)[:, None].expand(-1, n_targets, *entry.shape[1:])
             for name, entry in batch.entries.items()
         }
 
     def _image_maps(self, batch: StateBatch, name: str) -> Tensor:
-        """(B, C, H, W) maps of all choices over one image."""
+        """(B, C, H, W) maps of all targets over one image."""
         image, chunk = batch.entries[name], self.rows(batch.entries[name])
         hidden = self.baselines[name](image)
-        total = image.new_zeros(len(image), self.agent.n_choices, image[0, 0].numel())
+        total = image.new_zeros(len(image), self.agent.n_targets, image[0, 0].numel())
         blends = read_blends(
             lambda copies, states: self._outcomes(batch, {name: copies}, states),
             hidden,
@@ -168,7 +168,7 @@ class Rise(Explainer):
         return (total / scale).view(*total.shape[:2], *image.shape[2:])
 
     def _outcomes(self, batch: StateBatch, copies: dict[str, Tensor], states: Tensor) -> Tensor:
-        """(R, C) p of every choice."""
+        """(R, C) p of every target."""
         if self.variant == "paper":
             return batch.preferences(copies, states)
-        return batch.choices(copies, states).sigmoid()
+        return batch.target_scores(copies, states).sigmoid()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sb3_explain.agents.action_spaces import choices, group_numbers, log_probabilities
+from sb3_explain.agents.action_spaces import group_numbers, log_probabilities, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_entries
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.local_blur import Bumps
-from sb3_explain.explainers.requirements import needs_choices, needs_image
+from sb3_explain.explainers.requirements import needs_image, needs_probabilities
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import MEMORY, image_maps
 
@@ -58,7 +58,7 @@ class Sarfa(Explainer):
 
     @staticmethod
     def obstacle(agent: Agent) -> str | None:
-        return needs_image(agent) or needs_choices(agent)
+        return needs_image(agent) or needs_probabilities(agent)
 
     @property
     def passes_per_state(self) -> int:
@@ -69,7 +69,7 @@ class Sarfa(Explainer):
 
     def _map(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
         space = self.agent.action_space
-        scores = choices(space, self.bumps.scores(batch, name, self.rows(image)))
+        scores = target_scores(space, self.bumps.scores(batch, name, self.rows(image)))
         target = batch.target[:, None, None].expand(-1, scores.shape[1], 1)
         p = log_probabilities(space, scores).gather(2, target)[..., 0].exp()
         dp = p[:, :1] - p[:, 1:]

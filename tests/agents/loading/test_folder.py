@@ -2,7 +2,7 @@
 
 import pytest
 
-from sb3_explain.agents.loading.folder import Choice, find_files
+from sb3_explain.agents.loading.folder import ModelSelection, find_files
 from sb3_explain.common.errors import ExplainError
 
 
@@ -30,8 +30,8 @@ def zoo(tmp_path):
     return tmp_path
 
 
-def find(folder, algo="ppo", env="CartPole-v1", exp_id=0, **choice):
-    files = find_files(folder, algo, env, exp_id, Choice(**choice))
+def find(folder, algo="ppo", env="CartPole-v1", exp_id=0, **selection):
+    files = find_files(folder, algo, env, exp_id, ModelSelection(**selection))
     return files, str(files.model.relative_to(files.model.parents[2]))
 
 

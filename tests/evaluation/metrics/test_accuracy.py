@@ -46,7 +46,7 @@ def test_only_states_with_a_clear_winner_count(identity):
         (spaces.MultiDiscrete([2, 1]), [False, True]),
     ],
 )
-def test_without_a_second_choice_every_winner_is_clear(space, clear):
+def test_without_a_second_target_every_winner_is_clear(space, clear):
     """The first sub-action's scores are 0.1 and 0, or the state's own features."""
     n = sum(space.nvec) if isinstance(space, spaces.MultiDiscrete) else space.shape[0]
     agent = Agent.from_module(nn.Identity(), spaces.Box(-1, 1, (int(n),)), space)

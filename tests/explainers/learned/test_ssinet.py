@@ -132,7 +132,7 @@ def test_box_actions_are_compared_in_units_of_their_range():
     torch.testing.assert_close(ours, (difference / 2).square().mean())
 
 
-def test_one_mask_and_one_pass_for_all_choices():
+def test_one_mask_and_one_pass_for_all_targets():
     agent = corner_agent()
     states = corner_states(agent, 40)
     explainer = fitted(agent, states)

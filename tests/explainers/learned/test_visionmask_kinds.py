@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from sb3_explain.agents.action_spaces import greedy_choices, group_sizes, log_probabilities
+from sb3_explain.agents.action_spaces import greedy_targets, group_sizes, log_probabilities
 from sb3_explain.envs.spaces import structured
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.networks.entries import EntryMasks
@@ -45,12 +45,12 @@ def read_by(kind, choice):
 
 @pytest.mark.parametrize(
     ("kind", "choice"),
-    [(kind, c) for kind in KINDS for c in range(known_agent(kind).n_choices)],
+    [(kind, c) for kind in KINDS for c in range(known_agent(kind).n_targets)],
 )
-def test_the_mass_is_on_the_features_that_the_choice_depends_on(kind, choice):
+def test_the_mass_is_on_the_features_that_the_target_depends_on(kind, choice):
     explainer, batch = fitted(kind)
     if not isinstance(explainer.agent.action_space, spaces.Box):  # maps of choices that are taken
-        taken = greedy_choices(explainer.agent.action_space, batch.own_choices)[:, choice]
+        taken = greedy_targets(explainer.agent.action_space, batch.own_target_scores)[:, choice]
         batch = StateBatch(explainer.agent, batch.observations[taken])
     masks = explainer.maps(batch.aimed_at(choice))[""]
     assert len(masks) > 10
@@ -123,7 +123,7 @@ def test_losses_of_sub_actions_equal_the_definition_state_by_state(kind, over_ma
     contrastive = entropy = 0.0
     for b in range(5):
         state = {"": batch.observations[b]}
-        own = batch.own_choices[b].tolist()
+        own = batch.own_target_scores[b].tolist()
         first = 0
         for size in sizes:
             z, z_left = np.zeros((size, size)), np.zeros((size, size))
@@ -131,7 +131,7 @@ def test_losses_of_sub_actions_equal_the_definition_state_by_state(kind, over_ma
                 seen, left = masked(other, state, {"": masks[b]}, first + i)
                 alone = StateBatch(agent, seen[""])
                 for scores, observed in ((z, seen), (z_left, left)):
-                    read = alone.choices(observed[""])[0, first : first + size]
+                    read = alone.target_scores(observed[""])[0, first : first + size]
                     scores[i] = read.detach().numpy() / 0.7
             a = int(np.argmax(own[first : first + size]))
             row, column = softmax(z[a])[a], softmax(z[:, a])[a]
@@ -169,7 +169,7 @@ def test_losses_of_box_actions_equal_the_definition_state_by_state(kind):
         ours = explainer.losses(explainer.network, states, np.arange(4))
     batch = StateBatch(agent, states.observations(np.arange(4)))
     masks = masks_of(explainer, batch)[""]
-    n = agent.n_choices
+    n = agent.n_targets
     contrastive = 0.0
     for b in range(4):
         state = {"": batch.observations[b]}
@@ -209,7 +209,7 @@ def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
         held = {name: kept[b : b + 1] for name, kept in context.items()}
         entries = {name: entry[b] for name, entry in batch.entries.items()}
         rows = []
-        for choice in range(agent.n_choices):
+        for choice in range(agent.n_targets):
             seen, _ = masked(explainer, entries, {n: m[b] for n, m in masks.items()}, choice)
             rows.append(agent.scores(structured(seen), **held))
         z = torch.cat(rows).detach()
@@ -224,7 +224,9 @@ def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
     if "action_masks" in context:
         forbidden = context["action_masks"].reshape(6, -1) == 0
         assert forbidden.any() and not forbidden[torch.arange(6), batch.target].any()
-        assert (log_probabilities(agent.action_space, batch.own_choices)[forbidden] < -1e7).all()
+        assert (
+            log_probabilities(agent.action_space, batch.own_target_scores)[forbidden] < -1e7
+        ).all()
 
 
 # --- defaults ----------------------------------------------------------------------------------

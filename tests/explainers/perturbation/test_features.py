@@ -206,20 +206,20 @@ def test_known_features_have_the_mass(explainer, space):
     n_scores = {"Discrete": 3, "MultiDiscrete": 5, "MultiBinary": 3, "Box": 2}
     agent = agent_of(Reads(n_scores[type(space).__name__]), 8, space)
     maps = explainer(agent).action_maps(torch.randn(30, 8)).abs()
-    assert maps.shape == (30, agent.n_choices, 8)
+    assert maps.shape == (30, agent.n_targets, 8)
     assert (maps[..., READ].sum() >= 0.99 * maps.sum()) and maps[..., READ].min() >= 0
     assert (maps[..., READ].mean(dim=(0, 1)) > 0).all()
 
 
 @pytest.mark.parametrize("explainer", [FeatureAblation, KernelSHAP])
-def test_all_choices_share_their_passes(explainer):
+def test_all_targets_share_their_passes(explainer):
     agent = known_agent("multi_discrete")
     observed = known_states(agent, 200).observations(range(200))  # more than one pass has rows
     shared = explainer(agent)
     before = agent.passes
     maps = shared.action_maps(observed)
     assert agent.passes - before <= 200 * (shared.passes_per_state + 1)
-    for choice in range(agent.n_choices):
+    for choice in range(agent.n_targets):
         torch.testing.assert_close(maps[:, choice], shared.attribute(observed, choice))
 
 

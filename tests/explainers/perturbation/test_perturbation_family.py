@@ -103,7 +103,7 @@ def test_less_memory_gives_the_same_maps(method):
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_maps_of_all_choices_are_those_of_each(method):
+def test_maps_of_all_targets_are_those_of_each(method):
     agent, seen = smooth_agent(), images(3, (2, 23, 31))
     explainer = make(method, agent)
     every = explainer.action_maps(seen)
