@@ -131,7 +131,7 @@ class Agent:
     def scores(
         self,
         observations: Observations,
-        memory: Tensor | None = None,
+        lstm_states: Tensor | None = None,
         action_masks: Tensor | None = None,
     ) -> Tensor:
         """(B, K) scores of the actions.
@@ -142,15 +142,15 @@ class Agent:
         squashed).
 
         :param observations: (B, ...)
-        :param memory: (B, ...) state of a recurrent policy; a fresh episode's when not given
+        :param lstm_states: (B, ...) state of a recurrent policy; a fresh episode's when not given
         :param action_masks: (B, K) of 0 and 1: the score of an action that is not allowed (0) is
             -1e8, as MaskablePPO has it; (B, 2K) for MultiBinary actions, off and on of each bit
         :raises ExplainError: if the observations do not fit the policy
         """
-        scores = self.view.scores(self._checked(observations), memory)
+        scores = self.view.scores(self._checked(observations), lstm_states)
         return scores if action_masks is None else forbid(scores, action_masks)
 
-    def values(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
+    def values(self, observations: Observations, lstm_states: Tensor | None = None) -> Tensor:
         """(B,) values of the states.
 
         V(s) for actor-critic agents, max Q for DQN and QR-DQN, the minimum over critics of
@@ -158,27 +158,29 @@ class Agent:
 
         :raises ExplainError: for ARS, which has none, and for a module that returns scores alone
         """
-        return self.view.values(self._checked(observations), memory)
+        return self.view.values(self._checked(observations), lstm_states)
 
     def scores_and_values(
         self,
         observations: Observations,
-        memory: Tensor | None = None,
+        lstm_states: Tensor | None = None,
         action_masks: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(B, K) and (B,), in one pass where the two share a trunk; NaN where there is no value."""
-        scores, values = self.view.scores_and_values(self._checked(observations), memory)
+        scores, values = self.view.scores_and_values(self._checked(observations), lstm_states)
         return scores if action_masks is None else forbid(scores, action_masks), values
 
-    def probabilities(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
+    def probabilities(
+        self, observations: Observations, lstm_states: Tensor | None = None
+    ) -> Tensor:
         """(B, K) probabilities of the actions; (B, A, 2) mean and standard deviation for Box.
 
         For Q-values the softmax is a convention of the explanation literature, not the agent's own
         behaviour. MultiDiscrete sub-actions each sum to one; MultiBinary ones are independent.
         """
-        scores = self.scores(observations, memory)
+        scores = self.scores(observations, lstm_states)
         if isinstance(self.action_space, spaces.Box):
-            std = self.view.std(observations, memory)
+            std = self.view.std(observations, lstm_states)
             return torch.stack([scores, std], dim=-1)
         return self.probabilities_of(scores)
 
@@ -189,7 +191,7 @@ class Agent:
     def marginals(
         self,
         observations: Observations,
-        memory: Tensor | None = None,
+        lstm_states: Tensor | None = None,
         action_masks: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(B, A) mean and (B, A) standard deviation of each dimension of a Box action.
@@ -198,8 +200,8 @@ class Agent:
         deviation of a tenth of its scores' range, as a scale to compare actions by.
         """
         assert isinstance(self.action_space, spaces.Box)
-        means = self.scores(observations, memory, action_masks)
-        std = self.view.std(observations, memory)
+        means = self.scores(observations, lstm_states, action_masks)
+        std = self.view.std(observations, lstm_states)
         if not bool((std > 0).any()):
             extent = score_range(self.action_space, squashed=self.squashed)[1]
             return means, (extent / 10).to(means).expand_as(means)
@@ -207,14 +209,14 @@ class Agent:
             means = torch.atanh(means.clamp(-1 + 1e-6, 1 - 1e-6))
         return means, std
 
-    def greedy(self, observations: Observations, memory: Tensor | None = None) -> Tensor:
+    def greedy(self, observations: Observations, lstm_states: Tensor | None = None) -> Tensor:
         """(B,) index of the best action of a Discrete agent."""
         if not isinstance(self.action_space, spaces.Discrete):
             raise ExplainError(
                 f"{type(self.action_space).__name__} actions have no single greedy index: "
                 "name the target action"
             )
-        return self.scores(observations, memory).argmax(dim=1)
+        return self.scores(observations, lstm_states).argmax(dim=1)
 
     def act(
         self,
@@ -222,7 +224,7 @@ class Agent:
         *,
         deterministic: bool = True,
         rng: np.random.Generator | Sequence[np.random.Generator] | None = None,
-        memory: Tensor | None = None,
+        lstm_states: Tensor | None = None,
         action_masks: Tensor | None = None,
     ) -> np.ndarray[Any, Any]:
         """(B, ...) actions that the environment takes.
@@ -230,14 +232,14 @@ class Agent:
         :param observations: (B, ...)
         :param deterministic: the greedy action, as ``model.predict(deterministic=True)`` gives it
         :param rng: source of chance for sampled actions, one for all rows or one per row
-        :param memory: (B, ...) state of a recurrent policy
+        :param lstm_states: (B, ...) state of a recurrent policy
         :param action_masks: (B, K), see :meth:`scores`
         """
         with torch.no_grad():
-            scores = self.scores(observations, memory, action_masks)
+            scores = self.scores(observations, lstm_states, action_masks)
             std = None
             if isinstance(self.action_space, spaces.Box) and not deterministic:
-                std = self.view.std(observations, memory)
+                std = self.view.std(observations, lstm_states)
         if deterministic:
             return self.act_on(scores)
         if rng is None:
@@ -260,21 +262,25 @@ class Agent:
         """
         return drawn_actions(self.action_space, scores, std, rng, squashed=self.squashed)
 
-    # --- memory of recurrent policies ------------------------------------------------------
+    # --- states of recurrent policies -----------------------------------------------------------
 
     @property
     def recurrent(self) -> bool:
         """Whether the policy carries a state from one observation to the next."""
-        return self.initial_memory(1) is not None
+        return self.initial_lstm_states(1) is not None
 
-    def initial_memory(self, batch_size: int) -> Tensor | None:
-        """(B, ...) memory at the start of an episode; ``None`` for a policy without memory."""
-        return self.view.initial_memory(batch_size)
+    def initial_lstm_states(self, batch_size: int) -> Tensor | None:
+        """(B, ...) recurrent states at the start of an episode; ``None`` for a policy without a
+        recurrent state.
+        """
+        return self.view.initial_lstm_states(batch_size)
 
-    def next_memory(self, observations: Observations, memory: Tensor | None) -> Tensor | None:
-        """(B, ...) memory after these observations."""
+    def next_lstm_states(
+        self, observations: Observations, lstm_states: Tensor | None
+    ) -> Tensor | None:
+        """(B, ...) recurrent states after these observations."""
         with torch.no_grad():
-            return self.view.next_memory(observations, memory)
+            return self.view.next_lstm_states(observations, lstm_states)
 
     # --- what it is ------------------------------------------------------------------------
 

@@ -120,25 +120,27 @@ class NativeView(PolicyView):
     def _seen(self, observations: Observations) -> Tensor:
         return self.preprocessing(as_frames(observations))
 
-    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        return self.view.scores(self._seen(observations), memory)
+    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        return self.view.scores(self._seen(observations), lstm_states)
 
-    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        return self.view.values(self._seen(observations), memory)
+    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        return self.view.values(self._seen(observations), lstm_states)
 
     def scores_and_values(
-        self, observations: Observations, memory: Tensor | None
+        self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        return self.view.scores_and_values(self._seen(observations), memory)
+        return self.view.scores_and_values(self._seen(observations), lstm_states)
 
-    def std(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        return self.view.std(self._seen(observations), memory)
+    def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        return self.view.std(self._seen(observations), lstm_states)
 
-    def initial_memory(self, batch_size: int) -> Tensor | None:
-        return self.view.initial_memory(batch_size)
+    def initial_lstm_states(self, batch_size: int) -> Tensor | None:
+        return self.view.initial_lstm_states(batch_size)
 
-    def next_memory(self, observations: Observations, memory: Tensor | None) -> Tensor | None:
-        return self.view.next_memory(self._seen(observations), memory)
+    def next_lstm_states(
+        self, observations: Observations, lstm_states: Tensor | None
+    ) -> Tensor | None:
+        return self.view.next_lstm_states(self._seen(observations), lstm_states)
 
 
 def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, int]) -> Agent:

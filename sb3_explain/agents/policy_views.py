@@ -48,29 +48,33 @@ class PolicyView(ABC):
         self.policy = policy
 
     @abstractmethod
-    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         """(B, K) as :meth:`sb3_explain.agents.agent.Agent.scores` defines them."""
 
     @abstractmethod
-    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         """(B,) as :meth:`sb3_explain.agents.agent.Agent.values` defines them."""
 
     def scores_and_values(
-        self, observations: Observations, memory: Tensor | None
+        self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Both at once; a view whose two heads share a trunk passes it once."""
-        return self.scores(observations, memory), self.values(observations, memory)
+        return self.scores(observations, lstm_states), self.values(observations, lstm_states)
 
-    def std(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         """(B, A) standard deviation of a Box action before it is bounded; 0 if deterministic."""
-        return torch.zeros_like(self.scores(observations, memory))
+        return torch.zeros_like(self.scores(observations, lstm_states))
 
-    def initial_memory(self, batch_size: int) -> Tensor | None:
-        """(B, ...) memory at the start of an episode; ``None`` for a policy without memory."""
+    def initial_lstm_states(self, batch_size: int) -> Tensor | None:
+        """(B, ...) recurrent states at the start of an episode; ``None`` for a policy without a
+        recurrent state.
+        """
         return None
 
-    def next_memory(self, observations: Observations, memory: Tensor | None) -> Tensor | None:
-        """(B, ...) memory after these observations."""
+    def next_lstm_states(
+        self, observations: Observations, lstm_states: Tensor | None
+    ) -> Tensor | None:
+        """(B, ...) recurrent states after these observations."""
         return None
 
 
@@ -86,16 +90,16 @@ class ActorCriticView(PolicyView):
             return torch.tanh(outputs)
         return outputs
 
-    def _latent_pi(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def _latent_pi(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         policy = self.policy
         features = BaseModel.extract_features(policy, observations, policy.pi_features_extractor)
         latent: Tensor = policy.mlp_extractor.forward_actor(features)
         return latent
 
-    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        return self._head(self._latent_pi(observations, memory))
+    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        return self._head(self._latent_pi(observations, lstm_states))
 
-    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         policy = self.policy
         features = BaseModel.extract_features(policy, observations, policy.vf_features_extractor)
         latent_vf = policy.mlp_extractor.forward_critic(features)
@@ -103,16 +107,16 @@ class ActorCriticView(PolicyView):
         return values.squeeze(-1)
 
     def scores_and_values(
-        self, observations: Observations, memory: Tensor | None
+        self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         policy = self.policy
         if not policy.share_features_extractor:
-            return super().scores_and_values(observations, memory)
+            return super().scores_and_values(observations, lstm_states)
         latent_pi, latent_vf = policy.mlp_extractor(policy.extract_features(observations))
         return self._head(latent_pi), policy.value_net(latent_vf).squeeze(-1)
 
-    def std(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        latent_pi = self._latent_pi(observations, memory)
+    def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        latent_pi = self._latent_pi(observations, lstm_states)
         means: Tensor = self.policy.action_net(latent_pi)
         distribution = self.policy.action_dist
         if isinstance(distribution, StateDependentNoiseDistribution):
@@ -141,70 +145,73 @@ class RecurrentActorCriticView(ActorCriticView):
 
     policy: RecurrentActorCriticPolicy
 
-    def initial_memory(self, batch_size: int) -> Tensor:
+    def initial_lstm_states(self, batch_size: int) -> Tensor:
         layers, _, hidden = self.policy.lstm_hidden_state_shape
         return torch.zeros(batch_size, 4, layers, hidden, device=self.policy.device)
 
     @staticmethod
-    def _states(memory: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    def _states(lstm_states: Tensor, first: int) -> tuple[Tensor, Tensor]:
         # (B, 4, L, H) -> two of (L, B, H), the layout of nn.LSTM
-        states = memory[:, first : first + 2].permute(1, 2, 0, 3).contiguous()
+        states = lstm_states[:, first : first + 2].permute(1, 2, 0, 3).contiguous()
         return states[0], states[1]
 
     def _lstm(
         self, lstm: nn.LSTM, features: Tensor, states: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        # cuDNN refuses a backward pass through an LSTM in evaluation mode.
-        with torch.backends.cudnn.flags(enabled=False):
-            outputs, states = lstm(features.unsqueeze(0), states)
+        # cuDNN refuses a backward pass through an LSTM in evaluation mode, and oneDNN an LSTM in
+        # bfloat16 on many processors: so it stays in full precision inside of autocast.
+        full = features.to(next(lstm.parameters()).dtype).unsqueeze(0)
+        off = torch.autocast(features.device.type, enabled=False)
+        with torch.backends.cudnn.flags(enabled=False), off:
+            outputs, states = lstm(full, states)
         return outputs.squeeze(0), states
 
-    def _memory(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        if memory is not None:
-            return memory
+    def _lstm_states(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        if lstm_states is not None:
+            return lstm_states
         first = (
             next(iter(observations.values())) if isinstance(observations, dict) else observations
         )
-        return self.initial_memory(len(first))
+        return self.initial_lstm_states(len(first))
 
     def _actor_lstm(
-        self, observations: Observations, memory: Tensor
+        self, observations: Observations, lstm_states: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         policy = self.policy
         features = BaseModel.extract_features(policy, observations, policy.pi_features_extractor)
-        return self._lstm(policy.lstm_actor, features, self._states(memory, 0))
+        return self._lstm(policy.lstm_actor, features, self._states(lstm_states, 0))
 
     def _critic_lstm(
-        self, observations: Observations, memory: Tensor
+        self, observations: Observations, lstm_states: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         policy = self.policy
         if policy.lstm_critic is None and policy.shared_lstm:
-            return self._actor_lstm(observations, memory)
+            return self._actor_lstm(observations, lstm_states)
         features = BaseModel.extract_features(policy, observations, policy.vf_features_extractor)
         if policy.lstm_critic is None:
             assert policy.critic is not None
             return policy.critic(features), None
-        return self._lstm(policy.lstm_critic, features, self._states(memory, 2))
+        return self._lstm(policy.lstm_critic, features, self._states(lstm_states, 2))
 
-    def _latent_pi(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        latent, _ = self._actor_lstm(observations, self._memory(observations, memory))
+    def _latent_pi(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        latent, _ = self._actor_lstm(observations, self._lstm_states(observations, lstm_states))
         latent_pi: Tensor = self.policy.mlp_extractor.forward_actor(latent)
         return latent_pi
 
-    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        latent, _ = self._critic_lstm(observations, self._memory(observations, memory))
+    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        latent, _ = self._critic_lstm(observations, self._lstm_states(observations, lstm_states))
         values: Tensor = self.policy.value_net(self.policy.mlp_extractor.forward_critic(latent))
         return values.squeeze(-1)
 
     def scores_and_values(
-        self, observations: Observations, memory: Tensor | None
+        self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        return PolicyView.scores_and_values(self, observations, memory)
+        return PolicyView.scores_and_values(self, observations, lstm_states)
 
-    def next_memory(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        memory = self._memory(observations, memory)
-        _, actor = self._actor_lstm(observations, memory)
-        _, critic = self._critic_lstm(observations, memory)
+    def next_lstm_states(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        lstm_states = self._lstm_states(observations, lstm_states)
+        _, actor = self._actor_lstm(observations, lstm_states)
+        _, critic = self._critic_lstm(observations, lstm_states)
         states = torch.stack([*actor, *(critic or actor)])  # (4, L, B, H)
         return states.permute(2, 0, 1, 3).contiguous()
 
@@ -214,24 +221,24 @@ class DQNView(PolicyView):
 
     value_based = True
 
-    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         q_values: Tensor = self.policy.q_net(observations)
         return q_values
 
-    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        return self.scores(observations, memory).amax(dim=1)
+    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        return self.scores(observations, lstm_states).amax(dim=1)
 
     def scores_and_values(
-        self, observations: Observations, memory: Tensor | None
+        self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        scores = self.scores(observations, memory)
+        scores = self.scores(observations, lstm_states)
         return scores, scores.amax(dim=1)
 
 
 class QRDQNView(DQNView):
     """QR-DQN: the mean over quantiles (B, Q, K) -> (B, K)."""
 
-    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         quantiles: Tensor = self.policy.quantile_net(observations)
         return quantiles.mean(dim=1)
 
@@ -239,7 +246,7 @@ class QRDQNView(DQNView):
 class ActorQView(PolicyView):
     """SAC, TD3, DDPG, CrossQ and TQC: pi(s) in [-1, 1]; min over critics of Q(s, pi(s))."""
 
-    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         actor = self.policy.actor
         if isinstance(self.policy, TD3Policy):
             actions: Tensor = actor(observations)
@@ -255,18 +262,18 @@ class ActorQView(PolicyView):
             return quantiles.mean(dim=2)
         return torch.cat(self.policy.critic(observations, actions), dim=1)
 
-    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
-        return self.scores_and_values(observations, memory)[1]
+    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        return self.scores_and_values(observations, lstm_states)[1]
 
     def scores_and_values(
-        self, observations: Observations, memory: Tensor | None
+        self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        actions = self.scores(observations, memory)
+        actions = self.scores(observations, lstm_states)
         return actions, self._q_values(observations, actions).amin(dim=1)
 
-    def std(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         if isinstance(self.policy, TD3Policy):
-            return super().std(observations, memory)
+            return super().std(observations, lstm_states)
         actor = self.policy.actor
         log_std: Tensor
         _, log_std, extra = actor.get_action_dist_params(observations)
@@ -282,18 +289,18 @@ class ARSView(PolicyView):
 
     policy: ARSPolicy
 
-    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         features = self.policy.extract_features(observations, self.policy.features_extractor)
         outputs: Tensor = self.policy.action_net(features)
         return outputs
 
-    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         raise ExplainError("an ARS agent has no value function: ask for its scores instead")
 
     def scores_and_values(
-        self, observations: Observations, memory: Tensor | None
+        self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        scores = self.scores(observations, memory)
+        scores = self.scores(observations, lstm_states)
         return scores, torch.full_like(scores[:, 0], torch.nan)
 
 
@@ -313,10 +320,10 @@ class ModuleView(PolicyView):
             return scores, values.reshape(len(scores))
         return scores, scores.amax(dim=1) if self.value_based else None
 
-    def scores(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         return self._outputs(observations)[0]
 
-    def values(self, observations: Observations, memory: Tensor | None) -> Tensor:
+    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         values = self._outputs(observations)[1]
         if values is None:
             raise ExplainError(
@@ -325,7 +332,7 @@ class ModuleView(PolicyView):
         return values
 
     def scores_and_values(
-        self, observations: Observations, memory: Tensor | None
+        self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         scores, values = self._outputs(observations)
         return scores, torch.full_like(scores[:, 0], torch.nan) if values is None else values

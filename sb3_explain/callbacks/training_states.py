@@ -29,7 +29,7 @@ class Moment:
     """What all environments of a training show the policy at one step, and what it does.
 
     :param entries: (n_envs, ...) observations by entry, in the policy's own layout
-    :param records: (n_envs, ...) arrays: ``actions``, and ``memory`` of a recurrent policy,
+    :param records: (n_envs, ...) arrays: ``actions``, and ``lstm_states`` of a recurrent policy,
         ``action_masks`` of a maskable one
     :param ends: (n_envs,) whether the episode ends with this step
     """
@@ -55,13 +55,13 @@ def moment_of(model: BaseAlgorithm, known: dict[str, Any]) -> Moment:
     records = {"actions": np.asarray(known.get("clipped_actions", known["actions"]))}
     if known.get("action_masks") is not None:
         records["action_masks"] = np.asarray(known["action_masks"])
-    memory = getattr(model, "_last_lstm_states", None)
-    if memory is not None:
+    lstm_states = getattr(model, "_last_lstm_states", None)
+    if lstm_states is not None:
         # (h, c) of the actor and of the critic, each (layers, n_envs, size), as Agent has them
-        states = torch.stack([*memory.pi, *memory.vf]).permute(2, 0, 1, 3)
+        states = torch.stack([*lstm_states.pi, *lstm_states.vf]).permute(2, 0, 1, 3)
         fresh = torch.as_tensor(model._last_episode_starts, device=states.device)
         states = states * ~fresh.bool().reshape(-1, 1, 1, 1)
-        records["memory"] = states.detach().cpu().numpy()
+        records["lstm_states"] = states.detach().cpu().numpy()
     return Moment(entries, records, np.asarray(known["dones"], dtype=bool))
 
 

@@ -98,6 +98,8 @@ class Evaluation:
         ``agent_passes`` and ``seconds`` are those of explaining all states once, which an
         explainer's metrics share; ``metric_passes`` and ``metric_seconds`` those of the metric.
         """
+        import pandas as pd
+
         lines = [
             {
                 "explainer": name,

@@ -30,6 +30,9 @@ from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.passes import CHUNK
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Array = NDArray[Any]
 
 #: stands before the names of the layers: the agent as it is
@@ -201,7 +204,7 @@ def maps_of(
     maps: dict[str, list[Tensor]] = {name: [] for name in explainers}
     for batch in batches:
         observations = structured(batch.entries)
-        theirs = StateBatch(agent, observations, batch.target, batch.context)
+        theirs = StateBatch(agent, observations, batch.target, batch.policy_inputs)
         for name, explainer in explainers.items():
             maps[name].append(theirs.flat(explainer.maps(theirs)).cpu())
     return {name: torch.cat(parts) for name, parts in maps.items()}

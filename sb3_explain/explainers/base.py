@@ -18,7 +18,7 @@ from sb3_explain.states.baselines import (
 )
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.passes import MEMORY, rows_at_once
+from sb3_explain.states.passes import MAX_BATCH_BYTES, rows_at_once
 
 
 class Explainer(ABC):
@@ -28,8 +28,8 @@ class Explainer(ABC):
     :meth:`obstacle`.
 
     :param agent: the agent to explain
-    :param memory: bytes that the perturbed copies of one agent pass take at most; passes become
-        smaller, the maps stay the same
+    :param max_batch_bytes: bytes that the perturbed copies of one agent pass take at most; passes
+        become smaller, the maps stay the same
     :raises ExplainError: if the method does not serve this agent
     """
 
@@ -42,9 +42,9 @@ class Explainer(ABC):
     #: by entry, what the explainer puts in the place of masked cells; empty if it masks nothing
     baselines: Mapping[str, Baseline] = {}
 
-    def __init__(self, agent: Agent, *, memory: int = MEMORY) -> None:
+    def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
         self.agent = agent
-        self.memory = memory
+        self.max_batch_bytes = max_batch_bytes
         require_no_obstacle(self, agent)
 
     @staticmethod
@@ -61,15 +61,14 @@ class Explainer(ABC):
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         """Maps of the target, one for each entry of the observation, of the entry's shape.
 
-        :param batch: at most as many states as their copies fit into ``memory``
-        """
+        :param batch: at most as many states as their copies fit into ``max_batch_bytes``"""
 
     def attribute(
         self,
         observations: Observations,
         target: Tensor | int | None = None,
         *,
-        context: Mapping[str, Tensor] | None = None,
+        policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> Any:
         """Maps of the observations' shape; a dict of maps for Dict observations.
 
@@ -77,17 +76,18 @@ class Explainer(ABC):
         :param target: (B,) index of the target to explain, or one index for all; the greedy action
             when not given (:func:`sb3_explain.agents.action_spaces.default_target` for other action
             spaces)
-        :param context: ``memory`` of a recurrent agent and ``action_masks``, held while the
-            observations are perturbed (:meth:`sb3_explain.states.dataset.StateDataset.context`)
+        :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, held while
+            the observations are perturbed
+            (:meth:`sb3_explain.states.dataset.StateDataset.policy_inputs`)
         """
-        batch = StateBatch(self.agent, observations, target, context)
+        batch = StateBatch(self.agent, observations, target, policy_inputs)
         return structured(self.maps(batch))
 
     def action_maps(
-        self, observations: Observations, *, context: Mapping[str, Tensor] | None = None
+        self, observations: Observations, *, policy_inputs: Mapping[str, Tensor] | None = None
     ) -> Any:
         """Maps of all C targets: (B, C, ...), a dict of such for Dict observations."""
-        batch = StateBatch(self.agent, observations, context=context)
+        batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
         each = [self.maps(batch.aimed_at(target)) for target in range(self.agent.n_targets)]
         return structured({n: torch.stack([m[n] for m in each], dim=1) for n in batch.entries})
 
@@ -102,7 +102,7 @@ class Explainer(ABC):
 
     def rows(self, entry: Tensor) -> int:
         """Copies of ``entry`` (B, ...) that pass the agent at once."""
-        return rows_at_once(entry, self.memory)
+        return rows_at_once(entry, self.max_batch_bytes)
 
     def chunk(self, batch: StateBatch) -> int:
         """Copies of whole states that pass the agent at once."""

@@ -33,6 +33,9 @@ from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import read_blocks
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Array = NDArray[Any]
 
 
@@ -95,6 +98,8 @@ class Counterfactual:
         ``p(...)`` is the preference for the target and, where there is another target to contrast
         it with, the probability of that; ``p(action)`` the probability of what is done.
         """
+        import pandas as pd
+
         lines = []
         names = ["nothing", *(["alone"] * len(self.alone)), *(["together"] * len(self.together))]
         removals = (self.before, *self.alone, *self.together)
@@ -126,7 +131,7 @@ def counterfactual(
     target: int | None = None,
     *,
     instead: int | None = None,
-    context: Mapping[str, Tensor] | None = None,
+    policy_inputs: Mapping[str, Tensor] | None = None,
     baseline: str | Baseline | Mapping[str, str | Baseline] = INPAINT,
     regions: Array | Mapping[str, Array] | None = None,
     share: float = 0.1,
@@ -141,7 +146,7 @@ def counterfactual(
         :func:`contrast` of the two
     :param target: index of the target to explain; the greedy action when not given
     :param instead: index of another target, whose probability is followed as well
-    :param context: ``memory`` and ``action_masks``, which stay
+    :param policy_inputs: ``lstm_states`` and ``action_masks``, which stay
     :param baseline: what removed cells become: ``"inpaint"``, for images, or a baseline; by entry
         where entries need different ones
     :param regions: (H, W) numbers of the regions that the pixels of an image belong to, 0 for none,
@@ -154,7 +159,7 @@ def counterfactual(
     :raises ExplainError: if there is more than one state, the map points at nothing, or a baseline
         is missing
     """
-    batch = StateBatch(agent, observation, target, context)
+    batch = StateBatch(agent, observation, target, policy_inputs)
     if len(batch) != 1:
         raise ExplainError(f"{len(batch)} states: ask for the counterfactual of one at a time")
     if not 0 < share <= 1 or n_regions < 1:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage import measure
-from skimage.restoration import inpaint_biharmonic
+from skimage import measure, restoration
 from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
@@ -107,5 +106,5 @@ def inpainted(image: Tensor, cells: Mask) -> Tensor:
     """
     layers = image[0].double().cpu().numpy()
     low, extent = layers.min(), np.ptp(layers) or 1.0
-    filled = inpaint_biharmonic((layers - low) / extent, cells, channel_axis=0)
+    filled = restoration.inpaint_biharmonic((layers - low) / extent, cells, channel_axis=0)
     return torch.from_numpy(filled * extent + low)[None].to(image)

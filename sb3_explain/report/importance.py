@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from sb3_explain.common.bootstrap import clusters_of, confidence_interval
 from sb3_explain.common.errors import ExplainError
@@ -76,6 +75,8 @@ def rank_correlations(
 
     :return: (C,) one figure in [-1, 1] for each target
     """
+    from scipy import stats
+
     return {
         (one, other): np.array(
             [

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from sb3_explain.common.errors import ExplainError, unknown_name
@@ -117,6 +116,8 @@ def write_report(
 
 def template(name: str) -> Any:
     """A page to be rendered; all that it is given is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("sb3_explain.report", "."),
         autoescape=True,

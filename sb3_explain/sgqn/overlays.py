@@ -69,6 +69,8 @@ def pictures_of(
 
 def _read(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     """(3, H, W) one picture."""
+    import imageio.v3 as imageio
+
     try:
         picture = Image.fromarray(imageio.imread(path, mode="RGB", index=0))
     except (OSError, ValueError, SyntaxError) as error:

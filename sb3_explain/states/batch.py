@@ -57,8 +57,8 @@ class StateBatch:
     :param target: (B,) index of the target to explain, or one for all (see
         :mod:`sb3_explain.agents.action_spaces`); the default target, which is the greedy action,
         when not given
-    :param context: what the agent knows besides its observation, which is never perturbed:
-        ``memory`` of a recurrent policy and ``action_masks``, batch-first tensors
+    :param policy_inputs: what the agent knows besides its observation, which is never perturbed:
+        ``lstm_states`` of a recurrent policy and ``action_masks``, batch-first tensors
     :raises ExplainError: if there are no states, they do not fit the agent or are not finite, or
         the target is no target of the agent
     """
@@ -68,7 +68,7 @@ class StateBatch:
         agent: Agent,
         observations: Observations,
         target: Tensor | int | None = None,
-        context: Mapping[str, Tensor] | None = None,
+        policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.agent = agent
         observations = agent.tensor(observations)
@@ -80,13 +80,13 @@ class StateBatch:
             name: entry.detach() if entry.dtype == torch.float64 else entry.detach().float()
             for name, entry in entries.items()
         }
-        held: Any = agent.tensor(dict(context or {}))
-        self.context = {name: known.detach() for name, known in held.items()}
+        held: Any = agent.tensor(dict(policy_inputs or {}))
+        self.policy_inputs = {name: known.detach() for name, known in held.items()}
         if len(self) == 0:
             raise ExplainError("there is no state to explain: give at least one observation")
         if not all(bool(entry.isfinite().all()) for entry in self.entries.values()):
             raise ExplainError("the observations hold NaN or infinite values: leave them out")
-        for name, known in self.context.items():
+        for name, known in self.policy_inputs.items():
             if len(known) != len(self):
                 raise ExplainError(f"{name} of {len(known)} states for {len(self)}: give one each")
         if target is not None:
@@ -154,7 +154,7 @@ class StateBatch:
 
     def aimed_at(self, target: Tensor | int) -> StateBatch:
         """The same states, to explain another target; what is kept of them is shared."""
-        return self._view(self.entries, self.context, self._index(target), self._kept)
+        return self._view(self.entries, self.policy_inputs, self._index(target), self._kept)
 
     def moved(self, rows: Tensor) -> StateBatch:
         """States with other observations, ``rows`` (B, ...), to explain the same targets.
@@ -164,7 +164,7 @@ class StateBatch:
         digest = hashlib.blake2b(rows.detach().cpu().contiguous().numpy().tobytes()).digest()
         key = ("moved", digest, self.target.cpu().numpy().tobytes())
         batch: StateBatch = self.kept(
-            key, lambda: self._view(self.unflat(rows), self.context, self.target, {})
+            key, lambda: self._view(self.unflat(rows), self.policy_inputs, self.target, {})
         )
         return batch
 
@@ -209,7 +209,7 @@ class StateBatch:
         return [
             self._view(
                 {name: entry[at : at + size] for name, entry in self.entries.items()},
-                {name: held[at : at + size] for name, held in self.context.items()},
+                {name: held[at : at + size] for name, held in self.policy_inputs.items()},
                 self.target[at : at + size],
                 {},
             )
@@ -219,12 +219,12 @@ class StateBatch:
     def _view(
         self,
         entries: dict[str, Tensor],
-        context: dict[str, Tensor],
+        policy_inputs: dict[str, Tensor],
         target: Tensor,
         kept: dict[Hashable, Any],
     ) -> StateBatch:
         view = object.__new__(StateBatch)
-        view.agent, view.entries, view.context = self.agent, entries, context
+        view.agent, view.entries, view.policy_inputs = self.agent, entries, policy_inputs
         view.target, view._kept, view.spared = target, kept, self.spared
         return view
 
@@ -249,8 +249,8 @@ class StateBatch:
 
     def scores(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """(R, K) scores of the agent, differentiable with respect to ``rows``."""
-        observations, context = self._complete(rows, states)
-        return self.agent.scores(observations, **context)
+        observations, policy_inputs = self._complete(rows, states)
+        return self.agent.scores(observations, **policy_inputs)
 
     def target_scores(
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None
@@ -266,8 +266,8 @@ class StateBatch:
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(R, K) and (R,), in one pass where the two share a trunk."""
-        observations, context = self._complete(rows, states)
-        return self.agent.scores_and_values(observations, **context)
+        observations, policy_inputs = self._complete(rows, states)
+        return self.agent.scores_and_values(observations, **policy_inputs)
 
     def similarity(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """(R, A) minus KL(action on the copy || on the state), per dimension of a Box action.
@@ -326,8 +326,8 @@ class StateBatch:
     def _marginals(
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        observations, context = self._complete(rows, states)
-        return self.agent.marginals(observations, **context)
+        observations, policy_inputs = self._complete(rows, states)
+        return self.agent.marginals(observations, **policy_inputs)
 
     def _own_parts(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         """The states themselves, a pass at a time, with their numbers."""
@@ -356,15 +356,15 @@ class StateBatch:
     def _complete(
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None
     ) -> tuple[Observations, dict[str, Tensor]]:
-        """Whole observations and context of copies."""
+        """Whole observations and policy_inputs of copies."""
         entries = self.unflat(rows) if isinstance(rows, Tensor) else rows
         if len(entries) < len(self.entries):
             entries = {
                 name: entries[name] if name in entries else _of(entry, states)
                 for name, entry in self.entries.items()
             }
-        context = {name: _of(held, states) for name, held in self.context.items()}
-        return structured(entries), context
+        policy_inputs = {name: _of(held, states) for name, held in self.policy_inputs.items()}
+        return structured(entries), policy_inputs
 
 
 def _of(held: Tensor, states: Tensor | None) -> Tensor:

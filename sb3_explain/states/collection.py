@@ -206,19 +206,23 @@ class Collection:
     @torch.no_grad()
     def _step(self, advance: Callable[[int], Any]) -> None:
         agent, lanes = self.agent, self.lanes
-        observations, memory, masks = lanes.observations(), lanes.memory, lanes.action_masks()
-        scores, values = agent.scores_and_values(observations, memory, masks)
+        observations, lstm_states, masks = (
+            lanes.observations(),
+            lanes.lstm_states,
+            lanes.action_masks(),
+        )
+        scores, values = agent.scores_and_values(observations, lstm_states, masks)
         labels = agent.act_on(scores) - agent.first_action
         actions = lanes.actions(observations, scores)
-        lanes.memory = agent.next_memory(observations, memory)
+        lanes.lstm_states = agent.next_lstm_states(observations, lstm_states)
         columns: dict[str, Array] = {
             "actions": actions,
             "greedy": labels,
             "scores": scores.cpu().numpy(),
             "values": values.cpu().numpy(),
         }
-        if memory is not None:
-            columns["memory"] = memory.cpu().numpy()
+        if lstm_states is not None:
+            columns["lstm_states"] = lstm_states.cpu().numpy()
         if masks is not None:
             columns["action_masks"] = masks.cpu().numpy()
         playing = [recorder for recorder in self.recorders if recorder.episode is not None]

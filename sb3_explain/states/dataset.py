@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 
 class StateDataset:
-    """States in memory, as views that share their frames.
+    """States in lstm_states, as views that share their frames.
 
     :param frames: per entry of the observation (``""`` if it is no dict), (N, C, H, W) or (N, D)
         single frames in time order
@@ -148,14 +148,15 @@ class StateDataset:
             raise ExplainError(f"observations are a dict of {sorted(self._frames)}: name an entry")
         return self._frames[PLAIN][torch.as_tensor(self.indices[positions])]
 
-    def context(self, positions: Any) -> dict[str, Tensor]:
-        """What the agent knew besides its observations: ``memory`` and ``action_masks``, if any.
+    def policy_inputs(self, positions: Any) -> dict[str, Tensor]:
+        """What the agent knew besides its observations: ``lstm_states`` and ``action_masks``, if
+        any.
 
         :param positions: (B,) positions in this view
         :return: (B, ...) tensors by name, as :class:`sb3_explain.states.batch.StateBatch` takes
             them
         """
-        known = [name for name in ("memory", "action_masks") if name in self._columns]
+        known = [name for name in ("lstm_states", "action_masks") if name in self._columns]
         return {name: torch.from_numpy(self.column(name)[np.asarray(positions)]) for name in known}
 
     def entries(self, positions: Any = slice(None)) -> dict[str, Tensor]:
@@ -263,8 +264,8 @@ class StateDataset:
         :param target: see :class:`~sb3_explain.states.batch.StateBatch`
         """
         observations: Any = agent.tensor(self.observations(positions))
-        context: Any = agent.tensor(self.context(positions))
-        return StateBatch(agent, observations, target, context)
+        policy_inputs: Any = agent.tensor(self.policy_inputs(positions))
+        return StateBatch(agent, observations, target, policy_inputs)
 
     def spread(self, n: int) -> NDArray[np.int64]:
         """(min(n, states),) positions, evenly from the first state to the last."""
@@ -363,6 +364,8 @@ def read_episode(folder: Path) -> dict[str, Array]:
                 arrays |= unpack(np.asarray(array[:]), fields)
             elif name != "rgb":
                 arrays[name] = np.asarray(array[:])
+        if "memory" in arrays:  # as stores of version 0.1 call it
+            arrays["lstm_states"] = arrays.pop("memory")
         if "starts" in arrays and all(len(array) == length for array in arrays.values()):
             return arrays
     except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:

@@ -62,12 +62,12 @@ def agreement(agent: Agent, states: StateDataset, preprocessing: Preprocessing) 
         for batch in np.array_split(np.arange(len(states)), -(-len(states) // BATCH)):
             seen = preprocessing(as_frames(agent.tensor(native.observations(batch))))
             own = agent.tensor(states.observations(batch))
-            context = held(agent, states, batch)
-            actions = [agent.act(each, **context) for each in (seen, own)]
+            policy_inputs = held(agent, states, batch)
+            actions = [agent.act(each, **policy_inputs) for each in (seen, own)]
             same += int((actions[0] == actions[1]).reshape(len(batch), -1).all(axis=1).sum())
     return same / len(states)
 
 
 def held(agent: Agent, states: StateDataset, positions: Any) -> Any:
     """What the agent knows besides its observations, by the names that it takes it by."""
-    return agent.tensor(states.context(positions))
+    return agent.tensor(states.policy_inputs(positions))

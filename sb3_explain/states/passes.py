@@ -15,12 +15,12 @@ from sb3_explain.states.batch import StateBatch
 #: rows of one agent pass: enough to keep the processor busy, few enough to stay in its cache
 CHUNK = 128
 #: bytes that the perturbed copies of one agent pass take at most, unless told otherwise
-MEMORY = 2**28
+MAX_BATCH_BYTES = 2**28
 
 
-def rows_at_once(entry: Tensor, memory: int = MEMORY) -> int:
-    """Rows of one agent pass whose float32 copies of ``entry`` (B, ...) stay within ``memory``."""
-    return max(1, min(CHUNK, memory // (4 * max(entry[0].numel(), 1))))
+def rows_at_once(entry: Tensor, max_batch_bytes: int = MAX_BATCH_BYTES) -> int:
+    """Rows of one pass whose float32 copies of ``entry`` (B, ...) take at most so many bytes."""
+    return max(1, min(CHUNK, max_batch_bytes // (4 * max(entry[0].numel(), 1))))
 
 
 def image_maps(batch: StateBatch, explain: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:

@@ -131,12 +131,12 @@ def play(
         lane.begin(lane.row)
     while playing := [lane for lane in each if lane.episode is not None]:
         masks = lanes.action_masks()
-        held = {"memory": lanes.memory, "action_masks": masks}
-        context = {name: tensor for name, tensor in held.items() if tensor is not None}
-        batch = StateBatch(agent, lanes.observations(), context=context)
+        held = {"lstm_states": lanes.lstm_states, "action_masks": masks}
+        policy_inputs = {name: tensor for name, tensor in held.items() if tensor is not None}
+        batch = StateBatch(agent, lanes.observations(), policy_inputs=policy_inputs)
         seen = structured(batch.unflat(sight(batch)))
-        actions = lanes.actions(seen, agent.scores(seen, **context))
-        lanes.memory = agent.next_memory(seen, lanes.memory)
+        actions = lanes.actions(seen, agent.scores(seen, **policy_inputs))
+        lanes.lstm_states = agent.next_lstm_states(seen, lanes.lstm_states)
         for lane in playing:
             episode = lane.episode or 0
             _, over = lane.step(actions[lane.row])

@@ -60,7 +60,7 @@ class Lanes:
         #: (n, ...) stacked observations by entry
         self.stacks = self.layout.empty(n)
         #: (n, ...) memory of a recurrent agent
-        self.memory = agent.initial_memory(n)
+        self.lstm_states = agent.initial_lstm_states(n)
         self._masked = agent.view.maskable and envs[0].has_wrapper_attr("action_masks")
         self.each = [Lane(self, row, env) for row, env in enumerate(envs)]
 
@@ -86,7 +86,7 @@ class Lanes:
         """
         if self.sampled:
             box = isinstance(self.agent.action_space, spaces.Box)
-            std = self.agent.view.std(observations, self.memory) if box else None
+            std = self.agent.view.std(observations, self.lstm_states) if box else None
             return self.agent.act_on(scores, std=std, rng=[lane.rng for lane in self.each])
         greedy = self.agent.act_on(scores)
         if not self.epsilon:
@@ -124,8 +124,8 @@ class Lane:
         #: whether the frame stack was emptied before the current frame
         self.starts = True
         self.lanes.layout.clear(self.lanes.stacks, self.row)
-        if self.lanes.memory is not None:
-            self.lanes.memory[self.row] = 0
+        if self.lanes.lstm_states is not None:
+            self.lanes.lstm_states[self.row] = 0
         self._see(observation)
 
     def _see(self, observation: Any) -> None:

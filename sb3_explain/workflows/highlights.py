@@ -168,15 +168,15 @@ def select(
 ) -> list[Highlight]:
     """The k most important moments that differ from each other, most important first.
 
-    No context overlaps another, and two moments are further apart than ``diversity`` of all pairs
-    of states are.
+    No policy_inputs overlaps another, and two moments are further apart than ``diversity`` of all
+    pairs of states are.
 
     :param importance: (n,) of states in time order, episode after episode
     :param episode: (n,) of each state
     :param seen: (n, D) states as :func:`representations` gives them; the distance is 1 less the
         cosine of the angle between two, since representations of important states are long
     :param k: moments; fewer if there are no more that differ
-    :param before: states of context before the moment, in its episode
+    :param before: states of policy_inputs before the moment, in its episode
     :param after: states after it
     :param diversity: share of pairs of states that are nearer than two moments may be, in [0, 1)
     :param seed: of the pairs that are looked at
@@ -235,7 +235,7 @@ def highlights(
     :param output: folder for all that is made
     :param k: moments
     :param n_states: of the agent's life
-    :param before: states of context before a moment
+    :param before: states of policy_inputs before a moment
     :param after: states after it
     :param diversity: see :func:`select`
     :param importance: of :data:`IMPORTANCES`

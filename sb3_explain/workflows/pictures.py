@@ -81,8 +81,8 @@ def importance_of(
     """
     sample = states.spread(IMPORTANCE_STATES)
     observations: Any = agent.tensor(states.observations(sample))
-    context: Any = agent.tensor(states.context(sample))
-    maps = explainer.action_maps(observations, context=context)
+    policy_inputs: Any = agent.tensor(states.policy_inputs(sample))
+    maps = explainer.action_maps(observations, policy_inputs=policy_inputs)
     entries = maps if isinstance(maps, dict) else {PLAIN: maps}
     flat = torch.cat([entry.flatten(2) for entry in entries.values()], dim=2).cpu().numpy()
     names = feature_names({name: entry[0, 0].numel() for name, entry in entries.items()})
@@ -166,9 +166,9 @@ def action_maps_of(
     :param name: of the image entry that is shown
     """
     observation: Any = agent.tensor(states.observations([position]))
-    context: Any = agent.tensor(states.context([position]))
-    batch = StateBatch(agent, observation, context=context)
-    maps = explainer.action_maps(observation, context=context)
+    policy_inputs: Any = agent.tensor(states.policy_inputs([position]))
+    batch = StateBatch(agent, observation, policy_inputs=policy_inputs)
+    maps = explainer.action_maps(observation, policy_inputs=policy_inputs)
     maps = maps[name] if isinstance(maps, dict) else maps
     with torch.no_grad():
         scores = batch.scores(batch.entries)

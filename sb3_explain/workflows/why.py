@@ -89,7 +89,7 @@ def why(
         structured(maps),
         int(batch.target[0]),
         instead=instead,
-        context=batch.context,
+        policy_inputs=batch.policy_inputs,
         baseline={**fitted, **dict.fromkeys(images, INPAINT)},
         share=share,
         n_regions=n_regions,

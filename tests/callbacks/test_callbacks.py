@@ -166,7 +166,7 @@ def test_the_default_serves_agents_without_relus(tmp_path, caplog):
 def test_what_stands_in_does_so_for_one_training(tmp_path):
     saliency = SaliencyCallback(folder=str(tmp_path), budget=None, on_error="raise")
     metrics = MetricsCallback(
-        {"guided_backprop": {}, "gradient": {"memory": 10**6}}, ["sparseness"],
+        {"guided_backprop": {}, "gradient": {"max_batch_bytes": 10**6}}, ["sparseness"],
         folder=str(tmp_path), budget=None, on_error="raise",
     )  # fmt: skip
     env = make_vec_env("CartPole-v1", seed=0)
@@ -176,9 +176,9 @@ def test_what_stands_in_does_so_for_one_training(tmp_path):
                     policy_kwargs={"activation_fn": activation})  # fmt: skip
         model.learn(64, callback=[saliency, metrics])
         found.append((saliency.serving, metrics.serving))
-    assert found[0] == ("gradient", {"gradient": {"memory": 10**6}})  # its own arguments
+    assert found[0] == ("gradient", {"gradient": {"max_batch_bytes": 10**6}})  # its own arguments
     assert found[1] == (
-        "guided_backprop", {"guided_backprop": {}, "gradient": {"memory": 10**6}}
+        "guided_backprop", {"guided_backprop": {}, "gradient": {"max_batch_bytes": 10**6}}
     )  # fmt: skip
 
 

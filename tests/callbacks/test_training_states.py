@@ -173,8 +173,8 @@ def test_the_memory_of_a_recurrent_policy_is_that_before_the_step():
     states = callback.seen.states(agent)
     wanted = sorted(round(value, 5) for _, value in callback.values)
     assert np.allclose(sorted(states.column("values")), wanted, atol=1e-4)
-    assert states.column("memory").shape[1:] == agent.initial_memory(1).shape[1:]
-    assert np.abs(states.column("memory")).max() > 0
+    assert states.column("lstm_states").shape[1:] == agent.initial_lstm_states(1).shape[1:]
+    assert np.abs(states.column("lstm_states")).max() > 0
 
 
 def test_action_masks_are_kept():

@@ -62,7 +62,7 @@ ACTING = {
         "ppo", PPO, MIXED, spaces.MultiBinary(2), SMALL, "MultiInputPolicy", ON_POLICY
     ),
     "Box": Case("sac", SAC, MIXED, ARM, SMALL, "MultiInputPolicy", OFF_POLICY),
-    "memory": Case("ppo_lstm", RecurrentPPO, MIXED, ONE_OF_FOUR, LSTM, "MultiInputLstmPolicy"),
+    "lstm_states": Case("ppo_lstm", RecurrentPPO, MIXED, ONE_OF_FOUR, LSTM, "MultiInputLstmPolicy"),
     "action masks": Case("maskable_ppo", MaskablePPO, *DICT, ON_POLICY),
 }
 #: the other algorithms, and kinds that differ from those above in what an explainer may stumble on
@@ -94,14 +94,14 @@ def states_of(kind: str) -> StateDataset:
 
 
 def random_states(agent: Agent, n: int = 32) -> StateDataset:
-    """Random states, with the memory and the masks of agents that have such."""
+    """Random states, with the lstm_states and the masks of agents that have such."""
     rng = np.random.default_rng(0)
     entries = entries_of(agent.observation_space)
     frames = {name: torch.from_numpy(_observed(space, n, rng)) for name, space in entries.items()}
     columns = {"episode": np.arange(n) // 4, "greedy": np.zeros(n, np.int64)}
     if agent.recurrent:
-        memory = rng.normal(0, 0.3, agent.initial_memory(n).shape)
-        columns["memory"] = memory.astype(np.float32)
+        lstm_states = rng.normal(0, 0.3, agent.initial_lstm_states(n).shape)
+        columns["lstm_states"] = lstm_states.astype(np.float32)
     if agent.view.maskable:
         allowed = rng.random((n, agent.n_scores)) < 0.6
         allowed[:, 0] = True
@@ -109,7 +109,7 @@ def random_states(agent: Agent, n: int = 32) -> StateDataset:
     states = StateDataset(frames, columns, np.ones(n, bool))
     if isinstance(agent.action_space, spaces.Discrete):
         everything = np.arange(n)
-        scores = agent.scores(states.observations(everything), **states.context(everything))
+        scores = agent.scores(states.observations(everything), **states.policy_inputs(everything))
         columns["greedy"] = scores.argmax(dim=1).numpy()
     return states
 

@@ -27,8 +27,8 @@ def explainer_of(name, kind):
 def batch_of(kind, target=None, rows=slice(0, N)):
     states = states_of(kind)
     positions = np.arange(len(states))[rows]
-    observed, context = states.observations(positions), states.context(positions)
-    return StateBatch(agent_of(kind), observed, target, context)
+    observed, policy_inputs = states.observations(positions), states.policy_inputs(positions)
+    return StateBatch(agent_of(kind), observed, target, policy_inputs)
 
 
 def frozen(agent):
@@ -72,7 +72,7 @@ def test_contract(name, kind):
             assert found.min() >= 0 and found.max() <= 1
 
     alone = batch_of(kind, target[1:2], slice(1, 2))
-    every = explainer.action_maps(structured(given), context=batch.context)
+    every = explainer.action_maps(structured(given), policy_inputs=batch.policy_inputs)
     every = every if isinstance(every, dict) else {"": every}
     for entry, found in explainer.maps(alone).items():
         scale = float(maps[entry].abs().max())

@@ -258,8 +258,10 @@ def test_a_box_action_changes_when_its_dimension_moves():
 def test_what_is_not_allowed_stays_so():
     agent = Agent.from_module(nn.Identity(), spaces.Box(0, 9, (3,), np.float32), spaces.Discrete(3))
     observation = torch.tensor([[5.0, 4.0, 1.0]])
-    context = {"action_masks": torch.tensor([[1, 0, 1]])}
-    found = counterfactual(agent, observation, observation, context=context, baseline=Black())
+    policy_inputs = {"action_masks": torch.tensor([[1, 0, 1]])}
+    found = counterfactual(
+        agent, observation, observation, policy_inputs=policy_inputs, baseline=Black()
+    )
     assert found.alone[0].outcome == 2
 
 

@@ -35,12 +35,12 @@ def test_the_recurrent_state_of_the_right_state_is_held():
     agent = agent_of(
         RecurrentPPO, policy="MlpLstmPolicy", n_steps=8, batch_size=8, policy_kwargs=lstm
     )
-    memory = torch.randn(3, 4, 1, 6, generator=torch.Generator().manual_seed(0))
-    batch = StateBatch(agent, vectors(3), context={"memory": memory})
+    lstm_states = torch.randn(3, 4, 1, 6, generator=torch.Generator().manual_seed(0))
+    batch = StateBatch(agent, vectors(3), policy_inputs={"lstm_states": lstm_states})
     copies, states = vectors(5, seed=1), torch.tensor([2, 0, 0, 1, 2])
     together = batch.scores(copies, states)
     for row, state in enumerate(states):
-        alone = agent.scores(copies[row : row + 1], memory[state : state + 1])
+        alone = agent.scores(copies[row : row + 1], lstm_states[state : state + 1])
         torch.testing.assert_close(together[row : row + 1], alone)
     forgetful = agent.scores(copies)
     assert not torch.allclose(together, forgetful)
@@ -54,9 +54,13 @@ def test_action_masks_give_what_maskable_ppo_does():
     masks = np.random.default_rng(1).random((200, 4)) < 0.5
     masks[:, 0] |= ~masks.any(axis=1)
     expected, _ = model.predict(observations.numpy(), deterministic=True, action_masks=masks)
-    context = {"action_masks": torch.from_numpy(masks)}
-    assert np.array_equal(StateBatch(agent, observations, context=context).target, expected)
-    assert np.array_equal(agent.act(observations, action_masks=context["action_masks"]), expected)
+    policy_inputs = {"action_masks": torch.from_numpy(masks)}
+    assert np.array_equal(
+        StateBatch(agent, observations, policy_inputs=policy_inputs).target, expected
+    )
+    assert np.array_equal(
+        agent.act(observations, action_masks=policy_inputs["action_masks"]), expected
+    )
     assert not np.array_equal(agent.act(observations), expected)
 
 
@@ -222,7 +226,7 @@ def test_the_target_that_does_not_exist_is_named():
 def test_a_context_of_other_states_is_refused():
     masks = torch.ones(4, 3)
     with pytest.raises(ExplainError, match="action_masks of 4 states for 3"):
-        StateBatch(agent_of(PPO), vectors(3), context={"action_masks": masks})
+        StateBatch(agent_of(PPO), vectors(3), policy_inputs={"action_masks": masks})
 
 
 def test_of_a_box_action_magnitudes_say_what_matters():

@@ -212,7 +212,7 @@ def test_a_full_disk_is_told_and_what_is_whole_stays(cartpole, tmp_path, monkeyp
     def full(self, **_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as broken:
+    with monkeypatch.policy_inputs() as broken:
         broken.setattr(store.EpisodeWriter, "commit", full)
         with pytest.raises(ExplainError, match="disk is full"):
             collected(cartpole, tmp_path / "s", n=120)
@@ -279,7 +279,7 @@ def test_action_masks_are_obeyed_and_kept(tmp_path):
     agent = Agent.from_model(model, recipe=EnvRecipe("Doors-v0"))
     folder = tmp_path / "doors"
     states = collect(agent, n=60, folder=folder, behaviour="stochastic", render=False, n_envs=5)
-    masks = states.context(np.arange(60))["action_masks"].numpy()
+    masks = states.policy_inputs(np.arange(60))["action_masks"].numpy()
     assert masks.shape == (60, 5) and (masks.sum(axis=1) == 3).all()
     observations = states.observations(np.arange(60)).numpy()
     greedy, _ = model.predict(observations, deterministic=True, action_masks=masks.astype(bool))
@@ -298,8 +298,8 @@ def test_the_memory_of_a_state_is_the_one_it_was_acted_with(tmp_path):
     for position in episode:
         observation = states.observations([position]).numpy()
         action, lstm = model.predict(observation, lstm, start, deterministic=True)
-        context = states.context([position])
-        scores = agent.scores(states.observations([position]), **context)
+        policy_inputs = states.policy_inputs([position])
+        scores = agent.scores(states.observations([position]), **policy_inputs)
         np.testing.assert_allclose(scores, states.column("scores")[[position]], atol=1e-6)
         assert action[0] == states.actions[position] == scores.argmax()
         start = np.zeros(1, bool)

@@ -13,7 +13,7 @@ def test_columns_come_out_of_one_array_as_they_went_in():
         "starts": np.array([True, False, False]),
         "scores": np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32),
         "actions": np.array([3, 1, 2]),
-        "memory": np.ones((3, 2, 2), np.float16),
+        "lstm_states": np.ones((3, 2, 2), np.float16),
     }
     rows, fields = pack(columns)
     again = unpack(rows, fields)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from captum.attr import GuidedBackprop, LayerGradCam
 from torch import Tensor, nn
 
 from sb3_explain.common import maps
@@ -66,6 +65,8 @@ def guided_gradients(batch: StateBatch) -> dict[str, Tensor]:
     Captum hooks the agent's own ReLUs and removes the hooks, also when the pass fails. Springenberg
     et al. (2015), figure 1.
     """
+    from captum.attr import GuidedBackprop
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
         return attributions(GuidedBackprop, batch)
@@ -80,6 +81,8 @@ def grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:
 
     :param layers: by image entry the name of its layer
     """
+    from captum.attr import LayerGradCam
+
     states = torch.arange(len(batch), device=batch.device)
     found = {}
     for name, layer in layers.items():

@@ -13,7 +13,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import grad_cam
 from sb3_explain.explainers.requirements import needs_convolution
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY
+from sb3_explain.states.passes import MAX_BATCH_BYTES
 
 
 @EXPLAINERS.register("grad_cam")
@@ -27,15 +27,17 @@ class GradCAM(Explainer):
     :param agent: with images that pass a convolution
     :param layer: name of a module of the policy, such as ``"features_extractor.cnn.2"``; the last
         convolution that each image passes when not given
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: if no image passes a layer of this name
     """
 
     name = "grad_cam"
     obstacle = staticmethod(needs_convolution)
 
-    def __init__(self, agent: Agent, *, layer: str | None = None, memory: int = MEMORY) -> None:
-        super().__init__(agent, memory=memory)
+    def __init__(
+        self, agent: Agent, *, layer: str | None = None, max_batch_bytes: int = MAX_BATCH_BYTES
+    ) -> None:
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         #: by image entry, the name of the layer
         self.layers = {name: on[-1] for name, on in layers_of_images(agent, nn.Conv2d).items()}
         if layer is not None:

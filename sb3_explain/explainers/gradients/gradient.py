@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from captum.attr import Saliency
 from torch import Tensor
 
 from sb3_explain.explainers import EXPLAINERS
@@ -24,4 +23,6 @@ class Gradient(Explainer):
         return 1
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        from captum.attr import Saliency
+
         return attributions(Saliency, batch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from captum.attr import InputXGradient
 from torch import Tensor
 
 from sb3_explain.explainers import EXPLAINERS
@@ -28,4 +27,6 @@ class GradientInput(Explainer):
         return 1
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        from captum.attr import InputXGradient
+
         return attributions(InputXGradient, batch)

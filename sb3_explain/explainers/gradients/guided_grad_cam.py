@@ -12,7 +12,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import grad_cam, guided_gradients
 from sb3_explain.explainers.requirements import needs_convolution, needs_numbers, needs_relu
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY
+from sb3_explain.states.passes import MAX_BATCH_BYTES
 
 
 @EXPLAINERS.register("guided_grad_cam")
@@ -23,7 +23,7 @@ class GuidedGradCAM(Explainer):
     one of each for every image. Vectors beside the image get 0.
 
     :param agent: with images that pass a convolution and ReLUs
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
     name = "guided_grad_cam"
@@ -32,8 +32,8 @@ class GuidedGradCAM(Explainer):
     def obstacle(agent: Agent) -> str | None:
         return needs_numbers(agent) or needs_convolution(agent) or needs_relu(agent)
 
-    def __init__(self, agent: Agent, *, memory: int = MEMORY) -> None:
-        super().__init__(agent, memory=memory)
+    def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         #: by image entry, the name of the layer
         self.layers = {name: on[-1] for name, on in layers_of_images(agent, nn.Conv2d).items()}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from captum import attr
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
@@ -17,7 +16,7 @@ from sb3_explain.explainers.gradients.attributions import attributions
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY
+from sb3_explain.states.passes import MAX_BATCH_BYTES
 
 
 @EXPLAINERS.register("integrated_gradients")
@@ -35,7 +34,7 @@ class IntegratedGradients(Explainer):
     :param frames: states that a baseline given by name is fitted on, by entry
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param n_steps: points of the sum
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
     name = "integrated_gradients"
@@ -48,9 +47,9 @@ class IntegratedGradients(Explainer):
         baseline: str | Replacement | None = None,
         frames: Mapping[str, Tensor] | None = None,
         n_steps: int = 50,
-        memory: int = MEMORY,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
-        super().__init__(agent, memory=memory)
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if n_steps < 1:
             raise ExplainError(f"n_steps={n_steps}: give at least 1 step")
         self.baselines = make_baselines(agent, baseline, frames)
@@ -61,6 +60,8 @@ class IntegratedGradients(Explainer):
         return self.n_steps
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
+        from captum import attr
+
         return attributions(
             attr.IntegratedGradients,
             batch,
@@ -74,7 +75,7 @@ class IntegratedGradients(Explainer):
         observations: Observations,
         target: Tensor | int | None = None,
         *,
-        context: Mapping[str, Tensor] | None = None,
+        policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """(B,) sum of each state's attributions less the difference of scores that it should be.
 
@@ -82,9 +83,9 @@ class IntegratedGradients(Explainer):
 
         :param observations: (B, ...), as for :meth:`attribute`
         :param target: as for :meth:`attribute`
-        :param context: as for :meth:`attribute`
+        :param policy_inputs: as for :meth:`attribute`
         """
-        batch = StateBatch(self.agent, observations, target, context)
+        batch = StateBatch(self.agent, observations, target, policy_inputs)
         totals = [found.flatten(1).sum(dim=1) for found in self.maps(batch).values()]
         with torch.no_grad():
             differences = batch.target_scores(batch.entries) - batch.target_scores(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 
 import torch
-from captum.attr import Saliency
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
@@ -15,7 +14,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import attributions
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY
+from sb3_explain.states.passes import MAX_BATCH_BYTES
 
 
 @EXPLAINERS.register("smoothgrad")
@@ -32,7 +31,7 @@ class SmoothGrad(Explainer):
         unbounded)
     :param n_samples: noisy copies of a state, each one agent pass and one backward pass
     :param seed: of the noise
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
     name = "smoothgrad"
@@ -45,9 +44,9 @@ class SmoothGrad(Explainer):
         sigma: float = 0.15,
         n_samples: int = 50,
         seed: int = 0,
-        memory: int = MEMORY,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
-        super().__init__(agent, memory=memory)
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if n_samples < 1 or sigma < 0:
             raise ExplainError(
                 f"n_samples={n_samples}, sigma={sigma}: give at least 1 sample and no negative "
@@ -66,6 +65,8 @@ class SmoothGrad(Explainer):
         return {name: torch.stack([maps[name] for maps in states]) for name in batch.entries}
 
     def _explain_state(self, batch: StateBatch, number: int) -> dict[str, Tensor]:
+        from captum.attr import Saliency
+
         state = {name: entry[number] for name, entry in batch.entries.items()}
         sigmas = batch.unflat(self.sigma * batch.extent()[None])
         stored = b"".join(entry.cpu().contiguous().numpy().tobytes() for entry in state.values())

@@ -170,8 +170,8 @@ class LearnedExplainer(TrainedExplainer):
 
     # --- explaining ------------------------------------------------------------------------
 
-    def action_maps(self, observations: Observations, *, context: Any = None) -> Any:
-        batch = StateBatch(self.agent, observations, context=context)
+    def action_maps(self, observations: Observations, *, policy_inputs: Any = None) -> Any:
+        batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
         return structured(self._learned_masks(batch))
 
     def explain(self, batch: StateBatch) -> Masks:

@@ -15,7 +15,7 @@ from sb3_explain.explainers.perturbation.features import Features
 from sb3_explain.explainers.requirements import needs_features
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY, read_blocks
+from sb3_explain.states.passes import MAX_BATCH_BYTES, read_blocks
 
 
 @EXPLAINERS.register("feature_ablation")
@@ -32,7 +32,7 @@ class FeatureAblation(Explainer):
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param images: images' cells are features too, each by itself: as many agent passes. For regions
         of images there is occlusion
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
     name = "feature_ablation"
@@ -45,11 +45,11 @@ class FeatureAblation(Explainer):
         baseline: str | Replacement | None = None,
         frames: Mapping[str, Tensor] | None = None,
         images: bool = False,
-        memory: int = MEMORY,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         if images:  # what stands in the way of features alone is none then
             self.obstacle = lambda agent: None
-        super().__init__(agent, memory=memory)
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         self.baselines = make_baselines(agent, baseline, frames)
         every = {n: cells(space) for n, space in entries_of(agent.observation_space).items()}
         #: number of features by entry

@@ -13,7 +13,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.local_blur import Bumps
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY, image_maps
+from sb3_explain.states.passes import MAX_BATCH_BYTES, image_maps
 
 
 @EXPLAINERS.register("greydanus")
@@ -28,7 +28,7 @@ class Greydanus(Explainer):
     :param part: ``"actor"``, scores; or ``"critic"``, values
     :param sigma: see :class:`sb3_explain.explainers.perturbation.local_blur.Bumps`, as are the next
         two
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for an unknown part; when explaining, if the agent has no values
     """
 
@@ -42,9 +42,9 @@ class Greydanus(Explainer):
         sigma: float = 3.0,
         radius: float = 5.0,
         stride: int = 5,
-        memory: int = MEMORY,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
-        super().__init__(agent, memory=memory)
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if part not in ("actor", "critic"):
             raise ExplainError(f"unknown part {part!r} (known: actor, critic)")
         self.part = part

@@ -20,7 +20,7 @@ from sb3_explain.explainers.perturbation.features import Features
 from sb3_explain.explainers.requirements import needs_features
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY, read_blocks
+from sb3_explain.states.passes import MAX_BATCH_BYTES, read_blocks
 
 
 @EXPLAINERS.register("kernel_shap")
@@ -46,7 +46,7 @@ class KernelSHAP(Explainer):
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param n_samples: sets to read, at most
     :param seed: of the sets
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: if so few sets do not determine the values
     """
 
@@ -61,9 +61,9 @@ class KernelSHAP(Explainer):
         frames: Mapping[str, Tensor] | None = None,
         n_samples: int = 2048,
         seed: int = 0,
-        memory: int = MEMORY,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
-        super().__init__(agent, memory=memory)
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if n_samples < 4:
             raise ExplainError(f"n_samples={n_samples}: give at least 4 sets to read")
         self.baselines = make_baselines(agent, baseline, frames)

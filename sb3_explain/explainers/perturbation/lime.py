@@ -19,7 +19,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY, read_blends
+from sb3_explain.states.passes import MAX_BATCH_BYTES, read_blends
 
 #: (H, W) grey picture in [0, 1] -> (H, W) integer labels of its superpixels
 Segmenter = Callable[[NDArray[Any]], NDArray[Any]]
@@ -84,7 +84,7 @@ class Lime(Explainer):
     :param frames: (N, ...) single frames by entry, to fit a baseline on
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param seed: of the samples, which are the same for every state of as many parts
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for numbers out of range, unknown segments or baseline
     """
 
@@ -101,9 +101,9 @@ class Lime(Explainer):
         baseline: str | Replacement | None = None,
         frames: Mapping[str, Tensor] | None = None,
         seed: int = 0,
-        memory: int = MEMORY,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
-        super().__init__(agent, memory=memory)
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if n_samples < 2 or not width > 0 or not alpha > 0:
             raise ExplainError(
                 f"n_samples={n_samples}, width={width}, alpha={alpha}: give at least two samples "

@@ -16,7 +16,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY, grid_masks, image_maps, read_blends
+from sb3_explain.states.passes import MAX_BATCH_BYTES, grid_masks, image_maps, read_blends
 
 
 @EXPLAINERS.register("occlusion")
@@ -35,7 +35,7 @@ class Occlusion(Explainer):
     :param baseline: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`
     :param frames: (N, ...) single frames by entry, for a baseline that is fitted
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for a stride that would leave pixels out, and an unknown baseline
     """
 
@@ -49,9 +49,9 @@ class Occlusion(Explainer):
         stride: int = 5,
         baseline: str | Replacement = "black",
         frames: Mapping[str, Tensor] | None = None,
-        memory: int = MEMORY,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
-        super().__init__(agent, memory=memory)
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if not 1 <= stride <= patch:
             raise ExplainError(
                 f"patch={patch}, stride={stride}: the stride is at least 1 and at most the patch"

@@ -19,7 +19,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MEMORY, read_blends
+from sb3_explain.states.passes import MAX_BATCH_BYTES, read_blends
 
 VARIANTS = ("paper", "torchray")
 
@@ -47,7 +47,7 @@ class Rise(Explainer):
     :param frames: (N, ...) single frames by entry, for a baseline that is fitted
         (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
     :param seed: of the masks
-    :param memory: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for numbers out of range, an unknown variant or baseline
     """
 
@@ -64,9 +64,9 @@ class Rise(Explainer):
         baseline: str | Replacement = "black",
         frames: Mapping[str, Tensor] | None = None,
         seed: int = 0,
-        memory: int = MEMORY,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
-        super().__init__(agent, memory=memory)
+        super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if n_masks < 1 or cells < 1 or not 0 < keep < 1:
             raise ExplainError(
                 f"n_masks={n_masks}, cells={cells}, keep={keep}: give at least one mask of one "
@@ -133,9 +133,9 @@ class Rise(Explainer):
         return {n: maps[states, batch.target] for n, maps in self._all_target_maps(batch).items()}
 
     def action_maps(
-        self, observations: Observations, *, context: Mapping[str, Tensor] | None = None
+        self, observations: Observations, *, policy_inputs: Mapping[str, Tensor] | None = None
     ) -> Any:
-        batch = StateBatch(self.agent, observations, context=context)
+        batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
         parts = [self._all_target_maps(part) for part in batch.split(self.chunk(batch))]
         return structured({n: torch.cat([part[n] for part in parts]) for n in batch.entries})
 

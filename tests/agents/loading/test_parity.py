@@ -171,17 +171,20 @@ def digest_of(policy):
 
 def calls_of(agent, tensors):
     rng = np.random.default_rng(0)
-    memory = agent.initial_memory(8)
-    yield "scores", lambda: agent.scores(tensors, memory)
-    yield "scores_and_values", lambda: agent.scores_and_values(tensors, memory)
+    lstm_states = agent.initial_lstm_states(8)
+    yield "scores", lambda: agent.scores(tensors, lstm_states)
+    yield "scores_and_values", lambda: agent.scores_and_values(tensors, lstm_states)
     if agent.algo != "ars":
-        yield "values", lambda: agent.values(tensors, memory)
-    yield "probabilities", lambda: agent.probabilities(tensors, memory)
+        yield "values", lambda: agent.values(tensors, lstm_states)
+    yield "probabilities", lambda: agent.probabilities(tensors, lstm_states)
     if isinstance(agent.action_space, spaces.Discrete):
-        yield "greedy", lambda: agent.greedy(tensors, memory)
-    yield "act", lambda: agent.act(tensors, memory=memory)
-    yield "act, sampled", lambda: agent.act(tensors, deterministic=False, rng=rng, memory=memory)
-    yield "next_memory", lambda: agent.next_memory(tensors, memory)
+        yield "greedy", lambda: agent.greedy(tensors, lstm_states)
+    yield "act", lambda: agent.act(tensors, lstm_states=lstm_states)
+    yield (
+        "act, sampled",
+        lambda: agent.act(tensors, deterministic=False, rng=rng, lstm_states=lstm_states),
+    )
+    yield "next_lstm_states", lambda: agent.next_lstm_states(tensors, lstm_states)
     yield "describe", agent.describe
     yield "recurrent", lambda: agent.recurrent
     yield "gradient", lambda: gradient(agent, tensors)

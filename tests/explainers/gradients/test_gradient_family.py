@@ -137,14 +137,14 @@ def test_smaller_passes_give_the_same_maps(cnn, monkeypatch):
     agent, images, target = cnn
     read, rows = agent.view.scores, []
     monkeypatch.setattr(
-        agent.view, "scores", lambda o, memory: rows.append(len(o)) or read(o, memory)
+        agent.view, "scores", lambda o, lstm_states: rows.append(len(o)) or read(o, lstm_states)
     )
     small = 3 * 4 * images[0].numel()  # three images
     for explainer, settings in ((SmoothGrad, {"n_samples": 5}), (IntegratedGradients, {})):
         whole = explainer(agent, **settings).attribute(images, target)
         assert max(rows) > 3
         rows.clear()
-        parts = explainer(agent, **settings, memory=small).attribute(images, target)
+        parts = explainer(agent, **settings, max_batch_bytes=small).attribute(images, target)
         assert max(rows) <= 3
         torch.testing.assert_close(parts, whole, atol=1e-7, rtol=1e-4)
 
@@ -154,7 +154,7 @@ def test_noise_on_a_dict_does_not_depend_on_the_passes():
     batch = kinds.states_of("image and vector").batch(agent, np.arange(2))
     whole = SmoothGrad(agent, n_samples=5).maps(batch)
     largest = max(entry[0].numel() for entry in batch.entries.values())
-    parts = SmoothGrad(agent, n_samples=5, memory=2 * 4 * largest).maps(batch)
+    parts = SmoothGrad(agent, n_samples=5, max_batch_bytes=2 * 4 * largest).maps(batch)
     for name, maps in whole.items():
         torch.testing.assert_close(parts[name], maps, atol=1e-7, rtol=1e-4)
 
@@ -198,8 +198,8 @@ def test_a_failing_pass_leaves_no_hooks_behind(cnn, monkeypatch):
     explainer = GuidedBackpropagation(agent)
     read = agent.view.scores
 
-    def failing(observations, memory):
-        read(observations, memory)
+    def failing(observations, lstm_states):
+        read(observations, lstm_states)
         assert hooks(agent) > 0
         raise KeyboardInterrupt
 
@@ -210,17 +210,17 @@ def test_a_failing_pass_leaves_no_hooks_behind(cnn, monkeypatch):
 
 
 def test_what_is_held_is_not_differentiated():
-    """A recurrent agent's memory and a MaskablePPO agent's masks go with their states."""
+    """A recurrent agent's lstm_states and a MaskablePPO agent's masks go with their states."""
     agent = Agent.from_model(make_model(CASES["ppo_lstm"]))
-    states, memory = torch.randn(3, 5), torch.randn(3, 4, 1, 12)
-    found = Gradient(agent).attribute(states, 2, context={"memory": memory})
+    states, lstm_states = torch.randn(3, 5), torch.randn(3, 4, 1, 12)
+    found = Gradient(agent).attribute(states, 2, policy_inputs={"lstm_states": lstm_states})
     for i in range(3):
         row = states[i : i + 1].clone().requires_grad_()
-        agent.scores(row, memory[i : i + 1])[0, 2].backward()
+        agent.scores(row, lstm_states[i : i + 1])[0, 2].backward()
         torch.testing.assert_close(found[i], row.grad[0].abs())
     agent = Agent.from_model(make_model(CASES["maskable_ppo"]))
     allowed = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 1], [1, 0, 1, 1]])
-    found = IntegratedGradients(agent).attribute(states, 1, context={"action_masks": allowed})
+    found = IntegratedGradients(agent).attribute(states, 1, policy_inputs={"action_masks": allowed})
     assert not found[[0, 2]].any() and found[1].any()
 
 

@@ -168,7 +168,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
             left.pop()
             return losses(self, *arguments)
 
-        with monkeypatch.context() as patch:
+        with monkeypatch.policy_inputs() as patch:
             patch.setattr(LEARNED[name], "losses", dying)
             with pytest.raises(Killed):
                 fit(tmp_path / "killed")

@@ -142,7 +142,7 @@ def test_memory_and_action_masks_are_held(kind):
     of_target = {n: mask[torch.arange(6), batch.target][:, None] for n, mask in masks.items()}
     seen = explainer.blends(of_target, batch)[0]
     log_probabilities = agent.scores(
-        {name: rows[:, 0] for name, rows in seen.items()}, **states.context(np.arange(6))
+        {name: rows[:, 0] for name, rows in seen.items()}, **states.policy_inputs(np.arange(6))
     ).log_softmax(dim=1)
     expected = -log_probabilities[torch.arange(6), batch.target].mean()
     torch.testing.assert_close(terms["cross_entropy"], expected)

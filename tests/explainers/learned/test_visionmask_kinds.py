@@ -199,14 +199,14 @@ def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
     explainer.fit(states.subset(range(24)), states.subset(range(24, 32)), epochs=2, batch_size=8,
                   **QUIET)  # fmt: skip
     positions = np.arange(6)
-    observations, context = states.observations(positions), states.context(positions)
-    assert context
-    batch = StateBatch(agent, observations, context=context)
+    observations, policy_inputs = states.observations(positions), states.policy_inputs(positions)
+    assert policy_inputs
+    batch = StateBatch(agent, observations, policy_inputs=policy_inputs)
     assert torch.equal(batch.target, torch.from_numpy(states.greedy[:6]))
     masks = masks_of(explainer, batch)
     expected = torch.zeros(())
     for b in range(6):
-        held = {name: kept[b : b + 1] for name, kept in context.items()}
+        held = {name: kept[b : b + 1] for name, kept in policy_inputs.items()}
         entries = {name: entry[b] for name, entry in batch.entries.items()}
         rows = []
         for choice in range(agent.n_targets):
@@ -221,8 +221,8 @@ def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
     ours = explainer.losses(explainer.network, states, positions)["loss"]
     ours.backward()
     assert all(p.grad.isfinite().all() for p in explainer.network.parameters())
-    if "action_masks" in context:
-        forbidden = context["action_masks"].reshape(6, -1) == 0
+    if "action_masks" in policy_inputs:
+        forbidden = policy_inputs["action_masks"].reshape(6, -1) == 0
         assert forbidden.any() and not forbidden[torch.arange(6), batch.target].any()
         assert (
             log_probabilities(agent.action_space, batch.own_target_scores)[forbidden] < -1e7

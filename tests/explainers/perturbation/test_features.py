@@ -228,13 +228,15 @@ def test_smaller_passes_give_the_same_maps(monkeypatch):
     states, rows = torch.randn(7, 8), []
     read = agent.view.scores
     monkeypatch.setattr(
-        agent.view, "scores", lambda o, memory: rows.append(len(o)) or read(o, memory)
+        agent.view, "scores", lambda o, lstm_states: rows.append(len(o)) or read(o, lstm_states)
     )
     for explainer in (FeatureAblation, KernelSHAP):
         whole = explainer(agent).attribute(states, 1)
         assert max(rows) > 3
         rows.clear()
-        torch.testing.assert_close(explainer(agent, memory=3 * 32).attribute(states, 1), whole)
+        torch.testing.assert_close(
+            explainer(agent, max_batch_bytes=3 * 32).attribute(states, 1), whole
+        )
         assert max(rows) <= 3
 
 

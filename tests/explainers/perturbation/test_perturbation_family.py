@@ -39,7 +39,7 @@ def make(method, agent, **settings):
 
 @pytest.fixture(scope="module")
 def models():
-    """An agent of Dict observations, one with a memory, and one with action masks."""
+    """An agent of Dict observations, one with a lstm_states, and one with action masks."""
     recurrent = {**LSTM, **TINY_CNN}
     cases = {
         "dict": Case("ppo", PPO, MIXED, ONE_OF_FOUR, {}, "MultiInputPolicy", ON_POLICY),
@@ -92,9 +92,11 @@ def test_box_actions(method):
 @pytest.mark.parametrize("method", ALL)
 def test_less_memory_gives_the_same_maps(method):
     agent, seen = smooth_agent(), images(4, (2, 23, 31))
-    small = make(method, agent, memory=7 * 4 * seen[0].numel())
+    small = make(method, agent, max_batch_bytes=7 * 4 * seen[0].numel())
     read, scores = [], agent.scores
-    agent.scores = lambda rows, **context: read.append(len(rows)) or scores(rows, **context)
+    agent.scores = lambda rows, **policy_inputs: (
+        read.append(len(rows)) or scores(rows, **policy_inputs)
+    )
     parts = small.action_maps(seen)
     del agent.scores
     # the target is found by a pass of all states
@@ -123,7 +125,7 @@ def test_a_map_does_not_depend_on_its_batch(method):
         torch.testing.assert_close(alone, expected, atol=1e-6, rtol=1e-5)
 
 
-# --- other entries and context are held ------------------------------------------------
+# --- other entries and policy_inputs are held ------------------------------------------------
 
 
 @pytest.mark.parametrize("method", OF_IMAGES)
@@ -176,13 +178,15 @@ def test_lime_finds_the_feature_and_the_corner_that_a_dict_agent_reads():
 @pytest.mark.parametrize("method", ALL)
 def test_the_memory_of_a_recurrent_agent_is_held(method, models):
     agent, seen = models["lstm"], images(3, IMAGE.shape)
-    memory = agent.initial_memory(3)
-    memory = 2 * torch.randn(memory.shape, generator=torch.Generator().manual_seed(0))
+    lstm_states = agent.initial_lstm_states(3)
+    lstm_states = 2 * torch.randn(lstm_states.shape, generator=torch.Generator().manual_seed(0))
     explainer = make(method, agent)
-    maps = explainer.attribute(seen, 1, context={"memory": memory})
+    maps = explainer.attribute(seen, 1, policy_inputs={"lstm_states": lstm_states})
     assert maps.std() > 0
     for i in range(3):
-        alone = explainer.attribute(seen[i : i + 1], 1, context={"memory": memory[i : i + 1]})
+        alone = explainer.attribute(
+            seen[i : i + 1], 1, policy_inputs={"lstm_states": lstm_states[i : i + 1]}
+        )
         torch.testing.assert_close(alone[0], maps[i], atol=1e-6, rtol=1e-4)
     assert not torch.allclose(explainer.attribute(seen, 1), maps, atol=1e-6, rtol=1e-4)
 
@@ -191,7 +195,7 @@ def test_the_memory_of_a_recurrent_agent_is_held(method, models):
 def test_forbidden_actions_stay_forbidden(method, models):
     agent, seen = models["masked"], images(2, IMAGE.shape)
     masks = torch.tensor([[1, 1, 0, 1], [0, 1, 0, 1]])
-    every = make(method, agent).action_maps(seen, context={"action_masks": masks})
+    every = make(method, agent).action_maps(seen, policy_inputs={"action_masks": masks})
     assert every.isfinite().all()
     assert every[:, 2].abs().max() < 1e-6 and every[1, 0].abs().max() < 1e-6
     assert every[:, 1].abs().amax(dim=(1, 2, 3)).min() > 1e-4

@@ -76,12 +76,12 @@ def test_bits_are_off_or_on():
 def test_forbidden_actions_do_not_count():
     """With action masks, it is as if the forbidden actions were not there."""
     agent, seen = smooth_agent(), images(2, (2, 23, 31))
-    context = {"action_masks": torch.tensor([[1, 0, 1, 1], [1, 0, 1, 1]])}
-    maps = Sarfa(agent).attribute(seen, 2, context=context)
+    policy_inputs = {"action_masks": torch.tensor([[1, 0, 1, 1], [1, 0, 1, 1]])}
+    maps = Sarfa(agent).attribute(seen, 2, policy_inputs=policy_inputs)
     expected = np.stack([slow(agent, s, 1, [0, 2, 3]) for s in seen])
     np.testing.assert_allclose(maps, expected, atol=1e-5)
     alone = {"action_masks": torch.tensor([[0, 0, 1, 0]] * 2)}
-    assert not Sarfa(agent).attribute(seen, 2, context=alone).any()
+    assert not Sarfa(agent).attribute(seen, 2, policy_inputs=alone).any()
 
 
 def test_an_only_action_has_no_saliency():
