@@ -62,7 +62,7 @@ ACTING = {
         "ppo", PPO, MIXED, spaces.MultiBinary(2), SMALL, "MultiInputPolicy", ON_POLICY
     ),
     "Box": Case("sac", SAC, MIXED, ARM, SMALL, "MultiInputPolicy", OFF_POLICY),
-    "lstm_states": Case("ppo_lstm", RecurrentPPO, MIXED, ONE_OF_FOUR, LSTM, "MultiInputLstmPolicy"),
+    "recurrent": Case("ppo_lstm", RecurrentPPO, MIXED, ONE_OF_FOUR, LSTM, "MultiInputLstmPolicy"),
     "action masks": Case("maskable_ppo", MaskablePPO, *DICT, ON_POLICY),
 }
 #: the other algorithms, and kinds that differ from those above in what an explainer may stumble on

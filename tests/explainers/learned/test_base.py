@@ -260,7 +260,7 @@ def test_mistakes_are_one_line(name):
         method(agent).fit(train.subset(range(3)), validation, **ONCE)
 
 
-@pytest.mark.parametrize("kind", ["image and vector", "memory", "action masks", "sac-cnn-shared"])
+@pytest.mark.parametrize("kind", ["image and vector", "recurrent", "action masks", "sac-cnn-shared"])
 @per_method
 def test_half_precision(name, kind):
     """bfloat16 in the loss alone: what has been learned is in full precision."""

@@ -158,7 +158,7 @@ def test_training_passes_the_agent_twice_a_state():
     assert agent.passes - before == 16
 
 
-@pytest.mark.parametrize("kind", ["image and vector", "memory", "image, vector, category"])
+@pytest.mark.parametrize("kind", ["image and vector", "recurrent", "image, vector, category"])
 def test_beside_images_nothing_is_hidden(kind):
     agent, states = agent_of(kind), states_of(kind)
     explainer = fitted(agent, states)

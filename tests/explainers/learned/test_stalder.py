@@ -128,7 +128,7 @@ def test_the_temperature_divides_the_scores():
         torch.testing.assert_close(halved[name], term)
 
 
-@pytest.mark.parametrize("kind", ["memory", "action masks"])
+@pytest.mark.parametrize("kind", ["recurrent", "action masks"])
 def test_memory_and_action_masks_are_held(kind):
     agent, states = agent_of(kind), states_of(kind)
     explainer = StalderExplainer(agent)

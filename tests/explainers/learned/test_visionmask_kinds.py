@@ -192,7 +192,7 @@ def test_losses_of_box_actions_equal_the_definition_state_by_state(kind):
 # --- what the agent knows besides its observation ----------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["memory", "ppo_lstm-shared", "maskable_ppo", "action masks"])
+@pytest.mark.parametrize("kind", ["recurrent", "ppo_lstm-shared", "maskable_ppo", "action masks"])
 def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
     agent, states = agent_of(kind), states_of(kind)
     explainer = VisionMask(agent)
