@@ -12,7 +12,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_explain import VisionMask, cli, load_agent
-from sb3_explain.cli.train import is_of_zoo
+from sb3_explain.cli.zoo import is_of_zoo
 from sb3_explain.common.errors import ExplainError
 
 pytest.importorskip("rl_zoo3")
@@ -153,10 +153,12 @@ def test_all_our_algorithms_have_settings_for_all_tasks():
     for algo, algorithm in zoo.OURS.items():
         settings = yaml.safe_load(zoo.hyperparameters(algo).read_text())
         for task in TASKS:
-            entry = settings[env_id(task, "train")]
-            assert entry["policy"] in algorithm.policy_aliases
-            assert entry["n_timesteps"] == 500_000
-            assert entry.get("env_kwargs", {}) == ({"size": 100} if algo in ("rad", "soda") else {})
+            observed = settings[env_id(task, "train")]
+            assert observed["policy"] in algorithm.policy_aliases
+            assert observed["n_timesteps"] == 500_000
+            assert observed.get("env_kwargs", {}) == (
+                {"size": 100} if algo in ("rad", "soda") else {}
+            )
         if algo == "sgqn":
             rho = {task: settings[env_id(task, "train")]["saliency_quantile"] for task in TASKS}
             assert rho == {

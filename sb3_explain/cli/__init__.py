@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from sb3_explain.cli import evaluate, explain, highlights, hub, listing, probe, train, why
+from sb3_explain import __version__
 from sb3_explain.cli.parsing import Commands, Parser
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.cli.zoo import is_of_zoo, run_zoo
+from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import writing_to
+
+#: each command, the module of this package that has its options, and a line of help
+COMMANDS = {
+    "demo": ("explain", "explain the Pong agent that comes with the package"),
+    "explain": (
+        "explain",
+        "collect, fit and evaluate what is missing, then write video, pictures and report",
+    ),
+    "collect": ("explain", "play the agent and keep its states"),
+    "fit": ("explain", "fit a VisionMask on the collected states"),
+    "report": ("explain", "write video, pictures and report again"),
+    "evaluate": (
+        "evaluate",
+        "measure the fitted VisionMask, or a grid of agents x explainers x seeds",
+    ),
+    "why": ("why", "take away what matters in one state, and see what the agent does then"),
+    "probe": ("probe", "synthesise states that the agent fears, wants, or cannot decide in"),
+    "highlights": (
+        "highlights",
+        "show the moments of the agent's life that matter most, in one short video",
+    ),
+    "train": (
+        "train",
+        "train as rl-zoo3 does, with SGQN and its baselines; with -o, in parts that resume "
+        "(python -m rl_zoo3.train -h tells the zoo's flags, what follows is of the other)",
+    ),
+    "enjoy": ("train", "play a trained agent as rl-zoo3 does, with SGQN and its baselines"),
+    "benchmark": ("train", "train and evaluate on the DMControl generalisation benchmark"),
+    "hub": ("hub", "share a fitted explainer or generator on the Hugging Face Hub, or take one up"),
+    "list": ("listing", "list explainers, metrics, baselines, networks, targets and algorithms"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,16 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: of the command line; the process's own when not given
     :return: exit code: 0, 2 after a mistake, 130 after Ctrl-C
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if train.is_of_zoo(given):
-        options = argparse.Namespace(command=train.run_zoo, given=given)
-    else:
-        options = parser().parse_args(given)
-    command: Callable[[argparse.Namespace], None] = options.command
-    output = getattr(options, "output", None)
+    output: Path | None = None
     try:
+        options = read_options(list(sys.argv[1:] if arguments is None else arguments))
+        output = getattr(options, "output", None)
         with writing_to(Path(output or ".")):
-            command(options)
+            options.command(options)
     except ExplainError as error:
         print(f"sb3-explain: {error}", file=sys.stderr)
         return 2
@@ -44,10 +73,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parser() -> Parser:
-    """All commands and their options."""
+def read_options(arguments: list[str]) -> argparse.Namespace:
+    """The options of a command line, with the function that runs them as ``command``.
+
+    Only the module of the command that is called is imported: the others' take seconds.
+
+    :raises ExplainError: if there is no such command
+    """
+    if is_of_zoo(arguments):
+        return argparse.Namespace(command=run_zoo, given=arguments)
     top = Parser(prog="sb3-explain", description="Explain agents of Stable-Baselines3.")
-    commands = Commands(top)
-    for module in (explain, evaluate, why, probe, highlights, train, hub, listing):
-        module.add_commands(commands)
-    return top
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = Commands(top, {name: line for name, (_, line) in COMMANDS.items()})
+    called = next((word for word in arguments if not word.startswith("-")), None)
+    if called is not None:
+        if called not in COMMANDS:
+            raise unknown_name("command", called, COMMANDS)
+        module, _ = COMMANDS[called]
+        importlib.import_module(f"{__name__}.{module}").add_commands(commands)
+    return top.parse_args(arguments)

@@ -43,7 +43,6 @@ def add_commands(commands: Commands) -> None:
     sub = commands.add(
         "evaluate",
         run_evaluate,
-        "measure the fitted VisionMask, or a grid of agents x explainers x seeds",
         f"{ZOO_AGENT} -o out\n  sb3-explain evaluate --agents demo --explainers all --seeds 0 1 "
         "-o grid",
     )

@@ -31,27 +31,19 @@ DEMO_EVALUATED = 150
 
 def add_commands(commands: Commands) -> None:
     """The commands in the order of the steps."""
-    demo = commands.add(
-        "demo", run_demo, "explain the Pong agent that comes with the package", "-o demo"
-    )
+    demo = commands.add("demo", run_demo, "-o demo")
     everything = commands.add(
         "explain",
         run_explain,
-        "collect, fit and evaluate what is missing, then write video, pictures and report",
         f"{ZOO_AGENT} -o out",
     )
-    collecting = commands.add(
-        "collect", run_collect, "play the agent and keep its states", f"{ZOO_AGENT} -n 10000 -o out"
-    )
+    collecting = commands.add("collect", run_collect, f"{ZOO_AGENT} -n 10000 -o out")
     fitting = commands.add(
         "fit",
         run_fit,
-        "fit a VisionMask on the collected states",
         f"{ZOO_AGENT} -o out --max-area 0.1",
     )
-    reporting = commands.add(
-        "report", run_report, "write video, pictures and report again", f"{ZOO_AGENT} -o out"
-    )
+    reporting = commands.add("report", run_report, f"{ZOO_AGENT} -o out")
     for sub in (everything, collecting, fitting, reporting):
         add_agent_flags(sub)
     for sub in (demo, everything, collecting, fitting, reporting):

@@ -14,7 +14,6 @@ def add_commands(commands: Commands) -> None:
     sub = commands.add(
         "highlights",
         run_highlights,
-        "show the moments of the agent's life that matter most, in one short video",
         f"{ZOO_AGENT} -o out",
     )
     add_agent_flags(sub)

@@ -20,7 +20,6 @@ def add_commands(commands: Commands) -> None:
     sub = commands.add(
         "hub",
         run_hub,
-        "share a fitted explainer or generator on the Hugging Face Hub, or take one up",
         f"push somebody/visionmask-pong {ZOO_AGENT} -o out",
     )
     sub.add_argument("direction", choices=["push", "pull"], help="to the Hub, or from it")

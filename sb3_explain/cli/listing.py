@@ -18,9 +18,7 @@ from sb3_explain.states.baselines import BASELINES
 
 def add_commands(commands: Commands) -> None:
     """All names that other commands take."""
-    commands.add(
-        "list", run_list, "list explainers, metrics, baselines, networks, targets and algorithms"
-    )
+    commands.add("list", run_list)
 
 
 def run_list(options: argparse.Namespace) -> None:

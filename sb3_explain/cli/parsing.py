@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sb3_explain.agents.loading.expressions import read_expression
 from sb3_explain.common.errors import ExplainError
 
 
@@ -18,28 +17,35 @@ class Parser(argparse.ArgumentParser):
 
 
 class Commands:
-    """The commands of a parser; each module of this package adds its own."""
+    """The commands of a parser. They have no options until their module adds them.
 
-    def __init__(self, top: Parser) -> None:
-        self.parsers = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+    :param top: the parser
+    :param lines: the name of each command, and a line of help
+    """
+
+    def __init__(self, top: Parser, lines: Mapping[str, str]) -> None:
+        subparsers = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+        self.parsers: dict[str, Parser] = {
+            name: subparsers.add_parser(
+                name,
+                help=line,
+                description=f"{line[0].upper()}{line[1:]}.",
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            for name, line in lines.items()
+        }
 
     def add(
-        self, name: str, run: Callable[[argparse.Namespace], None], does: str, example: str = ""
+        self, name: str, run: Callable[[argparse.Namespace], None], example: str = ""
     ) -> Parser:
-        """A command without any options yet.
+        """Say what a command runs, and return its parser, which takes its options.
 
         :param name: what the user types
-        :param run: what it does with the options
-        :param does: the same in a line of help
-        :param example: of its options
+        :param run: called with the options
+        :param example: options, as they are typed, for the end of the command's help
         """
-        sub: Parser = self.parsers.add_parser(
-            name,
-            help=does,
-            description=f"{does[0].upper()}{does[1:]}.",
-            epilog=f"example:\n  sb3-explain {name} {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        sub = self.parsers[name]
+        sub.epilog = f"example:\n  sb3-explain {name} {example}"
         sub.set_defaults(command=run)
         return sub
 
@@ -76,6 +82,8 @@ def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
 
     :raises ExplainError: if a pair is none
     """
+    from sb3_explain.agents.loading.expressions import read_expression
+
     read = {}
     for pair in pairs:
         key, colon, value = pair.partition(":")

@@ -26,7 +26,6 @@ def add_commands(commands: Commands) -> None:
     sub = commands.add(
         "probe",
         run_probe,
-        "synthesise states that the agent fears, wants, or cannot decide in",
         f"{ZOO_AGENT} --targets all -o out",
     )
     add_agent_flags(sub)

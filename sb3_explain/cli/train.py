@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sb3_explain.cli.flags import add_result_flags
 from sb3_explain.cli.parsing import Commands, Parser, key_values, not_negative, positive
+from sb3_explain.cli.zoo import run_zoo
 from sb3_explain.envs.dmc.ids import MODES, TASKS
 from sb3_explain.workflows.pixel_training import RECIPES, run_dmc, train
 
@@ -19,8 +19,6 @@ def add_commands(commands: Commands) -> None:
         commands.add(
             "train",
             run_train,
-            "train as rl-zoo3 does, with SGQN and its baselines; with -o, in parts that resume "
-            "(python -m rl_zoo3.train -h tells the zoo's flags, what follows is of the other)",
             "--algo sgqn --env DMCGB/walker_walk-train-v0 -f logs  (all flags of rl_zoo3.train)\n"
             "  sb3-explain train --algo sgqn --env DMCGB/walker_walk-train-v0 -o out",
         )
@@ -28,35 +26,15 @@ def add_commands(commands: Commands) -> None:
     commands.add(
         "enjoy",
         run_zoo,
-        "play a trained agent as rl-zoo3 does, with SGQN and its baselines",
         "--algo sgqn --env DMCGB/walker_walk-train-v0 -f logs  (all flags of rl_zoo3.enjoy)",
     )
     add_benchmark_flags(
         commands.add(
             "benchmark",
             run_benchmark_dmc,
-            "train and evaluate on the DMControl generalisation benchmark",
             "dmc --algos drq sgqn --tasks cartpole_swingup --seeds 0 --backgrounds dmcgb -o out",
         )
     )
-
-
-def is_of_zoo(given: Sequence[str]) -> bool:
-    """Whether a command is rl-zoo3's own: ``enjoy``, and ``train`` without a folder for a run."""
-    ours = any(
-        word in ("-h", "--help") or word.startswith("--output")
-        # argparse takes -oFOLDER too; -optimize is the zoo's
-        or (word.startswith("-o") and not word.startswith("-op"))
-        for word in given
-    )  # fmt: skip
-    return given[:1] == ["enjoy"] or (given[:1] == ["train"] and not ours)
-
-
-def run_zoo(options: argparse.Namespace) -> None:
-    """``sb3-explain train`` and ``sb3-explain enjoy``: the zoo's, with our algorithms in it."""
-    from sb3_explain import zoo  # needs rl-zoo3, which no other command does
-
-    zoo.run(options.given[0], options.given[1:])
 
 
 def add_train_flags(sub: Parser) -> None:

@@ -18,7 +18,6 @@ def add_commands(commands: Commands) -> None:
     sub = commands.add(
         "why",
         run_why,
-        "take away what matters in one state, and see what the agent does then",
         f"{ZOO_AGENT} -o out --state 145 --instead RIGHT",
     )
     add_agent_flags(sub)
