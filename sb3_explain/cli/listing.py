@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from sb3_explain.agents.loading.policies import ALGORITHMS
 from sb3_explain.cli.parsing import Commands
@@ -24,7 +25,7 @@ def add_commands(commands: Commands) -> None:
 def run_list(options: argparse.Namespace) -> None:
     """``sb3-explain list``"""
     del options
-    registries: Sequence[tuple[str, Registry]] = (
+    registries: Sequence[tuple[str, Registry[Any]]] = (
         ("explainers", EXPLAINERS),
         ("metrics", METRICS),
         ("baselines", BASELINES),
