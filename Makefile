@@ -36,6 +36,10 @@ test: $(DEVELOPMENT)
 slow: $(DEVELOPMENT)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical -m slow
 
+# What docs/words.toml forbids.
+words: $(DEVELOPMENT)
+	$(BIN)/python tests/check_words.py
+
 lint: $(DEVELOPMENT)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
