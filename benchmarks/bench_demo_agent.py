@@ -5,7 +5,7 @@ import numpy as np
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.common.bootstrap import confidence_interval
 from sb3_explain.envs.frames import FrameLayout
-from sb3_explain.envs.spaces import PLAIN
+from sb3_explain.envs.spaces import SINGLE
 
 EPISODES = 20
 
@@ -20,7 +20,7 @@ def run(record) -> None:
     for row, env in enumerate(envs):
         layout.push(stacks, row, layout.frame(env.reset(seed=row)[0]))
     while np.isnan(returns).any():
-        actions = agent.act(agent.tensor(stacks[PLAIN]), deterministic=False, rng=rng)
+        actions = agent.act(agent.tensor(stacks[SINGLE]), deterministic=False, rng=rng)
         for row in np.flatnonzero(np.isnan(returns)):
             frame, _, _, _, info = envs[row].step(actions[row])
             layout.push(stacks, row, layout.frame(frame))

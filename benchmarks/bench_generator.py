@@ -125,7 +125,7 @@ def rms(generator, states, train):
 def pictures(agent, generators, train, test) -> None:
     """Reconstructions, the weighting (figure 3), the failing baseline (4), the filters (5)."""
     batch = test.batch(agent, test.spread(SHOWN))
-    rows = {"state": drawn(agent, batch.entries[""], "")}
+    rows = {"state": drawn(agent, batch.by_key[""], "")}
     for name, generator in generators.items():
         rows[NAMES[name]] = drawn(agent, generator.reconstructed(batch)[""], "")
     weights = generators["full"].weights(batch)[""][:, -1]

@@ -29,6 +29,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from stable_baselines3.common.envs import FakeImageEnv
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,6 +135,7 @@ def measure(tree: Path, folder: Path, demo: bool) -> None:
     for name, value in (
         *of_images(agent, folder),
         *of_vectors(folder),
+        *of_sgqn(),
         *of_demo(folder / "demo", demo),
     ):
         measured[name] = value if isinstance(value, dict) else digest(value)
@@ -175,7 +177,7 @@ def of_images(agent: Any, folder: Path) -> Iterator[tuple[str, Any]]:
         steps=5, states=train, seed=SEED, progress=False,
     )  # fmt: skip
     yield "probe / states", probed.states
-    yield "probe / energy", probed.energy
+    yield "probe / path", probed.path
 
     boxes = np.zeros((len(test), *observations.shape[2:]), bool)
     boxes[:, 30:50, 20:70] = True
@@ -201,6 +203,22 @@ def of_vectors(folder: Path) -> Iterator[tuple[str, Any]]:
     for name, options in OF_VECTORS.items():
         explainer = make(name, agent, states=states, **options)
         yield f"vectors / {name}", explainer.attribute(observations)
+
+
+def of_sgqn() -> Iterator[tuple[str, Any]]:
+    """What an SGQN agent says of random images, after some updates on others."""
+    env = FakeImageEnv(
+        screen_height=84, screen_width=84, n_channels=3, channel_first=True, discrete=False
+    )
+    env.observation_space.seed(SEED)
+    model = find("SGQN")(
+        "SGQNPolicy", env, n_stack=1, buffer_size=100, learning_starts=6, batch_size=4, seed=SEED,
+        device="cpu",
+    )  # fmt: skip
+    model.learn(10)
+    images = torch.from_numpy(np.stack([env.observation_space.sample() for _ in range(2)]))
+    yield "sgqn / actions", model.predict(images.numpy(), deterministic=True)[0]
+    yield "sgqn / sgqn", make("sgqn", find("Agent").from_model(model)).attribute(images)
 
 
 def collected(agent: Any, folder: Path, n: int) -> Any:
@@ -266,7 +284,7 @@ def compare(before: Json, after: Json) -> bool:
         all_equal &= old == new
         verdict = "equal" if old == new else "DIFFERS"
         print(f"{verdict:8} {name:42} {short(old)}  {short(new)}  {described(new or old)}")
-        if "sha256" not in old:
+        if "distinct" not in old:
             for key in dict.fromkeys([*old, *new]):
                 if old.get(key) != new.get(key):
                     print(f"{'':11}{key}: {old.get(key, 'none')} -> {new.get(key, 'none')}")
@@ -286,7 +304,7 @@ def short(values: Json) -> str:
 
 def described(values: Json) -> str:
     """How large an item is."""
-    if "sha256" not in values:
+    if "distinct" not in values:
         return f"{len(values)} values"
     shape, dtype, distinct = (values[key].strip('"') for key in ("shape", "dtype", "distinct"))
     return f"{shape} {dtype}, {distinct} distinct values"
@@ -303,11 +321,12 @@ def measured_at(revision: str | None, folder: Path, demo: bool) -> Json:
         )
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
             files.extractall(tree, filter="data")
-    command = [sys.executable, __file__, revision or "working copy", "--measure", str(tree)]
+    name = revision or "working copy"
+    print(f"measuring {name} ...", file=sys.stderr)
+    command = [sys.executable, __file__, name, "--measure", str(tree), str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [*command, str(folder), *(["--demo"] if demo else [])], env=environment, check=True
-    )
+    if subprocess.run([*command, *(["--demo"] if demo else [])], env=environment).returncode:
+        raise SystemExit(f"{name} could not be measured")
     measured: Json = json.loads((folder / "measured.json").read_text())
     return measured
 

@@ -44,7 +44,9 @@ def main() -> None:
 
     importances = {}
     for name in METHODS:
-        explainer = EXPLAINERS[name](agent, baseline=options.baseline, frames=states.entries())
+        explainer = EXPLAINERS[name](
+            agent, baseline=options.baseline, frames=states.frames_by_key()
+        )
         maps = explainer.action_maps(observations).numpy()
         importances[name] = feature_importance(maps, episodes, seed=options.seed)
     save(

@@ -39,9 +39,9 @@ class Elsewhere(torch.Tensor):
 
 def away(found):
     if isinstance(found, dict):
-        return {name: away(entry) for name, entry in found.items()}
+        return {name: away(observed) for name, observed in found.items()}
     if isinstance(found, tuple):
-        return tuple(away(entry) for entry in found)
+        return tuple(away(observed) for observed in found)
     return found.as_subclass(Elsewhere)
 
 

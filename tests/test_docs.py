@@ -56,7 +56,7 @@ PAGES = {
 }
 #: the tests that a page shows are run as well
 RUN_TESTS = """
-shown = [entry for name, entry in list(globals().items()) if name.startswith("test_")]
+shown = [key for name, key in list(globals().items()) if name.startswith("test_")]
 for test in shown:
     test()
 print(len(shown), "tests passed")

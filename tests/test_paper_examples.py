@@ -50,7 +50,7 @@ def test_vizdoom(tmp_path):
     measured = shown(tmp_path)
     assert accuracy_printed(said) == pytest.approx(100 * measured["accuracy"]["mean"], abs=0.06)
     observation = StateDataset.open(tmp_path / "states").observations([0])
-    assert {name: tuple(entry.shape[1:]) for name, entry in observation.items()} == {
+    assert {name: tuple(observed.shape[1:]) for name, observed in observation.items()} == {
         "screen": (3, 60, 80),
         "gamevariables": (1,),
     }

@@ -32,7 +32,7 @@ DANGERS = {
 }
 #: columns and enlargement of a contact sheet, and its frames' colours: without and with a
 #: pedestrian in danger
-SHEET_COLUMNS, ZOOM, PLAIN, DANGER = 8, 3, (70, 70, 70), (255, 255, 0)
+SHEET_COLUMNS, ZOOM, SINGLE, DANGER = 8, 3, (70, 70, 70), (255, 255, 0)
 
 
 class Size(NamedTuple):
@@ -158,7 +158,7 @@ def contact_sheet(states: torch.Tensor) -> np.ndarray:
     for frame, danger in zip(frames, in_danger, strict=True):
         enlarged = frame.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
         side = enlarged.shape[0] + 2 * ZOOM
-        picture = np.full((side, side, 3), DANGER if danger else PLAIN, np.uint8)
+        picture = np.full((side, side, 3), DANGER if danger else SINGLE, np.uint8)
         picture[ZOOM:-ZOOM, ZOOM:-ZOOM] = enlarged
         pictures.append(picture)
     pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % SHEET_COLUMNS)

@@ -340,7 +340,7 @@ class Agent:
     def tensor(self, observations: Any) -> Observations:
         """Observations in NumPy (or torch) as tensors on the agent's device, dtype kept."""
         if isinstance(observations, dict):
-            return {key: self.tensor(entry) for key, entry in observations.items()}  # type: ignore[misc]
+            return {key: self.tensor(observed) for key, observed in observations.items()}  # type: ignore[misc]
         return torch.as_tensor(observations, device=self.device)
 
     def fingerprint(self) -> str:
@@ -373,24 +373,24 @@ class Agent:
                     f"this agent observes a dict of {sorted(space.spaces)}: give a dict of "
                     "batch-first tensors with these keys"
                 )
-            shapes = {key: (observations[key].shape, entry) for key, entry in space.items()}
+            shapes = {key: (observations[key].shape, observed) for key, observed in space.items()}
         else:
             if not isinstance(observations, Tensor):
                 raise ExplainError("observations must be one batch-first tensor: see Agent.tensor")
             shapes = {"observations": (observations.shape, space)}
-        for key, (shape, entry) in shapes.items():
-            if tuple(shape[1:]) != entry.shape:
+        for key, (shape, observed) in shapes.items():
+            if tuple(shape[1:]) != observed.shape:
                 raise ExplainError(
                     f"{key} of shape {tuple(shape)} do not fit this agent: it takes "
-                    f"(batch, {', '.join(map(str, entry.shape or ()))})"
-                    + (", channel-first" if len(entry.shape or ()) == 3 else "")
+                    f"(batch, {', '.join(map(str, observed.shape or ()))})"
+                    + (", channel-first" if len(observed.shape or ()) == 3 else "")
                 )
 
     def _checked(self, observations: Observations) -> Observations:
         """The observations, counted, once they are known to fit."""
         self.check(observations)
-        entries = observations.values() if isinstance(observations, dict) else [observations]
-        self.passes += len(next(iter(entries)))
+        by_key = observations.values() if isinstance(observations, dict) else [observations]
+        self.passes += len(next(iter(by_key)))
         return observations
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent, snapshot
-from sb3_explain.envs.spaces import entries_of, structured
+from sb3_explain.envs.spaces import spaces_by_key, structured
 
 
 def layers_of(agent: Agent) -> list[str]:
@@ -28,7 +28,7 @@ def layers_of(agent: Agent) -> list[str]:
             module.register_forward_hook(note(name))
     blank = {
         name: torch.from_numpy(np.zeros((1, *(space.shape or ())), space.dtype)).to(agent.device)
-        for name, space in entries_of(agent.observation_space).items()
+        for name, space in spaces_by_key(agent.observation_space).items()
     }
     with torch.no_grad():
         probe.scores(structured(blank))
@@ -44,14 +44,14 @@ def twin(agent: Agent) -> Agent:
     return copied
 
 
-def outputs_on_the_way(agent: Agent, entry: str, kind: type[nn.Module]) -> dict[str, Tensor]:
-    """Outputs of the modules that an entry passes on its way to the scores, by name, in order.
+def outputs_on_the_way(agent: Agent, key: str, kind: type[nn.Module]) -> dict[str, Tensor]:
+    """Outputs of the modules that a key passes on its way to the scores, by name, in order.
 
     A policy also holds modules that its scores never pass: critics, target networks. So zeros are
-    passed once, and the outputs that have a gradient with respect to the entry are those on its
+    passed once, and the outputs that have a gradient with respect to the key are those on its
     way. The agent does not count this pass.
 
-    :param entry: its name, empty for the only one
+    :param key: its name, empty for the only one
     :param kind: class of the modules
     """
     policy = agent.view.policy
@@ -67,9 +67,9 @@ def outputs_on_the_way(agent: Agent, entry: str, kind: type[nn.Module]) -> dict[
     dtype = next((parameter.dtype for parameter in policy.parameters()), torch.float32)
     zeros = {
         name: torch.zeros(1, *space.shape, dtype=dtype, device=agent.device)  # type: ignore[misc]
-        for name, space in entries_of(agent.observation_space).items()
+        for name, space in spaces_by_key(agent.observation_space).items()
     }
-    zeros[entry].requires_grad_()
+    zeros[key].requires_grad_()
     hooks = [
         module.register_forward_hook(note(name))
         for name, module in policy.named_modules()
@@ -87,11 +87,11 @@ def outputs_on_the_way(agent: Agent, entry: str, kind: type[nn.Module]) -> dict[
 def layers_of_images(agent: Agent, kind: type[nn.Module]) -> dict[str, list[str]]:
     """Names of the modules with an output (B, C, h, w) that each image passes, in order.
 
-    :return: by image entry; without the images that pass none
+    :return: by image key; without the images that pass none
     """
     images = [
         name
-        for name, space in entries_of(agent.observation_space).items()
+        for name, space in spaces_by_key(agent.observation_space).items()
         if len(space.shape or ()) == 3
     ]
     layers = {

@@ -152,7 +152,7 @@ class SaliencyCallback(ExplainCallback):
         positions = states.spread(self.n_states)
         batch = states.batch(agent, positions)
         maps = drawable_maps(explainer, batch, name)
-        scores = agent.scores(structured(batch.entries), **batch.policy_inputs).cpu()
+        scores = agent.scores(structured(batch.by_key), **batch.policy_inputs).cpu()
         tiles = [
             Tile(probabilities=share, action=action, picture=picture, attribution=one, signed=True)
             for share, action, picture, one in zip(

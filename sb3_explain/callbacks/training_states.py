@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.action_names import action_names
-from sb3_explain.envs.spaces import PLAIN, entries_of
+from sb3_explain.envs.spaces import SINGLE, spaces_by_key
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.labels import relabelled
 
@@ -28,13 +28,13 @@ Array = NDArray[Any]
 class Moment:
     """What all environments of a training show the policy at one step, and what it does.
 
-    :param entries: (n_envs, ...) observations by entry, in the policy's own layout
+    :param by_key: (n_envs, ...) observations by key, in the policy's own layout
     :param records: (n_envs, ...) arrays: ``actions``, and ``lstm_states`` of a recurrent policy,
         ``action_masks`` of a maskable one
     :param ends: (n_envs,) whether the episode ends with this step
     """
 
-    entries: dict[str, Array]
+    by_key: dict[str, Array]
     records: dict[str, Array]
     ends: Array
 
@@ -51,7 +51,7 @@ def moment_of(model: BaseAlgorithm, known: dict[str, Any]) -> Moment:
         raise ExplainError(
             f"{type(model).__name__} does not tell callbacks what it sees: explain the saved agent"
         )
-    entries = observations if isinstance(observations, dict) else {PLAIN: observations}
+    by_key = observations if isinstance(observations, dict) else {SINGLE: observations}
     records = {"actions": np.asarray(known.get("clipped_actions", known["actions"]))}
     if known.get("action_masks") is not None:
         records["action_masks"] = np.asarray(known["action_masks"])
@@ -62,7 +62,7 @@ def moment_of(model: BaseAlgorithm, known: dict[str, Any]) -> Moment:
         fresh = torch.as_tensor(model._last_episode_starts, device=states.device)
         states = states * ~fresh.bool().reshape(-1, 1, 1, 1)
         records["lstm_states"] = states.detach().cpu().numpy()
-    return Moment(entries, records, np.asarray(known["dones"], dtype=bool))
+    return Moment(by_key, records, np.asarray(known["dones"], dtype=bool))
 
 
 @dataclasses.dataclass
@@ -71,7 +71,7 @@ class Piece:
 
     :param env: number of the environment
     :param episode: its number
-    :param frames: by entry, the frames of the first state's stack, then the newest of each other
+    :param frames: by key, the frames of the first state's stack, then the newest of each other
     :param records: of each state
     """
 
@@ -109,23 +109,25 @@ class SeenStates:
         :param alone: the state is an episode of its own
         """
         # copies, for environments draw into their arrays; in one piece, to be compared fast
-        entries = {name: np.array(entry[env], order="C") for name, entry in moment.entries.items()}
+        by_key = {
+            name: np.array(observed[env], order="C") for name, observed in moment.by_key.items()
+        }
         record = {name: column[env] for name, column in moment.records.items()}
         piece = None if alone else self._open.get(env)
-        if piece is None or not self._follows(entries, self._last[env]):
+        if piece is None or not self._follows(by_key, self._last[env]):
             if alone or env not in self._episodes:
                 self._episodes[env] = self._n_episodes
                 self._n_episodes += 1
-            stacks = {name: self._split(entry) for name, entry in entries.items()}
+            stacks = {name: self._split(observed) for name, observed in by_key.items()}
             piece = Piece(env, self._episodes[env], stacks, [])
             self.pieces.append(piece)
             self._open[env] = piece
         else:
-            for name, entry in entries.items():
-                piece.frames[name].append(self._split(entry)[-1].copy())
+            for name, observed in by_key.items():
+                piece.frames[name].append(self._split(observed)[-1].copy())
         piece.records.append({name: np.array(part) for name, part in record.items()})
         self._n_kept += 1
-        self._last[env] = entries
+        self._last[env] = by_key
         if alone or moment.ends[env]:
             del self._open[env], self._episodes[env]
         elif len(piece.records) == self._longest:
@@ -136,18 +138,18 @@ class SeenStates:
             if self._open.get(oldest.env) is oldest:  # what follows begins a new piece
                 del self._open[oldest.env]
 
-    def _split(self, entry: Array) -> list[Array]:
+    def _split(self, observed: Array) -> list[Array]:
         """The frames of a stack, oldest first."""
-        return [entry] if self.n_stack == 1 else np.split(entry, self.n_stack)
+        return [observed] if self.n_stack == 1 else np.split(observed, self.n_stack)
 
-    def _follows(self, entries: dict[str, Array], before: dict[str, Array]) -> bool:
+    def _follows(self, by_key: dict[str, Array], before: dict[str, Array]) -> bool:
         """Whether the stacks are those before, moved on by one frame."""
         if self.n_stack == 1:
             return True
-        sizes = {name: len(entry) // self.n_stack for name, entry in entries.items()}
+        sizes = {name: len(observed) // self.n_stack for name, observed in by_key.items()}
         return all(
-            np.array_equal(entry[: -sizes[name]], before[name][sizes[name] :])
-            for name, entry in entries.items()
+            np.array_equal(observed[: -sizes[name]], before[name][sizes[name] :])
+            for name, observed in by_key.items()
         )
 
     def states(self, agent: Agent) -> StateDataset:
@@ -228,8 +230,8 @@ def snapshot_of(model: BaseAlgorithm) -> Agent:
         first = inner.envs[0]
         names = action_names(first.spec.id if first.spec else "", int(model.action_space.n), first)
     agent = Agent.from_model(model, action_names=names)
-    entries = entries_of(agent.observation_space).values()
-    if any(len(entry.shape or ()) not in (1, 3) for entry in entries):
+    by_key = spaces_by_key(agent.observation_space).values()
+    if any(len(observed.shape or ()) not in (1, 3) for observed in by_key):
         agent.n_stack = 1  # stacked along another axis than the first
     agent.action_space = copy.deepcopy(agent.action_space)
     return agent

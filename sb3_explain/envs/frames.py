@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.envs.spaces import PLAIN, entries_of
+from sb3_explain.envs.spaces import SINGLE, spaces_by_key
 
 Array = NDArray[Any]
 
@@ -35,7 +35,7 @@ class FrameLayout:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, np.dtype[Any]] = {}
         self._transposed: set[str] = set()
-        raw, seen = entries_of(env_space), entries_of(policy_space)
+        raw, seen = spaces_by_key(env_space), spaces_by_key(policy_space)
         if set(raw) != set(seen):
             raise ExplainError(
                 f"the environment observes {sorted(raw)}, the policy expects {sorted(seen)}"
@@ -59,19 +59,19 @@ class FrameLayout:
         self.dtypes[key] = np.dtype(dtype)
 
     def frame(self, raw: Any) -> dict[str, Array]:
-        """The frame, per entry, of one raw observation."""
+        """The frame, per key, of one raw observation."""
         observation = self.recipe.normalize(raw)
-        given = observation if isinstance(observation, dict) else {PLAIN: observation}
+        given = observation if isinstance(observation, dict) else {SINGLE: observation}
         frames = {}
         for key, shape in self.shapes.items():
             # a copy: some environments write the next observation into the same array
-            entry = np.array(given[key], dtype=self.dtypes[key])
-            frames[key] = entry.transpose(2, 0, 1) if key in self._transposed else entry
+            observed = np.array(given[key], dtype=self.dtypes[key])
+            frames[key] = observed.transpose(2, 0, 1) if key in self._transposed else observed
             assert frames[key].shape == shape
         return frames
 
     def empty(self, batch_size: int) -> dict[str, Array]:
-        """Stacked observations (B, F * C, ...) of zeros, per entry."""
+        """Stacked observations (B, F * C, ...) of zeros, per key."""
         return {
             key: np.zeros((batch_size, *stacked(shape, self.n_stack)), self.dtypes[key])
             for key, shape in self.shapes.items()
@@ -79,14 +79,14 @@ class FrameLayout:
 
     def push(self, stacks: dict[str, Array], row: int, frame: dict[str, Array]) -> None:
         """Shift the stack in ``row`` by one frame, in place."""
-        for key, entry in frame.items():
+        for key, observed in frame.items():
             stack = stacks[key][row, ...]
             if self.n_stack == 1:
-                stack[...] = entry
+                stack[...] = observed
             else:
-                depth = entry.shape[0]
+                depth = observed.shape[0]
                 stack[:-depth] = stack[depth:].copy()
-                stack[-depth:] = entry
+                stack[-depth:] = observed
 
     def clear(self, stacks: dict[str, Array], row: int) -> None:
         """Empty the stack in ``row``, in place, as VecFrameStack does when an episode ends."""

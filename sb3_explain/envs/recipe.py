@@ -21,10 +21,10 @@ Array = NDArray[Any]
 
 @dataclasses.dataclass(frozen=True)
 class Normalizer:
-    """Running statistics of VecNormalize, applied to one entry of an observation.
+    """Running statistics of VecNormalize, applied to one key of an observation.
 
-    :param mean: of the entry's shape
-    :param var: of the entry's shape
+    :param mean: of the key's shape
+    :param var: of the key's shape
     :param epsilon: added to the variance
     :param clip: bound of the normalised values
     """
@@ -53,7 +53,7 @@ class EnvRecipe:
     :param env_kwargs: arguments of ``gymnasium.make``
     :param wrappers: dotted name and arguments of each wrapper, innermost first
     :param frame_stack: number of stacked frames, 1 for none
-    :param normalizers: per entry of a Dict observation, or under ``""`` for any other observation;
+    :param normalizers: per key of a Dict observation, or under ``""`` for any other observation;
         applied to single frames, before they are stacked
     :param packages: modules that register the environment when imported
     :param trusted: further top-level packages that wrappers and environments may come from
@@ -97,8 +97,8 @@ class EnvRecipe:
             return observation
         if isinstance(observation, dict):
             return {
-                key: self.normalizers[key](entry) if key in self.normalizers else entry
-                for key, entry in observation.items()
+                key: self.normalizers[key](observed) if key in self.normalizers else observed
+                for key, observed in observation.items()
             }
         return self.normalizers[""](observation)
 
@@ -109,7 +109,9 @@ class EnvRecipe:
             "env_kwargs": self.env_kwargs,
             "wrappers": [[name, kwargs] for name, kwargs in self.wrappers],
             "frame_stack": self.frame_stack,
-            "normalized": {key: entry.fingerprint() for key, entry in self.normalizers.items()},
+            "normalized": {
+                key: observed.fingerprint() for key, observed in self.normalizers.items()
+            },
         }
 
 

@@ -15,7 +15,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 
 #: the key under which an observation that is no dict stands
-PLAIN = ""
+SINGLE = ""
 Observations = Tensor | dict[str, Tensor]
 
 Space = spaces.Space[Any]
@@ -37,14 +37,14 @@ def policy_space(space: Space, recipe: EnvRecipe) -> Space:
             )
         return spaces.Dict(
             {
-                key: _entry_space(entry, recipe.normalizers.get(key), recipe)
-                for key, entry in space.items()
+                key: _policy_space(observed, recipe.normalizers.get(key), recipe)
+                for key, observed in space.items()
             }
         )
-    return _entry_space(space, recipe.normalizers.get(""), recipe)
+    return _policy_space(space, recipe.normalizers.get(""), recipe)
 
 
-def _entry_space(space: Space, normalizer: Normalizer | None, recipe: EnvRecipe) -> Space:
+def _policy_space(space: Space, normalizer: Normalizer | None, recipe: EnvRecipe) -> Space:
     if normalizer is not None:
         if normalizer.mean.shape != space.shape:
             raise ExplainError(
@@ -71,11 +71,11 @@ def _entry_space(space: Space, normalizer: Normalizer | None, recipe: EnvRecipe)
     return space
 
 
-def entries_of(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
-    """The entries of a Dict space; any other space under :data:`PLAIN`."""
-    return dict(space.spaces) if isinstance(space, spaces.Dict) else {PLAIN: space}
+def spaces_by_key(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
+    """The keys of a Dict space; any other space under :data:`SINGLE`."""
+    return dict(space.spaces) if isinstance(space, spaces.Dict) else {SINGLE: space}
 
 
-def structured(entries: dict[str, Tensor]) -> Observations:
-    """Entries (or their maps) as the agent observes them: a tensor, or a dict."""
-    return entries.get(PLAIN, entries)
+def structured(by_key: dict[str, Tensor]) -> Observations:
+    """Keys (or their maps) as the agent observes them: a tensor, or a dict."""
+    return by_key.get(SINGLE, by_key)

@@ -67,8 +67,8 @@ class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
         super().__init__(env)
         self.factor, self.key = factor, key
         space = env.observation_space
-        entries = space.spaces if isinstance(space, spaces.Dict) else {}
-        image = entries.get(key)
+        by_key = space.spaces if isinstance(space, spaces.Dict) else {}
+        image = by_key.get(key)
         if not isinstance(image, spaces.Box) or image.dtype != np.uint8 or len(image.shape) != 3:
             raise ExplainError(f"PooledScreen needs a Dict with an image {key!r}, not {space}")
         height, width, channels = image.shape
@@ -76,7 +76,7 @@ class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
             raise ExplainError(f"blocks of {factor} pixels do not cover {height} x {width}")
         self._blocks = (height // factor, factor, width // factor, factor, channels)
         small = spaces.Box(0, 255, (height // factor, width // factor, channels), np.uint8)
-        self.observation_space = spaces.Dict({**entries, key: small})
+        self.observation_space = spaces.Dict({**by_key, key: small})
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """The observation with its image made smaller."""

@@ -61,7 +61,7 @@ def read_boxes(
     found = read_json(Path(path))
     try:
         height, width = (int(side) for side in found["size"])
-        boxes = [[_box(entry) for entry in state if _counts(entry, categories)]
+        boxes = [[_box(observed) for observed in state if _counts(observed, categories)]
                  for state in found["objects"]]  # fmt: skip
         fingerprint = found.get("states")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -74,17 +74,17 @@ def read_boxes(
             f"{path} holds boxes of {len(boxes)} other states, not of these {len(states)}: detect "
             "the objects of their rendered frames"
         )
-    images = [entry for entry in states.entries([0]).values() if entry.dim() == 4]
+    images = [observed for observed in states.frames_by_key([0]).values() if observed.dim() == 4]
     if not images:
         raise ExplainError("boxes need images, and these states have none")
     rows, columns = images[0].shape[2:]
     return np.stack([cells_in_boxes(b, (height, width), (rows, columns)) for b in boxes])
 
 
-def _counts(entry: Any, categories: Collection[str] | None) -> bool:
-    return categories is None or entry["category"] in categories
+def _counts(observed: Any, categories: Collection[str] | None) -> bool:
+    return categories is None or observed["category"] in categories
 
 
-def _box(entry: Any) -> Box:
-    x, y, width, height = (float(number) for number in entry["xywh"])
+def _box(observed: Any) -> Box:
+    x, y, width, height = (float(number) for number in observed["xywh"])
     return y, x, height, width

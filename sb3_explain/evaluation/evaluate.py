@@ -197,7 +197,9 @@ def evaluate(
     sample = states.sample(n_states or len(states), seed)
     n = len(sample)
     if not isinstance(baseline, Mapping):
-        baseline = fit_baselines(baseline, states.entries(sample[:: -(-n // BASELINE_FRAMES)]))
+        baseline = fit_baselines(
+            baseline, states.frames_by_key(sample[:: -(-n // BASELINE_FRAMES)])
+        )
 
     added = {
         name: EXPLAINERS[name]

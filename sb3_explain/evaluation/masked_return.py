@@ -39,7 +39,7 @@ def masked_return(
     :param n_episodes: of each of the three
     :param share: m keeps this share of the cells, those of the highest attribution, and no other;
         when not given, m is the explainer's mask as it is
-    :param baselines: r by entry, see :func:`sb3_explain.states.baselines.fit_baselines`; the
+    :param baselines: r by key, see :func:`sb3_explain.states.baselines.fit_baselines`; the
         explainer's own when not given
     :param playing: further arguments of :func:`sb3_explain.states.play.play_under`
     :raises ExplainError: if the explainer gives no masks and no share, or has no baseline, or the
@@ -55,7 +55,7 @@ def masked_return(
     if not baselines:
         raise ExplainError(
             f"{explainer.name} has no baseline: give baselines=fit_baselines('background', "
-            "states.entries())"
+            "states.frames_by_key())"
         )
     if not 0 <= (share or 0) <= 1:
         raise ExplainError(f"share={share}: give a share in [0, 1]")

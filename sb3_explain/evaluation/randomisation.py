@@ -203,7 +203,7 @@ def maps_of(
     """(n, ...) maps of every explainer, of ``agent``, for the targets of the batches."""
     maps: dict[str, list[Tensor]] = {name: [] for name in explainers}
     for batch in batches:
-        observations = structured(batch.entries)
+        observations = structured(batch.by_key)
         theirs = StateBatch(agent, observations, batch.target, batch.policy_inputs)
         for name, explainer in explainers.items():
             maps[name].append(theirs.flat(explainer.maps(theirs)).cpu())

@@ -39,7 +39,7 @@ class Explainer(ABC):
     gives_masks: ClassVar[bool] = False
     #: the maps order the cells; a map that is the same everywhere does not
     orders_cells: ClassVar[bool] = True
-    #: by entry, what the explainer puts in the place of masked cells; empty if it masks nothing
+    #: by key, what the explainer puts in the place of masked cells; empty if it masks nothing
     baselines: Mapping[str, Baseline] = {}
 
     def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
@@ -59,7 +59,7 @@ class Explainer(ABC):
 
     @abstractmethod
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        """Maps of the target, one for each entry of the observation, of the entry's shape.
+        """Maps of the target, one for each key of the observation, of the key's shape.
 
         :param batch: at most as many states as their copies fit into ``max_batch_bytes``"""
 
@@ -89,10 +89,10 @@ class Explainer(ABC):
         """Maps of all C targets: (B, C, ...), a dict of such for Dict observations."""
         batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
         each = [self.maps(batch.aimed_at(target)) for target in range(self.agent.n_targets)]
-        return structured({n: torch.stack([m[n] for m in each], dim=1) for n in batch.entries})
+        return structured({n: torch.stack([m[n] for m in each], dim=1) for n in batch.by_key})
 
     def maps(self, batch: StateBatch) -> dict[str, Tensor]:
-        """Maps of the targets by entry, for any number of states.
+        """Maps of the targets by key, for any number of states.
 
         Whoever has a :class:`~sb3_explain.states.batch.StateBatch` already saves the agent passes
         that explainers share by calling this in place of :meth:`attribute`.
@@ -100,13 +100,13 @@ class Explainer(ABC):
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {name: torch.cat([part[name] for part in parts]).detach() for name in parts[0]}
 
-    def rows(self, entry: Tensor) -> int:
-        """Copies of ``entry`` (B, ...) that pass the agent at once."""
-        return rows_at_once(entry, self.max_batch_bytes)
+    def rows(self, observed: Tensor) -> int:
+        """Copies of ``key`` (B, ...) that pass the agent at once."""
+        return rows_at_once(observed, self.max_batch_bytes)
 
     def chunk(self, batch: StateBatch) -> int:
         """Copies of whole states that pass the agent at once."""
-        return self.rows(max(batch.entries.values(), key=lambda entry: entry[0].numel()))
+        return self.rows(max(batch.by_key.values(), key=lambda observed: observed[0].numel()))
 
     def shown(self, maps: Tensor) -> Tensor:
         """The masks that the agent is shown states through, for an explainer that gives masks.

@@ -22,7 +22,7 @@ class Empty(Explainer):
     orders_cells = False
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        return {name: torch.zeros_like(entry) for name, entry in batch.entries.items()}
+        return {name: torch.zeros_like(observed) for name, observed in batch.by_key.items()}
 
 
 @EXPLAINERS.register("constant")
@@ -42,7 +42,9 @@ class Constant(Explainer):
         self.area = area
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        return {name: torch.full_like(entry, self.area) for name, entry in batch.entries.items()}
+        return {
+            name: torch.full_like(observed, self.area) for name, observed in batch.by_key.items()
+        }
 
 
 @EXPLAINERS.register("random")
@@ -60,12 +62,12 @@ class Random(Explainer):
         self.seed = seed
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        return {name: self._noise(entry) for name, entry in batch.entries.items()}
+        return {name: self._noise(observed) for name, observed in batch.by_key.items()}
 
-    def _noise(self, entry: Tensor) -> Tensor:
+    def _noise(self, observed: Tensor) -> Tensor:
         rows = []
-        for state in entry.cpu():
+        for state in observed.cpu():
             generator = torch.Generator()
             generator.manual_seed(zlib.crc32(state.contiguous().numpy().tobytes()) ^ self.seed)
             rows.append(torch.rand(state.shape, generator=generator))
-        return torch.stack(rows).to(entry.device)
+        return torch.stack(rows).to(observed.device)

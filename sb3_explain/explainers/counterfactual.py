@@ -2,7 +2,7 @@
 
 The most salient regions of a map are removed, each alone and one after the other, and the agent is
 asked what it would do without them. A region of an image is a connected group of its most salient
-pixels; of any other entry of an observation, a single feature.
+pixels; of any other key of an observation, a single feature.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import group_numbers, log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import PLAIN, Observations, structured
+from sb3_explain.envs.spaces import SINGLE, Observations, structured
 from sb3_explain.explainers.regions import (
     INPAINT,
     Mask,
@@ -44,7 +44,7 @@ class Removal:
     """What the agent does without some regions.
 
     :param regions: numbers of what is removed, counted from 1
-    :param observation: (1, ...) what the agent sees then, by entry
+    :param observation: (1, ...) what the agent sees then, by key
     :param outcome: index of what it does in the target's group; of a Box action the target
         dimension
     :param changed: whether that is no longer the target; of a Box action, whether the dimension has
@@ -108,7 +108,7 @@ class Counterfactual:
             line = {
                 "removed": how,
                 "regions": ", ".join(map(str, removal.regions)),
-                "entry": region.entry if region else "",
+                "key": region.key if region else "",
                 "where": region.where() if region else "",
                 "mass": region.mass if region else np.nan,
                 "action": self.action(removal),
@@ -147,10 +147,10 @@ def counterfactual(
     :param target: index of the target to explain; the greedy action when not given
     :param instead: index of another target, whose probability is followed as well
     :param policy_inputs: ``lstm_states`` and ``action_masks``, which stay
-    :param baseline: what removed cells become: ``"inpaint"``, for images, or a baseline; by entry
-        where entries need different ones
+    :param baseline: what removed cells become: ``"inpaint"``, for images, or a baseline; by key
+        where keys need different ones
     :param regions: (H, W) numbers of the regions that the pixels of an image belong to, 0 for none,
-        by entry where there are several; the connected groups (8 neighbours) of the highest
+        by key where there are several; the connected groups (8 neighbours) of the highest
         ``share`` of its pixels, those of positive attribution, when not given
     :param share: of an image's pixels, in (0, 1]
     :param least: regions of an image with a smaller share of the greatest one's mass are specks,
@@ -172,24 +172,24 @@ def counterfactual(
         raise ExplainError(
             f"{agent.target_names[instead]} is what is explained: name another target"
         )
-    by_entry = maps if isinstance(maps, dict) else batch.unflat(maps)
+    by_key = maps if isinstance(maps, dict) else batch.unflat(maps)
     if instead is None:  # a contrast is signed whatever the action
-        by_entry = {name: batch.support(entry) for name, entry in by_entry.items()}
+        by_key = {name: batch.support(observed) for name, observed in by_key.items()}
     labels = regions if isinstance(regions, Mapping) else dict.fromkeys(batch.images(), regions)
     areas = [
         region
         for name in batch.images()
-        for region in image_regions(name, by_entry[name][0], share, labels.get(name))
+        for region in image_regions(name, by_key[name][0], share, labels.get(name))
     ]
     greatest = max((region.mass for region in areas), default=0.0)
     found = [region for region in areas if region.mass >= least * greatest]
-    for name, entry in batch.entries.items():
-        if entry.dim() != 4:
-            found += feature_regions(name, by_entry[name][0])
+    for name, observed in batch.by_key.items():
+        if observed.dim() != 4:
+            found += feature_regions(name, by_key[name][0])
     chosen = sorted(found, key=lambda region: -region.mass)[:n_regions]
     if not chosen:
         raise ExplainError("the map points at nothing: there is no region to remove")
-    fill = {name: filler(batch, name, baseline) for name in {r.entry for r in chosen}}
+    fill = {name: filler(batch, name, baseline) for name in {r.key for r in chosen}}
     numbers = [(), *((i,) for i in range(1, len(chosen) + 1))]
     numbers += [tuple(range(1, i + 1)) for i in range(1, len(chosen) + 1)]
     removals = list(outcomes(batch, chosen, numbers, fill))
@@ -212,10 +212,12 @@ def contrast(maps: Observations, instead: Observations) -> Any:
     :return: in [-1, 1], of the maps' form; positive where a cell speaks for the one and not for the
         other
     """
-    ours, theirs = (m if isinstance(m, dict) else {PLAIN: m} for m in (maps, instead))
+    ours, theirs = (m if isinstance(m, dict) else {SINGLE: m} for m in (maps, instead))
     differences = {name: ours[name] - theirs[name] for name in ours}
     everything = (*ours.values(), *theirs.values(), *differences.values())
-    peaks = torch.stack([entry.abs().flatten(1).amax(dim=1) for entry in everything]).amax(dim=0)
+    peaks = torch.stack([observed.abs().flatten(1).amax(dim=1) for observed in everything]).amax(
+        dim=0
+    )
     peaks = peaks.clamp_min(torch.finfo(torch.float32).tiny)
     return structured(
         {n: gap / peaks.reshape(-1, *[1] * (gap.dim() - 1)) for n, gap in differences.items()}
@@ -229,10 +231,10 @@ def outcomes(
     fill: Mapping[str, Callable[[Mask], Tensor]],
 ) -> Iterator[Removal]:
     """What the agent does without some regions, for each tuple of their numbers."""
-    copies = [dict(batch.entries) for _ in numbers]
+    copies = [dict(batch.by_key) for _ in numbers]
     for copy, removed in zip(copies, numbers, strict=True):
         for name, filled in fill.items():
-            cells = [regions[i - 1].cells for i in removed if regions[i - 1].entry == name]
+            cells = [regions[i - 1].cells for i in removed if regions[i - 1].key == name]
             if cells:
                 copy[name] = filled(np.logical_or.reduce(cells))
     rows = [batch.flat(copy) for copy in copies]

@@ -26,15 +26,15 @@ INPAINT = "inpaint"
 
 @dataclass(frozen=True)
 class Region:
-    """Cells of one entry of an observation that are removed together.
+    """Cells of one key of an observation that are removed together.
 
-    :param entry: its name; empty if the observation is no dict
-    :param cells: (H, W) of an image, in all layers of which they are removed; else of the entry's
+    :param key: its name; empty if the observation is no dict
+    :param cells: (H, W) of an image, in all layers of which they are removed; else of the key's
         shape
     :param mass: sum of the map over the region, of a pixel its highest layer
     """
 
-    entry: str
+    key: str
     cells: Mask
     mass: float
 
@@ -48,7 +48,7 @@ class Region:
 
 
 def image_regions(
-    entry: str, attribution: Tensor, share: float, labels: Array | None = None
+    key: str, attribution: Tensor, share: float, labels: Array | None = None
 ) -> list[Region]:
     """Regions of positive mass of an image's map.
 
@@ -67,36 +67,38 @@ def image_regions(
     positive = pixels.double().clamp_min(0).numpy()
     numbered = [(labels == number) for number in np.unique(labels[labels > 0])]
     masses = [float(positive[cells].sum()) for cells in numbered]
-    return [Region(entry, c, mass) for c, mass in zip(numbered, masses, strict=True) if mass > 0]
+    return [Region(key, c, mass) for c, mass in zip(numbered, masses, strict=True) if mass > 0]
 
 
-def feature_regions(entry: str, attribution: Tensor) -> list[Region]:
+def feature_regions(key: str, attribution: Tensor) -> list[Region]:
     """Every feature of a vector that is marked, as a region."""
     values = attribution.detach().double().cpu().numpy().reshape(-1)
     each = np.eye(len(values), dtype=bool).reshape(-1, *attribution.shape)
     # np.array: the cells of a category have no dimension, and are an array all the same
     marked = zip(each[values != 0], values[values != 0], strict=True)
-    return [Region(entry, np.array(cells), float(value)) for cells, value in marked]
+    return [Region(key, np.array(cells), float(value)) for cells, value in marked]
 
 
 def filler(
     batch: StateBatch, name: str, baseline: str | Baseline | Mapping[str, str | Baseline]
 ) -> Callable[[Mask], Tensor]:
-    """What an entry (1, ...) becomes without some of its cells.
+    """What a key (1, ...) becomes without some of its cells.
 
     :raises ExplainError: if there is nothing to put in their place
     """
-    entry = batch.entries[name]
+    observed = batch.by_key[name]
     chosen = baseline.get(name) if isinstance(baseline, Mapping) else baseline
-    if chosen == INPAINT and entry.dim() == 4:
-        return lambda cells: inpainted(entry, cells)
+    if chosen == INPAINT and observed.dim() == 4:
+        return lambda cells: inpainted(observed, cells)
     if chosen is None or isinstance(chosen, str):
         raise ExplainError(
             f"{chosen!r} cannot replace the features of {name or 'this observation'!r}: give "
-            "baseline=fit_baselines('mean', states.entries()), or one by entry"
+            "baseline=fit_baselines('mean', states.frames_by_key()), or one by key"
         )
-    replacement = chosen(entry)
-    return lambda cells: torch.where(torch.as_tensor(cells).to(entry.device), replacement, entry)
+    replacement = chosen(observed)
+    return lambda cells: torch.where(
+        torch.as_tensor(cells).to(observed.device), replacement, observed
+    )
 
 
 def inpainted(image: Tensor, cells: Mask) -> Tensor:

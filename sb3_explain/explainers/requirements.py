@@ -7,14 +7,14 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import layers_of_images, outputs_on_the_way
-from sb3_explain.agents.observations import feature_entries
-from sb3_explain.envs.spaces import entries_of
+from sb3_explain.agents.observations import feature_keys
+from sb3_explain.envs.spaces import spaces_by_key
 
 
 def needs_image(agent: Agent) -> str | None:
     """The obstacle of a method that perturbs pictures, if the agent sees none."""
-    entries = entries_of(agent.observation_space).values()
-    if any(len(entry.shape or ()) == 3 for entry in entries):
+    by_key = spaces_by_key(agent.observation_space).values()
+    if any(len(observed.shape or ()) == 3 for observed in by_key):
         return None
     return "it explains images, and this agent observes none"
 
@@ -28,7 +28,7 @@ def needs_probabilities(agent: Agent) -> str | None:
 
 def needs_numbers(agent: Agent) -> str | None:
     """The obstacle of a method that differentiates or blends what is observed, if it cannot."""
-    for name, space in entries_of(agent.observation_space).items():
+    for name, space in spaces_by_key(agent.observation_space).items():
         if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
             which = f"observation's {name!r}" if name else "observation"
             return f"it needs numbers, and the {which} is a category ({type(space).__name__})"
@@ -37,15 +37,15 @@ def needs_numbers(agent: Agent) -> str | None:
 
 def needs_features(agent: Agent) -> str | None:
     """The obstacle of a method that removes features, if the agent observes images alone."""
-    if feature_entries(agent):
+    if feature_keys(agent):
         return None
     return "it removes features of vectors, and this agent observes images: use occlusion"
 
 
 def needs_relu(agent: Agent) -> str | None:
-    """The obstacle of guided backpropagation, if no entry passes a ReLU that is a module."""
-    entries = entries_of(agent.observation_space)
-    if any(outputs_on_the_way(agent, name, nn.ReLU) for name in entries):
+    """The obstacle of guided backpropagation, if no key passes a ReLU that is a module."""
+    by_key = spaces_by_key(agent.observation_space)
+    if any(outputs_on_the_way(agent, name, nn.ReLU) for name in by_key):
         return None
     return "it changes the gradient of nn.ReLU modules, and this agent's scores pass none"
 

@@ -35,7 +35,7 @@ class SGQNSaliency(Explainer):
         return 1
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        ((name, images),) = batch.entries.items()
+        ((name, images),) = batch.by_key.items()
         with torch.no_grad():
             _, saliency = self.agent.view.policy.predict_saliency(images)
         self.agent.passes += len(images)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sb3_explain.probing.codecs import CODECS, VectorCodec
 
-Entries = dict[str, Tensor]
+ByKey = dict[str, Tensor]
 
 #: of codes before training, about: noise as wide as the prior would hide what there is to learn
 START_LOG_STD = -3.0
@@ -39,9 +39,9 @@ class Gaussian(NamedTuple):
 
 
 class MeanState(nn.Module):
-    """What an entry is on average, so that only differences from it are encoded and drawn.
+    """What a key is on average, so that only differences from it are encoded and drawn.
 
-    :param shape: of the entry
+    :param shape: of the key
     :param bounded: between 0 and 1: what is drawn is a sigmoid
     """
 
@@ -54,29 +54,29 @@ class MeanState(nn.Module):
         self.register_buffer("mean", torch.full(shape, 0.5 if bounded else 0.0))
         self.register_buffer("deviation", torch.ones(()))
 
-    def contrast(self, entry: Tensor) -> Tensor:
+    def contrast(self, observed: Tensor) -> Tensor:
         """(B, ...) the difference from the mean state, in standard deviations.
 
         A game's moving objects are a small part of its frames: next to the background, an encoder
         that is given both hardly sees them.
         """
-        return (entry - self.mean) / self.deviation
+        return (observed - self.mean) / self.deviation
 
     def drawn(self, difference: Tensor) -> Tensor:
-        """(B, ...) the entry, from what a decoder says on top of the mean state."""
+        """(B, ...) the key, from what a decoder says on top of the mean state."""
         if not self.bounded:
             return difference + self.mean
         return (difference + self.mean.clamp(0.002, 0.998).logit()).sigmoid()
 
 
 class Autoencoder(nn.Module):
-    """Encoder f(s) = (mean, deviation <= 1) and decoder g(z) of one code for all entries.
+    """Encoder f(s) = (mean, deviation <= 1) and decoder g(z) of one code for all keys.
 
-    Entries are taken and given in units in which they are about 1 (see :class:`Units`): those with
+    Keys are taken and given in units in which they are about 1 (see :class:`Units`): those with
     bounds in [0, 1], the others with mean 0 and deviation 1.
 
-    :param shapes: of the entries, by name
-    :param bounded: entries with bounds: what is decoded is a sigmoid
+    :param shapes: of the keys, by name
+    :param bounded: keys with bounds: what is decoded is a sigmoid
     :param latent: n, dimensions of the code
     :param codec: name of the codec of images
     """
@@ -86,7 +86,7 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         self.shapes = dict(shapes)
-        # names of entries may hold dots, which names of modules may not
+        # names of keys may hold dots, which names of modules may not
         self.codecs = nn.ModuleList(
             CODECS[codec](shape) if len(shape) == 3 else VectorCodec(math.prod(shape))
             for shape in shapes.values()
@@ -102,22 +102,22 @@ class Autoencoder(nn.Module):
         self.from_code = nn.Linear(latent, sum(self.n_decoded))
 
     def mean_state(self, name: str) -> MeanState:
-        """The average of an entry."""
+        """The average of a key."""
         mean = self.means[list(self.shapes).index(name)]
         assert isinstance(mean, MeanState)
         return mean
 
-    def encode(self, entries: Entries) -> Gaussian:
+    def encode(self, by_key: ByKey) -> Gaussian:
         """Codes of states."""
         features = []
         for codec, (name, shape) in zip(self.codecs, self.shapes.items(), strict=True):
-            entry = self.mean_state(name).contrast(entries[name])
-            features.append(codec.encode(entry if len(shape) == 3 else entry.flatten(1)))  # type: ignore[operator]
+            observed = self.mean_state(name).contrast(by_key[name])
+            features.append(codec.encode(observed if len(shape) == 3 else observed.flatten(1)))  # type: ignore[operator]
         mean, raw = self.to_code(torch.cat(features, dim=1)).float().chunk(2, dim=1)
         # At its best no code is wider than the prior; wider ones would only drown the others.
         return Gaussian(mean, functional.logsigmoid(raw))
 
-    def decode(self, codes: Tensor) -> Entries:
+    def decode(self, codes: Tensor) -> ByKey:
         """States of codes (B, n)."""
         parts = torch.split(self.from_code(codes), self.n_decoded, dim=1)
         decoded = {}
@@ -126,18 +126,18 @@ class Autoencoder(nn.Module):
             decoded[name] = self.mean_state(name).drawn(difference)
         return decoded
 
-    def forward(self, entries: Entries, noise: Tensor | None = None) -> tuple[Entries, Gaussian]:
+    def forward(self, by_key: ByKey, noise: Tensor | None = None) -> tuple[ByKey, Gaussian]:
         """States as they are reconstructed, and their codes.
 
-        :param entries: (B, ...) by name
+        :param by_key: (B, ...) by name
         :param noise: (B, n) standard normal; none to decode the means
         """
-        code = self.encode(entries)
+        code = self.encode(by_key)
         return self.decode(code.mean if noise is None else code.draw(noise)), code
 
 
 class Units(nn.Module):
-    """What an entry is divided by, and what is taken off before.
+    """What a key is divided by, and what is taken off before.
 
     :param low: (...) taken off
     :param extent: (...) divided by
@@ -151,20 +151,20 @@ class Units(nn.Module):
         self.register_buffer("low", low)
         self.register_buffer("extent", extent)
 
-    def into(self, entry: Tensor) -> Tensor:
+    def into(self, observed: Tensor) -> Tensor:
         """From the agent's range."""
-        return ((entry - self.low) / self.extent).to(self.low.dtype)
+        return ((observed - self.low) / self.extent).to(self.low.dtype)
 
-    def out_of(self, entry: Tensor) -> Tensor:
+    def out_of(self, observed: Tensor) -> Tensor:
         """Into the agent's range."""
-        return entry * self.extent + self.low
+        return observed * self.extent + self.low
 
 
 class StateNetwork(nn.Module):
     """An autoencoder with the units that it works in, so that both are trained and kept together.
 
-    :param autoencoder: takes and gives entries in its own units
-    :param units: of each entry
+    :param autoencoder: takes and gives keys in its own units
+    :param units: of each key
     """
 
     spread: Tensor
@@ -178,20 +178,20 @@ class StateNetwork(nn.Module):
         self.register_buffer("spread", torch.ones(()))
 
     def units_of(self, name: str) -> Units:
-        """The units of an entry."""
+        """The units of a key."""
         units = self.units[self.names.index(name)]
         assert isinstance(units, Units)
         return units
 
-    def into(self, entries: Mapping[str, Tensor]) -> Entries:
-        """Entries in the autoencoder's units."""
-        return {name: self.units_of(name).into(entries[name]) for name in self.names}
+    def into(self, by_key: Mapping[str, Tensor]) -> ByKey:
+        """Keys in the autoencoder's units."""
+        return {name: self.units_of(name).into(by_key[name]) for name in self.names}
 
-    def out_of(self, entries: Mapping[str, Tensor]) -> Entries:
-        """Entries in the agent's range."""
-        return {name: self.units_of(name).out_of(entries[name]) for name in self.names}
+    def out_of(self, by_key: Mapping[str, Tensor]) -> ByKey:
+        """Keys in the agent's range."""
+        return {name: self.units_of(name).out_of(by_key[name]) for name in self.names}
 
-    def forward(self, entries: Entries, noise: Tensor | None = None) -> tuple[Entries, Gaussian]:
+    def forward(self, by_key: ByKey, noise: Tensor | None = None) -> tuple[ByKey, Gaussian]:
         """See :meth:`Autoencoder.forward`."""
-        drawn: tuple[Entries, Gaussian] = self.autoencoder(entries, noise)
+        drawn: tuple[ByKey, Gaussian] = self.autoencoder(by_key, noise)
         return drawn

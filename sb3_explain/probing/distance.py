@@ -67,8 +67,8 @@ def nearest_states(
 def in_units(generator: StateGenerator, observations: Observations) -> Tensor:
     """(B, N) all cells of states, in the generator's units."""
     batch = StateBatch(generator.agent, observations)
-    entries = generator.network.into(batch.entries)
-    return torch.cat([entry.flatten(1) for entry in entries.values()], dim=1)
+    by_key = generator.network.into(batch.by_key)
+    return torch.cat([observed.flatten(1) for observed in by_key.values()], dim=1)
 
 
 @torch.no_grad()
@@ -83,10 +83,10 @@ def share_different(generator: StateGenerator, first: Observations, second: Obse
     :param second: of the same shape
     """
     one, other = (StateBatch(generator.agent, states) for states in (first, second))
-    others = generator.network.into(other.entries)
+    others = generator.network.into(other.by_key)
     differing, pixels = torch.zeros(len(one), device=one.device), 0
-    for name, entry in generator.network.into(one.entries).items():
-        apart = (entry - others[name]).abs() > DIFFERS
+    for name, observed in generator.network.into(one.by_key).items():
+        apart = (observed - others[name]).abs() > DIFFERS
         if apart.dim() == 4:
             apart = apart.any(dim=1)
         differing = differing + apart.flatten(1).sum(dim=1)

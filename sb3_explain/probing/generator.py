@@ -27,7 +27,7 @@ from sb3_explain.common.training import (
     train_network,
     training_options,
 )
-from sb3_explain.envs.spaces import Observations, entries_of, structured
+from sb3_explain.envs.spaces import Observations, spaces_by_key, structured
 from sb3_explain.explainers.learned.fitted import (
     Fitted,
     below,
@@ -37,7 +37,7 @@ from sb3_explain.explainers.learned.fitted import (
     write_fitted,
 )
 from sb3_explain.explainers.requirements import needs_numbers
-from sb3_explain.probing.autoencoder import Autoencoder, Entries, Gaussian, StateNetwork, Units
+from sb3_explain.probing.autoencoder import Autoencoder, ByKey, Gaussian, StateNetwork, Units
 from sb3_explain.probing.codecs import CODECS
 from sb3_explain.probing.prior import STATES, make_prior
 from sb3_explain.probing.weighting import UNIFORM, Weighting
@@ -111,9 +111,9 @@ class StateGenerator:
         self.agent = agent
         self.settings = self.settings_of(settings)
         self.weighting = Weighting(agent, self.settings.weighting, self.settings.uniform_share)
-        entries: dict[str, Any] = entries_of(agent.observation_space)
-        self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in entries.items()}
-        self.bounded = {name for name, space in entries.items() if is_bounded(space)}
+        by_key: dict[str, Any] = spaces_by_key(agent.observation_space)
+        self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in by_key.items()}
+        self.bounded = {name for name, space in by_key.items() if is_bounded(space)}
         self.training = TrainingState()
         #: fingerprints of the states that it has learned from, and the options of training
         self.learned_from: dict[str, Any] = {}
@@ -122,7 +122,7 @@ class StateGenerator:
         self.codes = Gaussian(empty, empty)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch's own would seed all GPUs too
-            self.network = StateNetwork(self._autoencoder(), self._units(entries))
+            self.network = StateNetwork(self._autoencoder(), self._units(by_key))
         self.network.to(agent.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @staticmethod
@@ -143,9 +143,9 @@ class StateGenerator:
     def _autoencoder(self) -> Autoencoder:
         return Autoencoder(self.shapes, self.bounded, self.settings.latent, self.settings.codec)
 
-    def _units(self, entries: Mapping[str, Any]) -> dict[str, Units]:
+    def _units(self, by_key: Mapping[str, Any]) -> dict[str, Units]:
         units = {}
-        for name, space in entries.items():
+        for name, space in by_key.items():
             low, high = torch.zeros(self.shapes[name]), torch.ones(self.shapes[name])
             if name in self.bounded:
                 low, high = (torch.from_numpy(np.float32(b)) for b in (space.low, space.high))
@@ -170,7 +170,7 @@ class StateGenerator:
         :param observations: (B, ...) in the agent's range, or a dict of such
         """
         batch = StateBatch(self.agent, observations)
-        return self.network.autoencoder.encode(self.network.into(batch.entries))
+        return self.network.autoencoder.encode(self.network.into(batch.by_key))
 
     def decode(self, codes: Tensor) -> Any:
         """States of codes, differentiably: (B, ...) in the agent's range, or a dict of such.
@@ -188,12 +188,12 @@ class StateGenerator:
         return structured(self.reconstructed(batch))
 
     @torch.no_grad()
-    def reconstructed(self, batch: StateBatch) -> Entries:
-        """The entries of some states as the generator draws them from the means of their codes."""
+    def reconstructed(self, batch: StateBatch) -> ByKey:
+        """The keys of some states as the generator draws them from the means of their codes."""
         self.require_fitted()
         codes = [
             self.encode(
-                structured({name: entry[part] for name, entry in batch.entries.items()})
+                structured({name: observed[part] for name, observed in batch.by_key.items()})
             ).mean
             for part in torch.split(torch.arange(len(batch), device=batch.device), PASS)
         ]
@@ -218,8 +218,8 @@ class StateGenerator:
         code = Gaussian(starts.mean.to(device), starts.log_std.to(device))
         return structured(self._decoded(code.draw(noise.to(device))))
 
-    def _decoded(self, codes: Tensor) -> Entries:
-        """The entries of states of codes (B, latent), a pass at a time."""
+    def _decoded(self, codes: Tensor) -> ByKey:
+        """The keys of states of codes (B, latent), a pass at a time."""
         network = self.network
         parts = [network.out_of(network.autoencoder.decode(c)) for c in torch.split(codes, PASS)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -293,8 +293,8 @@ class StateGenerator:
         kept = train.spread(KEPT)
         codes = []
         for positions in np.array_split(kept, -(-len(kept) // PASS)):
-            entries = self.network.into(train.batch(self.agent, positions).entries)
-            codes.append(self.network.autoencoder.encode(entries))
+            by_key = self.network.into(train.batch(self.agent, positions).by_key)
+            codes.append(self.network.autoencoder.encode(by_key))
         self.codes = Gaussian(
             torch.cat([code.mean for code in codes]), torch.cat([code.log_std for code in codes])
         )
@@ -321,7 +321,7 @@ class StateGenerator:
         settings, units = self.settings, self.network
         with self._precisely():
             own = batch.own_target_scores
-        wanted = units.into(batch.entries)
+        wanted = units.into(batch.by_key)
         drawn, code = network(wanted, noise)
         weights = self.weights(batch)
         deviation = {n: units.autoencoder.mean_state(n).deviation for n in wanted}
@@ -345,7 +345,7 @@ class StateGenerator:
         return {"loss": loss, **terms}
 
     def weights(self, batch: StateBatch) -> dict[str, Tensor]:
-        """(B, ...) weights of L_p, of mean 1 over the cells of every entry."""
+        """(B, ...) weights of L_p, of mean 1 over the cells of every key."""
         extents = {name: self.network.units_of(name).extent for name in self.shapes}
         return self.weighting(batch, extents)
 
@@ -364,17 +364,17 @@ class StateGenerator:
 
     @torch.no_grad()
     def _fit_units(self, states: StateDataset) -> None:
-        """Units of unbounded entries, the mean state, and the spread of the scores."""
+        """Units of unbounded keys, the mean state, and the spread of the scores."""
         sample = states.spread(SAMPLE)
-        sums: Entries = {}
-        squares: Entries = {}
+        sums: ByKey = {}
+        squares: ByKey = {}
         scores = []
         for positions in np.array_split(sample, -(-len(sample) // PASS)):
             batch = states.batch(self.agent, positions)
             scores.append(batch.own_target_scores)
-            for name, entry in batch.entries.items():
-                sums[name] = sums.get(name, 0.0) + entry.double().sum(dim=0)
-                squares[name] = squares.get(name, 0.0) + entry.double().square().sum(dim=0)
+            for name, observed in batch.by_key.items():
+                sums[name] = sums.get(name, 0.0) + observed.double().sum(dim=0)
+                squares[name] = squares.get(name, 0.0) + observed.double().square().sum(dim=0)
         for name in self.shapes:
             mean = sums[name] / len(sample)
             variance = (squares[name] / len(sample) - mean.square()).clamp_min(0)
@@ -429,7 +429,7 @@ class StateGenerator:
 
 
 def is_bounded(space: spaces.Space[Any]) -> bool:
-    """Whether all cells of an entry are between bounds that the space states."""
+    """Whether all cells of a key are between bounds that the space states."""
     if isinstance(space, spaces.MultiBinary):
         return False
     assert isinstance(space, spaces.Box)

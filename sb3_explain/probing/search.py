@@ -18,7 +18,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.checkpoints import packed
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.envs.spaces import PLAIN
+from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.explainers.learned.fitted import below
 from sb3_explain.probing.autoencoder import Gaussian
 from sb3_explain.probing.distance import Neighbours, nearest_states, share_different
@@ -77,12 +77,12 @@ class Probe:
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it but the target, to be kept in a file."""
-        states = self.states if isinstance(self.states, dict) else {PLAIN: self.states}
+        states = self.states if isinstance(self.states, dict) else {SINGLE: self.states}
         arrays = {"energy": self.energy, "counts": self.counts, "path": self.path}
         if self.nearest is not None:
             arrays |= self.nearest._asdict()
         return {
-            **{f"states.{name}": packed(entry) for name, entry in states.items()},
+            **{f"states.{name}": packed(observed) for name, observed in states.items()},
             **{name: torch.from_numpy(array).contiguous() for name, array in arrays.items()},
             "scores": packed(self.scores),
             "values": packed(self.values),
@@ -101,7 +101,7 @@ class Probe:
             nearest = Neighbours(tensors["positions"].numpy(), tensors["distance"].numpy())
         return cls(
             target=target,
-            states=states.get(PLAIN, states),
+            states=states.get(SINGLE, states),
             energy=tensors["energy"].numpy(),
             scores=tensors["scores"],
             values=tensors["values"],
@@ -325,7 +325,7 @@ def merge(generator: StateGenerator, states: Any, same: float) -> NDArray[np.int
 def taken(states: Any, positions: Tensor) -> Any:
     """Some of the observations."""
     if isinstance(states, dict):
-        return {name: entry[positions.to(entry.device)] for name, entry in states.items()}
+        return {name: observed[positions.to(observed.device)] for name, observed in states.items()}
     return states[positions.to(states.device)]
 
 

@@ -31,7 +31,7 @@ from sb3_explain.agents.action_spaces import (
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
-from sb3_explain.envs.spaces import entries_of
+from sb3_explain.envs.spaces import spaces_by_key
 
 #: targets by name
 TARGETS: Registry[Callable[..., Tensor]] = Registry("target", __name__)
@@ -289,7 +289,7 @@ def require_served(agent: Agent, target: str, other: Agent | None = None) -> Non
     """:raises ExplainError: if the target is unknown, or the agent lacks what it looks at"""
     zeros: Any = {
         name: torch.zeros(1, *(space.shape or ()), device=agent.device)
-        for name, space in entries_of(agent.observation_space).items()
+        for name, space in spaces_by_key(agent.observation_space).items()
     }
     with torch.no_grad():
         make_target(target, agent)(outputs_of(agent, zeros.get("", zeros), other))

@@ -18,7 +18,7 @@ UNIFORM, SALIENCY = "uniform", "saliency"
 
 
 class Weighting:
-    """Weights of mean 1 over the cells of each entry of a state.
+    """Weights of mean 1 over the cells of each key of a state.
 
     |attribution| over its L1 norm, of images blurred by a 5x5 mean filter. A share of the weight is
     spread evenly: where the agent looks at nothing, nothing would otherwise be drawn.
@@ -42,14 +42,14 @@ class Weighting:
             raise ExplainError(f"the weighting {name!r} would have to be fitted: choose another")
 
     def __call__(self, batch: StateBatch, extents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """(B, ...) weights of the cells of every entry.
+        """(B, ...) weights of the cells of every key.
 
         :param batch: the states
-        :param extents: (...) of each entry, what its cells count in: a feature's weight does not
+        :param extents: (...) of each key, what its cells count in: a feature's weight does not
             depend on its unit
         """
         if self.explainer is None:
-            return {name: entry.new_ones(()) for name, entry in batch.entries.items()}
+            return {name: observed.new_ones(()) for name, observed in batch.by_key.items()}
         maps = self.explainer.maps(batch)
         return {name: self._weights(map * extents[name]) for name, map in maps.items()}
 

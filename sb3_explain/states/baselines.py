@@ -18,7 +18,7 @@ from torch.nn import functional
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
-from sb3_explain.envs.spaces import entries_of
+from sb3_explain.envs.spaces import spaces_by_key
 
 #: baselines by name
 BASELINES: Registry[Callable[..., Any]] = Registry("baseline", __name__)
@@ -204,8 +204,8 @@ class FunctionBaseline(Baseline):
 
     @property
     def saved_as(self) -> str:
-        for name, entry in BASELINES.items():
-            if entry is self.function:
+        for name, observed in BASELINES.items():
+            if observed is self.function:
                 return name
         raise ExplainError(
             f"the baseline {self.name} is a function without a name to save it by: register it "
@@ -244,58 +244,60 @@ def make_baseline(baseline: str | Replacement, frames: Tensor | None) -> Baselin
         replacement, which a :class:`Baseline` is too
     :raises ExplainError: for an unknown name; the nearest is suggested; for what is no function
     """
-    entry: Any = BASELINES[baseline] if isinstance(baseline, str) else baseline
-    if isinstance(entry, Baseline):
-        return entry
-    if isinstance(entry, type):
-        fitted: Baseline = entry(frames)
+    observed: Any = BASELINES[baseline] if isinstance(baseline, str) else baseline
+    if isinstance(observed, Baseline):
+        return observed
+    if isinstance(observed, type):
+        fitted: Baseline = observed(frames)
         return fitted
-    if not callable(entry):
-        raise ExplainError(f"baseline={entry!r}: give a name or a function of observations")
-    return FunctionBaseline(entry)
+    if not callable(observed):
+        raise ExplainError(f"baseline={observed!r}: give a name or a function of observations")
+    return FunctionBaseline(observed)
 
 
 def fit_baselines(
     baseline: str | Replacement, frames: Mapping[str, Tensor | None]
 ) -> dict[str, Baseline]:
-    """A baseline for every entry of an observation.
+    """A baseline for every key of an observation.
 
-    :param baseline: name, fitted on each entry's frames; or a function, or a baseline, that
-        serves all entries. Vectors cannot be blurred: ``"blur"`` is their mean
-    :param frames: (N, C, H, W) or (N, D) by entry; ``None`` for a baseline to be restored
+    :param baseline: name, fitted on each key's frames; or a function, or a baseline, that
+        serves all keys. Vectors cannot be blurred: ``"blur"`` is their mean
+    :param frames: (N, C, H, W) or (N, D) by key; ``None`` for a baseline to be restored
     """
     if not isinstance(baseline, str):
         return dict.fromkeys(frames, make_baseline(baseline, None))
     return {
         name: make_baseline(
-            "mean" if baseline == "blur" and entry is not None and entry.dim() != 4 else baseline,
-            entry,
+            "mean"
+            if baseline == "blur" and observed is not None and observed.dim() != 4
+            else baseline,
+            observed,
         )
-        for name, entry in frames.items()
+        for name, observed in frames.items()
     }
 
 
 def make_baselines(
     agent: Agent, baseline: str | Replacement | None, frames: Mapping[str, Tensor] | None
 ) -> dict[str, Baseline]:
-    """A baseline for every entry of an agent's observation, ready to be used.
+    """A baseline for every key of an agent's observation, ready to be used.
 
     :param baseline: a name, or a function from observations to their replacement; the
         ``"background"`` of ``frames`` when not given, or black if there are none
-    :param frames: (N, ...) single frames of states, by entry, that a name is fitted on
-        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param frames: (N, ...) single frames of states, by key, that a name is fitted on
+        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
     :raises ExplainError: if the name stands for a baseline that is fitted, and there are no frames
     """
     if baseline is None:
         baseline = "black" if frames is None else "background"
-    entries = entries_of(agent.observation_space)
+    by_key = spaces_by_key(agent.observation_space)
     if frames is None and isinstance(baseline, str):
         kind = BASELINES[baseline]
-        vectors = any(len(space.shape or ()) != 3 for space in entries.values())
+        vectors = any(len(space.shape or ()) != 3 for space in by_key.values())
         fitted = isinstance(kind, type) and issubclass(kind, FittedBaseline)
         if fitted or (baseline == "blur" and vectors):
             raise ExplainError(
-                f"the baseline {baseline!r} is fitted on states: give frames=states.entries()"
+                f"the baseline {baseline!r} is fitted on states: give frames=states.frames_by_key()"
             )
-    unfitted: dict[str, Tensor | None] = dict.fromkeys(entries)
+    unfitted: dict[str, Tensor | None] = dict.fromkeys(by_key)
     return fit_baselines(baseline, unfitted if frames is None else frames)

@@ -26,7 +26,7 @@ from sb3_explain.agents.action_spaces import (
 )
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import PLAIN, Observations, entries_of, structured
+from sb3_explain.envs.spaces import SINGLE, Observations, spaces_by_key, structured
 from sb3_explain.states.baselines import Baseline
 
 #: states that pass the agent at once, where a caller may have any number of them
@@ -47,8 +47,8 @@ class StateBatch:
     """B states whose observations may be perturbed, while all else that the agent knows is held.
 
     Its methods read the agent on perturbed copies of the states. Copies come in ``rows`` (R, ...),
-    in one of two forms: a tensor of the form of :attr:`observations`; or a dict of some entries of
-    a Dict observation, whose other entries are held. ``states`` (R,) says of which state each row
+    in one of two forms: a tensor of the form of :attr:`observations`; or a dict of some keys of
+    a Dict observation, whose other keys are held. ``states`` (R,) says of which state each row
     is a copy; not given, row i is a copy of state i.
 
     :param agent: whose states
@@ -73,18 +73,20 @@ class StateBatch:
         self.agent = agent
         observations = agent.tensor(observations)
         agent.check(observations)
-        entries = observations if isinstance(observations, dict) else {PLAIN: observations}
-        #: entries of the observation by name, the name is empty if it is no dict; float32, unless
+        by_key = observations if isinstance(observations, dict) else {SINGLE: observations}
+        #: keys of the observation by name, the name is empty if it is no dict; float32, unless
         #: they came in float64
-        self.entries = {
-            name: entry.detach() if entry.dtype == torch.float64 else entry.detach().float()
-            for name, entry in entries.items()
+        self.by_key = {
+            name: observed.detach()
+            if observed.dtype == torch.float64
+            else observed.detach().float()
+            for name, observed in by_key.items()
         }
         held: Any = agent.tensor(dict(policy_inputs or {}))
         self.policy_inputs = {name: known.detach() for name, known in held.items()}
         if len(self) == 0:
             raise ExplainError("there is no state to explain: give at least one observation")
-        if not all(bool(entry.isfinite().all()) for entry in self.entries.values()):
+        if not all(bool(observed.isfinite().all()) for observed in self.by_key.values()):
             raise ExplainError("the observations hold NaN or infinite values: leave them out")
         for name, known in self.policy_inputs.items():
             if len(known) != len(self):
@@ -96,7 +98,7 @@ class StateBatch:
         self.spared = Cost()
 
     def __len__(self) -> int:
-        return len(next(iter(self.entries.values())))
+        return len(next(iter(self.by_key.values())))
 
     def _index(self, target: Tensor | int) -> Tensor:
         given = np.asarray(target.cpu() if isinstance(target, Tensor) else target)
@@ -117,7 +119,7 @@ class StateBatch:
     @property
     def device(self) -> torch.device:
         """Where the observations are."""
-        return next(iter(self.entries.values())).device
+        return next(iter(self.by_key.values())).device
 
     @cached_property
     def target(self) -> Tensor:
@@ -129,32 +131,34 @@ class StateBatch:
 
     @property
     def observations(self) -> Tensor:
-        """(B, ...) the observation; (B, N) all entries of a Dict observation, side by side."""
-        return self.flat(self.entries)
+        """(B, ...) the observation; (B, N) all keys of a Dict observation, side by side."""
+        return self.flat(self.by_key)
 
     @staticmethod
-    def flat(entries: Mapping[str, Tensor]) -> Tensor:
-        """Entries (or their maps) as one tensor, the form of :attr:`observations`."""
-        if PLAIN in entries:
-            only = entries[PLAIN]
+    def flat(by_key: Mapping[str, Tensor]) -> Tensor:
+        """Keys (or their maps) as one tensor, the form of :attr:`observations`."""
+        if SINGLE in by_key:
+            only = by_key[SINGLE]
             return only if only.dim() > 1 else only[:, None]  # a category is one cell
-        return torch.cat([entry.reshape(len(entry), -1) for entry in entries.values()], dim=1)
+        return torch.cat(
+            [observed.reshape(len(observed), -1) for observed in by_key.values()], dim=1
+        )
 
     def unflat(self, rows: Tensor) -> dict[str, Tensor]:
-        """The entries of ``rows`` (R, ...), which have the form of :attr:`observations`."""
-        if PLAIN in self.entries:
-            return {PLAIN: rows.reshape(-1, *self.entries[PLAIN].shape[1:])}
-        sizes = [entry[0].numel() for entry in self.entries.values()]
-        parts = zip(self.entries.items(), torch.split(rows, sizes, dim=1), strict=True)
-        return {name: part.reshape(-1, *entry.shape[1:]) for (name, entry), part in parts}
+        """The keys of ``rows`` (R, ...), which have the form of :attr:`observations`."""
+        if SINGLE in self.by_key:
+            return {SINGLE: rows.reshape(-1, *self.by_key[SINGLE].shape[1:])}
+        sizes = [observed[0].numel() for observed in self.by_key.values()]
+        parts = zip(self.by_key.items(), torch.split(rows, sizes, dim=1), strict=True)
+        return {name: part.reshape(-1, *observed.shape[1:]) for (name, observed), part in parts}
 
     def images(self) -> dict[str, Tensor]:
-        """The entries (B, C, H, W) that are images."""
-        return {name: entry for name, entry in self.entries.items() if entry.dim() == 4}
+        """The keys (B, C, H, W) that are images."""
+        return {name: observed for name, observed in self.by_key.items() if observed.dim() == 4}
 
     def aimed_at(self, target: Tensor | int) -> StateBatch:
         """The same states, to explain another target; what is kept of them is shared."""
-        return self._view(self.entries, self.policy_inputs, self._index(target), self._kept)
+        return self._view(self.by_key, self.policy_inputs, self._index(target), self._kept)
 
     def moved(self, rows: Tensor) -> StateBatch:
         """States with other observations, ``rows`` (B, ...), to explain the same targets.
@@ -169,8 +173,10 @@ class StateBatch:
         return batch
 
     def replacement(self, baselines: Mapping[str, Baseline]) -> Tensor:
-        """(B, ...) what removed cells become, by a baseline for each entry."""
-        return self.flat({name: baselines[name](entry) for name, entry in self.entries.items()})
+        """(B, ...) what removed cells become, by a baseline for each key."""
+        return self.flat(
+            {name: baselines[name](observed) for name, observed in self.by_key.items()}
+        )
 
     def support(self, maps: Tensor) -> Tensor:
         """What maps say about how much each cell matters to the target, to order cells by.
@@ -185,11 +191,11 @@ class StateBatch:
 
     def extent(self) -> Tensor:
         """(...) high minus low of each cell of :attr:`observations`; 1 where it is unbounded."""
-        entries = entries_of(self.agent.observation_space)
+        by_key = spaces_by_key(self.agent.observation_space)
         extents = {}
-        for name, entry in self.entries.items():
-            low, high = getattr(entries[name], "low", 0.0), getattr(entries[name], "high", 1.0)
-            extent = np.broadcast_to(np.float64(high) - np.float64(low), entry.shape[1:])
+        for name, observed in self.by_key.items():
+            low, high = getattr(by_key[name], "low", 0.0), getattr(by_key[name], "high", 1.0)
+            extent = np.broadcast_to(np.float64(high) - np.float64(low), observed.shape[1:])
             bounded = np.isfinite(extent) & (extent > 0) & (extent < np.finfo(np.float32).max)
             extents[name] = torch.from_numpy(np.where(bounded, extent, 1.0)).float()[None]
         return self.flat(extents)[0].to(self.device)
@@ -208,7 +214,7 @@ class StateBatch:
     def _split(self, size: int) -> list[StateBatch]:
         return [
             self._view(
-                {name: entry[at : at + size] for name, entry in self.entries.items()},
+                {name: observed[at : at + size] for name, observed in self.by_key.items()},
                 {name: held[at : at + size] for name, held in self.policy_inputs.items()},
                 self.target[at : at + size],
                 {},
@@ -218,13 +224,13 @@ class StateBatch:
 
     def _view(
         self,
-        entries: dict[str, Tensor],
+        by_key: dict[str, Tensor],
         policy_inputs: dict[str, Tensor],
         target: Tensor,
         kept: dict[Hashable, Any],
     ) -> StateBatch:
         view = object.__new__(StateBatch)
-        view.agent, view.entries, view.policy_inputs = self.agent, entries, policy_inputs
+        view.agent, view.by_key, view.policy_inputs = self.agent, by_key, policy_inputs
         view.target, view._kept, view.spared = target, kept, self.spared
         return view
 
@@ -332,7 +338,7 @@ class StateBatch:
     def _own_parts(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
         """The states themselves, a pass at a time, with their numbers."""
         for numbers in torch.split(torch.arange(len(self), device=self.device), PASS):
-            yield {name: entry[numbers] for name, entry in self.entries.items()}, numbers
+            yield {name: observed[numbers] for name, observed in self.by_key.items()}, numbers
 
     def margin(self) -> Tensor:
         """(B,) probability of the target's group's best target less that of the second best.
@@ -357,14 +363,14 @@ class StateBatch:
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None
     ) -> tuple[Observations, dict[str, Tensor]]:
         """Whole observations and policy_inputs of copies."""
-        entries = self.unflat(rows) if isinstance(rows, Tensor) else rows
-        if len(entries) < len(self.entries):
-            entries = {
-                name: entries[name] if name in entries else _of(entry, states)
-                for name, entry in self.entries.items()
+        by_key = self.unflat(rows) if isinstance(rows, Tensor) else rows
+        if len(by_key) < len(self.by_key):
+            by_key = {
+                name: by_key[name] if name in by_key else _of(observed, states)
+                for name, observed in self.by_key.items()
             }
         policy_inputs = {name: _of(held, states) for name, held in self.policy_inputs.items()}
-        return structured(entries), policy_inputs
+        return structured(by_key), policy_inputs
 
 
 def _of(held: Tensor, states: Tensor | None) -> Tensor:

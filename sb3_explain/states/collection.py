@@ -24,7 +24,7 @@ from sb3_explain.common.files import sole_writer, writing_to
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.screen import screen_of
-from sb3_explain.envs.spaces import PLAIN
+from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.rollouts import ZOO_EPSILON, Lane, Lanes, is_sampled_in_zoo
 from sb3_explain.states.store import Buffers, EpisodeWriter, begin_store, resume_store
@@ -292,8 +292,8 @@ class Recorder:
 
     def step(self, record: dict[str, Any]) -> None:
         """Write the current state down, then act as it says."""
-        for key, entry in self.lane.frame.items():
-            record["frames" if key == PLAIN else f"frames.{key}"] = entry
+        for key, observed in self.lane.frame.items():
+            record["frames" if key == SINGLE else f"frames.{key}"] = observed
         record["starts"] = self.lane.starts
         if self.collection.renders:
             record["rgb"] = self._picture()

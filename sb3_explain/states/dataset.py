@@ -15,7 +15,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
-from sb3_explain.envs.spaces import PLAIN, Observations
+from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.store import COLUMNS, episode_folder, episode_folders, unpack
 
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 class StateDataset:
     """States in lstm_states, as views that share their frames.
 
-    :param frames: per entry of the observation (``""`` if it is no dict), (N, C, H, W) or (N, D)
+    :param frames: per key of the observation (``""`` if it is no dict), (N, C, H, W) or (N, D)
         single frames in time order
     :param columns: arrays of length N: at least ``greedy`` and ``episode``
     :param starts: (N,) whether the frame stack was emptied before this frame
@@ -93,7 +93,7 @@ class StateDataset:
         if len(set(lengths.values())) != 1:
             raise ExplainError(f"the arrays differ in length: {lengths}")
         tensor = torch.as_tensor(np.asarray(frames))
-        return cls({PLAIN: tensor}, arrays, starts, n_stack=n_stack, pad=pad, rendered=rendered)
+        return cls({SINGLE: tensor}, arrays, starts, n_stack=n_stack, pad=pad, rendered=rendered)
 
     @classmethod
     def open(cls, folder: str | Path) -> StateDataset:
@@ -137,16 +137,16 @@ class StateDataset:
         """
         stacks = self._stacks[torch.as_tensor(self.indices[np.asarray(positions)])]
         gathered = {key: gather(frames, stacks) for key, frames in self._frames.items()}
-        return gathered[PLAIN] if set(gathered) == {PLAIN} else gathered
+        return gathered[SINGLE] if set(gathered) == {SINGLE} else gathered
 
     def frames(self, positions: Any = slice(None)) -> Tensor:
         """(B, C, H, W) or (B, D) newest frames of the states.
 
-        :raises ExplainError: for Dict observations, whose entries have no common frame
+        :raises ExplainError: for Dict observations, whose keys have no common frame
         """
-        if set(self._frames) != {PLAIN}:
-            raise ExplainError(f"observations are a dict of {sorted(self._frames)}: name an entry")
-        return self._frames[PLAIN][torch.as_tensor(self.indices[positions])]
+        if set(self._frames) != {SINGLE}:
+            raise ExplainError(f"observations are a dict of {sorted(self._frames)}: name a key")
+        return self._frames[SINGLE][torch.as_tensor(self.indices[positions])]
 
     def policy_inputs(self, positions: Any) -> dict[str, Tensor]:
         """What the agent knew besides its observations: ``lstm_states`` and ``action_masks``, if
@@ -159,8 +159,8 @@ class StateDataset:
         known = [name for name in ("lstm_states", "action_masks") if name in self._columns]
         return {name: torch.from_numpy(self.column(name)[np.asarray(positions)]) for name in known}
 
-    def entries(self, positions: Any = slice(None)) -> dict[str, Tensor]:
-        """Newest frames of the states by entry; the name of the only one is empty."""
+    def frames_by_key(self, positions: Any = slice(None)) -> dict[str, Tensor]:
+        """Newest frames of the states by key; the name of the only one is empty."""
         chosen = torch.as_tensor(self.indices[positions])
         return {name: frames[chosen] for name, frames in self._frames.items()}
 
@@ -289,7 +289,7 @@ class StateDataset:
         if pictures is None:
             raise ExplainError("these states have no rendered frames: collect with render=True")
         return StateDataset(
-            {PLAIN: torch.from_numpy(pictures).permute(0, 3, 1, 2)},
+            {SINGLE: torch.from_numpy(pictures).permute(0, 3, 1, 2)},
             {name: column[used] for name, column in self._columns.items()},
             self._starts[used],
             n_stack=self.n_stack,
@@ -307,9 +307,9 @@ class StateDataset:
         view = self.subset(np.arange(len(self)))
         view._columns = dict(self._columns)
         for name, given in columns.items():
-            entries = np.asarray(given)
-            column = np.zeros((len(self._starts), *entries.shape[1:]), entries.dtype)
-            column[self.indices] = entries
+            by_key = np.asarray(given)
+            column = np.zeros((len(self._starts), *by_key.shape[1:]), by_key.dtype)
+            column[self.indices] = by_key
             view._columns[name] = column
         return view
 

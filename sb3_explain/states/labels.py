@@ -20,7 +20,7 @@ def relabelled(agent: Agent, states: StateDataset) -> StateDataset:
     for part in parts:
         batch = states.batch(agent, part)
         with torch.no_grad():
-            read = batch.scores_and_values(batch.entries)
+            read = batch.scores_and_values(batch.by_key)
         scores.append(read[0].cpu().numpy())
         values.append(read[1].cpu().numpy())
     columns = {"scores": np.concatenate(scores), "values": np.concatenate(values)}

@@ -18,21 +18,21 @@ CHUNK = 128
 MAX_BATCH_BYTES = 2**28
 
 
-def rows_at_once(entry: Tensor, max_batch_bytes: int = MAX_BATCH_BYTES) -> int:
-    """Rows of one pass whose float32 copies of ``entry`` (B, ...) take at most so many bytes."""
-    return max(1, min(CHUNK, max_batch_bytes // (4 * max(entry[0].numel(), 1))))
+def rows_at_once(observed: Tensor, max_batch_bytes: int = MAX_BATCH_BYTES) -> int:
+    """Rows of one pass whose float32 copies of ``key`` (B, ...) take at most so many bytes."""
+    return max(1, min(CHUNK, max_batch_bytes // (4 * max(observed[0].numel(), 1))))
 
 
 def image_maps(batch: StateBatch, explain: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
-    """Maps of the images among the entries of states, one image at a time; zeros for the others.
+    """Maps of the images among the keys of states, one image at a time; zeros for the others.
 
     :param batch: the states
-    :param explain: name and images (B, C, H, W) of an entry -> (B, C, H, W); the others are held
+    :param explain: name and images (B, C, H, W) of a key -> (B, C, H, W); the others are held
     """
     images = batch.images()
     return {
-        name: explain(name, entry) if name in images else torch.zeros_like(entry)
-        for name, entry in batch.entries.items()
+        name: explain(name, observed) if name in images else torch.zeros_like(observed)
+        for name, observed in batch.by_key.items()
     }
 
 
@@ -138,7 +138,7 @@ def replace_in_order(
 
     :param start: (B, ...) where every cell comes from at first
     :param finish: (B, ...) of the same shape
-    :param ordering: (B, N) indices of the cells, first replaced first; N entries of a state, or the
+    :param ordering: (B, N) indices of the cells, first replaced first; N keys of a state, or the
         H * W of an image, whose layers are then replaced together (see :func:`pixel_order`)
     :param steps: n, at least 1
     :param fraction: share of the order that is replaced at the end, in (0, 1]

@@ -20,7 +20,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
-from sb3_explain.envs.spaces import PLAIN, Observations
+from sb3_explain.envs.spaces import SINGLE, Observations
 
 #: with which the zoo's DQN and QR-DQN agents end their training on Atari, and are played
 ZOO_EPSILON = 0.01
@@ -57,7 +57,7 @@ class Lanes:
         self.epsilon = epsilon
         envs = [recipe.make(render_mode) for _ in range(n)]
         self.layout = FrameLayout(recipe, envs[0].observation_space, agent.observation_space)
-        #: (n, ...) stacked observations by entry
+        #: (n, ...) stacked observations by key
         self.stacks = self.layout.empty(n)
         #: (n, ...) memory of a recurrent agent
         self.lstm_states = agent.initial_lstm_states(n)
@@ -66,7 +66,7 @@ class Lanes:
 
     def observations(self) -> Observations:
         """(n, ...) what the agent sees on all lanes; of idle ones, what it saw last."""
-        stacks = self.stacks[PLAIN] if set(self.stacks) == {PLAIN} else self.stacks
+        stacks = self.stacks[SINGLE] if set(self.stacks) == {SINGLE} else self.stacks
         return self.agent.tensor(stacks)
 
     def action_masks(self) -> Tensor | None:
@@ -129,7 +129,7 @@ class Lane:
         self._see(observation)
 
     def _see(self, observation: Any) -> None:
-        #: the newest frame, by entry
+        #: the newest frame, by key
         self.frame = self.lanes.layout.frame(observation)
         self.lanes.layout.push(self.lanes.stacks, self.row, self.frame)
 

@@ -61,7 +61,9 @@ def begin_store(folder: Path, wanted: dict[str, Any], left_open: set[str]) -> di
         json.dumps(wanted, default=str)
     )  # as it will be read: tuples are lists, keys are text
     if not description.exists() and folder.is_dir():
-        strange = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+        strange = [
+            observed.name for observed in folder.iterdir() if not observed.name.startswith(".")
+        ]
         if strange:
             raise ExplainError(f"{folder} is not empty and holds no states: choose another folder")
     if not episode_folders(folder):
@@ -108,11 +110,11 @@ class Buffers:
         self._written: dict[str, Array] = {}
         self._writing: Future[None] | None = None
 
-    def put(self, name: str, row: int, entry: Array) -> None:
-        """Copy the entry of one state to its row."""
+    def put(self, name: str, row: int, observed: Array) -> None:
+        """Copy the key of one state to its row."""
         if name not in self.filling:
-            self.filling[name] = np.empty((BLOCK, *entry.shape), entry.dtype)
-        self.filling[name][row] = entry
+            self.filling[name] = np.empty((BLOCK, *observed.shape), observed.dtype)
+        self.filling[name][row] = observed
 
     def swap(self, writing: Future[None]) -> None:
         """Fill the other set from now on, once it is written; this set is being written now."""
@@ -141,19 +143,19 @@ class EpisodeWriter:
         self._executor = executor
         self._buffers = buffers
         self._small: dict[str, list[Array]] = {}
-        #: shape and type of one state's entry
+        #: shape and type of one state's key
         self._large: dict[str, Array] = {}
 
     def add(self, record: dict[str, Any]) -> None:
         """Take the arrays and numbers of one state."""
         row = self.length % BLOCK
         for name, value in record.items():
-            entry = np.asarray(value)
-            if entry.nbytes < LARGE:
-                self._small.setdefault(name, []).append(entry)
+            observed = np.asarray(value)
+            if observed.nbytes < LARGE:
+                self._small.setdefault(name, []).append(observed)
             else:
-                self._large.setdefault(name, np.empty_like(entry))
-                self._buffers.put(name, row, entry)
+                self._large.setdefault(name, np.empty_like(observed))
+                self._buffers.put(name, row, observed)
         self.length += 1
         if row == BLOCK - 1:
             self.hand_over()
@@ -177,12 +179,12 @@ class EpisodeWriter:
 
         attributes: dict[str, Any] = {"length": length, "cut": cut}
         group = zarr.open_group(self._hidden, mode="a", attributes=attributes)
-        for name, entry in self._large.items():
+        for name, observed in self._large.items():
             group.create_array(
                 name,
-                shape=(length, *entry.shape),
-                chunks=(BLOCK, *entry.shape),
-                dtype=entry.dtype,
+                shape=(length, *observed.shape),
+                chunks=(BLOCK, *observed.shape),
+                dtype=observed.dtype,
                 compressors=ZstdCodec(level=ZSTD_LEVEL),
             )
             for number in range(math.ceil(length / BLOCK), math.ceil(self.length / BLOCK)):

@@ -132,7 +132,7 @@ def representations(agent: Agent, states: StateDataset) -> Array:
         last.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].flatten(1).cpu()))
         for positions in np.array_split(np.arange(len(states)), -(-len(states) // PASS)):
             batch = states.batch(watched, positions)
-            batch.scores(batch.entries)
+            batch.scores(batch.by_key)
     else:
         kept.append(torch.from_numpy(states.column("scores")))
     rows = torch.cat(kept).double()

@@ -120,6 +120,8 @@ def from_hub(
 def kinds() -> dict[str, type[Learned]]:
     """What can be shared, by name."""
     learned: dict[str, type[Learned]] = {
-        name: entry for name, entry in EXPLAINERS.items() if issubclass(entry, LearnedExplainer)
+        name: observed
+        for name, observed in EXPLAINERS.items()
+        if issubclass(observed, LearnedExplainer)
     }
     return {**learned, StateGenerator.name: StateGenerator}

@@ -25,7 +25,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
 from sb3_explain.common.maps import normalise
 from sb3_explain.common.progress import moving, progress_bar
-from sb3_explain.envs.spaces import PLAIN
+from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report import (
     ActionMaps,
@@ -83,9 +83,9 @@ def importance_of(
     observations: Any = agent.tensor(states.observations(sample))
     policy_inputs: Any = agent.tensor(states.policy_inputs(sample))
     maps = explainer.action_maps(observations, policy_inputs=policy_inputs)
-    entries = maps if isinstance(maps, dict) else {PLAIN: maps}
-    flat = torch.cat([entry.flatten(2) for entry in entries.values()], dim=2).cpu().numpy()
-    names = feature_names({name: entry[0, 0].numel() for name, entry in entries.items()})
+    by_key = maps if isinstance(maps, dict) else {SINGLE: maps}
+    flat = torch.cat([observed.flatten(2) for observed in by_key.values()], dim=2).cpu().numpy()
+    names = feature_names({name: observed[0, 0].numel() for name, observed in by_key.items()})
     importance = feature_importance(flat, states.episode[sample])
     most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MOST_FEATURES])
     shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
@@ -107,11 +107,11 @@ def importance_of(
 
 
 def feature_names(sizes: Mapping[str, int]) -> list[str]:
-    """``"feature 3"`` of an observation that is no dict, ``"speed 3"`` of its entry ``speed``.
+    """``"feature 3"`` of an observation that is no dict, ``"speed 3"`` of its key ``speed``.
 
-    :param sizes: number of features by entry
+    :param sizes: number of features by key
     """
-    return [f"{entry or 'feature'} {i}" for entry, size in sizes.items() for i in range(size)]
+    return [f"{key or 'feature'} {i}" for key, size in sizes.items() for i in range(size)]
 
 
 def shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:
@@ -163,7 +163,7 @@ def action_maps_of(
 ) -> ActionMaps:
     """The frame of one state with the maps of all targets on it.
 
-    :param name: of the image entry that is shown
+    :param name: of the image key that is shown
     """
     observation: Any = agent.tensor(states.observations([position]))
     policy_inputs: Any = agent.tensor(states.policy_inputs([position]))
@@ -171,7 +171,7 @@ def action_maps_of(
     maps = explainer.action_maps(observation, policy_inputs=policy_inputs)
     maps = maps[name] if isinstance(maps, dict) else maps
     with torch.no_grad():
-        scores = batch.scores(batch.entries)
+        scores = batch.scores(batch.by_key)
     return ActionMaps(
         frame=pictures_of(states, np.array([position]), name)[0],
         maps=newest_frame(maps, agent, name)[0].cpu().numpy(),
@@ -186,12 +186,12 @@ def action_maps_of(
 def pictures_of(states: StateDataset, positions: NDArray[np.int64], name: str = "") -> NDArray[Any]:
     """(B, h, w, 3) frames as rendered, or what the agent sees of them where none were kept.
 
-    :param name: of the image entry
+    :param name: of the image key
     """
     rendered = states.rendered(positions)
     if rendered is not None:
         return rendered
-    frames = states.entries(positions)[name].numpy()
+    frames = states.frames_by_key(positions)[name].numpy()
     low, high = (0, 255) if frames.dtype == np.uint8 else (frames.min(), frames.max())
     grey = frames.mean(axis=1) if frames.shape[1] != 3 else frames.transpose(0, 2, 3, 1)
     scaled = ((grey - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
@@ -287,7 +287,7 @@ def write_saliency_video(
 def drawable_maps(explainer: Explainer, batch: StateBatch, name: str) -> NDArray[Any]:
     """(B, H, W) maps of the targets of some states as they can be laid over pictures.
 
-    :param name: of the image entry that is shown
+    :param name: of the image key that is shown
     :return: masks as they are; other maps in [-1, 1], each divided by its largest magnitude
     """
     maps = newest_frame(explainer.maps(batch)[name], explainer.agent, name)

@@ -14,7 +14,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import greedy_targets, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
-from sb3_explain.envs.spaces import entries_of, structured
+from sb3_explain.envs.spaces import spaces_by_key, structured
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.probing import StateGenerator
 from sb3_explain.probing.distance import PAPER, share_different
@@ -82,7 +82,7 @@ def probed_of(
         agent.target_names,
         title=f"{result.target}: the best {len(shown)} of {len(result.counts)} states",
         measure=measure_of(agent),
-        features=feature_names({name: e[0].numel() for name, e in batch.entries.items()})
+        features=feature_names({name: e[0].numel() for name, e in batch.by_key.items()})
         if image_of(agent) is None
         else [],
     )
@@ -106,9 +106,9 @@ def tiles_of(
     probabilities = shares(agent, result.scores[:n]).numpy()
     maps = pictures = rows = None
     if name is not None:
-        pictures = drawn(agent, batch.entries[name][:n], name)
+        pictures = drawn(agent, batch.by_key[name][:n], name)
         if explainer is not None:
-            few = {entry: states[:n] for entry, states in batch.entries.items()}
+            few = {key: states[:n] for key, states in batch.by_key.items()}
             found: Any = explainer.attribute(structured(few))
             found = found[name] if isinstance(found, dict) else found
             maps = newest_frame(found, agent, name).cpu().numpy()
@@ -141,10 +141,10 @@ def deviations(agent: Agent, rows: Tensor, train: StateDataset) -> Tensor:
 
 
 def drawn(agent: Agent, images: Tensor, name: str) -> Any:
-    """(B, h, w, 3) uint8 newest frames of observations (B, F * C, h, w) of an image entry."""
+    """(B, h, w, 3) uint8 newest frames of observations (B, F * C, h, w) of an image key."""
     n_channels = images.shape[1] // agent.n_stack
     newest = images[:, -n_channels:].detach().cpu().float()
-    space = entries_of(agent.observation_space)[name]
+    space = spaces_by_key(agent.observation_space)[name]
     low, high = float(np.min(space.low)), float(np.max(space.high))  # type: ignore[attr-defined]
     if not math.isfinite(high - low):
         low, high = float(newest.min()), float(newest.max())
@@ -168,7 +168,7 @@ def quality_of(
         redrawn = generator.reconstructed(batch)[name]
         weights = generator.weights(batch)[name].expand_as(redrawn)
         rows = {
-            "state": drawn(agent, batch.entries[name], name),
+            "state": drawn(agent, batch.by_key[name], name),
             "redrawn": drawn(agent, redrawn, name),
             "weighting": weights_drawn(newest_frame(weights, agent, name)),
         }

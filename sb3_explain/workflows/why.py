@@ -80,12 +80,12 @@ def why(
         others = explainer.maps(batch.aimed_at(instead))
         ours, theirs = (batch.support(batch.flat(m)) for m in (maps, others))
         maps, signed = batch.unflat(contrast(ours, theirs)), True
-    frames = states.entries(states.spread(BASELINE_FRAMES))
+    frames = states.frames_by_key(states.spread(BASELINE_FRAMES))
     fitted = fit_baselines("mean" if baseline == INPAINT else baseline, frames)
     images = batch.images() if baseline == INPAINT else {}
     found = counterfactual(
         agent,
-        structured(batch.entries),
+        structured(batch.by_key),
         structured(maps),
         int(batch.target[0]),
         instead=instead,
@@ -97,7 +97,7 @@ def why(
     caption = f"episode {states.episode[position]}, state {int(states.indices[position])}"
     picture = BeforeAndAfter(
         action=agent.target_names[found.target],
-        names=[f"{region.entry} {region.where()}".strip() for region in found.regions],
+        names=[f"{region.key} {region.where()}".strip() for region in found.regions],
         before=outcome(found, found.before, agent),
         alone=[outcome(found, removal, agent) for removal in found.alone],
         together=[outcome(found, removal, agent) for removal in found.together],
@@ -116,7 +116,7 @@ def why(
             frame=pictures_of(states, here, name)[0],
             attribution=newest_frame(normalise(maps[name]), agent, name)[0].cpu().numpy(),
             signed=signed,
-            outlines=[r.cells if r.entry == name else None for r in found.regions],
+            outlines=[r.cells if r.key == name else None for r in found.regions],
         )
     return Why(found, picture)
 
@@ -125,7 +125,7 @@ def outcome(found: Counterfactual, removal: Removal, agent: Agent) -> Outcome:
     """A removal as it is drawn."""
     name = image_of(agent)
     known, instead = removal.probabilities, found.instead
-    last = found.regions[removal.regions[-1] - 1].entry if removal.regions else name
+    last = found.regions[removal.regions[-1] - 1].key if removal.regions else name
     return Outcome(
         action=found.action(removal),
         probability=removal.preference,
@@ -162,7 +162,7 @@ def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset)
         return learned
     options: dict[str, Any] = {}
     if image_of(agent) is None and "frames" in inspect.signature(kind).parameters:
-        frames = states.entries(states.spread(BASELINE_FRAMES))
+        frames = states.frames_by_key(states.spread(BASELINE_FRAMES))
         options = {"baseline": "mean", "frames": frames}
     made: Explainer = kind(agent, **options)
     return made

@@ -33,7 +33,7 @@ class Watcher(BaseCallback):
         for env in range(len(moment.ends)):
             self.seen.add(moment, env)
             self.whole.append(
-                (env, {name: np.array(entry[env]) for name, entry in moment.entries.items()},
+                (env, {name: np.array(observed[env]) for name, observed in moment.by_key.items()},
                  np.array(self.locals["actions"][env]))
             )  # fmt: skip
         return True

@@ -88,8 +88,8 @@ def test_loaded_from_a_bare_zip_and_collected(module, recipe, names, shapes, pic
     how = {"behaviour": "stochastic", "max_per_episode": 12, "n_envs": 2, "progress": False}
     states = collect(agent, n=40, folder=tmp_path / "states", **how)
     observations = states.observations(np.arange(40))
-    entries = observations if isinstance(observations, dict) else {"": observations}
-    assert {key: tuple(entry.shape[1:]) for key, entry in entries.items()} == shapes
+    by_key = observations if isinstance(observations, dict) else {"": observations}
+    assert {key: tuple(observed.shape[1:]) for key, observed in by_key.items()} == shapes
     # the scores were noted while playing: the stored frames are those that the agent saw
     with torch.no_grad():
         scores = agent.scores(observations)
@@ -103,8 +103,8 @@ def test_loaded_from_a_bare_zip_and_collected(module, recipe, names, shapes, pic
     for name in ("actions", "scores", "rewards", "episode"):
         np.testing.assert_array_equal(resumed.column(name), states.column(name), err_msg=name)
     again = resumed.observations(np.arange(40))
-    for key, entry in entries.items():
-        np.testing.assert_array_equal(again[key] if key else again, entry)
+    for key, observed in by_key.items():
+        np.testing.assert_array_equal(again[key] if key else again, observed)
     np.testing.assert_array_equal(resumed.rendered(range(40)), states.rendered(range(40)))
 
 

@@ -35,8 +35,8 @@ def test_as_sb3_makes_it(space, stack, normalised):
     normalizers = {}
     if normalised:
         env = VecNormalize(env)
-        entries = space.spaces if isinstance(space, spaces.Dict) else {"": space}
-        normalizers = {key: normalizer(entry.shape) for key, entry in entries.items()}
+        by_key = space.spaces if isinstance(space, spaces.Dict) else {"": space}
+        normalizers = {key: normalizer(observed.shape) for key, observed in by_key.items()}
     if stack > 1:
         env = VecFrameStack(env, stack)
     if space is not VECTOR and not normalised:

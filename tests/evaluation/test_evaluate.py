@@ -34,7 +34,7 @@ class Bright(Explainer):
     gives_masks = True
 
     def explain(self, batch):
-        batch.scores(batch.entries)
+        batch.scores(batch.by_key)
         return {"": batch.observations / 255}
 
 
@@ -192,10 +192,10 @@ def test_metrics_json(agent, states):
 def test_undefined_numbers_are_null(agent, states):
     one_cluster = states.subset(np.arange(LENGTH))
     accuracy = evaluate(agent, one_cluster, [Bright(agent)], ["accuracy"]).to_dict()
-    entry = accuracy["explainers"]["bright"]["accuracy"]
-    assert entry["low"] is None
-    assert entry["high"] is None
-    assert entry["n"] == LENGTH
+    observed = accuracy["explainers"]["bright"]["accuracy"]
+    assert observed["low"] is None
+    assert observed["high"] is None
+    assert observed["n"] == LENGTH
 
 
 def test_a_baseline_by_name_is_fitted_on_the_states(agent, states):

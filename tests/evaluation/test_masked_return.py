@@ -205,7 +205,7 @@ class Everything(Explainer):
     gives_masks = True
 
     def explain(self, batch):
-        return {name: torch.ones_like(entry) for name, entry in batch.entries.items()}
+        return {name: torch.ones_like(observed) for name, observed in batch.by_key.items()}
 
 
 @pytest.mark.parametrize(

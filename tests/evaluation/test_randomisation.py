@@ -137,7 +137,7 @@ class Scores(Explainer):
     name = "scores"
 
     def explain(self, batch):
-        score = batch.target_scores(batch.entries).gather(1, batch.target[:, None])
+        score = batch.target_scores(batch.by_key).gather(1, batch.target[:, None])
         weight = torch.linspace(-1, 1, 64, device=score.device)
         return {"": (weight * 40 * score).sin().reshape(-1, 1, 8, 8)}
 

@@ -15,7 +15,7 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO, SAC
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.envs.spaces import entries_of
+from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.states.dataset import StateDataset
@@ -96,8 +96,8 @@ def states_of(kind: str) -> StateDataset:
 def random_states(agent: Agent, n: int = 32) -> StateDataset:
     """Random states, with the lstm_states and the masks of agents that have such."""
     rng = np.random.default_rng(0)
-    entries = entries_of(agent.observation_space)
-    frames = {name: torch.from_numpy(_observed(space, n, rng)) for name, space in entries.items()}
+    by_key = spaces_by_key(agent.observation_space)
+    frames = {name: torch.from_numpy(_observed(space, n, rng)) for name, space in by_key.items()}
     columns = {"episode": np.arange(n) // 4, "greedy": np.zeros(n, np.int64)}
     if agent.recurrent:
         lstm_states = rng.normal(0, 0.3, agent.initial_lstm_states(n).shape)

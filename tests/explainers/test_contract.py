@@ -57,16 +57,16 @@ def test_contract(name, kind):
 
     batch = batch_of(kind)
     target = batch.target
-    given = {entry: states.clone() for entry, states in batch.entries.items()}
+    given = {key: states.clone() for key, states in batch.by_key.items()}
     before, passes = frozen(agent), agent.passes
     maps = explainer.maps(batch)
     assert agent.passes - passes == N * explainer.passes_per_state
     assert frozen(agent) == before
-    assert all(torch.equal(batch.entries[entry], states) for entry, states in given.items())
+    assert all(torch.equal(batch.by_key[key], states) for key, states in given.items())
 
     assert list(maps) == list(given)
-    for entry, found in maps.items():
-        assert found.shape == given[entry].shape and found.dtype == torch.float32
+    for key, found in maps.items():
+        assert found.shape == given[key].shape and found.dtype == torch.float32
         assert not found.requires_grad and found.isfinite().all()
         if explainer.gives_masks:
             assert found.min() >= 0 and found.max() <= 1
@@ -74,13 +74,13 @@ def test_contract(name, kind):
     alone = batch_of(kind, target[1:2], slice(1, 2))
     every = explainer.action_maps(structured(given), policy_inputs=batch.policy_inputs)
     every = every if isinstance(every, dict) else {"": every}
-    for entry, found in explainer.maps(alone).items():
-        scale = float(maps[entry].abs().max())
+    for key, found in explainer.maps(alone).items():
+        scale = float(maps[key].abs().max())
         close = {"atol": 1e-5 * scale + 1e-9, "rtol": 1e-4}
-        torch.testing.assert_close(found[0], maps[entry][1], **close)
-        assert every[entry].shape == (N, agent.n_targets, *given[entry].shape[1:])
-        own = every[entry][torch.arange(N), target]
-        torch.testing.assert_close(own, maps[entry], **close)
+        torch.testing.assert_close(found[0], maps[key][1], **close)
+        assert every[key].shape == (N, agent.n_targets, *given[key].shape[1:])
+        own = every[key][torch.arange(N), target]
+        torch.testing.assert_close(own, maps[key], **close)
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)
@@ -89,7 +89,7 @@ def test_a_target_that_does_not_exist_is_one_line(name):
     explainer, batch = explainer_of(name, kind), batch_of(kind)
     for target in (4, -1, torch.tensor([0, 9, 1])):
         with pytest.raises(ExplainError, match=r"^target .* is no target of this agent") as refusal:
-            explainer.attribute(batch.observations if name == "sgqn" else batch.entries, target)
+            explainer.attribute(batch.observations if name == "sgqn" else batch.by_key, target)
         assert "\n" not in str(refusal.value)
 
 

@@ -209,12 +209,12 @@ def test_images_and_features_of_a_dict():
         **fit_baselines("mean", {"speed": torch.tensor([[4.0, 1.0]])}),
     }
     found = counterfactual(agent, observation, maps, baseline=baselines)
-    assert [(r.entry, r.mass) for r in found.regions] == [
+    assert [(r.key, r.mass) for r in found.regions] == [
         ("camera", 7.0), ("speed", 0.5), ("speed", -5.0)]  # fmt: skip
     assert [r.scores.round(2).tolist() for r in found.alone] == [[0, 5], [7, 5], [7, 4]]
     assert [r.scores.round(2).tolist() for r in found.together] == [[0, 5], [0, 5], [0, 4]]
     assert torch.equal(observation["camera"], camera) and camera[0, 0, 3, 3] == 7
-    assert "camera" in found.table()["entry"].tolist()
+    assert "camera" in found.table()["key"].tolist()
 
 
 def test_of_several_sub_actions_only_the_targets_own_counts():
@@ -271,7 +271,7 @@ def test_what_is_not_allowed_stays_so():
 def test_contrast_by_hand():
     left, right = torch.tensor([[4.0, 1.0], [0.0, 0.0]]), torch.tensor([[2.0, 2.0], [0.0, 0.0]])
     assert contrast(left, right).tolist() == [[0.5, -0.25], [0.0, 0.0]]
-    # entries share a scale, and opposite signs are no more than 1 apart
+    # keys share a scale, and opposite signs are no more than 1 apart
     both = contrast({"a": left[:1], "b": -8 * left[:1]}, {"a": right[:1], "b": right[:1]})
     torch.testing.assert_close(both["a"], torch.tensor([[2 / 34, -1 / 34]]))
     torch.testing.assert_close(both["b"], torch.tensor([[-1.0, -10 / 34]]))

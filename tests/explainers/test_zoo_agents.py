@@ -18,6 +18,6 @@ def test_maps_are_finite(agents_folder, algo, env):
         maps = quick(name, agent, states, n_samples=128).attribute(observed)
         given = {"": observed} if not isinstance(observed, dict) else observed
         maps = {"": maps} if not isinstance(maps, dict) else maps
-        for entry, found in maps.items():
-            assert found.shape == given[entry].shape and found.isfinite().all(), name
+        for key, found in maps.items():
+            assert found.shape == given[key].shape and found.isfinite().all(), name
         assert any(found.any() for found in maps.values()) or name == "empty", name

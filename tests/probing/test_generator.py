@@ -88,7 +88,7 @@ def test_every_term_has_its_switch(dots):
     plain = losses["vae"]
     assert "agent" not in plain and "agent" not in losses["lp_only"] and "agent" in losses["full"]
     generator = StateGenerator(agent, latent=5, **VARIANTS["vae"])
-    drawn, _ = generator.network(generator.network.into(batch.entries), torch.zeros(4, 5))
+    drawn, _ = generator.network(generator.network.into(batch.by_key), torch.zeros(4, 5))
     squared = ((drawn[""] - batch.observations / 255) ** 2).mean()
     torch.testing.assert_close(plain["reconstruction"], squared)
     assert losses["lp_only"]["reconstruction"] != plain["reconstruction"]
@@ -192,7 +192,7 @@ def test_the_papers_codec_has_its_filters_and_draws_128_pixels():
 
 
 class Reads(nn.Module):
-    """Scores from all entries of a Dict observation."""
+    """Scores from all keys of a Dict observation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ def test_dict_observations(tmp_path):
     assert drawn["cam.left"].shape == (6, 1, 20, 20) and drawn["speed"].shape == (6, 3)
     # units: means and deviations of the training states; a constant feature stays what it is
     units = generator.network.units_of("speed")
-    speed = train.entries()["speed"].double()
+    speed = train.frames_by_key()["speed"].double()
     torch.testing.assert_close(units.low.double(), speed.mean(dim=0), rtol=1e-5, atol=1e-6)
     deviations = speed.std(dim=0, correction=0)
     torch.testing.assert_close(units.extent[:2].double(), deviations[:2], rtol=1e-2, atol=1e-6)

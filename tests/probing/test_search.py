@@ -175,7 +175,7 @@ def test_goggles(made):
 
     class Perfect(StateGenerator):
         def reconstructed(self, batch: StateBatch):
-            return dict(batch.entries)
+            return dict(batch.by_key)
 
     perfect = Perfect(agent)
     perfect.training = generator.training

@@ -121,7 +121,7 @@ def test_the_target_is_preferred_by_its_probability_in_its_group(actions, sizes)
             best = group.argmax() == target - first
         assert preferred[row].item() == pytest.approx(expected.item(), abs=1e-6)
         assert kept[row] == best
-    assert batch.keeps(batch.entries).all()
+    assert batch.keeps(batch.by_key).all()
 
 
 @pytest.mark.parametrize("model_class", [PPO, SAC, TD3])
@@ -130,7 +130,7 @@ def test_box_actions_are_compared_by_their_divergence(model_class):
     settings = {"n_steps": 8, "batch_size": 8} if model_class is PPO else {"buffer_size": 10}
     agent = agent_of(model_class, actions=arm, **settings)
     batch, copies = StateBatch(agent, vectors(6)), vectors(6, seed=1)
-    assert batch.preference(batch.entries).tolist() == pytest.approx([1.0] * 6, abs=1e-5)
+    assert batch.preference(batch.by_key).tolist() == pytest.approx([1.0] * 6, abs=1e-5)
     ours = batch.similarity(copies)
     view = agent.view
     means, own = view.scores(copies, None), view.scores(vectors(6), None)
@@ -209,7 +209,7 @@ def test_arrays_are_taken_as_tensors():
     assert torch.equal(batch.own_target_scores, StateBatch(agent, vectors(3)).own_target_scores)
     agent = agent_of(PPO, MIXED, policy="MultiInputPolicy")
     arrays = {"a": np.zeros((2, 2, 3), np.float32), "b": np.ones((2, 4))}
-    assert StateBatch(agent, arrays).entries["b"].dtype == torch.float64
+    assert StateBatch(agent, arrays).by_key["b"].dtype == torch.float64
 
 
 @pytest.mark.parametrize("target", [1.5, torch.tensor([0.0, 1.0, 2.0]), "up", True])

@@ -212,7 +212,7 @@ def test_a_full_disk_is_told_and_what_is_whole_stays(cartpole, tmp_path, monkeyp
     def full(self, **_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.policy_inputs() as broken:
+    with monkeypatch.context() as broken:
         broken.setattr(store.EpisodeWriter, "commit", full)
         with pytest.raises(ExplainError, match="disk is full"):
             collected(cartpole, tmp_path / "s", n=120)

@@ -139,17 +139,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, {"url": f"{self.server.url}/{repo_id}", "id": repo_id})
         if path.endswith("/info/lfs/objects/batch"):
             objects = [
-                {"oid": entry["oid"], "size": entry["size"],
-                 "actions": {"upload": {"href": f"{self.server.url}/lfs/{entry['oid']}"}}}
-                for entry in json.loads(body)["objects"]
+                {"oid": observed["oid"], "size": observed["size"],
+                 "actions": {"upload": {"href": f"{self.server.url}/lfs/{observed['oid']}"}}}
+                for observed in json.loads(body)["objects"]
             ]  # fmt: skip
             return self.answer(200, {"transfer": "basic", "objects": objects})
         owner, name, what, *_ = path.removeprefix("api/models/").split("/")
         if what == "preupload":
             return self.answer(200, {"files": [
-                {"path": entry["path"], "shouldIgnore": False,
-                 "uploadMode": "lfs" if entry["path"].endswith(".safetensors") else "regular"}
-                for entry in json.loads(body)["files"]
+                {"path": observed["path"], "shouldIgnore": False,
+                 "uploadMode": "lfs" if observed["path"].endswith(".safetensors") else "regular"}
+                for observed in json.loads(body)["files"]
             ]})  # fmt: skip
         if what == "commit":
             files = {}

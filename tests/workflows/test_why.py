@@ -111,5 +111,5 @@ def test_targets_by_name_or_number_and_mistakes(state, tmp_path):
 def test_features_are_explained_against_the_mean_that_they_are_removed_to(linear):
     agent, states = linear
     explainer = ready_explainer(agent, "kernel_shap", None, states)
-    mean = states.entries()[""].float().mean(dim=0, keepdim=True)
+    mean = states.frames_by_key()[""].float().mean(dim=0, keepdim=True)
     assert explainer.attribute(mean, 0).abs().max() < 1e-5

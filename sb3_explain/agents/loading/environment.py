@@ -68,9 +68,13 @@ def wrappers_of(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
     :param given: a dotted name, ``{name: arguments}``, or a list of these
     """
     wrappers = []
-    for entry in given if isinstance(given, list) else [given] if given else []:
-        pair = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else None
-        name, kwargs = pair or (entry, None)
+    for observed in given if isinstance(given, list) else [given] if given else []:
+        pair = (
+            next(iter(observed.items()))
+            if isinstance(observed, dict) and len(observed) == 1
+            else None
+        )
+        name, kwargs = pair or (observed, None)
         (name,) = _names([name], "env_wrapper in config.yml")
         for old, new in MOVED.items():
             name = new + name.removeprefix(old) if name.startswith(old) else name

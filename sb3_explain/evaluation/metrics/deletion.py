@@ -28,7 +28,7 @@ def deletion(
     :param ordering: (B, N) cells from the highest attribution to the lowest
     :param steps: n; step k removes the cells of rank below round(k * fraction * N / n)
     :param fraction: share of the order that is removed at the end, in (0, 1]
-    :param per_frame: a cell is one entry of the observation; if not, a pixel (y, x) of an image is
+    :param per_frame: a cell is one key of the observation; if not, a pixel (y, x) of an image is
         removed from all frames and channels at once, by its highest cell
     :return: (B, n + 1) probabilities
     :raises ExplainError: for options out of range, and pixels where there is no image

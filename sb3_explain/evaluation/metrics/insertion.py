@@ -28,7 +28,7 @@ def insertion(
     :param ordering: (B, N) cells from the highest attribution to the lowest
     :param steps: n; step k reveals the cells of rank below round(k * fraction * N / n)
     :param fraction: share of the order that is revealed at the end, in (0, 1]
-    :param per_frame: a cell is one entry of the observation; if not, a pixel (y, x) of an image is
+    :param per_frame: a cell is one key of the observation; if not, a pixel (y, x) of an image is
         revealed in all frames and channels at once, by its highest cell
     :return: (B, n + 1) probabilities
     :raises ExplainError: for options out of range, and pixels where there is no image

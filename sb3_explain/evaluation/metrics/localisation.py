@@ -26,9 +26,9 @@ def localisation(batch: StateBatch, maps: Tensor, boxes: Tensor) -> Tensor:
     :raises ExplainError: if no image of the observation has that many cells
     """
     fitting = [
-        entry
-        for entry in batch.unflat(maps.abs().double()).values()
-        if entry.shape[1 if boxes.dim() == 4 else 2 :] == boxes.shape[1:]
+        observed
+        for observed in batch.unflat(maps.abs().double()).values()
+        if observed.shape[1 if boxes.dim() == 4 else 2 :] == boxes.shape[1:]
     ]
     if not fitting:
         raise ExplainError(
@@ -37,9 +37,9 @@ def localisation(batch: StateBatch, maps: Tensor, boxes: Tensor) -> Tensor:
         )
     if boxes.dim() == 3:
         n_stack = batch.agent.n_stack
-        fitting = [entry[:, -(entry.shape[1] // n_stack) :] for entry in fitting]
+        fitting = [observed[:, -(observed.shape[1] // n_stack) :] for observed in fitting]
         boxes = boxes[:, None]
-    mass = torch.stack([entry.sum(dim=(1, 2, 3)) for entry in fitting]).sum(dim=0)
-    inside = torch.stack([(entry * boxes).sum(dim=(1, 2, 3)) for entry in fitting]).sum(dim=0)
+    mass = torch.stack([observed.sum(dim=(1, 2, 3)) for observed in fitting]).sum(dim=0)
+    inside = torch.stack([(observed * boxes).sum(dim=(1, 2, 3)) for observed in fitting]).sum(dim=0)
     area = boxes.double().mean(dim=(1, 2, 3))
     return torch.where((mass > 0) & (area > 0), inside / mass / area, torch.nan)

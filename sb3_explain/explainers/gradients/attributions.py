@@ -14,10 +14,10 @@ from sb3_explain.states.batch import StateBatch
 
 
 class TargetScores(nn.Module):
-    """The scores of an agent's targets as a function of entries, the form in which Captum calls it.
+    """The scores of an agent's targets as a function of keys, the form in which Captum calls it.
 
     :param batch: the states; what is no argument of the call is held
-    :param names: the entries that are arguments, in order; after them comes (R,) of which state
+    :param names: the keys that are arguments, in order; after them comes (R,) of which state
         each row is a copy
     """
 
@@ -28,10 +28,10 @@ class TargetScores(nn.Module):
         self.names = names
 
     def forward(self, *arguments: Tensor) -> Tensor:
-        *entries, states = arguments
-        scores = self.batch.target_scores(dict(zip(self.names, entries, strict=True)), states)
-        # the derivative by an entry that the agent ignores is 0, where autograd would refuse
-        return scores + sum(0 * entry.sum() for entry in entries)
+        *by_key, states = arguments
+        scores = self.batch.target_scores(dict(zip(self.names, by_key, strict=True)), states)
+        # the derivative by a key that the agent ignores is 0, where autograd would refuse
+        return scores + sum(0 * observed.sum() for observed in by_key)
 
 
 def attributions(
@@ -41,22 +41,22 @@ def attributions(
     states: Tensor | None = None,
     **options: Any,
 ) -> dict[str, Tensor]:
-    """Captum's attributions of the targets to every entry.
+    """Captum's attributions of the targets to every key.
 
     :param method: a class of ``captum.attr`` that is made with a module alone
     :param batch: the states
-    :param copies: (R, ...) by entry, to explain in place of the states
+    :param copies: (R, ...) by key, to explain in place of the states
     :param states: (R,) of which state each copy is
     :param options: further arguments of Captum's ``attribute``
     """
-    entries = batch.entries if copies is None else copies
+    by_key = batch.by_key if copies is None else copies
     if states is None:
         states = torch.arange(len(batch), device=batch.device)
-    inputs = tuple(entry.clone().requires_grad_() for entry in entries.values())
-    attributed = method(TargetScores(batch, tuple(entries))).attribute(
+    inputs = tuple(observed.clone().requires_grad_() for observed in by_key.values())
+    attributed = method(TargetScores(batch, tuple(by_key))).attribute(
         inputs, target=batch.target[states], additional_forward_args=states, **options
     )
-    return dict(zip(entries, attributed, strict=True))
+    return dict(zip(by_key, attributed, strict=True))
 
 
 def guided_gradients(batch: StateBatch) -> dict[str, Tensor]:
@@ -79,14 +79,14 @@ def grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:
     the target's score. The coarse map is resized bilinearly, and is the same in all of the image's
     channels.
 
-    :param layers: by image entry the name of its layer
+    :param layers: by image key the name of its layer
     """
     from captum.attr import LayerGradCam
 
     states = torch.arange(len(batch), device=batch.device)
     found = {}
     for name, layer in layers.items():
-        image = batch.entries[name]
+        image = batch.by_key[name]
         coarse = LayerGradCam(
             TargetScores(batch, (name,)), batch.agent.view.policy.get_submodule(layer)
         ).attribute(

@@ -38,7 +38,7 @@ class GradCAM(Explainer):
         self, agent: Agent, *, layer: str | None = None, max_batch_bytes: int = MAX_BATCH_BYTES
     ) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
-        #: by image entry, the name of the layer
+        #: by image key, the name of the layer
         self.layers = {name: on[-1] for name, on in layers_of_images(agent, nn.Conv2d).items()}
         if layer is not None:
             passed = layers_of_images(agent, nn.Module)
@@ -52,4 +52,4 @@ class GradCAM(Explainer):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         found = grad_cam(batch, self.layers)
-        return {n: found.get(n, torch.zeros_like(entry)) for n, entry in batch.entries.items()}
+        return {n: found.get(n, torch.zeros_like(observed)) for n, observed in batch.by_key.items()}

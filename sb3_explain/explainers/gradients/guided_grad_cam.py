@@ -34,7 +34,7 @@ class GuidedGradCAM(Explainer):
 
     def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
-        #: by image entry, the name of the layer
+        #: by image key, the name of the layer
         self.layers = {name: on[-1] for name, on in layers_of_images(agent, nn.Conv2d).items()}
 
     @property
@@ -44,6 +44,6 @@ class GuidedGradCAM(Explainer):
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         where, detail = grad_cam(batch, self.layers), guided_gradients(batch)
         return {
-            name: where[name] * detail[name] if name in where else torch.zeros_like(entry)
-            for name, entry in batch.entries.items()
+            name: where[name] * detail[name] if name in where else torch.zeros_like(observed)
+            for name, observed in batch.by_key.items()
         }

@@ -31,8 +31,8 @@ class IntegratedGradients(Explainer):
     :param agent: to explain
     :param baseline: r: a name, or a function from observations to their replacement; the
         ``"background"`` of ``frames`` when not given, or black (0) if there are none
-    :param frames: states that a baseline given by name is fitted on, by entry
-        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param frames: states that a baseline given by name is fitted on, by key
+        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
     :param n_steps: points of the sum
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
@@ -88,10 +88,10 @@ class IntegratedGradients(Explainer):
         batch = StateBatch(self.agent, observations, target, policy_inputs)
         totals = [found.flatten(1).sum(dim=1) for found in self.maps(batch).values()]
         with torch.no_grad():
-            differences = batch.target_scores(batch.entries) - batch.target_scores(
+            differences = batch.target_scores(batch.by_key) - batch.target_scores(
                 self._replaced(batch)
             )
         return torch.stack(totals).sum(dim=0) - differences.gather(1, batch.target[:, None])[:, 0]
 
     def _replaced(self, batch: StateBatch) -> dict[str, Tensor]:
-        return {n: self.baselines[n](entry).to(entry) for n, entry in batch.entries.items()}
+        return {n: self.baselines[n](observed).to(observed) for n, observed in batch.by_key.items()}

@@ -62,16 +62,18 @@ class SmoothGrad(Explainer):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         states = [self._explain_state(batch, number) for number in range(len(batch))]
-        return {name: torch.stack([maps[name] for maps in states]) for name in batch.entries}
+        return {name: torch.stack([maps[name] for maps in states]) for name in batch.by_key}
 
     def _explain_state(self, batch: StateBatch, number: int) -> dict[str, Tensor]:
         from captum.attr import Saliency
 
-        state = {name: entry[number] for name, entry in batch.entries.items()}
+        state = {name: observed[number] for name, observed in batch.by_key.items()}
         sigmas = batch.unflat(self.sigma * batch.extent()[None])
-        stored = b"".join(entry.cpu().contiguous().numpy().tobytes() for entry in state.values())
+        stored = b"".join(
+            observed.cpu().contiguous().numpy().tobytes() for observed in state.values()
+        )
         generator = torch.Generator().manual_seed(zlib.crc32(stored) ^ self.seed)
-        totals = {name: torch.zeros_like(entry) for name, entry in state.items()}
+        totals = {name: torch.zeros_like(observed) for name, observed in state.items()}
         for first in range(0, self.n_samples, self.chunk(batch)):
             n_copies = min(self.chunk(batch), self.n_samples - first)
             copies = noisy(state, sigmas, n_copies, generator)
@@ -87,15 +89,15 @@ def noisy(
     n_copies: int,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """(n, ...) copies of the entries (...) of one state, with normal noise of ``sigmas``.
+    """(n, ...) copies of the keys (...) of one state, with normal noise of ``sigmas``.
 
     Drawn copy by copy, since one long draw gives other numbers than its parts do.
     """
     draws = [
-        {name: torch.randn(entry.shape, generator=generator) for name, entry in state.items()}
+        {name: torch.randn(observed.shape, generator=generator) for name, observed in state.items()}
         for _ in range(n_copies)
     ]
     return {
-        name: entry + sigmas[name] * torch.stack([draw[name] for draw in draws]).to(entry)
-        for name, entry in state.items()
+        name: observed + sigmas[name] * torch.stack([draw[name] for draw in draws]).to(observed)
+        for name, observed in state.items()
     }

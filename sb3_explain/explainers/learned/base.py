@@ -25,7 +25,7 @@ from sb3_explain.common.training import (
     train_network,
     training_options,
 )
-from sb3_explain.envs.spaces import PLAIN, Observations, entries_of, structured
+from sb3_explain.envs.spaces import SINGLE, Observations, spaces_by_key, structured
 from sb3_explain.explainers.base import TrainedExplainer
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.fitted import (
@@ -37,7 +37,7 @@ from sb3_explain.explainers.learned.fitted import (
     write_fitted,
 )
 from sb3_explain.explainers.learned.masking import Masking, Masks
-from sb3_explain.explainers.learned.networks.entries import EntryMasks
+from sb3_explain.explainers.learned.networks.keys import KeyMasks
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.baselines import (
     BASELINE_FRAMES,
@@ -50,7 +50,7 @@ from sb3_explain.states.baselines import (
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
-#: (R, ...) copies of some entries, (R,) of which states -> (R, K)
+#: (R, ...) copies of some keys, (R,) of which states -> (R, K)
 Read = Callable[[Masks, Tensor], Tensor]
 
 
@@ -74,7 +74,7 @@ class MaskSettings:
 
 
 class LearnedExplainer(TrainedExplainer):
-    """Masks in [0, 1] over every entry of an observation, from a network that learns them.
+    """Masks in [0, 1] over every key of an observation, from a network that learns them.
 
     A subclass has ``Settings``, :meth:`build_network` and :meth:`losses`.
 
@@ -94,12 +94,12 @@ class LearnedExplainer(TrainedExplainer):
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
         super().__init__(agent)
         self.settings = self.settings_of(settings)
-        entries: dict[str, Any] = entries_of(agent.observation_space)
-        #: shapes of the entries of an observation
-        self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in entries.items()}
+        by_key: dict[str, Any] = spaces_by_key(agent.observation_space)
+        #: shapes of the keys of an observation
+        self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in by_key.items()}
         self._scales = {
             name: 255.0 if len(e.shape) == 3 and e.dtype == np.uint8 else 1.0
-            for name, e in entries.items()
+            for name, e in by_key.items()
         }
         self.masking = Masking(self.shapes, self.settings.content, self.covered)
         self.n_frames = agent.n_stack
@@ -129,20 +129,20 @@ class LearnedExplainer(TrainedExplainer):
 
     @property
     def n_masks(self) -> int:
-        """Masks over each entry: one for each target, or one for all of them."""
+        """Masks over each key: one for each target, or one for all of them."""
         return self.agent.n_targets
 
     @abstractmethod
     def build_network(self) -> nn.Module:
-        """The module that learns: :meth:`entry_masks`, or another that :meth:`logits` passes."""
+        """The module that learns: :meth:`key_masks`, or another that :meth:`logits` passes."""
 
-    def entry_masks(self, network: str, options: Mapping[str, Any] | None = None) -> nn.Module:
-        """A module that turns entries into logits of masks.
+    def key_masks(self, network: str, options: Mapping[str, Any] | None = None) -> nn.Module:
+        """A module that turns keys into logits of masks.
 
         :param network: name of the mask network of images
         :param options: further arguments of it
         """
-        return EntryMasks(self.shapes, self.n_masks, self.mask_frames, network, options)
+        return KeyMasks(self.shapes, self.n_masks, self.mask_frames, network, options)
 
     @property
     def mask_frames(self) -> int:
@@ -150,15 +150,15 @@ class LearnedExplainer(TrainedExplainer):
         return self.n_frames if self.settings.per_frame else 1
 
     def _fit_baselines(self, frames: Mapping[str, Tensor | None]) -> dict[str, Baseline]:
-        """The baseline of each entry; entries that are never hidden stay what they are."""
+        """The baseline of each key; keys that are never hidden stay what they are."""
         covered = {name: frames[name] for name in self.covered}
         fitted = fit_baselines(self.settings.baseline, covered)
         return {name: fitted.get(name) or FunctionBaseline(unchanged) for name in self.shapes}
 
     @property
     def baseline(self) -> Baseline:
-        """The baseline of the only entry, of an agent whose observations are no dict."""
-        return self.baselines[PLAIN]
+        """The baseline of the only key, of an agent whose observations are no dict."""
+        return self.baselines[SINGLE]
 
     @property
     def fitted(self) -> bool:
@@ -179,7 +179,7 @@ class LearnedExplainer(TrainedExplainer):
         return {n: mask[states, batch.target] for n, mask in self._learned_masks(batch).items()}
 
     def _learned_masks(self, batch: StateBatch) -> Masks:
-        """(B, C, ...) masks of all targets over every entry."""
+        """(B, C, ...) masks of all targets over every key."""
         self.require_fitted()
         with torch.no_grad():
             masks = self.masking.hidden(self.masks(self.network, batch))
@@ -189,31 +189,31 @@ class LearnedExplainer(TrainedExplainer):
     # --- masks -----------------------------------------------------------------------------
 
     def logits(self, network: nn.Module, batch: StateBatch) -> Masks:
-        """(B, M, ...) logits of the masks by entry; an image's have frames in place of channels."""
-        scaled = {n: entry / self._scales[n] for n, entry in batch.entries.items()}
+        """(B, M, ...) logits of the masks by key; an image's have frames in place of channels."""
+        scaled = {n: observed / self._scales[n] for n, observed in batch.by_key.items()}
         logits: Masks = network(scaled)
         return logits
 
     def masks(self, network: nn.Module, batch: StateBatch) -> Masks:
-        """(B, M, ...) masks in [0, 1] over every entry, of the entries' shapes.
+        """(B, M, ...) masks in [0, 1] over every key, of the keys' shapes.
 
-        Those of entries that are never hidden are 0.
+        Those of keys that are never hidden are 0.
         """
         logits = self.logits(network, batch)
         return {
             name: self.masking.over_channels(name, logits[name].float().sigmoid())
             if name in logits
-            else entry.new_zeros(len(entry), self.n_masks, *self.shapes[name])
-            for name, entry in batch.entries.items()
+            else observed.new_zeros(len(observed), self.n_masks, *self.shapes[name])
+            for name, observed in batch.by_key.items()
         }
 
     def blends(self, masks: Masks, batch: StateBatch) -> tuple[Masks, Masks]:
         """What the agent sees through masks (B, M, ...), and what they leave out."""
-        return self.masking.blends(masks, batch.entries, self.baselines)
+        return self.masking.blends(masks, batch.by_key, self.baselines)
 
     @property
     def covered(self) -> list[str]:
-        """Entries of which the masks may hide something."""
+        """Keys of which the masks may hide something."""
         return list(self.shapes)
 
     def shown(self, maps: Tensor) -> Tensor:
@@ -245,7 +245,7 @@ class LearnedExplainer(TrainedExplainer):
                     f"the states stack {states.n_stack} frames, the agent {self.n_frames}: give "
                     "the agent n_stack or a recipe"
                 )
-        self.baselines = self._fit_baselines(train.entries(train.spread(BASELINE_FRAMES)))
+        self.baselines = self._fit_baselines(train.frames_by_key(train.spread(BASELINE_FRAMES)))
         self.learned_from = learned_from(train, validation, chosen.identity())
         self.training = train_network(
             self.network,
@@ -281,8 +281,8 @@ class LearnedExplainer(TrainedExplainer):
         """(B, M, K) for each set of copies: what the agent says of them, in one pass.
 
         :param read: :meth:`~sb3_explain.states.batch.StateBatch.target_scores` of the states, or
-            another method that reads copies of some entries
-        :param copies: (B, M, ...) masked states, by entry
+            another method that reads copies of some keys
+        :param copies: (B, M, ...) masked states, by key
         """
         n_states, n_masks = next(iter(copies[0].values())).shape[:2]
         rows = {n: torch.cat([some[n] for some in copies]).flatten(0, 1) for n in copies[0]}
@@ -329,8 +329,8 @@ class LearnedExplainer(TrainedExplainer):
         """Write ``<name>.safetensors`` and ``<name>.json``."""
         self.require_fitted()
         tensors = {f"network.{name}": tensor for name, tensor in copy_of(self.network).items()}
-        for entry, baseline in self.baselines.items():
-            tensors |= {f"baseline.{entry}.{k}": packed(v) for k, v in baseline.state().items()}
+        for key, baseline in self.baselines.items():
+            tensors |= {f"baseline.{key}.{k}": packed(v) for k, v in baseline.state().items()}
         fitted = Fitted(self.plain_settings(), tensors, self.training, self.learned_from)
         write_fitted(Path(folder), self.name, self.agent, fitted)
 
@@ -353,8 +353,8 @@ class LearnedExplainer(TrainedExplainer):
             explainer = cls(agent, **settings)
             explainer.settings = cls.settings_of(fitted.settings)
             explainer.network.load_state_dict(below("network.", fitted.tensors))
-            for entry, baseline in explainer.baselines.items():
-                baseline.restore(below(f"baseline.{entry}.", fitted.tensors))
+            for key, baseline in explainer.baselines.items():
+                baseline.restore(below(f"baseline.{key}.", fitted.tensors))
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise damaged(folder, cls.name) from error
         explainer.training, explainer.learned_from = fitted.training, fitted.learned_from

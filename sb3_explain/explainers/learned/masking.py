@@ -11,17 +11,17 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
-#: (B, M, ...) values in [0, 1] of M masks over each entry of an observation, of the entry's shape
+#: (B, M, ...) values in [0, 1] of M masks over each key of an observation, of the key's shape
 Masks = dict[str, Tensor]
 
 
 class Masking:
     """Where the masks of an observation may hide something.
 
-    :param shapes: of the entries, (C, H, W) for images, by name
+    :param shapes: of the keys, (C, H, W) for images, by name
     :param content: (top, left, height, width) in cells of an image: only these may be hidden; all
         cells when not given
-    :param covered: entries that may be hidden; all when not given
+    :param covered: keys that may be hidden; all when not given
     :raises ExplainError: if the content does not lie inside every image
     """
 
@@ -77,21 +77,21 @@ class Masking:
     def blends(
         self,
         masks: Masks,
-        entries: Mapping[str, Tensor],
+        by_key: Mapping[str, Tensor],
         baselines: Mapping[str, Baseline],
     ) -> tuple[Masks, Masks]:
         """VisionMask's eq. 1 and its complement for all masks at once: (B, M, ...) s_i, and s~_i.
 
-        Of the entries that may be hidden; the others are to be held.
+        Of the keys that may be hidden; the others are to be held.
 
         :param masks: (B, M, ...)
-        :param entries: (B, ...) float32
-        :param baselines: what a hidden cell becomes, by entry
+        :param by_key: (B, ...) float32
+        :param baselines: what a hidden cell becomes, by key
         """
         states_i, complements_i = {}, {}
         for name in self.covered:
-            mask, state = masks[name], entries[name][:, None]
-            baseline = baselines[name](entries[name])[:, None]
+            mask, state = masks[name], by_key[name][:, None]
+            baseline = baselines[name](by_key[name])[:, None]
             shown = mask * (state - baseline)
             states_i[name], complements_i[name] = baseline + shown, state - shown
             inside = self._inside(name, mask)
@@ -111,7 +111,7 @@ class Masking:
         return mask[..., top : top + height, left : left + width]
 
     def _inside(self, name: str, like: Tensor) -> Tensor | None:
-        """1 where an entry may be hidden, 0 elsewhere: (H, W), or (); ``None`` for everywhere."""
+        """1 where a key may be hidden, 0 elsewhere: (H, W), or (); ``None`` for everywhere."""
         if name not in self.covered:
             return torch.zeros((), device=like.device)
         if self.content is None or len(self.shapes[name]) != 3:

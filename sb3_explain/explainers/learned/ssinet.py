@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sb3_explain.agents.action_spaces import log_probabilities, score_range
 from sb3_explain.agents.agent import Agent
-from sb3_explain.envs.spaces import entries_of, structured
+from sb3_explain.envs.spaces import spaces_by_key, structured
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import LearnedExplainer, MaskSettings
 from sb3_explain.explainers.learned.masking import Masks
@@ -119,7 +119,7 @@ class SSINet(LearnedExplainer):
 
         def read() -> tuple[Tensor, list[Tensor]]:
             with torch.no_grad(), convolutions_of(self.agent) as features:
-                return batch.target_scores(batch.entries), features
+                return batch.target_scores(batch.by_key), features
 
         reading: tuple[Tensor, list[Tensor]] = batch.kept("convolutions", read)
         return reading
@@ -147,7 +147,7 @@ def feature_shapes(agent: Agent) -> list[tuple[int, ...]]:
         return []
     blank = {
         name: torch.zeros(1, *(space.shape or ()), device=agent.device)
-        for name, space in entries_of(agent.observation_space).items()
+        for name, space in spaces_by_key(agent.observation_space).items()
     }
     with torch.no_grad(), convolutions_of(agent) as features:
         agent.scores(structured(blank))

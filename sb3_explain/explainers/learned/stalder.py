@@ -67,7 +67,7 @@ class StalderExplainer(LearnedExplainer):
         return needs_probabilities(agent) or needs_numbers(agent)
 
     def build_network(self) -> nn.Module:
-        return self.entry_masks(self.settings.network, self.settings.network_options)
+        return self.key_masks(self.settings.network, self.settings.network_options)
 
     def losses(
         self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]
@@ -103,7 +103,7 @@ class StalderExplainer(LearnedExplainer):
         return {"loss": total, **terms}
 
     def _mean_of(self, term: Callable[[Tensor], Tensor], masks: Masks) -> Tensor:
-        """Mean of a term over the entries' masks (B, G, ...)."""
+        """Mean of a term over the keys' masks (B, G, ...)."""
         return torch.stack([term(field) for field in self.masking.fields(masks).values()]).mean()
 
 

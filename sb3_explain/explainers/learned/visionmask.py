@@ -74,7 +74,7 @@ class VisionMask(LearnedExplainer):
             raise ExplainError(f"max_area={self.settings.max_area}: it is a share of the cells")
 
     def build_network(self) -> nn.Module:
-        return self.entry_masks(self.settings.network, self.settings.network_options)
+        return self.key_masks(self.settings.network, self.settings.network_options)
 
     def losses(
         self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]
@@ -102,7 +102,7 @@ class VisionMask(LearnedExplainer):
         return {"loss": total, **terms}
 
     def free_area(self, masks: Tensor) -> float:
-        """a_max for the masks (B, C, ...) of an entry: of few features, one is always free."""
+        """a_max for the masks (B, C, ...) of a key: of few features, one is always free."""
         return max(self.settings.max_area, 1 / masks[0, 0].numel())
 
     def _similarity(self, batch: StateBatch) -> Read:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import cells, feature_entries
-from sb3_explain.envs.spaces import entries_of
+from sb3_explain.agents.observations import cells, feature_keys
+from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.features import Features
@@ -28,8 +28,8 @@ class FeatureAblation(Explainer):
     :param agent: to explain
     :param baseline: a name, or a function from observations to their replacement; the
         ``"background"`` of ``frames`` when not given, or black (0) if there are none
-    :param frames: states that a baseline given by name is fitted on, by entry
-        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param frames: states that a baseline given by name is fitted on, by key
+        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
     :param images: images' cells are features too, each by itself: as many agent passes. For regions
         of images there is occlusion
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
@@ -51,16 +51,16 @@ class FeatureAblation(Explainer):
             self.obstacle = lambda agent: None
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         self.baselines = make_baselines(agent, baseline, frames)
-        every = {n: cells(space) for n, space in entries_of(agent.observation_space).items()}
-        #: number of features by entry
-        self.entries = every if images else feature_entries(agent)
+        every = {n: cells(space) for n, space in spaces_by_key(agent.observation_space).items()}
+        #: number of features by key
+        self.by_key = every if images else feature_keys(agent)
 
     @property
     def passes_per_state(self) -> int:
-        return 1 + sum(self.entries.values())
+        return 1 + sum(self.by_key.values())
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        features = Features(batch, self.entries, self.baselines)
+        features = Features(batch, self.by_key, self.baselines)
         differences: Tensor = batch.kept((self, "differences"), lambda: self._read(features))
         target = batch.target[:, None, None].expand(-1, differences.shape[1], 1)
         return features.maps(differences.gather(2, target)[:, :, 0])

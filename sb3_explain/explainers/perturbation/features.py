@@ -1,4 +1,4 @@
-"""Features: the cells of a state's entries, side by side, to be removed one by one or in sets."""
+"""Features: the cells of a state's keys, side by side, to be removed one by one or in sets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sb3_explain.states.batch import StateBatch
 
 
 class Features:
-    """Some entries of states, flattened into (B, M) features; the other entries are held.
+    """Some keys of states, flattened into (B, M) features; the other keys are held.
 
     :param batch: the states
-    :param names: entries to flatten
-    :param baselines: what a removed feature becomes, by entry
+    :param names: keys to flatten
+    :param baselines: what a removed feature becomes, by key
     """
 
     def __init__(
@@ -25,8 +25,8 @@ class Features:
         self.batch = batch
         self.sizes = dict(names)
         n_rows = len(batch)
-        states = [batch.entries[name].reshape(n_rows, -1) for name in self.sizes]
-        replaced = [baselines[name](batch.entries[name]).reshape(n_rows, -1) for name in self.sizes]
+        states = [batch.by_key[name].reshape(n_rows, -1) for name in self.sizes]
+        replaced = [baselines[name](batch.by_key[name]).reshape(n_rows, -1) for name in self.sizes]
         #: (B, M) as they are
         self.states = torch.cat(states, dim=1)
         #: (B, M) what they become
@@ -34,19 +34,19 @@ class Features:
 
     def target_scores(self, rows: Tensor, states: Tensor) -> Tensor:
         """(R, C) scores of the targets for features (R, M) of copies of ``states`` (R,)."""
-        return self.batch.target_scores(self._entries(rows), states)
+        return self.batch.target_scores(self._by_key(rows), states)
 
     def maps(self, values: Tensor) -> dict[str, Tensor]:
-        """(B, M) values of the features as maps by entry; 0 for the entries that are held."""
-        valued = self._entries(values)
+        """(B, M) values of the features as maps by key; 0 for the keys that are held."""
+        valued = self._by_key(values)
         return {
-            name: valued[name] if name in valued else torch.zeros_like(entry)
-            for name, entry in self.batch.entries.items()
+            name: valued[name] if name in valued else torch.zeros_like(observed)
+            for name, observed in self.batch.by_key.items()
         }
 
-    def _entries(self, rows: Tensor) -> dict[str, Tensor]:
+    def _by_key(self, rows: Tensor) -> dict[str, Tensor]:
         parts = torch.split(rows, list(self.sizes.values()), dim=1)
-        shapes = {name: self.batch.entries[name].shape[1:] for name in self.sizes}
+        shapes = {name: self.batch.by_key[name].shape[1:] for name in self.sizes}
         return {
             name: part.reshape(len(part), *shapes[name])
             for name, part in zip(self.sizes, parts, strict=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_entries
+from sb3_explain.agents.observations import image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -22,7 +22,7 @@ class Greydanus(Explainer):
 
     z are the raw scores of all actions: the map is the same for every target. It says where the
     agent looks, not for which action. One agent pass a point of the grid, and one more, for each
-    image that is observed; other entries of a Dict observation get 0.
+    image that is observed; other keys of a Dict observation get 0.
 
     :param agent: with image observations
     :param part: ``"actor"``, scores; or ``"critic"``, values
@@ -54,7 +54,7 @@ class Greydanus(Explainer):
 
     @property
     def passes_per_state(self) -> int:
-        return sum(self.bumps.passes(shape) for shape in image_entries(self.agent).values())
+        return sum(self.bumps.passes(shape) for shape in image_keys(self.agent).values())
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         return image_maps(batch, lambda name, image: self._map(batch, name, image))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import feature_entries
+from sb3_explain.agents.observations import feature_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -42,8 +42,8 @@ class KernelSHAP(Explainer):
     :param agent: to explain
     :param baseline: a name, or a function from observations to their replacement; the
         ``"background"`` of ``frames`` when not given, or black (0) if there are none
-    :param frames: states that a baseline given by name is fitted on, by entry
-        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param frames: states that a baseline given by name is fitted on, by key
+        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
     :param n_samples: sets to read, at most
     :param seed: of the sets
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
@@ -67,9 +67,9 @@ class KernelSHAP(Explainer):
         if n_samples < 4:
             raise ExplainError(f"n_samples={n_samples}: give at least 4 sets to read")
         self.baselines = make_baselines(agent, baseline, frames)
-        #: number of features by entry
-        self.entries = feature_entries(agent)
-        n_features = sum(self.entries.values())
+        #: number of features by key
+        self.by_key = feature_keys(agent)
+        n_features = sum(self.by_key.values())
         if 2**n_features <= n_samples:
             sets, weights = all_sets(n_features)
         else:
@@ -83,7 +83,7 @@ class KernelSHAP(Explainer):
         return len(self.sets)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        features = Features(batch, self.entries, self.baselines)
+        features = Features(batch, self.by_key, self.baselines)
         values: Tensor = batch.kept((self, "values"), lambda: self._values(features))
         target = batch.target[:, None, None].expand(-1, values.shape[1], 1)
         return features.maps(values.gather(2, target)[:, :, 0])

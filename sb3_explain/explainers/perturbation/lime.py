@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, unknown_name
-from sb3_explain.envs.spaces import entries_of
+from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.baselines import Replacement, make_baselines
@@ -63,15 +63,15 @@ class Lime(Explainer):
     """Weights of a linear model of p(a|s') in which parts of the state are present (eq. 1).
 
     The parts z in {0, 1}^M of an image are superpixels of its newest frame (grey: the mean of its
-    channels), which are hidden in all frames of the stack at once; those of any other entry are its
+    channels), which are hidden in all frames of the stack at once; those of any other key are its
     features. A copy is s' = r + z * (s - r), r the baseline. The first copy is the state itself,
     the others have each part with probability 1/2. The model, with an intercept that is not
     penalised, is the ridge regression with sample weights exp(-d^2 / (2 width^2)), d the cosine
     distance of z from all ones (section 3.4, as in the authors' package).
 
     What is explained is the probability of the target, or the action itself in a dimension of a Box
-    action. One fit answers for all targets. ``n_samples`` agent passes for each entry of the
-    observation, the others being held; entries are comparable only as far as that goes.
+    action. One fit answers for all targets. ``n_samples`` agent passes for each key of the
+    observation, the others being held; keys are comparable only as far as that goes.
 
     :param agent: any
     :param n_samples: copies, the state itself among them
@@ -81,8 +81,8 @@ class Lime(Explainer):
     :param alpha: weight of the ridge's penalty
     :param baseline: what a hidden cell becomes, see :mod:`sb3_explain.states.baselines`; the
         ``"background"`` of ``frames`` when not given, or black if there are none
-    :param frames: (N, ...) single frames by entry, to fit a baseline on
-        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param frames: (N, ...) single frames by key, to fit a baseline on
+        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
     :param seed: of the samples, which are the same for every state of as many parts
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for numbers out of range, unknown segments or baseline
@@ -117,46 +117,48 @@ class Lime(Explainer):
         self.alpha = alpha
         self.seed = seed
         self.baselines = make_baselines(agent, baseline, frames)
-        self._spaces = entries_of(agent.observation_space)
+        self._spaces = spaces_by_key(agent.observation_space)
 
     @property
     def passes_per_state(self) -> int:
         return self.n_samples * len(self._spaces)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        return {name: self._map(batch, name) for name in batch.entries}
+        return {name: self._map(batch, name) for name in batch.by_key}
 
     def _map(self, batch: StateBatch, name: str) -> Tensor:
         fitted = batch.kept((self, name), lambda: self._fit(batch, name))
-        shape = batch.entries[name].shape[1:]
+        shape = batch.by_key[name].shape[1:]
         maps = [
-            weights[:, target][parts].expand(shape).to(batch.entries[name])
+            weights[:, target][parts].expand(shape).to(batch.by_key[name])
             for (parts, weights), target in zip(fitted, batch.target, strict=True)
         ]
         return torch.stack(maps)
 
     def _fit(self, batch: StateBatch, name: str) -> list[tuple[Tensor, Tensor]]:
-        """Of each state the parts of an entry, and the (M, C) weights of the linear model.
+        """Of each state the parts of a key, and the (M, C) weights of the linear model.
 
-        The parts are numbered by integers that broadcast to the entry's shape.
+        The parts are numbered by integers that broadcast to the key's shape.
         """
-        entry = batch.entries[name]
-        numbers = torch.arange(len(entry), device=entry.device)
-        if entry.dim() == 4:
-            parts = [self.superpixels(name, state) for state in entry]
+        observed = batch.by_key[name]
+        numbers = torch.arange(len(observed), device=observed.device)
+        if observed.dim() == 4:
+            parts = [self.superpixels(name, state) for state in observed]
             fits = [
                 self._fit_alike(batch, name, some, labels)
                 for some, labels in zip(torch.split(numbers, 1), parts, strict=True)
             ]
             return [(labels, fit[0]) for labels, fit in zip(parts, fits, strict=True)]
-        features = torch.arange(entry[0].numel(), device=entry.device).reshape(entry.shape[1:])
+        features = torch.arange(observed[0].numel(), device=observed.device).reshape(
+            observed.shape[1:]
+        )
         return [(features, fit) for fit in self._fit_alike(batch, name, numbers, features)]
 
     def _fit_alike(self, batch: StateBatch, name: str, some: Tensor, parts: Tensor) -> Tensor:
         """(n, M, C) weights of some states that have the same parts."""
-        chunk = self.rows(batch.entries[name])
-        state = batch.entries[name][some]
-        hidden = self.baselines[name](batch.entries[name])[some]
+        chunk = self.rows(batch.by_key[name])
+        state = batch.by_key[name][some]
+        hidden = self.baselines[name](batch.by_key[name])[some]
         samples = self.samples(int(parts.max()) + 1).to(state)
 
         def present() -> Iterator[Tensor]:
@@ -197,7 +199,7 @@ class Lime(Explainer):
     def superpixels(self, name: str, state: Tensor) -> Tensor:
         """(1, H, W) labels 0, 1, ... of the superpixels of an image's newest frame.
 
-        :param name: of the entry
+        :param name: of the key
         :param state: (C, H, W)
         """
         n_channels = max(1, len(state) // self.agent.n_stack)

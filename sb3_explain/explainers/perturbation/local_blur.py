@@ -59,7 +59,7 @@ class Bumps:
         """(B, 1 + P, K) scores of the states as they are, then with each bump.
 
         :param batch: of the states
-        :param name: the entry that is perturbed, an image
+        :param name: the key that is perturbed, an image
         :param chunk: rows of one agent pass
         """
         scores: Tensor = batch.kept(
@@ -75,7 +75,7 @@ class Bumps:
         return values
 
     def _read(self, batch: StateBatch, name: str, chunk: int, *, values: bool) -> Tensor:
-        state = batch.entries[name]
+        state = batch.by_key[name]
         kernel_size = 2 * int(4 * self.sigma + 0.5) + 1
         change = gaussian_blur(state, kernel_size, self.sigma) - state
         rows, columns = (self.profiles(state, size) for size in state.shape[2:])

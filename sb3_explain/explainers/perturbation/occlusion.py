@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sb3_explain.agents.action_spaces import target_scores
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_entries
+from sb3_explain.agents.observations import image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -27,14 +27,14 @@ class Occlusion(Explainer):
     those that cover it; the last patch of an axis is cut off by the edge. So it is in Captum.
 
     One agent pass a place of the patch, and one more, for each image that is observed; other
-    entries of a Dict observation get 0.
+    keys of a Dict observation get 0.
 
     :param agent: with image observations
     :param patch: side of the patch, in pixels
     :param stride: pixels from one place to the next, at most ``patch``
     :param baseline: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`
-    :param frames: (N, ...) single frames by entry, for a baseline that is fitted
-        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param frames: (N, ...) single frames by key, for a baseline that is fitted
+        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for a stride that would leave pixels out, and an unknown baseline
     """
@@ -64,7 +64,7 @@ class Occlusion(Explainer):
 
     @property
     def passes_per_state(self) -> int:
-        shapes = image_entries(self.agent).values()
+        shapes = image_keys(self.agent).values()
         return sum(
             1 + len(self._places(shape[1])) * len(self._places(shape[2])) for shape in shapes
         )
@@ -96,7 +96,7 @@ class Occlusion(Explainer):
 
     def _scores(self, batch: StateBatch, name: str, rows: Tensor, columns: Tensor) -> Tensor:
         """(B, 1 + P, K) scores of the states as they are, then without each patch."""
-        image, chunk = batch.entries[name], self.rows(batch.entries[name])
+        image, chunk = batch.by_key[name], self.rows(batch.by_key[name])
         blends = read_blends(
             lambda copies, states: batch.scores({name: copies}, states),
             image,

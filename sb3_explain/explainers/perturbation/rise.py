@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_entries
+from sb3_explain.agents.observations import image_keys
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.envs.spaces import Observations, structured
 from sb3_explain.explainers import EXPLAINERS
@@ -32,7 +32,7 @@ class Rise(Explainer):
     does not matter has the mean over all masks, not 0: only differences mean something.
 
     The masks are the same for every state, and every target is explained by the same N agent passes
-    for each image that is observed; other entries of a Dict observation get 0. For Box actions p is
+    for each image that is observed; other keys of a Dict observation get 0. For Box actions p is
     exp(similarity), see :meth:`sb3_explain.states.batch.StateBatch.preferences`, which takes one
     pass more.
 
@@ -44,8 +44,8 @@ class Rise(Explainer):
         in place of p, no division by p1, and so almost constant maps
     :param baseline: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`; the
         paper's is black
-    :param frames: (N, ...) single frames by entry, for a baseline that is fitted
-        (:meth:`sb3_explain.states.dataset.StateDataset.entries`)
+    :param frames: (N, ...) single frames by key, for a baseline that is fitted
+        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
     :param seed: of the masks
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for numbers out of range, an unknown variant or baseline
@@ -87,7 +87,7 @@ class Rise(Explainer):
     @property
     def passes_per_state(self) -> int:
         own = isinstance(self.agent.action_space, spaces.Box) and self.variant == "paper"
-        return self.n_masks * len(image_entries(self.agent)) + own
+        return self.n_masks * len(image_keys(self.agent)) + own
 
     def masks(self, image: Tensor, chunk: int) -> Iterator[Tensor]:
         """The masks of images (B, C, H, W), in blocks (n, 1, H, W) of at most ``chunk``.
@@ -137,22 +137,22 @@ class Rise(Explainer):
     ) -> Any:
         batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
         parts = [self._all_target_maps(part) for part in batch.split(self.chunk(batch))]
-        return structured({n: torch.cat([part[n] for part in parts]) for n in batch.entries})
+        return structured({n: torch.cat([part[n] for part in parts]) for n in batch.by_key})
 
     def _all_target_maps(self, batch: StateBatch) -> dict[str, Tensor]:
         """(B, C, ...) maps of all targets."""
         n_targets = self.agent.n_targets
         images = {n: self._image_maps(batch, n) for n in batch.images()}
         return {
-            name: images[name][:, :, None].expand(-1, -1, *entry.shape[1:2], -1, -1)
+            name: images[name][:, :, None].expand(-1, -1, *observed.shape[1:2], -1, -1)
             if name in images
-            else torch.zeros_like(entry)[:, None].expand(-1, n_targets, *entry.shape[1:])
-            for name, entry in batch.entries.items()
+            else torch.zeros_like(observed)[:, None].expand(-1, n_targets, *observed.shape[1:])
+            for name, observed in batch.by_key.items()
         }
 
     def _image_maps(self, batch: StateBatch, name: str) -> Tensor:
         """(B, C, H, W) maps of all targets over one image."""
-        image, chunk = batch.entries[name], self.rows(batch.entries[name])
+        image, chunk = batch.by_key[name], self.rows(batch.by_key[name])
         hidden = self.baselines[name](image)
         total = image.new_zeros(len(image), self.agent.n_targets, image[0, 0].numel())
         blends = read_blends(

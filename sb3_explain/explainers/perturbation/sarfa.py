@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sb3_explain.agents.action_spaces import group_numbers, log_probabilities, target_scores
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_entries
+from sb3_explain.agents.observations import image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -27,7 +27,7 @@ class Sarfa(Explainer):
     Q-values too. Of several sub-actions, only the target's own counts.
 
     One agent pass a point of the grid, and one more, for each image that is observed, which are
-    those of Greydanus; other entries of a Dict observation get 0.
+    those of Greydanus; other keys of a Dict observation get 0.
 
     :param agent: with image observations, and actions to choose from
     :param direction: ``"forward"``, KL of the state's probabilities from those of the copy; or
@@ -62,7 +62,7 @@ class Sarfa(Explainer):
 
     @property
     def passes_per_state(self) -> int:
-        return sum(self.bumps.passes(shape) for shape in image_entries(self.agent).values())
+        return sum(self.bumps.passes(shape) for shape in image_keys(self.agent).values())
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         return image_maps(batch, lambda name, image: self._map(batch, name, image))

@@ -174,7 +174,7 @@ def explainers_of(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
         if not name.replace("-", "_").isidentifier() or name == "states":
             raise ExplainError(f"{name!r} is no name for a file: use letters, digits, _ and -")
         parameters = inspect.signature(EXPLAINERS[explainer]).parameters
-        takes_any = any(entry.kind is entry.VAR_KEYWORD for entry in parameters.values())
+        takes_any = any(observed.kind is observed.VAR_KEYWORD for observed in parameters.values())
         for setting in () if takes_any else settings:
             if setting not in parameters:
                 raise unknown_name(f"setting of {explainer}", setting, [*parameters][1:])

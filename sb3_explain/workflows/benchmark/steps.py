@@ -161,8 +161,8 @@ def arguments(job: Job, train: StateDataset) -> dict[str, Any]:
 
 
 def frames_of(states: StateDataset) -> dict[str, Tensor]:
-    """Frames to fit baselines on, spread over the states, by entry of the observation."""
-    return states.entries(states.spread(BASELINE_FRAMES))
+    """Frames to fit baselines on, spread over the states, by key of the observation."""
+    return states.frames_by_key(states.spread(BASELINE_FRAMES))
 
 
 def tidy(

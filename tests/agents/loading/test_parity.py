@@ -34,7 +34,7 @@ def case_and_model(request, models):
 def sample(space, n=N, seed=0):
     """(n, ...) observations in NumPy."""
     if isinstance(space, spaces.Dict):
-        return {key: sample(entry, n, seed) for key, entry in space.items()}
+        return {key: sample(observed, n, seed) for key, observed in space.items()}
     space.seed(seed)
     draws = np.stack([space.sample() for _ in range(n)])
     if len(space.shape) == 3:

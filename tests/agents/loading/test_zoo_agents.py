@@ -46,7 +46,7 @@ def test_loads_and_gives_finite_scores(agents_folder, algo, env):
     space = agent.observation_space
     keys = space.spaces if isinstance(space, spaces.Dict) else {"": space}
     rng = np.random.default_rng(0)
-    batch = {key: rng.normal(size=(16, *entry.shape)) for key, entry in keys.items()}
+    batch = {key: rng.normal(size=(16, *observed.shape)) for key, observed in keys.items()}
     observations = {key: agent.tensor(value.astype(np.float32)) for key, value in batch.items()}
     scores = agent.scores(observations.get("", observations))
     assert scores.shape == (16, agent.n_scores)

@@ -69,8 +69,8 @@ def test_only_the_images_of_that_size_count_in_a_dict():
         {name: spaces.Box(0, 255, size, np.uint8) for name, size in sizes.items()}
         | {"speed": spaces.Box(-1, 1, (3,), np.float32)}
     )
-    entries = {name: torch.zeros(1, *size) for name, size in sizes.items()}
-    batch = StateBatch(agent_of(space), {**entries, "speed": torch.zeros(1, 3)}, 0)
+    by_key = {name: torch.zeros(1, *size) for name, size in sizes.items()}
+    batch = StateBatch(agent_of(space), {**by_key, "speed": torch.zeros(1, 3)}, 0)
     far = torch.tensor([[[[1.0, 0.0], [0.0, 3.0]]]])
     maps = batch.flat({"far": far, "near": torch.ones(1, 1, 3, 3), "speed": torch.ones(1, 3)})
     boxes = torch.tensor([[[True, False], [False, False]]])

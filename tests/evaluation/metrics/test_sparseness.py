@@ -35,8 +35,8 @@ def test_slow_loop():
     for one, value in zip(maps.numpy().astype(float), sparseness(maps), strict=True):
         a = np.sort(np.abs(one).ravel() / np.abs(one).max() + 1e-7)
         n, total = len(a), 0.0
-        for i, entry in enumerate(a, start=1):
-            total += (2 * i - n - 1) * entry
+        for i, observed in enumerate(a, start=1):
+            total += (2 * i - n - 1) * observed
         assert value.item() == pytest.approx(total / (n * a.sum()), abs=1e-6)
 
 

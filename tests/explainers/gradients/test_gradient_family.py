@@ -103,14 +103,14 @@ def test_a_baseline_is_fitted_on_frames():
     agent = known_agent("discrete")
     states = known_states(agent, 50)
     observed = states.observations(range(4))
-    fitted = IntegratedGradients(agent, baseline="mean", frames=states.entries(), n_steps=2)
+    fitted = IntegratedGradients(agent, baseline="mean", frames=states.frames_by_key(), n_steps=2)
     distance = observed - states.frames().mean(dim=0)
     expected = torch.zeros_like(observed)
     expected[:, 1] = 4.0 / float(SCALES[1]) * distance[:, 1]
     torch.testing.assert_close(fitted.attribute(observed, 1), expected)
-    with pytest.raises(ExplainError, match=r"give frames=states\.entries"):
+    with pytest.raises(ExplainError, match=r"give frames=states\.keys"):
         IntegratedGradients(agent, baseline="mean")
-    with pytest.raises(ExplainError, match=r"give frames=states\.entries"):
+    with pytest.raises(ExplainError, match=r"give frames=states\.keys"):
         IntegratedGradients(agent, baseline="blur")
 
 
@@ -153,7 +153,7 @@ def test_noise_on_a_dict_does_not_depend_on_the_passes():
     agent = kinds.agent_of("image and vector")
     batch = kinds.states_of("image and vector").batch(agent, np.arange(2))
     whole = SmoothGrad(agent, n_samples=5).maps(batch)
-    largest = max(entry[0].numel() for entry in batch.entries.values())
+    largest = max(observed[0].numel() for observed in batch.by_key.values())
     parts = SmoothGrad(agent, n_samples=5, max_batch_bytes=2 * 4 * largest).maps(batch)
     for name, maps in whole.items():
         torch.testing.assert_close(parts[name], maps, atol=1e-7, rtol=1e-4)

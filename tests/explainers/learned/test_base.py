@@ -59,7 +59,7 @@ def test_the_mass_is_on_the_pixels_that_the_agent_reads(learned):
     observations = test.observations(np.arange(len(test)))
     maps = explainer.attribute(observations)
     batch = StateBatch(explainer.agent, observations)
-    shown = explainer.masking.blends({"": maps[:, None]}, batch.entries, explainer.baselines)[0]
+    shown = explainer.masking.blends({"": maps[:, None]}, batch.by_key, explainer.baselines)[0]
     assert batch.keeps(shown[""][:, 0]).float().mean() >= 0.95
     widened = maps[..., 1, : 9 + FOOTPRINT, : 9 + FOOTPRINT]
     assert widened.sum() >= 0.9 * maps.sum()
@@ -123,7 +123,7 @@ def test_weights_to_begin_with_are_not_downloaded_again(tmp_path, monkeypatch):
             asked.append(weights)
             super().__init__(*arguments, **others)
 
-    monkeypatch.setitem(NETWORKS._entries, "pretrained", Pretrained)
+    monkeypatch.setitem(NETWORKS._by_key, "pretrained", Pretrained)
     agent = corner_agent()
     settings = {"network": "pretrained", "network_options": {"weights": "IMAGENET1K_V2"}}
     explainer = EXPLAINERS["visionmask"](agent, **settings)
@@ -168,7 +168,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
             left.pop()
             return losses(self, *arguments)
 
-        with monkeypatch.policy_inputs() as patch:
+        with monkeypatch.context() as patch:
             patch.setattr(LEARNED[name], "losses", dying)
             with pytest.raises(Killed):
                 fit(tmp_path / "killed")
@@ -260,7 +260,9 @@ def test_mistakes_are_one_line(name):
         method(agent).fit(train.subset(range(3)), validation, **ONCE)
 
 
-@pytest.mark.parametrize("kind", ["image and vector", "recurrent", "action masks", "sac-cnn-shared"])
+@pytest.mark.parametrize(
+    "kind", ["image and vector", "recurrent", "action masks", "sac-cnn-shared"]
+)
 @per_method
 def test_half_precision(name, kind):
     """bfloat16 in the loss alone: what has been learned is in full precision."""
@@ -292,10 +294,10 @@ def test_entries_may_have_any_name(name, tmp_path):
     observations = states.observations(range(4))
     ours, theirs = explainer.action_maps(observations), loaded.action_maps(observations)
     assert set(ours) == {"the image", "a.b/vector"}
-    assert all(torch.equal(ours[entry], theirs[entry]) for entry in ours)
-    for entry, baseline in explainer.baselines.items():
-        restored = loaded.baselines[entry](observations[entry])
-        assert torch.equal(restored, baseline(observations[entry]))
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    for key, baseline in explainer.baselines.items():
+        restored = loaded.baselines[key](observations[key])
+        assert torch.equal(restored, baseline(observations[key]))
 
 
 @per_method

@@ -170,9 +170,9 @@ def test_beside_images_nothing_is_hidden(kind):
     assert all((shown[name] == 1).all() for name in maps if name != "image")
     assert torch.equal(shown["image"], maps["image"])
     replaced = batch.unflat(batch.replacement(explainer.baselines))
-    assert not torch.equal(replaced["image"], batch.entries["image"])
+    assert not torch.equal(replaced["image"], batch.by_key["image"])
     held = [name for name in maps if name != "image"]
-    assert held and all(torch.equal(replaced[name], batch.entries[name]) for name in held)
+    assert held and all(torch.equal(replaced[name], batch.by_key[name]) for name in held)
 
 
 def test_agents_without_convolutions_are_told():

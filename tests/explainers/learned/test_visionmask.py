@@ -206,7 +206,7 @@ def test_a_function_as_baseline_is_saved_by_its_name_alone(tmp_path, monkeypatch
     assert (loaded.baseline(observations) == 128).all()
     assert torch.equal(loaded.attribute(observations), explainer.attribute(observations))
     assert loaded.plain_settings() == explainer.plain_settings()
-    del BASELINES._entries["grey"]
+    del BASELINES._by_key["grey"]
     with pytest.raises(ExplainError, match="unknown baseline 'grey'"):
         VisionMask.load(tmp_path / "vm", agent)
 

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from sb3_explain.agents.action_spaces import greedy_targets, group_sizes, log_probabilities
 from sb3_explain.envs.spaces import structured
 from sb3_explain.explainers.learned import losses as loss
-from sb3_explain.explainers.learned.networks.entries import EntryMasks
+from sb3_explain.explainers.learned.networks.keys import KeyMasks
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.kinds import agent_of, states_of
@@ -94,7 +94,7 @@ def softmax(z):
 
 
 def masked(explainer, state, masks, choice):
-    """Eq. 1 and its complement, entry by entry."""
+    """Eq. 1 and its complement, key by key."""
     seen, left = {}, {}
     for name, cells in state.items():
         m, r = masks[name][choice], explainer.baselines[name](cells[None])[0]
@@ -207,10 +207,10 @@ def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
     expected = torch.zeros(())
     for b in range(6):
         held = {name: kept[b : b + 1] for name, kept in policy_inputs.items()}
-        entries = {name: entry[b] for name, entry in batch.entries.items()}
+        by_key = {name: observed[b] for name, observed in batch.by_key.items()}
         rows = []
         for choice in range(agent.n_targets):
-            seen, _ = masked(explainer, entries, {n: m[b] for n, m in masks.items()}, choice)
+            seen, _ = masked(explainer, by_key, {n: m[b] for n, m in masks.items()}, choice)
             rows.append(agent.scores(structured(seen), **held))
         z = torch.cat(rows).detach()
         expected = expected + loss.contrastive(z[None], batch.target[b : b + 1]) / 6
@@ -240,10 +240,10 @@ def test_one_feature_is_always_free(n_features, free):
 
 def test_a_vector_alone_is_standardised_as_in_evaluation():
     """A batch of one state, as a process that shares a batch may have it."""
-    net = EntryMasks({"image": (1, 16, 16), "vector": (3,)}, n_masks=2, n_frames=1)
-    entries = {"image": torch.rand(8, 1, 16, 16), "vector": torch.randn(8, 3) * 5 + 2}
-    net.train()(entries)
-    one = {name: entry[:1] for name, entry in entries.items()}
+    net = KeyMasks({"image": (1, 16, 16), "vector": (3,)}, n_masks=2, n_frames=1)
+    by_key = {"image": torch.rand(8, 1, 16, 16), "vector": torch.randn(8, 3) * 5 + 2}
+    net.train()(by_key)
+    one = {name: observed[:1] for name, observed in by_key.items()}
     logits = net(one)
     assert logits["vector"].isfinite().all() and logits["image"].isfinite().all()
     assert torch.equal(net.planes(one["vector"]), net.eval().planes(one["vector"]))

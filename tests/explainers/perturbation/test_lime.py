@@ -166,7 +166,7 @@ def test_segments_may_be_a_function():
         ({"segments": "slik"}, "did you mean 'slic'"),
         ({"n_samples": 1}, "at least two samples"),
         ({"alpha": 0.0}, "positive numbers"),
-        ({"baseline": "mean"}, r"give frames=states\.entries"),
+        ({"baseline": "mean"}, r"give frames=states\.keys"),
     ],
 )
 def test_bad_settings_are_one_line(settings, message):

@@ -125,7 +125,7 @@ def test_a_map_does_not_depend_on_its_batch(method):
         torch.testing.assert_close(alone, expected, atol=1e-6, rtol=1e-5)
 
 
-# --- other entries and policy_inputs are held ------------------------------------------------
+# --- other keys and policy_inputs are held ------------------------------------------------
 
 
 @pytest.mark.parametrize("method", OF_IMAGES)

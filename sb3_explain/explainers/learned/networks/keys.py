@@ -14,14 +14,14 @@ from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.explainers.learned.networks.blocks import Standardise
 
 
-class EntryMasks(nn.Module):
-    """Logits of masks over every entry of an observation.
+class KeyMasks(nn.Module):
+    """Logits of masks over every key of an observation.
 
     An image's network sees the image and, where there are any, the vectors as planes that are the
     same everywhere; the vectors' network (``mlp``) sees all vectors.
 
-    :param shapes: of the entries, (C, H, W) or (D,), by name
-    :param n_masks: masks over each entry
+    :param shapes: of the keys, (C, H, W) or (D,), by name
+    :param n_masks: masks over each key
     :param n_frames: an image's mask has so many frames; 1 for one mask over all of its channels
     :param network: name of the images' network
     :param options: further arguments of it
@@ -55,13 +55,13 @@ class EntryMasks(nn.Module):
         self.planes = Standardise(features) if features else None
         self.mlp = NETWORKS["mlp"](features, n_masks * features) if features else None
 
-    def forward(self, entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Entries, images scaled to [0, 1] -> logits (B, M, F, H, W) and (B, M, ...) by name."""
+    def forward(self, by_key: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Keys, images scaled to [0, 1] -> logits (B, M, F, H, W) and (B, M, ...) by name."""
         logits: dict[str, Tensor] = {}
-        flat = [entries[name].flatten(1) for name in self.vectors]
+        flat = [by_key[name].flatten(1) for name in self.vectors]
         joined = torch.cat(flat, dim=1) if flat else None
         for name, place in self.places.items():
-            image = entries[name]
+            image = by_key[name]
             if joined is not None and self.planes is not None:
                 planes = self.planes(joined)[:, :, None, None]
                 image = torch.cat([image, planes.expand(-1, -1, *image.shape[2:])], dim=1)
@@ -72,7 +72,7 @@ class EntryMasks(nn.Module):
             parts = masks.split([_size(shape) for shape in self.vectors.values()], dim=2)
             for (name, shape), part in zip(self.vectors.items(), parts, strict=True):
                 logits[name] = part.reshape(len(part), self.n_masks, *shape)
-        return {name: logits[name] for name in entries}
+        return {name: logits[name] for name in by_key}
 
 
 def _size(shape: tuple[int, ...]) -> int:
