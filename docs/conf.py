@@ -38,17 +38,17 @@ def escape_bars(app, what, name, obj, options, lines):
         lines[i] = "``".join(parts)
 
 
-def write_serves(app):
-    """Which explainer serves which agent, asked of the agents that the contract tests run on."""
+def write_supported(app):
+    """Which explainer supports which agent, asked of the agents that the contract tests run on."""
     sys.path.insert(0, str(Path(app.srcdir).parent))
     from tests.explainers.kinds import table
 
     generated = Path(app.srcdir) / "_generated"
     generated.mkdir(exist_ok=True)
-    (generated / "serves.md").write_text(table(), encoding="utf-8")
+    (generated / "supported.md").write_text(table(), encoding="utf-8")
 
 
 def setup(app):
-    app.connect("builder-inited", write_serves)
+    app.connect("builder-inited", write_supported)
     app.connect("autodoc-skip-member", skip_public)
     app.connect("autodoc-process-docstring", escape_bars)

@@ -78,13 +78,13 @@ def test_from_an_agent_to_its_report(tmp_path):
 def test_every_explainer_and_metric(tmp_path):
     agent = dot_agent()
     states = collect(agent, n=60, folder=tmp_path, max_per_episode=20, progress=False)
-    served = {
+    supported = {
         name: EXPLAINERS[name](agent)
         for name in EXPLAINERS
-        if EXPLAINERS[name].obstacle(agent) is None and not hasattr(EXPLAINERS[name], "fit")
+        if EXPLAINERS[name].unsupported(agent) is None and not hasattr(EXPLAINERS[name], "fit")
     }
-    table = evaluate(agent, states.subset(np.arange(4)), served).table()
-    assert set(served) <= set(table["explainer"]) and np.isfinite(table["mean"]).any()
+    table = evaluate(agent, states.subset(np.arange(4)), supported).table()
+    assert set(supported) <= set(table["explainer"]) and np.isfinite(table["mean"]).any()
 
 
 def test_a_question_and_a_summary(tmp_path):

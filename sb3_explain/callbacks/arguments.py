@@ -72,14 +72,14 @@ def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
     return explainer
 
 
-def serving(name: str, agent: Agent) -> str:
-    """The explainer's name, or that of the one that stands in for it where it does not serve.
+def find_supported(name: str, agent: Agent) -> str:
+    """The explainer's name, or that of the one that stands in for it where it does not support.
 
     There is one for guided backpropagation alone, the default, which needs ReLUs.
     """
     usual = default_explainer(agent)
     if name != "guided_backprop" or name == usual:
         return name
-    obstacle = EXPLAINERS[name].obstacle(agent)
-    log.warning("%s does not serve this agent (%s): %s stands in", name, obstacle, usual)
+    unsupported = EXPLAINERS[name].unsupported(agent)
+    log.warning("%s does not support this agent (%s): %s stands in", name, reason, usual)
     return usual

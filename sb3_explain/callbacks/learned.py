@@ -21,7 +21,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.training import training_options
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator
-from sb3_explain.probing.targets import require_served, require_target
+from sb3_explain.probing.targets import require_supported_target, require_target
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.weaknesses import ALL, find_weaknesses, require_search_options
 
@@ -203,7 +203,7 @@ class StateGeneratorCallback(LearningCallback):
         StateGenerator(agent, **self.settings)
         for name in self.targets:
             if name != ALL:
-                require_served(agent, name, None)
+                require_supported_target(agent, name, None)
 
     def work(self, folder: Path) -> None:
         agent = snapshot_of(self.model)

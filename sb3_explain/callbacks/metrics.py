@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.callbacks.arguments import names_of, require_ready, serving, whole
+from sb3_explain.callbacks.arguments import find_supported, names_of, require_ready, whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.training_states import Moment, ProbeStates, snapshot_of
 from sb3_explain.common.files import write_json
@@ -76,11 +76,11 @@ class MetricsCallback(ExplainCallback):
 
     def begin(self, agent: Agent) -> None:
         #: what explains this agent: the names that were asked for, or what stands in for them
-        self.serving: dict[str, dict[str, Any]] = {}
+        self.supported: dict[str, dict[str, Any]] = {}
         for name, arguments in self.explainers.items():
             # one that was asked for itself counts before one that it stands in for
-            if (stand_in := serving(name, agent)) == name or stand_in not in self.explainers:
-                self.serving[stand_in] = arguments
+            if (stand_in := find_supported(name, agent)) == name or stand_in not in self.explainers:
+                self.supported[stand_in] = arguments
         self.made(agent)
         self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, agent.n_stack)
         #: what has been measured, by timesteps
@@ -88,7 +88,7 @@ class MetricsCallback(ExplainCallback):
 
     def made(self, agent: Agent) -> dict[str, Explainer]:
         """The explainers of an agent by name."""
-        return {name: EXPLAINERS[name](agent, **given) for name, given in self.serving.items()}
+        return {name: EXPLAINERS[name](agent, **given) for name, given in self.supported.items()}
 
     def watch(self, moment: Moment) -> None:
         self.probes.watch(moment, self.num_timesteps)
@@ -109,7 +109,7 @@ class MetricsCallback(ExplainCallback):
         agent = snapshot_of(self.model)
         evaluation = self.evaluation(agent, self.probes.states(agent))
         self.measured[self.num_timesteps] = evaluation
-        shown = {*self.serving, NOTHING}
+        shown = {*self.supported, NOTHING}
         self.write(
             {
                 f"metrics/{name}/{metric}": float(interval.mean)

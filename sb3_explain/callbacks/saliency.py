@@ -10,7 +10,7 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
-from sb3_explain.callbacks.arguments import require_ready, serving, whole
+from sb3_explain.callbacks.arguments import find_supported, require_ready, whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.tensorboard import gif_of, write_picture
 from sb3_explain.callbacks.training_states import Moment, ProbeStates, SeenStates, snapshot_of
@@ -85,8 +85,8 @@ class SaliencyCallback(ExplainCallback):
                 "give the model tensorboard_log (rl-zoo3: -tb) to see them there"
             )
         #: what explains this agent: the one that was asked for, or what stands in for it
-        self.serving = serving(self.explainer, agent)
-        EXPLAINERS[self.serving](agent, **self.explainer_kwargs)
+        self.supported = find_supported(self.explainer, agent)
+        EXPLAINERS[self.supported](agent, **self.explainer_kwargs)
         self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, agent.n_stack)
         self.recent = SeenStates(max(self.n_states, self.n_frames), agent.n_stack)
 
@@ -96,7 +96,7 @@ class SaliencyCallback(ExplainCallback):
 
     def made(self) -> Explainer:
         """The explainer, of the agent as it is now."""
-        explainer: Explainer = EXPLAINERS[self.serving](
+        explainer: Explainer = EXPLAINERS[self.supported](
             snapshot_of(self.model), **self.explainer_kwargs
         )
         return explainer
@@ -146,7 +146,7 @@ class SaliencyCallback(ExplainCallback):
         """PNG of states with their maps, or of the importance of features."""
         agent, name = explainer.agent, image_of(explainer.agent)
         which = "probe states, the same each time" if group == "probe" else "fresh states"
-        when = f"{self.serving} after {self.num_timesteps:,} timesteps"
+        when = f"{self.supported} after {self.num_timesteps:,} timesteps"
         if name is None:
             return importance_of(agent, states, explainer, title=f"{when}\n{which}").png
         positions = states.spread(self.n_states)

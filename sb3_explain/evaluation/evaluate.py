@@ -204,7 +204,7 @@ def evaluate(
     added = {
         name: EXPLAINERS[name]
         for name in CONTROLS
-        if name not in given and EXPLAINERS[name].obstacle(agent) is None
+        if name not in given and EXPLAINERS[name].unsupported(agent) is None
     }
     measured_together = {
         **given,

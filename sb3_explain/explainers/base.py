@@ -24,13 +24,13 @@ from sb3_explain.states.passes import MAX_BATCH_BYTES, rows_at_once
 class Explainer(ABC):
     """An explanation method bound to one frozen agent.
 
-    A subclass has a ``name``, :meth:`explain`, and where it does not serve every agent
-    :meth:`obstacle`.
+    A subclass has a ``name``, :meth:`explain`, and where it does not support every agent
+    :meth:`unsupported`.
 
     :param agent: the agent to explain
     :param max_batch_bytes: bytes that the perturbed copies of one agent pass take at most; passes
         become smaller, the maps stay the same
-    :raises ExplainError: if the method does not serve this agent
+    :raises ExplainError: if the method does not support this agent
     """
 
     #: name in the registry, set by each class
@@ -45,11 +45,11 @@ class Explainer(ABC):
     def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
         self.agent = agent
         self.max_batch_bytes = max_batch_bytes
-        require_no_obstacle(self, agent)
+        require_supported(self, agent)
 
     @staticmethod
-    def obstacle(agent: Agent) -> str | None:
-        """Why the method cannot serve ``agent``, in a few words; ``None`` if it can."""
+    def unsupported(agent: Agent) -> str | None:
+        """Why the method cannot support ``agent``, in a few words; ``None`` if it can."""
         return None
 
     @property
@@ -150,8 +150,8 @@ class TrainedExplainer(Explainer):
             raise ExplainError(f"this {self.name} has not been fitted: call fit(train, validation)")
 
 
-def require_no_obstacle(explainer: Explainer | type[Explainer], agent: Agent) -> None:
-    """:raises ExplainError: if the method does not serve ``agent``"""
-    obstacle = explainer.obstacle(agent)
-    if obstacle is not None:
-        raise ExplainError(f"{explainer.name} does not serve this agent: {obstacle}")
+def require_supported(explainer: Explainer | type[Explainer], agent: Agent) -> None:
+    """:raises ExplainError: if the method does not support ``agent``"""
+    unsupported = explainer.unsupported(agent)
+    if reason is not None:
+        raise ExplainError(f"{explainer.name} does not support this agent: {reason}")

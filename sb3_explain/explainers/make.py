@@ -8,4 +8,4 @@ from sb3_explain.explainers import EXPLAINERS
 
 def default_explainer(agent: Agent) -> str:
     """``"guided_backprop"``, or ``"gradient"`` for an agent without ReLUs, which it needs."""
-    return "gradient" if EXPLAINERS["guided_backprop"].obstacle(agent) else "guided_backprop"
+    return "gradient" if EXPLAINERS["guided_backprop"].unsupported(agent) else "guided_backprop"

@@ -12,7 +12,7 @@ from sb3_explain.envs.spaces import spaces_by_key
 
 
 def needs_image(agent: Agent) -> str | None:
-    """The obstacle of a method that perturbs pictures, if the agent sees none."""
+    """Why an agent does not support a method that perturbs pictures, if the agent sees none."""
     by_key = spaces_by_key(agent.observation_space).values()
     if any(len(observed.shape or ()) == 3 for observed in by_key):
         return None
@@ -20,14 +20,16 @@ def needs_image(agent: Agent) -> str | None:
 
 
 def needs_probabilities(agent: Agent) -> str | None:
-    """The obstacle of a method that compares probabilities, if the agent has none."""
+    """Why an agent does not support a method that compares probabilities, if the agent has none."""
     if isinstance(agent.action_space, spaces.Box):
         return "it compares probabilities of actions, and this agent's actions are continuous (Box)"
     return None
 
 
 def needs_numbers(agent: Agent) -> str | None:
-    """The obstacle of a method that differentiates or blends what is observed, if it cannot."""
+    """Why an agent does not support a method that differentiates or blends what is observed, if it
+    cannot.
+    """
     for name, space in spaces_by_key(agent.observation_space).items():
         if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
             which = f"observation's {name!r}" if name else "observation"
@@ -36,14 +38,18 @@ def needs_numbers(agent: Agent) -> str | None:
 
 
 def needs_features(agent: Agent) -> str | None:
-    """The obstacle of a method that removes features, if the agent observes images alone."""
+    """Why an agent does not support a method that removes features, if the agent observes images
+    alone.
+    """
     if feature_keys(agent):
         return None
     return "it removes features of vectors, and this agent observes images: use occlusion"
 
 
 def needs_relu(agent: Agent) -> str | None:
-    """The obstacle of guided backpropagation, if no key passes a ReLU that is a module."""
+    """Why an agent does not support guided backpropagation, if no key passes a ReLU that is a
+    module.
+    """
     by_key = spaces_by_key(agent.observation_space)
     if any(outputs_on_the_way(agent, name, nn.ReLU) for name in by_key):
         return None
@@ -51,7 +57,7 @@ def needs_relu(agent: Agent) -> str | None:
 
 
 def needs_convolution(agent: Agent) -> str | None:
-    """The obstacle of Grad-CAM, if no image passes a convolution that is a module."""
+    """Why an agent does not support Grad-CAM, if no image passes a convolution that is a module."""
     if layers_of_images(agent, nn.Conv2d):
         return None
     return "it explains images by a convolution (nn.Conv2d), and this agent's scores pass none"

@@ -23,7 +23,7 @@ class SGQNSaliency(Explainer):
     name = "sgqn"
 
     @staticmethod
-    def obstacle(agent: Agent) -> str | None:
+    def unsupported(agent: Agent) -> str | None:
         """Only SGQN agents predict their saliency, if they have learned to."""
         policy = agent.view.policy
         if not isinstance(policy, SGQNPolicy):

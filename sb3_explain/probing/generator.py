@@ -105,9 +105,9 @@ class StateGenerator:
     name = "generator"
 
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
-        obstacle = needs_numbers(agent)
-        if obstacle is not None:
-            raise ExplainError(f"no generator of this agent's states: {obstacle}")
+        reason = needs_numbers(agent)
+        if reason is not None:
+            raise ExplainError(f"no generator of this agent's states: {reason}")
         self.agent = agent
         self.settings = self.settings_of(settings)
         self.weighting = Weighting(agent, self.settings.weighting, self.settings.uniform_share)

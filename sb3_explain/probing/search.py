@@ -161,8 +161,8 @@ def probe(
     :param max_seconds: the search ends earlier if it would take longer; how far it comes then
         depends on the machine
     :param progress: show a bar
-    :raises ExplainError: for an unknown target, one that the agent cannot serve, or a generator of
-        another agent
+    :raises ExplainError: for an unknown target, one that the agent cannot support, or a generator
+        of another agent
     """
     began = time.perf_counter()
     require_pair(generator, agent, other)

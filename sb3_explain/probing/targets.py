@@ -1,7 +1,7 @@
 """Targets: what makes a state one of interest, as an energy that is small in such states.
 
 Rupprecht et al. (2019), section 3.3. A target is a function ``(outputs, **options) -> (B,)``, to be
-minimised, of what an agent says about B states. Any such function serves; those with a name are
+minimised, of what an agent says about B states. Any such function will do; those with a name are
 entered in ``TARGETS`` by a decorator. A target takes by name what it wants to know besides.
 
 q stands for the Q-values of an agent that has them. Logits are only determined up to a constant in
@@ -248,17 +248,17 @@ def make_target(
 def targets_of(agent: Agent) -> list[str]:
     """Names of all targets that tell something of their own about an agent.
 
-    Each action, and of the others those that it serves. Where there are no Q-values, S+ and S- are
-    the same as T+ and T-, and values are what T+ and T- are about.
+    Each action, and of the others those that it supports. Where there are no Q-values, S+ and S-
+    are the same as T+ and T-, and values are what T+ and T- are about.
     """
     names = [f"action:{name}" for name in agent.target_names]
     good_or_bad = ["T-", "T+", "S-", "S+"] if agent.view.value_based else ["T-", "T+"]
-    return [name for name in (*names, *good_or_bad, "T+-", "uncertainty") if _serves(agent, name)]
+    return [name for name in (*names, *good_or_bad, "T+-", "uncertainty") if _supports(agent, name)]
 
 
-def _serves(agent: Agent, name: str) -> bool:
+def _supports(agent: Agent, name: str) -> bool:
     try:
-        require_served(agent, name)
+        require_supported_target(agent, name)
     except ExplainError:
         return False
     return True
@@ -285,7 +285,7 @@ def require_target(name: str) -> None:
     TARGETS[name.partition(":")[0]]
 
 
-def require_served(agent: Agent, target: str, other: Agent | None = None) -> None:
+def require_supported_target(agent: Agent, target: str, other: Agent | None = None) -> None:
     """:raises ExplainError: if the target is unknown, or the agent lacks what it looks at"""
     zeros: Any = {
         name: torch.zeros(1, *(space.shape or ()), device=agent.device)

@@ -27,7 +27,7 @@ class Weighting:
     :param name: ``"saliency"`` (guided backpropagation as in the paper; the gradient, of an agent
         without ReLU modules), ``"uniform"``, or the name of an explainer that needs no fitting
     :param uniform_share: share of the weight that is spread evenly, in [0, 1]; the paper has 0
-    :raises ExplainError: for a share out of range, or an explainer that cannot serve
+    :raises ExplainError: for a share out of range, or an explainer that cannot support
     """
 
     def __init__(self, agent: Agent, name: str = SALIENCY, uniform_share: float = 0.1) -> None:
@@ -35,8 +35,8 @@ class Weighting:
             raise ExplainError(f"uniform_share={uniform_share}: it is a share of the weight")
         self.uniform_share = uniform_share
         if name == SALIENCY:
-            served = EXPLAINERS["guided_backprop"].obstacle(agent) is None
-            name = "guided_backprop" if served else "gradient"
+            supported = EXPLAINERS["guided_backprop"].unsupported(agent) is None
+            name = "guided_backprop" if supported else "gradient"
         self.explainer = None if name == UNIFORM else EXPLAINERS[name](agent)
         if hasattr(self.explainer, "fit"):
             raise ExplainError(f"the weighting {name!r} would have to be fitted: choose another")

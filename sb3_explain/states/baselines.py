@@ -261,7 +261,7 @@ def fit_baselines(
     """A baseline for every key of an observation.
 
     :param baseline: name, fitted on each key's frames; or a function, or a baseline, that
-        serves all keys. Vectors cannot be blurred: ``"blur"`` is their mean
+        is used for all keys. Vectors cannot be blurred: ``"blur"`` is their mean
     :param frames: (N, C, H, W) or (N, D) by key; ``None`` for a baseline to be restored
     """
     if not isinstance(baseline, str):

@@ -26,7 +26,7 @@ from sb3_explain.agents.observations import image_of
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import write_json
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, require_no_obstacle
+from sb3_explain.explainers.base import Explainer, require_supported
 from sb3_explain.explainers.learned.base import LearnedExplainer
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.report import save
@@ -253,7 +253,7 @@ def highlights(
     explainer = explainer or default_explainer(agent)
     if isinstance(explainer, str):
         kind = EXPLAINERS[explainer]
-        require_no_obstacle(kind, agent)
+        require_supported(kind, agent)
         if issubclass(kind, LearnedExplainer):
             explainer = kind.load(output / explainer, agent)
     life, n_envs = output / "life", None

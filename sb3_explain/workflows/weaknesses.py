@@ -30,7 +30,7 @@ from sb3_explain.explainers.learned.fitted import learned_from
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator, goggles, novelty, probe
 from sb3_explain.probing.search import Probe, require_search
-from sb3_explain.probing.targets import require_comparable, require_served, targets_of
+from sb3_explain.probing.targets import require_comparable, require_supported_target, targets_of
 from sb3_explain.report import save
 from sb3_explain.report.page import title_of
 from sb3_explain.report.probe_page import Probed, write_probe_page
@@ -104,7 +104,7 @@ def find_weaknesses(
     if other is not None:
         require_comparable(agent, other)
     for name in names:
-        require_served(agent, name, other)
+        require_supported_target(agent, name, other)
     require_search_options(n, searching or {})
     if maps and image_of(agent) is not None:
         VisionMask(agent, **(masking or {}))

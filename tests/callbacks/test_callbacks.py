@@ -159,7 +159,7 @@ def test_the_default_serves_agents_without_relus(tmp_path, caplog):
     model.learn(64, callback=[saliency, metrics])
     assert saliency.worked == metrics.worked == [64]
     assert "gradient" in metrics.measured[64].rows
-    assert "guided_backprop does not serve this agent" in caplog.text
+    assert "guided_backprop does not support this agent" in caplog.text
     assert "gradient stands in" in caplog.text
 
 
@@ -175,7 +175,7 @@ def test_what_stands_in_does_so_for_one_training(tmp_path):
         model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0,
                     policy_kwargs={"activation_fn": activation})  # fmt: skip
         model.learn(64, callback=[saliency, metrics])
-        found.append((saliency.serving, metrics.serving))
+        found.append((saliency.supported, metrics.supported))
     assert found[0] == ("gradient", {"gradient": {"max_batch_bytes": 10**6}})  # its own arguments
     assert found[1] == (
         "guided_backprop", {"guided_backprop": {}, "gradient": {"max_batch_bytes": 10**6}}
@@ -186,7 +186,7 @@ def test_an_explainer_that_does_not_serve_the_agent_is_one_line(tmp_path, caplog
     env = make_vec_env("CartPole-v1", seed=0)
     model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)
     model.learn(64, callback=SaliencyCallback("rise", every=32, folder=str(tmp_path)))
-    assert "SaliencyCallback: rise does not serve this agent" in caplog.text
+    assert "SaliencyCallback: rise does not support this agent" in caplog.text
     assert "Traceback" not in caplog.text
 
 

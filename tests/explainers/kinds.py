@@ -1,6 +1,6 @@
 """Live agents of every algorithm and of every observation and action kind, and some states of each.
 
-``table()`` says which explainer serves which; the documentation takes it from here when built.
+``table()`` says which explainer supports which; the documentation takes it from here when built.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def quick(name: str, agent: Agent, states: StateDataset, **settings: int) -> Exp
     """An explainer with cheap settings, ready to explain.
 
     :param settings: in place of those of :data:`QUICK`
-    :raises ExplainError: if it does not serve the agent
+    :raises ExplainError: if it does not support the agent
     """
     known = inspect.signature(EXPLAINERS[name]).parameters
     wanted = {key: value for key, value in {**QUICK, **settings}.items() if key in known}
@@ -137,7 +137,7 @@ def quick(name: str, agent: Agent, states: StateDataset, **settings: int) -> Exp
 
 
 def table() -> str:
-    """In Markdown: explainers x kinds of agents, twice, and why a method does not serve one."""
+    """In Markdown: explainers x kinds of agents, twice, and why a method does not support one."""
     reasons: dict[str, int] = {}
     lines = []
     for heading, kinds in (("observation", OBSERVED), ("actions", ACTING)):
@@ -145,8 +145,8 @@ def table() -> str:
         for name, explainer in EXPLAINERS.items():
             cells = [f"`{name}`"]
             for kind in kinds:
-                obstacle = explainer.obstacle(agent_of(kind))
-                number = reasons.setdefault(obstacle, len(reasons) + 1) if obstacle else None
+                reason = explainer.unsupported(agent_of(kind))
+                number = reasons.setdefault(reason, len(reasons) + 1) if reason else None
                 cells.append("yes" if number is None else f"({number})")
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")

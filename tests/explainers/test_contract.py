@@ -17,7 +17,7 @@ N = 3
 
 @functools.cache
 def explainer_of(name, kind):
-    """Ready to explain; a line why not, if it does not serve this agent."""
+    """Ready to explain; a line why not, if it does not support this agent."""
     try:
         return quick(name, agent_of(kind), states_of(kind))
     except ExplainError as refusal:
@@ -48,12 +48,12 @@ def frozen(agent):
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_contract(name, kind):
     agent, explainer = agent_of(kind), explainer_of(name, kind)
-    obstacle = EXPLAINERS[name].obstacle(agent)
+    unsupported = EXPLAINERS[name].unsupported(agent)
     if isinstance(explainer, str):
-        assert explainer == f"{name} does not serve this agent: {obstacle}"
-        assert obstacle and "\n" not in obstacle
+        assert explainer == f"{name} does not support this agent: {reason}"
+        assert reason and "\n" not in reason
         return
-    assert obstacle is None and explainer.name == name
+    assert reason is None and explainer.name == name
 
     batch = batch_of(kind)
     target = batch.target

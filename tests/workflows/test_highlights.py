@@ -132,7 +132,7 @@ def test_mistakes_are_said(tmp_path):
     for arguments, says in [
         ({"explainer": "sarfaa"}, "did you mean 'sarfa'"), ({"k": 0}, "k=0"),
         ({"explainer": "visionmask"}, "holds no visionmask"),
-        ({"explainer": "grad_cam"}, "grad_cam does not serve"),
+        ({"explainer": "grad_cam"}, "grad_cam does not support"),
     ]:  # fmt: skip
         with pytest.raises(ExplainError, match=says):
             highlights(agent, tmp_path, **arguments)

@@ -32,7 +32,7 @@ class GradCAM(Explainer):
     """
 
     name = "grad_cam"
-    obstacle = staticmethod(needs_convolution)
+    unsupported = staticmethod(needs_convolution)
 
     def __init__(
         self, agent: Agent, *, layer: str | None = None, max_batch_bytes: int = MAX_BATCH_BYTES

@@ -16,7 +16,7 @@ class Gradient(Explainer):
     """|d score of the target / d observation|, by Captum. One agent pass and one backward pass."""
 
     name = "gradient"
-    obstacle = staticmethod(needs_numbers)
+    unsupported = staticmethod(needs_numbers)
 
     @property
     def passes_per_state(self) -> int:

@@ -20,7 +20,7 @@ class GradientInput(Explainer):
     """
 
     name = "gradient_x_input"
-    obstacle = staticmethod(needs_numbers)
+    unsupported = staticmethod(needs_numbers)
 
     @property
     def passes_per_state(self) -> int:

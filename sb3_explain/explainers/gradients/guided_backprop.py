@@ -24,7 +24,7 @@ class GuidedBackpropagation(Explainer):
     name = "guided_backprop"
 
     @staticmethod
-    def obstacle(agent: Agent) -> str | None:
+    def unsupported(agent: Agent) -> str | None:
         return needs_numbers(agent) or needs_relu(agent)
 
     @property

@@ -29,7 +29,7 @@ class GuidedGradCAM(Explainer):
     name = "guided_grad_cam"
 
     @staticmethod
-    def obstacle(agent: Agent) -> str | None:
+    def unsupported(agent: Agent) -> str | None:
         return needs_numbers(agent) or needs_convolution(agent) or needs_relu(agent)
 
     def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:

@@ -38,7 +38,7 @@ class IntegratedGradients(Explainer):
     """
 
     name = "integrated_gradients"
-    obstacle = staticmethod(needs_numbers)
+    unsupported = staticmethod(needs_numbers)
 
     def __init__(
         self,

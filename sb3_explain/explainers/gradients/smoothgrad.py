@@ -35,7 +35,7 @@ class SmoothGrad(Explainer):
     """
 
     name = "smoothgrad"
-    obstacle = staticmethod(needs_numbers)
+    unsupported = staticmethod(needs_numbers)
 
     def __init__(
         self,

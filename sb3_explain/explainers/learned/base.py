@@ -81,11 +81,11 @@ class LearnedExplainer(TrainedExplainer):
     :param agent: to explain
     :param seed: of the network's initial weights
     :param settings: fields of ``Settings``
-    :raises ExplainError: for unknown or impossible settings, or an agent that is not served
+    :raises ExplainError: for unknown or impossible settings, or an agent that is not supported
     """
 
     gives_masks = True
-    obstacle = staticmethod(needs_numbers)
+    unsupported = staticmethod(needs_numbers)
     #: the class of the settings
     Settings: ClassVar[type[MaskSettings]] = MaskSettings
     #: options of training where the method wants others than the training loop's own defaults

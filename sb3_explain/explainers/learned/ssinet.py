@@ -68,7 +68,7 @@ class SSINet(LearnedExplainer):
     training_defaults: ClassVar[Mapping[str, Any]] = {"batch_size": 32, "min_delta": 1e-5}
 
     @staticmethod
-    def obstacle(agent: Agent) -> str | None:
+    def unsupported(agent: Agent) -> str | None:
         if needs_image(agent) is not None:
             return needs_image(agent)
         if not feature_shapes(agent):

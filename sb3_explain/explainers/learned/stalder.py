@@ -63,7 +63,7 @@ class StalderExplainer(LearnedExplainer):
     settings: StalderSettings
 
     @staticmethod
-    def obstacle(agent: Agent) -> str | None:
+    def unsupported(agent: Agent) -> str | None:
         return needs_probabilities(agent) or needs_numbers(agent)
 
     def build_network(self) -> nn.Module:

@@ -22,7 +22,7 @@ from sb3_explain.states.passes import MAX_BATCH_BYTES, read_blocks
 class FeatureAblation(Explainer):
     """Score of the target less the score with feature j replaced by its baseline, signed.
 
-    One agent pass for each feature and one for the state, whose M + 1 readings serve the maps of
+    One agent pass for each feature and one for the state, whose M + 1 readings give the maps of
     all targets. A category is one feature. Images beside vectors are held and get 0.
 
     :param agent: to explain
@@ -36,7 +36,7 @@ class FeatureAblation(Explainer):
     """
 
     name = "feature_ablation"
-    obstacle = staticmethod(needs_features)
+    unsupported = staticmethod(needs_features)
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class FeatureAblation(Explainer):
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         if images:  # what stands in the way of features alone is none then
-            self.obstacle = lambda agent: None
+            self.unsupported = lambda agent: None
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         self.baselines = make_baselines(agent, baseline, frames)
         every = {n: cells(space) for n, space in spaces_by_key(agent.observation_space).items()}

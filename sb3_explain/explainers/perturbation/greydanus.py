@@ -50,7 +50,7 @@ class Greydanus(Explainer):
         self.part = part
         self.bumps = Bumps(sigma, radius, stride)
 
-    obstacle = staticmethod(needs_image)
+    unsupported = staticmethod(needs_image)
 
     @property
     def passes_per_state(self) -> int:

@@ -35,7 +35,7 @@ class KernelSHAP(Explainer):
 
     in double precision. Where all 2^M sets fit into ``n_samples`` (M <= 11 by default) they are
     all read, and the values are exact; else pairs of a random set and its complement are drawn from
-    w. One agent pass a set, whose readings serve the maps of all targets. Signed; a state's values
+    w. One agent pass a set, whose readings give the maps of all targets. Signed; a state's values
     add up to the score on the state less that on the baseline. A category is one feature. Images
     beside vectors are held and get 0.
 
@@ -51,7 +51,7 @@ class KernelSHAP(Explainer):
     """
 
     name = "kernel_shap"
-    obstacle = staticmethod(needs_features)
+    unsupported = staticmethod(needs_features)
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ class Occlusion(Explainer):
         self.stride = stride
         self.baselines = make_baselines(agent, baseline, frames)
 
-    obstacle = staticmethod(needs_image)
+    unsupported = staticmethod(needs_image)
 
     @property
     def passes_per_state(self) -> int:

@@ -82,7 +82,7 @@ class Rise(Explainer):
         self.baselines = make_baselines(agent, baseline, frames)
         self._drawn: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
-    obstacle = staticmethod(needs_image)
+    unsupported = staticmethod(needs_image)
 
     @property
     def passes_per_state(self) -> int:

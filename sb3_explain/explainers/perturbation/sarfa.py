@@ -57,7 +57,7 @@ class Sarfa(Explainer):
         self.bumps = Bumps(sigma, radius, stride)
 
     @staticmethod
-    def obstacle(agent: Agent) -> str | None:
+    def unsupported(agent: Agent) -> str | None:
         return needs_image(agent) or needs_probabilities(agent)
 
     @property

@@ -40,8 +40,8 @@ class Outcome:
         """Why there are no figures, in one line; empty if there are."""
         if self.failure:
             return f"failed: {self.failure}"
-        obstacle = self.record.get("not_run")
-        return f"not run: {obstacle}" if obstacle else ""
+        reason = self.record.get("not_run")
+        return f"not run: {reason}" if reason else ""
 
     @property
     def metrics(self) -> list[str]:

@@ -72,9 +72,9 @@ def run_job(job: Job) -> None:
     agent, brought = cell.agent.load()
     passes = agent.passes
     result: dict[str, Any] = {"format": FORMAT, "job": job.identity(), "agent": agent.describe()}
-    obstacle = EXPLAINERS[job.explainer].obstacle(agent)
-    if obstacle is not None:
-        write_json(job.result, {**result, "not_run": obstacle, "made": circumstances()})
+    unsupported = EXPLAINERS[job.explainer].unsupported(agent)
+    if reason is not None:
+        write_json(job.result, {**result, "not_run": reason, "made": circumstances()})
         return
     states = StateDataset.open(cell.folder / "states") if brought is None else brought
     train, validation, test = states.split(seed=cell.seed)

@@ -267,8 +267,8 @@ def test_mistakes_are_one_line(name):
 def test_half_precision(name, kind):
     """bfloat16 in the loss alone: what has been learned is in full precision."""
     agent, states = agent_of(kind), states_of(kind)
-    if LEARNED[name].obstacle(agent):
-        pytest.skip(LEARNED[name].obstacle(agent))
+    if LEARNED[name].unsupported(agent):
+        pytest.skip(LEARNED[name].unsupported(agent))
     explainer = LEARNED[name](agent)
     history = explainer.fit(
         states.subset(range(16)), states.subset(range(16, 24)),

@@ -263,7 +263,7 @@ def test_the_corner_that_a_dict_agent_reads(method):
 
 @pytest.mark.parametrize("method", OF_IMAGES)
 def test_agents_without_images_are_told(method):
-    with pytest.raises(ExplainError, match=f"{method.name} does not serve .* observes none"):
+    with pytest.raises(ExplainError, match=f"{method.name} does not support .* observes none"):
         method(known_agent("discrete"))
 
 

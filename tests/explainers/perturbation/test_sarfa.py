@@ -106,7 +106,7 @@ def test_it_shares_the_passes_of_greydanus():
 def test_whom_it_cannot_serve():
     image = spaces.Box(0, 255, (2, 23, 31), np.uint8)
     driver = Agent.from_module(nn.Flatten(), image, spaces.Box(-1, 1, (2,)))
-    with pytest.raises(ExplainError, match=r"sarfa does not serve this agent: .*\(Box\)"):
+    with pytest.raises(ExplainError, match=r"sarfa does not support this agent: .*\(Box\)"):
         Sarfa(driver)
     blind = Agent.from_module(nn.Linear(3, 2), spaces.Box(-1, 1, (3,)), spaces.Discrete(2))
     with pytest.raises(ExplainError, match="observes none"):
