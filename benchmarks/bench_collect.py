@@ -11,7 +11,7 @@ from sb3_explain import StateDataset, collect
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.envs.recipe import begin_episode
-from sb3_explain.states.collection import balanced_lanes
+from sb3_explain.states.collection import balance_envs
 
 N_STATES, LIMIT, REPEATS = 10_000, 200, 3
 
@@ -39,12 +39,12 @@ def bare_seconds(agent: Agent) -> float:
     """The same episodes, as many environments in turn, nothing kept: what cannot be avoided."""
     assert agent.recipe is not None
     began = time.perf_counter()
-    lanes = balanced_lanes(N_STATES, LIMIT)
-    envs = [agent.recipe.make() for _ in range(lanes)]
+    envs = balance_envs(N_STATES, LIMIT)
+    envs = [agent.recipe.make() for _ in range(envs)]
     policy, rng = agent.view.policy, np.random.default_rng(0)
-    stacks = np.zeros((lanes, *agent.observation_space.shape), np.uint8)
-    left = [N_STATES // LIMIT // lanes + (row < N_STATES // LIMIT % lanes) for row in range(lanes)]
-    steps = [LIMIT] * lanes  # of the current episode; the limit makes the first one begin
+    stacks = np.zeros((envs, *agent.observation_space.shape), np.uint8)
+    left = [N_STATES // LIMIT // envs + (row < N_STATES // LIMIT % envs) for row in range(envs)]
+    steps = [LIMIT] * envs  # of the current episode; the limit makes the first one begin
     while True:
         for row, env in enumerate(envs):
             if steps[row] == LIMIT and left[row]:
@@ -52,7 +52,7 @@ def bare_seconds(agent: Agent) -> float:
                 steps[row] = 0
                 stacks[row] = 0
                 stacks[row, -1] = begin_episode(env, int(rng.integers(2**31)))[..., 0]
-        playing = [row for row in range(lanes) if steps[row] < LIMIT]
+        playing = [row for row in range(envs) if steps[row] < LIMIT]
         if not playing:
             return time.perf_counter() - began
         with torch.no_grad():

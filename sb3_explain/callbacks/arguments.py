@@ -80,6 +80,6 @@ def find_supported(name: str, agent: Agent) -> str:
     usual = default_explainer(agent)
     if name != "guided_backprop" or name == usual:
         return name
-    unsupported = EXPLAINERS[name].unsupported(agent)
+    reason = EXPLAINERS[name].unsupported(agent)
     log.warning("%s does not support this agent (%s): %s stands in", name, reason, usual)
     return usual

@@ -152,6 +152,6 @@ class TrainedExplainer(Explainer):
 
 def require_supported(explainer: Explainer | type[Explainer], agent: Agent) -> None:
     """:raises ExplainError: if the method does not support ``agent``"""
-    unsupported = explainer.unsupported(agent)
+    reason = explainer.unsupported(agent)
     if reason is not None:
         raise ExplainError(f"{explainer.name} does not support this agent: {reason}")

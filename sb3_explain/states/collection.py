@@ -1,6 +1,6 @@
 """collect: play an agent in its environment and keep the states, resumably.
 
-Episode number i is played from a seed that follows from (seed, i) alone, always on lane
+Episode number i is played from a seed that follows from (seed, i) alone, always on env
 ``i % n_envs``, in a batch of always ``n_envs`` rows. So it comes out the same bit for bit whenever
 it is played, and a killed run goes on by playing its unfinished episodes again from their seeds.
 """
@@ -26,7 +26,7 @@ from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.screen import screen_of
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.rollouts import ZOO_EPSILON, Lane, Lanes, is_sampled_in_zoo
+from sb3_explain.states.rollouts import ZOO_EPSILON, ParallelEnv, ParallelEnvs, is_sampled_in_zoo
 from sb3_explain.states.store import Buffers, EpisodeWriter, begin_store, resume_store
 
 Array = NDArray[Any]
@@ -93,7 +93,7 @@ def collect(
         "behaviour": behaviour,
         "epsilon": epsilon,
         "max_per_episode": limit,
-        "n_envs": n_envs or balanced_lanes(n, limit),
+        "n_envs": n_envs or balance_envs(n, limit),
         "n_stack": recipe.frame_stack,
         "rendered": render,
         "format": 1,
@@ -109,8 +109,8 @@ def collect(
     return StateDataset.open(folder)
 
 
-def balanced_lanes(n: int, limit: int) -> int:
-    """Lanes, at most 16, such that whole rounds of ``limit`` states make up ``n``."""
+def balance_envs(n: int, limit: int) -> int:
+    """ParallelEnvs, at most 16, such that whole rounds of ``limit`` states make up ``n``."""
     if not limit:
         return 8
     episodes = math.ceil(n / limit)
@@ -118,7 +118,7 @@ def balanced_lanes(n: int, limit: int) -> int:
 
 
 class Collection:
-    """The lanes of one store, stepped together until enough states are kept.
+    """The envs of one store, stepped together until enough states are kept.
 
     :param agent: who plays
     :param recipe: of the environments
@@ -145,11 +145,11 @@ class Collection:
         self.renders: bool = settings["rendered"]
         self.limited: bool = settings["max_per_episode"] > 0
         self.longest: int = settings["max_per_episode"] or n
-        n_lanes: int = settings["n_envs"]
-        self.lanes = Lanes(
+        n_envs: int = settings["n_envs"]
+        self.envs = ParallelEnvs(
             agent,
             recipe,
-            n_lanes,
+            n_envs,
             seed=settings["seed"],
             sampled=settings["behaviour"] == "stochastic"
             or (settings["behaviour"] == "zoo" and is_sampled_in_zoo(recipe)),
@@ -157,17 +157,17 @@ class Collection:
             render_mode="rgb_array" if self.renders else None,
         )
         self.writing = ThreadPoolExecutor(max_workers=1)
-        self.recorders = [Recorder(self, lane) for lane in self.lanes.each]
+        self.recorders = [Recorder(self, env) for env in self.envs.each]
         for recorder in self.recorders:
             while recorder.next_episode < self.n_committed:
-                recorder.next_episode += n_lanes
+                recorder.next_episode += n_envs
         #: episodes on their way to disk
         self.commits: list[Future[None]] = []
         #: episodes that are over but wait for an earlier one
         self.finished: dict[int, EpisodeWriter] = {}
 
     def run(self, advance: Callable[[int], Any]) -> None:
-        """Step all lanes until ``n`` states are kept; tell ``advance`` of every new state."""
+        """Step all envs until ``n`` states are kept; tell ``advance`` of every new state."""
         # Small batches gain nothing from threads, which would keep the writing thread waiting.
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -180,7 +180,7 @@ class Collection:
         finally:
             torch.set_num_threads(threads)
             self.writing.shutdown(wait=True, cancel_futures=True)
-            self.lanes.close()
+            self.envs.close()
 
     def _states_in_order(self) -> int:
         """States at hand without a gap: kept, finished, and of the first unfinished episode."""
@@ -191,7 +191,7 @@ class Collection:
         return total + sum(r.length for r in self.recorders if r.episode == number)
 
     def _begin_episodes(self) -> None:
-        """Begin, on idle lanes, the episodes that the ones before them may leave necessary."""
+        """Begin, on idle envs, the episodes that the ones before them may leave necessary."""
         for recorder in self.recorders:
             if recorder.episode is None:
                 number = recorder.next_episode
@@ -205,16 +205,16 @@ class Collection:
 
     @torch.no_grad()
     def _step(self, advance: Callable[[int], Any]) -> None:
-        agent, lanes = self.agent, self.lanes
+        agent, envs = self.agent, self.envs
         observations, lstm_states, masks = (
-            lanes.observations(),
-            lanes.lstm_states,
-            lanes.action_masks(),
+            envs.observations(),
+            envs.lstm_states,
+            envs.action_masks(),
         )
         scores, values = agent.scores_and_values(observations, lstm_states, masks)
         labels = agent.act_on(scores) - agent.first_action
-        actions = lanes.actions(observations, scores)
-        lanes.lstm_states = agent.next_lstm_states(observations, lstm_states)
+        actions = envs.actions(observations, scores)
+        envs.lstm_states = agent.next_lstm_states(observations, lstm_states)
         columns: dict[str, Array] = {
             "actions": actions,
             "greedy": labels,
@@ -227,7 +227,7 @@ class Collection:
             columns["action_masks"] = masks.cpu().numpy()
         playing = [recorder for recorder in self.recorders if recorder.episode is not None]
         for recorder in playing:
-            row = recorder.lane.row
+            row = recorder.env.row
             recorder.step({name: column[row] for name, column in columns.items()})
         advance(len(playing))
         if any(recorder.episode is None for recorder in playing):
@@ -262,21 +262,21 @@ class Collection:
 
 
 class Recorder:
-    """Writes down what happens on one lane: the episodes row, row + n_lanes, ..."""
+    """Writes down what happens on one env: the episodes row, row + n_envs, ..."""
 
     writer: EpisodeWriter
 
-    def __init__(self, collection: Collection, lane: Lane) -> None:
+    def __init__(self, collection: Collection, env: ParallelEnv) -> None:
         self.collection = collection
-        self.lane = lane
-        self.screen = screen_of(lane.env)
-        self.next_episode = lane.row
+        self.env = env
+        self.screen = screen_of(env.env)
+        self.next_episode = env.row
         self.buffers = Buffers()
 
     @property
     def episode(self) -> int | None:
         """Number of the episode being played, ``None`` while idle."""
-        return self.lane.episode
+        return self.env.episode
 
     @property
     def length(self) -> int:
@@ -284,27 +284,27 @@ class Recorder:
         return self.writer.length
 
     def begin(self) -> None:
-        """Reset the environment to the start of the lane's next episode."""
+        """Reset the environment to the start of the env's next episode."""
         collection, episode = self.collection, self.next_episode
         self.next_episode += len(collection.recorders)
         self.writer = EpisodeWriter(collection.folder, episode, collection.writing, self.buffers)
-        self.lane.begin(episode)
+        self.env.begin(episode)
 
     def step(self, record: dict[str, Any]) -> None:
         """Write the current state down, then act as it says."""
-        for key, observed in self.lane.frame.items():
+        for key, observed in self.env.frame.items():
             record["frames" if key == SINGLE else f"frames.{key}"] = observed
-        record["starts"] = self.lane.starts
+        record["starts"] = self.env.starts
         if self.collection.renders:
             record["rgb"] = self._picture()
         # before the step: some environments draw the next frame into the same array
         self.writer.add(record)
-        reward, over = self.lane.step(record["actions"])
+        reward, over = self.env.step(record["actions"])
         self.writer.add_outcome("rewards", np.float32(reward))
         if over or self.length == self.collection.longest:
             self.writer.hand_over()
             self.collection.finished[self.episode or 0] = self.writer
-            self.lane.episode = None
+            self.env.episode = None
 
     def _picture(self) -> Array:
         try:

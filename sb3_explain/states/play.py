@@ -21,7 +21,7 @@ from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import structured
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.rollouts import Lanes, lanes_of
+from sb3_explain.states.rollouts import ParallelEnvs, open_parallel_envs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def play_under(
     :param sights: by name, what it is shown; none for random actions
     :param n_episodes: under each
     :param env: gymnasium id or recipe; the agent's own when not given
-    :param deterministic: see :func:`lanes_of`
+    :param deterministic: see :func:`open_parallel_envs`
     :param max_steps: an episode that takes longer is stopped, and counts what it has earned
     :param n_envs: environments played side by side
     :param seed: of environments, actions and the bootstrap
@@ -89,19 +89,19 @@ def play_under(
             f"n_episodes={n_episodes}, n_envs={n_envs}, max_steps={max_steps}: give positive "
             "numbers"
         )
-    lanes = lanes_of(
+    envs = open_parallel_envs(
         agent, min(n_envs, n_episodes), env=env, deterministic=deterministic, seed=seed
     )
-    own_chance = lanes.sampled, lanes.epsilon
+    own_chance = envs.sampled, envs.epsilon
     returns, lengths = {}, {}
     try:
         with progress_bar(title, len(sights) * n_episodes, "episodes", progress) as bar:
             for name, sight in sights.items():
-                lanes.sampled, lanes.epsilon = own_chance if sight is not None else (False, 1.0)
+                envs.sampled, envs.epsilon = own_chance if sight is not None else (False, 1.0)
                 shown = sight or everything
-                returns[name], lengths[name] = play(lanes, shown, n_episodes, max_steps, bar.update)
+                returns[name], lengths[name] = play(envs, shown, n_episodes, max_steps, bar.update)
     finally:
-        lanes.close()
+        envs.close()
     intervals = {
         name: confidence_interval(
             values, np.arange(n_episodes), n_resamples=n_resamples, confidence=confidence, seed=seed
@@ -118,33 +118,33 @@ def everything(batch: StateBatch) -> Tensor:
 
 @torch.no_grad()
 def play(
-    lanes: Lanes,
+    envs: ParallelEnvs,
     sight: Sight,
     n_episodes: int,
     max_steps: int | None,
     advance: Callable[[int], Any],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Returns and lengths of episodes of an agent that acts on what ``sight`` shows it."""
-    agent, each = lanes.agent, lanes.each
+    agent, each = envs.agent, envs.each
     returns, lengths = np.zeros(n_episodes), np.zeros(n_episodes, dtype=np.int64)
-    for lane in each:
-        lane.begin(lane.row)
-    while playing := [lane for lane in each if lane.episode is not None]:
-        masks = lanes.action_masks()
-        held = {"lstm_states": lanes.lstm_states, "action_masks": masks}
+    for env in each:
+        env.begin(env.row)
+    while playing := [env for env in each if env.episode is not None]:
+        masks = envs.action_masks()
+        held = {"lstm_states": envs.lstm_states, "action_masks": masks}
         policy_inputs = {name: tensor for name, tensor in held.items() if tensor is not None}
-        batch = StateBatch(agent, lanes.observations(), policy_inputs=policy_inputs)
+        batch = StateBatch(agent, envs.observations(), policy_inputs=policy_inputs)
         seen = structured(batch.unflat(sight(batch)))
-        actions = lanes.actions(seen, agent.scores(seen, **policy_inputs))
-        lanes.lstm_states = agent.next_lstm_states(seen, lanes.lstm_states)
-        for lane in playing:
-            episode = lane.episode or 0
-            _, over = lane.step(actions[lane.row])
+        actions = envs.actions(seen, agent.scores(seen, **policy_inputs))
+        envs.lstm_states = agent.next_lstm_states(seen, envs.lstm_states)
+        for env in playing:
+            episode = env.episode or 0
+            _, over = env.step(actions[env.row])
             lengths[episode] += 1
             if over or lengths[episode] == max_steps:
-                returns[episode] = lane.earned
-                lane.episode = None
+                returns[episode] = env.earned
+                env.episode = None
                 advance(1)
                 if episode + len(each) < n_episodes:
-                    lane.begin(episode + len(each))
+                    env.begin(episode + len(each))
     return returns, lengths

@@ -1,6 +1,6 @@
-"""Lanes: environments that an agent plays side by side, a batch of observations at a time.
+"""ParallelEnvs: environments that an agent plays side by side, a batch of observations at a time.
 
-Episode number i is played from a seed that follows from (seed, i) alone. On the same lane of
+Episode number i is played from a seed that follows from (seed, i) alone. On the same env of
 equally many it comes out the same bit for bit whenever it is played.
 """
 
@@ -28,12 +28,12 @@ ZOO_EPSILON = 0.01
 Array = NDArray[Any]
 
 
-class Lanes:
-    """Environments and the stacked observations of the agent in them, one row a lane.
+class ParallelEnvs:
+    """Environments and the stacked observations of the agent in them, one row a env.
 
     :param agent: who plays
     :param recipe: of the environments
-    :param n: number of lanes
+    :param n: number of envs
     :param seed: of environments and of sampled actions
     :param sampled: actions are sampled; else greedy
     :param epsilon: probability of a uniformly random action in place of the greedy one
@@ -62,10 +62,10 @@ class Lanes:
         #: (n, ...) memory of a recurrent agent
         self.lstm_states = agent.initial_lstm_states(n)
         self._masked = agent.view.maskable and envs[0].has_wrapper_attr("action_masks")
-        self.each = [Lane(self, row, env) for row, env in enumerate(envs)]
+        self.each = [ParallelEnv(self, row, env) for row, env in enumerate(envs)]
 
     def observations(self) -> Observations:
-        """(n, ...) what the agent sees on all lanes; of idle ones, what it saw last."""
+        """(n, ...) what the agent sees on all envs; of idle ones, what it saw last."""
         stacks = self.stacks[SINGLE] if set(self.stacks) == {SINGLE} else self.stacks
         return self.agent.tensor(stacks)
 
@@ -74,12 +74,12 @@ class Lanes:
         if not self._masked:
             return None
         everything = np.ones(self.agent.n_targets, dtype=np.int8)
-        rows = [everything if lane.episode is None else lane.action_masks() for lane in self.each]
+        rows = [everything if env.episode is None else env.action_masks() for env in self.each]
         masks: Tensor = torch.as_tensor(np.stack(rows), device=self.agent.device)
         return masks
 
     def actions(self, observations: Observations, scores: Tensor) -> Array:
-        """(n, ...) what is done on all lanes.
+        """(n, ...) what is done on all envs.
 
         :param observations: (n, ...) that the agent acts on
         :param scores: (n, K) its scores of them
@@ -87,51 +87,51 @@ class Lanes:
         if self.sampled:
             box = isinstance(self.agent.action_space, spaces.Box)
             std = self.agent.view.std(observations, self.lstm_states) if box else None
-            return self.agent.act_on(scores, std=std, rng=[lane.rng for lane in self.each])
+            return self.agent.act_on(scores, std=std, rng=[env.rng for env in self.each])
         greedy = self.agent.act_on(scores)
         if not self.epsilon:
             return greedy
         pairs = zip(self.each, greedy, strict=True)
-        return np.stack([lane.maybe_random(action) for lane, action in pairs])
+        return np.stack([env.maybe_random(action) for env, action in pairs])
 
     def close(self) -> None:
         """Close all environments."""
-        for lane in self.each:
-            lane.env.close()
+        for env in self.each:
+            env.env.close()
 
 
-class Lane:
-    """One environment that plays one episode after the other, at row ``row`` of its lanes."""
+class ParallelEnv:
+    """One environment that plays one episode after the other, at row ``row`` of its envs."""
 
-    def __init__(self, lanes: Lanes, row: int, env: gym.Env[Any, Any]) -> None:
-        self.lanes = lanes
+    def __init__(self, envs: ParallelEnvs, row: int, env: gym.Env[Any, Any]) -> None:
+        self.envs = envs
         self.row = row
         self.env = env
         #: number of the episode being played, None while idle
         self.episode: int | None = None
         self.rng = np.random.default_rng(0)
         # its own copy: seeding the agent's would change what a live model samples
-        self.action_space = copy.deepcopy(lanes.agent.action_space)
+        self.action_space = copy.deepcopy(envs.agent.action_space)
 
     def begin(self, episode: int) -> None:
         """Reset the environment to the start of an episode."""
         self.episode = episode
-        source = np.random.SeedSequence([self.lanes.seed, episode])
+        source = np.random.SeedSequence([self.envs.seed, episode])
         self.rng = np.random.default_rng(source)
         self._start(begin_episode(self.env, int(source.generate_state(1)[0])))
 
     def _start(self, observation: Any) -> None:
         #: whether the frame stack was emptied before the current frame
         self.starts = True
-        self.lanes.layout.clear(self.lanes.stacks, self.row)
-        if self.lanes.lstm_states is not None:
-            self.lanes.lstm_states[self.row] = 0
+        self.envs.layout.clear(self.envs.stacks, self.row)
+        if self.envs.lstm_states is not None:
+            self.envs.lstm_states[self.row] = 0
         self._see(observation)
 
     def _see(self, observation: Any) -> None:
         #: the newest frame, by key
-        self.frame = self.lanes.layout.frame(observation)
-        self.lanes.layout.push(self.lanes.stacks, self.row, self.frame)
+        self.frame = self.envs.layout.frame(observation)
+        self.envs.layout.push(self.envs.stacks, self.row, self.frame)
 
     def action_masks(self) -> Array:
         """(K,) of 0 and 1: which actions the environment allows now."""
@@ -139,8 +139,8 @@ class Lane:
         return np.asarray(allowed, dtype=np.int8).reshape(-1)
 
     def maybe_random(self, action: Any) -> Any:
-        """The action, or with probability epsilon a uniformly random one, from the lane's rng."""
-        if self.rng.random() >= self.lanes.epsilon:
+        """The action, or with probability epsilon a uniformly random one, from the env's rng."""
+        if self.rng.random() >= self.envs.epsilon:
             return action
         self.action_space.seed(int(self.rng.integers(2**31)))
         return self.action_space.sample()
@@ -173,14 +173,14 @@ def is_sampled_in_zoo(recipe: EnvRecipe) -> bool:
     return is_atari or "MiniGrid" in recipe.env_id
 
 
-def lanes_of(
+def open_parallel_envs(
     agent: Agent,
     n: int,
     *,
     env: str | EnvRecipe | None = None,
     deterministic: bool | None = None,
     seed: int = 0,
-) -> Lanes:
+) -> ParallelEnvs:
     """Environments in which the agent plays as the zoo lets it.
 
     :param agent: who plays
@@ -196,7 +196,7 @@ def lanes_of(
         raise ExplainError("this agent knows no environment: name one with env=...")
     sampled = is_sampled_in_zoo(recipe) if deterministic is None else not deterministic
     randomly = sampled and agent.view.value_based
-    return Lanes(
+    return ParallelEnvs(
         agent,
         recipe,
         n,

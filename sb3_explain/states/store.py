@@ -102,7 +102,7 @@ def resume_store(folder: Path, n: int) -> list[int]:
 class Buffers:
     """Two sets of arrays of one block each: one is filled while the other is written.
 
-    A lane uses the same two for all its episodes, since fresh memory costs more than the copying.
+    A env uses the same two for all its episodes, since fresh memory costs more than the copying.
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class EpisodeWriter:
     :param folder: of the store
     :param number: of the episode
     :param executor: one thread that compresses and writes while the agent plays on
-    :param buffers: of the lane
+    :param buffers: of the env
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class EpisodeWriter:
     def hand_over(self) -> None:
         """Let the writing thread have the states that it does not have yet.
 
-        To be called at the end of an episode: the lane's next one fills the same buffers, even
+        To be called at the end of an episode: the env's next one fills the same buffers, even
         where this one has to wait for an earlier one to be committed.
         """
         n_rows = self.length - self._handed_over

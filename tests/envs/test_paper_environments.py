@@ -59,7 +59,7 @@ def saved_agent(recipe: EnvRecipe, path: Path) -> None:
         (
             "highway_env",
             HIGHWAY,
-            ("lane left", "idle", "lane right", "faster", "slower"),
+            ("env left", "idle", "env right", "faster", "slower"),
             {"": (4, 128, 64)},
             (256, 128, 3),
         ),

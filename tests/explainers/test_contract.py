@@ -48,7 +48,7 @@ def frozen(agent):
 @pytest.mark.parametrize("name", EXPLAINERS)
 def test_contract(name, kind):
     agent, explainer = agent_of(kind), explainer_of(name, kind)
-    unsupported = EXPLAINERS[name].unsupported(agent)
+    reason = EXPLAINERS[name].unsupported(agent)
     if isinstance(explainer, str):
         assert explainer == f"{name} does not support this agent: {reason}"
         assert reason and "\n" not in reason

@@ -12,7 +12,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
-from sb3_explain.states.collection import balanced_lanes, collect
+from sb3_explain.states.collection import balance_envs, collect
 from sb3_explain.states.dataset import StateDataset
 from tests.toys import DotEnv, dot_agent
 
@@ -221,22 +221,22 @@ def test_a_full_disk_is_told_and_what_is_whole_stays(cartpole, tmp_path, monkeyp
 
 
 def test_lanes_are_balanced():
-    assert balanced_lanes(10_000, 400) == 13  # 25 episodes in two rounds
-    assert balanced_lanes(100, 100) == 1
-    assert balanced_lanes(500, 0) == 8
+    assert balance_envs(10_000, 400) == 13  # 25 episodes in two rounds
+    assert balance_envs(100, 100) == 1
+    assert balance_envs(500, 0) == 8
 
 
 def test_episodes_that_were_left_early_do_not_live_on(tmp_path):
-    """EpisodicLifeEnv would go on with the old game: the second episode of a lane must be new."""
+    """EpisodicLifeEnv would go on with the old game: the second episode of a env must be new."""
     from sb3_explain.agents.demo import demo_agent
 
     pytest.importorskip("ale_py")
     agent = demo_agent()
-    one_lane = collected(agent, tmp_path / "a", n=24, max_per_episode=8, n_envs=1)
+    one_env = collected(agent, tmp_path / "a", n=24, max_per_episode=8, n_envs=1)
     first = collected(agent, tmp_path / "b", n=24, max_per_episode=8, n_envs=3)
     # single frames: scores may differ in the last bit between batches of one and of three
-    np.testing.assert_array_equal(one_lane.frames()[[8, 16]], first.frames()[[8, 16]])
-    assert (one_lane.frames(slice(8, 9)) != one_lane.frames(slice(7, 8))).any()
+    np.testing.assert_array_equal(one_env.frames()[[8, 16]], first.frames()[[8, 16]])
+    assert (one_env.frames(slice(8, 9)) != one_lane.frames(slice(7, 8))).any()
 
 
 def test_an_agent_of_q_values_explores_instead_of_sampling(tmp_path):

@@ -43,12 +43,12 @@ def test_zarr_reads_the_blocks_that_were_put_where_the_specification_has_them(tm
     assert n_files == -(-kept // BLOCK)
 
 
-def test_an_episode_that_waits_keeps_its_last_block_from_the_next_one_on_its_lane(tmp_path):
+def test_an_episode_that_waits_keeps_its_last_block_from_the_next_one_of_its_env(tmp_path):
     rng = np.random.default_rng(0)
     lengths = (BLOCK + 7, 9)
     frames = [rng.integers(0, 255, (n, 1, 20, 30), dtype=np.uint8) for n in lengths]
     with ThreadPoolExecutor(1) as executor:
-        buffers = Buffers()  # of one lane
+        buffers = Buffers()  # of one env
         writers = [EpisodeWriter(tmp_path, number, executor, buffers) for number in range(2)]
         for writer, episode in zip(writers, frames, strict=True):
             for frame in episode:

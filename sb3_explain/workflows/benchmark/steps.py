@@ -72,7 +72,7 @@ def run_job(job: Job) -> None:
     agent, brought = cell.agent.load()
     passes = agent.passes
     result: dict[str, Any] = {"format": FORMAT, "job": job.identity(), "agent": agent.describe()}
-    unsupported = EXPLAINERS[job.explainer].unsupported(agent)
+    reason = EXPLAINERS[job.explainer].unsupported(agent)
     if reason is not None:
         write_json(job.result, {**result, "not_run": reason, "made": circumstances()})
         return
