@@ -140,7 +140,10 @@ def measure(tree: Path, folder: Path, demo: bool) -> None:
     ):
         measured[name] = value if isinstance(value, dict) else digest(value)
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == "sb3_explain" and tree not in Path(module.__file__).parents:
+        if (
+            name.partition(".")[0] == "sb3_explain"
+            and tree not in Path(str(module.__file__)).parents
+        ):
             raise SystemExit(f"{module.__file__} was imported, and not what is in {tree}")
     (folder / "measured.json").write_text(json.dumps(measured))
 
@@ -265,7 +268,7 @@ TIMINGS = ("seconds", "fit_seconds", "metric_seconds")
 
 def values_of(measured: Json, prefix: str = "") -> Json:
     """All values of nested JSON by the newest names of their keys, without timings."""
-    values = {}
+    values: Json = {}
     for key, value in measured.items():
         name = prefix + NAMES.get(key, key)
         if isinstance(value, dict):
@@ -340,7 +343,8 @@ def main() -> int:
     parser.add_argument("--measure", nargs=2, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(*options.measure, options.demo)
+        tree, folder = options.measure
+        measure(tree, folder, options.demo)
         return 0
     with tempfile.TemporaryDirectory() as scratch:
         before = measured_at(options.before, Path(scratch, "before"), options.demo)
