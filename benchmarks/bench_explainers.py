@@ -121,7 +121,7 @@ def together(record, agent, few) -> None:
 def loops(record, agent, few) -> None:
     """One state and one place at a time, with all that can be made beforehand made beforehand."""
     y, x = np.mgrid[:84, :84]
-    bumps = [
+    masks = [
         torch.from_numpy(np.exp(-((y - i) ** 2 + (x - j) ** 2) / 50)).float()
         for i in range(0, 84, 5)
         for j in range(0, 84, 5)
@@ -130,7 +130,7 @@ def loops(record, agent, few) -> None:
 
     def places(state):
         blurred = torch.from_numpy(gaussian_filter(state.numpy(), (0, 3, 3)))
-        for M in bumps:
+        for M in masks:
             yield agent.scores((state * (1 - M) + blurred * M)[None])[0]
 
     def greydanus():

@@ -10,7 +10,7 @@ from sb3_explain.agents.observations import image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.perturbation.local_blur import Bumps
+from sb3_explain.explainers.perturbation.local_blur import LocalBlur
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import MAX_BATCH_BYTES, image_maps
@@ -26,8 +26,8 @@ class Greydanus(Explainer):
 
     :param agent: with image observations
     :param part: ``"actor"``, scores; or ``"critic"``, values
-    :param sigma: see :class:`sb3_explain.explainers.perturbation.local_blur.Bumps`, as are the next
-        two
+    :param sigma: see :class:`sb3_explain.explainers.perturbation.local_blur.LocalBlur`, as are the
+        next two
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for an unknown part; when explaining, if the agent has no values
     """
@@ -48,25 +48,25 @@ class Greydanus(Explainer):
         if part not in ("actor", "critic"):
             raise ExplainError(f"unknown part {part!r} (known: actor, critic)")
         self.part = part
-        self.bumps = Bumps(sigma, radius, stride)
+        self.local_blur = LocalBlur(sigma, radius, stride)
 
     unsupported = staticmethod(needs_image)
 
     @property
     def passes_per_state(self) -> int:
-        return sum(self.bumps.passes(shape) for shape in image_keys(self.agent).values())
+        return sum(self.local_blur.passes(shape) for shape in image_keys(self.agent).values())
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         return image_maps(batch, lambda name, image: self._map(batch, name, image))
 
     def _map(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
         if self.part == "critic":
-            outputs = self.bumps.values(batch, name, self.rows(image))[..., None]
+            outputs = self.local_blur.values(batch, name, self.rows(image))[..., None]
             if torch.isnan(outputs).all():
                 raise ExplainError(
                     "this agent has no values for greydanus to explain: use part='actor'"
                 )
         else:
-            outputs = self.bumps.scores(batch, name, self.rows(image))
+            outputs = self.local_blur.scores(batch, name, self.rows(image))
         distance = 0.5 * (outputs[:, :1] - outputs[:, 1:]).square().sum(dim=2)
-        return self.bumps.upsampled(distance, image)
+        return self.local_blur.upsampled(distance, image)

@@ -1,4 +1,6 @@
-"""Bumps: the perturbation that Greydanus and SARFA share, a local blur at the points of a grid."""
+"""Local blur: the perturbation that Greydanus and SARFA share, a local blur at the points of a
+grid.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,18 @@ from sb3_explain.states.passes import grid_masks, read_blends
 
 
 @dataclass(frozen=True)
-class Bumps:
+class LocalBlur:
     """s' = s * (1 - M) + blur(s) * M (Greydanus et al., 2018, eq. 1), for M at each grid point.
 
     M(y, x) = exp(-((y - i)^2 + (x - j)^2) / (2 radius^2)) at the point (i, j), whose maximum is 1.
     Points are the pixels 0, stride, 2 * stride, ... of each axis, of images of any size. The blur
     reaches 4 sigma far; at the edges the image is reflected.
 
-    Explainers with equal bumps share the agent's passes through
+    Explainers with the same local blur share the agent's passes through
     :meth:`sb3_explain.states.batch.StateBatch.kept`.
 
     :param sigma: of the Gaussian blur, in pixels
-    :param radius: standard deviation of the bumps, in pixels
+    :param radius: standard deviation of the Gaussians, in pixels
     :param stride: pixels between grid points
     :raises ExplainError: if one of them is not positive
     """
@@ -50,13 +52,13 @@ class Bumps:
         return 1 + len(self.points(shape[1])) * len(self.points(shape[2]))
 
     def profiles(self, like: Tensor, size: int) -> Tensor:
-        """(n, size) bumps along an axis; M is the product of one along y and one along x."""
+        """(n, size) Gaussians along an axis; M is the product of one along y and one along x."""
         pixels = torch.arange(size, device=like.device, dtype=like.dtype)
         distance = pixels - self.points(size).to(pixels)[:, None]
         return torch.exp(-0.5 * (distance / self.radius) ** 2)
 
     def scores(self, batch: StateBatch, name: str, chunk: int) -> Tensor:
-        """(B, 1 + P, K) scores of the states as they are, then with each bump.
+        """(B, 1 + P, K) scores of the states as they are, then with each Gaussian.
 
         :param batch: of the states
         :param name: the key that is perturbed, an image

@@ -11,7 +11,7 @@ from sb3_explain.agents.observations import image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.perturbation.local_blur import Bumps
+from sb3_explain.explainers.perturbation.local_blur import LocalBlur
 from sb3_explain.explainers.requirements import needs_image, needs_probabilities
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.passes import MAX_BATCH_BYTES, image_maps
@@ -32,8 +32,8 @@ class Sarfa(Explainer):
     :param agent: with image observations, and actions to choose from
     :param direction: ``"forward"``, KL of the state's probabilities from those of the copy; or
         ``"reverse"``
-    :param sigma: see :class:`sb3_explain.explainers.perturbation.local_blur.Bumps`, as are the next
-        two
+    :param sigma: see :class:`sb3_explain.explainers.perturbation.local_blur.LocalBlur`, as are the
+        next two
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for an unknown direction
     """
@@ -54,7 +54,7 @@ class Sarfa(Explainer):
         if direction not in ("forward", "reverse"):
             raise ExplainError(f"unknown direction {direction!r} (known: forward, reverse)")
         self.direction = direction
-        self.bumps = Bumps(sigma, radius, stride)
+        self.local_blur = LocalBlur(sigma, radius, stride)
 
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
@@ -62,14 +62,14 @@ class Sarfa(Explainer):
 
     @property
     def passes_per_state(self) -> int:
-        return sum(self.bumps.passes(shape) for shape in image_keys(self.agent).values())
+        return sum(self.local_blur.passes(shape) for shape in image_keys(self.agent).values())
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         return image_maps(batch, lambda name, image: self._map(batch, name, image))
 
     def _map(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
         space = self.agent.action_space
-        scores = target_scores(space, self.bumps.scores(batch, name, self.rows(image)))
+        scores = target_scores(space, self.local_blur.scores(batch, name, self.rows(image)))
         target = batch.target[:, None, None].expand(-1, scores.shape[1], 1)
         p = log_probabilities(space, scores).gather(2, target)[..., 0].exp()
         dp = p[:, :1] - p[:, 1:]
@@ -84,4 +84,4 @@ class Sarfa(Explainer):
             whole, blurred = blurred, whole
         divergence = (whole.exp() * (whole - blurred)).sum(dim=2)
         K = 1 / (1 + divergence)
-        return self.bumps.upsampled(torch.where(dp > 0, 2 * K * dp / (K + dp), 0.0), image)
+        return self.local_blur.upsampled(torch.where(dp > 0, 2 * K * dp / (K + dp), 0.0), image)

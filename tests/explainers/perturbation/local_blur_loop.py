@@ -21,8 +21,8 @@ def outputs(read, image, sigma=3.0, radius=5.0, stride=5):
             margin = int(12 * radius)
             plane = np.zeros((height + 2 * margin, width + 2 * margin))
             plane[margin + i, margin + j] = 1
-            bump = gaussian_filter(plane, radius, truncate=11)
-            M = (bump / bump.max())[margin : margin + height, margin : margin + width]
+            gaussian = gaussian_filter(plane, radius, truncate=11)
+            M = (gaussian / gaussian.max())[margin : margin + height, margin : margin + width]
             found[i, j] = read(torch.from_numpy(s * (1 - M) + blurred * M)[None])
     return read(image[None]), found
 

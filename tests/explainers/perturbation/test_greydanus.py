@@ -9,7 +9,7 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.perturbation.greydanus import Greydanus
-from sb3_explain.explainers.perturbation.local_blur import Bumps
+from sb3_explain.explainers.perturbation.local_blur import LocalBlur
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.looking import images, region_agent, smooth_agent
 from tests.explainers.perturbation import local_blur_loop as bump_loop
@@ -70,7 +70,7 @@ def test_the_map_peaks_at_the_very_pixel(pixel):
     maps = Greydanus(agent).attribute(seen)[0, 0]
     assert divmod(int(maps.argmax()), 84)[0] == pixel[0]
     assert divmod(int(maps.argmax()), 84)[1] == pixel[1]
-    # the bump, squared, five pixels off
+    # the gaussian, squared, five pixels off
     y = pixel[0] + (5 if pixel[0] < 80 else -5)
     assert maps[y, pixel[1]] / maps.max() == pytest.approx(np.exp(-1), rel=1e-4)
 
@@ -94,7 +94,7 @@ def test_values_are_read_only_when_asked_for():
 
 def test_289_places_on_84_by_84():
     assert Greydanus(region_agent()).passes_per_state == 290
-    assert Bumps().points(84).tolist() == list(range(0, 81, 5))
+    assert LocalBlur().points(84).tolist() == list(range(0, 81, 5))
 
 
 @pytest.mark.parametrize(

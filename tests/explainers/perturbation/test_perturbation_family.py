@@ -218,7 +218,7 @@ def share(maps, inside):
     return (maps.abs() * inside).sum(dim=(1, 2, 3)) / maps.abs().sum(dim=(1, 2, 3))
 
 
-#: the standard deviation of a bump with the stride of the grid, or the side of a patch
+#: the standard deviation of a gaussian with the stride of the grid, or the side of a patch
 @pytest.mark.parametrize(("method", "margin"), [(Greydanus, 10), (Sarfa, 10), (Occlusion, 5)])
 def test_the_mass_is_where_the_agent_looks(method, margin):
     agent = region_agent()
