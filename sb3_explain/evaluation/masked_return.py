@@ -16,7 +16,7 @@ from sb3_explain.common.maps import highest, order
 from sb3_explain.explainers.base import Explainer, TrainedExplainer
 from sb3_explain.states.baselines import Baseline, blend
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.play import Played, everything, play_under
+from sb3_explain.states.play import Played, everything, play_transformed
 
 
 def masked_return(
@@ -41,7 +41,7 @@ def masked_return(
         when not given, m is the explainer's mask as it is
     :param baselines: r by key, see :func:`sb3_explain.states.baselines.fit_baselines`; the
         explainer's own when not given
-    :param playing: further arguments of :func:`sb3_explain.states.play.play_under`
+    :param playing: further arguments of :func:`sb3_explain.states.play.play_transformed`
     :raises ExplainError: if the explainer gives no masks and no share, or has no baseline, or the
         environment is unknown
     """
@@ -68,9 +68,9 @@ def masked_return(
             masks = highest(order(batch.support(maps)), share).view(maps.shape)
         return blend(batch.observations, masks, batch.replacement(baselines))
 
-    sights = {
+    transforms = {
         "full": everything,
         "masked": masked,
         "empty": lambda batch: batch.replacement(baselines),
     }
-    return play_under(agent, sights, n_episodes, title="masked return", **playing)
+    return play_transformed(agent, transforms, n_episodes, title="masked return", **playing)

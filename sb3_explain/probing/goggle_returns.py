@@ -11,7 +11,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.probing.generator import StateGenerator
 from sb3_explain.probing.search import require_pair
-from sb3_explain.states.play import Played, Sight, everything, play_under
+from sb3_explain.states.play import ObservationTransform, Played, everything, play_transformed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,7 @@ def goggles(
     :param agent: who plays
     :param generators: of its states, by name; one alone is called ``"generator"``
     :param n_episodes: of each: the agent itself, each generator, random actions
-    :param playing: further arguments of :func:`sb3_explain.states.play.play_under`
+    :param playing: further arguments of :func:`sb3_explain.states.play.play_transformed`
     :raises ExplainError: if a generator is another agent's, or the environment is unknown
     """
     named = generators if isinstance(generators, dict) else {"generator": generators}
@@ -53,11 +53,11 @@ def goggles(
             raise ExplainError(f"a generator cannot be called {name!r}: that is another row's name")
         require_pair(generator, agent)
 
-    def through(generator: StateGenerator) -> Sight:
+    def through(generator: StateGenerator) -> ObservationTransform:
         return lambda batch: batch.flat(generator.reconstructed(batch))
 
-    sights: dict[str, Sight | None] = {"agent": everything}
-    sights |= {name: through(generator) for name, generator in named.items()}
-    sights["random"] = None
-    played = play_under(agent, sights, n_episodes, title="goggles", **playing)
+    transforms: dict[str, ObservationTransform | None] = {"agent": everything}
+    transforms |= {name: through(generator) for name, generator in named.items()}
+    transforms["random"] = None
+    played = play_transformed(agent, transforms, n_episodes, title="goggles", **playing)
     return Goggles(played.returns, played.lengths, played.intervals)

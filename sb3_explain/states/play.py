@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: what an agent is shown of some states
-Sight = Callable[[StateBatch], Tensor]
+ObservationTransform = Callable[[StateBatch], Tensor]
 
 
 @dataclass(frozen=True)
 class Played:
-    """Episodes of an agent under several sights, which begin alike in all of them.
+    """Episodes of an agent under several transforms, which begin alike in all of them.
 
-    :param returns: (n,) return of each episode, by name of the sight
+    :param returns: (n,) return of each episode, by name of the transform
     :param lengths: (n,) steps of each episode
     :param intervals: means of the returns, with intervals over episodes
     """
@@ -44,7 +44,7 @@ class Played:
     intervals: dict[str, Interval]
 
     def table(self) -> pd.DataFrame:
-        """A line for each sight: mean return and interval, episodes, mean length."""
+        """A line for each transform: mean return and interval, episodes, mean length."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -53,9 +53,9 @@ class Played:
         )
 
 
-def play_under(
+def play_transformed(
     agent: Agent,
-    sights: Mapping[str, Sight | None],
+    transforms: Mapping[str, ObservationTransform | None],
     n_episodes: int = 20,
     *,
     env: str | EnvRecipe | None = None,
@@ -68,10 +68,10 @@ def play_under(
     progress: bool = True,
     title: str = "playing",
 ) -> Played:
-    """Mean return of the agent under each sight.
+    """Mean return of the agent under each transform.
 
     :param agent: who plays
-    :param sights: by name, what it is shown; none for random actions
+    :param transforms: by name, what it is shown; none for random actions
     :param n_episodes: under each
     :param env: gymnasium id or recipe; the agent's own when not given
     :param deterministic: see :func:`open_parallel_envs`
@@ -95,10 +95,10 @@ def play_under(
     own_chance = envs.sampled, envs.epsilon
     returns, lengths = {}, {}
     try:
-        with progress_bar(title, len(sights) * n_episodes, "episodes", progress) as bar:
-            for name, sight in sights.items():
-                envs.sampled, envs.epsilon = own_chance if sight is not None else (False, 1.0)
-                shown = sight or everything
+        with progress_bar(title, len(transforms) * n_episodes, "episodes", progress) as bar:
+            for name, transform in transforms.items():
+                envs.sampled, envs.epsilon = own_chance if transform is not None else (False, 1.0)
+                shown = transform or everything
                 returns[name], lengths[name] = play(envs, shown, n_episodes, max_steps, bar.update)
     finally:
         envs.close()
@@ -112,19 +112,19 @@ def play_under(
 
 
 def everything(batch: StateBatch) -> Tensor:
-    """The sight of an agent that is shown all that there is."""
+    """The transform of an agent that is shown all that there is."""
     return batch.observations
 
 
 @torch.no_grad()
 def play(
     envs: ParallelEnvs,
-    sight: Sight,
+    transform: ObservationTransform,
     n_episodes: int,
     max_steps: int | None,
     advance: Callable[[int], Any],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Returns and lengths of episodes of an agent that acts on what ``sight`` shows it."""
+    """Returns and lengths of episodes of an agent that acts on what ``transform`` shows it."""
     agent, each = envs.agent, envs.each
     returns, lengths = np.zeros(n_episodes), np.zeros(n_episodes, dtype=np.int64)
     for env in each:
@@ -134,7 +134,7 @@ def play(
         held = {"lstm_states": envs.lstm_states, "action_masks": masks}
         policy_inputs = {name: tensor for name, tensor in held.items() if tensor is not None}
         batch = StateBatch(agent, envs.observations(), policy_inputs=policy_inputs)
-        seen = structured(batch.unflat(sight(batch)))
+        seen = structured(batch.unflat(transform(batch)))
         actions = envs.actions(seen, agent.scores(seen, **policy_inputs))
         envs.lstm_states = agent.next_lstm_states(seen, envs.lstm_states)
         for env in playing:
