@@ -13,7 +13,7 @@ import numpy as np
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.make import default_explainer
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
     :raises ExplainError: if there is none, it has to learn, or has no such argument
     """
     explainer: type[Explainer] = EXPLAINERS[name]
-    if issubclass(explainer, TrainedExplainer):
+    if issubclass(explainer, FittedExplainer):
         raise ExplainError(
             f"{name} has to learn from states first: use VisionMaskCallback, or an explainer that "
             "does not learn"

@@ -33,7 +33,7 @@ PARTS = 3
 ENOUGH = 0.1
 
 
-class LearningCallback(ExplainCallback):
+class FittingCallback(ExplainCallback):
     """A callback that keeps the training's last states in memory, to learn from them.
 
     :param every: timesteps between two fits; ``None`` for one at the end
@@ -95,7 +95,7 @@ class LearningCallback(ExplainCallback):
         return states
 
 
-class VisionMaskCallback(LearningCallback):
+class VisionMaskCallback(FittingCallback):
     """Fits a VisionMask to the agent, on the last states of its training, and saves it.
 
     The one of the end lies in ``visionmask/``, those before in ``visionmask/<timesteps>/``, to be
@@ -152,7 +152,7 @@ class VisionMaskCallback(LearningCallback):
         self.explainer = explainer
 
 
-class StateGeneratorCallback(LearningCallback):
+class StateGeneratorCallback(FittingCallback):
     """Learns to draw the agent's states, and searches them for its weaknesses, at the end.
 
     ``probes.html`` shows what was found, as ``sb3-explain probe`` does.

@@ -21,7 +21,7 @@ from sb3_explain.common.maps import order
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.evaluation.metrics import bound, needs
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.sgqn.policies import PixelPolicy
 from sb3_explain.states.baselines import BASELINE_FRAMES, Baseline, fit_baselines
 from sb3_explain.states.batch import Cost, StateBatch
@@ -269,7 +269,7 @@ def _named(
     for explainer in named.values():
         if explainer.agent is not agent:
             raise ExplainError(f"{explainer.name} explains another agent than the one given")
-        if isinstance(explainer, TrainedExplainer):
+        if isinstance(explainer, FittedExplainer):
             explainer.require_fitted()
     return named
 
@@ -297,7 +297,7 @@ class Measuring:
         self.generators = {name: np.random.default_rng(seed) for name in self.wanted}
         self.results: dict[str, list[Array]] = {name: [] for name in self.wanted}
         self._row = Row(measuring={name: Cost() for name in self.wanted})
-        if isinstance(explainer, TrainedExplainer):
+        if isinstance(explainer, FittedExplainer):
             self._row.fit_seconds = explainer.fit_seconds
 
     def add(self, batch: StateBatch, replacement: Tensor, boxes: Tensor | None = None) -> None:

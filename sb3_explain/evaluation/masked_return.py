@@ -13,7 +13,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.maps import highest, order
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.baselines import Baseline, blend
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.play import Played, everything, play_transformed
@@ -48,7 +48,7 @@ def masked_return(
     baselines = baselines or explainer.baselines
     if explainer.agent is not agent:
         raise ExplainError(f"{explainer.name} explains another agent than the one given")
-    if isinstance(explainer, TrainedExplainer):
+    if isinstance(explainer, FittedExplainer):
         explainer.require_fitted()
     if share is None and not explainer.gives_masks:
         raise ExplainError(f"{explainer.name} gives no masks: give the share of the cells to keep")

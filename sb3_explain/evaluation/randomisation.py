@@ -25,7 +25,7 @@ from sb3_explain.common.maps import normalise
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import structured
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.passes import CHUNK
@@ -74,7 +74,7 @@ def randomisation(
     states: StateDataset,
     explainers: Iterable[str] | Mapping[str, Callable[[Agent], Explainer]],
     *,
-    fit: Callable[[TrainedExplainer], Any] | None = None,
+    fit: Callable[[FittedExplainer], Any] | None = None,
     n_layers: int | None = None,
     n_states: int = 100,
     batch_size: int = CHUNK,
@@ -119,7 +119,7 @@ def randomisation(
     def made_for(agent: Agent) -> dict[str, Explainer]:
         made = {name: factory(agent) for name, factory in factories.items()}
         for name, explainer in made.items():
-            if isinstance(explainer, TrainedExplainer):
+            if isinstance(explainer, FittedExplainer):
                 if fit is None:
                     raise ExplainError(f"{name} learns: give fit=, a function that fits it")
                 fit(explainer)
@@ -134,7 +134,7 @@ def randomisation(
         for layer, randomised in steps:
             made = made_for(randomised)
             for name, explainer in original.items():
-                if isinstance(explainer, TrainedExplainer) and layer != NOTHING:
+                if isinstance(explainer, FittedExplainer) and layer != NOTHING:
                     made[name + AS_IT_WAS] = as_it_was = copy.copy(explainer)
                     as_it_was.agent = randomised
             for name, maps in maps_of(made, batches, randomised).items():

@@ -118,7 +118,7 @@ class Explainer(ABC):
         return maps
 
 
-class TrainedExplainer(Explainer):
+class FittedExplainer(Explainer):
     """An explainer that has to learn from states before it can explain."""
 
     @property

@@ -27,7 +27,7 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import write_json
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, require_supported
-from sb3_explain.explainers.learned.base import LearnedExplainer
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
@@ -254,7 +254,7 @@ def highlights(
     if isinstance(explainer, str):
         kind = EXPLAINERS[explainer]
         require_supported(kind, agent)
-        if issubclass(kind, LearnedExplainer):
+        if issubclass(kind, MaskExplainer):
             explainer = kind.load(output / explainer, agent)
     life, n_envs = output / "life", None
     if not life.exists():

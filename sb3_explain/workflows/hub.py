@@ -18,7 +18,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json, write_json
 from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.learned.base import LearnedExplainer
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.probing import StateGenerator
 from sb3_explain.workflows.model_card import Learned, model_card
 
@@ -122,6 +122,6 @@ def kinds() -> dict[str, type[Learned]]:
     learned: dict[str, type[Learned]] = {
         name: observed
         for name, observed in EXPLAINERS.items()
-        if issubclass(observed, LearnedExplainer)
+        if issubclass(observed, MaskExplainer)
     }
     return {**learned, StateGenerator.name: StateGenerator}

@@ -8,7 +8,7 @@ from typing import Any
 
 from sb3_explain.agents.loading.hub import huggingface_hub
 from sb3_explain.common.provenance import circumstances
-from sb3_explain.explainers.learned.base import LearnedExplainer
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.probing import StateGenerator
 from sb3_explain.report.words import (
     MISSING,
@@ -20,7 +20,7 @@ from sb3_explain.report.words import (
 )
 
 #: what can be shared
-Learned = LearnedExplainer | StateGenerator
+Learned = MaskExplainer | StateGenerator
 
 _TEXT = """---
 {header}

@@ -19,7 +19,7 @@ from sb3_explain.envs.spaces import structured
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.counterfactual import Counterfactual, Removal, contrast, counterfactual
-from sb3_explain.explainers.learned.base import LearnedExplainer
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.report import save
 from sb3_explain.report.counterfactual_figure import BeforeAndAfter, Outcome, counterfactual_figure
@@ -157,7 +157,7 @@ def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset)
     :raises ExplainError: if it is unknown, or has still to be fitted
     """
     kind = EXPLAINERS[name]
-    if issubclass(kind, LearnedExplainer):
+    if issubclass(kind, MaskExplainer):
         learned: Explainer = kind.load(output / name, agent)
         return learned
     options: dict[str, Any] = {}

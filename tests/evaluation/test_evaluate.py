@@ -14,7 +14,7 @@ from sb3_explain.common.maps import order
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.metrics.insertion import insertion
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.controls import Constant
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.explainers.gradients.gradient_x_input import GradientInput
@@ -38,7 +38,7 @@ class Bright(Explainer):
         return {"": batch.observations / 255}
 
 
-class Learned(TrainedExplainer):
+class Learned(FittedExplainer):
     name = "learned"
 
     def __init__(self, agent, fitted=True):

@@ -20,7 +20,7 @@ from sb3_explain.evaluation.randomisation import (
     randomised_agents,
     rank_correlation,
 )
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.labels import relabelled
 
@@ -151,7 +151,7 @@ class Blind(Explainer):
         return {"": (batch.observations - batch.observations.roll(1, -1)).abs()}
 
 
-class Learned(TrainedExplainer):
+class Learned(FittedExplainer):
     """Learns how often its agent does each action."""
 
     name = "learned"

@@ -17,7 +17,7 @@ from stable_baselines3 import PPO, SAC
 from sb3_explain.agents.agent import Agent
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.dataset import StateDataset
 from tests.agents.loading.models import (
     ARM,
@@ -131,7 +131,7 @@ def quick(name: str, agent: Agent, states: StateDataset, **settings: int) -> Exp
     known = inspect.signature(EXPLAINERS[name]).parameters
     wanted = {key: value for key, value in {**QUICK, **settings}.items() if key in known}
     explainer: Explainer = EXPLAINERS[name](agent, **wanted)
-    if isinstance(explainer, TrainedExplainer):
+    if isinstance(explainer, FittedExplainer):
         explainer.fit(states.subset(range(16)), states.subset(range(16, 24)), **FIT)
     return explainer
 

@@ -26,7 +26,7 @@ from sb3_explain.common.training import (
     training_options,
 )
 from sb3_explain.envs.spaces import SINGLE, Observations, spaces_by_key, structured
-from sb3_explain.explainers.base import TrainedExplainer
+from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.fitted import (
     Fitted,
@@ -73,7 +73,7 @@ class MaskSettings:
     temperature: float = 1.0
 
 
-class LearnedExplainer(TrainedExplainer):
+class MaskExplainer(FittedExplainer):
     """Masks in [0, 1] over every key of an observation, from a network that learns them.
 
     A subclass has ``Settings``, :meth:`build_network` and :meth:`losses`.

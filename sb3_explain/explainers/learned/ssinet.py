@@ -17,7 +17,7 @@ from sb3_explain.agents.action_spaces import log_probabilities, score_range
 from sb3_explain.agents.agent import Agent
 from sb3_explain.envs.spaces import spaces_by_key, structured
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.learned.base import LearnedExplainer, MaskSettings
+from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings
 from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.explainers.learned.networks.ssinet_decoder import SSINetDecoder
 from sb3_explain.explainers.requirements import needs_image
@@ -36,7 +36,7 @@ class SSINetSettings(MaskSettings):
 
 
 @EXPLAINERS.register("ssinet")
-class SSINet(LearnedExplainer):
+class SSINet(MaskExplainer):
     """One mask of an observation for all targets: what the agent needs to act as it does.
 
     Shi et al., Self-Supervised Discovering of Interpretable Features for Reinforcement Learning

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned import losses as loss
-from sb3_explain.explainers.learned.base import LearnedExplainer, MaskSettings
+from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings
 from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.explainers.requirements import needs_numbers, needs_probabilities
 from sb3_explain.states.dataset import StateDataset
@@ -43,7 +43,7 @@ class StalderSettings(MaskSettings):
 
 
 @EXPLAINERS.register("explainer")
-class StalderExplainer(LearnedExplainer):
+class StalderExplainer(MaskExplainer):
     """A mask for each target; only the greedy one's is shown to the agent while it learns.
 
     Stalder et al., What You See is What You Classify: Black Box Attributions (NeurIPS 2022). The

@@ -15,7 +15,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned import losses as loss
-from sb3_explain.explainers.learned.base import LearnedExplainer, MaskSettings, Read
+from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings, Read
 from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -48,7 +48,7 @@ class VisionMaskSettings(MaskSettings):
 
 
 @EXPLAINERS.register("visionmask")
-class VisionMask(LearnedExplainer):
+class VisionMask(MaskExplainer):
     """One mask for each target, learned by contrast with the others, in one pass of a network.
 
     Training costs one pass of the mask network and 2C passes of the agent a state; explaining costs

@@ -15,7 +15,7 @@ from typing import Any
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import TrainedExplainer
+from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.workflows.benchmark.agents import NamedAgent
 
 FORMAT = 1
@@ -134,4 +134,4 @@ class Job:
 
 def learns(job: Job) -> bool:
     """Whether its explainer has to be fitted."""
-    return issubclass(EXPLAINERS[job.explainer], TrainedExplainer)
+    return issubclass(EXPLAINERS[job.explainer], FittedExplainer)

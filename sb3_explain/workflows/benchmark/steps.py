@@ -20,7 +20,7 @@ from sb3_explain.common.provenance import circumstances
 from sb3_explain.evaluation.evaluate import Measuring, Row
 from sb3_explain.evaluation.metrics import bound
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, TrainedExplainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.baselines import BASELINE_FRAMES, fit_baselines
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
@@ -141,7 +141,7 @@ def make(job: Job, agent: Agent, train: StateDataset, validation: StateDataset) 
             raise ExplainError(f"{folder} was fitted with other settings: delete it")
         loaded: Explainer = kind.load(folder, agent)
         return loaded
-    learning: TrainedExplainer = kind(agent, **arguments(job, train))
+    learning: FittedExplainer = kind(agent, **arguments(job, train))
     options = {"seed": job.cell.seed, "progress": False, **job.cell.protocol.training}
     learning.fit(train, validation, folder=folder / "training", **options)
     learning.save(folder)

@@ -10,7 +10,7 @@ import torch
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.learned.base import LearnedExplainer
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.kinds import agent_of, states_of
@@ -24,7 +24,7 @@ from tests.explainers.known import (
     known_states,
 )
 
-LEARNED = {name: one for name, one in EXPLAINERS.items() if issubclass(one, LearnedExplainer)}
+LEARNED = {name: one for name, one in EXPLAINERS.items() if issubclass(one, MaskExplainer)}
 #: settings and options with which a method finds what a small agent looks at, within seconds
 KNOWN = {
     "visionmask": ({"max_area": 81 / 1152, "lambda_tv": 1.0}, {}),
