@@ -12,10 +12,13 @@ from pathlib import Path
 
 from sb3_explain import VisionMask, collect
 from sb3_explain.agents.demo import VISIONMASK_SETTINGS, demo_agent
-from sb3_explain.evaluation.randomisation import Randomisation, randomisation
+from sb3_explain.evaluation.parameter_randomization import (
+    ParameterRandomization,
+    parameter_randomization,
+)
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report import save
-from sb3_explain.report.randomisation_figure import randomisation_figure
+from sb3_explain.report.randomization_figure import randomization_figure
 from sb3_explain.states.labels import relabelled
 
 N_STATES, N_COLLECTED, EPOCHS, SEED = 150, 4000, 8, 0
@@ -38,7 +41,7 @@ def run(record) -> None:
             parts = (relabelled(explainer.agent, part) for part in (train, validation))
             explainer.fit(*parts, epochs=EPOCHS, seed=SEED, progress=False)
 
-        result = randomisation(
+        result = parameter_randomization(
             agent,
             test,
             {**{name: EXPLAINERS[name] for name in RECOMPUTED}, "visionmask": visionmask},
@@ -47,11 +50,11 @@ def run(record) -> None:
             seed=SEED,
         )
     print(result.table().to_string())
-    save(FIGURE, randomisation_figure(result.intervals, result.layers))
+    save(FIGURE, randomization_figure(result.intervals, result.layers))
     report(record, result)
 
 
-def report(record, result: Randomisation) -> None:
+def report(record, result: ParameterRandomization) -> None:
     output = result.layers[1]
     for name, layers in result.intervals.items():
         for layer in (result.layers[0], output, result.layers[-1]):

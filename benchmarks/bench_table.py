@@ -14,7 +14,7 @@ from sb3_explain.agents.demo import VISIONMASK_SETTINGS
 from sb3_explain.workflows.benchmark import Benchmark, run_benchmark
 
 HERE = Path(__file__).resolve().parent
-METHODS = ("visionmask", "explainer", "ssinet", "greydanus", "sarfa", "lime", "rise")
+METHODS = ("visionmask", "stalder", "ssinet", "greydanus", "sarfa", "lime", "rise")
 OTHERS = ("gradient", "integrated_gradients", "random", "constant", "empty")
 METRICS = (
     "accuracy", "accuracy@0.1", "deletion", "insertion", "local_lipschitz", "sparseness",

@@ -1,1 +1,3 @@
-"""How far attributions can be trusted: metrics with intervals, masked return, randomisation."""
+"""How far attributions can be trusted: metrics with intervals, masked return, parameter
+randomization.
+"""

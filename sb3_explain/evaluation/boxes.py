@@ -50,7 +50,7 @@ def read_boxes(
     The file is JSON: ``{"size": [height, width], "objects": [[{"category": "Ball", "xywh": [x, y,
     width, height]}, ...], ...]}``, a list for each state in order, in pixels of the rendered frame;
     and ``"states"``, the fingerprint of the states, where the writer knows it. The documentation of
-    the metric ``localisation`` has a script that writes one by OCAtari.
+    the metric ``relevance_mass`` has a script that writes one by OCAtari.
 
     :param path: of the file
     :param states: the states that the detector saw, in its order

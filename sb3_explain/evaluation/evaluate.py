@@ -168,7 +168,7 @@ def evaluate(
         of the observation, such as an explainer's own ``baselines``. The outcome's
         ``states["baseline"]`` says which
     :param boxes: (n, H, W) which cells of the states' newest frames lie in the box of an object,
-        for the metric localisation (see :func:`sb3_explain.evaluation.boxes.read_boxes`)
+        for the metric relevance_mass (see :func:`sb3_explain.evaluation.boxes.read_boxes`)
     :param n_states: a random sample of this many; all states when not given
     :param batch_size: states that are explained and measured at once
     :param seed: of the sample, of the metrics' noise and of the bootstrap
@@ -192,7 +192,9 @@ def evaluate(
     elif len(boxes) != len(states):
         raise ExplainError(f"boxes of {len(boxes)} states for {len(states)}: give (n, H, W)")
     if not chosen:
-        raise ExplainError("there is nothing to measure: name a metric; localisation needs boxes=")
+        raise ExplainError(
+            "there is nothing to measure: name a metric; relevance_mass needs boxes="
+        )
 
     sample = states.sample(n_states or len(states), seed)
     n = len(sample)

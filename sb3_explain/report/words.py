@@ -91,7 +91,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "so this says something only of maps that are faithful.",
         "down",
     ),
-    "noise_sensitivity": MetricWords(
+    "max_sensitivity": MetricWords(
         "Noise sensitivity",
         "How much of the map changes, at most, under noise that a person hardly sees. Low if the "
         "map is stable. A map that never changes scores 0, so this says something only of maps "
@@ -117,14 +117,14 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "up",
         True,
     ),
-    "randomisation": MetricWords(
-        "Randomisation",
+    "parameter_randomization": MetricWords(
+        "Parameter randomization",
         "Similarity of the maps before and after the agent's weights are replaced by random ones. "
         "Low if the map depends on what the agent has learnt.",
         "down",
     ),
-    "localisation": MetricWords(
-        "Localisation",
+    "relevance_mass": MetricWords(
+        "Relevance mass",
         "Share of the map on known objects, relative to the objects' share of the observation. "
         "Above 1 if the map prefers objects; whether the agent uses them is another question.",
         "up",
@@ -132,7 +132,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
 }
 _EXPLAINER_LABELS = {
     "visionmask": "VisionMask",
-    "explainer": "Explainer (Stalder)",
+    "stalder": "Explainer (Stalder)",
     "empty": "Empty mask",
     "constant": "Constant mask",
     "random": "Random map",
@@ -144,7 +144,7 @@ _EXPLAINER_LABELS = {
     "sarfa": "SARFA",
     "ssinet": "SSINet",
     "smoothgrad": "SmoothGrad",
-    "gradient_x_input": "Gradient x input",
+    "input_x_gradient": "Input x gradient",
     "integrated_gradients": "Integrated gradients",
     "guided_backprop": "Guided backpropagation",
     "grad_cam": "Grad-CAM",

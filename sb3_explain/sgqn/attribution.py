@@ -31,7 +31,7 @@ def guided_backprop(q: QFunction, images: Tensor, values: Tensor) -> Tensor:
         return gradient(q, images, values)
 
 
-def gradient_input(q: QFunction, images: Tensor, values: Tensor) -> Tensor:
+def input_x_gradient(q: QFunction, images: Tensor, values: Tensor) -> Tensor:
     """s * dQ1 / ds (Shrikumar et al. 2017)."""
     return images.detach() * gradient(q, images, values)
 
@@ -72,7 +72,7 @@ def _gradient_at(q: QFunction, images: Tensor) -> Tensor:
 
 ATTRIBUTIONS: dict[str, Attribution] = {
     function.__name__: function
-    for function in (guided_backprop, gradient, gradient_input, smoothgrad, integrated_gradients)
+    for function in (guided_backprop, gradient, input_x_gradient, smoothgrad, integrated_gradients)
 }
 
 

@@ -37,7 +37,7 @@ class SGQN(PixelSAC):
     :param n_aux: steps for one of the auxiliary task (N_SL of the paper); 0 leaves it out, and with
         it the predicted saliency
     :param aux_lr: learning rate of the auxiliary task, Adam
-    :param attribution: ``"guided_backprop"``, ``"gradient"``, ``"gradient_input"``,
+    :param attribution: ``"guided_backprop"``, ``"gradient"``, ``"input_x_gradient"``,
         ``"smoothgrad"``, ``"integrated_gradients"``, or a function as in
         :mod:`sb3_explain.sgqn.attribution`
     :param augmentation: ``"shift"`` as the code that made the tables; ``"none"`` as the paper

@@ -72,18 +72,18 @@ def test_a_detectors_file_marks_the_objects_cells(found):
     np.testing.assert_array_equal(corner[:, 1:], bright[:, 1:])
 
 
-def test_evaluate_measures_localisation_where_it_has_boxes(found):
+def test_evaluate_measures_relevance_mass_where_it_has_boxes(found):
     states, path, _ = found
     agent = dot_agent()
     boxes = read_boxes(path, states, ["Dot"])
-    given = evaluate(agent, states, [Constant(agent)], ["localisation"], boxes=boxes, n_states=4)
-    assert given.rows["constant"].intervals["localisation"].mean == pytest.approx(1.0)
+    given = evaluate(agent, states, [Constant(agent)], ["relevance_mass"], boxes=boxes, n_states=4)
+    assert given.rows["constant"].intervals["relevance_mass"].mean == pytest.approx(1.0)
     # the agent looks at bright pixels of the newest frame's left half, as the dot is one
-    assert given.rows["gradient"].intervals["localisation"].mean > 20
-    without = evaluate(agent, states, [], ["localisation", "sparseness"])
-    assert "localisation" not in without.rows["gradient"].intervals
+    assert given.rows["gradient"].intervals["relevance_mass"].mean > 20
+    without = evaluate(agent, states, [], ["relevance_mass", "sparseness"])
+    assert "relevance_mass" not in without.rows["gradient"].intervals
     with pytest.raises(ExplainError, match="needs boxes="):
-        evaluate(agent, states, [], ["localisation"])
+        evaluate(agent, states, [], ["relevance_mass"])
     with pytest.raises(ExplainError, match="boxes of 5 states for 6"):
         evaluate(agent, states, [], boxes=boxes[:5])
 

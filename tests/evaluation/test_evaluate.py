@@ -17,7 +17,7 @@ from sb3_explain.evaluation.metrics.insertion import insertion
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.controls import Constant
 from sb3_explain.explainers.gradients.gradient import Gradient
-from sb3_explain.explainers.gradients.gradient_x_input import GradientInput
+from sb3_explain.explainers.gradients.input_x_gradient import InputXGradient
 from sb3_explain.states.baselines import Background, Black
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -85,7 +85,7 @@ def test_controls_are_always_there(agent, states):
     evaluation = evaluate(agent, states, [Bright(agent)])
     assert list(evaluation.rows) == ["bright", "empty", "constant", "random", "gradient"]
     # which need boxes and an agent of SGQN
-    everything = set(METRICS) - {"localisation", "saliency_iou"}
+    everything = set(METRICS) - {"relevance_mass", "saliency_iou"}
     assert set(evaluation.values["bright"]) == everything
     ordered = {"insertion", "deletion", "accuracy@0.1", "pixel_flipping"}
     assert set(evaluation.values["empty"]) == everything - ordered
@@ -266,7 +266,7 @@ def test_what_moves_a_box_action_down_matters_as_what_moves_it_up():
     agent = Agent.from_module(module, spaces.Box(-9, 9, (4,)), actions)
     vectors = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32) + 5
     states = StateDataset.from_arrays(vectors, np.arange(24) // 4, np.zeros(24))
-    signed = GradientInput(agent)
+    signed = InputXGradient(agent)
     metrics = {"insertion": {"steps": 4}, "deletion": {"steps": 4}, "accuracy@0.1": {"share": 0.25}}
     evaluation = evaluate(agent, states, [signed], metrics, baseline="black")
     means = {name: values.mean() for name, values in evaluation.values[signed.name].items()}

@@ -40,7 +40,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
     [
         ("guided_backprop", GuidedBackprop, {}),
         ("gradient", Saliency, {"abs": False}),
-        ("gradient_input", InputXGradient, {}),
+        ("input_x_gradient", InputXGradient, {}),
         ("integrated_gradients", IntegratedGradients, {"n_steps": 16, "method": "riemann_middle"}),
     ],
 )

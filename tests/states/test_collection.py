@@ -236,7 +236,7 @@ def test_episodes_that_were_left_early_do_not_live_on(tmp_path):
     first = collected(agent, tmp_path / "b", n=24, max_per_episode=8, n_envs=3)
     # single frames: scores may differ in the last bit between batches of one and of three
     np.testing.assert_array_equal(one_env.frames()[[8, 16]], first.frames()[[8, 16]])
-    assert (one_env.frames(slice(8, 9)) != one_lane.frames(slice(7, 8))).any()
+    assert (one_env.frames(slice(8, 9)) != one_env.frames(slice(7, 8))).any()
 
 
 def test_an_agent_of_q_values_explores_instead_of_sampling(tmp_path):

@@ -316,7 +316,7 @@ def test_one_method_with_several_settings(tmp_path):
         ({"explainers": ["random", "random=gradient"]}, "the same name"),
         ({"explainers": ["a/b=random"]}, "no name for a file"),
         ({"metrics": ["insertoin"]}, "did you mean 'insertion'"),
-        ({"metrics": ["localisation"]}, "boxes"),
+        ({"metrics": ["relevance_mass"]}, "boxes"),
         ({"metrics": {"insertion": {"step": 3}}}, "did you mean 'steps'"),
         ({"baseline": "blurr"}, "did you mean 'blur'"),
         ({"seeds": [1, 1]}, "seeds that differ"),
@@ -349,5 +349,5 @@ def test_no_ray_at_the_address(tmp_path):
 
 def test_all_means_all():
     assert {name for name, *_ in explainers_of("all")} == set(EXPLAINERS)
-    assert set(metrics_of("all")) == set(METRICS) - {"localisation"}
+    assert set(metrics_of("all")) == set(METRICS) - {"relevance_mass"}
     assert metrics_of({"all": {}, "insertion": {"steps": 7}})["insertion"] == {"steps": 7}

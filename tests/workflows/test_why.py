@@ -90,7 +90,7 @@ def linear():
 
 def test_features_become_their_mean(linear):
     agent, states = linear
-    answer = why(agent, states, 0, ready_explainer(agent, "gradient_x_input", None, states))
+    answer = why(agent, states, 0, ready_explainer(agent, "input_x_gradient", None, states))
     scores = [removal.scores.tolist() for removal in answer.counterfactual.alone]
     assert scores[:2] == [[2.0, 2.0], [3.5, 2.0]]  # means are 1 and 0.5
     assert answer.picture.frame is None

@@ -42,8 +42,8 @@ class StalderSettings(MaskSettings):
     lambda_tv: float = 1.0
 
 
-@EXPLAINERS.register("explainer")
-class StalderExplainer(MaskExplainer):
+@EXPLAINERS.register("stalder")
+class Stalder(MaskExplainer):
     """A mask for each target; only the greedy one's is shown to the agent while it learns.
 
     Stalder et al., What You See is What You Classify: Black Box Attributions (NeurIPS 2022). The
@@ -58,7 +58,7 @@ class StalderExplainer(MaskExplainer):
     :param settings: fields of :class:`StalderSettings`
     """
 
-    name = "explainer"
+    name = "stalder"
     Settings = StalderSettings
     settings: StalderSettings
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.gradients.gradient import Gradient
-from sb3_explain.explainers.gradients.gradient_x_input import GradientInput
 from sb3_explain.explainers.gradients.guided_backprop import GuidedBackpropagation
+from sb3_explain.explainers.gradients.input_x_gradient import InputXGradient
 from sb3_explain.explainers.gradients.integrated_gradients import IntegratedGradients
 from sb3_explain.explainers.gradients.smoothgrad import SmoothGrad
 from sb3_explain.states.batch import StateBatch
@@ -59,7 +59,7 @@ def test_gradients_are_those_of_finite_differences(smooth):
         slopes[:, j] = difference.gather(1, target[:, None])[:, 0] / (2 * step)
     close = {"atol": 1e-3, "rtol": 1e-3}
     torch.testing.assert_close(Gradient(agent).attribute(states, target), slopes.abs(), **close)
-    product = GradientInput(agent).attribute(states, target)
+    product = InputXGradient(agent).attribute(states, target)
     torch.testing.assert_close(product, states * slopes, **close)
 
 
@@ -68,7 +68,7 @@ def test_gradients_are_those_of_a_loop_of_backward_passes(cnn):
     slopes = slope(agent, images, target)
     close = {"atol": 1e-5 * float(slopes.abs().max()), "rtol": 0}
     torch.testing.assert_close(Gradient(agent).attribute(images, target), slopes.abs(), **close)
-    product = GradientInput(agent).attribute(images, target)
+    product = InputXGradient(agent).attribute(images, target)
     torch.testing.assert_close(product / images.clamp_min(1), slopes * (images > 0), **close)
 
 
@@ -241,7 +241,7 @@ def test_known_features_have_the_mass_of_integrated_gradients(kind):
 def test_an_entry_that_is_ignored_gets_zero():
     agent = known_agent("dict")
     observed = known_states(agent, 6).observations(range(6))
-    for explainer in (Gradient, GradientInput, IntegratedGradients):
+    for explainer in (Gradient, InputXGradient, IntegratedGradients):
         found = explainer(agent).attribute(observed, 1)  # the action that reads a feature alone
         assert not found["the image"].any()
         assert found["a.b/vector"][:, 2].all() and not found["a.b/vector"][:, [0, 1, 3]].any()

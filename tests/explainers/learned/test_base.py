@@ -28,7 +28,7 @@ LEARNED = {name: one for name, one in EXPLAINERS.items() if issubclass(one, Mask
 #: settings and options with which a method finds what a small agent looks at, within seconds
 KNOWN = {
     "visionmask": ({"max_area": 81 / 1152, "lambda_tv": 1.0}, {}),
-    "explainer": ({}, {"epochs": 4}),
+    "stalder": ({}, {"epochs": 4}),
     "ssinet": ({}, {"learning_rate": 1e-2}),
 }
 QUIET = {"precision": "no", "progress": False}

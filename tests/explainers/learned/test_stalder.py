@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.explainers.learned.stalder import StalderExplainer
+from sb3_explain.explainers.learned.stalder import Stalder
 from tests.explainers.kinds import agent_of, states_of
 from tests.explainers.known import corner_agent, corner_states, known_agent, known_states
 
@@ -89,7 +89,7 @@ WEIGHTED = {"lambda_e": 2.0, "lambda_tv": 3.0, "lambda_a": 4.0}
 def test_the_loss_of_images_is_the_definition():
     agent = corner_agent()
     states = corner_states(agent, 60)
-    explainer = StalderExplainer(agent, **WEIGHTED)
+    explainer = Stalder(agent, **WEIGHTED)
     explainer.fit(states.subset(range(40)), states.subset(range(40, 60)), epochs=2, **QUIET)
     compare(explainer, states)
 
@@ -98,7 +98,7 @@ def test_the_loss_of_images_is_the_definition():
 def test_the_loss_of_vectors_is_the_definition(kind):
     agent = known_agent(kind)
     states = known_states(agent, 200)
-    explainer = StalderExplainer(agent, **WEIGHTED)
+    explainer = Stalder(agent, **WEIGHTED)
     explainer.fit(states.subset(range(150)), states.subset(range(150, 200)), **QUIET)
     compare(explainer, states)
 
@@ -107,7 +107,7 @@ def test_a_sub_action_without_alternative_has_no_other_masks():
     net = torch.nn.Linear(8, 3)
     agent = Agent.from_module(net, spaces.Box(-1, 1, (8,)), spaces.MultiDiscrete([2, 1]))
     states = known_states(agent, 20)
-    explainer = StalderExplainer(agent, baseline="black")
+    explainer = Stalder(agent, baseline="black")
     expected = expected_terms(explainer, states, 3)
     ours = explainer.losses(explainer.network, states, np.arange(3))
     assert float(ours["mean"].detach()) == pytest.approx(expected["mean"], rel=1e-5)
@@ -118,8 +118,8 @@ def test_a_sub_action_without_alternative_has_no_other_masks():
 def test_the_temperature_divides_the_scores():
     agent = known_agent("discrete")
     states = known_states(agent, 8)
-    plain = StalderExplainer(agent, baseline="black")
-    sharp = StalderExplainer(agent, baseline="black", temperature=0.5)
+    plain = Stalder(agent, baseline="black")
+    sharp = Stalder(agent, baseline="black", temperature=0.5)
     halved = sharp.losses(sharp.network, states, np.arange(8))
     with torch.no_grad():
         agent.view.policy.weights.mul_(2)
@@ -131,7 +131,7 @@ def test_the_temperature_divides_the_scores():
 @pytest.mark.parametrize("kind", ["recurrent", "action masks"])
 def test_memory_and_action_masks_are_held(kind):
     agent, states = agent_of(kind), states_of(kind)
-    explainer = StalderExplainer(agent)
+    explainer = Stalder(agent)
     explainer.fit(
         states.subset(range(24)), states.subset(range(24, 32)), epochs=1, batch_size=8, **QUIET
     )
@@ -150,4 +150,4 @@ def test_memory_and_action_masks_are_held(kind):
 
 def test_continuous_actions_are_refused():
     with pytest.raises(ExplainError, match=r"explainer does not support this agent: .*Box"):
-        StalderExplainer(known_agent("box"))
+        Stalder(known_agent("box"))

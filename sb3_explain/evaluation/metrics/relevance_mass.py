@@ -1,4 +1,4 @@
-"""Localisation: does the map point at the objects of the game?"""
+"""Relevance mass: does the map point at the objects of the game?"""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.states.batch import StateBatch
 
 
-@METRICS.register("localisation")
-def localisation(batch: StateBatch, maps: Tensor, boxes: Tensor) -> Tensor:
+@METRICS.register("relevance_mass")
+def relevance_mass(batch: StateBatch, maps: Tensor, boxes: Tensor) -> Tensor:
     """Share of the map's mass inside the objects' boxes, over the boxes' share of the area.
 
     1 for a map that is the same everywhere; above 1 if it prefers objects. The relevance mass

@@ -1,4 +1,4 @@
-"""Gradient x input: the share of each cell in a score that were linear (Shrikumar et al., 2016)."""
+"""Input x gradient: the share of each cell in a score that were linear (Shrikumar et al., 2016)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.batch import StateBatch
 
 
-@EXPLAINERS.register("gradient_x_input")
-class GradientInput(Explainer):
+@EXPLAINERS.register("input_x_gradient")
+class InputXGradient(Explainer):
     """s * d score of the target / ds, signed, by Captum. One agent pass and one backward pass.
 
     The input is in the agent's raw range: an image's in 0..255, where black gets 0 whatever it
     does.
     """
 
-    name = "gradient_x_input"
+    name = "input_x_gradient"
     unsupported = staticmethod(needs_numbers)
 
     @property

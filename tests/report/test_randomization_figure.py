@@ -1,4 +1,4 @@
-"""The figure of randomisation: all that is given is drawn, nothing else."""
+"""The figure of parameter randomization: all that is given is drawn, nothing else."""
 
 import io
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.randomisation_figure import randomisation_figure
+from sb3_explain.report.randomization_figure import randomization_figure
 
 LAYERS = ("nothing", "action_net", "features_extractor.linear.0")
 
@@ -25,8 +25,8 @@ def picture(png):
 
 def test_two_panels_and_both_themes():
     table = {"greydanus": rows(1, 0.9, 0.4), "visionmask": rows(0.8, 0.2, 0.1)}
-    light = picture(randomisation_figure(table, LAYERS))
-    dark = picture(randomisation_figure(table, LAYERS, theme="dark"))
+    light = picture(randomization_figure(table, LAYERS))
+    dark = picture(randomization_figure(table, LAYERS, theme="dark"))
     assert light.shape == dark.shape
     assert light[0, 0].tolist() == [255, 255, 255] and dark[0, 0].tolist() != [255, 255, 255]
     # the colour of the first explainer stands in the figure
@@ -36,17 +36,17 @@ def test_two_panels_and_both_themes():
 def test_a_row_may_lack_layers_and_measures():
     table = {"sarfa": rows(1, 0.5, 0.2), "visionmask": rows(1, 0.5)}
     table["visionmask, not retrained"] = {"action_net": {"ssim": (1.0, 1.0, 1.0, 100)}}
-    whole = picture(randomisation_figure(table, LAYERS))
+    whole = picture(randomization_figure(table, LAYERS))
     assert whole.std() > 0
     narrow = {"lime": {layer: {"spearman": (0.5, 0.4, 0.6)} for layer in LAYERS}}
-    assert picture(randomisation_figure(narrow, LAYERS)).shape[1] < whole.shape[1]
+    assert picture(randomization_figure(narrow, LAYERS)).shape[1] < whole.shape[1]
 
 
 def test_negative_similarities_have_room():
     """The second marker is drawn as far right as any, not cut off below the panel."""
 
     def farthest(mean):
-        shown = picture(randomisation_figure({"lime": rows(1, mean)}, LAYERS[:2]))
+        shown = picture(randomization_figure({"lime": rows(1, mean)}, LAYERS[:2]))
         return np.nonzero((shown == (0xD9, 0x72, 0x0B)).all(axis=-1))[1].max()
 
     assert farthest(-0.9) == pytest.approx(farthest(0.5), abs=3)
@@ -54,4 +54,4 @@ def test_negative_similarities_have_room():
 
 def test_nothing_to_draw_is_said():
     with pytest.raises(ExplainError, match="no similarity to draw"):
-        randomisation_figure({}, LAYERS)
+        randomization_figure({}, LAYERS)

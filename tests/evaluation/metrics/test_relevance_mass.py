@@ -1,4 +1,4 @@
-"""Localisation by hand, and by a slow loop."""
+"""Relevance mass by hand, and by a slow loop."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.evaluation.metrics.localisation import localisation
+from sb3_explain.evaluation.metrics.relevance_mass import relevance_mass
 from sb3_explain.states.batch import StateBatch
 
 
@@ -32,7 +32,7 @@ def test_by_hand():
     maps[0] = 3.0  # everywhere the same
     maps[1, 0, 0, 1] = 0.2  # all in the box
     maps[2, 0, 0, 0], maps[2, 0, 1, 4] = -1.0, 3.0  # a quarter of the magnitude
-    result = localisation(batch, maps, boxes)
+    result = relevance_mass(batch, maps, boxes)
     expected = torch.tensor([1.0, 5.0, 1.25, torch.nan, torch.nan], dtype=torch.float64)
     torch.testing.assert_close(result, expected, equal_nan=True)
 
@@ -42,7 +42,7 @@ def test_slow_loop_over_the_newest_of_stacked_colour_frames():
     agent = agent_of(spaces.Box(0, 255, (6, 4, 5), np.uint8), n_stack=2)
     maps = torch.randn(3, 6, 4, 5, generator=generator)
     boxes = torch.rand(3, 4, 5, generator=generator) < 0.4
-    result = localisation(StateBatch(agent, torch.zeros(3, 6, 4, 5), 0), maps, boxes)
+    result = relevance_mass(StateBatch(agent, torch.zeros(3, 6, 4, 5), 0), maps, boxes)
     for i in range(3):
         mass = inside = 0.0
         for channel in (3, 4, 5):
@@ -59,7 +59,7 @@ def test_boxes_of_every_layer():
     boxes = torch.tensor([[[[True, False]], [[False, False]]]])
     maps = torch.tensor([[[[2.0, 1.0]], [[1.0, 0.0]]]])
     # half of the mass in a quarter of the cells
-    result = localisation(StateBatch(agent, torch.zeros(1, 2, 1, 2), 0), maps, boxes)
+    result = relevance_mass(StateBatch(agent, torch.zeros(1, 2, 1, 2), 0), maps, boxes)
     assert result.tolist() == [2.0]
 
 
@@ -74,6 +74,6 @@ def test_only_the_images_of_that_size_count_in_a_dict():
     far = torch.tensor([[[[1.0, 0.0], [0.0, 3.0]]]])
     maps = batch.flat({"far": far, "near": torch.ones(1, 1, 3, 3), "speed": torch.ones(1, 3)})
     boxes = torch.tensor([[[True, False], [False, False]]])
-    assert localisation(batch, maps, boxes).tolist() == [1.0]
+    assert relevance_mass(batch, maps, boxes).tolist() == [1.0]
     with pytest.raises(ExplainError, match="fit no image"):
-        localisation(batch, maps, torch.ones(1, 7, 7, dtype=torch.bool))
+        relevance_mass(batch, maps, torch.ones(1, 7, 7, dtype=torch.bool))

@@ -1,4 +1,4 @@
-"""Randomisation: which layers go, how alike maps are, and what learned explainers do."""
+"""ParameterRandomization: which layers go, how alike maps are, and what learned explainers do."""
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import layers_of
 from sb3_explain.agents.policy_views import view_of
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.evaluation.randomisation import (
+from sb3_explain.evaluation.parameter_randomization import (
     image_similarity,
-    randomisation,
+    parameter_randomization,
     randomised_agents,
     rank_correlation,
 )
@@ -216,7 +216,7 @@ def test_known_explainers(small):
         fits.append(explainer.agent.fingerprint())
         explainer.fit(relabelled(explainer.agent, states), states)
 
-    result = randomisation(
+    result = parameter_randomization(
         agent,
         states,
         {"scores": Scores, "blind": Blind, "learned": Learned},
@@ -259,7 +259,7 @@ def test_maps_stay_those_of_what_the_whole_agent_does(small):
             seen.append((batch.agent, batch.target))
             return super().explain(batch)
 
-    randomisation(agent, states, {"spy": Spy}, n_states=120, progress=False)
+    parameter_randomization(agent, states, {"spy": Spy}, n_states=120, progress=False)
     target = agent.greedy(states.observations(range(120)))
     agents = {explained.fingerprint() for explained, _ in seen}
     assert len(agents) == 3
@@ -269,12 +269,12 @@ def test_maps_stay_those_of_what_the_whole_agent_does(small):
 def test_a_learned_explainer_needs_a_fit(small):
     agent, states = small
     with pytest.raises(ExplainError, match="learned learns: give fit="):
-        randomisation(agent, states, {"learned": Learned}, progress=False)
+        parameter_randomization(agent, states, {"learned": Learned}, progress=False)
 
 
 def test_vectors_have_no_structural_similarity():
     agent = Agent.from_module(nn.Linear(3, 2), spaces.Box(-1, 1, (3,)), spaces.Discrete(2))
     frames = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     states = StateDataset.from_arrays(frames, np.arange(30) // 10, np.zeros(30, dtype=int))
-    result = randomisation(agent, states, ["gradient"], n_states=10, progress=False)
+    result = parameter_randomization(agent, states, ["gradient"], n_states=10, progress=False)
     assert set(result.values["gradient"]["nothing"]) == {"spearman"}

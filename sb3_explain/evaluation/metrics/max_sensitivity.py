@@ -13,8 +13,8 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.batch import StateBatch
 
 
-@METRICS.register("noise_sensitivity")
-def noise_sensitivity(
+@METRICS.register("max_sensitivity")
+def max_sensitivity(
     batch: StateBatch,
     explainer: Explainer,
     maps: Tensor,

@@ -5,7 +5,7 @@ import pytest
 import quantus
 import torch
 
-from sb3_explain.evaluation.metrics.noise_sensitivity import noise_sensitivity
+from sb3_explain.evaluation.metrics.max_sensitivity import max_sensitivity
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.batch import StateBatch
 from tests.evaluation.metrics.by_quantus import robustness
@@ -24,13 +24,13 @@ def test_quantus(inputs):
         nr_samples=4, lower_bound=0.2, abs=False, normalise=False, disable_warnings=True
     )
     theirs, batch, maps = robustness(metric, inputs, seed=7)
-    ours = noise_sensitivity(batch, inputs.explainer, maps, LegacyNoise(7), n=4, radius=0.2)
+    ours = max_sensitivity(batch, inputs.explainer, maps, LegacyNoise(7), n=4, radius=0.2)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_slow_loop(inputs):
     batch = inputs.batch
-    ours = noise_sensitivity(batch, inputs.explainer, inputs.maps, np.random.default_rng(3))
+    ours = max_sensitivity(batch, inputs.explainer, inputs.maps, np.random.default_rng(3))
     rng = np.random.default_rng(3)
     for i, observation in enumerate(batch.observations.double()):
         own, changes = inputs.maps[i].numpy(), []
@@ -64,9 +64,9 @@ def test_by_hand(inputs):
 
     black = StateBatch(inputs.agent, torch.zeros(1, 4, 12, 12), 0)
     explainer = Shifted(inputs.agent)
-    result = noise_sensitivity(black, explainer, torch.zeros(1, 4, 12, 12), Corners(), radius=0.1)
+    result = max_sensitivity(black, explainer, torch.zeros(1, 4, 12, 12), Corners(), radius=0.1)
     assert result.item() == pytest.approx(2.4, rel=1e-5)
     explainer.offset = 2.0
     maps = torch.full((1, 4, 12, 12), 2.0)
-    result = noise_sensitivity(black, explainer, maps, Corners(), radius=0.1)
+    result = max_sensitivity(black, explainer, maps, Corners(), radius=0.1)
     assert result.item() == pytest.approx(2.4 / 48, rel=1e-5)

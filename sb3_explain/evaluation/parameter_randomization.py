@@ -1,8 +1,8 @@
-"""Randomisation: do the maps change when the agent forgets what it has learnt?
+"""ParameterRandomization: do the maps change when the agent forgets what it has learnt?
 
-The layers of the agent are re-initialised one after the other, from the output down (Adebayo et
-al. 2018, cascading randomisation; Huber et al. 2022 for reinforcement learning). A map that stays
-the same does not depend on what was forgotten.
+The layers of the agent are re-initialised one after the other, from the output down (Adebayo et al.
+2018, cascading parameter randomization; Huber et al. 2022 for reinforcement learning). A map that
+stays the same does not depend on what was forgotten.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ AS_IT_WAS = ", not retrained"
 
 
 @dataclass(frozen=True)
-class Randomisation:
-    """The outcome of :func:`randomisation`.
+class ParameterRandomization:
+    """The outcome of :func:`parameter_randomization`.
 
     :param layers: names of the layers from the output down, after ``"nothing"``
     :param values: explainer -> layer -> ``"ssim"`` and ``"spearman"`` -> (n,) similarities of each
@@ -69,7 +69,7 @@ class Randomisation:
         )
 
 
-def randomisation(
+def parameter_randomization(
     agent: Agent,
     states: StateDataset,
     explainers: Iterable[str] | Mapping[str, Callable[[Agent], Explainer]],
@@ -82,7 +82,7 @@ def randomisation(
     n_resamples: int = 2000,
     confidence: float = 0.95,
     progress: bool = True,
-) -> Randomisation:
+) -> ParameterRandomization:
     """Similarity of the maps before and after the agent's layers are randomised.
 
     Every map is of what the whole agent would do, whatever the randomised one does. Explainers that
@@ -126,7 +126,7 @@ def randomisation(
         return made
 
     steps = [(NOTHING, agent), *randomised_agents(agent, seed, n_layers)]
-    with progress_bar("randomisation", len(steps) + 1, "agents", progress) as bar:
+    with progress_bar("randomization", len(steps) + 1, "agents", progress) as bar:
         original = made_for(agent)
         before = maps_of(original, batches, agent)
         bar.update(1)
@@ -158,7 +158,7 @@ def randomisation(
         }
         for name, layers in values.items()
     }
-    return Randomisation(tuple(layer for layer, _ in steps), values, intervals)
+    return ParameterRandomization(tuple(layer for layer, _ in steps), values, intervals)
 
 
 # --- agents -----------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ MEASURES = {"ssim": "Structural similarity", "spearman": "Rank correlation"}
 
 
 @plain_fonts
-def randomisation_figure(
+def randomization_figure(
     similarities: Similarities,
     layers: Sequence[str],
     *,
