@@ -289,7 +289,7 @@ def against_sb3(record) -> None:
             "share_features_extractor": True,
         },
     )  # fmt: skip
-    own = PixelSAC("PixelPolicy", Still(), **settings, catch_up=0)
+    own = PixelSAC("PixelPolicy", Still(), **settings, warmup_updates=0)
     rng = np.random.default_rng(0)
     for model in (sb3, own):
         quiet(model)

@@ -31,7 +31,14 @@ def run(record) -> None:
 def rate(device: str, *, before: int = BEFORE, timed: int = TIMED, **settings) -> float:
     """Updates a second, of both parities alike."""
     model = quiet(
-        SGQN("SGQNPolicy", Still(), device=device, buffer_size=2 * FILLED, catch_up=0, **settings)
+        SGQN(
+            "SGQNPolicy",
+            Still(),
+            device=device,
+            buffer_size=2 * FILLED,
+            warmup_updates=0,
+            **settings,
+        )
     )
     filled(model.replay_buffer, FILLED)
     model.train(before)

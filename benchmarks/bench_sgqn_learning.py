@@ -14,7 +14,7 @@ from tests.pixels import SMALL, PointEnv, play, unseen_backgrounds
 
 STEPS, SEEDS, N_EPISODES = 10_000, range(4), 50
 SETTINGS = {
-    "buffer_size": 20_000, "learning_starts": 1000, "catch_up": 0, "batch_size": 64,
+    "buffer_size": 20_000, "learning_starts": 1000, "warmup_updates": 0, "batch_size": 64,
     "mixed_precision": True,
 }  # fmt: skip
 TARGETS = {

@@ -1,7 +1,7 @@
 """What SGQN is compared with, on the same networks and the same update.
 
 Plain SAC is :class:`PixelSAC`. SVEA and SODA together (Bertoin et al. 2022, table 8) are
-``SODA(..., overlaid_share=0.5)``; the ablations of table 2 are ``SGQN(..., n_aux=0)`` and
+``SODA(..., augmented_loss_weight=0.5)``; the ablations of table 2 are ``SGQN(..., n_aux=0)`` and
 ``SGQN(..., consistency_coef=0)``.
 """
 
@@ -44,11 +44,15 @@ class SVEA(PixelSAC):
         env: GymEnv | str | None,
         *,
         augmentation: str = "shift",
-        overlaid_share: float = 0.5,
+        augmented_loss_weight: float = 0.5,
         **arguments: Any,
     ) -> None:
         super().__init__(
-            policy, env, augmentation=augmentation, overlaid_share=overlaid_share, **arguments
+            policy,
+            env,
+            augmentation=augmentation,
+            augmented_loss_weight=augmented_loss_weight,
+            **arguments,
         )
 
 

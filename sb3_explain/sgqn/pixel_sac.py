@@ -67,12 +67,13 @@ class PixelSAC(SAC):
     :param encoder_tau: the same of the CNN and the critics' projection
     :param ent_coef: ``"auto_0.1"`` learns the temperature from 0.1 on
     :param ent_coef_lr: learning rate of the temperature, Adam with betas (0.5, 0.999)
-    :param actor_interval: critic's updates for one of the actor, the temperature and the targets
-    :param catch_up: updates at the first training, for the random steps; as many as these when
-        not given
+    :param policy_delay: critic's updates for one of the actor, the temperature and the targets
+    :param warmup_updates: updates at the first training, for the random steps; as many as these
+        when not given
     :param augmentation: of what is sampled: ``"none"``, ``"shift"`` (by up to 4 pixels), ``"crop"``
         (to the ``size`` of the policy)
-    :param overlaid_share: of the critics' loss that is of states under a random picture; SVEA's 0.5
+    :param augmented_loss_weight: of the critics' loss that is of states under a random picture;
+        SVEA's 0.5
     :param n_stack: frames in an observation
     :param overlays: pictures to lay over states: a folder of them, e.g. Places365. Without one,
         procedural textures, with which results are not the benchmark's
@@ -105,10 +106,10 @@ class PixelSAC(SAC):
         encoder_tau: float = 0.05,
         ent_coef: str | float = "auto_0.1",
         ent_coef_lr: float = 1e-4,
-        actor_interval: int = 2,
-        catch_up: int | None = None,
+        policy_delay: int = 2,
+        warmup_updates: int | None = None,
         augmentation: str = "none",
-        overlaid_share: float = 0.0,
+        augmented_loss_weight: float = 0.0,
         n_stack: int = 3,
         overlays: str | Path | None = None,
         mixed_precision: bool = False,
@@ -118,20 +119,20 @@ class PixelSAC(SAC):
     ) -> None:
         self.encoder_tau = encoder_tau
         self.ent_coef_lr = ent_coef_lr
-        self.actor_interval = actor_interval
-        self.catch_up = learning_starts if catch_up is None else catch_up
+        self.policy_delay = policy_delay
+        self.warmup_updates = learning_starts if warmup_updates is None else warmup_updates
         self.augmentation = augmentation
-        self.overlaid_share = overlaid_share
+        self.augmented_loss_weight = augmented_loss_weight
         self.n_stack = n_stack
         self.overlays = overlays
         self.mixed_precision = mixed_precision
         self.compiled = compiled
         require_arguments(type(self), PixelSAC, sac_arguments)
         require_meaning(type(self).__name__, sac_arguments)
-        require_whole(1, actor_interval=actor_interval, batch_size=batch_size)
-        require_share(tau=tau, encoder_tau=encoder_tau, overlaid_share=overlaid_share)
+        require_whole(1, policy_delay=policy_delay, batch_size=batch_size)
+        require_share(tau=tau, encoder_tau=encoder_tau, augmented_loss_weight=augmented_loss_weight)
         require_not_negative(ent_coef_lr=ent_coef_lr)
-        require_whole(0, catch_up=self.catch_up, learning_starts=learning_starts)
+        require_whole(0, warmup_updates=self.warmup_updates, learning_starts=learning_starts)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
@@ -240,7 +241,7 @@ class PixelSAC(SAC):
         self.policy.set_training_mode(True)
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
         if self._n_updates == 0:
-            gradient_steps = max(gradient_steps, self.catch_up)
+            gradient_steps = max(gradient_steps, self.warmup_updates)
         losses: defaultdict[str, list[float]] = defaultdict(list)
         for _ in range(gradient_steps):
             for name, loss in self._update(self._sampled(batch_size)).items():
@@ -252,7 +253,7 @@ class PixelSAC(SAC):
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
         losses = self._update_critic(batch)
-        if self._n_updates % self.actor_interval == 0:
+        if self._n_updates % self.policy_delay == 0:
             with torch.no_grad(), self._precision():
                 features = self.critic.features_extractor.cnn(batch.images)
             losses |= self._update_actor(features)
@@ -322,13 +323,13 @@ class PixelSAC(SAC):
     def _critic_losses(self, batch: Batch, targets: Tensor) -> dict[str, Tensor]:
         """The terms of the critics' loss: sum_i MSE(Q_i(s, a), y), also of overlaid states."""
         clean = self._squared_errors(batch.images, batch.actions, targets)
-        if self.overlaid_share == 0:
+        if self.augmented_loss_weight == 0:
             return {"critic_loss": clean}
         # Hansen et al. (2021), SVEA, equation 9: the target is of clean states
         overlaid = self._squared_errors(self.overlaid(batch.images), batch.actions, targets)
         return {
-            "critic_loss": (1 - self.overlaid_share) * clean,
-            "overlaid_loss": self.overlaid_share * overlaid,
+            "critic_loss": (1 - self.augmented_loss_weight) * clean,
+            "overlaid_loss": self.augmented_loss_weight * overlaid,
         }
 
     def _squared_errors(self, images: Tensor, actions: Tensor, targets: Tensor) -> Tensor:

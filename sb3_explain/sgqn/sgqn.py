@@ -68,8 +68,10 @@ class SGQN(PixelSAC):
     ) -> None:
         require_not_negative(consistency_coef=consistency_coef, aux_lr=aux_lr)
         require_whole(0, n_aux=n_aux)
-        if arguments.get("overlaid_share"):
-            raise ExplainError("SGQN's critics see no overlaid states: leave out overlaid_share")
+        if arguments.get("augmented_loss_weight"):
+            raise ExplainError(
+                "SGQN's critics see no overlaid states: leave out augmented_loss_weight"
+            )
         self.saliency_quantile = saliency_quantile
         self.consistency_coef = consistency_coef
         self.fill = fill
@@ -149,7 +151,7 @@ class SGQN(PixelSAC):
         return low + (high - low) * torch.rand((), dtype=images.dtype, device=images.device)
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
-        actor_due = self._n_updates % self.actor_interval == 0
+        actor_due = self._n_updates % self.policy_delay == 0
         aux_due = self.n_aux > 0 and self._n_updates % self.n_aux == 0
         losses = self._update_critic(batch)
         images = batch.images.detach().requires_grad_(aux_due)

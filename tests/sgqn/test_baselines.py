@@ -11,7 +11,7 @@ from sb3_explain.sgqn.pixel_sac import PixelSAC
 from tests.pixels import SMALL, PointEnv
 
 SETTINGS = {
-    "seed": 0, "buffer_size": 300, "learning_starts": 40, "catch_up": 0, "batch_size": 8,
+    "seed": 0, "buffer_size": 300, "learning_starts": 40, "warmup_updates": 0, "batch_size": 8,
 }  # fmt: skip
 
 
@@ -113,6 +113,6 @@ def test_soda_pulls_the_encoder_towards_its_slow_copy():
 
 
 def test_svea_and_soda_together():
-    model = made(SODA, 28, overlaid_share=0.5)
+    model = made(SODA, 28, augmented_loss_weight=0.5)
     model.learn(44)
     assert {"train/overlaid_loss", "train/soda_loss"} <= set(model.logger.name_to_value)

@@ -36,7 +36,7 @@ def faithfulness(model: SGQN, seen: np.ndarray) -> float:
 @pytest.mark.slow
 def test_it_comes_to_look_at_what_matters_and_to_say_so():
     model = SGQN(
-        "SGQNPolicy", PointEnv(), seed=0, buffer_size=3000, learning_starts=300, catch_up=0,
+        "SGQNPolicy", PointEnv(), seed=0, buffer_size=3000, learning_starts=300, warmup_updates=0,
         batch_size=32, policy_kwargs={**SMALL, "decoder_filters": (16, 8)},
     )  # fmt: skip
     seen = states()

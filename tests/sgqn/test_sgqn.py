@@ -29,7 +29,7 @@ POLICY = {**SMALL, "decoder_filters": (8, 8)}
 
 def model(env=None, **options) -> SGQN:
     settings = {
-        "seed": 0, "buffer_size": 600, "learning_starts": 40, "catch_up": 0, "batch_size": 8,
+        "seed": 0, "buffer_size": 600, "learning_starts": 40, "warmup_updates": 0, "batch_size": 8,
         "policy_kwargs": POLICY,
     }  # fmt: skip
     return SGQN("SGQNPolicy", env or PointEnv(), **(settings | options))
@@ -119,7 +119,7 @@ def test_without_its_parts_it_is_the_baseline():
     for made in (
         model(consistency_coef=0, n_aux=0),
         PixelSAC(
-            "PixelPolicy", PointEnv(), seed=0, buffer_size=600, learning_starts=40, catch_up=0,
+            "PixelPolicy", PointEnv(), seed=0, buffer_size=600, learning_starts=40, warmup_updates=0,
             batch_size=8, policy_kwargs=SMALL, augmentation="shift",
         ),
     ):  # fmt: skip
@@ -159,10 +159,10 @@ def test_observations_and_actions_of_other_shapes_are_one_line():
 
 
 def test_the_random_steps_are_caught_up_with_once():
-    agent = model(catch_up=5)
+    agent = model(warmup_updates=5)
     agent.learn(43)
     assert agent._n_updates == 5 + 2
-    assert model(catch_up=None).catch_up == 40
+    assert model(warmup_updates=None).warmup_updates == 40
 
 
 def test_predicted_saliency_comes_with_the_action():
@@ -268,13 +268,13 @@ def test_refusals():
     for options, line in (
         ({"use_sde": True}, "SGQN has no use_sde"),
         ({"target_update_interval": 5}, "SGQN has no target_update_interval"),
-        ({"overlaid_share": 0.5}, "leave out overlaid_share"),
+        ({"augmented_loss_weight": 0.5}, "leave out augmented_loss_weight"),
         ({"saliency_quantile": 1.5}, "saliency_quantile is 1.5"),
-        ({"actor_interval": 0}, "actor_interval=0"),
+        ({"policy_delay": 0}, "policy_delay=0"),
         ({"consistency_coef": -1.0}, "consistency_coef=-1.0: it cannot be below 0"),
         ({"consistency_coef": float("nan")}, "consistency_coef=nan"),
         ({"encoder_tau": 5.0}, r"encoder_tau=5.0: give a number in \[0, 1\]"),
-        ({"catch_up": -5}, "catch_up=-5"),
+        ({"warmup_updates": -5}, "warmup_updates=-5"),
         ({"n_aux": -1}, "n_aux=-1"),
         ({"n_aux": 1.5}, "n_aux=1.5: give a whole number"),
         ({"saliency_quantil": 0.9}, "argument of SGQN 'saliency_quantil'; did you mean 'saliency_"),
@@ -374,7 +374,7 @@ def test_classes_of_users_hand_on_what_they_like():
 @pytest.mark.parametrize(
     "given",
     [
-        {"learning_starts": float("inf")}, {"catch_up": float("nan")}, {"n_aux": "2"},
+        {"learning_starts": float("inf")}, {"warmup_updates": float("nan")}, {"n_aux": "2"},
         {"tau": None}, {"tau": "x"}, {"batch_size": 4.0},
     ],
 )  # fmt: skip

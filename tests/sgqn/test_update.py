@@ -15,7 +15,7 @@ def doubled() -> SGQN:
     """A model with states to learn from, in double precision."""
     policy_kwargs = {**SMALL, "decoder_filters": DECODER}
     model = SGQN(
-        "SGQNPolicy", PointEnv(), seed=3, buffer_size=500, learning_starts=200, catch_up=0,
+        "SGQNPolicy", PointEnv(), seed=3, buffer_size=500, learning_starts=200, warmup_updates=0,
         saliency_quantile=QUANTILE, policy_kwargs=policy_kwargs,
     )  # fmt: skip
     model.learn(120)

@@ -80,7 +80,7 @@ def test_a_small_benchmark_by_the_command_line_and_again(backgrounds, tmp_path, 
         "--seeds", "0", "--modes", "train", "video_hard", "--backgrounds", str(backgrounds),
         "--n-episodes", "2", "-n", "12", "--part", "6", "-o", str(tmp_path), "--no-progress",
         "--env-kwargs", "action_repeat:100", "size:32",
-        "--settings", "learning_starts:4", "catch_up:0", "batch_size:4",
+        "--settings", "learning_starts:4", "warmup_updates:0", "batch_size:4",
         "--policy-kwargs", "n_layers:4", "n_filters:4", "features_dim:8", "net_arch:[16]",
     ]  # fmt: skip
     assert main(command) == 0
@@ -109,7 +109,7 @@ def test_train_by_the_command_line(tmp_path, capsys):
     command = [
         "train", "--algo", "sgqn", "--env", "unknown.package:Point-v0", "-o", str(tmp_path),
         "-n", "20", "--part", "10", "--no-progress", "--settings", "learning_starts:10",
-        "batch_size:4", "catch_up:0", "--policy-kwargs", *networks,
+        "batch_size:4", "warmup_updates:0", "--policy-kwargs", *networks,
     ]  # fmt: skip
     assert main(command) == 2
     assert "is not from a known package" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from sb3_explain.common.files import sole_writer
 from sb3_explain.workflows.pixel_training import RECIPES, train
 from tests.pixels import SMALL
 
-SETTINGS = {"policy_kwargs": SMALL, "learning_starts": 30, "catch_up": 0, "batch_size": 8}
+SETTINGS = {"policy_kwargs": SMALL, "learning_starts": 30, "warmup_updates": 0, "batch_size": 8}
 RUN = {"timesteps": 100, "part": 25, "settings": SETTINGS, "progress": False, "seed": 4}
 
 

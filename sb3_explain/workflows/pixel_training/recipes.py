@@ -26,7 +26,7 @@ RECIPES = {
     "rad": Recipe(RAD, "PixelPolicy", {}, 100),
     "soda": Recipe(SODA, "SODAPolicy", {}, 100),
     "svea": Recipe(SVEA, "PixelPolicy", {}),
-    "svea_soda": Recipe(SODA, "SODAPolicy", {"overlaid_share": 0.5}, 100),
+    "svea_soda": Recipe(SODA, "SODAPolicy", {"augmented_loss_weight": 0.5}, 100),
     "sac_consistency": Recipe(SGQN, "SGQNPolicy", {"n_aux": 0}),
     "sac_saliency": Recipe(SGQN, "SGQNPolicy", {"consistency_coef": 0.0}),
     "sgqn": Recipe(SGQN, "SGQNPolicy", {}),
