@@ -25,7 +25,7 @@ from torch.utils.tensorboard import SummaryWriter
 from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.arguments import number, whole
 from sb3_explain.callbacks.folders import claim_folder, results_folder
-from sb3_explain.callbacks.training_states import Moment, moment_of, snapshot_of
+from sb3_explain.callbacks.training_states import Step, read_step, snapshot_of
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import NOT_WRITABLE
 from sb3_explain.common.signatures import require_arguments
@@ -109,7 +109,7 @@ class ExplainCallback(BaseCallback):
         :raises ExplainError: if the agent cannot be explained in this way
         """
 
-    def watch(self, moment: Moment) -> None:
+    def watch(self, step: Step) -> None:
         """See what all environments show at this step."""
 
     @abstractmethod
@@ -242,7 +242,7 @@ class ExplainCallback(BaseCallback):
         return True
 
     def _look(self) -> bool:
-        self.watch(moment_of(self.model, self.locals))
+        self.watch(read_step(self.model, self.locals))
         return True
 
     def _work(self) -> None:

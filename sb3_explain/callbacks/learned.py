@@ -16,7 +16,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.arguments import names_of, whole
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.training_states import Moment, SeenStates, snapshot_of
+from sb3_explain.callbacks.training_states import Step, TrainingStates, snapshot_of
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.training import training_options
 from sb3_explain.explainers.learned.visionmask import VisionMask
@@ -55,7 +55,7 @@ class FittingCallback(ExplainCallback):
                 f"{self.coming} timesteps give too few states to learn from: train longer, or give "
                 f"n_states={max(1, int(self.coming / ENOUGH))} or less in place of {self.n_states}"
             )
-        self.seen = SeenStates(self.n_states, agent.n_stack)
+        self.seen = TrainingStates(self.n_states, agent.n_stack)
 
     @property
     def coming(self) -> int:
@@ -75,9 +75,9 @@ class FittingCallback(ExplainCallback):
     def ready(self) -> bool:
         return len(self.seen) >= ENOUGH * self.n_states
 
-    def watch(self, moment: Moment) -> None:
-        for env in range(len(moment.ends)):
-            self.seen.add(moment, env)
+    def watch(self, step: Step) -> None:
+        for env in range(len(step.ends)):
+            self.seen.add(step, env)
 
     def states(self, agent: Agent) -> StateDataset:
         """The states that were kept.

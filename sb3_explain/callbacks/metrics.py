@@ -10,7 +10,7 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.arguments import find_supported, names_of, require_ready, whole
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.training_states import Moment, ProbeStates, snapshot_of
+from sb3_explain.callbacks.training_states import MonitorStates, Step, snapshot_of
 from sb3_explain.common.files import write_json
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bound
@@ -27,7 +27,7 @@ TRIAL = 2
 class MetricsCallback(ExplainCallback):
     """Metrics of explainers over the training, as scalars ``metrics/<explainer>/<metric>``.
 
-    They are measured on the same probe states each time, which were met evenly over the first
+    They are measured on the same monitor states each time, which were met evenly over the first
     ``every`` timesteps, beside maps of noise (``random``). ``metrics.json`` has them with their
     intervals.
 
@@ -82,7 +82,9 @@ class MetricsCallback(ExplainCallback):
             if (stand_in := find_supported(name, agent)) == name or stand_in not in self.explainers:
                 self.supported[stand_in] = arguments
         self.made(agent)
-        self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, agent.n_stack)
+        self.probes = MonitorStates(
+            self.n_states, self.beginning, self.num_timesteps, agent.n_stack
+        )
         #: what has been measured, by timesteps
         self.measured: dict[int, Evaluation] = {}
 
@@ -90,8 +92,8 @@ class MetricsCallback(ExplainCallback):
         """The explainers of an agent by name."""
         return {name: EXPLAINERS[name](agent, **given) for name, given in self.supported.items()}
 
-    def watch(self, moment: Moment) -> None:
-        self.probes.watch(moment, self.num_timesteps)
+    def watch(self, step: Step) -> None:
+        self.probes.watch(step, self.num_timesteps)
 
     def evaluation(self, agent: Agent, states: StateDataset) -> Evaluation:
         """All metrics of all explainers on some states."""

@@ -13,7 +13,7 @@ from sb3_explain.agents.observations import image_of
 from sb3_explain.callbacks.arguments import find_supported, require_ready, whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.tensorboard import gif_of, write_picture
-from sb3_explain.callbacks.training_states import Moment, ProbeStates, SeenStates, snapshot_of
+from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates, snapshot_of
 from sb3_explain.envs.spaces import structured
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -39,7 +39,7 @@ HEIGHT = 300
 class SaliencyCallback(ExplainCallback):
     """Maps of the greedy action over states of the training, in TensorBoard and as files.
 
-    Each time two contact sheets are made: of the same probe states as ever, which were met evenly
+    Each time two contact sheets are made: of the same monitor states as ever, which were met evenly
     over the first ``every`` timesteps, and of fresh states; and a short video of the last steps in
     the first environment. Of an agent that sees no images the importance of its features is drawn
     in place of both sheets.
@@ -87,12 +87,14 @@ class SaliencyCallback(ExplainCallback):
         #: what explains this agent: the one that was asked for, or what stands in for it
         self.supported = find_supported(self.explainer, agent)
         EXPLAINERS[self.supported](agent, **self.explainer_kwargs)
-        self.probes = ProbeStates(self.n_states, self.beginning, self.num_timesteps, agent.n_stack)
-        self.recent = SeenStates(max(self.n_states, self.n_frames), agent.n_stack)
+        self.probes = MonitorStates(
+            self.n_states, self.beginning, self.num_timesteps, agent.n_stack
+        )
+        self.recent = TrainingStates(max(self.n_states, self.n_frames), agent.n_stack)
 
-    def watch(self, moment: Moment) -> None:
-        self.probes.watch(moment, self.num_timesteps)
-        self.recent.add(moment, 0)
+    def watch(self, step: Step) -> None:
+        self.probes.watch(step, self.num_timesteps)
+        self.recent.add(step, 0)
 
     def made(self) -> Explainer:
         """The explainer, of the agent as it is now."""
@@ -145,7 +147,7 @@ class SaliencyCallback(ExplainCallback):
     def picture(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
         """PNG of states with their maps, or of the importance of features."""
         agent, name = explainer.agent, image_of(explainer.agent)
-        which = "probe states, the same each time" if group == "probe" else "fresh states"
+        which = "monitor states, the same each time" if group == "probe" else "fresh states"
         when = f"{self.supported} after {self.num_timesteps:,} timesteps"
         if name is None:
             return importance_of(agent, states, explainer, title=f"{when}\n{which}").png

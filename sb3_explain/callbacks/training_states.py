@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 @dataclasses.dataclass
-class Moment:
+class Step:
     """What all environments of a training show the policy at one step, and what it does.
 
     :param by_key: (n_envs, ...) observations by key, in the policy's own layout
@@ -39,8 +39,8 @@ class Moment:
     ends: Array
 
 
-def moment_of(model: BaseAlgorithm, known: dict[str, Any]) -> Moment:
-    """The present moment of a training.
+def read_step(model: BaseAlgorithm, known: dict[str, Any]) -> Step:
+    """The present step of a training.
 
     :param model: that learns
     :param known: ``locals`` of a callback at a step: the observation acted upon is still the last
@@ -62,7 +62,7 @@ def moment_of(model: BaseAlgorithm, known: dict[str, Any]) -> Moment:
         fresh = torch.as_tensor(model._last_episode_starts, device=states.device)
         states = states * ~fresh.bool().reshape(-1, 1, 1, 1)
         records["lstm_states"] = states.detach().cpu().numpy()
-    return Moment(by_key, records, np.asarray(known["dones"], dtype=bool))
+    return Step(by_key, records, np.asarray(known["dones"], dtype=bool))
 
 
 @dataclasses.dataclass
@@ -81,7 +81,7 @@ class Piece:
     records: list[dict[str, Array]]
 
 
-class SeenStates:
+class TrainingStates:
     """The last states that were added, at least ``n`` of them.
 
     :param n: of states to keep; older ones are forgotten, a piece of an episode at a time
@@ -101,18 +101,18 @@ class SeenStates:
     def __len__(self) -> int:
         return self._n_kept
 
-    def add(self, moment: Moment, env: int, *, alone: bool = False) -> None:
+    def add(self, step: Step, env: int, *, alone: bool = False) -> None:
         """Keep what one environment shows.
 
-        :param moment: of the training
+        :param step: of the training
         :param env: number of the environment
         :param alone: the state is an episode of its own
         """
         # copies, for environments draw into their arrays; in one piece, to be compared fast
         by_key = {
-            name: np.array(observed[env], order="C") for name, observed in moment.by_key.items()
+            name: np.array(observed[env], order="C") for name, observed in step.by_key.items()
         }
-        record = {name: column[env] for name, column in moment.records.items()}
+        record = {name: column[env] for name, column in step.records.items()}
         piece = None if alone else self._open.get(env)
         if piece is None or not self._follows(by_key, self._last[env]):
             if alone or env not in self._episodes:
@@ -128,7 +128,7 @@ class SeenStates:
         piece.records.append({name: np.array(part) for name, part in record.items()})
         self._n_kept += 1
         self._last[env] = by_key
-        if alone or moment.ends[env]:
+        if alone or step.ends[env]:
             del self._open[env], self._episodes[env]
         elif len(piece.records) == self._longest:
             del self._open[env]
@@ -189,7 +189,7 @@ class SeenStates:
         return relabelled(agent, kept)
 
 
-class ProbeStates:
+class MonitorStates:
     """A few states that a training always comes back to, met evenly over its beginning.
 
     :param n: states
@@ -199,19 +199,19 @@ class ProbeStates:
     """
 
     def __init__(self, n: int, over: int, begun: int, n_stack: int) -> None:
-        self._seen = SeenStates(n, n_stack)
+        self._seen = TrainingStates(n, n_stack)
         self._moments = [begun + round((i + 0.5) / n * over) for i in range(n)]
 
-    def watch(self, moment: Moment, timesteps: int) -> None:
+    def watch(self, step: Step, timesteps: int) -> None:
         """Keep states as long as the beginning lasts.
 
         :param timesteps: of the training so far
         """
-        n_envs = len(moment.ends)
+        n_envs = len(step.ends)
         while self._moments and self._moments[0] <= timesteps:
             number = len(self._seen)
             self._moments.pop(0)
-            self._seen.add(moment, number % n_envs, alone=True)
+            self._seen.add(step, number % n_envs, alone=True)
 
     def __len__(self) -> int:
         return len(self._seen)

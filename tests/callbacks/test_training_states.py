@@ -11,10 +11,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 from sb3_explain.callbacks.training_states import (
-    Moment,
-    ProbeStates,
-    SeenStates,
-    moment_of,
+    MonitorStates,
+    Step,
+    TrainingStates,
+    read_step,
     snapshot_of,
 )
 from sb3_explain.common.errors import ExplainError
@@ -29,11 +29,11 @@ class Watcher(BaseCallback):
         self.seen, self.whole = seen, []
 
     def _on_step(self):
-        moment = moment_of(self.model, self.locals)
-        for env in range(len(moment.ends)):
-            self.seen.add(moment, env)
+        step = read_step(self.model, self.locals)
+        for env in range(len(step.ends)):
+            self.seen.add(step, env)
             self.whole.append(
-                (env, {name: np.array(observed[env]) for name, observed in moment.by_key.items()},
+                (env, {name: np.array(observed[env]) for name, observed in step.by_key.items()},
                  np.array(self.locals["actions"][env]))
             )  # fmt: skip
         return True
@@ -42,7 +42,7 @@ class Watcher(BaseCallback):
 @pytest.mark.parametrize("algo", ["ppo", "dqn", "sac"])
 def test_all_observations_are_rebuilt(algo):
     model = make(algo)
-    watcher = Watcher(SeenStates(10_000, snapshot_of(model).n_stack))
+    watcher = Watcher(TrainingStates(10_000, snapshot_of(model).n_stack))
     model.learn(192, callback=watcher)
     states = watcher.seen.states(snapshot_of(model))
     assert len(states) == len(watcher.seen) == len(watcher.whole)
@@ -58,7 +58,7 @@ def test_all_observations_are_rebuilt(algo):
 
 def test_frames_are_kept_once():
     model = make("ppo")
-    seen = SeenStates(10_000, N_STACK)
+    seen = TrainingStates(10_000, N_STACK)
     model.learn(192, callback=Watcher(seen))
     stored = sum(len(piece.frames[""]) for piece in seen.pieces)
     # an episode has 40 steps: every piece has one frame more than states
@@ -68,7 +68,7 @@ def test_frames_are_kept_once():
 
 def test_only_the_last_states_are_kept():
     model = make("ppo")
-    seen = SeenStates(64, N_STACK)
+    seen = TrainingStates(64, N_STACK)
     watcher = Watcher(seen)
     model.learn(320, callback=watcher)
     assert 64 <= len(seen) < 64 + 8
@@ -79,14 +79,14 @@ def test_only_the_last_states_are_kept():
 
 
 def test_with_many_environments_no_state_is_lost():
-    seen, n_envs = SeenStates(32, 1), 40
+    seen, n_envs = TrainingStates(32, 1), 40
     rng = np.random.default_rng(0)
     wanted = []
     for _ in range(30):
         observations = rng.normal(size=(n_envs, 4)).astype(np.float32)
-        moment = Moment({"": observations}, {"actions": np.zeros(n_envs)}, np.zeros(n_envs, bool))
+        step = Step({"": observations}, {"actions": np.zeros(n_envs)}, np.zeros(n_envs, bool))
         for env in range(n_envs):
-            seen.add(moment, env)
+            seen.add(step, env)
             wanted.append(observations[env].tobytes())
         kept = [frame.tobytes() for piece in seen.pieces for frame in piece.frames[""]]
         assert len(seen) == len(kept) >= 32
@@ -96,7 +96,7 @@ def test_with_many_environments_no_state_is_lost():
 
 def test_episodes_are_told_apart():
     model = make("ppo")
-    seen = SeenStates(10_000, N_STACK)
+    seen = TrainingStates(10_000, N_STACK)
     model.learn(192, callback=Watcher(seen))
     states = seen.states(snapshot_of(model))
     # 96 steps in each of two environments, of episodes of 40: 3 in each
@@ -105,7 +105,7 @@ def test_episodes_are_told_apart():
 
 def test_a_wrong_number_of_stacked_frames_only_costs_memory():
     model = make("sac")  # pictures of nine channels whose environment stacks them itself
-    seen = SeenStates(10_000, 9)
+    seen = TrainingStates(10_000, 9)
     watcher = Watcher(seen)
     model.learn(40, callback=watcher)
     observations = torch.stack([torch.from_numpy(w[1][""]) for w in watcher.whole])
@@ -127,7 +127,7 @@ def test_stacks_along_another_axis_are_kept_whole():
 
     env = VecFrameStack(DummyVecEnv([Sheet]), 3)
     model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0)
-    watcher = Watcher(SeenStates(1000, snapshot_of(model).n_stack))
+    watcher = Watcher(TrainingStates(1000, snapshot_of(model).n_stack))
     model.learn(32, callback=watcher)
     states = watcher.seen.states(snapshot_of(model))
     wanted = np.stack([whole[1][""] for whole in watcher.whole])
@@ -137,7 +137,7 @@ def test_stacks_along_another_axis_are_kept_whole():
 def test_normalised_vectors_are_those_that_the_policy_saw():
     env = VecFrameStack(VecNormalize(make_vec_env("CartPole-v1", n_envs=2, seed=0)), 3)
     model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0)
-    watcher = Watcher(SeenStates(10_000, 3))
+    watcher = Watcher(TrainingStates(10_000, 3))
     model.learn(128, callback=watcher)
     states = watcher.seen.states(snapshot_of(model))
     observations = states.observations(np.arange(len(states))).numpy()
@@ -157,13 +157,13 @@ def test_the_memory_of_a_recurrent_policy_is_that_before_the_step():
 
         def __init__(self):
             super().__init__()
-            self.seen, self.values = SeenStates(1000, 1), []
+            self.seen, self.values = TrainingStates(1000, 1), []
 
         def _on_step(self):
             if self.num_timesteps <= 32:  # before the first update
-                moment = moment_of(self.model, self.locals)
+                step = read_step(self.model, self.locals)
                 for env in range(2):
-                    self.seen.add(moment, env)
+                    self.seen.add(step, env)
                     self.values.append((env, float(self.locals["values"][env])))
             return True
 
@@ -184,7 +184,7 @@ def test_action_masks_are_kept():
 
     env = DummyVecEnv([lambda: Masked(gym.make("CartPole-v1"))])
     model = MaskablePPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=1, seed=0)
-    seen = SeenStates(100, 1)
+    seen = TrainingStates(100, 1)
     model.learn(16, callback=Watcher(seen))
     states = seen.states(snapshot_of(model))
     assert (states.column("action_masks") == [1, 0]).all()
@@ -194,18 +194,18 @@ def test_action_masks_are_kept():
 def test_ars_does_not_say_what_it_sees():
     model = ARS("LinearPolicy", "CartPole-v1", n_delta=1, seed=0)
     with pytest.raises(ExplainError, match="ARS does not tell callbacks what it sees"):
-        model.learn(100, callback=Watcher(SeenStates(10, 1)))
+        model.learn(100, callback=Watcher(TrainingStates(10, 1)))
 
 
 def test_probes_are_spread_over_the_beginning():
     model = make("ppo")
-    probes = ProbeStates(4, 128, 0, N_STACK)
+    probes = MonitorStates(4, 128, 0, N_STACK)
     kept = []
 
     class Probing(BaseCallback):
         def _on_step(self):
             before = len(probes._seen)
-            probes.watch(moment_of(self.model, self.locals), self.num_timesteps)
+            probes.watch(read_step(self.model, self.locals), self.num_timesteps)
             kept.extend([self.num_timesteps] * (len(probes._seen) - before))
             return True
 
