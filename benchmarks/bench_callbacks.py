@@ -65,7 +65,7 @@ def run(record) -> None:
         began = time.perf_counter()
         model.learn(TIMESTEPS, callback=[saliency, metrics])
         training = time.perf_counter() - began - saliency.seconds - metrics.seconds
-        last = saliency.inner.folder / f"probe_{saliency.inner.worked[-1]}.png"
+        last = saliency.inner.folder / f"monitor_{saliency.inner.worked[-1]}.png"
         shutil.copy(last, DOCS / "images" / "saliency_callback.png")
     record("callbacks.pong_timesteps_per_second", TIMESTEPS / training, "timesteps/s")
     record("callbacks.saliency_share", saliency.seconds / training, "share", "<= 0.02")

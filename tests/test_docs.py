@@ -87,7 +87,7 @@ def test_training(tmp_path):
     pytest.importorskip("ale_py")
     run("training", tmp_path)
     made = tmp_path / "tb" / "PPO_1"
-    assert (made / "saliency" / "probe_64.png").exists()
+    assert (made / "saliency" / "monitor_64.png").exists()
     assert (made / "metrics" / "metrics.json").exists()
 
 

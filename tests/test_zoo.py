@@ -62,12 +62,12 @@ def test_ppo_on_cartpole(tmp_path):
         "-tb", "tb", "-f", "logs", "--eval-freq", "-1", "--seed", "0", "--device",
         "cpu")  # fmt: skip
     events = events_below(tmp_path / "tb")
-    for tag in ("saliency/probe", "saliency/fresh"):
+    for tag in ("saliency/monitor", "saliency/fresh"):
         assert [event.step for event in events.Images(tag)] == [200, 400, 512]
     steps = [event.step for event in events.Scalars("metrics/gradient/sparseness")]
     assert steps == [200, 400, 512]
     results = tmp_path / "logs" / "ppo" / "CartPole-v1_1"
-    assert (results / "saliency" / "probe_512.png").exists()
+    assert (results / "saliency" / "monitor_512.png").exists()
     assert (results / "metrics" / "metrics.json").exists()
     # what was fitted explains the agent that the zoo saved
     agent = load_agent("ppo", "CartPole-v1", folder=tmp_path / "logs")
@@ -90,7 +90,7 @@ def test_ppo_on_pong(tmp_path):
     run(tmp_path, "rl_zoo3.train", "--algo", "ppo", "--env", "PongNoFrameskip-v4", "-conf",
         "my.yml", "-tb", "tb", "--eval-freq", "-1", "--device", "cpu")  # fmt: skip
     events = events_below(tmp_path / "tb")
-    for tag in ("saliency/probe", "saliency/fresh", "saliency/video"):
+    for tag in ("saliency/monitor", "saliency/fresh", "saliency/video"):
         assert [event.step for event in events.Images(tag)] == [128, 256]
     for metric in ("insertion", "deletion", "sparseness", "accuracy@0.1"):
         (first, _) = events.Scalars(f"metrics/guided_backprop/{metric}")
@@ -110,7 +110,7 @@ def test_every_trial_of_an_optimisation_has_its_folder(tmp_path):
         "--device", "cpu")  # fmt: skip
     folders = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert folders == ["saliency", "saliency_2"]
-    assert all((tmp_path / "pictures" / name / "probe_100.png").exists() for name in folders)
+    assert all((tmp_path / "pictures" / name / "monitor_100.png").exists() for name in folders)
 
 
 TINY = {
@@ -132,7 +132,7 @@ def test_sgqn_is_trained_tuned_and_played(tmp_path):
     common = ["--algo", "sgqn", "--env", CARTPOLE, "-f", "logs", "--device", "cpu"]
     run(tmp_path, "train", *common, "-conf", "my.yml", "-tb", "tb", "--eval-freq", "-1", ours=True)
     events = events_below(tmp_path / "tb")
-    assert [event.step for event in events.Images("saliency/probe")] == [20, 40]
+    assert [event.step for event in events.Images("saliency/monitor")] == [20, 40]
     # an episode of 1000 steps of the simulator, eight for each decision
     said = run(tmp_path, "enjoy", *common, "--no-render", "-n", "130", ours=True)
     assert "Episode Length 125" in said

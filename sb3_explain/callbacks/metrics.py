@@ -72,7 +72,7 @@ class MetricsCallback(ExplainCallback):
 
     @property
     def ready(self) -> bool:
-        return len(self.probes) > 0
+        return len(self.monitor_states) > 0
 
     def begin(self, agent: Agent) -> None:
         #: what explains this agent: the names that were asked for, or what stands in for them
@@ -82,7 +82,7 @@ class MetricsCallback(ExplainCallback):
             if (stand_in := find_supported(name, agent)) == name or stand_in not in self.explainers:
                 self.supported[stand_in] = arguments
         self.made(agent)
-        self.probes = MonitorStates(
+        self.monitor_states = MonitorStates(
             self.n_states, self.beginning, self.num_timesteps, agent.n_stack
         )
         #: what has been measured, by timesteps
@@ -93,7 +93,7 @@ class MetricsCallback(ExplainCallback):
         return {name: EXPLAINERS[name](agent, **given) for name, given in self.supported.items()}
 
     def watch(self, step: Step) -> None:
-        self.probes.watch(step, self.num_timesteps)
+        self.monitor_states.watch(step, self.num_timesteps)
 
     def evaluation(self, agent: Agent, states: StateDataset) -> Evaluation:
         """All metrics of all explainers on some states."""
@@ -101,7 +101,7 @@ class MetricsCallback(ExplainCallback):
 
     def expected_seconds(self) -> float:
         agent = snapshot_of(self.model)
-        states = self.probes.states(agent)
+        states = self.monitor_states.states(agent)
         few = states.subset(states.spread(TRIAL))
         began = time.perf_counter()
         self.evaluation(agent, few)
@@ -109,7 +109,7 @@ class MetricsCallback(ExplainCallback):
 
     def work(self, folder: Path) -> None:
         agent = snapshot_of(self.model)
-        evaluation = self.evaluation(agent, self.probes.states(agent))
+        evaluation = self.evaluation(agent, self.monitor_states.states(agent))
         self.measured[self.num_timesteps] = evaluation
         shown = {*self.supported, NOTHING}
         self.write(

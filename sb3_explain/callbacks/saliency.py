@@ -87,13 +87,13 @@ class SaliencyCallback(ExplainCallback):
         #: what explains this agent: the one that was asked for, or what stands in for it
         self.supported = find_supported(self.explainer, agent)
         EXPLAINERS[self.supported](agent, **self.explainer_kwargs)
-        self.probes = MonitorStates(
+        self.monitor_states = MonitorStates(
             self.n_states, self.beginning, self.num_timesteps, agent.n_stack
         )
         self.recent = TrainingStates(max(self.n_states, self.n_frames), agent.n_stack)
 
     def watch(self, step: Step) -> None:
-        self.probes.watch(step, self.num_timesteps)
+        self.monitor_states.watch(step, self.num_timesteps)
         self.recent.add(step, 0)
 
     def made(self) -> Explainer:
@@ -105,7 +105,7 @@ class SaliencyCallback(ExplainCallback):
 
     @property
     def ready(self) -> bool:
-        return len(self.probes) > 0
+        return len(self.monitor_states) > 0
 
     def expected_seconds(self) -> float:
         explainer = self.made()
@@ -123,7 +123,7 @@ class SaliencyCallback(ExplainCallback):
         explainer = self.made()
         agent = explainer.agent
         recent = self.recent.states(agent)
-        groups = {"probe": self.probes.states(agent), "fresh": recent}
+        groups = {"monitor": self.monitor_states.states(agent), "fresh": recent}
         for group, states in groups.items():
             png = self.picture(states, explainer, group)
             save(folder / f"{group}_{self.num_timesteps}.png", png)
@@ -147,7 +147,7 @@ class SaliencyCallback(ExplainCallback):
     def picture(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
         """PNG of states with their maps, or of the importance of features."""
         agent, name = explainer.agent, image_of(explainer.agent)
-        which = "monitor states, the same each time" if group == "probe" else "fresh states"
+        which = "monitor states, the same each time" if group == "monitor" else "fresh states"
         when = f"{self.supported} after {self.num_timesteps:,} timesteps"
         if name is None:
             return importance_of(agent, states, explainer, title=f"{when}\n{which}").png

@@ -54,7 +54,7 @@ def shown(tmp_path_factory):
 def test_pictures_are_in_tensorboard(shown):
     folder, *_ = shown
     events = read_back(folder)
-    assert set(events.Tags()["images"]) == {"saliency/probe", "saliency/fresh", "saliency/video"}
+    assert set(events.Tags()["images"]) == {"saliency/monitor", "saliency/fresh", "saliency/video"}
     for tag in events.Tags()["images"]:
         assert [event.step for event in events.Images(tag)] == [100, 200, 256]
         picture = Image.open(io.BytesIO(events.Images(tag)[-1].encoded_image_string))
@@ -70,7 +70,7 @@ def test_pictures_are_on_disk(shown):
     assert kept == sorted(
         f"{kind}_{step}.{end}"
         for step in (100, 200, 256)
-        for kind, end in (("probe", "png"), ("fresh", "png"), ("video", "mp4"))
+        for kind, end in (("monitor", "png"), ("fresh", "png"), ("video", "mp4"))
     )
     frames = list(frames_of(folder / "saliency" / "video_256.mp4"))
     assert len(frames) == 12
@@ -78,7 +78,7 @@ def test_pictures_are_on_disk(shown):
 
 
 def test_probe_states_stay_and_fresh_ones_do_not(tmp_path):
-    seen = {"probe": [], "fresh": []}
+    seen = {"monitor": [], "fresh": []}
 
     class Watched(SaliencyCallback):
         def picture(self, states, explainer, group):
@@ -88,7 +88,7 @@ def test_probe_states_stay_and_fresh_ones_do_not(tmp_path):
     callback = Watched("gradient", every=100, n_states=3, n_frames=12, folder=str(tmp_path),
                        budget=None, on_error="raise")  # fmt: skip
     learn(make("ppo"), 256, callback)
-    assert len(seen["probe"]) == 3 and len(set(seen["probe"])) == 1
+    assert len(seen["monitor"]) == 3 and len(set(seen["monitor"])) == 1
     assert len(seen["fresh"]) == 3 and len(set(seen["fresh"])) == 3
 
 
@@ -114,7 +114,7 @@ def test_scalars_are_what_evaluate_says(shown):
     events = read_back(folder)
     agent = snapshot_of(model)
     wanted = evaluate(
-        agent, metrics.probes.states(agent), [EXPLAINERS["gradient"](agent)],
+        agent, metrics.monitor_states.states(agent), [EXPLAINERS["gradient"](agent)],
         ["insertion", "sparseness"],
     )  # fmt: skip
     for name in ("gradient", "random"):
@@ -147,7 +147,7 @@ def test_an_agent_of_vectors_shows_the_importance_of_its_features(tmp_path):
     callback = SaliencyCallback("gradient", every=200, budget=None, on_error="raise")
     model.learn(400, callback=callback)
     events = read_back(tmp_path / "A2C_1")
-    assert set(events.Tags()["images"]) == {"saliency/probe", "saliency/fresh"}
+    assert set(events.Tags()["images"]) == {"saliency/monitor", "saliency/fresh"}
 
 
 def test_the_default_serves_agents_without_relus(tmp_path, caplog):

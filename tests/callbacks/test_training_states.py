@@ -199,16 +199,16 @@ def test_ars_does_not_say_what_it_sees():
 
 def test_probes_are_spread_over_the_beginning():
     model = make("ppo")
-    probes = MonitorStates(4, 128, 0, N_STACK)
+    monitored = MonitorStates(4, 128, 0, N_STACK)
     kept = []
 
     class Probing(BaseCallback):
         def _on_step(self):
-            before = len(probes._seen)
-            probes.watch(read_step(self.model, self.locals), self.num_timesteps)
-            kept.extend([self.num_timesteps] * (len(probes._seen) - before))
+            before = len(monitored._seen)
+            monitored.watch(read_step(self.model, self.locals), self.num_timesteps)
+            kept.extend([self.num_timesteps] * (len(monitored._seen) - before))
             return True
 
     model.learn(256, callback=Probing())
     assert kept == [16, 48, 80, 112]
-    assert len(probes.states(snapshot_of(model))) == 4
+    assert len(monitored.states(snapshot_of(model))) == 4

@@ -119,7 +119,8 @@ def test_without_its_parts_it_is_the_baseline():
     for made in (
         model(consistency_coef=0, n_aux=0),
         PixelSAC(
-            "PixelPolicy", PointEnv(), seed=0, buffer_size=600, learning_starts=40, warmup_updates=0,
+            "PixelPolicy", PointEnv(), seed=0, buffer_size=600, learning_starts=40,
+            warmup_updates=0,
             batch_size=8, policy_kwargs=SMALL, augmentation="shift",
         ),
     ):  # fmt: skip
