@@ -1,8 +1,8 @@
 """DrQ and SGQN on cartpole swing-up of the generalisation benchmark, reduced for two cores.
 
-25,000 decisions at action repeat 8, batches of 32, 16 filters, hidden layers of 256, features of
+25,000 timesteps at action repeat 8, batches of 32, 16 filters, hidden layers of 256, features of
 50, procedural overlays, 10 episodes in each mode: not the protocol of the paper, which has 500,000
-decisions with full networks. SB3_EXPLAIN_BACKGROUNDS names the folder of the videos. What is
+timesteps with full networks. SB3_EXPLAIN_BACKGROUNDS names the folder of the videos. What is
 finished stays in benchmarks/output/dmc, so that a run that was stopped goes on.
 """
 

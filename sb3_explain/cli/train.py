@@ -63,8 +63,8 @@ def add_benchmark_flags(sub: Parser) -> None:
 
 def add_common_flags(sub: Parser) -> None:
     """How an agent is trained."""
-    sub.add_argument("-n", "--n-timesteps", type=positive, default=500_000, help="decisions")
-    sub.add_argument("--part", type=positive, default=5000, help="decisions between checkpoints")
+    sub.add_argument("-n", "--n-timesteps", type=positive, default=500_000, help="timesteps")
+    sub.add_argument("--part", type=positive, default=5000, help="timesteps between checkpoints")
     sub.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE",
                      help="of the environment, e.g. action_repeat:8")  # fmt: skip
     sub.add_argument("--settings", nargs="+", default=[], metavar="KEY:VALUE",

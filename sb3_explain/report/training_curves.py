@@ -33,7 +33,7 @@ def curves_figure(curves: Mapping[tuple[str, str, int], Curve]) -> bytes:
                 returns = [np.nan if row["return"] is None else row["return"] for row in curve]
                 axes.plot(steps, returns, color=lines[algo].colour, label=algo)
         axes.set_title(task, loc="left", color=look.ink)
-        axes.set_xlabel("thousand decisions", color=look.ink)
+        axes.set_xlabel("thousand timesteps", color=look.ink)
         axes.set_ylabel("return while training", color=look.ink)
         axes.tick_params(colors=look.ink)
         axes.grid(color=look.grid)

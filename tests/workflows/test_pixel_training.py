@@ -24,7 +24,7 @@ def weights(model):
 
 
 def killed(folder, options=RUN):
-    """A run that dies by SIGKILL after 64 decisions."""
+    """A run that dies by SIGKILL after 64 timesteps."""
 
     def run():
         torch.set_num_threads(1)

@@ -41,7 +41,7 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
     :param task: domain and task of the suite: ``"walker_walk"``, ``"ball_in_cup_catch"``
     :param mode: ``"train"``; ``"color_easy"``, ``"color_hard"``: at each reset one of 100 sets of
         colours; ``"video_easy"``: videos in place of the sky; ``"video_hard"``: of the floor too
-    :param action_repeat: simulator steps for one decision
+    :param action_repeat: simulator steps for one timestep of the agent
     :param size: of a frame, in pixels
     :param n_stack: frames in an observation
     :param background_folder: of the videos: ``video_easy/*.mp4``, ``video_hard/*.mp4``
@@ -93,7 +93,7 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
             self._paint(sets[self.np_random.integers(len(sets))])
         if self.videos:
             path = self.videos[self.np_random.integers(len(self.videos))]
-            self.background, self.decision = clip(path, self.size), 0
+            self.background, self.timestep = clip(path, self.size), 0
         self._control.reset(seed=seed)
         self.frames = [self._frame()] * self.n_stack
         return np.concatenate(self.frames), {}
@@ -109,7 +109,7 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
             if terminated or truncated:
                 break
         if self.videos:
-            self.decision += 1
+            self.timestep += 1
         self.frames = [*self.frames[1:], self._frame()]
         return np.concatenate(self.frames), total, terminated, truncated, {}
 
@@ -129,7 +129,7 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
             )
         )
         if self.videos:
-            frame = without_green(frame, self.background[self.decision % len(self.background)])
+            frame = without_green(frame, self.background[self.timestep % len(self.background)])
         return np.ascontiguousarray(frame.transpose(2, 0, 1))
 
     def _paint(self, colours: Colours) -> None:

@@ -59,12 +59,12 @@ def run_dmc(
     :param tasks: of the benchmark
     :param seeds: a training each
     :param modes: to evaluate in
-    :param timesteps: decisions of a training
+    :param timesteps: timesteps of a training
     :param n_episodes: of an evaluation
     :param backgrounds: folder of the videos, as the environments take it
     :param env_kwargs: further arguments of the environments, e.g. ``action_repeat``
     :param settings: of the algorithms, over the recipes'
-    :param part: decisions between two checkpoints
+    :param part: timesteps between two checkpoints
     :param progress: whether to show bars
     :return: a row for each algorithm, task, seed and mode, with the mean return
     :raises ExplainError: for an unknown name, missing videos, or a folder of another benchmark
@@ -116,9 +116,9 @@ def run_dmc(
     with atomic_path(output / "table.md") as path:
         overlays = (settings or {}).get("overlays") or "procedural textures, not the protocol's"
         path.write_text(
-            f"{table(results)}\nOurs: {timesteps} decisions, {len(seeds)} seeds, {n_episodes} "
+            f"{table(results)}\nOurs: {timesteps} timesteps, {len(seeds)} seeds, {n_episodes} "
             f"episodes, environment {plain(kwargs) or 'as it is'}, overlays: {overlays}. The "
-            "paper: 500000 decisions, 5 seeds, 30 episodes.\n",
+            "paper: 500000 timesteps, 5 seeds, 30 episodes.\n",
             encoding="utf-8",
         )
     save(output / "curves.png", curves_figure(curves))

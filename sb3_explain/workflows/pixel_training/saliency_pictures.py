@@ -17,7 +17,7 @@ from sb3_explain.sgqn.augmentations import centre_crop
 from sb3_explain.workflows.pixel_training.recipes import RECIPES, rho
 from sb3_explain.workflows.pixel_training.training import make_env
 
-#: decisions of an episode whose states are shown, at equal distances
+#: timesteps of an episode whose states are shown, at equal distances
 SHOWN = 4
 
 

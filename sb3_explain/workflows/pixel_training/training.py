@@ -60,9 +60,9 @@ def train(
     :param algo: of :data:`RECIPES`
     :param env_id: gymnasium id of an environment of stacked images
     :param folder: of the run
-    :param timesteps: decisions
+    :param timesteps: timesteps
     :param seed: of all chance
-    :param part: decisions between two checkpoints; best a multiple of an episode's length
+    :param part: timesteps between two checkpoints; best a multiple of an episode's length
     :param env_kwargs: of the environment
     :param settings: of the algorithm, over those of the recipe
     :param progress: whether to show a bar
@@ -77,7 +77,7 @@ def train(
     n_rows = (settings or {}).get("buffer_size", rows)
     if n_rows < min(rows, 4 * part):
         raise ExplainError(
-            f"buffer_size={n_rows} is too small for checkpoints of {part} decisions: give "
+            f"buffer_size={n_rows} is too small for checkpoints of {part} timesteps: give "
             f"{min(rows, 4 * part)} at least, or a smaller part"
         )
     env = make_env(env_id, recipe.size, env_kwargs)
@@ -124,7 +124,7 @@ def trained(
         # whoever loads the model and goes on elsewhere shall not write into this folder
         model.replay_buffer_kwargs.pop("file", None)
     title = f"{identity['algo']} {identity['env']}"
-    with progress_bar(title, timesteps, "decisions", progress, done) as bar:
+    with progress_bar(title, timesteps, "timesteps", progress, done) as bar:
         while done < timesteps:
             begin = time.perf_counter()
             steps = min(part, timesteps - done)
@@ -153,7 +153,7 @@ def trained(
 
 
 class Watching(BaseCallback):
-    """Moves a bar on by the decisions that were made, and keeps the returns of the episodes."""
+    """Moves a bar on by the timesteps that were made, and keeps the returns of the episodes."""
 
     def __init__(self, bar: tqdm[Any]) -> None:
         super().__init__()
