@@ -97,8 +97,8 @@ def efficiency(record, agent, seen, few) -> None:
 
     for name, target in EFFICIENCY.items():
         explainer = EXPLAINERS[name](agent)
-        states = few[:2] if explainer.passes_per_state > 500 else few
-        n_rows = explainer.passes_per_state * len(states)
+        states = few[:2] if explainer.forwards_per_state > 500 else few
+        n_rows = explainer.forwards_per_state * len(states)
         ours, *own = in_turns(
             functools.partial(explainer.attribute, states, 0),
             *[functools.partial(bare, n_rows, size) for size in BATCHES],

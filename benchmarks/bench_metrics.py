@@ -13,7 +13,7 @@ from sb3_explain.common.maps import order
 from sb3_explain.evaluation.metrics.deletion import deletion
 from sb3_explain.evaluation.metrics.insertion import insertion
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import CHUNK
+from sb3_explain.states.forward_passes import CHUNK
 
 # As many states as evaluate() takes at once.
 N_STATES, STEPS, REPEATS = CHUNK, 100, 5

@@ -73,7 +73,7 @@ class Agent:
         self.n_stack = n_stack or (recipe.frame_stack if recipe is not None else 1)
         self.provenance = provenance or {}
         #: observations passed through the policy so far
-        self.passes = 0
+        self.forwards = 0
         self.view.policy.eval().requires_grad_(False)
         self.action_names = tuple(action_names or numbered_names(action_space))
         if len(self.action_names) != self.n_scores:
@@ -390,7 +390,7 @@ class Agent:
         """The observations, counted, once they are known to fit."""
         self.check(observations)
         by_key = observations.values() if isinstance(observations, dict) else [observations]
-        self.passes += len(next(iter(by_key)))
+        self.forwards += len(next(iter(by_key)))
         return observations
 
 

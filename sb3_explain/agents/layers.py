@@ -40,7 +40,7 @@ def twin(agent: Agent) -> Agent:
     policy = agent.view.policy
     copied = copy.copy(agent)
     copied.view = copy.deepcopy(agent.view, {id(policy): snapshot(policy)})
-    copied.passes = 0
+    copied.forwards = 0
     return copied
 
 

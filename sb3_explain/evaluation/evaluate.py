@@ -26,7 +26,7 @@ from sb3_explain.sgqn.policies import PixelPolicy
 from sb3_explain.states.baselines import BASELINE_FRAMES, Baseline, fit_baselines
 from sb3_explain.states.batch import Cost, StateBatch
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.passes import CHUNK
+from sb3_explain.states.forward_passes import CHUNK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,10 +40,10 @@ CONTROLS = ("empty", "constant", "random", "gradient")
 @contextmanager
 def measured(cost: Cost, batch: StateBatch) -> Iterator[None]:
     """Add to ``cost`` what happens inside, with what explainers before have spared it."""
-    passes = batch.agent.passes + batch.spared.passes
+    forwards = batch.agent.forwards + batch.spared.forwards
     seconds = time.perf_counter() + batch.spared.seconds
     yield
-    cost.passes += batch.agent.passes + batch.spared.passes - passes
+    cost.forwards += batch.agent.forwards + batch.spared.forwards - forwards
     cost.seconds += time.perf_counter() + batch.spared.seconds - seconds
 
 
@@ -95,8 +95,8 @@ class Evaluation:
     def table(self) -> pd.DataFrame:
         """One line per explainer and metric: the mean, its interval, and what it cost.
 
-        ``agent_passes`` and ``seconds`` are those of explaining all states once, which an
-        explainer's metrics share; ``metric_passes`` and ``metric_seconds`` those of the metric.
+        ``forwards`` and ``seconds`` are those of explaining all states once, which an
+        explainer's metrics share; ``metric_forwards`` and ``metric_seconds`` those of the metric.
         """
         import pandas as pd
 
@@ -107,10 +107,10 @@ class Evaluation:
                 **interval._asdict(),
                 "states": self.states["n"],
                 "episodes": self.states["episodes"],
-                "agent_passes": row.explaining.passes,
+                "forwards": row.explaining.forwards,
                 "seconds": row.explaining.seconds,
                 "fit_seconds": row.fit_seconds,
-                "metric_passes": row.measuring[metric].passes,
+                "metric_forwards": row.measuring[metric].forwards,
                 "metric_seconds": row.measuring[metric].seconds,
             }
             for name, row in self.rows.items()
@@ -124,10 +124,10 @@ class Evaluation:
             name: {
                 **{metric: _plain(interval) for metric, interval in row.intervals.items()},
                 "cost": {
-                    "agent_passes": row.explaining.passes,
+                    "forwards": row.explaining.forwards,
                     "seconds": row.explaining.seconds,
                     "fit_seconds": row.fit_seconds,
-                    "metric_passes": sum(cost.passes for cost in row.measuring.values()),
+                    "metric_forwards": sum(cost.forwards for cost in row.measuring.values()),
                     "metric_seconds": sum(cost.seconds for cost in row.measuring.values()),
                 },
             }
@@ -341,7 +341,7 @@ def true_attribution(batch: StateBatch) -> Tensor:
     """(B, C, H, W) how much pixels matter to Q1(s, pi(s)), by guided backpropagation."""
     actions = batch.agent.scores(batch.observations)
     attribution: Tensor = batch.agent.view.policy.attribution(batch.observations, actions)
-    batch.agent.passes += len(batch)
+    batch.agent.forwards += len(batch)
     return attribution
 
 

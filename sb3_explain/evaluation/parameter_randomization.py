@@ -28,7 +28,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.passes import CHUNK
+from sb3_explain.states.forward_passes import CHUNK
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from sb3_explain.states.baselines import (
 )
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.passes import MAX_BATCH_BYTES, rows_at_once
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, rows_at_once
 
 
 class Explainer(ABC):
@@ -28,7 +28,7 @@ class Explainer(ABC):
     :meth:`unsupported`.
 
     :param agent: the agent to explain
-    :param max_batch_bytes: bytes that the perturbed copies of one agent pass take at most; passes
+    :param max_batch_bytes: bytes that the perturbed copies of one forward pass take at most; passes
         become smaller, the maps stay the same
     :raises ExplainError: if the method does not support this agent
     """
@@ -53,7 +53,7 @@ class Explainer(ABC):
         return None
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         """Observations that are passed through the agent for one map, once the target is known."""
         return 0
 
@@ -94,7 +94,7 @@ class Explainer(ABC):
     def maps(self, batch: StateBatch) -> dict[str, Tensor]:
         """Maps of the targets by key, for any number of states.
 
-        Whoever has a :class:`~sb3_explain.states.batch.StateBatch` already saves the agent passes
+        Whoever has a :class:`~sb3_explain.states.batch.StateBatch` already saves the forward passes
         that explainers share by calling this in place of :meth:`attribute`.
         """
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]

@@ -31,7 +31,7 @@ from sb3_explain.explainers.regions import (
 )
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import read_blocks
+from sb3_explain.states.forward_passes import read_blocks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -31,12 +31,12 @@ class SGQNSaliency(Explainer):
         return None if policy.predicts_saliency else UNTAUGHT
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return 1
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         ((name, images),) = batch.by_key.items()
         with torch.no_grad():
             _, saliency = self.agent.view.policy.predict_saliency(images)
-        self.agent.passes += len(images)
+        self.agent.forwards += len(images)
         return {name: saliency}

@@ -20,7 +20,7 @@ from sb3_explain.report.words import (
 Notes = Mapping[str, Mapping[str, str]]
 #: what an explanation costs: head of the column, key, factor, format
 COSTS: Sequence[Any] = (
-    ("passes a state", "agent_passes", 1, ",.0f"),
+    ("passes a state", "forwards", 1, ",.0f"),
     ("ms a state", "seconds", 1000, ",.1f"),
     ("fit, s", "fit_seconds", 1, ",.0f"),
 )

@@ -63,7 +63,7 @@ def write_report(
 
     :param path: a folder, or a file that ends in ``.html``
     :param metrics: metrics.json: ``{"agent": {..}, "states": {..}, "explainers": {name: {metric:
-        {"mean", "low", "high", "n"}, "cost": {"agent_passes", "seconds", "fit_seconds"}}}}``;
+        {"mean", "low", "high", "n"}, "cost": {"forwards", "seconds", "fit_seconds"}}}}``;
         what is missing, ``None`` or NaN is shown as a dash
     :param curves: ``{explainer: {"insertion": [..], "deletion": [..]}}``, values in [0, 1]
     :param examples: states with the maps of all actions, or finished figures

@@ -111,7 +111,7 @@ def cost_cells(cost: Mapping[str, Any]) -> dict[str, str]:
         return MISSING if value is None else format(value, form)
 
     return {
-        "agent_passes": shown("agent_passes", ",.0f"),
+        "forwards": shown("forwards", ",.0f"),
         "seconds": shown("seconds", ",.1f"),
         "fit_seconds": shown("fit_seconds", ",.1f"),
     }

@@ -39,7 +39,7 @@ TOLERANCE = 0.05
 class Cost:
     """What something took: observations passed through the agent, and seconds."""
 
-    passes: int = 0
+    forwards: int = 0
     seconds: float = 0.0
 
 
@@ -94,7 +94,7 @@ class StateBatch:
         if target is not None:
             self.target = self._index(target)
         self._kept: dict[Hashable, Any] = {}
-        #: agent passes that were not made, and their seconds, because something was kept
+        #: forward passes that were not made, and their seconds, because something was kept
         self.spared = Cost()
 
     def __len__(self) -> int:
@@ -241,13 +241,13 @@ class StateBatch:
         is spared is added to :attr:`spared`.
         """
         if key not in self._kept:
-            passes, began = self.agent.passes, time.perf_counter()
+            forwards, began = self.agent.forwards, time.perf_counter()
             made = make()
-            cost = (self.agent.passes - passes, time.perf_counter() - began)
+            cost = (self.agent.forwards - forwards, time.perf_counter() - began)
             self._kept[key] = made, cost
             return made
-        made, (passes, seconds) = self._kept[key]
-        self.spared.passes += passes
+        made, (forwards, seconds) = self._kept[key]
+        self.spared.forwards += forwards
         self.spared.seconds += seconds
         return made
 

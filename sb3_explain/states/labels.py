@@ -10,7 +10,7 @@ import torch
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.native import BATCH, Preprocessing, as_frames
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.passes import CHUNK
+from sb3_explain.states.forward_passes import CHUNK
 
 
 def relabelled(agent: Agent, states: StateDataset) -> StateDataset:

@@ -164,9 +164,9 @@ def test_costs(agent, states):
         agent, states, [Bright(agent), Learned(agent)], {"deletion": {"steps": 4}}
     )
     bright, learned = evaluation.rows["bright"], evaluation.rows["learned"]
-    assert bright.explaining.passes == N
-    assert bright.measuring["deletion"].passes == 5 * N
-    assert learned.explaining.passes == 0
+    assert bright.explaining.forwards == N
+    assert bright.measuring["deletion"].forwards == 5 * N
+    assert learned.explaining.forwards == 0
     assert (bright.fit_seconds, learned.fit_seconds) == (0.0, 12.5)
     assert bright.explaining.seconds > 0
 
@@ -174,7 +174,7 @@ def test_costs(agent, states):
 def test_table(agent, states):
     table = evaluate(agent, states, [Bright(agent)], ["accuracy", "sparseness"]).table()
     assert list(table.columns[:6]) == ["explainer", "metric", "mean", "low", "high", "n"]
-    assert {"states", "episodes", "agent_passes", "seconds", "fit_seconds"} <= set(table.columns)
+    assert {"states", "episodes", "forwards", "seconds", "fit_seconds"} <= set(table.columns)
     line = table.set_index(["explainer", "metric"]).loc[("bright", "accuracy")]
     assert 0 <= line["low"] <= line["mean"] <= line["high"] <= 1
     assert line["n"] == line["states"] == N
@@ -186,7 +186,7 @@ def test_metrics_json(agent, states):
     read = json.loads(written)
     assert set(read) == {"agent", "states", "explainers"}
     assert set(read["explainers"]["bright"]["accuracy"]) == {"mean", "low", "high", "n"}
-    assert {"agent_passes", "seconds", "fit_seconds"} <= set(read["explainers"]["empty"]["cost"])
+    assert {"forwards", "seconds", "fit_seconds"} <= set(read["explainers"]["empty"]["cost"])
 
 
 def test_undefined_numbers_are_null(agent, states):

@@ -58,9 +58,9 @@ def test_contract(name, kind):
     batch = batch_of(kind)
     target = batch.target
     given = {key: states.clone() for key, states in batch.by_key.items()}
-    before, passes = frozen(agent), agent.passes
+    before, forwards = frozen(agent), agent.forwards
     maps = explainer.maps(batch)
-    assert agent.passes - passes == N * explainer.passes_per_state
+    assert agent.forwards - forwards == N * explainer.forwards_per_state
     assert frozen(agent) == before
     assert all(torch.equal(batch.by_key[key], states) for key, states in given.items())
 

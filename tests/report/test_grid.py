@@ -20,7 +20,7 @@ def entry(mean, half=0.01, n=100):
 
 
 def row(insertion, deletion, lipschitz, fit=0.0):
-    cost = {"agent_passes": 290.0, "seconds": 0.0125, "fit_seconds": fit}
+    cost = {"forwards": 290.0, "seconds": 0.0125, "fit_seconds": fit}
     values = {"insertion": entry(insertion), "deletion": entry(deletion)}
     return {**values, "local_lipschitz": entry(lipschitz, lipschitz / 10), "cost": cost}
 

@@ -34,7 +34,7 @@ METRICS = {
             "insertion": entry(0.42),
             "deletion": entry(0.18),
             "sparseness": entry(0.7),
-            "cost": {"agent_passes": 123456, "seconds": 12.5, "fit_seconds": 300.25},
+            "cost": {"forwards": 123456, "seconds": 12.5, "fit_seconds": 300.25},
         },
         "rise": {
             "insertion": entry(0.415),
@@ -171,7 +171,7 @@ def test_what_does_not_beat_a_baseline_is_marked(page):
 
 
 def test_costs_and_provenance_are_told(page):
-    costs = page.rows[[row[:2] for row in page.rows].index(["Explainer", "Agent passes"]) + 1]
+    costs = page.rows[[row[:2] for row in page.rows].index(["Explainer", "Forward passes"]) + 1]
     assert costs == ["VisionMask", "123,456", "12.5", "300.2"]
     text = " ".join(page.text)
     for fact in ("0123abcd", "PongNoFrameskip-v4", "2.8", "1 May 2030", "Step 12"):

@@ -149,7 +149,7 @@ def test_what_is_kept_is_made_once_and_its_cost_told():
     batch = StateBatch(agent, vectors(10), target=1)
     for target in (1, 0):
         batch.aimed_at(target).kept("scores", lambda: batch.scores(vectors(30)))
-    assert agent.passes == 30 and batch.spared.passes == 30
+    assert agent.forwards == 30 and batch.spared.forwards == 30
     parts = batch.split(4)
     assert [len(part) for part in parts] == [4, 4, 2]
     assert all(a is b for a, b in zip(parts, batch.split(4), strict=True))
@@ -194,7 +194,7 @@ def test_what_the_agent_cannot_observe_is_refused(observations, words):
         StateBatch(agent, observations, target=0)
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
-    assert agent.passes == 0
+    assert agent.forwards == 0
 
 
 def test_a_dict_without_an_entry_is_refused():

@@ -104,7 +104,7 @@ def test_a_job_measures_what_evaluate_measures(here):
         for metric, values in evaluation.values[name].items():
             column = ours.query("explainer == @name and metric == @metric")["value"]
             np.testing.assert_array_equal(column, values)
-            exact = ["mean", "n", "episodes", "agent_passes", "metric_passes"]
+            exact = ["mean", "n", "episodes", "forwards", "metric_forwards"]
             assert table.loc[(name, metric), exact].tolist() == (
                 theirs.loc[(name, metric), exact].tolist()
             )
@@ -174,14 +174,14 @@ def test_the_table_is_tidy(here):
     table = pd.read_parquet(here.output / "benchmark.parquet")
     assert list(table.columns) == [
         "agent", "explainer", "seed", "metric", "mean", "low", "high", "n", "states", "episodes",
-        "agent_passes", "seconds", "fit_seconds", "metric_passes", "metric_seconds", "note",
+        "forwards", "seconds", "fit_seconds", "metric_forwards", "metric_seconds", "note",
     ]  # fmt: skip
     key = ["agent", "explainer", "seed", "metric"]
     assert not table.duplicated(key).any()
     asked = {(a, e, s) for a in AGENTS for e in EXPLAINERS_ for s in SEEDS}
     assert set(zip(*(table[name] for name in key[:3]), strict=True)) == asked
     assert (table["states"] == 20).all() and (table["n"] == 20).all()
-    assert (table.query("explainer == 'greydanus'")["agent_passes"] == 20 * 26).all()
+    assert (table.query("explainer == 'greydanus'")["forwards"] == 20 * 26).all()
     learned = table["explainer"] == "visionmask"
     assert (table["fit_seconds"][learned] > 0).all() and (table["fit_seconds"][~learned] == 0).all()
     written = pd.read_csv(here.output / "benchmark.csv")
@@ -236,13 +236,13 @@ def test_the_same_states_under_two_seeds_count_once(tmp_path):
 def test_the_files_of_the_whole_grid(here):
     about = read_json(here.output / "about.json")
     outcomes = [outcome.record["cost"] for outcome in here.outcomes]
-    assert about["agent_passes"] == sum(cost["all_passes"] for cost in outcomes) > 0
+    assert about["forwards"] == sum(cost["all_forwards"] for cost in outcomes) > 0
     assert about["run"] == {"backend": "here", "threads": 1, "jobs": 24, "run now": 24}
     assert about["machines"][0]["versions"]["torch"] == torch.__version__
     markdown = (here.output / "benchmark.md").read_text()
     assert markdown.count("| VisionMask |") == 2
     assert "; 20 test states of 300 for each seed (0 and 1); " in markdown
-    assert f"{about['agent_passes']:,} agent passes" in markdown
+    assert f"{about['forwards']:,} forward passes" in markdown
     tex = (here.output / "benchmark.tex").read_text()
     assert tex.count(r"\begin{tabular}") == 2
     joined = pd.read_csv(here.output / "joined.csv").set_index(["agent", "explainer", "metric"])

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import pixel_order, read_blocks, replace_in_order
+from sb3_explain.states.forward_passes import pixel_order, read_blocks, replace_in_order
 
 
 @METRICS.register("insertion")

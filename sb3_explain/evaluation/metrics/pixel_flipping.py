@@ -10,7 +10,7 @@ from torch import Tensor
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import read_blocks, replace_in_order
+from sb3_explain.states.forward_passes import read_blocks, replace_in_order
 
 
 @METRICS.register("pixel_flipping")

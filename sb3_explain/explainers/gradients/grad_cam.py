@@ -13,14 +13,14 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import grad_cam
 from sb3_explain.explainers.requirements import needs_convolution
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 
 
 @EXPLAINERS.register("grad_cam")
 class GradCAM(Explainer):
     """ReLU(sum_k a_k A^k) of a layer, at least 0; Selvaraju et al. (2017), by Captum.
 
-    One agent pass and one backward pass for each image. The map has the resolution of the layer
+    One forward pass and one backward pass for each image. The map has the resolution of the layer
     (7 x 7 for the last convolution of NatureCNN on 84 x 84 cells), is resized bilinearly, and is
     the same in all frames. Vectors beside the image get 0.
 
@@ -47,7 +47,7 @@ class GradCAM(Explainer):
             self.layers |= {name: layer for name, names in passed.items() if layer in names}
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return len(self.layers)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

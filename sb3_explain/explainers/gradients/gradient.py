@@ -13,13 +13,14 @@ from sb3_explain.states.batch import StateBatch
 
 @EXPLAINERS.register("gradient")
 class Gradient(Explainer):
-    """|d score of the target / d observation|, by Captum. One agent pass and one backward pass."""
+    """|d score of the target / d observation|, by Captum. One forward pass and one backward pass.
+    """
 
     name = "gradient"
     unsupported = staticmethod(needs_numbers)
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return 1
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

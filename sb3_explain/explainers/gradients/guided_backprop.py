@@ -16,7 +16,7 @@ from sb3_explain.states.batch import StateBatch
 class GuidedBackpropagation(Explainer):
     """The gradient, with what is negative cut off at every ReLU on its way back; signed.
 
-    Springenberg et al. (2015), by Captum. One agent pass and one backward pass. ReLUs are those
+    Springenberg et al. (2015), by Captum. One forward pass and one backward pass. ReLUs are those
     that are modules of the policy (``nn.ReLU``), as in all of SB3's; a call of a function is not
     seen. Known to stay much the same whichever action is explained (Adebayo et al., 2018).
     """
@@ -28,7 +28,7 @@ class GuidedBackpropagation(Explainer):
         return needs_numbers(agent) or needs_relu(agent)
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return 1
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

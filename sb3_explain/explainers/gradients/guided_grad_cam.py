@@ -12,15 +12,15 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import grad_cam, guided_gradients
 from sb3_explain.explainers.requirements import needs_convolution, needs_numbers, needs_relu
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 
 
 @EXPLAINERS.register("guided_grad_cam")
 class GuidedGradCAM(Explainer):
     """Grad-CAM of each image's last convolution, times guided backpropagation; signed.
 
-    Selvaraju et al. (2017), section 3.3; both by Captum. One agent pass and one backward pass, and
-    one of each for every image. Vectors beside the image get 0.
+    Selvaraju et al. (2017), section 3.3; both by Captum. One forward pass and one backward pass,
+    and one of each for every image. Vectors beside the image get 0.
 
     :param agent: with images that pass a convolution and ReLUs
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
@@ -38,7 +38,7 @@ class GuidedGradCAM(Explainer):
         self.layers = {name: on[-1] for name, on in layers_of_images(agent, nn.Conv2d).items()}
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return 1 + len(self.layers)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from sb3_explain.states.batch import StateBatch
 
 @EXPLAINERS.register("input_x_gradient")
 class InputXGradient(Explainer):
-    """s * d score of the target / ds, signed, by Captum. One agent pass and one backward pass.
+    """s * d score of the target / ds, signed, by Captum. One forward pass and one backward pass.
 
     The input is in the agent's raw range: an image's in 0..255, where black gets 0 whatever it
     does.
@@ -23,7 +23,7 @@ class InputXGradient(Explainer):
     unsupported = staticmethod(needs_numbers)
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return 1
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

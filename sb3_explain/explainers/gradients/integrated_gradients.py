@@ -16,16 +16,16 @@ from sb3_explain.explainers.gradients.attributions import attributions
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 
 
 @EXPLAINERS.register("integrated_gradients")
 class IntegratedGradients(Explainer):
     """(s - r) * the mean gradient between r and s, signed; Sundararajan et al. (2017), equation 1.
 
-    The integral is a Gauss-Legendre sum of ``n_steps`` points, by Captum: so many agent passes, and
-    as many backward passes. The attributions of a state add up to the score of the target on the
-    state less that on the baseline, as far as the sum is the integral: see
+    The integral is a Gauss-Legendre sum of ``n_steps`` points, by Captum: so many forward passes,
+    and as many backward passes. The attributions of a state add up to the score of the target on
+    the state less that on the baseline, as far as the sum is the integral: see
     :meth:`convergence_delta`.
 
     :param agent: to explain
@@ -56,7 +56,7 @@ class IntegratedGradients(Explainer):
         self.n_steps = n_steps
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return self.n_steps
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

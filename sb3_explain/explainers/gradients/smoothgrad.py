@@ -14,7 +14,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import attributions
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 
 
 @EXPLAINERS.register("smoothgrad")
@@ -29,7 +29,7 @@ class SmoothGrad(Explainer):
     :param agent: to explain
     :param sigma: standard deviation of the noise in units of each cell's range (1 where it is
         unbounded)
-    :param n_samples: noisy copies of a state, each one agent pass and one backward pass
+    :param n_samples: noisy copies of a state, each one forward pass and one backward pass
     :param seed: of the noise
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
@@ -57,7 +57,7 @@ class SmoothGrad(Explainer):
         self.seed = seed
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return self.n_samples
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

@@ -76,7 +76,7 @@ class SSINet(MaskExplainer):
         return None
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return 1
 
     @property

@@ -15,14 +15,14 @@ from sb3_explain.explainers.perturbation.features import Features
 from sb3_explain.explainers.requirements import needs_features
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES, read_blocks
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blocks
 
 
 @EXPLAINERS.register("feature_ablation")
 class FeatureAblation(Explainer):
     """Score of the target less the score with feature j replaced by its baseline, signed.
 
-    One agent pass for each feature and one for the state, whose M + 1 readings give the maps of
+    One forward pass for each feature and one for the state, whose M + 1 readings give the maps of
     all targets. A category is one feature. Images beside vectors are held and get 0.
 
     :param agent: to explain
@@ -30,8 +30,8 @@ class FeatureAblation(Explainer):
         ``"background"`` of ``frames`` when not given, or black (0) if there are none
     :param frames: states that a baseline given by name is fitted on, by key
         (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
-    :param images: images' cells are features too, each by itself: as many agent passes. For regions
-        of images there is occlusion
+    :param images: images' cells are features too, each by itself: as many forward passes. For
+        regions of images there is occlusion
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
@@ -56,7 +56,7 @@ class FeatureAblation(Explainer):
         self.by_key = every if images else feature_keys(agent)
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return 1 + sum(self.by_key.values())
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.local_blur import LocalBlur
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES, image_maps
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, image_maps
 
 
 @EXPLAINERS.register("greydanus")
@@ -21,7 +21,7 @@ class Greydanus(Explainer):
     """S = 1/2 ||z(s) - z(s')||^2 or 1/2 (V(s) - V(s'))^2 (Greydanus et al., 2018, eq. 2 and 3).
 
     z are the raw scores of all actions: the map is the same for every target. It says where the
-    agent looks, not for which action. One agent pass a point of the grid, and one more, for each
+    agent looks, not for which action. One forward pass a point of the grid, and one more, for each
     image that is observed; other keys of a Dict observation get 0.
 
     :param agent: with image observations
@@ -53,8 +53,8 @@ class Greydanus(Explainer):
     unsupported = staticmethod(needs_image)
 
     @property
-    def passes_per_state(self) -> int:
-        return sum(self.local_blur.passes(shape) for shape in image_keys(self.agent).values())
+    def forwards_per_state(self) -> int:
+        return sum(self.local_blur.forwards(shape) for shape in image_keys(self.agent).values())
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         return image_maps(batch, lambda name, image: self._map(batch, name, image))

@@ -20,7 +20,7 @@ from sb3_explain.explainers.perturbation.features import Features
 from sb3_explain.explainers.requirements import needs_features
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES, read_blocks
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blocks
 
 
 @EXPLAINERS.register("kernel_shap")
@@ -35,7 +35,7 @@ class KernelSHAP(Explainer):
 
     in double precision. Where all 2^M sets fit into ``n_samples`` (M <= 11 by default) they are
     all read, and the values are exact; else pairs of a random set and its complement are drawn from
-    w. One agent pass a set, whose readings give the maps of all targets. Signed; a state's values
+    w. One forward pass a set, whose readings give the maps of all targets. Signed; a state's values
     add up to the score on the state less that on the baseline. A category is one feature. Images
     beside vectors are held and get 0.
 
@@ -79,7 +79,7 @@ class KernelSHAP(Explainer):
         self.solution = torch.from_numpy(regression(sets, weights))
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return len(self.sets)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

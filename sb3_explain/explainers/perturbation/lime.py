@@ -19,7 +19,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES, read_blends
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blends
 
 #: (H, W) grey picture in [0, 1] -> (H, W) integer labels of its superpixels
 Segmenter = Callable[[NDArray[Any]], NDArray[Any]]
@@ -70,7 +70,7 @@ class Lime(Explainer):
     distance of z from all ones (section 3.4, as in the authors' package).
 
     What is explained is the probability of the target, or the action itself in a dimension of a Box
-    action. One fit answers for all targets. ``n_samples`` agent passes for each key of the
+    action. One fit answers for all targets. ``n_samples`` forward passes for each key of the
     observation, the others being held; keys are comparable only as far as that goes.
 
     :param agent: any
@@ -120,7 +120,7 @@ class Lime(Explainer):
         self._spaces = spaces_by_key(agent.observation_space)
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         return self.n_samples * len(self._spaces)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:

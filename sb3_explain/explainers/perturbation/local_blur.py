@@ -12,7 +12,7 @@ from torch import Tensor
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.baselines import gaussian_blur
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import grid_masks, read_blends
+from sb3_explain.states.forward_passes import grid_masks, read_blends
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LocalBlur:
         """(n,) grid points of an axis of ``size`` pixels."""
         return torch.arange(0, size, self.stride)
 
-    def passes(self, shape: tuple[int, ...]) -> int:
+    def forwards(self, shape: tuple[int, ...]) -> int:
         """Copies of an image of shape (C, H, W): one for each point, and the image itself."""
         return 1 + len(self.points(shape[1])) * len(self.points(shape[2]))
 
@@ -62,7 +62,7 @@ class LocalBlur:
 
         :param batch: of the states
         :param name: the key that is perturbed, an image
-        :param chunk: rows of one agent pass
+        :param chunk: rows of one forward pass
         """
         scores: Tensor = batch.kept(
             (self, name), lambda: self._read(batch, name, chunk, values=False)

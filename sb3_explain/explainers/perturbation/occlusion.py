@@ -16,7 +16,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES, grid_masks, image_maps, read_blends
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, grid_masks, image_maps, read_blends
 
 
 @EXPLAINERS.register("occlusion")
@@ -26,7 +26,7 @@ class Occlusion(Explainer):
     The patch covers all channels of the stack. Where patches overlap, a pixel has the mean of
     those that cover it; the last patch of an axis is cut off by the edge. So it is in Captum.
 
-    One agent pass a place of the patch, and one more, for each image that is observed; other
+    One forward pass a place of the patch, and one more, for each image that is observed; other
     keys of a Dict observation get 0.
 
     :param agent: with image observations
@@ -63,7 +63,7 @@ class Occlusion(Explainer):
     unsupported = staticmethod(needs_image)
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         shapes = image_keys(self.agent).values()
         return sum(
             1 + len(self._places(shape[1])) * len(self._places(shape[2])) for shape in shapes

@@ -19,7 +19,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES, read_blends
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blends
 
 VARIANTS = ("paper", "torchray")
 
@@ -31,10 +31,10 @@ class Rise(Explainer):
     The map of a pixel is the mean probability of the target while the pixel is kept. A pixel that
     does not matter has the mean over all masks, not 0: only differences mean something.
 
-    The masks are the same for every state, and every target is explained by the same N agent passes
-    for each image that is observed; other keys of a Dict observation get 0. For Box actions p is
-    exp(similarity), see :meth:`sb3_explain.states.batch.StateBatch.preferences`, which takes one
-    pass more.
+    The masks are the same for every state, and every target is explained by the same N forward
+    passes for each image that is observed; other keys of a Dict observation get 0. For Box actions
+    p is exp(similarity), see :meth:`sb3_explain.states.batch.StateBatch.preferences`, which takes
+    one pass more.
 
     :param agent: with image observations
     :param n_masks: N
@@ -85,7 +85,7 @@ class Rise(Explainer):
     unsupported = staticmethod(needs_image)
 
     @property
-    def passes_per_state(self) -> int:
+    def forwards_per_state(self) -> int:
         own = isinstance(self.agent.action_space, spaces.Box) and self.variant == "paper"
         return self.n_masks * len(image_keys(self.agent)) + own
 

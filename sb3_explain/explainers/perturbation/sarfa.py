@@ -14,7 +14,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.local_blur import LocalBlur
 from sb3_explain.explainers.requirements import needs_image, needs_probabilities
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.passes import MAX_BATCH_BYTES, image_maps
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, image_maps
 
 
 @EXPLAINERS.register("sarfa")
@@ -26,7 +26,7 @@ class Sarfa(Explainer):
     harmonic mean, in [0, 1] (Puri et al., 2020, section 3). p is the softmax of the scores, of
     Q-values too. Of several sub-actions, only the target's own counts.
 
-    One agent pass a point of the grid, and one more, for each image that is observed, which are
+    One forward pass a point of the grid, and one more, for each image that is observed, which are
     those of Greydanus; other keys of a Dict observation get 0.
 
     :param agent: with image observations, and actions to choose from
@@ -61,8 +61,8 @@ class Sarfa(Explainer):
         return needs_image(agent) or needs_probabilities(agent)
 
     @property
-    def passes_per_state(self) -> int:
-        return sum(self.local_blur.passes(shape) for shape in image_keys(self.agent).values())
+    def forwards_per_state(self) -> int:
+        return sum(self.local_blur.forwards(shape) for shape in image_keys(self.agent).values())
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         return image_maps(batch, lambda name, image: self._map(batch, name, image))

@@ -110,7 +110,7 @@ def about_jobs(outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any])
             **protocol.collecting,
         },
         "training": protocol.training,
-        "agent_passes": sum(cost["all_passes"] for cost in costs),
+        "forwards": sum(cost["all_forwards"] for cost in costs),
         "seconds": sum(cost["all_seconds"] for cost in costs),
         "fit_seconds": sum(cost["fit_seconds"] for cost in costs),
         "run": ran,
@@ -141,7 +141,7 @@ def statement(about: dict[str, Any]) -> str:
         f"where there are fewer than 10; {measured} test "
         f"states{collected} for each seed ({seeds}); removed cells become: "
         f"{states['baseline']}. {machines}: {about['seconds']:,.0f} s and "
-        f"{about['agent_passes']:,} agent passes for all jobs together."
+        f"{about['forwards']:,} forward passes for all jobs together."
     )
 
 

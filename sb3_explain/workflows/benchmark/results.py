@@ -46,7 +46,7 @@ class Outcome:
     @property
     def metrics(self) -> list[str]:
         """Those that were measured."""
-        return list(self.record.get("cost", {}).get("metric_passes", []))
+        return list(self.record.get("cost", {}).get("metric_forwards", []))
 
     @property
     def names(self) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def line_per_seed(outcomes: Iterable[Outcome]) -> pd.DataFrame:
                     **interval([outcome], metric),
                     "states": states["n"],
                     "episodes": states["episodes"],
-                    **{key: cost[key] for key in ("agent_passes", "seconds", "fit_seconds")},
-                    "metric_passes": cost["metric_passes"][metric],
+                    **{key: cost[key] for key in ("forwards", "seconds", "fit_seconds")},
+                    "metric_forwards": cost["metric_forwards"][metric],
                     "metric_seconds": cost["metric_seconds"][metric],
                     "note": "",
                 }
@@ -120,7 +120,7 @@ def line_per_seed(outcomes: Iterable[Outcome]) -> pd.DataFrame:
 def joined(outcomes: Iterable[Outcome]) -> dict[str, Table]:
     """Agent -> explainer -> metric -> mean and interval over the states of all seeds.
 
-    ``cost`` has agent passes and seconds for each state, and seconds of fitting for each seed. An
+    ``cost`` has forward passes and seconds for each state, and seconds of fitting for each seed. An
     explainer without figures has no metrics.
     """
     tables: dict[str, Table] = {}
@@ -138,7 +138,7 @@ def joined(outcomes: Iterable[Outcome]) -> dict[str, Table]:
         for metric in group[0].metrics:
             row[metric] = interval(group, metric)
         row["cost"] = {
-            "agent_passes": sum(cost["agent_passes"] for cost in costs) / n,
+            "forwards": sum(cost["forwards"] for cost in costs) / n,
             "seconds": sum(cost["seconds"] for cost in costs) / n,
             "fit_seconds": sum(cost["fit_seconds"] for cost in costs) / len(costs),
         }

@@ -24,7 +24,7 @@ from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.baselines import BASELINE_FRAMES, fit_baselines
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.passes import CHUNK
+from sb3_explain.states.forward_passes import CHUNK
 from sb3_explain.workflows.benchmark.job import FORMAT, Cell, Job, learns
 
 
@@ -70,7 +70,7 @@ def run_job(job: Job) -> None:
     began = time.perf_counter()
     cell, protocol = job.cell, job.cell.protocol
     agent, brought = cell.agent.load()
-    passes = agent.passes
+    forwards = agent.forwards
     result: dict[str, Any] = {"format": FORMAT, "job": job.identity(), "agent": agent.describe()}
     reason = EXPLAINERS[job.explainer].unsupported(agent)
     if reason is not None:
@@ -95,12 +95,12 @@ def run_job(job: Job) -> None:
             },
             "curves": {metric: curve.tolist() for metric, curve in row.curves.items()},
             "cost": {
-                "agent_passes": row.explaining.passes,
+                "forwards": row.explaining.forwards,
                 "seconds": row.explaining.seconds,
                 "fit_seconds": row.fit_seconds,
-                "metric_passes": {name: cost.passes for name, cost in row.measuring.items()},
+                "metric_forwards": {name: cost.forwards for name, cost in row.measuring.items()},
                 "metric_seconds": {name: cost.seconds for name, cost in row.measuring.items()},
-                "all_passes": agent.passes - passes,
+                "all_forwards": agent.forwards - forwards,
                 "all_seconds": time.perf_counter() - began,
             },
             "made": circumstances(),

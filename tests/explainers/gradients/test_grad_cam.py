@@ -119,7 +119,7 @@ def test_each_image_has_its_own_convolution():
     agent = Agent.from_module(Two(), observed, spaces.Discrete(3))
     explainer = GradCAM(agent)
     assert explainer.layers == {"far": "far.second", "near": "near.second"}
-    assert explainer.passes_per_state == 2 and GuidedGradCAM(agent).passes_per_state == 3
+    assert explainer.forwards_per_state == 2 and GuidedGradCAM(agent).forwards_per_state == 3
     states = {"far": images(seed=1), "near": images(seed=2), "vector": torch.rand(4, 3)}
     found = explainer.attribute(states, 1)
     net = agent.view.policy

@@ -142,20 +142,20 @@ def test_one_mask_and_one_pass_for_all_targets():
     assert torch.equal(maps[:, 0], maps[:, 2])
     assert torch.equal(explainer.attribute(observations, 1), maps[:, 0])
     batch = StateBatch(agent, observations, target=0)
-    before = agent.passes
+    before = agent.forwards
     explainer.maps(batch)
-    assert agent.passes - before == 5 * explainer.passes_per_state
+    assert agent.forwards - before == 5 * explainer.forwards_per_state
     explainer.maps(batch.aimed_at(2))
-    assert agent.passes - before == 5  # shared with the choice before
+    assert agent.forwards - before == 5  # shared with the choice before
 
 
 def test_training_passes_the_agent_twice_a_state():
     agent = corner_agent()
     states = corner_states(agent, 16)
     explainer = SSINet(agent, baseline="black")
-    before = agent.passes
+    before = agent.forwards
     explainer.losses(explainer.network, states, np.arange(8))
-    assert agent.passes - before == 16
+    assert agent.forwards - before == 16
 
 
 @pytest.mark.parametrize("kind", ["image and vector", "recurrent", "image, vector, category"])

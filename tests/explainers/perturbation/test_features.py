@@ -83,7 +83,7 @@ def test_kernel_shap_of_eight_features_is_exact():
     for i, state in enumerate(states):
         expected = np.array(shapley_values(readings(agent, state, baseline), 8)).T
         np.testing.assert_allclose(found[i], expected, atol=1e-5)
-    assert explainer.passes_per_state == 256
+    assert explainer.forwards_per_state == 256
 
 
 def test_kernel_shap_is_the_mean_over_orders():
@@ -102,7 +102,7 @@ def test_sampled_sets_come_near_and_add_up():
     states = torch.randn(4, 13, generator=torch.Generator().manual_seed(0))
     exact = KernelSHAP(agent, n_samples=2**13).attribute(states)
     sampled = KernelSHAP(agent, n_samples=1000)
-    assert 500 < sampled.passes_per_state <= 1000
+    assert 500 < sampled.forwards_per_state <= 1000
     found = sampled.attribute(states)
     target = agent.greedy(states)[:, None]
     difference = (agent.scores(states) - agent.scores(torch.zeros(1, 13))).gather(1, target)
@@ -166,7 +166,7 @@ def test_cells_of_images_are_ablated_only_when_told():
     theirs = attr.FeatureAblation(agent.scores).attribute(images, target=torch.tensor([2, 0]))
     told = FeatureAblation(agent, images=True)
     torch.testing.assert_close(told.attribute(images, torch.tensor([2, 0])), theirs)
-    assert told.passes_per_state == 21
+    assert told.forwards_per_state == 21
 
 
 @pytest.mark.parametrize("explainer", [FeatureAblation, KernelSHAP])
@@ -216,9 +216,9 @@ def test_all_targets_share_their_passes(explainer):
     agent = known_agent("multi_discrete")
     observed = known_states(agent, 200).observations(range(200))  # more than one pass has rows
     shared = explainer(agent)
-    before = agent.passes
+    before = agent.forwards
     maps = shared.action_maps(observed)
-    assert agent.passes - before <= 200 * (shared.passes_per_state + 1)
+    assert agent.forwards - before <= 200 * (shared.forwards_per_state + 1)
     for choice in range(agent.n_targets):
         torch.testing.assert_close(maps[:, choice], shared.attribute(observed, choice))
 

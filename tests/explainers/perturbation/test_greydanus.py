@@ -87,13 +87,13 @@ def test_values_are_read_only_when_asked_for():
     batch = StateBatch(agent, seen, target=0)
     actor, critic = Greydanus(agent), Greydanus(agent, part="critic")
     actor.maps(batch)
-    assert agent.passes == actor.passes_per_state
+    assert agent.forwards == actor.forwards_per_state
     critic.maps(batch)
-    assert agent.passes == actor.passes_per_state + critic.passes_per_state
+    assert agent.forwards == actor.forwards_per_state + critic.forwards_per_state
 
 
 def test_289_places_on_84_by_84():
-    assert Greydanus(region_agent()).passes_per_state == 290
+    assert Greydanus(region_agent()).forwards_per_state == 290
     assert LocalBlur().points(84).tolist() == list(range(0, 81, 5))
 
 

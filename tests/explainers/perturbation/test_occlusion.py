@@ -63,7 +63,7 @@ def test_a_patch_larger_than_the_image_hides_it_all():
     explainer = Occlusion(agent, patch=12)
     fall = agent.scores(seen)[0, 1] - agent.scores(0 * seen)[0, 1]
     expected = torch.full((1, 1, 8, 9), fall.item())
-    assert explainer.passes_per_state == 2
+    assert explainer.forwards_per_state == 2
     torch.testing.assert_close(explainer.attribute(seen, 1), expected)
 
 
@@ -74,5 +74,5 @@ def test_a_stride_beyond_the_patch_is_refused():
 
 def test_places_of_84_by_84():
     explainer = Occlusion(smooth_agent((1, 84, 84)))
-    assert explainer.passes_per_state == 290
+    assert explainer.forwards_per_state == 290
     assert explainer.attribute(images(1, (1, 84, 84))).isfinite().all()

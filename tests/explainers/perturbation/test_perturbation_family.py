@@ -71,21 +71,21 @@ def test_passes_are_those_that_are_stated(method, shape):
     agent = smooth_agent(shape)
     explainer = make(method, agent)
     for n in (1, 3, 5):
-        before = agent.passes
+        before = agent.forwards
         explainer.maps(StateBatch(agent, images(n, shape), target=1))
-        assert agent.passes - before == n * explainer.passes_per_state
-    before = agent.passes
+        assert agent.forwards - before == n * explainer.forwards_per_state
+    before = agent.forwards
     explainer.action_maps(images(2, shape))
-    assert agent.passes - before <= 2 * (explainer.passes_per_state + 1)
+    assert agent.forwards - before <= 2 * (explainer.forwards_per_state + 1)
 
 
 @pytest.mark.parametrize("method", [Rise, Occlusion, Lime, Greydanus])
 def test_box_actions(method):
     agent = smooth_agent(actions=spaces.Box(-9, 9, (3,)))
     explainer, seen = make(method, agent), images(2, (2, 23, 31))
-    before = agent.passes
+    before = agent.forwards
     maps = explainer.attribute(seen, 2)
-    assert agent.passes - before == 2 * explainer.passes_per_state
+    assert agent.forwards - before == 2 * explainer.forwards_per_state
     assert maps.isfinite().all() and maps.std() > 0
 
 
@@ -137,9 +137,9 @@ def test_other_entries_are_held_and_get_nothing(method, models):
         "vector": torch.linspace(-1, 1, 12).reshape(3, 4),
     }
     explainer = make(method, agent)
-    before = agent.passes
+    before = agent.forwards
     maps = explainer.attribute(seen, 1)
-    assert agent.passes - before == 3 * explainer.passes_per_state
+    assert agent.forwards - before == 3 * explainer.forwards_per_state
     assert {name: part.shape for name, part in maps.items()} == {
         n: e.shape for n, e in seen.items()
     }

@@ -94,13 +94,13 @@ def test_it_shares_the_passes_of_greydanus():
     batch = StateBatch(agent, seen, target=0)
     greydanus, sarfa = Greydanus(agent), Sarfa(agent)
     greydanus.maps(batch)
-    assert agent.passes == 3 * greydanus.passes_per_state
+    assert agent.forwards == 3 * greydanus.forwards_per_state
     shared = sarfa.maps(batch)[""]
-    assert agent.passes == 3 * greydanus.passes_per_state
-    assert batch.spared.passes == 3 * sarfa.passes_per_state
+    assert agent.forwards == 3 * greydanus.forwards_per_state
+    assert batch.spared.forwards == 3 * sarfa.forwards_per_state
     torch.testing.assert_close(shared, sarfa.attribute(seen, 0))
     Sarfa(agent, radius=4.0).maps(batch)
-    assert agent.passes == 9 * greydanus.passes_per_state
+    assert agent.forwards == 9 * greydanus.forwards_per_state
 
 
 def test_whom_it_cannot_serve():

@@ -12,9 +12,9 @@ from torch.nn import functional
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.batch import StateBatch
 
-#: rows of one agent pass: enough to keep the processor busy, few enough to stay in its cache
+#: rows of one forward pass: enough to keep the processor busy, few enough to stay in its cache
 CHUNK = 128
-#: bytes that the perturbed copies of one agent pass take at most, unless told otherwise
+#: bytes that the perturbed copies of one forward pass take at most, unless told otherwise
 MAX_BATCH_BYTES = 2**28
 
 

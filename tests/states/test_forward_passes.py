@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.maps import order
-from sb3_explain.states.passes import (
+from sb3_explain.states.forward_passes import (
     grid_masks,
     pixel_order,
     read_blends,
