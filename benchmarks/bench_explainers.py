@@ -112,9 +112,9 @@ def together(record, agent, few) -> None:
 
     def both():
         batch = StateBatch(agent, few, 0)
-        return greydanus.maps(batch), sarfa.maps(batch)
+        return greydanus.attribute_batch(batch), sarfa.attribute_batch(batch)
 
-    two, one = in_turns(both, lambda: greydanus.maps(StateBatch(agent, few, 0)))
+    two, one = in_turns(both, lambda: greydanus.attribute_batch(StateBatch(agent, few, 0)))
     record("explainers.greydanus_and_sarfa_over_one", two / one, "ratio", "<= 1.1")
 
 
@@ -210,7 +210,7 @@ def against_quantus(record, agent, seen) -> None:
     """The same figures, of the gradient's maps; Quantus at the better of two batch sizes."""
     explainer = EXPLAINERS["gradient"](agent)
     batch = StateBatch(agent, seen)
-    target, maps = batch.target, explainer.maps(batch)[""]
+    target, attributions = batch.target, explainer.attribute_batch(batch)[""]
 
     def explain(model, inputs, targets):
         raw = torch.from_numpy(inputs).float() * 255
@@ -221,7 +221,7 @@ def against_quantus(record, agent, seen) -> None:
             model=nn.Identity(),
             x_batch=seen.numpy() / 255,
             y_batch=target.numpy(),
-            a_batch=maps.numpy().copy(),
+            a_batch=attributions.numpy().copy(),
             explain_func=explain,
             channel_first=True,
             batch_size=size,
@@ -235,11 +235,11 @@ def against_quantus(record, agent, seen) -> None:
     comparisons = {
         "local_lipschitz": (
             lambda: local_lipschitz(
-                StateBatch(agent, seen, target), explainer, maps, np.random.default_rng(0)
+                StateBatch(agent, seen, target), explainer, attributions, np.random.default_rng(0)
             ),
             [functools.partial(theirs, lipschitz, size) for size in (1, 64)],
         ),
-        "sparseness": (lambda: sparseness(maps), [functools.partial(theirs, sparse, 1)]),
+        "sparseness": (lambda: sparseness(attributions), [functools.partial(theirs, sparse, 1)]),
     }
     for name, (own, others) in comparisons.items():
         ours, *rest = in_turns(own, *others, repeats=2)

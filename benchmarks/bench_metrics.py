@@ -9,7 +9,7 @@ from stable_baselines3.common.policies import ActorCriticCnnPolicy
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.policy_views import view_of
-from sb3_explain.common.maps import order
+from sb3_explain.common.attributions import order
 from sb3_explain.evaluation.metrics.deletion import deletion
 from sb3_explain.evaluation.metrics.insertion import insertion
 from sb3_explain.states.batch import StateBatch
@@ -41,13 +41,13 @@ def _run(record) -> None:
     policy = ActorCriticCnnPolicy(observation_space, action_space, lambda _: 1e-3)
     agent = Agent(view_of(policy), observation_space, action_space)
     observations = torch.randint(0, 256, (N_STATES, 4, 84, 84)).float()
-    maps = torch.rand(observations.shape)
+    attributions = torch.rand(observations.shape)
     batch = StateBatch(agent, observations, agent.greedy(observations))
     black = torch.zeros_like(observations)
 
     def measured() -> None:
         # from maps to curves, the sorting included, as evaluate() does it
-        ordering = order(maps)
+        ordering = order(attributions)
         insertion(batch, black, ordering, steps=STEPS)
         deletion(batch, black, ordering, steps=STEPS)
 

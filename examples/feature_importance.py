@@ -47,8 +47,8 @@ def main() -> None:
         explainer = EXPLAINERS[name](
             agent, baseline=options.baseline, frames=states.frames_by_key()
         )
-        maps = explainer.action_maps(observations).numpy()
-        importances[name] = feature_importance(maps, episodes, seed=options.seed)
+        attributions = explainer.attribute_all(observations).numpy()
+        importances[name] = feature_importance(attributions, episodes, seed=options.seed)
     save(
         options.output / "importance.png",
         importance_figure(importances, FEATURES, agent.target_names),

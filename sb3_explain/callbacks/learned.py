@@ -215,7 +215,7 @@ class StateGeneratorCallback(FittingCallback):
             states=states,
             targets=self.targets,
             n=self.n,
-            maps=False,
+            attributions=False,
             settings=self.settings,
             training=self.training,
             searching=self.searching,

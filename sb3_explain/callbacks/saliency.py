@@ -21,11 +21,11 @@ from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
-    drawable_maps,
     greedy_names,
     importance_of,
     measure_of,
     pictures_of,
+    scale_attributions,
     shares,
     write_saliency_video,
 )
@@ -111,13 +111,13 @@ class SaliencyCallback(ExplainCallback):
         explainer = self.made()
         states = self.recent.states(explainer.agent)
         began = time.perf_counter()
-        explainer.maps(states.batch(explainer.agent, [0]))
-        map_seconds = time.perf_counter() - began
+        explainer.attribute_batch(states.batch(explainer.agent, [0]))
+        attribution_seconds = time.perf_counter() - began
         began = time.perf_counter()
         self.picture(states.subset(states.spread(2)), explainer, "fresh")
         sheet_seconds = time.perf_counter() - began
         # two sheets, and a video and its copy in TensorBoard, which take about as long
-        return 4 * sheet_seconds + (2 * self.n_states + self.n_frames) * map_seconds
+        return 4 * sheet_seconds + (2 * self.n_states + self.n_frames) * attribution_seconds
 
     def work(self, folder: Path) -> None:
         explainer = self.made()
@@ -153,7 +153,7 @@ class SaliencyCallback(ExplainCallback):
             return importance_of(agent, states, explainer, title=f"{when}\n{which}").png
         positions = states.spread(self.n_states)
         batch = states.batch(agent, positions)
-        maps = drawable_maps(explainer, batch, name)
+        attributions = scale_attributions(explainer, batch, name)
         scores = agent.scores(structured(batch.by_key), **batch.policy_inputs).cpu()
         tiles = [
             Tile(probabilities=share, action=action, picture=picture, attribution=one, signed=True)
@@ -161,7 +161,7 @@ class SaliencyCallback(ExplainCallback):
                 shares(agent, scores).numpy(),
                 greedy_names(agent, scores),
                 pictures_of(states, positions, name),
-                maps,
+                attributions,
                 strict=True,
             )
         ]

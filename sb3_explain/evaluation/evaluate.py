@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.common.attributions import order
 from sb3_explain.common.bootstrap import Interval, clusters_of, confidence_interval
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import order
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.evaluation.metrics import bound, needs
 from sb3_explain.explainers import EXPLAINERS
@@ -66,7 +66,7 @@ class Row:
     explaining: Cost = field(default_factory=Cost)
     measuring: dict[str, Cost] = field(default_factory=dict)
     fit_seconds: float = 0.0
-    map_sum: float = 0.0
+    attribution_sum: float = 0.0
 
 
 @dataclass
@@ -229,7 +229,7 @@ def evaluate(
     with progress_bar("evaluate", n * (len(given) + len(added)), "maps", progress) as bar:
         rows = measure(measured_together, bar.update)
         if "constant" in added:
-            areas = [rows[name].map_sum / n for name, e in given.items() if e.gives_masks]
+            areas = [rows[name].attribution_sum / n for name, e in given.items() if e.gives_masks]
             faint = added["constant"](agent, *areas[:1])
             rows |= measure({"constant": faint}, bar.update)
     rows = {name: rows[name] for name in (*given, *added)}
@@ -306,13 +306,13 @@ class Measuring:
         """Explain and measure some states."""
         explainer, row = self.explainer, self._row
         with measured(row.explaining, batch):
-            maps = batch.flat(explainer.maps(batch))
-        row.map_sum += float(maps.mean()) * len(maps)
+            attributions = batch.flat(explainer.attribute_batch(batch))
+        row.attribution_sum += float(attributions.mean()) * len(attributions)
         inputs: dict[str, Any] = {
             "batch": batch,
             "explainer": explainer,
-            "maps": maps,
-            "masks": explainer.shown(maps) if explainer.gives_masks else maps,
+            "maps": attributions,
+            "masks": explainer.shown(attributions) if explainer.gives_masks else attributions,
             "baseline": replacement,
             "boxes": boxes,
         }
@@ -320,7 +320,7 @@ class Measuring:
             inputs["rng"] = self.generators[name]
             with measured(row.measuring[name], batch):
                 if "ordering" in names - inputs.keys():
-                    inputs["ordering"] = order(batch.support(maps))
+                    inputs["ordering"] = order(batch.support(attributions))
                 if "attribution" in names - inputs.keys():
                     inputs["attribution"] = true_attribution(batch)
                 result = self.metrics[name](**{key: inputs[key] for key in names})

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.common.attributions import highest, order
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import highest, order
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.baselines import Baseline, blend
 from sb3_explain.states.batch import StateBatch
@@ -61,11 +61,11 @@ def masked_return(
         raise ExplainError(f"share={share}: give a share in [0, 1]")
 
     def masked(batch: StateBatch) -> Tensor:
-        maps = batch.flat(explainer.maps(batch))
+        attributions = batch.flat(explainer.attribute_batch(batch))
         if share is None:
-            masks = explainer.shown(maps)
+            masks = explainer.shown(attributions)
         else:
-            masks = highest(order(batch.support(maps)), share).view(maps.shape)
+            masks = highest(order(batch.support(attributions)), share).view(attributions.shape)
         return blend(batch.observations, masks, batch.replacement(baselines))
 
     transforms = {

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import layers_of, twin
+from sb3_explain.common.attributions import normalise
 from sb3_explain.common.bootstrap import Interval, clusters_of, confidence_interval
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import normalise
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import structured
 from sb3_explain.explainers import EXPLAINERS
@@ -128,7 +128,7 @@ def parameter_randomization(
     steps = [(NOTHING, agent), *randomised_agents(agent, seed, n_layers)]
     with progress_bar("randomization", len(steps) + 1, "agents", progress) as bar:
         original = made_for(agent)
-        before = maps_of(original, batches, agent)
+        before = attribute_batches(original, batches, agent)
         bar.update(1)
         values: dict[str, dict[str, dict[str, Array]]] = {}
         for layer, randomised in steps:
@@ -137,9 +137,9 @@ def parameter_randomization(
                 if isinstance(explainer, FittedExplainer) and layer != NOTHING:
                     made[name + AS_IT_WAS] = as_it_was = copy.copy(explainer)
                     as_it_was.agent = randomised
-            for name, maps in maps_of(made, batches, randomised).items():
+            for name, attributions in attribute_batches(made, batches, randomised).items():
                 own = before[name.removesuffix(AS_IT_WAS)]
-                values.setdefault(name, {})[layer] = similarity(own, maps, batches[0])
+                values.setdefault(name, {})[layer] = similarity(own, attributions, batches[0])
             bar.update(1)
     clusters = clusters_of(states.episode)[sample]
     intervals = {
@@ -197,17 +197,17 @@ def randomised_agents(
 # --- maps -------------------------------------------------------------------------------------
 
 
-def maps_of(
+def attribute_batches(
     explainers: Mapping[str, Explainer], batches: Iterable[StateBatch], agent: Agent
 ) -> dict[str, Tensor]:
     """(n, ...) maps of every explainer, of ``agent``, for the targets of the batches."""
-    maps: dict[str, list[Tensor]] = {name: [] for name in explainers}
+    attributions: dict[str, list[Tensor]] = {name: [] for name in explainers}
     for batch in batches:
         observations = structured(batch.by_key)
         theirs = StateBatch(agent, observations, batch.target, batch.policy_inputs)
         for name, explainer in explainers.items():
-            maps[name].append(theirs.flat(explainer.maps(theirs)).cpu())
-    return {name: torch.cat(parts) for name, parts in maps.items()}
+            attributions[name].append(theirs.flat(explainer.attribute_batch(theirs)).cpu())
+    return {name: torch.cat(parts) for name, parts in attributions.items()}
 
 
 def similarity(before: Tensor, after: Tensor, batch: StateBatch) -> dict[str, Array]:
@@ -226,7 +226,7 @@ def similarity(before: Tensor, after: Tensor, batch: StateBatch) -> dict[str, Ar
     }
     images = batch.images()
     if images:
-        parts = [batch.unflat(normalise(maps)) for maps in (before, after)]
+        parts = [batch.unflat(normalise(attributions)) for attributions in (before, after)]
         measures["ssim"] = np.mean(
             [
                 [image_similarity(a, b) for a, b in zip(*(p[name] for p in parts), strict=True)]

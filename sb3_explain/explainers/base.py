@@ -81,17 +81,19 @@ class Explainer(ABC):
             (:meth:`sb3_explain.states.dataset.StateDataset.policy_inputs`)
         """
         batch = StateBatch(self.agent, observations, target, policy_inputs)
-        return structured(self.maps(batch))
+        return structured(self.attribute_batch(batch))
 
-    def action_maps(
+    def attribute_all(
         self, observations: Observations, *, policy_inputs: Mapping[str, Tensor] | None = None
     ) -> Any:
         """Maps of all C targets: (B, C, ...), a dict of such for Dict observations."""
         batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
-        each = [self.maps(batch.aimed_at(target)) for target in range(self.agent.n_targets)]
+        each = [
+            self.attribute_batch(batch.aimed_at(target)) for target in range(self.agent.n_targets)
+        ]
         return structured({n: torch.stack([m[n] for m in each], dim=1) for n in batch.by_key})
 
-    def maps(self, batch: StateBatch) -> dict[str, Tensor]:
+    def attribute_batch(self, batch: StateBatch) -> dict[str, Tensor]:
         """Maps of the targets by key, for any number of states.
 
         Whoever has a :class:`~sb3_explain.states.batch.StateBatch` already saves the forward passes
@@ -108,14 +110,14 @@ class Explainer(ABC):
         """Copies of whole states that pass the agent at once."""
         return self.rows(max(batch.by_key.values(), key=lambda observed: observed[0].numel()))
 
-    def shown(self, maps: Tensor) -> Tensor:
+    def shown(self, attributions: Tensor) -> Tensor:
         """The masks that the agent is shown states through, for an explainer that gives masks.
 
-        :param maps: (B, ...) in the form of
+        :param attributions: (B, ...) in the form of
             :attr:`sb3_explain.states.batch.StateBatch.observations`
         :return: of the maps' shape; the maps themselves, unless some cells are never hidden
         """
-        return maps
+        return attributions
 
 
 class FittedExplainer(Explainer):

@@ -127,7 +127,7 @@ class Counterfactual:
 def counterfactual(
     agent: Agent,
     observation: Observations,
-    maps: Observations,
+    attributions: Observations,
     target: int | None = None,
     *,
     instead: int | None = None,
@@ -142,7 +142,7 @@ def counterfactual(
 
     :param agent: who is asked
     :param observation: (1, ...) the state, in the policy's own layout and raw range
-    :param maps: (1, ...) of the target, of the observation's form; with ``instead``,
+    :param attributions: (1, ...) of the target, of the observation's form; with ``instead``,
         :func:`contrast` of the two
     :param target: index of the target to explain; the greedy action when not given
     :param instead: index of another target, whose probability is followed as well
@@ -172,7 +172,7 @@ def counterfactual(
         raise ExplainError(
             f"{agent.target_names[instead]} is what is explained: name another target"
         )
-    by_key = maps if isinstance(maps, dict) else batch.unflat(maps)
+    by_key = attributions if isinstance(attributions, dict) else batch.unflat(attributions)
     if instead is None:  # a contrast is signed whatever the action
         by_key = {name: batch.support(observed) for name, observed in by_key.items()}
     labels = regions if isinstance(regions, Mapping) else dict.fromkeys(batch.images(), regions)
@@ -204,15 +204,15 @@ def counterfactual(
     )
 
 
-def contrast(maps: Observations, instead: Observations) -> Any:
+def contrast(attributions: Observations, instead: Observations) -> Any:
     """Why this and not that: the difference of two targets' maps, over the greatest magnitude.
 
-    :param maps: (B, ...) of what is done, or a dict of such
+    :param attributions: (B, ...) of what is done, or a dict of such
     :param instead: of what could have been done
     :return: in [-1, 1], of the maps' form; positive where a cell speaks for the one and not for the
         other
     """
-    ours, theirs = (m if isinstance(m, dict) else {SINGLE: m} for m in (maps, instead))
+    ours, theirs = (m if isinstance(m, dict) else {SINGLE: m} for m in (attributions, instead))
     differences = {name: ours[name] - theirs[name] for name in ours}
     everything = (*ours.values(), *theirs.values(), *differences.values())
     peaks = torch.stack([observed.abs().flatten(1).amax(dim=1) for observed in everything]).amax(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from skimage import measure, restoration
 from torch import Tensor
 
+from sb3_explain.common.attributions import highest, order
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import highest, order
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 

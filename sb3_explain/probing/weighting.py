@@ -50,8 +50,8 @@ class Weighting:
         """
         if self.explainer is None:
             return {name: observed.new_ones(()) for name, observed in batch.by_key.items()}
-        maps = self.explainer.maps(batch)
-        return {name: self._weights(map * extents[name]) for name, map in maps.items()}
+        attributions = self.explainer.attribute_batch(batch)
+        return {name: self._weights(map * extents[name]) for name, map in attributions.items()}
 
     def _weights(self, attribution: Tensor) -> Tensor:
         weights = attribution.abs()

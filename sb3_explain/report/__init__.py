@@ -1,6 +1,5 @@
 """Output for people: overlays, videos, figures and a page, from plain arrays and dicts."""
 
-from sb3_explain.report.action_maps import ActionMaps, action_maps_figure
 from sb3_explain.report.captions import Caption
 from sb3_explain.report.figures import curve_figure, metric_figure, save
 from sb3_explain.report.importance import (
@@ -12,16 +11,16 @@ from sb3_explain.report.importance import (
 from sb3_explain.report.overlay import lay_over
 from sb3_explain.report.page import Picture, write_report
 from sb3_explain.report.summary import summarise
+from sb3_explain.report.target_attributions import TargetAttributions, target_attributions_figure
 from sb3_explain.report.video import write_video
 from sb3_explain.report.words import MetricWords
 
 __all__ = [
-    "ActionMaps",
     "Caption",
     "Importance",
     "MetricWords",
     "Picture",
-    "action_maps_figure",
+    "TargetAttributions",
     "curve_figure",
     "feature_importance",
     "importance_figure",
@@ -30,6 +29,7 @@ __all__ = [
     "rank_correlations",
     "save",
     "summarise",
+    "target_attributions_figure",
     "write_report",
     "write_video",
 ]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.captions import percent
 from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
-from sb3_explain.report.overlay import Frame, Map, lay_over
+from sb3_explain.report.overlay import Attribution, Frame, lay_over
 from sb3_explain.report.palette import Theme, ThemeName
 
 #: of what changes the action, and of all else
@@ -71,7 +71,7 @@ class BeforeAndAfter:
     alone: Sequence[Outcome]
     together: Sequence[Outcome]
     frame: Frame | None = None
-    attribution: Map | None = None
+    attribution: Attribution | None = None
     signed: bool = False
     outlines: Sequence[NDArray[np.bool_] | None] = ()
     contrasted: str = ""

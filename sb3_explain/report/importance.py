@@ -33,7 +33,7 @@ class Importance:
 
 
 def feature_importance(
-    maps: ArrayLike,
+    attributions: ArrayLike,
     episodes: ArrayLike,
     *,
     n_resamples: int = 2000,
@@ -42,8 +42,8 @@ def feature_importance(
 ) -> Importance:
     """Mean over states of |attribution|, with bootstrap intervals over episodes.
 
-    :param maps: (n, C, M) attributions of M features to C targets, as
-        :meth:`sb3_explain.explainers.base.Explainer.action_maps` gives them for vectors
+    :param attributions: (n, C, M) attributions of M features to C targets, as
+        :meth:`sb3_explain.explainers.base.Explainer.attribute_all` gives them for vectors
     :param episodes: (n,) episode of each state; blocks of states are resampled where episodes are
         few (:func:`sb3_explain.common.bootstrap.clusters_of`)
     :param n_resamples: draws of the bootstrap
@@ -51,7 +51,7 @@ def feature_importance(
     :param seed: of the draws
     :raises ExplainError: if the shapes do not belong together
     """
-    magnitudes = np.abs(np.asarray(maps, dtype=np.float64))
+    magnitudes = np.abs(np.asarray(attributions, dtype=np.float64))
     clusters = clusters_of(episodes)
     if magnitudes.ndim != 3 or len(magnitudes) != len(clusters):
         raise ExplainError(

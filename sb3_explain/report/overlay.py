@@ -10,11 +10,11 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from sb3_explain.common import maps
+from sb3_explain.common.attributions import resize
 from sb3_explain.common.errors import ExplainError
 
 Frame = NDArray[np.uint8]
-Map = NDArray[Any]
+Attribution = NDArray[Any]
 #: top, left, height and width of a part of the rendered frame, in its pixels
 Playfield = tuple[int, int, int, int]
 
@@ -40,7 +40,7 @@ NEGATIVE = _ramp("cool", 0.3, 0.0)
 
 def lay_over(
     frame: Frame,
-    attribution: Map | None,
+    attribution: Attribution | None,
     *,
     signed: bool = False,
     playfield: Playfield | None = None,
@@ -117,7 +117,7 @@ def colour_key(signed: bool, ground: tuple[int, int, int] = (60, 60, 60)) -> Fra
     return np.concatenate([down, up])[None].astype(np.uint8)
 
 
-def _checked(attribution: Map, signed: bool) -> NDArray[np.float32]:
+def _checked(attribution: Attribution, signed: bool) -> NDArray[np.float32]:
     """The map as (H, W) float32 without the rounding errors beyond its range."""
     values = np.asarray(attribution, dtype=np.float32)
     low = -1.0 if signed else 0.0
@@ -144,7 +144,7 @@ def _placed(
         raise ExplainError(f"a playfield is (top, left, height, width), not {playfield}")
     if top + height > size[0] or left + width > size[1]:
         raise ExplainError(f"the playfield {playfield} leaves the frame of {size[0]}x{size[1]}")
-    stretched = maps.resize(torch.from_numpy(values)[None, None], (height, width))[0, 0].numpy()
+    stretched = resize(torch.from_numpy(values)[None, None], (height, width))[0, 0].numpy()
     placed = np.zeros(size, dtype=np.float32)
     placed[top : top + height, left : left + width] = stretched
     return placed

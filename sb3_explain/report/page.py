@@ -13,11 +13,11 @@ from PIL import Image
 
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
-from sb3_explain.report.action_maps import ActionMaps, png
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
 from sb3_explain.report.palette import styles
 from sb3_explain.report.summary import summarise
 from sb3_explain.report.tables import cost_cells, metric_rows
+from sb3_explain.report.target_attributions import TargetAttributions, png
 from sb3_explain.report.video import still
 from sb3_explain.report.words import (
     CONTROLS,
@@ -48,7 +48,7 @@ def write_report(
     *,
     metrics: Mapping[str, Any],
     curves: Curves | None = None,
-    examples: Sequence[ActionMaps | Picture] = (),
+    examples: Sequence[TargetAttributions | Picture] = (),
     video: str | Path | None = None,
     video_caption: str = "",
     explainer: str | None = None,
@@ -162,7 +162,7 @@ def _video(path: str | Path | None) -> dict[str, Any] | None:
     }
 
 
-def _example(example: ActionMaps | Picture) -> dict[str, Any]:
+def _example(example: TargetAttributions | Picture) -> dict[str, Any]:
     if isinstance(example, Picture):
         source = data_uri(example.png, "image/png")
         return {"caption": example.caption, "alt": example.alt, "source": source, "panels": []}

@@ -11,7 +11,7 @@ import numpy as np
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.captions import BACKGROUND, Caption, CaptionPanel, heading
-from sb3_explain.report.overlay import Frame, Map, Playfield, enlarge, lay_over, scaled
+from sb3_explain.report.overlay import Attribution, Frame, Playfield, enlarge, lay_over, scaled
 
 #: height in pixels that small games are enlarged to, by whole factors, and large ones reduced to
 GAME_HEIGHT = 640
@@ -28,7 +28,7 @@ _ENCODING = [
 def write_video(
     path: str | Path,
     frames: Iterable[Frame],
-    attributions: Iterable[Map | None],
+    attributions: Iterable[Attribution | None],
     captions: Iterable[Caption],
     *,
     action_names: Sequence[str],
@@ -165,7 +165,7 @@ def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
 
 
 def _compose(
-    triples: Iterator[tuple[Frame, Map | None, Caption]],
+    triples: Iterator[tuple[Frame, Attribution | None, Caption]],
     *,
     action_names: Sequence[str],
     side_by_side: bool,

@@ -197,8 +197,8 @@ class SGQN(PixelSAC):
             actions, saliency = self.policy.predict_saliency(observations)
         shape = self.action_space.shape
         unscaled = self.policy.unscale_action(actions.cpu().numpy().reshape(-1, *shape))  # type: ignore[misc]
-        maps = saliency.cpu().numpy()
-        return (unscaled, maps) if batched else (unscaled[0], maps[0])
+        attributions = saliency.cpu().numpy()
+        return (unscaled, attributions) if batched else (unscaled[0], attributions[0])
 
     def _tensor_of(self, observation: NDArray[Any]) -> tuple[Tensor, bool]:
         """Observations (B, C, H, W) for the policy, and whether they were a batch."""

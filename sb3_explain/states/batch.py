@@ -178,16 +178,18 @@ class StateBatch:
             {name: baselines[name](observed) for name, observed in self.by_key.items()}
         )
 
-    def support(self, maps: Tensor) -> Tensor:
+    def support(self, attributions: Tensor) -> Tensor:
         """What maps say about how much each cell matters to the target, to order cells by.
 
         The attributions; of a Box action, their magnitudes: a sign says there which way a cell
         moves the action, and not whether the action would be the same without it.
 
-        :param maps: of the target
+        :param attributions: of the target
         :return: of the maps' shape
         """
-        return maps.abs() if isinstance(self.agent.action_space, spaces.Box) else maps
+        return (
+            attributions.abs() if isinstance(self.agent.action_space, spaces.Box) else attributions
+        )
 
     def extent(self) -> Tensor:
         """(...) high minus low of each cell of :attr:`observations`; 1 where it is unbounded."""

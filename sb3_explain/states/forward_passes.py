@@ -23,7 +23,9 @@ def rows_at_once(observed: Tensor, max_batch_bytes: int = MAX_BATCH_BYTES) -> in
     return max(1, min(CHUNK, max_batch_bytes // (4 * max(observed[0].numel(), 1))))
 
 
-def image_maps(batch: StateBatch, explain: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
+def attribute_images(
+    batch: StateBatch, explain: Callable[[str, Tensor], Tensor]
+) -> dict[str, Tensor]:
     """Maps of the images among the keys of states, one image at a time; zeros for the others.
 
     :param batch: the states

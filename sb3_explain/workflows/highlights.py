@@ -35,12 +35,12 @@ from sb3_explain.states.batch import PASS
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
-    drawable_maps,
     feature_names,
     find_taken_targets,
     greedy_names,
     measure_of,
     pictures_of,
+    scale_attributions,
     shares,
     write_saliency_video,
 )
@@ -318,9 +318,9 @@ def features_of(
         return [""] * len(moments)
     scores = torch.from_numpy(states.column("scores")[moments])
     taken = find_taken_targets(agent, states.actions[moments], scores)
-    maps = explainer.maps(states.batch(agent, moments, taken))
-    names = feature_names({name: one[0].numel() for name, one in maps.items()})
-    flat = torch.cat([one.flatten(1).abs().cpu() for one in maps.values()], dim=1)
+    attributions = explainer.attribute_batch(states.batch(agent, moments, taken))
+    names = feature_names({name: one[0].numel() for name, one in attributions.items()})
+    flat = torch.cat([one.flatten(1).abs().cpu() for one in attributions.values()], dim=1)
     shared = flat / flat.sum(dim=1, keepdim=True).clamp_min(1e-30)
     values, order = shared.topk(min(NAMED, len(names)), dim=1)
     return [
@@ -344,10 +344,10 @@ def sheet(
     moments = np.array([one.position for one in found])
     scores = torch.from_numpy(states.column("scores")[moments])
     rendered = name is not None or states.rendered(moments[:1]) is not None
-    maps = None
+    attributions = None
     if name is not None:
         taken = find_taken_targets(agent, states.actions[moments], scores)
-        maps = drawable_maps(explainer, states.batch(agent, moments, taken), name)
+        attributions = scale_attributions(explainer, states.batch(agent, moments, taken), name)
     pictures = pictures_of(states, moments, name or "") if rendered else None
     tiles = [
         Tile(
@@ -355,7 +355,7 @@ def sheet(
             action=action,
             remark=f"importance {found[row].importance:.3g}\n{heeded[row]}".strip(),
             picture=None if pictures is None else pictures[row],
-            attribution=None if maps is None else maps[row],
+            attribution=None if attributions is None else attributions[row],
             signed=not explainer.gives_masks,
         )
         for row, action in enumerate(greedy_names(agent, scores))

@@ -23,18 +23,18 @@ from sb3_explain.agents.action_spaces import (
 )
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
-from sb3_explain.common.maps import normalise
+from sb3_explain.common.attributions import normalise
 from sb3_explain.common.progress import moving, progress_bar
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report import (
-    ActionMaps,
     Caption,
     Importance,
     Picture,
-    action_maps_figure,
+    TargetAttributions,
     feature_importance,
     importance_figure,
+    target_attributions_figure,
     write_video,
 )
 from sb3_explain.report.video import GAME_HEIGHT
@@ -51,7 +51,7 @@ MOST_FEATURES = 24
 
 def examples_of(
     agent: Agent, states: StateDataset, explainer: Explainer
-) -> dict[str, ActionMaps | Picture]:
+) -> dict[str, TargetAttributions | Picture]:
     """What the report shows of single states, by the name of its file.
 
     Of an agent that sees images some states with the map of every target; of any other agent the
@@ -62,14 +62,14 @@ def examples_of(
         return {"importance": importance_of(agent, states, explainer)}
     positions = telling_states(states, agent)
     return {
-        f"state_{number}": action_maps_of(agent, states, explainer, name, position)
+        f"state_{number}": make_target_attributions(agent, states, explainer, name, position)
         for number, position in enumerate(positions)
     }
 
 
-def png_of(example: ActionMaps | Picture) -> bytes:
+def png_of(example: TargetAttributions | Picture) -> bytes:
     """The content of an example's file."""
-    return example.png if isinstance(example, Picture) else action_maps_figure(example)
+    return example.png if isinstance(example, Picture) else target_attributions_figure(example)
 
 
 def importance_of(
@@ -82,8 +82,8 @@ def importance_of(
     sample = states.spread(IMPORTANCE_STATES)
     observations: Any = agent.tensor(states.observations(sample))
     policy_inputs: Any = agent.tensor(states.policy_inputs(sample))
-    maps = explainer.action_maps(observations, policy_inputs=policy_inputs)
-    by_key = maps if isinstance(maps, dict) else {SINGLE: maps}
+    attributions = explainer.attribute_all(observations, policy_inputs=policy_inputs)
+    by_key = attributions if isinstance(attributions, dict) else {SINGLE: attributions}
     flat = torch.cat([observed.flatten(2) for observed in by_key.values()], dim=2).cpu().numpy()
     names = feature_names({name: observed[0, 0].numel() for name, observed in by_key.items()})
     importance = feature_importance(flat, states.episode[sample])
@@ -158,9 +158,9 @@ def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> lis
     return sorted(chosen)
 
 
-def action_maps_of(
+def make_target_attributions(
     agent: Agent, states: StateDataset, explainer: Explainer, name: str, position: int
-) -> ActionMaps:
+) -> TargetAttributions:
     """The frame of one state with the maps of all targets on it.
 
     :param name: of the image key that is shown
@@ -168,18 +168,18 @@ def action_maps_of(
     observation: Any = agent.tensor(states.observations([position]))
     policy_inputs: Any = agent.tensor(states.policy_inputs([position]))
     batch = StateBatch(agent, observation, policy_inputs=policy_inputs)
-    maps = explainer.action_maps(observation, policy_inputs=policy_inputs)
-    maps = maps[name] if isinstance(maps, dict) else maps
+    attributions = explainer.attribute_all(observation, policy_inputs=policy_inputs)
+    attributions = attributions[name] if isinstance(attributions, dict) else attributions
     with torch.no_grad():
         scores = batch.scores(batch.by_key)
-    return ActionMaps(
+    return TargetAttributions(
         frame=pictures_of(states, np.array([position]), name)[0],
-        maps=newest_frame(maps, agent, name)[0].cpu().numpy(),
+        attributions=newest_frame(attributions, agent, name)[0].cpu().numpy(),
         action_names=agent.target_names,
         probabilities=shares(agent, scores)[0].cpu().numpy(),
         chosen=int(batch.target[0]),
         caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
-        signed=not explainer.gives_masks and bool((maps < 0).any()),
+        signed=not explainer.gives_masks and bool((attributions < 0).any()),
     )
 
 
@@ -198,13 +198,13 @@ def pictures_of(states: StateDataset, positions: NDArray[np.int64], name: str = 
     return scaled if scaled.ndim == 4 else np.repeat(scaled[..., None], 3, axis=-1)
 
 
-def newest_frame(maps: torch.Tensor, agent: Agent, name: str = "") -> torch.Tensor:
+def newest_frame(attributions: torch.Tensor, agent: Agent, name: str = "") -> torch.Tensor:
     """(..., F * C, H, W) -> (..., H, W): the map of the frame that a person sees in the picture.
 
     Of several colours the strongest attribution.
     """
-    n_channels = maps.shape[-3] // agent.n_stack
-    newest = maps[..., -n_channels:, :, :]
+    n_channels = attributions.shape[-3] // agent.n_stack
+    newest = attributions[..., -n_channels:, :, :]
     strongest = newest.abs().argmax(dim=-3, keepdim=True)
     return newest.gather(-3, strongest).squeeze(-3)
 
@@ -250,7 +250,7 @@ def write_saliency_video(
             found = []
             for rows in batches:
                 batch = states.batch(agent, positions[rows], taken[rows])
-                found.append(drawable_maps(explainer, batch, name))
+                found.append(scale_attributions(explainer, batch, name))
                 bar.update(len(rows))
             attributions = list(np.concatenate(found))
         write_video(
@@ -284,14 +284,14 @@ def write_saliency_video(
     return path
 
 
-def drawable_maps(explainer: Explainer, batch: StateBatch, name: str) -> NDArray[Any]:
+def scale_attributions(explainer: Explainer, batch: StateBatch, name: str) -> NDArray[Any]:
     """(B, H, W) maps of the targets of some states as they can be laid over pictures.
 
     :param name: of the image key that is shown
     :return: masks as they are; other maps in [-1, 1], each divided by its largest magnitude
     """
-    maps = newest_frame(explainer.maps(batch)[name], explainer.agent, name)
-    return (maps if explainer.gives_masks else normalise(maps)).cpu().numpy()
+    attributions = newest_frame(explainer.attribute_batch(batch)[name], explainer.agent, name)
+    return (attributions if explainer.gives_masks else normalise(attributions)).cpu().numpy()
 
 
 def find_taken_targets(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> torch.Tensor:

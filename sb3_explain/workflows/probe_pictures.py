@@ -87,8 +87,10 @@ def probed_of(
         else [],
     )
     merged = f" {result.n_merged} of {n} samples were duplicates." if result.n_merged else ""
-    maps = " On the right, what the agent's action rests on." if explainer is not None else ""
-    caption = f"States that were found for {result.target}, the best first.{maps}{merged}"
+    attributions = (
+        " On the right, what the agent's action rests on." if explainer is not None else ""
+    )
+    caption = f"States that were found for {result.target}, the best first.{attributions}{merged}"
     alt = f"contact sheet of {len(shown)} states found for {result.target}"
     return Probed(result.target, finds, figures, Picture(sheet, caption, alt), remark)
 
@@ -104,14 +106,14 @@ def tiles_of(
     """The best states as they stand on a contact sheet."""
     name, n = image_of(agent), min(SHOWN, len(did))
     probabilities = shares(agent, result.scores[:n]).numpy()
-    maps = pictures = rows = None
+    attributions = pictures = rows = None
     if name is not None:
         pictures = drawn(agent, batch.by_key[name][:n], name)
         if explainer is not None:
             few = {key: states[:n] for key, states in batch.by_key.items()}
             found: Any = explainer.attribute(structured(few))
             found = found[name] if isinstance(found, dict) else found
-            maps = newest_frame(found, agent, name).cpu().numpy()
+            attributions = newest_frame(found, agent, name).cpu().numpy()
     else:
         rows = deviations(agent, batch.observations.flatten(1)[:n], train)
     tiles = []
@@ -126,7 +128,7 @@ def tiles_of(
                 action=did[i],
                 remark=", ".join(remarks),
                 picture=None if pictures is None else pictures[i],
-                attribution=None if maps is None else maps[i],
+                attribution=None if attributions is None else attributions[i],
                 features=None if rows is None else rows[i].cpu().numpy(),
             )
         )

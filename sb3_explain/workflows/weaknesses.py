@@ -55,7 +55,7 @@ def find_weaknesses(
     n_states: int = 10_000,
     n: int = 64,
     n_episodes: int = 0,
-    maps: bool = True,
+    attributions: bool = True,
     collecting: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
@@ -76,7 +76,7 @@ def find_weaknesses(
     :param n_states: states to collect
     :param n: samples of each target
     :param n_episodes: episodes through goggles; 0 to leave them out
-    :param maps: show the VisionMask of each state; it is fitted if ``visionmask/`` has none
+    :param attributions: show the VisionMask of each state; it is fitted if ``visionmask/`` has none
     :param collecting: further options of :func:`sb3_explain.collect`
     :param settings: of the generator
     :param training: fields of :class:`sb3_explain.common.training.TrainingOptions`, of the
@@ -106,7 +106,7 @@ def find_weaknesses(
     for name in names:
         require_supported_target(agent, name, other)
     require_search_options(n, searching or {})
-    if maps and image_of(agent) is not None:
+    if attributions and image_of(agent) is not None:
         VisionMask(agent, **(masking or {}))
     if states is None:
         behaviour = {"behaviour": "epsilon", "epsilon": EPSILON, **(collecting or {})}
@@ -117,7 +117,7 @@ def find_weaknesses(
         wanted, states, output / "generator", {"progress": progress, **(training or {})}, seed
     )
     explainer = None
-    if maps and image_of(agent) is not None:
+    if attributions and image_of(agent) is not None:
         explainer = fit_visionmask(
             agent,
             states,

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
+from sb3_explain.common.attributions import normalise
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
-from sb3_explain.common.maps import normalise
 from sb3_explain.envs.spaces import structured
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -74,19 +74,19 @@ def why(
     if not 0 <= position < len(states):
         raise ExplainError(f"there is no state {position}: give one of 0 to {len(states) - 1}")
     batch = states.batch(agent, [position], target)
-    maps: Any = explainer.maps(batch)
-    signed = not explainer.gives_masks and any(bool((m < 0).any()) for m in maps.values())
+    attributions: Any = explainer.attribute_batch(batch)
+    signed = not explainer.gives_masks and any(bool((m < 0).any()) for m in attributions.values())
     if instead is not None:
-        others = explainer.maps(batch.aimed_at(instead))
-        ours, theirs = (batch.support(batch.flat(m)) for m in (maps, others))
-        maps, signed = batch.unflat(contrast(ours, theirs)), True
+        others = explainer.attribute_batch(batch.aimed_at(instead))
+        ours, theirs = (batch.support(batch.flat(m)) for m in (attributions, others))
+        attributions, signed = batch.unflat(contrast(ours, theirs)), True
     frames = states.frames_by_key(states.spread(BASELINE_FRAMES))
     fitted = fit_baselines("mean" if baseline == INPAINT else baseline, frames)
     images = batch.images() if baseline == INPAINT else {}
     found = counterfactual(
         agent,
         structured(batch.by_key),
-        structured(maps),
+        structured(attributions),
         int(batch.target[0]),
         instead=instead,
         policy_inputs=batch.policy_inputs,
@@ -114,7 +114,7 @@ def why(
         picture = dataclasses.replace(
             picture,
             frame=pictures_of(states, here, name)[0],
-            attribution=newest_frame(normalise(maps[name]), agent, name)[0].cpu().numpy(),
+            attribution=newest_frame(normalise(attributions[name]), agent, name)[0].cpu().numpy(),
             signed=signed,
             outlines=[r.cells if r.key == name else None for r in found.regions],
         )

@@ -9,8 +9,8 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.common.attributions import order
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import order
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.metrics.insertion import insertion
@@ -300,12 +300,12 @@ def test_dict_observations_are_measured_as_one_vector_of_cells():
     assert (evaluation.values["all"]["accuracy"] == 1).all()
     # the gradient's deletion against a loop over the ten cells of one state
     observations = states.observations([5])
-    maps = StateBatch.flat(Gradient(agent).attribute(observations))
+    attributions = StateBatch.flat(Gradient(agent).attribute(observations))
     batch = StateBatch(agent, observations)
     baseline = torch.cat([frames[n].float().mean(0).flatten() for n in ("image", "vector")])
     baseline[:8] = frames["image"].float().mean(dim=(0, 2, 3)).repeat_interleave(4)
     cells, expected = batch.observations[0].clone(), []
-    for cell in [None, *order(maps)[0].tolist()]:
+    for cell in [None, *order(attributions)[0].tolist()]:
         if cell is not None:
             cells[cell] = baseline[cell]
         seen = {"image": cells[:8].reshape(1, 2, 2, 2), "vector": cells[8:][None]}

@@ -99,7 +99,7 @@ def test_rank_correlation_is_pearsons_of_the_ranks():
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, 3, 5, 5, generator=generator)
     b = (a + b).round()  # with ties
-    ranks = [rankdata(maps.numpy().ravel()) for maps in (a, b)]
+    ranks = [rankdata(attributions.numpy().ravel()) for attributions in (a, b)]
     assert rank_correlation(a, b) == pytest.approx(np.corrcoef(ranks)[0, 1])
     assert rank_correlation(a, a**3) == pytest.approx(1)
     assert rank_correlation(a, -a) == pytest.approx(-1)

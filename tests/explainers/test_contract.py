@@ -59,28 +59,28 @@ def test_contract(name, kind):
     target = batch.target
     given = {key: states.clone() for key, states in batch.by_key.items()}
     before, forwards = frozen(agent), agent.forwards
-    maps = explainer.maps(batch)
+    attributions = explainer.attribute_batch(batch)
     assert agent.forwards - forwards == N * explainer.forwards_per_state
     assert frozen(agent) == before
     assert all(torch.equal(batch.by_key[key], states) for key, states in given.items())
 
-    assert list(maps) == list(given)
-    for key, found in maps.items():
+    assert list(attributions) == list(given)
+    for key, found in attributions.items():
         assert found.shape == given[key].shape and found.dtype == torch.float32
         assert not found.requires_grad and found.isfinite().all()
         if explainer.gives_masks:
             assert found.min() >= 0 and found.max() <= 1
 
     alone = batch_of(kind, target[1:2], slice(1, 2))
-    every = explainer.action_maps(structured(given), policy_inputs=batch.policy_inputs)
+    every = explainer.attribute_all(structured(given), policy_inputs=batch.policy_inputs)
     every = every if isinstance(every, dict) else {"": every}
-    for key, found in explainer.maps(alone).items():
-        scale = float(maps[key].abs().max())
+    for key, found in explainer.attribute_batch(alone).items():
+        scale = float(attributions[key].abs().max())
         close = {"atol": 1e-5 * scale + 1e-9, "rtol": 1e-4}
-        torch.testing.assert_close(found[0], maps[key][1], **close)
+        torch.testing.assert_close(found[0], attributions[key][1], **close)
         assert every[key].shape == (N, agent.n_targets, *given[key].shape[1:])
         own = every[key][torch.arange(N), target]
-        torch.testing.assert_close(own, maps[key], **close)
+        torch.testing.assert_close(own, attributions[key], **close)
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)

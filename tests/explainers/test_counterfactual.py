@@ -118,9 +118,9 @@ def test_every_layer_of_the_stack_is_removed():
     space = spaces.Box(0, 255, (2, SIDE, SIDE), np.uint8)
     agent = Agent.from_module(Halves(), space, spaces.Discrete(3), n_stack=2)
     observation = torch.ones(1, 2, SIDE, SIDE)
-    maps = torch.zeros_like(observation)
-    maps[0, 1, 4, 4] = 1.0
-    found = counterfactual(agent, observation, maps, baseline=Black())
+    attributions = torch.zeros_like(observation)
+    attributions[0, 1, 4, 4] = 1.0
+    found = counterfactual(agent, observation, attributions, baseline=Black())
     gone = observation - found.alone[0].observation[""]
     assert gone[0, :, 4, 4].tolist() == [1.0, 1.0]
     assert gone.sum() == 2
@@ -159,8 +159,8 @@ def test_features_go_one_by_one():
         module.weight.copy_(weight)
     agent = Agent.from_module(module, spaces.Box(-5, 5, (4,), np.float32), spaces.Discrete(2))
     observation = torch.tensor([[1.0, 2.0, 3.0, 0.5]])
-    maps = observation * weight[0]  # 1, 4, -3, 0
-    found = counterfactual(agent, observation, maps, 0, baseline=Black())
+    attributions = observation * weight[0]  # 1, 4, -3, 0
+    found = counterfactual(agent, observation, attributions, 0, baseline=Black())
     # feature 3, which the map does not mark, is no region
     assert [region.where() for region in found.regions] == ["feature 1", "feature 0", "feature 2"]
     seen = observation[0].clone()
@@ -172,9 +172,9 @@ def test_features_go_one_by_one():
             np.testing.assert_allclose(removal.probabilities, expected, atol=1e-6)
             assert removal.changed == bool(expected.argmax() != 0)
     with pytest.raises(ExplainError, match="cannot replace the features"):
-        counterfactual(agent, observation, maps)
+        counterfactual(agent, observation, attributions)
     with pytest.raises(ExplainError, match="points at nothing"):
-        counterfactual(agent, observation, 0 * maps, baseline=Black())
+        counterfactual(agent, observation, 0 * attributions, baseline=Black())
 
 
 def test_a_category_is_one_feature():
@@ -203,12 +203,12 @@ def test_images_and_features_of_a_dict():
     camera = torch.zeros(1, 1, 8, 8)
     camera[0, 0, 3, 3] = 7.0
     observation = {"camera": camera, "speed": torch.tensor([[5.0, 1.0]])}
-    maps = {"camera": camera, "speed": torch.tensor([[-5.0, 0.5]])}
+    attributions = {"camera": camera, "speed": torch.tensor([[-5.0, 0.5]])}
     baselines = {
         "camera": "inpaint",
         **fit_baselines("mean", {"speed": torch.tensor([[4.0, 1.0]])}),
     }
-    found = counterfactual(agent, observation, maps, baseline=baselines)
+    found = counterfactual(agent, observation, attributions, baseline=baselines)
     assert [(r.key, r.mass) for r in found.regions] == [
         ("camera", 7.0), ("speed", 0.5), ("speed", -5.0)]  # fmt: skip
     assert [r.scores.round(2).tolist() for r in found.alone] == [[0, 5], [7, 5], [7, 4]]

@@ -15,9 +15,9 @@ def test_maps_are_finite(agents_folder, algo, env):
     supported = [name for name, one in EXPLAINERS.items() if one.unsupported(agent) is None]
     assert {"integrated_gradients", "kernel_shap", "feature_ablation", "lime"} <= set(supported)
     for name in supported:
-        maps = quick(name, agent, states, n_samples=128).attribute(observed)
+        attributions = quick(name, agent, states, n_samples=128).attribute(observed)
         given = {"": observed} if not isinstance(observed, dict) else observed
-        maps = {"": maps} if not isinstance(maps, dict) else maps
-        for key, found in maps.items():
+        attributions = {"": attributions} if not isinstance(attributions, dict) else attributions
+        for key, found in attributions.items():
             assert found.shape == given[key].shape and found.isfinite().all(), name
-        assert any(found.any() for found in maps.values()) or name == "empty", name
+        assert any(found.any() for found in attributions.values()) or name == "empty", name

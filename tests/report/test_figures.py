@@ -8,7 +8,13 @@ import pytest
 from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report import ActionMaps, action_maps_figure, curve_figure, metric_figure, save
+from sb3_explain.report import (
+    TargetAttributions,
+    curve_figure,
+    metric_figure,
+    save,
+    target_attributions_figure,
+)
 from sb3_explain.report.palette import styles
 from sb3_explain.report.words import CONTROLS
 
@@ -43,7 +49,7 @@ def example(k=3, **changes):
         "chosen": k - 1,
         **changes,
     }
-    return ActionMaps(**values)
+    return TargetAttributions(**values)
 
 
 def has(picture, colour):
@@ -85,14 +91,14 @@ def test_nothing_to_draw_and_unknown_themes_are_told():
 @pytest.mark.parametrize("k", [1, 2, 6, 18])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_chosen_action_is_framed(k, theme):
-    picture = opened(action_maps_figure(example(k), theme=theme))
+    picture = opened(target_attributions_figure(example(k), theme=theme))
     assert has(picture, "#d9720b")
 
 
 def test_an_example_without_probabilities_or_with_signs_is_drawn():
-    action_maps_figure(example(probabilities=[]))
-    signed = example(maps=np.linspace(-1, 1, 3 * 16).reshape(3, 4, 4), signed=True)
-    action_maps_figure(signed)
+    target_attributions_figure(example(probabilities=[]))
+    signed = example(attributions=np.linspace(-1, 1, 3 * 16).reshape(3, 4, 4), signed=True)
+    target_attributions_figure(signed)
     assert signed.probability(0) == "33 %" and example(probabilities=[]).probability(0) == ""
 
 

@@ -21,11 +21,11 @@ def exactly(mean):
 def test_means_of_magnitudes_with_intervals_over_episodes():
     rng = np.random.default_rng(0)
     episodes = np.arange(60) // 5
-    maps = rng.normal(size=(60, 2, 3)) + rng.normal(size=(12, 2, 3))[episodes]
-    found = feature_importance(maps, episodes, n_resamples=200)
+    attributions = rng.normal(size=(60, 2, 3)) + rng.normal(size=(12, 2, 3))[episodes]
+    found = feature_importance(attributions, episodes, n_resamples=200)
     for c in range(2):
         for m in range(3):
-            values = [abs(row[c][m]) for row in maps]
+            values = [abs(row[c][m]) for row in attributions]
             mean, low, high, _ = confidence_interval(values, episodes, n_resamples=200)
             assert found.mean[c, m] == pytest.approx(sum(values) / 60)
             assert (found.low[c, m], found.high[c, m]) == (low, high) and low < mean < high
@@ -33,9 +33,9 @@ def test_means_of_magnitudes_with_intervals_over_episodes():
 
 def test_an_episode_is_no_evidence_of_its_own_states():
     """Ten copies of each state leave the interval as wide as it was."""
-    maps = np.random.default_rng(0).normal(size=(12, 1, 1))
-    once = feature_importance(maps, np.arange(12))
-    copied = feature_importance(maps.repeat(10, axis=0), np.arange(12).repeat(10))
+    attributions = np.random.default_rng(0).normal(size=(12, 1, 1))
+    once = feature_importance(attributions, np.arange(12))
+    copied = feature_importance(attributions.repeat(10, axis=0), np.arange(12).repeat(10))
     assert copied.low == pytest.approx(once.low) and copied.high == pytest.approx(once.high)
 
 

@@ -10,8 +10,15 @@ import pytest
 from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report import ActionMaps, Caption, MetricWords, Picture, write_report, write_video
-from sb3_explain.report.action_maps import png
+from sb3_explain.report import (
+    Caption,
+    MetricWords,
+    Picture,
+    TargetAttributions,
+    write_report,
+    write_video,
+)
+from sb3_explain.report.target_attributions import png
 
 EVIL = "<script>alert('x')</script>\"' onerror=\"alert(1)"
 
@@ -89,7 +96,9 @@ class Page(HTMLParser):
 
 def example(name="RIGHT"):
     frame = np.zeros((21, 16, 3), dtype=np.uint8)
-    return ActionMaps(frame, np.zeros((2, 8, 8)), ["LEFT", name], [0.25, 0.75], 1, "Step 12")
+    return TargetAttributions(
+        frame, np.zeros((2, 8, 8)), ["LEFT", name], [0.25, 0.75], 1, "Step 12"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ NAMES = ["NOOP", "LEFT", "RIGHT"]
 def inputs(n, size=(50, 41), k=3):
     rng = np.random.default_rng(0)
     frames = (np.full((*size, 3), 40 + i, dtype=np.uint8) for i in range(n))
-    maps = (rng.random((21, 21)) for _ in range(n))
+    attributions = (rng.random((21, 21)) for _ in range(n))
     captions = (Caption(i, i % k, np.full(k, 1 / k), value=0.5) for i in range(n))
-    return frames, maps, captions
+    return frames, attributions, captions
 
 
 @pytest.mark.parametrize("side_by_side", [True, False])
@@ -48,10 +48,10 @@ def test_game_and_map_stand_side_by_side_at_the_right_frame(tmp_path):
     path = tmp_path / "game.mp4"
     frames = np.zeros((3, 64, 64, 3), dtype=np.uint8)
     frames[:] = (40, 90, 200)
-    maps = np.zeros((3, 8, 8))
-    maps[1, :, 4:] = 1
+    attributions = np.zeros((3, 8, 8))
+    attributions[1, :, 4:] = 1
     captions = [Caption(i, 0, [1, 0, 0]) for i in range(3)]
-    write_video(path, frames, maps, captions, action_names=NAMES)
+    write_video(path, frames, attributions, captions, action_names=NAMES)
     decoded = iio.imread(path).astype(int)
     top = decoded.shape[1] // 3
     game, grey, lit = (decoded[:, top, x] for x in (100, 640 + 8 + 100, 640 + 8 + 500))
@@ -61,7 +61,7 @@ def test_game_and_map_stand_side_by_side_at_the_right_frame(tmp_path):
 
 
 def test_a_generator_that_raises_leaves_no_file(tmp_path):
-    frames, maps, captions = inputs(9)
+    frames, attributions, captions = inputs(9)
 
     def failing():
         for i, frame in enumerate(frames):
@@ -70,17 +70,19 @@ def test_a_generator_that_raises_leaves_no_file(tmp_path):
             yield frame
 
     with pytest.raises(KeyError):
-        write_video(tmp_path / "a.mp4", failing(), maps, captions, action_names=NAMES)
+        write_video(tmp_path / "a.mp4", failing(), attributions, captions, action_names=NAMES)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_earlier_video_survives_a_later_failure(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"earlier")
-    frames, maps, captions = inputs(3)
+    frames, attributions, captions = inputs(3)
     with pytest.raises(ExplainError, match="one size"):
         mixed = [*frames, np.zeros((10, 10, 3), np.uint8)]
-        write_video(path, mixed, [*maps, None], [*captions, Caption(3, 0)], action_names=NAMES)
+        write_video(
+            path, mixed, [*attributions, None], [*captions, Caption(3, 0)], action_names=NAMES
+        )
     assert path.read_bytes() == b"earlier"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.mp4"]
 
@@ -104,9 +106,11 @@ def test_an_encoder_that_will_not_start_is_told_in_one_line(tmp_path, monkeypatc
 def test_no_frames_and_unequal_numbers_are_refused(tmp_path):
     with pytest.raises(ExplainError, match="no frames"):
         write_video(tmp_path / "a.mp4", [], [], [], action_names=NAMES)
-    frames, maps, captions = inputs(3)
+    frames, attributions, captions = inputs(3)
     with pytest.raises(ValueError, match="zip"):
-        write_video(tmp_path / "a.mp4", list(frames)[:2], maps, captions, action_names=NAMES)
+        write_video(
+            tmp_path / "a.mp4", list(frames)[:2], attributions, captions, action_names=NAMES
+        )
     assert not list(tmp_path.iterdir())
 
 

@@ -91,16 +91,16 @@ def test_smoothgrad_is_the_mean_gradient_of_its_draws():
 )
 def test_masks_are_those_of_the_quantile(seed, quantile, kind):
     generator = torch.Generator().manual_seed(seed)
-    maps = torch.randn(2, 6, 9, 7, dtype=torch.double, generator=generator)
+    attributions = torch.randn(2, 6, 9, 7, dtype=torch.double, generator=generator)
     if kind == "ties":
-        maps = maps.round()
+        attributions = attributions.round()
     if kind == "mostly zero":
-        maps = maps * (torch.rand(maps.shape, generator=generator) < 0.1)
-    mask = binarised(maps, quantile, n_stack=2)
-    assert mask.shape == maps.shape
+        attributions = attributions * (torch.rand(attributions.shape, generator=generator) < 0.1)
+    mask = binarised(attributions, quantile, n_stack=2)
+    assert mask.shape == attributions.shape
     for image in range(2):
         for frame in range(2):
-            importance = maps[image, 3 * frame : 3 * frame + 3].abs().amax(0)
+            importance = attributions[image, 3 * frame : 3 * frame + 3].abs().amax(0)
             threshold = importance.flatten().quantile(quantile)
             for channel in range(3):
                 kept = mask[image, 3 * frame + channel]
@@ -108,10 +108,10 @@ def test_masks_are_those_of_the_quantile(seed, quantile, kind):
 
 
 def test_of_a_map_that_is_mostly_zero_everything_is_kept():
-    maps = torch.zeros(1, 3, 84, 84)
-    maps[..., :21, :21] = 1  # 441 of 7056 pixels, as at initialisation
-    assert binarised(maps, 0.90, 1).all()
-    assert binarised(maps, 0.95, 1).sum() == 3 * 441
+    attributions = torch.zeros(1, 3, 84, 84)
+    attributions[..., :21, :21] = 1  # 441 of 7056 pixels, as at initialisation
+    assert binarised(attributions, 0.90, 1).all()
+    assert binarised(attributions, 0.95, 1).sum() == 3 * 441
 
 
 def test_mistakes():

@@ -170,13 +170,16 @@ def test_predicted_saliency_comes_with_the_action():
     env = PointEnv(low=(0, -3), high=(10, -1))
     agent = model(env)
     observations = np.stack([env.reset(seed=i)[0] for i in range(3)])
-    actions, maps = agent.predict_saliency(observations)
+    actions, attributions = agent.predict_saliency(observations)
     expected, _ = agent.predict(observations, deterministic=True)
     np.testing.assert_allclose(actions, expected, rtol=1e-5)
-    assert maps.shape == observations.shape and 0 <= maps.min() <= maps.max() <= 1
+    assert (
+        attributions.shape == observations.shape
+        and 0 <= attributions.min() <= attributions.max() <= 1
+    )
     action, one = agent.predict_saliency(observations[0])
     assert action.shape == (2,) and one.shape == observations.shape[1:]
-    np.testing.assert_allclose(one, maps[0], atol=1e-5)
+    np.testing.assert_allclose(one, attributions[0], atol=1e-5)
 
 
 def test_actions_of_several_axes():

@@ -230,10 +230,13 @@ def test_a_context_of_other_states_is_refused():
 
 
 def test_of_a_box_action_magnitudes_say_what_matters():
-    maps = torch.tensor([[0.5, -3.0, 0.0, 1.0]])
+    attributions = torch.tensor([[0.5, -3.0, 0.0, 1.0]])
     box = agent_of(PPO, actions=spaces.Box(-1, 1, (2,), np.float32))
-    assert StateBatch(box, vectors(1)).support(maps).tolist() == [[0.5, 3.0, 0.0, 1.0]]
-    assert StateBatch(agent_of(PPO), vectors(1)).support(maps).tolist() == maps.tolist()
+    assert StateBatch(box, vectors(1)).support(attributions).tolist() == [[0.5, 3.0, 0.0, 1.0]]
+    assert (
+        StateBatch(agent_of(PPO), vectors(1)).support(attributions).tolist()
+        == attributions.tolist()
+    )
 
 
 def test_infinite_scores_of_forbidden_actions_are_as_maskable_ppo_has_them():

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sb3_explain.common.attributions import order
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import order
 from sb3_explain.states.forward_passes import (
     grid_masks,
     pixel_order,
@@ -97,10 +97,10 @@ def test_a_shorter_order_replaces_all_layers_at_once():
 
 
 def test_pixels_come_with_the_highest_of_their_cells():
-    maps = torch.rand(3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
-    expected = order(maps.amax(dim=1))
-    assert torch.equal(pixel_order(order(maps), maps), expected)
-    slow = np.argsort(-maps.numpy().max(axis=1).reshape(3, -1), axis=1)
+    attributions = torch.rand(3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+    expected = order(attributions.amax(dim=1))
+    assert torch.equal(pixel_order(order(attributions), attributions), expected)
+    slow = np.argsort(-attributions.numpy().max(axis=1).reshape(3, -1), axis=1)
     assert np.array_equal(expected.numpy(), slow)
 
 

@@ -64,7 +64,7 @@ def test_maps_are_equal_to_the_bit_after_the_round_trip(server, learned):
     assert len(server.objects) == 1  # the weights came by Git LFS
     loaded = from_hub(REPOSITORY, agent)
     observations = agent.tensor(test.observations(np.arange(8)))
-    assert torch.equal(loaded.action_maps(observations), mask.action_maps(observations))
+    assert torch.equal(loaded.attribute_all(observations), mask.attribute_all(observations))
     assert loaded.fit_seconds == mask.fit_seconds
 
 

@@ -69,9 +69,9 @@ def test_bars_are_probabilities_or_places_in_the_range():
 
 def test_the_newest_frame_s_strongest_colour_is_shown():
     agent = dot_agent(n_stack=2)
-    maps = torch.zeros(1, 6, 2, 2)
-    maps[0, 4, 0, 0], maps[0, 3, 0, 0], maps[0, 0, 1, 1] = -3.0, 2.0, 9.0
-    assert newest_frame(maps, agent)[0].tolist() == [[-3.0, 0.0], [0.0, 0.0]]
+    attributions = torch.zeros(1, 6, 2, 2)
+    attributions[0, 4, 0, 0], attributions[0, 3, 0, 0], attributions[0, 0, 1, 1] = -3.0, 2.0, 9.0
+    assert newest_frame(attributions, agent)[0].tolist() == [[-3.0, 0.0], [0.0, 0.0]]
 
 
 def test_features_are_named_by_their_entry():

@@ -71,11 +71,11 @@ def test_everything_is_made_once(tmp_path, monkeypatch):
 
 def test_a_probe_comes_back_from_its_file_as_it_was(tmp_path):
     agent = dot_agent()
-    find_weaknesses(agent, tmp_path, targets=["T-"], maps=False, **SMALL)
+    find_weaknesses(agent, tmp_path, targets=["T-"], attributions=False, **SMALL)
     path = tmp_path / "probes" / "T-minus.safetensors"
     before = path.read_bytes()
     path.write_bytes(before[:100])  # cut: it is made anew
-    find_weaknesses(agent, tmp_path, targets=["T-"], maps=False, **SMALL)
+    find_weaknesses(agent, tmp_path, targets=["T-"], attributions=False, **SMALL)
     assert path.read_bytes() == before
 
 

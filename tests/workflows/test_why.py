@@ -22,11 +22,11 @@ class Bright(Explainer):
 
     def explain(self, batch):
         images = batch.observations
-        maps = torch.zeros_like(images)
+        attributions = torch.zeros_like(images)
         for row, target in enumerate(batch.target.tolist()):
             third = slice(target * SIZE // 6, (target + 1) * SIZE // 6)
-            maps[row, -1, :, third] = torch.relu(images[row, -1, :, third] / 255 - 0.5)
-        return {"": maps}
+            attributions[row, -1, :, third] = torch.relu(images[row, -1, :, third] / 255 - 0.5)
+        return {"": attributions}
 
 
 @pytest.fixture

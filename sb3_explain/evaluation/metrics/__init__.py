@@ -6,7 +6,7 @@ A metric is a function whose parameters without a default are what it needs, by 
   :class:`sb3_explain.states.batch.StateBatch`); ``batch.observations`` (B, ...) are float32 in raw
   range, and (B, N), all keys side by side, for Dict observations
 - ``explainer``: the explainer itself, for metrics that explain other observations
-- ``maps``: (B, ...) of the observations' shape
+- ``attributions``: (B, ...) of the observations' shape
 - ``masks``: the maps again, of explainers whose maps are masks (``gives_masks``); the metric does
   not apply to others
 - ``ordering``: (B, N) cells of each map from the highest to the lowest (of Box actions by

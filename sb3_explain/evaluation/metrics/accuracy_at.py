@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sb3_explain.common.attributions import highest
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import highest
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.states.baselines import blend
 from sb3_explain.states.batch import StateBatch

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sb3_explain.common.attributions import norm
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import norm
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.batch import StateBatch
@@ -17,7 +17,7 @@ from sb3_explain.states.batch import StateBatch
 def local_lipschitz(
     batch: StateBatch,
     explainer: Explainer,
-    maps: Tensor,
+    attributions: Tensor,
     rng: np.random.Generator,
     *,
     n: int = 5,
@@ -30,7 +30,7 @@ def local_lipschitz(
     outside that range, and the target action stays.
 
     :param batch: of the states s
-    :param maps: f(s), (B, ...)
+    :param attributions: f(s), (B, ...)
     :param rng: source of the noise, drawn state by state
     :param n: number of neighbours
     :param sigma: their standard deviation, in units of the observations' range
@@ -46,6 +46,6 @@ def local_lipschitz(
     ratios = []
     for step in noise.unbind(dim=1):
         neighbours = batch.moved(observations + step * extent)
-        neighbour_maps = batch.flat(explainer.maps(neighbours))
-        ratios.append(norm(neighbour_maps - maps) / norm(step))
+        neighbor_attributions = batch.flat(explainer.attribute_batch(neighbours))
+        ratios.append(norm(neighbor_attributions - attributions) / norm(step))
     return torch.stack(ratios).amax(dim=0)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sb3_explain.common.attributions import norm
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import norm
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.batch import StateBatch
@@ -17,7 +17,7 @@ from sb3_explain.states.batch import StateBatch
 def max_sensitivity(
     batch: StateBatch,
     explainer: Explainer,
-    maps: Tensor,
+    attributions: Tensor,
     rng: np.random.Generator,
     *,
     n: int = 5,
@@ -30,7 +30,7 @@ def max_sensitivity(
     neighbour, which may lie outside the observations' range, and the target action stays.
 
     :param batch: of the states s
-    :param maps: f(s), (B, ...)
+    :param attributions: f(s), (B, ...)
     :param rng: source of the noise, drawn state by state
     :param n: number of neighbours
     :param radius: half the side of the box, in units of the observations' range
@@ -48,6 +48,6 @@ def max_sensitivity(
     changes = []
     for step in noise.unbind(dim=1):
         neighbours = batch.moved(observations + step * extent)
-        changes.append(norm(batch.flat(explainer.maps(neighbours)) - maps))
-    size = norm(maps)
+        changes.append(norm(batch.flat(explainer.attribute_batch(neighbours)) - attributions))
+    size = norm(attributions)
     return torch.stack(changes).amax(dim=0) / torch.where(size > 0, size, 1.0)

@@ -11,7 +11,7 @@ from sb3_explain.states.batch import StateBatch
 
 
 @METRICS.register("relevance_mass")
-def relevance_mass(batch: StateBatch, maps: Tensor, boxes: Tensor) -> Tensor:
+def relevance_mass(batch: StateBatch, attributions: Tensor, boxes: Tensor) -> Tensor:
     """Share of the map's mass inside the objects' boxes, over the boxes' share of the area.
 
     1 for a map that is the same everywhere; above 1 if it prefers objects. The relevance mass
@@ -19,7 +19,7 @@ def relevance_mass(batch: StateBatch, maps: Tensor, boxes: Tensor) -> Tensor:
     sum of magnitudes.
 
     :param batch: of states with images of H x W cells
-    :param maps: (B, ...)
+    :param attributions: (B, ...)
     :param boxes: whether each cell lies in a box: (B, H, W) of the newest frame, which alone is
         measured then; or (B, C, H, W) of all layers of the stack
     :return: (B,) at least 0; NaN for a state without boxes, or a map of zeros
@@ -27,7 +27,7 @@ def relevance_mass(batch: StateBatch, maps: Tensor, boxes: Tensor) -> Tensor:
     """
     fitting = [
         observed
-        for observed in batch.unflat(maps.abs().double()).values()
+        for observed in batch.unflat(attributions.abs().double()).values()
         if observed.shape[1 if boxes.dim() == 4 else 2 :] == boxes.shape[1:]
     ]
     if not fitting:

@@ -11,7 +11,7 @@ from sb3_explain.states.batch import StateBatch
 
 @METRICS.register("saliency_iou")
 def saliency_iou(
-    batch: StateBatch, maps: Tensor, attribution: Tensor, quantile: float = 0.95
+    batch: StateBatch, attributions: Tensor, attribution: Tensor, quantile: float = 0.95
 ) -> Tensor:
     """Intersection over union of the map's highest pixels and those of the true attribution.
 
@@ -20,13 +20,13 @@ def saliency_iou(
     the agent's words are.
 
     :param batch: states of an agent of SGQN or one of its baselines
-    :param maps: (B, ...)
+    :param attributions: (B, ...)
     :param attribution: (B, ...) guided backpropagation of Q1(s, pi(s)) to the pixels
     :param quantile: rho
     :return: (B,) in [0, 1]
     :raises ExplainError: if the quantile is outside of [0, 1)
     """
     require_quantile(quantile)
-    found, true = (binarised(m, quantile, batch.agent.n_stack) for m in (maps, attribution))
+    found, true = (binarised(m, quantile, batch.agent.n_stack) for m in (attributions, attribution))
     common = (found & true).flatten(1).sum(dim=1).double()
     return common / (found | true).flatten(1).sum(dim=1)

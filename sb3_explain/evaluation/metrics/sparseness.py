@@ -5,20 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sb3_explain.common.maps import normalise
+from sb3_explain.common.attributions import normalise
 from sb3_explain.evaluation.metrics import METRICS
 
 
 @METRICS.register("sparseness")
-def sparseness(maps: Tensor) -> Tensor:
+def sparseness(attributions: Tensor) -> Tensor:
     """Gini index of the attributions' magnitudes (Chalasani 2020; Hurley and Rickard 2009).
 
     With a = |maps| / max|maps| + 1e-7, sorted ascending: sum_i (2i - n - 1) a_i / (n sum a).
 
-    :param maps: (B, ...)
+    :param attributions: (B, ...)
     :return: (B,) from 0, all cells alike, to 1 - 1/n, a single cell
     """
-    a = normalise(maps).abs().flatten(1).sort(dim=1).values.double() + 1e-7
+    a = normalise(attributions).abs().flatten(1).sort(dim=1).values.double() + 1e-7
     n = a.shape[1]
     i = torch.arange(1, n + 1, device=a.device)
     gini: Tensor = ((2 * i - n - 1) * a).sum(dim=1) / (n * a.sum(dim=1))

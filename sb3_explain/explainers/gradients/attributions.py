@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sb3_explain.common import maps
+from sb3_explain.common.attributions import resize
 from sb3_explain.states.batch import StateBatch
 
 
@@ -34,7 +34,7 @@ class TargetScores(nn.Module):
         return scores + sum(0 * observed.sum() for observed in by_key)
 
 
-def attributions(
+def attribute_with_captum(
     method: Any,
     batch: StateBatch,
     copies: Mapping[str, Tensor] | None = None,
@@ -69,7 +69,7 @@ def guided_gradients(batch: StateBatch) -> dict[str, Tensor]:
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
-        return attributions(GuidedBackprop, batch)
+        return attribute_with_captum(GuidedBackprop, batch)
 
 
 def grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:
@@ -96,7 +96,7 @@ def grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:
             relu_attributions=True,
         )
         height, width = image.shape[2:]
-        found[name] = maps.resize(coarse.detach(), (height, width)).expand(image.shape)
+        found[name] = resize(coarse.detach(), (height, width)).expand(image.shape)
     return found
 
 

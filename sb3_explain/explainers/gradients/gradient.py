@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import attributions
+from sb3_explain.explainers.gradients.attributions import attribute_with_captum
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.batch import StateBatch
 
@@ -26,4 +26,4 @@ class Gradient(Explainer):
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         from captum.attr import Saliency
 
-        return attributions(Saliency, batch)
+        return attribute_with_captum(Saliency, batch)

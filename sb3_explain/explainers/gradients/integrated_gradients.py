@@ -12,7 +12,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import Observations
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import attributions
+from sb3_explain.explainers.gradients.attributions import attribute_with_captum
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
@@ -62,7 +62,7 @@ class IntegratedGradients(Explainer):
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         from captum import attr
 
-        return attributions(
+        return attribute_with_captum(
             attr.IntegratedGradients,
             batch,
             baselines=tuple(self._replaced(batch).values()),
@@ -86,7 +86,7 @@ class IntegratedGradients(Explainer):
         :param policy_inputs: as for :meth:`attribute`
         """
         batch = StateBatch(self.agent, observations, target, policy_inputs)
-        totals = [found.flatten(1).sum(dim=1) for found in self.maps(batch).values()]
+        totals = [found.flatten(1).sum(dim=1) for found in self.attribute_batch(batch).values()]
         with torch.no_grad():
             differences = batch.target_scores(batch.by_key) - batch.target_scores(
                 self._replaced(batch)

@@ -11,7 +11,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import attributions
+from sb3_explain.explainers.gradients.attributions import attribute_with_captum
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
@@ -62,7 +62,10 @@ class SmoothGrad(Explainer):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         states = [self._explain_state(batch, number) for number in range(len(batch))]
-        return {name: torch.stack([maps[name] for maps in states]) for name in batch.by_key}
+        return {
+            name: torch.stack([attributions[name] for attributions in states])
+            for name in batch.by_key
+        }
 
     def _explain_state(self, batch: StateBatch, number: int) -> dict[str, Tensor]:
         from captum.attr import Saliency
@@ -78,7 +81,7 @@ class SmoothGrad(Explainer):
             n_copies = min(self.chunk(batch), self.n_samples - first)
             copies = noisy(state, sigmas, n_copies, generator)
             numbers = torch.full((n_copies,), number, device=batch.device)
-            for name, slopes in attributions(Saliency, batch, copies, numbers).items():
+            for name, slopes in attribute_with_captum(Saliency, batch, copies, numbers).items():
                 totals[name] += slopes.sum(dim=0)
         return {name: total / self.n_samples for name, total in totals.items()}
 

@@ -170,15 +170,15 @@ class MaskExplainer(FittedExplainer):
 
     # --- explaining ------------------------------------------------------------------------
 
-    def action_maps(self, observations: Observations, *, policy_inputs: Any = None) -> Any:
+    def attribute_all(self, observations: Observations, *, policy_inputs: Any = None) -> Any:
         batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
-        return structured(self._learned_masks(batch))
+        return structured(self._predict_masks(batch))
 
     def explain(self, batch: StateBatch) -> Masks:
         states = torch.arange(len(batch), device=batch.device)
-        return {n: mask[states, batch.target] for n, mask in self._learned_masks(batch).items()}
+        return {n: mask[states, batch.target] for n, mask in self._predict_masks(batch).items()}
 
-    def _learned_masks(self, batch: StateBatch) -> Masks:
+    def _predict_masks(self, batch: StateBatch) -> Masks:
         """(B, C, ...) masks of all targets over every key."""
         self.require_fitted()
         with torch.no_grad():
@@ -216,8 +216,8 @@ class MaskExplainer(FittedExplainer):
         """Keys of which the masks may hide something."""
         return list(self.shapes)
 
-    def shown(self, maps: Tensor) -> Tensor:
-        return self.masking.shown(maps)
+    def shown(self, attributions: Tensor) -> Tensor:
+        return self.masking.shown(attributions)
 
     # --- learning --------------------------------------------------------------------------
 

@@ -60,19 +60,19 @@ class Masking:
             for name, mask in masks.items()
         }
 
-    def shown(self, maps: Tensor) -> Tensor:
+    def shown(self, attributions: Tensor) -> Tensor:
         """Masks with 1 for the cells that are never hidden.
 
-        :param maps: (B, ...) from :meth:`hidden`, in the form of
+        :param attributions: (B, ...) from :meth:`hidden`, in the form of
             :attr:`sb3_explain.states.batch.StateBatch.observations`
         """
         outside = {
-            name: torch.zeros(1, *shape, device=maps.device)
-            if (inside := self._inside(name, maps)) is None
+            name: torch.zeros(1, *shape, device=attributions.device)
+            if (inside := self._inside(name, attributions)) is None
             else (1 - inside).expand(1, *shape)
             for name, shape in self.shapes.items()
         }
-        return maps + StateBatch.flat(outside)
+        return attributions + StateBatch.flat(outside)
 
     def blends(
         self,

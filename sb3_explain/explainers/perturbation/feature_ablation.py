@@ -63,7 +63,7 @@ class FeatureAblation(Explainer):
         features = Features(batch, self.by_key, self.baselines)
         differences: Tensor = batch.kept((self, "differences"), lambda: self._read(features))
         target = batch.target[:, None, None].expand(-1, differences.shape[1], 1)
-        return features.maps(differences.gather(2, target)[:, :, 0])
+        return features.by_key(differences.gather(2, target)[:, :, 0])
 
     def _read(self, features: Features) -> Tensor:
         """(B, M, C) what each target's score loses with each feature."""

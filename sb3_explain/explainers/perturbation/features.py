@@ -36,7 +36,7 @@ class Features:
         """(R, C) scores of the targets for features (R, M) of copies of ``states`` (R,)."""
         return self.batch.target_scores(self._by_key(rows), states)
 
-    def maps(self, values: Tensor) -> dict[str, Tensor]:
+    def by_key(self, values: Tensor) -> dict[str, Tensor]:
         """(B, M) values of the features as maps by key; 0 for the keys that are held."""
         valued = self._by_key(values)
         return {

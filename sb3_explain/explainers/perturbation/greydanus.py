@@ -13,7 +13,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.local_blur import LocalBlur
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, image_maps
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, attribute_images
 
 
 @EXPLAINERS.register("greydanus")
@@ -57,9 +57,9 @@ class Greydanus(Explainer):
         return sum(self.local_blur.forwards(shape) for shape in image_keys(self.agent).values())
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        return image_maps(batch, lambda name, image: self._map(batch, name, image))
+        return attribute_images(batch, lambda name, image: self._attribution(batch, name, image))
 
-    def _map(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
+    def _attribution(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
         if self.part == "critic":
             outputs = self.local_blur.values(batch, name, self.rows(image))[..., None]
             if torch.isnan(outputs).all():

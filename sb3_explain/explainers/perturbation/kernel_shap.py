@@ -86,7 +86,7 @@ class KernelSHAP(Explainer):
         features = Features(batch, self.by_key, self.baselines)
         values: Tensor = batch.kept((self, "values"), lambda: self._values(features))
         target = batch.target[:, None, None].expand(-1, values.shape[1], 1)
-        return features.maps(values.gather(2, target)[:, :, 0])
+        return features.by_key(values.gather(2, target)[:, :, 0])
 
     def _values(self, features: Features) -> Tensor:
         """(B, M, C) Shapley values for every target."""

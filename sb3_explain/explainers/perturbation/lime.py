@@ -124,16 +124,16 @@ class Lime(Explainer):
         return self.n_samples * len(self._spaces)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        return {name: self._map(batch, name) for name in batch.by_key}
+        return {name: self._attribution(batch, name) for name in batch.by_key}
 
-    def _map(self, batch: StateBatch, name: str) -> Tensor:
+    def _attribution(self, batch: StateBatch, name: str) -> Tensor:
         fitted = batch.kept((self, name), lambda: self._fit(batch, name))
         shape = batch.by_key[name].shape[1:]
-        maps = [
+        attributions = [
             weights[:, target][parts].expand(shape).to(batch.by_key[name])
             for (parts, weights), target in zip(fitted, batch.target, strict=True)
         ]
-        return torch.stack(maps)
+        return torch.stack(attributions)
 
     def _fit(self, batch: StateBatch, name: str) -> list[tuple[Tensor, Tensor]]:
         """Of each state the parts of a key, and the (M, C) weights of the linear model.

@@ -99,8 +99,8 @@ class LocalBlur:
         """
         along_y, along_x = (self._hats(image, size) for size in image.shape[2:])
         grid = scores.to(image).reshape(-1, len(along_y), len(along_x))
-        maps: Tensor = along_y.T @ grid @ along_x
-        return maps[:, None].expand_as(image)
+        attributions: Tensor = along_y.T @ grid @ along_x
+        return attributions[:, None].expand_as(image)
 
     def _hats(self, like: Tensor, size: int) -> Tensor:
         """(n, size) weight of each grid point at each pixel of an axis."""

@@ -16,7 +16,12 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, grid_masks, image_maps, read_blends
+from sb3_explain.states.forward_passes import (
+    MAX_BATCH_BYTES,
+    attribute_images,
+    grid_masks,
+    read_blends,
+)
 
 
 @EXPLAINERS.register("occlusion")
@@ -81,9 +86,9 @@ class Occlusion(Explainer):
         return ((first <= pixels) & (pixels < first + self.patch)).to(like)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        return image_maps(batch, lambda name, image: self._map(batch, name, image))
+        return attribute_images(batch, lambda name, image: self._attribution(batch, name, image))
 
-    def _map(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
+    def _attribution(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
         rows, columns = (self._covered(image, size) for size in image.shape[2:])
         scores = batch.kept((self, name), lambda: self._scores(batch, name, rows, columns))
         scores = target_scores(self.agent.action_space, scores)[
@@ -91,8 +96,8 @@ class Occlusion(Explainer):
         ]
         fall = (scores[:, :1] - scores[:, 1:]).to(image).view(-1, len(rows), len(columns))
         covering = rows.sum(dim=0)[:, None] * columns.sum(dim=0)
-        maps: Tensor = rows.T @ fall @ columns / covering
-        return maps[:, None].expand_as(image)
+        attributions: Tensor = rows.T @ fall @ columns / covering
+        return attributions[:, None].expand_as(image)
 
     def _scores(self, batch: StateBatch, name: str, rows: Tensor, columns: Tensor) -> Tensor:
         """(B, 1 + P, K) scores of the states as they are, then without each patch."""

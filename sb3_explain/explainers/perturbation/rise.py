@@ -130,19 +130,22 @@ class Rise(Explainer):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         states = torch.arange(len(batch))
-        return {n: maps[states, batch.target] for n, maps in self._all_target_maps(batch).items()}
+        return {
+            n: attributions[states, batch.target]
+            for n, attributions in self._attribute_targets(batch).items()
+        }
 
-    def action_maps(
+    def attribute_all(
         self, observations: Observations, *, policy_inputs: Mapping[str, Tensor] | None = None
     ) -> Any:
         batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
-        parts = [self._all_target_maps(part) for part in batch.split(self.chunk(batch))]
+        parts = [self._attribute_targets(part) for part in batch.split(self.chunk(batch))]
         return structured({n: torch.cat([part[n] for part in parts]) for n in batch.by_key})
 
-    def _all_target_maps(self, batch: StateBatch) -> dict[str, Tensor]:
+    def _attribute_targets(self, batch: StateBatch) -> dict[str, Tensor]:
         """(B, C, ...) maps of all targets."""
         n_targets = self.agent.n_targets
-        images = {n: self._image_maps(batch, n) for n in batch.images()}
+        images = {n: self._attribute_image(batch, n) for n in batch.images()}
         return {
             name: images[name][:, :, None].expand(-1, -1, *observed.shape[1:2], -1, -1)
             if name in images
@@ -150,7 +153,7 @@ class Rise(Explainer):
             for name, observed in batch.by_key.items()
         }
 
-    def _image_maps(self, batch: StateBatch, name: str) -> Tensor:
+    def _attribute_image(self, batch: StateBatch, name: str) -> Tensor:
         """(B, C, H, W) maps of all targets over one image."""
         image, chunk = batch.by_key[name], self.rows(batch.by_key[name])
         hidden = self.baselines[name](image)

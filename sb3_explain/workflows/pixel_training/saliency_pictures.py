@@ -81,7 +81,7 @@ def played(model: PixelSAC, env: gym.Env[Any, Any], seed: int) -> NDArray[np.uin
     )
 
 
-def grey(maps: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+def grey(attributions: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
     """Maps (B, H, W) as pictures, from black at 0 to white at 1."""
-    shades = (255 * np.clip(maps, 0, 1)).astype(np.uint8)
+    shades = (255 * np.clip(attributions, 0, 1)).astype(np.uint8)
     return list(np.repeat(shades[..., None], 3, axis=3))

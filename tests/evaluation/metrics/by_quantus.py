@@ -15,7 +15,7 @@ def robustness(metric, inputs, seed):
     """
     smooth, observations = inputs.explainer, inputs.batch.observations.double()
     batch = StateBatch(inputs.agent, observations, inputs.batch.target)
-    maps = smooth.attribute(observations, batch.target)
+    attributions = smooth.attribute(observations, batch.target)
 
     def explain(model, inputs, targets):
         raw = torch.from_numpy(inputs) * 255
@@ -26,9 +26,9 @@ def robustness(metric, inputs, seed):
         model=nn.Identity(),
         x_batch=observations.numpy() / 255,
         y_batch=batch.target.numpy(),
-        a_batch=maps.numpy().copy(),
+        a_batch=attributions.numpy().copy(),
         explain_func=explain,
         channel_first=True,
         batch_size=1,
     )
-    return figures, batch, maps
+    return figures, batch, attributions

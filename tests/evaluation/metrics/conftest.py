@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.maps import order
+from sb3_explain.common.attributions import order
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.batch import StateBatch
 
@@ -46,14 +46,14 @@ def inputs(conv_agent):
     observations = torch.randint(0, 256, (6, 4, 12, 12), generator=generator).float()
     batch = StateBatch(conv_agent, observations, conv_agent.greedy(observations))
     explainer = Smooth(conv_agent)
-    maps = explainer.attribute(observations, batch.target)
+    attributions = explainer.attribute(observations, batch.target)
     return SimpleNamespace(
         agent=conv_agent,
         explainer=explainer,
         batch=batch,
-        maps=maps,
-        masks=maps,
-        ordering=order(maps),
+        attributions=attributions,
+        masks=attributions,
+        ordering=order(attributions),
         baseline=torch.zeros_like(observations),
         attribution=torch.randn(observations.shape, generator=generator),
         boxes=torch.rand(6, 12, 12, generator=generator) < 0.2,

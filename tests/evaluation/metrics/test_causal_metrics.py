@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.common.attributions import order
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.maps import order
 from sb3_explain.evaluation.evaluate import area_under
 from sb3_explain.evaluation.metrics.deletion import deletion
 from sb3_explain.evaluation.metrics.insertion import insertion
@@ -111,13 +111,13 @@ def test_rise_causal_metric(metric, mode, baseline, module, agent, observations,
 @pytest.mark.parametrize(("steps", "fraction"), [(10, 1.0), (13, 0.3)])
 @pytest.mark.parametrize("metric", [deletion, insertion])
 def test_slow_loop_over_cells(metric, steps, fraction, module, agent, observations):
-    maps = torch.rand(observations.shape, generator=torch.Generator().manual_seed(3))
+    attributions = torch.rand(observations.shape, generator=torch.Generator().manual_seed(3))
     target = agent.greedy(observations)
     baseline = RiseBlur()
     curves = metric(
         StateBatch(agent, observations),
         baseline(observations),
-        order(maps),
+        order(attributions),
         steps=steps,
         fraction=fraction,
     )
@@ -125,8 +125,8 @@ def test_slow_loop_over_cells(metric, steps, fraction, module, agent, observatio
         before, after = observations[i : i + 1], baseline(observations[i : i + 1])
         if metric is insertion:
             before, after = after, before
-        ranks = np.empty(maps[i].numel(), dtype=int)
-        ranks[np.argsort(-maps[i].numpy().ravel(), kind="stable")] = np.arange(len(ranks))
+        ranks = np.empty(attributions[i].numel(), dtype=int)
+        ranks[np.argsort(-attributions[i].numpy().ravel(), kind="stable")] = np.arange(len(ranks))
         for k in range(steps + 1):
             replaced = ranks < round(k * fraction * len(ranks) / steps)
             seen = np.where(replaced.reshape(before.shape), after.numpy(), before.numpy())
@@ -138,7 +138,7 @@ def test_slow_loop_over_cells(metric, steps, fraction, module, agent, observatio
 @pytest.mark.filterwarnings("ignore")
 def test_quantus_pixel_flipping(module, agent, observations):
     """Quantus takes channels as separate features, as cells are here, and leaves out k = 0."""
-    maps = torch.rand(observations.shape, generator=torch.Generator().manual_seed(4))
+    attributions = torch.rand(observations.shape, generator=torch.Generator().manual_seed(4))
     target = agent.greedy(observations)
     metric = quantus.PixelFlipping(
         features_in_step=STEP,
@@ -150,14 +150,14 @@ def test_quantus_pixel_flipping(module, agent, observations):
         model=module.eval(),
         x_batch=observations.numpy().copy(),
         y_batch=target.numpy(),
-        a_batch=maps.numpy().copy(),
+        a_batch=attributions.numpy().copy(),
         channel_first=True,
         softmax=True,
         batch_size=1,
     )
-    steps = maps[0].numel() // STEP
+    steps = attributions[0].numel() // STEP
     batch = StateBatch(agent, observations, target)
-    curves = deletion(batch, torch.zeros_like(observations), order(maps), steps=steps)
+    curves = deletion(batch, torch.zeros_like(observations), order(attributions), steps=steps)
     np.testing.assert_allclose(curves[:, 1:], np.array(expected), atol=1e-6)
 
 
@@ -191,10 +191,15 @@ def test_monotone_transformations_change_nothing(values, scale, shift):
         module.weight.copy_(torch.linspace(-1, 1, 24).reshape(3, 8).sin())
     agent = Agent.from_module(module, space, spaces.Discrete(3))
     batch = StateBatch(agent, torch.linspace(-3, 3, 8)[None])
-    maps = torch.tensor([values], dtype=torch.float64)
+    attributions = torch.tensor([values], dtype=torch.float64)
     curves = [
         insertion(batch, torch.zeros(1, 8), order(transformed), steps=8)
-        for transformed in (maps, scale * maps + shift, maps**3, (maps / 10).exp())
+        for transformed in (
+            attributions,
+            scale * attributions + shift,
+            attributions**3,
+            (attributions / 10).exp(),
+        )
     ]
     for curve in curves[1:]:
         assert torch.equal(curve, curves[0])

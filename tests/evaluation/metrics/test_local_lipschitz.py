@@ -29,14 +29,14 @@ def test_quantus(inputs):
     metric = quantus.LocalLipschitzEstimate(
         nr_samples=4, perturb_std=0.1, abs=False, normalise=False, disable_warnings=True
     )
-    theirs, batch, maps = robustness(metric, inputs, seed=7)
-    ours = local_lipschitz(batch, inputs.explainer, maps, LegacyNoise(7), n=4)
+    theirs, batch, attributions = robustness(metric, inputs, seed=7)
+    ours = local_lipschitz(batch, inputs.explainer, attributions, LegacyNoise(7), n=4)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_slow_loop(inputs):
     batch = inputs.batch
-    ours = local_lipschitz(batch, inputs.explainer, inputs.maps, np.random.default_rng(3))
+    ours = local_lipschitz(batch, inputs.explainer, inputs.attributions, np.random.default_rng(3))
     rng = np.random.default_rng(3)
     for i, observation in enumerate(batch.observations):
         ratios = []
@@ -44,7 +44,9 @@ def test_slow_loop(inputs):
             noise = 0.1 * rng.standard_normal(observation.shape, dtype=np.float32).astype(float)
             neighbour = observation.double()[None] + 255 * torch.from_numpy(noise)[None]
             moved = inputs.explainer.attribute(neighbour, batch.target[i : i + 1])
-            ratios.append(np.linalg.norm((moved - inputs.maps[i]).numpy()) / np.linalg.norm(noise))
+            ratios.append(
+                np.linalg.norm((moved - inputs.attributions[i]).numpy()) / np.linalg.norm(noise)
+            )
         assert ours[i].item() == pytest.approx(max(ratios), abs=1e-6)
 
 
@@ -59,8 +61,8 @@ class Linear(Explainer):
 
 def test_a_linear_map_by_hand(inputs):
     explainer = Linear(inputs.agent)
-    maps = explainer.attribute(inputs.batch.observations)
-    result = local_lipschitz(inputs.batch, explainer, maps, inputs.rng)
+    attributions = explainer.attribute(inputs.batch.observations)
+    result = local_lipschitz(inputs.batch, explainer, attributions, inputs.rng)
     torch.testing.assert_close(result, torch.full((6,), 3.0), rtol=1e-5, atol=0)
 
 
@@ -72,7 +74,7 @@ def test_the_target_stays(inputs):
             seen.append(batch.target)
             return super().explain(batch)
 
-    local_lipschitz(inputs.batch, Spy(inputs.agent), inputs.maps, inputs.rng)
+    local_lipschitz(inputs.batch, Spy(inputs.agent), inputs.attributions, inputs.rng)
     assert len(seen) == 5
     assert all(torch.equal(target, inputs.batch.target) for target in seen)
 

@@ -23,17 +23,17 @@ def test_quantus(inputs):
     metric = quantus.MaxSensitivity(
         nr_samples=4, lower_bound=0.2, abs=False, normalise=False, disable_warnings=True
     )
-    theirs, batch, maps = robustness(metric, inputs, seed=7)
-    ours = max_sensitivity(batch, inputs.explainer, maps, LegacyNoise(7), n=4, radius=0.2)
+    theirs, batch, attributions = robustness(metric, inputs, seed=7)
+    ours = max_sensitivity(batch, inputs.explainer, attributions, LegacyNoise(7), n=4, radius=0.2)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 def test_slow_loop(inputs):
     batch = inputs.batch
-    ours = max_sensitivity(batch, inputs.explainer, inputs.maps, np.random.default_rng(3))
+    ours = max_sensitivity(batch, inputs.explainer, inputs.attributions, np.random.default_rng(3))
     rng = np.random.default_rng(3)
     for i, observation in enumerate(batch.observations.double()):
-        own, changes = inputs.maps[i].numpy(), []
+        own, changes = inputs.attributions[i].numpy(), []
         for _ in range(5):
             noise = torch.from_numpy(rng.uniform(-0.02, 0.02, observation.shape))
             neighbour = (observation + 255 * noise)[None]
@@ -67,6 +67,6 @@ def test_by_hand(inputs):
     result = max_sensitivity(black, explainer, torch.zeros(1, 4, 12, 12), Corners(), radius=0.1)
     assert result.item() == pytest.approx(2.4, rel=1e-5)
     explainer.offset = 2.0
-    maps = torch.full((1, 4, 12, 12), 2.0)
-    result = max_sensitivity(black, explainer, maps, Corners(), radius=0.1)
+    attributions = torch.full((1, 4, 12, 12), 2.0)
+    result = max_sensitivity(black, explainer, attributions, Corners(), radius=0.1)
     assert result.item() == pytest.approx(2.4 / 48, rel=1e-5)

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.maps import order
+from sb3_explain.common.attributions import order
 from sb3_explain.evaluation.evaluate import area_under
 from sb3_explain.evaluation.metrics.pixel_flipping import pixel_flipping
 from sb3_explain.states.batch import StateBatch
@@ -27,7 +27,7 @@ def test_quantus(baseline):
     space = spaces.Box(0, 255, (3, 21, 24), np.uint8)
     agent = Agent.from_module(module, space, spaces.Discrete(4))
     observations = torch.randint(0, 256, (5, 3, 21, 24), generator=generator).float()
-    maps = torch.rand(observations.shape, generator=generator)
+    attributions = torch.rand(observations.shape, generator=generator)
     target = agent.greedy(observations)
     metric = quantus.PixelFlipping(
         features_in_step=84, perturb_baseline=baseline, normalise=False, disable_warnings=True
@@ -36,12 +36,14 @@ def test_quantus(baseline):
         model=module.eval(),
         x_batch=observations.numpy().copy(),
         y_batch=target.numpy(),
-        a_batch=maps.numpy().copy(),
+        a_batch=attributions.numpy().copy(),
         channel_first=True,
         softmax=True,
         batch_size=1,
     )
-    curves = pixel_flipping(StateBatch(agent, observations, target), order(maps), baseline=baseline)
+    curves = pixel_flipping(
+        StateBatch(agent, observations, target), order(attributions), baseline=baseline
+    )
     assert curves.shape == (5, 18)
     assert np.ptp(expected, axis=1).min() > 0.05
     np.testing.assert_allclose(curves, expected, atol=1e-6)

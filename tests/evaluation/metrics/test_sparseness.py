@@ -13,7 +13,7 @@ from sb3_explain.evaluation.metrics.sparseness import sparseness
 
 @pytest.mark.filterwarnings("ignore")
 def test_quantus():
-    maps = torch.randn(4, 3, 10, 10, generator=torch.Generator().manual_seed(0)) ** 3
+    attributions = torch.randn(4, 3, 10, 10, generator=torch.Generator().manual_seed(0)) ** 3
     metric = quantus.Sparseness(abs=True, normalise=True, disable_warnings=True)
     # one call per state: Quantus normalises by the maximum of all that it is given
     expected = [
@@ -25,14 +25,16 @@ def test_quantus():
             channel_first=True,
             batch_size=1,
         )[0]
-        for one in maps
+        for one in attributions
     ]
-    np.testing.assert_allclose(sparseness(maps), expected, atol=1e-6)
+    np.testing.assert_allclose(sparseness(attributions), expected, atol=1e-6)
 
 
 def test_slow_loop():
-    maps = torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(1))
-    for one, value in zip(maps.numpy().astype(float), sparseness(maps), strict=True):
+    attributions = torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(1))
+    for one, value in zip(
+        attributions.numpy().astype(float), sparseness(attributions), strict=True
+    ):
         a = np.sort(np.abs(one).ravel() / np.abs(one).max() + 1e-7)
         n, total = len(a), 0.0
         for i, observed in enumerate(a, start=1):
@@ -41,8 +43,10 @@ def test_slow_loop():
 
 
 def test_by_hand():
-    maps = torch.tensor([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, -2.0, 0.0], [0.0] * 4, [0, 0, 1, 1]])
-    np.testing.assert_allclose(sparseness(maps), [0.0, 0.75, 0.0, 0.5], atol=1e-6)
+    attributions = torch.tensor(
+        [[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, -2.0, 0.0], [0.0] * 4, [0, 0, 1, 1]]
+    )
+    np.testing.assert_allclose(sparseness(attributions), [0.0, 0.75, 0.0, 0.5], atol=1e-6)
 
 
 @settings(max_examples=50, deadline=None)
@@ -51,8 +55,8 @@ def test_by_hand():
     scale=st.sampled_from([0.125, 0.5, 4.0, 1024.0]),
 )
 def test_in_unit_interval_and_independent_of_scale(values, scale):
-    maps = torch.tensor([values])
-    value = sparseness(maps).item()
+    attributions = torch.tensor([values])
+    value = sparseness(attributions).item()
     assert -1e-12 <= value <= 1
-    if maps.abs().max() > 1e-30:
-        assert sparseness(-scale * maps).item() == pytest.approx(value, abs=1e-9)
+    if attributions.abs().max() > 1e-30:
+        assert sparseness(-scale * attributions).item() == pytest.approx(value, abs=1e-9)

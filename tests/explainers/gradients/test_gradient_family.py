@@ -152,11 +152,11 @@ def test_smaller_passes_give_the_same_maps(cnn, monkeypatch):
 def test_noise_on_a_dict_does_not_depend_on_the_passes():
     agent = kinds.agent_of("image and vector")
     batch = kinds.states_of("image and vector").batch(agent, np.arange(2))
-    whole = SmoothGrad(agent, n_samples=5).maps(batch)
+    whole = SmoothGrad(agent, n_samples=5).attribute_batch(batch)
     largest = max(observed[0].numel() for observed in batch.by_key.values())
-    parts = SmoothGrad(agent, n_samples=5, max_batch_bytes=2 * 4 * largest).maps(batch)
-    for name, maps in whole.items():
-        torch.testing.assert_close(parts[name], maps, atol=1e-7, rtol=1e-4)
+    parts = SmoothGrad(agent, n_samples=5, max_batch_bytes=2 * 4 * largest).attribute_batch(batch)
+    for name, attributions in whole.items():
+        torch.testing.assert_close(parts[name], attributions, atol=1e-7, rtol=1e-4)
 
 
 class Guided(nn.Module):
@@ -228,14 +228,14 @@ def test_what_is_held_is_not_differentiated():
 def test_known_features_have_the_mass_of_integrated_gradients(kind):
     agent = known_agent(kind)
     batch = StateBatch(agent, known_states(agent, 40).observations(range(40)))
-    maps = IntegratedGradients(agent).maps(batch)[""].abs()
+    attributions = IntegratedGradients(agent).attribute_batch(batch)[""].abs()
     space, features = KINDS[kind]
     reading = [list(read) for read in features]
     if isinstance(space, spaces.MultiBinary):
         reading = [read for read in reading for _ in range(2)]
     counted = [i for i, choice in enumerate(batch.target.tolist()) if reading[choice]]
-    on = sum(float(maps[i, reading[int(batch.target[i])]].sum()) for i in counted)
-    assert len(counted) > 10 and on >= 0.99 * float(maps[counted].sum())
+    on = sum(float(attributions[i, reading[int(batch.target[i])]].sum()) for i in counted)
+    assert len(counted) > 10 and on >= 0.99 * float(attributions[counted].sum())
 
 
 def test_an_entry_that_is_ignored_gets_zero():

@@ -57,14 +57,16 @@ def learned(request):
 def test_the_mass_is_on_the_pixels_that_the_agent_reads(learned):
     explainer, test = learned
     observations = test.observations(np.arange(len(test)))
-    maps = explainer.attribute(observations)
+    attributions = explainer.attribute(observations)
     batch = StateBatch(explainer.agent, observations)
-    shown = explainer.masking.blends({"": maps[:, None]}, batch.by_key, explainer.baselines)[0]
+    shown = explainer.masking.blends(
+        {"": attributions[:, None]}, batch.by_key, explainer.baselines
+    )[0]
     assert batch.keeps(shown[""][:, 0]).float().mean() >= 0.95
-    widened = maps[..., 1, : 9 + FOOTPRINT, : 9 + FOOTPRINT]
-    assert widened.sum() >= 0.9 * maps.sum()
-    assert maps[READ].sum() >= 0.6 * maps.sum()  # 7 % of the cells
-    assert maps.mean() < 0.1
+    widened = attributions[..., 1, : 9 + FOOTPRINT, : 9 + FOOTPRINT]
+    assert widened.sum() >= 0.9 * attributions.sum()
+    assert attributions[READ].sum() >= 0.6 * attributions.sum()  # 7 % of the cells
+    assert attributions.mean() < 0.1
 
 
 def test_save_and_load_give_the_same_maps(learned, tmp_path):
@@ -72,7 +74,7 @@ def test_save_and_load_give_the_same_maps(learned, tmp_path):
     explainer.save(tmp_path)
     loaded = type(explainer).load(tmp_path, explainer.agent)
     observations = test.observations(np.arange(8))
-    assert torch.equal(loaded.action_maps(observations), explainer.action_maps(observations))
+    assert torch.equal(loaded.attribute_all(observations), explainer.attribute_all(observations))
     assert torch.equal(loaded.baseline(observations), explainer.baseline(observations))
     assert loaded.settings == explainer.settings and loaded.training == explainer.training
     assert loaded.learned_from == explainer.learned_from and loaded.fit_seconds > 0
@@ -199,12 +201,14 @@ def test_the_same_seed_gives_the_same_bits_and_chance_is_left_alone(name):
     train, validation, test = parts(agent)
     observations = test.observations(np.arange(4))
     before, chance = agent.fingerprint(), torch.get_rng_state()
-    maps = []
+    attributions = []
     for seed in (0, 0, 1):
         explainer = LEARNED[name](agent, seed=seed)
         explainer.fit(train, validation, **ONCE, seed=seed)
-        maps.append(explainer.action_maps(observations))
-    assert torch.equal(maps[0], maps[1]) and not torch.equal(maps[0], maps[2])
+        attributions.append(explainer.attribute_all(observations))
+    assert torch.equal(attributions[0], attributions[1]) and not torch.equal(
+        attributions[0], attributions[2]
+    )
     assert torch.equal(torch.get_rng_state(), chance) and agent.fingerprint() == before
     assert not any(p.requires_grad for p in agent.view.policy.parameters())
     assert not any(module._forward_hooks for module in agent.view.policy.modules())
@@ -217,12 +221,15 @@ def test_outside_the_content_nothing_is_masked(name):
     explainer = LEARNED[name](agent, content=(4, 6, 10, 12))
     explainer.fit(train, validation, **ONCE)
     observations = test.observations(np.arange(3))
-    maps = explainer.attribute(observations)
-    inside = torch.zeros_like(maps)
+    attributions = explainer.attribute(observations)
+    inside = torch.zeros_like(attributions)
     inside[:, :, 4:14, 6:18] = 1
-    assert (maps[inside == 1] > 0).all() and not maps[inside == 0].any()
-    shown = explainer.shown(maps)
-    assert torch.equal(shown[inside == 1], maps[inside == 1]) and (shown[inside == 0] == 1).all()
+    assert (attributions[inside == 1] > 0).all() and not attributions[inside == 0].any()
+    shown = explainer.shown(attributions)
+    assert (
+        torch.equal(shown[inside == 1], attributions[inside == 1])
+        and (shown[inside == 0] == 1).all()
+    )
     batch = explainer.batch(test, np.arange(3))
     for blend in explainer.blends(explainer.masks(explainer.network, batch), batch):
         seen, state = torch.broadcast_tensors(blend[""], observations.float()[:, None])
@@ -292,7 +299,7 @@ def test_entries_may_have_any_name(name, tmp_path):
     explainer.save(tmp_path)
     loaded = LEARNED[name].load(tmp_path, agent)
     observations = states.observations(range(4))
-    ours, theirs = explainer.action_maps(observations), loaded.action_maps(observations)
+    ours, theirs = explainer.attribute_all(observations), loaded.attribute_all(observations)
     assert set(ours) == {"the image", "a.b/vector"}
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
     for key, baseline in explainer.baselines.items():

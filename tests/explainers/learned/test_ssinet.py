@@ -137,15 +137,15 @@ def test_one_mask_and_one_pass_for_all_targets():
     states = corner_states(agent, 40)
     explainer = fitted(agent, states)
     observations = states.observations(np.arange(5))
-    maps = explainer.action_maps(observations)
-    assert maps.shape == (5, 3, 2, 24, 24)
-    assert torch.equal(maps[:, 0], maps[:, 2])
-    assert torch.equal(explainer.attribute(observations, 1), maps[:, 0])
+    attributions = explainer.attribute_all(observations)
+    assert attributions.shape == (5, 3, 2, 24, 24)
+    assert torch.equal(attributions[:, 0], attributions[:, 2])
+    assert torch.equal(explainer.attribute(observations, 1), attributions[:, 0])
     batch = StateBatch(agent, observations, target=0)
     before = agent.forwards
-    explainer.maps(batch)
+    explainer.attribute_batch(batch)
     assert agent.forwards - before == 5 * explainer.forwards_per_state
-    explainer.maps(batch.aimed_at(2))
+    explainer.attribute_batch(batch.aimed_at(2))
     assert agent.forwards - before == 5  # shared with the choice before
 
 
@@ -163,15 +163,15 @@ def test_beside_images_nothing_is_hidden(kind):
     agent, states = agent_of(kind), states_of(kind)
     explainer = fitted(agent, states)
     batch = explainer.batch(states, np.arange(4))
-    maps = explainer.maps(batch)
-    assert maps["image"].min() > 0
-    assert not any(maps[name].any() for name in maps if name != "image")
-    shown = batch.unflat(explainer.shown(batch.flat(maps)))
-    assert all((shown[name] == 1).all() for name in maps if name != "image")
-    assert torch.equal(shown["image"], maps["image"])
+    attributions = explainer.attribute_batch(batch)
+    assert attributions["image"].min() > 0
+    assert not any(attributions[name].any() for name in attributions if name != "image")
+    shown = batch.unflat(explainer.shown(batch.flat(attributions)))
+    assert all((shown[name] == 1).all() for name in attributions if name != "image")
+    assert torch.equal(shown["image"], attributions["image"])
     replaced = batch.unflat(batch.replacement(explainer.baselines))
     assert not torch.equal(replaced["image"], batch.by_key["image"])
-    held = [name for name in maps if name != "image"]
+    held = [name for name in attributions if name != "image"]
     assert held and all(torch.equal(replaced[name], batch.by_key[name]) for name in held)
 
 

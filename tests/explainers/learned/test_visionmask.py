@@ -45,15 +45,15 @@ def test_masks_lie_where_the_decision_is(fitted):
 def test_shapes_ranges_and_the_default_target(fitted):
     agent, explainer, test = fitted
     observations = test.observations(np.arange(5))
-    maps = explainer.action_maps(observations)
-    assert maps.shape == (5, 3, 2, SIZE, SIZE)
-    assert maps.min() >= 0 and maps.max() <= 1
+    attributions = explainer.attribute_all(observations)
+    assert attributions.shape == (5, 3, 2, SIZE, SIZE)
+    assert attributions.min() >= 0 and attributions.max() <= 1
     default = explainer.attribute(observations)
     torch.testing.assert_close(
         default, explainer.attribute(observations, agent.greedy(observations))
     )
     chosen = explainer.attribute(observations, torch.tensor([0, 1, 2, 0, 1]))
-    torch.testing.assert_close(chosen[2], maps[2, 2])
+    torch.testing.assert_close(chosen[2], attributions[2, 2])
 
 
 def test_losses_equal_the_definition_state_by_state(fitted):
@@ -63,11 +63,11 @@ def test_losses_equal_the_definition_state_by_state(fitted):
     scores, complements = torch.zeros(4, 3, 3), torch.zeros(4, 3, 3)
     observations = test.observations(np.arange(4)).float()
     with torch.no_grad():
-        maps = explainer.action_maps(observations)
+        attributions = explainer.attribute_all(observations)
         for b in range(4):
             s, r = observations[b : b + 1], explainer.baseline(observations[b : b + 1])
             for i in range(3):
-                m = maps[b, i][None]
+                m = attributions[b, i][None]
                 scores[b, i] = agent.scores(s * m + r * (1 - m))[0]
                 complements[b, i] = agent.scores(s * (1 - m) + r * m)[0]
     from sb3_explain.explainers.learned import losses as loss
@@ -77,7 +77,7 @@ def test_losses_equal_the_definition_state_by_state(fitted):
     torch.testing.assert_close(
         total["negative_entropy"].detach(), loss.negative_entropy(complements)
     )
-    torch.testing.assert_close(total["area"].detach(), loss.area(maps, 0.05))
+    torch.testing.assert_close(total["area"].detach(), loss.area(attributions, 0.05))
     weighted = total["contrastive"] + total["negative_entropy"] + total["area"]
     torch.testing.assert_close(total["loss"], weighted)
 
@@ -100,7 +100,7 @@ def test_save_and_load_give_the_same_maps(fitted, tmp_path):
     explainer.save(tmp_path / "vm")
     loaded = VisionMask.load(tmp_path / "vm", agent)
     observations = test.observations(np.arange(8))
-    assert torch.equal(loaded.action_maps(observations), explainer.action_maps(observations))
+    assert torch.equal(loaded.attribute_all(observations), explainer.attribute_all(observations))
     assert torch.equal(loaded.baseline(observations), explainer.baseline(observations))
     assert loaded.settings == explainer.settings and loaded.training == explainer.training
 
@@ -160,12 +160,14 @@ def test_the_same_seed_gives_the_same_bits():
     agent = dot_agent()
     train, validation, test = dot_states(agent, 200).split((0.6, 0.2, 0.2))
     observations = test.observations(np.arange(4))
-    maps = []
+    attributions = []
     for seed in (0, 0, 1):
         explainer = VisionMask(agent, seed=seed)
         explainer.fit(train, validation, **{**FAST, "epochs": 2, "seed": seed})
-        maps.append(explainer.action_maps(observations))
-    assert torch.equal(maps[0], maps[1]) and not torch.equal(maps[0], maps[2])
+        attributions.append(explainer.attribute_all(observations))
+    assert torch.equal(attributions[0], attributions[1]) and not torch.equal(
+        attributions[0], attributions[2]
+    )
 
 
 @pytest.mark.parametrize(

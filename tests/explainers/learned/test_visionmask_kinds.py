@@ -52,7 +52,7 @@ def test_the_mass_is_on_the_features_that_the_target_depends_on(kind, choice):
     if not isinstance(explainer.agent.action_space, spaces.Box):  # maps of choices that are taken
         taken = greedy_targets(explainer.agent.action_space, batch.own_target_scores)[:, choice]
         batch = StateBatch(explainer.agent, batch.observations[taken])
-    masks = explainer.maps(batch.aimed_at(choice))[""]
+    masks = explainer.attribute_batch(batch.aimed_at(choice))[""]
     assert len(masks) > 10
     assert masks[:, read_by(kind, choice)].sum() >= 0.9 * masks.sum()
     assert masks.sum(dim=1).mean() > 0.8  # most of one feature
@@ -61,7 +61,7 @@ def test_the_mass_is_on_the_features_that_the_target_depends_on(kind, choice):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_action_is_kept(kind):
     explainer, batch = fitted(kind)
-    masks, baseline = explainer.maps(batch)[""], explainer.baseline(batch.observations)
+    masks, baseline = explainer.attribute_batch(batch)[""], explainer.baseline(batch.observations)
     shown = baseline + masks * (batch.observations - baseline)
     assert batch.keeps(shown).float().mean() >= 0.95
     assert batch.keeps(baseline).float().mean() < 0.8
@@ -74,15 +74,15 @@ def test_the_mass_in_each_entry_of_a_dict():
     explainer = VisionMask(agent, max_area=(CORNER / SIDE) ** 2)
     explainer.fit(train, validation, **QUIET)
     batch = StateBatch(agent, test.observations(np.arange(len(test))))
-    maps = explainer.maps(batch)
+    attributions = explainer.attribute_batch(batch)
     of_image, of_vector = batch.target == 0, batch.target == 1
-    image, vector = maps["the image"][of_image], maps["a.b/vector"][of_vector]
+    image, vector = attributions["the image"][of_image], attributions["a.b/vector"][of_vector]
     reach = CORNER + 4  # masks come from quarter resolution
     assert image[..., :reach, :reach].sum() >= 0.9 * image.sum()
     assert image[..., :CORNER, :CORNER].mean() > 0.4
     assert vector[:, 2].sum() >= 0.9 * vector.sum() and vector[:, 2].mean() > 0.7
     # the feature is not shown where the corner decides
-    assert maps["a.b/vector"][of_image].max() < 0.1
+    assert attributions["a.b/vector"][of_image].max() < 0.1
 
 
 # --- the loss, state by state ------------------------------------------------------------------

@@ -79,7 +79,7 @@ def test_kernel_shap_of_eight_features_is_exact():
     states = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     baseline = torch.linspace(-1, 1, 8)
     explainer = KernelSHAP(agent, baseline=lambda s: baseline.expand(s.shape))
-    found = explainer.action_maps(states)
+    found = explainer.attribute_all(states)
     for i, state in enumerate(states):
         expected = np.array(shapley_values(readings(agent, state, baseline), 8)).T
         np.testing.assert_allclose(found[i], expected, atol=1e-5)
@@ -205,10 +205,12 @@ def test_a_dict_has_features_and_a_held_image(explainer):
 def test_known_features_have_the_mass(explainer, space):
     n_scores = {"Discrete": 3, "MultiDiscrete": 5, "MultiBinary": 3, "Box": 2}
     agent = agent_of(Reads(n_scores[type(space).__name__]), 8, space)
-    maps = explainer(agent).action_maps(torch.randn(30, 8)).abs()
-    assert maps.shape == (30, agent.n_targets, 8)
-    assert (maps[..., READ].sum() >= 0.99 * maps.sum()) and maps[..., READ].min() >= 0
-    assert (maps[..., READ].mean(dim=(0, 1)) > 0).all()
+    attributions = explainer(agent).attribute_all(torch.randn(30, 8)).abs()
+    assert attributions.shape == (30, agent.n_targets, 8)
+    assert (attributions[..., READ].sum() >= 0.99 * attributions.sum()) and attributions[
+        ..., READ
+    ].min() >= 0
+    assert (attributions[..., READ].mean(dim=(0, 1)) > 0).all()
 
 
 @pytest.mark.parametrize("explainer", [FeatureAblation, KernelSHAP])
@@ -217,10 +219,10 @@ def test_all_targets_share_their_passes(explainer):
     observed = known_states(agent, 200).observations(range(200))  # more than one pass has rows
     shared = explainer(agent)
     before = agent.forwards
-    maps = shared.action_maps(observed)
+    attributions = shared.attribute_all(observed)
     assert agent.forwards - before <= 200 * (shared.forwards_per_state + 1)
     for choice in range(agent.n_targets):
-        torch.testing.assert_close(maps[:, choice], shared.attribute(observed, choice))
+        torch.testing.assert_close(attributions[:, choice], shared.attribute(observed, choice))
 
 
 def test_smaller_passes_give_the_same_maps(monkeypatch):

@@ -36,10 +36,10 @@ def test_actor_and_critic_are_the_formulas(shape, settings, dtype):
         "critic": lambda s: agent.values(s).detach().numpy().astype(np.float64),
     }
     for part, read in reads.items():
-        maps = Greydanus(agent, part=part, **settings).attribute(seen).numpy()
+        attributions = Greydanus(agent, part=part, **settings).attribute(seen).numpy()
         expected = np.stack([slow(agent, image, read, **settings) for image in seen])
         assert expected.max() > 1e-3
-        np.testing.assert_allclose(maps, expected, atol=1e-5 * expected.max())
+        np.testing.assert_allclose(attributions, expected, atol=1e-5 * expected.max())
 
 
 def test_of_bits_the_scores_are_their_logits():
@@ -67,12 +67,12 @@ def test_the_map_peaks_at_the_very_pixel(pixel):
     agent = Agent.from_module(Pixel(*pixel), space, spaces.Discrete(2))
     # noise, so that a blur changes every pixel
     seen = images(1, (1, 84, 84), block=1)
-    maps = Greydanus(agent).attribute(seen)[0, 0]
-    assert divmod(int(maps.argmax()), 84)[0] == pixel[0]
-    assert divmod(int(maps.argmax()), 84)[1] == pixel[1]
+    attributions = Greydanus(agent).attribute(seen)[0, 0]
+    assert divmod(int(attributions.argmax()), 84)[0] == pixel[0]
+    assert divmod(int(attributions.argmax()), 84)[1] == pixel[1]
     # the gaussian, squared, five pixels off
     y = pixel[0] + (5 if pixel[0] < 80 else -5)
-    assert maps[y, pixel[1]] / maps.max() == pytest.approx(np.exp(-1), rel=1e-4)
+    assert attributions[y, pixel[1]] / attributions.max() == pytest.approx(np.exp(-1), rel=1e-4)
 
 
 def test_an_agent_without_values_has_no_critic():
@@ -86,9 +86,9 @@ def test_values_are_read_only_when_asked_for():
     agent, seen = smooth_agent(), images(1, (2, 23, 31))
     batch = StateBatch(agent, seen, target=0)
     actor, critic = Greydanus(agent), Greydanus(agent, part="critic")
-    actor.maps(batch)
+    actor.attribute_batch(batch)
     assert agent.forwards == actor.forwards_per_state
-    critic.maps(batch)
+    critic.attribute_batch(batch)
     assert agent.forwards == actor.forwards_per_state + critic.forwards_per_state
 
 

@@ -54,15 +54,15 @@ def slow(agent, explainer, state, parts, hidden, outcome):
 def test_images_by_superpixels(segments):
     agent, seen = smooth_agent(SHAPE), images(2, SHAPE)
     explainer = Lime(agent, n_samples=120, segments=segments, width=0.4, alpha=0.5)
-    every = explainer.action_maps(seen)
-    for state, maps in zip(seen, every, strict=True):
+    every = explainer.attribute_all(seen)
+    for state, attributions in zip(seen, every, strict=True):
         parts = explainer.superpixels("", state)
         for target in (0, 3):
             expected = slow(
                 agent, explainer, state, parts, torch.zeros(()), lambda z, t=target: softmax(z)[t]
             )
             assert np.abs(expected).max() > 1e-3
-            np.testing.assert_allclose(maps[target], expected, atol=1e-5)
+            np.testing.assert_allclose(attributions[target], expected, atol=1e-5)
     torch.testing.assert_close(explainer.attribute(seen, 3), every[:, 3])
 
 
@@ -80,8 +80,8 @@ def test_vectors_by_features_and_a_fitted_baseline():
     frames = torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
     explainer = Lime(agent, n_samples=80, baseline="mean", frames={"": frames})
     hidden = frames.mean(dim=0)
-    maps = explainer.attribute(frames[:3], 1)
-    for state, found in zip(frames, maps, strict=False):
+    attributions = explainer.attribute(frames[:3], 1)
+    for state, found in zip(frames, attributions, strict=False):
         expected = slow(agent, explainer, state, torch.arange(6), hidden, lambda z: softmax(z)[1])
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -109,8 +109,8 @@ def test_a_linear_agent_is_found_out():
     net = nn.Linear(6, 2)
     agent = Agent.from_module(net, spaces.Box(-2, 2, (6,)), spaces.Box(-1, 1, (2,)))
     state = torch.tensor([[1.0, -1.0, 2.0, 0.5, 0.0, -2.0]])
-    maps = Lime(agent, alpha=1e-9).action_maps(state)
-    torch.testing.assert_close(maps[0], net.weight.detach() * state, atol=1e-6, rtol=1e-5)
+    attributions = Lime(agent, alpha=1e-9).attribute_all(state)
+    torch.testing.assert_close(attributions[0], net.weight.detach() * state, atol=1e-6, rtol=1e-5)
 
 
 def test_the_default_baseline_is_the_background_of_frames_or_black():
@@ -154,8 +154,8 @@ def test_segments_may_be_a_function():
         pictures.append(picture)
         return np.where(np.arange(picture.shape[1]) < 15, 7, -3) + 0 * picture.astype(int)
 
-    maps = Lime(agent, n_samples=30, segments=halves).attribute(seen, 0)[0]
-    assert len(maps.unique()) == 2 and maps[:, :, :15].unique().numel() == 1
+    attributions = Lime(agent, n_samples=30, segments=halves).attribute(seen, 0)[0]
+    assert len(attributions.unique()) == 2 and attributions[:, :, :15].unique().numel() == 1
     grey = seen[0].mean(dim=0) / 255
     np.testing.assert_allclose(pictures[0], grey, atol=1e-6)
 

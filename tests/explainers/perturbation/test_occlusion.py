@@ -52,10 +52,10 @@ def test_a_baseline_is_fitted_on_frames():
 
 def test_a_bit_that_is_off_falls_where_one_that_is_on_rises():
     agent, seen = smooth_agent(actions=spaces.MultiBinary(2)), images(1, (2, 23, 31))
-    maps = Occlusion(agent).action_maps(seen)
+    attributions = Occlusion(agent).attribute_all(seen)
     theirs = captum_maps(agent, seen, 1, 5, 5).float()
-    torch.testing.assert_close(maps[:, 3], theirs / 2, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(maps[:, 2], -theirs / 2, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(attributions[:, 3], theirs / 2, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(attributions[:, 2], -theirs / 2, atol=1e-5, rtol=1e-5)
 
 
 def test_a_patch_larger_than_the_image_hides_it_all():

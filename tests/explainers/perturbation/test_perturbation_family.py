@@ -58,11 +58,15 @@ def models():
 def test_images_of_any_size_and_stack(method, shape, n_stack):
     agent, seen = smooth_agent(shape, n_stack=n_stack), images(3, shape)
     explainer = make(method, agent)
-    maps = explainer.attribute(seen)
-    assert maps.shape == seen.shape and maps.dtype == torch.float32 and maps.isfinite().all()
-    assert maps.abs().max() > 0
+    attributions = explainer.attribute(seen)
+    assert (
+        attributions.shape == seen.shape
+        and attributions.dtype == torch.float32
+        and attributions.isfinite().all()
+    )
+    assert attributions.abs().max() > 0
     # a pixel is perturbed in all channels of all frames at once
-    assert torch.equal(maps, maps[:, :1].expand_as(maps))
+    assert torch.equal(attributions, attributions[:, :1].expand_as(attributions))
 
 
 @pytest.mark.parametrize("method", ALL)
@@ -72,10 +76,10 @@ def test_passes_are_those_that_are_stated(method, shape):
     explainer = make(method, agent)
     for n in (1, 3, 5):
         before = agent.forwards
-        explainer.maps(StateBatch(agent, images(n, shape), target=1))
+        explainer.attribute_batch(StateBatch(agent, images(n, shape), target=1))
         assert agent.forwards - before == n * explainer.forwards_per_state
     before = agent.forwards
-    explainer.action_maps(images(2, shape))
+    explainer.attribute_all(images(2, shape))
     assert agent.forwards - before <= 2 * (explainer.forwards_per_state + 1)
 
 
@@ -84,9 +88,9 @@ def test_box_actions(method):
     agent = smooth_agent(actions=spaces.Box(-9, 9, (3,)))
     explainer, seen = make(method, agent), images(2, (2, 23, 31))
     before = agent.forwards
-    maps = explainer.attribute(seen, 2)
+    attributions = explainer.attribute(seen, 2)
     assert agent.forwards - before == 2 * explainer.forwards_per_state
-    assert maps.isfinite().all() and maps.std() > 0
+    assert attributions.isfinite().all() and attributions.std() > 0
 
 
 @pytest.mark.parametrize("method", ALL)
@@ -97,18 +101,18 @@ def test_less_memory_gives_the_same_maps(method):
     agent.scores = lambda rows, **policy_inputs: (
         read.append(len(rows)) or scores(rows, **policy_inputs)
     )
-    parts = small.action_maps(seen)
+    parts = small.attribute_all(seen)
     del agent.scores
     # the target is found by a pass of all states
     assert max(read[1:]) <= 7
-    torch.testing.assert_close(parts, make(method, agent).action_maps(seen), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(parts, make(method, agent).attribute_all(seen), atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", ALL)
 def test_maps_of_all_targets_are_those_of_each(method):
     agent, seen = smooth_agent(), images(3, (2, 23, 31))
     explainer = make(method, agent)
-    every = explainer.action_maps(seen)
+    every = explainer.attribute_all(seen)
     for choice in range(4):
         torch.testing.assert_close(every[:, choice], explainer.attribute(seen, choice))
     if method is Greydanus:
@@ -138,16 +142,20 @@ def test_other_entries_are_held_and_get_nothing(method, models):
     }
     explainer = make(method, agent)
     before = agent.forwards
-    maps = explainer.attribute(seen, 1)
+    attributions = explainer.attribute(seen, 1)
     assert agent.forwards - before == 3 * explainer.forwards_per_state
-    assert {name: part.shape for name, part in maps.items()} == {
+    assert {name: part.shape for name, part in attributions.items()} == {
         n: e.shape for n, e in seen.items()
     }
-    assert maps["image"].std() > 0 and not maps["vector"].any() and not maps["kind"].any()
+    assert (
+        attributions["image"].std() > 0
+        and not attributions["vector"].any()
+        and not attributions["kind"].any()
+    )
     other = {**seen, "vector": seen["vector"].flip(0)}
-    assert not torch.allclose(explainer.attribute(other, 1)["image"], maps["image"])
-    every = explainer.action_maps(seen)
-    torch.testing.assert_close(every["image"][:, 1], maps["image"])
+    assert not torch.allclose(explainer.attribute(other, 1)["image"], attributions["image"])
+    every = explainer.attribute_all(seen)
+    torch.testing.assert_close(every["image"][:, 1], attributions["image"])
     assert every["vector"].shape == (3, 4, 4) and not every["vector"].any()
 
 
@@ -158,19 +166,19 @@ def test_lime_explains_every_entry(models):
         "kind": torch.tensor([2.0, 1.0]),
         "vector": torch.tensor([[1.0, 0.2, -1.0, 0.5]] * 2),
     }
-    maps = make(Lime, agent).attribute(seen, 1)
-    assert {name: part.shape for name, part in maps.items()} == {
+    attributions = make(Lime, agent).attribute(seen, 1)
+    assert {name: part.shape for name, part in attributions.items()} == {
         n: e.shape for n, e in seen.items()
     }
-    assert all(part.abs().max() > 1e-6 for part in maps.values())
+    assert all(part.abs().max() > 1e-6 for part in attributions.values())
 
 
 def test_lime_finds_the_feature_and_the_corner_that_a_dict_agent_reads():
     agent = known_agent("dict")
     seen = known_states(agent, 12).observations(range(12))
     squares = np.arange(16).reshape(4, 4).repeat(4, axis=0).repeat(4, axis=1)
-    maps = Lime(agent, segments=lambda picture: squares).action_maps(seen)
-    feature, corner = maps["a.b/vector"][:, 1].abs(), maps["the image"][:, 0].abs()
+    attributions = Lime(agent, segments=lambda picture: squares).attribute_all(seen)
+    feature, corner = attributions["a.b/vector"][:, 1].abs(), attributions["the image"][:, 0].abs()
     assert (feature[:, 2] / feature.sum(dim=1)).min() >= 0.9
     assert (corner[..., :4, :4].sum(dim=(1, 2, 3)) / corner.sum(dim=(1, 2, 3))).min() >= 0.9
 
@@ -181,25 +189,25 @@ def test_the_memory_of_a_recurrent_agent_is_held(method, models):
     lstm_states = agent.initial_lstm_states(3)
     lstm_states = 2 * torch.randn(lstm_states.shape, generator=torch.Generator().manual_seed(0))
     explainer = make(method, agent)
-    maps = explainer.attribute(seen, 1, policy_inputs={"lstm_states": lstm_states})
-    assert maps.std() > 0
+    attributions = explainer.attribute(seen, 1, policy_inputs={"lstm_states": lstm_states})
+    assert attributions.std() > 0
     for i in range(3):
         alone = explainer.attribute(
             seen[i : i + 1], 1, policy_inputs={"lstm_states": lstm_states[i : i + 1]}
         )
-        torch.testing.assert_close(alone[0], maps[i], atol=1e-6, rtol=1e-4)
-    assert not torch.allclose(explainer.attribute(seen, 1), maps, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(alone[0], attributions[i], atol=1e-6, rtol=1e-4)
+    assert not torch.allclose(explainer.attribute(seen, 1), attributions, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", [Sarfa, Rise, Lime])
 def test_forbidden_actions_stay_forbidden(method, models):
     agent, seen = models["masked"], images(2, IMAGE.shape)
     masks = torch.tensor([[1, 1, 0, 1], [0, 1, 0, 1]])
-    every = make(method, agent).action_maps(seen, policy_inputs={"action_masks": masks})
+    every = make(method, agent).attribute_all(seen, policy_inputs={"action_masks": masks})
     assert every.isfinite().all()
     assert every[:, 2].abs().max() < 1e-6 and every[1, 0].abs().max() < 1e-6
     assert every[:, 1].abs().amax(dim=(1, 2, 3)).min() > 1e-4
-    free = make(method, agent).action_maps(seen)
+    free = make(method, agent).attribute_all(seen)
     assert not torch.allclose(free[:, 1], every[:, 1], atol=1e-6, rtol=1e-4)
 
 
@@ -214,16 +222,16 @@ def widened(margin):
     return inside
 
 
-def share(maps, inside):
-    return (maps.abs() * inside).sum(dim=(1, 2, 3)) / maps.abs().sum(dim=(1, 2, 3))
+def share(attributions, inside):
+    return (attributions.abs() * inside).sum(dim=(1, 2, 3)) / attributions.abs().sum(dim=(1, 2, 3))
 
 
 #: the standard deviation of a gaussian with the stride of the grid, or the side of a patch
 @pytest.mark.parametrize(("method", "margin"), [(Greydanus, 10), (Sarfa, 10), (Occlusion, 5)])
 def test_the_mass_is_where_the_agent_looks(method, margin):
     agent = region_agent()
-    maps = method(agent).attribute(images(5, (2, 84, 84)))
-    assert share(maps, widened(margin)).min() >= 0.9
+    attributions = method(agent).attribute(images(5, (2, 84, 84)))
+    assert share(attributions, widened(margin)).min() >= 0.9
 
 
 def test_limes_mass_is_where_the_agent_looks():
@@ -231,20 +239,20 @@ def test_limes_mass_is_where_the_agent_looks():
     agent, seen = region_agent(gain=0.5), images(5, (2, 84, 84))
     explainer = Lime(agent)
     region = widened(0)
-    for state, maps in zip(seen, explainer.attribute(seen), strict=True):
+    for state, attributions in zip(seen, explainer.attribute(seen), strict=True):
         parts = explainer.superpixels("", state)[0]
         reached = torch.isin(parts, parts[region == 1].unique()).float()
         assert reached.mean() < 0.2
-        assert share(maps[None], reached).item() >= 0.9
+        assert share(attributions[None], reached).item() >= 0.9
 
 
 def test_rises_highest_pixels_are_where_the_agent_looks():
     """Everywhere else its map is the mean probability, so that mass means nothing."""
     agent, seen = region_agent(), images(5, (2, 84, 84))
-    maps = Rise(agent).attribute(seen)[:, :1]
+    attributions = Rise(agent).attribute(seen)[:, :1]
     n_pixels = int(widened(0).sum())
-    lowest = maps.flatten(1).sort(dim=1, descending=True).values[:, n_pixels - 1]
-    highest = (maps >= lowest[:, None, None, None]).float()
+    lowest = attributions.flatten(1).sort(dim=1, descending=True).values[:, n_pixels - 1]
+    highest = (attributions >= lowest[:, None, None, None]).float()
     # a cell of the masks is 12 pixels wide
     assert share(highest, widened(12)).min() >= 0.9
 
@@ -253,12 +261,14 @@ def test_rises_highest_pixels_are_where_the_agent_looks():
 def test_the_corner_that_a_dict_agent_reads(method):
     agent = known_agent("dict")
     seen = known_states(agent, 12).observations(range(12))
-    maps = method(agent, **({"stride": 2} if method is not Occlusion else {})).attribute(seen, 0)
-    assert not maps["a.b/vector"].any()
+    attributions = method(agent, **({"stride": 2} if method is not Occlusion else {})).attribute(
+        seen, 0
+    )
+    assert not attributions["a.b/vector"].any()
     inside = torch.zeros(SIDE, SIDE)
     inside[:14, :14] = 1
-    mass = maps["the image"].abs().sum(dim=(1, 2, 3))
-    assert (share(maps["the image"], inside)[mass > 0] >= 0.9).all() and (mass > 0).any()
+    mass = attributions["the image"].abs().sum(dim=(1, 2, 3))
+    assert (share(attributions["the image"], inside)[mass > 0] >= 0.9).all() and (mass > 0).any()
 
 
 @pytest.mark.parametrize("method", OF_IMAGES)

@@ -34,7 +34,7 @@ def test_it_is_the_formula():
     agent, seen = smooth_agent(SHAPE), images(2, SHAPE)
     explainer = Rise(agent, n_masks=150, keep=0.3)
     masks = all_masks(explainer, SHAPE)
-    every = explainer.action_maps(seen)
+    every = explainer.attribute_all(seen)
     for target in range(4):
         expected = np.stack(
             [slow(agent, s, masks, lambda z, t=target: softmax(z)[t], keep=0.3) for s in seen]
@@ -113,12 +113,14 @@ def test_what_matters_stands_out_from_what_does_not():
     space = spaces.Box(0, 255, (1, 84, 84), np.uint8)
     agent = Agent.from_module(Dot(), space, spaces.Discrete(2))
     seen = torch.full((1, 1, 84, 84), 255.0)
-    maps = Rise(agent, n_masks=2000).attribute(seen, 0)[0, 0]
-    middle = maps[41:43, 21:23].mean()
+    attributions = Rise(agent, n_masks=2000).attribute(seen, 0)[0, 0]
+    middle = attributions[41:43, 21:23].mean()
     # 2 E[m p] for a p that follows m, against the mean of p over all masks
-    far = torch.cat([maps[:20].flatten(), maps[60:].flatten(), maps[:, 50:].flatten()])
+    far = torch.cat(
+        [attributions[:20].flatten(), attributions[60:].flatten(), attributions[:, 50:].flatten()]
+    )
     assert middle > 0.7 and (far - 0.5).abs().max() < 0.1
-    y, x = divmod(int(maps.argmax()), 84)
+    y, x = divmod(int(attributions.argmax()), 84)
     assert 38 <= y <= 45 and 18 <= x <= 25
 
 

@@ -43,7 +43,7 @@ def slow(agent, image, target, group, direction="forward", to_group=lambda z: z)
 def test_it_is_the_formula(direction):
     agent, seen = smooth_agent(), images(2, (2, 23, 31))
     explainer = Sarfa(agent, direction=direction)
-    every = explainer.action_maps(seen)
+    every = explainer.attribute_all(seen)
     assert every.min() == 0 and 0.01 < every.max() <= 1
     for target in range(4):
         expected = np.stack([slow(agent, s, target, slice(0, 4), direction) for s in seen])
@@ -77,9 +77,9 @@ def test_forbidden_actions_do_not_count():
     """With action masks, it is as if the forbidden actions were not there."""
     agent, seen = smooth_agent(), images(2, (2, 23, 31))
     policy_inputs = {"action_masks": torch.tensor([[1, 0, 1, 1], [1, 0, 1, 1]])}
-    maps = Sarfa(agent).attribute(seen, 2, policy_inputs=policy_inputs)
+    attributions = Sarfa(agent).attribute(seen, 2, policy_inputs=policy_inputs)
     expected = np.stack([slow(agent, s, 1, [0, 2, 3]) for s in seen])
-    np.testing.assert_allclose(maps, expected, atol=1e-5)
+    np.testing.assert_allclose(attributions, expected, atol=1e-5)
     alone = {"action_masks": torch.tensor([[0, 0, 1, 0]] * 2)}
     assert not Sarfa(agent).attribute(seen, 2, policy_inputs=alone).any()
 
@@ -93,13 +93,13 @@ def test_it_shares_the_passes_of_greydanus():
     agent, seen = smooth_agent(), images(3, (2, 23, 31))
     batch = StateBatch(agent, seen, target=0)
     greydanus, sarfa = Greydanus(agent), Sarfa(agent)
-    greydanus.maps(batch)
+    greydanus.attribute_batch(batch)
     assert agent.forwards == 3 * greydanus.forwards_per_state
-    shared = sarfa.maps(batch)[""]
+    shared = sarfa.attribute_batch(batch)[""]
     assert agent.forwards == 3 * greydanus.forwards_per_state
     assert batch.spared.forwards == 3 * sarfa.forwards_per_state
     torch.testing.assert_close(shared, sarfa.attribute(seen, 0))
-    Sarfa(agent, radius=4.0).maps(batch)
+    Sarfa(agent, radius=4.0).attribute_batch(batch)
     assert agent.forwards == 9 * greydanus.forwards_per_state
 
 

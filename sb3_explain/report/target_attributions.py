@@ -27,11 +27,11 @@ _HEIGHT = 320
 
 
 @dataclasses.dataclass(frozen=True)
-class ActionMaps:
+class TargetAttributions:
     """One state with the map of every action.
 
     :param frame: (h, w, 3) uint8, as rendered
-    :param maps: (K, H, W), see :func:`sb3_explain.report.lay_over`
+    :param attributions: (K, H, W), see :func:`sb3_explain.report.lay_over`
     :param action_names: K names
     :param probabilities: (K,) in [0, 1]; empty where the agent has none
     :param chosen: index of the action that the agent takes
@@ -42,7 +42,7 @@ class ActionMaps:
     """
 
     frame: Frame
-    maps: NDArray[Any]
+    attributions: NDArray[Any]
     action_names: Sequence[str]
     probabilities: Sequence[float] | NDArray[Any]
     chosen: int
@@ -52,9 +52,9 @@ class ActionMaps:
 
     def __post_init__(self) -> None:
         n = len(self.action_names)
-        if len(self.maps) != n or len(self.probabilities) not in (0, n):
+        if len(self.attributions) != n or len(self.probabilities) not in (0, n):
             raise ExplainError(
-                f"{len(self.maps)} maps, {n} action names and {len(self.probabilities)} "
+                f"{len(self.attributions)} maps, {n} action names and {len(self.probabilities)} "
                 "probabilities do not belong together"
             )
         if not 0 <= self.chosen < n:
@@ -67,7 +67,7 @@ class ActionMaps:
     def pictures(self) -> Iterator[Frame]:
         """K pictures: the frame, enlarged, under the map of each action."""
         game, playfield = self.game(), scaled(self.playfield, self._factor)
-        for attribution in self.maps:
+        for attribution in self.attributions:
             yield lay_over(game, attribution, signed=self.signed, playfield=playfield)
 
     def probability(self, action: int) -> str:
@@ -81,7 +81,7 @@ class ActionMaps:
 
 
 @plain_fonts
-def action_maps_figure(example: ActionMaps, *, theme: ThemeName = "light") -> bytes:
+def target_attributions_figure(example: TargetAttributions, *, theme: ThemeName = "light") -> bytes:
     """The state and the map of each action, with names and probabilities, the chosen one framed.
 
     :return: PNG

@@ -7,26 +7,26 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def normalise(maps: Tensor) -> Tensor:
+def normalise(attributions: Tensor) -> Tensor:
     """(B, ...) maps divided by the largest magnitude of each, so that values lie in [-1, 1]."""
-    peaks = maps.abs().flatten(1).amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
-    return maps / peaks.reshape(-1, *[1] * (maps.dim() - 1))
+    peaks = attributions.abs().flatten(1).amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+    return attributions / peaks.reshape(-1, *[1] * (attributions.dim() - 1))
 
 
-def norm(maps: Tensor) -> Tensor:
+def norm(attributions: Tensor) -> Tensor:
     """(B,) 2-norms of maps (B, ...)."""
-    norms: Tensor = torch.linalg.vector_norm(maps.flatten(1), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(attributions.flatten(1), dim=1)
     return norms
 
 
-def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(attributions: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, C, H, W) maps at another size (height, width), bilinearly."""
-    return functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    return functional.interpolate(attributions, size=size, mode="bilinear", align_corners=False)
 
 
-def order(maps: Tensor) -> Tensor:
+def order(attributions: Tensor) -> Tensor:
     """(B, N) cells of each map from the highest attribution to the lowest; ties keep cell order."""
-    return maps.flatten(1).argsort(dim=1, descending=True, stable=True)
+    return attributions.flatten(1).argsort(dim=1, descending=True, stable=True)
 
 
 def highest(ordering: Tensor, share: float) -> Tensor:
