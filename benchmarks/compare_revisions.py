@@ -92,8 +92,9 @@ def call(function: Callable[..., Any], **given: Any) -> Any:
 def make(name: str, agent: Any, **options: Any) -> Any:
     """An explainer of the demo agent or of vectors, by its newest name."""
     explainers = find("EXPLAINERS")
-    older = [old for old, new in NAMES.items() if new == name and old in explainers]
-    return call(explainers[older[0] if older else name], agent=agent, **options)
+    names = (name, *(old for old, new in NAMES.items() if new == name))
+    known = next(name for name in names if name in explainers)
+    return call(explainers[known], agent=agent, **options)
 
 
 # --- Measuring one revision, in a process of its own ----------------------------------------------
