@@ -16,8 +16,8 @@ from torch import nn
 from sb3_explain import StateGenerator, collect, probe
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.layers import layers_of_images
-from sb3_explain.probing import VARIANTS, activation_maximisation, goggles, novelty
-from sb3_explain.probing.activation import REGULARISERS
+from sb3_explain.probing import VARIANTS, activation_maximization, goggles, novelty
+from sb3_explain.probing.activation import REGULARIZERS
 from sb3_explain.probing.distance import PAPER, nearest_states
 from sb3_explain.probing.targets import targets_of
 from sb3_explain.report import save
@@ -37,7 +37,7 @@ def run(record) -> None:
     output = Path(os.environ.get("SB3_EXPLAIN_GENERATOR", HERE / "output" / "generator"))
     agent = demo_agent()
     states = collect(
-        agent, n=N_STATES, folder=output / "states", seed=SEED, behaviour="epsilon", epsilon=EPSILON
+        agent, n=N_STATES, folder=output / "states", seed=SEED, behavior="epsilon", epsilon=EPSILON
     )
     train, validation, test = states.split(seed=SEED)
     generators = {
@@ -108,12 +108,12 @@ def targets(record, agent, generator, train, test) -> None:
         distances[target] = np.sqrt(found.nearest.distance)
         ratio = distances[target].mean() / distances["unseen states"].mean()
         record(f"generator.{name}.distance", ratio, "times that of unseen states", "<= 3")
-    for regulariser in REGULARISERS:
-        images = activation_maximisation(agent, "action:RIGHT", SHOWN, regulariser=regulariser)
-        name = f"pixels, {regulariser}"
+    for regularizer in REGULARIZERS:
+        images = activation_maximization(agent, "action:RIGHT", SHOWN, regularizer=regularizer)
+        name = f"pixels, {regularizer}"
         distances[name] = rms(generator, images, train)
         ratio = distances[name].mean() / distances["unseen states"].mean()
-        record(f"generator.pixels_{regulariser}.distance", ratio, "times that of unseen states")
+        record(f"generator.pixels_{regularizer}.distance", ratio, "times that of unseen states")
     save(IMAGES / "distances.png", distance_figure(distances))
 
 
@@ -133,15 +133,15 @@ def pictures(agent, generators, train, test) -> None:
     save(IMAGES / "reconstructions.png", picture_rows(rows))
     target = "action:RIGHT"
     rows = {
-        name: drawn(agent, activation_maximisation(agent, target, SHOWN, regulariser=name), "")
-        for name in REGULARISERS
+        name: drawn(agent, activation_maximization(agent, target, SHOWN, regularizer=name), "")
+        for name in REGULARIZERS
     }
     found = probe(generators["full"], agent, target, N_SAMPLES, steps=STEPS, states=train)
     shown = found.states[:SHOWN]
     rows["generator"] = drawn(agent, shown, "")
     n = min(map(len, rows.values()))
     save(
-        IMAGES / "activation_maximisation.png",
+        IMAGES / "activation_maximization.png",
         picture_rows({name: row[:n] for name, row in rows.items()}, title="RIGHT"),
     )
     first = agent.view.policy.get_submodule(layers_of_images(agent, nn.Conv2d)[""][0])

@@ -19,7 +19,7 @@ from sb3_explain.evaluation.parameter_randomization import (
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report import save
 from sb3_explain.report.randomization_figure import randomization_figure
-from sb3_explain.states.labels import relabelled
+from sb3_explain.states.labels import relabeled
 
 N_STATES, N_COLLECTED, EPOCHS, SEED = 150, 4000, 8, 0
 FIGURE = Path(__file__).parent.parent / "docs" / "images" / "randomisation.png"
@@ -38,7 +38,7 @@ def run(record) -> None:
             return VisionMask(agent, seed=next(seeds), **VISIONMASK_SETTINGS)
 
         def fit(explainer) -> None:
-            parts = (relabelled(explainer.agent, part) for part in (train, validation))
+            parts = (relabeled(explainer.agent, part) for part in (train, validation))
             explainer.fit(*parts, epochs=EPOCHS, seed=SEED, progress=False)
 
         result = parameter_randomization(

@@ -239,12 +239,12 @@ def unavoidable(mixed: bool) -> dict[str, Callable[[], object]]:
         return importance >= torch.lerp(threshold[..., 1:], threshold[..., :1], 0.25)
 
     acting = [*actor.parameters(), *projection.parameters()]
-    optimisers = {
+    optimizers = {
         name: torch.optim.Adam([p.detach().clone() for p in parameters], lr=1e-9)
         for name, parameters in (("critic", trained), ("actor", acting), ("saliency", decoding))
     }
-    for optimiser in optimisers.values():
-        for parameter in optimiser.param_groups[0]["params"]:
+    for optimizer in optimizers.values():
+        for parameter in optimizer.param_groups[0]["params"]:
             parameter.grad = torch.zeros_like(parameter)
 
     fast = [p.detach() for p in trained]
@@ -252,8 +252,8 @@ def unavoidable(mixed: bool) -> dict[str, Callable[[], object]]:
 
     def every_second() -> None:
         """The actor's and the decoder's optimisers, and the targets."""
-        optimisers["actor"].step()
-        optimisers["saliency"].step()
+        optimizers["actor"].step()
+        optimizers["saliency"].step()
         torch._foreach_lerp_(slow, fast, 0.01)
 
     graph = kept()
@@ -269,7 +269,7 @@ def unavoidable(mixed: bool) -> dict[str, Callable[[], object]]:
         "pass.act": act,
         "pass.decoder": decode,
         "pass.mask": mask,
-        "pass.critic_optimiser": optimisers["critic"].step,
+        "pass.critic_optimiser": optimizers["critic"].step,
         "pass.other_optimisers": every_second,
     }
 

@@ -81,9 +81,9 @@ def run(record: Callable[..., None]) -> None:
         if len(published) == 1:
             record(name, mean, "return", published[0])
         else:
-            centre, deviation = published
+            center, deviation = published
             record(name, mean, "return")
-            record(f"{name}/distance", abs(mean - centre), "return", f"<= {deviation}")
+            record(f"{name}/distance", abs(mean - center), "return", f"<= {deviation}")
     algo, env_id, target = SAMPLED
     agent = load_agent(algo, env_id, folder=folder)
     returns = [episode_return(agent, seed, deterministic=False) for seed in range(EPISODES)]

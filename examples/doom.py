@@ -28,7 +28,7 @@ TRAINING = {
     "learning_rate": 3e-4,
     "gamma": 0.95,
     "ent_coef": 0.01,
-    "normalise_reward": True,  # a kill is worth a hundred, which no value network likes
+    "normalize_reward": True,  # a kill is worth a hundred, which no value network likes
 }
 FULL = Size(timesteps=50_000, states=6_000, epochs=8, evaluated=300)
 SMALL = Size(timesteps=512, states=600, epochs=1, evaluated=8)

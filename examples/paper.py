@@ -70,7 +70,7 @@ def trained_agent(
     *,
     n_envs: int,
     seed: int,
-    normalise_reward: bool = False,
+    normalize_reward: bool = False,
     **settings: Any,
 ) -> Path:
     """The agent in ``path``, trained and saved there if it is not yet.
@@ -78,13 +78,13 @@ def trained_agent(
     :param algorithm: of stable-baselines3
     :param recipe: of the environment
     :param timesteps: of all environments together
-    :param normalise_reward: divide rewards by their running standard deviation in training
+    :param normalize_reward: divide rewards by their running standard deviation in training
     :param settings: further arguments of the algorithm
     """
     if path.exists():
         return path
     envs = DummyVecEnv([recipe.make] * n_envs)
-    if normalise_reward:
+    if normalize_reward:
         envs = VecNormalize(envs, norm_obs=False, gamma=settings["gamma"])
     model = algorithm(env=VecFrameStack(envs, recipe.frame_stack), seed=seed, **settings)
     with progress_bar("training", timesteps, "steps", enabled=True) as bar:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from sb3_explain.sgqn.attribution import binarised
+from sb3_explain.sgqn.attribution import binarized
 from sb3_explain.sgqn.overlays import textures
 
 SIZE, N_STACK, N_STEPS, SPEED = 32, 3, 25, 0.08
@@ -88,10 +88,10 @@ class PointEnv(gym.Env[np.ndarray, np.ndarray]):
         return self._frame().transpose(1, 2, 0).repeat(4, 0).repeat(4, 1)
 
 
-def disc(centre: np.ndarray, radius: float) -> np.ndarray:
+def disc(center: np.ndarray, radius: float) -> np.ndarray:
     """(SIZE, SIZE) the pixels within a radius; the centre is (y, x) in [0, 1]."""
     y, x = np.mgrid[:SIZE, :SIZE]
-    return (y - centre[0] * (SIZE - 1)) ** 2 + (x - centre[1] * (SIZE - 1)) ** 2 <= radius**2
+    return (y - center[0] * (SIZE - 1)) ** 2 + (x - center[1] * (SIZE - 1)) ** 2 <= radius**2
 
 
 if "Point-v0" not in gym.registry:
@@ -141,7 +141,7 @@ def share_on_target(
     """Of the pixels of M_rho of Q1, those that are relevant."""
     actions = torch.from_numpy(model.policy.scale_action(action[None]))
     attribution = model.policy.attribution(torch.from_numpy(observation[None]), actions)
-    (mask,) = binarised(attribution, 0.95, N_STACK).numpy()
+    (mask,) = binarized(attribution, 0.95, N_STACK).numpy()
     return float((mask & relevant).sum() / mask.sum())
 
 

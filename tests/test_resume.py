@@ -31,7 +31,7 @@ def collect_cartpole(folder: Path) -> None:
     model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=1, device="cpu")
     agent = Agent.from_model(model, recipe=EnvRecipe("CartPole-v1"))
     collect(
-        agent, n=1500, folder=folder, behaviour="stochastic", max_per_episode=30, n_envs=5,
+        agent, n=1500, folder=folder, behavior="stochastic", max_per_episode=30, n_envs=5,
         render=False, progress=False,
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ from sb3_explain.envs.spaces import Observations
 Preprocessing = Callable[[Tensor], Tensor]
 
 #: of R, G and B in the grey of OpenCV, which is that of the Arcade Learning Environment too
-GREY = (9798 / 2**15, 19235 / 2**15, 3735 / 2**15)
+GRAY = (9798 / 2**15, 19235 / 2**15, 3735 / 2**15)
 #: RGB states that are passed at once
 BATCH = 32
 
@@ -43,7 +43,7 @@ class AtariPreprocessing:
     size: tuple[int, int] = (84, 84)
 
     def __call__(self, frames: Tensor) -> Tensor:
-        images = grey(frames)
+        images = gray(frames)
         rows = area_weights(images.shape[2], self.size[0]).to(images.device)
         columns = area_weights(images.shape[3], self.size[1]).to(images.device)
         resized = rows @ images @ columns.T
@@ -63,18 +63,18 @@ class MarioPreprocessing:
     size: tuple[int, int] = (84, 84)
 
     def __call__(self, frames: Tensor) -> Tensor:
-        resized = F.interpolate(grey(frames), size=self.size, mode="bilinear")
+        resized = F.interpolate(gray(frames), size=self.size, mode="bilinear")
         return pass_gradient(resized, resized.round())
 
 
-def grey(frames: Tensor) -> Tensor:
+def gray(frames: Tensor) -> Tensor:
     """(B, F, H, W) whole grey levels 0..255 of RGB frames (B, F, 3, H, W)."""
     if frames.dim() != 5 or frames.shape[2] != 3:
         raise ExplainError(
             f"RGB frames of shape {tuple(frames.shape)}: give (batch, frames, 3, height, width)"
         )
     red, green, blue = frames.float().unbind(dim=2)
-    levels = GREY[0] * red + GREY[1] * green + GREY[2] * blue
+    levels = GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue
     return pass_gradient(levels, (levels + 0.5).floor())
 
 
@@ -173,7 +173,7 @@ def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, in
     )
 
 
-def colour_agent(agent: Agent) -> Agent:
+def color_agent(agent: Agent) -> Agent:
     """An Atari agent on coloured frames of its own resolution, which it sees through :func:`grey`.
 
     It observes (F * 3, h, w), and its recipe makes an environment that gives such frames: it plays,
@@ -188,7 +188,7 @@ def colour_agent(agent: Agent) -> Agent:
             "only agents behind SB3's AtariWrapper can be shown colours: leave colours out"
         )
     height, width = agent.observation_space.shape[1:]  # type: ignore[index]
-    coloured = native_agent(agent, grey, (height, width))
-    wrappers = (*recipe.wrappers, ("sb3_explain.envs.wrappers.ColourFrames", {}))
-    coloured.recipe = dataclasses.replace(recipe, wrappers=wrappers)
-    return coloured
+    colored = native_agent(agent, gray, (height, width))
+    wrappers = (*recipe.wrappers, ("sb3_explain.envs.wrappers.ColorFrames", {}))
+    colored.recipe = dataclasses.replace(recipe, wrappers=wrappers)
+    return colored

@@ -19,7 +19,7 @@ from sb3_explain.cli.flags import (
 from sb3_explain.cli.parsing import Commands, Parser, given, key_values, not_negative, positive
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.states.baselines import BASELINES
-from sb3_explain.states.collection import BEHAVIOURS, collect
+from sb3_explain.states.collection import BEHAVIORS, collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pipeline import explain, fit_visionmask, write_all
 
@@ -61,16 +61,16 @@ def add_collecting_flags(sub: Parser) -> None:
     group = sub.add_argument_group("states")
     group.add_argument("-n", "--n-states", type=positive, default=10_000, help="default: 10000")
     group.add_argument("--n-envs", type=positive, help="environments side by side")
-    group.add_argument("--behaviour", choices=BEHAVIOURS, default="zoo", help="default: zoo")
+    group.add_argument("--behavior", choices=BEHAVIORS, default="zoo", help="default: zoo")
     group.add_argument(
         "--deterministic", dest="behaviour", action="store_const", const="greedy",
-        help="the same as --behaviour greedy",
+        help="the same as --behavior greedy",
     )  # fmt: skip
     group.add_argument(
         "--stochastic", dest="behaviour", action="store_const", const="stochastic",
-        help="the same as --behaviour stochastic",
+        help="the same as --behavior stochastic",
     )  # fmt: skip
-    group.add_argument("--epsilon", type=float, default=0.1, help="of --behaviour epsilon")
+    group.add_argument("--epsilon", type=float, default=0.1, help="of --behavior epsilon")
     group.add_argument(
         "--max-per-episode", type=not_negative, metavar="N",
         help="keep the first N states of an episode; 0: all (default: a 50th of -n, at least 100)",
@@ -161,7 +161,7 @@ def run_report(options: argparse.Namespace) -> None:
 def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
     """Arguments of :func:`sb3_explain.collect`."""
     return {
-        "behaviour": options.behaviour,
+        "behaviour": options.behavior,
         "epsilon": options.epsilon,
         "max_per_episode": options.max_per_episode,
         "n_envs": options.n_envs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sb3_explain.agents.native import colour_agent
+from sb3_explain.agents.native import color_agent
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
     add_agent_flags,
@@ -57,7 +57,7 @@ def add_commands(commands: Commands) -> None:
         "--generator", nargs="+", default=[], metavar="KEY:VALUE",
         help="any other setting, for example lambda_agent:0 lambda_kl:0.001",
     )  # fmt: skip
-    group.add_argument("--colour", action="store_true", help="draw an Atari game in colours")
+    group.add_argument("--color", action="store_true", help="draw an Atari game in colours")
     group = sub.add_argument_group("page")
     group.add_argument(
         "--goggles", type=not_negative, default=0, metavar="EPISODES",
@@ -76,8 +76,8 @@ def run_probe(options: argparse.Namespace) -> None:
     if options.other is not None:
         others = {"folder": options.other, "algo": options.other_algo or options.algo}
         other = agent_of(argparse.Namespace(**{**vars(options), **others}))
-    if options.colour:
-        agent, other = colour_agent(agent), other and colour_agent(other)
+    if options.color:
+        agent, other = color_agent(agent), other and color_agent(other)
     page = find_weaknesses(agent, options.output, other=other, **probing_options(options))
     print(f"open {page}")
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def normalise(attributions: Tensor) -> Tensor:
+def normalize(attributions: Tensor) -> Tensor:
     """(B, ...) maps divided by the largest magnitude of each, so that values lie in [-1, 1]."""
     peaks = attributions.abs().flatten(1).amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
     return attributions / peaks.reshape(-1, *[1] * (attributions.dim() - 1))

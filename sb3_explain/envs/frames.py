@@ -54,8 +54,8 @@ class FrameLayout:
                 )
             self._transposed.add(key)
         self.shapes[key] = frame
-        normalised = key in self.recipe.normalizers
-        dtype = np.float32 if normalised or raw.dtype == np.float64 else raw.dtype
+        normalized = key in self.recipe.normalizers
+        dtype = np.float32 if normalized or raw.dtype == np.float64 else raw.dtype
         self.dtypes[key] = np.dtype(dtype)
 
     def frame(self, raw: Any) -> dict[str, Array]:

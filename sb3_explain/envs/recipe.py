@@ -36,8 +36,8 @@ class Normalizer:
 
     def __call__(self, observation: Array) -> Array:
         """(observation - mean) / sqrt(var + epsilon), clipped, in float32 as VecNormalize does."""
-        normalised = (observation - self.mean) / np.sqrt(self.var + self.epsilon)
-        return np.clip(normalised, -self.clip, self.clip).astype(np.float32)
+        normalized = (observation - self.mean) / np.sqrt(self.var + self.epsilon)
+        return np.clip(normalized, -self.clip, self.clip).astype(np.float32)
 
     def fingerprint(self) -> str:
         """SHA-256 over the statistics: which normalisation this is."""

@@ -37,13 +37,13 @@ def screen_of(env: gym.Env[Any, Any]) -> Callable[[], Any]:
     """
     layer = env
     while isinstance(layer, gym.Wrapper):
-        if isinstance(layer, WarpFrame) and has_colours(layer.env.observation_space):
+        if isinstance(layer, WarpFrame) and has_colors(layer.env.observation_space):
             layer.env = kept = KeepFrame(layer.env)
             return lambda: kept.frame
         layer = layer.env
     return env.render
 
 
-def has_colours(space: spaces.Space[Any]) -> bool:
+def has_colors(space: spaces.Space[Any]) -> bool:
     """Whether a frame is an RGB picture."""
     return isinstance(space, spaces.Box) and len(space.shape) == 3 and space.shape[2] == 3

@@ -29,7 +29,7 @@ class TransposedPicture(gym.Wrapper[Any, Any, Any, Any]):
         return picture.swapaxes(0, 1) if isinstance(picture, np.ndarray) else picture
 
 
-class ColourFrames(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
+class ColorFrames(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
     """The coloured frame that SB3's ``AtariWrapper`` makes its observation from, at its size.
 
     :param env: behind an ``AtariWrapper``
@@ -42,7 +42,7 @@ class ColourFrames(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
         # of the extra `atari`, and there wherever an AtariWrapper is
         self._cv2 = importlib.import_module("cv2")
         if self._screen == env.render:
-            raise ExplainError("ColourFrames needs an environment behind SB3's AtariWrapper")
+            raise ExplainError("ColorFrames needs an environment behind SB3's AtariWrapper")
         self._size: tuple[int, int] = env.observation_space.shape[:2]  # type: ignore[index,assignment]
         self.observation_space = spaces.Box(0, 255, (*self._size, 3), np.uint8)
 
@@ -87,3 +87,7 @@ class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
         sums = image.reshape(self._blocks).sum(axis=1, dtype=np.uint32).sum(axis=2)
         means: NDArray[np.uint8] = ((sums + self.factor**2 // 2) // self.factor**2).astype(np.uint8)
         return means
+
+
+#: the name of version 0.1, which saved agents may hold
+ColourFrames = ColorFrames

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import layers_of, twin
-from sb3_explain.common.attributions import normalise
+from sb3_explain.common.attributions import normalize
 from sb3_explain.common.bootstrap import Interval, clusters_of, confidence_interval
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
@@ -125,19 +125,19 @@ def parameter_randomization(
                 fit(explainer)
         return made
 
-    steps = [(NOTHING, agent), *randomised_agents(agent, seed, n_layers)]
+    steps = [(NOTHING, agent), *randomized_agents(agent, seed, n_layers)]
     with progress_bar("randomization", len(steps) + 1, "agents", progress) as bar:
         original = made_for(agent)
         before = attribute_batches(original, batches, agent)
         bar.update(1)
         values: dict[str, dict[str, dict[str, Array]]] = {}
-        for layer, randomised in steps:
-            made = made_for(randomised)
+        for layer, randomized in steps:
+            made = made_for(randomized)
             for name, explainer in original.items():
                 if isinstance(explainer, FittedExplainer) and layer != NOTHING:
                     made[name + AS_IT_WAS] = as_it_was = copy.copy(explainer)
-                    as_it_was.agent = randomised
-            for name, attributions in attribute_batches(made, batches, randomised).items():
+                    as_it_was.agent = randomized
+            for name, attributions in attribute_batches(made, batches, randomized).items():
                 own = before[name.removesuffix(AS_IT_WAS)]
                 values.setdefault(name, {})[layer] = similarity(own, attributions, batches[0])
             bar.update(1)
@@ -164,7 +164,7 @@ def parameter_randomization(
 # --- agents -----------------------------------------------------------------------------------
 
 
-def randomised_agents(
+def randomized_agents(
     agent: Agent, seed: int = 0, n_layers: int | None = None
 ) -> Iterator[tuple[str, Agent]]:
     """Agents that have forgotten one more layer each, from the output down.
@@ -226,7 +226,7 @@ def similarity(before: Tensor, after: Tensor, batch: StateBatch) -> dict[str, Ar
     }
     images = batch.images()
     if images:
-        parts = [batch.unflat(normalise(attributions)) for attributions in (before, after)]
+        parts = [batch.unflat(normalize(attributions)) for attributions in (before, after)]
         measures["ssim"] = np.mean(
             [
                 [image_similarity(a, b) for a, b in zip(*(p[name] for p in parts), strict=True)]

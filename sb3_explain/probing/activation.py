@@ -18,17 +18,17 @@ from sb3_explain.states.baselines import gaussian_blur
 
 #: none, total variation (Mahendran and Vedaldi, 2016), a blur between steps (Nguyen et al., 2015),
 #: shifts by some pixels (Olah et al., 2017)
-REGULARISERS = ("plain", "tv", "blur", "jitter")
+REGULARIZERS = ("plain", "tv", "blur", "jitter")
 #: weight of the total variation, deviation of the blur in pixels and steps between two, shift
 TV, BLUR_SIGMA, BLUR_EVERY, JITTER = 5.0, 0.7, 4, 4
 
 
-def activation_maximisation(
+def activation_maximization(
     agent: Agent,
     target: str | Callable[..., Tensor],
     n: int = 8,
     *,
-    regulariser: str = "plain",
+    regularizer: str = "plain",
     steps: int = 200,
     learning_rate: float = 0.05,
     beta: float = BETA,
@@ -44,7 +44,7 @@ def activation_maximisation(
     :param agent: that observes one image
     :param target: see :func:`sb3_explain.probing.probe`
     :param n: images
-    :param regulariser: one of :data:`REGULARISERS`
+    :param regulariser: one of :data:`REGULARIZERS`
     :param steps: of the search
     :param learning_rate: of Adam, on the logits of the pixels
     :param beta: sharpness of the soft maximum, per unit of Q
@@ -63,8 +63,8 @@ def activation_maximisation(
             "activation maximisation draws one image within bounds, and this agent observes "
             f"{agent.observation_space}"
         )
-    if regulariser not in REGULARISERS:
-        raise unknown_name("regulariser", regulariser, REGULARISERS)
+    if regularizer not in REGULARIZERS:
+        raise unknown_name("regulariser", regularizer, REGULARIZERS)
     energy = make_target(target, agent, action=action, beta=beta)
     rng = np.random.default_rng(seed)
     logits = torch.from_numpy(rng.uniform(0.05, 0.95, (n, *shape))).float().logit()
@@ -76,18 +76,18 @@ def activation_maximisation(
     with torch.no_grad():
         scale = float(energies(logits.sigmoid()).std()) if n > 1 else 1.0
     optimizer = torch.optim.Adam([logits], lr=learning_rate)
-    with progress_bar(f"activation maximisation, {regulariser}", steps, "steps", progress) as bar:
+    with progress_bar(f"activation maximisation, {regularizer}", steps, "steps", progress) as bar:
         for step in range(steps):
             images = logits.sigmoid()
-            if regulariser == "jitter":
+            if regularizer == "jitter":
                 shift = rng.integers(-JITTER, JITTER + 1, 2).tolist()
                 images = images.roll(shift, dims=(2, 3))
             loss = energies(images).sum() / (scale or 1.0)
-            if regulariser == "tv":
+            if regularizer == "tv":
                 loss = loss + TV * n * total_variation(images)
             (logits.grad,) = torch.autograd.grad(loss, [logits])
             optimizer.step()
-            if regulariser == "blur" and step % BLUR_EVERY == BLUR_EVERY - 1:
+            if regularizer == "blur" and step % BLUR_EVERY == BLUR_EVERY - 1:
                 with torch.no_grad():
                     logits.copy_(gaussian_blur(logits, 5, BLUR_SIGMA))
             bar.update()

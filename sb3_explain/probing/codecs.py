@@ -17,10 +17,10 @@ WIDTH = 32
 N_STAGES = 4
 
 
-def activated(n: int, *, normalised: bool) -> list[nn.Module]:
+def activated(n: int, *, normalized: bool) -> list[nn.Module]:
     """What follows a convolution of n filters: batch normalisation, if at all, and a ReLU."""
     # not in place: what comes in may be a part of something larger
-    return [nn.BatchNorm2d(n), nn.ReLU()] if normalised else [nn.ReLU()]
+    return [nn.BatchNorm2d(n), nn.ReLU()] if normalized else [nn.ReLU()]
 
 
 class ImageCodec(nn.Module):
@@ -43,7 +43,7 @@ class ImageCodec(nn.Module):
         grid: tuple[int, int],
         *,
         kernel: int,
-        normalised: bool,
+        normalized: bool,
     ) -> None:
         super().__init__()
         self.shape = shape
@@ -51,23 +51,23 @@ class ImageCodec(nn.Module):
         pairs = list(zip((shape[0], *widths), widths, strict=False))
         down: list[nn.Module] = []
         for n_in, n_out in pairs:
-            down.append(nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=not normalised))
-            down += activated(n_out, normalised=normalised)
+            down.append(nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=not normalized))
+            down += activated(n_out, normalized=normalized)
         self.encode = nn.Sequential(*down, nn.Flatten())
         reached = [math.ceil(side / 2 ** len(widths)) for side in shape[1:]]
         #: features that come out of :attr:`encode`, and that :meth:`decode` takes
         self.n_encoded = widths[-1] * math.prod(reached)
         self.n_decoded = math.prod(self.grid)
-        up = activated(widths[-1], normalised=normalised)
+        up = activated(widths[-1], normalized=normalized)
         for n_out, n_in in reversed(pairs):
             up.append(
                 nn.ConvTranspose2d(
                     n_in, n_out, kernel, stride=2, padding=1, output_padding=4 - kernel
                 )
             )
-            up += activated(n_out, normalised=normalised)
+            up += activated(n_out, normalized=normalized)
         # the last one draws the image
-        self.upsample = nn.Sequential(*up[: -len(activated(1, normalised=normalised))])
+        self.upsample = nn.Sequential(*up[: -len(activated(1, normalized=normalized))])
 
     def decode(self, features: Tensor) -> Tensor:
         """(B, n_decoded) -> (B, C, H, W), of any sign."""
@@ -84,7 +84,7 @@ class PaperCodec(ImageCodec):
     def __init__(self, shape: tuple[int, ...]) -> None:
         sides = [2 ** math.ceil(math.log2(max(math.ceil(n / 2**N_STAGES), 1))) for n in shape[1:]]
         widths = tuple(WIDTH * 2**i for i in range(N_STAGES))
-        super().__init__(shape, widths, (sides[0], sides[1]), kernel=3, normalised=True)
+        super().__init__(shape, widths, (sides[0], sides[1]), kernel=3, normalized=True)
 
 
 @CODECS.register("compact")
@@ -98,7 +98,7 @@ class CompactCodec(ImageCodec):
     def __init__(self, shape: tuple[int, ...]) -> None:
         sides = [math.ceil(n / 2**N_STAGES) for n in shape[1:]]
         widths = (WIDTH, 2 * WIDTH, 4 * WIDTH, 4 * WIDTH)
-        super().__init__(shape, widths, (sides[0], sides[1]), kernel=4, normalised=False)
+        super().__init__(shape, widths, (sides[0], sides[1]), kernel=4, normalized=False)
 
 
 class VectorCodec(nn.Module):

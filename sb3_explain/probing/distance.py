@@ -24,7 +24,7 @@ PAPER = {0.1: 0.99, 0.2: 0.73, 0.3: 0.16, 0.4: 0.04, 0.5: 0.01, 0.6: 0.01, 0.7: 
 CHUNK = 256
 
 
-class Neighbours(NamedTuple):
+class Neighbors(NamedTuple):
     """The state nearest to each of some others."""
 
     #: (B,) its position in the data set
@@ -36,7 +36,7 @@ class Neighbours(NamedTuple):
 @torch.no_grad()
 def nearest_states(
     generator: StateGenerator, observations: Observations, states: StateDataset
-) -> Neighbours:
+) -> Neighbors:
     """The nearest states of a data set, by the mean squared difference of all cells.
 
     Cells count in the generator's units: in shares of their range, or where they have no bounds in
@@ -61,7 +61,7 @@ def nearest_states(
         best = torch.where(nearer, least, best)
         found = torch.where(nearer, column + int(positions[0]), found)
     distance = (best.clamp_min(0) / rows.shape[1]).double().cpu().numpy()
-    return Neighbours(found.cpu().numpy(), distance)
+    return Neighbors(found.cpu().numpy(), distance)
 
 
 def in_units(generator: StateGenerator, observations: Observations) -> Tensor:
@@ -110,6 +110,6 @@ def novelty(
     if len(states) == 0:
         raise ExplainError("no states to compare with: give those that the generator learned from")
     nearest = nearest_states(generator, observations, states).positions
-    neighbours: Any = generator.agent.tensor(states.observations(nearest))
-    shares = share_different(generator, observations, neighbours)
+    neighbors: Any = generator.agent.tensor(states.observations(nearest))
+    shares = share_different(generator, observations, neighbors)
     return {threshold: float((shares > threshold).float().mean()) for threshold in thresholds}

@@ -21,7 +21,7 @@ from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.explainers.learned.fitted import below
 from sb3_explain.probing.autoencoder import Gaussian
-from sb3_explain.probing.distance import Neighbours, nearest_states, share_different
+from sb3_explain.probing.distance import Neighbors, nearest_states, share_different
 from sb3_explain.probing.generator import PASS, StateGenerator
 from sb3_explain.probing.prior import STATES, Prior, make_prior, require_prior
 from sb3_explain.probing.targets import (
@@ -68,7 +68,7 @@ class Probe:
     codes: Tensor
     counts: NDArray[np.int64]
     path: NDArray[np.float64]
-    nearest: Neighbours | None
+    nearest: Neighbors | None
 
     @property
     def n_merged(self) -> int:
@@ -98,7 +98,7 @@ class Probe:
         states = below("states.", tensors)
         nearest = None
         if "positions" in tensors:
-            nearest = Neighbours(tensors["positions"].numpy(), tensors["distance"].numpy())
+            nearest = Neighbors(tensors["positions"].numpy(), tensors["distance"].numpy())
         return cls(
             target=target,
             states=states.get(SINGLE, states),
@@ -172,13 +172,13 @@ def probe(
     energy = Energy(generator, make_target(target, agent, action=action, beta=sharpness), other)
     name = target if isinstance(target, str) else getattr(target, "__name__", "target")
     chance = torch.Generator().manual_seed(seed)
-    regulariser = make_prior(prior, generator.codes)
+    regularizer = make_prior(prior, generator.codes)
 
     def noise() -> Tensor:
         drawn = torch.randn(n, generator.settings.latent, generator=chance)
         return drawn.to(agent.device)
 
-    starts = chosen_starts(regulariser, energy, n, prior_weight, chance)
+    starts = chosen_starts(regularizer, energy, n, prior_weight, chance)
     mean, log_std = (part.clone().requires_grad_() for part in starts.code)
     optimizer = torch.optim.Adam([mean, log_std], lr=learning_rate)
     path = np.zeros((steps + 1, n))
@@ -189,7 +189,7 @@ def probe(
                 break
             code = Gaussian(mean, log_std)
             interest = energy(code.draw(noise()))
-            loss = interest / starts.scale + prior_weight * regulariser.divergence(code)
+            loss = interest / starts.scale + prior_weight * regularizer.divergence(code)
             # the sum: every sample has the gradient of its own energy alone
             mean.grad, log_std.grad = torch.autograd.grad(loss.sum(), [mean, log_std])
             optimizer.step()

@@ -10,7 +10,7 @@ from sb3_explain.report.importance import (
 )
 from sb3_explain.report.overlay import lay_over
 from sb3_explain.report.page import Picture, write_report
-from sb3_explain.report.summary import summarise
+from sb3_explain.report.summary import summarize
 from sb3_explain.report.target_attributions import TargetAttributions, target_attributions_figure
 from sb3_explain.report.video import write_video
 from sb3_explain.report.words import MetricWords
@@ -28,7 +28,7 @@ __all__ = [
     "metric_figure",
     "rank_correlations",
     "save",
-    "summarise",
+    "summarize",
     "target_attributions_figure",
     "write_report",
     "write_video",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sb3_explain.report.overlay import Frame, colour_key
+from sb3_explain.report.overlay import Frame, color_key
 from sb3_explain.report.words import MISSING
 
 BACKGROUND = (20, 22, 28)
@@ -163,7 +163,7 @@ def heading(width: int, titles: Sequence[str], *, signed: bool = False) -> Frame
     picture = Image.new("RGB", (width, height), BACKGROUND)
     pen = ImageDraw.Draw(picture)
     face, middle, share = font(size), height / 2, width / len(titles)
-    key = colour_key(signed, BACKGROUND)
+    key = color_key(signed, BACKGROUND)
     low, high = ("against", "for") if signed else ("low", "high")
     ramp_left = width - size * 0.8 - face.getlength(high) - size * 0.4 - size * 4
     key_left = ramp_left - size * 0.4 - face.getlength(low)

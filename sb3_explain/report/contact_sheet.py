@@ -80,7 +80,7 @@ def contact_sheet(
     """
     if not tiles:
         raise ExplainError("no states to show: probe for some first")
-    look, colours = theme_of(theme), styles(actions, ())
+    look, colors = theme_of(theme), styles(actions, ())
     image = tiles[0].image()
     wide = image is not None and image.shape[1] > 1.5 * image.shape[0]
     columns = min(_COLUMNS if not wide else 3, len(tiles))
@@ -95,14 +95,14 @@ def contact_sheet(
         cell = grid[divmod(place, columns)].subgridspec(2, 1, height_ratios=(body, _BAR), hspace=0)
         _draw_state(figure.add_subplot(cell[0]), tile, features, look)
         bar = figure.add_subplot(cell[1])
-        _draw_bar(bar, tile, [colours[name].colour for name in actions])
+        _draw_bar(bar, tile, [colors[name].color for name in actions])
         bar.set_xlabel(
             f"{tile.action}\n{tile.remark}" if tile.remark else tile.action,
             loc="left", color=look.ink, fontsize=8.5, labelpad=2,
         )  # fmt: skip
     figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=13, fontweight="bold")
     figure.legend(
-        [Patch(color=colours[name].colour) for name in actions],
+        [Patch(color=colors[name].color) for name in actions],
         actions,
         title=measure,
         loc="outside lower left",
@@ -140,14 +140,14 @@ def _draw_state(axes: Axes, tile: Tile, features: Sequence[str], look: Theme) ->
         spine.set_visible(False)
 
 
-def _draw_bar(axes: Axes, tile: Tile, colours: Sequence[str]) -> None:
+def _draw_bar(axes: Axes, tile: Tile, colors: Sequence[str]) -> None:
     """The probabilities as parts of one bar, or, where they are no parts of a whole, in slots."""
     shares = np.nan_to_num(np.asarray(tile.probabilities, dtype=np.float64))
     whole = abs(shares.sum() - 1) < 1e-3
     slots = np.full(len(shares), 1 / max(len(shares), 1))
     lefts = np.cumsum(shares) - shares if whole else np.cumsum(slots) - slots
     widths = shares if whole else 0.92 * slots * shares
-    axes.barh(np.zeros(len(shares)), widths, left=lefts, color=list(colours), height=1)
+    axes.barh(np.zeros(len(shares)), widths, left=lefts, color=list(colors), height=1)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.5, 0.5)
     axes.set_xticks([])

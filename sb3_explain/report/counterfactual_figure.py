@@ -149,8 +149,8 @@ def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
     series = ((example.alone, "D", "removed alone"), (example.together, "o", "with all before it"))
     for outcomes, marker, label in series:
         heights = [outcome.probability for outcome in outcomes]
-        colours = [CHANGED if outcome.changed else KEPT for outcome in outcomes]
-        axes.scatter(x, heights, c=colours, marker=marker, s=50, zorder=3)
+        colors = [CHANGED if outcome.changed else KEPT for outcome in outcomes]
+        axes.scatter(x, heights, c=colors, marker=marker, s=50, zorder=3)
         axes.scatter([], [], color=KEPT, marker=marker, s=50, label=label)
     axes.scatter([], [], color=CHANGED, marker="s", s=50, label="the action changes")
     if example.attribution is None:

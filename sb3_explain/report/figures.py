@@ -99,7 +99,7 @@ def _draw_curves(
         (line,) = axes.plot(
             np.linspace(0, 1, len(values)),
             values,
-            color=style.colour,
+            color=style.color,
             linewidth=2.2 if solid else 1.6,
             linestyle="-" if solid else (0, style.dashes),
             zorder=3 if solid else 2,
@@ -180,8 +180,8 @@ def _draw_metric(
             axes.text(0.01, y, MISSING, transform=left, va="center", color=look.faint)
             continue
         mean, start, stop = entry
-        axes.plot([start, stop], [y, y], color=style.colour, linewidth=5, alpha=0.45)
-        axes.plot([mean], [y], "o", color=style.colour, markersize=7)
+        axes.plot([start, stop], [y, y], color=style.color, linewidth=5, alpha=0.45)
+        axes.plot([mean], [y], "o", color=style.color, markersize=7)
         axes.annotate(
             number(mean),
             (stop, y),

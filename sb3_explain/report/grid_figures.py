@@ -111,8 +111,8 @@ def _draw_bars(
             continue
         mean, low, high = entry
         best = row["cells"][column]["best"]
-        colour = _BASELINE if row["baseline"] else _BEST if best else _METHOD
-        axes.barh(y, mean - floor, 0.72, left=floor, color=colour, alpha=0.8)
+        color = _BASELINE if row["baseline"] else _BEST if best else _METHOD
+        axes.barh(y, mean - floor, 0.72, left=floor, color=color, alpha=0.8)
         axes.plot([low, high], [y, y], color=look.ink, linewidth=1.6, solid_capstyle="butt")
         axes.annotate(
             number(mean), (max(mean, high), y), xytext=(5, 0), textcoords="offset points",
@@ -180,8 +180,8 @@ def radar_figure(
         ordered = sorted(table, key=lambda name: name in baselines)
         for cell, name in zip(free, ordered, strict=False):
             axes = part.add_subplot(cell, projection="polar")
-            colour = _BASELINE if name in baselines else _METHOD
-            _draw_radar(axes, table, name, spokes, colour, why.get(name, ""), look)
+            color = _BASELINE if name in baselines else _METHOD
+            _draw_radar(axes, table, name, spokes, color, why.get(name, ""), look)
     return as_png(figure, look)
 
 
@@ -254,7 +254,7 @@ def _draw_radar(
     table: Table,
     name: str,
     spokes: Sequence[Spoke],
-    colour: str,
+    color: str,
     note: str,
     look: Theme,
 ) -> None:
@@ -264,7 +264,7 @@ def _draw_radar(
     axes.set_title(short_label(name), color=look.ink, fontsize=10.5, fontweight="bold", y=1.16)
     compared = table[name] and name != _NOTHING
     outlines = [(_NOTHING, _BASELINE, 0.0, "--")] if compared else []
-    for explainer, ink, fill, dashes in [*outlines, (name, colour, 0.3, "-")]:
+    for explainer, ink, fill, dashes in [*outlines, (name, color, 0.3, "-")]:
         row = table.get(explainer, {})
         known = [
             (angle, spoke.place(entry[0]))

@@ -124,12 +124,12 @@ def importance_figure(
     for i, axes in enumerate(panels):
         for offset, (name, importance) in zip(offsets, importances.items(), strict=True):
             rows = np.arange(len(features)) + offset
-            colour, marker = drawn[name].colour, drawn[name].marker
+            color, marker = drawn[name].color, drawn[name].marker
             axes.hlines(
-                rows, importance.low[i], importance.high[i], color=colour, linewidth=4, alpha=0.45
+                rows, importance.low[i], importance.high[i], color=color, linewidth=4, alpha=0.45
             )
             (mark,) = axes.plot(
-                importance.mean[i], rows, marker, color=colour, markersize=5, linestyle="",
+                importance.mean[i], rows, marker, color=color, markersize=5, linestyle="",
                 clip_on=False,  # a mark at 0 is whole
             )  # fmt: skip
             marks[explainer_label(name)] = mark

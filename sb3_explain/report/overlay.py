@@ -29,8 +29,8 @@ _LOW, _HIGH = 0.05, 0.75
 
 def _ramp(name: str, start: float, stop: float) -> NDArray[np.float32]:
     """(256, 3) colours, in 0..255, of a part of a colour map of matplotlib."""
-    colours = colormaps[name](np.linspace(start, stop, 256))[:, :3] * 255
-    return colours.astype(np.float32)
+    colors = colormaps[name](np.linspace(start, stop, 256))[:, :3] * 255
+    return colors.astype(np.float32)
 
 
 # The ends of inferno are left out: black would darken what matters, pale yellow hides pale objects.
@@ -65,12 +65,12 @@ def lay_over(
     if attribution is None:
         return frame.copy()
     values = _placed(_checked(attribution, signed), frame.shape[:2], playfield)
-    grey = np.asarray(Image.fromarray(frame).convert("L"))
-    shown = np.repeat(CONTEXT[grey][..., None], 3, axis=2)
+    gray = np.asarray(Image.fromarray(frame).convert("L"))
+    shown = np.repeat(CONTEXT[gray][..., None], 3, axis=2)
 
     # Few cells of a mask are not zero: the rest is done.
     lit = np.abs(values) > _LOW
-    values, brightness = values[lit], grey[lit][:, None] / np.float32(255)
+    values, brightness = values[lit], gray[lit][:, None] / np.float32(255)
     magnitude = np.abs(values)
     # smoothstep: faint cells stay context, and the border of a soft mask is seen as a border
     weight = np.clip((magnitude - _LOW) / (_HIGH - _LOW), 0, 1)
@@ -105,7 +105,7 @@ def scaled(playfield: Playfield | None, factor: float) -> Playfield | None:
     return top, left, height, width
 
 
-def colour_key(signed: bool, ground: tuple[int, int, int] = (60, 60, 60)) -> Frame:
+def color_key(signed: bool, ground: tuple[int, int, int] = (60, 60, 60)) -> Frame:
     """(1, n, 3) uint8: the colours of a map from its lowest value to its highest.
 
     :param ground: stands for what is shown where a map is zero

@@ -15,7 +15,7 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
 from sb3_explain.report.palette import styles
-from sb3_explain.report.summary import summarise
+from sb3_explain.report.summary import summarize
 from sb3_explain.report.tables import cost_cells, metric_rows
 from sb3_explain.report.target_attributions import TargetAttributions, png
 from sb3_explain.report.video import still
@@ -94,13 +94,13 @@ def write_report(
         title=title or title_of(agent),
         date=date,
         subject=explainer_label(chosen),
-        sentences=summarise(table, chosen, baselines=baselines, words=words),
+        sentences=summarize(table, chosen, baselines=baselines, words=words),
         video=_video(video),
         video_caption=video_caption,
         examples=[_example(example) for example in examples],
         metrics={name: metric_words(name, words) for name in names},
         rows=metric_rows(table, names, baselines, words),
-        colours={name: style.colour for name, style in drawn.items()},
+        colors={name: style.color for name, style in drawn.items()},
         curves=_curve_figures(curves or {}, list(table) or None, baselines),
         panels=_metric_figures(table, names, baselines, words),
         interval=interval,

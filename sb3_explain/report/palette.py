@@ -9,15 +9,15 @@ from typing import Literal
 ThemeName = Literal["light", "dark"]
 
 # Middle tones: each stands at 3 to 1 or more against white and against the dark background.
-_COLOURS = ("#d9720b", "#3a86d1", "#1f9d6c", "#c6569a", "#8f6fd6", "#1c98a8", "#a58618", "#d9534a")
-_GREY = "#82868e"
+_COLORS = ("#d9720b", "#3a86d1", "#1f9d6c", "#c6569a", "#8f6fd6", "#1c98a8", "#a58618", "#d9534a")
+_GRAY = "#82868e"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
 _DASHES = ((4.0, 2.0), (1.2, 1.8), (7.0, 2.0, 1.2, 2.0), (9.0, 3.0))
 
 
 @dataclasses.dataclass(frozen=True)
 class Theme:
-    """Colours of a figure's paper and ink."""
+    """Colors of a figure's paper and ink."""
 
     paper: str
     ink: str
@@ -38,7 +38,7 @@ class Style:
     :param dashes: lengths on and off in points; empty for a solid line
     """
 
-    colour: str
+    color: str
     marker: str
     dashes: tuple[float, ...] = ()
 
@@ -49,14 +49,14 @@ def styles(names: Iterable[str], baselines: Collection[str]) -> dict[str, Style]
     Beyond eight explainers colours come again, with another dash.
     """
     drawn: dict[str, Style] = {}
-    n_coloured = n_grey = 0
+    n_colored = n_gray = 0
     for name in names:
         if name in baselines:
-            drawn[name] = Style(_GREY, "|", _DASHES[n_grey % len(_DASHES)])
-            n_grey += 1
+            drawn[name] = Style(_GRAY, "|", _DASHES[n_gray % len(_DASHES)])
+            n_gray += 1
         else:
-            again, index = divmod(n_coloured, len(_COLOURS))
+            again, index = divmod(n_colored, len(_COLORS))
             dashes = _DASHES[(again - 1) % len(_DASHES)] if again else ()
-            drawn[name] = Style(_COLOURS[index], _MARKERS[index], dashes)
-            n_coloured += 1
+            drawn[name] = Style(_COLORS[index], _MARKERS[index], dashes)
+            n_colored += 1
     return drawn

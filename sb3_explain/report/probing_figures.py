@@ -80,7 +80,7 @@ def novelty_figure(
     for i, (name, row) in enumerate(shares.items()):
         places = np.arange(len(thresholds)) + (i - (len(shares) - 1) / 2) * width
         heights = [100 * row.get(threshold, np.nan) for threshold in thresholds]
-        bars = axes.bar(places, heights, width * 0.92, color=drawn[name].colour, label=name)
+        bars = axes.bar(places, heights, width * 0.92, color=drawn[name].color, label=name)
         axes.bar_label(bars, fmt="%.0f", fontsize=8, color=look.faint, padding=2)
     dress(axes, look)
     axes.grid(visible=False, axis="x")

@@ -90,14 +90,14 @@ def _draw(
         axes.plot(
             x,
             mean,
-            color=style.colour,
+            color=style.color,
             marker=style.marker,
             markersize=5,
             linewidth=1.2 if remark else 2,
             linestyle=(0, style.dashes) if style.dashes else "-",
             label=", ".join(filter(None, (explainer_label(label), said))),
         )
-        axes.vlines(x, low, high, color=style.colour, linewidth=4, alpha=0.35)
+        axes.vlines(x, low, high, color=style.color, linewidth=4, alpha=0.35)
     axes.axhline(0, color=look.faint, linewidth=0.8)
     axes.set_title(MEASURES[measure], color=look.ink, **TITLE)
     axes.set_xlabel("randomised, with all after it")

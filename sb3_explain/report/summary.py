@@ -21,7 +21,7 @@ from sb3_explain.report.words import (
 )
 
 
-def summarise(
+def summarize(
     table: Table,
     explainer: str,
     *,

@@ -18,7 +18,7 @@ from PIL import Image
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.captions import percent
 from sb3_explain.report.figures import TITLE, as_png, plain_fonts, theme_of
-from sb3_explain.report.overlay import Frame, Playfield, colour_key, enlarge, lay_over, scaled
+from sb3_explain.report.overlay import Frame, Playfield, color_key, enlarge, lay_over, scaled
 from sb3_explain.report.palette import Theme, ThemeName
 
 _CHOSEN = "#d9720b"
@@ -142,7 +142,7 @@ def _draw_key(figure: Figure, signed: bool, look: Theme) -> None:
     figure.supxlabel(" ", fontsize=14)
     key = figure.add_axes((0.1 * across, 0.1 * up, 1.3 * across, 0.15 * up))
     key.set_in_layout(False)
-    key.imshow(colour_key(signed), aspect="auto")
+    key.imshow(color_key(signed), aspect="auto")
     key.set_axis_off()
     scale = "blue against, orange" if signed else "from unimportant to important"
     words = figure.text(

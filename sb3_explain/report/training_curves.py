@@ -31,7 +31,7 @@ def curves_figure(curves: Mapping[tuple[str, str, int], Curve]) -> bytes:
             if where == task:
                 steps = [row["steps"] / 1000 for row in curve]
                 returns = [np.nan if row["return"] is None else row["return"] for row in curve]
-                axes.plot(steps, returns, color=lines[algo].colour, label=algo)
+                axes.plot(steps, returns, color=lines[algo].color, label=algo)
         axes.set_title(task, loc="left", color=look.ink)
         axes.set_xlabel("thousand timesteps", color=look.ink)
         axes.set_ylabel("return while training", color=look.ink)

@@ -88,7 +88,7 @@ def attribution_named(name: str | Attribution) -> Attribution:
     return ATTRIBUTIONS[name]
 
 
-def binarised(attributions: Tensor, quantile: float, n_stack: int) -> Tensor:
+def binarized(attributions: Tensor, quantile: float, n_stack: int) -> Tensor:
     """M_rho: 1 where a pixel is at or above the quantile of its image's and its frame's pixels.
 
     |attribution|, maximum over the channels of a frame; the quantile interpolates linearly. All

@@ -44,7 +44,7 @@ def random_crop(
     return _taken(images, side + top[:, None], side + left[:, None])
 
 
-def centre_crop(images: Tensor, size: int = 84) -> Tensor:
+def center_crop(images: Tensor, size: int = 84) -> Tensor:
     """(B, C, size, size) the square in the middle: what an agent sees when it acts."""
     top, left = (images.shape[2] - size) // 2, (images.shape[3] - size) // 2
     return images[:, :, top : top + size, left : left + size]

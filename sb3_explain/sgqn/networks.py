@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.sgqn.augmentations import centre_crop
+from sb3_explain.sgqn.augmentations import center_crop
 
 
 class _Guide:
@@ -158,7 +158,7 @@ class PixelEncoder(BaseFeaturesExtractor):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) in [0, 1] -> (B, features_dim)."""
         if self.size is not None:
-            images = centre_crop(images, self.size)
+            images = center_crop(images, self.size)
         embedding: Tensor = self.projection(self.cnn(images))
         return embedding
 
@@ -231,8 +231,8 @@ def delta_orthogonal(layer: nn.Conv2d) -> None:
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
-    centre = layer.kernel_size[0] // 2
-    nn.init.orthogonal_(layer.weight[:, :, centre, centre], nn.init.calculate_gain("relu"))
+    center = layer.kernel_size[0] // 2
+    nn.init.orthogonal_(layer.weight[:, :, center, center], nn.init.calculate_gain("relu"))
 
 
 def orthogonal(module: nn.Module) -> None:

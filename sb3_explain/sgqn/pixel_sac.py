@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.signatures import require_arguments
-from sb3_explain.sgqn.augmentations import centre_crop, random_crop, random_overlay, random_shift
+from sb3_explain.sgqn.augmentations import center_crop, random_crop, random_overlay, random_shift
 from sb3_explain.sgqn.overlays import overlays_of
 from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy
 from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
@@ -274,7 +274,7 @@ class PixelSAC(SAC):
     def _augmented(self, images: Tensor) -> Tensor:
         images = self._augmentations()[self.augmentation](images)
         size = self.policy_kwargs.get("size")
-        return images if size is None else centre_crop(images, size)
+        return images if size is None else center_crop(images, size)
 
     def _scaled(self, images: Tensor) -> Tensor:
         return images.to(self.policy.dtype, memory_format=torch.channels_last) / 255

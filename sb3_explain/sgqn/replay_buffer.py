@@ -297,14 +297,14 @@ class FrameStackReplayBuffer(ReplayBuffer):
         observations, following = window[:, :-1].flatten(1, 2), window[:, 1:].flatten(1, 2)
         rewards = self._normalize_reward(self.rewards[envs, rows].reshape(-1, 1), env)
         return ReplayBufferSamples(
-            self._normalised(observations, env),
+            self._normalized(observations, env),
             self.to_torch(self.actions[envs, rows]),
-            self._normalised(following, env),
+            self._normalized(following, env),
             self.to_torch(self.dones[envs, rows].reshape(-1, 1)),
             self.to_torch(rewards),
         )
 
-    def _normalised(self, observations: torch.Tensor, env: VecNormalize | None) -> torch.Tensor:
+    def _normalized(self, observations: torch.Tensor, env: VecNormalize | None) -> torch.Tensor:
         if env is None or not env.norm_obs:
             return observations
         return self.to_torch(self._normalize_obs(observations.cpu().numpy(), env))  # type: ignore[arg-type]

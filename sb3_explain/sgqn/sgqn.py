@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sb3_explain.common.errors import ExplainError, unknown_name
-from sb3_explain.sgqn.attribution import Attribution, attribution_named, binarised, require_quantile
+from sb3_explain.sgqn.attribution import Attribution, attribution_named, binarized, require_quantile
 from sb3_explain.sgqn.pixel_sac import Batch, PixelSAC, squared_errors
 from sb3_explain.sgqn.policies import SGQNPolicy
 from sb3_explain.sgqn.requirements import require_not_negative, require_whole
@@ -142,7 +142,7 @@ class SGQN(PixelSAC):
             return self.policy.q1(others, actions)
 
         attributions = attribution_named(self.attribution_method)(q, images, q1)
-        return binarised(attributions, self.saliency_quantile, self.n_stack)
+        return binarized(attributions, self.saliency_quantile, self.n_stack)
 
     def _filling(self, images: Tensor) -> Tensor:
         if self.fill == "zero":

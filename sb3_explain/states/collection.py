@@ -31,7 +31,7 @@ from sb3_explain.states.store import Buffers, EpisodeWriter, begin_store, resume
 
 Array = NDArray[Any]
 
-BEHAVIOURS = ("zoo", "greedy", "stochastic", "epsilon")
+BEHAVIORS = ("zoo", "greedy", "stochastic", "epsilon")
 
 
 def collect(
@@ -41,7 +41,7 @@ def collect(
     *,
     folder: str | Path,
     seed: int = 0,
-    behaviour: str = "zoo",
+    behavior: str = "zoo",
     epsilon: float = 0.1,
     max_per_episode: int | None = None,
     n_envs: int | None = None,
@@ -67,8 +67,8 @@ def collect(
     :return: the states of the store
     :raises ExplainError: if the environment does not fit the agent, or the store is of another run
     """
-    if behaviour not in BEHAVIOURS:
-        raise unknown_name("behaviour", behaviour, BEHAVIOURS)
+    if behavior not in BEHAVIORS:
+        raise unknown_name("behaviour", behavior, BEHAVIORS)
     if n < 1 or (n_envs or 1) < 1 or (max_per_episode or 0) < 0 or seed < 0:
         raise ExplainError(
             f"n={n}, n_envs={n_envs}, max_per_episode={max_per_episode}, seed={seed}: give a "
@@ -79,18 +79,18 @@ def collect(
     recipe = EnvRecipe(env) if isinstance(env, str) else env or agent.recipe
     if recipe is None:
         raise ExplainError("this agent knows no environment: name one with env=...")
-    epsilon = epsilon if behaviour == "epsilon" else 0.0
-    if agent.view.value_based and behaviour == "stochastic":
-        raise ExplainError("Q-values are no probabilities: use behaviour='epsilon'")
-    if agent.view.value_based and behaviour == "zoo" and is_sampled_in_zoo(recipe):
-        behaviour, epsilon = "epsilon", ZOO_EPSILON
+    epsilon = epsilon if behavior == "epsilon" else 0.0
+    if agent.view.value_based and behavior == "stochastic":
+        raise ExplainError("Q-values are no probabilities: use behavior='epsilon'")
+    if agent.view.value_based and behavior == "zoo" and is_sampled_in_zoo(recipe):
+        behavior, epsilon = "epsilon", ZOO_EPSILON
     folder = Path(folder)
     limit = max(100, math.ceil(n / 50)) if max_per_episode is None else max_per_episode
     wanted = {
         "agent": agent.describe(),
         "environment": recipe.describe(),
         "seed": seed,
-        "behaviour": behaviour,
+        "behaviour": behavior,
         "epsilon": epsilon,
         "max_per_episode": limit,
         "n_envs": n_envs or balance_envs(n, limit),

@@ -137,8 +137,8 @@ def representations(agent: Agent, states: StateDataset) -> Array:
         kept.append(torch.from_numpy(states.column("scores")))
     rows = torch.cat(kept).double()
     std = rows.std(dim=0)
-    standardised: Array = ((rows - rows.mean(dim=0)) / torch.where(std > 0, std, 1.0)).numpy()
-    return standardised
+    standardized: Array = ((rows - rows.mean(dim=0)) / torch.where(std > 0, std, 1.0)).numpy()
+    return standardized
 
 
 def importance_named(agent: Agent, name: str | None) -> str:

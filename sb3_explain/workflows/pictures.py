@@ -23,7 +23,7 @@ from sb3_explain.agents.action_spaces import (
 )
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
-from sb3_explain.common.attributions import normalise
+from sb3_explain.common.attributions import normalize
 from sb3_explain.common.progress import moving, progress_bar
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.explainers.base import Explainer
@@ -193,8 +193,8 @@ def pictures_of(states: StateDataset, positions: NDArray[np.int64], name: str = 
         return rendered
     frames = states.frames_by_key(positions)[name].numpy()
     low, high = (0, 255) if frames.dtype == np.uint8 else (frames.min(), frames.max())
-    grey = frames.mean(axis=1) if frames.shape[1] != 3 else frames.transpose(0, 2, 3, 1)
-    scaled = ((grey - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+    gray = frames.mean(axis=1) if frames.shape[1] != 3 else frames.transpose(0, 2, 3, 1)
+    scaled = ((gray - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
     return scaled if scaled.ndim == 4 else np.repeat(scaled[..., None], 3, axis=-1)
 
 
@@ -291,7 +291,7 @@ def scale_attributions(explainer: Explainer, batch: StateBatch, name: str) -> ND
     :return: masks as they are; other maps in [-1, 1], each divided by its largest magnitude
     """
     attributions = newest_frame(explainer.attribute_batch(batch)[name], explainer.agent, name)
-    return (attributions if explainer.gives_masks else normalise(attributions)).cpu().numpy()
+    return (attributions if explainer.gives_masks else normalize(attributions)).cpu().numpy()
 
 
 def find_taken_targets(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> torch.Tensor:

@@ -54,8 +54,8 @@ def probed_of(
         weights[name] = weights.get(name, 0) + int(count)
     often = sorted(weights.items(), key=lambda item: -item[1])[:2]
     assert result.nearest is not None
-    neighbours: Any = agent.tensor(train.observations(result.nearest.positions))
-    differing = share_different(generator, result.states, neighbours).cpu().numpy()
+    neighbors: Any = agent.tensor(train.observations(result.nearest.positions))
+    differing = share_different(generator, result.states, neighbors).cpu().numpy()
     figures = {
         "states": str(len(result.counts)),
         "the agent does": ", ".join(f"{name} {percent(count / n)}" for name, count in often),

@@ -109,9 +109,9 @@ def find_weaknesses(
     if attributions and image_of(agent) is not None:
         VisionMask(agent, **(masking or {}))
     if states is None:
-        behaviour = {"behaviour": "epsilon", "epsilon": EPSILON, **(collecting or {})}
+        behavior = {"behaviour": "epsilon", "epsilon": EPSILON, **(collecting or {})}
         states = collect(
-            agent, n=n_states, folder=output / "states", seed=seed, progress=progress, **behaviour
+            agent, n=n_states, folder=output / "states", seed=seed, progress=progress, **behavior
         )
     generator = fit_generator(
         wanted, states, output / "generator", {"progress": progress, **(training or {})}, seed

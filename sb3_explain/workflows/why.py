@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
-from sb3_explain.common.attributions import normalise
+from sb3_explain.common.attributions import normalize
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
 from sb3_explain.envs.spaces import structured
@@ -114,7 +114,7 @@ def why(
         picture = dataclasses.replace(
             picture,
             frame=pictures_of(states, here, name)[0],
-            attribution=newest_frame(normalise(attributions[name]), agent, name)[0].cpu().numpy(),
+            attribution=newest_frame(normalize(attributions[name]), agent, name)[0].cpu().numpy(),
             signed=signed,
             outlines=[r.cells if r.key == name else None for r in found.regions],
         )

@@ -17,8 +17,8 @@ from sb3_explain.agents.native import (
     MarioPreprocessing,
     area_weights,
     as_frames,
-    colour_agent,
-    grey,
+    color_agent,
+    gray,
     native_agent,
 )
 from sb3_explain.common.errors import ExplainError
@@ -66,7 +66,7 @@ def test_frames_equal_opencv(size, preprocessing):
 def test_grey_equals_opencv_in_every_pixel():
     cv2 = pytest.importorskip("cv2")
     image = RNG.integers(0, 256, (500, 500, 3)).astype(np.uint8)
-    ours = grey(batch_of(image[None]))[0, 0]
+    ours = gray(batch_of(image[None]))[0, 0]
     np.testing.assert_array_equal(ours, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
@@ -201,16 +201,16 @@ def test_mario_s_frames_are_those_of_opencv():
 
 def test_an_agent_that_is_shown_colours_plays_as_it_did(tmp_path):
     agent = demo_agent()
-    coloured = colour_agent(agent)
-    assert coloured.observation_space.shape == (12, 84, 84)
+    colored = color_agent(agent)
+    assert colored.observation_space.shape == (12, 84, 84)
     options = {"n": 60, "behaviour": "greedy", "n_envs": 1, "render": False, "progress": False}
     own = collect(agent, folder=tmp_path / "own", **options)
-    seen = collect(coloured, folder=tmp_path / "coloured", **options)
+    seen = collect(colored, folder=tmp_path / "coloured", **options)
     frames = seen.frames()
     assert frames.shape == (60, 3, 84, 84)
     # red, green and blue are not the same: the paddles have colours
     assert (frames.float().std(dim=1) > 10).any()
-    levels = grey(seen.frames()[:, None].float())[:, 0]
+    levels = gray(seen.frames()[:, None].float())[:, 0]
     same = own.greedy == seen.greedy
     assert same.mean() >= 0.9
     first = int(np.argmin(same)) if not same.all() else 60
@@ -218,4 +218,4 @@ def test_an_agent_that_is_shown_colours_plays_as_it_did(tmp_path):
     assert apart.max() <= 2  # two roundings, in another order
     with pytest.raises(ExplainError, match="behind SB3's AtariWrapper"):
         space = spaces.Box(0, 255, (1, 2, 2), np.uint8)
-        colour_agent(Agent.from_module(nn.Flatten(), space, spaces.Discrete(4)))
+        color_agent(Agent.from_module(nn.Flatten(), space, spaces.Discrete(4)))

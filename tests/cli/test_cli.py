@@ -175,7 +175,7 @@ def test_help_shows_an_example(name, capsys):
         ({"--visionmask": "content:(0,0,99,99)"}, "does not lie inside"),
         ({"--visionmask": "colour:1"}, "unknown setting of visionmask"),
         ({"--training": "patience"}, "is no KEY:VALUE"),
-        ({"--behaviour": "gredy"}, "invalid choice"),
+        ({"--behavior": "gredy"}, "invalid choice"),
         ({"-n": "40"}, "cannot be split"),
         ({"--baseline": "blurr"}, "did you mean 'blur'"),
         ({"--network": "compat"}, "did you mean 'compact'"),

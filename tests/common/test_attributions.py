@@ -8,7 +8,7 @@ from sb3_explain.common import attributions
 def test_normalise_gives_a_peak_of_one_and_survives_zeros():
     batch = torch.stack([torch.tensor([[2.0, -4.0]]), torch.zeros(1, 2)])
     torch.testing.assert_close(
-        attributions.normalise(batch), torch.tensor([[[0.5, -1.0]], [[0.0, 0.0]]])
+        attributions.normalize(batch), torch.tensor([[[0.5, -1.0]], [[0.0, 0.0]]])
     )
 
 

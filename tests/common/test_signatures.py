@@ -12,13 +12,13 @@ class Base:
 
 
 class Open(Base):
-    def __init__(self, *, colour, **others):
+    def __init__(self, *, color, **others):
         super().__init__(1, **others)
 
 
 class Closed(Open):
     def __init__(self, own):
-        super().__init__(colour=own)
+        super().__init__(color=own)
 
 
 class Without(Open):

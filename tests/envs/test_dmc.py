@@ -16,7 +16,7 @@ from sb3_explain.envs.dmc.scenes import (
     FLOOR_GREEN,
     SKY_GREEN,
     clip,
-    colour_sets,
+    color_sets,
     painted,
     videos_of,
     without_green,
@@ -46,16 +46,16 @@ def attributes(files: dict[str, bytes], element_name: str, kind: str) -> dict[st
 
 
 def test_colours_go_where_the_benchmark_has_them():
-    colours = colour_sets("color_easy")[7]
-    files = painted(ASSETS, colours)
+    colors = color_sets("color_easy")[7]
+    files = painted(ASSETS, colors)
     assert attributes(files, "grid", "texture") == {
-        "rgb1": colours["grid_rgb1"],
-        "rgb2": colours["grid_rgb2"],
-        "markrgb": colours["grid_rgb2"],
+        "rgb1": colors["grid_rgb1"],
+        "rgb2": colors["grid_rgb2"],
+        "markrgb": colors["grid_rgb2"],
     }
-    assert attributes(files, "self", "material") == {"rgba": [*colours["self_rgb"], 1.0]}
+    assert attributes(files, "self", "material") == {"rgba": [*colors["self_rgb"], 1.0]}
     sky = attributes(files, "skybox", "texture")
-    assert sky == {"rgb1": colours["skybox_rgb"], "rgb2": [0, 0, 0], "markrgb": [1, 1, 1]}
+    assert sky == {"rgb1": colors["skybox_rgb"], "rgb2": [0, 0, 0], "markrgb": [1, 1, 1]}
     assert files["./common/visual.xml"] == ASSETS["./common/visual.xml"]
     green = painted(ASSETS, {**SKY_GREEN, **FLOOR_GREEN})
     for name in ("grid", "skybox"):
@@ -65,12 +65,12 @@ def test_colours_go_where_the_benchmark_has_them():
 
 @pytest.mark.parametrize("mode", ["color_easy", "color_hard"])
 def test_there_are_a_hundred_sets_of_colours(mode):
-    sets = colour_sets(mode)
-    assert len(sets) == 100 == len({json.dumps(colours) for colours in sets})
-    assert {key for colours in sets for key in colours} == {
+    sets = color_sets(mode)
+    assert len(sets) == 100 == len({json.dumps(colors) for colors in sets})
+    assert {key for colors in sets for key in colors} == {
         "grid_rgb1", "grid_rgb2", "skybox_rgb", "self_rgb",
     }  # fmt: skip
-    values = np.array([list(colours.values()) for colours in sets])
+    values = np.array([list(colors.values()) for colors in sets])
     assert values.min() >= 0 and values.max() <= 1
 
 
@@ -92,9 +92,9 @@ def test_the_chroma_key_is_that_of_a_loop_over_pixels():
     assert (result[5] == background[5]).all()
 
 
-def write_video(path, colours) -> None:
+def write_video(path, colors) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    frames = np.stack([np.full((32, 48, 3), colour, np.uint8) for colour in colours])
+    frames = np.stack([np.full((32, 48, 3), color, np.uint8) for color in colors])
     imageio.imwrite(path, frames, plugin="FFMPEG", fps=5, macro_block_size=None)
 
 

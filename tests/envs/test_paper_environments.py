@@ -114,9 +114,9 @@ def test_the_picture_of_the_highway_lies_as_the_agent_sees_it(tmp_path):
     observation, _ = env.reset(seed=3)
     picture = env.render()
     env.close()
-    grey = picture.astype(float) @ [0.2989, 0.5870, 0.1140]
+    gray = picture.astype(float) @ [0.2989, 0.5870, 0.1140]
     # each cell of the agent's is 2 x 2 pixels of the picture
-    smaller = grey.reshape(128, 2, 64, 2).mean(axis=(1, 3))
+    smaller = gray.reshape(128, 2, 64, 2).mean(axis=(1, 3))
     seen = observation[0].astype(float)
     upright = np.corrcoef(smaller.ravel(), seen.ravel())[0, 1]
     assert upright > 0.8

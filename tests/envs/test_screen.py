@@ -17,8 +17,8 @@ def test_an_atari_picture_is_the_maximum_of_the_last_two_frames():
     observation = begin_episode(env, seed=3)
     unlike_rendered = 0
     for step in range(40):
-        grey = cv2.cvtColor(picture(), cv2.COLOR_RGB2GRAY)
-        expected = cv2.resize(grey, (84, 84), interpolation=cv2.INTER_AREA)
+        gray = cv2.cvtColor(picture(), cv2.COLOR_RGB2GRAY)
+        expected = cv2.resize(gray, (84, 84), interpolation=cv2.INTER_AREA)
         np.testing.assert_array_equal(observation[..., 0], expected)
         unlike_rendered += (picture() != env.render()).any()
         observation, *_ = env.step(step % 6)

@@ -30,16 +30,16 @@ def normalizer(shape):
     ids=["image", "vector", "dict"],
 )
 @pytest.mark.parametrize("normalised", [False, True])
-def test_as_sb3_makes_it(space, stack, normalised):
+def test_as_sb3_makes_it(space, stack, normalized):
     env = DummyVecEnv([lambda: Noise(space, spaces.Discrete(2))])
     normalizers = {}
-    if normalised:
+    if normalized:
         env = VecNormalize(env)
         by_key = space.spaces if isinstance(space, spaces.Dict) else {"": space}
         normalizers = {key: normalizer(observed.shape) for key, observed in by_key.items()}
     if stack > 1:
         env = VecFrameStack(env, stack)
-    if space is not VECTOR and not normalised:
+    if space is not VECTOR and not normalized:
         env = VecTransposeImage(env)
     recipe = EnvRecipe("Noise-v0", frame_stack=stack, normalizers=normalizers)
     assert policy_space(space, recipe) == env.observation_space

@@ -17,12 +17,12 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.parameter_randomization import (
     image_similarity,
     parameter_randomization,
-    randomised_agents,
+    randomized_agents,
     rank_correlation,
 )
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.labels import relabelled
+from sb3_explain.states.labels import relabeled
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,9 @@ def test_one_more_layer_is_forgotten_at_each_step(cnn_agent):
     fingerprint, random_state = cnn_agent.fingerprint(), torch.get_rng_state()
     original = dict(cnn_agent.view.policy.named_parameters())
     forgotten = []
-    for name, randomised in randomised_agents(cnn_agent, seed=1):
+    for name, randomized in randomized_agents(cnn_agent, seed=1):
         forgotten.append(name)
-        for key, parameter in randomised.view.policy.named_parameters():
+        for key, parameter in randomized.view.policy.named_parameters():
             changed = not torch.equal(parameter, original[key])
             assert changed == any(key.startswith(f"{layer}.") for layer in forgotten), (name, key)
             assert not parameter.requires_grad
@@ -73,23 +73,23 @@ def test_one_more_layer_is_forgotten_at_each_step(cnn_agent):
 
 
 def test_weights_are_drawn_as_a_new_layer_draws_them(cnn_agent):
-    (_, first), (_, second) = randomised_agents(cnn_agent, seed=3, n_layers=2)
+    (_, first), (_, second) = randomized_agents(cnn_agent, seed=3, n_layers=2)
     head = first.view.policy.action_net
     # torch's own initialisation of a linear layer: uniform in +- 1 / sqrt(n)
     bound = 512**-0.5
     assert head.weight.abs().max() <= bound
     assert head.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
     assert torch.equal(head.weight, second.view.policy.action_net.weight)
-    ((_, again),) = randomised_agents(cnn_agent, seed=3, n_layers=1)
+    ((_, again),) = randomized_agents(cnn_agent, seed=3, n_layers=1)
     assert again.fingerprint() == first.fingerprint()
-    ((_, other),) = randomised_agents(cnn_agent, seed=4, n_layers=1)
+    ((_, other),) = randomized_agents(cnn_agent, seed=4, n_layers=1)
     assert other.fingerprint() != first.fingerprint()
 
 
 def test_an_agent_without_layers_is_named():
     agent = Agent.from_module(nn.Identity(), spaces.Box(-1, 1, (2,)), spaces.Discrete(2))
     with pytest.raises(ExplainError, match="nothing to randomise"):
-        next(randomised_agents(agent))
+        next(randomized_agents(agent))
 
 
 # --- similarity -------------------------------------------------------------------------------
@@ -188,22 +188,22 @@ def small():
     frames = torch.rand(120, 1, 8, 8, generator=generator)
     episodes = np.arange(120) // 10
     blank = StateDataset.from_arrays(frames, episodes, np.zeros(120, dtype=int))
-    return agent, relabelled(agent, blank)
+    return agent, relabeled(agent, blank)
 
 
 def test_relabelled_states_have_the_other_agents_labels(small):
     agent, states = small
-    ((_, randomised),) = randomised_agents(agent, seed=2, n_layers=1)
+    ((_, randomized),) = randomized_agents(agent, seed=2, n_layers=1)
     part = states.subset(range(30, 90))
-    theirs = relabelled(randomised, part)
+    theirs = relabeled(randomized, part)
     observations = part.observations(range(60))
-    np.testing.assert_array_equal(theirs.greedy, randomised.greedy(observations).numpy())
+    np.testing.assert_array_equal(theirs.greedy, randomized.greedy(observations).numpy())
     np.testing.assert_allclose(
-        theirs.column("scores"), randomised.scores(observations).numpy(), atol=1e-6
+        theirs.column("scores"), randomized.scores(observations).numpy(), atol=1e-6
     )
     assert not np.array_equal(theirs.greedy, part.greedy)
     np.testing.assert_array_equal(part.greedy, states.greedy[30:90])
-    theirs.require_labels_of(randomised)
+    theirs.require_labels_of(randomized)
     with pytest.raises(ExplainError, match="another agent"):
         theirs.require_labels_of(agent)
 
@@ -214,7 +214,7 @@ def test_known_explainers(small):
 
     def fit(explainer):
         fits.append(explainer.agent.fingerprint())
-        explainer.fit(relabelled(explainer.agent, states), states)
+        explainer.fit(relabeled(explainer.agent, states), states)
 
     result = parameter_randomization(
         agent,
@@ -227,7 +227,7 @@ def test_known_explainers(small):
     )
     assert result.layers == ("nothing", "3", "0")
     assert fits == [agent.fingerprint(), agent.fingerprint(),
-                    *(a.fingerprint() for _, a in randomised_agents(agent))]  # fmt: skip
+                    *(a.fingerprint() for _, a in randomized_agents(agent))]  # fmt: skip
     mean = {
         (name, layer, measure): interval.mean
         for name, layers in result.intervals.items()

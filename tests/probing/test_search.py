@@ -9,7 +9,7 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.learned.losses import total_variation
-from sb3_explain.probing import StateGenerator, activation_maximisation, goggles, novelty, probe
+from sb3_explain.probing import StateGenerator, activation_maximization, goggles, novelty, probe
 from sb3_explain.probing.distance import nearest_states, share_different
 from sb3_explain.probing.search import merge
 from sb3_explain.states.batch import StateBatch
@@ -131,11 +131,11 @@ def test_the_nearest_state_is_that_of_a_slow_loop(made):
     agent, generator, train = made
     drawn = generator.sample(5)
     everything = agent.tensor(train.observations(np.arange(len(train)))).float()
-    neighbours = nearest_states(generator, drawn, train)
+    neighbors = nearest_states(generator, drawn, train)
     for i in range(5):
         distances = [float(((drawn[i] - state) / 255).square().mean()) for state in everything]
-        assert neighbours.positions[i] == int(np.argmin(distances))
-        assert neighbours.distance[i] == pytest.approx(min(distances), abs=1e-6)
+        assert neighbors.positions[i] == int(np.argmin(distances))
+        assert neighbors.distance[i] == pytest.approx(min(distances), abs=1e-6)
 
 
 def test_the_share_of_pixels_that_differ_by_hand():
@@ -197,7 +197,7 @@ def test_goggles(made):
 
 def test_activation_maximisation_reaches_its_target_and_no_state(made):
     agent, generator, train = made
-    plain = activation_maximisation(agent, "action:right", 4, progress=False)
+    plain = activation_maximization(agent, "action:right", 4, progress=False)
     assert plain.shape == (4, 2, 24, 24) and plain.min() >= 0 and plain.max() <= 255
     assert (agent.scores(plain).argmax(dim=1) == 2).all()
     ours = found(made, "action:right")
@@ -208,8 +208,8 @@ def test_activation_maximisation_reaches_its_target_and_no_state(made):
 def test_regularisers_do_what_they_say(made):
     agent = made[0]
     drawn = {
-        name: activation_maximisation(
-            agent, "action:right", 4, regulariser=name, steps=60, progress=False
+        name: activation_maximization(
+            agent, "action:right", 4, regularizer=name, steps=60, progress=False
         )
         for name in ("plain", "tv", "blur", "jitter")
     }
@@ -217,12 +217,12 @@ def test_regularisers_do_what_they_say(made):
     assert rough["tv"] < 0.8 * rough["plain"] and rough["blur"] < 0.8 * rough["plain"]
     assert not torch.equal(drawn["jitter"], drawn["plain"])
     with pytest.raises(ExplainError, match="unknown regulariser 'tvv'"):
-        activation_maximisation(agent, "action:right", regulariser="tvv")
+        activation_maximization(agent, "action:right", regularizer="tvv")
     vectors = Agent.from_module(
         nn.Linear(3, 2), spaces.Box(0, 1, (3,), np.float32), spaces.Discrete(2)
     )
     with pytest.raises(ExplainError, match="draws one image within bounds"):
-        activation_maximisation(vectors, "uncertainty")
+        activation_maximization(vectors, "uncertainty")
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ from sb3_explain.report.counterfactual_figure import (
 PICTURE = np.full((20, 20, 3), 90, np.uint8)
 
 
-def colours(png):
+def colors(png):
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
-def of_colour(png, colour):
+def of_color(png, color):
     """Number of pixels of a colour such as ``"#d9720b"``."""
-    rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return int((colours(png) == rgb).all(axis=-1).sum())
+    rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((colors(png) == rgb).all(axis=-1).sum())
 
 
 def example(changed, *, picture=PICTURE, **changes):
@@ -51,7 +51,7 @@ def test_what_changes_the_action_is_marked():
     none = counterfactual_figure(example([False, False]))
     one = counterfactual_figure(example([False, True]))
     both = counterfactual_figure(example([True, True]))
-    assert of_colour(none, CHANGED) < of_colour(one, CHANGED) < of_colour(both, CHANGED)
+    assert of_color(none, CHANGED) < of_color(one, CHANGED) < of_color(both, CHANGED)
     assert one == counterfactual_figure(example([False, True]))
 
 
@@ -59,23 +59,23 @@ def test_the_contrasted_action_has_a_line():
     contrasted = counterfactual_figure(
         example([True], contrasted="left", signed=True, attribution=-np.eye(20))
     )
-    assert of_colour(contrasted, OTHER) > 50
-    assert of_colour(counterfactual_figure(example([True])), OTHER) < 10
+    assert of_color(contrasted, OTHER) > 50
+    assert of_color(counterfactual_figure(example([True])), OTHER) < 10
 
 
 def test_features_have_no_pictures_but_the_state_may_be_shown():
     bare = example([True, False], picture=None, frame=None, attribution=None, outlines=())
-    without = colours(counterfactual_figure(bare))
+    without = colors(counterfactual_figure(bare))
     shown = example([True, False], picture=None, attribution=None, outlines=())
-    rendered = colours(counterfactual_figure(shown, theme="dark"))
+    rendered = colors(counterfactual_figure(shown, theme="dark"))
     assert without.shape == rendered.shape
-    assert without.shape[0] < colours(counterfactual_figure(example([True]))).shape[0]
+    assert without.shape[0] < colors(counterfactual_figure(example([True]))).shape[0]
 
 
 def test_an_image_and_features_together():
     mixed = example([True, False], outlines=[np.eye(20, dtype=bool), None])
     alone = [mixed.alone[0], Outcome("right", 0.7, False)]
-    assert colours(counterfactual_figure(example([True, False], alone=alone))).std() > 0
+    assert colors(counterfactual_figure(example([True, False], alone=alone))).std() > 0
 
 
 def test_numbers_of_parts_belong_together():

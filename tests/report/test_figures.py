@@ -52,8 +52,8 @@ def example(k=3, **changes):
     return TargetAttributions(**values)
 
 
-def has(picture, colour):
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+def has(picture, color):
+    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
     return (np.abs(picture - wanted).max(axis=2) <= 2).any()
 
 
@@ -61,18 +61,18 @@ def has(picture, colour):
 def test_curves_are_drawn_in_the_colours_of_their_explainers(theme):
     picture = opened(curve_figure(CURVES, theme=theme))
     drawn = styles(CURVES, CONTROLS)
-    assert has(picture, drawn["visionmask"].colour) and has(picture, drawn["rise"].colour)
+    assert has(picture, drawn["visionmask"].color) and has(picture, drawn["rise"].color)
     assert (picture[0, 0] > 200).all() == (theme == "light")
     # only the first has a deletion curve
     alone = opened(curve_figure(CURVES, ["deletion"], theme=theme))
-    assert not has(alone, drawn["rise"].colour)
+    assert not has(alone, drawn["rise"].color)
 
 
 def test_a_curve_keeps_its_colour_when_others_have_none():
     alone = {"rise": {"insertion": [0.1, 0.6]}}
     drawn = styles(["visionmask", "rise"], CONTROLS)
     picture = opened(curve_figure(alone, ["insertion"], explainers=["visionmask", "rise"]))
-    assert has(picture, drawn["rise"].colour) and not has(picture, drawn["visionmask"].colour)
+    assert has(picture, drawn["rise"].color) and not has(picture, drawn["visionmask"].color)
 
 
 def test_metrics_are_drawn_with_what_is_missing_left_out():
@@ -125,5 +125,5 @@ def test_saving_is_atomic(tmp_path):
 def test_styles_are_distinct_for_twenty_explainers():
     names = [*(f"method {i}" for i in range(20)), *CONTROLS]
     drawn = styles(names, CONTROLS)
-    assert len({(style.colour, style.dashes) for style in drawn.values()}) == len(names)
-    assert len({drawn[name].colour for name in CONTROLS}) == 1
+    assert len({(style.color, style.dashes) for style in drawn.values()}) == len(names)
+    assert len({drawn[name].color for name in CONTROLS}) == 1

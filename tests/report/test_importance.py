@@ -60,8 +60,8 @@ def test_the_figure_has_every_explainer_and_is_the_same_each_time(theme):
     assert png == importance_figure(*arguments, theme=theme)
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
     for style in styles(importances, ()).values():
-        colour = [int(style.colour[i : i + 2], 16) for i in (1, 3, 5)]
-        assert (np.abs(picture - colour).max(axis=2) <= 2).any()
+        color = [int(style.color[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (np.abs(picture - color).max(axis=2) <= 2).any()
 
 
 def test_what_does_not_belong_together_is_told():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.overlay import NEGATIVE, colour_key, enlarge, lay_over, scaled
+from sb3_explain.report.overlay import NEGATIVE, color_key, enlarge, lay_over, scaled
 
 
 def frame(level=0, size=(210, 160)):
@@ -17,7 +17,7 @@ def one_cell(row, column, size=84, value=1.0):
     return cells
 
 
-def colourful(picture):
+def colorful(picture):
     """How far each pixel is from grey."""
     return picture.max(axis=2).astype(int) - picture.min(axis=2)
 
@@ -39,7 +39,7 @@ def test_neither_argument_is_changed():
 @pytest.mark.parametrize("cell", [(0, 0), (20, 60), (83, 83), (41, 7)])
 def test_the_peak_lies_where_the_cell_is(level, cell):
     shown = lay_over(frame(level), one_cell(*cell))
-    lit = np.argwhere(colourful(shown) > colourful(shown).max() * 0.8)
+    lit = np.argwhere(colorful(shown) > colorful(shown).max() * 0.8)
     # the centre of cell i of 84 lies at (i + 0.5) / 84 of the frame
     expected = (np.array(cell) + 0.5) / 84 * [210, 160] - 0.5
     assert np.abs(lit.mean(axis=0) - expected).max() < 1.5
@@ -49,8 +49,8 @@ def test_the_peak_lies_where_the_cell_is(level, cell):
 def test_high_and_low_differ_on_any_ground(level):
     shown = lay_over(frame(level), np.ones((84, 84))).astype(int)
     rest = lay_over(frame(level), np.zeros((84, 84))).astype(int)
-    assert colourful(rest).max() == 0
-    assert colourful(shown).min() > 80
+    assert colorful(rest).max() == 0
+    assert colorful(shown).min() > 80
     assert np.abs(shown - rest).max(axis=2).min() > 100
 
 
@@ -72,7 +72,7 @@ def test_signs_have_colours_of_their_own():
 
 def test_a_playfield_is_the_only_part_that_is_lit():
     shown = lay_over(frame(80), np.ones((84, 84)), playfield=(51, 8, 104, 152))
-    lit = colourful(shown) > 0
+    lit = colorful(shown) > 0
     assert lit[51:155, 8:160].all() and lit.sum() == 104 * 152
     assert scaled((51, 8, 104, 152), 3) == (153, 24, 312, 456)
 
@@ -112,6 +112,6 @@ def test_whole_factors_repeat_pixels_and_others_reach_the_size():
 
 
 def test_the_key_runs_from_low_to_high():
-    assert (colour_key(False)[0, 0] == 60).all()
-    assert colour_key(True).shape[1] == 2 * colour_key(False).shape[1]
-    assert colour_key(True)[0, 0].argmax() == 2 or colour_key(True)[0, 0, 2] == 255
+    assert (color_key(False)[0, 0] == 60).all()
+    assert color_key(True).shape[1] == 2 * color_key(False).shape[1]
+    assert color_key(True)[0, 0].argmax() == 2 or color_key(True)[0, 0, 2] == 255

@@ -116,14 +116,14 @@ def full(tmp_path_factory, video):
         tmp_path_factory.mktemp("report"),
         metrics=METRICS,
         curves=CURVES,
-        examples=[example(), Picture(grey_square(), "A figure of one's own", "a grey square")],
+        examples=[example(), Picture(gray_square(), "A figure of one's own", "a grey square")],
         video=video,
         date="1 May 2030",
         provenance={"Versions": {"torch": "2.8"}},
     )
 
 
-def grey_square():
+def gray_square():
     return png(np.full((4, 4, 3), 99, dtype=np.uint8))
 
 

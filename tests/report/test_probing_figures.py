@@ -15,8 +15,8 @@ def pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
 
-def share_of(image: np.ndarray, colour: tuple[int, int, int]) -> float:
-    return float((np.abs(image - colour).max(axis=2) < 12).mean())
+def share_of(image: np.ndarray, color: tuple[int, int, int]) -> float:
+    return float((np.abs(image - color).max(axis=2) < 12).mean())
 
 
 def test_a_sheet_shows_pictures_and_how_probable_the_actions_are():
@@ -29,10 +29,10 @@ def test_a_sheet_shows_pictures_and_how_probable_the_actions_are():
 
 
 def test_beside_a_picture_stands_its_map():
-    grey = np.full((20, 20, 3), 120, np.uint8)
-    tile = Tile([1.0], "go", picture=grey, attribution=np.eye(20))
+    gray = np.full((20, 20, 3), 120, np.uint8)
+    tile = Tile([1.0], "go", picture=gray, attribution=np.eye(20))
     assert tile.image().shape[1] > 2 * tile.image().shape[0]
-    assert Tile([1.0], "go", picture=grey).image().shape == (240, 240, 3)
+    assert Tile([1.0], "go", picture=gray).image().shape == (240, 240, 3)
     assert Tile([1.0], "go").image() is None
 
 
@@ -57,8 +57,8 @@ def test_filters_stand_in_columns_with_the_newest_frame_below():
     image = pixels(filters_figure(weights, 2))
     dark = np.argwhere(image.max(axis=2) < 3)
     dark = dark[(dark[:, 0] > image.shape[0] * 0.25)]
-    centre = dark.mean(axis=0) / image.shape[:2]
-    assert 0.4 < centre[1] < 0.6 and centre[0] > 0.6
+    center = dark.mean(axis=0) / image.shape[:2]
+    assert 0.4 < center[1] < 0.6 and center[0] > 0.6
     with pytest.raises(ExplainError, match="no filters over 3 stacked frames"):
         filters_figure(weights, 3)
 

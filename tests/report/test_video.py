@@ -54,9 +54,9 @@ def test_game_and_map_stand_side_by_side_at_the_right_frame(tmp_path):
     write_video(path, frames, attributions, captions, action_names=NAMES)
     decoded = iio.imread(path).astype(int)
     top = decoded.shape[1] // 3
-    game, grey, lit = (decoded[:, top, x] for x in (100, 640 + 8 + 100, 640 + 8 + 500))
+    game, gray, lit = (decoded[:, top, x] for x in (100, 640 + 8 + 100, 640 + 8 + 500))
     assert np.abs(game - [40, 90, 200]).max() < 12
-    assert np.ptp(grey, axis=1).max() < 12
+    assert np.ptp(gray, axis=1).max() < 12
     assert np.ptp(lit[1]) > 80 and np.ptp(lit[[0, 2]], axis=1).max() < 12
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sb3_explain.report.summary import summarise
+from sb3_explain.report.summary import summarize
 from sb3_explain.report.words import beats, metric_words, number
 
 
@@ -59,7 +59,7 @@ def test_a_baseline_that_does_as_well_is_named():
         "random": {"insertion": entry(0.30, 0.29, 0.31), "deletion": entry(0.2, 0.19, 0.21)},
         "gradient": {"insertion": entry(0.39, 0.37, 0.41)},
     }
-    first, second, third = summarise(table, "rise")
+    first, second, third = summarize(table, "rise")
     assert first == (
         "Insertion is 0.400, higher (that is, better) than for the random map (0.300), with "
         "intervals apart."
@@ -70,14 +70,14 @@ def test_a_baseline_that_does_as_well_is_named():
 
 def test_nothing_is_claimed_without_intervals():
     table = {"rise": {"insertion": entry(0.40)}, "random": {"insertion": entry(0.30)}}
-    assert summarise(table, "rise") == [
+    assert summarize(table, "rise") == [
         "Insertion is 0.400, not shown to be better than for the random map (0.300): there are too "
         "few episodes for an interval."
     ]
 
 
 def test_the_accuracy_of_binary_maps_serves_where_there_are_no_masks():
-    (text,) = summarise({"rise": {"accuracy@0.1": entry(0.83, 0.8, 0.86)}}, "rise")
+    (text,) = summarize({"rise": {"accuracy@0.1": entry(0.83, 0.8, 0.86)}}, "rise")
     assert text.replace("\N{NO-BREAK SPACE}", " ") == (
         "Shown only the tenth of the observation that RISE marks highest, the agent makes the same "
         "choice in 83 % of the 200 states (interval 80.0 to 86.0 %)."
@@ -85,5 +85,5 @@ def test_the_accuracy_of_binary_maps_serves_where_there_are_no_masks():
 
 
 def test_nothing_measured_is_said():
-    assert summarise({"rise": {}}, "rise") == ["No metric of RISE has been computed."]
-    assert "table" in summarise({"rise": {"new": entry(1.0)}}, "rise")[0]
+    assert summarize({"rise": {}}, "rise") == ["No metric of RISE has been computed."]
+    assert "table" in summarize({"rise": {"new": entry(1.0)}}, "rise")[0]

@@ -11,7 +11,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.sgqn.attribution import (
     ATTRIBUTIONS,
     attribution_named,
-    binarised,
+    binarized,
     require_quantile,
     smoothgrad,
 )
@@ -96,7 +96,7 @@ def test_masks_are_those_of_the_quantile(seed, quantile, kind):
         attributions = attributions.round()
     if kind == "mostly zero":
         attributions = attributions * (torch.rand(attributions.shape, generator=generator) < 0.1)
-    mask = binarised(attributions, quantile, n_stack=2)
+    mask = binarized(attributions, quantile, n_stack=2)
     assert mask.shape == attributions.shape
     for image in range(2):
         for frame in range(2):
@@ -110,8 +110,8 @@ def test_masks_are_those_of_the_quantile(seed, quantile, kind):
 def test_of_a_map_that_is_mostly_zero_everything_is_kept():
     attributions = torch.zeros(1, 3, 84, 84)
     attributions[..., :21, :21] = 1  # 441 of 7056 pixels, as at initialisation
-    assert binarised(attributions, 0.90, 1).all()
-    assert binarised(attributions, 0.95, 1).sum() == 3 * 441
+    assert binarized(attributions, 0.90, 1).all()
+    assert binarized(attributions, 0.95, 1).sum() == 3 * 441
 
 
 def test_mistakes():

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from sb3_explain.sgqn.augmentations import (
-    centre_crop,
+    center_crop,
     random_convolution,
     random_crop,
     random_overlay,
@@ -54,7 +54,7 @@ def test_a_crop_is_a_part_of_the_image(images):
         ]
     assert len(places) == 40
     assert {y for y, _ in places} == set(range(4)) and {x for _, x in places} == set(range(3))
-    assert torch.equal(centre_crop(images, 9), images[:, :, 1:10, 1:10])
+    assert torch.equal(center_crop(images, 9), images[:, :, 1:10, 1:10])
 
 
 def test_a_convolution_of_its_own_for_each_state(images):

@@ -45,10 +45,10 @@ def test_first_weights():
     cnn = PixelCNN(9)
     for layer in cnn:
         if isinstance(layer, nn.Conv2d):
-            centre = layer.weight[:, :, 1, 1].clone()
-            assert torch.count_nonzero(layer.weight) == torch.count_nonzero(centre)
+            center = layer.weight[:, :, 1, 1].clone()
+            assert torch.count_nonzero(layer.weight) == torch.count_nonzero(center)
             assert not layer.bias.any()
-            gram = centre.T @ centre if layer.in_channels < 32 else centre @ centre.T
+            gram = center.T @ center if layer.in_channels < 32 else center @ center.T
             torch.testing.assert_close(gram, 2 * torch.eye(len(gram)), atol=1e-5, rtol=0)
     linear = nn.Linear(30, 8)
     orthogonal(linear)

@@ -50,7 +50,7 @@ def test_stacks_equal_sb3_wrappers(tmp_path):
 
 
 def test_labels_scores_and_values_are_the_agents(cartpole, tmp_path):
-    states = collected(cartpole, tmp_path / "s", n=200, behaviour="stochastic", seed=2)
+    states = collected(cartpole, tmp_path / "s", n=200, behavior="stochastic", seed=2)
     observations = states.observations(np.arange(200))
     scores, values = cartpole.scores_and_values(observations)
     np.testing.assert_allclose(states.column("scores"), scores, atol=1e-5)
@@ -63,23 +63,23 @@ def test_labels_scores_and_values_are_the_agents(cartpole, tmp_path):
 def test_greedy_and_epsilon(cartpole, tmp_path):
     greedy = collected(cartpole, tmp_path / "g", n=150)
     np.testing.assert_array_equal(greedy.actions, greedy.greedy)
-    mixed = collected(cartpole, tmp_path / "e", n=600, behaviour="epsilon", epsilon=0.5)
+    mixed = collected(cartpole, tmp_path / "e", n=600, behavior="epsilon", epsilon=0.5)
     assert 0.15 < (mixed.actions != mixed.greedy).mean() < 0.35
 
 
 def test_an_episode_is_a_function_of_seed_and_number(cartpole, tmp_path):
     """Whatever is played beside it: with more states asked, the first episodes are the same."""
     few = collected(
-        cartpole, tmp_path / "a", n=120, behaviour="stochastic", max_per_episode=15, n_envs=4
+        cartpole, tmp_path / "a", n=120, behavior="stochastic", max_per_episode=15, n_envs=4
     )
     many = collected(
-        cartpole, tmp_path / "b", n=300, behaviour="stochastic", max_per_episode=15, n_envs=4
+        cartpole, tmp_path / "b", n=300, behavior="stochastic", max_per_episode=15, n_envs=4
     )
     np.testing.assert_array_equal(
         few.observations(np.arange(120)), many.observations(np.arange(120))
     )
     other = collected(
-        cartpole, tmp_path / "c", n=120, behaviour="stochastic", max_per_episode=15, seed=1
+        cartpole, tmp_path / "c", n=120, behavior="stochastic", max_per_episode=15, seed=1
     )
     assert not np.array_equal(few.observations(np.arange(50)), other.observations(np.arange(50)))
 
@@ -107,7 +107,7 @@ def test_nothing_of_the_agent_or_of_global_chance_changes(cartpole, tmp_path):
     expected = torch.rand(1), np.random.rand()  # noqa: NPY002
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002
-    collected(cartpole, tmp_path / "s", n=60, behaviour="stochastic")
+    collected(cartpole, tmp_path / "s", n=60, behavior="stochastic")
     assert (torch.rand(1), np.random.rand()) == expected  # noqa: NPY002
     assert cartpole.fingerprint() == before
 
@@ -243,7 +243,7 @@ def test_an_agent_of_q_values_explores_instead_of_sampling(tmp_path):
     agent = dot_agent()
     agent.view.value_based = True
     with pytest.raises(ExplainError, match="Q-values are no probabilities"):
-        collected(agent, tmp_path / "s", n=20, behaviour="stochastic")
+        collected(agent, tmp_path / "s", n=20, behavior="stochastic")
 
 
 class Doors(gym.Env):
@@ -278,7 +278,7 @@ def test_action_masks_are_obeyed_and_kept(tmp_path):
     model = MaskablePPO("MlpPolicy", "Doors-v0", n_steps=8, batch_size=8, seed=0, device="cpu")
     agent = Agent.from_model(model, recipe=EnvRecipe("Doors-v0"))
     folder = tmp_path / "doors"
-    states = collect(agent, n=60, folder=folder, behaviour="stochastic", render=False, n_envs=5)
+    states = collect(agent, n=60, folder=folder, behavior="stochastic", render=False, n_envs=5)
     masks = states.policy_inputs(np.arange(60))["action_masks"].numpy()
     assert masks.shape == (60, 5) and (masks.sum(axis=1) == 3).all()
     observations = states.observations(np.arange(60)).numpy()
@@ -292,7 +292,7 @@ def test_the_memory_of_a_state_is_the_one_it_was_acted_with(tmp_path):
         "MlpLstmPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0, device="cpu"
     )
     agent = Agent.from_model(model, recipe=EnvRecipe("CartPole-v1"))
-    states = collect(agent, n=40, folder=tmp_path / "s", behaviour="greedy", n_envs=2, render=False)
+    states = collect(agent, n=40, folder=tmp_path / "s", behavior="greedy", n_envs=2, render=False)
     lstm, start = None, np.ones(1, bool)
     episode = np.flatnonzero(states.episode == 0)
     for position in episode:

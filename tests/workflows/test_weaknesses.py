@@ -143,7 +143,7 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sb3_explain.cli.probe.find_weaknesses", noted)
     monkeypatch.setattr("sb3_explain.cli.probe.agent_of", lambda options: demo_agent())
     flags = "--algo ppo --env PongNoFrameskip-v4 --targets T- action:RIGHT --samples 8 --latent 20"
-    more = "--generator lambda_kl:0.001 --epochs 3 --goggles 4 --no-maps --colour -o"
+    more = "--generator lambda_kl:0.001 --epochs 3 --goggles 4 --no-maps --color -o"
     assert main(["probe", *flags.split(), *more.split(), str(tmp_path)]) == 0
     assert made["targets"] == ["T-", "action:RIGHT"] and made["n"] == 8
     assert made["settings"] == {"latent": 20, "lambda_kl": 0.001}

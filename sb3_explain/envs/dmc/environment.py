@@ -19,9 +19,9 @@ from sb3_explain.envs.dmc.ids import MODES
 from sb3_explain.envs.dmc.scenes import (
     FLOOR_GREEN,
     SKY_GREEN,
-    Colours,
+    Colors,
     clip,
-    colour_sets,
+    color_sets,
     painted,
     videos_of,
     without_green,
@@ -89,7 +89,7 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
         """Begin an episode; the seed also decides on the colours and the video."""
         super().reset(seed=seed)
         if "color" in self.mode:
-            sets = colour_sets(self.mode)
+            sets = color_sets(self.mode)
             self._paint(sets[self.np_random.integers(len(sets))])
         if self.videos:
             path = self.videos[self.np_random.integers(len(self.videos))]
@@ -132,13 +132,13 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
             frame = without_green(frame, self.background[self.timestep % len(self.background)])
         return np.ascontiguousarray(frame.transpose(2, 0, 1))
 
-    def _paint(self, colours: Colours) -> None:
+    def _paint(self, colors: Colors) -> None:
         module = importlib.import_module(f"dm_control.suite.{self.domain}")
         physics = self._control.unwrapped.physics
         joints = physics.model.nq
         try:
             xml, assets = module.get_model_and_assets()
-            physics.reload_from_xml_string(xml, painted(assets, colours))
+            physics.reload_from_xml_string(xml, painted(assets, colors))
         except (AttributeError, TypeError) as error:
             raise self._not_painted() from error
         if physics.model.nq != joints:  # another task of the same domain

@@ -17,11 +17,11 @@ from PIL import Image
 from sb3_explain.common.errors import ExplainError
 
 #: colours in [0, 1] by material, as the benchmark names them
-Colours = Mapping[str, list[float]]
+Colors = Mapping[str, list[float]]
 
 GREEN = [0.2, 0.8, 0.2]
-SKY_GREEN: Colours = {"skybox_rgb": GREEN, "skybox_rgb2": GREEN, "skybox_markrgb": GREEN}
-FLOOR_GREEN: Colours = {"grid_rgb1": GREEN, "grid_rgb2": GREEN, "grid_markrgb": GREEN}
+SKY_GREEN: Colors = {"skybox_rgb": GREEN, "skybox_rgb2": GREEN, "skybox_markrgb": GREEN}
+FLOOR_GREEN: Colors = {"grid_rgb1": GREEN, "grid_rgb2": GREEN, "grid_markrgb": GREEN}
 
 #: which attribute of which element of the suite's common files each colour is
 ATTRIBUTES = {
@@ -36,33 +36,33 @@ ATTRIBUTES = {
 COMMON = ("./common/materials.xml", "./common/skybox.xml")
 
 
-def painted(assets: Mapping[str, bytes], colours: Colours) -> dict[str, bytes]:
+def painted(assets: Mapping[str, bytes], colors: Colors) -> dict[str, bytes]:
     """The suite's common files with other colours; the grid's marks are of its second colour.
 
     :param assets: files by name, as ``get_model_and_assets`` of a domain returns them
     :param colours: by the benchmark's names
     """
-    given = dict(colours)
+    given = dict(colors)
     if "grid_rgb2" in given:
         given.setdefault("grid_markrgb", given["grid_rgb2"])
     changed = dict(assets)
     for name in COMMON:
         root = ElementTree.fromstring(assets[name])
-        for key, colour in given.items():
+        for key, color in given.items():
             kind, element_name, attribute = ATTRIBUTES[key]
             for element in root.iter(kind):
                 if element.get("name") == element_name:
                     alpha = [1.0] if attribute == "rgba" else []
-                    element.set(attribute, " ".join(str(value) for value in [*colour, *alpha]))
+                    element.set(attribute, " ".join(str(value) for value in [*color, *alpha]))
         changed[name] = ElementTree.tostring(root)
     return changed
 
 
 @lru_cache
-def colour_sets(mode: str) -> list[Colours]:
+def color_sets(mode: str) -> list[Colors]:
     """The 100 colour sets of ``color_easy`` or ``color_hard`` (Hansen and Wang 2021)."""
     text = resources.files(__package__).joinpath(f"{mode}.json").read_text()
-    sets: list[Colours] = json.loads(text)
+    sets: list[Colors] = json.loads(text)
     return sets
 
 

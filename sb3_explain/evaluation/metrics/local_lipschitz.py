@@ -45,7 +45,7 @@ def local_lipschitz(
     noise *= sigma
     ratios = []
     for step in noise.unbind(dim=1):
-        neighbours = batch.moved(observations + step * extent)
-        neighbor_attributions = batch.flat(explainer.attribute_batch(neighbours))
+        neighbors = batch.moved(observations + step * extent)
+        neighbor_attributions = batch.flat(explainer.attribute_batch(neighbors))
         ratios.append(norm(neighbor_attributions - attributions) / norm(step))
     return torch.stack(ratios).amax(dim=0)

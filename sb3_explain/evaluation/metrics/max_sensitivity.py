@@ -26,7 +26,7 @@ def max_sensitivity(
     """max over n neighbours s' of ||f(s') - f(s)|| / ||f(s)||, 2-norms.
 
     Max-sensitivity (Yeh et al. 2019, definition 3) over a finite sample, in units of the map; low
-    is good. Neighbours are drawn from the box ||s' - s||_inf <= radius. The explainer sees the
+    is good. Neighbors are drawn from the box ||s' - s||_inf <= radius. The explainer sees the
     neighbour, which may lie outside the observations' range, and the target action stays.
 
     :param batch: of the states s
@@ -47,7 +47,7 @@ def max_sensitivity(
         of_state.copy_(torch.from_numpy(rng.uniform(-radius, radius, of_state.shape)))
     changes = []
     for step in noise.unbind(dim=1):
-        neighbours = batch.moved(observations + step * extent)
-        changes.append(norm(batch.flat(explainer.attribute_batch(neighbours)) - attributions))
+        neighbors = batch.moved(observations + step * extent)
+        changes.append(norm(batch.flat(explainer.attribute_batch(neighbors)) - attributions))
     size = norm(attributions)
     return torch.stack(changes).amax(dim=0) / torch.where(size > 0, size, 1.0)

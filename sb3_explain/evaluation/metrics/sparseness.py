@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sb3_explain.common.attributions import normalise
+from sb3_explain.common.attributions import normalize
 from sb3_explain.evaluation.metrics import METRICS
 
 
@@ -18,7 +18,7 @@ def sparseness(attributions: Tensor) -> Tensor:
     :param attributions: (B, ...)
     :return: (B,) from 0, all cells alike, to 1 - 1/n, a single cell
     """
-    a = normalise(attributions).abs().flatten(1).sort(dim=1).values.double() + 1e-7
+    a = normalize(attributions).abs().flatten(1).sort(dim=1).values.double() + 1e-7
     n = a.shape[1]
     i = torch.arange(1, n + 1, device=a.device)
     gini: Tensor = ((2 * i - n - 1) * a).sum(dim=1) / (n * a.sum(dim=1))

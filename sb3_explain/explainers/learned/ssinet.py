@@ -102,12 +102,12 @@ class SSINet(MaskExplainer):
         masks = self.masks(network, batch)
         (seen,) = self.outcomes(batch.target_scores, self.blends(masks, batch)[0])
         own = self._reading(batch)[0].float() / self.settings.temperature
-        change = (self._behaviour(seen[:, 0]) - self._behaviour(own)).square().mean()
+        change = (self._behavior(seen[:, 0]) - self._behavior(own)).square().mean()
         areas = [field.mean() for field in self.masking.fields(masks).values()]
         area = torch.stack(areas).mean()
         return {"loss": change + self.settings.alpha * area, "change": change, "area": area}
 
-    def _behaviour(self, scores: Tensor) -> Tensor:
+    def _behavior(self, scores: Tensor) -> Tensor:
         """(B, C) what the mask is to preserve, from targets (B, C) divided by the temperature."""
         space = self.agent.action_space
         if isinstance(space, spaces.Box):

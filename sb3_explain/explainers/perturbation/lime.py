@@ -43,9 +43,9 @@ def slic(picture: NDArray[Any]) -> NDArray[Any]:
 
 def quickshift(picture: NDArray[Any]) -> NDArray[Any]:
     """Superpixels by mode seeking (Vedaldi and Soatto, 2008), of at most 2 pixels' reach."""
-    colours = np.repeat(picture[..., None], 3, axis=2)
+    colors = np.repeat(picture[..., None], 3, axis=2)
     labels: NDArray[Any] = segmentation.quickshift(  # type: ignore[no-untyped-call]
-        colours, kernel_size=1, max_dist=2, ratio=0, convert2lab=False
+        colors, kernel_size=1, max_dist=2, ratio=0, convert2lab=False
     )
     return labels
 
@@ -203,12 +203,12 @@ class Lime(Explainer):
         :param state: (C, H, W)
         """
         n_channels = max(1, len(state) // self.agent.n_stack)
-        grey = state[-n_channels:].float().mean(dim=0)
+        gray = state[-n_channels:].float().mean(dim=0)
         space = self._spaces[name]
         low, high = float(space.low.min()), float(space.high.max())  # type: ignore[attr-defined]
         if not np.isfinite(high - low):
-            low, high = float(grey.min()), float(grey.max())
-        picture = ((grey - low) / max(high - low, 1e-12)).clamp(0, 1).cpu().double().numpy()
+            low, high = float(gray.min()), float(gray.max())
+        picture = ((gray - low) / max(high - low, 1e-12)).clamp(0, 1).cpu().double().numpy()
         labels = np.unique(self.segmenter(picture), return_inverse=True)[1]
         return torch.from_numpy(labels.reshape(1, *picture.shape)).to(state.device)
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sb3_explain.envs.dmc.ids import env_id
 from sb3_explain.sgqn import SGQN, PixelSAC
-from sb3_explain.sgqn.attribution import binarised
-from sb3_explain.sgqn.augmentations import centre_crop
+from sb3_explain.sgqn.attribution import binarized
+from sb3_explain.sgqn.augmentations import center_crop
 from sb3_explain.workflows.pixel_training.recipes import RECIPES, rho
 from sb3_explain.workflows.pixel_training.training import make_env
 
@@ -46,19 +46,19 @@ def saliency_rows(
             attribution = model.policy.attribution(observations.to(model.device), scaled).cpu()
             size = model.policy_kwargs.get("size")
             if size is not None:  # the networks look at the middle alone
-                attribution = centre_crop(attribution, size)
-                observations = centre_crop(observations, size)
+                attribution = center_crop(attribution, size)
+                observations = center_crop(observations, size)
             frames = observations[:, -3:].permute(0, 2, 3, 1).numpy()
             shown = {"state": list(frames)}
             quantile = model.saliency_quantile if isinstance(model, SGQN) else rho(task)
-            mask = binarised(attribution, quantile, model.n_stack)[:, -3:].numpy()
+            mask = binarized(attribution, quantile, model.n_stack)[:, -3:].numpy()
             magnitudes = attribution.abs()[:, -3:].amax(1)
             bright = magnitudes.flatten(1).quantile(0.99, dim=1)[:, None, None] + 1e-12
-            shown["true"] = grey((magnitudes / bright).numpy())
+            shown["true"] = gray((magnitudes / bright).numpy())
             shown["mask"] = list(np.where(mask.transpose(0, 2, 3, 1), frames, frames // 8 + 16))
             if isinstance(model, SGQN) and model.policy.predicts_saliency:
                 _, predicted = model.predict_saliency(states)
-                shown["predicted"] = grey(predicted[:, -3:].max(1))
+                shown["predicted"] = gray(predicted[:, -3:].max(1))
             for name, pictures in shown.items():
                 rows.setdefault(f"{algo}: {name}", []).extend(pictures)
     # as of a network that has hardly learned; its mask keeps everything
@@ -81,7 +81,7 @@ def played(model: PixelSAC, env: gym.Env[Any, Any], seed: int) -> NDArray[np.uin
     )
 
 
-def grey(attributions: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+def gray(attributions: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
     """Maps (B, H, W) as pictures, from black at 0 to white at 1."""
     shades = (255 * np.clip(attributions, 0, 1)).astype(np.uint8)
     return list(np.repeat(shades[..., None], 3, axis=3))

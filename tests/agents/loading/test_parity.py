@@ -76,7 +76,7 @@ def own_scores_and_values(model, observations):
         return actions, torch.stack(list(critics), dim=0).min(dim=0).values[:, 0]
 
 
-def normalised(logits, space):
+def normalized(logits, space):
     """Logits as torch's Categorical keeps them; those of other distributions as they are."""
     if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         return logits
@@ -102,7 +102,7 @@ def same(agent, model):
         scores, values = agent.scores_and_values(tensors)
         torch.testing.assert_close(agent.scores(tensors), scores, atol=1e-6, rtol=0)
     continuous = isinstance(agent.action_space, spaces.Box)
-    given = scores if isinstance(own, torch.Tensor) else normalised(scores, agent.action_space)
+    given = scores if isinstance(own, torch.Tensor) else normalized(scores, agent.action_space)
     torch.testing.assert_close(given, outputs_of(own), atol=1e-6, rtol=1e-6)
     if own_values is None:
         assert torch.isnan(values).all()

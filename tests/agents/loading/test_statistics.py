@@ -14,7 +14,7 @@ from tests.agents.loading.models import MIXED, Noise
 VECTOR = spaces.Box(-3, 3, (2, 3), np.float32)
 
 
-def normalised(space, **settings):
+def normalized(space, **settings):
     env = VecNormalize(
         DummyVecEnv([lambda: Noise(space, spaces.Discrete(2))] * 2), clip_obs=3.5, **settings
     )
@@ -26,7 +26,7 @@ def normalised(space, **settings):
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_plain_observation(tmp_path, protocol):
-    env = normalised(VECTOR, epsilon=1e-5)
+    env = normalized(VECTOR, epsilon=1e-5)
     path = tmp_path / "vecnormalize.pkl"
     path.write_bytes(pickle.dumps(env, protocol))
     (normalizer,) = read_statistics(path).values()
@@ -40,7 +40,7 @@ def test_a_plain_observation(tmp_path, protocol):
 
 
 def test_a_dict_observation_of_which_some_entries_are_normalised(tmp_path):
-    env = normalised(MIXED, norm_obs_keys=["vector", "image"])
+    env = normalized(MIXED, norm_obs_keys=["vector", "image"])
     env.save(str(tmp_path / "vecnormalize.pkl"))
     normalizers = read_statistics(tmp_path / "vecnormalize.pkl")
     assert sorted(normalizers) == ["image", "vector"]
@@ -51,7 +51,7 @@ def test_a_dict_observation_of_which_some_entries_are_normalised(tmp_path):
 
 
 def test_rewards_alone(tmp_path):
-    env = normalised(VECTOR, norm_obs=False)
+    env = normalized(VECTOR, norm_obs=False)
     env.save(str(tmp_path / "vecnormalize.pkl"))
     assert read_statistics(tmp_path / "vecnormalize.pkl") == {}
 

@@ -42,8 +42,8 @@ def test_slow_loop(inputs):
         ratios = []
         for _ in range(5):
             noise = 0.1 * rng.standard_normal(observation.shape, dtype=np.float32).astype(float)
-            neighbour = observation.double()[None] + 255 * torch.from_numpy(noise)[None]
-            moved = inputs.explainer.attribute(neighbour, batch.target[i : i + 1])
+            neighbor = observation.double()[None] + 255 * torch.from_numpy(noise)[None]
+            moved = inputs.explainer.attribute(neighbor, batch.target[i : i + 1])
             ratios.append(
                 np.linalg.norm((moved - inputs.attributions[i]).numpy()) / np.linalg.norm(noise)
             )

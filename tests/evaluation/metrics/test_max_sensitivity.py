@@ -36,8 +36,8 @@ def test_slow_loop(inputs):
         own, changes = inputs.attributions[i].numpy(), []
         for _ in range(5):
             noise = torch.from_numpy(rng.uniform(-0.02, 0.02, observation.shape))
-            neighbour = (observation + 255 * noise)[None]
-            moved = inputs.explainer.attribute(neighbour, batch.target[i : i + 1]).numpy()
+            neighbor = (observation + 255 * noise)[None]
+            moved = inputs.explainer.attribute(neighbor, batch.target[i : i + 1]).numpy()
             changes.append(np.linalg.norm(moved - own))
         assert ours[i].item() == pytest.approx(max(changes) / np.linalg.norm(own), abs=1e-6)
 

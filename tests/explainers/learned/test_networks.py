@@ -81,9 +81,9 @@ def test_unknown_weights_are_one_line():
 @pytest.mark.parametrize("n_in", [3, 4, 12])
 def test_imagenet_kernels_answer_a_grey_image_alike_at_any_number_of_channels(n_in):
     kernels = torch.randn(5, 3, 7, 7)
-    grey = torch.rand(1, 1, 20, 20)
-    expected = nn.functional.conv2d(grey.expand(-1, 3, -1, -1), kernels)
-    ours = nn.functional.conv2d(grey.expand(-1, n_in, -1, -1), spread_over(kernels, n_in))
+    gray = torch.rand(1, 1, 20, 20)
+    expected = nn.functional.conv2d(gray.expand(-1, 3, -1, -1), kernels)
+    ours = nn.functional.conv2d(gray.expand(-1, n_in, -1, -1), spread_over(kernels, n_in))
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -94,7 +94,7 @@ def test_mlp_serves_vectors_of_any_scale():
     assert net(vectors).shape == (256, 6)
     hidden = [layer for layer in net.layers if isinstance(layer, nn.Linear)][:2]
     assert [layer.out_features for layer in hidden] == [128, 128]
-    standard = net.standardise(vectors)
+    standard = net.standardize(vectors)
     torch.testing.assert_close(
         standard, (vectors - vectors.mean(0)) / vectors.var(0, correction=0).sqrt(),
         rtol=0, atol=2e-2,

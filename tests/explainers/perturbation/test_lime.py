@@ -156,8 +156,8 @@ def test_segments_may_be_a_function():
 
     attributions = Lime(agent, n_samples=30, segments=halves).attribute(seen, 0)[0]
     assert len(attributions.unique()) == 2 and attributions[:, :, :15].unique().numel() == 1
-    grey = seen[0].mean(dim=0) / 255
-    np.testing.assert_allclose(pictures[0], grey, atol=1e-6)
+    gray = seen[0].mean(dim=0) / 255
+    np.testing.assert_allclose(pictures[0], gray, atol=1e-6)
 
 
 @pytest.mark.parametrize(

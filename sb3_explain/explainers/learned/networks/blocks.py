@@ -19,7 +19,7 @@ def conv_block(n_in: int, n_out: int, kernel: int, stride: int = 1, rate: int = 
     )
 
 
-class Standardise(nn.BatchNorm1d):
+class Standardize(nn.BatchNorm1d):
     """(B, D) features with mean 0 and deviation 1, whatever their scale, as training saw them.
 
     :param n_features: D

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.learned.networks import NETWORKS
-from sb3_explain.explainers.learned.networks.blocks import Standardise
+from sb3_explain.explainers.learned.networks.blocks import Standardize
 
 
 class KeyMasks(nn.Module):
@@ -52,7 +52,7 @@ class KeyMasks(nn.Module):
             build(shapes[name][0] + features, n_masks * n_frames, **(options or {}))
             for name in images
         )
-        self.planes = Standardise(features) if features else None
+        self.planes = Standardize(features) if features else None
         self.mlp = NETWORKS["mlp"](features, n_masks * features) if features else None
 
     def forward(self, by_key: Mapping[str, Tensor]) -> dict[str, Tensor]:

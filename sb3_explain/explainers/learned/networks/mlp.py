@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from sb3_explain.explainers.learned.networks import NETWORKS
-from sb3_explain.explainers.learned.networks.blocks import EMPTY, Standardise
+from sb3_explain.explainers.learned.networks.blocks import EMPTY, Standardize
 
 
 @NETWORKS.register("mlp")
@@ -20,7 +20,7 @@ class Mlp(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, width: int = 128, bias: float = EMPTY) -> None:
         super().__init__()
-        self.standardise = Standardise(n_in)
+        self.standardize = Standardize(n_in)
         head = nn.Linear(width, n_out)
         nn.init.constant_(head.bias, bias)
         self.layers = nn.Sequential(
@@ -29,5 +29,5 @@ class Mlp(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, n_in) -> logits (B, n_out)."""
-        logits: Tensor = self.layers(self.standardise(vectors))
+        logits: Tensor = self.layers(self.standardize(vectors))
         return logits

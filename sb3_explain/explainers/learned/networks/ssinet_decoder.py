@@ -82,7 +82,7 @@ class ImageDecoder(nn.Module):
         }
         channels = [sum(features[i][0] for i in of) for of in self.levels.values()]
         # features have the scale that the agent's training gave them
-        self.standardise = nn.ModuleList(nn.BatchNorm2d(n_in, affine=False) for n_in in channels)
+        self.standardize = nn.ModuleList(nn.BatchNorm2d(n_in, affine=False) for n_in in channels)
         self.enter = nn.ModuleList(conv_block(n_in + 2, width, 1) for n_in in channels)
         self.join = nn.ModuleList(conv_block(2 * width, width, 3) for _ in channels[1:])
         finest = list(self.levels)[-1]
@@ -94,10 +94,10 @@ class ImageDecoder(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Outputs (B, C, H, W) -> logits (B, n_out, H, W) of the image's size."""
         entered = []
-        for standardise, enter, of in zip(
-            self.standardise, self.enter, self.levels.values(), strict=True
+        for standardize, enter, of in zip(
+            self.standardize, self.enter, self.levels.values(), strict=True
         ):
-            level = standardise(torch.cat([features[i] for i in of], dim=1))
+            level = standardize(torch.cat([features[i] for i in of], dim=1))
             entered.append(enter(torch.cat([level, places(level)], dim=1)))
         joined = entered[0]
         for join, skip in zip(self.join, entered[1:], strict=True):

@@ -86,8 +86,8 @@ def spread_over(rgb: Tensor, n_in: int) -> Tensor:
     :param n_in: a multiple of 3 is taken for RGB frames, any other number for grey ones
     :return: (C, n_in, k, k)
     """
-    colours = rgb if n_in % 3 == 0 else rgb.mean(dim=1, keepdim=True)
-    return colours.repeat(1, n_in // colours.shape[1], 1, 1) * (3 / n_in)
+    colors = rgb if n_in % 3 == 0 else rgb.mean(dim=1, keepdim=True)
+    return colors.repeat(1, n_in // colors.shape[1], 1, 1) * (3 / n_in)
 
 
 @NETWORKS.register("deeplabv3_resnet50")
