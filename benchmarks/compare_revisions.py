@@ -58,6 +58,8 @@ NAMES = {
     "noise_sensitivity": "max_sensitivity",
     "localisation": "relevance_mass",
     "reference": "baseline",
+    "agent_passes": "forwards",
+    "metric_passes": "metric_forwards",
 }
 
 
