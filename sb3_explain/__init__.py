@@ -15,27 +15,92 @@ ids.register()
 
 #: each public name and its module, which is imported when the name is first used
 _MODULES = {
-    "BASELINES": "states.baselines",
-    "EXPLAINERS": "explainers",
-    "METRICS": "evaluation.metrics",
-    "NETWORKS": "explainers.learned.networks",
-    "RAD": "sgqn",
-    "SGQN": "sgqn",
-    "SODA": "sgqn",
-    "SVEA": "sgqn",
-    "TARGETS": "probing.targets",
     "Agent": "agents.agent",
+    "AtariPreprocessing": "agents.native",
+    "BASELINES": "states.baselines",
+    "Constant": "explainers.controls",
     "DrQ": "sgqn",
+    "EXPLAINERS": "explainers",
+    "Empty": "explainers.controls",
     "EnvRecipe": "envs.recipe",
+    "Evaluation": "evaluation.evaluate",
     "ExplainError": "common.errors",
+    "Explainer": "explainers.base",
+    "FeatureAblation": "explainers.perturbation.feature_ablation",
+    "FittedBaseline": "states.baselines",
+    "FittedExplainer": "explainers.base",
+    "ForwardCache": "states.cache",
+    "FrameStackReplayBuffer": "sgqn.replay_buffer",
+    "GradCAM": "explainers.gradients.grad_cam",
+    "Gradient": "explainers.gradients.gradient",
+    "Greydanus": "explainers.perturbation.greydanus",
+    "GuidedBackpropagation": "explainers.gradients.guided_backprop",
+    "GuidedGradCAM": "explainers.gradients.guided_grad_cam",
+    "InputXGradient": "explainers.gradients.input_x_gradient",
+    "IntegratedGradients": "explainers.gradients.integrated_gradients",
+    "Interval": "common.bootstrap",
+    "KernelSHAP": "explainers.perturbation.kernel_shap",
+    "Lime": "explainers.perturbation.lime",
+    "METRICS": "evaluation.metrics",
+    "MarioPreprocessing": "agents.native",
+    "MaskExplainer": "explainers.learned.base",
+    "MaskSettings": "explainers.learned.base",
+    "MetricsCallback": "callbacks",
+    "NETWORKS": "explainers.learned.networks",
+    "Normalizer": "envs.recipe",
+    "Occlusion": "explainers.perturbation.occlusion",
     "PixelSAC": "sgqn",
+    "RAD": "sgqn",
+    "Random": "explainers.controls",
+    "Rise": "explainers.perturbation.rise",
+    "SGQN": "sgqn",
+    "SGQNSaliency": "explainers.sgqn",
+    "SODA": "sgqn",
+    "SSINet": "explainers.learned.ssinet",
+    "SVEA": "sgqn",
+    "SaliencyCallback": "callbacks",
+    "Sarfa": "explainers.perturbation.sarfa",
+    "SmoothGrad": "explainers.gradients.smoothgrad",
+    "Stalder": "explainers.learned.stalder",
+    "StateBatch": "states.batch",
     "StateDataset": "states.dataset",
     "StateGenerator": "probing",
+    "StateGeneratorCallback": "callbacks",
+    "TARGETS": "probing.targets",
     "VisionMask": "explainers.learned.visionmask",
+    "VisionMaskCallback": "callbacks",
+    "activation_maximization": "probing",
+    "agreement": "states.labels",
     "collect": "states.collection",
+    "color_agent": "agents.native",
+    "confidence_interval": "common.bootstrap",
+    "contrast": "explainers.counterfactual",
+    "counterfactual": "explainers.counterfactual",
+    "demo_agent": "agents.demo",
     "evaluate": "evaluation.evaluate",
+    "explain": "workflows.pipeline",
+    "find_weaknesses": "workflows.weaknesses",
+    "fit_baselines": "states.baselines",
+    "from_hub": "workflows.hub",
+    "goggles": "probing",
+    "highlights": "workflows.highlights",
+    "list_explainers": "explainers.make",
+    "list_metrics": "evaluation.metrics",
     "load_agent": "agents.loading",
+    "make_explainer": "explainers.make",
+    "masked_return": "evaluation.masked_return",
+    "native_agent": "agents.native",
+    "native_states": "states.labels",
+    "needs_image": "explainers.requirements",
+    "novelty": "probing",
+    "parameter_randomization": "evaluation.parameter_randomization",
+    "playfield": "envs.playfields",
     "probe": "probing",
+    "push_to_hub": "workflows.hub",
+    "read_boxes": "evaluation.boxes",
+    "relabel": "states.labels",
+    "run_benchmark": "workflows.benchmark",
+    "why": "workflows.why",
 }
 #: names of earlier versions
 _RENAMED = {"REFERENCES": "BASELINES"}
@@ -44,26 +109,99 @@ __all__ = sorted(_MODULES)
 
 if TYPE_CHECKING:  # the same names for whoever reads types without running the package
     from sb3_explain.agents.agent import Agent as Agent
+    from sb3_explain.agents.demo import demo_agent as demo_agent
     from sb3_explain.agents.loading import load_agent as load_agent
+    from sb3_explain.agents.native import AtariPreprocessing as AtariPreprocessing
+    from sb3_explain.agents.native import MarioPreprocessing as MarioPreprocessing
+    from sb3_explain.agents.native import color_agent as color_agent
+    from sb3_explain.agents.native import native_agent as native_agent
+    from sb3_explain.callbacks import MetricsCallback as MetricsCallback
+    from sb3_explain.callbacks import SaliencyCallback as SaliencyCallback
+    from sb3_explain.callbacks import StateGeneratorCallback as StateGeneratorCallback
+    from sb3_explain.callbacks import VisionMaskCallback as VisionMaskCallback
+    from sb3_explain.common.bootstrap import Interval as Interval
+    from sb3_explain.common.bootstrap import confidence_interval as confidence_interval
     from sb3_explain.common.errors import ExplainError as ExplainError
+    from sb3_explain.envs.playfields import playfield as playfield
     from sb3_explain.envs.recipe import EnvRecipe as EnvRecipe
+    from sb3_explain.envs.recipe import Normalizer as Normalizer
+    from sb3_explain.evaluation.boxes import read_boxes as read_boxes
+    from sb3_explain.evaluation.evaluate import Evaluation as Evaluation
     from sb3_explain.evaluation.evaluate import evaluate as evaluate
+    from sb3_explain.evaluation.masked_return import masked_return as masked_return
     from sb3_explain.evaluation.metrics import METRICS as METRICS
+    from sb3_explain.evaluation.metrics import list_metrics as list_metrics
+    from sb3_explain.evaluation.parameter_randomization import (
+        parameter_randomization as parameter_randomization,
+    )
     from sb3_explain.explainers import EXPLAINERS as EXPLAINERS
+    from sb3_explain.explainers.base import Explainer as Explainer
+    from sb3_explain.explainers.base import FittedExplainer as FittedExplainer
+    from sb3_explain.explainers.controls import Constant as Constant
+    from sb3_explain.explainers.controls import Empty as Empty
+    from sb3_explain.explainers.controls import Random as Random
+    from sb3_explain.explainers.counterfactual import contrast as contrast
+    from sb3_explain.explainers.counterfactual import counterfactual as counterfactual
+    from sb3_explain.explainers.gradients.grad_cam import GradCAM as GradCAM
+    from sb3_explain.explainers.gradients.gradient import Gradient as Gradient
+    from sb3_explain.explainers.gradients.guided_backprop import (
+        GuidedBackpropagation as GuidedBackpropagation,
+    )
+    from sb3_explain.explainers.gradients.guided_grad_cam import GuidedGradCAM as GuidedGradCAM
+    from sb3_explain.explainers.gradients.input_x_gradient import InputXGradient as InputXGradient
+    from sb3_explain.explainers.gradients.integrated_gradients import (
+        IntegratedGradients as IntegratedGradients,
+    )
+    from sb3_explain.explainers.gradients.smoothgrad import SmoothGrad as SmoothGrad
+    from sb3_explain.explainers.learned.base import MaskExplainer as MaskExplainer
+    from sb3_explain.explainers.learned.base import MaskSettings as MaskSettings
     from sb3_explain.explainers.learned.networks import NETWORKS as NETWORKS
+    from sb3_explain.explainers.learned.ssinet import SSINet as SSINet
+    from sb3_explain.explainers.learned.stalder import Stalder as Stalder
     from sb3_explain.explainers.learned.visionmask import VisionMask as VisionMask
+    from sb3_explain.explainers.make import list_explainers as list_explainers
+    from sb3_explain.explainers.make import make_explainer as make_explainer
+    from sb3_explain.explainers.perturbation.feature_ablation import (
+        FeatureAblation as FeatureAblation,
+    )
+    from sb3_explain.explainers.perturbation.greydanus import Greydanus as Greydanus
+    from sb3_explain.explainers.perturbation.kernel_shap import KernelSHAP as KernelSHAP
+    from sb3_explain.explainers.perturbation.lime import Lime as Lime
+    from sb3_explain.explainers.perturbation.occlusion import Occlusion as Occlusion
+    from sb3_explain.explainers.perturbation.rise import Rise as Rise
+    from sb3_explain.explainers.perturbation.sarfa import Sarfa as Sarfa
+    from sb3_explain.explainers.requirements import needs_image as needs_image
+    from sb3_explain.explainers.sgqn import SGQNSaliency as SGQNSaliency
     from sb3_explain.probing import StateGenerator as StateGenerator
+    from sb3_explain.probing import activation_maximization as activation_maximization
+    from sb3_explain.probing import goggles as goggles
+    from sb3_explain.probing import novelty as novelty
     from sb3_explain.probing import probe as probe
     from sb3_explain.probing.targets import TARGETS as TARGETS
+    from sb3_explain.sgqn import DrQ as DrQ
+    from sb3_explain.sgqn import PixelSAC as PixelSAC
     from sb3_explain.sgqn import RAD as RAD
     from sb3_explain.sgqn import SGQN as SGQN
     from sb3_explain.sgqn import SODA as SODA
     from sb3_explain.sgqn import SVEA as SVEA
-    from sb3_explain.sgqn import DrQ as DrQ
-    from sb3_explain.sgqn import PixelSAC as PixelSAC
+    from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer as FrameStackReplayBuffer
     from sb3_explain.states.baselines import BASELINES as BASELINES
+    from sb3_explain.states.baselines import FittedBaseline as FittedBaseline
+    from sb3_explain.states.baselines import fit_baselines as fit_baselines
+    from sb3_explain.states.batch import StateBatch as StateBatch
+    from sb3_explain.states.cache import ForwardCache as ForwardCache
     from sb3_explain.states.collection import collect as collect
     from sb3_explain.states.dataset import StateDataset as StateDataset
+    from sb3_explain.states.labels import agreement as agreement
+    from sb3_explain.states.labels import native_states as native_states
+    from sb3_explain.states.labels import relabel as relabel
+    from sb3_explain.workflows.benchmark import run_benchmark as run_benchmark
+    from sb3_explain.workflows.highlights import highlights as highlights
+    from sb3_explain.workflows.hub import from_hub as from_hub
+    from sb3_explain.workflows.hub import push_to_hub as push_to_hub
+    from sb3_explain.workflows.pipeline import explain as explain
+    from sb3_explain.workflows.weaknesses import find_weaknesses as find_weaknesses
+    from sb3_explain.workflows.why import why as why
 else:  # a type checker that saw __getattr__ would believe that every name exists
 
     def __getattr__(name: str) -> Any:

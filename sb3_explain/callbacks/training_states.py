@@ -19,7 +19,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.action_names import action_names
 from sb3_explain.envs.spaces import SINGLE, spaces_by_key
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.labels import relabeled
+from sb3_explain.states.labels import relabel
 
 Array = NDArray[Any]
 
@@ -186,7 +186,7 @@ class TrainingStates:
         kept = blank.with_columns(
             **{name: np.stack([record[name] for record in records]) for name in records[0]}
         )
-        return relabeled(agent, kept)
+        return relabel(agent, kept)
 
 
 class MonitorStates:

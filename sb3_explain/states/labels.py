@@ -13,7 +13,7 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import CHUNK
 
 
-def relabeled(agent: Agent, states: StateDataset) -> StateDataset:
+def relabel(agent: Agent, states: StateDataset) -> StateDataset:
     """The same states with what ``agent`` would do there, for an explainer of it to learn from."""
     parts = np.array_split(np.arange(len(states)), range(CHUNK, len(states), CHUNK))
     scores, values = [], []

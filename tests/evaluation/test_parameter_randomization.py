@@ -22,7 +22,7 @@ from sb3_explain.evaluation.parameter_randomization import (
 )
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.labels import relabeled
+from sb3_explain.states.labels import relabel
 
 
 @pytest.fixture(scope="module")
@@ -188,14 +188,14 @@ def small():
     frames = torch.rand(120, 1, 8, 8, generator=generator)
     episodes = np.arange(120) // 10
     blank = StateDataset.from_arrays(frames, episodes, np.zeros(120, dtype=int))
-    return agent, relabeled(agent, blank)
+    return agent, relabel(agent, blank)
 
 
 def test_relabelled_states_have_the_other_agents_labels(small):
     agent, states = small
     ((_, randomized),) = randomized_agents(agent, seed=2, n_layers=1)
     part = states.subset(range(30, 90))
-    theirs = relabeled(randomized, part)
+    theirs = relabel(randomized, part)
     observations = part.observations(range(60))
     np.testing.assert_array_equal(theirs.greedy, randomized.greedy(observations).numpy())
     np.testing.assert_allclose(
@@ -214,7 +214,7 @@ def test_known_explainers(small):
 
     def fit(explainer):
         fits.append(explainer.agent.fingerprint())
-        explainer.fit(relabeled(explainer.agent, states), states)
+        explainer.fit(relabel(explainer.agent, states), states)
 
     result = parameter_randomization(
         agent,
