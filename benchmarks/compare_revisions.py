@@ -48,7 +48,13 @@ PLACES = {
     ),
 }
 #: names of parameters -> what older revisions call them
-PARAMETERS = {"baseline": "reference", "n_states": "n", "n_evaluated": "n_states", "n_samples": "n"}
+PARAMETERS = {
+    "attributions": "maps",
+    "baseline": "reference",
+    "n_evaluated": "n_states",
+    "n_samples": "n",
+    "n_states": "n",
+}
 #: parameters that some revisions do not have, since they own what it gives
 OPTIONAL = {"agent"}
 #: names of explainers and keys of metrics.json that older revisions have -> the newest
@@ -169,8 +175,8 @@ def of_images(agent: Any, folder: Path) -> Iterator[tuple[str, Any]]:
         yield f"images / {name}, target 2", explainer.attribute(observations, 2)
 
     one = observations[:1]
-    maps = explainers["visionmask"].attribute(one)
-    found = call(find("counterfactual"), agent=agent, observation=one, maps=maps)
+    attributions = explainers["visionmask"].attribute(one)
+    found = call(find("counterfactual"), agent=agent, observation=one, attributions=attributions)
     removals = (found.before, *found.alone, *found.together)
     yield "counterfactual / scores", np.stack([removal.scores for removal in removals])
 
