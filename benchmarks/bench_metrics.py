@@ -8,7 +8,7 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticCnnPolicy
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.policy_views import view_of
+from sb3_explain.agents.policy_views import make_view
 from sb3_explain.common.attributions import order
 from sb3_explain.evaluation.metrics.deletion import deletion
 from sb3_explain.evaluation.metrics.insertion import insertion
@@ -39,7 +39,7 @@ def _run(record) -> None:
     observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
     action_space = spaces.Discrete(6)
     policy = ActorCriticCnnPolicy(observation_space, action_space, lambda _: 1e-3)
-    agent = Agent(view_of(policy), observation_space, action_space)
+    agent = Agent(make_view(policy), observation_space, action_space)
     observations = torch.randint(0, 256, (N_STATES, 4, 84, 84)).float()
     attributions = torch.rand(observations.shape)
     batch = StateBatch(agent, observations, agent.greedy(observations))

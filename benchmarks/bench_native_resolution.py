@@ -22,7 +22,7 @@ def run(record) -> None:
         same = agreement(agent, states, AtariPreprocessing())
         record("native_resolution.agreement.pong", same, "share", ">= 0.99")
         # what render() shows: the last of the two frames whose maximum the agent sees
-        with patch("sb3_explain.states.collection.screen_of", lambda env: env.render):
+        with patch("sb3_explain.states.collection.find_screen", lambda env: env.render):
             states = collect(agent, n=N_STATES, folder=Path(folder) / "last", progress=False)
         same = agreement(agent, states, AtariPreprocessing())
         record("native_resolution.agreement.pong_last_frame", same, "share")

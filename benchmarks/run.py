@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 import torch
 
-from sb3_explain.common.provenance import processor
+from sb3_explain.common.provenance import find_processor
 
 HERE = Path(__file__).resolve().parent
 COMPARISONS = {
@@ -87,7 +87,11 @@ def replace_row(path: Path, row: Row) -> None:
 @cache
 def environment() -> Row:
     """The machine and the versions that a figure depends on."""
-    machine = [processor(), f"{os.cpu_count()} CPUs", f"{psutil.virtual_memory().total >> 30} GiB"]
+    machine = [
+        find_processor(),
+        f"{os.cpu_count()} CPUs",
+        f"{psutil.virtual_memory().total >> 30} GiB",
+    ]
     if torch.cuda.is_available():
         machine.append(torch.cuda.get_device_name())
     versions = {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}

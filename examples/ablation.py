@@ -20,7 +20,7 @@ from super_mario import load
 from sb3_explain import Agent, ExplainError, StateDataset, VisionMask, evaluate
 from sb3_explain.agents.native import MarioPreprocessing, native_agent
 from sb3_explain.common.files import atomic_path, read_json, write_json
-from sb3_explain.envs.playfields import PLAYFIELDS, to_cells
+from sb3_explain.envs.playfields import PLAYFIELDS, scale_box
 from sb3_explain.states.labels import agreement, native_states
 
 METRICS = ("accuracy", "insertion", "deletion", "local_lipschitz", "sparseness")
@@ -116,7 +116,7 @@ def main() -> None:
         print(f"on rendered frames the agent takes the same action in {share:.1%} of the states")
         agent = native_agent(agent, preprocessing, size)
         states = native_states(agent, states)
-    content = to_cells(PLAYFIELDS["SuperMarioBros"], SCREEN, size)
+    content = scale_box(PLAYFIELDS["SuperMarioBros"], SCREEN, size)
 
     chosen = {x.run for x in LINES if not options.only or {x.part, x.run} & {*options.only}}
     parts = states.split(seed=options.seed)

@@ -14,7 +14,7 @@ from stable_baselines3 import PPO
 
 from sb3_explain import Agent, EnvRecipe, ExplainError, collect, load_agent
 from sb3_explain.agents.native import AtariPreprocessing, native_agent
-from sb3_explain.envs.playfields import Box, playfield, to_cells
+from sb3_explain.envs.playfields import Box, playfield, scale_box
 from sb3_explain.states.labels import agreement, native_states
 from sb3_explain.workflows.pipeline import evaluate_to, fit_visionmask, write_all
 
@@ -49,7 +49,7 @@ def content_of(asked: str, env_id: str, agent: Agent) -> Box | None:
             print(f"the playfield of {env_id} is not known: all of the picture is masked")
             return None
         height, width = agent.observation_space.shape[-2:]
-        return to_cells(box, NATIVE, (height, width))
+        return scale_box(box, NATIVE, (height, width))
     try:
         top, left, height, width = map(int, asked.split(","))
     except ValueError as error:

@@ -32,7 +32,7 @@ COMMANDS = ("train", "enjoy")
 USED_BY_ZOO = ("moviepy", "optunahub", "requests", "seaborn")
 
 
-def hyperparameters(algo: str) -> Path:
+def find_hyperparameters(algo: str) -> Path:
     """The file of settings of one of :data:`OURS`, as the zoo's ``-conf`` takes it."""
     return Path(str(resources.files("sb3_explain.sgqn") / "hyperparams" / f"{algo}.yml"))
 
@@ -84,7 +84,7 @@ def register() -> None:
 register()
 
 
-def algo_in(arguments: Sequence[str]) -> str:
+def find_algo(arguments: Sequence[str]) -> str:
     """The algorithm that a command line of the zoo names; empty if it names none."""
     for place, word in enumerate(arguments):
         name, equals, value = word.partition("=")
@@ -102,9 +102,9 @@ def run(command: str, arguments: Sequence[str]) -> None:
     :raises ExplainError: in place of what the zoo itself raises after a mistake
     """
     arguments = list(arguments)
-    if command == "train" and (algo := algo_in(arguments)) in OURS:
+    if command == "train" and (algo := find_algo(arguments)) in OURS:
         # in front, so that what the user gives comes later and counts
-        arguments = ["-conf", str(hyperparameters(algo)), *arguments]
+        arguments = ["-conf", str(find_hyperparameters(algo)), *arguments]
     sys.argv = [f"sb3-explain {command}", *arguments]
     try:
         # a wrong word in the zoo's own files is found by importing them

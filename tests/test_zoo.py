@@ -151,7 +151,7 @@ def test_all_our_algorithms_have_settings_for_all_tasks():
 
     assert set(zoo.OURS) == {"drq", "pixelsac", "rad", "sgqn", "soda", "svea"}
     for algo, algorithm in zoo.OURS.items():
-        settings = yaml.safe_load(zoo.hyperparameters(algo).read_text())
+        settings = yaml.safe_load(zoo.find_hyperparameters(algo).read_text())
         for task in TASKS:
             observed = settings[env_id(task, "train")]
             assert observed["policy"] in algorithm.policy_aliases
@@ -177,7 +177,7 @@ def test_all_our_algorithms_have_settings_for_all_tasks():
 def test_the_algorithm_is_found_among_the_zoos_words(words, algo):
     from sb3_explain import zoo
 
-    assert zoo.algo_in(words) == algo
+    assert zoo.find_algo(words) == algo
 
 
 @pytest.mark.parametrize("flag", ["-conf", "--conf-file", "--conf"])
@@ -192,7 +192,7 @@ def test_a_file_of_the_user_takes_the_place_of_ours(flag, tmp_path, monkeypatch)
     assert stopped.value.args[0]["config"] == "my.yml"
     with pytest.raises(Stop) as stopped:
         zoo.run("train", ["--algo", "sgqn", "--env", "CartPole-v1"])
-    assert stopped.value.args[0]["config"] == str(zoo.hyperparameters("sgqn"))
+    assert stopped.value.args[0]["config"] == str(zoo.find_hyperparameters("sgqn"))
 
 
 class Stop(Exception):  # noqa: N818 - no error

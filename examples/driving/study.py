@@ -22,7 +22,7 @@ from environment import MODES
 from train import TIMESTEPS, trained_driver
 
 from sb3_explain import Agent, StateDataset, collect
-from sb3_explain.common.bootstrap import Interval, clusters_of, confidence_interval
+from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.probing import StateGenerator, novelty, probe
 
 DANGERS = {
@@ -98,8 +98,8 @@ def probed(agent: Agent, folder: Path, size: Size, seed: int) -> dict[str, Inter
     shown = {
         "T- samples": (dangers_in(found.states).iloc[samples], samples),
         "random samples": (dangers_in(generator.sample(256, seed)), np.arange(256)),
-        "own states": (dangers_in(own), clusters_of(test.episode)),
-        "own states, reconstructed": (redrawn, clusters_of(test.episode)),
+        "own states": (dangers_in(own), make_clusters(test.episode)),
+        "own states, reconstructed": (redrawn, make_clusters(test.episode)),
     }
     for where, (dangers, clusters) in shown.items():
         for name in DANGERS:
@@ -118,7 +118,7 @@ def values_in_danger(agent: Agent, states: StateDataset) -> dict[str, Interval]:
     dangers = dangers_in(observations)
     with torch.no_grad():
         values = torch.cat([agent.values(part) for part in agent.tensor(observations).split(256)])
-    clusters, figures = clusters_of(states.episode), {}
+    clusters, figures = make_clusters(states.episode), {}
     for name, these in {**dangers, "no danger": ~dangers.any(axis=1)}.items():
         figures[f"V(s) among distracted pedestrians, {name}"] = confidence_interval(
             values.cpu().numpy()[these], clusters[these]

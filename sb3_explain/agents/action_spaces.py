@@ -127,7 +127,7 @@ def action_probabilities(space: spaces.Space[Any], scores: Tensor) -> Tensor:
     return scores.softmax(dim=-1)
 
 
-def drawn_actions(
+def draw_actions(
     space: spaces.Space[Any],
     scores: Tensor,
     std: Tensor | None,
@@ -144,7 +144,7 @@ def drawn_actions(
     :param squashed: the scores of Box actions are in [-1, 1]
     """
     if isinstance(space, spaces.Box):
-        return _box_actions(space, scores, std, rng, squashed=squashed)
+        return _draw_box_actions(space, scores, std, rng, squashed=squashed)
     probabilities = action_probabilities(space, scores)
     if isinstance(space, spaces.MultiBinary):
         if rng is None:
@@ -166,7 +166,7 @@ def drawn_actions(
     return np.stack(columns, axis=1)
 
 
-def _box_actions(
+def _draw_box_actions(
     space: spaces.Box,
     means: Tensor,
     std: Tensor | None,

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from sb3_explain.agents.action_spaces import (
     action_probabilities,
-    drawn_actions,
+    draw_actions,
     score_range,
     target_names,
 )
-from sb3_explain.agents.policy_views import FORBIDDEN, ModuleView, PolicyView, view_of
+from sb3_explain.agents.policy_views import FORBIDDEN, ModuleView, PolicyView, make_view
 from sb3_explain.common.errors import ExplainError, unknown_name
-from sb3_explain.envs.action_names import numbered_names
+from sb3_explain.envs.action_names import number_actions
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import Observations
 
@@ -75,7 +75,7 @@ class Agent:
         #: observations passed through the policy so far
         self.forwards = 0
         self.view.policy.eval().requires_grad_(False)
-        self.action_names = tuple(action_names or numbered_names(action_space))
+        self.action_names = tuple(action_names or number_actions(action_space))
         if len(self.action_names) != self.n_scores:
             raise ExplainError(
                 f"{len(self.action_names)} action names for {self.n_scores} scores: "
@@ -102,7 +102,7 @@ class Agent:
         # SGQN and its baselines know how many frames their environment stacks
         details.setdefault("n_stack", getattr(model, "n_stack", None))
         policy = snapshot(model.policy)
-        return cls(view_of(policy), model.observation_space, model.action_space, **details)
+        return cls(make_view(policy), model.observation_space, model.action_space, **details)
 
     @classmethod
     def from_module(
@@ -147,7 +147,7 @@ class Agent:
             -1e8, as MaskablePPO has it; (B, 2K) for MultiBinary actions, off and on of each bit
         :raises ExplainError: if the observations do not fit the policy
         """
-        scores = self.view.scores(self._checked(observations), lstm_states)
+        scores = self.view.scores(self._check_and_count(observations), lstm_states)
         return scores if action_masks is None else forbid(scores, action_masks)
 
     def values(self, observations: Observations, lstm_states: Tensor | None = None) -> Tensor:
@@ -158,7 +158,7 @@ class Agent:
 
         :raises ExplainError: for ARS, which has none, and for a module that returns scores alone
         """
-        return self.view.values(self._checked(observations), lstm_states)
+        return self.view.values(self._check_and_count(observations), lstm_states)
 
     def scores_and_values(
         self,
@@ -167,7 +167,9 @@ class Agent:
         action_masks: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(B, K) and (B,), in one pass where the two share a trunk; NaN where there is no value."""
-        scores, values = self.view.scores_and_values(self._checked(observations), lstm_states)
+        scores, values = self.view.scores_and_values(
+            self._check_and_count(observations), lstm_states
+        )
         return scores if action_masks is None else forbid(scores, action_masks), values
 
     def probabilities(
@@ -260,7 +262,7 @@ class Agent:
         :param std: (B, A), for sampling Box actions
         :param rng: one generator per row
         """
-        return drawn_actions(self.action_space, scores, std, rng, squashed=self.squashed)
+        return draw_actions(self.action_space, scores, std, rng, squashed=self.squashed)
 
     # --- states of recurrent policies -----------------------------------------------------------
 
@@ -386,7 +388,7 @@ class Agent:
                     + (", channel-first" if len(observed.shape or ()) == 3 else "")
                 )
 
-    def _checked(self, observations: Observations) -> Observations:
+    def _check_and_count(self, observations: Observations) -> Observations:
         """The observations, counted, once they are known to fit."""
         self.check(observations)
         by_key = observations.values() if isinstance(observations, dict) else [observations]

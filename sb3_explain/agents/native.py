@@ -117,22 +117,22 @@ class NativeView(PolicyView):
         self.value_based = view.value_based
         self.maskable = view.maskable
 
-    def _seen(self, observations: Observations) -> Tensor:
+    def _preprocess(self, observations: Observations) -> Tensor:
         return self.preprocessing(as_frames(observations))
 
     def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        return self.view.scores(self._seen(observations), lstm_states)
+        return self.view.scores(self._preprocess(observations), lstm_states)
 
     def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        return self.view.values(self._seen(observations), lstm_states)
+        return self.view.values(self._preprocess(observations), lstm_states)
 
     def scores_and_values(
         self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        return self.view.scores_and_values(self._seen(observations), lstm_states)
+        return self.view.scores_and_values(self._preprocess(observations), lstm_states)
 
     def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        return self.view.std(self._seen(observations), lstm_states)
+        return self.view.std(self._preprocess(observations), lstm_states)
 
     def initial_lstm_states(self, batch_size: int) -> Tensor | None:
         return self.view.initial_lstm_states(batch_size)
@@ -140,7 +140,7 @@ class NativeView(PolicyView):
     def next_lstm_states(
         self, observations: Observations, lstm_states: Tensor | None
     ) -> Tensor | None:
-        return self.view.next_lstm_states(self._seen(observations), lstm_states)
+        return self.view.next_lstm_states(self._preprocess(observations), lstm_states)
 
 
 def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, int]) -> Agent:
@@ -155,11 +155,11 @@ def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, in
     :raises ExplainError: if the preprocessing gives something else than what the agent observes
     """
     frames = torch.zeros(1, agent.n_stack, 3, *size, device=agent.device)
-    given, wanted = tuple(preprocessing(frames).shape[1:]), agent.observation_space.shape
-    if given != wanted:
+    given, expected = tuple(preprocessing(frames).shape[1:]), agent.observation_space.shape
+    if given != expected:
         raise ExplainError(
             f"the preprocessing turns {agent.n_stack} frames of {size[0]} x {size[1]} pixels into "
-            f"{given}, but the agent observes {wanted}: choose its size"
+            f"{given}, but the agent observes {expected}: choose its size"
         )
     return Agent(
         NativeView(agent.view, preprocessing),

@@ -338,7 +338,7 @@ class ModuleView(PolicyView):
         return scores, torch.full_like(scores[:, 0], torch.nan) if values is None else values
 
 
-def view_of(policy: nn.Module) -> PolicyView:
+def make_view(policy: nn.Module) -> PolicyView:
     """The view that reads ``policy``.
 
     :param policy: a policy of stable-baselines3 or sb3-contrib, or of a class derived from one

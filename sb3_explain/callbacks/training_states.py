@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.action_names import action_names
+from sb3_explain.envs.action_names import find_action_names
 from sb3_explain.envs.spaces import SINGLE, spaces_by_key
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.labels import relabel
@@ -228,7 +228,9 @@ def snapshot_of(model: BaseAlgorithm) -> Agent:
     names = None
     if isinstance(inner, DummyVecEnv) and isinstance(model.action_space, spaces.Discrete):
         first = inner.envs[0]
-        names = action_names(first.spec.id if first.spec else "", int(model.action_space.n), first)
+        names = find_action_names(
+            first.spec.id if first.spec else "", int(model.action_space.n), first
+        )
     agent = Agent.from_model(model, action_names=names)
     by_key = spaces_by_key(agent.observation_space).values()
     if any(len(observed.shape or ()) not in (1, 3) for observed in by_key):

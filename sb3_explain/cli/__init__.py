@@ -66,9 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        kept = f"what is finished is kept in {output}; " if output is not None else ""
+        saved = f"what is finished is saved in {output}; " if output is not None else ""
         again = "run the same command again to go on"
-        print(f"\nsb3-explain: interrupted; {kept}{again}", file=sys.stderr)
+        print(f"\nsb3-explain: interrupted; {saved}{again}", file=sys.stderr)
         return 130
     return 0
 

@@ -16,10 +16,17 @@ from sb3_explain.cli.flags import (
     add_agent_flags,
     add_measuring_flags,
     add_result_flags,
-    agent_of,
+    load_named_agent,
     loading_options,
 )
-from sb3_explain.cli.parsing import Commands, Parser, given, key_values, not_negative, positive
+from sb3_explain.cli.parsing import (
+    Commands,
+    Parser,
+    not_negative,
+    pick_given,
+    positive,
+    read_key_values,
+)
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.evaluation.metrics import METRICS
@@ -79,12 +86,12 @@ def add_grid_flags(sub: Parser) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """``sb3-explain evaluate``"""
-    if given(options, *GRID):
+    if pick_given(options, *GRID):
         run_grid(options)
         return
     if options.algo is None or options.env is None:
         raise ExplainError("name an agent by --algo and --env, or a grid of them by --agents")
-    agent, test, explainer = fitted(options)
+    agent, test, explainer = load_fitted(options)
     evaluation = evaluate_to(
         options.output,
         agent,
@@ -95,12 +102,12 @@ def run_evaluate(options: argparse.Namespace) -> None:
         seed=options.seed,
         progress=options.progress,
     )
-    say(evaluation, options.output)
+    print_results(evaluation, options.output)
 
 
-def fitted(options: argparse.Namespace) -> tuple[Agent, StateDataset, VisionMask]:
+def load_fitted(options: argparse.Namespace) -> tuple[Agent, StateDataset, VisionMask]:
     """The agent, its test states and its VisionMask, from an output folder."""
-    agent = agent_of(options)
+    agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
     explainer = VisionMask.load(options.output / "visionmask", agent)
     train, _, test = states.split(seed=options.seed)
@@ -108,10 +115,10 @@ def fitted(options: argparse.Namespace) -> tuple[Agent, StateDataset, VisionMask
     return agent, test, explainer
 
 
-def say(evaluation: Evaluation, output: Path) -> None:
+def print_results(evaluation: Evaluation, output: Path) -> None:
     """Print the table of means and where the files are."""
     table = evaluation.table().pivot(index="explainer", columns="metric", values="mean")
-    print(shown(table.loc[[name for name in evaluation.rows if name in table.index]]))
+    print(format_means(table.loc[[name for name in evaluation.rows if name in table.index]]))
     for name in ("report.html", "metrics.json", "video.mp4"):
         if (output / name).exists():
             print(f"{name:13} {output / name}")
@@ -126,7 +133,7 @@ def run_grid(options: argparse.Namespace) -> None:
             for metric in benchmark.metrics
         }
         if any(means.values()):
-            print(f"{agent}\n{shown(pd.DataFrame(means, index=list(table)))}\n")
+            print(f"{agent}\n{format_means(pd.DataFrame(means, index=list(table)))}\n")
     for path in ("benchmark.md", "benchmark.csv", "bars.png", "radar.png"):
         if (options.output / path).exists():
             print(f"{path:13} {options.output / path}")
@@ -140,7 +147,7 @@ def run_grid(options: argparse.Namespace) -> None:
         )
 
 
-def shown(means: pd.DataFrame) -> str:
+def format_means(means: pd.DataFrame) -> str:
     """A table of means for a terminal."""
     # + 0.0: no minus before a zero
     return (means.round(3) + 0.0).to_string(float_format="{:.3f}".format, na_rep="-")
@@ -155,32 +162,34 @@ def grid_options(options: argparse.Namespace) -> dict[str, Any]:
     if len(one) != (0 if options.agents else 2):
         raise ExplainError("name the agents either by --agents, or one by --algo and --env")
     settings: dict[str, dict[str, Any]] = {}
-    for pair, value in key_values(options.settings or [], "--settings").items():
+    for pair, value in read_key_values(options.settings or [], "--settings").items():
         name, dot, setting = pair.rpartition(".")
         if not dot:
             raise ExplainError(f"{pair!r} is no NAME.KEY, for example insertion.steps:50")
         settings.setdefault(name, {})[setting] = value
-    explainers = with_settings(options.explainers or [ALL], settings, EXPLAINERS)
-    metrics = with_settings(options.metrics or [ALL], settings, METRICS)
-    for name in settings.keys() - labels_of(explainers, EXPLAINERS) - labels_of(metrics, METRICS):
-        known = labels_of(explainers, EXPLAINERS) | labels_of(metrics, METRICS)
+    explainers = merge_settings(options.explainers or [ALL], settings, EXPLAINERS)
+    metrics = merge_settings(options.metrics or [ALL], settings, METRICS)
+    for name in (
+        settings.keys() - read_labels(explainers, EXPLAINERS) - read_labels(metrics, METRICS)
+    ):
+        known = read_labels(explainers, EXPLAINERS) | read_labels(metrics, METRICS)
         raise unknown_name("explainer or metric of --settings", name, known)
     return {
-        **given(options, "n_states", "baseline", "backend", "jobs", "threads", "address"),
+        **pick_given(options, "n_states", "baseline", "backend", "jobs", "threads", "address"),
         "agents": options.agents or [":".join(one)],
         "explainers": explainers,
         "metrics": metrics,
         "seeds": options.seeds or [options.seed],
         "n_evaluated": options.n_evaluated,
-        "training": key_values(options.training or [], "--training"),
-        "collecting": key_values(options.collecting or [], "--collecting"),
+        "training": read_key_values(options.training or [], "--training"),
+        "collecting": read_key_values(options.collecting or [], "--collecting"),
         "loading": loading_options(options),
         "output": options.output,
         "progress": options.progress,
     }
 
 
-def with_settings(
+def merge_settings(
     names: Sequence[str], settings: Mapping[str, Any], registry: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
     """Settings by name: of the names that were asked for, and of those that ``all`` stands for."""
@@ -190,7 +199,7 @@ def with_settings(
     return chosen
 
 
-def labels_of(chosen: Iterable[str], registry: Iterable[str]) -> set[str]:
+def read_labels(chosen: Iterable[str], registry: Iterable[str]) -> set[str]:
     """What the rows are called: the first half of ``label=name``."""
     every = set(registry) if ALL in chosen else set()
     return every | {name.partition("=")[0] for name in chosen} - {ALL}

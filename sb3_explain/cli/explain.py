@@ -6,17 +6,24 @@ import argparse
 from typing import Any
 
 from sb3_explain.agents.demo import VISIONMASK_SETTINGS, demo_agent
-from sb3_explain.cli.evaluate import fitted, say
+from sb3_explain.cli.evaluate import load_fitted, print_results
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
     add_agent_flags,
     add_measuring_flags,
     add_result_flags,
     add_training_flags,
-    agent_of,
+    load_named_agent,
     training_settings,
 )
-from sb3_explain.cli.parsing import Commands, Parser, given, key_values, not_negative, positive
+from sb3_explain.cli.parsing import (
+    Commands,
+    Parser,
+    not_negative,
+    pick_given,
+    positive,
+    read_key_values,
+)
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.collection import BEHAVIORS, collect
@@ -63,11 +70,11 @@ def add_collecting_flags(sub: Parser) -> None:
     group.add_argument("--n-envs", type=positive, help="environments side by side")
     group.add_argument("--behavior", choices=BEHAVIORS, default="zoo", help="default: zoo")
     group.add_argument(
-        "--deterministic", dest="behaviour", action="store_const", const="greedy",
+        "--deterministic", dest="behavior", action="store_const", const="greedy",
         help="the same as --behavior greedy",
     )  # fmt: skip
     group.add_argument(
-        "--stochastic", dest="behaviour", action="store_const", const="stochastic",
+        "--stochastic", dest="behavior", action="store_const", const="stochastic",
         help="the same as --behavior stochastic",
     )  # fmt: skip
     group.add_argument("--epsilon", type=float, default=0.1, help="of --behavior epsilon")
@@ -103,13 +110,13 @@ def run_demo(options: argparse.Namespace) -> None:
         seed=options.seed,
         progress=options.progress,
     )
-    say(evaluation, options.output)
+    print_results(evaluation, options.output)
 
 
 def run_explain(options: argparse.Namespace) -> None:
     """``sb3-explain explain``"""
     evaluation = explain(
-        agent_of(options),
+        load_named_agent(options),
         options.output,
         n=options.n_states,
         n_evaluated=options.n_evaluated,
@@ -120,14 +127,14 @@ def run_explain(options: argparse.Namespace) -> None:
         seed=options.seed,
         progress=options.progress,
     )
-    say(evaluation, options.output)
+    print_results(evaluation, options.output)
 
 
 def run_collect(options: argparse.Namespace) -> None:
     """``sb3-explain collect``"""
     folder = options.output / "states"
     states = collect(
-        agent_of(options),
+        load_named_agent(options),
         n=options.n_states,
         folder=folder,
         seed=options.seed,
@@ -140,7 +147,7 @@ def run_collect(options: argparse.Namespace) -> None:
 def run_fit(options: argparse.Namespace) -> None:
     """``sb3-explain fit``"""
     explainer = fit_visionmask(
-        agent_of(options),
+        load_named_agent(options),
         StateDataset.open(options.output / "states"),
         options.output / "visionmask",
         settings=fitting_settings(options),
@@ -153,7 +160,7 @@ def run_fit(options: argparse.Namespace) -> None:
 
 def run_report(options: argparse.Namespace) -> None:
     """``sb3-explain report``"""
-    agent, test, explainer = fitted(options)
+    agent, test, explainer = load_fitted(options)
     page = write_all(options.output, agent, test, explainer, progress=options.progress)
     print(f"open {page}")
 
@@ -161,7 +168,7 @@ def run_report(options: argparse.Namespace) -> None:
 def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
     """Arguments of :func:`sb3_explain.collect`."""
     return {
-        "behaviour": options.behavior,
+        "behavior": options.behavior,
         "epsilon": options.epsilon,
         "max_per_episode": options.max_per_episode,
         "n_envs": options.n_envs,
@@ -171,5 +178,5 @@ def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def fitting_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of the VisionMask."""
-    chosen = given(options, "max_area", "baseline", "network", "temperature")
-    return {**chosen, **key_values(options.visionmask, "--visionmask")}
+    chosen = pick_given(options, "max_area", "baseline", "network", "temperature")
+    return {**chosen, **read_key_values(options.visionmask, "--visionmask")}

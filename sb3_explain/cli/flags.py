@@ -9,7 +9,7 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.agents.loading.policies import ALGORITHMS
-from sb3_explain.cli.parsing import Parser, given, key_values, not_negative, positive
+from sb3_explain.cli.parsing import Parser, not_negative, pick_given, positive, read_key_values
 
 #: how examples name an agent
 ZOO_AGENT = "--algo ppo --env PongNoFrameskip-v4 -f rl-trained-agents"
@@ -36,7 +36,7 @@ def add_agent_flags(sub: Parser, *, required: bool = True) -> None:
     )
 
 
-def agent_of(options: argparse.Namespace) -> Agent:
+def load_named_agent(options: argparse.Namespace) -> Agent:
     """The agent that the flags name."""
     return load_agent(options.algo, options.env, **loading_options(options))
 
@@ -49,7 +49,7 @@ def loading_options(options: argparse.Namespace) -> dict[str, Any]:
     )  # fmt: skip
     return {
         **{name: getattr(options, name) for name in names},
-        "env_kwargs": key_values(options.env_kwargs, "--env-kwargs"),
+        "env_kwargs": read_key_values(options.env_kwargs, "--env-kwargs"),
         "trusted": options.trust,
     }
 
@@ -89,6 +89,6 @@ def add_training_flags(sub: Parser) -> None:
 
 def training_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Options of the training loop."""
-    chosen = given(options, "epochs", "batch_size", "learning_rate", "precision")
-    more = key_values(options.training, "--training")
+    chosen = pick_given(options, "epochs", "batch_size", "learning_rate", "precision")
+    more = read_key_values(options.training, "--training")
     return {**chosen, **more, "progress": options.progress}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, add_result_flags, agent_of
-from sb3_explain.cli.parsing import Commands, given, not_negative, positive
+from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, add_result_flags, load_named_agent
+from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
 from sb3_explain.workflows.highlights import IMPORTANCES, highlights
 
 
@@ -40,11 +40,11 @@ def add_commands(commands: Commands) -> None:
 
 def run_highlights(options: argparse.Namespace) -> None:
     """``sb3-explain highlights``"""
-    chosen = given(
+    chosen = pick_given(
         options, "k", "n_states", "before", "after", "diversity", "importance", "explainer", "fps",
         "seed", "progress",
     )  # fmt: skip
-    found = highlights(agent_of(options), options.output, **chosen)
+    found = highlights(load_named_agent(options), options.output, **chosen)
     if len(found) < options.k:
         print(f"only {len(found)} moments differ: lower --diversity, or collect more (-n)")
     for name in ("highlights.mp4", "highlights.png", "highlights.json"):

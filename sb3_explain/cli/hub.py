@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, agent_of
+from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, load_named_agent
 from sb3_explain.cli.parsing import Commands
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
@@ -36,13 +36,13 @@ def add_commands(commands: Commands) -> None:
 
 def run_hub(options: argparse.Namespace) -> None:
     """``sb3-explain hub``"""
-    agent = agent_of(options)
+    agent = load_named_agent(options)
     if options.direction == "pull":
         learned = from_hub(options.repo_id, agent, revision=options.at)
         learned.save(options.output / learned.name)
         print(options.output / learned.name)
         return
-    kind = kind_in(options.output, options.kind)
+    kind = find_kind(options.output, options.kind)
     learned = kinds()[kind].load(options.output / kind, agent)
     metrics = options.output / "metrics.json"
     pictures = sorted((options.output / "maps").glob("*.png"))
@@ -52,28 +52,28 @@ def run_hub(options: argparse.Namespace) -> None:
         options.repo_id,
         evaluation=read_json(metrics) if metrics.exists() and kind != "generator" else None,
         pictures={path.stem: path.read_bytes() for path in pictures[:PICTURES]},
-        load_agent=loading_code(options),
+        load_agent=write_loading_code(options),
         private=options.private,
         revision=options.at,
     )
     print(address)
 
 
-def kind_in(folder: Path, wanted: str | None) -> str:
+def find_kind(folder: Path, chosen: str | None) -> str:
     """The name of what a folder holds.
 
     :raises ExplainError: if it holds nothing, or several things and none is chosen
     """
-    held = [kind for kind in kinds() if (folder / kind / f"{kind}.json").exists()]
-    if wanted is not None:
-        held = [kind for kind in held if kind == wanted]
-    if len(held) != 1:
-        there = f"holds {' and '.join(held)}: choose by --kind" if held else "holds none"
+    found = [kind for kind in kinds() if (folder / kind / f"{kind}.json").exists()]
+    if chosen is not None:
+        found = [kind for kind in found if kind == chosen]
+    if len(found) != 1:
+        there = f"holds {' and '.join(found)}: choose by --kind" if found else "holds none"
         raise ExplainError(f"{folder} {there} (of {', '.join(kinds())})")
-    return held[0]
+    return found[0]
 
 
-def loading_code(options: argparse.Namespace) -> str:
+def write_loading_code(options: argparse.Namespace) -> str:
     """How another person loads the agent, as Python code."""
     if options.organization is not None:
         where = f'organization="{options.organization}"'

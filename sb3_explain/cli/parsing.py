@@ -52,32 +52,32 @@ class Commands:
 
 def positive(text: str) -> int:
     """A whole number of at least 1."""
-    return at_least(1, text)
+    return read_number(1, text)
 
 
 def not_negative(text: str) -> int:
     """A whole number of at least 0."""
-    return at_least(0, text)
+    return read_number(0, text)
 
 
-def at_least(least: int, text: str) -> int:
-    """:raises ArgumentTypeError: if ``text`` is no whole number, or below ``least``"""
+def read_number(minimum: int, text: str) -> int:
+    """:raises ArgumentTypeError: if ``text`` is no whole number, or below ``minimum``"""
     try:
         number = int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{number} is below {least}")
+    if number < minimum:
+        raise argparse.ArgumentTypeError(f"{number} is below {minimum}")
     return number
 
 
-def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+def pick_given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Those of the options that the user has set."""
     values = vars(options)
     return {name: values[name] for name in names if values[name] is not None}
 
 
-def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
+def read_key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
     """``["mode:2", "name:'x'"]`` as the zoo writes them; values are literals.
 
     :raises ExplainError: if a pair is none

@@ -11,10 +11,10 @@ from sb3_explain.cli.flags import (
     add_agent_flags,
     add_result_flags,
     add_training_flags,
-    agent_of,
+    load_named_agent,
     training_settings,
 )
-from sb3_explain.cli.parsing import Commands, given, key_values, not_negative, positive
+from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive, read_key_values
 from sb3_explain.probing.codecs import CODECS
 from sb3_explain.probing.prior import NORMAL, STATES
 from sb3_explain.probing.targets import TARGETS
@@ -72,10 +72,10 @@ def add_commands(commands: Commands) -> None:
 
 def run_probe(options: argparse.Namespace) -> None:
     """``sb3-explain probe``"""
-    agent, other = agent_of(options), None
+    agent, other = load_named_agent(options), None
     if options.other is not None:
         others = {"folder": options.other, "algo": options.other_algo or options.algo}
-        other = agent_of(argparse.Namespace(**{**vars(options), **others}))
+        other = load_named_agent(argparse.Namespace(**{**vars(options), **others}))
     if options.color:
         agent, other = color_agent(agent), other and color_agent(other)
     page = find_weaknesses(agent, options.output, other=other, **probing_options(options))
@@ -84,17 +84,17 @@ def run_probe(options: argparse.Namespace) -> None:
 
 def probing_options(options: argparse.Namespace) -> dict[str, Any]:
     """Arguments of :func:`sb3_explain.workflows.weaknesses.find_weaknesses`."""
-    generator = given(options, "latent", "codec", "weighting")
+    generator = pick_given(options, "latent", "codec", "weighting")
     return {
         "targets": options.targets,
         "n_states": options.n_states,
         "n": options.samples,
         "n_episodes": options.goggles,
         "maps": not options.no_maps,
-        "settings": {**generator, **key_values(options.generator, "--generator")},
+        "settings": {**generator, **read_key_values(options.generator, "--generator")},
         "training": training_settings(options),
-        "searching": given(options, "steps", "prior", "prior_weight"),
-        "masking": key_values(options.visionmask, "--visionmask"),
+        "searching": pick_given(options, "steps", "prior", "prior_weight"),
+        "masking": read_key_values(options.visionmask, "--visionmask"),
         "seed": options.seed,
         "progress": options.progress,
     }

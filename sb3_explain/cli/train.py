@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.cli.flags import add_result_flags
-from sb3_explain.cli.parsing import Commands, Parser, key_values, not_negative, positive
+from sb3_explain.cli.parsing import Commands, Parser, not_negative, positive, read_key_values
 from sb3_explain.cli.zoo import run_zoo
 from sb3_explain.envs.dmc.ids import MODES, TASKS
 from sb3_explain.workflows.pixel_training import RECIPES, run_dmc, train
@@ -77,8 +77,8 @@ def add_common_flags(sub: Parser) -> None:
 
 def common_options(options: argparse.Namespace) -> dict[str, Any]:
     """The same as keywords."""
-    settings = key_values(options.settings, "--settings")
-    networks = key_values(options.policy_kwargs, "--policy-kwargs")
+    settings = read_key_values(options.settings, "--settings")
+    networks = read_key_values(options.policy_kwargs, "--policy-kwargs")
     if networks:
         settings["policy_kwargs"] = networks
     if options.overlays is not None:
@@ -86,7 +86,7 @@ def common_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "timesteps": options.n_timesteps,
         "part": options.part,
-        "env_kwargs": key_values(options.env_kwargs, "--env-kwargs"),
+        "env_kwargs": read_key_values(options.env_kwargs, "--env-kwargs"),
         "settings": settings,
         "progress": options.progress,
     }

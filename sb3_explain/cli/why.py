@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, agent_of
+from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, load_named_agent
 from sb3_explain.cli.parsing import Commands, not_negative, positive
 from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.states.baselines import BASELINES
@@ -49,7 +49,7 @@ def add_commands(commands: Commands) -> None:
 
 def run_why(options: argparse.Namespace) -> None:
     """``sb3-explain why``"""
-    agent = agent_of(options)
+    agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
     instead = None if options.instead is None else agent.find_target(options.instead)
     answer = why(

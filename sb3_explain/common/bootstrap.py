@@ -28,7 +28,7 @@ class Interval(NamedTuple):
     n: int
 
 
-def clusters_of(episodes: ArrayLike, steps: ArrayLike | None = None) -> NDArray[np.int64]:
+def make_clusters(episodes: ArrayLike, steps: ArrayLike | None = None) -> NDArray[np.int64]:
     """Which states are resampled together: an episode's, or a block's where episodes are few.
 
     :param episodes: (n,) episode of each state, in time order within an episode
@@ -40,12 +40,12 @@ def clusters_of(episodes: ArrayLike, steps: ArrayLike | None = None) -> NDArray[
     names, episode = np.unique(np.asarray(episodes), return_inverse=True)
     if len(names) >= MIN_EPISODES:
         return episode.astype(np.int64)
-    block = np.asarray(steps_of(episodes) if steps is None else steps) // BLOCK
+    block = np.asarray(number_steps(episodes) if steps is None else steps) // BLOCK
     pairs = np.stack([episode, block])
     return np.unique(pairs, axis=1, return_inverse=True)[1].ravel().astype(np.int64)
 
 
-def steps_of(episodes: ArrayLike) -> NDArray[np.int64]:
+def number_steps(episodes: ArrayLike) -> NDArray[np.int64]:
     """(n,) number of each state within its episode, from 0, for states in time order."""
     names, episode = np.unique(np.asarray(episodes), return_inverse=True)
     step = np.zeros(len(episode), dtype=np.int64)
@@ -70,7 +70,7 @@ def confidence_interval(
     episodes count for more, and the interval surrounds the mean that stands beside it.
 
     :param values: (n,) one value per state; NaN where a state does not count
-    :param clusters: (n,) cluster of each state, see :func:`clusters_of`
+    :param clusters: (n,) cluster of each state, see :func:`make_clusters`
     :param n_resamples: draws of the bootstrap
     :param confidence: in (0, 1)
     :param seed: of the draws

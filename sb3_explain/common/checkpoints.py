@@ -29,9 +29,9 @@ class TrainingState:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
-def require_same_training(folder: Path, kept: dict[str, Any], wanted: dict[str, Any]) -> None:
+def require_same_training(folder: Path, saved: dict[str, Any], expected: dict[str, Any]) -> None:
     """:raises ExplainError: if a folder holds another training than the one that is wanted"""
-    different = [name for name in wanted if kept.get(name) != wanted[name]]
+    different = [name for name in expected if saved.get(name) != expected[name]]
     if different:
         raise ExplainError(
             f"{folder} holds a training with other settings ({', '.join(different)}): choose "
@@ -39,12 +39,12 @@ def require_same_training(folder: Path, kept: dict[str, Any], wanted: dict[str, 
         )
 
 
-def copy_of(network: nn.Module) -> dict[str, Tensor]:
+def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights on the CPU."""
-    return {name: packed(tensor) for name, tensor in network.state_dict().items()}
+    return {name: pack(tensor) for name, tensor in network.state_dict().items()}
 
 
-def packed(tensor: Tensor) -> Tensor:
+def pack(tensor: Tensor) -> Tensor:
     """A copy on the CPU in the memory layout that safetensors wants."""
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
@@ -83,10 +83,10 @@ class Checkpoints:
         """Keep all that it takes to go on."""
         if self.folder is None:
             return
-        tensors = {f"network.{name}": tensor for name, tensor in copy_of(network).items()}
-        for index, entry in optimizer.state_dict()["state"].items():
-            for name, value in entry.items():
-                tensors[f"optimizer.{index}.{name}"] = packed(value)
+        tensors = {f"network.{name}": tensor for name, tensor in copy_weights(network).items()}
+        for index, moments in optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
+                tensors[f"optimizer.{index}.{name}"] = pack(value)
         metadata = {
             "state": json.dumps(dataclasses.asdict(state)),
             "identity": json.dumps(self.identity),
@@ -113,10 +113,10 @@ class Checkpoints:
         require_same_training(path.parent, identity, self.identity)
         weights = {n.removeprefix("network."): t for n, t in tensors.items() if n[0] == "n"}
         network.load_state_dict(weights)
-        entries: dict[int, dict[str, Tensor]] = {}
+        optimizer_state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
-                entries.setdefault(int(index), {})[key] = tensor
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": entries})
+                optimizer_state.setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": optimizer_state})
         return state

@@ -32,7 +32,7 @@ def progress_bar(
     )
 
 
-def moving(bar: tqdm[Any]) -> Callable[[int], None]:
+def track(bar: tqdm[Any]) -> Callable[[int], None]:
     """A function that moves a bar to the number of units that it is called with."""
 
     def move(done: int) -> None:

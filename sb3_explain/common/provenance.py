@@ -14,19 +14,19 @@ import torch
 PACKAGES = ("sb3_explain", "torch", "stable_baselines3", "sb3_contrib", "gymnasium", "captum")
 
 
-def circumstances() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Date, machine and versions, as plain data."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "python": platform.python_version(),
-        "processor": processor(),
+        "processor": find_processor(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
     }
 
 
-def processor() -> str:
+def find_processor() -> str:
     """The processor's model, which ``platform`` does not know on Linux."""
     described = Path("/proc/cpuinfo")
     lines = described.read_text().splitlines() if described.exists() else []

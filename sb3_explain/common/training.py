@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sb3_explain.common.checkpoints import Checkpoints, TrainingState, copy_of
+from sb3_explain.common.checkpoints import Checkpoints, TrainingState, copy_weights
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.progress import progress_bar
 
@@ -91,10 +91,10 @@ class TrainingOptions:
 
     def identity(self) -> dict[str, Any]:
         """What decides the result, as plain data."""
-        kept = dataclasses.asdict(self)
+        settings = dataclasses.asdict(self)
         if math.isinf(self.max_seconds):
-            del kept["max_seconds"]
-        return {k: v for k, v in kept.items() if k not in ("progress", "checkpoint_every")}
+            del settings["max_seconds"]
+        return {k: v for k, v in settings.items() if k not in ("progress", "checkpoint_every")}
 
 
 def require_types(settings: Any) -> None:
@@ -220,7 +220,7 @@ class Training:
         self.checkpoints = Checkpoints(folder, described)
         self.state = self.checkpoints.restore(network, optimizer)
         #: weights of the best validation so far
-        self.best = self.checkpoints.read_best() if self.state.history else copy_of(network)
+        self.best = self.checkpoints.read_best() if self.state.history else copy_weights(network)
         self.model, self.optimizer = accelerator.prepare(network, optimizer)
         self.writer: SummaryWriter | None = None
         if folder is not None and accelerator.is_main_process:
@@ -273,7 +273,7 @@ class Training:
         self._log("validation", means)
         if means["loss"] < self.state.best_loss - self.options.min_delta:
             self.state.best_loss, self.state.bad_validations = means["loss"], 0
-            self.best = copy_of(self.network)
+            self.best = copy_weights(self.network)
             if self.accelerator.is_main_process:
                 self.checkpoints.write_best(self.best)
         else:

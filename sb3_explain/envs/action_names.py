@@ -29,7 +29,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
-def action_names(
+def find_action_names(
     env_id: str, n_scores: int, env: gym.Env[Any, Any] | None = None
 ) -> tuple[str, ...] | None:
     """One name per score, or ``None`` where nobody has named them.
@@ -38,23 +38,23 @@ def action_names(
     :param n_scores: how many names the agent needs
     :param env: the environment, asked first: many know what their actions are called
     """
-    names = _asked(env.unwrapped) if env is not None else ()
+    names = _ask_names(env.unwrapped) if env is not None else ()
     names = names or NAMES.get(env_id.rpartition("/")[2].rpartition("-v")[0], ())
     # Wrappers and arguments (continuous=True) may change the actions.
     return names if len(names) == n_scores else None
 
 
-def _asked(env: Any) -> tuple[str, ...]:
+def _ask_names(env: Any) -> tuple[str, ...]:
     """The names that an Atari game, highway-env or ViZDoom has for its actions; else none."""
     meanings = getattr(env, "get_action_meanings", None)
     if callable(meanings):
         return tuple(str(name) for name in meanings())
     by_number = getattr(getattr(env, "action_type", None), "actions", None)
     if isinstance(by_number, dict):
-        return tuple(_words(by_number[number]) for number in sorted(by_number))
+        return tuple(_to_words(by_number[number]) for number in sorted(by_number))
     available_buttons = getattr(getattr(env, "game", None), "get_available_buttons", None)
     if callable(available_buttons):
-        buttons = [_words(button.name) for button in available_buttons()]
+        buttons = [_to_words(button.name) for button in available_buttons()]
         # which buttons each Discrete action holds down; without it, an action is a button
         held = getattr(env, "button_map", None)
         if held is None:
@@ -63,12 +63,12 @@ def _asked(env: Any) -> tuple[str, ...]:
     return ()
 
 
-def _words(constant: Any) -> str:
+def _to_words(constant: Any) -> str:
     """``"LANE_LEFT"`` as words."""
     return str(constant).lower().replace("_", " ")
 
 
-def numbered_names(space: spaces.Space[Any]) -> list[str]:
+def number_actions(space: spaces.Space[Any]) -> list[str]:
     """Numbered names, one per score, for an agent that comes without any."""
     if isinstance(space, spaces.Discrete):
         return [f"action {i}" for i in range(int(space.n))]

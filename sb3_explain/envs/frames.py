@@ -73,7 +73,7 @@ class FrameLayout:
     def empty(self, batch_size: int) -> dict[str, Array]:
         """Stacked observations (B, F * C, ...) of zeros, per key."""
         return {
-            key: np.zeros((batch_size, *stacked(shape, self.n_stack)), self.dtypes[key])
+            key: np.zeros((batch_size, *stack_shape(shape, self.n_stack)), self.dtypes[key])
             for key, shape in self.shapes.items()
         }
 
@@ -94,6 +94,6 @@ class FrameLayout:
             stack[row] = 0
 
 
-def stacked(shape: tuple[int, ...], n_stack: int) -> tuple[int, ...]:
+def stack_shape(shape: tuple[int, ...], n_stack: int) -> tuple[int, ...]:
     """Shape of ``n_stack`` frames side by side on the first axis."""
     return (shape[0] * n_stack, *shape[1:]) if n_stack > 1 else shape

@@ -31,23 +31,23 @@ def playfield(env_id: str) -> Box | None:
     return PLAYFIELDS.get(match[1]) if match else None
 
 
-def to_cells(box: Box, native_size: tuple[int, int], cells: tuple[int, int]) -> Box:
-    """The box in cells of an observation that is the whole rendered frame, resized.
+def scale_box(box: Box, native_size: tuple[int, int], size: tuple[int, int]) -> Box:
+    """The box in size of an observation that is the whole rendered frame, resized.
 
-    A row or column of cells belongs to the box if half of it, or more, lies inside.
+    A row or column of size belongs to the box if half of it, or more, lies inside.
 
     :param box: (top, left, height, width) in pixels
     :param native_size: (height, width) of the rendered frame in pixels
-    :param cells: (height, width) of the observation, for example (84, 84)
+    :param size: (height, width) of the observation, for example (84, 84)
     """
     top, left, height, width = box
-    first_row, end_row = _edges(top, height, native_size[0], cells[0])
-    first_column, end_column = _edges(left, width, native_size[1], cells[1])
+    first_row, end_row = _edges(top, height, native_size[0], size[0])
+    first_column, end_column = _edges(left, width, native_size[1], size[1])
     return first_row, first_column, end_row - first_row, end_column - first_column
 
 
-def _edges(start: int, length: int, pixels: int, cells: int) -> tuple[int, int]:
+def _edges(start: int, length: int, pixels: int, size: int) -> tuple[int, int]:
     """First cell, and the one after the last, of which half or more lies inside."""
-    first = math.ceil(start * cells / pixels - 0.5)
-    end = math.floor((start + length) * cells / pixels + 0.5)
+    first = math.ceil(start * size / pixels - 0.5)
+    end = math.floor((start + length) * size / pixels + 0.5)
     return first, end

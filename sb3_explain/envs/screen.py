@@ -26,7 +26,7 @@ class KeepFrame(gym.Wrapper[Any, Any, Any, Any]):
         return self.frame, *rest  # type: ignore[return-value]
 
 
-def screen_of(env: gym.Env[Any, Any]) -> Callable[[], Any]:
+def find_screen(env: gym.Env[Any, Any]) -> Callable[[], Any]:
     """How to have an RGB picture (h, w, 3) of the environment's current state.
 
     Behind SB3's ``AtariWrapper`` it is the frame that became the observation: the maximum of the

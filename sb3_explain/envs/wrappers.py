@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.screen import screen_of
+from sb3_explain.envs.screen import find_screen
 
 
 class TransposedPicture(gym.Wrapper[Any, Any, Any, Any]):
@@ -38,7 +38,7 @@ class ColorFrames(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
-        self._screen = screen_of(env)
+        self._screen = find_screen(env)
         # of the extra `atari`, and there wherever an AtariWrapper is
         self._cv2 = importlib.import_module("cv2")
         if self._screen == env.render:
@@ -80,9 +80,9 @@ class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """The observation with its image made smaller."""
-        return {**observation, self.key: self._pooled(observation[self.key])}
+        return {**observation, self.key: self._pool(observation[self.key])}
 
-    def _pooled(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _pool(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # rows first: they lie side by side in memory, so that the larger part of the sum is fast
         sums = image.reshape(self._blocks).sum(axis=1, dtype=np.uint32).sum(axis=2)
         means: NDArray[np.uint8] = ((sums + self.factor**2 // 2) // self.factor**2).astype(np.uint8)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import order
-from sb3_explain.common.bootstrap import Interval, clusters_of, confidence_interval
+from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.evaluation.metrics import bound, needs
@@ -233,7 +233,7 @@ def evaluate(
             faint = added["constant"](agent, *areas[:1])
             rows |= measure({"constant": faint}, bar.update)
     rows = {name: rows[name] for name in (*given, *added)}
-    clusters = clusters_of(states.episode)[sample]
+    clusters = make_clusters(states.episode)[sample]
     for row in rows.values():
         for metric, values in row.values.items():
             row.intervals[metric] = confidence_interval(

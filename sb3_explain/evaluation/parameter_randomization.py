@@ -20,7 +20,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import layers_of, twin
 from sb3_explain.common.attributions import normalize
-from sb3_explain.common.bootstrap import Interval, clusters_of, confidence_interval
+from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import structured
@@ -141,7 +141,7 @@ def parameter_randomization(
                 own = before[name.removesuffix(AS_IT_WAS)]
                 values.setdefault(name, {})[layer] = similarity(own, attributions, batches[0])
             bar.update(1)
-    clusters = clusters_of(states.episode)[sample]
+    clusters = make_clusters(states.episode)[sample]
     intervals = {
         name: {
             layer: {

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.policy_views import FORBIDDEN
-from sb3_explain.common.checkpoints import TrainingState, copy_of, packed
+from sb3_explain.common.checkpoints import TrainingState, copy_weights, pack
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.training import (
     TrainingOptions,
@@ -401,8 +401,8 @@ class StateGenerator:
         """Write ``generator.safetensors`` and ``generator.json``."""
         self.require_fitted()
         settings = dataclasses.asdict(self.settings)
-        codes = {f"{CODES}{part}": packed(code) for part, code in self.codes._asdict().items()}
-        tensors = {**copy_of(self.network), **codes}
+        codes = {f"{CODES}{part}": pack(code) for part, code in self.codes._asdict().items()}
+        tensors = {**copy_weights(self.network), **codes}
         fitted = Fitted(settings, tensors, self.training, self.learned_from)
         write_fitted(Path(folder), self.name, self.agent, fitted)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.checkpoints import packed
+from sb3_explain.common.checkpoints import pack
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import SINGLE
@@ -82,11 +82,11 @@ class Probe:
         if self.nearest is not None:
             arrays |= self.nearest._asdict()
         return {
-            **{f"states.{name}": packed(observed) for name, observed in states.items()},
+            **{f"states.{name}": pack(observed) for name, observed in states.items()},
             **{name: torch.from_numpy(array).contiguous() for name, array in arrays.items()},
-            "scores": packed(self.scores),
-            "values": packed(self.values),
-            "codes": packed(self.codes),
+            "scores": pack(self.scores),
+            "values": pack(self.values),
+            "codes": pack(self.codes),
         }
 
     @classmethod

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_explain.common.bootstrap import clusters_of, confidence_interval
+from sb3_explain.common.bootstrap import confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
 from sb3_explain.report.palette import ThemeName, styles
@@ -45,14 +45,14 @@ def feature_importance(
     :param attributions: (n, C, M) attributions of M features to C targets, as
         :meth:`sb3_explain.explainers.base.Explainer.attribute_all` gives them for vectors
     :param episodes: (n,) episode of each state; blocks of states are resampled where episodes are
-        few (:func:`sb3_explain.common.bootstrap.clusters_of`)
+        few (:func:`sb3_explain.common.bootstrap.make_clusters`)
     :param n_resamples: draws of the bootstrap
     :param confidence: of the intervals, in (0, 1)
     :param seed: of the draws
     :raises ExplainError: if the shapes do not belong together
     """
     magnitudes = np.abs(np.asarray(attributions, dtype=np.float64))
-    clusters = clusters_of(episodes)
+    clusters = make_clusters(episodes)
     if magnitudes.ndim != 3 or len(magnitudes) != len(clusters):
         raise ExplainError(
             f"attributions of shape {magnitudes.shape} for {len(clusters)} states: give "

@@ -23,7 +23,7 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import sole_writer, writing_to
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.envs.screen import screen_of
+from sb3_explain.envs.screen import find_screen
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.rollouts import ZOO_EPSILON, ParallelEnv, ParallelEnvs, is_sampled_in_zoo
@@ -269,7 +269,7 @@ class Recorder:
     def __init__(self, collection: Collection, env: ParallelEnv) -> None:
         self.collection = collection
         self.env = env
-        self.screen = screen_of(env.env)
+        self.screen = find_screen(env.env)
         self.next_episode = env.row
         self.buffers = Buffers()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sb3_explain.agents.loading.hub import huggingface_hub
-from sb3_explain.common.provenance import circumstances
+from sb3_explain.common.provenance import describe_machine
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.probing import StateGenerator
 from sb3_explain.report.words import (
@@ -77,7 +77,7 @@ def model_card(
     agent = learned.agent.describe()
     environment = (agent.get("environment") or {}).get("env_id", "environment")
     label = explainer_label(learned.name)
-    made = circumstances()
+    made = describe_machine()
     words = (type(learned).__doc__ or "").strip().partition("\n")[0]
     tags = ["sb3_explain", "stable-baselines3", "explainability", "reinforcement-learning"]
     load = f'agent = load_agent("{agent["algo"]}", "{environment}", folder="logs")'

@@ -24,7 +24,7 @@ from sb3_explain.agents.action_spaces import (
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
 from sb3_explain.common.attributions import normalize
-from sb3_explain.common.progress import moving, progress_bar
+from sb3_explain.common.progress import progress_bar, track
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report import (
@@ -279,7 +279,7 @@ def write_saliency_video(
             signed=any(one is not None and bool((one < 0).any()) for one in attributions),
             title="map of the action" if name is not None else "",
             game="what the agent sees" if rendered is None else "the game as rendered",
-            progress=None if name is not None else moving(bar),
+            progress=None if name is not None else track(bar),
         )
     return path
 

@@ -15,7 +15,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json, write_json
-from sb3_explain.common.provenance import circumstances
+from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.training import training_options
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bound
@@ -154,7 +154,7 @@ def evaluate_to(
         if row
     }
     write_json(output / "curves.json", curves)
-    write_json(output / "metrics.json", {**evaluation.to_dict(), "made": circumstances()})
+    write_json(output / "metrics.json", {**evaluation.to_dict(), "made": describe_machine()})
     return evaluation
 
 

@@ -25,7 +25,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_of
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path, write_json
-from sb3_explain.common.provenance import circumstances
+from sb3_explain.common.provenance import describe_machine
 from sb3_explain.explainers.learned.fitted import learned_from
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator, goggles, novelty, probe
@@ -145,7 +145,7 @@ def find_weaknesses(
         played = goggles(agent, generator, n_episodes, seed=seed, progress=progress)
     agreement = generator.agreement(test)
     new = novelty(generator, generator.sample(256, seed), train)
-    made = circumstances()
+    made = describe_machine()
     quality = quality_of(generator, test, agreement, new)
     sentences = sentences_of(agreement, played, found)
     write_json(

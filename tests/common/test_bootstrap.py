@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_explain.common.bootstrap import clusters_of, confidence_interval, steps_of
+from sb3_explain.common.bootstrap import confidence_interval, make_clusters, number_steps
 
 
 @pytest.fixture(autouse=True)
@@ -19,11 +19,11 @@ def no_warnings():
 
 def test_ten_episodes_are_clusters():
     episodes = np.repeat(np.arange(10) * 3, 250)
-    assert clusters_of(episodes).tolist() == np.repeat(np.arange(10), 250).tolist()
+    assert make_clusters(episodes).tolist() == np.repeat(np.arange(10), 250).tolist()
 
 
 def test_fewer_episodes_are_cut_into_blocks_of_a_hundred():
-    clusters = clusters_of([4] * 250 + [9] * 120)
+    clusters = make_clusters([4] * 250 + [9] * 120)
     assert np.bincount(clusters).tolist() == [100, 100, 50, 100, 20]
     assert (np.diff(clusters) >= 0).all()
 
@@ -31,9 +31,9 @@ def test_fewer_episodes_are_cut_into_blocks_of_a_hundred():
 def test_a_sample_of_the_states_keeps_their_blocks():
     episodes = np.array([4] * 250 + [9] * 120)
     sample = np.array([0, 99, 100, 199, 201, 250, 349, 350])
-    steps = steps_of(episodes)
+    steps = number_steps(episodes)
     assert steps[[0, 249, 250, 369]].tolist() == [0, 249, 0, 119]
-    assert clusters_of(episodes[sample], steps[sample]).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
+    assert make_clusters(episodes[sample], steps[sample]).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
 
 
 def test_against_a_slow_bootstrap():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sb3_explain.common.checkpoints import Checkpoints, TrainingState, copy_of
+from sb3_explain.common.checkpoints import Checkpoints, TrainingState, copy_weights
 from sb3_explain.common.errors import ExplainError
 
 
@@ -22,7 +22,7 @@ def test_weights_moments_and_progress_come_back(tmp_path):
     Checkpoints(tmp_path, {"seed": 0}).write_last(network, optimizer, state)
     other, others = trained()
     assert Checkpoints(tmp_path, {"seed": 0}).restore(other, others) == state
-    for name, tensor in copy_of(network).items():
+    for name, tensor in copy_weights(network).items():
         assert torch.equal(tensor, other.state_dict()[name])
     ours, theirs = optimizer.state_dict()["state"], others.state_dict()["state"]
     for index, entry in ours.items():
@@ -36,5 +36,5 @@ def test_without_a_folder_there_is_nothing(tmp_path):
     network, optimizer = trained()
     none = Checkpoints(None, {})
     none.write_last(network, optimizer, TrainingState(step=3))
-    none.write_best(copy_of(network))
+    none.write_best(copy_weights(network))
     assert none.restore(network, optimizer) == TrainingState()

@@ -15,11 +15,11 @@ from sb3_explain.envs.dmc.ids import MODES, TASKS, env_id
 from sb3_explain.envs.dmc.scenes import (
     FLOOR_GREEN,
     SKY_GREEN,
-    clip,
-    color_sets,
-    painted,
-    videos_of,
-    without_green,
+    find_videos,
+    paint,
+    read_clip,
+    read_color_sets,
+    replace_green,
 )
 
 ASSETS = {
@@ -46,8 +46,8 @@ def attributes(files: dict[str, bytes], element_name: str, kind: str) -> dict[st
 
 
 def test_colours_go_where_the_benchmark_has_them():
-    colors = color_sets("color_easy")[7]
-    files = painted(ASSETS, colors)
+    colors = read_color_sets("color_easy")[7]
+    files = paint(ASSETS, colors)
     assert attributes(files, "grid", "texture") == {
         "rgb1": colors["grid_rgb1"],
         "rgb2": colors["grid_rgb2"],
@@ -57,7 +57,7 @@ def test_colours_go_where_the_benchmark_has_them():
     sky = attributes(files, "skybox", "texture")
     assert sky == {"rgb1": colors["skybox_rgb"], "rgb2": [0, 0, 0], "markrgb": [1, 1, 1]}
     assert files["./common/visual.xml"] == ASSETS["./common/visual.xml"]
-    green = painted(ASSETS, {**SKY_GREEN, **FLOOR_GREEN})
+    green = paint(ASSETS, {**SKY_GREEN, **FLOOR_GREEN})
     for name in ("grid", "skybox"):
         assert set(map(tuple, attributes(green, name, "texture").values())) == {(0.2, 0.8, 0.2)}
     assert attributes(green, "self", "material") == {"rgba": [0.7, 0.5, 0.3, 1]}
@@ -65,7 +65,7 @@ def test_colours_go_where_the_benchmark_has_them():
 
 @pytest.mark.parametrize("mode", ["color_easy", "color_hard"])
 def test_there_are_a_hundred_sets_of_colours(mode):
-    sets = color_sets(mode)
+    sets = read_color_sets(mode)
     assert len(sets) == 100 == len({json.dumps(colors) for colors in sets})
     assert {key for colors in sets for key in colors} == {
         "grid_rgb1", "grid_rgb2", "skybox_rgb", "self_rgb",
@@ -85,7 +85,7 @@ def test_the_chroma_key_is_that_of_a_loop_over_pixels():
         hue, saturation, value = colorsys.rgb_to_hsv(*(int(c) / 255 for c in frame[y, x]))
         if 100 <= 360 * hue <= 185 and 255 * saturation >= 80 and 255 * value >= 70:
             expected[y, x] = background[y, x]
-    result = without_green(frame, background)
+    result = replace_green(frame, background)
     wrong = (result != expected).any(2)
     # a pixel on a bound may fall to either side by rounding
     assert wrong.sum() <= 2 and (expected != frame).any(2).mean() > 0.05
@@ -101,12 +101,12 @@ def write_video(path, colors) -> None:
 def test_videos_are_in_the_order_of_their_numbers_and_read_once(tmp_path):
     for i in (10, 2, 0):
         write_video(tmp_path / "video_easy" / f"video{i}.mp4", [(200, 20, 20), (20, 20, 200)])
-    found = videos_of(tmp_path, "video_easy")
+    found = find_videos(tmp_path, "video_easy")
     assert [path.stem for path in found] == ["video0", "video2", "video10"]
-    frames = clip(found[0], 20)
+    frames = read_clip(found[0], 20)
     assert frames.shape == (2, 20, 20, 3)
     assert frames[0, ..., 0].mean() > 150 and frames[1, ..., 2].mean() > 150
-    assert clip(found[0], 20) is frames
+    assert read_clip(found[0], 20) is frames
 
 
 def test_what_is_missing_is_one_line(tmp_path):
@@ -119,7 +119,7 @@ def test_what_is_missing_is_one_line(tmp_path):
     (tmp_path / "video_easy").mkdir()
     (tmp_path / "video_easy" / "video0.mp4").write_bytes(b"no video")
     with pytest.raises(ExplainError, match="cannot be read as a video: replace it"):
-        clip(tmp_path / "video_easy" / "video0.mp4", 20)
+        read_clip(tmp_path / "video_easy" / "video0.mp4", 20)
 
 
 def test_without_opengl_it_says_what_to_install(monkeypatch):

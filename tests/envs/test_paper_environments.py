@@ -11,7 +11,7 @@ from stable_baselines3 import A2C
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 
 from sb3_explain import EnvRecipe, ExplainError, StateDataset, collect, load_agent
-from sb3_explain.envs.action_names import action_names
+from sb3_explain.envs.action_names import find_action_names
 
 HIGHWAY = EnvRecipe(
     "highway-fast-v0",
@@ -126,7 +126,7 @@ def test_the_picture_of_the_highway_lies_as_the_agent_sees_it(tmp_path):
 def test_vizdoom_holds_several_buttons_down():
     pytest.importorskip("vizdoom")
     env = EnvRecipe("VizdoomBasic-v1", {"max_buttons_pressed": 2}).make()
-    names = action_names("VizdoomBasic-v1", 7, env)
+    names = find_action_names("VizdoomBasic-v1", 7, env)
     assert names[3] == "move right + attack" and len(set(names)) == 7
     held = env.unwrapped.button_map[3]
     assert [button.name for button in env.unwrapped.game.get_available_buttons()] == [

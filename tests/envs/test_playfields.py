@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sb3_explain.envs.playfields import PLAYFIELDS, playfield, to_cells
+from sb3_explain.envs.playfields import PLAYFIELDS, playfield, scale_box
 
 NATIVE = {"SuperMarioBros": (240, 256)}
 
@@ -46,7 +46,7 @@ def test_a_cell_is_inside_if_half_of_it_is(game, cells):
         )
     )
     expected = np.outer(row_inside, column_inside)
-    first_row, first_column, n_rows, n_columns = to_cells(PLAYFIELDS[game], (height, width), cells)
+    first_row, first_column, n_rows, n_columns = scale_box(PLAYFIELDS[game], (height, width), cells)
     inside = np.zeros(cells, bool)
     inside[first_row : first_row + n_rows, first_column : first_column + n_columns] = True
     assert np.array_equal(inside, expected)

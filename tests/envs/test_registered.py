@@ -5,7 +5,7 @@ import pytest
 from stable_baselines3.common.envs import SimpleMultiObsEnv
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.action_names import action_names
+from sb3_explain.envs.action_names import find_action_names
 from sb3_explain.envs.recipe import EnvRecipe, import_wrapper
 from sb3_explain.envs.registered import current_id
 
@@ -91,6 +91,6 @@ def test_only_wrappers_are_wrappers():
 
 
 def test_names_of_actions():
-    assert action_names("CartPole-v1", 2) == ("left", "right")
-    assert action_names("CartPole-v1", 3) is None
-    assert action_names("Unheard-v0", 2) is None
+    assert find_action_names("CartPole-v1", 2) == ("left", "right")
+    assert find_action_names("CartPole-v1", 3) is None
+    assert find_action_names("Unheard-v0", 2) is None

@@ -5,7 +5,7 @@ import pytest
 
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.envs.recipe import begin_episode
-from sb3_explain.envs.screen import screen_of
+from sb3_explain.envs.screen import find_screen
 from tests.toys import dot_agent
 
 
@@ -13,7 +13,7 @@ def test_an_atari_picture_is_the_maximum_of_the_last_two_frames():
     pytest.importorskip("ale_py")
     cv2 = pytest.importorskip("cv2")
     env = demo_agent().recipe.make("rgb_array")
-    picture = screen_of(env)
+    picture = find_screen(env)
     observation = begin_episode(env, seed=3)
     unlike_rendered = 0
     for step in range(40):
@@ -28,6 +28,6 @@ def test_an_atari_picture_is_the_maximum_of_the_last_two_frames():
 
 def test_other_environments_are_rendered():
     env = dot_agent().recipe.make("rgb_array")
-    picture = screen_of(env)
+    picture = find_screen(env)
     env.reset(seed=0)
     np.testing.assert_array_equal(picture(), env.unwrapped.render())

@@ -12,7 +12,7 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import layers_of
-from sb3_explain.agents.policy_views import view_of
+from sb3_explain.agents.policy_views import make_view
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.parameter_randomization import (
     image_similarity,
@@ -31,7 +31,7 @@ def cnn_agent():
         torch.manual_seed(0)
         observations, actions = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Discrete(3)
         policy = ActorCriticCnnPolicy(observations, actions, lambda _: 1e-3)
-    return Agent(view_of(policy), observations, actions)
+    return Agent(make_view(policy), observations, actions)
 
 
 def test_layers_from_the_output_down(cnn_agent):

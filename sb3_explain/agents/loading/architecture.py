@@ -34,7 +34,7 @@ EXTRACTORS = (
 )
 
 
-def sizes_of(
+def read_sizes(
     policy_class: type, weights: Weights, space: spaces.Space[Any], action_space: spaces.Space[Any]
 ) -> dict[str, Any]:
     """The arguments of ``policy_class`` that the shapes of its weights decide.
@@ -46,27 +46,27 @@ def sizes_of(
     """
     if issubclass(policy_class, ARSPolicy):
         return {
-            "net_arch": widths(weights, "action_net")[:-1],
+            "net_arch": read_widths(weights, "action_net")[:-1],
             "with_bias": any(name.endswith(".bias") for name in weights),
         }
     if issubclass(policy_class, PixelPolicy):
-        return pixel_sizes(policy_class, weights, action_space)
-    sizes = extractor_sizes(weights, space)
+        return read_pixel_sizes(policy_class, weights, action_space)
+    sizes = read_extractor_sizes(weights, space)
     if issubclass(policy_class, QRDQNPolicy):
-        *hidden, outputs = widths(weights, "quantile_net.quantile_net") or [0]
+        *hidden, outputs = read_widths(weights, "quantile_net.quantile_net") or [0]
         n_actions = int(action_space.n) if isinstance(action_space, spaces.Discrete) else 1
         return {**sizes, "net_arch": hidden, "n_quantiles": outputs // n_actions}
     if issubclass(policy_class, DQNPolicy):
-        return {**sizes, "net_arch": widths(weights, "q_net.q_net")[:-1]}
+        return {**sizes, "net_arch": read_widths(weights, "q_net.q_net")[:-1]}
     if issubclass(policy_class, SACPolicy | TD3Policy | TQCPolicy | CrossQPolicy):
-        return {**sizes, **actor_q_sizes(policy_class, weights, action_space)}
-    sizes |= actor_critic_sizes(weights, action_space)
+        return {**sizes, **read_actor_q_sizes(policy_class, weights, action_space)}
+    sizes |= read_actor_critic_sizes(weights, action_space)
     if issubclass(policy_class, RecurrentActorCriticPolicy):
-        sizes |= lstm_sizes(weights)
+        sizes |= read_lstm_sizes(weights)
     return sizes
 
 
-def widths(weights: Weights, prefix: str) -> list[int]:
+def read_widths(weights: Weights, prefix: str) -> list[int]:
     """Output sizes of the linear layers ``<prefix>.<i>.weight``, in the order of ``i``.
 
     Layers of other kinds, such as batch renormalisation, have no weight of two dimensions.
@@ -79,7 +79,7 @@ def widths(weights: Weights, prefix: str) -> list[int]:
     return [layers[i] for i in sorted(layers)]
 
 
-def extractor_sizes(weights: Weights, space: spaces.Space[Any]) -> dict[str, Any]:
+def read_extractor_sizes(weights: Weights, space: spaces.Space[Any]) -> dict[str, Any]:
     """Class and sizes of the features extractor, where it is a convolutional one of SB3."""
     for prefix in EXTRACTORS:
         if f"{prefix}.cnn.0.weight" in weights and f"{prefix}.linear.0.weight" in weights:
@@ -98,14 +98,16 @@ def extractor_sizes(weights: Weights, space: spaces.Space[Any]) -> dict[str, Any
     return {}
 
 
-def same(weights: Weights, first: str, second: str) -> bool:
+def hold_same_numbers(weights: Weights, first: str, second: str) -> bool:
     """Whether two modules hold the same numbers: sharing one or owning two is then the same."""
     left = {n.removeprefix(first): t for n, t in weights.items() if n.startswith(first)}
     right = {n.removeprefix(second): t for n, t in weights.items() if n.startswith(second)}
     return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
 
 
-def noise_sizes(log_std: torch.Tensor | None, action_space: spaces.Space[Any]) -> dict[str, Any]:
+def read_noise_sizes(
+    log_std: torch.Tensor | None, action_space: spaces.Space[Any]
+) -> dict[str, Any]:
     """Generalised state-dependent exploration has a matrix where plain noise has a vector."""
     if log_std is None or log_std.ndim != 2:
         return {"use_sde": False}
@@ -113,19 +115,21 @@ def noise_sizes(log_std: torch.Tensor | None, action_space: spaces.Space[Any]) -
     return {"use_sde": True, "full_std": log_std.shape[1] == n_actions}
 
 
-def actor_critic_sizes(weights: Weights, action_space: spaces.Space[Any]) -> dict[str, Any]:
+def read_actor_critic_sizes(weights: Weights, action_space: spaces.Space[Any]) -> dict[str, Any]:
     """A2C, PPO, TRPO, MaskablePPO and RecurrentPPO."""
     return {
         "net_arch": {
-            "pi": widths(weights, "mlp_extractor.policy_net"),
-            "vf": widths(weights, "mlp_extractor.value_net"),
+            "pi": read_widths(weights, "mlp_extractor.policy_net"),
+            "vf": read_widths(weights, "mlp_extractor.value_net"),
         },
-        "share_features_extractor": same(weights, "pi_features_extractor", "vf_features_extractor"),
-        **noise_sizes(weights.get("log_std"), action_space),
+        "share_features_extractor": hold_same_numbers(
+            weights, "pi_features_extractor", "vf_features_extractor"
+        ),
+        **read_noise_sizes(weights.get("log_std"), action_space),
     }
 
 
-def lstm_sizes(weights: Weights) -> dict[str, Any]:
+def read_lstm_sizes(weights: Weights) -> dict[str, Any]:
     """RecurrentPPO: the actor's LSTM; the critic has its own, a linear layer, or the actor's."""
     layers = [n for n in weights if re.fullmatch(r"lstm_actor\.weight_hh_l\d+", n)]
     own = "lstm_critic.weight_hh_l0" in weights
@@ -137,24 +141,26 @@ def lstm_sizes(weights: Weights) -> dict[str, Any]:
     }
 
 
-def actor_q_sizes(
+def read_actor_q_sizes(
     policy_class: type, weights: Weights, action_space: spaces.Space[Any]
 ) -> dict[str, Any]:
     """SAC, TD3, DDPG, TQC and CrossQ."""
     deterministic = issubclass(policy_class, TD3Policy)
     actor = (
-        widths(weights, "actor.mu")[:-1] if deterministic else widths(weights, "actor.latent_pi")
+        read_widths(weights, "actor.mu")[:-1]
+        if deterministic
+        else read_widths(weights, "actor.latent_pi")
     )
-    *critic, outputs = widths(weights, "critic.qf0") or [1]
+    *critic, outputs = read_widths(weights, "critic.qf0") or [1]
     sizes: dict[str, Any] = {
         "net_arch": {"pi": actor, "qf": critic},
         "n_critics": len({n.split(".")[1] for n in weights if n.startswith("critic.qf")}),
-        "share_features_extractor": same(
+        "share_features_extractor": hold_same_numbers(
             weights, "actor.features_extractor", "critic.features_extractor"
         ),
     }
     if not deterministic:
-        sizes |= noise_sizes(weights.get("actor.log_std"), action_space)
+        sizes |= read_noise_sizes(weights.get("actor.log_std"), action_space)
     if issubclass(policy_class, TQCPolicy):
         sizes["n_quantiles"] = outputs
     if issubclass(policy_class, CrossQPolicy):
@@ -162,14 +168,14 @@ def actor_q_sizes(
     return sizes
 
 
-def pixel_sizes(
+def read_pixel_sizes(
     policy_class: type, weights: Weights, action_space: spaces.Space[Any]
 ) -> dict[str, Any]:
     """SGQN, and the baselines on its networks."""
     cnn = re.compile(r"critic\.features_extractor\.cnn\.\d+\.weight")
     layers = [tensor for name, tensor in weights.items() if cnn.fullmatch(name)]
-    projection = widths(weights, "critic.features_extractor.projection")
-    sizes = actor_q_sizes(policy_class, weights, action_space)
+    projection = read_widths(weights, "critic.features_extractor.projection")
+    sizes = read_actor_q_sizes(policy_class, weights, action_space)
     sizes = {name: sizes[name] for name in ("net_arch", "n_critics")} | {
         "n_layers": len(layers),
         "n_filters": layers[0].shape[0] if layers else 1,
@@ -181,5 +187,5 @@ def pixel_sizes(
         sizes["decoder_filters"] = filters[:2]
         sizes["predicts_saliency"] = bool(filters)
     if issubclass(policy_class, SODAPolicy):
-        sizes["soda_dim"] = (widths(weights, "soda_predictor") or [1])[-1]
+        sizes["soda_dim"] = (read_widths(weights, "soda_predictor") or [1])[-1]
     return sizes

@@ -51,15 +51,15 @@ class ModelArchive:
     @property
     def policy_module(self) -> str:
         """Dotted name of the module of the policy's class; empty where the zip does not say."""
-        entry = self.data.get("policy_class")
-        module = entry.get("__module__") if isinstance(entry, dict) else None
+        policy_class = self.data.get("policy_class")
+        module = policy_class.get("__module__") if isinstance(policy_class, dict) else None
         return module if isinstance(module, str) else ""
 
     @property
     def policy_name(self) -> str:
         """Name of the policy's class, from the text of its methods; empty where none is its own."""
-        entry = self.data.get("policy_class")
-        texts = entry.values() if isinstance(entry, dict) else ()
+        policy_class = self.data.get("policy_class")
+        texts = policy_class.values() if isinstance(policy_class, dict) else ()
         for text in texts:
             match = re.match(r"<function (\w{1,100})\.\w+ at 0x", text) if _is_text(text) else None
             if match:
@@ -197,9 +197,9 @@ def _read_weights(content: bytes, name: str) -> Weights:
 def _check_tensor(key: Any, tensor: Any, name: str) -> None:
     if not isinstance(key, str) or not isinstance(tensor, Tensor):
         raise ExplainError(f"{quote(key)} in the weights of {name} is not a named tensor")
-    held = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_complex()
+    plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_complex()
     # A view may claim any shape over one number.
-    if not held or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+    if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise ExplainError(f"{quote(key)} in the weights of {name} is not a plain tensor")
     if not torch.isfinite(tensor).all():
         raise ExplainError(f"{quote(key)} in the weights of {name} holds NaN or infinite numbers")

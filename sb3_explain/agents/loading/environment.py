@@ -22,7 +22,7 @@ FRAME_STACKERS = (
 )
 
 
-def recipe_of(
+def read_recipe(
     env_id: str,
     config: Mapping[str, Any],
     args: Mapping[str, Any],
@@ -36,33 +36,33 @@ def recipe_of(
     :param config: ``config.yml``
     :param args: ``args.yml``
     :param env_kwargs: arguments of the environment that go over those in the two files
-    :param normalizers: as :func:`normalizers_of` gives them
+    :param normalizers: as :func:`read_normalizers` gives them
     :param trusted: further top-level packages that may be imported
     :raises ExplainError: if the configuration makes no sense or is not trusted
     """
-    packages = _names(args.get("gym_packages") or [], "gym_packages in args.yml")
+    packages = _read_names(args.get("gym_packages") or [], "gym_packages in args.yml")
     register_environments(env_id, packages, trusted)
     today = current_id(env_id)
     notes = []
     if today != env_id:
         notes.append(f"{env_id} is no longer in gymnasium: {today} stands in for it")
-    wrappers = wrappers_of(config.get("env_wrapper"))
-    stack = _frame_stack(config.get("frame_stack"))
-    around = wrappers_of(config.get("vec_env_wrapper"))
+    wrappers = read_wrappers(config.get("env_wrapper"))
+    stack = _read_frame_stack(config.get("frame_stack"))
+    around = read_wrappers(config.get("vec_env_wrapper"))
     for name, kwargs in around:
         if name not in FRAME_STACKERS:
             notes.append(f"{name}, around the vectorised environment in training, is left out")
         else:
-            stack = _frame_stack(kwargs.get("n_stack"))
+            stack = _read_frame_stack(kwargs.get("n_stack"))
     kwargs = {
-        **_mapping(config.get("env_kwargs"), "env_kwargs in config.yml"),
-        **_mapping(args.get("env_kwargs"), "env_kwargs in args.yml"),
+        **_read_mapping(config.get("env_kwargs"), "env_kwargs in config.yml"),
+        **_read_mapping(args.get("env_kwargs"), "env_kwargs in args.yml"),
         **env_kwargs,
     }
     return EnvRecipe(today, kwargs, wrappers, stack, normalizers, packages, trusted), notes
 
 
-def wrappers_of(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
+def read_wrappers(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
     """Name and arguments of each wrapper, innermost first.
 
     :param given: a dotted name, ``{name: arguments}``, or a list of these
@@ -75,14 +75,14 @@ def wrappers_of(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
             else None
         )
         name, kwargs = pair or (observed, None)
-        (name,) = _names([name], "env_wrapper in config.yml")
+        (name,) = _read_names([name], "env_wrapper in config.yml")
         for old, new in MOVED.items():
             name = new + name.removeprefix(old) if name.startswith(old) else name
-        wrappers.append((name, dict(_mapping(kwargs, f"the arguments of {name}"))))
+        wrappers.append((name, dict(_read_mapping(kwargs, f"the arguments of {name}"))))
     return tuple(wrappers)
 
 
-def normalizers_of(
+def read_normalizers(
     normalize: Any, statistics: Path | None, trusted: tuple[str, ...]
 ) -> dict[str, Normalizer]:
     """How the observations are normalised.
@@ -108,7 +108,7 @@ def normalizers_of(
     return read_statistics(statistics, trusted)
 
 
-def _mapping(given: Any, what: str) -> Mapping[str, Any]:
+def _read_mapping(given: Any, what: str) -> Mapping[str, Any]:
     if isinstance(given, str):
         given = read_expression(given, what)
     if given is None:
@@ -118,7 +118,7 @@ def _mapping(given: Any, what: str) -> Mapping[str, Any]:
     return given
 
 
-def _names(given: Any, what: str) -> tuple[str, ...]:
+def _read_names(given: Any, what: str) -> tuple[str, ...]:
     """Dotted names, and nothing that only looks like them."""
     names = given if isinstance(given, list) else [given]
     for name in names:
@@ -127,7 +127,7 @@ def _names(given: Any, what: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _frame_stack(given: Any) -> int:
+def _read_frame_stack(given: Any) -> int:
     if given is None:
         return 1
     if type(given) is not int or not 0 <= given <= 1000:

@@ -36,7 +36,7 @@ OPTIMIZERS = tuple(
 )
 
 
-def _known_names() -> dict[str, Any]:
+def _list_known_names() -> dict[str, Any]:
     names: dict[str, Any] = {}
     for modules, classes in (
         (("nn", "th.nn", "torch.nn"), ACTIVATIONS),
@@ -50,7 +50,7 @@ def _known_names() -> dict[str, Any]:
 
 
 #: every name that an expression may use
-KNOWN_NAMES = _known_names()
+KNOWN_NAMES = _list_known_names()
 
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -119,10 +119,10 @@ class _Reader:
         match node:
             case ast.Constant(value=bool() | int() | float() | str() | None as constant):
                 return constant
-            case ast.List(elts=entries):
-                return [inner(entry) for entry in entries]
-            case ast.Tuple(elts=entries):
-                return tuple(inner(entry) for entry in entries)
+            case ast.List(elts=members):
+                return [inner(member) for member in members]
+            case ast.Tuple(elts=members):
+                return tuple(inner(member) for member in members)
             case ast.Dict(keys=keys, values=values):
                 names = [self.key(inner(key) if key else None, key or node) for key in keys]
                 return dict(zip(names, map(inner, values), strict=True))

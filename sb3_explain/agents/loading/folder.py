@@ -69,7 +69,7 @@ def find_files(
     :raises ExplainError: if there is no such agent; it says what there is
     """
     if folder.suffix == ".zip":
-        return _beside(_zip(folder), env_id)
+        return _find_beside(_find_zip(folder), env_id)
     if not folder.is_dir():
         raise ExplainError(f"there is no folder {str(folder)!r}: give folder=...")
     if env_id is None:
@@ -79,7 +79,7 @@ def find_files(
         run = folder
     else:
         run = _find_run(folder, algo, name, exp_id)
-    return _beside(_find_model(run, name, selection), env_id)
+    return _find_beside(_find_model(run, name, selection), env_id)
 
 
 def folder_name(env_id: str) -> str:
@@ -87,7 +87,7 @@ def folder_name(env_id: str) -> str:
     return env_id.replace("/", "-")
 
 
-def _zip(path: Path) -> Path:
+def _find_zip(path: Path) -> Path:
     if not path.is_file():
         there = ", ".join(sorted(other.name for other in path.parent.glob("*.zip"))[:10])
         raise ExplainError(f"there is no file {str(path)!r} (beside it: {there or 'no .zip'})")
@@ -97,7 +97,7 @@ def _zip(path: Path) -> Path:
 def _find_run(folder: Path, algo: str, name: str, exp_id: int) -> Path:
     """``<folder>/<algo>/<name>_<id>``; without any number, ``<folder>/<algo>`` as in the zoo."""
     of_algorithm = folder / algo
-    runs = _runs(of_algorithm, name)
+    runs = _find_runs(of_algorithm, name)
     if exp_id == 0 and runs:
         return runs[max(runs)]
     if exp_id in runs:
@@ -122,7 +122,7 @@ def _find_run(folder: Path, algo: str, name: str, exp_id: int) -> Path:
     raise unknown_name(f"agent in {folder}:", f"{algo}/{name}", sorted(agents)[:40])
 
 
-def _runs(folder: Path, name: str) -> dict[int, Path]:
+def _find_runs(folder: Path, name: str) -> dict[int, Path]:
     found = ((re.fullmatch(rf"{re.escape(name)}_(\d+)", run.name), run) for run in folder.glob("*"))
     return {int(match[1]): run for match, run in found if match}
 
@@ -135,22 +135,22 @@ def _find_model(run: Path, name: str, selection: ModelSelection) -> Path:
     }
     if selection.last_checkpoint and checkpoints:
         return checkpoints[max(checkpoints)]
-    wanted = f"{name}.zip"
+    file_name = f"{name}.zip"
     if selection.best:
-        wanted = "best_model.zip"
+        file_name = "best_model.zip"
     elif selection.checkpoint is not None:
-        wanted = f"rl_model_{selection.checkpoint}_steps.zip"
+        file_name = f"rl_model_{selection.checkpoint}_steps.zip"
     elif selection.last_checkpoint:
-        wanted = "rl_model_*_steps.zip"
-    if not (run / wanted).is_file():
+        file_name = "rl_model_*_steps.zip"
+    if not (run / file_name).is_file():
         there = ", ".join(sorted(path.name for path in run.glob("*.zip"))[:20])
-        raise ExplainError(f"there is no {wanted} in {run} (there is: {there or 'no .zip'})")
-    return run / wanted
+        raise ExplainError(f"there is no {file_name} in {run} (there is: {there or 'no .zip'})")
+    return run / file_name
 
 
-def _beside(model: Path, env_id: str | None) -> AgentFiles:
+def _find_beside(model: Path, env_id: str | None) -> AgentFiles:
     """A model with what the zoo keeps beside it in ``<env>/``; a bare zip has no such folder."""
-    if env_id is None or not (kept := model.parent / folder_name(env_id)).is_dir():
+    if env_id is None or not (beside := model.parent / folder_name(env_id)).is_dir():
         return AgentFiles(model)
 
     def there(path: Path) -> Path | None:
@@ -161,10 +161,10 @@ def _beside(model: Path, env_id: str | None) -> AgentFiles:
     of_checkpoint = model.parent / f"rl_model_vecnormalize_{steps[1]}_steps.pkl" if steps else None
     return AgentFiles(
         model,
-        config=there(kept / "config.yml"),
-        args=there(kept / "args.yml"),
-        env_kwargs=there(kept / "env_kwargs.yml"),
+        config=there(beside / "config.yml"),
+        args=there(beside / "args.yml"),
+        env_kwargs=there(beside / "env_kwargs.yml"),
         statistics=(there(of_checkpoint) if of_checkpoint else None)
-        or there(kept / "vecnormalize.pkl"),
+        or there(beside / "vecnormalize.pkl"),
         run=int(match[1]) if match else None,
     )

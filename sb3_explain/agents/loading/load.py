@@ -14,22 +14,22 @@ from stable_baselines3.common.policies import BasePolicy
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading.archive import read_archive
-from sb3_explain.agents.loading.environment import normalizers_of, recipe_of
+from sb3_explain.agents.loading.environment import read_normalizers, read_recipe
 from sb3_explain.agents.loading.folder import AgentFiles, ModelSelection, find_files
 from sb3_explain.agents.loading.hub import download
 from sb3_explain.agents.loading.policies import (
     HER,
-    algorithm_name,
     build_policy,
+    find_algorithm,
     find_class,
-    stacked_by_environment,
-    trained_by,
-    words_of,
+    find_trainer,
+    read_n_stack,
+    read_policy_kwargs,
 )
 from sb3_explain.agents.loading.yaml_config import read_yaml
-from sb3_explain.agents.policy_views import view_of
+from sb3_explain.agents.policy_views import make_view
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.action_names import action_names
+from sb3_explain.envs.action_names import find_action_names
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import policy_space
 
@@ -97,22 +97,22 @@ def load_agent(
             f"env is a gymnasium id, not a {type(env).__name__}: for an environment without an id "
             "give env=None, and its observation_space and action_space"
         )
-    algo = algorithm_name(algo)
+    algo = find_algorithm(algo)
     selection = ModelSelection(load_best, load_checkpoint, load_last_checkpoint)
-    files = _files(algo, env, Path(folder), exp_id, selection, organization, repo_id, revision)
+    files = _find_files(algo, env, Path(folder), exp_id, selection, organization, repo_id, revision)
     archive = read_archive(files.model)
     config, args, more_env_kwargs = (
         read_yaml(path) if path is not None else {}
         for path in (files.config, files.args, files.env_kwargs)
     )
     notes: list[str] = []
-    trainer = trained_by(archive, args) if algo == HER else algo
+    trainer = find_trainer(archive, args) if algo == HER else algo
     if algo == HER:
         notes.append(f"trained by {trainer} with hindsight experience replay")
 
     if policy_class is None:
         policy_class = find_class(trainer, config.get("policy"), archive)
-    words = words_of(archive, config) if policy_kwargs is None else policy_kwargs
+    kwargs = read_policy_kwargs(archive, config) if policy_kwargs is None else policy_kwargs
 
     statistics = Path(vec_normalize) if vec_normalize is not None else files.statistics
     if vec_normalize is not None or files.config is None:
@@ -120,27 +120,27 @@ def load_agent(
         normalize: Any = statistics is not None
     else:
         normalize = config.get("normalize")
-    normalizers = normalizers_of(normalize, statistics, tuple(trusted))
+    normalizers = read_normalizers(normalize, statistics, tuple(trusted))
 
     if recipe is not None:
         recipe = dataclasses.replace(recipe, normalizers=normalizers or recipe.normalizers)
     elif env is not None:
         given_kwargs = {**more_env_kwargs, **(env_kwargs or {})}
-        recipe, changes = recipe_of(env, config, args, given_kwargs, normalizers, tuple(trusted))
+        recipe, changes = read_recipe(env, config, args, given_kwargs, normalizers, tuple(trusted))
         notes += changes
         for change in changes:
             logger.warning("%s", change)
-    observation_space, action_space, names = _spaces(recipe, observation_space, action_space)
+    observation_space, action_space, names = _find_spaces(recipe, observation_space, action_space)
     policy = build_policy(
-        policy_class, words, archive.weights, observation_space, action_space, device
+        policy_class, kwargs, archive.weights, observation_space, action_space, device
     )
     return Agent(
-        view_of(policy),
+        make_view(policy),
         observation_space,
         action_space,
         algo=algo,
         action_names=names,
-        n_stack=stacked_by_environment(policy_class, archive),
+        n_stack=read_n_stack(policy_class, archive),
         recipe=recipe,
         provenance={
             "file": files.model.name,
@@ -153,7 +153,7 @@ def load_agent(
     )
 
 
-def _files(
+def _find_files(
     algo: str,
     env: str | None,
     folder: Path,
@@ -177,12 +177,16 @@ def _files(
     return download(algo, env, organization=organization, repo_id=repo_id, revision=revision)
 
 
-def _spaces(
+def _find_spaces(
     recipe: EnvRecipe | None, observation_space: Space | None, action_space: Space | None
 ) -> tuple[Space, Space, tuple[str, ...] | None]:
     """The two spaces, from the environment where they are not given, and the actions' names."""
     if observation_space is not None and action_space is not None:
-        names = action_names(recipe.env_id, _width(action_space)) if recipe is not None else None
+        names = (
+            find_action_names(recipe.env_id, _count_names(action_space))
+            if recipe is not None
+            else None
+        )
         return observation_space, action_space, names
     if recipe is None:
         raise ExplainError(
@@ -196,13 +200,13 @@ def _spaces(
         return (
             observation_space,
             action_space,
-            action_names(recipe.env_id, _width(action_space), env),
+            find_action_names(recipe.env_id, _count_names(action_space), env),
         )
     finally:
         env.close()
 
 
-def _width(space: Space) -> int:
+def _count_names(space: Space) -> int:
     """How many scores an agent with this action space has, where one name for each may exist."""
     if isinstance(space, spaces.Discrete):
         return int(space.n)

@@ -71,7 +71,7 @@ def read_statistics(path: Path, trusted: Iterable[str] = ()) -> dict[str, Normal
                 raise DamagedPickleError(
                     f"it names {quote(str(symbol))}, which statistics do not need"
                 )
-        return _normalizers(root)
+        return _read_normalizers(root)
     except DamagedPickleError as error:
         raise ExplainError(
             f"{path.name} does not hold the statistics of VecNormalize and was not unpickled "
@@ -86,8 +86,8 @@ def _is_known(symbol: Symbol, trusted: Iterable[str]) -> bool:
     return package in KNOWN_PACKAGES or package in trusted
 
 
-def _normalizers(root: Any) -> dict[str, Normalizer]:
-    state = _state(root, VEC_NORMALIZE)
+def _read_normalizers(root: Any) -> dict[str, Normalizer]:
+    state = _read_state(root, VEC_NORMALIZE)
     if not state.get("norm_obs", True):
         return {}
     statistics = state.get("obs_rms")
@@ -101,15 +101,15 @@ def _normalizers(root: Any) -> dict[str, Normalizer]:
         isinstance(key, str) and key in statistics for key in keys
     ):
         raise DamagedPickleError("no statistics for each of norm_obs_keys")
-    epsilon, clip = _number(state.get("epsilon")), _number(state.get("clip_obs"))
+    epsilon, clip = _read_number(state.get("epsilon")), _read_number(state.get("clip_obs"))
     if not (epsilon >= 0 and clip > 0):
         raise DamagedPickleError(f"epsilon {epsilon} and clip_obs {clip}")
-    return {key: _normalizer(statistics[key], epsilon, clip) for key in keys}
+    return {key: _read_normalizer(statistics[key], epsilon, clip) for key in keys}
 
 
-def _normalizer(record: Any, epsilon: float, clip: float) -> Normalizer:
-    state = _state(record, RUNNING_MEAN_STD)
-    mean, var = _array(state.get("mean")), _array(state.get("var"))
+def _read_normalizer(record: Any, epsilon: float, clip: float) -> Normalizer:
+    state = _read_state(record, RUNNING_MEAN_STD)
+    mean, var = _read_array(state.get("mean")), _read_array(state.get("var"))
     if mean.shape != var.shape:
         raise DamagedPickleError(
             f"a mean of shape {mean.shape} beside a variance of shape {var.shape}"
@@ -119,7 +119,7 @@ def _normalizer(record: Any, epsilon: float, clip: float) -> Normalizer:
     return Normalizer(mean, var, epsilon, clip)
 
 
-def _state(record: Any, expected: Symbol) -> dict[str, Any]:
+def _read_state(record: Any, expected: Symbol) -> dict[str, Any]:
     """The attributes of an object of the expected class."""
     if not isinstance(record, Record):
         raise DamagedPickleError(f"{quote(type(record).__name__)} in place of {expected.name}")
@@ -144,9 +144,9 @@ def _is_call(value: Any, names: set[str]) -> bool:
     )
 
 
-def _number(value: Any) -> float:
+def _read_number(value: Any) -> float:
     if _is_call(value, SCALAR):
-        value = _array(value).item()
+        value = _read_array(value).item()
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DamagedPickleError("a setting that is no number")
     try:
@@ -158,23 +158,23 @@ def _number(value: Any) -> float:
     return number
 
 
-def _array(value: Any) -> NDArray[np.float64]:
+def _read_array(value: Any) -> NDArray[np.float64]:
     """The array that numpy's functions would have made of ``value``, in float64."""
     if _is_call(value, RECONSTRUCT) and isinstance(value.state, tuple) and len(value.state) == 5:
         _, shape, dtype, fortran, content = value.state
-        array = _array_of(_bytes(content), dtype, shape, "F" if fortran else "C")
+        array = _make_array(_read_bytes(content), dtype, shape, "F" if fortran else "C")
     elif _is_call(value, FROM_BUFFER) and len(value.arguments) >= 4:
         content, dtype, shape, order = value.arguments[:4]
-        array = _array_of(_bytes(content), dtype, shape, order)
+        array = _make_array(_read_bytes(content), dtype, shape, order)
     elif _is_call(value, SCALAR) and len(value.arguments) == 2:
-        array = _array_of(_bytes(value.arguments[1]), value.arguments[0], (), "C")
+        array = _make_array(_read_bytes(value.arguments[1]), value.arguments[0], (), "C")
     else:
         raise DamagedPickleError("statistics that are no plain array")
     return array.astype(np.float64)
 
 
-def _array_of(content: bytes, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
-    kind = _dtype(dtype)
+def _make_array(content: bytes, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
+    kind = _read_dtype(dtype)
     # numpy writes a one-dimensional shape as a number in some versions
     sizes = (shape,) if isinstance(shape, int) else shape
     if not isinstance(sizes, tuple) or not all(isinstance(n, int) and n >= 0 for n in sizes):
@@ -184,7 +184,7 @@ def _array_of(content: bytes, dtype: Any, shape: Any, order: Any) -> NDArray[Any
     return np.frombuffer(content, kind).reshape(sizes, order="F" if order == "F" else "C")
 
 
-def _dtype(value: Any) -> np.dtype[Any]:
+def _read_dtype(value: Any) -> np.dtype[Any]:
     """Numbers and truth values alone, in their byte order."""
     code = value.arguments[0] if _is_call(value, DTYPE) and value.arguments else None
     if not isinstance(code, str) or not re.fullmatch(r"f[248]|[iu][1248]|b1", code):
@@ -193,7 +193,7 @@ def _dtype(value: Any) -> np.dtype[Any]:
     return np.dtype((byte_order if byte_order in ("<", ">") else "") + code)
 
 
-def _bytes(value: Any) -> bytes:
+def _read_bytes(value: Any) -> bytes:
     if _is_call(value, ENCODE) and value.arguments and isinstance(value.arguments[0], str):
         return value.arguments[0].encode("latin-1")
     if not isinstance(value, bytes | bytearray):

@@ -17,7 +17,7 @@ from stable_baselines3.common.utils import get_device
 from torch import nn
 
 from sb3_explain.agents.agent import ZOO_NAMES
-from sb3_explain.agents.loading.architecture import sizes_of
+from sb3_explain.agents.loading.architecture import read_sizes
 from sb3_explain.agents.loading.archive import ModelArchive, Weights
 from sb3_explain.agents.loading.bounded import one_line, quote
 from sb3_explain.agents.loading.expressions import read_class, read_expression
@@ -51,7 +51,7 @@ SIZES = (
 EXTRACTOR_SIZES = ("features_dim", "cnn_output_dim")
 
 
-def algorithm_name(algo: str) -> str:
+def find_algorithm(algo: str) -> str:
     """The zoo's name of an algorithm, however it is written: ``PPO``, ``RecurrentPPO``, ``her``.
 
     :raises ExplainError: for any other name; the nearest one is suggested
@@ -63,7 +63,7 @@ def algorithm_name(algo: str) -> str:
     return name
 
 
-def trained_by(archive: ModelArchive, args: Mapping[str, Any]) -> str:
+def find_trainer(archive: ModelArchive, args: Mapping[str, Any]) -> str:
     """The algorithm of an agent in the zoo's ``her`` folder, from ``args.yml`` or its policy."""
     named = args.get("algo")
     if isinstance(named, str) and named in ALGORITHMS:
@@ -100,7 +100,7 @@ def find_class(algo: str, alias: object, archive: ModelArchive) -> type[BasePoli
     return by_class.get(name, next(iter(aliases.values())))
 
 
-def stacked_by_environment(policy_class: type[BasePolicy], archive: ModelArchive) -> int | None:
+def read_n_stack(policy_class: type[BasePolicy], archive: ModelArchive) -> int | None:
     """Frames in an observation, where the algorithm knows; the recipe does for all others."""
     n_stack = archive.data.get("n_stack")
     if not issubclass(policy_class, PixelPolicy) or not isinstance(n_stack, int):
@@ -108,14 +108,14 @@ def stacked_by_environment(policy_class: type[BasePolicy], archive: ModelArchive
     return n_stack if n_stack > 0 else None
 
 
-def words_of(archive: ModelArchive, config: Mapping[str, Any]) -> dict[str, Any]:
+def read_policy_kwargs(archive: ModelArchive, config: Mapping[str, Any]) -> dict[str, Any]:
     """What the files say about the policy besides its sizes: activations, bounds, extractors.
 
     :param archive: its plain JSON
     :param config: ``config.yml``, which has the last word
     :raises ExplainError: if what they say is code
     """
-    words: dict[str, Any] = {}
+    kwargs: dict[str, Any] = {}
     saved = archive.data.get("policy_kwargs")
     configured = config.get("policy_kwargs")
     if isinstance(configured, str):
@@ -126,20 +126,22 @@ def words_of(archive: ModelArchive, config: Mapping[str, Any]) -> dict[str, Any]
         for name, value in (given or {}).items():
             if str(name).startswith(":") or name in (*UNUSED, *SIZES):
                 continue
-            words[str(name)] = _value(value, f"policy_kwargs[{quote(name)}]")
-    if not isinstance(words.get("features_extractor_kwargs", {}), dict | None):
+            kwargs[str(name)] = _read_value(value, f"policy_kwargs[{quote(name)}]")
+    if not isinstance(kwargs.get("features_extractor_kwargs", {}), dict | None):
         raise ExplainError("policy_kwargs['features_extractor_kwargs'] is not a dict")
-    return words
+    return kwargs
 
 
-def _value(value: Any, where: str) -> Any:
+def _read_value(value: Any, where: str) -> Any:
     """A value as JSON or YAML hold it; text may be the ``repr`` of what they cannot hold."""
     if isinstance(value, dict):
         if ":serialized:" in value:
             return {
-                key: _value(entry, where) for key, entry in value.items() if not key.startswith(":")
+                key: _read_value(entry, where)
+                for key, entry in value.items()
+                if not key.startswith(":")
             }
-        return {str(key): _value(entry, where) for key, entry in value.items()}
+        return {str(key): _read_value(entry, where) for key, entry in value.items()}
     if isinstance(value, str) and value.startswith("<"):
         return read_class(value, where)
     if isinstance(value, str) and value[:1] in ("[", "(", "{"):
@@ -149,7 +151,7 @@ def _value(value: Any, where: str) -> Any:
 
 def build_policy(
     policy_class: type[BasePolicy],
-    words: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
     weights: Weights,
     observation_space: spaces.Space[Any],
     action_space: spaces.Space[Any],
@@ -158,7 +160,7 @@ def build_policy(
     """A policy with its weights and without an optimiser; no random state is changed.
 
     :param policy_class: its class
-    :param words: arguments besides the sizes
+    :param kwargs: arguments besides the sizes
     :param weights: its state dict
     :param observation_space: after transposition and stacking
     :param action_space: of the environment
@@ -168,7 +170,7 @@ def build_policy(
     target = find_device(device)
     # Spaces draw from random states of their own; the caller's are left alone.
     observation_space, action_space = copy.deepcopy((observation_space, action_space))
-    arguments = _arguments(policy_class, words, weights, observation_space, action_space)
+    arguments = _choose_arguments(policy_class, kwargs, weights, observation_space, action_space)
     try:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -176,10 +178,11 @@ def build_policy(
     # The arguments come from a file or from the user, and a class may reject them in any way.
     except Exception as error:
         raise ExplainError(
-            f"{policy_class.__name__} cannot be made for observations {_short(observation_space)} "
-            f"and actions {_short(action_space)} ({one_line(error)})"
+            f"{policy_class.__name__} cannot be made for observations "
+            f"{_describe_space(observation_space)} and actions "
+            f"{_describe_space(action_space)} ({one_line(error)})"
         ) from error
-    _load(policy, weights)
+    _load_weights(policy, weights)
     return policy.to(target).eval()
 
 
@@ -199,24 +202,24 @@ def find_device(device: str | torch.device) -> torch.device:
     return target
 
 
-def _arguments(
+def _choose_arguments(
     policy_class: type[BasePolicy],
-    words: Mapping[str, Any],
+    kwargs: Mapping[str, Any],
     weights: Weights,
     observation_space: spaces.Space[Any],
     action_space: spaces.Space[Any],
 ) -> dict[str, Any]:
-    sizes = sizes_of(policy_class, weights, observation_space, action_space)
-    extractor = words.get("features_extractor_class")
+    sizes = read_sizes(policy_class, weights, observation_space, action_space)
+    extractor = kwargs.get("features_extractor_class")
     own = extractor is None or getattr(extractor, "__module__", "").startswith("stable_baselines3.")
-    said = dict(words.get("features_extractor_kwargs") or {})
+    said = dict(kwargs.get("features_extractor_kwargs") or {})
     if own:
         said = {key: value for key, value in said.items() if key not in EXTRACTOR_SIZES}
         said |= sizes.get("features_extractor_kwargs", {})
     else:
         sizes.pop("features_extractor_class", None)
     # The words of a file never speak of sizes; where the user does, the user knows better.
-    arguments = {**sizes, **words, "features_extractor_kwargs": said}
+    arguments = {**sizes, **kwargs, "features_extractor_kwargs": said}
     arguments |= {
         "lr_schedule": lambda _: 0.0,
         "optimizer_class": lambda *_, **__: None,
@@ -227,10 +230,10 @@ def _arguments(
     return {name: value for name, value in arguments.items() if name in accepted}
 
 
-def _load(policy: nn.Module, weights: Weights) -> None:
+def _load_weights(policy: nn.Module, weights: Weights) -> None:
     """Strictly, after the names of older versions are brought up to date."""
     expected = policy.state_dict()
-    given = _modern_names(weights)
+    given = _modernize_names(weights)
     wrong = [
         f"{name} has shape {tuple(given[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in expected.items()
@@ -246,7 +249,7 @@ def _load(policy: nn.Module, weights: Weights) -> None:
     policy.load_state_dict(given)
 
 
-def _modern_names(weights: Weights) -> Weights:
+def _modernize_names(weights: Weights) -> Weights:
     """State dicts of SB3 before 1.8 and of the first ARS, with today's names."""
     modern = dict(weights)
     for name, tensor in weights.items():
@@ -258,7 +261,7 @@ def _modern_names(weights: Weights) -> Weights:
     return modern
 
 
-def _short(space: spaces.Space[Any]) -> str:
+def _describe_space(space: spaces.Space[Any]) -> str:
     if isinstance(space, spaces.Dict):
         return f"Dict{sorted(space.spaces)}"
     return f"{type(space).__name__}{space.shape or ''}"

@@ -24,11 +24,11 @@ class ZooLoader(yaml.SafeLoader):
         """The document, once it is known that its aliases do not blow it up."""
         node = super().get_single_node()
         if node is not None:
-            _expanded_size(node, {})
+            _count_nodes(node, {})
         return node
 
 
-def _ordered_dict(loader: ZooLoader, node: yaml.Node) -> dict[Any, Any]:
+def _read_ordered_dict(loader: ZooLoader, node: yaml.Node) -> dict[Any, Any]:
     if not isinstance(node, yaml.SequenceNode):
         raise yaml.constructor.ConstructorError(None, None, "no list of pairs", node.start_mark)
     arguments = loader.construct_sequence(node, deep=True)
@@ -41,10 +41,10 @@ def _ordered_dict(loader: ZooLoader, node: yaml.Node) -> dict[Any, Any]:
         ) from error
 
 
-ZooLoader.add_constructor(ORDERED_DICT, _ordered_dict)
+ZooLoader.add_constructor(ORDERED_DICT, _read_ordered_dict)
 
 
-def _expanded_size(node: yaml.Node, sizes: dict[int, int]) -> int:
+def _count_nodes(node: yaml.Node, sizes: dict[int, int]) -> int:
     """Nodes of ``node`` with every alias written out.
 
     :param sizes: of the nodes already counted; 0 for one that is being counted
@@ -58,7 +58,7 @@ def _expanded_size(node: yaml.Node, sizes: dict[int, int]) -> int:
         if isinstance(node, yaml.CollectionNode):
             for child in node.value:
                 for part in child if isinstance(child, tuple) else (child,):
-                    known += _expanded_size(part, sizes)
+                    known += _count_nodes(part, sizes)
                 if known > MAX_NODES:
                     raise yaml.YAMLError(f"more than {MAX_NODES} nodes")
         sizes[id(node)] = known

@@ -20,11 +20,11 @@ from sb3_explain.envs.dmc.scenes import (
     FLOOR_GREEN,
     SKY_GREEN,
     Colors,
-    clip,
-    color_sets,
-    painted,
-    videos_of,
-    without_green,
+    find_videos,
+    paint,
+    read_clip,
+    read_color_sets,
+    replace_green,
 )
 
 #: the camera that the benchmark looks through; 0 elsewhere
@@ -74,8 +74,8 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
         self.size = size
         self.n_stack = n_stack
         self.render_mode = render_mode
-        self.videos = videos_of(background_folder, mode) if "video" in mode else []
-        self.domain, self._control = loaded(task)
+        self.videos = find_videos(background_folder, mode) if "video" in mode else []
+        self.domain, self._control = load_task(task)
         self.camera = CAMERAS.get(self.domain, 0)
         bounds = self._control.action_space
         self.action_space = spaces.Box(np.float32(bounds.low), np.float32(bounds.high))
@@ -89,11 +89,11 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
         """Begin an episode; the seed also decides on the colours and the video."""
         super().reset(seed=seed)
         if "color" in self.mode:
-            sets = color_sets(self.mode)
+            sets = read_color_sets(self.mode)
             self._paint(sets[self.np_random.integers(len(sets))])
         if self.videos:
             path = self.videos[self.np_random.integers(len(self.videos))]
-            self.background, self.timestep = clip(path, self.size), 0
+            self.background, self.timestep = read_clip(path, self.size), 0
         self._control.reset(seed=seed)
         self.frames = [self._frame()] * self.n_stack
         return np.concatenate(self.frames), {}
@@ -123,13 +123,13 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
 
     def _frame(self) -> NDArray[np.uint8]:
         """(3, size, size) what the camera sees."""
-        frame = drawn(
+        frame = draw(
             lambda: self._control.unwrapped.physics.render(
                 height=self.size, width=self.size, camera_id=self.camera
             )
         )
         if self.videos:
-            frame = without_green(frame, self.background[self.timestep % len(self.background)])
+            frame = replace_green(frame, self.background[self.timestep % len(self.background)])
         return np.ascontiguousarray(frame.transpose(2, 0, 1))
 
     def _paint(self, colors: Colors) -> None:
@@ -138,7 +138,7 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
         joints = physics.model.nq
         try:
             xml, assets = module.get_model_and_assets()
-            physics.reload_from_xml_string(xml, painted(assets, colors))
+            physics.reload_from_xml_string(xml, paint(assets, colors))
         except (AttributeError, TypeError) as error:
             raise self._not_painted() from error
         if physics.model.nq != joints:  # another task of the same domain
@@ -150,7 +150,7 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
         )
 
 
-def loaded(task: str) -> tuple[str, Any]:
+def load_task(task: str) -> tuple[str, Any]:
     """A task of the suite as a gymnasium environment, and its domain.
 
     :raises ExplainError: if the packages are missing, or the suite has no such task
@@ -166,10 +166,10 @@ def loaded(task: str) -> tuple[str, Any]:
     except (AttributeError, RuntimeError) as error:
         raise no_opengl(error) from error
     tasks = {f"{domain}_{name}": (domain, name) for domain, name in suite.ALL_TASKS}
-    wanted = task.replace("-", "_")
-    if wanted not in tasks:
+    name = task.replace("-", "_")
+    if name not in tasks:
         raise unknown_name("task", task, tasks)
-    domain, name = tasks[wanted]
+    domain, name = tasks[name]
     return domain, DmControlCompatibilityV0(suite.load(domain, name))
 
 
@@ -180,7 +180,7 @@ def choose_renderer() -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 
-def drawn(render: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def draw(render: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """What a function draws.
 
     :raises ExplainError: if OpenGL is not there

@@ -36,7 +36,7 @@ ATTRIBUTES = {
 COMMON = ("./common/materials.xml", "./common/skybox.xml")
 
 
-def painted(assets: Mapping[str, bytes], colors: Colors) -> dict[str, bytes]:
+def paint(assets: Mapping[str, bytes], colors: Colors) -> dict[str, bytes]:
     """The suite's common files with other colours; the grid's marks are of its second colour.
 
     :param assets: files by name, as ``get_model_and_assets`` of a domain returns them
@@ -59,14 +59,14 @@ def painted(assets: Mapping[str, bytes], colors: Colors) -> dict[str, bytes]:
 
 
 @lru_cache
-def color_sets(mode: str) -> list[Colors]:
+def read_color_sets(mode: str) -> list[Colors]:
     """The 100 colour sets of ``color_easy`` or ``color_hard`` (Hansen and Wang 2021)."""
     text = resources.files(__package__).joinpath(f"{mode}.json").read_text()
     sets: list[Colors] = json.loads(text)
     return sets
 
 
-def without_green(frame: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def replace_green(frame: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The frame, with the background where it is green.
 
     Green is a hue of 100 to 185 degrees with a saturation of 80 and a value of 70 of 255 at least.
@@ -87,26 +87,26 @@ def without_green(frame: NDArray[np.uint8], background: NDArray[np.uint8]) -> ND
     return np.where(keyed[..., None], background, frame)
 
 
-def videos_of(folder: str | Path | None, mode: str) -> list[Path]:
+def find_videos(folder: str | Path | None, mode: str) -> list[Path]:
     """The clips of a mode, by number.
 
     :param folder: holds folders ``video_easy`` and ``video_hard`` of ``.mp4``
     :raises ExplainError: if it is not given, or holds none
     """
-    wanted = f"clips are expected as FOLDER/{mode}/video0.mp4, video1.mp4, ..."
+    layout = f"clips are expected as FOLDER/{mode}/video0.mp4, video1.mp4, ..."
     if folder is None:
         raise ExplainError(
             f"mode {mode!r} needs videos: give their folder (background_folder, --backgrounds); "
-            f"{wanted}"
+            f"{layout}"
         )
     found = list((Path(folder) / mode).glob("*.mp4"))
     if not found:
-        raise ExplainError(f"there are no videos in {Path(folder) / mode}: {wanted}")
+        raise ExplainError(f"there are no videos in {Path(folder) / mode}: {layout}")
     return sorted(found, key=lambda path: (len(path.stem), path.stem))
 
 
 @lru_cache(maxsize=128)
-def clip(path: Path, size: int) -> NDArray[np.uint8]:
+def read_clip(path: Path, size: int) -> NDArray[np.uint8]:
     """(T, size, size, 3) the frames of a video, resized bilinearly; read once.
 
     :raises ExplainError: if it cannot be read

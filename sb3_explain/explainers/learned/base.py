@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sb3_explain.agents.action_spaces import greedy_targets, group_sizes
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.checkpoints import TrainingState, copy_of, packed
+from sb3_explain.common.checkpoints import TrainingState, copy_weights, pack
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.training import (
     TrainingOptions,
@@ -328,9 +328,9 @@ class MaskExplainer(FittedExplainer):
     def save(self, folder: str | Path) -> None:
         """Write ``<name>.safetensors`` and ``<name>.json``."""
         self.require_fitted()
-        tensors = {f"network.{name}": tensor for name, tensor in copy_of(self.network).items()}
+        tensors = {f"network.{name}": tensor for name, tensor in copy_weights(self.network).items()}
         for key, baseline in self.baselines.items():
-            tensors |= {f"baseline.{key}.{k}": packed(v) for k, v in baseline.state().items()}
+            tensors |= {f"baseline.{key}.{k}": pack(v) for k, v in baseline.state().items()}
         fitted = Fitted(self.plain_settings(), tensors, self.training, self.learned_from)
         write_fitted(Path(folder), self.name, self.agent, fitted)
 

@@ -11,7 +11,7 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.loading import load_agent
-from sb3_explain.agents.loading.policies import algorithm_name
+from sb3_explain.agents.loading.policies import find_algorithm
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.registered import check_trusted
 from sb3_explain.states.dataset import StateDataset
@@ -82,7 +82,7 @@ def named_agent(text: str, loading: Mapping[str, Any]) -> NamedAgent:
         if names_function(first, second, trusted):
             check_trusted(first, trusted, "the agent's module")
         else:
-            algorithm_name(first)
+            find_algorithm(first)
     # A worker may run in another folder, or on another machine that shares this one.
     here = {"folder": str(Path(loading["folder"]).resolve())} if "folder" in loading else {}
     return NamedAgent(name, source, {**loading, **here})

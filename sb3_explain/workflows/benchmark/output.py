@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sb3_explain.common.files import atomic_path, write_json
-from sb3_explain.common.provenance import circumstances
+from sb3_explain.common.provenance import describe_machine
 from sb3_explain.report import save, words
 from sb3_explain.report.grid_figures import bar_figure, radar_figure
 from sb3_explain.report.grid_tables import latex_table, markdown_table
@@ -118,7 +118,7 @@ def about_jobs(outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any])
         # more than one of each where jobs ran on several machines, or over months
         "machines": distinct({k: v for k, v in each.items() if k != "date"} for each in made),
         "dates": sorted({each["date"] for each in made}),
-        "tables": circumstances(),
+        "tables": describe_machine(),
     }
 
 

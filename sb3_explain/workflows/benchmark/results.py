@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sb3_explain.common.bootstrap import clusters_of, confidence_interval
+from sb3_explain.common.bootstrap import confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
 from sb3_explain.workflows.benchmark.job import Job
@@ -157,5 +157,5 @@ def interval(outcomes: Iterable[Outcome], metric: str) -> dict[str, Any]:
         sources.append(outcome.clusters()[:, here])
         steps.append(outcome.values["step"].to_numpy()[here])
     episodes = np.unique(np.concatenate(sources, axis=1), axis=1, return_inverse=True)[1].ravel()
-    clusters = clusters_of(episodes, np.concatenate(steps))
+    clusters = make_clusters(episodes, np.concatenate(steps))
     return confidence_interval(np.concatenate(values), clusters)._asdict()

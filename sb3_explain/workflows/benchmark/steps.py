@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.bootstrap import steps_of
+from sb3_explain.common.bootstrap import number_steps
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path, read_json, write_json
-from sb3_explain.common.provenance import circumstances
+from sb3_explain.common.provenance import describe_machine
 from sb3_explain.evaluation.evaluate import Measuring, Row
 from sb3_explain.evaluation.metrics import bound
 from sb3_explain.explainers import EXPLAINERS
@@ -74,7 +74,7 @@ def run_job(job: Job) -> None:
     result: dict[str, Any] = {"format": FORMAT, "job": job.identity(), "agent": agent.describe()}
     reason = EXPLAINERS[job.explainer].unsupported(agent)
     if reason is not None:
-        write_json(job.result, {**result, "not_run": reason, "made": circumstances()})
+        write_json(job.result, {**result, "not_run": reason, "made": describe_machine()})
         return
     states = StateDataset.open(cell.folder / "states") if brought is None else brought
     train, validation, test = states.split(seed=cell.seed)
@@ -103,7 +103,7 @@ def run_job(job: Job) -> None:
                 "all_forwards": agent.forwards - forwards,
                 "all_seconds": time.perf_counter() - began,
             },
-            "made": circumstances(),
+            "made": describe_machine(),
         },
     )
 
@@ -177,7 +177,7 @@ def tidy(
     state = {
         "state": test.indices[sample],
         "episode": test.episode[sample],
-        "step": steps_of(test.episode)[sample],
+        "step": number_steps(test.episode)[sample],
     }
     names = {"agent": job.cell.agent.name, "explainer": job.name, "seed": job.cell.seed}
     parts = [

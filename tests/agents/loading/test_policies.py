@@ -12,7 +12,7 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading import load_agent
-from sb3_explain.agents.loading.policies import ALGORITHMS, algorithm_name, build_policy
+from sb3_explain.agents.loading.policies import ALGORITHMS, build_policy, find_algorithm
 from sb3_explain.common.errors import ExplainError
 from tests.agents.loading.models import CASES, make_model
 
@@ -37,12 +37,12 @@ class OwnPolicy(ActorCriticPolicy):
      ("MaskablePPO", "maskable_ppo"), (" sac ", "sac")],
 )  # fmt: skip
 def test_names_of_algorithms(written, name):
-    assert algorithm_name(written) == name
+    assert find_algorithm(written) == name
 
 
 def test_an_unknown_algorithm_suggests_the_nearest():
     with pytest.raises(ExplainError, match="did you mean 'qrdqn'"):
-        algorithm_name("qr_dqn")
+        find_algorithm("qr_dqn")
 
 
 def test_every_algorithm_is_among_the_cases():
