@@ -89,7 +89,8 @@ def call(function: Callable[..., Any], **given: Any) -> Any:
         elif PARAMETERS.get(name) in parameters:
             named[PARAMETERS[name]] = value
         elif name == "states" and "frames" in parameters:
-            named["frames"] = value.entries()
+            by_key = "frames_by_key" if hasattr(value, "frames_by_key") else "entries"
+            named["frames"] = getattr(value, by_key)()
         elif takes_any:
             named[name] = value
         elif name not in OPTIONAL:
