@@ -24,7 +24,7 @@ def run(record) -> None:
         for turn in range(REPEATS):
             folder = Path(name) / f"states{turn}"
             began = time.perf_counter()
-            states = collect(agent, n=N_STATES, folder=folder, max_per_episode=LIMIT)
+            states = collect(agent, n_states=N_STATES, folder=folder, max_per_episode=LIMIT)
             ours.append(time.perf_counter() - began)
             bare.append(bare_seconds(agent))
         record("collect.pong.seconds", min(ours), "s")

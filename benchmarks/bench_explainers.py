@@ -65,7 +65,7 @@ def run(record) -> None:
         agent = demo_agent()
         with tempfile.TemporaryDirectory() as folder:
             states = collect(
-                agent, n=400, folder=folder, max_per_episode=50, render=False, progress=False
+                agent, n_states=400, folder=folder, max_per_episode=50, render=False, progress=False
             )
             seen = states.observations(np.arange(len(states))).float()
         few = seen[:: len(seen) // N_STATES][:N_STATES].clone()

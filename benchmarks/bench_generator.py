@@ -37,7 +37,12 @@ def run(record) -> None:
     output = Path(os.environ.get("SB3_EXPLAIN_GENERATOR", HERE / "output" / "generator"))
     agent = demo_agent()
     states = collect(
-        agent, n=N_STATES, folder=output / "states", seed=SEED, behavior="epsilon", epsilon=EPSILON
+        agent,
+        n_states=N_STATES,
+        folder=output / "states",
+        seed=SEED,
+        behavior="epsilon",
+        epsilon=EPSILON,
     )
     train, validation, test = states.split(seed=SEED)
     generators = {
@@ -69,7 +74,7 @@ def fitted(agent, settings, train, validation, folder) -> StateGenerator:
 
 
 def table_1(record, agent, generators) -> None:
-    played = goggles(agent, generators, N_EPISODES, seed=SEED)
+    played = goggles(generators, N_EPISODES, seed=SEED)
     print(played.table().to_string(index=False))
     for name, interval in played.intervals.items():
         for bound in ("mean", "low", "high"):

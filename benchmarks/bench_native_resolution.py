@@ -18,12 +18,12 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 def run(record) -> None:
     agent = demo_agent()
     with tempfile.TemporaryDirectory() as folder:
-        states = collect(agent, n=N_STATES, folder=Path(folder) / "kept", progress=False)
+        states = collect(agent, n_states=N_STATES, folder=Path(folder) / "kept", progress=False)
         same = agreement(agent, states, AtariPreprocessing())
         record("native_resolution.agreement.pong", same, "share", ">= 0.99")
         # what render() shows: the last of the two frames whose maximum the agent sees
         with patch("sb3_explain.states.collection.find_screen", lambda env: env.render):
-            states = collect(agent, n=N_STATES, folder=Path(folder) / "last", progress=False)
+            states = collect(agent, n_states=N_STATES, folder=Path(folder) / "last", progress=False)
         same = agreement(agent, states, AtariPreprocessing())
         record("native_resolution.agreement.pong_last_frame", same, "share")
     data = Path(os.environ.get("SB3_EXPLAIN_AGENTS", "")) / "super_mario_1_1"

@@ -19,7 +19,7 @@ from sb3_explain.evaluation.parameter_randomization import (
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report import save
 from sb3_explain.report.randomization_figure import randomization_figure
-from sb3_explain.states.labels import relabeled
+from sb3_explain.states.labels import relabel
 
 N_STATES, N_COLLECTED, EPOCHS, SEED = 150, 4000, 8, 0
 FIGURE = Path(__file__).parent.parent / "docs" / "images" / "randomisation.png"
@@ -29,7 +29,7 @@ RECOMPUTED = ("greydanus", "sarfa", "gradient", "integrated_gradients")
 def run(record) -> None:
     agent = demo_agent()
     with tempfile.TemporaryDirectory() as folder:
-        states = collect(agent, n=N_COLLECTED, folder=Path(folder) / "states", seed=SEED)
+        states = collect(agent, n_states=N_COLLECTED, folder=Path(folder) / "states", seed=SEED)
         # at least ten episodes to test on, so that intervals are over episodes
         train, validation, test = states.split((0.6, 0.1, 0.3), seed=SEED)
         seeds = itertools.count(SEED)
@@ -38,7 +38,7 @@ def run(record) -> None:
             return VisionMask(agent, seed=next(seeds), **VISIONMASK_SETTINGS)
 
         def fit(explainer) -> None:
-            parts = (relabeled(explainer.agent, part) for part in (train, validation))
+            parts = (relabel(explainer.agent, part) for part in (train, validation))
             explainer.fit(*parts, epochs=EPOCHS, seed=SEED, progress=False)
 
         result = parameter_randomization(
@@ -46,7 +46,7 @@ def run(record) -> None:
             test,
             {**{name: EXPLAINERS[name] for name in RECOMPUTED}, "visionmask": visionmask},
             fit=fit,
-            n_states=N_STATES,
+            n_evaluated=N_STATES,
             seed=SEED,
         )
     print(result.table().to_string())

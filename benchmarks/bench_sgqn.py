@@ -124,7 +124,7 @@ def ours(mixed: bool) -> dict[str, Callable[[], object]]:
     model = quiet(SGQN("SGQNPolicy", Still(), buffer_size=10, mixed_precision=mixed))
     model._pictures = pictures()
     states, actions, rewards, following, ends = transitions()
-    batch = Batch(model._scaled(states), actions, model._scaled(following), rewards, ends)
+    batch = Batch(model._scale(states), actions, model._scale(following), rewards, ends)
     mask = torch.rand(batch.images.shape).contiguous(memory_format=torch.channels_last) < 0.05
 
     def update(parity: int) -> None:

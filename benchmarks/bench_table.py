@@ -55,7 +55,7 @@ def table(output: Path, name: str, agent, baseline: str, epochs: int, settings) 
         output=output / name,
         baseline=baseline,
         n_evaluated=N_EVALUATED,
-        training={"epochs": epochs},
+        fit_kwargs={"epochs": epochs},
         threads=1,
     )
     tables = HERE.parent / "docs" / "tables"

@@ -19,7 +19,7 @@ OTHERS = ("random", "gradient")
 def run(record) -> None:
     agent = demo_agent()
     with tempfile.TemporaryDirectory() as folder:
-        states = collect(agent, n=N_STATES, folder=Path(folder) / "states", seed=SEED)
+        states = collect(agent, n_states=N_STATES, folder=Path(folder) / "states", seed=SEED)
         train, validation, test = states.split(seed=SEED)
         explainer = VisionMask(agent, seed=SEED, **VISIONMASK_SETTINGS)
         explainer.fit(train, validation, seed=SEED)
@@ -30,7 +30,7 @@ def run(record) -> None:
         )  # fmt: skip
         curves = evaluate(
             agent, test, [explainer], ["insertion", "deletion", "local_lipschitz", "accuracy@0.1"],
-            baseline=explainer.baselines, n_states=N_EVALUATED, progress=True,
+            baseline=explainer.baselines, n_evaluated=N_EVALUATED, progress=True,
         )  # fmt: skip
         report(record, everything, curves)
         record_speed(record, explainer, test.observations(np.arange(256)))

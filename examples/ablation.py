@@ -194,7 +194,7 @@ def fit_and_measure(
     )
     evaluation = evaluate(
         agent, test, [explainer], METRICS, baseline=explainer.baselines,
-        n_states=options.n_evaluated, seed=options.seed, progress=True,
+        n_evaluated=options.n_evaluated, seed=options.seed, progress=True,
     )  # fmt: skip
     measured = evaluation.to_dict()["explainers"]["visionmask"]
     return {

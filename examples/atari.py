@@ -96,7 +96,7 @@ def main() -> None:
 
     agent = agent_of(options, size.timesteps)
     states = collect(
-        agent, n=size.states, folder=options.output / "states", seed=options.seed,
+        agent, n_states=size.states, folder=options.output / "states", seed=options.seed,
         max_per_episode=20 if options.small else None,
     )  # fmt: skip
     if options.native:
@@ -109,13 +109,14 @@ def main() -> None:
     print(f"masked, in cells (top, left, height, width): {content or 'all'}")
     explainer = fit_visionmask(
         agent, states, options.output / "visionmask",
-        settings={"content": content}, training={"epochs": size.epochs}, seed=options.seed,
+        explainer_kwargs={"content": content}, fit_kwargs={"epochs": size.epochs},
+        seed=options.seed,
     )  # fmt: skip
     test = states.split(seed=options.seed)[-1]
     evaluation = evaluate_to(
-        options.output, agent, test, explainer, None, n_states=size.evaluated, seed=options.seed
+        options.output, test, explainer, None, n_evaluated=size.evaluated, seed=options.seed
     )
-    write_all(options.output, agent, test, explainer)
+    write_all(options.output, test, explainer)
     row = next((game for game in PAPER if playfield(options.env) and game in options.env), None)
     print_beside(row, evaluation, options.env)
     print(f"open {options.output / 'report.html'}")

@@ -61,11 +61,11 @@ def main() -> None:
     evaluation = explain(
         agent,
         output,
-        n=size.states,
+        n_states=size.states,
         n_evaluated=size.evaluated,
         # a greedy marine who never dies shows little; sampled actions lead to more of the room
-        collecting={"behaviour": "epsilon" if agent.view.value_based else "stochastic"},
-        training={"epochs": size.epochs},
+        collect_kwargs={"behaviour": "epsilon" if agent.view.value_based else "stochastic"},
+        fit_kwargs={"epochs": size.epochs},
         seed=options.seed,
     )
     print_beside("VizDoom", evaluation, options.env)

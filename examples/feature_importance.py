@@ -34,7 +34,7 @@ def main() -> None:
 
     agent = load_agent("ppo", "LunarLander-v2", folder=options.folder)
     states = collect(
-        agent, n=options.n_states, folder=options.output / "states", seed=options.seed,
+        agent, n_states=options.n_states, folder=options.output / "states", seed=options.seed,
         max_per_episode=0, render=False,
     )  # fmt: skip
     n_explained = min(options.n_explained, len(states))
@@ -44,9 +44,7 @@ def main() -> None:
 
     importances = {}
     for name in METHODS:
-        explainer = EXPLAINERS[name](
-            agent, baseline=options.baseline, frames=states.frames_by_key()
-        )
+        explainer = EXPLAINERS[name](agent, baseline=options.baseline, states=states)
         attributions = explainer.attribute_all(observations).numpy()
         importances[name] = feature_importance(attributions, episodes, seed=options.seed)
     save(

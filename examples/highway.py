@@ -73,11 +73,11 @@ def main() -> None:
     evaluation = explain(
         agent,
         options.output,
-        n=size.states,
+        n_states=size.states,
         n_evaluated=size.evaluated,
         # Q-values of neighbouring actions differ little; see the docs on VisionMask's temperature
-        settings={"temperature": options.temperature},
-        training={"epochs": size.epochs},
+        explainer_kwargs={"temperature": options.temperature},
+        fit_kwargs={"epochs": size.epochs},
         seed=options.seed,
     )
     print_beside("Highway", evaluation, RECIPE.env_id)

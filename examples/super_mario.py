@@ -97,16 +97,16 @@ def main() -> None:
         agent,
         states,
         options.output / "visionmask",
-        settings={"baseline": "most_frequent", "max_area": options.max_area},
-        training={"epochs": options.epochs},
+        explainer_kwargs={"baseline": "most_frequent", "max_area": options.max_area},
+        fit_kwargs={"epochs": options.epochs},
         seed=options.seed,
     )
     test = states.split(seed=options.seed)[-1]
     evaluation = evaluate_to(
-        options.output, agent, test, explainer, None,
-        n_states=options.n_evaluated, seed=options.seed,
+        options.output, test, explainer, None,
+        n_evaluated=options.n_evaluated, seed=options.seed,
     )  # fmt: skip
-    write_all(options.output, agent, test, explainer)
+    write_all(options.output, test, explainer)
 
     print_beside("SuperMarioBros", evaluation, "Super Mario Bros 1-1")
     print(f"open {options.output / 'report.html'}")

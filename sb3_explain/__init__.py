@@ -178,12 +178,12 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.probing import novelty as novelty
     from sb3_explain.probing import probe as probe
     from sb3_explain.probing.targets import TARGETS as TARGETS
-    from sb3_explain.sgqn import DrQ as DrQ
-    from sb3_explain.sgqn import PixelSAC as PixelSAC
     from sb3_explain.sgqn import RAD as RAD
     from sb3_explain.sgqn import SGQN as SGQN
     from sb3_explain.sgqn import SODA as SODA
     from sb3_explain.sgqn import SVEA as SVEA
+    from sb3_explain.sgqn import DrQ as DrQ
+    from sb3_explain.sgqn import PixelSAC as PixelSAC
     from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer as FrameStackReplayBuffer
     from sb3_explain.states.baselines import BASELINES as BASELINES
     from sb3_explain.states.baselines import FittedBaseline as FittedBaseline

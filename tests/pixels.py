@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from sb3_explain.sgqn.attribution import binarized
-from sb3_explain.sgqn.overlays import textures
+from sb3_explain.sgqn.attribution import binarize
+from sb3_explain.sgqn.overlays import draw_textures
 
 SIZE, N_STACK, N_STEPS, SPEED = 32, 3, 25, 0.08
 POINT, GOAL = 2.6, 3.6  # radii in pixels
@@ -141,7 +141,7 @@ def share_on_target(
     """Of the pixels of M_rho of Q1, those that are relevant."""
     actions = torch.from_numpy(model.policy.scale_action(action[None]))
     attribution = model.policy.attribution(torch.from_numpy(observation[None]), actions)
-    (mask,) = binarized(attribution, 0.95, N_STACK).numpy()
+    (mask,) = binarize(attribution, 0.95, N_STACK).numpy()
     return float((mask & relevant).sum() / mask.sum())
 
 
@@ -150,4 +150,4 @@ def unseen_backgrounds(n: int = 20) -> np.ndarray:
 
     Their brightness is 60 %, so that the point and the goal stay the brightest.
     """
-    return (0.6 * textures(n, (SIZE, SIZE), seed=777).numpy()).astype(np.uint8)
+    return (0.6 * draw_textures(n, (SIZE, SIZE), seed=777).numpy()).astype(np.uint8)

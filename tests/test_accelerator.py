@@ -69,15 +69,15 @@ def test_from_an_agent_to_its_report(tmp_path):
     training = {"epochs": 1, "batch_size": 64, "progress": False}
     settings = {"network": "compact"}
     explain(
-        dot_agent(), tmp_path, n=200, n_evaluated=12, settings=settings, training=training,
-        progress=False,
+        dot_agent(), tmp_path, n_states=200, n_evaluated=12, explainer_kwargs=settings,
+        fit_kwargs=training, progress=False,
     )  # fmt: skip
     assert (tmp_path / "report.html").exists()
 
 
 def test_every_explainer_and_metric(tmp_path):
     agent = dot_agent()
-    states = collect(agent, n=60, folder=tmp_path, max_per_episode=20, progress=False)
+    states = collect(agent, n_states=60, folder=tmp_path, max_per_episode=20, progress=False)
     supported = {
         name: EXPLAINERS[name](agent)
         for name in EXPLAINERS
@@ -91,16 +91,18 @@ def test_a_question_and_a_summary(tmp_path):
     agent = dot_agent()
     found = highlights(agent, tmp_path, k=2, n_states=200, explainer="gradient", progress=False)
     assert found and (tmp_path / "highlights.mp4").exists()
-    states = collect(agent, n=60, folder=tmp_path / "states", max_per_episode=20, progress=False)
-    answer = why(agent, states, 3, EXPLAINERS["occlusion"](agent))
+    states = collect(
+        agent, n_states=60, folder=tmp_path / "states", max_per_episode=20, progress=False
+    )
+    answer = why(states, 3, EXPLAINERS["occlusion"](agent))
     assert all(path.exists() for path in answer.save(tmp_path / "why"))
 
 
 def test_states_of_interest(tmp_path):
     page = find_weaknesses(
-        dot_agent(), tmp_path, targets=["T-", "action:0"], n_states=200, n=4, n_episodes=2,
-        settings={"latent": 4}, training={"epochs": 1, "batch_size": 64},
-        searching={"steps": 3}, masking={}, progress=False,
+        dot_agent(), tmp_path, targets=["T-", "action:0"], n_states=200, n_samples=4, n_episodes=2,
+        generator_kwargs={"latent": 4}, fit_kwargs={"epochs": 1, "batch_size": 64},
+        probe_kwargs={"steps": 3}, explainer_kwargs={}, progress=False,
     )  # fmt: skip
     assert page.exists()
 

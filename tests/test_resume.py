@@ -31,7 +31,7 @@ def collect_cartpole(folder: Path) -> None:
     model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=1, device="cpu")
     agent = Agent.from_model(model, recipe=EnvRecipe("CartPole-v1"))
     collect(
-        agent, n=1500, folder=folder, behavior="stochastic", max_per_episode=30, n_envs=5,
+        agent, n_states=1500, folder=folder, behavior="stochastic", max_per_episode=30, n_envs=5,
         render=False, progress=False,
     )  # fmt: skip
 
@@ -40,7 +40,7 @@ def collect_pong(folder: Path) -> None:
     from sb3_explain.agents.demo import demo_agent
 
     torch.set_num_threads(1)
-    collect(demo_agent(), n=400, folder=folder, max_per_episode=40, n_envs=4, progress=False)
+    collect(demo_agent(), n_states=400, folder=folder, max_per_episode=40, n_envs=4, progress=False)
 
 
 def fit_visionmask(folder: Path) -> None:

@@ -1,9 +1,12 @@
-"""Targets: what there is to explain about an action, for every kind of action space.
+"""Scores, probabilities and targets of every kind of action space.
 
-An explanation answers for one target. Discrete actions are one group of targets. MultiDiscrete
-actions are a group for each sub-action, side by side. MultiBinary actions are a group of two, off
-and on, for each bit. The targets of Box actions are the action's dimensions; they exclude nothing,
-so that they have no probability, only a distance from what the agent would have done.
+A target is what one explanation explains: why this action? The targets of a Discrete action space
+are its actions, which form one group. A MultiDiscrete space has a group of targets for each
+sub-action, side by side; a MultiBinary space a group of two, off and on, for each bit. The targets
+of a Box space are the dimensions of the action. These do not exclude each other, so they have no
+probabilities, only a distance from the agent's own action.
+
+Shapes: B states, K scores of an agent, C targets. C = 2 K for MultiBinary spaces, else C = K.
 """
 
 from __future__ import annotations
@@ -20,10 +23,21 @@ from torch import Tensor
 from sb3_explain.common.errors import ExplainError
 
 
-def group_sizes(space: spaces.Space[Any]) -> list[int]:
-    """Number of targets of each group, in order; for Box actions one group of its dimensions.
+def count_scores(space: spaces.Space[Any]) -> int:
+    """K, the number of scores that an agent with this action space gives a state.
 
-    :raises ExplainError: for action spaces that agents do not have
+    :param space: action space of the agent
+    :raises ExplainError: if the space is not Discrete, MultiDiscrete, MultiBinary or Box
+    """
+    n_targets = sum(group_sizes(space))
+    return n_targets // 2 if isinstance(space, spaces.MultiBinary) else n_targets
+
+
+def group_sizes(space: spaces.Space[Any]) -> list[int]:
+    """Number of targets in each group; the dimensions of a Box action form one group.
+
+    :param space: action space of the agent
+    :raises ExplainError: if the space is not Discrete, MultiDiscrete, MultiBinary or Box
     """
     if isinstance(space, spaces.Discrete):
         return [int(space.n)]
@@ -38,13 +52,13 @@ def group_sizes(space: spaces.Space[Any]) -> list[int]:
 
 
 def group_numbers(space: spaces.Space[Any]) -> Tensor:
-    """(C,) the group that each target belongs to."""
+    """(C,) index of the group that each target belongs to."""
     sizes = torch.tensor(group_sizes(space))
     return torch.arange(len(sizes)).repeat_interleave(sizes)
 
 
 def target_scores(space: spaces.Space[Any], scores: Tensor) -> Tensor:
-    """(..., C) score of every target, from an agent's scores (..., K).
+    """(..., C) score of each target, from an agent's scores (..., K).
 
     A bit's logit z becomes -z/2 for off and z/2 for on, whose softmax is the bit's probability.
     """
@@ -54,14 +68,18 @@ def target_scores(space: spaces.Space[Any], scores: Tensor) -> Tensor:
 
 
 def target_names(space: spaces.Space[Any], action_names: Sequence[str]) -> tuple[str, ...]:
-    """A name for each target, from the names of the scores."""
+    """C names of the targets, from K names of the scores."""
     if isinstance(space, spaces.MultiBinary):
         return tuple(f"{name} {state}" for name in action_names for state in ("off", "on"))
     return tuple(action_names)
 
 
 def log_probabilities(space: spaces.Space[Any], scores: Tensor) -> Tensor:
-    """(..., C) logarithm of each target's probability in its group, from targets (..., C)."""
+    """(..., C) log-probability of each target within its group.
+
+    :param space: action space of the agent
+    :param scores: (..., C) scores of the targets
+    """
     sizes = group_sizes(space)
     if len(sizes) == 1:
         return scores.log_softmax(dim=-1)
@@ -69,7 +87,7 @@ def log_probabilities(space: spaces.Space[Any], scores: Tensor) -> Tensor:
 
 
 def greedy_targets(space: spaces.Space[Any], scores: Tensor) -> Tensor:
-    """(..., C) whether each target is the best of its group."""
+    """(..., C) whether each target has the highest score (..., C) of its group."""
     parts = torch.split(scores, group_sizes(space), dim=-1)
     best = [part == part.amax(dim=-1, keepdim=True) for part in parts]
     # of equal scores the first alone, as argmax has it
@@ -77,13 +95,15 @@ def greedy_targets(space: spaces.Space[Any], scores: Tensor) -> Tensor:
 
 
 def default_target(space: spaces.Space[Any], scores: Tensor, *, squashed: bool = False) -> Tensor:
-    """(B,) the target that is explained unless another is named.
+    """(B,) index of the target that is explained unless another is named.
 
-    The greedy action; of several sub-actions the surest one's; of a Box action's dimensions the one
-    that is farthest from the middle of its range, in units of the range.
+    It is the greedy action. Of several sub-actions it is the greedy one with the highest
+    probability; of a Box action's dimensions the one farthest from the middle of its range, in
+    units of that range.
 
-    :param scores: (B, C) of the targets
-    :param squashed: see :func:`score_range`
+    :param space: action space of the agent
+    :param scores: (B, C) scores of the targets
+    :param squashed: whether the scores of Box actions lie in [-1, 1], whatever the action's range
     """
     if isinstance(space, spaces.Box):
         middle, extent = score_range(space, squashed=squashed)
@@ -99,7 +119,8 @@ def default_target(space: spaces.Space[Any], scores: Tensor, *, squashed: bool =
 def score_range(space: spaces.Box, *, squashed: bool = False) -> tuple[Tensor, Tensor]:
     """(A,) middle and (A,) extent of the scores of a Box action; 0 and 1 where it is unbounded.
 
-    :param squashed: the scores are in [-1, 1], whatever the range of the action
+    :param space: action space of A dimensions
+    :param squashed: whether the scores lie in [-1, 1], whatever the action's range
     """
     low, high = (bound.astype(np.float64).reshape(-1) for bound in (space.low, space.high))
     if squashed:
@@ -111,14 +132,14 @@ def score_range(space: spaces.Box, *, squashed: bool = False) -> tuple[Tensor, T
 
 
 def gaussian_divergence(mean: Tensor, std: Tensor, own_mean: Tensor, own_std: Tensor) -> Tensor:
-    """KL(N(mean, std) || N(own_mean, own_std)) of each dimension, in nats."""
+    """KL(N(mean, std) || N(own_mean, own_std)) of each dimension, in nats; all of one shape."""
     ratio = std / own_std
     shift = (mean - own_mean) / own_std
     return (ratio.square() + shift.square() - 1) / 2 - ratio.log()
 
 
 def action_probabilities(space: spaces.Space[Any], scores: Tensor) -> Tensor:
-    """(..., K) probabilities from the scores (..., K) of actions that are not Box."""
+    """(..., K) probabilities for the scores (..., K) of any action space but Box."""
     if isinstance(space, spaces.MultiBinary):
         return torch.sigmoid(scores)
     if isinstance(space, spaces.MultiDiscrete):
@@ -135,13 +156,13 @@ def draw_actions(
     *,
     squashed: bool,
 ) -> NDArray[Any]:
-    """(B, ...) actions: greedy without ``rng``, else drawn.
+    """(B, ...) actions as the environment takes them: greedy without ``rng``, else sampled.
 
-    :param space: of the actions
-    :param scores: (B, K)
-    :param std: (B, A), for drawing Box actions
-    :param rng: one generator per row
-    :param squashed: the scores of Box actions are in [-1, 1]
+    :param space: action space of the agent
+    :param scores: (B, K) scores of the actions
+    :param std: (B, A) standard deviation of Box actions, to sample them
+    :param rng: one random generator per row
+    :param squashed: whether the scores of Box actions lie in [-1, 1], whatever the action's range
     """
     if isinstance(space, spaces.Box):
         return _draw_box_actions(space, scores, std, rng, squashed=squashed)

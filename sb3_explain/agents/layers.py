@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sb3_explain.agents.agent import Agent, snapshot
-from sb3_explain.envs.spaces import spaces_by_key, structured
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.snapshot import snapshot
+from sb3_explain.envs.spaces import join_keys, spaces_by_key
 
 
 def layers_of(agent: Agent) -> list[str]:
@@ -31,7 +32,7 @@ def layers_of(agent: Agent) -> list[str]:
         for name, space in spaces_by_key(agent.observation_space).items()
     }
     with torch.no_grad():
-        probe.scores(structured(blank))
+        probe.scores(join_keys(blank))
     return list(dict.fromkeys(reversed(passed)))
 
 
@@ -77,7 +78,7 @@ def outputs_on_the_way(agent: Agent, key: str, kind: type[nn.Module]) -> dict[st
     ]
     try:
         with torch.enable_grad():
-            agent.view.scores(structured(zeros), None)
+            agent.view.scores(join_keys(zeros), None)
     finally:
         for hook in hooks:
             hook.remove()

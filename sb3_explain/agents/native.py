@@ -1,8 +1,8 @@
-"""Native resolution: from rendered RGB frames to an agent's observation, differentiably.
+"""Agents that observe rendered RGB frames, so that explanations have the frames' resolution.
 
-A preprocessing is any function from RGB frames (B, F, 3, H, W) in 0..255, oldest first, to the
-agent's own observation. With it, :func:`native_agent` is the same agent on the rendered frames, so
-that any explainer explains those.
+A preprocessing is any differentiable function from RGB frames (B, F, 3, H, W) in 0..255, oldest
+first, to the agent's own observation. :func:`native_agent` puts it in front of the policy, and
+every explainer then explains the rendered frames.
 """
 
 from __future__ import annotations
@@ -25,19 +25,24 @@ from sb3_explain.envs.spaces import Observations
 
 Preprocessing = Callable[[Tensor], Tensor]
 
-#: of R, G and B in the grey of OpenCV, which is that of the Arcade Learning Environment too
+#: weights of R, G and B in OpenCV's gray levels, which the Arcade Learning Environment uses too
 GRAY = (9798 / 2**15, 19235 / 2**15, 3735 / 2**15)
-#: RGB states that are passed at once
+#: number of RGB states in one forward pass
 BATCH = 32
 
 
 @dataclass(frozen=True)
 class AtariPreprocessing:
-    """The frames of SB3's ``AtariWrapper``: grey, then area averages, each rounded to 8 bits.
+    """Frames as SB3's ``AtariWrapper`` makes them: gray, then area averages, rounded to 8 bits.
 
-    (B, F, 3, H, W) -> (B, F, h, w), equal to OpenCV's but for ties of the second rounding.
+    It maps RGB frames (B, F, 3, H, W) to (B, F, h, w), equal to OpenCV's result except for ties
+    when the averages are rounded.
 
-    :param size: (h, w) of the observation
+    >>> from sb3_explain import AtariPreprocessing
+    >>> AtariPreprocessing()(torch.zeros(1, 4, 3, 210, 160)).shape
+    torch.Size([1, 4, 84, 84])
+
+    :param size: height and width (h, w) of the observation, in pixels
     """
 
     size: tuple[int, int] = (84, 84)
@@ -52,12 +57,16 @@ class AtariPreprocessing:
 
 @dataclass(frozen=True)
 class MarioPreprocessing:
-    """The frames of the Super Mario expert: grey, then bilinear, each rounded to 8 bits.
+    """Frames as the Super Mario agent sees them: gray, then bilinear, each rounded to 8 bits.
 
-    (B, F, 3, H, W) -> (B, F, h, w). OpenCV's bilinear resize in fixed-point arithmetic differs by
-    one grey level in some cells.
+    It maps RGB frames (B, F, 3, H, W) to (B, F, h, w). OpenCV's bilinear resize, in fixed-point
+    arithmetic, differs by one gray level in some pixels.
 
-    :param size: (h, w) of the observation
+    >>> from sb3_explain import MarioPreprocessing
+    >>> MarioPreprocessing()(torch.zeros(1, 4, 3, 240, 256)).shape
+    torch.Size([1, 4, 84, 84])
+
+    :param size: height and width (h, w) of the observation, in pixels
     """
 
     size: tuple[int, int] = (84, 84)
@@ -68,7 +77,10 @@ class MarioPreprocessing:
 
 
 def gray(frames: Tensor) -> Tensor:
-    """(B, F, H, W) whole grey levels 0..255 of RGB frames (B, F, 3, H, W)."""
+    """(B, F, H, W) gray levels, whole numbers 0..255, of RGB frames (B, F, 3, H, W).
+
+    :raises ExplainError: if the frames have another shape
+    """
     if frames.dim() != 5 or frames.shape[2] != 3:
         raise ExplainError(
             f"RGB frames of shape {tuple(frames.shape)}: give (batch, frames, 3, height, width)"
@@ -79,35 +91,39 @@ def gray(frames: Tensor) -> Tensor:
 
 
 def pass_gradient(values: Tensor, rounded: Tensor) -> Tensor:
-    """``rounded``, whose own gradient is 0 everywhere, with the gradient of ``values``."""
+    """The numbers of ``rounded`` with the gradient of ``values``; rounding has gradient 0."""
     return values + (rounded - values).detach()
 
 
 @lru_cache
 def area_weights(n_in: int, n_out: int) -> Tensor:
-    """(n_out, n_in) share that each cell has in an area average of ``n_in / n_out`` cells.
+    """(n_out, n_in) weight of each input pixel in each output pixel of an area average.
 
-    :raises ExplainError: if ``n_out`` is larger, where area averages are not defined
+    An output pixel is the mean of ``n_in / n_out`` input pixels, each weighted by its overlap.
+
+    :param n_in: number of pixels along an axis of the frame
+    :param n_out: number of pixels along that axis of the result
+    :raises ExplainError: if ``n_out`` is larger than ``n_in``
     """
     if n_out > n_in:
-        raise ExplainError(f"area averages cannot enlarge {n_in} cells to {n_out}")
+        raise ExplainError(f"area averages cannot enlarge {n_in} pixels to {n_out}")
     edges = torch.arange(n_out + 1, dtype=torch.float64) * n_in / n_out
-    cells = torch.arange(n_in, dtype=torch.float64)
-    overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
+    pixels = torch.arange(n_in, dtype=torch.float64)
+    overlap = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
     return (overlap.clamp_min(0) * n_out / n_in).float()
 
 
 def as_frames(observations: Observations) -> Tensor:
-    """(B, F, 3, H, W) RGB frames of native observations (B, F * 3, H, W)."""
+    """(B, F, 3, H, W) RGB frames from native observations (B, F * 3, H, W)."""
     assert isinstance(observations, Tensor)
     return observations.reshape(len(observations), -1, 3, *observations.shape[2:])
 
 
 class NativeView(PolicyView):
-    """A policy behind a preprocessing of the frames that it is shown.
+    """View of a policy that observes rendered frames through a preprocessing.
 
-    :param view: of the policy
-    :param preprocessing: (B, F, 3, H, W) -> the policy's observation
+    :param view: view of the policy on its own observations
+    :param preprocessing: maps RGB frames (B, F, 3, H, W) to the policy's own observations
     """
 
     def __init__(self, view: PolicyView, preprocessing: Preprocessing) -> None:
@@ -144,15 +160,24 @@ class NativeView(PolicyView):
 
 
 def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, int]) -> Agent:
-    """The agent on its rendered frames, which any explainer can explain.
+    """The same agent observing rendered frames, so that explainers explain these.
 
-    It observes (F * 3, H, W): F stacked RGB frames in 0..255, as :func:`native_states` gives them.
-    It shares the agent's weights.
+    It observes F stacked RGB frames (F * 3, H, W) in 0..255, as
+    :func:`sb3_explain.native_states` gives them, and shares the weights of the given agent.
 
-    :param agent: whose observation is one stack of images
-    :param preprocessing: (B, F, 3, H, W) -> the agent's observation
-    :param size: (H, W) of a rendered frame
-    :raises ExplainError: if the preprocessing gives something else than what the agent observes
+    >>> from sb3_explain import native_agent
+    >>> def halve(frames):  # (B, F, 3, H, W) -> (B, F, H / 2, W / 2)
+    ...     return frames[:, :, 0, ::2, ::2]
+    >>> height, width = image_agent.observation_space.shape[1:]
+    >>> native = native_agent(image_agent, halve, (2 * height, 2 * width))
+    >>> native.observation_space.shape == (3 * image_agent.n_stack, 2 * height, 2 * width)
+    True
+
+    :param agent: agent that observes one stack of images
+    :param preprocessing: differentiable map from RGB frames (B, F, 3, H, W) to the agent's
+        observations
+    :param size: height and width (H, W) of a rendered frame, in pixels
+    :raises ExplainError: if the preprocessing does not return the shape that the agent observes
     """
     frames = torch.zeros(1, agent.n_stack, 3, *size, device=agent.device)
     given, expected = tuple(preprocessing(frames).shape[1:]), agent.observation_space.shape
@@ -174,18 +199,23 @@ def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, in
 
 
 def color_agent(agent: Agent) -> Agent:
-    """An Atari agent on coloured frames of its own resolution, which it sees through :func:`grey`.
+    """The same Atari agent observing color frames of its own resolution, turned gray for it.
 
-    It observes (F * 3, h, w), and its recipe makes an environment that gives such frames: it plays,
-    collects states and is explained as any other agent. A generator of its states draws colours.
+    It observes F stacked RGB frames (F * 3, h, w), and its recipe makes an environment that gives
+    such frames: it plays and is explained like any other agent. A generator that is fitted to its
+    states draws in color.
 
-    :param agent: behind SB3's ``AtariWrapper``
-    :raises ExplainError: if it is another
+    >>> from sb3_explain import color_agent, demo_agent
+    >>> color_agent(demo_agent()).observation_space.shape
+    (12, 84, 84)
+
+    :param agent: agent whose environment has SB3's ``AtariWrapper``
+    :raises ExplainError: if its environment has no ``AtariWrapper``
     """
     recipe = agent.recipe
     if recipe is None or not any("AtariWrapper" in name for name, _ in recipe.wrappers):
         raise ExplainError(
-            "only agents behind SB3's AtariWrapper can be shown colours: leave colours out"
+            "only agents behind SB3's AtariWrapper can be shown colors: leave color out"
         )
     height, width = agent.observation_space.shape[1:]  # type: ignore[index]
     colored = native_agent(agent, gray, (height, width))

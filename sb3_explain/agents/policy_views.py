@@ -1,7 +1,7 @@
-"""One differentiable reading of each kind of Stable-Baselines3 policy.
+"""A differentiable view of each class of policy in stable-baselines3 and sb3-contrib.
 
-A view turns a policy into two tensors, scores and values, in one pass. It never samples: whatever
-is random about an action stands in :mod:`sb3_explain.agents.agent`.
+A view turns observations into two tensors, scores and values. It never samples: actions are
+sampled in :mod:`sb3_explain.agents.action_spaces`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import Observations
 
-#: score of an action that is not allowed, as MaskablePPO has it
+#: score of a forbidden action, as in MaskablePPO
 FORBIDDEN = -1e8
 
 
@@ -37,11 +37,11 @@ class PolicyView(ABC):
     :param policy: the module that holds the weights
     """
 
-    #: the policies of SB3 share no class that has their networks
+    # Any, because the policies of SB3 share no base class that has their networks
     policy: Any
-    #: ``scores`` are Q-values: ``probabilities`` are then a convention, not the agent's own
+    #: whether ``scores`` are Q-values, whose softmax is a convention and not the agent's own
     value_based = False
-    #: the policy was trained with the environment's action masks
+    #: whether the policy was trained with the environment's action masks
     maskable = False
 
     def __init__(self, policy: nn.Module) -> None:
@@ -49,37 +49,35 @@ class PolicyView(ABC):
 
     @abstractmethod
     def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        """(B, K) as :meth:`sb3_explain.agents.agent.Agent.scores` defines them."""
+        """(B, K) scores, as :meth:`sb3_explain.Agent.scores` defines them."""
 
     @abstractmethod
     def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        """(B,) as :meth:`sb3_explain.agents.agent.Agent.values` defines them."""
+        """(B,) values, as :meth:`sb3_explain.Agent.values` defines them."""
 
     def scores_and_values(
         self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Both at once; a view whose two heads share a trunk passes it once."""
+        """(B, K) scores and (B,) values; views whose two heads share layers run these once."""
         return self.scores(observations, lstm_states), self.values(observations, lstm_states)
 
     def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        """(B, A) standard deviation of a Box action before it is bounded; 0 if deterministic."""
+        """(B, A) standard deviation of a Box action before squashing or clipping; 0 if none."""
         return torch.zeros_like(self.scores(observations, lstm_states))
 
     def initial_lstm_states(self, batch_size: int) -> Tensor | None:
-        """(B, ...) recurrent states at the start of an episode; ``None`` for a policy without a
-        recurrent state.
-        """
+        """(B, ...) recurrent states at the start of an episode; ``None`` if not recurrent."""
         return None
 
     def next_lstm_states(
         self, observations: Observations, lstm_states: Tensor | None
     ) -> Tensor | None:
-        """(B, ...) recurrent states after these observations."""
+        """(B, ...) recurrent states after these observations; ``None`` if not recurrent."""
         return None
 
 
 class ActorCriticView(PolicyView):
-    """A2C, PPO and TRPO: raw logits or the mean action; V(s)."""
+    """A2C, PPO and TRPO: scores are the logits or the mean action, values are V(s)."""
 
     policy: ActorCriticPolicy
 
@@ -126,8 +124,7 @@ class ActorCriticView(PolicyView):
 
 
 class MaskableActorCriticView(ActorCriticView):
-    """MaskablePPO; the masks are laid over the scores by
-    :class:`sb3_explain.agents.agent.Agent`."""
+    """MaskablePPO: scores before masking; :class:`sb3_explain.Agent` applies the masks."""
 
     maskable = True
 
@@ -135,13 +132,13 @@ class MaskableActorCriticView(ActorCriticView):
         outputs = super()._head(latent_pi)
         if not isinstance(self.policy.action_space, spaces.MultiBinary):
             return outputs
-        # it has two logits for each bit, off and on
+        # MaskablePPO has two logits for each bit, off and on
         pairs = outputs.reshape(len(outputs), -1, 2)
         return pairs[:, :, 1] - pairs[:, :, 0]
 
 
 class RecurrentActorCriticView(ActorCriticView):
-    """RecurrentPPO. Memory (B, 4, layers, hidden): actor's h and c, then the critic's h and c."""
+    """RecurrentPPO, whose LSTM states are (B, 4, layers, hidden): h and c of actor, then critic."""
 
     policy: RecurrentActorCriticPolicy
 
@@ -217,7 +214,7 @@ class RecurrentActorCriticView(ActorCriticView):
 
 
 class DQNView(PolicyView):
-    """DQN: Q(s, a); max Q."""
+    """DQN: scores are Q(s, a), values are max_a Q(s, a)."""
 
     value_based = True
 
@@ -236,7 +233,7 @@ class DQNView(PolicyView):
 
 
 class QRDQNView(DQNView):
-    """QR-DQN: the mean over quantiles (B, Q, K) -> (B, K)."""
+    """QR-DQN: scores are the means over quantiles, (B, Q, K) -> (B, K)."""
 
     def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         quantiles: Tensor = self.policy.quantile_net(observations)
@@ -244,7 +241,10 @@ class QRDQNView(DQNView):
 
 
 class ActorQView(PolicyView):
-    """SAC, TD3, DDPG, CrossQ and TQC: pi(s) in [-1, 1]; min over critics of Q(s, pi(s))."""
+    """SAC, TD3, DDPG, CrossQ and TQC, whose actors give actions in [-1, 1].
+
+    Scores are the deterministic action pi(s), values are min over critics of Q(s, pi(s)).
+    """
 
     def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         actor = self.policy.actor
@@ -256,7 +256,7 @@ class ActorQView(PolicyView):
         return actions
 
     def _q_values(self, observations: Observations, actions: Tensor) -> Tensor:
-        """(B, critics)"""
+        """(B, n_critics) Q(s, a) of each critic; the mean over quantiles for TQC."""
         if isinstance(self.policy, TQCPolicy):
             quantiles: Tensor = self.policy.critic(observations, actions)
             return quantiles.mean(dim=2)
@@ -285,7 +285,7 @@ class ActorQView(PolicyView):
 
 
 class ARSView(PolicyView):
-    """ARS: the policy's outputs; no value function."""
+    """ARS: scores are the policy's outputs; there is no value function."""
 
     policy: ARSPolicy
 
@@ -305,7 +305,11 @@ class ARSView(PolicyView):
 
 
 class ModuleView(PolicyView):
-    """Any module that maps observations to scores (B, K), or to (scores, values)."""
+    """Any module that maps observations to scores (B, K), or to (scores, values).
+
+    :param policy: the module
+    :param value_based: whether the scores are Q-values; the value is then their maximum
+    """
 
     def __init__(self, policy: nn.Module, *, value_based: bool) -> None:
         super().__init__(policy)
@@ -339,10 +343,10 @@ class ModuleView(PolicyView):
 
 
 def make_view(policy: nn.Module) -> PolicyView:
-    """The view that reads ``policy``.
+    """Make the view that reads scores and values off a policy.
 
-    :param policy: a policy of stable-baselines3 or sb3-contrib, or of a class derived from one
-    :raises ExplainError: for a policy of any other kind
+    :param policy: policy of a class of stable-baselines3 or sb3-contrib, or derived from one
+    :raises ExplainError: for a policy of any other class
     """
     views: list[tuple[type[nn.Module] | tuple[type[nn.Module], ...], type[PolicyView]]] = [
         (RecurrentActorCriticPolicy, RecurrentActorCriticView),
@@ -360,3 +364,18 @@ def make_view(policy: nn.Module) -> PolicyView:
         f"cannot read a policy of class {type(policy).__name__}: "
         "use Agent.from_module with a module that returns scores"
     )
+
+
+def forbid(scores: Tensor, action_masks: Tensor) -> Tensor:
+    """Scores (B, K) with -1e8 for every action that the masks forbid, as MaskablePPO does.
+
+    :param scores: (B, K) scores of the actions
+    :param action_masks: (B, K) of 0 (forbidden) and 1 (allowed), or (B, 2K) for MultiBinary
+        actions: whether each bit may be off, and whether it may be on
+    """
+    never = scores.new_tensor(FORBIDDEN)
+    allowed = action_masks.to(scores.device).reshape(len(scores), -1) > 0
+    if allowed.shape == scores.shape:
+        return torch.where(allowed, scores, never)
+    off, on = allowed.reshape(len(scores), -1, 2).unbind(dim=2)
+    return torch.where(on, torch.where(off, scores, -never), never)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.signatures import argument_names
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.make import default_explainer
@@ -67,8 +67,7 @@ def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
             f"{name} has to learn from states first: use VisionMaskCallback, or an explainer that "
             "does not learn"
         )
-    known = inspect.signature(explainer).parameters.keys() - {"agent"}
-    require_known(f"argument of {name}", arguments, known)
+    require_known(f"argument of {name}", arguments, argument_names(explainer) - {"agent"})
     return explainer
 
 

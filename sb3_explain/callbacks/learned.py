@@ -105,8 +105,8 @@ class VisionMaskCallback(FittingCallback):
     :param every: timesteps between two fits; ``None`` for one at the end
     :param n_states: to learn from
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
-    :param settings: of :class:`sb3_explain.VisionMask`
-    :param training: fields of :class:`sb3_explain.common.training.TrainingOptions`
+    :param explainer_kwargs: settings of :class:`sb3_explain.VisionMask`
+    :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
     :param budget: seconds at most, as a share of the training's own: a fit ends when they are over
     :param options: ``on_error``, ``seed`` and ``verbose`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
@@ -120,34 +120,34 @@ class VisionMaskCallback(FittingCallback):
         n_states: int = 10_000,
         folder: str | None = None,
         *,
-        settings: Mapping[str, Any] | None = None,
-        training: Mapping[str, Any] | None = None,
+        explainer_kwargs: Mapping[str, Any] | None = None,
+        fit_kwargs: Mapping[str, Any] | None = None,
         budget: float | None = 0.25,
         **options: Any,
     ) -> None:
         super().__init__(every, folder, n_states=n_states, budget=budget, **options)
-        self.settings = dict(settings or {})
-        VisionMask.settings_of(self.settings)
-        self.training = {"progress": False, **(training or {})}
-        training_options(self.training)
+        self.explainer_kwargs = dict(explainer_kwargs or {})
+        VisionMask.settings_of(self.explainer_kwargs)
+        self.fit_kwargs = {"progress": False, **(fit_kwargs or {})}
+        training_options(self.fit_kwargs)
 
     def begin(self, agent: Agent) -> None:
         super().begin(agent)
-        VisionMask(agent, **self.settings)
+        VisionMask(agent, **self.explainer_kwargs)
         #: of the last fit
         self.explainer: VisionMask | None = None
 
     def work(self, folder: Path) -> None:
         agent = snapshot_of(self.model)
         train, validation, _ = self.states(agent).split(seed=self.seed)
-        explainer = VisionMask(agent, seed=self.seed, **self.settings)
+        explainer = VisionMask(agent, seed=self.seed, **self.explainer_kwargs)
         if self.explainer is not None:
             explainer.network.load_state_dict(self.explainer.network.state_dict())
         # several fits share the budget as far as it has come
         limit = {}
         if math.isfinite(self.budget):
             limit["max_seconds"] = max(self.seconds_left, LEAST)
-        explainer.fit(train, validation, **{"seed": self.seed, **limit, **self.training})
+        explainer.fit(train, validation, **{"seed": self.seed, **limit, **self.fit_kwargs})
         explainer.save(folder if self.ending else folder / str(self.num_timesteps))
         self.explainer = explainer
 
@@ -159,11 +159,11 @@ class StateGeneratorCallback(FittingCallback):
 
     :param n_states: to learn from: the last of the training
     :param targets: see :func:`sb3_explain.workflows.weaknesses.find_weaknesses`
-    :param n: samples of each target
+    :param n_samples: number of samples of each target
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
-    :param settings: of :class:`sb3_explain.StateGenerator`
-    :param training: fields of :class:`sb3_explain.common.training.TrainingOptions`
-    :param searching: options of :func:`sb3_explain.probe`
+    :param generator_kwargs: settings of :class:`sb3_explain.StateGenerator`
+    :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
+    :param probe_kwargs: options of :func:`sb3_explain.probe`
     :param budget: seconds at most, as a share of the training's own: half of them for learning;
         targets for which no time is left are left out
     :param options: ``on_error``, ``seed`` and ``verbose`` of
@@ -176,12 +176,12 @@ class StateGeneratorCallback(FittingCallback):
         self,
         n_states: int = 10_000,
         targets: Sequence[str] = (ALL,),
-        n: int = 64,
+        n_samples: int = 64,
         folder: str | None = None,
         *,
-        settings: Mapping[str, Any] | None = None,
-        training: Mapping[str, Any] | None = None,
-        searching: Mapping[str, Any] | None = None,
+        generator_kwargs: Mapping[str, Any] | None = None,
+        fit_kwargs: Mapping[str, Any] | None = None,
+        probe_kwargs: Mapping[str, Any] | None = None,
         budget: float | None = 0.5,
         **options: Any,
     ) -> None:
@@ -190,17 +190,17 @@ class StateGeneratorCallback(FittingCallback):
         for name in self.targets:
             if name != ALL:
                 require_target(name)
-        self.n = whole("n", n)
-        self.settings = dict(settings or {})
-        StateGenerator.settings_of(self.settings)
-        self.training = {"progress": False, **(training or {})}
-        StateGenerator.training_options(self.training)
-        self.searching = dict(searching or {})
-        require_search_options(self.n, self.searching)
+        self.n_samples = whole("n_samples", n_samples)
+        self.generator_kwargs = dict(generator_kwargs or {})
+        StateGenerator.settings_of(self.generator_kwargs)
+        self.fit_kwargs = {"progress": False, **(fit_kwargs or {})}
+        StateGenerator.training_options(self.fit_kwargs)
+        self.probe_kwargs = dict(probe_kwargs or {})
+        require_search_options(self.n_samples, self.probe_kwargs)
 
     def begin(self, agent: Agent) -> None:
         super().begin(agent)
-        StateGenerator(agent, **self.settings)
+        StateGenerator(agent, **self.generator_kwargs)
         for name in self.targets:
             if name != ALL:
                 require_supported_target(agent, name, None)
@@ -214,11 +214,11 @@ class StateGeneratorCallback(FittingCallback):
             folder,
             states=states,
             targets=self.targets,
-            n=self.n,
+            n_samples=self.n_samples,
             attributions=False,
-            settings=self.settings,
-            training=self.training,
-            searching=self.searching,
+            generator_kwargs=self.generator_kwargs,
+            fit_kwargs=self.fit_kwargs,
+            probe_kwargs=self.probe_kwargs,
             max_seconds=limit,
             seed=self.seed,
             progress=False,

@@ -14,8 +14,8 @@ from sb3_explain.callbacks.training_states import MonitorStates, Step, snapshot_
 from sb3_explain.common.files import write_json
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bound
-from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.make import make_explainer
 from sb3_explain.states.dataset import StateDataset
 
 #: a row that says what a map is worth that knows nothing
@@ -90,7 +90,9 @@ class MetricsCallback(ExplainCallback):
 
     def made(self, agent: Agent) -> dict[str, Explainer]:
         """The explainers of an agent by name."""
-        return {name: EXPLAINERS[name](agent, **given) for name, given in self.supported.items()}
+        return {
+            name: make_explainer(name, agent, **given) for name, given in self.supported.items()
+        }
 
     def watch(self, step: Step) -> None:
         self.monitor_states.watch(step, self.num_timesteps)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_of
+from sb3_explain.agents.observations import find_image
 from sb3_explain.callbacks.arguments import find_supported, require_ready, whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.tensorboard import gif_of, write_picture
 from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates, snapshot_of
-from sb3_explain.envs.spaces import structured
-from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.envs.spaces import join_keys
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.make import make_explainer
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states.dataset import StateDataset
@@ -86,7 +86,7 @@ class SaliencyCallback(ExplainCallback):
             )
         #: what explains this agent: the one that was asked for, or what stands in for it
         self.supported = find_supported(self.explainer, agent)
-        EXPLAINERS[self.supported](agent, **self.explainer_kwargs)
+        make_explainer(self.supported, agent, **self.explainer_kwargs)
         self.monitor_states = MonitorStates(
             self.n_states, self.beginning, self.num_timesteps, agent.n_stack
         )
@@ -98,10 +98,7 @@ class SaliencyCallback(ExplainCallback):
 
     def made(self) -> Explainer:
         """The explainer, of the agent as it is now."""
-        explainer: Explainer = EXPLAINERS[self.supported](
-            snapshot_of(self.model), **self.explainer_kwargs
-        )
-        return explainer
+        return make_explainer(self.supported, snapshot_of(self.model), **self.explainer_kwargs)
 
     @property
     def ready(self) -> bool:
@@ -128,12 +125,12 @@ class SaliencyCallback(ExplainCallback):
             png = self.picture(states, explainer, group)
             save(folder / f"{group}_{self.num_timesteps}.png", png)
             self.show(group, png)
-        if image_of(agent) is None or not self.n_frames:
+        if find_image(agent) is None or not self.n_frames:
             return
         path = folder / f"video_{self.num_timesteps}.mp4"
         shown = recent.spread(len(recent))[-self.n_frames :]
         write_saliency_video(
-            path, agent, recent, explainer, positions=shown, height=HEIGHT, progress=False
+            path, recent, explainer, positions=shown, height=HEIGHT, progress=False
         )
         if self.boards:
             self.show("video", gif_of(path))
@@ -146,15 +143,15 @@ class SaliencyCallback(ExplainCallback):
 
     def picture(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
         """PNG of states with their maps, or of the importance of features."""
-        agent, name = explainer.agent, image_of(explainer.agent)
+        agent, name = explainer.agent, find_image(explainer.agent)
         which = "monitor states, the same each time" if group == "monitor" else "fresh states"
         when = f"{self.supported} after {self.num_timesteps:,} timesteps"
         if name is None:
-            return importance_of(agent, states, explainer, title=f"{when}\n{which}").png
+            return importance_of(states, explainer, title=f"{when}\n{which}").png
         positions = states.spread(self.n_states)
         batch = states.batch(agent, positions)
         attributions = scale_attributions(explainer, batch, name)
-        scores = agent.scores(structured(batch.by_key), **batch.policy_inputs).cpu()
+        scores = agent.scores(join_keys(batch.by_key), **batch.policy_inputs).cpu()
         tiles = [
             Tile(probabilities=share, action=action, picture=picture, attribution=one, signed=True)
             for share, action, picture, one in zip(

@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from sb3_explain.agents.agent import Agent
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
     add_agent_flags,
@@ -91,28 +90,27 @@ def run_evaluate(options: argparse.Namespace) -> None:
         return
     if options.algo is None or options.env is None:
         raise ExplainError("name an agent by --algo and --env, or a grid of them by --agents")
-    agent, test, explainer = load_fitted(options)
+    test, explainer = load_fitted(options)
     evaluation = evaluate_to(
         options.output,
-        agent,
         test,
         explainer,
         options.metrics,
-        n_states=options.n_evaluated,
+        n_evaluated=options.n_evaluated,
         seed=options.seed,
         progress=options.progress,
     )
     print_results(evaluation, options.output)
 
 
-def load_fitted(options: argparse.Namespace) -> tuple[Agent, StateDataset, VisionMask]:
-    """The agent, its test states and its VisionMask, from an output folder."""
+def load_fitted(options: argparse.Namespace) -> tuple[StateDataset, VisionMask]:
+    """The agent's test states and its VisionMask, from an output folder."""
     agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
     explainer = VisionMask.load(options.output / "visionmask", agent)
     train, _, test = states.split(seed=options.seed)
     require_same_split(explainer, train)
-    return agent, test, explainer
+    return test, explainer
 
 
 def print_results(evaluation: Evaluation, output: Path) -> None:
@@ -183,7 +181,7 @@ def grid_options(options: argparse.Namespace) -> dict[str, Any]:
         "n_evaluated": options.n_evaluated,
         "training": read_key_values(options.training or [], "--training"),
         "collecting": read_key_values(options.collecting or [], "--collecting"),
-        "loading": loading_options(options),
+        "load_kwargs": loading_options(options),
         "output": options.output,
         "progress": options.progress,
     }

@@ -103,10 +103,10 @@ def run_demo(options: argparse.Namespace) -> None:
     evaluation = explain(
         demo_agent(),
         options.output,
-        n=DEMO_STATES,
+        n_states=DEMO_STATES,
         n_evaluated=DEMO_EVALUATED,
-        settings=VISIONMASK_SETTINGS,
-        training=DEMO_TRAINING,
+        explainer_kwargs=VISIONMASK_SETTINGS,
+        fit_kwargs=DEMO_TRAINING,
         seed=options.seed,
         progress=options.progress,
     )
@@ -118,11 +118,11 @@ def run_explain(options: argparse.Namespace) -> None:
     evaluation = explain(
         load_named_agent(options),
         options.output,
-        n=options.n_states,
+        n_states=options.n_states,
         n_evaluated=options.n_evaluated,
-        collecting=collecting_options(options),
-        settings=fitting_settings(options),
-        training=training_settings(options),
+        collect_kwargs=collecting_options(options),
+        explainer_kwargs=fitting_settings(options),
+        fit_kwargs=training_settings(options),
         metrics=options.metrics,
         seed=options.seed,
         progress=options.progress,
@@ -135,7 +135,7 @@ def run_collect(options: argparse.Namespace) -> None:
     folder = options.output / "states"
     states = collect(
         load_named_agent(options),
-        n=options.n_states,
+        n_states=options.n_states,
         folder=folder,
         seed=options.seed,
         progress=options.progress,
@@ -150,8 +150,8 @@ def run_fit(options: argparse.Namespace) -> None:
         load_named_agent(options),
         StateDataset.open(options.output / "states"),
         options.output / "visionmask",
-        settings=fitting_settings(options),
-        training=training_settings(options),
+        explainer_kwargs=fitting_settings(options),
+        fit_kwargs=training_settings(options),
         seed=options.seed,
     )
     last = explainer.training.history[-1]
@@ -160,8 +160,8 @@ def run_fit(options: argparse.Namespace) -> None:
 
 def run_report(options: argparse.Namespace) -> None:
     """``sb3-explain report``"""
-    agent, test, explainer = load_fitted(options)
-    page = write_all(options.output, agent, test, explainer, progress=options.progress)
+    test, explainer = load_fitted(options)
+    page = write_all(options.output, test, explainer, progress=options.progress)
     print(f"open {page}")
 
 

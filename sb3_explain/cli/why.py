@@ -53,7 +53,6 @@ def run_why(options: argparse.Namespace) -> None:
     states = StateDataset.open(options.output / "states")
     instead = None if options.instead is None else agent.find_target(options.instead)
     answer = why(
-        agent,
         states,
         options.state,
         ready_explainer(agent, options.explainer, options.output, states),

@@ -76,6 +76,21 @@ def spaces_by_key(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
     return dict(space.spaces) if isinstance(space, spaces.Dict) else {SINGLE: space}
 
 
-def structured(by_key: dict[str, Tensor]) -> Observations:
-    """Keys (or their maps) as the agent observes them: a tensor, or a dict."""
+def is_image(space: spaces.Space[Any]) -> bool:
+    """Whether what stands under a key is a picture (C, H, W)."""
+    return len(space.shape or ()) == 3
+
+
+def are_images(observed: Tensor) -> bool:
+    """Whether what stands under a key of B states is pictures (B, C, H, W)."""
+    return observed.dim() == 4
+
+
+def split_keys(observations: Observations) -> dict[str, Tensor]:
+    """Observations (or their attributions) by key; a single tensor under :data:`SINGLE`."""
+    return observations if isinstance(observations, dict) else {SINGLE: observations}
+
+
+def join_keys(by_key: dict[str, Tensor]) -> Observations:
+    """The same the other way: a tensor, or a dict, as the agent observes them."""
     return by_key.get(SINGLE, by_key)

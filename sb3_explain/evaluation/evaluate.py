@@ -23,8 +23,9 @@ from sb3_explain.evaluation.metrics import bound, needs
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.sgqn.policies import PixelPolicy
-from sb3_explain.states.baselines import BASELINE_FRAMES, Baseline, fit_baselines
-from sb3_explain.states.batch import Cost, StateBatch
+from sb3_explain.states.baselines import Baseline, apply_baselines, fit_baselines
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.cache import Cost, ForwardCache
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import CHUNK
 
@@ -38,13 +39,18 @@ CONTROLS = ("empty", "constant", "random", "gradient")
 
 
 @contextmanager
-def measured(cost: Cost, batch: StateBatch) -> Iterator[None]:
-    """Add to ``cost`` what happens inside, with what explainers before have spared it."""
-    forwards = batch.agent.forwards + batch.spared.forwards
-    seconds = time.perf_counter() + batch.spared.seconds
+def measured(cost: Cost, agent: Agent, saved: Cost) -> Iterator[None]:
+    """Add to ``cost`` what happens inside, with what a cache has saved it.
+
+    :param cost: is added to
+    :param agent: whose forward passes are counted
+    :param saved: the cache's own count
+    """
+    forwards = agent.forwards + saved.forwards
+    seconds = time.perf_counter() + saved.seconds
     yield
-    cost.forwards += batch.agent.forwards + batch.spared.forwards - forwards
-    cost.seconds += time.perf_counter() + batch.spared.seconds - seconds
+    cost.forwards += agent.forwards + saved.forwards - forwards
+    cost.seconds += time.perf_counter() + saved.seconds - seconds
 
 
 @dataclass
@@ -144,7 +150,7 @@ def evaluate(
     *,
     baseline: str | Baseline | Mapping[str, Baseline] = "background",
     boxes: Array | None = None,
-    n_states: int | None = None,
+    n_evaluated: int | None = None,
     batch_size: int = CHUNK,
     seed: int = 0,
     n_resamples: int = 2000,
@@ -169,7 +175,7 @@ def evaluate(
         ``states["baseline"]`` says which
     :param boxes: (n, H, W) which cells of the states' newest frames lie in the box of an object,
         for the metric relevance_mass (see :func:`sb3_explain.evaluation.boxes.read_boxes`)
-    :param n_states: a random sample of this many; all states when not given
+    :param n_evaluated: a random sample of this many; all states when not given
     :param batch_size: states that are explained and measured at once
     :param seed: of the sample, of the metrics' noise and of the bootstrap
     :param n_resamples: draws of the bootstrap
@@ -178,7 +184,7 @@ def evaluate(
     :raises ExplainError: for an unknown metric, no states, or an explainer that has still to be
         fitted
     """
-    if len(states) == 0 or (n_states is not None and n_states < 1):
+    if len(states) == 0 or (n_evaluated is not None and n_evaluated < 1):
         raise ExplainError("there are no states to evaluate on: collect some first")
     if batch_size < 1 or n_resamples < 1 or not 0 < confidence < 1:
         raise ExplainError(
@@ -196,12 +202,10 @@ def evaluate(
             "there is nothing to measure: name a metric; relevance_mass needs boxes="
         )
 
-    sample = states.sample(n_states or len(states), seed)
+    sample = states.sample(n_evaluated or len(states), seed)
     n = len(sample)
     if not isinstance(baseline, Mapping):
-        baseline = fit_baselines(
-            baseline, states.frames_by_key(sample[:: -(-n // BASELINE_FRAMES)])
-        )
+        baseline = fit_baselines(baseline, states.subset(sample))
 
     added = {
         name: EXPLAINERS[name]
@@ -217,9 +221,8 @@ def evaluate(
     def measure(named: Mapping[str, Explainer], advance: Callable[[int], Any]) -> dict[str, Row]:
         rows = {name: Measuring(explainer, chosen, seed) for name, explainer in named.items()}
         for some in positions:
-            batch = states.batch(agent, some)
-            batch.target  # noqa: B018 - known before any explainer is charged for its passes
-            replacement = batch.replacement(baseline)
+            batch = states.batch(agent, some, cache=ForwardCache()).aimed()
+            replacement = apply_baselines(baseline, batch)
             located = None if boxes is None else torch.as_tensor(boxes[some], device=batch.device)
             for row in rows.values():
                 row.add(batch, replacement, located)
@@ -305,20 +308,21 @@ class Measuring:
     def add(self, batch: StateBatch, replacement: Tensor, boxes: Tensor | None = None) -> None:
         """Explain and measure some states."""
         explainer, row = self.explainer, self._row
-        with measured(row.explaining, batch):
+        agent, saved = batch.agent, batch.cache.saved if batch.cache else Cost()
+        with measured(row.explaining, agent, saved):
             attributions = batch.flat(explainer.attribute_batch(batch))
         row.attribution_sum += float(attributions.mean()) * len(attributions)
         inputs: dict[str, Any] = {
             "batch": batch,
             "explainer": explainer,
-            "maps": attributions,
+            "attributions": attributions,
             "masks": explainer.shown(attributions) if explainer.gives_masks else attributions,
             "baseline": replacement,
             "boxes": boxes,
         }
         for name, names in self.wanted.items():
             inputs["rng"] = self.generators[name]
-            with measured(row.measuring[name], batch):
+            with measured(row.measuring[name], agent, saved):
                 if "ordering" in names - inputs.keys():
                     inputs["ordering"] = order(batch.support(attributions))
                 if "attribution" in names - inputs.keys():

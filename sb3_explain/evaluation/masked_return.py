@@ -10,23 +10,21 @@ from typing import Any
 
 from torch import Tensor
 
-from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import highest, order
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.base import Explainer, FittedExplainer
-from sb3_explain.states.baselines import Baseline, blend
+from sb3_explain.states.baselines import Baseline, apply_baselines, blend
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.play import Played, everything, play_transformed
 
 
 def masked_return(
-    agent: Agent,
     explainer: Explainer,
     n_episodes: int = 20,
     *,
     share: float | None = None,
     baselines: Mapping[str, Baseline] | None = None,
-    **playing: Any,
+    **play_kwargs: Any,
 ) -> Played:
     """Mean return of the agent that sees s * m + r * (1 - m) in place of every observation s.
 
@@ -34,28 +32,26 @@ def masked_return(
     (``"masked"``) stand the return of the agent that sees everything (``"full"``), and that of one
     that sees r alone (``"empty"``).
 
-    :param agent: who plays
-    :param explainer: of the agent, ready to explain
+    :param explainer: ready to explain; its agent plays
     :param n_episodes: of each of the three
-    :param share: m keeps this share of the cells, those of the highest attribution, and no other;
-        when not given, m is the explainer's mask as it is
+    :param share: m keeps this share of the features, those of the highest attribution, and no
+        other; when not given, m is the explainer's mask as it is
     :param baselines: r by key, see :func:`sb3_explain.states.baselines.fit_baselines`; the
         explainer's own when not given
-    :param playing: further arguments of :func:`sb3_explain.states.play.play_transformed`
+    :param play_kwargs: further arguments of :func:`sb3_explain.states.play.play_transformed`
     :raises ExplainError: if the explainer gives no masks and no share, or has no baseline, or the
         environment is unknown
     """
     baselines = baselines or explainer.baselines
-    if explainer.agent is not agent:
-        raise ExplainError(f"{explainer.name} explains another agent than the one given")
     if isinstance(explainer, FittedExplainer):
         explainer.require_fitted()
     if share is None and not explainer.gives_masks:
-        raise ExplainError(f"{explainer.name} gives no masks: give the share of the cells to keep")
+        raise ExplainError(
+            f"{explainer.name} gives no masks: give the share of the features to keep"
+        )
     if not baselines:
         raise ExplainError(
-            f"{explainer.name} has no baseline: give baselines=fit_baselines('background', "
-            "states.frames_by_key())"
+            f"{explainer.name} has no baseline: give baselines=fit_baselines('background', states)"
         )
     if not 0 <= (share or 0) <= 1:
         raise ExplainError(f"share={share}: give a share in [0, 1]")
@@ -66,11 +62,13 @@ def masked_return(
             masks = explainer.shown(attributions)
         else:
             masks = highest(order(batch.support(attributions)), share).view(attributions.shape)
-        return blend(batch.observations, masks, batch.replacement(baselines))
+        return blend(batch.observations, masks, apply_baselines(baselines, batch))
 
     transforms = {
         "full": everything,
         "masked": masked,
-        "empty": lambda batch: batch.replacement(baselines),
+        "empty": lambda batch: apply_baselines(baselines, batch),
     }
-    return play_transformed(agent, transforms, n_episodes, title="masked return", **playing)
+    return play_transformed(
+        explainer.agent, transforms, n_episodes, title="masked return", **play_kwargs
+    )

@@ -23,7 +23,7 @@ from sb3_explain.common.attributions import normalize
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.envs.spaces import structured
+from sb3_explain.envs.spaces import join_keys
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.batch import StateBatch
@@ -76,7 +76,7 @@ def parameter_randomization(
     *,
     fit: Callable[[FittedExplainer], Any] | None = None,
     n_layers: int | None = None,
-    n_states: int = 100,
+    n_evaluated: int = 100,
     batch_size: int = CHUNK,
     seed: int = 0,
     n_resamples: int = 2000,
@@ -96,7 +96,7 @@ def parameter_randomization(
     :param fit: fits a new explainer on states that its own agent has labelled
         (:func:`relabelled`); for explainers that learn
     :param n_layers: so many from the output down; all when not given
-    :param n_states: a random sample of this many
+    :param n_evaluated: a random sample of this many
     :param batch_size: states that are explained at once
     :param seed: of the new weights, the sample and the bootstrap
     :param n_resamples: draws of the bootstrap
@@ -108,9 +108,9 @@ def parameter_randomization(
     factories = (
         explainers if isinstance(explainers, Mapping) else {n: EXPLAINERS[n] for n in explainers}
     )
-    if n_states < 1 or len(states) == 0 or not factories:
+    if n_evaluated < 1 or len(states) == 0 or not factories:
         raise ExplainError("give at least one state and one explainer")
-    sample = states.sample(n_states, seed)
+    sample = states.sample(n_evaluated, seed)
     batches = [
         states.batch(agent, some)
         for some in np.array_split(sample, range(batch_size, len(sample), batch_size))
@@ -203,7 +203,7 @@ def attribute_batches(
     """(n, ...) maps of every explainer, of ``agent``, for the targets of the batches."""
     attributions: dict[str, list[Tensor]] = {name: [] for name in explainers}
     for batch in batches:
-        observations = structured(batch.by_key)
+        observations = join_keys(batch.by_key)
         theirs = StateBatch(agent, observations, batch.target, batch.policy_inputs)
         for name, explainer in explainers.items():
             attributions[name].append(theirs.flat(explainer.attribute_batch(theirs)).cpu())

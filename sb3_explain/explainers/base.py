@@ -5,18 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import Observations, structured
+from sb3_explain.common.training import TrainingOptions, training_options
+from sb3_explain.envs.spaces import Observations, join_keys
 from sb3_explain.states.baselines import (
     Baseline,
 )
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, rows_at_once
 
@@ -39,6 +41,8 @@ class Explainer(ABC):
     gives_masks: ClassVar[bool] = False
     #: the maps order the cells; a map that is the same everywhere does not
     orders_cells: ClassVar[bool] = True
+    #: whether the class takes ``baseline`` and ``states``
+    takes_baseline: ClassVar[bool] = False
     #: by key, what the explainer puts in the place of masked cells; empty if it masks nothing
     baselines: Mapping[str, Baseline] = {}
 
@@ -69,8 +73,8 @@ class Explainer(ABC):
         target: Tensor | int | None = None,
         *,
         policy_inputs: Mapping[str, Tensor] | None = None,
-    ) -> Any:
-        """Maps of the observations' shape; a dict of maps for Dict observations.
+    ) -> Observations:
+        """Attributions of the target, in the observations' shape; a dict of such for a dict.
 
         :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such
         :param target: (B,) index of the target to explain, or one index for all; the greedy action
@@ -79,31 +83,52 @@ class Explainer(ABC):
         :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, held while
             the observations are perturbed
             (:meth:`sb3_explain.states.dataset.StateDataset.policy_inputs`)
+        :raises ExplainError: if the observations do not fit the agent, or there is no such target
         """
         batch = StateBatch(self.agent, observations, target, policy_inputs)
-        return structured(self.attribute_batch(batch))
-
-    def attribute_all(
-        self, observations: Observations, *, policy_inputs: Mapping[str, Tensor] | None = None
-    ) -> Any:
-        """Maps of all C targets: (B, C, ...), a dict of such for Dict observations."""
-        batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
-        each = [
-            self.attribute_batch(batch.aimed_at(target)) for target in range(self.agent.n_targets)
-        ]
-        return structured({n: torch.stack([m[n] for m in each], dim=1) for n in batch.by_key})
+        return join_keys(self.attribute_batch(batch))
 
     def attribute_batch(self, batch: StateBatch) -> dict[str, Tensor]:
-        """Maps of the targets by key, for any number of states.
+        """Attributions of the batch's targets, by key of the observation.
 
-        Whoever has a :class:`~sb3_explain.states.batch.StateBatch` already saves the forward passes
-        that explainers share by calling this in place of :meth:`attribute`.
+        :param batch: any number of states; where it has a cache, explainers of the same states
+            share their forward passes
+        :return: (B, ...) by key, of the shape of what stands under it
         """
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
-        return {name: torch.cat([part[name] for part in parts]).detach() for name in parts[0]}
+        return {key: torch.cat([part[key] for part in parts]).detach() for key in parts[0]}
+
+    def attribute_all(
+        self,
+        observations: Observations | StateBatch,
+        *,
+        policy_inputs: Mapping[str, Tensor] | None = None,
+    ) -> Observations:
+        """Attributions of all C targets, with the forward passes of one where the method has them.
+
+        :param observations: as :meth:`attribute` takes them, or a batch of states
+        :param policy_inputs: as :meth:`attribute` takes them; those of a batch stand in it
+        :return: (B, C, ...), a dict of such for Dict observations
+        """
+        batch = observations
+        if not isinstance(batch, StateBatch):
+            batch = StateBatch(self.agent, batch, policy_inputs=policy_inputs)
+        parts = [self.explain_all(part) for part in batch.split(self.chunk(batch))]
+        return join_keys({key: torch.cat([p[key] for p in parts]).detach() for key in parts[0]})
+
+    def explain_all(self, batch: StateBatch) -> dict[str, Tensor]:
+        """(B, C, ...) attributions of all targets by key, of as many states as :meth:`explain`.
+
+        A method that has them all at once overrides this; others share their forward passes
+        through a cache.
+        """
+        if batch.cache is None:
+            batch = batch.with_cache(ForwardCache())
+        each = [self.explain(batch.aimed_at(target)) for target in range(self.agent.n_targets)]
+        return {key: torch.stack([one[key] for one in each], dim=1) for key in each[0]}
 
     def rows(self, observed: Tensor) -> int:
-        """Copies of ``key`` (B, ...) that pass the agent at once."""
+        """Copies of ``observed`` (B, ...), what stands under a key, that pass the agent at once."""
         return rows_at_once(observed, self.max_batch_bytes)
 
     def chunk(self, batch: StateBatch) -> int:
@@ -123,6 +148,9 @@ class Explainer(ABC):
 class FittedExplainer(Explainer):
     """An explainer that has to learn from states before it can explain."""
 
+    #: fingerprints of the states that it has learned from, and the options of training
+    learned_from: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
+
     @property
     @abstractmethod
     def fitted(self) -> bool:
@@ -140,6 +168,24 @@ class FittedExplainer(Explainer):
         :param train: states to learn from
         :param validation: states that decide when to stop
         :param options: see :class:`sb3_explain.common.training.TrainingOptions`
+        """
+
+    def plain_settings(self) -> dict[str, Any]:
+        """What the explainer is apart from what it has learned, as plain data."""
+        return {}
+
+    def training_options(self, options: Mapping[str, Any]) -> TrainingOptions:
+        """How it learns: the options given, the defaults of the method for the others."""
+        return training_options(options)
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: str | Path, agent: Agent) -> Self:
+        """Read what :meth:`save` wrote.
+
+        :param folder: where it stands
+        :param agent: the agent that it was fitted to
+        :raises ExplainError: if files are missing or damaged, or the agent is another
         """
 
     @abstractmethod

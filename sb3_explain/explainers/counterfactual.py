@@ -20,7 +20,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import group_numbers, log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import SINGLE, Observations, structured
+from sb3_explain.envs.spaces import SINGLE, Observations, join_keys
 from sb3_explain.explainers.regions import (
     INPAINT,
     Mask,
@@ -219,7 +219,7 @@ def contrast(attributions: Observations, instead: Observations) -> Any:
         dim=0
     )
     peaks = peaks.clamp_min(torch.finfo(torch.float32).tiny)
-    return structured(
+    return join_keys(
         {n: gap / peaks.reshape(-1, *[1] * (gap.dim() - 1)) for n, gap in differences.items()}
     )
 

@@ -1,9 +1,95 @@
-"""An explainer by its name."""
+"""An explainer by its name, ready to explain."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import require_arguments
 from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer, FittedExplainer, require_supported
+from sb3_explain.explainers.learned.fitted import load_or_fit
+from sb3_explain.states.dataset import StateDataset
+
+
+def make_explainer(
+    name: str,
+    agent: Agent,
+    states: StateDataset | None = None,
+    folder: str | Path | None = None,
+    *,
+    fit_kwargs: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Explainer:
+    """An explainer of an agent, ready to explain.
+
+    One that learns is loaded from ``folder`` if it was fitted there on the same states with the
+    same options; else it is fitted on 80 % of ``states``, watched on 10 %, and saved there. A
+    fitting that was killed goes on in the same folder. Without ``states``, what lies in ``folder``
+    is loaded as it is.
+
+    >>> from sb3_explain import make_explainer
+    >>> explainer = make_explainer("kernel_shap", agent, states, baseline="mean")
+    >>> explainer.attribute(states.observations([0, 1])).shape
+    torch.Size([2, 4])
+
+    :param name: a name of :func:`list_explainers`
+    :param agent: to explain
+    :param states: of the agent: to fit on, for explainers that learn, or to fit a baseline on
+    :param folder: where an explainer that learns is saved
+    :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`, for
+        explainers that learn
+    :param options: arguments of the explainer's class
+    :raises ExplainError: for a name or an option that does not exist, an agent that the method does
+        not support, or an explainer that has still to be fitted
+    """
+    kind = EXPLAINERS[name]
+    require_supported(kind, agent)
+    if not issubclass(kind, FittedExplainer):
+        if fit_kwargs:
+            raise ExplainError(f"{name} does not learn: leave out fit_kwargs")
+        require_arguments(kind, kind, options)
+        return make_unfitted(name, agent, states, **options)
+    if states is None:
+        if folder is None:
+            raise ExplainError(f"{name} learns: give states=, or the folder that it was saved in")
+        return kind.load(folder, agent)
+    made = make_unfitted(name, agent, **options)
+    assert isinstance(made, FittedExplainer)
+    train, validation, _ = states.split(seed=int(options.get("seed", 0)))
+    fit_kwargs = {"seed": options.get("seed", 0), **(fit_kwargs or {})}
+    return load_or_fit(made, folder, train, validation, fit_kwargs)
+
+
+def make_unfitted(
+    name: str, agent: Agent, states: StateDataset | None = None, **options: Any
+) -> Explainer:
+    """An explainer that has still to learn, if it is one that learns.
+
+    :param name: a name of :func:`list_explainers`
+    :param agent: to explain
+    :param states: to fit a baseline on, for explainers that have one
+    :param options: arguments of the explainer's class
+    """
+    kind = EXPLAINERS[name]
+    if states is not None and kind.takes_baseline:
+        options = {"states": states, **options}
+    return kind(agent, **options)
+
+
+def list_explainers(agent: Agent | None = None) -> list[str]:
+    """Names of the explainers, or of those that support an agent.
+
+    >>> from sb3_explain import list_explainers
+    >>> "kernel_shap" in list_explainers(agent), "grad_cam" in list_explainers(agent)
+    (True, False)
+
+    :param agent: only explainers that support it; all when not given
+    """
+    return [n for n, kind in EXPLAINERS.items() if agent is None or not kind.unsupported(agent)]
 
 
 def default_explainer(agent: Agent) -> str:

@@ -93,7 +93,7 @@ def filler(
     if chosen is None or isinstance(chosen, str):
         raise ExplainError(
             f"{chosen!r} cannot replace the features of {name or 'this observation'!r}: give "
-            "baseline=fit_baselines('mean', states.frames_by_key()), or one by key"
+            "baseline=fit_baselines('mean', states), or one by key"
         )
     replacement = chosen(observed)
     return lambda cells: torch.where(

@@ -27,7 +27,7 @@ from sb3_explain.common.training import (
     train_network,
     training_options,
 )
-from sb3_explain.envs.spaces import Observations, spaces_by_key, structured
+from sb3_explain.envs.spaces import Observations, join_keys, spaces_by_key
 from sb3_explain.explainers.learned.fitted import (
     Fitted,
     below,
@@ -177,7 +177,7 @@ class StateGenerator:
 
         :param codes: (B, latent)
         """
-        return structured(self.network.out_of(self.network.autoencoder.decode(codes)))
+        return join_keys(self.network.out_of(self.network.autoencoder.decode(codes)))
 
     def reconstruct(self, observations: Observations) -> Any:
         """States as the generator draws them from the means of their codes.
@@ -185,7 +185,7 @@ class StateGenerator:
         :param observations: (B, ...) in the agent's range, or a dict of such
         """
         batch = StateBatch(self.agent, observations)
-        return structured(self.reconstructed(batch))
+        return join_keys(self.reconstructed(batch))
 
     @torch.no_grad()
     def reconstructed(self, batch: StateBatch) -> ByKey:
@@ -193,7 +193,7 @@ class StateGenerator:
         self.require_fitted()
         codes = [
             self.encode(
-                structured({name: observed[part] for name, observed in batch.by_key.items()})
+                join_keys({name: observed[part] for name, observed in batch.by_key.items()})
             ).mean
             for part in torch.split(torch.arange(len(batch), device=batch.device), PASS)
         ]
@@ -216,7 +216,7 @@ class StateGenerator:
         noise = torch.randn(n, self.settings.latent, generator=chance)
         device = self.agent.device
         code = Gaussian(starts.mean.to(device), starts.log_std.to(device))
-        return structured(self._decoded(code.draw(noise.to(device))))
+        return join_keys(self._decoded(code.draw(noise.to(device))))
 
     def _decoded(self, codes: Tensor) -> ByKey:
         """The keys of states of codes (B, latent), a pass at a time."""
@@ -298,6 +298,10 @@ class StateGenerator:
         self.codes = Gaussian(
             torch.cat([code.mean for code in codes]), torch.cat([code.log_std for code in codes])
         )
+
+    def plain_settings(self) -> dict[str, Any]:
+        """What the generator is apart from its weights."""
+        return dataclasses.asdict(self.settings)
 
     @staticmethod
     def training_options(options: Mapping[str, Any]) -> TrainingOptions:

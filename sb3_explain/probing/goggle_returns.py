@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.probing.generator import StateGenerator
-from sb3_explain.probing.search import require_pair
 from sb3_explain.states.play import ObservationTransform, Played, everything, play_transformed
 
 if TYPE_CHECKING:
@@ -34,24 +32,26 @@ class Goggles(Played):
 
 
 def goggles(
-    agent: Agent,
     generators: StateGenerator | dict[str, StateGenerator],
     n_episodes: int = 20,
-    **playing: Any,
+    **play_kwargs: Any,
 ) -> Goggles:
     """Mean return of the agent that acts on reconstructions of all that it would see.
 
-    :param agent: who plays
-    :param generators: of its states, by name; one alone is called ``"generator"``
+    :param generators: of the states of one agent, which plays, by name; one alone is called
+        ``"generator"``
     :param n_episodes: of each: the agent itself, each generator, random actions
-    :param playing: further arguments of :func:`sb3_explain.states.play.play_transformed`
+    :param play_kwargs: further arguments of :func:`sb3_explain.states.play.play_transformed`
     :raises ExplainError: if a generator is another agent's, or the environment is unknown
     """
     named = generators if isinstance(generators, dict) else {"generator": generators}
+    agent = next(iter(named.values())).agent
     for name, generator in named.items():
         if name in ("agent", "random"):
             raise ExplainError(f"a generator cannot be called {name!r}: that is another row's name")
-        require_pair(generator, agent)
+        generator.require_fitted()
+        if generator.agent.fingerprint() != agent.fingerprint():
+            raise ExplainError("the generators are of different agents: give those of one")
 
     def through(generator: StateGenerator) -> ObservationTransform:
         return lambda batch: batch.flat(generator.reconstructed(batch))
@@ -59,5 +59,5 @@ def goggles(
     transforms: dict[str, ObservationTransform | None] = {"agent": everything}
     transforms |= {name: through(generator) for name, generator in named.items()}
     transforms["random"] = None
-    played = play_transformed(agent, transforms, n_episodes, title="goggles", **playing)
+    played = play_transformed(agent, transforms, n_episodes, title="goggles", **play_kwargs)
     return Goggles(played.returns, played.lengths, played.intervals)

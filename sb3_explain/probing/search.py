@@ -114,9 +114,8 @@ class Probe:
 
 def probe(
     generator: StateGenerator,
-    agent: Agent,
     target: str | Callable[..., Tensor],
-    n: int = 64,
+    n_samples: int = 64,
     *,
     steps: int = 200,
     prior: str = STATES,
@@ -142,12 +141,11 @@ def probe(
     anywhere ends in the nearest optimum, so it begins at draws of that density: of 4096 codes of
     the prior each is taken with probability proportional to exp(-T / prior_weight), at most once.
 
-    :param generator: fitted to the agent
-    :param agent: who is asked
+    :param generator: fitted to the states of the agent that is asked
     :param target: a name of :data:`~sb3_explain.probing.targets.TARGETS`, ``"action:NAME"``, or a
         function from :class:`~sb3_explain.probing.targets.Outputs` to (B,) energies that are small
         where a state is of interest
-    :param n: samples
+    :param n_samples: number of samples
     :param steps: of the search
     :param prior: ``"states"`` to stay near the codes of training states, ``"normal"`` for N(0, I)
         as in the paper; see :mod:`sb3_explain.probing.prior`
@@ -165,8 +163,10 @@ def probe(
         of another agent
     """
     began = time.perf_counter()
-    require_pair(generator, agent, other)
-    require_search(n, steps, prior, prior_weight, learning_rate, beta)
+    generator.require_fitted()
+    if other is not None:
+        require_comparable(generator.agent, other)
+    require_search(n_samples, steps, prior, prior_weight, learning_rate, beta)
     agent = generator.agent
     sharpness = beta / float(generator.network.spread)
     energy = Energy(generator, make_target(target, agent, action=action, beta=sharpness), other)
@@ -175,13 +175,13 @@ def probe(
     regularizer = make_prior(prior, generator.codes)
 
     def noise() -> Tensor:
-        drawn = torch.randn(n, generator.settings.latent, generator=chance)
+        drawn = torch.randn(n_samples, generator.settings.latent, generator=chance)
         return drawn.to(agent.device)
 
-    starts = chosen_starts(regularizer, energy, n, prior_weight, chance)
+    starts = chosen_starts(regularizer, energy, n_samples, prior_weight, chance)
     mean, log_std = (part.clone().requires_grad_() for part in starts.code)
     optimizer = torch.optim.Adam([mean, log_std], lr=learning_rate)
-    path = np.zeros((steps + 1, n))
+    path = np.zeros((steps + 1, n_samples))
     with progress_bar(f"probing {name}", steps, "steps", progress) as bar:
         for step in range(steps):
             if time.perf_counter() - began > max_seconds:
@@ -329,22 +329,8 @@ def taken(states: Any, positions: Tensor) -> Any:
     return states[positions.to(states.device)]
 
 
-def require_pair(generator: StateGenerator, agent: Agent, other: Agent | None = None) -> None:
-    """:raises ExplainError: if generator and agents do not belong together"""
-    generator.require_fitted()
-    if agent is not generator.agent and agent.fingerprint() != generator.agent.fingerprint():
-        raise ExplainError("this generator was fitted to the states of another agent: fit one anew")
-    if agent.observation_space != generator.agent.observation_space:
-        raise ExplainError(
-            f"this generator makes {generator.agent.observation_space}, but the agent observes "
-            f"{agent.observation_space}: fit one to its states"
-        )
-    if other is not None:
-        require_comparable(generator.agent, other)
-
-
 def require_search(
-    n: int = 1,
+    n_samples: int = 1,
     steps: int = 1,
     prior: str = STATES,
     prior_weight: float = 0.0,
@@ -353,10 +339,11 @@ def require_search(
 ) -> None:
     """:raises ExplainError: if options of :func:`probe` are out of range"""
     require_prior(prior)
-    counts = isinstance(n, Integral) and isinstance(steps, Integral) and min(n, steps) >= 1
+    counts = isinstance(n_samples, Integral) and isinstance(steps, Integral)
+    counts = counts and min(n_samples, steps) >= 1
     if not counts or not (0 <= prior_weight < np.inf and learning_rate > 0 and beta > 0):
         raise ExplainError(
-            f"n={n}, steps={steps}, prior_weight={prior_weight}, learning_rate={learning_rate}, "
-            f"beta={beta}: give whole numbers of samples and steps, positive numbers, and no "
-            "negative weight"
+            f"n_samples={n_samples}, steps={steps}, prior_weight={prior_weight}, "
+            f"learning_rate={learning_rate}, beta={beta}: give whole numbers of "
+            "samples and steps, positive numbers, and no negative weight"
         )

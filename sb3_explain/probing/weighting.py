@@ -10,6 +10,8 @@ from torch.nn import functional
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import FittedExplainer
+from sb3_explain.explainers.make import default_explainer, make_explainer
 from sb3_explain.states.batch import StateBatch
 
 #: side of the mean filter over an image's weights
@@ -34,12 +36,10 @@ class Weighting:
         if not 0 <= uniform_share <= 1:
             raise ExplainError(f"uniform_share={uniform_share}: it is a share of the weight")
         self.uniform_share = uniform_share
-        if name == SALIENCY:
-            supported = EXPLAINERS["guided_backprop"].unsupported(agent) is None
-            name = "guided_backprop" if supported else "gradient"
-        self.explainer = None if name == UNIFORM else EXPLAINERS[name](agent)
-        if hasattr(self.explainer, "fit"):
+        name = default_explainer(agent) if name == SALIENCY else name
+        if name != UNIFORM and issubclass(EXPLAINERS[name], FittedExplainer):
             raise ExplainError(f"the weighting {name!r} would have to be fitted: choose another")
+        self.explainer = None if name == UNIFORM else make_explainer(name, agent)
 
     def __call__(self, batch: StateBatch, extents: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """(B, ...) weights of the cells of every key.

@@ -1,4 +1,4 @@
-"""Saliency-guided Q-networks, and what they are compared with."""
+"""Saliency-guided Q-networks (SGQN), and the pixel-based baselines they are compared with."""
 
 from sb3_explain.sgqn.baselines import RAD, SODA, SVEA, DrQ
 from sb3_explain.sgqn.pixel_sac import PixelSAC

@@ -1,7 +1,7 @@
-"""Augmentations of stacked images, batched on their device.
+"""Augmentations of batches of stacked images, on the device of the images.
 
 Images are (B, n_stack * C, H, W) in [0, 255], uint8 or float. All frames of a state are changed in
-the same way, since what moves between them is what the agent has to see.
+the same way, so that the motion between them is preserved.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from torch.nn import functional
 def random_shift(
     images: Tensor, pad: int = 4, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Move each state by up to ``pad`` pixels; the border is repeated (Kostrikov et al., DrQ).
+    """Shift each state by up to ``pad`` pixels, repeating the border (Kostrikov et al. 2020, DrQ).
 
     :param images: (B, C, H, W)
     :param pad: largest shift in each direction, in pixels
-    :param generator: of the shifts, on the CPU
-    :return: (B, C, H, W), of the same type
+    :param generator: random generator of the shifts, on the CPU
+    :return: (B, C, H, W), of the same dtype
     """
     height, width = images.shape[2:]
-    up, left = (_offsets(len(images), -pad, pad, images.device, generator) for _ in range(2))
+    up, left = (_draw_offsets(len(images), -pad, pad, images.device, generator) for _ in range(2))
     rows = (torch.arange(height, device=images.device) + up[:, None]).clamp(0, height - 1)
     columns = (torch.arange(width, device=images.device) + left[:, None]).clamp(0, width - 1)
-    return _taken(images, rows, columns)
+    return _gather(images, rows, columns)
 
 
 def random_crop(
     images: Tensor, size: int = 84, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """A random square of each state (Laskin et al., RAD).
+    """Crop a random square from each state (Laskin et al. 2020, RAD).
 
     :param images: (B, C, H, W), at least as large as the square
     :param size: side of the square, in pixels
-    :param generator: of the places, on the CPU
-    :return: (B, C, size, size), of the same type
+    :param generator: random generator of the positions, on the CPU
+    :return: (B, C, size, size), of the same dtype
     """
     spare = images.shape[2] - size, images.shape[3] - size
-    top, left = (_offsets(len(images), 0, room, images.device, generator) for room in spare)
+    top, left = (_draw_offsets(len(images), 0, room, images.device, generator) for room in spare)
     side = torch.arange(size, device=images.device)
-    return _taken(images, side + top[:, None], side + left[:, None])
+    return _gather(images, side + top[:, None], side + left[:, None])
 
 
 def center_crop(images: Tensor, size: int = 84) -> Tensor:
-    """(B, C, size, size) the square in the middle: what an agent sees when it acts."""
+    """Crop the central square, (B, C, size, size), which an agent sees when it acts."""
     top, left = (images.shape[2] - size) // 2, (images.shape[3] - size) // 2
     return images[:, :, top : top + size, left : left + size]
 
@@ -55,13 +55,13 @@ def random_convolution(
 ) -> Tensor:
     """Pass each state through a random 3x3 convolution of its own (Lee et al. 2020).
 
-    The weights are standard normal, the border is repeated, and a sigmoid brings the colours back
-    into [0, 255]. All frames of a state have the same weights.
+    The weights are standard normal, the border is repeated, and a sigmoid maps the result back to
+    [0, 255]. All frames of a state have the same weights.
 
     :param images: (B, n_stack * channels, H, W)
-    :param channels: of a frame
-    :param generator: of the weights, on the CPU
-    :return: float, of the same shape
+    :param channels: number of channels C of a single frame
+    :param generator: random generator of the weights, on the CPU
+    :return: (B, n_stack * channels, H, W) float, in [0, 255]
     """
     n, depth, height, width = images.shape
     weights = torch.randn(n * channels, channels, 3, 3, generator=generator).to(images.device)
@@ -81,14 +81,14 @@ def random_overlay(
     scale: float = 1,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Mix each state with a random picture, the same for all its frames (Hansen and Wang, SODA).
+    """Mix each state with a random picture, the same for all its frames (Hansen and Wang 2021).
 
     :param images: (B, n_stack * C, H, W)
-    :param pictures: (P, C, H, W) to choose from, on the same device
-    :param share: of the picture, in [0, 1]
-    :param scale: of the pictures' values, e.g. 1 / 255 where the images are in [0, 1]
-    :param generator: of the choice, on the CPU
-    :return: (1 - share) * image + share * scale * picture, float
+    :param pictures: (P, C, H, W) pictures to choose from, on the same device
+    :param share: weight of the picture in the mixture, in [0, 1]
+    :param scale: factor of the pictures' values, e.g. 1 / 255 where the images are in [0, 1]
+    :param generator: random generator of the choice, on the CPU
+    :return: (B, n_stack * C, H, W) float, (1 - share) * image + share * scale * picture
     """
     if not images.is_floating_point():
         images = images.float()
@@ -102,14 +102,14 @@ def random_overlay(
     return torch.lerp(frames, over[:, None], share).flatten(1, 2)
 
 
-def _offsets(
+def _draw_offsets(
     n: int, low: int, high: int, device: torch.device, generator: torch.Generator | None
 ) -> Tensor:
     return torch.randint(low, high + 1, (n,), generator=generator).to(device)
 
 
-def _taken(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The rows (B, h) and columns (B, w) of each image."""
+def _gather(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Take the rows (B, h) and columns (B, w) of each image."""
     n, depth, _, width = images.shape
     there = images.gather(2, rows[:, None, :, None].expand(n, depth, -1, width))
     return there.gather(3, columns[:, None, None, :].expand(n, depth, rows.shape[1], -1))

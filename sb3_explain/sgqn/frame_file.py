@@ -1,4 +1,4 @@
-"""Frames on the disk, memory-mapped: whose each of them is, and then the frames."""
+"""A memory-mapped file of frames: first a tag for each frame, then the frames themselves."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from sb3_explain.common.errors import ExplainError
 
 
 class FrameFile:
-    """A file of frames, each with a tag that tells its writing from any other.
+    """A file of frames, each with a tag that identifies the write that put it there.
 
-    :param path: of the file
-    :param shape: (n_envs, rows, cells) of the frames
+    :param path: path of the file, which exists
+    :param shape: (n_envs, n_rows, n_bytes) of the frames, one byte a pixel and channel
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
-        offset = tag_bytes(shape)
-        #: (n_envs, rows) the tags; 0 of a frame that was never written
+        offset = count_tag_bytes(shape)
+        #: (n_envs, n_rows) tags; 0 where no frame was ever written
         self.tags: NDArray[np.int64] = np.memmap(path, np.int64, "r+", shape=shape[:2])
-        #: (n_envs, rows, cells) the frames
+        #: (n_envs, n_rows, n_bytes) flattened frames
         self.frames: NDArray[np.uint8] = np.memmap(path, np.uint8, "r+", offset, shape)
 
     @classmethod
     def make(cls, path: Path, shape: tuple[int, int, int]) -> FrameFile:
-        """A new file, all of it on the disk already.
+        """Create a new file and reserve all of its space on the disk.
 
-        :param path: whoever uses a file that is there keeps that one
-        :raises ExplainError: if the disk has not the space
+        :param path: path of the file; processes that have an existing file open keep the old one
+        :param shape: (n_envs, n_rows, n_bytes) of the frames
+        :raises ExplainError: if the disk has too little free space
         """
-        n_bytes = tag_bytes(shape) + int(np.prod(shape))
+        n_bytes = count_tag_bytes(shape) + int(np.prod(shape))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         with path.open("wb") as made:
@@ -59,18 +60,20 @@ class FrameFile:
 
     @classmethod
     def open(cls, path: Path, shape: tuple[int, int, int]) -> FrameFile:
-        """A file that :meth:`make` made.
+        """Open a file that :meth:`make` created.
 
-        :raises ExplainError: if it is missing, or of another size
+        :param path: path of the file
+        :param shape: (n_envs, n_rows, n_bytes) of the frames
+        :raises ExplainError: if the file is missing, or has another size
         """
         if not path.exists():
             raise ExplainError(f"the replay buffer's frames are missing: {path}")
-        if path.stat().st_size != tag_bytes(shape) + int(np.prod(shape)):
+        if path.stat().st_size != count_tag_bytes(shape) + int(np.prod(shape)):
             raise ExplainError(f"{path} is damaged, or holds frames of a buffer of another size")
         return cls(path, shape)
 
 
-def tag_bytes(shape: tuple[int, int, int]) -> int:
-    """What the tags take of the file, in whole pages."""
+def count_tag_bytes(shape: tuple[int, int, int]) -> int:
+    """Count the bytes that the tags take in the file, rounded up to whole memory pages."""
     page = mmap.ALLOCATIONGRANULARITY
     return -(-8 * shape[0] * shape[1] // page) * page

@@ -1,6 +1,6 @@
-"""The networks of SGQN and of the pixel baselines: Bertoin et al. (2022), appendix C.
+"""The networks of SGQN and of the pixel-based baselines: Bertoin et al. (2022), appendix C.
 
-Observations come scaled to [0, 1], as Stable-Baselines3 hands them to features extractors.
+Observations are scaled to [0, 1], as Stable-Baselines3 passes them to features extractors.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from sb3_explain.sgqn.augmentations import center_crop
 
 
 class _Guide:
-    """Whether gradients are guided just now; read when a gradient passes, also by other threads."""
+    """Whether gradients are guided now; read during the backward pass, also by other threads."""
 
     on = False
 
 
 @contextmanager
 def guided_backpropagation() -> Iterator[None]:
-    """Within it, every :class:`GuidedReLU` lets positive gradients through alone.
+    """Context in which every :class:`GuidedReLU` passes back positive gradients only.
 
     Springenberg et al. (2015): the gradient is clamp(g, 0) * [x > 0]. The forward pass is the same
-    with and without, so that one pass serves the attribution and the loss.
+    with and without guidance, so that one pass is enough for the attribution and the loss.
     """
     _Guide.on = True
     try:
@@ -60,7 +60,7 @@ def _relu_gradient(gradient: Tensor, outputs: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward(gradient, outputs, 0)  # type: ignore[no-any-return]
 
 
-# What a compiler looks into, it would freeze as it finds it: guided or not.
+# Opaque to torch.compile, which would otherwise freeze the flag at the value it has when traced.
 _compiled_gradient = torch.library.custom_op(
     "sb3_explain::relu_gradient", _relu_gradient, mutates_args=()
 )
@@ -68,7 +68,7 @@ _compiled_gradient.register_fake(lambda gradient, outputs: torch.empty_like(outp
 
 
 class GuidedReLU(nn.ReLU):
-    """A ReLU whose gradient can be guided: :func:`guided_backpropagation`."""
+    """A ReLU whose gradient can be guided, see :func:`guided_backpropagation`."""
 
     def forward(self, input: Tensor) -> Tensor:
         outputs: Tensor = _GuidedReLUFunction.apply(input)  # type: ignore[no-untyped-call]
@@ -76,11 +76,11 @@ class GuidedReLU(nn.ReLU):
 
 
 class PixelCNN(nn.Sequential):
-    """Convolutions 3x3 without padding, the first with stride 2; ReLU between them.
+    """A stack of 3x3 convolutions without padding, the first with stride 2, with ReLUs between.
 
-    :param channels: of the images
-    :param n_layers: convolutions
-    :param n_filters: channels of each
+    :param channels: number of channels of the images
+    :param n_layers: number of convolutions
+    :param n_filters: number of output channels of each convolution
     """
 
     def __init__(self, channels: int, n_layers: int = 11, n_filters: int = 32) -> None:
@@ -93,43 +93,46 @@ class PixelCNN(nn.Sequential):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for layer in self:
             if isinstance(layer, nn.Conv2d):
-                delta_orthogonal(layer)
+                init_delta_orthogonal(layer)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, n_filters, h, w)."""
+        """Map images (B, C, H, W) in [0, 1] to features (B, n_filters, h, w)."""
         features = input.contiguous(memory_format=torch.channels_last)
         for layer in self:
             features = layer(features)
         return features
 
     def output_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        """(n_filters, h, w) for images of this size.
+        """Return the shape (n_filters, h, w) of the features of images of this size.
 
-        :raises ExplainError: if nothing is left of them
+        :param height: height of the images in pixels
+        :param width: width of the images in pixels
+        :raises ExplainError: if the images are too small for that many convolutions
         """
         h, w = ((size - 3) // 2 + 1 - 2 * (self.n_layers - 1) for size in (height, width))
         if min(h, w) < 1:
             raise ExplainError(
-                f"{self.n_layers} convolutions leave nothing of images of {height} x {width}: "
-                f"give fewer, policy_kwargs={{'n_layers': {max(1, self._most(height, width))}}}"
+                f"images of {height} x {width} are too small for {self.n_layers} convolutions: "
+                f"give policy_kwargs={{'n_layers': {self._max_layers(height, width)}}} or fewer"
             )
         return self.n_filters, h, w
 
     @staticmethod
-    def _most(height: int, width: int) -> int:
-        return ((min(height, width) - 3) // 2) // 2 + 1
+    def _max_layers(height: int, width: int) -> int:
+        return max(1, ((min(height, width) - 3) // 2) // 2 + 1)
 
 
 class PixelEncoder(BaseFeaturesExtractor):
-    """Images -> CNN -> a vector in [-1, 1]: linear, layer norm, tanh.
+    """Features extractor: a CNN, then a projection (linear, layer norm, tanh) to [-1, 1].
 
-    Actor and critics have one CNN and a projection each.
+    Actor and critics share one CNN, and each has a projection of its own.
 
-    :param observation_space: images (C, H, W)
-    :param cnn: shared
-    :param features_dim: of the projection
-    :param size: side of the square in the middle that is looked at; ``None`` for the whole image
-    :raises ExplainError: if the images are smaller than that
+    :param observation_space: space of images (C, H, W)
+    :param cnn: the shared CNN
+    :param features_dim: number of features after the projection
+    :param size: side in pixels of the central square that is cropped from the images; ``None`` for
+        the whole image
+    :raises ExplainError: if the images are smaller than the square, or too small for the CNN
     """
 
     def __init__(
@@ -156,7 +159,7 @@ class PixelEncoder(BaseFeaturesExtractor):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) in [0, 1] -> (B, features_dim)."""
+        """Map images (B, C, H, W) in [0, 1] to features (B, features_dim)."""
         if self.size is not None:
             images = center_crop(images, self.size)
         embedding: Tensor = self.projection(self.cnn(images))
@@ -166,18 +169,21 @@ class PixelEncoder(BaseFeaturesExtractor):
 class UpsampledConv2d(nn.Conv2d):
     """Nearest upsampling by two followed by a 3x3 convolution with padding 1, in one step.
 
-    The two are a transposed convolution of stride 2 with a kernel of 4x4: each of its taps is the
-    sum of those of the 3x3 kernel that meet the same input. It multiplies 16 times for the four
-    outputs of an input, where the two steps multiply 36 times.
+    Together they are a transposed convolution of stride 2 with a 4x4 kernel, each of whose taps is
+    the sum of those taps of the 3x3 kernel that see the same input. This needs 16 multiplications
+    for the four outputs of an input instead of 36.
+
+    :param in_channels: number of input channels
+    :param out_channels: number of output channels
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, out_channels, 2h, 2w)."""
-        # The two copies of a row see one tap after the other: a box filter of two. What an output
-        # gathers from its inputs, an input hands to its outputs: the kernel is turned round.
+        """Map (B, in_channels, h, w) to (B, out_channels, 2h, 2w)."""
+        # The two copies of a row meet neighbouring taps: a box filter of width two. A transposed
+        # convolution scatters where a convolution gathers: the kernel is flipped.
         kernel = self.weight.flip(2, 3).transpose(0, 1)
         padded = functional.pad(kernel, (1, 1, 1, 1))
         taller = padded[:, :, 1:] + padded[:, :, :-1]
@@ -188,11 +194,11 @@ class UpsampledConv2d(nn.Conv2d):
 class SaliencyDecoder(nn.Module):
     """Predicts the agent's own saliency mask: M_theta of Bertoin et al. (2022), section 3.
 
-    :param features_dim: of the critic's embedding
-    :param n_actions: dimensions of the action
-    :param image_shape: (C, H, W)
-    :param n_filters: channels of the linear layer's output
-    :param filters: channels between the convolutions; the paper's are (64, 64)
+    :param features_dim: number of features of the critic's embedding
+    :param n_actions: number of dimensions of the action
+    :param image_shape: shape (C, H, W) of the images and of the mask
+    :param n_filters: number of channels of the linear layer's output
+    :param filters: numbers of channels between the three convolutions; the paper has (64, 64)
     """
 
     def __init__(
@@ -219,15 +225,19 @@ class SaliencyDecoder(nn.Module):
         self.layers = layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, embedding: Tensor, actions: Tensor) -> Tensor:
-        """(B, C, H, W) logits that a pixel is of the mask."""
-        cells = self.linear(torch.cat([embedding, actions], dim=1)).view(-1, *self.first_shape)
-        logits: Tensor = self.layers(cells.contiguous(memory_format=torch.channels_last))
+        """Compute logits (B, C, H, W) of the probability that a pixel is in the mask.
+
+        :param embedding: (B, features_dim) the critic's embedding of the state
+        :param actions: (B, n_actions) in [-1, 1]
+        """
+        features = self.linear(torch.cat([embedding, actions], dim=1)).view(-1, *self.first_shape)
+        logits: Tensor = self.layers(features.contiguous(memory_format=torch.channels_last))
         top, left = (logits.shape[2] - self.height) // 2, (logits.shape[3] - self.width) // 2
         return logits[:, :, top : top + self.height, left : left + self.width]
 
 
-def delta_orthogonal(layer: nn.Conv2d) -> None:
-    """Xiao et al. (2018): orthogonal at the centre tap with gain sqrt(2), zero elsewhere."""
+def init_delta_orthogonal(layer: nn.Conv2d) -> None:
+    """Initialize by Xiao et al. (2018): orthogonal center tap of gain sqrt(2), zero elsewhere."""
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
@@ -235,8 +245,8 @@ def delta_orthogonal(layer: nn.Conv2d) -> None:
     nn.init.orthogonal_(layer.weight[:, :, center, center], nn.init.calculate_gain("relu"))
 
 
-def orthogonal(module: nn.Module) -> None:
-    """Linear layers: orthogonal weights with gain 1, no bias. For ``module.apply``."""
+def init_orthogonal(module: nn.Module) -> None:
+    """Initialize linear layers with orthogonal weights of gain 1 and zero bias (for ``apply``)."""
     if isinstance(module, nn.Linear):
         nn.init.orthogonal_(module.weight)
         nn.init.zeros_(module.bias)

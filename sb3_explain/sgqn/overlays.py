@@ -1,4 +1,4 @@
-"""Pictures to lay over states: those of a folder, or procedural textures."""
+"""Pictures to overlay states with: those of a folder, or procedural textures."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from sb3_explain.common.errors import ExplainError
 
 logger = logging.getLogger(__name__)
 
-#: textures, where no folder of pictures is given
+#: number of textures where no folder of pictures is given
 N_TEXTURES = 512
-#: endings of the files that are read
+#: suffixes of the files that are read
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
-def overlays_of(folder: str | Path | None, size: tuple[int, int], *, seed: int = 0) -> Tensor:
-    """The pictures of a folder; where none is given textures, with a word about it.
+def load_overlays(folder: str | Path | None, size: tuple[int, int], *, seed: int = 0) -> Tensor:
+    """Load the pictures of a folder, or draw textures, with a warning, where none is given.
 
-    :param folder: of pictures
-    :param size: (H, W)
-    :param seed: of what is drawn
+    :param folder: folder of pictures, or ``None`` for textures
+    :param size: size (H, W) of the pictures, in pixels
+    :param seed: random seed of the textures, or of the choice among too many pictures
     :return: (P, 3, H, W) uint8
-    :raises ExplainError: if the folder is missing or holds none
+    :raises ExplainError: if the folder is missing or holds no pictures
     """
     if folder is not None:
-        return pictures_of(folder, size, seed=seed)
+        return read_pictures(folder, size, seed=seed)
     logger.warning(
-        "no folder of overlays is given: procedural textures stand in, with which results are not "
+        "no folder of overlays is given: procedural textures are used, with which results are not "
         "those of the benchmark's protocol"
     )
-    return textures(N_TEXTURES, size, seed=seed)
+    return draw_textures(N_TEXTURES, size, seed=seed)
 
 
-def pictures_of(
+def read_pictures(
     folder: str | Path, size: tuple[int, int], *, limit: int = 10_000, seed: int = 0
 ) -> Tensor:
-    """The pictures below a folder, e.g. of Places365, which the published results used.
+    """Read the pictures below a folder, e.g. of Places365, which the published results used.
 
-    Each is scaled until it covers the size, and cut about its centre.
+    Each is scaled until it covers the size, and cropped about its center.
 
-    :param folder: searched with all folders below it
-    :param size: (H, W)
-    :param limit: pictures to keep in memory, drawn at random if there are more
-    :param seed: of that draw
+    :param folder: folder that is searched with all its subfolders
+    :param size: size (H, W) of the pictures, in pixels
+    :param limit: largest number of pictures to load; if there are more, a random subset is taken
+    :param seed: random seed of the subset
     :return: (P, 3, H, W) uint8
     :raises ExplainError: if the folder is missing, has no pictures, or one cannot be read
     """
@@ -59,7 +59,7 @@ def pictures_of(
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise ExplainError(
-            f"{folder} has no pictures ({', '.join(SUFFIXES)}), neither it nor a folder below"
+            f"{folder} has no pictures ({', '.join(SUFFIXES)}), nor have its subfolders"
         )
     if len(paths) > limit:
         chosen = np.random.default_rng(seed).choice(len(paths), limit, replace=False)
@@ -68,7 +68,7 @@ def pictures_of(
 
 
 def _read(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(3, H, W) one picture."""
+    """Read one picture as (3, H, W)."""
     import imageio.v3 as imageio
 
     try:
@@ -85,15 +85,15 @@ def _read(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(scaled.crop((left, top, left + width, top + height))).transpose(2, 0, 1)
 
 
-def textures(n: int, size: tuple[int, int], *, seed: int = 0) -> Tensor:
-    """Coloured textures where there are no pictures. Results with them are not the protocol's.
+def draw_textures(n: int, size: tuple[int, int], *, seed: int = 0) -> Tensor:
+    """Draw colored textures to stand in for pictures; results with them are not the protocol's.
 
     Each channel is a sum of eight plane waves of random direction, phase and wavelength, with
     amplitudes as in photographs (proportional to the wavelength), stretched to [0, 255].
 
-    :param n: textures
-    :param size: (H, W)
-    :param seed: of all chance
+    :param n: number of textures
+    :param size: size (H, W) of a texture, in pixels
+    :param seed: random seed
     :return: (n, 3, H, W) uint8
     """
     rng = np.random.default_rng(seed)

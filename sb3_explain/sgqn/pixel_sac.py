@@ -1,8 +1,9 @@
-"""SAC from pixels, as DMControl generalisation has it: what SGQN and its rivals share.
+"""SAC from pixels for the DMControl generalization benchmark, which SGQN and its baselines share.
 
-The order of an update, its losses and its rates are those of the code that made the tables of
-Bertoin et al. (2022), not of SB3's SAC: the critics' errors are summed, not halved; the actor, the
-temperature and the target networks move on every second step; the critic owns the CNN.
+The order of an update, its losses and its rates are those of the code behind the tables of
+Bertoin et al. (2022) rather than of SB3's SAC: the critics' errors are summed, not halved; the
+actor, the temperature and the target networks are updated on every second step; only the critics'
+loss trains the CNN.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch.nn import functional
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.sgqn.augmentations import center_crop, random_crop, random_overlay, random_shift
-from sb3_explain.sgqn.overlays import overlays_of
+from sb3_explain.sgqn.overlays import load_overlays
 from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy
 from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
 from sb3_explain.sgqn.requirements import (
@@ -41,47 +42,58 @@ from sb3_explain.sgqn.requirements import (
 
 
 class Batch(NamedTuple):
-    """Transitions, augmented; images (B, C, H, W) in [0, 1]."""
+    """A batch of augmented transitions.
+
+    :param images: (B, C, H, W) in [0, 1]
+    :param actions: (B, A) in [-1, 1]
+    :param next_images: (B, C, H, W) in [0, 1]
+    :param rewards: (B, 1)
+    :param dones: (B, 1), 1 where the episode ended and not by its time limit
+    """
 
     images: Tensor
-    #: (B, A) in [-1, 1]
     actions: Tensor
     next_images: Tensor
-    #: (B, 1)
     rewards: Tensor
-    #: (B, 1)
     dones: Tensor
 
 
 class PixelSAC(SAC):
-    """SAC on stacked frames: the baseline of the benchmark, without augmentation.
+    """SAC on stacked frames, the benchmark's baseline without augmentation.
 
     :param policy: ``"PixelPolicy"`` or a class derived from it
-    :param env: observations are images, uint8, ``n_stack`` frames stacked along the channels,
-        oldest first; actions are a Box of any bounds
-    :param learning_rate: of actor and critics, Adam
-    :param buffer_size: transitions; 500,000 of 9 x 84 x 84 take 10.6 GB
-    :param learning_starts: random steps first
-    :param batch_size: B
-    :param tau: share of the critics that their targets take over at an update
-    :param encoder_tau: the same of the CNN and the critics' projection
-    :param ent_coef: ``"auto_0.1"`` learns the temperature from 0.1 on
-    :param ent_coef_lr: learning rate of the temperature, Adam with betas (0.5, 0.999)
-    :param policy_delay: critic's updates for one of the actor, the temperature and the targets
-    :param warmup_updates: updates at the first training, for the random steps; as many as these
-        when not given
-    :param augmentation: of what is sampled: ``"none"``, ``"shift"`` (by up to 4 pixels), ``"crop"``
-        (to the ``size`` of the policy)
-    :param augmented_loss_weight: of the critics' loss that is of states under a random picture;
-        SVEA's 0.5
-    :param n_stack: frames in an observation
-    :param overlays: pictures to lay over states: a folder of them, e.g. Places365. Without one,
-        procedural textures, with which results are not the benchmark's
-    :param mixed_precision: forward passes in bfloat16 (autocast)
-    :param compiled: pass the networks through :func:`torch.compile`; the first updates then take
-        a minute or two
-    :param sac_arguments: of :class:`stable_baselines3.SAC`
-    :raises ExplainError: for other actions or observations, or an unknown augmentation
+    :param env: environment whose observations are uint8 images of ``n_stack`` frames stacked along
+        the channels, oldest first, and whose actions are a Box of any bounds
+    :param learning_rate: learning rate of actor and critics (Adam)
+    :param buffer_size: number of transitions to store; 500,000 of 9 x 84 x 84 take 10.6 GB
+    :param learning_starts: number of random steps before the first update
+    :param batch_size: number of transitions in a batch
+    :param tau: Polyak coefficient of the target critics, in [0, 1]
+    :param encoder_tau: Polyak coefficient of the target's CNN and projection, in [0, 1]
+    :param ent_coef: entropy coefficient; ``"auto_0.1"`` learns it, starting from 0.1
+    :param ent_coef_lr: learning rate of the entropy coefficient (Adam, betas (0.5, 0.999))
+    :param policy_delay: number of updates of the critics for one of the actor, the entropy
+        coefficient and the targets
+    :param warmup_updates: number of updates after the random steps; ``learning_starts`` by default
+    :param augmentation: augmentation of sampled states: ``"none"``, ``"shift"`` (by up to 4
+        pixels) or ``"crop"`` (to the ``size`` of the policy)
+    :param augmented_loss_weight: weight of the states under a random picture in the critics' loss,
+        in [0, 1]; SVEA has 0.5
+    :param n_stack: number of frames in an observation
+    :param overlays: folder of pictures to overlay states with, e.g. of Places365; without one
+        textures are drawn, with which results are not the benchmark's
+    :param mixed_precision: whether forward passes run in bfloat16 (autocast)
+    :param compiled: whether to use :func:`torch.compile`, which delays the first updates by minutes
+    :param sac_kwargs: further arguments of :class:`stable_baselines3.SAC`
+    :raises ExplainError: for other actions or observations, or an argument out of its range
+
+    >>> from sb3_explain import PixelSAC
+    >>> from stable_baselines3.common.envs import FakeImageEnv
+    >>> env = FakeImageEnv(screen_height=36, screen_width=36, n_channels=3, discrete=False)
+    >>> small = {"n_layers": 4, "net_arch": [32]}
+    >>> model = PixelSAC("PixelPolicy", env, n_stack=1, buffer_size=50, policy_kwargs=small)
+    >>> model.learn(9).num_timesteps
+    9
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -115,7 +127,7 @@ class PixelSAC(SAC):
         mixed_precision: bool = False,
         compiled: bool = False,
         _init_setup_model: bool = True,
-        **sac_arguments: Any,
+        **sac_kwargs: Any,
     ) -> None:
         self.encoder_tau = encoder_tau
         self.ent_coef_lr = ent_coef_lr
@@ -127,8 +139,8 @@ class PixelSAC(SAC):
         self.overlays = overlays
         self.mixed_precision = mixed_precision
         self.compiled = compiled
-        require_arguments(type(self), PixelSAC, sac_arguments)
-        require_meaning(type(self).__name__, sac_arguments)
+        require_arguments(type(self), PixelSAC, sac_kwargs)
+        require_meaning(type(self).__name__, sac_kwargs)
         require_whole(1, policy_delay=policy_delay, batch_size=batch_size)
         require_share(tau=tau, encoder_tau=encoder_tau, augmented_loss_weight=augmented_loss_weight)
         require_not_negative(ent_coef_lr=ent_coef_lr)
@@ -143,7 +155,7 @@ class PixelSAC(SAC):
             tau,
             ent_coef=ent_coef,
             _init_setup_model=_init_setup_model,
-            **sac_arguments,
+            **sac_kwargs,
         )
 
     # --- setting up ------------------------------------------------------------------------
@@ -190,24 +202,25 @@ class PixelSAC(SAC):
             known["crop"] = lambda images: random_crop(images, size)
         return known
 
-    def pictures(self) -> Tensor:
-        """(P, C, H, W) uint8 to lay over states, of the size of the networks' images.
+    def load_pictures(self) -> Tensor:
+        """Load the pictures to overlay states with, in the size of the networks' images.
 
-        :raises ExplainError: if the folder is missing or holds none
+        :return: (P, C, H, W) uint8; they are loaded once
+        :raises ExplainError: if the folder is missing or holds no pictures
         """
         if self._pictures is None:
             channels, height, width = self.observation_space.shape  # type: ignore[misc]
             side = self.policy_kwargs.get("size")
             size = (height, width) if side is None else (side, side)
-            found = overlays_of(self.overlays, size, seed=self.seed or 0)
-            if channels == self.n_stack:  # grey frames
-                found = found.float().mean(1, keepdim=True).round().to(torch.uint8)
-            self._pictures = found.to(self.device)
+            pictures = load_overlays(self.overlays, size, seed=self.seed or 0)
+            if channels == self.n_stack:  # grayscale frames
+                pictures = pictures.float().mean(1, keepdim=True).round().to(torch.uint8)
+            self._pictures = pictures.to(self.device)
         return self._pictures
 
-    def overlaid(self, images: Tensor) -> Tensor:
-        """0.5 * state + 0.5 * a random picture, one for each state."""
-        return random_overlay(images, self.pictures(), scale=1 / 255)
+    def overlay(self, images: Tensor) -> Tensor:
+        """Mix images (B, C, H, W) in [0, 1], each half and half with a random picture."""
+        return random_overlay(images, self.load_pictures(), scale=1 / 255)
 
     def learn(
         self,
@@ -218,12 +231,12 @@ class PixelSAC(SAC):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> Self:
-        """As SB3's; TensorBoard's runs have the name of the class, if none is given.
+        """Train as SB3's ``learn`` does; by default ``tb_log_name`` is the name of the class.
 
         :raises ExplainError: if the folder of overlays is missing or holds no pictures
         """
         if self.overlays is not None:
-            self.pictures()
+            self.load_pictures()
         name = tb_log_name or type(self).__name__
         return super().learn(
             total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar
@@ -232,11 +245,11 @@ class PixelSAC(SAC):
     # --- an update -------------------------------------------------------------------------
 
     def train(self, gradient_steps: int, batch_size: int = 128) -> None:
-        """Update the networks ``gradient_steps`` times, at first as often as there was no update.
+        """Update the networks, the first time at least ``warmup_updates`` times.
 
-        :param gradient_steps: updates
-        :param batch_size: B
-        :raises ExplainError: if a loss is not a number any more
+        :param gradient_steps: number of updates
+        :param batch_size: number of transitions in a batch
+        :raises ExplainError: if a loss becomes NaN or infinite
         """
         self.policy.set_training_mode(True)
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
@@ -244,7 +257,7 @@ class PixelSAC(SAC):
             gradient_steps = max(gradient_steps, self.warmup_updates)
         losses: defaultdict[str, list[float]] = defaultdict(list)
         for _ in range(gradient_steps):
-            for name, loss in self._update(self._sampled(batch_size)).items():
+            for name, loss in self._update(self._sample_batch(batch_size)).items():
                 losses[name].append(loss.item())
             self._n_updates += 1
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
@@ -260,23 +273,23 @@ class PixelSAC(SAC):
             self._update_targets()
         return losses
 
-    def _sampled(self, batch_size: int) -> Batch:
+    def _sample_batch(self, batch_size: int) -> Batch:
         assert self.replay_buffer is not None
         data = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
         return Batch(
-            self._scaled(self._augmented(data.observations)),
+            self._scale(self._augment(data.observations)),
             data.actions,
-            self._scaled(self._augmented(data.next_observations)),
+            self._scale(self._augment(data.next_observations)),
             data.rewards,
             data.dones,
         )
 
-    def _augmented(self, images: Tensor) -> Tensor:
+    def _augment(self, images: Tensor) -> Tensor:
         images = self._augmentations()[self.augmentation](images)
         size = self.policy_kwargs.get("size")
         return images if size is None else center_crop(images, size)
 
-    def _scaled(self, images: Tensor) -> Tensor:
+    def _scale(self, images: Tensor) -> Tensor:
         return images.to(self.policy.dtype, memory_format=torch.channels_last) / 255
 
     def _precision(self) -> AbstractContextManager[Any]:
@@ -289,64 +302,64 @@ class PixelSAC(SAC):
             return self.ent_coef_tensor
         return self.log_ent_coef.detach().exp()
 
-    def _sampled_actions(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions (B, A) of the actor, and their log-probabilities (B, 1)."""
+    def _draw_actions(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Sample actions (B, A) of the actor, with their log-probabilities (B, 1)."""
         embedding = self.actor.features_extractor.projection(features)
         mean, log_std = (p.to(self.policy.dtype) for p in self.actor.distribution(embedding))
         if not (mean.isfinite().all() and log_std.isfinite().all()):
             raise ExplainError(
-                f"the actor says what is no number at update {self._n_updates}: lower "
-                "learning_rate, and go on from an earlier checkpoint"
+                f"the actor's outputs are not finite at update {self._n_updates}: lower "
+                "learning_rate, and continue from an earlier checkpoint"
             )
         actions, log_p = self.actor.action_dist.log_prob_from_params(mean, log_std)
         return actions, log_p.unsqueeze(1)
 
     @torch.no_grad()
-    def _targets_of(self, batch: Batch) -> Tensor:
-        """(B, 1) y = r + (1 - done) * gamma * (min Q' (s', a') - alpha * log pi(a' | s'))."""
+    def _compute_targets(self, batch: Batch) -> Tensor:
+        """Compute y = r + (1 - done) * gamma * (min Q'(s', a') - alpha * log pi(a' | s'))."""
         with self._precision():
             features = self.critic.features_extractor.cnn(batch.next_images)
-            actions, log_p = self._sampled_actions(features)
+            actions, log_p = self._draw_actions(features)
             encoder = self.critic_target.features_extractor
             q_values = self.critic_target.q_values(encoder(batch.next_images), actions)
-        least = torch.cat(q_values, dim=1).amin(dim=1, keepdim=True).to(batch.rewards)
+        min_q = torch.cat(q_values, dim=1).amin(dim=1, keepdim=True).to(batch.rewards)
         return batch.rewards + (1 - batch.dones) * self.gamma * (
-            least - self._temperature() * log_p
+            min_q - self._temperature() * log_p
         )
 
     def _update_critic(self, batch: Batch) -> dict[str, Tensor]:
-        """One step of the critics and the CNN."""
-        losses = self._critic_losses(batch, self._targets_of(batch))
+        """Make one step of the critics and the CNN."""
+        losses = self._critic_losses(batch, self._compute_targets(batch))
         self._step(self.critic.optimizer, torch.stack([*losses.values()]).sum())
         return losses
 
     def _critic_losses(self, batch: Batch, targets: Tensor) -> dict[str, Tensor]:
-        """The terms of the critics' loss: sum_i MSE(Q_i(s, a), y), also of overlaid states."""
-        clean = self._squared_errors(batch.images, batch.actions, targets)
+        """Compute the critics' loss sum_i MSE(Q_i(s, a), y), and that of overlaid states."""
+        clean = self._sum_squared_errors(batch.images, batch.actions, targets)
         if self.augmented_loss_weight == 0:
             return {"critic_loss": clean}
         # Hansen et al. (2021), SVEA, equation 9: the target is of clean states
-        overlaid = self._squared_errors(self.overlaid(batch.images), batch.actions, targets)
+        overlaid = self._sum_squared_errors(self.overlay(batch.images), batch.actions, targets)
         return {
             "critic_loss": (1 - self.augmented_loss_weight) * clean,
             "overlaid_loss": self.augmented_loss_weight * overlaid,
         }
 
-    def _squared_errors(self, images: Tensor, actions: Tensor, targets: Tensor) -> Tensor:
+    def _sum_squared_errors(self, images: Tensor, actions: Tensor, targets: Tensor) -> Tensor:
         with self._precision():
             q_values = self.critic.q_values(self.critic.features_extractor(images), actions)
-        return squared_errors(q_values, targets)
+        return sum_squared_errors(q_values, targets)
 
     def _update_actor(self, features: Tensor) -> dict[str, Tensor]:
-        """One step of the actor, then of the temperature; the CNN's features are given."""
+        """Make one step of the actor, then of the temperature, from the CNN's features."""
         alpha = self._temperature()
         with self._precision():
-            actions, log_p = self._sampled_actions(features)
+            actions, log_p = self._draw_actions(features)
             with torch.no_grad():
                 embedding = self.critic.features_extractor.projection(features)
             q_values = self.critic.q_values(embedding, actions)
-        least = torch.cat(q_values, dim=1).amin(dim=1, keepdim=True).to(log_p)
-        losses = {"actor_loss": (alpha * log_p - least).mean(), "ent_coef": alpha}
+        min_q = torch.cat(q_values, dim=1).amin(dim=1, keepdim=True).to(log_p)
+        losses = {"actor_loss": (alpha * log_p - min_q).mean(), "ent_coef": alpha}
         self._step(self.actor.optimizer, losses["actor_loss"])
         if self.log_ent_coef is not None:
             assert self.ent_coef_optimizer is not None
@@ -367,10 +380,10 @@ class PixelSAC(SAC):
         )
 
     def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        """A step on this optimiser's own parameters; no other gradient is computed."""
+        """Make a step on this optimizer's parameters; no other gradient is computed."""
         if not loss.isfinite():
             raise ExplainError(
-                f"a loss is {loss.item()} at update {self._n_updates}; no step was made on it: "
+                f"a loss is {loss.item()} at update {self._n_updates}, which was skipped: "
                 "look for NaN in the rewards, or lower learning_rate"
             )
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -379,7 +392,7 @@ class PixelSAC(SAC):
         optimizer.step()
 
 
-def squared_errors(q_values: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-    """sum_i MSE(Q_i, y)."""
+def sum_squared_errors(q_values: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+    """Compute sum_i MSE(Q_i, y) of the critics' Q-values and the targets, each (B, 1)."""
     errors = [functional.mse_loss(q.to(targets), targets) for q in q_values]
     return torch.stack(errors).sum()

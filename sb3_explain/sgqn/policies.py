@@ -1,4 +1,4 @@
-"""Policies whose actor and critics look through one CNN, which the critic trains."""
+"""Policies whose actor and critics share one CNN, which the critics' loss trains."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from sb3_explain.sgqn.networks import (
     PixelCNN,
     PixelEncoder,
     SaliencyDecoder,
-    orthogonal,
+    init_orthogonal,
 )
 
-#: bounds of the logarithm of the actor's standard deviation
+#: bounds of the logarithm of the standard deviation of the actor's Gaussian
 LOG_STD_MIN, LOG_STD_MAX = -10, 2
 #: why an SGQN agent does not predict its saliency
 UNTAUGHT = "it was trained without the auxiliary task (n_aux=0)"
 
 
 class PixelActor(Actor):
-    """SB3's actor, but log std = tanh, rescaled to [-10, 2], in place of a clamp."""
+    """SB3's actor, but with log std = tanh rescaled to [-10, 2] instead of clamped."""
 
     features_extractor: PixelEncoder
     action_dist: SquashedDiagGaussianDistribution  # type: ignore[assignment]
@@ -41,18 +41,18 @@ class PixelActor(Actor):
     log_std: nn.Linear  # type: ignore[assignment]
 
     def get_action_dist_params(self, obs: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Mean and log standard deviation of the action before it is squashed, both (B, A)."""
+        """Compute mean and log standard deviation, both (B, A), of the action before tanh."""
         mean, log_std = self.distribution(self.extract_features(obs, self.features_extractor))
         return mean, log_std, {}
 
     def distribution(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, of the actor's embedding (B, features_dim)."""
+        """Compute mean and log standard deviation from the actor's embedding (B, features_dim)."""
         latent = self.latent_pi(embedding)
         share = (torch.tanh(self.log_std(latent)) + 1) / 2
         return self.mu(latent), LOG_STD_MIN + (LOG_STD_MAX - LOG_STD_MIN) * share
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """All but the CNN's."""
+        """List all parameters except those of the shared CNN."""
         return [
             parameter
             for name, parameter in self.named_parameters()
@@ -61,33 +61,33 @@ class PixelActor(Actor):
 
 
 class PixelCritic(ContinuousCritic):
-    """SB3's critics, but their loss trains the CNN that the actor looks through too."""
+    """SB3's critics, but their loss trains the CNN that the actor shares."""
 
     features_extractor: PixelEncoder
 
     def forward(self, obs: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
-        """Q_i(s, a), each (B, 1)."""
+        """Compute Q_i(s, a) of each critic, (B, 1)."""
         return self.q_values(self.extract_features(obs, self.features_extractor), actions)
 
     def q_values(self, embedding: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
-        """The same, of the critic's embedding (B, features_dim)."""
+        """Compute Q_i(s, a), each (B, 1), from the critic's embedding (B, features_dim)."""
         inputs = torch.cat([embedding, actions], dim=1)
         return tuple(network(inputs) for network in self.q_networks)
 
 
 class PixelPolicy(SACPolicy):
-    """Actor and critics of SAC from stacked frames, on one CNN: the baselines' policy.
+    """Actor and critics of SAC from stacked frames, on one CNN: the policy of the baselines.
 
-    :param observation_space: images (C, H, W), uint8
+    :param observation_space: space of uint8 images (C, H, W)
     :param action_space: a Box
-    :param lr_schedule: of the actor and the critics
+    :param lr_schedule: learning rate schedule of the actor and the critics
     :param net_arch: widths of the hidden layers of the actor and of each critic
-    :param n_layers: convolutions of the CNN
-    :param n_filters: channels of each
-    :param features_dim: of the two projections
-    :param size: side of the square in the middle that the networks look at, e.g. 84 of 100 for
+    :param n_layers: number of convolutions of the CNN
+    :param n_filters: number of output channels of each convolution
+    :param features_dim: number of features of the two projections
+    :param size: side in pixels of the central square that the networks see, e.g. 84 of 100 for
         RAD; ``None`` for the whole image
-    :param others: of :class:`stable_baselines3.sac.policies.SACPolicy`
+    :param kwargs: further arguments of :class:`stable_baselines3.sac.policies.SACPolicy`
     """
 
     actor: PixelActor
@@ -105,24 +105,24 @@ class PixelPolicy(SACPolicy):
         n_filters: int = 32,
         features_dim: int = 100,
         size: int | None = None,
-        **others: Any,
+        **kwargs: Any,
     ) -> None:
-        require_arguments(type(self), PixelPolicy, others)
+        require_arguments(type(self), PixelPolicy, kwargs)
         self.cnn_kwargs = {"n_layers": n_layers, "n_filters": n_filters}
         self.encoder_kwargs = {"features_dim": features_dim, "size": size}
         # SB3's default, which a policy that is saved alone names
-        if others.get("features_extractor_class", FlattenExtractor) is not FlattenExtractor:
+        if kwargs.get("features_extractor_class", FlattenExtractor) is not FlattenExtractor:
             raise ExplainError(
                 f"{type(self).__name__} has a CNN of its own: leave out features_extractor_class, "
                 "and give n_layers, n_filters and features_dim"
             )
-        if not others.get("normalize_images", True):
+        if not kwargs.get("normalize_images", True):
             raise ExplainError("images are divided by 255 inside: leave out normalize_images")
-        # what explains SGQN's critics is the gradient that is guided at each ReLU
-        if others.get("activation_fn", nn.ReLU) is nn.ReLU:
-            others["activation_fn"] = GuidedReLU
+        # guided backpropagation of the critics guides the gradient at each ReLU
+        if kwargs.get("activation_fn", nn.ReLU) is nn.ReLU:
+            kwargs["activation_fn"] = GuidedReLU
         super().__init__(
-            observation_space, action_space, lr_schedule, net_arch or [1024, 1024], **others
+            observation_space, action_space, lr_schedule, net_arch or [1024, 1024], **kwargs
         )
 
     def _build(self, lr_schedule: Schedule) -> None:
@@ -130,7 +130,7 @@ class PixelPolicy(SACPolicy):
         self.critic = self.make_critic(self._encoder(cnn))
         self.actor = self.make_actor(self._encoder(cnn))
         for module in (self.critic, self.actor):
-            module.apply(orthogonal)
+            module.apply(init_orthogonal)
         # one orthogonal matrix for the mean and the log standard deviation
         joint = torch.empty(2 * self.actor.mu.out_features, self.actor.mu.in_features)
         mu, log_std = nn.init.orthogonal_(joint).chunk(2)
@@ -145,7 +145,7 @@ class PixelPolicy(SACPolicy):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """The dtype of the weights."""
         return self.actor.mu.weight.dtype
 
     def _cnn(self) -> PixelCNN:
@@ -162,51 +162,52 @@ class PixelPolicy(SACPolicy):
         )
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> PixelActor:
-        """The actor, which looks through this encoder."""
-        arguments = self._update_features_extractor(self.actor_kwargs, features_extractor)
-        return PixelActor(**arguments).to(self.device)
+        """Make the actor with this encoder as its features extractor."""
+        kwargs = self._update_features_extractor(self.actor_kwargs, features_extractor)
+        return PixelActor(**kwargs).to(self.device)
 
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> PixelCritic:
-        """Critics, which look through this encoder."""
-        arguments = self._update_features_extractor(self.critic_kwargs, features_extractor)
-        return PixelCritic(**arguments).to(self.device)
+        """Make the critics with this encoder as their features extractor."""
+        kwargs = self._update_features_extractor(self.critic_kwargs, features_extractor)
+        return PixelCritic(**kwargs).to(self.device)
 
     def q1(self, images: Tensor, actions: Tensor) -> Tensor:
-        """(B,) Q1(s, a), the one of the two critics that is explained.
+        """Compute Q1(s, a), the critic that is explained.
 
         :param images: (B, C, H, W) in [0, 1]
         :param actions: (B, A) in [-1, 1]
+        :return: (B,)
         """
-        return self.q1_of(self.critic.features_extractor(images), actions)
+        return self.q1_from_embedding(self.critic.features_extractor(images), actions)
 
-    def q1_of(self, embedding: Tensor, actions: Tensor) -> Tensor:
-        """The same, of the critic's embedding (B, features_dim)."""
+    def q1_from_embedding(self, embedding: Tensor, actions: Tensor) -> Tensor:
+        """Compute Q1(s, a), (B,), from the critic's embedding (B, features_dim)."""
         values: Tensor = self.critic.q_networks[0](torch.cat([embedding, actions], dim=1))
         return values.squeeze(1)
 
     def attribution(
         self, observations: Tensor, actions: Tensor, method: Attribution = guided_backprop
     ) -> Tensor:
-        """How much each pixel matters to Q1(s, a).
+        """Attribute Q1(s, a) to the pixels.
 
         :param observations: (B, C, H, W) in 0..255
         :param actions: (B, A) in [-1, 1]
-        :param method: of :data:`sb3_explain.sgqn.attribution.ATTRIBUTIONS`
-        :return: (B, C, H, W) signed, by pixels scaled to [0, 1]
+        :param method: attribution method, see :mod:`sb3_explain.sgqn.attribution`
+        :return: (B, C, H, W) signed attributions with respect to pixels scaled to [0, 1]
         """
         images = preprocess_obs(observations, self.observation_space)
         assert isinstance(images, Tensor)
         images = images.detach().requires_grad_()
         actions = actions.to(images)
 
-        def q(others: Tensor) -> Tensor:
-            return self.q1(others, actions)
+        def q(changed_images: Tensor) -> Tensor:
+            return self.q1(changed_images, actions)
 
         with torch.enable_grad():
             return method(q, images, q(images)).detach()
 
     def compiled_networks(self) -> list[nn.Module]:
-        """What an update passes most of its time in, for :func:`torch.compile`."""
+        """List the networks that take most of an update's time, for :func:`torch.compile`."""
         critics = (self.critic, self.critic_target)
         heads = [network for critic in critics for network in critic.q_networks]
         return [*(critic.features_extractor.cnn for critic in critics), *heads]
@@ -216,12 +217,17 @@ class PixelPolicy(SACPolicy):
 
 
 class SGQNPolicy(PixelPolicy):
-    """:class:`PixelPolicy` that predicts its own saliency.
+    """:class:`PixelPolicy` with a decoder that predicts the agent's own saliency.
 
-    :param decoder_filters: channels between the decoder's convolutions; four and two times
-        ``n_filters`` when not given, so (128, 64), as the code that made the paper's tables has
-        it; the paper says (64, 64)
-    :param predicts_saliency: ``False`` for an agent that does not learn to: it has no decoder
+    :param observation_space: space of uint8 images (C, H, W)
+    :param action_space: a Box
+    :param lr_schedule: learning rate schedule of the actor and the critics
+    :param args: further arguments of :class:`PixelPolicy`
+    :param decoder_filters: numbers of channels between the decoder's convolutions; by default four
+        and two times ``n_filters``, hence (128, 64) as in the code behind the paper's tables; the
+        paper says (64, 64)
+    :param predicts_saliency: whether there is a decoder
+    :param kwargs: further arguments of :class:`PixelPolicy`
     """
 
     def __init__(
@@ -229,16 +235,16 @@ class SGQNPolicy(PixelPolicy):
         observation_space: spaces.Box,
         action_space: spaces.Box,
         lr_schedule: Schedule,
-        *arguments: Any,
+        *args: Any,
         decoder_filters: Sequence[int] | None = None,
         predicts_saliency: bool = True,
-        **others: Any,
+        **kwargs: Any,
     ) -> None:
         self.decoder_filters = decoder_filters
         self.predicts_saliency = predicts_saliency
-        if others.get("size") is not None:
+        if kwargs.get("size") is not None:
             raise ExplainError("an SGQN policy looks at whole images: leave out size")
-        super().__init__(observation_space, action_space, lr_schedule, *arguments, **others)
+        super().__init__(observation_space, action_space, lr_schedule, *args, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
@@ -256,12 +262,12 @@ class SGQNPolicy(PixelPolicy):
         )
 
     def predict_saliency(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """The greedy action and the predicted saliency of it, in one pass of the CNN.
+        """Compute the deterministic action and its predicted saliency in one pass of the CNN.
 
         :param observations: (B, C, H, W) in 0..255
-        :return: actions (B, A) in [-1, 1]; probabilities (B, C, H, W) that a pixel is among those
-            that matter most
-        :raises ExplainError: if it does not learn to predict it
+        :return: actions (B, A) in [-1, 1]; probabilities (B, C, H, W) that a pixel is in the
+            mask of the most salient ones
+        :raises ExplainError: if the policy has no decoder
         """
         if not self.predicts_saliency:
             raise ExplainError(f"this agent predicts no saliency: {UNTAUGHT}")
@@ -273,10 +279,11 @@ class SGQNPolicy(PixelPolicy):
         return actions, torch.sigmoid(self.decoder(embedding, actions))
 
     def compiled_networks(self) -> list[nn.Module]:
-        """Also the decoder."""
+        """List the networks to compile, including the decoder."""
         return [*super().compiled_networks(), *([self.decoder] if self.predicts_saliency else [])]
 
     def set_training_mode(self, mode: bool) -> None:
+        """Set the mode of all networks, including the decoder."""
         super().set_training_mode(mode)
         if self.predicts_saliency:
             self.decoder.train(mode)

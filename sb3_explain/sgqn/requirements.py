@@ -1,4 +1,4 @@
-"""What SGQN and its baselines need of an environment and of their arguments, said in one line."""
+"""Checks of the environment and the arguments of SGQN and its baselines, with one-line errors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from gymnasium import spaces
 
 from sb3_explain.common.errors import ExplainError
 
-#: arguments of SB3's SAC that have no meaning here, with the value that changes nothing
+#: arguments of SB3's SAC that are not supported, with the value that has no effect
 WITHOUT = {"use_sde": False, "target_update_interval": 1, "n_steps": 1}
 
 
 def require_pixels(observations: spaces.Space[Any], actions: spaces.Space[Any]) -> None:
-    """:raises ExplainError: unless observations are stacked images and actions a Box"""
+    """Require uint8 images (C, H, W) in 0..255 and a Box of actions.
+
+    :raises ExplainError: for other spaces
+    """
     if not isinstance(actions, spaces.Box):
         raise ExplainError(
             f"SGQN and its baselines choose continuous actions (Box), not {actions}: use DQN, "
@@ -36,13 +39,22 @@ def require_pixels(observations: spaces.Space[Any], actions: spaces.Space[Any]) 
 
 
 def require_stack(channels: int, n_stack: int) -> None:
-    """:raises ExplainError: if so many channels are not so many frames"""
+    """Require that the channels divide into ``n_stack`` frames.
+
+    :raises ExplainError: if they do not
+    """
     if n_stack < 1 or channels % n_stack:
         raise ExplainError(f"{channels} channels are not {n_stack} stacked frames: give n_stack")
 
 
 def require_larger(height: int, width: int, size: int) -> None:
-    """:raises ExplainError: if images are not larger than what is cropped of them"""
+    """Require images that are larger than the crops taken from them.
+
+    :param height: height of the images in pixels
+    :param width: width of the images in pixels
+    :param size: side of the crops in pixels
+    :raises ExplainError: if they are not
+    """
     if min(height, width) <= size:
         raise ExplainError(
             f"random crops to {size} x {size} need larger images than {height} x {width}: render "
@@ -51,37 +63,53 @@ def require_larger(height: int, width: int, size: int) -> None:
 
 
 def require_meaning(algorithm: str, arguments: Mapping[str, Any]) -> None:
-    """:raises ExplainError: if an argument of SAC is given that would be ignored"""
+    """Refuse arguments of SAC that would be ignored.
+
+    :param algorithm: name of the class
+    :param arguments: arguments by name
+    :raises ExplainError: if one of :data:`WITHOUT` has another value than the one listed there
+    """
     for name, default in WITHOUT.items():
         if arguments.get(name, default) != default:
             raise ExplainError(f"{algorithm} has no {name}: leave it out")
 
 
 def require_share(**numbers: Any) -> None:
-    """:raises ExplainError: if one of them is outside of [0, 1]"""
+    """Require numbers in [0, 1], given by name.
+
+    :raises ExplainError: for anything else
+    """
     for name, number in numbers.items():
-        if not 0 <= finite(name, number) <= 1:
+        if not 0 <= require_number(name, number) <= 1:
             raise ExplainError(f"{name}={number}: give a number in [0, 1]")
 
 
 def require_not_negative(**numbers: Any) -> None:
-    """:raises ExplainError: if one of them is below 0, or no number"""
+    """Require numbers of at least 0, given by name.
+
+    :raises ExplainError: for anything else
+    """
     for name, number in numbers.items():
-        if finite(name, number) < 0:
+        if require_number(name, number) < 0:
             raise ExplainError(f"{name}={number}: it cannot be below 0")
 
 
-def require_whole(least: int, **numbers: Any) -> None:
-    """:raises ExplainError: if one of them is no whole number, or below ``least``"""
-    for name, number in numbers.items():
-        if not isinstance(number, (int, np.integer)) or number < least:
-            raise ExplainError(f"{name}={number!r}: give a whole number of at least {least}")
-
-
-def finite(name: str, number: Any) -> float:
-    """The number, if it is one.
+def require_whole(minimum: int, **numbers: Any) -> None:
+    """Require whole numbers of at least ``minimum``, given by name.
 
     :raises ExplainError: for anything else
+    """
+    for name, number in numbers.items():
+        if not isinstance(number, (int, np.integer)) or number < minimum:
+            raise ExplainError(f"{name}={number!r}: give a whole number of at least {minimum}")
+
+
+def require_number(name: str, number: Any) -> float:
+    """Return a finite number as a float.
+
+    :param name: name of the argument, for the message
+    :param number: value of the argument
+    :raises ExplainError: if it is not a finite number
     """
     if not isinstance(number, (int, float, np.number)) or not math.isfinite(number):
         raise ExplainError(f"{name}={number!r}: give a number")

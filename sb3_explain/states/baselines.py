@@ -18,7 +18,9 @@ from torch.nn import functional
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
-from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.envs.spaces import are_images, is_image, spaces_by_key
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 
 #: baselines by name
 BASELINES: Registry[Callable[..., Any]] = Registry("baseline", __name__)
@@ -255,7 +257,7 @@ def make_baseline(baseline: str | Replacement, frames: Tensor | None) -> Baselin
     return FunctionBaseline(observed)
 
 
-def fit_baselines(
+def fit_to_frames(
     baseline: str | Replacement, frames: Mapping[str, Tensor | None]
 ) -> dict[str, Baseline]:
     """A baseline for every key of an observation.
@@ -269,7 +271,7 @@ def fit_baselines(
     return {
         name: make_baseline(
             "mean"
-            if baseline == "blur" and observed is not None and observed.dim() != 4
+            if baseline == "blur" and observed is not None and not are_images(observed)
             else baseline,
             observed,
         )
@@ -277,27 +279,53 @@ def fit_baselines(
     }
 
 
+def fit_baselines(baseline: str | Replacement, states: StateDataset) -> dict[str, Baseline]:
+    """A baseline for every key of the states' observations.
+
+    >>> from sb3_explain import fit_baselines
+    >>> mean = fit_baselines("mean", states)
+    >>> mean[""](torch.zeros(3, 4)).shape  # an observation that is no dict has the key ""
+    torch.Size([3, 4])
+
+    :param baseline: a name, which is fitted on at most 2000 frames spread over the states; or a
+        function from observations to their replacement
+    :param states: of the agent, best those that explainers learn from
+    :raises ExplainError: for an unknown name; the nearest is suggested
+    """
+    return fit_to_frames(baseline, states.frames_by_key(states.spread(BASELINE_FRAMES)))
+
+
 def make_baselines(
-    agent: Agent, baseline: str | Replacement | None, frames: Mapping[str, Tensor] | None
+    agent: Agent, baseline: str | Replacement | None, states: StateDataset | None
 ) -> dict[str, Baseline]:
     """A baseline for every key of an agent's observation, ready to be used.
 
     :param baseline: a name, or a function from observations to their replacement; the
-        ``"background"`` of ``frames`` when not given, or black if there are none
-    :param frames: (N, ...) single frames of states, by key, that a name is fitted on
-        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
-    :raises ExplainError: if the name stands for a baseline that is fitted, and there are no frames
+        ``"background"`` of ``states`` when not given, or black if there are none
+    :param states: states that a name is fitted on, see :func:`fit_baselines`
+    :raises ExplainError: if the name stands for a baseline that is fitted, and there are no states
     """
     if baseline is None:
-        baseline = "black" if frames is None else "background"
+        baseline = "black" if states is None else "background"
+    if states is not None:
+        return fit_baselines(baseline, states)
     by_key = spaces_by_key(agent.observation_space)
-    if frames is None and isinstance(baseline, str):
+    if isinstance(baseline, str):
         kind = BASELINES[baseline]
-        vectors = any(len(space.shape or ()) != 3 for space in by_key.values())
         fitted = isinstance(kind, type) and issubclass(kind, FittedBaseline)
-        if fitted or (baseline == "blur" and vectors):
+        if fitted or (baseline == "blur" and not all(map(is_image, by_key.values()))):
             raise ExplainError(
-                f"the baseline {baseline!r} is fitted on states: give frames=states.frames_by_key()"
+                f"the baseline {baseline!r} is fitted on states: give states=, such as those of "
+                "collect()"
             )
-    unfitted: dict[str, Tensor | None] = dict.fromkeys(by_key)
-    return fit_baselines(baseline, unfitted if frames is None else frames)
+    return fit_to_frames(baseline, dict.fromkeys(by_key))
+
+
+def apply_baselines(baselines: Mapping[str, Baseline], batch: StateBatch) -> Tensor:
+    """(B, ...) what the states become where everything is removed.
+
+    :param baselines: by key of the observation
+    :param batch: the states
+    :return: in the form of :attr:`~sb3_explain.states.batch.StateBatch.observations`
+    """
+    return batch.flat({key: baselines[key](observed) for key, observed in batch.by_key.items()})

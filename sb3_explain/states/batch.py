@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,21 +25,15 @@ from sb3_explain.agents.action_spaces import (
 )
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import SINGLE, Observations, spaces_by_key, structured
-from sb3_explain.states.baselines import Baseline
+from sb3_explain.envs.spaces import SINGLE, Observations, are_images, join_keys, spaces_by_key
+from sb3_explain.states.cache import ForwardCache
+
+T = TypeVar("T")
 
 #: states that pass the agent at once, where a caller may have any number of them
 PASS = 1024
 #: share of its range by which a Box action may move and still count as kept
 TOLERANCE = 0.05
-
-
-@dataclass
-class Cost:
-    """What something took: observations passed through the agent, and seconds."""
-
-    forwards: int = 0
-    seconds: float = 0.0
 
 
 class StateBatch:
@@ -59,6 +52,7 @@ class StateBatch:
         when not given
     :param policy_inputs: what the agent knows besides its observation, which is never perturbed:
         ``lstm_states`` of a recurrent policy and ``action_masks``, batch-first tensors
+    :param cache: readings that explainers of these states share; each makes its own when not given
     :raises ExplainError: if there are no states, they do not fit the agent or are not finite, or
         the target is no target of the agent
     """
@@ -69,8 +63,10 @@ class StateBatch:
         observations: Observations,
         target: Tensor | int | None = None,
         policy_inputs: Mapping[str, Tensor] | None = None,
+        cache: ForwardCache | None = None,
     ) -> None:
         self.agent = agent
+        self.cache = cache
         observations = agent.tensor(observations)
         agent.check(observations)
         by_key = observations if isinstance(observations, dict) else {SINGLE: observations}
@@ -93,9 +89,6 @@ class StateBatch:
                 raise ExplainError(f"{name} of {len(known)} states for {len(self)}: give one each")
         if target is not None:
             self.target = self._index(target)
-        self._kept: dict[Hashable, Any] = {}
-        #: forward passes that were not made, and their seconds, because something was kept
-        self.spared = Cost()
 
     def __len__(self) -> int:
         return len(next(iter(self.by_key.values())))
@@ -124,6 +117,10 @@ class StateBatch:
     @cached_property
     def target(self) -> Tensor:
         """(B,) index of the target that is explained."""
+        return self.find_default_targets()
+
+    def find_default_targets(self) -> Tensor:
+        """(B,) index of what the agent does: its greedy action, or the most telling part of it."""
         agent = self.agent
         return default_target(agent.action_space, self.own_target_scores, squashed=agent.squashed)
 
@@ -154,29 +151,38 @@ class StateBatch:
 
     def images(self) -> dict[str, Tensor]:
         """The keys (B, C, H, W) that are images."""
-        return {name: observed for name, observed in self.by_key.items() if observed.dim() == 4}
+        return {name: seen for name, seen in self.by_key.items() if are_images(seen)}
 
     def aimed_at(self, target: Tensor | int) -> StateBatch:
-        """The same states, to explain another target; what is kept of them is shared."""
-        return self._view(self.by_key, self.policy_inputs, self._index(target), self._kept)
+        """The same states, to explain another target.
+
+        :param target: (B,) index of the target, or one for all
+        """
+        view = copy.copy(self)
+        view.target = self._index(target)
+        return view
+
+    def aimed(self) -> StateBatch:
+        """The same states, whose targets are known: what explains them next does not pay for it."""
+        return self.aimed_at(self.find_default_targets()) if "target" not in vars(self) else self
+
+    def with_cache(self, cache: ForwardCache) -> StateBatch:
+        """The same states, whose readings explainers share through ``cache``."""
+        view = copy.copy(self)
+        view.cache = cache
+        return view
 
     def moved(self, rows: Tensor) -> StateBatch:
-        """States with other observations, ``rows`` (B, ...), to explain the same targets.
+        """States with other observations, to explain the same targets.
 
-        Equal rows give the same batch, so that what is kept of it is shared as well.
+        :param rows: (B, ...) in the form of :attr:`observations`
         """
-        digest = hashlib.blake2b(rows.detach().cpu().contiguous().numpy().tobytes()).digest()
-        key = ("moved", digest, self.target.cpu().numpy().tobytes())
-        batch: StateBatch = self.kept(
-            key, lambda: self._view(self.unflat(rows), self.policy_inputs, self.target, {})
-        )
-        return batch
-
-    def replacement(self, baselines: Mapping[str, Baseline]) -> Tensor:
-        """(B, ...) what removed cells become, by a baseline for each key."""
-        return self.flat(
-            {name: baselines[name](observed) for name, observed in self.by_key.items()}
-        )
+        view = copy.copy(self)
+        view.target = self.target
+        view.by_key = self.unflat(rows)
+        for known in ("own_target_scores", "_own_marginals", "_digest"):  # of the other states
+            vars(view).pop(known, None)
+        return view
 
     def support(self, attributions: Tensor) -> Tensor:
         """What maps say about how much each cell matters to the target, to order cells by.
@@ -203,55 +209,41 @@ class StateBatch:
         return self.flat(extents)[0].to(self.device)
 
     def split(self, size: int) -> list[StateBatch]:
-        """Batches of at most ``size`` states, always the same ones."""
+        """Batches of at most ``size`` states each, in order."""
         if len(self) <= size:
             return [self]
-        parts: list[StateBatch] = self.kept(("split", size), lambda: self._split(size))
-        # what is kept may have been split while another target was to be explained
-        return [
-            part if torch.equal(part.target, target) else part.aimed_at(target)
-            for part, target in zip(parts, torch.split(self.target, size), strict=True)
-        ]
+        return [self._part(slice(at, at + size)) for at in range(0, len(self), size)]
 
-    def _split(self, size: int) -> list[StateBatch]:
-        return [
-            self._view(
-                {name: observed[at : at + size] for name, observed in self.by_key.items()},
-                {name: held[at : at + size] for name, held in self.policy_inputs.items()},
-                self.target[at : at + size],
-                {},
-            )
-            for at in range(0, len(self), size)
-        ]
+    def _part(self, rows: slice) -> StateBatch:
+        part = copy.copy(self)
+        part.target = self.target[rows]
+        part.by_key = {name: observed[rows] for name, observed in self.by_key.items()}
+        part.policy_inputs = {name: held[rows] for name, held in self.policy_inputs.items()}
+        vars(part).pop("_digest", None)
+        if "own_target_scores" in vars(self):
+            part.own_target_scores = self.own_target_scores[rows]
+        if "_own_marginals" in vars(self):
+            mean, std = self._own_marginals
+            part._own_marginals = mean[rows], std[rows]
+        return part
 
-    def _view(
-        self,
-        by_key: dict[str, Tensor],
-        policy_inputs: dict[str, Tensor],
-        target: Tensor,
-        kept: dict[Hashable, Any],
-    ) -> StateBatch:
-        view = object.__new__(StateBatch)
-        view.agent, view.by_key, view.policy_inputs = self.agent, by_key, policy_inputs
-        view.target, view._kept, view.spared = target, kept, self.spared
-        return view
+    def read_once(self, key: Hashable, read: Callable[[], T]) -> T:
+        """What ``read()`` returns, looked up in :attr:`cache` if equal states were read before.
 
-    def kept(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What ``make()`` returned when it was first asked for under ``key``.
-
-        Explainers with the same perturbations share the agent's passes by this; what the second one
-        is spared is added to :attr:`spared`.
+        :param key: what is read: the explainer, or what decides its perturbations, and a name
+        :param read: asks the agent about perturbed copies of these states
         """
-        if key not in self._kept:
-            forwards, began = self.agent.forwards, time.perf_counter()
-            made = make()
-            cost = (self.agent.forwards - forwards, time.perf_counter() - began)
-            self._kept[key] = made, cost
-            return made
-        made, (forwards, seconds) = self._kept[key]
-        self.spared.forwards += forwards
-        self.spared.seconds += seconds
-        return made
+        if self.cache is None:
+            return read()
+        return self.cache.read(self.agent, (key, self._digest), read)
+
+    @cached_property
+    def _digest(self) -> bytes:
+        """Which states these are: equal for equal observations and policy inputs."""
+        digest = hashlib.blake2b()
+        for tensor in (*self.by_key.values(), *self.policy_inputs.values()):
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.digest()
 
     # --- the agent on perturbed copies -----------------------------------------------------
 
@@ -372,7 +364,7 @@ class StateBatch:
                 for name, observed in self.by_key.items()
             }
         policy_inputs = {name: _of(held, states) for name, held in self.policy_inputs.items()}
-        return structured(by_key), policy_inputs
+        return join_keys(by_key), policy_inputs
 
 
 def _of(held: Tensor, states: Tensor | None) -> Tensor:

@@ -37,7 +37,7 @@ BEHAVIORS = ("zoo", "greedy", "stochastic", "epsilon")
 def collect(
     agent: Agent,
     env: str | EnvRecipe | None = None,
-    n: int = 10_000,
+    n_states: int = 10_000,
     *,
     folder: str | Path,
     seed: int = 0,
@@ -48,11 +48,12 @@ def collect(
     render: bool = True,
     progress: bool = True,
 ) -> StateDataset:
-    """Play until ``n`` states are kept, or go on where an earlier call was stopped.
+    """Play until ``n_states`` states are kept, or go on where an earlier call was stopped.
 
     :param agent: the agent that plays; it also labels every state with its greedy action
     :param env: gymnasium id or recipe; the agent's own when not given
-    :param n: number of states; a larger one than last time appends, a smaller one changes nothing
+    :param n_states: number of states; a larger one than last time appends, a smaller one changes
+        nothing
     :param folder: of the Zarr store
     :param seed: of environments and of sampled actions
     :param behaviour: ``"zoo"`` (on Atari sampled, or epsilon-greedy for an agent of Q-values, else
@@ -60,7 +61,7 @@ def collect(
         probability ``epsilon``)
     :param epsilon: probability of a random action
     :param max_per_episode: keep the first so many states of an episode, then begin the next; a
-        50th of ``n``, at least 100, when not given. 0 for whole episodes
+        50th of ``n_states``, at least 100, when not given. 0 for whole episodes
     :param n_envs: environments played side by side; chosen so that all end together when not given
     :param render: keep RGB frames for people to look at
     :param progress: show a bar
@@ -69,10 +70,11 @@ def collect(
     """
     if behavior not in BEHAVIORS:
         raise unknown_name("behaviour", behavior, BEHAVIORS)
-    if n < 1 or (n_envs or 1) < 1 or (max_per_episode or 0) < 0 or seed < 0:
+    if n_states < 1 or (n_envs or 1) < 1 or (max_per_episode or 0) < 0 or seed < 0:
         raise ExplainError(
-            f"n={n}, n_envs={n_envs}, max_per_episode={max_per_episode}, seed={seed}: give a "
-            "positive number of states and environments, and no negative limit or seed"
+            f"n_states={n_states}, n_envs={n_envs}, max_per_episode={max_per_episode}, "
+            f"seed={seed}: give a positive number of states and environments, and no "
+            "negative limit or seed"
         )
     if not 0 <= epsilon <= 1:
         raise ExplainError(f"epsilon={epsilon} is no probability")
@@ -85,7 +87,7 @@ def collect(
     if agent.view.value_based and behavior == "zoo" and is_sampled_in_zoo(recipe):
         behavior, epsilon = "epsilon", ZOO_EPSILON
     folder = Path(folder)
-    limit = max(100, math.ceil(n / 50)) if max_per_episode is None else max_per_episode
+    limit = max(100, math.ceil(n_states / 50)) if max_per_episode is None else max_per_episode
     wanted = {
         "agent": agent.describe(),
         "environment": recipe.describe(),
@@ -93,7 +95,7 @@ def collect(
         "behaviour": behavior,
         "epsilon": epsilon,
         "max_per_episode": limit,
-        "n_envs": n_envs or balance_envs(n, limit),
+        "n_envs": n_envs or balance_envs(n_states, limit),
         "n_stack": recipe.frame_stack,
         "rendered": render,
         "format": 1,
@@ -102,10 +104,10 @@ def collect(
     left_open = {name for name, value in decided.items() if value is None}
     with sole_writer(folder):
         settings = begin_store(folder, wanted, left_open)
-        lengths = resume_store(folder, n)
-        with progress_bar("collecting", n, "states", progress, done=sum(lengths)) as bar:
-            if sum(lengths) < n:
-                Collection(agent, recipe, folder, settings, n, lengths).run(bar.update)
+        lengths = resume_store(folder, n_states)
+        with progress_bar("collecting", n_states, "states", progress, done=sum(lengths)) as bar:
+            if sum(lengths) < n_states:
+                Collection(agent, recipe, folder, settings, n_states, lengths).run(bar.update)
     return StateDataset.open(folder)
 
 

@@ -17,6 +17,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.store import COLUMNS, episode_folder, episode_folders, unpack
 
 Array = NDArray[Any]
@@ -256,16 +257,24 @@ class StateDataset:
         view.indices = self.indices[np.asarray(positions)]
         return view
 
-    def batch(self, agent: Agent, positions: Any, target: Tensor | int | None = None) -> StateBatch:
+    def batch(
+        self,
+        agent: Agent,
+        positions: Any,
+        target: Tensor | int | None = None,
+        *,
+        cache: ForwardCache | None = None,
+    ) -> StateBatch:
         """Some states on the agent's device, with what it knew besides its observations.
 
         :param agent: whose states they are
         :param positions: (B,) positions in this view
-        :param target: see :class:`~sb3_explain.states.batch.StateBatch`
+        :param target: see :class:`~sb3_explain.states.batch.StateBatch`, as is the next
+        :param cache: readings that explainers of these states share
         """
-        observations: Any = agent.tensor(self.observations(positions))
-        policy_inputs: Any = agent.tensor(self.policy_inputs(positions))
-        return StateBatch(agent, observations, target, policy_inputs)
+        return StateBatch(
+            agent, self.observations(positions), target, self.policy_inputs(positions), cache
+        )
 
     def spread(self, n: int) -> NDArray[np.int64]:
         """(min(n, states),) positions, evenly from the first state to the last."""

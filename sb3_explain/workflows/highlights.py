@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 from sb3_explain.agents.action_spaces import group_sizes, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import layers_of, twin
-from sb3_explain.agents.observations import image_of
+from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import write_json
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, require_supported
-from sb3_explain.explainers.learned.base import MaskExplainer
-from sb3_explain.explainers.make import default_explainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer, require_supported
+from sb3_explain.explainers.make import default_explainer, make_explainer
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states.batch import PASS
@@ -168,7 +167,7 @@ def select(
 ) -> list[Highlight]:
     """The k most important moments that differ from each other, most important first.
 
-    No policy_inputs overlaps another, and two moments are further apart than ``diversity`` of all
+    No two contexts overlap, and two moments are further apart than ``diversity`` of all
     pairs of states are.
 
     :param importance: (n,) of states in time order, episode after episode
@@ -176,7 +175,7 @@ def select(
     :param seen: (n, D) states as :func:`representations` gives them; the distance is 1 less the
         cosine of the angle between two, since representations of important states are long
     :param k: moments; fewer if there are no more that differ
-    :param before: states of policy_inputs before the moment, in its episode
+    :param before: states of context before the moment, in its episode
     :param after: states after it
     :param diversity: share of pairs of states that are nearer than two moments may be, in [0, 1)
     :param seed: of the pairs that are looked at
@@ -235,7 +234,7 @@ def highlights(
     :param output: folder for all that is made
     :param k: moments
     :param n_states: of the agent's life
-    :param before: states of policy_inputs before a moment
+    :param before: states of context before a moment
     :param after: states after it
     :param diversity: see :func:`select`
     :param importance: of :data:`IMPORTANCES`
@@ -252,16 +251,15 @@ def highlights(
     importance = importance_named(agent, importance)
     explainer = explainer or default_explainer(agent)
     if isinstance(explainer, str):
-        kind = EXPLAINERS[explainer]
-        require_supported(kind, agent)
-        if issubclass(kind, MaskExplainer):
-            explainer = kind.load(output / explainer, agent)
+        require_supported(EXPLAINERS[explainer], agent)
+        if issubclass(EXPLAINERS[explainer], FittedExplainer):
+            explainer = make_explainer(explainer, agent, folder=output / explainer)
     life, n_envs = output / "life", None
     if not life.exists():
         # whole episodes side by side are played to their ends, however few states are wanted
         n_envs = min(MOST_ENVS, -(-n_states // STATES_OF_ENV))
     states = collect(
-        agent, n=n_states, folder=life, seed=seed, max_per_episode=0, n_envs=n_envs,
+        agent, n_states=n_states, folder=life, seed=seed, max_per_episode=0, n_envs=n_envs,
         progress=progress,
     )  # fmt: skip
     if isinstance(explainer, str):
@@ -271,7 +269,7 @@ def highlights(
         before=before, after=after, diversity=diversity, seed=seed,
     )  # fmt: skip
     moments = np.array([one.position for one in found])
-    heeded = features_of(agent, states, explainer, moments)
+    heeded = features_of(states, explainer, moments)
     positions, notes = [], []
     for number, one in enumerate(found, start=1):
         shown = [*range(one.start, one.position), *[one.position] * STILL]
@@ -284,10 +282,10 @@ def highlights(
             looked = f"{number} of {len(found)}: {heeded[number - 1].partition(',')[0]}"
         notes += [looked if at == one.position else name for at in shown]
     write_saliency_video(
-        output / "highlights.mp4", agent, states, explainer,
+        output / "highlights.mp4", states, explainer,
         positions=np.array(positions), notes=notes, fps=fps, progress=progress,
     )  # fmt: skip
-    save(output / "highlights.png", sheet(agent, states, explainer, found, heeded))
+    save(output / "highlights.png", sheet(states, explainer, found, heeded))
     steps = states.steps
     names = greedy_names(agent, torch.from_numpy(states.column("scores")[moments]))
     write_json(
@@ -306,7 +304,7 @@ def highlights(
 
 
 def features_of(
-    agent: Agent, states: StateDataset, explainer: Explainer, moments: NDArray[np.int64]
+    states: StateDataset, explainer: Explainer, moments: NDArray[np.int64]
 ) -> list[str]:
     """What matters most to the action taken, in words: ``"feature 2 61%, feature 3 20%"``.
 
@@ -314,7 +312,8 @@ def features_of(
 
     :param moments: positions of the states
     """
-    if image_of(agent) is not None:
+    agent = explainer.agent
+    if find_image(agent) is not None:
         return [""] * len(moments)
     scores = torch.from_numpy(states.column("scores")[moments])
     taken = find_taken_targets(agent, states.actions[moments], scores)
@@ -330,7 +329,6 @@ def features_of(
 
 
 def sheet(
-    agent: Agent,
     states: StateDataset,
     explainer: Explainer,
     found: list[Highlight],
@@ -340,7 +338,8 @@ def sheet(
 
     :param heeded: see :func:`features_of`
     """
-    name = image_of(agent)
+    agent = explainer.agent
+    name = find_image(agent)
     moments = np.array([one.position for one in found])
     scores = torch.from_numpy(states.column("scores")[moments])
     rendered = name is not None or states.rendered(moments[:1]) is not None

@@ -22,7 +22,7 @@ from sb3_explain.agents.action_spaces import (
     target_scores,
 )
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_of
+from sb3_explain.agents.observations import find_image
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.progress import progress_bar, track
 from sb3_explain.envs.spaces import SINGLE
@@ -50,19 +50,20 @@ MOST_FEATURES = 24
 
 
 def examples_of(
-    agent: Agent, states: StateDataset, explainer: Explainer
+    states: StateDataset, explainer: Explainer
 ) -> dict[str, TargetAttributions | Picture]:
     """What the report shows of single states, by the name of its file.
 
     Of an agent that sees images some states with the map of every target; of any other agent the
     importance of every feature.
     """
-    name = image_of(agent)
+    agent = explainer.agent
+    name = find_image(agent)
     if name is None:
-        return {"importance": importance_of(agent, states, explainer)}
+        return {"importance": importance_of(states, explainer)}
     positions = telling_states(states, agent)
     return {
-        f"state_{number}": make_target_attributions(agent, states, explainer, name, position)
+        f"state_{number}": make_target_attributions(states, explainer, name, position)
         for number, position in enumerate(positions)
     }
 
@@ -72,13 +73,12 @@ def png_of(example: TargetAttributions | Picture) -> bytes:
     return example.png if isinstance(example, Picture) else target_attributions_figure(example)
 
 
-def importance_of(
-    agent: Agent, states: StateDataset, explainer: Explainer, *, title: str = ""
-) -> Picture:
+def importance_of(states: StateDataset, explainer: Explainer, *, title: str = "") -> Picture:
     """The mean magnitude of each feature's attribution to each target, with its interval.
 
     :param title: above the figure
     """
+    agent = explainer.agent
     sample = states.spread(IMPORTANCE_STATES)
     observations: Any = agent.tensor(states.observations(sample))
     policy_inputs: Any = agent.tensor(states.policy_inputs(sample))
@@ -159,12 +159,13 @@ def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> lis
 
 
 def make_target_attributions(
-    agent: Agent, states: StateDataset, explainer: Explainer, name: str, position: int
+    states: StateDataset, explainer: Explainer, name: str, position: int
 ) -> TargetAttributions:
     """The frame of one state with the maps of all targets on it.
 
     :param name: of the image key that is shown
     """
+    agent = explainer.agent
     observation: Any = agent.tensor(states.observations([position]))
     policy_inputs: Any = agent.tensor(states.policy_inputs([position]))
     batch = StateBatch(agent, observation, policy_inputs=policy_inputs)
@@ -211,7 +212,6 @@ def newest_frame(attributions: torch.Tensor, agent: Agent, name: str = "") -> to
 
 def write_saliency_video(
     path: Path,
-    agent: Agent,
     states: StateDataset,
     explainer: Explainer,
     *,
@@ -233,7 +233,8 @@ def write_saliency_video(
     :param height: in pixels, of the game
     :return: the path; ``None`` if there is nothing to show, neither images nor rendered frames
     """
-    name = image_of(agent)
+    agent = explainer.agent
+    name = find_image(agent)
     if positions is None:
         positions = np.flatnonzero(states.episode == states.episode[0])[:n]
     rendered = states.rendered(positions[:1])

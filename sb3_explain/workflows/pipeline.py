@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_of
+from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json, write_json
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.training import training_options
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bound
+from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.report import save, write_report
 from sb3_explain.states.collection import collect
@@ -34,37 +35,23 @@ def fit_visionmask(
     states: StateDataset,
     folder: Path,
     *,
-    settings: Mapping[str, Any],
-    training: Mapping[str, Any],
+    explainer_kwargs: Mapping[str, Any] | None = None,
+    fit_kwargs: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> VisionMask:
     """A VisionMask fitted on the training part of ``states``, or the one that is in ``folder``.
 
     :param agent: to explain
-    :param states: to split 80/10/10 by episode
-    :param folder: where it is saved, checkpoints in ``training/`` below
-    :param settings: of the VisionMask
-    :param training: fields of :class:`sb3_explain.common.training.TrainingOptions`
-    :param seed: of the split, the initial weights and the order of the states
+    :param states: states of the agent, which are split 80/10/10 by episode
+    :param folder: where it is saved, with checkpoints in ``training/`` below
+    :param explainer_kwargs: settings of the VisionMask
+    :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
+    :param seed: random seed of the split, the initial weights and the order of the states
+    :raises ExplainError: if ``folder`` holds one of other settings, states or training
     """
-    wanted = VisionMask(agent, seed=seed, **settings)
+    made = VisionMask(agent, seed=seed, **(explainer_kwargs or {}))
     train, validation, _ = states.split(seed=seed)
-    if (folder / "visionmask.json").exists():
-        explainer = VisionMask.load(folder, agent)
-        options = training_options({"seed": seed, **training}).identity()
-        if (
-            explainer.plain_settings() != wanted.plain_settings()
-            or explainer.learned_from["options"] != options
-        ):
-            raise ExplainError(
-                f"{folder} holds a VisionMask fitted with other settings: choose another output "
-                "folder, or delete this one"
-            )
-        require_same_split(explainer, train)
-        return explainer
-    wanted.fit(train, validation, folder=folder / "training", seed=seed, **training)
-    wanted.save(folder)
-    return wanted
+    return load_or_fit(made, folder, train, validation, {"seed": seed, **(fit_kwargs or {})})
 
 
 def require_same_split(explainer: VisionMask, train: StateDataset) -> None:
@@ -80,11 +67,11 @@ def explain(
     agent: Agent,
     output: str | Path,
     *,
-    n: int = 10_000,
+    n_states: int = 10_000,
     n_evaluated: int = 300,
-    collecting: Mapping[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
-    training: Mapping[str, Any] | None = None,
+    collect_kwargs: Mapping[str, Any] | None = None,
+    explainer_kwargs: Mapping[str, Any] | None = None,
+    fit_kwargs: Mapping[str, Any] | None = None,
     metrics: list[str] | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -93,58 +80,63 @@ def explain(
 
     :param agent: to explain
     :param output: folder for all that is made
-    :param n: states to collect
+    :param n_states: states to collect
     :param n_evaluated: states of the test part to measure on
-    :param collecting: further options of :func:`sb3_explain.collect`
-    :param settings: of the VisionMask
-    :param training: fields of :class:`sb3_explain.common.training.TrainingOptions`
+    :param collect_kwargs: further options of :func:`sb3_explain.collect`
+    :param explainer_kwargs: settings of the VisionMask
+    :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
     :param metrics: names; all when not given
-    :param seed: of all chance
+    :param seed: random seed of the environments, the split, the training and the sample
     :param progress: show bars
     """
     output = Path(output)
     # What cannot work shall fail now, not after the long steps.
-    VisionMask(agent, **(settings or {}))
-    training_options(dict(training or {}))
+    VisionMask(agent, **(explainer_kwargs or {}))
+    training_options(dict(fit_kwargs or {}))
     bound(metrics)
     states = collect(
-        agent, n=n, folder=output / "states", seed=seed, progress=progress, **(collecting or {})
+        agent,
+        n_states=n_states,
+        folder=output / "states",
+        seed=seed,
+        progress=progress,
+        **(collect_kwargs or {}),
     )
     explainer = fit_visionmask(
         agent,
         states,
         output / "visionmask",
-        settings=settings or {},
-        training={"progress": progress, **(training or {})},
+        explainer_kwargs=explainer_kwargs,
+        fit_kwargs={"progress": progress, **(fit_kwargs or {})},
         seed=seed,
     )
     test = states.split(seed=seed)[-1]
     evaluation = evaluate_to(
-        output, agent, test, explainer, metrics, n_states=n_evaluated, seed=seed, progress=progress
+        output, test, explainer, metrics, n_evaluated=n_evaluated, seed=seed, progress=progress
     )
-    write_all(output, agent, test, explainer, progress=progress)
+    write_all(output, test, explainer, progress=progress)
     return evaluation
 
 
 def evaluate_to(
     output: Path,
-    agent: Agent,
     test: StateDataset,
     explainer: VisionMask,
     metrics: list[str] | None,
     *,
-    n_states: int,
+    n_evaluated: int,
     seed: int,
     progress: bool = True,
 ) -> Evaluation:
     """Measure, and write ``metrics.json`` and ``curves.json``."""
+    agent = explainer.agent
     evaluation = evaluate(
         agent,
         test,
         [explainer],
         metrics,
         baseline=explainer.baselines,
-        n_states=n_states,
+        n_evaluated=n_evaluated,
         seed=seed,
         progress=progress,
     )
@@ -159,18 +151,19 @@ def evaluate_to(
 
 
 def write_all(
-    output: Path, agent: Agent, test: StateDataset, explainer: VisionMask, progress: bool = True
+    output: Path, test: StateDataset, explainer: VisionMask, progress: bool = True
 ) -> Path:
     """Write the pictures of every action's map, the video, and the page that shows them.
 
     :raises ExplainError: if nothing has been measured in ``output`` yet
     """
+    agent = explainer.agent
     if not (output / "metrics.json").exists():
         raise ExplainError(f"{output} holds no metrics.json yet: run `sb3-explain evaluate` first")
-    examples = examples_of(agent, test, explainer)
+    examples = examples_of(test, explainer)
     for name, example in examples.items():
         save(output / "maps" / f"{name}.png", png_of(example))
-    video = write_saliency_video(output / "video.mp4", agent, test, explainer, progress=progress)
+    video = write_saliency_video(output / "video.mp4", test, explainer, progress=progress)
     measured = read_json(output / "metrics.json")
     if not isinstance(measured, dict) or "made" not in measured:
         raise ExplainError(f"{output / 'metrics.json'} is damaged: run `sb3-explain evaluate`")
@@ -180,7 +173,7 @@ def write_all(
         curves=read_json(output / "curves.json"),
         examples=list(examples.values()),
         video=video,
-        video_caption="" if image_of(agent) is not None else ALONE,
+        video_caption="" if find_image(agent) is not None else ALONE,
         date=measured["made"]["date"],
         provenance={
             "States": test.provenance,

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sb3_explain.agents.action_spaces import greedy_targets, target_scores
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_of
-from sb3_explain.envs.spaces import spaces_by_key, structured
+from sb3_explain.agents.observations import find_image
+from sb3_explain.envs.spaces import join_keys, spaces_by_key
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.probing import StateGenerator
 from sb3_explain.probing.distance import PAPER, share_different
@@ -76,14 +76,14 @@ def probed_of(
         if 2 * result.counts[wanted].sum() < n:
             remark = f"In most states that were found for {action} it does something else."
     finds = (TARGETS[target].__doc__ or "").strip().partition("\n")[0]
-    shown = tiles_of(agent, batch, result, did, train, explainer)
+    shown = tiles_of(batch, result, did, train, explainer)
     sheet = contact_sheet(
         shown,
         agent.target_names,
         title=f"{result.target}: the best {len(shown)} of {len(result.counts)} states",
         measure=measure_of(agent),
         features=feature_names({name: e[0].numel() for name, e in batch.by_key.items()})
-        if image_of(agent) is None
+        if find_image(agent) is None
         else [],
     )
     merged = f" {result.n_merged} of {n} samples were duplicates." if result.n_merged else ""
@@ -96,7 +96,6 @@ def probed_of(
 
 
 def tiles_of(
-    agent: Agent,
     batch: StateBatch,
     result: Probe,
     did: Sequence[str],
@@ -104,14 +103,15 @@ def tiles_of(
     explainer: Explainer | None,
 ) -> list[Tile]:
     """The best states as they stand on a contact sheet."""
-    name, n = image_of(agent), min(SHOWN, len(did))
+    agent = batch.agent
+    name, n = find_image(agent), min(SHOWN, len(did))
     probabilities = shares(agent, result.scores[:n]).numpy()
     attributions = pictures = rows = None
     if name is not None:
         pictures = drawn(agent, batch.by_key[name][:n], name)
         if explainer is not None:
             few = {key: states[:n] for key, states in batch.by_key.items()}
-            found: Any = explainer.attribute(structured(few))
+            found: Any = explainer.attribute(join_keys(few))
             found = found[name] if isinstance(found, dict) else found
             attributions = newest_frame(found, agent, name).cpu().numpy()
     else:
@@ -164,7 +164,7 @@ def quality_of(
 ) -> list[Picture]:
     """Figures of how good the generator is."""
     agent, pictures = generator.agent, []
-    name = image_of(agent)
+    name = find_image(agent)
     if name is not None:
         batch = test.batch(agent, test.spread(REDRAWN))
         redrawn = generator.reconstructed(batch)[name]

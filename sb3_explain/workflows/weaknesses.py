@@ -22,11 +22,11 @@ import safetensors
 import safetensors.torch
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_of
-from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.agents.observations import find_image
+from sb3_explain.common.errors import unknown_name
 from sb3_explain.common.files import atomic_path, write_json
 from sb3_explain.common.provenance import describe_machine
-from sb3_explain.explainers.learned.fitted import learned_from
+from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator, goggles, novelty, probe
 from sb3_explain.probing.search import Probe, require_search
@@ -53,14 +53,14 @@ def find_weaknesses(
     *,
     targets: Sequence[str] = (ALL,),
     n_states: int = 10_000,
-    n: int = 64,
+    n_samples: int = 64,
     n_episodes: int = 0,
     attributions: bool = True,
-    collecting: Mapping[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
-    training: Mapping[str, Any] | None = None,
-    searching: Mapping[str, Any] | None = None,
-    masking: Mapping[str, Any] | None = None,
+    collect_kwargs: Mapping[str, Any] | None = None,
+    generator_kwargs: Mapping[str, Any] | None = None,
+    fit_kwargs: Mapping[str, Any] | None = None,
+    probe_kwargs: Mapping[str, Any] | None = None,
+    explainer_kwargs: Mapping[str, Any] | None = None,
     other: Agent | None = None,
     states: StateDataset | None = None,
     max_seconds: float | None = None,
@@ -74,16 +74,16 @@ def find_weaknesses(
     :param targets: names, see :func:`sb3_explain.probing.targets.make_target`; ``"all"`` for
         :func:`sb3_explain.probing.targets.targets_of` the agent
     :param n_states: states to collect
-    :param n: samples of each target
+    :param n_samples: samples of each target
     :param n_episodes: episodes through goggles; 0 to leave them out
     :param attributions: show the VisionMask of each state; it is fitted if ``visionmask/`` has none
-    :param collecting: further options of :func:`sb3_explain.collect`
-    :param settings: of the generator
-    :param training: fields of :class:`sb3_explain.common.training.TrainingOptions`, of the
+    :param collect_kwargs: further options of :func:`sb3_explain.collect`
+    :param generator_kwargs: of the generator
+    :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`, of the
         generator
-    :param searching: ``steps``, ``prior``, ``prior_weight``, ``learning_rate`` and ``beta`` of
+    :param probe_kwargs: ``steps``, ``prior``, ``prior_weight``, ``learning_rate`` and ``beta`` of
         :func:`sb3_explain.probing.probe`
-    :param masking: settings of the VisionMask
+    :param explainer_kwargs: settings of the VisionMask
     :param other: a second agent, for the target ``"disagreement"``
     :param states: at hand, in place of those that would be collected
     :param max_seconds: the generator learns for half of them at most; the searches share what is
@@ -95,40 +95,44 @@ def find_weaknesses(
     began = time.perf_counter()
     output = Path(output)
     if max_seconds is not None:
-        training = {"max_seconds": max_seconds / 2, **(training or {})}
+        fit_kwargs = {"max_seconds": max_seconds / 2, **(fit_kwargs or {})}
     # What cannot work shall fail now, not after the long steps.
-    wanted = StateGenerator(agent, seed=seed, **(settings or {}))
-    wanted.training_options({"seed": seed, **(training or {})})
+    wanted = StateGenerator(agent, seed=seed, **(generator_kwargs or {}))
+    wanted.training_options({"seed": seed, **(fit_kwargs or {})})
     given = [name for one in targets for name in (targets_of(agent) if one == ALL else [one])]
     names = list(dict.fromkeys(given))
     if other is not None:
         require_comparable(agent, other)
     for name in names:
         require_supported_target(agent, name, other)
-    require_search_options(n, searching or {})
-    if attributions and image_of(agent) is not None:
-        VisionMask(agent, **(masking or {}))
+    require_search_options(n_samples, probe_kwargs or {})
+    if attributions and find_image(agent) is not None:
+        VisionMask(agent, **(explainer_kwargs or {}))
     if states is None:
-        behavior = {"behaviour": "epsilon", "epsilon": EPSILON, **(collecting or {})}
+        behavior = {"behavior": "epsilon", "epsilon": EPSILON, **(collect_kwargs or {})}
         states = collect(
-            agent, n=n_states, folder=output / "states", seed=seed, progress=progress, **behavior
+            agent,
+            n_states=n_states,
+            folder=output / "states",
+            seed=seed,
+            progress=progress,
+            **behavior,
         )
-    generator = fit_generator(
-        wanted, states, output / "generator", {"progress": progress, **(training or {})}, seed
-    )
+    train, validation, test = states.split(seed=seed)
+    options = {"seed": seed, "progress": progress, **(fit_kwargs or {})}
+    generator = load_or_fit(wanted, output / "generator", train, validation, options)
     explainer = None
-    if attributions and image_of(agent) is not None:
+    if attributions and find_image(agent) is not None:
         explainer = fit_visionmask(
             agent,
             states,
             output / "visionmask",
-            settings=masking or {},
-            training={"progress": progress},
+            explainer_kwargs=explainer_kwargs or {},
+            fit_kwargs={"progress": progress},
             seed=seed,
         )
-    train, _, test = states.split(seed=seed)
     found: list[Probed] = []
-    options = {"n": n, "seed": seed, **(searching or {})}
+    search = {"n_samples": n_samples, "seed": seed, **(probe_kwargs or {})}
     for name in names:
         left = math.inf if max_seconds is None else began + max_seconds - time.perf_counter()
         if left <= 0 and found:
@@ -137,12 +141,12 @@ def find_weaknesses(
             break
         share = max(left, 0.0) / (len(names) - len(found))
         path = output / "probes" / f"{filename(name)}.safetensors"
-        result = kept_probe(path, generator, name, options, train, other, share, progress)
+        result = load_or_probe(path, generator, name, search, train, other, share, progress)
         found.append(probed_of(generator, result, train, explainer))
         save(path.with_suffix(".png"), found[-1].sheet.png)
     played = None
     if n_episodes:
-        played = goggles(agent, generator, n_episodes, seed=seed, progress=progress)
+        played = goggles(generator, n_episodes, seed=seed, progress=progress)
     agreement = generator.agreement(test)
     new = novelty(generator, generator.sample(256, seed), train)
     made = describe_machine()
@@ -168,50 +172,19 @@ def find_weaknesses(
         provenance={
             "Agent": agent.describe(),
             "Generator": dataclasses.asdict(generator.settings),
-            "Search": {"samples": n, "seed": seed, **(searching or {})},
+            "Search": {"samples": n_samples, "seed": seed, **(probe_kwargs or {})},
             "Made with": made,
         },
     )
 
 
-def require_search_options(n: int, options: Mapping[str, Any]) -> None:
+def require_search_options(n_samples: int, options: Mapping[str, Any]) -> None:
     """:raises ExplainError: for options of the search that do not exist, or values out of range"""
-    known = inspect.signature(require_search).parameters.keys() - {"n"}
+    known = inspect.signature(require_search).parameters.keys() - {"n_samples"}
     for name in options:
         if name not in known:
             raise unknown_name("option of the search", name, known)
-    require_search(n, **options)
-
-
-def fit_generator(
-    wanted: StateGenerator,
-    states: StateDataset,
-    folder: Path,
-    training: Mapping[str, Any],
-    seed: int,
-) -> StateGenerator:
-    """The generator, fitted on the training part of ``states``, or the one of ``folder``."""
-    train, validation, _ = states.split(seed=seed)
-    if not (folder / "generator.json").exists():
-        options = {"seed": seed, **training}
-        wanted.fit(train, validation, folder=folder / "training", **options)
-        wanted.save(folder)
-        return wanted
-    try:
-        generator = StateGenerator.load(folder, wanted.agent)
-    except ExplainError as error:
-        raise ExplainError(
-            f"{error}; or delete {folder} and run the same command again, the states are kept"
-        ) from error
-    options = wanted.training_options({"seed": seed, **training}).identity()
-    if generator.settings != wanted.settings or generator.learned_from != learned_from(
-        train, validation, options
-    ):
-        raise ExplainError(
-            f"{folder} holds a generator of other settings, training or states: choose another "
-            "output folder, or delete this one"
-        )
-    return generator
+    require_search(n_samples, **options)
 
 
 # --- probes on disk ------------------------------------------------------------------------
@@ -227,7 +200,7 @@ def filename(target: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", target)
 
 
-def kept_probe(
+def load_or_probe(
     path: Path,
     generator: StateGenerator,
     target: str,
@@ -257,7 +230,6 @@ def kept_probe(
             pass  # a damaged file is made anew
     result = probe(
         generator,
-        generator.agent,
         target,
         states=train,
         other=other,

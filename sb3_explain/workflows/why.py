@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_of
+from sb3_explain.agents.observations import find_image
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
-from sb3_explain.envs.spaces import structured
+from sb3_explain.envs.spaces import join_keys
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.counterfactual import Counterfactual, Removal, contrast, counterfactual
-from sb3_explain.explainers.learned.base import MaskExplainer
+from sb3_explain.explainers.make import make_explainer
 from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.report import save
 from sb3_explain.report.counterfactual_figure import BeforeAndAfter, Outcome, counterfactual_figure
-from sb3_explain.states.baselines import BASELINE_FRAMES, fit_baselines
+from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import measure_of, newest_frame, pictures_of
 
@@ -45,7 +44,6 @@ class Why:
 
 
 def why(
-    agent: Agent,
     states: StateDataset,
     position: int,
     explainer: Explainer,
@@ -71,6 +69,7 @@ def why(
     :param n_regions: so many regions at most
     :raises ExplainError: if there is no such state
     """
+    agent = explainer.agent
     if not 0 <= position < len(states):
         raise ExplainError(f"there is no state {position}: give one of 0 to {len(states) - 1}")
     batch = states.batch(agent, [position], target)
@@ -80,13 +79,12 @@ def why(
         others = explainer.attribute_batch(batch.aimed_at(instead))
         ours, theirs = (batch.support(batch.flat(m)) for m in (attributions, others))
         attributions, signed = batch.unflat(contrast(ours, theirs)), True
-    frames = states.frames_by_key(states.spread(BASELINE_FRAMES))
-    fitted = fit_baselines("mean" if baseline == INPAINT else baseline, frames)
+    fitted = fit_baselines("mean" if baseline == INPAINT else baseline, states)
     images = batch.images() if baseline == INPAINT else {}
     found = counterfactual(
         agent,
-        structured(batch.by_key),
-        structured(attributions),
+        join_keys(batch.by_key),
+        join_keys(attributions),
         int(batch.target[0]),
         instead=instead,
         policy_inputs=batch.policy_inputs,
@@ -105,7 +103,7 @@ def why(
         caption=caption,
         measure=measure_of(agent) if found.before.probabilities is not None else "what is left",
     )
-    name = image_of(agent)
+    name = find_image(agent)
     here = np.array([position])
     if name is None:
         rendered = states.rendered(here)
@@ -123,7 +121,7 @@ def why(
 
 def outcome(found: Counterfactual, removal: Removal, agent: Agent) -> Outcome:
     """A removal as it is drawn."""
-    name = image_of(agent)
+    name = find_image(agent)
     known, instead = removal.probabilities, found.instead
     last = found.regions[removal.regions[-1] - 1].key if removal.regions else name
     return Outcome(
@@ -153,16 +151,14 @@ def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset)
 
     Features are explained against their mean, as they are removed.
 
-    :param states: that the mean is of
+    :param agent: to explain
+    :param name: of the explainer
+    :param output: folder of the workflow, below which what was learned lies
+    :param states: that the mean is fitted on
     :raises ExplainError: if it is unknown, or has still to be fitted
     """
-    kind = EXPLAINERS[name]
-    if issubclass(kind, MaskExplainer):
-        learned: Explainer = kind.load(output / name, agent)
-        return learned
-    options: dict[str, Any] = {}
-    if image_of(agent) is None and "frames" in inspect.signature(kind).parameters:
-        frames = states.frames_by_key(states.spread(BASELINE_FRAMES))
-        options = {"baseline": "mean", "frames": frames}
-    made: Explainer = kind(agent, **options)
-    return made
+    if issubclass(EXPLAINERS[name], FittedExplainer):
+        return make_explainer(name, agent, folder=output / name)
+    if find_image(agent) is None and EXPLAINERS[name].takes_baseline:
+        return make_explainer(name, agent, states, baseline="mean")
+    return make_explainer(name, agent)

@@ -99,7 +99,7 @@ def test_gradient_passes_the_rounding(preprocessing):
 def test_wrong_frames_are_one_line():
     with pytest.raises(ExplainError, match="give \\(batch, frames, 3, height, width\\)"):
         HALF(torch.zeros(2, 4, 84, 84))
-    with pytest.raises(ExplainError, match="cannot enlarge 40 cells to 84"):
+    with pytest.raises(ExplainError, match="cannot enlarge 40 pixels to 84"):
         AtariPreprocessing()(torch.zeros(1, 1, 3, 40, 90))
     with pytest.raises(ExplainError, match="choose its size"):
         native_agent(dot_agent(), AtariPreprocessing(), (210, 160))
@@ -109,7 +109,7 @@ def test_wrong_frames_are_one_line():
 def dots(tmp_path_factory):
     agent = dot_agent()
     folder = tmp_path_factory.mktemp("native") / "states"
-    return agent, collect(agent, n=160, folder=folder, max_per_episode=8, progress=False)
+    return agent, collect(agent, n_states=160, folder=folder, max_per_episode=8, progress=False)
 
 
 def test_native_states_stack_the_rendered_frames(dots):
@@ -172,14 +172,16 @@ def test_visionmask_at_native_pixels(dots):
     assert masks.shape == (2, 6, 2 * SIZE, 2 * SIZE)
     assert masks[..., :SIZE].min() > 0 and not masks[..., SIZE:].any()
     assert torch.equal(masks[:, 0], masks[:, 2])  # one mask for the three colours of a frame
-    table = evaluate(native, test, [explainer], ["accuracy"], n_states=4, progress=False).table()
+    table = evaluate(native, test, [explainer], ["accuracy"], n_evaluated=4, progress=False).table()
     assert table["mean"].between(0, 1).all()
 
 
 def test_pong_is_seen_as_it_was_and_the_agent_agrees(tmp_path):
     pytest.importorskip("ale_py")
     agent = demo_agent()
-    states = collect(agent, n=60, folder=tmp_path / "states", max_per_episode=20, progress=False)
+    states = collect(
+        agent, n_states=60, folder=tmp_path / "states", max_per_episode=20, progress=False
+    )
     seen = AtariPreprocessing()(as_frames(states.native().observations(np.arange(60))))
     own = states.observations(np.arange(60))
     assert (seen == own).float().mean() > 0.999 and (seen - own).abs().max() <= 1

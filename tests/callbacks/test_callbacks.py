@@ -193,7 +193,7 @@ def test_an_explainer_that_does_not_serve_the_agent_is_one_line(tmp_path, caplog
 def test_the_visionmask_is_saved_and_is_this_agents(tmp_path):
     model = make("ppo")
     callback = VisionMaskCallback(
-        every=150, n_states=150, folder=str(tmp_path), training=SHORT, budget=None,
+        every=150, n_states=150, folder=str(tmp_path), fit_kwargs=SHORT, budget=None,
         on_error="raise",
     )  # fmt: skip
     learn(model, 300, callback)
@@ -218,7 +218,7 @@ def test_a_fit_begins_with_the_weights_of_the_one_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr(VisionMask, "fit", watched)
     callback = VisionMaskCallback(
-        every=160, n_states=150, folder=str(tmp_path), training=SHORT, budget=None,
+        every=160, n_states=150, folder=str(tmp_path), fit_kwargs=SHORT, budget=None,
         on_error="raise",
     )  # fmt: skip
     learn(make("ppo"), 320, callback)  # once on the way, once at the end
@@ -230,8 +230,8 @@ def test_a_fit_begins_with_the_weights_of_the_one_before(tmp_path, monkeypatch):
 def test_the_generators_page_is_made_from_the_trainings_states(tmp_path):
     model = make("ppo")
     callback = StateGeneratorCallback(
-        n_states=150, targets=["value_low", "value_high"], n=4, folder=str(tmp_path),
-        settings={"latent": 4}, training=SHORT, searching={"steps": 3}, budget=None,
+        n_states=150, targets=["value_low", "value_high"], n_samples=4, folder=str(tmp_path),
+        generator_kwargs={"latent": 4}, fit_kwargs=SHORT, probe_kwargs={"steps": 3}, budget=None,
         on_error="raise",
     )  # fmt: skip
     learn(model, 320, callback)
@@ -244,7 +244,7 @@ def test_the_generators_page_is_made_from_the_trainings_states(tmp_path):
 
 def test_a_fit_that_comes_too_early_waits_for_states(tmp_path, caplog):
     callback = VisionMaskCallback(
-        every=20, n_states=1000, folder=str(tmp_path), training=SHORT, budget=None
+        every=20, n_states=1000, folder=str(tmp_path), fit_kwargs=SHORT, budget=None
     )
     learn(make("ppo"), 192, callback)
     # a tenth of the states that are wanted is enough
@@ -256,7 +256,7 @@ def test_long_episodes_are_split_by_pieces(tmp_path):
     env = DummyVecEnv([lambda: Endless()])
     model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)
     callback = VisionMaskCallback(
-        n_states=150, folder=str(tmp_path), training=SHORT, budget=None, on_error="raise"
+        n_states=150, folder=str(tmp_path), fit_kwargs=SHORT, budget=None, on_error="raise"
     )
     learn(model, 192, callback)
     assert callback.explainer.fitted
@@ -280,7 +280,7 @@ def test_a_second_training_begins_anew(tmp_path):
     metrics = MetricsCallback(["gradient"], ["sparseness"], every=None, n_states=3,
                               folder=str(tmp_path), budget=None, on_error="raise")  # fmt: skip
     mask = VisionMaskCallback(
-        n_states=150, folder=str(tmp_path), training=SHORT, budget=None, on_error="raise"
+        n_states=150, folder=str(tmp_path), fit_kwargs=SHORT, budget=None, on_error="raise"
     )
     learn(make("ppo"), 192, [metrics, mask])
     learn(make("sac"), 160, [metrics, mask])  # of other observations
@@ -298,10 +298,14 @@ def test_few_states_are_said(tmp_path, caplog):
 
 
 def test_whole_rollouts_are_counted(tmp_path, caplog):
-    callback = VisionMaskCallback(n_states=1100, folder=str(tmp_path), training=SHORT, budget=None)
+    callback = VisionMaskCallback(
+        n_states=1100, folder=str(tmp_path), fit_kwargs=SHORT, budget=None
+    )
     learn(make("dqn", train_freq=60), 61, callback)  # which makes 120 steps
     assert callback.worked == [120]
-    callback = VisionMaskCallback(n_states=1100, folder=str(tmp_path), training=SHORT, budget=None)
+    callback = VisionMaskCallback(
+        n_states=1100, folder=str(tmp_path), fit_kwargs=SHORT, budget=None
+    )
     learn(make("dqn", train_freq=(3, "episode")), 61, callback)
     assert callback.worked == [120]  # an episode has 40 steps
     assert "too few" not in caplog.text
@@ -309,7 +313,7 @@ def test_whole_rollouts_are_counted(tmp_path, caplog):
 
 def test_a_fit_ends_when_its_share_of_the_time_is_over(tmp_path):
     callback = VisionMaskCallback(
-        n_states=200, folder=str(tmp_path), training={"epochs": 10_000, "batch_size": 8},
+        n_states=200, folder=str(tmp_path), fit_kwargs={"epochs": 10_000, "batch_size": 8},
         budget=0.8, on_error="raise",
     )  # fmt: skip
     learn(make("ppo"), 1024, callback)
@@ -321,7 +325,7 @@ def test_a_fit_ends_when_its_share_of_the_time_is_over(tmp_path):
 def test_fits_on_the_way_leave_time_for_the_one_of_the_end(tmp_path):
     callback = VisionMaskCallback(
         every=400, n_states=200, folder=str(tmp_path), budget=0.8, on_error="raise",
-        training={"epochs": 10_000, "batch_size": 8},
+        fit_kwargs={"epochs": 10_000, "batch_size": 8},
     )  # fmt: skip
     learn(make("ppo"), 1024, callback)
     assert callback.worked == [400, 800, 1024]
@@ -330,9 +334,9 @@ def test_fits_on_the_way_leave_time_for_the_one_of_the_end(tmp_path):
 
 def test_the_generator_keeps_to_its_share_of_the_time(tmp_path):
     callback = StateGeneratorCallback(
-        n_states=200, targets=["value_low", "value_high"], n=8, folder=str(tmp_path),
-        settings={"latent": 4}, training={"epochs": 10_000, "batch_size": 8},
-        searching={"steps": 100_000}, budget=1.5, on_error="raise",
+        n_states=200, targets=["value_low", "value_high"], n_samples=8, folder=str(tmp_path),
+        generator_kwargs={"latent": 4}, fit_kwargs={"epochs": 10_000, "batch_size": 8},
+        probe_kwargs={"steps": 100_000}, budget=1.5, on_error="raise",
     )  # fmt: skip
     learn(make("ppo"), 2048, callback)
     assert (tmp_path / "generator" / "probes.html").exists()

@@ -23,11 +23,11 @@ CALLBACKS = {
         ["gradient", "rise"], every=96, n_states=4, folder=folder, budget=None, on_error="raise"
     ),
     "visionmask": lambda folder: VisionMaskCallback(
-        every=130, n_states=120, folder=folder, training=SHORT, budget=None, on_error="raise"
+        every=130, n_states=120, folder=folder, fit_kwargs=SHORT, budget=None, on_error="raise"
     ),
     "generator": lambda folder: StateGeneratorCallback(
-        n_states=120, targets=["value_low"], n=4, folder=folder, training=SHORT,
-        settings={"latent": 4}, searching={"steps": 3}, budget=None, on_error="raise",
+        n_states=120, targets=["value_low"], n_samples=4, folder=folder, fit_kwargs=SHORT,
+        generator_kwargs={"latent": 4}, probe_kwargs={"steps": 3}, budget=None, on_error="raise",
     ),
 }  # fmt: skip
 #: of the clock, which no two trainings share

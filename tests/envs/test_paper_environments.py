@@ -86,7 +86,7 @@ def test_loaded_from_a_bare_zip_and_collected(module, recipe, names, shapes, pic
     agent = load_agent("a2c", None, folder=tmp_path / "agent.zip", recipe=recipe)
     assert agent.action_names == names and agent.n_stack == recipe.frame_stack
     how = {"behaviour": "stochastic", "max_per_episode": 12, "n_envs": 2, "progress": False}
-    states = collect(agent, n=40, folder=tmp_path / "states", **how)
+    states = collect(agent, n_states=40, folder=tmp_path / "states", **how)
     observations = states.observations(np.arange(40))
     by_key = observations if isinstance(observations, dict) else {"": observations}
     assert {key: tuple(observed.shape[1:]) for key, observed in by_key.items()} == shapes
@@ -97,8 +97,8 @@ def test_loaded_from_a_bare_zip_and_collected(module, recipe, names, shapes, pic
     assert states.rendered([0]).shape == (1, *picture)
 
     # killed and gone on: the same episodes, bit for bit
-    collect(agent, n=15, folder=tmp_path / "resumed", **how)
-    resumed = collect(agent, n=40, folder=tmp_path / "resumed", **how)
+    collect(agent, n_states=15, folder=tmp_path / "resumed", **how)
+    resumed = collect(agent, n_states=40, folder=tmp_path / "resumed", **how)
     assert isinstance(resumed, StateDataset)
     for name in ("actions", "scores", "rewards", "episode"):
         np.testing.assert_array_equal(resumed.column(name), states.column(name), err_msg=name)

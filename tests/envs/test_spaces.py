@@ -29,7 +29,7 @@ def normalizer(shape):
     [IMAGE, VECTOR, spaces.Dict(image=IMAGE, vector=VECTOR)],
     ids=["image", "vector", "dict"],
 )
-@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize("normalized", [False, True])
 def test_as_sb3_makes_it(space, stack, normalized):
     env = DummyVecEnv([lambda: Noise(space, spaces.Discrete(2))])
     normalizers = {}

@@ -76,7 +76,9 @@ def test_evaluate_measures_relevance_mass_where_it_has_boxes(found):
     states, path, _ = found
     agent = dot_agent()
     boxes = read_boxes(path, states, ["Dot"])
-    given = evaluate(agent, states, [Constant(agent)], ["relevance_mass"], boxes=boxes, n_states=4)
+    given = evaluate(
+        agent, states, [Constant(agent)], ["relevance_mass"], boxes=boxes, n_evaluated=4
+    )
     assert given.rows["constant"].intervals["relevance_mass"].mean == pytest.approx(1.0)
     # the agent looks at bright pixels of the newest frame's left half, as the dot is one
     assert given.rows["gradient"].intervals["relevance_mass"].mean > 20

@@ -143,7 +143,7 @@ def test_batches_do_not_matter(agent, states):
 
 def test_same_seed_same_numbers(agent, states):
     first, second = (
-        evaluate(agent, states, [Bright(agent)], n_states=20, seed=3).to_dict() for _ in range(2)
+        evaluate(agent, states, [Bright(agent)], n_evaluated=20, seed=3).to_dict() for _ in range(2)
     )
     for numbers in (first, second):
         for row in numbers["explainers"].values():
@@ -152,10 +152,10 @@ def test_same_seed_same_numbers(agent, states):
 
 
 def test_a_sample_of_states(agent, states):
-    evaluation = evaluate(agent, states, [Bright(agent)], ["sparseness"], n_states=20)
+    evaluation = evaluate(agent, states, [Bright(agent)], ["sparseness"], n_evaluated=20)
     assert evaluation.states["n"] == 20
     assert evaluation.rows["bright"].intervals["sparseness"].n == 20
-    more = evaluate(agent, states, [Bright(agent)], ["sparseness"], n_states=1000)
+    more = evaluate(agent, states, [Bright(agent)], ["sparseness"], n_evaluated=1000)
     assert more.states["n"] == N
 
 
@@ -317,7 +317,7 @@ def test_dict_observations_are_measured_as_one_vector_of_cells():
 
 def test_a_control_that_does_not_serve_the_agent_is_left_out():
     kind = "image, vector, category"  # which has no gradient
-    done = evaluate(agent_of(kind), states_of(kind), [], ["sparseness"], n_states=3)
+    done = evaluate(agent_of(kind), states_of(kind), [], ["sparseness"], n_evaluated=3)
     assert list(done.rows) == ["empty", "constant", "random"]
 
 

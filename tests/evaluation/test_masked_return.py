@@ -17,7 +17,7 @@ from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.evaluation.masked_return import masked_return
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.controls import Empty
-from sb3_explain.states.baselines import Black, fit_baselines
+from sb3_explain.states.baselines import Black, fit_to_frames
 
 LENGTH = 30
 
@@ -129,9 +129,7 @@ def slow_loop(mask, n_episodes, seed, max_steps=None):
 @pytest.mark.parametrize("n_envs", [1, 3])
 def test_slow_loop(agent, n_envs, max_steps):
     explainer = Fixed(agent, [0.0, 0.0, 1.0, 0.25])
-    result = masked_return(
-        agent, explainer, 7, n_envs=n_envs, max_steps=max_steps, seed=4, progress=False
-    )
+    result = masked_return(explainer, 7, n_envs=n_envs, max_steps=max_steps, seed=4, progress=False)
     for sees, mask in {"full": (1, 1), "masked": (1, 0.25), "empty": (0, 0)}.items():
         np.testing.assert_array_equal(result.returns[sees], slow_loop(mask, 7, 4, max_steps))
     assert result.lengths["full"].tolist() == result.lengths["empty"].tolist()
@@ -144,8 +142,8 @@ def test_slow_loop(agent, n_envs, max_steps):
 
 def test_the_mask_that_shows_what_matters_keeps_the_return_and_more(agent):
     """Without the noise the agent errs only between 0 and 0.05: one state in forty."""
-    good = masked_return(agent, Fixed(agent, [0.0, 0.0, 1.0, 0.0]), 10, progress=False)
-    bad = masked_return(agent, Fixed(agent, [1.0, 1.0, 0.0, 1.0]), 10, progress=False)
+    good = masked_return(Fixed(agent, [0.0, 0.0, 1.0, 0.0]), 10, progress=False)
+    bad = masked_return(Fixed(agent, [1.0, 1.0, 0.0, 1.0]), 10, progress=False)
     steps = good.lengths["full"].mean()
     assert good.intervals["masked"].mean > 0.93 * steps
     assert abs(bad.intervals["masked"].mean - steps / 2) < 0.1 * steps
@@ -157,8 +155,8 @@ def test_a_share_makes_masks_of_any_map(agent):
     explainer = Fixed(agent, [0.0, -3.0, 9.0, -1.0])
     explainer.gives_masks = False
     with pytest.raises(ExplainError, match="gives no masks: give the share"):
-        masked_return(agent, explainer, 2, progress=False)
-    result = masked_return(agent, explainer, 5, share=0.25, seed=1, progress=False)
+        masked_return(explainer, 2, progress=False)
+    result = masked_return(explainer, 5, share=0.25, seed=1, progress=False)
     np.testing.assert_array_equal(result.returns["masked"], slow_loop((1, 0), 5, 1))
 
 
@@ -169,7 +167,7 @@ def test_a_share_of_a_box_actions_map_is_that_of_the_greatest_magnitude():
         weights.weight.copy_(torch.tensor([[1.0, 1.0]]))
     recipe = EnvRecipe("Steered-v0")
     agent = Agent.from_module(weights, spaces.Box(-2, 2, (2,)), Steered.action_space, recipe=recipe)
-    result = masked_return(agent, Fixed(agent, [-9.0, 1.0]), 5, share=0.5, progress=False)
+    result = masked_return(Fixed(agent, [-9.0, 1.0]), 5, share=0.5, progress=False)
     assert (result.returns["masked"] == result.lengths["masked"]).all()  # it sees feature 0 alone
 
 
@@ -177,7 +175,7 @@ def test_sampled_actions_come_from_the_seed(agent):
     def returns(seed):
         explainer = Fixed(agent, [0.0, 0.0, 1.0, 0.0])
         result = masked_return(
-            agent, explainer, 4, deterministic=False, seed=seed, n_envs=2, progress=False
+            explainer, 4, deterministic=False, seed=seed, n_envs=2, progress=False
         )
         return result.returns["full"].tolist()
 
@@ -187,14 +185,14 @@ def test_sampled_actions_come_from_the_seed(agent):
 
 def test_mistakes_are_named(agent):
     with pytest.raises(ExplainError, match="has no baseline"):
-        masked_return(agent, Empty(agent), 2, progress=False)
+        masked_return(Empty(agent), 2, progress=False)
     with pytest.raises(ExplainError, match="explains another agent"):
-        masked_return(agent, Empty(Agent.from_module(Sum(), agent.observation_space,
+        masked_return(Empty(Agent.from_module(Sum(), agent.observation_space,
                                                      agent.action_space)), 2)  # fmt: skip
-    baselines = fit_baselines(Black(), {"": None})
+    baselines = fit_to_frames(Black(), {"": None})
     with pytest.raises(ExplainError, match="positive numbers"):
-        masked_return(agent, Empty(agent), 0, baselines=baselines)
-    result = masked_return(agent, Empty(agent), 2, baselines=baselines, progress=False)
+        masked_return(Empty(agent), 0, baselines=baselines)
+    result = masked_return(Empty(agent), 2, baselines=baselines, progress=False)
     assert result.returns["masked"].tolist() == result.returns["empty"].tolist()
 
 
@@ -226,7 +224,7 @@ def test_sb3s_own_rollout(algo, policy, env):
         getattr(agent.observation_space, "spaces", {"": None}), Black()
     )
     result = masked_return(
-        agent, explainer, 3, n_envs=2, max_steps=40, deterministic=True, seed=9, progress=False
+        explainer, 3, n_envs=2, max_steps=40, deterministic=True, seed=9, progress=False
     )
     np.testing.assert_allclose(result.returns["masked"], result.returns["full"], rtol=1e-6)
     for episode in range(3):

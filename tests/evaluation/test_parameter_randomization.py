@@ -221,7 +221,7 @@ def test_known_explainers(small):
         states,
         {"scores": Scores, "blind": Blind, "learned": Learned},
         fit=fit,
-        n_states=50,
+        n_evaluated=50,
         batch_size=16,
         progress=False,
     )
@@ -259,7 +259,7 @@ def test_maps_stay_those_of_what_the_whole_agent_does(small):
             seen.append((batch.agent, batch.target))
             return super().explain(batch)
 
-    parameter_randomization(agent, states, {"spy": Spy}, n_states=120, progress=False)
+    parameter_randomization(agent, states, {"spy": Spy}, n_evaluated=120, progress=False)
     target = agent.greedy(states.observations(range(120)))
     agents = {explained.fingerprint() for explained, _ in seen}
     assert len(agents) == 3
@@ -276,5 +276,5 @@ def test_vectors_have_no_structural_similarity():
     agent = Agent.from_module(nn.Linear(3, 2), spaces.Box(-1, 1, (3,)), spaces.Discrete(2))
     frames = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     states = StateDataset.from_arrays(frames, np.arange(30) // 10, np.zeros(30, dtype=int))
-    result = parameter_randomization(agent, states, ["gradient"], n_states=10, progress=False)
+    result = parameter_randomization(agent, states, ["gradient"], n_evaluated=10, progress=False)
     assert set(result.values["gradient"]["nothing"]) == {"spearman"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import structured
+from sb3_explain.envs.spaces import join_keys
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.kinds import KINDS, agent_of, quick, states_of, table
@@ -72,7 +72,7 @@ def test_contract(name, kind):
             assert found.min() >= 0 and found.max() <= 1
 
     alone = batch_of(kind, target[1:2], slice(1, 2))
-    every = explainer.attribute_all(structured(given), policy_inputs=batch.policy_inputs)
+    every = explainer.attribute_all(join_keys(given), policy_inputs=batch.policy_inputs)
     every = every if isinstance(every, dict) else {"": every}
     for key, found in explainer.attribute_batch(alone).items():
         scale = float(attributions[key].abs().max())

@@ -12,7 +12,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.counterfactual import contrast, counterfactual
 from sb3_explain.explainers.regions import image_regions, inpainted
-from sb3_explain.states.baselines import Black, fit_baselines
+from sb3_explain.states.baselines import Black, fit_to_frames
 
 SIDE = 12
 
@@ -206,7 +206,7 @@ def test_images_and_features_of_a_dict():
     attributions = {"camera": camera, "speed": torch.tensor([[-5.0, 0.5]])}
     baselines = {
         "camera": "inpaint",
-        **fit_baselines("mean", {"speed": torch.tensor([[4.0, 1.0]])}),
+        **fit_to_frames("mean", {"speed": torch.tensor([[4.0, 1.0]])}),
     }
     found = counterfactual(agent, observation, attributions, baseline=baselines)
     assert [(r.key, r.mass) for r in found.regions] == [

@@ -179,17 +179,17 @@ def test_goggles(made):
 
     perfect = Perfect(agent)
     perfect.training = generator.training
-    result = goggles(agent, {"perfect": perfect, "ours": generator}, 6, n_envs=3, progress=False)
+    result = goggles({"perfect": perfect, "ours": generator}, 6, n_envs=3, progress=False)
     np.testing.assert_array_equal(result.returns["perfect"], result.returns["agent"])
     assert result.recovered("perfect") == pytest.approx(1.0)
     assert set(result.lengths["ours"]) == {40}
     # one of three actions is worth 1 at each of 40 steps
     assert 7 < result.intervals["random"].mean < 20
     assert list(result.table()["sees"]) == ["agent", "perfect", "ours", "random"]
-    again = goggles(agent, generator, 6, n_envs=3, progress=False)
+    again = goggles(generator, 6, n_envs=3, progress=False)
     np.testing.assert_array_equal(again.returns["generator"], result.returns["ours"])
     with pytest.raises(ExplainError, match="give positive numbers"):
-        goggles(agent, generator, 0)
+        goggles(generator, 0)
 
 
 # --- straight on the pixels --------------------------------------------------------------

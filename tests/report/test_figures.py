@@ -43,7 +43,7 @@ def example(k=3, **changes):
     rng = np.random.default_rng(0)
     values = {
         "frame": rng.integers(0, 256, (60, 50, 3), dtype=np.uint8),
-        "maps": rng.random((k, 21, 21)),
+        "attributions": rng.random((k, 21, 21)),
         "action_names": [f"action $_{i}" for i in range(k)],
         "probabilities": np.full(k, 1 / k),
         "chosen": k - 1,

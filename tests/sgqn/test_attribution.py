@@ -10,8 +10,8 @@ from torch import nn
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.sgqn.attribution import (
     ATTRIBUTIONS,
-    attribution_named,
-    binarized,
+    binarize,
+    get_attribution,
     require_quantile,
     smoothgrad,
 )
@@ -96,7 +96,7 @@ def test_masks_are_those_of_the_quantile(seed, quantile, kind):
         attributions = attributions.round()
     if kind == "mostly zero":
         attributions = attributions * (torch.rand(attributions.shape, generator=generator) < 0.1)
-    mask = binarized(attributions, quantile, n_stack=2)
+    mask = binarize(attributions, quantile, n_stack=2)
     assert mask.shape == attributions.shape
     for image in range(2):
         for frame in range(2):
@@ -110,12 +110,12 @@ def test_masks_are_those_of_the_quantile(seed, quantile, kind):
 def test_of_a_map_that_is_mostly_zero_everything_is_kept():
     attributions = torch.zeros(1, 3, 84, 84)
     attributions[..., :21, :21] = 1  # 441 of 7056 pixels, as at initialisation
-    assert binarized(attributions, 0.90, 1).all()
-    assert binarized(attributions, 0.95, 1).sum() == 3 * 441
+    assert binarize(attributions, 0.90, 1).all()
+    assert binarize(attributions, 0.95, 1).sum() == 3 * 441
 
 
 def test_mistakes():
     with pytest.raises(ExplainError, match=r"unknown attribution 'guided'; did you mean"):
-        attribution_named("guided")
+        get_attribution("guided")
     with pytest.raises(ExplainError, match=r"saliency_quantile is 1: give a number in \[0, 1\)"):
         require_quantile(1)

@@ -38,7 +38,7 @@ def test_each_learns_is_saved_and_predicts_the_same(algorithm, size, tmp_path):
 def test_the_critics_loss_is_the_sum_of_squared_errors_and_not_halved():
     model = made(PixelSAC)
     model.learn(41)
-    batch = model._sampled(8)
+    batch = model._sample_batch(8)
     targets = torch.randn(8, 1)
     (loss,) = model._critic_losses(batch, targets).values()
     q1, q2 = model.critic(255 * batch.images, batch.actions)
@@ -49,11 +49,11 @@ def test_the_critics_loss_is_the_sum_of_squared_errors_and_not_halved():
 def test_svea_has_half_of_its_loss_from_overlaid_states_with_clean_targets():
     model = made(SVEA)
     model.learn(41)
-    batch, targets = model._sampled(8), torch.randn(8, 1)
+    batch, targets = model._sample_batch(8), torch.randn(8, 1)
     torch.manual_seed(4)
     losses = model._critic_losses(batch, targets)
     torch.manual_seed(4)
-    overlaid = model.overlaid(batch.images)
+    overlaid = model.overlay(batch.images)
     for name, images in (("critic_loss", batch.images), ("overlaid_loss", overlaid)):
         q1, q2 = model.critic(255 * images, batch.actions)
         expected = 0.5 * (((q1 - targets) ** 2).mean() + ((q2 - targets) ** 2).mean())
@@ -63,7 +63,7 @@ def test_svea_has_half_of_its_loss_from_overlaid_states_with_clean_targets():
 def test_rad_learns_from_crops_and_acts_on_the_middle():
     model = made(RAD, 28)
     model.learn(41)
-    assert model._sampled(8).images.shape == (8, 9, 28, 28)
+    assert model._sample_batch(8).images.shape == (8, 9, 28, 28)
     observation, _ = PointEnv().reset(seed=1)
     cut = observation[:, 2:30, 2:30] / 255
     embedding = model.actor.features_extractor(torch.from_numpy(cut).float()[None])
@@ -75,7 +75,7 @@ def test_rad_learns_from_crops_and_acts_on_the_middle():
 def test_other_augmentations_are_of_the_middle():
     model = made(RAD, 28, augmentation="shift")
     model.learn(44)
-    assert model._n_updates == 4 and model._sampled(3).images.shape == (3, 9, 28, 28)
+    assert model._n_updates == 4 and model._sample_batch(3).images.shape == (3, 9, 28, 28)
 
 
 def test_rad_refuses_what_it_cannot_crop():
@@ -94,7 +94,7 @@ def test_soda_pulls_the_encoder_towards_its_slow_copy():
     torch.manual_seed(2)
     states = model.replay_buffer.sample(16).observations
     first, second = random_crop(states, 28).float(), random_crop(states, 28).float()
-    pictures = model.pictures()
+    pictures = model.load_pictures()
     chosen = pictures[torch.randint(len(pictures), (16,))].float().repeat(1, 3, 1, 1)
     encoder = model.critic.features_extractor
     overlaid = 0.5 * first + 0.5 * chosen

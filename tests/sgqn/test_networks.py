@@ -15,7 +15,7 @@ from sb3_explain.sgqn.networks import (
     SaliencyDecoder,
     UpsampledConv2d,
     guided_backpropagation,
-    orthogonal,
+    init_orthogonal,
 )
 
 
@@ -51,7 +51,7 @@ def test_first_weights():
             gram = center.T @ center if layer.in_channels < 32 else center @ center.T
             torch.testing.assert_close(gram, 2 * torch.eye(len(gram)), atol=1e-5, rtol=0)
     linear = nn.Linear(30, 8)
-    orthogonal(linear)
+    init_orthogonal(linear)
     torch.testing.assert_close(linear.weight @ linear.weight.T, torch.eye(8), atol=1e-5, rtol=0)
 
 

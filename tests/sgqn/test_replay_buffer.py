@@ -17,7 +17,7 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize, VecTransposeImage
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer, free_memory
+from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer, measure_free_memory
 
 SPACE = spaces.Box(0, 255, (6, 4, 5), np.uint8)
 ACTIONS = spaces.Box(-1, 1, (2,), np.float32)
@@ -282,11 +282,11 @@ def test_the_limit_of_a_container_is_heeded(tmp_path, monkeypatch):
                        ("stat", "anon 500000\ninactive_file 100000\n")):  # fmt: skip
         (tmp_path / f"memory.{name}").write_text(text)
     monkeypatch.setattr("sb3_explain.sgqn.replay_buffer.CONTROL_GROUP", tmp_path)
-    assert free_memory() == 400_000
+    assert measure_free_memory() == 400_000
     with pytest.raises(ExplainError, match=r"0\.0 GB of memory are free"):
         FrameStackReplayBuffer(10**5, SPACE, ACTIONS, "cpu")
     (tmp_path / "memory.max").write_text("max\n")
-    assert free_memory() > 1_000_000
+    assert measure_free_memory() > 1_000_000
 
 
 class Dots(gym.Env):
@@ -360,5 +360,5 @@ def test_a_wrong_stack_and_an_empty_buffer_are_one_line():
     with pytest.raises(ExplainError, match="no transition yet"):
         buffer.sample(2)
     player = Player(1, padding="repeated")
-    with pytest.raises(ExplainError, match="moved on by one frame"):
+    with pytest.raises(ExplainError, match="shifted by one frame"):
         player.step(buffer)

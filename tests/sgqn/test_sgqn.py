@@ -85,7 +85,7 @@ def test_a_policy_saved_alone_is_the_same(tmp_path):
 def test_the_critic_trains_the_cnn_and_the_actor_does_not():
     agent = model()
     agent.learn(41)
-    batch = agent._sampled(8)
+    batch = agent._sample_batch(8)
     before = weights(agent)
     features = agent.critic.features_extractor.cnn(batch.images)
     agent._update_actor(features.detach())
@@ -144,7 +144,7 @@ def test_an_agent_that_does_not_learn_its_saliency_predicts_none(tmp_path):
     for explained in (ours, Agent.from_model(agent)):
         with pytest.raises(ExplainError, match=r"without the auxiliary task \(n_aux=0\)"):
             EXPLAINERS["sgqn"](explained)
-    with pytest.raises(ExplainError, match="n_aux=2 trains what predicts the saliency"):
+    with pytest.raises(ExplainError, match="n_aux=2 trains the saliency decoder"):
         SGQN.load(tmp_path / "sgqn.zip", n_aux=2)
 
 
@@ -291,7 +291,7 @@ def test_refusals():
             model(**options)
     with pytest.raises(ExplainError, match="needs an SGQNPolicy, and this is a PixelPolicy"):
         SGQN(PixelPolicy, PointEnv(), policy_kwargs=SMALL)
-    with pytest.raises(ExplainError, match="11 convolutions leave nothing of images of 32 x 32"):
+    with pytest.raises(ExplainError, match="images of 32 x 32 are too small for 11 convolutions"):
         model(policy_kwargs={})
     with pytest.raises(ExplainError, match="overlay pictures is missing: nowhere"):
         model(overlays="nowhere").learn(1)
@@ -304,10 +304,10 @@ def test_overlays_are_the_folders_pictures_or_textures_that_are_said_to_be_no_pr
 ):
     imageio.imwrite(tmp_path / "red.png", np.full((40, 40, 3), (200, 0, 0), np.uint8))
     agent = model(overlays=tmp_path)
-    assert agent.pictures().shape == (1, 3, SIZE, SIZE) and not caplog.records
-    mixed = agent.overlaid(torch.zeros(2, 9, SIZE, SIZE))
+    assert agent.load_pictures().shape == (1, 3, SIZE, SIZE) and not caplog.records
+    mixed = agent.overlay(torch.zeros(2, 9, SIZE, SIZE))
     assert torch.allclose(mixed[:, [0, 3, 6]], torch.tensor(100 / 255)) and not mixed[:, 1].any()
-    assert len(model().pictures()) == 512
+    assert len(model().load_pictures()) == 512
     assert "not those of the benchmark's protocol" in caplog.text
 
 
@@ -319,7 +319,7 @@ def test_nan_stops_the_training():
 
     agent = model(Broken())
     before = weights(agent)
-    with pytest.raises(ExplainError, match="a loss is nan at update 0; no step was made on it"):
+    with pytest.raises(ExplainError, match="a loss is nan at update 0, which was skipped"):
         agent.learn(45)
     assert_equal(before, weights(agent))
 
@@ -345,7 +345,7 @@ def test_an_actor_of_nan_is_one_line():
     agent.learn(42)
     with torch.no_grad():
         agent.actor.mu.weight.fill_(float("nan"))
-    with pytest.raises(ExplainError, match="the actor says what is no number at update 2"):
+    with pytest.raises(ExplainError, match="outputs are not finite at update 2"):
         agent.train(1, 8)
 
 

@@ -109,9 +109,9 @@ def test_five_updates_are_those_of_the_plain_implementation():
         }
     )
     theirs_seen = gradients_at_steps({name: plain.optimizers[name] for name in ours_seen})
-    pictures = model.pictures()
+    pictures = model.load_pictures()
     for step in range(5):
-        batch = model._sampled(16)
+        batch = model._sample_batch(16)
         torch.manual_seed(step)
         losses = model._update(batch)
         model._n_updates += 1

@@ -9,7 +9,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.baselines import (
     BASELINES,
     blend,
-    fit_baselines,
+    fit_to_frames,
     gaussian_blur,
     make_baseline,
 )
@@ -127,7 +127,7 @@ def test_a_function_is_a_baseline():
 
 
 def test_a_function_serves_every_entry():
-    baselines = fit_baselines(torch.zeros_like, {"screen": FRAMES, "speed": torch.ones(3, 2)})
+    baselines = fit_to_frames(torch.zeros_like, {"screen": FRAMES, "speed": torch.ones(3, 2)})
     assert not baselines["screen"](STACKED).any() and not baselines["speed"](torch.ones(1, 2)).any()
     assert {baseline.name for baseline in baselines.values()} == {"zeros_like"}
 

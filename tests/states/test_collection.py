@@ -38,7 +38,7 @@ def same(a: StateDataset, b: StateDataset) -> None:
 def test_stacks_equal_sb3_wrappers(tmp_path):
     """Frames, stacks and transposition against VecFrameStack and VecTransposeImage."""
     agent = dot_agent(n_stack=3)
-    states = collected(agent, tmp_path / "s", n=100, max_per_episode=0, n_envs=1, seed=5)
+    states = collected(agent, tmp_path / "s", n_states=100, max_per_episode=0, n_envs=1, seed=5)
     source = np.random.SeedSequence([5, 0])
     env = VecTransposeImage(VecFrameStack(DummyVecEnv([DotEnv]), 3))
     env.seed(int(source.generate_state(1)[0]))
@@ -50,7 +50,7 @@ def test_stacks_equal_sb3_wrappers(tmp_path):
 
 
 def test_labels_scores_and_values_are_the_agents(cartpole, tmp_path):
-    states = collected(cartpole, tmp_path / "s", n=200, behavior="stochastic", seed=2)
+    states = collected(cartpole, tmp_path / "s", n_states=200, behavior="stochastic", seed=2)
     observations = states.observations(np.arange(200))
     scores, values = cartpole.scores_and_values(observations)
     np.testing.assert_allclose(states.column("scores"), scores, atol=1e-5)
@@ -61,25 +61,25 @@ def test_labels_scores_and_values_are_the_agents(cartpole, tmp_path):
 
 
 def test_greedy_and_epsilon(cartpole, tmp_path):
-    greedy = collected(cartpole, tmp_path / "g", n=150)
+    greedy = collected(cartpole, tmp_path / "g", n_states=150)
     np.testing.assert_array_equal(greedy.actions, greedy.greedy)
-    mixed = collected(cartpole, tmp_path / "e", n=600, behavior="epsilon", epsilon=0.5)
+    mixed = collected(cartpole, tmp_path / "e", n_states=600, behavior="epsilon", epsilon=0.5)
     assert 0.15 < (mixed.actions != mixed.greedy).mean() < 0.35
 
 
 def test_an_episode_is_a_function_of_seed_and_number(cartpole, tmp_path):
     """Whatever is played beside it: with more states asked, the first episodes are the same."""
     few = collected(
-        cartpole, tmp_path / "a", n=120, behavior="stochastic", max_per_episode=15, n_envs=4
+        cartpole, tmp_path / "a", n_states=120, behavior="stochastic", max_per_episode=15, n_envs=4
     )
     many = collected(
-        cartpole, tmp_path / "b", n=300, behavior="stochastic", max_per_episode=15, n_envs=4
+        cartpole, tmp_path / "b", n_states=300, behavior="stochastic", max_per_episode=15, n_envs=4
     )
     np.testing.assert_array_equal(
         few.observations(np.arange(120)), many.observations(np.arange(120))
     )
     other = collected(
-        cartpole, tmp_path / "c", n=120, behavior="stochastic", max_per_episode=15, seed=1
+        cartpole, tmp_path / "c", n_states=120, behavior="stochastic", max_per_episode=15, seed=1
     )
     assert not np.array_equal(few.observations(np.arange(50)), other.observations(np.arange(50)))
 
@@ -87,15 +87,15 @@ def test_an_episode_is_a_function_of_seed_and_number(cartpole, tmp_path):
 @pytest.mark.parametrize("limit", [0, 15])
 def test_appending_equals_collecting_at_once(cartpole, tmp_path, limit):
     options = {"behaviour": "stochastic", "max_per_episode": limit, "n_envs": 4}
-    once = collected(cartpole, tmp_path / "once", n=257, **options)
+    once = collected(cartpole, tmp_path / "once", n_states=257, **options)
     for n in (1, 50, 51, 200, 257):
-        states = collected(cartpole, tmp_path / "grown", n=n, **options)
+        states = collected(cartpole, tmp_path / "grown", n_states=n, **options)
         assert len(states) == n
     same(once, states)
 
 
 def test_the_limit_holds_and_episodes_are_many(cartpole, tmp_path):
-    states = collected(cartpole, tmp_path / "s", n=400, max_per_episode=10)
+    states = collected(cartpole, tmp_path / "s", n_states=400, max_per_episode=10)
     assert np.bincount(states.episode).max() <= 10
     assert len(np.unique(states.episode)) >= 40
 
@@ -107,7 +107,7 @@ def test_nothing_of_the_agent_or_of_global_chance_changes(cartpole, tmp_path):
     expected = torch.rand(1), np.random.rand()  # noqa: NPY002
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002
-    collected(cartpole, tmp_path / "s", n=60, behavior="stochastic")
+    collected(cartpole, tmp_path / "s", n_states=60, behavior="stochastic")
     assert (torch.rand(1), np.random.rand()) == expected  # noqa: NPY002
     assert cartpole.fingerprint() == before
 
@@ -116,7 +116,9 @@ def test_normalised_observations_are_kept_as_the_policy_sees_them(tmp_path):
     model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=1, device="cpu")
     mean, var = np.arange(4.0), np.full(4, 0.25)
     recipe = EnvRecipe("CartPole-v1", normalizers={"": Normalizer(mean, var, 1e-8, 10.0)})
-    states = collected(Agent.from_model(model, recipe=recipe), tmp_path / "s", n=20, n_envs=1)
+    states = collected(
+        Agent.from_model(model, recipe=recipe), tmp_path / "s", n_states=20, n_envs=1
+    )
     raw, _ = gym.make("CartPole-v1").reset(
         seed=int(np.random.SeedSequence([0, 0]).generate_state(1)[0])
     )
@@ -126,7 +128,9 @@ def test_normalised_observations_are_kept_as_the_policy_sees_them(tmp_path):
 
 def test_rendered_frames_belong_to_their_states(tmp_path):
     agent = dot_agent()
-    states = collected(agent, tmp_path / "s", n=90, render=True, n_envs=2, max_per_episode=25)
+    states = collected(
+        agent, tmp_path / "s", n_states=90, render=True, n_envs=2, max_per_episode=25
+    )
     picked = np.array([70, 3, 41, 3])
     pictures = states.rendered(picked)
     newest = states.frames(picked)[:, 0].numpy()
@@ -170,7 +174,7 @@ def test_frames_belong_to_their_states_whatever_order_episodes_end_in(tmp_path):
 
 
 def test_provenance_is_kept(cartpole, tmp_path):
-    collected(cartpole, tmp_path / "s", n=20, seed=9)
+    collected(cartpole, tmp_path / "s", n_states=20, seed=9)
     kept = read_json(tmp_path / "s" / "states.json")
     assert kept["seed"] == 9 and kept["behaviour"] == "zoo"
     assert kept["agent"]["weights_sha256"] == cartpole.fingerprint()
@@ -189,9 +193,9 @@ def test_provenance_is_kept(cartpole, tmp_path):
 )
 def test_mistakes_are_one_line(cartpole, tmp_path, change, message):
     if "env" not in change:
-        collected(cartpole, tmp_path / "s", n=20)
+        collected(cartpole, tmp_path / "s", n_states=20)
     with pytest.raises(ExplainError) as caught:
-        collected(cartpole, tmp_path / "s", n=20, **change)
+        collected(cartpole, tmp_path / "s", n_states=20, **change)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -199,7 +203,7 @@ def test_mistakes_are_one_line(cartpole, tmp_path, change, message):
 def test_a_folder_with_other_things_is_left_alone(cartpole, tmp_path):
     (tmp_path / "thesis.txt").write_text("all of it")
     with pytest.raises(ExplainError, match="not empty"):
-        collected(cartpole, tmp_path, n=20)
+        collected(cartpole, tmp_path, n_states=20)
 
 
 def test_a_full_disk_is_told_and_what_is_whole_stays(cartpole, tmp_path, monkeypatch):
@@ -207,7 +211,7 @@ def test_a_full_disk_is_told_and_what_is_whole_stays(cartpole, tmp_path, monkeyp
 
     from sb3_explain.states import store
 
-    kept = collected(cartpole, tmp_path / "s", n=60, max_per_episode=10)
+    kept = collected(cartpole, tmp_path / "s", n_states=60, max_per_episode=10)
 
     def full(self, **_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -215,9 +219,9 @@ def test_a_full_disk_is_told_and_what_is_whole_stays(cartpole, tmp_path, monkeyp
     with monkeypatch.context() as broken:
         broken.setattr(store.EpisodeWriter, "commit", full)
         with pytest.raises(ExplainError, match="disk is full"):
-            collected(cartpole, tmp_path / "s", n=120)
+            collected(cartpole, tmp_path / "s", n_states=120)
     same(kept, StateDataset.open(tmp_path / "s"))
-    assert len(collected(cartpole, tmp_path / "s", n=120)) == 120
+    assert len(collected(cartpole, tmp_path / "s", n_states=120)) == 120
 
 
 def test_lanes_are_balanced():
@@ -232,8 +236,8 @@ def test_episodes_that_were_left_early_do_not_live_on(tmp_path):
 
     pytest.importorskip("ale_py")
     agent = demo_agent()
-    one_env = collected(agent, tmp_path / "a", n=24, max_per_episode=8, n_envs=1)
-    first = collected(agent, tmp_path / "b", n=24, max_per_episode=8, n_envs=3)
+    one_env = collected(agent, tmp_path / "a", n_states=24, max_per_episode=8, n_envs=1)
+    first = collected(agent, tmp_path / "b", n_states=24, max_per_episode=8, n_envs=3)
     # single frames: scores may differ in the last bit between batches of one and of three
     np.testing.assert_array_equal(one_env.frames()[[8, 16]], first.frames()[[8, 16]])
     assert (one_env.frames(slice(8, 9)) != one_env.frames(slice(7, 8))).any()
@@ -243,7 +247,7 @@ def test_an_agent_of_q_values_explores_instead_of_sampling(tmp_path):
     agent = dot_agent()
     agent.view.value_based = True
     with pytest.raises(ExplainError, match="Q-values are no probabilities"):
-        collected(agent, tmp_path / "s", n=20, behavior="stochastic")
+        collected(agent, tmp_path / "s", n_states=20, behavior="stochastic")
 
 
 class Doors(gym.Env):
@@ -278,7 +282,9 @@ def test_action_masks_are_obeyed_and_kept(tmp_path):
     model = MaskablePPO("MlpPolicy", "Doors-v0", n_steps=8, batch_size=8, seed=0, device="cpu")
     agent = Agent.from_model(model, recipe=EnvRecipe("Doors-v0"))
     folder = tmp_path / "doors"
-    states = collect(agent, n=60, folder=folder, behavior="stochastic", render=False, n_envs=5)
+    states = collect(
+        agent, n_states=60, folder=folder, behavior="stochastic", render=False, n_envs=5
+    )
     masks = states.policy_inputs(np.arange(60))["action_masks"].numpy()
     assert masks.shape == (60, 5) and (masks.sum(axis=1) == 3).all()
     observations = states.observations(np.arange(60)).numpy()
@@ -292,7 +298,9 @@ def test_the_memory_of_a_state_is_the_one_it_was_acted_with(tmp_path):
         "MlpLstmPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0, device="cpu"
     )
     agent = Agent.from_model(model, recipe=EnvRecipe("CartPole-v1"))
-    states = collect(agent, n=40, folder=tmp_path / "s", behavior="greedy", n_envs=2, render=False)
+    states = collect(
+        agent, n_states=40, folder=tmp_path / "s", behavior="greedy", n_envs=2, render=False
+    )
     lstm, start = None, np.ones(1, bool)
     episode = np.flatnonzero(states.episode == 0)
     for position in episode:

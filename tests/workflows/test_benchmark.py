@@ -94,7 +94,7 @@ def test_a_job_measures_what_evaluate_measures(here):
         explainers,
         METRICS_,
         baseline=make_baseline("background", train.frames()),
-        n_states=20,
+        n_evaluated=20,
         seed=1,
     )
     ours = values_of(here).query("agent == 'one' and seed == 1")

@@ -12,7 +12,7 @@ from sb3_explain import RAD, SGQN
 from sb3_explain.cli import main
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.dmc.environment import DMCGeneralizationEnv
-from sb3_explain.sgqn.overlays import textures
+from sb3_explain.sgqn.overlays import draw_textures
 from sb3_explain.workflows.pixel_training import run_dmc, saliency_pictures
 from sb3_explain.workflows.pixel_training.table import published, table
 from tests.envs.test_dmc import write_video
@@ -120,7 +120,7 @@ def test_train_by_the_command_line(tmp_path, capsys):
 
 def test_pictures_show_what_each_network_sees(monkeypatch):
     """RAD looks at the middle; who has not learned to predict a map shows none; zero is said."""
-    backgrounds = textures(4, (SIZE, SIZE), seed=0).numpy()
+    backgrounds = draw_textures(4, (SIZE, SIZE), seed=0).numpy()
     monkeypatch.setattr(saliency_pictures, "make_env", lambda *_: PointEnv(backgrounds))
     common = {"env": PointEnv(), "buffer_size": 50}
     models = {

@@ -97,7 +97,7 @@ def test_without_a_network_the_cache_is_used(server, learned):
 
 def test_the_card_says_what_it_is(server, learned):
     agent, test, mask, _ = learned
-    evaluation = evaluate(agent, test, [mask], ["accuracy", "insertion"], n_states=40)
+    evaluation = evaluate(agent, test, [mask], ["accuracy", "insertion"], n_evaluated=40)
     push_to_hub(mask, REPOSITORY, evaluation=evaluation, pictures={"state_3": PNG})
     files = server.repositories[REPOSITORY][-1][1]
     card = files["README.md"].decode()
@@ -143,7 +143,7 @@ def saved_ppo(tmp_path):
     model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0)
     model.save(tmp_path / "ppo.zip")
     agent = load_agent("ppo", "CartPole-v1", folder=tmp_path / "ppo.zip")
-    states = collect(agent, n=300, folder=tmp_path / "states", render=False, progress=False,
+    states = collect(agent, n_states=300, folder=tmp_path / "states", render=False, progress=False,
                      max_per_episode=20)  # fmt: skip
     mask = VisionMask(agent)
     train, validation, _ = states.split()

@@ -93,10 +93,10 @@ def test_an_agent_without_images_is_explained_by_its_features(tmp_path):
         values=np.full(40, np.nan),
         actions=scores.argmax(axis=1),
     )
-    examples = examples_of(agent, held, Gradient(agent))
+    examples = examples_of(held, Gradient(agent))
     assert list(examples) == ["importance"]
     assert png_of(examples["importance"]).startswith(b"\x89PNG")
     assert "bars are 95 % intervals" in examples["importance"].caption
-    alone = examples_of(agent, held.subset(np.arange(10)), Gradient(agent))["importance"]
+    alone = examples_of(held.subset(np.arange(10)), Gradient(agent))["importance"]
     assert "over 10 test states, of too few episodes for intervals" in alone.caption
-    assert write_saliency_video(tmp_path / "v.mp4", agent, held, Gradient(agent)) is None
+    assert write_saliency_video(tmp_path / "v.mp4", held, Gradient(agent)) is None

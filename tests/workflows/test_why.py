@@ -41,7 +41,7 @@ def state():
 
 def test_without_the_dot_the_agent_has_no_reason_left(state):
     agent, states, position = state
-    answer = why(agent, states, position, Bright(agent))
+    answer = why(states, position, Bright(agent))
     found = answer.counterfactual
     assert len(found.regions) == 1
     ys, xs = np.nonzero(states.frames([position])[0, 0].numpy() == 255)
@@ -51,7 +51,7 @@ def test_without_the_dot_the_agent_has_no_reason_left(state):
     assert answer.picture.before.picture.max() == 255
     assert answer.picture.alone[0].picture.max() < 130
     assert answer.picture.caption == f"episode {states.episode[position]}, state {position}"
-    black = why(agent, states, position, Bright(agent), baseline="black")
+    black = why(states, position, Bright(agent), baseline="black")
     np.testing.assert_allclose(black.counterfactual.alone[0].probabilities, 1 / 3, atol=1e-6)
 
 
@@ -59,7 +59,7 @@ def test_a_contrast_takes_what_speaks_for_the_one_and_not_the_other(state):
     agent, states, position = state
     target = int(states.greedy[position])
     other = (target + 1) % 3
-    answer = why(agent, states, position, Bright(agent), instead=other)
+    answer = why(states, position, Bright(agent), instead=other)
     assert answer.picture.contrasted == agent.action_names[other]
     assert answer.picture.signed
     assert answer.picture.before.other == pytest.approx(
@@ -70,7 +70,7 @@ def test_a_contrast_takes_what_speaks_for_the_one_and_not_the_other(state):
 
 def test_files_are_written(state, tmp_path):
     agent, states, position = state
-    answer = why(agent, states, position, Bright(agent))
+    answer = why(states, position, Bright(agent))
     figure, table = answer.save(tmp_path / "why" / "state")
     assert figure.read_bytes()[:4] == b"\x89PNG"
     read = pd.read_csv(table)
@@ -90,7 +90,7 @@ def linear():
 
 def test_features_become_their_mean(linear):
     agent, states = linear
-    answer = why(agent, states, 0, ready_explainer(agent, "input_x_gradient", None, states))
+    answer = why(states, 0, ready_explainer(agent, "input_x_gradient", None, states))
     scores = [removal.scores.tolist() for removal in answer.counterfactual.alone]
     assert scores[:2] == [[2.0, 2.0], [3.5, 2.0]]  # means are 1 and 0.5
     assert answer.picture.frame is None
@@ -103,7 +103,7 @@ def test_targets_by_name_or_number_and_mistakes(state, tmp_path):
     with pytest.raises(ExplainError, match="did you mean 'left'"):
         agent.find_target("lefft")
     with pytest.raises(ExplainError, match="there is no state 60"):
-        why(agent, states, 60, Bright(agent))
+        why(states, 60, Bright(agent))
     with pytest.raises(ExplainError, match="holds no visionmask: fit one first"):
         ready_explainer(agent, "visionmask", tmp_path, states)
 

@@ -6,13 +6,20 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading import load_agent
 
-#: Pong's actions come in three pairs that do the same, so the best two are often nearly equally
+#: Pong's actions come in three pairs with the same effect, so the best two are often about equally
 #: probable: without sharper scores the loss hardly sees which of them the agent takes.
 VISIONMASK_SETTINGS: dict[str, Any] = {"temperature": 0.2}
 
 
 def demo_agent() -> Agent:
-    """PPO on PongNoFrameskip-v4 (84x84x4, 6 actions); see the model card beside this file.
+    """Load the small PPO agent on PongNoFrameskip-v4 that comes with the package.
+
+    It observes 4 stacked gray frames of 84 x 84 pixels and has 6 actions.
+
+    >>> from sb3_explain import demo_agent
+    >>> agent = demo_agent()
+    >>> agent.algo, agent.observation_space.shape, agent.action_names[:3]
+    ('ppo', (4, 84, 84), ('NOOP', 'FIRE', 'RIGHT'))
 
     :raises ExplainError: if the extra ``atari`` is not installed
     """

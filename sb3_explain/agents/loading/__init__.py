@@ -1,4 +1,4 @@
-"""Agents from zoo folders, zips and the Hub; nothing in a file is ever run."""
+"""Load agents from zoo folders, zips and the Hub, without running code from a file."""
 
 from sb3_explain.agents.loading.load import load_agent
 

@@ -1,7 +1,7 @@
-"""The shape of a policy's networks, read off the shapes of its weights.
+"""The sizes of a policy's networks, read off the shapes of its weights.
 
-What a configuration says about sizes may be old, wrong or missing; the weights cannot be. So every
-size comes from them, and a file cannot ask for networks larger than the weights that it holds.
+What a configuration says about sizes may be old, wrong or missing; the weights cannot be. A file
+also cannot ask for networks larger than the weights that it holds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sb3_explain.agents.loading.archive import Weights
 from sb3_explain.sgqn.baselines import SODAPolicy
 from sb3_explain.sgqn.policies import PixelPolicy, SGQNPolicy
 
-#: where a policy of any kind keeps its (first) features extractor
+#: prefixes of the first features extractor, for every kind of policy
 EXTRACTORS = (
     "features_extractor",
     "actor.features_extractor",
@@ -37,12 +37,12 @@ EXTRACTORS = (
 def read_sizes(
     policy_class: type, weights: Weights, space: spaces.Space[Any], action_space: spaces.Space[Any]
 ) -> dict[str, Any]:
-    """The arguments of ``policy_class`` that the shapes of its weights decide.
+    """The arguments of a policy's class that the shapes of its weights determine.
 
-    :param policy_class: of stable-baselines3 or sb3-contrib, or derived from one of theirs
-    :param weights: its state dict
-    :param space: what the policy observes
-    :param action_space: what it decides
+    :param policy_class: class of stable-baselines3 or sb3-contrib, or derived from one of theirs
+    :param weights: state dict of the policy
+    :param space: observation space of the policy
+    :param action_space: action space of the policy
     """
     if issubclass(policy_class, ARSPolicy):
         return {
@@ -80,7 +80,7 @@ def read_widths(weights: Weights, prefix: str) -> list[int]:
 
 
 def read_extractor_sizes(weights: Weights, space: spaces.Space[Any]) -> dict[str, Any]:
-    """Class and sizes of the features extractor, where it is a convolutional one of SB3."""
+    """Class and sizes of the features extractor, if it is a convolutional one of SB3."""
     for prefix in EXTRACTORS:
         if f"{prefix}.cnn.0.weight" in weights and f"{prefix}.linear.0.weight" in weights:
             features = weights[f"{prefix}.linear.0.weight"].shape[0]
@@ -99,7 +99,7 @@ def read_extractor_sizes(weights: Weights, space: spaces.Space[Any]) -> dict[str
 
 
 def hold_same_numbers(weights: Weights, first: str, second: str) -> bool:
-    """Whether two modules hold the same numbers: sharing one or owning two is then the same."""
+    """Whether two modules have equal weights, so that sharing one module gives the same policy."""
     left = {n.removeprefix(first): t for n, t in weights.items() if n.startswith(first)}
     right = {n.removeprefix(second): t for n, t in weights.items() if n.startswith(second)}
     return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
@@ -108,7 +108,7 @@ def hold_same_numbers(weights: Weights, first: str, second: str) -> bool:
 def read_noise_sizes(
     log_std: torch.Tensor | None, action_space: spaces.Space[Any]
 ) -> dict[str, Any]:
-    """Generalised state-dependent exploration has a matrix where plain noise has a vector."""
+    """Arguments of the noise: state-dependent exploration has a matrix, plain noise a vector."""
     if log_std is None or log_std.ndim != 2:
         return {"use_sde": False}
     n_actions = int(action_space.shape[0]) if action_space.shape else 1
@@ -116,7 +116,7 @@ def read_noise_sizes(
 
 
 def read_actor_critic_sizes(weights: Weights, action_space: spaces.Space[Any]) -> dict[str, Any]:
-    """A2C, PPO, TRPO, MaskablePPO and RecurrentPPO."""
+    """Sizes of the policies of A2C, PPO, TRPO, MaskablePPO and RecurrentPPO."""
     return {
         "net_arch": {
             "pi": read_widths(weights, "mlp_extractor.policy_net"),
@@ -130,7 +130,7 @@ def read_actor_critic_sizes(weights: Weights, action_space: spaces.Space[Any]) -
 
 
 def read_lstm_sizes(weights: Weights) -> dict[str, Any]:
-    """RecurrentPPO: the actor's LSTM; the critic has its own, a linear layer, or the actor's."""
+    """Sizes of RecurrentPPO's LSTM; its critic has its own, a linear layer, or the actor's."""
     layers = [n for n in weights if re.fullmatch(r"lstm_actor\.weight_hh_l\d+", n)]
     own = "lstm_critic.weight_hh_l0" in weights
     return {
@@ -144,7 +144,7 @@ def read_lstm_sizes(weights: Weights) -> dict[str, Any]:
 def read_actor_q_sizes(
     policy_class: type, weights: Weights, action_space: spaces.Space[Any]
 ) -> dict[str, Any]:
-    """SAC, TD3, DDPG, TQC and CrossQ."""
+    """Sizes of the policies of SAC, TD3, DDPG, TQC and CrossQ."""
     deterministic = issubclass(policy_class, TD3Policy)
     actor = (
         read_widths(weights, "actor.mu")[:-1]
@@ -171,7 +171,7 @@ def read_actor_q_sizes(
 def read_pixel_sizes(
     policy_class: type, weights: Weights, action_space: spaces.Space[Any]
 ) -> dict[str, Any]:
-    """SGQN, and the baselines on its networks."""
+    """Sizes of the policies of SGQN and of the algorithms that share its networks."""
     cnn = re.compile(r"critic\.features_extractor\.cnn\.\d+\.weight")
     layers = [tensor for name, tensor in weights.items() if cnn.fullmatch(name)]
     projection = read_widths(weights, "critic.features_extractor.projection")

@@ -1,8 +1,7 @@
-"""The zip that ``model.save`` writes: its plain JSON and its weights, and nothing that is pickled.
+"""Read the zip that ``model.save`` writes: its JSON and its weights, but no pickle.
 
 A value of ``data`` that JSON cannot hold is stored as base64 of a pickle under ``:serialized:``,
-beside the plain text of its attributes. The pickle is never looked at; the text beside it often
-says enough.
+beside the plain text of its attributes. The pickle is never read; the text is often enough.
 """
 
 from __future__ import annotations
@@ -22,12 +21,13 @@ from torch import Tensor
 from sb3_explain.agents.loading.bounded import one_line, quote
 from sb3_explain.common.errors import ExplainError
 
-#: of one member, read from the archive
+#: size limit of each member that is read from the archive, in bytes
 MAX_BYTES = {"data": 64 * 2**20, "policy.pth": 2**30, "_stable_baselines3_version": 100}
 MAX_MEMBERS = 1000
-#: weights hardly compress, JSON with base64 in it at most tenfold; zeros a thousandfold
+#: largest compression ratio: weights hardly compress, JSON with base64 tenfold, zeros a
+#: thousandfold
 MAX_RATIO = 100
-#: archives below this size may compress as well as they like
+#: members below this size, in bytes, may have any compression ratio
 SMALL = 2**20
 
 Weights = dict[str, Tensor]
@@ -35,12 +35,12 @@ Weights = dict[str, Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class ModelArchive:
-    """What a model's zip says.
+    """The content of a model's zip.
 
     :param data: JSON of the algorithm's attributes, with pickles as opaque text
     :param weights: state dict of the policy, on the CPU
-    :param version: of stable-baselines3 that saved it, where it says so
-    :param sha256: of the file
+    :param version: version of stable-baselines3 that saved the model, if the zip names it
+    :param sha256: SHA-256 of the file
     """
 
     data: dict[str, Any]
@@ -50,14 +50,14 @@ class ModelArchive:
 
     @property
     def policy_module(self) -> str:
-        """Dotted name of the module of the policy's class; empty where the zip does not say."""
+        """Dotted name of the module of the policy's class; empty if the zip does not name it."""
         policy_class = self.data.get("policy_class")
         module = policy_class.get("__module__") if isinstance(policy_class, dict) else None
         return module if isinstance(module, str) else ""
 
     @property
     def policy_name(self) -> str:
-        """Name of the policy's class, from the text of its methods; empty where none is its own."""
+        """Name of the policy's class, from the text of its methods; empty if it has no own ones."""
         policy_class = self.data.get("policy_class")
         texts = policy_class.values() if isinstance(policy_class, dict) else ()
         for text in texts:
@@ -70,9 +70,9 @@ class ModelArchive:
 def read_archive(path: Path) -> ModelArchive:
     """Read a zip that ``model.save`` wrote, without running anything in it.
 
-    :param path: of the file
-    :raises ExplainError: if it is damaged, oversized, ambiguous, or holds weights that are not
-        finite numbers
+    :param path: path of the zip
+    :raises ExplainError: if the zip is damaged, too large or ambiguous, or holds weights that are
+        not finite numbers
     """
     if not path.is_file():
         raise ExplainError(f"{path} is not a file")
@@ -110,7 +110,7 @@ def _is_text(value: object) -> bool:
 
 
 def _check_members(archive: zipfile.ZipFile, name: str) -> None:
-    """Refuse an archive that no ``model.save`` wrote, although nothing is extracted from it."""
+    """Refuse an archive that ``model.save`` cannot have written; nothing is extracted anyway."""
     members = archive.namelist()
     if len(members) > MAX_MEMBERS or len(set(members)) != len(members):
         raise ExplainError(f"{name} holds too many members, or one twice: it is no saved model")
@@ -123,9 +123,9 @@ def _check_members(archive: zipfile.ZipFile, name: str) -> None:
 
 
 def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
-    """At most as many bytes as the member may have, whatever it declares.
+    """The bytes of a member, up to its size limit, whatever size it declares.
 
-    :raises ExplainError: if it is missing, damaged or a bomb
+    :raises ExplainError: if the member is missing, damaged or a zip bomb
     """
     try:
         info = archive.getinfo(member)
@@ -169,7 +169,7 @@ def _read_json(content: bytes, name: str) -> dict[str, Any]:
 
 
 def _read_weights(content: bytes, name: str) -> Weights:
-    """The tensors of ``policy.pth`` by torch's own restricted reader."""
+    """The tensors of ``policy.pth``, read by torch with ``weights_only=True``."""
     if content.startswith(b"PK"):
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as inner:

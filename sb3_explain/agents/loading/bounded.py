@@ -1,4 +1,4 @@
-"""Reading what a stranger wrote: no more of it than is sensible, and quoted in one line."""
+"""Read untrusted files up to a size limit, and quote them in one line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ _SHORT.maxstring = _SHORT.maxother = 100
 
 
 def quote(text: object) -> str:
-    """``repr`` in one line of about a hundred characters."""
+    """The ``repr`` of a value, cut to one line of about a hundred characters."""
     return " ".join(_SHORT.repr(text).split())
 
 
 def one_line(error: Exception) -> str:
-    """The gist of another library's error, which may run over many lines."""
+    """The message of another library's error, cut to one line of at most 160 characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """The bytes of a regular file of at most ``limit`` bytes.
+    """The bytes of a file.
 
-    :raises ExplainError: if there is no such file, or it is longer
+    :param path: path of a regular file
+    :param limit: size limit in bytes
+    :raises ExplainError: if there is no such file, or it is larger than the limit
     """
     if not path.is_file():
         raise ExplainError(f"{path} is not a file")

@@ -1,4 +1,4 @@
-"""From the zoo's configuration of a run to the recipe of its environment."""
+"""Turn the zoo's configuration of a run into the recipe of its environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 from sb3_explain.envs.registered import current_id, register_environments
 
-#: where the wrappers of older configurations are today
+#: module prefixes of wrappers in older configurations, and today's
 MOVED = {"gym.": "gymnasium.", "utils.wrappers.": "rl_zoo3.wrappers."}
 FRAME_STACKERS = (
     "stable_baselines3.common.vec_env.VecFrameStack",
@@ -30,15 +30,15 @@ def read_recipe(
     normalizers: dict[str, Normalizer],
     trusted: tuple[str, ...],
 ) -> tuple[EnvRecipe, list[str]]:
-    """The recipe of a run's environment, and what was changed to make it.
+    """The recipe of a run's environment, and notes on what had to be changed.
 
-    :param env_id: gymnasium id, as the agent knew it
-    :param config: ``config.yml``
-    :param args: ``args.yml``
-    :param env_kwargs: arguments of the environment that go over those in the two files
-    :param normalizers: as :func:`read_normalizers` gives them
+    :param env_id: gymnasium id under which the agent was trained
+    :param config: content of ``config.yml``
+    :param args: content of ``args.yml``
+    :param env_kwargs: arguments of the environment, which override those in the two files
+    :param normalizers: statistics as :func:`read_normalizers` returns them
     :param trusted: further top-level packages that may be imported
-    :raises ExplainError: if the configuration makes no sense or is not trusted
+    :raises ExplainError: if the configuration is malformed, or names a package not trusted
     """
     packages = _read_names(args.get("gym_packages") or [], "gym_packages in args.yml")
     register_environments(env_id, packages, trusted)
@@ -66,6 +66,7 @@ def read_wrappers(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
     """Name and arguments of each wrapper, innermost first.
 
     :param given: a dotted name, ``{name: arguments}``, or a list of these
+    :raises ExplainError: if it is none of these
     """
     wrappers = []
     for observed in given if isinstance(given, list) else [given] if given else []:
@@ -85,12 +86,13 @@ def read_wrappers(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
 def read_normalizers(
     normalize: Any, statistics: Path | None, trusted: tuple[str, ...]
 ) -> dict[str, Normalizer]:
-    """How the observations are normalised.
+    """The statistics that normalize the observations, per key; empty if they are not normalized.
 
-    :param normalize: in ``config.yml``: a truth value, arguments of VecNormalize or their source
-    :param statistics: the file of VecNormalize
-    :param trusted: further packages that the file may name
-    :raises ExplainError: if the observations are normalised by statistics that are not there
+    :param normalize: ``normalize`` in ``config.yml``: True or False, arguments of VecNormalize, or
+        their source text
+    :param statistics: path of the file that VecNormalize saved, if there is one
+    :param trusted: further top-level packages that the file may name
+    :raises ExplainError: if the observations are normalized, but the statistics are missing
     """
     if isinstance(normalize, str):
         normalize = read_expression(normalize, "normalize in config.yml")
@@ -102,7 +104,7 @@ def read_normalizers(
         return {}
     if statistics is None:
         raise ExplainError(
-            "config.yml says that observations are normalised, but the statistics "
+            "config.yml says that observations are normalized, but the statistics "
             "(vecnormalize.pkl) are missing: give vec_normalize=..."
         )
     return read_statistics(statistics, trusted)
@@ -119,7 +121,7 @@ def _read_mapping(given: Any, what: str) -> Mapping[str, Any]:
 
 
 def _read_names(given: Any, what: str) -> tuple[str, ...]:
-    """Dotted names, and nothing that only looks like them."""
+    """A dotted name or a list of them as a tuple; anything else is an error."""
     names = given if isinstance(given, list) else [given]
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name):

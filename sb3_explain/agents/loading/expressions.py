@@ -1,4 +1,4 @@
-"""Python expressions in configurations, read and never evaluated.
+"""Read Python expressions in configurations without evaluating them.
 
 The zoo writes ``policy_kwargs`` and ``normalize`` as source, for example
 ``dict(net_arch=[400, 300], activation_fn=nn.ReLU)``; a model's zip holds classes as
@@ -49,7 +49,7 @@ def _list_known_names() -> dict[str, Any]:
     return names
 
 
-#: every name that an expression may use
+#: names that an expression may use, and the classes that they stand for
 KNOWN_NAMES = _list_known_names()
 
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -63,12 +63,13 @@ ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 def read_expression(text: str, where: str) -> Any:
     """The value of a literal expression.
 
-    Numbers, strings, ``True``, ``False``, ``None``, lists, tuples, dicts, ``dict(...)``, sums,
-    differences, products and quotients of numbers, and the names in :data:`KNOWN_NAMES`.
+    It may hold numbers, strings, ``True``, ``False``, ``None``, lists, tuples, dicts,
+    ``dict(...)``, sums, differences, products and quotients of numbers, and the names in
+    :data:`KNOWN_NAMES`.
 
-    :param text: the expression's source
-    :param where: what it is, for the message
-    :raises ExplainError: if anything else stands in it
+    :param text: source text of the expression
+    :param where: place of the expression, for error messages
+    :raises ExplainError: if the expression holds anything else
     """
     if len(text) > MAX_CHARACTERS:
         raise ExplainError(f"{where} is longer than {MAX_CHARACTERS} characters")
@@ -81,9 +82,11 @@ def read_expression(text: str, where: str) -> Any:
 
 
 def read_class(text: str, where: str) -> Any:
-    """The known class whose ``repr`` is ``text``.
+    """The known class whose ``repr`` is a text.
 
-    :raises ExplainError: for any other text; the class is named
+    :param text: for example ``"<class 'torch.nn.modules.activation.ReLU'>"``
+    :param where: place of the text, for error messages
+    :raises ExplainError: if it is no class in :data:`KNOWN_NAMES`
     """
     match = re.fullmatch(r"<class '([\w.]{1,200})'>", text)
     if match is None or match[1] not in KNOWN_NAMES:
@@ -96,7 +99,7 @@ def read_class(text: str, where: str) -> Any:
 
 
 class _Reader:
-    """One expression, for messages that show the part at fault."""
+    """Reads one expression; its errors quote the part that cannot be read."""
 
     def __init__(self, text: str, where: str) -> None:
         self.text = text

@@ -1,4 +1,4 @@
-"""Which files make an agent, in a folder as rl-zoo3 writes it."""
+"""Find the files of an agent in a folder that rl-zoo3 wrote."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 
 @dataclasses.dataclass(frozen=True)
 class ModelSelection:
-    """Which of a run's models: the last one, the best one, or a checkpoint.
+    """Which of a run's models to load; without arguments, the model at the end of training.
 
-    :param best: ``best_model.zip``
-    :param checkpoint: ``rl_model_<checkpoint>_steps.zip``
-    :param last_checkpoint: the one of the most steps
+    :param best: load ``best_model.zip``
+    :param checkpoint: load ``rl_model_<checkpoint>_steps.zip``
+    :param last_checkpoint: load the checkpoint after the most steps
+    :raises ExplainError: if more than one of them is chosen
     """
 
     best: bool = False
@@ -30,7 +31,7 @@ class ModelSelection:
 
     @property
     def is_default(self) -> bool:
-        """Whether it is the model at the end of training."""
+        """Whether the model at the end of training is chosen."""
         return not self.best and self.checkpoint is None and not self.last_checkpoint
 
 
@@ -38,13 +39,13 @@ class ModelSelection:
 class AgentFiles:
     """The files of one agent; all but the model may be missing.
 
-    :param model: the zip
-    :param config: ``config.yml``, the hyper-parameters
-    :param args: ``args.yml``, the command line
-    :param env_kwargs: ``env_kwargs.yml``
-    :param statistics: of VecNormalize
-    :param run: the run's number, where it has one
-    :param source: where the files come from, without a path of this machine
+    :param model: path of the zip that ``model.save`` wrote
+    :param config: path of ``config.yml``, the hyperparameters
+    :param args: path of ``args.yml``, the arguments of the command line
+    :param env_kwargs: path of ``env_kwargs.yml``, the arguments of the environment
+    :param statistics: path of the statistics of VecNormalize
+    :param run: number of the run, if it has one
+    :param source: repository and commit on the Hub, if the files come from there
     """
 
     model: Path
@@ -59,14 +60,14 @@ class AgentFiles:
 def find_files(
     folder: Path, algo: str, env_id: str | None, exp_id: int, selection: ModelSelection
 ) -> AgentFiles:
-    """The files of one agent.
+    """Find the files of one agent.
 
     :param folder: the zoo's folder of all agents, the folder of one run, or a ``.zip``
-    :param algo: the zoo's name of the algorithm
-    :param env_id: gymnasium id
-    :param exp_id: number of the run; 0 for the newest
-    :param selection: which of the run's models
-    :raises ExplainError: if there is no such agent; it says what there is
+    :param algo: name of the algorithm in the zoo
+    :param env_id: gymnasium id of the environment; only a ``.zip`` does not need it
+    :param exp_id: number of the run; 0 for the newest run
+    :param selection: which of the run's models to load
+    :raises ExplainError: if there is no such agent; the error lists those that exist
     """
     if folder.suffix == ".zip":
         return _find_beside(_find_zip(folder), env_id)
@@ -83,7 +84,7 @@ def find_files(
 
 
 def folder_name(env_id: str) -> str:
-    """The zoo's spelling of an environment in names of files: no slash."""
+    """Name of an environment in the zoo's file names, which have ``-`` in place of a slash."""
     return env_id.replace("/", "-")
 
 
@@ -95,7 +96,7 @@ def _find_zip(path: Path) -> Path:
 
 
 def _find_run(folder: Path, algo: str, name: str, exp_id: int) -> Path:
-    """``<folder>/<algo>/<name>_<id>``; without any number, ``<folder>/<algo>`` as in the zoo."""
+    """``<folder>/<algo>/<name>_<id>``, or ``<folder>/<algo>`` if its runs have no numbers."""
     of_algorithm = folder / algo
     runs = _find_runs(of_algorithm, name)
     if exp_id == 0 and runs:
@@ -149,7 +150,7 @@ def _find_model(run: Path, name: str, selection: ModelSelection) -> Path:
 
 
 def _find_beside(model: Path, env_id: str | None) -> AgentFiles:
-    """A model with what the zoo keeps beside it in ``<env>/``; a bare zip has no such folder."""
+    """A model with the files that the zoo writes beside it into ``<env>/``, if there are any."""
     if env_id is None or not (beside := model.parent / folder_name(env_id)).is_dir():
         return AgentFiles(model)
 

@@ -1,4 +1,4 @@
-"""Agents of the Hugging Face Hub, named as rl-zoo3 names them."""
+"""Download agents from the Hugging Face Hub, whose repositories rl-zoo3 names."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ def download(
     repo_id: str | None = None,
     revision: str | None = None,
 ) -> AgentFiles:
-    """Download ``<organization>/<algo>-<env>``, all files of one commit, or find them in the cache.
+    """Download ``<organization>/<algo>-<env>``, or find it in the cache.
 
-    :param algo: the zoo's name of the algorithm
-    :param env_id: gymnasium id
-    :param organization: whose repository, for example ``"sb3"``
-    :param repo_id: the repository, where it is not named as the zoo does
-    :param revision: branch, tag or commit; the newest when not given
-    :raises ExplainError: without huggingface_hub, without a network, or without such an agent
+    All files are of one commit.
+
+    :param algo: name of the algorithm in the zoo
+    :param env_id: gymnasium id of the environment
+    :param organization: owner of the repository, for example ``"sb3"``
+    :param repo_id: name of the repository, if the zoo's naming does not apply
+    :param revision: branch, tag or commit; the newest commit when not given
+    :raises ExplainError: if huggingface_hub is not installed, the Hub cannot be reached, or there
+        is no such agent
     """
     name = f"{algo}-{folder_name(env_id)}"
     repository = Repository(repo_id or f"{organization}/{name}", revision)
@@ -46,7 +49,7 @@ def download(
 
 
 def huggingface_hub() -> Any:
-    """The library.
+    """The module ``huggingface_hub``, imported on first use.
 
     :raises ExplainError: if it is not installed
     """
@@ -60,16 +63,16 @@ def huggingface_hub() -> Any:
     return huggingface_hub
 
 
-#: functions of the Hub that need a right to write
+#: functions of the Hub that need write access
 WRITING = ("create_repo", "upload_folder")
 
 
 class Repository:
-    """One repository of the Hub at one revision, with errors of one line.
+    """One repository of the Hub at one revision; its errors are one-line :class:`ExplainError`.
 
-    :param repo_id: ``organization/name``
-    :param revision: branch, tag or commit; the newest when not given
-    :param token: of an account; the one that is logged in when not given
+    :param repo_id: name of the repository, ``organization/name``
+    :param revision: branch, tag or commit; the newest commit when not given
+    :param token: access token; that of the account that is logged in when not given
     """
 
     def __init__(self, repo_id: str, revision: str | None = None, token: str | None = None) -> None:
@@ -79,7 +82,7 @@ class Repository:
         self.token = token
 
     def file(self, name: str) -> Path | None:
-        """The file's place in the cache; ``None`` if the repository has no such file."""
+        """Download a file and return its path; ``None`` if the repository has no such file."""
         errors = self.hub.errors
         try:
             return Path(self.ask(self.hub.hf_hub_download, filename=name, revision=self.revision))
@@ -94,15 +97,16 @@ class Repository:
             return None
 
     def files(self) -> str:
-        """What the repository holds, for a message."""
+        """Names of the first 20 files of the repository, for error messages."""
         names = self.ask(self.hub.HfApi().list_repo_files, revision=self.revision)
         return ", ".join(sorted(names)[:20]) or "nothing"
 
     def upload(self, folder: Path, message: str, *, private: bool) -> str:
-        """Put all files of a folder into the repository, which is made if there is none.
+        """Upload all files of a folder, and create the repository if it does not exist.
 
-        :param message: of the commit
-        :param private: of a repository that is made
+        :param folder: folder whose files are uploaded
+        :param message: message of the commit
+        :param private: whether a new repository is private
         :return: address of the commit
         """
         api = self.hub.HfApi()
@@ -116,9 +120,11 @@ class Repository:
         return str(commit.commit_url)
 
     def ask(self, call: Callable[..., Any], **arguments: Any) -> Any:
-        """Call a function of the Hub.
+        """Call a function of the Hub on this repository.
 
-        :raises ExplainError: in place of the Hub's errors, but those of missing files
+        :param call: function of ``huggingface_hub``
+        :param arguments: further arguments of the function
+        :raises ExplainError: in place of the Hub's errors, except those of missing files
         """
         errors = self.hub.errors
         try:
@@ -140,7 +146,7 @@ class Repository:
             if refuses(error):
                 raise self._forbidden(call) from error
             raise self._unreachable("reached", error) from error
-        # of whatever library carries the requests; httpx has a class of its own
+        # errors of the library that sends the requests; httpx has a class of its own
         except (OSError, ValueError, RuntimeError, getattr(errors, "HTTPError", OSError)) as error:
             raise self._unreachable("reached", error) from error
 
@@ -162,5 +168,5 @@ class Repository:
 
 
 def refuses(error: BaseException | None) -> bool:
-    """Whether the Hub says that an account has not the right."""
+    """Whether an error is the Hub's refusal of access (status 401 or 403)."""
     return getattr(getattr(error, "response", None), "status_code", None) in (401, 403)

@@ -1,4 +1,4 @@
-"""Loading an agent: from a zoo folder, a bare zip or the Hub, without running code from a file."""
+"""Load an agent from a zoo folder, a zip or the Hub, without running code from a file."""
 
 from __future__ import annotations
 
@@ -60,35 +60,41 @@ def load_agent(
     recipe: EnvRecipe | None = None,
     trusted: Sequence[str] = (),
 ) -> Agent:
-    """The agent that stable-baselines3, sb3-contrib or rl-zoo3 saved.
+    """Load an agent that stable-baselines3, sb3-contrib or rl-zoo3 saved.
 
-    Nothing is unpickled, evaluated or imported on a file's word: weights are read as weights,
+    Nothing is unpickled, evaluated or imported because a file says so: weights are read as weights,
     everything else as plain data.
 
-    :param algo: the zoo's name of the algorithm: ``"ppo"``, ``"ppo_lstm"``, ``"her"``, ...
-    :param env: gymnasium id; ``None`` for a bare zip whose spaces or recipe are given
+    >>> from sb3_explain import load_agent
+    >>> model.save(folder / "cartpole.zip")
+    >>> agent = load_agent("ppo", "CartPole-v1", folder=folder / "cartpole.zip")
+    >>> agent.action_names, agent.n_scores
+    (('left', 'right'), 2)
+
+    :param algo: name of the algorithm in the zoo: ``"ppo"``, ``"ppo_lstm"``, ``"her"``, ...
+    :param env: gymnasium id; ``None`` for a zip if both spaces or a recipe are given
     :param folder: the zoo's folder of all agents (``<folder>/<algo>/<env>_<id>/``), the folder of
         one run, or the ``.zip`` that ``model.save`` wrote
-    :param exp_id: number of the run; 0 for the newest
-    :param load_best: ``best_model.zip`` instead of the model at the end of training
-    :param load_checkpoint: the model after so many steps
-    :param load_last_checkpoint: the checkpoint of the most steps
+    :param exp_id: number of the run; 0 for the newest run
+    :param load_best: load ``best_model.zip`` instead of the model at the end of training
+    :param load_checkpoint: load the checkpoint after this number of steps
+    :param load_last_checkpoint: load the checkpoint after the most steps
     :param organization: download ``<organization>/<algo>-<env>`` from the Hub instead
     :param repo_id: download this repository of the Hub instead
-    :param revision: branch, tag or commit of the repository
-    :param device: of the policy; ``"auto"`` for an accelerator where there is one
-    :param observation_space: what the policy observes, stacked and channel-first; the
-        environment's when not given
-    :param action_space: the environment's when not given
-    :param env_kwargs: arguments of the environment, over those in the files
-    :param vec_normalize: file of the statistics, for an agent that has none beside it
-    :param policy_class: for a policy of a class of your own
+    :param revision: branch, tag or commit of the repository; the newest commit when not given
+    :param device: device of the policy; ``"auto"`` for an accelerator if there is one
+    :param observation_space: what the policy observes, stacked and channel-first; taken from the
+        environment when not given
+    :param action_space: action space; taken from the environment when not given
+    :param env_kwargs: arguments of the environment, which override those in the files
+    :param vec_normalize: path of the statistics of VecNormalize, if the agent has none beside it
+    :param policy_class: class of the policy, if it is neither SB3's nor sb3-contrib's
     :param policy_kwargs: arguments of the policy, instead of those in the files
-    :param recipe: how the environment is made, instead of what the files say: for a bare zip,
-        which says nothing of arguments, wrappers and frame stacks
+    :param recipe: how the environment is made, instead of what the files say; a zip without a zoo
+        folder says nothing about arguments, wrappers and frame stacks
     :param trusted: further top-level packages that wrappers and environments may come from
     :raises ExplainError: if there is no such agent, or it is damaged, does not fit the spaces, or
-        needs code
+        needs code that is not trusted
     """
     if recipe is not None and env_kwargs:
         raise ExplainError("env_kwargs are part of the recipe: give them there")
@@ -116,7 +122,7 @@ def load_agent(
 
     statistics = Path(vec_normalize) if vec_normalize is not None else files.statistics
     if vec_normalize is not None or files.config is None:
-        # Statistics that are given, or that no configuration speaks of, are there to be used.
+        # Statistics that the user gives, or that stand beside a bare zip, are to be used.
         normalize: Any = statistics is not None
     else:
         normalize = config.get("normalize")
@@ -180,7 +186,7 @@ def _find_files(
 def _find_spaces(
     recipe: EnvRecipe | None, observation_space: Space | None, action_space: Space | None
 ) -> tuple[Space, Space, tuple[str, ...] | None]:
-    """The two spaces, from the environment where they are not given, and the actions' names."""
+    """Both spaces, read off the environment if they are not given, and the actions' names."""
     if observation_space is not None and action_space is not None:
         names = (
             find_action_names(recipe.env_id, _count_names(action_space))
@@ -207,7 +213,7 @@ def _find_spaces(
 
 
 def _count_names(space: Space) -> int:
-    """How many scores an agent with this action space has, where one name for each may exist."""
+    """Number of scores if each may have a name in its environment, else 0."""
     if isinstance(space, spaces.Discrete):
         return int(space.n)
     if isinstance(space, spaces.Box | spaces.MultiBinary) and len(space.shape) == 1:

@@ -1,8 +1,8 @@
-"""The opcodes of a pickle, read into inert records: nothing is imported, built or called.
+"""Read the opcodes of a pickle as data: nothing is imported, built or called.
 
-``pickletools.genops`` names the opcodes; the small machine here keeps a stack and a memo as the
-pickle protocol (0 to 5) describes them. Where an unpickler would import a name, a :class:`Symbol`
-stands; where it would call one, a :class:`Record` of what would have been called.
+``pickletools.genops`` names the opcodes; the small machine here has a stack and a memo as pickle
+protocols 0 to 5 describe them. Where an unpickler would import a name, it pushes a
+:class:`Symbol`; where an unpickler would call one, a :class:`Record` of that call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ MAX_OPCODES = 200_000
 
 @dataclasses.dataclass(frozen=True)
 class Symbol:
-    """A global name: ``module`` and ``name``."""
+    """A global name that an unpickler would import.
+
+    :param module: dotted name of the module
+    :param name: name in the module
+    """
 
     module: str
     name: str
@@ -28,29 +32,29 @@ class Symbol:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Record:
-    """An object that was not made.
+    """An object that an unpickler would have made.
 
-    :param callee: what would have been called, or the class of which one would have been made
-    :param arguments: of the call
-    :param state: what would have been its state
-    :param entries: what would have been set by key
+    :param callee: function or class that would have been called
+    :param arguments: arguments of that call
+    :param state: attributes that would have been set
+    :param items: items that would have been set by key
     """
 
     callee: Any
     arguments: tuple[Any, ...]
     state: Any = None
-    entries: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    items: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
 
 class DamagedPickleError(Exception):
-    """The bytes are not a pickle, or one that needs more than is read here."""
+    """Raised for bytes that are no pickle, or that use opcodes that are not read here."""
 
 
 def read_records(content: bytes) -> tuple[Any, set[Symbol]]:
-    """What the pickle would have made, as plain data, symbols and records; and all its symbols.
+    """The object in a pickle, as plain data, symbols and records; and all symbols in it.
 
-    :param content: a whole pickle
-    :raises DamagedPickleError: if it is truncated, malformed or too long
+    :param content: bytes of a whole pickle
+    :raises DamagedPickleError: if the pickle is truncated, malformed or too long
     """
     machine = _Machine()
     try:
@@ -74,7 +78,7 @@ CONSTANTS = {
     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
     "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
 }  # fmt: skip
-#: opcodes that push something new
+#: opcodes that push a new value
 LITERALS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
@@ -85,7 +89,7 @@ LITERALS: dict[str, Callable[[], Any]] = {
     "EMPTY_SET": set,
     "MARK": lambda: _MARK,
 }
-#: opcodes that turn all above the mark into one value
+#: opcodes that turn all values above the mark into one value
 GATHERERS: dict[str, Callable[[list[Any]], Any]] = {
     "LIST": list,
     "TUPLE": tuple,
@@ -98,7 +102,7 @@ IGNORED = {"PROTO", "FRAME", "STOP"}
 
 
 def _mapping(items: list[Any]) -> dict[Any, Any]:
-    """A dict of alternating keys and values, without keys that are no plain data."""
+    """A dict of alternating keys and values; keys that are not plain data are left out."""
     pairs = zip(items[::2], items[1::2], strict=True)
     return {key: value for key, value in pairs if isinstance(key, str | int | float | bytes)}
 
@@ -189,9 +193,9 @@ class _Machine:
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
-        entries = target.entries if isinstance(target, Record) else target
-        if isinstance(entries, dict):
-            entries.update(_mapping(items))
+        mapping = target.items if isinstance(target, Record) else target
+        if isinstance(mapping, dict):
+            mapping.update(_mapping(items))
 
     # --- what an unpickler would import and call -----------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The statistics of VecNormalize, read off its pickle without unpickling it."""
+"""Read the statistics of VecNormalize off its pickle, without unpickling it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ENCODE = {"_codecs.encode"}
 RECONSTRUCTOR = {"copyreg._reconstructor", "copy_reg._reconstructor"}
 ORDERED_DICT = {"collections.OrderedDict"}
 
-#: whose names the spaces and random states beside the statistics use
+#: packages named by the spaces and random states that stand beside the statistics
 KNOWN_PACKAGES = {
     "_codecs", "collections", "copy_reg", "copyreg", "gym", "gymnasium", "numpy", "rl_zoo3",
     "sb3_contrib", "stable_baselines3",
@@ -55,13 +55,13 @@ KNOWN_BUILTINS = {
 
 
 def read_statistics(path: Path, trusted: Iterable[str] = ()) -> dict[str, Normalizer]:
-    """Normalisers per entry of a Dict observation, or under ``""`` for any other observation.
+    """Normalizers per key of a Dict observation, or under ``""`` for any other observation.
 
-    :param path: a file that ``VecNormalize.save`` wrote
+    :param path: path of a file that ``VecNormalize.save`` wrote
     :param trusted: top-level packages besides the known ones that the file may name; nothing is
-        imported either way, but a stranger's name is told
-    :return: empty where the observations were not normalised
-    :raises ExplainError: if it is anything else, or holds no finite statistics
+        imported either way, but an unknown name is an error
+    :return: empty if the observations were not normalized
+    :raises ExplainError: if the file is anything else, or holds no finite statistics
     """
     content = read_bounded(path, MAX_BYTES)
     try:
@@ -92,7 +92,7 @@ def _read_normalizers(root: Any) -> dict[str, Normalizer]:
         return {}
     statistics = state.get("obs_rms")
     if isinstance(statistics, Record) and _is_call(statistics, ORDERED_DICT):
-        statistics = statistics.entries
+        statistics = statistics.items
     if not isinstance(statistics, dict):
         statistics = {"": statistics}
     # None where VecNormalize is older than its list of keys, or the observation is no dict
@@ -120,7 +120,7 @@ def _read_normalizer(record: Any, epsilon: float, clip: float) -> Normalizer:
 
 
 def _read_state(record: Any, expected: Symbol) -> dict[str, Any]:
-    """The attributes of an object of the expected class."""
+    """The attributes of a record, if it is of the expected class."""
     if not isinstance(record, Record):
         raise DamagedPickleError(f"{quote(type(record).__name__)} in place of {expected.name}")
     callee = record.callee
@@ -159,7 +159,7 @@ def _read_number(value: Any) -> float:
 
 
 def _read_array(value: Any) -> NDArray[np.float64]:
-    """The array that numpy's functions would have made of ``value``, in float64."""
+    """The array that NumPy's functions would have made of a record, in float64."""
     if _is_call(value, RECONSTRUCT) and isinstance(value.state, tuple) and len(value.state) == 5:
         _, shape, dtype, fortran, content = value.state
         array = _make_array(_read_bytes(content), dtype, shape, "F" if fortran else "C")
@@ -185,7 +185,7 @@ def _make_array(content: bytes, dtype: Any, shape: Any, order: Any) -> NDArray[A
 
 
 def _read_dtype(value: Any) -> np.dtype[Any]:
-    """Numbers and truth values alone, in their byte order."""
+    """The dtype in a record, if it is of numbers or booleans, in its byte order."""
     code = value.arguments[0] if _is_call(value, DTYPE) and value.arguments else None
     if not isinstance(code, str) or not re.fullmatch(r"f[248]|[iu][1248]|b1", code):
         raise DamagedPickleError("an array that holds no plain numbers")

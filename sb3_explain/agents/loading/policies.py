@@ -1,4 +1,4 @@
-"""From names and weights to a policy: the classes of SB3, sb3-contrib and this package alone."""
+"""Build a policy of SB3, sb3-contrib or this package from names and weights."""
 
 from __future__ import annotations
 
@@ -26,35 +26,36 @@ from sb3_explain.common.signatures import argument_names
 from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
 from sb3_explain.sgqn.policies import PixelPolicy
 
-#: by the zoo's names; MaskablePPO and this package's own are not in the zoo
+#: classes by the zoo's names; MaskablePPO and this package's own are not in the zoo
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "a2c": A2C, "ars": ARS, "crossq": CrossQ, "ddpg": DDPG, "dqn": DQN, "drq": DrQ,
     "maskable_ppo": MaskablePPO, "pixelsac": PixelSAC, "ppo": PPO, "ppo_lstm": RecurrentPPO,
     "qrdqn": QRDQN, "rad": RAD, "sac": SAC, "sgqn": SGQN, "soda": SODA, "svea": SVEA, "td3": TD3,
     "tqc": TQC, "trpo": TRPO,
 }  # fmt: skip
-#: the zoo's folder of agents that SAC or TQC trained with hindsight
+#: the zoo's name of agents that SAC or TQC trained with hindsight experience replay
 HER = "her"
 
-#: whose policies may be made
+#: packages whose policies may be built
 KNOWN_PACKAGES = ("stable_baselines3", "sb3_contrib", "sb3_explain")
-#: only the optimiser's: no policy is trained here
+#: arguments that only training needs
 UNUSED = ("optimizer_class", "optimizer_kwargs", "lr_schedule", "log_std_init", "ortho_init")
-#: read off the weights, whatever a file says
+#: arguments that are read off the weights, whatever a file says
 SIZES = (
     "net_arch", "n_quantiles", "n_critics", "lstm_hidden_size", "n_lstm_layers", "use_sde",
     "full_std", "share_features_extractor", "enable_critic_lstm", "shared_lstm", "batch_norm",
     "with_bias", "n_layers", "n_filters", "features_dim", "decoder_filters", "soda_dim",
     "predicts_saliency",
 )  # fmt: skip
-#: sizes inside ``features_extractor_kwargs`` of SB3's own extractors
+#: sizes in ``features_extractor_kwargs`` of SB3's own extractors
 EXTRACTOR_SIZES = ("features_dim", "cnn_output_dim")
 
 
 def find_algorithm(algo: str) -> str:
-    """The zoo's name of an algorithm, however it is written: ``PPO``, ``RecurrentPPO``, ``her``.
+    """The zoo's name of an algorithm.
 
-    :raises ExplainError: for any other name; the nearest one is suggested
+    :param algo: the zoo's name or the class's, in any case: ``"ppo"``, ``"RecurrentPPO"``
+    :raises ExplainError: if there is no such algorithm; the nearest name is suggested
     """
     name = algo.strip().lower().replace("-", "_")
     name = ZOO_NAMES.get(name, name)
@@ -64,7 +65,11 @@ def find_algorithm(algo: str) -> str:
 
 
 def find_trainer(archive: ModelArchive, args: Mapping[str, Any]) -> str:
-    """The algorithm of an agent in the zoo's ``her`` folder, from ``args.yml`` or its policy."""
+    """The algorithm that trained an agent with hindsight experience replay.
+
+    :param archive: content of the model's zip, whose policy class names the algorithm
+    :param args: content of ``args.yml``, which is read first
+    """
     named = args.get("algo")
     if isinstance(named, str) and named in ALGORITHMS:
         return named
@@ -75,10 +80,10 @@ def find_trainer(archive: ModelArchive, args: Mapping[str, Any]) -> str:
 def find_class(algo: str, alias: object, archive: ModelArchive) -> type[BasePolicy]:
     """The class of the policy.
 
-    :param algo: the zoo's name
-    :param alias: ``policy`` in ``config.yml``, for example ``"MlpPolicy"``; ``None`` for none
-    :param archive: asked where there is no alias
-    :raises ExplainError: if it is of no known package; the class is named
+    :param algo: name of the algorithm in the zoo
+    :param alias: ``policy`` in ``config.yml``, for example ``"MlpPolicy"``; ``None`` if not given
+    :param archive: content of the model's zip, which decides without an alias
+    :raises ExplainError: if the class is of no known package; the error names the class
     """
     module, name = archive.policy_module, archive.policy_name
     if module and module.partition(".")[0] not in KNOWN_PACKAGES:
@@ -101,7 +106,7 @@ def find_class(algo: str, alias: object, archive: ModelArchive) -> type[BasePoli
 
 
 def read_n_stack(policy_class: type[BasePolicy], archive: ModelArchive) -> int | None:
-    """Frames in an observation, where the algorithm knows; the recipe does for all others."""
+    """Number of stacked frames, if the algorithm saved it (SGQN and its kin), else ``None``."""
     n_stack = archive.data.get("n_stack")
     if not issubclass(policy_class, PixelPolicy) or not isinstance(n_stack, int):
         return None
@@ -109,11 +114,11 @@ def read_n_stack(policy_class: type[BasePolicy], archive: ModelArchive) -> int |
 
 
 def read_policy_kwargs(archive: ModelArchive, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the files say about the policy besides its sizes: activations, bounds, extractors.
+    """The policy's arguments in the files, except its sizes: activations, bounds, extractors.
 
-    :param archive: its plain JSON
-    :param config: ``config.yml``, which has the last word
-    :raises ExplainError: if what they say is code
+    :param archive: content of the model's zip
+    :param config: content of ``config.yml``, which overrides the zip
+    :raises ExplainError: if an argument is code, or malformed
     """
     kwargs: dict[str, Any] = {}
     saved = archive.data.get("policy_kwargs")
@@ -133,15 +138,15 @@ def read_policy_kwargs(archive: ModelArchive, config: Mapping[str, Any]) -> dict
 
 
 def _read_value(value: Any, where: str) -> Any:
-    """A value as JSON or YAML hold it; text may be the ``repr`` of what they cannot hold."""
+    """A value from JSON or YAML, where text may be the ``repr`` of a class or a literal."""
     if isinstance(value, dict):
         if ":serialized:" in value:
             return {
-                key: _read_value(entry, where)
-                for key, entry in value.items()
+                key: _read_value(item, where)
+                for key, item in value.items()
                 if not key.startswith(":")
             }
-        return {str(key): _read_value(entry, where) for key, entry in value.items()}
+        return {str(key): _read_value(item, where) for key, item in value.items()}
     if isinstance(value, str) and value.startswith("<"):
         return read_class(value, where)
     if isinstance(value, str) and value[:1] in ("[", "(", "{"):
@@ -157,15 +162,15 @@ def build_policy(
     action_space: spaces.Space[Any],
     device: str | torch.device = "cpu",
 ) -> BasePolicy:
-    """A policy with its weights and without an optimiser; no random state is changed.
+    """Build a policy with its weights and without an optimizer; no random state is changed.
 
-    :param policy_class: its class
-    :param kwargs: arguments besides the sizes
-    :param weights: its state dict
-    :param observation_space: after transposition and stacking
-    :param action_space: of the environment
-    :param device: where to put it
-    :raises ExplainError: if the weights do not fit the spaces
+    :param policy_class: class of the policy
+    :param kwargs: arguments of the class, except its sizes
+    :param weights: state dict of the policy
+    :param observation_space: what the policy observes, after transposition and stacking
+    :param action_space: action space of the environment
+    :param device: device to put the policy on
+    :raises ExplainError: if the weights do not fit the spaces, or the class rejects its arguments
     """
     target = find_device(device)
     # Spaces draw from random states of their own; the caller's are left alone.
@@ -187,10 +192,10 @@ def build_policy(
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """A device that is there.
+    """The torch device that has a name.
 
     :param device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"auto"``, ...
-    :raises ExplainError: if torch has no such device
+    :raises ExplainError: if this machine has no such device
     """
     if device == "auto":
         return get_device("auto")
@@ -231,7 +236,7 @@ def _choose_arguments(
 
 
 def _load_weights(policy: nn.Module, weights: Weights) -> None:
-    """Strictly, after the names of older versions are brought up to date."""
+    """Load weights strictly, after names of older versions are replaced by today's."""
     expected = policy.state_dict()
     given = _modernize_names(weights)
     wrong = [
@@ -250,7 +255,7 @@ def _load_weights(policy: nn.Module, weights: Weights) -> None:
 
 
 def _modernize_names(weights: Weights) -> Weights:
-    """State dicts of SB3 before 1.8 and of the first ARS, with today's names."""
+    """A state dict with today's names; SB3 before 1.8 and the first ARS had others."""
     modern = dict(weights)
     for name, tensor in weights.items():
         if name in ("action_net.weight", "action_net.bias") and len(weights) <= 2:  # ARS, linear

@@ -1,4 +1,4 @@
-"""The zoo's YAML files: plain data, and the one Python tag that the zoo itself writes."""
+"""Read the zoo's YAML files: plain data, and the one Python tag that the zoo itself writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sb3_explain.agents.loading.bounded import one_line, read_bounded
 from sb3_explain.common.errors import ExplainError
 
 MAX_BYTES = 256 * 1024
-#: of a document after every alias is written out, against documents that double at each alias
+#: nodes of a document with all aliases expanded, against documents that double at each alias
 MAX_NODES = 20_000
 
 ORDERED_DICT = "tag:yaml.org,2002:python/object/apply:collections.OrderedDict"
@@ -21,7 +21,7 @@ class ZooLoader(yaml.SafeLoader):
     """Plain YAML and ``!!python/object/apply:collections.OrderedDict``, which becomes a dict."""
 
     def get_single_node(self) -> Any:
-        """The document, once it is known that its aliases do not blow it up."""
+        """The root node of the document, after its expanded size is checked."""
         node = super().get_single_node()
         if node is not None:
             _count_nodes(node, {})
@@ -45,9 +45,11 @@ ZooLoader.add_constructor(ORDERED_DICT, _read_ordered_dict)
 
 
 def _count_nodes(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Nodes of ``node`` with every alias written out.
+    """Number of nodes in a node, with all aliases expanded.
 
-    :param sizes: of the nodes already counted; 0 for one that is being counted
+    :param node: node to count
+    :param sizes: sizes of the nodes already counted, by ``id``; 0 for a node being counted
+    :raises yaml.YAMLError: if the node contains itself, or more than :data:`MAX_NODES`
     """
     known = sizes.get(id(node))
     if known == 0:
@@ -68,7 +70,9 @@ def _count_nodes(node: yaml.Node, sizes: dict[int, int]) -> int:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; empty for an empty file.
 
-    :raises ExplainError: if it is no such mapping, has a tag that stands for code, or is a bomb
+    :param path: path of the file
+    :raises ExplainError: if the file holds no mapping of names, a tag that stands for code, or
+        aliases that expand without limit
     """
     content = read_bounded(path, MAX_BYTES)
     loader = None

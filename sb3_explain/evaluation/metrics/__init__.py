@@ -66,3 +66,13 @@ def bound(
                 raise unknown_name(f"option of {name}", keyword, known)
         chosen[name] = functools.partial(METRICS[name], **keywords)
     return chosen
+
+
+def list_metrics() -> list[str]:
+    """Names of the metrics.
+
+    >>> from sb3_explain import list_metrics
+    >>> {"insertion", "deletion", "sparseness"} <= set(list_metrics())
+    True
+    """
+    return list(METRICS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from sb3_explain.evaluation.metrics import METRICS
-from sb3_explain.sgqn.attribution import binarized, require_quantile
+from sb3_explain.sgqn.attribution import binarize, require_quantile
 from sb3_explain.states.batch import StateBatch
 
 
@@ -27,6 +27,6 @@ def saliency_iou(
     :raises ExplainError: if the quantile is outside of [0, 1)
     """
     require_quantile(quantile)
-    found, true = (binarized(m, quantile, batch.agent.n_stack) for m in (attributions, attribution))
+    found, true = (binarize(m, quantile, batch.agent.n_stack) for m in (attributions, attribution))
     common = (found & true).flatten(1).sum(dim=1).double()
     return common / (found | true).flatten(1).sum(dim=1)

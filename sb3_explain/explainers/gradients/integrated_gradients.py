@@ -16,6 +16,7 @@ from sb3_explain.explainers.gradients.attributions import attribute_with_captum
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 
 
@@ -30,14 +31,14 @@ class IntegratedGradients(Explainer):
 
     :param agent: to explain
     :param baseline: r: a name, or a function from observations to their replacement; the
-        ``"background"`` of ``frames`` when not given, or black (0) if there are none
-    :param frames: states that a baseline given by name is fitted on, by key
-        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
+        ``"background"`` of ``states`` when not given, or black (0) if there are none
+    :param states: states that a baseline given by name is fitted on
     :param n_steps: points of the sum
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
     name = "integrated_gradients"
+    takes_baseline = True
     unsupported = staticmethod(needs_numbers)
 
     def __init__(
@@ -45,14 +46,14 @@ class IntegratedGradients(Explainer):
         agent: Agent,
         *,
         baseline: str | Replacement | None = None,
-        frames: Mapping[str, Tensor] | None = None,
+        states: StateDataset | None = None,
         n_steps: int = 50,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if n_steps < 1:
             raise ExplainError(f"n_steps={n_steps}: give at least 1 step")
-        self.baselines = make_baselines(agent, baseline, frames)
+        self.baselines = make_baselines(agent, baseline, states)
         self.n_steps = n_steps
 
     @property

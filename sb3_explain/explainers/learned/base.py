@@ -25,7 +25,7 @@ from sb3_explain.common.training import (
     train_network,
     training_options,
 )
-from sb3_explain.envs.spaces import SINGLE, Observations, spaces_by_key, structured
+from sb3_explain.envs.spaces import SINGLE, spaces_by_key
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.fitted import (
@@ -44,7 +44,7 @@ from sb3_explain.states.baselines import (
     Baseline,
     FunctionBaseline,
     Replacement,
-    fit_baselines,
+    fit_to_frames,
     make_baseline,
 )
 from sb3_explain.states.batch import StateBatch
@@ -152,7 +152,7 @@ class MaskExplainer(FittedExplainer):
     def _fit_baselines(self, frames: Mapping[str, Tensor | None]) -> dict[str, Baseline]:
         """The baseline of each key; keys that are never hidden stay what they are."""
         covered = {name: frames[name] for name in self.covered}
-        fitted = fit_baselines(self.settings.baseline, covered)
+        fitted = fit_to_frames(self.settings.baseline, covered)
         return {name: fitted.get(name) or FunctionBaseline(unchanged) for name in self.shapes}
 
     @property
@@ -170,16 +170,11 @@ class MaskExplainer(FittedExplainer):
 
     # --- explaining ------------------------------------------------------------------------
 
-    def attribute_all(self, observations: Observations, *, policy_inputs: Any = None) -> Any:
-        batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
-        return structured(self._predict_masks(batch))
-
     def explain(self, batch: StateBatch) -> Masks:
         states = torch.arange(len(batch), device=batch.device)
-        return {n: mask[states, batch.target] for n, mask in self._predict_masks(batch).items()}
+        return {key: masks[states, batch.target] for key, masks in self.explain_all(batch).items()}
 
-    def _predict_masks(self, batch: StateBatch) -> Masks:
-        """(B, C, ...) masks of all targets over every key."""
+    def explain_all(self, batch: StateBatch) -> Masks:
         self.require_fitted()
         with torch.no_grad():
             masks = self.masking.hidden(self.masks(self.network, batch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -15,6 +15,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.checkpoints import TrainingState
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path, read_json, write_json
+from sb3_explain.common.training import TrainingOptions
 from sb3_explain.states.dataset import StateDataset
 
 FORMAT = 1
@@ -108,3 +109,72 @@ def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
+
+
+class Learner(Protocol):
+    """What learns about an agent from its states, and is kept on disk."""
+
+    agent: Agent
+    learned_from: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+
+    def plain_settings(self) -> dict[str, Any]:
+        """What it is, apart from its weights."""
+
+    def training_options(self, options: Mapping[str, Any]) -> TrainingOptions:
+        """How it learns."""
+
+    def fit(self, train: StateDataset, validation: StateDataset, **options: Any) -> Any:
+        """Learn from states."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write what was learned."""
+
+    @classmethod
+    def load(cls, folder: str | Path, agent: Agent) -> Self:
+        """Read what :meth:`save` wrote."""
+
+
+L = TypeVar("L", bound=Learner)
+
+
+def load_or_fit(
+    made: L,
+    folder: str | Path | None,
+    train: StateDataset,
+    validation: StateDataset,
+    options: Mapping[str, Any],
+) -> L:
+    """What was learned before in ``folder``; where nothing was, it is learned and saved there.
+
+    :param made: what shall learn, with its settings
+    :param folder: for the result, and below it ``training/`` with checkpoints; nothing is kept when
+        not given
+    :param train: states to learn from
+    :param validation: states that decide when to stop
+    :param options: fields of :class:`sb3_explain.common.training.TrainingOptions`
+    :raises ExplainError: if ``folder`` holds one of other settings, states or training
+    """
+    if folder is None:
+        made.fit(train, validation, **options)
+        return made
+    folder = Path(folder)
+    if not (folder / f"{made.name}.json").exists():
+        made.fit(train, validation, folder=folder / "training", **options)
+        made.save(folder)
+        return made
+    try:
+        loaded = type(made).load(folder, made.agent)
+    except ExplainError as error:
+        again = f"{error}; or delete {folder} and run the same command again, the states stay"
+        raise ExplainError(again) from error
+    wanted = learned_from(train, validation, made.training_options(options).identity())
+    if loaded.plain_settings() != made.plain_settings() or loaded.learned_from != wanted:
+        raise ExplainError(
+            f"{folder} holds a {made.name} of other settings, training or states: choose another "
+            "output folder, or delete this one"
+        )
+    return loaded

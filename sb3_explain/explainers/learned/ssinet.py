@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from sb3_explain.agents.action_spaces import log_probabilities, score_range
 from sb3_explain.agents.agent import Agent
-from sb3_explain.envs.spaces import spaces_by_key, structured
+from sb3_explain.envs.spaces import join_keys, spaces_by_key
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings
 from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.explainers.learned.networks.ssinet_decoder import SSINetDecoder
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
 
 
@@ -98,7 +99,7 @@ class SSINet(MaskExplainer):
     def losses(
         self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]
     ) -> dict[str, Tensor]:
-        batch = self.batch(states, positions)
+        batch = self.batch(states, positions).with_cache(ForwardCache())
         masks = self.masks(network, batch)
         (seen,) = self.outcomes(batch.target_scores, self.blends(masks, batch)[0])
         own = self._reading(batch)[0].float() / self.settings.temperature
@@ -121,7 +122,7 @@ class SSINet(MaskExplainer):
             with torch.no_grad(), convolutions_of(self.agent) as features:
                 return batch.target_scores(batch.by_key), features
 
-        reading: tuple[Tensor, list[Tensor]] = batch.kept("convolutions", read)
+        reading: tuple[Tensor, list[Tensor]] = batch.read_once("convolutions", read)
         return reading
 
 
@@ -150,5 +151,5 @@ def feature_shapes(agent: Agent) -> list[tuple[int, ...]]:
         for name, space in spaces_by_key(agent.observation_space).items()
     }
     with torch.no_grad(), convolutions_of(agent) as features:
-        agent.scores(structured(blank))
+        agent.scores(join_keys(blank))
     return [tuple(output.shape[1:]) for output in features]

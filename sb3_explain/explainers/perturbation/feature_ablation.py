@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import cells, feature_keys
+from sb3_explain.agents.observations import count_features, feature_keys
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -15,6 +15,7 @@ from sb3_explain.explainers.perturbation.features import Features
 from sb3_explain.explainers.requirements import needs_features
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blocks
 
 
@@ -27,15 +28,15 @@ class FeatureAblation(Explainer):
 
     :param agent: to explain
     :param baseline: a name, or a function from observations to their replacement; the
-        ``"background"`` of ``frames`` when not given, or black (0) if there are none
-    :param frames: states that a baseline given by name is fitted on, by key
-        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
+        ``"background"`` of ``states`` when not given, or black (0) if there are none
+    :param states: states that a baseline given by name is fitted on
     :param images: images' cells are features too, each by itself: as many forward passes. For
         regions of images there is occlusion
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
     name = "feature_ablation"
+    takes_baseline = True
     unsupported = staticmethod(needs_features)
 
     def __init__(
@@ -43,15 +44,17 @@ class FeatureAblation(Explainer):
         agent: Agent,
         *,
         baseline: str | Replacement | None = None,
-        frames: Mapping[str, Tensor] | None = None,
+        states: StateDataset | None = None,
         images: bool = False,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         if images:  # what stands in the way of features alone is none then
             self.unsupported = lambda agent: None
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
-        self.baselines = make_baselines(agent, baseline, frames)
-        every = {n: cells(space) for n, space in spaces_by_key(agent.observation_space).items()}
+        self.baselines = make_baselines(agent, baseline, states)
+        every = {
+            n: count_features(space) for n, space in spaces_by_key(agent.observation_space).items()
+        }
         #: number of features by key
         self.by_key = every if images else feature_keys(agent)
 
@@ -61,7 +64,7 @@ class FeatureAblation(Explainer):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         features = Features(batch, self.by_key, self.baselines)
-        differences: Tensor = batch.kept((self, "differences"), lambda: self._read(features))
+        differences: Tensor = batch.read_once((self, "differences"), lambda: self._read(features))
         target = batch.target[:, None, None].expand(-1, differences.shape[1], 1)
         return features.by_key(differences.gather(2, target)[:, :, 0])
 

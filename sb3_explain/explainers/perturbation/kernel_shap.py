@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import product
 from math import comb
 
@@ -20,6 +19,7 @@ from sb3_explain.explainers.perturbation.features import Features
 from sb3_explain.explainers.requirements import needs_features
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blocks
 
 
@@ -41,9 +41,8 @@ class KernelSHAP(Explainer):
 
     :param agent: to explain
     :param baseline: a name, or a function from observations to their replacement; the
-        ``"background"`` of ``frames`` when not given, or black (0) if there are none
-    :param frames: states that a baseline given by name is fitted on, by key
-        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
+        ``"background"`` of ``states`` when not given, or black (0) if there are none
+    :param states: states that a baseline given by name is fitted on
     :param n_samples: sets to read, at most
     :param seed: of the sets
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
@@ -51,6 +50,7 @@ class KernelSHAP(Explainer):
     """
 
     name = "kernel_shap"
+    takes_baseline = True
     unsupported = staticmethod(needs_features)
 
     def __init__(
@@ -58,7 +58,7 @@ class KernelSHAP(Explainer):
         agent: Agent,
         *,
         baseline: str | Replacement | None = None,
-        frames: Mapping[str, Tensor] | None = None,
+        states: StateDataset | None = None,
         n_samples: int = 2048,
         seed: int = 0,
         max_batch_bytes: int = MAX_BATCH_BYTES,
@@ -66,7 +66,7 @@ class KernelSHAP(Explainer):
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if n_samples < 4:
             raise ExplainError(f"n_samples={n_samples}: give at least 4 sets to read")
-        self.baselines = make_baselines(agent, baseline, frames)
+        self.baselines = make_baselines(agent, baseline, states)
         #: number of features by key
         self.by_key = feature_keys(agent)
         n_features = sum(self.by_key.values())
@@ -84,7 +84,7 @@ class KernelSHAP(Explainer):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         features = Features(batch, self.by_key, self.baselines)
-        values: Tensor = batch.kept((self, "values"), lambda: self._values(features))
+        values: Tensor = batch.read_once((self, "values"), lambda: self._values(features))
         target = batch.target[:, None, None].expand(-1, values.shape[1], 1)
         return features.by_key(values.gather(2, target)[:, :, 0])
 

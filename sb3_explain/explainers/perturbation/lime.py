@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blends
 
 #: (H, W) grey picture in [0, 1] -> (H, W) integer labels of its superpixels
@@ -80,15 +81,15 @@ class Lime(Explainer):
     :param width: of the kernel
     :param alpha: weight of the ridge's penalty
     :param baseline: what a hidden cell becomes, see :mod:`sb3_explain.states.baselines`; the
-        ``"background"`` of ``frames`` when not given, or black if there are none
-    :param frames: (N, ...) single frames by key, to fit a baseline on
-        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
+        ``"background"`` of ``states`` when not given, or black if there are none
+    :param states: states that a baseline given by name is fitted on
     :param seed: of the samples, which are the same for every state of as many parts
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for numbers out of range, unknown segments or baseline
     """
 
     name = "lime"
+    takes_baseline = True
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class Lime(Explainer):
         width: float = 0.25,
         alpha: float = 1.0,
         baseline: str | Replacement | None = None,
-        frames: Mapping[str, Tensor] | None = None,
+        states: StateDataset | None = None,
         seed: int = 0,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
@@ -116,7 +117,7 @@ class Lime(Explainer):
         self.width = width
         self.alpha = alpha
         self.seed = seed
-        self.baselines = make_baselines(agent, baseline, frames)
+        self.baselines = make_baselines(agent, baseline, states)
         self._spaces = spaces_by_key(agent.observation_space)
 
     @property
@@ -127,7 +128,7 @@ class Lime(Explainer):
         return {name: self._attribution(batch, name) for name in batch.by_key}
 
     def _attribution(self, batch: StateBatch, name: str) -> Tensor:
-        fitted = batch.kept((self, name), lambda: self._fit(batch, name))
+        fitted = batch.read_once((self, name), lambda: self._fit(batch, name))
         shape = batch.by_key[name].shape[1:]
         attributions = [
             weights[:, target][parts].expand(shape).to(batch.by_key[name])

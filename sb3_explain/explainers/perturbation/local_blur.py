@@ -64,14 +64,14 @@ class LocalBlur:
         :param name: the key that is perturbed, an image
         :param chunk: rows of one forward pass
         """
-        scores: Tensor = batch.kept(
+        scores: Tensor = batch.read_once(
             (self, name), lambda: self._read(batch, name, chunk, values=False)
         )
         return scores
 
     def values(self, batch: StateBatch, name: str, chunk: int) -> Tensor:
         """(B, 1 + P) values, as :meth:`scores` has scores; NaN of an agent that has none."""
-        values: Tensor = batch.kept(
+        values: Tensor = batch.read_once(
             (self, name, "values"), lambda: self._read(batch, name, chunk, values=True)
         )
         return values

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
@@ -16,6 +14,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import (
     MAX_BATCH_BYTES,
     attribute_images,
@@ -38,13 +37,13 @@ class Occlusion(Explainer):
     :param patch: side of the patch, in pixels
     :param stride: pixels from one place to the next, at most ``patch``
     :param baseline: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`
-    :param frames: (N, ...) single frames by key, for a baseline that is fitted
-        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
+    :param states: states that a baseline given by name is fitted on
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for a stride that would leave pixels out, and an unknown baseline
     """
 
     name = "occlusion"
+    takes_baseline = True
 
     def __init__(
         self,
@@ -53,7 +52,7 @@ class Occlusion(Explainer):
         patch: int = 5,
         stride: int = 5,
         baseline: str | Replacement = "black",
-        frames: Mapping[str, Tensor] | None = None,
+        states: StateDataset | None = None,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
@@ -63,7 +62,7 @@ class Occlusion(Explainer):
             )
         self.patch = patch
         self.stride = stride
-        self.baselines = make_baselines(agent, baseline, frames)
+        self.baselines = make_baselines(agent, baseline, states)
 
     unsupported = staticmethod(needs_image)
 
@@ -90,7 +89,7 @@ class Occlusion(Explainer):
 
     def _attribution(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
         rows, columns = (self._covered(image, size) for size in image.shape[2:])
-        scores = batch.kept((self, name), lambda: self._scores(batch, name, rows, columns))
+        scores = batch.read_once((self, name), lambda: self._scores(batch, name, rows, columns))
         scores = target_scores(self.agent.action_space, scores)[
             torch.arange(len(batch)), :, batch.target
         ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from gymnasium import spaces
@@ -13,12 +12,12 @@ from torch.nn import functional
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import image_keys
 from sb3_explain.common.errors import ExplainError, unknown_name
-from sb3_explain.envs.spaces import Observations, structured
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blends
 
 VARIANTS = ("paper", "torchray")
@@ -44,14 +43,14 @@ class Rise(Explainer):
         in place of p, no division by p1, and so almost constant maps
     :param baseline: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`; the
         paper's is black
-    :param frames: (N, ...) single frames by key, for a baseline that is fitted
-        (:meth:`sb3_explain.states.dataset.StateDataset.frames_by_key`)
+    :param states: states that a baseline given by name is fitted on
     :param seed: of the masks
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for numbers out of range, an unknown variant or baseline
     """
 
     name = "rise"
+    takes_baseline = True
 
     def __init__(
         self,
@@ -62,7 +61,7 @@ class Rise(Explainer):
         keep: float = 0.5,
         variant: str = "paper",
         baseline: str | Replacement = "black",
-        frames: Mapping[str, Tensor] | None = None,
+        states: StateDataset | None = None,
         seed: int = 0,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
@@ -79,7 +78,7 @@ class Rise(Explainer):
         self.keep = keep
         self.variant = variant
         self.seed = seed
-        self.baselines = make_baselines(agent, baseline, frames)
+        self.baselines = make_baselines(agent, baseline, states)
         self._drawn: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     unsupported = staticmethod(needs_image)
@@ -129,21 +128,10 @@ class Rise(Explainer):
         return enlarged[0].T
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        states = torch.arange(len(batch))
-        return {
-            n: attributions[states, batch.target]
-            for n, attributions in self._attribute_targets(batch).items()
-        }
+        states = torch.arange(len(batch), device=batch.device)
+        return {key: maps[states, batch.target] for key, maps in self.explain_all(batch).items()}
 
-    def attribute_all(
-        self, observations: Observations, *, policy_inputs: Mapping[str, Tensor] | None = None
-    ) -> Any:
-        batch = StateBatch(self.agent, observations, policy_inputs=policy_inputs)
-        parts = [self._attribute_targets(part) for part in batch.split(self.chunk(batch))]
-        return structured({n: torch.cat([part[n] for part in parts]) for n in batch.by_key})
-
-    def _attribute_targets(self, batch: StateBatch) -> dict[str, Tensor]:
-        """(B, C, ...) maps of all targets."""
+    def explain_all(self, batch: StateBatch) -> dict[str, Tensor]:
         n_targets = self.agent.n_targets
         images = {n: self._attribute_image(batch, n) for n in batch.images()}
         return {

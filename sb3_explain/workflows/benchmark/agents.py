@@ -28,13 +28,13 @@ class NamedAgent:
         ``"<package>.<module>:<function>"``, a function without arguments that returns an agent, or
         an agent and its states. An agent itself, or a pair of agent and states, stays in this
         process
-    :param loading: arguments of :func:`sb3_explain.load_agent`; of these a function needs
+    :param load_kwargs: arguments of :func:`sb3_explain.load_agent`; of these a function needs
         ``trusted``
     """
 
     name: str
     source: str | Agent | tuple[Agent, StateDataset]
-    loading: Mapping[str, Any] = field(default_factory=dict)
+    load_kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def movable(self) -> bool:
@@ -59,16 +59,16 @@ class NamedAgent:
         if source == DEMO:
             return demo_agent(), None
         first, _, second = source.partition(":")
-        if names_function(first, second, self.loading.get("trusted", ())):
-            return called(first, second, self.loading.get("trusted", ()))
-        return load_agent(first, second, **self.loading), None
+        if names_function(first, second, self.load_kwargs.get("trusted", ())):
+            return called(first, second, self.load_kwargs.get("trusted", ()))
+        return load_agent(first, second, **self.load_kwargs), None
 
 
-def named_agent(text: str, loading: Mapping[str, Any]) -> NamedAgent:
+def named_agent(text: str, load_kwargs: Mapping[str, Any]) -> NamedAgent:
     """Read ``[name=]source`` as the command line has it, with every mistake that shows by now.
 
     :param text: for example ``"demo"``, ``"ppo:PongNoFrameskip-v4"``, ``"mario=my_agents:mario"``
-    :param loading: arguments of :func:`sb3_explain.load_agent`
+    :param load_kwargs: arguments of :func:`sb3_explain.load_agent`
     :raises ExplainError: if it names neither an algorithm nor a function of a trusted package
     """
     name, equals, source = text.partition("=")
@@ -78,14 +78,14 @@ def named_agent(text: str, loading: Mapping[str, Any]) -> NamedAgent:
     if source != DEMO:
         if not colon or not first or not second:
             raise ExplainError(f"{text!r} names no agent: give demo, ALGO:ENV, or MODULE:FUNCTION")
-        trusted = loading.get("trusted", ())
+        trusted = load_kwargs.get("trusted", ())
         if names_function(first, second, trusted):
             check_trusted(first, trusted, "the agent's module")
         else:
             find_algorithm(first)
     # A worker may run in another folder, or on another machine that shares this one.
-    here = {"folder": str(Path(loading["folder"]).resolve())} if "folder" in loading else {}
-    return NamedAgent(name, source, {**loading, **here})
+    here = {"folder": str(Path(load_kwargs["folder"]).resolve())} if "folder" in load_kwargs else {}
+    return NamedAgent(name, source, {**load_kwargs, **here})
 
 
 def names_function(module: str, function: str, trusted: Any) -> bool:

@@ -74,7 +74,7 @@ def open_backend(
     address: str | None = None,
     gpus: int = 0,
 ) -> AbstractContextManager[Run]:
-    """Where tasks run, until the policy_inputs ends.
+    """Where tasks run, until the context ends.
 
     :param name: ``"here"``, ``"processes"`` or ``"ray"``
     :param jobs: tasks at once; as many as the processors allow, on a cluster as many as it allows,
@@ -155,8 +155,8 @@ def in_processes(jobs: int, threads: int) -> Iterator[Run]:
 
 def process_pool(jobs: int) -> ProcessPoolExecutor:
     """Fresh processes: a fork would inherit locks of torch's threads."""
-    policy_inputs = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=policy_inputs, initializer=begin_worker)
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker)
 
 
 def is_lost(future: Future[Any]) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.signatures import argument_names
 from sb3_explain.evaluation.metrics import METRICS, bound, needs
 from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.benchmark.agents import NamedAgent, named_agent
@@ -38,9 +39,9 @@ def run_benchmark(
     n_states: int = 10_000,
     n_evaluated: int = 300,
     baseline: str = "background",
-    collecting: Mapping[str, Any] | None = None,
-    training: Mapping[str, Any] | None = None,
-    loading: Mapping[str, Any] | None = None,
+    collect_kwargs: Mapping[str, Any] | None = None,
+    fit_kwargs: Mapping[str, Any] | None = None,
+    load_kwargs: Mapping[str, Any] | None = None,
     backend: str = "here",
     jobs: int | None = None,
     threads: int = 1,
@@ -63,9 +64,9 @@ def run_benchmark(
     :param n_states: states to collect for each agent and seed
     :param n_evaluated: test states to measure on, of each agent and seed
     :param baseline: name of what a removed cell becomes, the same for every explainer
-    :param collecting: further options of :func:`sb3_explain.collect`
-    :param training: options of ``fit``, for explainers that learn
-    :param loading: arguments of :func:`sb3_explain.load_agent`, for agents of the zoo
+    :param collect_kwargs: further options of :func:`sb3_explain.collect`
+    :param fit_kwargs: options of ``fit``, for explainers that learn
+    :param load_kwargs: arguments of :func:`sb3_explain.load_agent`, for agents of the zoo
     :param backend: ``"here"``, ``"processes"`` or ``"ray"``
     :param jobs: at once; as many as there are processors when not given
     :param threads: of torch in each job
@@ -75,15 +76,15 @@ def run_benchmark(
     :raises ExplainError: for a mistake that shows before any job begins, or if the folder holds
         results that were made with other settings
     """
-    named = agents_of(agents, loading or {})
+    named = agents_of(agents, load_kwargs or {})
     methods = explainers_of(explainers)
     protocol = Protocol(
         metrics=metrics_of(metrics),
         n_states=n_states,
         n_evaluated=n_evaluated,
         baseline=baseline,
-        collecting=dict(collecting or {}),
-        training=dict(training or {}),
+        collect_kwargs=dict(collect_kwargs or {}),
+        fit_kwargs=dict(fit_kwargs or {}),
     )
     BASELINES[baseline]
     if not named or not methods or not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
@@ -100,7 +101,7 @@ def run_benchmark(
     every = [Job(cell, *method) for cell in cells for method in methods]
     # Refuses to mix results before anything is made.
     left = [job for job in every if not job.is_done()]
-    gpus = int(str((loading or {}).get("device", "")).startswith("cuda"))
+    gpus = int(str((load_kwargs or {}).get("device", "")).startswith("cuda"))
     with open_backend(backend, jobs=jobs, threads=threads, address=address, gpus=gpus) as run:
         lost = execute(run, prepare, cells, "states", progress)
         failures: dict[Job, str] = {job: lost[job.cell] for job in left if job.cell in lost}
@@ -139,20 +140,20 @@ def told(path: Path, failure: Failure) -> str:
 
 def agents_of(
     agents: Iterable[str] | Mapping[str, str | Agent | tuple[Agent, StateDataset]],
-    loading: Mapping[str, Any],
+    load_kwargs: Mapping[str, Any],
 ) -> list[NamedAgent]:
     """:raises ExplainError: for a bad name, or if two agents would share a folder"""
     if isinstance(agents, str):
         agents = [agents]
     if isinstance(agents, Mapping):
         found = [
-            named_agent(f"{name}={source}", loading)
+            named_agent(f"{name}={source}", load_kwargs)
             if isinstance(source, str)
             else NamedAgent(name, source)
             for name, source in agents.items()
         ]
     else:
-        found = [named_agent(text, loading) for text in agents]
+        found = [named_agent(text, load_kwargs) for text in agents]
     folders = [agent.folder for agent in found]
     for agent in found:
         if not agent.folder or folders.count(agent.folder) > 1:
@@ -173,11 +174,9 @@ def explainers_of(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
         name = name or explainer
         if not name.replace("-", "_").isidentifier() or name == "states":
             raise ExplainError(f"{name!r} is no name for a file: use letters, digits, _ and -")
-        parameters = inspect.signature(EXPLAINERS[explainer]).parameters
-        takes_any = any(observed.kind is observed.VAR_KEYWORD for observed in parameters.values())
-        for setting in () if takes_any else settings:
-            if setting not in parameters:
-                raise unknown_name(f"setting of {explainer}", setting, [*parameters][1:])
+        if not issubclass(EXPLAINERS[explainer], MaskExplainer):  # those check their own settings
+            known = argument_names(EXPLAINERS[explainer]) - {"agent", "states"}
+            require_known(f"setting of {explainer}", settings, known)
         methods.append((name, explainer, dict(settings)))
     if len({name for name, *_ in methods}) < len(methods):
         raise ExplainError("two explainers have the same name: name them as in mine=lime")

@@ -29,16 +29,16 @@ class Protocol:
     :param n_states: states to collect for each agent and seed
     :param n_evaluated: of the states that nothing has learned from, a random sample of this many
     :param baseline: name of what a removed cell becomes, for every explainer the same
-    :param collecting: further options of :func:`sb3_explain.collect`
-    :param training: options of ``fit``, for explainers that learn
+    :param collect_kwargs: further options of :func:`sb3_explain.collect`
+    :param fit_kwargs: options of ``fit``, for explainers that learn
     """
 
     metrics: dict[str, dict[str, Any]]
     n_states: int = 10_000
     n_evaluated: int = 300
     baseline: str = "background"
-    collecting: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
+    collect_kwargs: dict[str, Any] = field(default_factory=dict)
+    fit_kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +105,10 @@ class Job:
             "seed": self.cell.seed,
             "explainer": self.explainer,
             "settings": self.settings,
-            "training": protocol.training if learns(self) else {},
+            "training": protocol.fit_kwargs if learns(self) else {},
             "metrics": protocol.metrics,
             "states": [protocol.n_states, protocol.n_evaluated],
-            "collecting": protocol.collecting,
+            "collecting": protocol.collect_kwargs,
             "baseline": protocol.baseline,
         }
         plain: dict[str, Any] = json.loads(json.dumps(decides, default=str))

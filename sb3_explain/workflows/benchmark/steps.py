@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,22 +9,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.bootstrap import number_steps
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path, read_json, write_json
 from sb3_explain.common.provenance import describe_machine
+from sb3_explain.common.signatures import argument_names
 from sb3_explain.evaluation.evaluate import Measuring, Row
 from sb3_explain.evaluation.metrics import bound
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
-from sb3_explain.states.baselines import BASELINE_FRAMES, fit_baselines
+from sb3_explain.explainers.learned.fitted import load_or_fit
+from sb3_explain.explainers.make import make_unfitted
+from sb3_explain.states.baselines import apply_baselines, fit_baselines
+from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import CHUNK
-from sb3_explain.workflows.benchmark.job import FORMAT, Cell, Job, learns
+from sb3_explain.workflows.benchmark.job import FORMAT, Cell, Job
 
 
 def prepare(cell: Cell) -> None:
@@ -53,12 +55,12 @@ def prepare(cell: Cell) -> None:
         protocol = cell.protocol
         collect(
             agent,
-            n=protocol.n_states,
+            n_states=protocol.n_states,
             folder=cell.folder / "states",
             seed=cell.seed,
             render=False,
             progress=False,
-            **protocol.collecting,
+            **protocol.collect_kwargs,
         )
 
 
@@ -115,54 +117,29 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     so that it is the same for every explainer.
     """
     protocol, agent = job.cell.protocol, explainer.agent
-    baselines = fit_baselines(protocol.baseline, frames_of(train))
+    baselines = fit_baselines(protocol.baseline, train)
     measuring = Measuring(explainer, bound(protocol.metrics), job.cell.seed)
     for some in np.array_split(np.arange(len(test)), range(CHUNK, len(test), CHUNK)):
-        batch = test.batch(agent, some)
-        batch.target  # noqa: B018 - known before the explainer is charged for its passes
-        measuring.add(batch, batch.replacement(baselines))
+        batch = test.batch(agent, some, cache=ForwardCache()).aimed()
+        measuring.add(batch, apply_baselines(baselines, batch))
     return measuring.row()
 
 
 def make(job: Job, agent: Agent, train: StateDataset, validation: StateDataset) -> Explainer:
-    """The job's explainer; one that learns is fitted, or read where it was fitted before."""
-    kind = EXPLAINERS[job.explainer]
-    if not learns(job):
-        explainer: Explainer = kind(agent, **arguments(job, train))
-        return explainer
-    folder = job.cell.folder / job.name
-    # of the explainer alone: other metrics do not change what was learned
-    identity = {
-        key: job.identity()[key] for key in ("seed", "explainer", "settings", "training")
-    } | {"train": train.fingerprint(), "agent": agent.fingerprint()}
-    card = folder / "fitted.json"
-    if card.exists():
-        if read_json(card) != identity:
-            raise ExplainError(f"{folder} was fitted with other settings: delete it")
-        loaded: Explainer = kind.load(folder, agent)
-        return loaded
-    learning: FittedExplainer = kind(agent, **arguments(job, train))
-    options = {"seed": job.cell.seed, "progress": False, **job.cell.protocol.training}
-    learning.fit(train, validation, folder=folder / "training", **options)
-    learning.save(folder)
-    write_json(card, identity)
-    return learning
+    """The job's explainer; one that learns is fitted, or read where it was fitted before.
 
-
-def arguments(job: Job, train: StateDataset) -> dict[str, Any]:
-    """What the explainer's constructor asks for by name, and above that what the user has set."""
-    parameters = inspect.signature(EXPLAINERS[job.explainer]).parameters
-    known = {
-        "seed": job.cell.seed,
-        "baseline": job.cell.protocol.baseline,
-        "frames": frames_of(train),
-    }
-    return {name: known[name] for name in known if name in parameters} | job.settings
-
-
-def frames_of(states: StateDataset) -> dict[str, Tensor]:
-    """Frames to fit baselines on, spread over the states, by key of the observation."""
-    return states.frames_by_key(states.spread(BASELINE_FRAMES))
+    What the user has set counts before the seed of the cell and the baseline of the protocol.
+    """
+    kind, options = EXPLAINERS[job.explainer], dict(job.settings)
+    if "seed" in argument_names(kind):
+        options.setdefault("seed", job.cell.seed)
+    if kind.takes_baseline:
+        options.setdefault("baseline", job.cell.protocol.baseline)
+    made = make_unfitted(job.explainer, agent, train, **options)
+    if not isinstance(made, FittedExplainer):
+        return made
+    fit_kwargs = {"seed": job.cell.seed, "progress": False, **job.cell.protocol.fit_kwargs}
+    return load_or_fit(made, job.cell.folder / job.name, train, validation, fit_kwargs)
 
 
 def tidy(

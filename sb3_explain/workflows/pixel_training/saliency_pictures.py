@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sb3_explain.envs.dmc.ids import env_id
 from sb3_explain.sgqn import SGQN, PixelSAC
-from sb3_explain.sgqn.attribution import binarized
+from sb3_explain.sgqn.attribution import binarize
 from sb3_explain.sgqn.augmentations import center_crop
 from sb3_explain.workflows.pixel_training.recipes import RECIPES, rho
 from sb3_explain.workflows.pixel_training.training import make_env
@@ -51,7 +51,7 @@ def saliency_rows(
             frames = observations[:, -3:].permute(0, 2, 3, 1).numpy()
             shown = {"state": list(frames)}
             quantile = model.saliency_quantile if isinstance(model, SGQN) else rho(task)
-            mask = binarized(attribution, quantile, model.n_stack)[:, -3:].numpy()
+            mask = binarize(attribution, quantile, model.n_stack)[:, -3:].numpy()
             magnitudes = attribution.abs()[:, -3:].amax(1)
             bright = magnitudes.flatten(1).quantile(0.99, dim=1)[:, None, None] + 1e-12
             shown["true"] = gray((magnitudes / bright).numpy())

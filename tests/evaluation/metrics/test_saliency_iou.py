@@ -62,6 +62,10 @@ def test_the_truth_is_guided_backpropagation_of_q1_of_the_agents_own_action():
 def test_it_does_not_apply_to_other_agents():
     agent, states = agent_of("image"), states_of("image")
     results = evaluate(
-        agent, states, [EXPLAINERS["gradient"](agent)], ["saliency_iou", "sparseness"], n_states=4
+        agent,
+        states,
+        [EXPLAINERS["gradient"](agent)],
+        ["saliency_iou", "sparseness"],
+        n_evaluated=4,
     )
     assert set(results.rows["gradient"].values) == {"sparseness"}

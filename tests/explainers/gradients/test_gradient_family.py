@@ -103,7 +103,7 @@ def test_a_baseline_is_fitted_on_frames():
     agent = known_agent("discrete")
     states = known_states(agent, 50)
     observed = states.observations(range(4))
-    fitted = IntegratedGradients(agent, baseline="mean", frames=states.frames_by_key(), n_steps=2)
+    fitted = IntegratedGradients(agent, baseline="mean", states=states, n_steps=2)
     distance = observed - states.frames().mean(dim=0)
     expected = torch.zeros_like(observed)
     expected[:, 1] = 4.0 / float(SCALES[1]) * distance[:, 1]

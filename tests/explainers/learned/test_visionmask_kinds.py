@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 
 from sb3_explain.agents.action_spaces import greedy_targets, group_sizes, log_probabilities
-from sb3_explain.envs.spaces import structured
+from sb3_explain.envs.spaces import join_keys
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.networks.keys import KeyMasks
 from sb3_explain.explainers.learned.visionmask import VisionMask
@@ -211,7 +211,7 @@ def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
         rows = []
         for choice in range(agent.n_targets):
             seen, _ = masked(explainer, by_key, {n: m[b] for n, m in masks.items()}, choice)
-            rows.append(agent.scores(structured(seen), **held))
+            rows.append(agent.scores(join_keys(seen), **held))
         z = torch.cat(rows).detach()
         expected = expected + loss.contrastive(z[None], batch.target[b : b + 1]) / 6
     with torch.no_grad():
