@@ -112,8 +112,8 @@ class PixelCNN(nn.Sequential):
         h, w = ((size - 3) // 2 + 1 - 2 * (self.n_layers - 1) for size in (height, width))
         if min(h, w) < 1:
             raise ExplainError(
-                f"images of {height} x {width} are too small for {self.n_layers} convolutions: "
-                f"give policy_kwargs={{'n_layers': {self._max_layers(height, width)}}} or fewer"
+                f"{self.n_layers} convolutions are too many for images of {height} x {width}: "
+                f"give fewer, policy_kwargs={{'n_layers': {self._max_layers(height, width)}}}"
             )
         return self.n_filters, h, w
 

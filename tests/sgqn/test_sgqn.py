@@ -291,7 +291,7 @@ def test_refusals():
             model(**options)
     with pytest.raises(ExplainError, match="needs an SGQNPolicy, and this is a PixelPolicy"):
         SGQN(PixelPolicy, PointEnv(), policy_kwargs=SMALL)
-    with pytest.raises(ExplainError, match="images of 32 x 32 are too small for 11 convolutions"):
+    with pytest.raises(ExplainError, match="11 convolutions are too many for images of 32 x 32"):
         model(policy_kwargs={})
     with pytest.raises(ExplainError, match="overlay pictures is missing: nowhere"):
         model(overlays="nowhere").learn(1)
