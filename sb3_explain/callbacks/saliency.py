@@ -22,8 +22,8 @@ from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
     greedy_names,
-    importance_of,
     measure_of,
+    picture_importance,
     pictures_of,
     scale_attributions,
     shares,
@@ -147,7 +147,7 @@ class SaliencyCallback(ExplainCallback):
         which = "monitor states, the same each time" if group == "monitor" else "fresh states"
         when = f"{self.supported} after {self.num_timesteps:,} timesteps"
         if name is None:
-            return importance_of(states, explainer, title=f"{when}\n{which}").png
+            return picture_importance(states, explainer, title=f"{when}\n{which}").png
         positions = states.spread(self.n_states)
         batch = states.batch(agent, positions)
         attributions = scale_attributions(explainer, batch, name)

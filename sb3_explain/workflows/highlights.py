@@ -103,7 +103,7 @@ IMPORTANCES: dict[str, Callable[[Agent, StateDataset], Array]] = {
 }
 
 
-def importance_of(agent: Agent, states: StateDataset, name: str | None = None) -> Array:
+def compute_importance(agent: Agent, states: StateDataset, name: str | None = None) -> Array:
     """(n,) how much each state matters.
 
     :param name: of :data:`IMPORTANCES`; where not given ``"score_gap"``, for Box actions
@@ -265,7 +265,7 @@ def highlights(
     if isinstance(explainer, str):
         explainer = ready_explainer(agent, explainer, output, states)
     found = select(
-        importance_of(agent, states, importance), states.episode, representations(agent, states), k,
+        compute_importance(agent, states, importance), states.episode, representations(agent, states), k,
         before=before, after=after, diversity=diversity, seed=seed,
     )  # fmt: skip
     moments = np.array([one.position for one in found])

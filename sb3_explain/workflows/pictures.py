@@ -60,7 +60,7 @@ def examples_of(
     agent = explainer.agent
     name = find_image(agent)
     if name is None:
-        return {"importance": importance_of(states, explainer)}
+        return {"importance": picture_importance(states, explainer)}
     positions = telling_states(states, agent)
     return {
         f"state_{number}": make_target_attributions(states, explainer, name, position)
@@ -73,7 +73,7 @@ def png_of(example: TargetAttributions | Picture) -> bytes:
     return example.png if isinstance(example, Picture) else target_attributions_figure(example)
 
 
-def importance_of(states: StateDataset, explainer: Explainer, *, title: str = "") -> Picture:
+def picture_importance(states: StateDataset, explainer: Explainer, *, title: str = "") -> Picture:
     """The mean magnitude of each feature's attribution to each target, with its interval.
 
     :param title: above the figure

@@ -16,9 +16,9 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report.video import frames_of
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.highlights import (
+    compute_importance,
     features_of,
     highlights,
-    importance_of,
     representations,
     score_gap,
     select,
@@ -117,7 +117,7 @@ def test_importance_of_scores_and_of_values():
     assert score_gap(agent, states).tolist() == [4.0, 0.5, 0.0, 5.0]
     # the last state of an episode has no next one
     assert value_change(agent, states).tolist() == [2.0, 0.0, 1.0, 0.0]
-    assert importance_of(states).tolist() == [4.0, 0.5, 0.0, 5.0]
+    assert compute_importance(agent, states).tolist() == [4.0, 0.5, 0.0, 5.0]
 
 
 def test_mistakes_are_said(tmp_path):
@@ -139,7 +139,7 @@ def test_mistakes_are_said(tmp_path):
     assert not (tmp_path / "life").exists()
     nan = line(4, 2, scores=np.ones((4, 3)), values=np.full(4, np.nan))
     with pytest.raises(ExplainError, match="no values"):
-        importance_of(nan, "value_change")
+        compute_importance(agent, nan, "value_change")
 
 
 def test_the_video_shows_all_contexts_and_stands_still_at_the_moments(tmp_path):
@@ -199,6 +199,6 @@ def test_box_actions_are_judged_by_their_values():
     model = SAC("MlpPolicy", "Pendulum-v1", seed=0)
     agent = Agent.from_model(model)
     states = line(4, 2, scores=np.zeros((4, 1)), values=np.array([0.0, 2.0, 1.0, 4.0]))
-    assert importance_of(states).tolist() == [2.0, 0.0, 3.0, 0.0]
+    assert compute_importance(agent, states).tolist() == [2.0, 0.0, 3.0, 0.0]
     with pytest.raises(ExplainError, match="use value_change"):
-        importance_of(states, "score_gap")
+        compute_importance(agent, states, "score_gap")

@@ -24,8 +24,7 @@ from sb3_explain.common.errors import ExplainError
 #: size limit of each member that is read from the archive, in bytes
 MAX_BYTES = {"data": 64 * 2**20, "policy.pth": 2**30, "_stable_baselines3_version": 100}
 MAX_MEMBERS = 1000
-#: largest compression ratio: weights hardly compress, JSON with base64 tenfold, zeros a
-#: thousandfold
+#: weights hardly compress, JSON with base64 in it at most tenfold, zeros a thousandfold
 MAX_RATIO = 100
 #: members below this size, in bytes, may have any compression ratio
 SMALL = 2**20
