@@ -15,7 +15,7 @@ from torch import nn
 
 from sb3_explain import StateGenerator, collect, probe
 from sb3_explain.agents.demo import demo_agent
-from sb3_explain.agents.layers import layers_of_images
+from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.probing import VARIANTS, activation_maximization, goggles, novelty
 from sb3_explain.probing.activation import REGULARIZERS
 from sb3_explain.probing.distance import PAPER, nearest_states
@@ -149,5 +149,5 @@ def pictures(agent, generators, train, test) -> None:
         IMAGES / "activation_maximization.png",
         picture_rows({name: row[:n] for name, row in rows.items()}, title="RIGHT"),
     )
-    first = agent.view.policy.get_submodule(layers_of_images(agent, nn.Conv2d)[""][0])
+    first = agent.view.policy.get_submodule(find_image_layers(agent, nn.Conv2d)[""][0])
     save(IMAGES / "filters.png", filters_figure(first.weight.detach().numpy(), agent.n_stack))

@@ -10,7 +10,7 @@ from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 from torch.utils.tensorboard import SummaryWriter
 
-from sb3_explain.report.video import frames_of
+from sb3_explain.report.video import read_frames
 
 #: width in pixels, and pictures a second, of a video in TensorBoard
 WIDTH, FPS = 480, 10
@@ -31,7 +31,7 @@ def write_picture(writer: SummaryWriter, name: str, encoded: bytes, step: int) -
 
 def gif_of(video: Path) -> bytes:
     """A small animated GIF of a video; ``SummaryWriter.add_video`` would need moviepy for it."""
-    frames = [Image.fromarray(frame) for frame in frames_of(video)]
+    frames = [Image.fromarray(frame) for frame in read_frames(video)]
     height = round(frames[0].height * WIDTH / frames[0].width)
     small = [f.resize((WIDTH, height), Image.Resampling.BOX) for f in frames]
     # one palette for all frames, that colours do not flicker

@@ -78,7 +78,12 @@ def spaces_by_key(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
 
 def is_image(space: spaces.Space[Any]) -> bool:
     """Whether what stands under a key is a picture (C, H, W)."""
-    return len(space.shape or ()) == 3
+    return is_image_shape(space.shape or ())
+
+
+def is_image_shape(shape: tuple[int, ...]) -> bool:
+    """Whether a shape is that of a picture (C, H, W)."""
+    return len(shape) == 3
 
 
 def are_images(observed: Tensor) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
+from sb3_explain.envs.spaces import are_images
 from sb3_explain.states.dataset import StateDataset
 
 #: top, left, height and width, in pixels of the rendered frame
@@ -74,7 +75,7 @@ def read_boxes(
             f"{path} holds boxes of {len(boxes)} other states, not of these {len(states)}: detect "
             "the objects of their rendered frames"
         )
-    images = [observed for observed in states.frames_by_key([0]).values() if observed.dim() == 4]
+    images = [observed for observed in states.frames_by_key([0]).values() if are_images(observed)]
     if not images:
         raise ExplainError("boxes need images, and these states have none")
     rows, columns = images[0].shape[2:]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import layers_of, twin
+from sb3_explain.agents.layers import copy_agent, find_layers
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
@@ -178,12 +178,12 @@ def randomized_agents(
     :return: the layer's name in the policy, and an agent without it and all layers after it
     :raises ExplainError: if no layer can be randomised
     """
-    layers = layers_of(agent)
+    layers = find_layers(agent)
     if not layers:
         raise ExplainError("no layer of this agent has reset_parameters(): nothing to randomise")
     forgotten = agent
     for depth, name in enumerate(layers[:n_layers]):
-        forgotten = twin(forgotten)
+        forgotten = copy_agent(forgotten)
         layer: Any = forgotten.view.policy.get_submodule(name)
         fresh = copy.deepcopy(layer).cpu()
         with torch.random.fork_rng(devices=[]):

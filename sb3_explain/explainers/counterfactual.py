@@ -20,7 +20,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import group_numbers, log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import SINGLE, Observations, join_keys
+from sb3_explain.envs.spaces import SINGLE, Observations, are_images, join_keys
 from sb3_explain.explainers.regions import (
     INPAINT,
     Mask,
@@ -184,7 +184,7 @@ def counterfactual(
     greatest = max((region.mass for region in areas), default=0.0)
     found = [region for region in areas if region.mass >= least * greatest]
     for name, observed in batch.by_key.items():
-        if observed.dim() != 4:
+        if not are_images(observed):
             found += feature_regions(name, by_key[name][0])
     chosen = sorted(found, key=lambda region: -region.mass)[:n_regions]
     if not chosen:

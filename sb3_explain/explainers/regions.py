@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sb3_explain.common.attributions import highest, order
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import are_images
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
@@ -88,7 +89,7 @@ def filler(
     """
     observed = batch.by_key[name]
     chosen = baseline.get(name) if isinstance(baseline, Mapping) else baseline
-    if chosen == INPAINT and observed.dim() == 4:
+    if chosen == INPAINT and are_images(observed):
         return lambda cells: inpainted(observed, cells)
     if chosen is None or isinstance(chosen, str):
         raise ExplainError(

@@ -6,15 +6,14 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import layers_of_images, outputs_on_the_way
+from sb3_explain.agents.layers import find_image_layers, find_outputs
 from sb3_explain.agents.observations import feature_keys
-from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.envs.spaces import is_image, spaces_by_key
 
 
 def needs_image(agent: Agent) -> str | None:
     """Why an agent does not support a method that perturbs pictures, if the agent sees none."""
-    by_key = spaces_by_key(agent.observation_space).values()
-    if any(len(observed.shape or ()) == 3 for observed in by_key):
+    if any(map(is_image, spaces_by_key(agent.observation_space).values())):
         return None
     return "it explains images, and this agent observes none"
 
@@ -51,13 +50,13 @@ def needs_relu(agent: Agent) -> str | None:
     module.
     """
     by_key = spaces_by_key(agent.observation_space)
-    if any(outputs_on_the_way(agent, name, nn.ReLU) for name in by_key):
+    if any(find_outputs(agent, name, nn.ReLU) for name in by_key):
         return None
     return "it changes the gradient of nn.ReLU modules, and this agent's scores pass none"
 
 
 def needs_convolution(agent: Agent) -> str | None:
     """Why an agent does not support Grad-CAM, if no image passes a convolution that is a module."""
-    if layers_of_images(agent, nn.Conv2d):
+    if find_image_layers(agent, nn.Conv2d):
         return None
     return "it explains images by a convolution (nn.Conv2d), and this agent's scores pass none"

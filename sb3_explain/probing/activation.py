@@ -11,7 +11,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.envs.spaces import is_image_shape, spaces_by_key
 from sb3_explain.explainers.learned.losses import total_variation
 from sb3_explain.probing.targets import BETA, make_target, outputs_of
 from sb3_explain.states.baselines import gaussian_blur
@@ -58,7 +58,7 @@ def activation_maximization(
     space = next(iter(by_key.values()))
     shape = space.shape or ()
     low, high = (np.min(getattr(space, "low", -np.inf)), np.max(getattr(space, "high", np.inf)))
-    if len(by_key) != 1 or len(shape) != 3 or not np.isfinite(high - low):
+    if len(by_key) != 1 or not is_image_shape(shape) or not np.isfinite(high - low):
         raise ExplainError(
             "activation maximisation draws one image within bounds, and this agent observes "
             f"{agent.observation_space}"

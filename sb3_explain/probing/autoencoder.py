@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sb3_explain.envs.spaces import is_image_shape
 from sb3_explain.probing.codecs import CODECS, VectorCodec
 
 ByKey = dict[str, Tensor]
@@ -88,7 +89,7 @@ class Autoencoder(nn.Module):
         self.shapes = dict(shapes)
         # names of keys may hold dots, which names of modules may not
         self.codecs = nn.ModuleList(
-            CODECS[codec](shape) if len(shape) == 3 else VectorCodec(math.prod(shape))
+            CODECS[codec](shape) if is_image_shape(shape) else VectorCodec(math.prod(shape))
             for shape in shapes.values()
         )
         self.means = nn.ModuleList(
@@ -112,7 +113,8 @@ class Autoencoder(nn.Module):
         features = []
         for codec, (name, shape) in zip(self.codecs, self.shapes.items(), strict=True):
             observed = self.mean_state(name).contrast(by_key[name])
-            features.append(codec.encode(observed if len(shape) == 3 else observed.flatten(1)))  # type: ignore[operator]
+            observed = observed if is_image_shape(shape) else observed.flatten(1)
+            features.append(codec.encode(observed))  # type: ignore[operator]
         mean, raw = self.to_code(torch.cat(features, dim=1)).float().chunk(2, dim=1)
         # At its best no code is wider than the prior; wider ones would only drown the others.
         return Gaussian(mean, functional.logsigmoid(raw))

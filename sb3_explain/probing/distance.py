@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import Observations
+from sb3_explain.envs.spaces import Observations, are_images
 from sb3_explain.probing.generator import StateGenerator
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -87,7 +87,7 @@ def share_different(generator: StateGenerator, first: Observations, second: Obse
     differing, pixels = torch.zeros(len(one), device=one.device), 0
     for name, observed in generator.network.into(one.by_key).items():
         apart = (observed - others[name]).abs() > DIFFERS
-        if apart.dim() == 4:
+        if are_images(apart):
             apart = apart.any(dim=1)
         differing = differing + apart.flatten(1).sum(dim=1)
         pixels += apart[0].numel()

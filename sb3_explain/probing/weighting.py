@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import are_images
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.make import default_explainer, make_explainer
@@ -55,7 +56,7 @@ class Weighting:
 
     def _weights(self, attribution: Tensor) -> Tensor:
         weights = attribution.abs()
-        if weights.dim() == 4:
+        if are_images(weights):
             weights = functional.avg_pool2d(
                 weights, BLUR, stride=1, padding=BLUR // 2, count_include_pad=False
             )

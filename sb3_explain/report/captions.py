@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sb3_explain.report.overlay import Frame, color_key
+from sb3_explain.report.overlay import Frame, draw_color_key
 from sb3_explain.report.words import MISSING
 
 BACKGROUND = (20, 22, 28)
@@ -46,13 +46,13 @@ class Caption:
 
 
 @cache
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def load_font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib, at a height in pixels."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
-def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+def truncate(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     """The text, cut and ended by an ellipsis where it is wider than ``width`` pixels."""
     if face.getlength(text) <= width:
         return text
@@ -100,19 +100,23 @@ class CaptionPanel:
         left, top, room = self.size * 0.8, self.size * 0.55, self.split - self.size * 1.4
         facts = [f"step {caption.step:,}"]
         if len(caption.probabilities):
-            facts.insert(0, f"{self.measure} {percent(caption.probabilities[caption.action])}")
+            facts.insert(
+                0, f"{self.measure} {format_probability(caption.probabilities[caption.action])}"
+            )
         if caption.value is not None and math.isfinite(caption.value):
             facts.append(f"value {caption.value:+.2f}")
-        large, small = round(self.size * 1.35), font(round(self.size * 0.9))
+        large, small = round(self.size * 1.35), load_font(round(self.size * 0.9))
         name = self.names[caption.action]
-        while large > self.size and font(large, bold=True).getlength(name) > room:
+        while large > self.size and load_font(large, bold=True).getlength(name) > room:
             large -= 1
-        face = font(large, bold=True)
+        face = load_font(large, bold=True)
         baseline = (left, top + self.size * 1.3)
-        pen.text(baseline, fitted(name, face, room), font=face, fill=CHOSEN, anchor="ls")
+        pen.text(baseline, truncate(name, face, room), font=face, fill=CHOSEN, anchor="ls")
         top += self.size * 1.85
         for i, fact in enumerate([*facts, caption.note]):
-            pen.text((left, top), fitted(fact, small, room), font=small, fill=FAINT if i else TEXT)
+            pen.text(
+                (left, top), truncate(fact, small, room), font=small, fill=FAINT if i else TEXT
+            )
             top += self.size * 1.22
 
     def _shown(self, caption: Caption) -> list[int]:
@@ -127,7 +131,7 @@ class CaptionPanel:
             return
         gap = self.size * 0.9
         column = (self.width - self.split - gap * self.columns) / self.columns
-        face = font(round(self.size * (0.8 if self.columns == 1 else 0.7)))
+        face = load_font(round(self.size * (0.8 if self.columns == 1 else 0.7)))
         number = face.getlength("100 %") + self.size * 0.3
         label = min(max(map(face.getlength, self.names)) + self.size * 0.5, column * 0.55)
         top = (self.written - self.rows * self.row_height) / 2
@@ -138,9 +142,11 @@ class CaptionPanel:
             chosen = i == caption.action
             middle = y + self.row_height / 2
             ink = CHOSEN if chosen else TEXT if share >= 0.1 else FAINT
-            name = fitted(self.names[i], face, label - self.size * 0.4)
+            name = truncate(self.names[i], face, label - self.size * 0.4)
             pen.text((x, middle), name, font=face, fill=ink, anchor="lm")
-            pen.text((x + column, middle), percent(share), font=face, fill=ink, anchor="rm")
+            pen.text(
+                (x + column, middle), format_probability(share), font=face, fill=ink, anchor="rm"
+            )
             start, stop = x + label, x + column - number
             thick = self.row_height * 0.24
             if stop <= start:
@@ -153,7 +159,7 @@ class CaptionPanel:
                 )
 
 
-def heading(width: int, titles: Sequence[str], *, signed: bool = False) -> Frame:
+def draw_heading(width: int, titles: Sequence[str], *, signed: bool = False) -> Frame:
     """(height, width, 3) strip of titles above pictures of equal width, with the map's colours.
 
     :param titles: one per picture; the last one stands over the map
@@ -162,15 +168,15 @@ def heading(width: int, titles: Sequence[str], *, signed: bool = False) -> Frame
     height = size * 2
     picture = Image.new("RGB", (width, height), BACKGROUND)
     pen = ImageDraw.Draw(picture)
-    face, middle, share = font(size), height / 2, width / len(titles)
-    key = color_key(signed, BACKGROUND)
+    face, middle, share = load_font(size), height / 2, width / len(titles)
+    key = draw_color_key(signed, BACKGROUND)
     low, high = ("against", "for") if signed else ("low", "high")
     ramp_left = width - size * 0.8 - face.getlength(high) - size * 0.4 - size * 4
     key_left = ramp_left - size * 0.4 - face.getlength(low)
     for i, title in enumerate(titles):
         stop = key_left if i == len(titles) - 1 else share * (i + 1)
         left = share * i + size * 0.8
-        words = fitted(title, face, stop - left - size)
+        words = truncate(title, face, stop - left - size)
         pen.text((left, middle), words, font=face, fill=FAINT, anchor="lm")
     pen.text((key_left, middle), low, font=face, fill=FAINT, anchor="lm")
     pen.text((width - size * 0.8, middle), high, font=face, fill=FAINT, anchor="rm")
@@ -179,7 +185,7 @@ def heading(width: int, titles: Sequence[str], *, signed: bool = False) -> Frame
     return np.asarray(picture)
 
 
-def percent(share: float) -> str:
+def format_probability(share: float) -> str:
     """A probability as a person reads it; never a 0 or a 100 that it is not."""
     if not math.isfinite(share):
         return MISSING

@@ -14,9 +14,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.figures import as_png, plain_fonts, theme_of
+from sb3_explain.report.figures import get_theme, plain_fonts, render_png
 from sb3_explain.report.overlay import Frame, enlarge, lay_over
-from sb3_explain.report.palette import Theme, ThemeName, styles
+from sb3_explain.report.palette import Theme, ThemeName, assign_styles
 
 _COLUMNS, _WIDTH = 4, 2.9
 _HEIGHT = 240
@@ -80,13 +80,15 @@ def contact_sheet(
     """
     if not tiles:
         raise ExplainError("no states to show: probe for some first")
-    look, colors = theme_of(theme), styles(actions, ())
+    look, colors = get_theme(theme), assign_styles(actions, ())
     image = tiles[0].image()
     wide = image is not None and image.shape[1] > 1.5 * image.shape[0]
     columns = min(_COLUMNS if not wide else 3, len(tiles))
     rows = math.ceil(len(tiles) / columns)
     width = _WIDTH * (1.25 if wide else 1.0)
-    body = width * image.shape[0] / image.shape[1] if image is not None else _features_height(tiles)
+    body = (
+        width * image.shape[0] / image.shape[1] if image is not None else _measure_features(tiles)
+    )
     figure = Figure(
         figsize=(width * columns, rows * (body + _BAR + _WORDS) + 1.0), layout="constrained"
     )
@@ -113,10 +115,10 @@ def contact_sheet(
         labelcolor=look.ink,
         alignment="left",
     ).get_title().set_color(look.faint)
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
-def _features_height(tiles: Sequence[Tile]) -> float:
+def _measure_features(tiles: Sequence[Tile]) -> float:
     most = max(0 if tile.features is None else len(tile.features) for tile in tiles)
     return 0.3 + 0.15 * most
 
@@ -171,7 +173,7 @@ def picture_rows(
     lengths = {len(pictures) for pictures in rows.values()}
     if len(lengths) != 1 or not min(lengths):
         raise ExplainError(f"rows of {sorted(lengths)} pictures: give equally many for each name")
-    look, columns = theme_of(theme), lengths.pop()
+    look, columns = get_theme(theme), lengths.pop()
     first = next(iter(rows.values()))[0]
     side = 1.35
     height = side * first.shape[0] / first.shape[1]
@@ -192,4 +194,4 @@ def picture_rows(
             name, rotation=0, ha="right", va="center", color=look.ink, fontsize=10, labelpad=8
         )
     figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=12, fontweight="bold")
-    return as_png(figure, look)
+    return render_png(figure, look)

@@ -14,13 +14,13 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.captions import percent
-from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
+from sb3_explain.report.captions import format_probability
+from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png, style_axes
 from sb3_explain.report.overlay import Attribution, Frame, lay_over
 from sb3_explain.report.palette import Theme, ThemeName
 
 #: of what changes the action, and of all else
-CHANGED, KEPT = "#d9720b", "#82868e"
+CHANGED, UNCHANGED = "#d9720b", "#82868e"
 #: of the action that the explained one is contrasted with
 OTHER = "#3a86d1"
 _PANEL = 1.75
@@ -58,7 +58,7 @@ class BeforeAndAfter:
     :param attribution: (H, W) map that the parts were taken from, see
         :func:`sb3_explain.report.lay_over`; ``None`` for an agent without images
     :param signed: the map lies in [-1, 1], as the contrast of two actions does
-    :param outlines: n masks (H, W) of the parts in cells of the map, or ``None``
+    :param outlines: n masks (H, W) of the parts in pixels of the map, or ``None``
     :param contrasted: the action that the map contrasts the explained one with; empty for none
     :param caption: which state this is
     :param measure: what the probabilities are called
@@ -93,7 +93,7 @@ def counterfactual_figure(example: BeforeAndAfter, *, theme: ThemeName = "light"
 
     :return: PNG
     """
-    look = theme_of(theme)
+    look = get_theme(theme)
     outcomes = (example.before, *example.alone, *example.together)
     seen = any(outcome.picture is not None for outcome in outcomes)
     columns = len(example.names) + 1
@@ -111,7 +111,7 @@ def counterfactual_figure(example: BeforeAndAfter, *, theme: ThemeName = "light"
         f"{asked}  {example.caption}".strip(), x=0.012, ha="left", color=look.ink, fontsize=14,
         fontweight="bold",
     )  # fmt: skip
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
 def _draw_state(row: SubFigure, example: BeforeAndAfter, look: Theme) -> None:
@@ -128,9 +128,9 @@ def _draw_state(row: SubFigure, example: BeforeAndAfter, look: Theme) -> None:
         other = f"for {example.action} and not {example.contrasted}"
         _draw_picture(panels[1], shown, other if example.contrasted else "the map", look)
         height, width = example.frame.shape[:2]
-        for number, cells in enumerate(example.outlines, start=1):
-            if cells is not None:
-                _outline(panels[1], cells, (0, width, height, 0), str(number))
+        for number, pixels in enumerate(example.outlines, start=1):
+            if pixels is not None:
+                _outline(panels[1], pixels, (0, width, height, 0), str(number))
     _draw_curves(panels[-1], example, look)
 
 
@@ -141,7 +141,7 @@ def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
     before = example.before.probability
     axes.axhline(before, color=look.faint, linewidth=1, linestyle=(0, (4, 3)))
     together = [before, *(outcome.probability for outcome in example.together)]
-    axes.plot(np.arange(n + 1), together, color=KEPT, linewidth=2, zorder=2)
+    axes.plot(np.arange(n + 1), together, color=UNCHANGED, linewidth=2, zorder=2)
     if example.contrasted:
         other = [outcome.other or 0.0 for outcome in (example.before, *example.together)]
         label = f"of {example.contrasted}"
@@ -149,9 +149,9 @@ def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
     series = ((example.alone, "D", "removed alone"), (example.together, "o", "with all before it"))
     for outcomes, marker, label in series:
         heights = [outcome.probability for outcome in outcomes]
-        colors = [CHANGED if outcome.changed else KEPT for outcome in outcomes]
+        colors = [CHANGED if outcome.changed else UNCHANGED for outcome in outcomes]
         axes.scatter(x, heights, c=colors, marker=marker, s=50, zorder=3)
-        axes.scatter([], [], color=KEPT, marker=marker, s=50, label=label)
+        axes.scatter([], [], color=UNCHANGED, marker=marker, s=50, label=label)
     axes.scatter([], [], color=CHANGED, marker="s", s=50, label="the action changes")
     if example.attribution is None:
         for outcomes, above in ((example.alone, True), (example.together, False)):
@@ -172,7 +172,7 @@ def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
     axes.set_xlim(-0.3, n + 0.4)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, frameon=False,
                 fontsize=9, labelcolor=look.ink, handletextpad=0.2, columnspacing=1.0)  # fmt: skip
-    dress(axes, look)
+    style_axes(axes, look)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     names = example.names if example.attribution is None else [str(i) for i in x]
     axes.set_xticks([0, *x], ["nothing", *names], fontsize=10)
@@ -197,10 +197,10 @@ def _draw_pictures(
             height, width = outcome.picture.shape[:2]
             gone = () if i == 0 else range(i) if without != "without" else (i - 1,)
             for part in gone:
-                cells = example.outlines[part] if part < len(example.outlines) else None
-                if cells is not None:
-                    _outline(axes, cells, (0, width, height, 0))
-        chance = percent(outcome.probability)
+                pixels = example.outlines[part] if part < len(example.outlines) else None
+                if pixels is not None:
+                    _outline(axes, pixels, (0, width, height, 0))
+        chance = format_probability(outcome.probability)
         action = outcome.action if len(outcome.action) <= _WORDS else outcome.action[:_WORDS] + "…"
         axes.set_xlabel(
             f"{action}\n{chance} {example.action}" if outcome.changed else f"{action}\n{chance}",
@@ -222,15 +222,15 @@ def _draw_picture(axes: Axes, picture: Frame, title: str, look: Theme) -> None:
 
 def _outline(
     axes: Axes,
-    cells: NDArray[np.bool_],
+    pixels: NDArray[np.bool_],
     extent: tuple[float, float, float, float],
     name: str = "",
 ) -> None:
-    """A line round some cells of the grid that ``extent`` (left, right, bottom, top) covers."""
+    """A line round some pixels of the grid that ``extent`` (left, right, bottom, top) covers."""
     left, right, bottom, top = extent
-    rows, columns = cells.shape
-    # four times finer, so that the line runs along the cells' edges
-    fine = np.pad(cells.repeat(4, axis=0).repeat(4, axis=1), 2).astype(float)
+    rows, columns = pixels.shape
+    # four times finer, so that the line runs along the pixels' edges
+    fine = np.pad(pixels.repeat(4, axis=0).repeat(4, axis=1), 2).astype(float)
     x = left + (np.arange(-2, 4 * columns + 2) + 0.5) * (right - left) / (4 * columns)
     y = top + (np.arange(-2, 4 * rows + 2) + 0.5) * (bottom - top) / (4 * rows)
     with mpl.rc_context({"contour.negative_linestyle": "solid"}):
@@ -239,7 +239,7 @@ def _outline(
     axes.set_ylim(bottom, top)
     if name:
         # at the cell nearest to the top right: a corner of the bounding box may be far off
-        places = np.argwhere(cells)
+        places = np.argwhere(pixels)
         row, column = places[(places[:, 1] - places[:, 0]).argmax()]
         axes.annotate(
             name,

@@ -21,17 +21,17 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodF
 
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
-from sb3_explain.report.palette import THEMES, Style, Theme, ThemeName, styles
+from sb3_explain.report.palette import THEMES, Style, Theme, ThemeName, assign_styles
 from sb3_explain.report.words import (
     CONTROLS,
     MISSING,
     MetricWords,
     Table,
-    bounds,
-    explainer_label,
-    metric_names,
-    metric_words,
-    number,
+    format_number,
+    get_explainer_label,
+    get_metric_words,
+    list_metric_names,
+    read_bounds,
 )
 
 _DPI = 150
@@ -59,7 +59,7 @@ def curve_figure(
     kinds: Sequence[str] = ("insertion", "deletion"),
     *,
     explainers: Sequence[str] | None = None,
-    baselines: Collection[str] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     theme: ThemeName = "light",
 ) -> bytes:
     """Mean probability of the chosen action while the observation is revealed or removed.
@@ -70,24 +70,24 @@ def curve_figure(
     :param kinds: the panels, side by side
     :param explainers: all that the other figures show, so that colours agree; by default those of
         the curves
-    :param baselines: explainers that are drawn grey and dashed
+    :param controls: explainers that are drawn grey and dashed
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """
-    look = theme_of(theme)
-    drawn = styles(curves if explainers is None else explainers, baselines)
+    look = get_theme(theme)
+    drawn = assign_styles(curves if explainers is None else explainers, controls)
     # Room for the legend: one line per explainer, under the axes.
     height = 3.0 + 0.22 * len(curves)
     figure = Figure(figsize=(4.6 * len(kinds), height), layout="constrained")
     for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         _draw_curves(axes, curves, kind, drawn, look)
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
 def _draw_curves(
     axes: Axes, curves: Curves, kind: str, drawn: Mapping[str, Style], look: Theme
 ) -> None:
-    said = metric_words(kind)
+    said = get_metric_words(kind)
     lines = []
     for name, style in drawn.items():
         values = np.asarray(curves.get(name, {}).get(kind, ()), dtype=float)
@@ -104,8 +104,8 @@ def _draw_curves(
             linestyle="-" if solid else (0, style.dashes),
             zorder=3 if solid else 2,
         )
-        lines.append((area, f"{short_label(name)}  {area:.3f}", line))
-    lines.sort(key=lambda entry: entry[0], reverse=said.better == "up")
+        lines.append((area, f"{shorten_label(name)}  {area:.3f}", line))
+    lines.sort(key=lambda line: line[0], reverse=said.better == "up")
     axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
     axes.set_xlabel(_AXIS.get(kind, "share of the observation"))
     axes.set_ylabel("mean probability of the action")
@@ -124,7 +124,7 @@ def _draw_curves(
             alignment="left",
             labelcolor=look.ink,
         ).get_title().set_color(look.faint)
-    dress(axes, look)
+    style_axes(axes, look)
 
 
 @plain_fonts
@@ -132,7 +132,7 @@ def metric_figure(
     table: Table,
     names: Sequence[str] | None = None,
     *,
-    baselines: Collection[str] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
     theme: ThemeName = "light",
     columns: int = 3,
@@ -141,27 +141,27 @@ def metric_figure(
 
     :param table: metrics.json's ``explainers``; what is missing or NaN stays empty
     :param names: metrics to show; all by default
-    :param baselines: explainers that are drawn grey
+    :param controls: explainers that are drawn grey
     :param words: labels of further metrics
     :param columns: panels side by side, at most
     :return: PNG
     """
-    look = theme_of(theme)
-    names = metric_names(table) if names is None else list(names)
+    look = get_theme(theme)
+    names = list_metric_names(table) if names is None else list(names)
     if not names or not table:
         raise ExplainError("no metric to draw: evaluate at least one explainer first")
     columns = min(columns, len(names))
     rows = math.ceil(len(names) / columns)
-    drawn = styles(table, baselines)
+    drawn = assign_styles(table, controls)
     size = (3.9 * columns, (1.05 + 0.28 * len(table)) * rows)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for i, axes in enumerate(grid.flat):
         if i < len(names):
-            _draw_metric(axes, table, names[i], metric_words(names[i], words), drawn, look)
+            _draw_metric(axes, table, names[i], get_metric_words(names[i], words), drawn, look)
         else:
             axes.set_axis_off()
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
 def _draw_metric(
@@ -172,18 +172,18 @@ def _draw_metric(
     drawn: Mapping[str, Style],
     look: Theme,
 ) -> None:
-    seen = [b for row in table.values() if (b := bounds(row.get(name))) is not None]
+    seen = [b for row in table.values() if (b := read_bounds(row.get(name))) is not None]
     for y, (explainer, style) in enumerate(drawn.items()):
-        entry = bounds(table[explainer].get(name))
-        if entry is None:
+        estimate = read_bounds(table[explainer].get(name))
+        if estimate is None:
             left = axes.get_yaxis_transform()
             axes.text(0.01, y, MISSING, transform=left, va="center", color=look.faint)
             continue
-        mean, start, stop = entry
+        mean, start, stop = estimate
         axes.plot([start, stop], [y, y], color=style.color, linewidth=5, alpha=0.45)
         axes.plot([mean], [y], "o", color=style.color, markersize=7)
         axes.annotate(
-            number(mean),
+            format_number(mean),
             (stop, y),
             xytext=(7, 0),
             textcoords="offset points",
@@ -193,9 +193,9 @@ def _draw_metric(
         )
     set_scale(axes, seen, said)
     axes.set_ylim(len(table) - 0.5, -0.5)
-    axes.set_yticks(range(len(table)), [short_label(explainer) for explainer in drawn])
+    axes.set_yticks(range(len(table)), [shorten_label(explainer) for explainer in drawn])
     axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
-    dress(axes, look)
+    style_axes(axes, look)
     axes.grid(visible=False, axis="y")
 
 
@@ -210,12 +210,12 @@ def set_scale(axes: Axes, seen: Sequence[tuple[float, float, float]], said: Metr
     axes.set_xlim(floor, high + 0.25 * ((high - floor) or 1))
     axes.set_xlabel({"up": "more is better", "down": "less is better", None: ""}[said.better])
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    least = logarithmic_from(seen)
-    if least is not None:
+    threshold = find_linear_threshold(seen)
+    if threshold is not None:
         # Linear below the smallest value, so that 0 has a place.
-        axes.set_xscale("symlog", linthresh=least, linscale=0.3)
+        axes.set_xscale("symlog", linthresh=threshold, linscale=0.3)
         axes.set_xlim(0, 4 * high)
-        axes.xaxis.set_major_locator(FixedLocator([0, *_powers_of_ten(3 * least, high)]))
+        axes.xaxis.set_major_locator(FixedLocator([0, *_powers_of_ten(3 * threshold, high)]))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(f"{axes.get_xlabel()} (logarithmic)")
@@ -224,7 +224,7 @@ def set_scale(axes: Axes, seen: Sequence[tuple[float, float, float]], said: Metr
         axes.set_xticks([tick for tick in axes.get_xticks() if floor <= tick <= 1])
 
 
-def logarithmic_from(seen: Sequence[tuple[float, float, float]]) -> float | None:
+def find_linear_threshold(seen: Sequence[tuple[float, float, float]]) -> float | None:
     """The least positive mean of a metric that only a logarithm can show; else ``None``.
 
     :param seen: mean, low and high of every explainer
@@ -236,9 +236,9 @@ def logarithmic_from(seen: Sequence[tuple[float, float, float]]) -> float | None
     return min(above)
 
 
-def short_label(explainer: str) -> str:
+def shorten_label(explainer: str) -> str:
     """A name that leaves room for the figure."""
-    return textwrap.shorten(explainer_label(explainer), 24, placeholder=" …")[:24]
+    return textwrap.shorten(get_explainer_label(explainer), 24, placeholder=" …")[:24]
 
 
 def _powers_of_ten(low: float, high: float) -> list[float]:
@@ -247,14 +247,14 @@ def _powers_of_ten(low: float, high: float) -> list[float]:
     return [10.0**power for power in powers[:: math.ceil(len(powers) / 5) or 1]]
 
 
-def theme_of(name: ThemeName) -> Theme:
+def get_theme(name: ThemeName) -> Theme:
     """:raises ExplainError: if there is no such theme"""
     if name not in THEMES:
         raise unknown_name("theme", name, THEMES)
     return THEMES[name]
 
 
-def dress(axes: Axes, look: Theme) -> None:
+def style_axes(axes: Axes, look: Theme) -> None:
     """The same quiet axes everywhere."""
     axes.set_facecolor(look.paper)
     axes.grid(color=look.grid, linewidth=0.8)
@@ -267,7 +267,7 @@ def dress(axes: Axes, look: Theme) -> None:
         label.set_fontsize(10.5)
 
 
-def as_png(figure: Figure, look: Theme) -> bytes:
+def render_png(figure: Figure, look: Theme) -> bytes:
     """The figure on the theme's paper."""
     FigureCanvasAgg(figure)
     figure.set_facecolor(look.paper)

@@ -15,27 +15,27 @@ from numpy.typing import NDArray
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import (
     TITLE,
-    as_png,
-    dress,
-    logarithmic_from,
+    find_linear_threshold,
+    get_theme,
     plain_fonts,
+    render_png,
     set_scale,
-    short_label,
-    theme_of,
+    shorten_label,
+    style_axes,
 )
 from sb3_explain.report.palette import Theme, ThemeName
-from sb3_explain.report.tables import metric_rows
+from sb3_explain.report.tables import make_metric_rows
 from sb3_explain.report.words import (
     CONTROLS,
     MetricWords,
     Table,
-    bounds,
-    metric_words,
-    number,
+    format_number,
+    get_metric_words,
+    read_bounds,
 )
 
 #: the best, all other methods, and the controls: readable on light and dark
-_BEST, _METHOD, _BASELINE = "#d9720b", "#3a86d1", "#82868e"
+_BEST, _METHOD, _CONTROL = "#d9720b", "#3a86d1", "#82868e"
 #: the control that a radar is compared with
 _NOTHING = "random"
 #: rows and columns that the list of the axes takes
@@ -50,41 +50,41 @@ def bar_figure(
     names: Sequence[str],
     notes: Mapping[str, Mapping[str, str]],
     *,
-    baselines: Collection[str] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
     theme: ThemeName = "light",
     columns: int = 4,
 ) -> bytes:
     """Mean and interval of every explainer, a panel for each metric and a block for each agent.
 
-    :param tables: agent -> explainer -> metric -> entry
+    :param tables: agent -> explainer -> metric -> estimate
     :param names: the metrics, in order
     :param notes: agent -> explainer -> why it has no figures
-    :param baselines: explainers that are drawn grey, and last
+    :param controls: explainers that are drawn grey, and last
     :param words: of further metrics
     :param columns: panels side by side
     :return: PNG
     :raises ExplainError: if there is nothing to draw
     """
-    look = theme_of(theme)
+    look = get_theme(theme)
     n_rows = math.ceil(len(names) / columns)
     heights = [0.75 + n_rows * (1.1 + 0.23 * len(table)) for table in tables.values()]
     figure = Figure(figsize=(2.0 + 3.1 * columns, sum(heights)), layout="constrained")
-    for part, (agent, table) in zip(_blocks(figure, heights), tables.items(), strict=True):
+    for part, (agent, table) in zip(_split_figure(figure, heights), tables.items(), strict=True):
         part.suptitle(
             f"{agent}   (orange: the best method and those that are not clearly worse; grey: "
             "controls; lines: 95 % intervals)",
             x=0.01, ha="left", fontsize=12, color=look.ink,
         )  # fmt: skip
         grid = part.subplots(n_rows, columns, squeeze=False, sharey=True)
-        rows = metric_rows(table, names, baselines, words)
+        rows = make_metric_rows(table, names, controls, words)
         for i, axes in enumerate(grid.flat):
             if i < len(names):
-                said = metric_words(names[i], words)
+                said = get_metric_words(names[i], words)
                 _draw_bars(axes, table, names[i], said, rows, i, notes.get(agent, {}), look)
             else:
                 axes.set_axis_off()
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
 def _draw_bars(
@@ -97,31 +97,31 @@ def _draw_bars(
     notes: Mapping[str, str],
     look: Theme,
 ) -> None:
-    seen = [b for row in table.values() if (b := bounds(row.get(name))) is not None]
+    seen = [b for row in table.values() if (b := read_bounds(row.get(name))) is not None]
     set_scale(axes, seen, said)
     floor = axes.get_xlim()[0]
     for y, row in enumerate(rows):
-        entry = bounds(table[row["name"]].get(name))
-        if entry is None:
+        estimate = read_bounds(table[row["name"]].get(name))
+        if estimate is None:
             why = notes.get(row["name"], "").partition(":")[0] or "does not apply"
             axes.text(
                 0.01, y, why, transform=axes.get_yaxis_transform(),
                 va="center", fontsize=8.5, color=look.faint, fontstyle="italic",
             )  # fmt: skip
             continue
-        mean, low, high = entry
-        best = row["cells"][column]["best"]
-        color = _BASELINE if row["baseline"] else _BEST if best else _METHOD
+        mean, low, high = estimate
+        best = row["values"][column]["best"]
+        color = _CONTROL if row["control"] else _BEST if best else _METHOD
         axes.barh(y, mean - floor, 0.72, left=floor, color=color, alpha=0.8)
         axes.plot([low, high], [y, y], color=look.ink, linewidth=1.6, solid_capstyle="butt")
         axes.annotate(
-            number(mean), (max(mean, high), y), xytext=(5, 0), textcoords="offset points",
+            format_number(mean), (max(mean, high), y), xytext=(5, 0), textcoords="offset points",
             va="center", fontsize=9, color=look.ink if best else look.faint,
         )  # fmt: skip
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [short_label(row["name"]) for row in rows])
+    axes.set_yticks(range(len(rows)), [shorten_label(row["name"]) for row in rows])
     axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
-    dress(axes, look)
+    style_axes(axes, look)
     axes.grid(visible=False, axis="y")
 
 
@@ -131,7 +131,7 @@ def radar_figure(
     names: Sequence[str],
     notes: Mapping[str, Mapping[str, str]],
     *,
-    baselines: Collection[str] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
     theme: ThemeName = "light",
     columns: int = 6,
@@ -143,17 +143,17 @@ def radar_figure(
     would be unreadable from about five on. Metrics that have no better direction are left out, and
     those that a single explainer has.
 
-    :param tables: agent -> explainer -> metric -> entry
+    :param tables: agent -> explainer -> metric -> estimate
     :param names: the metrics, in order
     :param notes: agent -> explainer -> why it has no figures
-    :param baselines: explainers that are drawn grey, and last
+    :param controls: explainers that are drawn grey, and last
     :param words: of further metrics
     :param columns: radars side by side
     :return: PNG
     :raises ExplainError: if there is nothing to draw
     """
-    look = theme_of(theme)
-    axes_of = {agent: _spokes(table, names, words) for agent, table in tables.items()}
+    look = get_theme(theme)
+    axes_of = {agent: _make_spokes(table, names, words) for agent, table in tables.items()}
     n_rows = {
         agent: _KEY + max(0, math.ceil((len(table) - _KEY * (columns - _KEY)) / columns))
         for agent, table in tables.items()
@@ -161,10 +161,10 @@ def radar_figure(
     heights = [_HEAD + _SIDE * n for n in n_rows.values()]
     # A fixed grid: an automatic one gives the radars the room that their labels leave.
     figure = Figure(figsize=(_SIDE * columns, sum(heights)))
-    for part, height, agent in zip(_blocks(figure, heights), heights, tables, strict=True):
+    for part, height, agent in zip(_split_figure(figure, heights), heights, tables, strict=True):
         table, why, spokes = tables[agent], notes.get(agent, {}), axes_of[agent]
         part.suptitle(
-            f"{agent}   (rim: the best of all; centre: the worst; dashed: {short_label(_NOTHING)})",
+            f"{agent}   (rim: the best of all; centre: the worst; dashed: {shorten_label(_NOTHING)})",
             x=0.01, y=1 - 0.15 / height, ha="left", fontsize=12, color=look.ink,
         )  # fmt: skip
         grid = part.add_gridspec(
@@ -177,12 +177,12 @@ def radar_figure(
             for row in range(n_rows[agent])
             for column in range(0 if row >= _KEY else _KEY, columns)
         ]
-        ordered = sorted(table, key=lambda name: name in baselines)
+        ordered = sorted(table, key=lambda name: name in controls)
         for cell, name in zip(free, ordered, strict=False):
             axes = part.add_subplot(cell, projection="polar")
-            color = _BASELINE if name in baselines else _METHOD
+            color = _CONTROL if name in controls else _METHOD
             _draw_radar(axes, table, name, spokes, color, why.get(name, ""), look)
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,35 +211,44 @@ class Spoke:
         return (here - worst) / (best - worst)
 
 
-def _spokes(
+def _make_spokes(
     table: Table, names: Sequence[str], words: Mapping[str, MetricWords] | None
 ) -> list[Spoke]:
     spokes = []
     for metric in names:
-        said = metric_words(metric, words)
-        seen = [b for row in table.values() if (b := bounds(row.get(metric))) is not None]
+        said = get_metric_words(metric, words)
+        seen = [b for row in table.values() if (b := read_bounds(row.get(metric))) is not None]
         if said.better is None or len(seen) < 2:
             continue
-        least = logarithmic_from(seen)
-        means = [max(mean, least or mean) for mean, *_ in seen]
+        threshold = find_linear_threshold(seen)
+        means = [max(mean, threshold or mean) for mean, *_ in seen]
         worst, best = (min, max) if said.better == "up" else (max, min)
         spokes.append(
             Spoke(
-                metric, f"{said.label} {said.arrow}", worst(means), best(means), least is not None
+                metric,
+                f"{said.label} {said.arrow}",
+                worst(means),
+                best(means),
+                threshold is not None,
             )
         )
     return spokes
 
 
-def _angles(spokes: Sequence[Spoke]) -> NDArray[np.float64]:
+def _compute_angles(spokes: Sequence[Spoke]) -> NDArray[np.float64]:
     return np.linspace(0, 2 * np.pi, len(spokes), endpoint=False)
 
 
 def _draw_key(axes: Axes, spokes: Sequence[Spoke], look: Theme) -> None:
     """The names of the axes by their numbers, and what their ends stand for."""
     axes.set_axis_off()
-    lines = [("", "axis", "centre", "rim")] + [
-        (str(i), spoke.label, number(spoke.worst), number(spoke.best) + " log." * spoke.logarithmic)
+    lines = [("", "axis", "center", "rim")] + [
+        (
+            str(i),
+            spoke.label,
+            format_number(spoke.worst),
+            format_number(spoke.best) + " log." * spoke.logarithmic,
+        )
         for i, spoke in enumerate(spokes, start=1)
     ]
     for i, line in enumerate(lines):
@@ -259,17 +268,17 @@ def _draw_radar(
     look: Theme,
 ) -> None:
     _draw_web(axes, spokes, look)
-    for i, angle in enumerate(_angles(spokes), start=1):
+    for i, angle in enumerate(_compute_angles(spokes), start=1):
         axes.text(angle, 1.14, i, ha="center", va="center", fontsize=7.5, color=look.faint)
-    axes.set_title(short_label(name), color=look.ink, fontsize=10.5, fontweight="bold", y=1.16)
+    axes.set_title(shorten_label(name), color=look.ink, fontsize=10.5, fontweight="bold", y=1.16)
     compared = table[name] and name != _NOTHING
-    outlines = [(_NOTHING, _BASELINE, 0.0, "--")] if compared else []
+    outlines = [(_NOTHING, _CONTROL, 0.0, "--")] if compared else []
     for explainer, ink, fill, dashes in [*outlines, (name, color, 0.3, "-")]:
         row = table.get(explainer, {})
         known = [
-            (angle, spoke.place(entry[0]))
-            for angle, spoke in zip(_angles(spokes), spokes, strict=True)
-            if (entry := bounds(row.get(spoke.metric))) is not None
+            (angle, spoke.place(estimate[0]))
+            for angle, spoke in zip(_compute_angles(spokes), spokes, strict=True)
+            if (estimate := read_bounds(row.get(spoke.metric))) is not None
         ]
         if known:
             angles, places = np.array([*known, known[0]]).T
@@ -295,19 +304,19 @@ def _draw_web(axes: Any, spokes: Sequence[Spoke], look: Theme) -> None:
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
     axes.set_ylim(0, 1)
-    axes.set_xticks(_angles(spokes), [""] * len(spokes))
+    axes.set_xticks(_compute_angles(spokes), [""] * len(spokes))
     axes.set_yticks([0.5, 1.0], ["", ""])
     axes.set_facecolor(look.paper)
     axes.grid(color=look.grid, linewidth=0.8)
     axes.spines["polar"].set_color(look.grid)
 
 
-def _blocks(figure: Figure, heights: Sequence[float]) -> list[SubFigure]:
+def _split_figure(figure: Figure, heights: Sequence[float]) -> list[SubFigure]:
     """One under the other.
 
     :raises ExplainError: if there is none
     """
     if not heights:
-        raise ExplainError("no figures to draw: evaluate at least one explainer first")
+        raise ExplainError("no figures to draw: evaluate at threshold one explainer first")
     blocks = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
     return list(blocks[:, 0])

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sb3_explain.report.tables import metric_rows
+from sb3_explain.report.tables import make_metric_rows
 from sb3_explain.report.words import (
     CONTROLS,
     MISSING,
     MetricWords,
     Table,
-    finite,
-    metric_words,
+    get_metric_words,
+    to_finite,
 )
 
 #: agent -> explainer -> why it has no figures, or not those of every seed
@@ -39,20 +39,20 @@ class Line:
     """One explainer.
 
     :param label: its name
-    :param cells: mean, interval, and whether the mean is among the best, of each metric
+    :param values: mean, interval, and whether the mean is among the best, of each metric
     :param costs: texts
     :param note: why there are no figures, or not those of every seed
     """
 
     label: str
-    cells: Sequence[tuple[str, str, bool]]
+    values: Sequence[tuple[str, str, bool]]
     costs: Sequence[str]
     note: str
 
     @property
     def empty(self) -> bool:
         """Whether there are no figures at all."""
-        return all(mean == MISSING for mean, *_ in self.cells)
+        return all(mean == MISSING for mean, *_ in self.values)
 
 
 def markdown_table(
@@ -61,32 +61,32 @@ def markdown_table(
     notes: Notes,
     caption: str,
     *,
-    baselines: Collection[str] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
 ) -> str:
     """A section for each agent; the best mean and those it does not beat clearly are bold.
 
-    :param tables: agent -> explainer -> metric -> entry, with ``cost`` for one state
+    :param tables: agent -> explainer -> metric -> estimate, with ``cost`` for one state
     :param names: the metrics, in the columns' order
     :param notes: why explainers have no figures
     :param caption: stands under the last table
-    :param baselines: names of the controls, which stand last and are never bold
+    :param controls: names of the controls, which stand last and are never bold
     :param words: of further metrics
     """
     parts = []
     for agent, table in tables.items():
-        lines = _lines(table, names, notes.get(agent, {}), baselines, words)
-        heads = ["", *_heads(names, words), *(head for head, *_ in COSTS)]
+        lines = _make_lines(table, names, notes.get(agent, {}), controls, words)
+        heads = ["", *_make_heads(names, words), *(head for head, *_ in COSTS)]
         rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
         for line in lines:
             if line.empty:
                 rows.append([line.label, line.note, *[""] * (len(heads) - 2)])
                 continue
-            cells = [
+            texts = [
                 f"**{mean}** {span}" if best else f"{mean} {span}"
-                for mean, span, best in line.cells
+                for mean, span, best in line.values
             ]
-            rows.append([line.label, *(cell.rstrip() for cell in cells), *line.costs])
+            rows.append([line.label, *(cell.rstrip() for cell in texts), *line.costs])
         body = [" | ".join(cell.replace("|", r"\|") for cell in row) for row in rows]
         parts += [f"## {agent}", "\n".join(f"| {row} |" for row in body)]
         parts += [f"{line.label}: {line.note}" for line in lines if line.note and not line.empty]
@@ -99,34 +99,34 @@ def latex_table(
     notes: Notes,
     caption: str,
     *,
-    baselines: Collection[str] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
 ) -> str:
     r"""The same as one ``table*`` for each agent; needs the packages booktabs and graphicx."""
     parts = [r"% \usepackage{booktabs,graphicx}"]
     for agent, table in tables.items():
-        lines = _lines(table, names, notes.get(agent, {}), baselines, words)
-        heads = ["", *_heads(names, words), *(head for head, *_ in COSTS)]
-        rows = [_row(map(_escaped, heads)), r"\midrule"]
+        lines = _make_lines(table, names, notes.get(agent, {}), controls, words)
+        heads = ["", *_make_heads(names, words), *(head for head, *_ in COSTS)]
+        rows = [_join_row(map(_escape, heads)), r"\midrule"]
         for line in lines:
-            label = _escaped(line.label)
+            label = _escape(line.label)
             if line.empty:
-                span = rf"\multicolumn{{{len(heads) - 1}}}{{l}}{{{_escaped(line.note)}}}"
-                rows.append(_row([label, span]))
+                span = rf"\multicolumn{{{len(heads) - 1}}}{{l}}{{{_escape(line.note)}}}"
+                rows.append(_join_row([label, span]))
                 continue
-            cells = [
-                (rf"\textbf{{{_escaped(mean)}}}" if best else _escaped(mean))
-                + (rf" {{\tiny [{_escaped(span)}]}}" if span else "")
-                for mean, span, best in line.cells
+            texts = [
+                (rf"\textbf{{{_escape(mean)}}}" if best else _escape(mean))
+                + (rf" {{\tiny [{_escape(span)}]}}" if span else "")
+                for mean, span, best in line.values
             ]
-            rows.append(_row([label, *cells, *map(_escaped, line.costs)]))
+            rows.append(_join_row([label, *texts, *map(_escape, line.costs)]))
         partial = [f" {line.label}: {line.note}." for line in lines if line.note and not line.empty]
         parts.append(
             "\n".join(
                 [
                     r"\begin{table*}",
                     r"\centering",
-                    rf"\caption{{{_escaped(f'{agent}. {caption}' + ''.join(partial))}}}",
+                    rf"\caption{{{_escape(f'{agent}. {caption}' + ''.join(partial))}}}",
                     r"\resizebox{\textwidth}{!}{%",
                     rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
                     r"\toprule",
@@ -140,37 +140,37 @@ def latex_table(
     return "\n\n".join(parts) + "\n"
 
 
-def _lines(
+def _make_lines(
     table: Table,
     names: Sequence[str],
     notes: Mapping[str, str],
-    baselines: Collection[str],
+    controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> list[Line]:
     return [
         Line(
             row["label"],
-            [(cell["mean"], cell["interval"], cell["best"]) for cell in row["cells"]],
-            [_cost(table[row["name"]].get("cost", {}), *form) for _, *form in COSTS],
+            [(cell["mean"], cell["interval"], cell["best"]) for cell in row["values"]],
+            [_format_cost(table[row["name"]].get("cost", {}), *form) for _, *form in COSTS],
             notes.get(row["name"], ""),
         )
-        for row in metric_rows(table, names, baselines, words)
+        for row in make_metric_rows(table, names, controls, words)
     ]
 
 
-def _heads(names: Sequence[str], words: Mapping[str, MetricWords] | None) -> list[str]:
-    said = [metric_words(name, words) for name in names]
+def _make_heads(names: Sequence[str], words: Mapping[str, MetricWords] | None) -> list[str]:
+    said = [get_metric_words(name, words) for name in names]
     return [f"{each.label} {each.arrow}".rstrip() for each in said]
 
 
-def _cost(cost: Mapping[str, Any], key: str, factor: float, form: str) -> str:
-    known = finite(cost.get(key))
+def _format_cost(cost: Mapping[str, Any], key: str, factor: float, form: str) -> str:
+    known = to_finite(cost.get(key))
     return MISSING if known is None else format(known * factor, form)
 
 
-def _row(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
+def _join_row(texts: Iterable[str]) -> str:
+    return " & ".join(texts) + r" \\"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.translate(_LATEX)

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from sb3_explain.common.bootstrap import confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
-from sb3_explain.report.palette import ThemeName, styles
-from sb3_explain.report.words import explainer_label
+from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png, style_axes
+from sb3_explain.report.palette import ThemeName, assign_styles
+from sb3_explain.report.words import get_explainer_label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +114,7 @@ def importance_figure(
             f"{len(targets)} targets and {len(features)} features do not fit importances of shape "
             f"{' or '.join(map(str, sorted(shapes))) or 'none'}"
         )
-    look, drawn = theme_of(theme), styles(importances, ())
+    look, drawn = get_theme(theme), assign_styles(importances, ())
     # One line for each explainer within a feature, and a gap before the next.
     height = 0.16 * (len(importances) + 1) * len(features) + 1.4 + 0.25 * len(title.splitlines())
     figure = Figure(figsize=(1.6 + 2.3 * len(targets), height), layout="constrained")
@@ -132,9 +132,9 @@ def importance_figure(
                 importance.mean[i], rows, marker, color=color, markersize=5, linestyle="",
                 clip_on=False,  # a mark at 0 is whole
             )  # fmt: skip
-            marks[explainer_label(name)] = mark
+            marks[get_explainer_label(name)] = mark
         axes.set_title(targets[i], color=look.ink, **TITLE)
-        dress(axes, look)
+        style_axes(axes, look)
         axes.grid(visible=False, axis="y")
     panels[0].set_xlim(left=0)
     panels[0].set_ylim(len(features) - 0.5, -0.5)
@@ -145,4 +145,4 @@ def importance_figure(
         fontsize=10, labelcolor=look.ink, title=title or None, alignment="left",
         title_fontproperties={"size": 12, "weight": "bold"},
     ).get_title().set_color(look.ink)  # fmt: skip
-    return as_png(figure, look)
+    return render_png(figure, look)

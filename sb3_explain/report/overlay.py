@@ -27,15 +27,15 @@ _ON_BLACK, _SHINE = 0.55, 110.0
 _LOW, _HIGH = 0.05, 0.75
 
 
-def _ramp(name: str, start: float, stop: float) -> NDArray[np.float32]:
+def _sample_colormap(name: str, start: float, stop: float) -> NDArray[np.float32]:
     """(256, 3) colours, in 0..255, of a part of a colour map of matplotlib."""
     colors = colormaps[name](np.linspace(start, stop, 256))[:, :3] * 255
     return colors.astype(np.float32)
 
 
 # The ends of inferno are left out: black would darken what matters, pale yellow hides pale objects.
-POSITIVE = _ramp("inferno", 0.42, 0.84)
-NEGATIVE = _ramp("cool", 0.3, 0.0)
+POSITIVE = _sample_colormap("inferno", 0.42, 0.84)
+NEGATIVE = _sample_colormap("cool", 0.3, 0.0)
 
 
 def lay_over(
@@ -64,7 +64,7 @@ def lay_over(
         )
     if attribution is None:
         return frame.copy()
-    values = _placed(_checked(attribution, signed), frame.shape[:2], playfield)
+    values = _place(_check_attribution(attribution, signed), frame.shape[:2], playfield)
     gray = np.asarray(Image.fromarray(frame).convert("L"))
     shown = np.repeat(CONTEXT[gray][..., None], 3, axis=2)
 
@@ -97,7 +97,7 @@ def enlarge(frame: Frame, factor: float) -> Frame:
     return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS))
 
 
-def scaled(playfield: Playfield | None, factor: float) -> Playfield | None:
+def scale_playfield(playfield: Playfield | None, factor: float) -> Playfield | None:
     """The playfield of a frame that was enlarged by ``factor``."""
     if playfield is None:
         return None
@@ -105,7 +105,7 @@ def scaled(playfield: Playfield | None, factor: float) -> Playfield | None:
     return top, left, height, width
 
 
-def color_key(signed: bool, ground: tuple[int, int, int] = (60, 60, 60)) -> Frame:
+def draw_color_key(signed: bool, ground: tuple[int, int, int] = (60, 60, 60)) -> Frame:
     """(1, n, 3) uint8: the colours of a map from its lowest value to its highest.
 
     :param ground: stands for what is shown where a map is zero
@@ -117,7 +117,7 @@ def color_key(signed: bool, ground: tuple[int, int, int] = (60, 60, 60)) -> Fram
     return np.concatenate([down, up])[None].astype(np.uint8)
 
 
-def _checked(attribution: Attribution, signed: bool) -> NDArray[np.float32]:
+def _check_attribution(attribution: Attribution, signed: bool) -> NDArray[np.float32]:
     """The map as (H, W) float32 without the rounding errors beyond its range."""
     values = np.asarray(attribution, dtype=np.float32)
     low = -1.0 if signed else 0.0
@@ -135,7 +135,7 @@ def _checked(attribution: Attribution, signed: bool) -> NDArray[np.float32]:
     return np.clip(values, low, 1)
 
 
-def _placed(
+def _place(
     values: NDArray[np.float32], size: tuple[int, ...], playfield: Playfield | None
 ) -> NDArray[np.float32]:
     """(h, w) map of the whole frame, zero outside the playfield."""
@@ -148,3 +148,16 @@ def _placed(
     placed = np.zeros(size, dtype=np.float32)
     placed[top : top + height, left : left + width] = stretched
     return placed
+
+
+def to_rgb(frames: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """(B, h, w, 3) pictures of frames (B, C, h, w): three channels as colors, others as their mean.
+
+    :param frames: of any range
+    :param low: what becomes black
+    :param high: what becomes white
+    """
+    levels = ((frames - low) / max(high - low, 1e-9) * 255).clip(0, 255)
+    if levels.shape[1] != 3:
+        levels = np.repeat(levels.mean(axis=1, keepdims=True), 3, axis=1)
+    return np.ascontiguousarray(levels.round().astype(np.uint8).transpose(0, 2, 3, 1))

@@ -14,18 +14,18 @@ from PIL import Image
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
-from sb3_explain.report.palette import styles
+from sb3_explain.report.palette import assign_styles
 from sb3_explain.report.summary import summarize
-from sb3_explain.report.tables import cost_cells, metric_rows
-from sb3_explain.report.target_attributions import TargetAttributions, png
-from sb3_explain.report.video import still
+from sb3_explain.report.tables import format_costs, make_metric_rows
+from sb3_explain.report.target_attributions import TargetAttributions, encode_png
+from sb3_explain.report.video import read_still
 from sb3_explain.report.words import (
     CONTROLS,
     MetricWords,
     Table,
-    explainer_label,
-    metric_names,
-    metric_words,
+    get_explainer_label,
+    get_metric_words,
+    list_metric_names,
 )
 
 
@@ -55,7 +55,7 @@ def write_report(
     title: str | None = None,
     date: str = "",
     provenance: Mapping[str, Any] | None = None,
-    baselines: Collection[str] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
     interval: str = "95 % bootstrap interval",
 ) -> Path:
@@ -74,7 +74,7 @@ def write_report(
     :param title: by default the algorithm and the environment
     :param date: of the evaluation, as it should be read
     :param provenance: further plain data for the last section: seeds, versions, command
-    :param baselines: rows that are set apart
+    :param controls: rows that are set apart
     :param words: how further metrics are presented
     :param interval: what ``low`` and ``high`` are
     :return: the file
@@ -83,29 +83,30 @@ def write_report(
     path = Path(path)
     path = path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
     table: Table = metrics.get("explainers") or {}
-    methods = [name for name in table if name not in baselines]
+    methods = [name for name in table if name not in controls]
     if explainer is not None and explainer not in table:
         raise unknown_name("explainer", explainer, table)
     chosen = explainer or next(iter(methods or table), "")
     agent, states = metrics.get("agent") or {}, metrics.get("states") or {}
-    names = metric_names(table)
-    drawn = styles(table, baselines)
-    page = template("page.html.j2").render(
-        title=title or title_of(agent),
+    names = list_metric_names(table)
+    drawn = assign_styles(table, controls)
+    page = load_template("page.html.j2").render(
+        title=title or make_title(agent),
         date=date,
-        subject=explainer_label(chosen),
-        sentences=summarize(table, chosen, baselines=baselines, words=words),
-        video=_video(video),
+        subject=get_explainer_label(chosen),
+        sentences=summarize(table, chosen, controls=controls, words=words),
+        video=_encode_video(video),
         video_caption=video_caption,
-        examples=[_example(example) for example in examples],
-        metrics={name: metric_words(name, words) for name in names},
-        rows=metric_rows(table, names, baselines, words),
+        examples=[_encode_example(example) for example in examples],
+        metrics={name: get_metric_words(name, words) for name in names},
+        rows=make_metric_rows(table, names, controls, words),
         colors={name: style.color for name, style in drawn.items()},
-        curves=_curve_figures(curves or {}, list(table) or None, baselines),
-        panels=_metric_figures(table, names, baselines, words),
+        curves=_curve_figures(curves or {}, list(table) or None, controls),
+        panels=_metric_figures(table, names, controls, words),
         interval=interval,
         costs={
-            explainer_label(name): cost_cells(row.get("cost") or {}) for name, row in table.items()
+            get_explainer_label(name): format_costs(row.get("cost") or {})
+            for name, row in table.items()
         },
         provenance={"Agent": agent, "States": states, **(provenance or {})},
     )
@@ -114,7 +115,7 @@ def write_report(
     return path
 
 
-def template(name: str) -> Any:
+def load_template(name: str) -> Any:
     """A page to be rendered; all that it is given is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -130,12 +131,12 @@ def template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def data_uri(content: bytes, kind: str) -> str:
+def encode_data_uri(content: bytes, kind: str) -> str:
     """The content of a file in the place of its address."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def title_of(agent: Mapping[str, Any]) -> str:
+def make_title(agent: Mapping[str, Any]) -> str:
     """The algorithm and the environment, as far as they are known."""
     environment = agent.get("environment") or agent.get("env") or ""
     if isinstance(environment, Mapping):
@@ -145,31 +146,31 @@ def title_of(agent: Mapping[str, Any]) -> str:
     return f"{algo} on {environment}" if environment else algo
 
 
-def _video(path: str | Path | None) -> dict[str, Any] | None:
+def _encode_video(path: str | Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
     path = Path(path)
     if not path.is_file():
         raise ExplainError(f"{path} does not exist: give the video that the report shall show")
-    picture = still(path)
+    picture = read_still(path)
     poster = io.BytesIO()
     Image.fromarray(picture).save(poster, format="JPEG", quality=85)
     return {
-        "source": data_uri(path.read_bytes(), "video/mp4"),
-        "poster": data_uri(poster.getvalue(), "image/jpeg"),
+        "source": encode_data_uri(path.read_bytes(), "video/mp4"),
+        "poster": encode_data_uri(poster.getvalue(), "image/jpeg"),
         "height": picture.shape[0],
         "width": picture.shape[1],
     }
 
 
-def _example(example: TargetAttributions | Picture) -> dict[str, Any]:
+def _encode_example(example: TargetAttributions | Picture) -> dict[str, Any]:
     if isinstance(example, Picture):
-        source = data_uri(example.png, "image/png")
+        source = encode_data_uri(example.png, "image/png")
         return {"caption": example.caption, "alt": example.alt, "source": source, "panels": []}
     panels = [
         {
             "name": name,
-            "source": data_uri(png(picture), "image/png"),
+            "source": encode_data_uri(encode_png(picture), "image/png"),
             "probability": example.probability(action),
             "share": float(example.probabilities[action]) if len(example.probabilities) else None,
             "chosen": action == example.chosen,
@@ -178,30 +179,30 @@ def _example(example: TargetAttributions | Picture) -> dict[str, Any]:
             zip(example.action_names, example.pictures(), strict=True)
         )
     ]
-    game = data_uri(png(example.game()), "image/png")
+    game = encode_data_uri(encode_png(example.game()), "image/png")
     return {"caption": example.caption, "panels": panels, "game": game, "signed": example.signed}
 
 
-def _both(draw: Any) -> dict[str, str]:
+def _draw_themes(draw: Any) -> dict[str, str]:
     """A figure for light screens and one for dark ones."""
-    return {theme: data_uri(draw(theme), "image/png") for theme in ("light", "dark")}
+    return {theme: encode_data_uri(draw(theme), "image/png") for theme in ("light", "dark")}
 
 
 def _curve_figures(
-    curves: Curves, explainers: list[str] | None, baselines: Collection[str]
+    curves: Curves, explainers: list[str] | None, controls: Collection[str]
 ) -> Iterator[dict[str, str]]:
     for kind in ("insertion", "deletion"):
         if any(row.get(kind) for row in curves.values()):
-            label = metric_words(kind).label
+            label = get_metric_words(kind).label
             yield {
-                "alt": f"{label} curves of {', '.join(map(explainer_label, curves))}; the areas "
+                "alt": f"{label} curves of {', '.join(map(get_explainer_label, curves))}; the areas "
                 "under them are in the legend and in the table.",
-                **_both(
+                **_draw_themes(
                     lambda theme, kind=kind: curve_figure(
                         curves,
                         [kind],
                         explainers=explainers,
-                        baselines=baselines,
+                        controls=controls,
                         theme=theme,
                     )
                 ),
@@ -211,16 +212,16 @@ def _curve_figures(
 def _metric_figures(
     table: Table,
     names: Sequence[str],
-    baselines: Collection[str],
+    controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> Iterator[dict[str, str]]:
     for name in names:
         yield {
-            "alt": f"{metric_words(name, words).label} of every explainer with its interval; the "
+            "alt": f"{get_metric_words(name, words).label} of every explainer with its interval; the "
             "same numbers are in the table.",
-            **_both(
+            **_draw_themes(
                 lambda theme, name=name: metric_figure(
-                    table, [name], baselines=baselines, words=words, theme=theme
+                    table, [name], controls=controls, words=words, theme=theme
                 )
             ),
         }

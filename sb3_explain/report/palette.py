@@ -43,7 +43,7 @@ class Style:
     dashes: tuple[float, ...] = ()
 
 
-def styles(names: Iterable[str], baselines: Collection[str]) -> dict[str, Style]:
+def assign_styles(names: Iterable[str], controls: Collection[str]) -> dict[str, Style]:
     """A style per explainer: colours in the order given, controls grey and dashed.
 
     Beyond eight explainers colours come again, with another dash.
@@ -51,7 +51,7 @@ def styles(names: Iterable[str], baselines: Collection[str]) -> dict[str, Style]
     drawn: dict[str, Style] = {}
     n_colored = n_gray = 0
     for name in names:
-        if name in baselines:
+        if name in controls:
             drawn[name] = Style(_GRAY, "|", _DASHES[n_gray % len(_DASHES)])
             n_gray += 1
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.common.files import atomic_path
-from sb3_explain.report.page import Picture, data_uri, template
+from sb3_explain.report.page import Picture, encode_data_uri, load_template
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +51,13 @@ def write_probe_page(
     :return: the path
     """
     columns = list(dict.fromkeys(column for row in probed for column in row.figures))
-    page = template("probes.html.j2").render(
+    page = load_template("probes.html.j2").render(
         title=title,
         date=date,
         sentences=sentences,
-        probed=[{**vars(row), "sheet": _drawn(row.sheet)} for row in probed],
+        probed=[{**vars(row), "sheet": _encode_figure(row.sheet)} for row in probed],
         columns=columns,
-        quality=[_drawn(picture) for picture in quality],
+        quality=[_encode_figure(picture) for picture in quality],
         provenance=provenance or {},
     )
     with atomic_path(path) as temporary:
@@ -65,6 +65,6 @@ def write_probe_page(
     return path
 
 
-def _drawn(picture: Picture) -> dict[str, str]:
-    source = data_uri(picture.png, "image/png")
+def _encode_figure(picture: Picture) -> dict[str, str]:
+    source = encode_data_uri(picture.png, "image/png")
     return {"source": source, "caption": picture.caption, "alt": picture.alt or picture.caption}

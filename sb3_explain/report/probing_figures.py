@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
-from sb3_explain.report.palette import ThemeName, styles
+from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png, style_axes
+from sb3_explain.report.palette import ThemeName, assign_styles
 
 #: a distance below this is none but for rounding
 NOTHING = 1e-6
@@ -36,7 +36,7 @@ def filters_figure(weights: NDArray[Any], n_frames: int, *, theme: ThemeName = "
         raise ExplainError(
             f"weights of shape {weights.shape} are no filters over {n_frames} stacked frames"
         )
-    look = theme_of(theme)
+    look = get_theme(theme)
     n_filters, _, height, width = weights.shape
     frames = weights.reshape(n_filters, n_frames, -1, height, width).mean(axis=2)
     most = np.abs(frames).max(axis=(1, 2, 3), keepdims=True)
@@ -59,7 +59,7 @@ def filters_figure(weights: NDArray[Any], n_frames: int, *, theme: ThemeName = "
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_title(f"{n_filters} filters of the first layer", color=look.ink, **TITLE)
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
 @plain_fonts
@@ -72,7 +72,7 @@ def novelty_figure(
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """
-    look, drawn = theme_of(theme), styles(shares, ())
+    look, drawn = get_theme(theme), assign_styles(shares, ())
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     axes = figure.subplots()
     thresholds = sorted({threshold for row in shares.values() for threshold in row})
@@ -82,17 +82,17 @@ def novelty_figure(
         heights = [100 * row.get(threshold, np.nan) for threshold in thresholds]
         bars = axes.bar(places, heights, width * 0.92, color=drawn[name].color, label=name)
         axes.bar_label(bars, fmt="%.0f", fontsize=8, color=look.faint, padding=2)
-    dress(axes, look)
+    style_axes(axes, look)
     axes.grid(visible=False, axis="x")
     axes.set_xticks(range(len(thresholds)), [f"> {100 * t:.0f} %" for t in thresholds])
     axes.set_ylim(0, 112)
     axes.set_ylabel("% of the states", color=look.faint)
     axes.set_xlabel("pixels that differ from the nearest training state", color=look.faint)
     axes.legend(frameon=False, fontsize=9, labelcolor=look.ink)
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
-def ticks_to(largest: float, turn: float) -> list[float]:
+def choose_ticks(largest: float, turn: float) -> list[float]:
     """0, and 1, 2 or 5 times powers of ten between the linear part's end and the largest value."""
     powers = range(math.floor(math.log10(turn)), math.floor(math.log10(max(largest, turn))) + 1)
     round_numbers = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
@@ -108,7 +108,7 @@ def distance_figure(distances: Mapping[str, NDArray[Any]], *, theme: ThemeName =
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """
-    look = theme_of(theme)
+    look = get_theme(theme)
     figure = Figure(figsize=(7.6, 0.9 + 0.34 * len(distances)), layout="constrained")
     axes = figure.subplots()
     for row, values in enumerate(distances.values()):
@@ -116,17 +116,17 @@ def distance_figure(distances: Mapping[str, NDArray[Any]], *, theme: ThemeName =
         axes.hlines(row, low, high, color=look.faint, linewidth=1.2)
         axes.hlines(row, first, third, color="#3a86d1", linewidth=7)
         axes.plot(median, row, "o", color=look.ink, markersize=4.5)
-    dress(axes, look)
+    style_axes(axes, look)
     every = np.concatenate(list(distances.values()))
     above = every[every > NOTHING]
     turn = float(np.median(above)) if len(above) else 1.0
     axes.set_xscale("symlog", linthresh=turn)
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(FixedLocator(ticks_to(float(every.max()), turn)))
+    axes.xaxis.set_major_locator(FixedLocator(choose_ticks(float(every.max()), turn)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(visible=False, axis="y")
     axes.set_ylim(len(distances) - 0.5, -0.5)
     axes.set_yticks(range(len(distances)), list(distances))
     axes.set_xlabel("root mean squared distance to the nearest training state", color=look.faint)
-    return as_png(figure, look)
+    return render_png(figure, look)

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.figures import TITLE, as_png, dress, plain_fonts, theme_of
-from sb3_explain.report.palette import Style, Theme, ThemeName, styles
-from sb3_explain.report.words import CONTROLS, explainer_label
+from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png, style_axes
+from sb3_explain.report.palette import Style, Theme, ThemeName, assign_styles
+from sb3_explain.report.words import CONTROLS, get_explainer_label
 
 #: explainer -> layer -> measure -> (mean, low, high, ...)
 Similarities = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
@@ -25,7 +25,7 @@ def randomization_figure(
     similarities: Similarities,
     layers: Sequence[str],
     *,
-    baselines: Collection[str] = CONTROLS,
+    controls: Collection[str] = CONTROLS,
     theme: ThemeName = "light",
 ) -> bytes:
     """Means and intervals of all explainers against the layers, a panel for each measure.
@@ -33,36 +33,36 @@ def randomization_figure(
     :param similarities: explainer -> layer -> measure -> mean, low, high; an explainer's name may
         go on with a comma and a remark, and is then drawn thin and dashed in its colour
     :param layers: in the order in which they were randomised
-    :param baselines: explainers that are drawn grey and dashed
+    :param controls: explainers that are drawn grey and dashed
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     :raises ExplainError: if there is nothing to draw
     """
-    look = theme_of(theme)
-    found = {m for row in similarities.values() for cells in row.values() for m in cells}
+    look = get_theme(theme)
+    found = {m for row in similarities.values() for measured in row.values() for m in measured}
     measures = [measure for measure in MEASURES if measure in found]
     if not measures:
         raise ExplainError("no similarity to draw: randomise an agent with explainers first")
-    drawn = _styles(similarities, baselines)
+    drawn = _assign_styles(similarities, controls)
     figure = Figure(
         figsize=(5.2 * len(measures), 3.6 + 0.22 * len(similarities)), layout="constrained"
     )
     panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
     for axes, measure in zip(panels, measures, strict=True):
         _draw(axes, similarities, layers, measure, drawn, look)
-    cells = [cell for row in similarities.values() for m in row.values() for cell in m.values()]
-    lowest = np.nanmin([cell[:2] for cell in cells])
+    values = [value for row in similarities.values() for m in row.values() for value in m.values()]
+    lowest = np.nanmin([value[:2] for value in values])
     panels[0].set_ylim(min(0.0, lowest) - 0.05, 1.05)
     panels[0].set_ylabel("similarity to the agent's own map")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=10,
                   labelcolor=look.ink)  # fmt: skip
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
-def _styles(names: Collection[str], baselines: Collection[str]) -> dict[str, Style]:
+def _assign_styles(names: Collection[str], controls: Collection[str]) -> dict[str, Style]:
     """A colour for each explainer; its remarks have the colour dashed."""
-    drawn = styles([name for name in names if ", " not in name], baselines)
+    drawn = assign_styles([name for name in names if ", " not in name], controls)
     for name in names:
         if ", " in name:
             drawn[name] = dataclasses.replace(drawn[name.split(", ")[0]], dashes=(3.0, 2.0))
@@ -80,10 +80,10 @@ def _draw(
     for i, (name, row) in enumerate(similarities.items()):
         style, remark = drawn[name], ", " in name
         places = [at for at, layer in enumerate(layers) if measure in row.get(layer, {})]
-        entries = np.array([row[layers[at]][measure][:3] for at in places], dtype=float)
-        if not len(entries):
+        values = np.array([row[layers[at]][measure][:3] for at in places], dtype=float)
+        if not len(values):
             continue
-        mean, low, high = entries.T
+        mean, low, high = values.T
         # side by side, so that intervals do not hide each other
         x = np.array(places) + 0.05 * (i - (len(similarities) - 1) / 2)
         label, _, said = name.partition(", ")
@@ -95,13 +95,13 @@ def _draw(
             markersize=5,
             linewidth=1.2 if remark else 2,
             linestyle=(0, style.dashes) if style.dashes else "-",
-            label=", ".join(filter(None, (explainer_label(label), said))),
+            label=", ".join(filter(None, (get_explainer_label(label), said))),
         )
         axes.vlines(x, low, high, color=style.color, linewidth=4, alpha=0.35)
     axes.axhline(0, color=look.faint, linewidth=0.8)
     axes.set_title(MEASURES[measure], color=look.ink, **TITLE)
     axes.set_xlabel("randomised, with all after it")
-    dress(axes, look)
+    style_axes(axes, look)
     # a policy's name of a layer is long, and its last two parts tell layers apart
     names = [".".join(layer.split(".")[-2:]) for layer in layers]
     axes.set_xticks(range(len(layers)), names, rotation=30, ha="right", fontsize=10)

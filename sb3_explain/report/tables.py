@@ -10,43 +10,43 @@ from sb3_explain.report.words import (
     MetricWords,
     Table,
     beats,
-    bounds,
-    explainer_label,
-    finite,
+    format_number,
+    get_explainer_label,
+    get_metric_words,
     has_interval,
-    metric_words,
-    number,
+    read_bounds,
+    to_finite,
 )
 
 DASH = "\N{EN DASH}"
 
 
-def metric_rows(
+def make_metric_rows(
     table: Table,
     names: Sequence[str],
-    baselines: Collection[str],
+    controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> list[dict[str, Any]]:
     """Rows of the metric table, methods first, controls last.
 
     :param table: metrics.json's ``explainers``
     :param names: the columns
-    :param baselines: names of the controls
+    :param controls: names of the controls
     :param words: of further metrics
     """
-    best = {name: _best(table, name, baselines, words) for name in names}
-    ordered = sorted(table, key=lambda row: row in baselines)
+    best = {name: _find_best(table, name, controls, words) for name in names}
+    ordered = sorted(table, key=lambda row: row in controls)
     return [
         {
             "name": row,
-            "label": explainer_label(row),
-            "baseline": row in baselines,
-            "cells": [
+            "label": get_explainer_label(row),
+            "control": row in controls,
+            "values": [
                 {
-                    **_cell(table[row].get(name)),
+                    **_format_value(table[row].get(name)),
                     "best": row in best[name],
-                    "unproven": row not in baselines
-                    and _unproven(table, row, name, baselines, words),
+                    "unproven": row not in controls
+                    and _is_unproven(table, row, name, controls, words),
                 }
                 for name in names
             ],
@@ -55,32 +55,32 @@ def metric_rows(
     ]
 
 
-def _cell(entry: Mapping[str, Any] | None) -> dict[str, str]:
-    values = bounds(entry)
+def _format_value(estimate: Mapping[str, Any] | None) -> dict[str, str]:
+    values = read_bounds(estimate)
     if values is None:
         return {"mean": MISSING, "interval": "", "n": ""}
-    low, high = number(values[1]), number(values[2])
-    span = f"{low}{' to ' if low.startswith('-') else DASH}{high}" if has_interval(entry) else ""
-    n = (entry or {}).get("n")
+    low, high = format_number(values[1]), format_number(values[2])
+    span = f"{low}{' to ' if low.startswith('-') else DASH}{high}" if has_interval(estimate) else ""
+    n = (estimate or {}).get("n")
     return {
-        "mean": number(values[0]),
+        "mean": format_number(values[0]),
         "interval": span,
         "n": f"{n:,} states" if isinstance(n, int) else "",
     }
 
 
-def _best(
+def _find_best(
     table: Table,
     name: str,
-    baselines: Collection[str],
+    controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> set[str]:
     """The best method of a metric, and all whose intervals reach its own."""
-    better = metric_words(name, words).better
+    better = get_metric_words(name, words).better
     means = {
         row: values[0]
         for row in table
-        if row not in baselines and (values := bounds(table[row].get(name)))
+        if row not in controls and (values := read_bounds(table[row].get(name)))
     }
     if better is None or len(means) < 2:
         return set()
@@ -89,25 +89,25 @@ def _best(
     return {row for row in means if not beats(first, table[row].get(name), better)}
 
 
-def _unproven(
+def _is_unproven(
     table: Table,
     row: str,
     name: str,
-    baselines: Collection[str],
+    controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> bool:
     """Whether some control does as well as this one on a metric of faithfulness."""
-    said = metric_words(name, words)
+    said = get_metric_words(name, words)
     own = table[row].get(name)
-    others = [table[other].get(name) for other in table if other in baselines]
+    others = [table[other].get(name) for other in table if other in controls]
     return said.faithful and any(beats(own, other, said.better) is False for other in others)
 
 
-def cost_cells(cost: Mapping[str, Any]) -> dict[str, str]:
+def format_costs(cost: Mapping[str, Any]) -> dict[str, str]:
     """The texts of an explainer's costs."""
 
     def shown(key: str, form: str) -> str:
-        value = finite(cost.get(key))
+        value = to_finite(cost.get(key))
         return MISSING if value is None else format(value, form)
 
     return {

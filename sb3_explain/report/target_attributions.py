@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.captions import percent
-from sb3_explain.report.figures import TITLE, as_png, plain_fonts, theme_of
-from sb3_explain.report.overlay import Frame, Playfield, color_key, enlarge, lay_over, scaled
+from sb3_explain.report.captions import format_probability
+from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png
+from sb3_explain.report.overlay import (
+    Frame,
+    Playfield,
+    draw_color_key,
+    enlarge,
+    lay_over,
+    scale_playfield,
+)
 from sb3_explain.report.palette import Theme, ThemeName
 
 _CHOSEN = "#d9720b"
@@ -66,13 +73,15 @@ class TargetAttributions:
 
     def pictures(self) -> Iterator[Frame]:
         """K pictures: the frame, enlarged, under the map of each action."""
-        game, playfield = self.game(), scaled(self.playfield, self._factor)
+        game, playfield = self.game(), scale_playfield(self.playfield, self._factor)
         for attribution in self.attributions:
             yield lay_over(game, attribution, signed=self.signed, playfield=playfield)
 
     def probability(self, action: int) -> str:
         """The probability in words; nothing where there is none."""
-        return percent(float(self.probabilities[action])) if len(self.probabilities) else ""
+        return (
+            format_probability(float(self.probabilities[action])) if len(self.probabilities) else ""
+        )
 
     @property
     def _factor(self) -> int:
@@ -86,7 +95,7 @@ def target_attributions_figure(example: TargetAttributions, *, theme: ThemeName 
 
     :return: PNG
     """
-    look = theme_of(theme)
+    look = get_theme(theme)
     game = example.game()
     n_panels = len(example.action_names) + 1
     columns = n_panels if n_panels <= 3 else 4 if n_panels <= 8 else 5
@@ -118,7 +127,7 @@ def target_attributions_figure(example: TargetAttributions, *, theme: ThemeName 
         fontweight="bold",
     )
     _draw_key(figure, example.signed, look)
-    return as_png(figure, look)
+    return render_png(figure, look)
 
 
 def _draw(
@@ -142,7 +151,7 @@ def _draw_key(figure: Figure, signed: bool, look: Theme) -> None:
     figure.supxlabel(" ", fontsize=14)
     key = figure.add_axes((0.1 * across, 0.1 * up, 1.3 * across, 0.15 * up))
     key.set_in_layout(False)
-    key.imshow(color_key(signed), aspect="auto")
+    key.imshow(draw_color_key(signed), aspect="auto")
     key.set_axis_off()
     scale = "blue against, orange" if signed else "from unimportant to important"
     words = figure.text(
@@ -151,7 +160,7 @@ def _draw_key(figure: Figure, signed: bool, look: Theme) -> None:
     words.set_in_layout(False)
 
 
-def png(picture: Frame) -> bytes:
+def encode_png(picture: Frame) -> bytes:
     """A picture (h, w, 3) uint8 as a PNG file of few bytes."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(buffer, format="PNG", optimize=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from sb3_explain.report.figures import as_png, plain_fonts, theme_of
-from sb3_explain.report.palette import styles
+from sb3_explain.report.figures import get_theme, plain_fonts, render_png
+from sb3_explain.report.palette import assign_styles
 
 Curve = list[dict[str, Any]]
 
@@ -21,9 +21,9 @@ def curves_figure(curves: Mapping[tuple[str, str, int], Curve]) -> bytes:
     :param curves: by task, algorithm and seed; rows of ``steps`` and ``return``
     :return: PNG
     """
-    look = theme_of("light")
+    look = get_theme("light")
     tasks = list(dict.fromkeys(task for task, _, _ in curves))
-    lines = styles(tuple(dict.fromkeys(algo for _, algo, _ in curves)), ())
+    lines = assign_styles(tuple(dict.fromkeys(algo for _, algo, _ in curves)), ())
     figure = Figure(figsize=(1 + 4.2 * len(tasks), 3.2), layout="constrained")
     panels = figure.subplots(1, len(tasks), squeeze=False)[0]
     for axes, task in zip(panels, tasks, strict=True):
@@ -40,4 +40,4 @@ def curves_figure(curves: Mapping[tuple[str, str, int], Curve]) -> bytes:
         handles, labels = axes.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
         axes.legend(unique.values(), unique.keys(), frameon=False, labelcolor=look.ink)
-    return as_png(figure, look)
+    return render_png(figure, look)

@@ -10,8 +10,15 @@ import numpy as np
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
-from sb3_explain.report.captions import BACKGROUND, Caption, CaptionPanel, heading
-from sb3_explain.report.overlay import Attribution, Frame, Playfield, enlarge, lay_over, scaled
+from sb3_explain.report.captions import BACKGROUND, Caption, CaptionPanel, draw_heading
+from sb3_explain.report.overlay import (
+    Attribution,
+    Frame,
+    Playfield,
+    enlarge,
+    lay_over,
+    scale_playfield,
+)
 
 #: height in pixels that small games are enlarged to, by whole factors, and large ones reduced to
 GAME_HEIGHT = 640
@@ -84,7 +91,7 @@ def write_video(
     return written
 
 
-def still(path: str | Path, share: float = 1 / 3) -> Frame:
+def read_still(path: str | Path, share: float = 1 / 3) -> Frame:
     """One picture (h, w, 3) of a video, to stand for it.
 
     :param share: of the duration, in [0, 1)
@@ -102,7 +109,7 @@ def still(path: str | Path, share: float = 1 / 3) -> Frame:
     return picture
 
 
-def frames_of(path: str | Path) -> Iterator[Frame]:
+def read_frames(path: str | Path) -> Iterator[Frame]:
     """All pictures (h, w, 3) of a video, first to last.
 
     :raises ExplainError: if the file is not a video
@@ -180,18 +187,20 @@ def _compose(
     for frame, attribution, caption in triples:
         if shape is None:
             shape = frame.shape
-            factor = _factor(frame.shape[0], height)
+            factor = _choose_factor(frame.shape[0], height)
             game = enlarge(frame, factor)
             gap = np.full((game.shape[0], _GAP, 3), BACKGROUND, dtype=np.uint8)
             width = game.shape[1] * 2 + _GAP if side_by_side else game.shape[1]
             width += width % 2
             empty = np.empty((0, width, 3), dtype=np.uint8)
-            top = heading(width, titles, signed=signed) if titles else empty
+            top = draw_heading(width, titles, signed=signed) if titles else empty
             panel = CaptionPanel(width, action_names, measure)
         elif frame.shape != shape:
             raise ExplainError(f"all frames of a video have one size: {frame.shape} after {shape}")
         game = enlarge(frame, factor)
-        shown = lay_over(game, attribution, signed=signed, playfield=scaled(playfield, factor))
+        shown = lay_over(
+            game, attribution, signed=signed, playfield=scale_playfield(playfield, factor)
+        )
         middle = np.concatenate([game, gap, shown], axis=1) if side_by_side else shown
         odd = (middle.shape[0] % 2, width - middle.shape[1])
         if any(odd):
@@ -199,6 +208,6 @@ def _compose(
         yield np.concatenate([top, middle, panel.draw(caption)])
 
 
-def _factor(height: int, wanted: int) -> float:
+def _choose_factor(height: int, target: int) -> float:
     """Enlargement by a whole number, so that pixels stay square; reduction by any."""
-    return max(1, wanted // height) if height <= wanted * 1.2 else wanted / height
+    return max(1, target // height) if height <= target * 1.2 else target / height

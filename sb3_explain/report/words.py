@@ -14,9 +14,9 @@ CONTROLS = ("empty", "constant", "random", "gradient")
 MISSING = "\N{EN DASH}"
 
 #: one metric of one explainer: ``{"mean", "low", "high", "n"}``
-Entry = Mapping[str, Any]
-#: metrics.json's ``explainers``: name of explainer, name of metric, entry
-Table = Mapping[str, Mapping[str, Entry]]
+Estimate = Mapping[str, Any]
+#: metrics.json's ``explainers``: name of explainer, name of metric, estimate
+Table = Mapping[str, Mapping[str, Estimate]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +154,7 @@ _EXPLAINER_LABELS = {
 }
 
 
-def metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> MetricWords:
+def get_metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> MetricWords:
     """The words for a metric; an unknown one keeps its name and gets no direction.
 
     :param given: words for further metrics, or in place of ours
@@ -163,20 +163,20 @@ def metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> M
     return known.get(name) or MetricWords(name.replace("_", " ").capitalize(), "")
 
 
-def explainer_label(name: str) -> str:
+def get_explainer_label(name: str) -> str:
     """How an explainer's name is written for people."""
     return _EXPLAINER_LABELS.get(name, name.replace("_", " "))
 
 
-def finite(value: Any) -> float | None:
+def to_finite(value: Any) -> float | None:
     """The value as a float, or ``None`` if it is missing, NaN or infinite."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if number and math.isfinite(value) else None
 
 
-def number(value: Any) -> str:
+def format_number(value: Any) -> str:
     """A metric with three significant digits, thousands separated; a dash if there is none."""
-    value = finite(value)
+    value = to_finite(value)
     if value is None:
         return MISSING
     if abs(value) < 1e-12:  # what rounding leaves of zero
@@ -188,7 +188,7 @@ def number(value: Any) -> str:
     return f"{value:.2e}"
 
 
-def percent(value: float) -> str:
+def format_percent(value: float) -> str:
     """A share in words of a text: one digit after the point where it matters."""
     share = value * 100
     digits = 1 if 0 < share < 3 or 99 <= share < 100 else 0
@@ -196,33 +196,34 @@ def percent(value: float) -> str:
     return f"{share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
-def metric_names(table: Table) -> list[str]:
+def list_metric_names(table: Table) -> list[str]:
     """Every metric of the table in the order of its first appearance; costs are not metrics."""
     return list(dict.fromkeys(name for row in table.values() for name in row if name != "cost"))
 
 
-def bounds(entry: Entry | None) -> tuple[float, float, float] | None:
-    """Mean and interval of an entry, an absent interval being the mean; ``None`` without a mean."""
-    mean = finite((entry or {}).get("mean"))
-    if entry is None or mean is None:
+def read_bounds(estimate: Estimate | None) -> tuple[float, float, float] | None:
+    """Mean and interval of an estimate, an absent interval being the mean; ``None`` without a mean.
+    """
+    mean = to_finite((estimate or {}).get("mean"))
+    if estimate is None or mean is None:
         return None
-    low, high = finite(entry.get("low")), finite(entry.get("high"))
+    low, high = to_finite(estimate.get("low")), to_finite(estimate.get("high"))
     return mean, mean if low is None else low, mean if high is None else high
 
 
-def has_interval(entry: Entry | None) -> bool:
-    """Whether both bounds of an entry are known."""
-    return all(finite((entry or {}).get(bound)) is not None for bound in ("low", "high"))
+def has_interval(estimate: Estimate | None) -> bool:
+    """Whether both bounds of an estimate are known."""
+    return all(to_finite((estimate or {}).get(bound)) is not None for bound in ("low", "high"))
 
 
-def beats(one: Entry | None, other: Entry | None, better: str | None) -> bool | None:
-    """Whether the interval of one entry lies wholly on the better side of the other's.
+def beats(one: Estimate | None, other: Estimate | None, better: str | None) -> bool | None:
+    """Whether the interval of one estimate lies wholly on the better side of the other's.
 
     Means without intervals show no difference.
 
-    :return: ``None`` if an entry is missing or the metric has no better side
+    :return: ``None`` if an estimate is missing or the metric has no better side
     """
-    a, b = bounds(one), bounds(other)
+    a, b = read_bounds(one), read_bounds(other)
     if a is None or b is None or better is None:
         return None
     if not (has_interval(one) and has_interval(other)):
@@ -230,12 +231,12 @@ def beats(one: Entry | None, other: Entry | None, better: str | None) -> bool | 
     return a[1] > b[2] if better == "up" else a[2] < b[1]
 
 
-def joined(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def in_text(name: str, baselines: Collection[str] = CONTROLS) -> str:
+def name_in_text(name: str, controls: Collection[str] = CONTROLS) -> str:
     """A control with its article, any other explainer by its label."""
-    label = explainer_label(name)
-    return f"the {label[0].lower()}{label[1:]}" if name in baselines and label else label
+    label = get_explainer_label(name)
+    return f"the {label[0].lower()}{label[1:]}" if name in controls and label else label

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import are_images
 from sb3_explain.states.batch import StateBatch
 
 #: rows of one forward pass: enough to keep the processor busy, few enough to stay in its cache
@@ -172,7 +173,7 @@ def pixel_order(ordering: Tensor, images: Tensor) -> Tensor:
     :param images: (B, C, H, W)
     :raises ExplainError: for observations that are no images
     """
-    if images.dim() != 4:
+    if not are_images(images):
         raise ExplainError(
             "per_frame=False changes a pixel in all frames of an image at once, and these "
             "observations are no single image: leave it out"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from sb3_explain.agents.action_spaces import group_sizes, target_scores
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import layers_of, twin
+from sb3_explain.agents.layers import copy_agent, find_layers
 from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import write_json
@@ -123,8 +123,8 @@ def representations(agent: Agent, states: StateDataset) -> Array:
     So a score on the screen that the agent does not heed makes no difference. The scores stand in
     for a module whose layers are not known.
     """
-    watched = twin(agent)
-    layers = layers_of(watched)
+    watched = copy_agent(agent)
+    layers = find_layers(watched)
     kept: list[torch.Tensor] = []
     if layers:
         last = watched.view.policy.get_submodule(layers[0])
@@ -265,8 +265,8 @@ def highlights(
     if isinstance(explainer, str):
         explainer = ready_explainer(agent, explainer, output, states)
     found = select(
-        compute_importance(agent, states, importance), states.episode, representations(agent, states), k,
-        before=before, after=after, diversity=diversity, seed=seed,
+        compute_importance(agent, states, importance), states.episode,
+        representations(agent, states), k, before=before, after=after, diversity=diversity, seed=seed,
     )  # fmt: skip
     moments = np.array([one.position for one in found])
     heeded = features_of(states, explainer, moments)

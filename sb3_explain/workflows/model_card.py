@@ -12,11 +12,11 @@ from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.probing import StateGenerator
 from sb3_explain.report.words import (
     MISSING,
-    bounds,
-    explainer_label,
-    metric_names,
-    metric_words,
-    number,
+    format_number,
+    get_explainer_label,
+    get_metric_words,
+    list_metric_names,
+    read_bounds,
 )
 
 #: what can be shared
@@ -76,7 +76,7 @@ def model_card(
     """
     agent = learned.agent.describe()
     environment = (agent.get("environment") or {}).get("env_id", "environment")
-    label = explainer_label(learned.name)
+    label = get_explainer_label(learned.name)
     made = describe_machine()
     words = (type(learned).__doc__ or "").strip().partition("\n")[0]
     tags = ["sb3_explain", "stable-baselines3", "explainability", "reinforcement-learning"]
@@ -124,11 +124,11 @@ def header(
             dataset_type=environment,
             dataset_name=environment,
             metric_type=metric,
-            metric_name=metric_words(metric).label,
+            metric_name=get_metric_words(metric).label,
             metric_value=round(entry["mean"], 4),
         )
         for metric, entry in own.items()
-        if metric != "cost" and bounds(entry) is not None
+        if metric != "cost" and read_bounds(entry) is not None
     ]
     data = hub.ModelCardData(
         library_name="stable-baselines3",
@@ -143,10 +143,10 @@ def header(
 def metrics_table(metrics: Mapping[str, Any]) -> str:
     """Means and intervals of all rows, in Markdown; nothing where nothing was measured."""
     table = metrics.get("explainers", {})
-    names = metric_names(table)
+    names = list_metric_names(table)
     if not names:
         return ""
-    heads = [f"{(w := metric_words(name)).label} {w.arrow}".strip() for name in names]
+    heads = [f"{(w := get_metric_words(name)).label} {w.arrow}".strip() for name in names]
     states = metrics.get("states", {})
     lines = [
         "\n## Metrics\n",
@@ -159,12 +159,13 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     for name, row in table.items():
         cells = []
         for metric in names:
-            entry = bounds(row.get(metric))
+            entry = read_bounds(row.get(metric))
             if entry is None:
                 cells.append(MISSING)
             elif entry[2] > entry[1]:
-                cells.append(f"{number(entry[0])} ({number(entry[1])} to {number(entry[2])})")
+                mean, low, high = map(format_number, entry[:3])
+                cells.append(f"{mean} ({low} to {high})")
             else:
-                cells.append(number(entry[0]))
-        lines.append(f"| {explainer_label(name)} | {' | '.join(cells)} |")
+                cells.append(format_number(entry[0]))
+        lines.append(f"| {get_explainer_label(name)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

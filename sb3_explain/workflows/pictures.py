@@ -37,6 +37,7 @@ from sb3_explain.report import (
     target_attributions_figure,
     write_video,
 )
+from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -194,9 +195,7 @@ def pictures_of(states: StateDataset, positions: NDArray[np.int64], name: str = 
         return rendered
     frames = states.frames_by_key(positions)[name].numpy()
     low, high = (0, 255) if frames.dtype == np.uint8 else (frames.min(), frames.max())
-    gray = frames.mean(axis=1) if frames.shape[1] != 3 else frames.transpose(0, 2, 3, 1)
-    scaled = ((gray - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
-    return scaled if scaled.ndim == 4 else np.repeat(scaled[..., None], 3, axis=-1)
+    return to_rgb(frames, low, high)
 
 
 def newest_frame(attributions: torch.Tensor, agent: Agent, name: str = "") -> torch.Tensor:

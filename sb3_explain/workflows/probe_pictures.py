@@ -23,8 +23,9 @@ from sb3_explain.probing.goggle_returns import Goggles
 from sb3_explain.probing.search import Probe
 from sb3_explain.probing.targets import TARGETS
 from sb3_explain.report import Picture
-from sb3_explain.report.captions import percent
+from sb3_explain.report.captions import format_probability
 from sb3_explain.report.contact_sheet import Tile, contact_sheet, picture_rows
+from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.probe_page import Probed
 from sb3_explain.report.probing_figures import novelty_figure
 from sb3_explain.states.batch import StateBatch
@@ -58,7 +59,9 @@ def probed_of(
     differing = share_different(generator, result.states, neighbors).cpu().numpy()
     figures = {
         "states": str(len(result.counts)),
-        "the agent does": ", ".join(f"{name} {percent(count / n)}" for name, count in often),
+        "the agent does": ", ".join(
+            f"{name} {format_probability(count / n)}" for name, count in often
+        ),
     }
     if np.isfinite(result.values.numpy()).all():
         usual = train.column("values")
@@ -67,7 +70,9 @@ def probed_of(
         figures["values of played states"] = "{:.3g} to {:.3g}".format(
             *np.quantile(usual, [0.05, 0.95])
         )
-    figures["cells unlike the nearest played state"] = percent(float(np.median(differing)))
+    figures["cells unlike the nearest played state"] = format_probability(
+        float(np.median(differing))
+    )
     target, _, action = result.target.partition(":")
     remark = ""
     if action and not isinstance(agent.action_space, spaces.Box):
@@ -150,10 +155,7 @@ def drawn(agent: Agent, images: Tensor, name: str) -> Any:
     low, high = float(np.min(space.low)), float(np.max(space.high))  # type: ignore[attr-defined]
     if not math.isfinite(high - low):
         low, high = float(newest.min()), float(newest.max())
-    levels = ((newest - low) / max(high - low, 1e-9) * 255).round().clamp(0, 255).byte()
-    if n_channels != 3:
-        levels = levels.float().mean(dim=1, keepdim=True).byte().expand(-1, 3, -1, -1)
-    return levels.permute(0, 2, 3, 1).contiguous().numpy()
+    return to_rgb(newest.numpy(), low, high)
 
 
 def quality_of(
@@ -177,8 +179,8 @@ def quality_of(
         pictures.append(
             Picture(
                 picture_rows(rows, title="Unseen states, and how the generator draws them"),
-                f"The agent does the same on {percent(agreement)} of the redrawn states of "
-                f"{len(test)} that the generator has not seen. White: where the weighting asks for "
+                f"The agent does the same on {format_probability(agreement)} of the redrawn states "
+                f"of {len(test)} that the generator has not seen. White: where the weighting asks for "
                 "precision.",
                 "states, their reconstructions and the weighting",
             )
@@ -211,8 +213,8 @@ def sentences_of(agreement: float, played: Goggles | None, found: Sequence[Probe
     kinds = "1 kind of states was" if len(found) == 1 else f"{len(found)} kinds of states were"
     sentences = [
         f"{kinds} searched for in a generator of the agent's own states. "
-        f"The agent does the same on {percent(agreement)} of its reconstructions of unseen states, "
-        f"{trust}."
+        f"The agent does the same on {format_probability(agreement)} of its reconstructions of "
+        f"unseen states, {trust}."
     ]
     if played is not None:
         own, through, least = (played.intervals[k].mean for k in ("agent", "generator", "random"))

@@ -32,7 +32,7 @@ from sb3_explain.probing import StateGenerator, goggles, novelty, probe
 from sb3_explain.probing.search import Probe, require_search
 from sb3_explain.probing.targets import require_comparable, require_supported_target, targets_of
 from sb3_explain.report import save
-from sb3_explain.report.page import title_of
+from sb3_explain.report.page import make_title
 from sb3_explain.report.probe_page import Probed, write_probe_page
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
@@ -164,7 +164,7 @@ def find_weaknesses(
     )
     return write_probe_page(
         output / "probes.html",
-        title=title_of(agent.describe()),
+        title=make_title(agent.describe()),
         sentences=sentences,
         probed=found,
         quality=quality,

@@ -22,6 +22,7 @@ from sb3_explain.explainers.make import make_explainer
 from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.report import save
 from sb3_explain.report.counterfactual_figure import BeforeAndAfter, Outcome, counterfactual_figure
+from sb3_explain.report.overlay import to_rgb
 from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import measure_of, newest_frame, pictures_of
@@ -140,10 +141,8 @@ def seen(found: Counterfactual, removal: Removal, agent: Agent, name: str) -> ND
         for r in (found.before, removal)
     )
     low, high = (0, 255) if before.max() > 1 else (before.min(), before.max())
-    scaled = ((now - low) / max(high - low, 1e-9) * 255).clip(0, 255).round().astype(np.uint8)
-    if len(scaled) != 3:
-        scaled = np.repeat(scaled.mean(axis=0, keepdims=True).astype(np.uint8), 3, axis=0)
-    return scaled.transpose(1, 2, 0)
+    picture: NDArray[np.uint8] = to_rgb(now[None], low, high)[0]
+    return picture
 
 
 def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset) -> Explainer:

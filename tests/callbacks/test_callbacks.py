@@ -22,7 +22,7 @@ from sb3_explain.callbacks import (
 )
 from sb3_explain.callbacks.training_states import snapshot_of
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.report.video import frames_of
+from sb3_explain.report.video import read_frames
 from tests.callbacks.learning import learn, make
 
 SHORT = {"epochs": 2, "batch_size": 8}
@@ -72,7 +72,7 @@ def test_pictures_are_on_disk(shown):
         for step in (100, 200, 256)
         for kind, end in (("monitor", "png"), ("fresh", "png"), ("video", "mp4"))
     )
-    frames = list(frames_of(folder / "saliency" / "video_256.mp4"))
+    frames = list(read_frames(folder / "saliency" / "video_256.mp4"))
     assert len(frames) == 12
     assert len({frame.tobytes() for frame in frames}) > 10
 

@@ -11,7 +11,7 @@ from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import layers_of
+from sb3_explain.agents.layers import find_layers
 from sb3_explain.agents.policy_views import make_view
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.parameter_randomization import (
@@ -37,7 +37,7 @@ def cnn_agent():
 def test_layers_from_the_output_down(cnn_agent):
     expected = ["action_net"] + [f"features_extractor.{n}" for n in (
         "linear.0", "cnn.4", "cnn.2", "cnn.0")]  # fmt: skip
-    assert layers_of(cnn_agent) == expected
+    assert find_layers(cnn_agent) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_layers_from_the_output_down(cnn_agent):
 def test_the_layers_of_the_scores_alone(algo, env, expected):
     model = algo("MlpPolicy", env, seed=0, device="cpu")
     agent = Agent.from_model(model)
-    layers = layers_of(agent)
+    layers = find_layers(agent)
     # SAC's deviation is read from the same trunk, and is no score
     assert [name for name in layers if name != "actor.log_std"] == expected
 
@@ -67,7 +67,7 @@ def test_one_more_layer_is_forgotten_at_each_step(cnn_agent):
             changed = not torch.equal(parameter, original[key])
             assert changed == any(key.startswith(f"{layer}.") for layer in forgotten), (name, key)
             assert not parameter.requires_grad
-    assert forgotten == layers_of(cnn_agent)
+    assert forgotten == find_layers(cnn_agent)
     assert cnn_agent.fingerprint() == fingerprint
     assert torch.equal(torch.get_rng_state(), random_state)
 

@@ -15,7 +15,7 @@ from sb3_explain.report import (
     save,
     target_attributions_figure,
 )
-from sb3_explain.report.palette import styles
+from sb3_explain.report.palette import assign_styles
 from sb3_explain.report.words import CONTROLS
 
 CURVES = {
@@ -60,7 +60,7 @@ def has(picture, color):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_curves_are_drawn_in_the_colours_of_their_explainers(theme):
     picture = opened(curve_figure(CURVES, theme=theme))
-    drawn = styles(CURVES, CONTROLS)
+    drawn = assign_styles(CURVES, CONTROLS)
     assert has(picture, drawn["visionmask"].color) and has(picture, drawn["rise"].color)
     assert (picture[0, 0] > 200).all() == (theme == "light")
     # only the first has a deletion curve
@@ -70,7 +70,7 @@ def test_curves_are_drawn_in_the_colours_of_their_explainers(theme):
 
 def test_a_curve_keeps_its_colour_when_others_have_none():
     alone = {"rise": {"insertion": [0.1, 0.6]}}
-    drawn = styles(["visionmask", "rise"], CONTROLS)
+    drawn = assign_styles(["visionmask", "rise"], CONTROLS)
     picture = opened(curve_figure(alone, ["insertion"], explainers=["visionmask", "rise"]))
     assert has(picture, drawn["rise"].color) and not has(picture, drawn["visionmask"].color)
 
@@ -124,6 +124,6 @@ def test_saving_is_atomic(tmp_path):
 
 def test_styles_are_distinct_for_twenty_explainers():
     names = [*(f"method {i}" for i in range(20)), *CONTROLS]
-    drawn = styles(names, CONTROLS)
+    drawn = assign_styles(names, CONTROLS)
     assert len({(style.color, style.dashes) for style in drawn.values()}) == len(names)
     assert len({drawn[name].color for name in CONTROLS}) == 1

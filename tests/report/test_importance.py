@@ -9,7 +9,7 @@ from PIL import Image
 from sb3_explain.common.bootstrap import confidence_interval
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report import Importance, feature_importance, importance_figure, rank_correlations
-from sb3_explain.report.palette import styles
+from sb3_explain.report.palette import assign_styles
 
 
 def exactly(mean):
@@ -59,7 +59,7 @@ def test_the_figure_has_every_explainer_and_is_the_same_each_time(theme):
     png = importance_figure(*arguments, theme=theme)
     assert png == importance_figure(*arguments, theme=theme)
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
-    for style in styles(importances, ()).values():
+    for style in assign_styles(importances, ()).values():
         color = [int(style.color[i : i + 2], 16) for i in (1, 3, 5)]
         assert (np.abs(picture - color).max(axis=2) <= 2).any()
 

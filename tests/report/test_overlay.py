@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.overlay import NEGATIVE, color_key, enlarge, lay_over, scaled
+from sb3_explain.report.overlay import NEGATIVE, draw_color_key, enlarge, lay_over, scale_playfield
 
 
 def frame(level=0, size=(210, 160)):
@@ -74,7 +74,7 @@ def test_a_playfield_is_the_only_part_that_is_lit():
     shown = lay_over(frame(80), np.ones((84, 84)), playfield=(51, 8, 104, 152))
     lit = colorful(shown) > 0
     assert lit[51:155, 8:160].all() and lit.sum() == 104 * 152
-    assert scaled((51, 8, 104, 152), 3) == (153, 24, 312, 456)
+    assert scale_playfield((51, 8, 104, 152), 3) == (153, 24, 312, 456)
 
 
 def test_without_a_map_the_frame_stays_as_it_is():
@@ -112,6 +112,6 @@ def test_whole_factors_repeat_pixels_and_others_reach_the_size():
 
 
 def test_the_key_runs_from_low_to_high():
-    assert (color_key(False)[0, 0] == 60).all()
-    assert color_key(True).shape[1] == 2 * color_key(False).shape[1]
-    assert color_key(True)[0, 0].argmax() == 2 or color_key(True)[0, 0, 2] == 255
+    assert (draw_color_key(False)[0, 0] == 60).all()
+    assert draw_color_key(True).shape[1] == 2 * draw_color_key(False).shape[1]
+    assert draw_color_key(True)[0, 0].argmax() == 2 or draw_color_key(True)[0, 0, 2] == 255

@@ -18,7 +18,7 @@ from sb3_explain.report import (
     write_report,
     write_video,
 )
-from sb3_explain.report.target_attributions import png
+from sb3_explain.report.target_attributions import encode_png
 
 EVIL = "<script>alert('x')</script>\"' onerror=\"alert(1)"
 
@@ -124,7 +124,7 @@ def full(tmp_path_factory, video):
 
 
 def gray_square():
-    return png(np.full((4, 4, 3), 99, dtype=np.uint8))
+    return encode_png(np.full((4, 4, 3), 99, dtype=np.uint8))
 
 
 @pytest.fixture(scope="module")

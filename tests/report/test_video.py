@@ -8,8 +8,14 @@ import pytest
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report import video as video_module
-from sb3_explain.report.captions import Caption, CaptionPanel, fitted, font, percent
-from sb3_explain.report.video import still, write_video
+from sb3_explain.report.captions import (
+    Caption,
+    CaptionPanel,
+    format_probability,
+    load_font,
+    truncate,
+)
+from sb3_explain.report.video import read_still, write_video
 
 NAMES = ["NOOP", "LEFT", "RIGHT"]
 
@@ -130,10 +136,10 @@ def test_frames_are_not_kept(tmp_path):
 def test_a_still_is_one_picture_of_the_video(tmp_path):
     path = tmp_path / "a.mp4"
     write_video(path, *inputs(6), action_names=NAMES)
-    assert still(path).shape == iio.imread(path).shape[1:]
+    assert read_still(path).shape == iio.imread(path).shape[1:]
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(ExplainError, match="not a video"):
-        still(tmp_path / "text.mp4")
+        read_still(tmp_path / "text.mp4")
 
 
 @pytest.mark.parametrize("k", [1, 2, 6, 7, 8, 18, 40])
@@ -161,9 +167,9 @@ def test_without_probabilities_or_value_there_are_still_words():
 
 
 def test_long_names_are_cut_to_the_room():
-    face = font(20)
-    assert fitted("left", face, 500) == "left"
-    cut = fitted("a name that is far too long", face, 120)
+    face = load_font(20)
+    assert truncate("left", face, 500) == "left"
+    cut = truncate("a name that is far too long", face, 120)
     assert cut.endswith("…") and face.getlength(cut) <= 120
 
 
@@ -179,4 +185,4 @@ def test_long_names_are_cut_to_the_room():
     ],
 )
 def test_probabilities_are_never_rounded_to_certainty(share, text):
-    assert percent(share) == text
+    assert format_probability(share) == text

@@ -3,7 +3,7 @@
 import pytest
 
 from sb3_explain.report.summary import summarize
-from sb3_explain.report.words import beats, metric_words, number
+from sb3_explain.report.words import beats, format_number, get_metric_words
 
 
 def entry(mean, low=None, high=None, n=200):
@@ -27,7 +27,7 @@ def entry(mean, low=None, high=None, n=200):
     ],
 )
 def test_numbers(value, text):
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_better_means_intervals_apart(one, other, better, expected):
 
 
 def test_unknown_metrics_get_no_direction():
-    assert metric_words("my_metric").label == "My metric"
-    assert metric_words("my_metric").better is None
+    assert get_metric_words("my_metric").label == "My metric"
+    assert get_metric_words("my_metric").better is None
 
 
 def test_a_baseline_that_does_as_well_is_named():

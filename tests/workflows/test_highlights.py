@@ -13,7 +13,7 @@ from sb3_explain import cli, load_agent
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.report.video import frames_of
+from sb3_explain.report.video import read_frames
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.highlights import (
     compute_importance,
@@ -148,7 +148,7 @@ def test_the_video_shows_all_contexts_and_stands_still_at_the_moments(tmp_path):
         agent, tmp_path, k=3, n_states=400, before=6, after=3, explainer="gradient",
         progress=False,
     )  # fmt: skip
-    frames = list(frames_of(tmp_path / "highlights.mp4"))
+    frames = list(read_frames(tmp_path / "highlights.mp4"))
     assert len(frames) == sum(h.stop - h.start + 7 for h in found)
     kept = json.loads((tmp_path / "highlights.json").read_text())
     assert [row["position"] for row in kept] == [h.position for h in found]
@@ -175,7 +175,7 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
     highlights(agent, tmp_path / "out", k=2, n_states=1200, progress=False)
     assert len(StateDataset.open(tmp_path / "out" / "life")) >= 1200
     assert "highlights.mp4" in capsys.readouterr().out
-    assert len(list(frames_of(tmp_path / "out" / "highlights.mp4"))) >= 2 * 8
+    assert len(list(read_frames(tmp_path / "out" / "highlights.mp4"))) >= 2 * 8
 
 
 def test_moments_of_vectors_name_the_features_that_mattered_most():

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import are_images
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.states.batch import StateBatch
 
@@ -28,7 +29,7 @@ def relevance_mass(batch: StateBatch, attributions: Tensor, boxes: Tensor) -> Te
     fitting = [
         observed
         for observed in batch.unflat(attributions.abs().double()).values()
-        if observed.shape[1 if boxes.dim() == 4 else 2 :] == boxes.shape[1:]
+        if observed.shape[1 if are_images(boxes) else 2 :] == boxes.shape[1:]
     ]
     if not fitting:
         raise ExplainError(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import layers_of_images
+from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -39,9 +39,9 @@ class GradCAM(Explainer):
     ) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         #: by image key, the name of the layer
-        self.layers = {name: on[-1] for name, on in layers_of_images(agent, nn.Conv2d).items()}
+        self.layers = {name: on[-1] for name, on in find_image_layers(agent, nn.Conv2d).items()}
         if layer is not None:
-            passed = layers_of_images(agent, nn.Module)
+            passed = find_image_layers(agent, nn.Module)
             if not any(layer in names for names in passed.values()):
                 raise unknown_name("layer", layer, sorted(set().union(*passed.values())))
             self.layers |= {name: layer for name, names in passed.items() if layer in names}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import layers_of_images
+from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import grad_cam, guided_gradients
@@ -35,7 +35,7 @@ class GuidedGradCAM(Explainer):
     def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         #: by image key, the name of the layer
-        self.layers = {name: on[-1] for name, on in layers_of_images(agent, nn.Conv2d).items()}
+        self.layers = {name: on[-1] for name, on in find_image_layers(agent, nn.Conv2d).items()}
 
     @property
     def forwards_per_state(self) -> int:

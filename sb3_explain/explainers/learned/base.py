@@ -25,7 +25,7 @@ from sb3_explain.common.training import (
     train_network,
     training_options,
 )
-from sb3_explain.envs.spaces import SINGLE, spaces_by_key
+from sb3_explain.envs.spaces import SINGLE, is_image, spaces_by_key
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.fitted import (
@@ -98,7 +98,7 @@ class MaskExplainer(FittedExplainer):
         #: shapes of the keys of an observation
         self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in by_key.items()}
         self._scales = {
-            name: 255.0 if len(e.shape) == 3 and e.dtype == np.uint8 else 1.0
+            name: 255.0 if is_image(e) and e.dtype == np.uint8 else 1.0
             for name, e in by_key.items()
         }
         self.masking = Masking(self.shapes, self.settings.content, self.covered)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import is_image_shape
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
@@ -37,7 +38,7 @@ class Masking:
         if content is None:
             return
         top, left, height, width = content
-        for _, rows, columns in [shape for shape in shapes.values() if len(shape) == 3] or [
+        for _, rows, columns in [shape for shape in shapes.values() if is_image_shape(shape)] or [
             (0,) * 3
         ]:
             if not (0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
@@ -49,7 +50,7 @@ class Masking:
     def over_channels(self, name: str, mask: Tensor) -> Tensor:
         """(..., frames, H, W) as (..., C, H, W): one frame is all frames, and colours are alike."""
         shape = self.shapes[name]
-        if len(shape) != 3 or mask.shape[-3] == shape[0]:
+        if not is_image_shape(shape) or mask.shape[-3] == shape[0]:
             return mask
         return mask.repeat_interleave(shape[0] // mask.shape[-3], dim=-3)
 
@@ -105,7 +106,7 @@ class Masking:
         return {name: self._field(name, masks[name]) for name in self.covered}
 
     def _field(self, name: str, mask: Tensor) -> Tensor:
-        if self.content is None or len(self.shapes[name]) != 3:
+        if self.content is None or not is_image_shape(self.shapes[name]):
             return mask
         top, left, height, width = self.content
         return mask[..., top : top + height, left : left + width]
@@ -114,7 +115,7 @@ class Masking:
         """1 where a key may be hidden, 0 elsewhere: (H, W), or (); ``None`` for everywhere."""
         if name not in self.covered:
             return torch.zeros((), device=like.device)
-        if self.content is None or len(self.shapes[name]) != 3:
+        if self.content is None or not is_image_shape(self.shapes[name]):
             return None
         inside = torch.zeros(self.shapes[name][1:], device=like.device)
         self._field(name, inside).fill_(1)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +14,8 @@ from torch import Tensor, nn
 
 from sb3_explain.agents.action_spaces import log_probabilities, score_range
 from sb3_explain.agents.agent import Agent
-from sb3_explain.envs.spaces import join_keys, spaces_by_key
+from sb3_explain.agents.layers import make_blank, watch_modules
+from sb3_explain.envs.spaces import is_image_shape, join_keys
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings
 from sb3_explain.explainers.learned.masking import Masks
@@ -86,7 +86,7 @@ class SSINet(MaskExplainer):
 
     @property
     def covered(self) -> list[str]:
-        return [name for name, shape in self.shapes.items() if len(shape) == 3]
+        return [name for name, shape in self.shapes.items() if is_image_shape(shape)]
 
     def build_network(self) -> nn.Module:
         images = {name: self.shapes[name] for name in self.covered}
@@ -119,37 +119,25 @@ class SSINet(MaskExplainer):
         """(B, C) targets on the states themselves and the features, from one pass of the agent."""
 
         def read() -> tuple[Tensor, list[Tensor]]:
-            with torch.no_grad(), convolutions_of(self.agent) as features:
-                return batch.target_scores(batch.by_key), features
+            policy = self.agent.view.policy
+            with torch.no_grad(), watch_modules(policy, is_convolution) as passed:
+                scores = batch.target_scores(batch.by_key)
+            return scores, [output for _, output in passed]
 
         reading: tuple[Tensor, list[Tensor]] = batch.read_once("convolutions", read)
         return reading
 
 
-@contextmanager
-def convolutions_of(agent: Agent) -> Iterator[list[Tensor]]:
-    """A list that the outputs (B, C, H, W) of the agent's convolutions enter as it is passed."""
-    outputs: list[Tensor] = []
-    hooks = [
-        module.register_forward_hook(lambda _, __, output: outputs.append(output))
-        for module in agent.view.policy.modules()
-        if isinstance(module, nn.Conv2d)
-    ]
-    try:
-        yield outputs
-    finally:
-        for hook in hooks:
-            hook.remove()
+def is_convolution(module: nn.Module) -> bool:
+    """Whether a module's output is read as features."""
+    return isinstance(module, nn.Conv2d)
 
 
 def feature_shapes(agent: Agent) -> list[tuple[int, ...]]:
     """(C, H, W) of the output of each convolution, in the order in which they are passed."""
-    if not any(isinstance(module, nn.Conv2d) for module in agent.view.policy.modules()):
+    policy: nn.Module = agent.view.policy
+    if not any(map(is_convolution, policy.modules())):
         return []
-    blank = {
-        name: torch.zeros(1, *(space.shape or ()), device=agent.device)
-        for name, space in spaces_by_key(agent.observation_space).items()
-    }
-    with torch.no_grad(), convolutions_of(agent) as features:
-        agent.scores(join_keys(blank))
-    return [tuple(output.shape[1:]) for output in features]
+    with torch.no_grad(), watch_modules(policy, is_convolution) as passed:
+        agent.view.scores(join_keys(make_blank(agent)), None)
+    return [tuple(output.shape[1:]) for _, output in passed]

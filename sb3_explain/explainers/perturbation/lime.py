@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, unknown_name
-from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.envs.spaces import are_images, spaces_by_key
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.baselines import Replacement, make_baselines
@@ -143,7 +143,7 @@ class Lime(Explainer):
         """
         observed = batch.by_key[name]
         numbers = torch.arange(len(observed), device=observed.device)
-        if observed.dim() == 4:
+        if are_images(observed):
             parts = [self.superpixels(name, state) for state in observed]
             fits = [
                 self._fit_alike(batch, name, some, labels)

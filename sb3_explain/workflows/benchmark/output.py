@@ -124,12 +124,12 @@ def about_jobs(outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any])
 
 def statement(about: dict[str, Any]) -> str:
     """One line about the figures, the machine and the cost, for the tables' captions."""
-    seeds = words.joined([str(seed) for seed in about["seeds"]])
+    seeds = words.join_words([str(seed) for seed in about["seeds"]])
     states = about["states"]
     counts = states["measured"] or [states["evaluated"]]
     measured = " to ".join(str(n) for n in sorted({counts[0], counts[-1]}))
     collected = "" if states["brought"] else f" of {states['collected']}"
-    machines = words.joined(
+    machines = words.join_words(
         [
             f"{machine['processor']} ({machine['processors']} processors), "
             f"torch {machine['versions']['torch']}, {machine['threads']} thread(s) a job"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import is_image_shape
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.explainers.learned.networks.blocks import Standardize
 
@@ -38,7 +39,7 @@ class KeyMasks(nn.Module):
     ) -> None:
         super().__init__()
         self.n_masks = n_masks
-        self.vectors = {name: shape for name, shape in shapes.items() if len(shape) != 3}
+        self.vectors = {name: shape for name, shape in shapes.items() if not is_image_shape(shape)}
         features = sum(_size(shape) for shape in self.vectors.values())
         # numbered, since a name may hold what a module's name may not
         images = [name for name in shapes if name not in self.vectors]
