@@ -100,6 +100,7 @@ _MODULES = {
     "read_boxes": "evaluation.boxes",
     "relabel": "states.labels",
     "run_benchmark": "workflows.benchmark",
+    "scale_box": "envs.playfields",
     "why": "workflows.why",
 }
 #: names of earlier versions
@@ -123,6 +124,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.common.bootstrap import confidence_interval as confidence_interval
     from sb3_explain.common.errors import ExplainError as ExplainError
     from sb3_explain.envs.playfields import playfield as playfield
+    from sb3_explain.envs.playfields import scale_box as scale_box
     from sb3_explain.envs.recipe import EnvRecipe as EnvRecipe
     from sb3_explain.envs.recipe import Normalizer as Normalizer
     from sb3_explain.evaluation.boxes import read_boxes as read_boxes

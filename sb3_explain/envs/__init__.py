@@ -1,1 +1,1 @@
-"""Environments as the agents saw them: wrappers, frame stacks, normalisation."""
+"""Environments as agents observe them: recipes, wrappers, frame stacks, normalization."""

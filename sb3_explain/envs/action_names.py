@@ -1,4 +1,4 @@
-"""What the actions of an environment are called."""
+"""Names of an environment's actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-#: by the name of the environment, without its version
+#: names of the actions, by the name of the environment without its version
 NAMES: dict[str, tuple[str, ...]] = {
     "CartPole": ("left", "right"),
     "MountainCar": ("left", "nothing", "right"),
@@ -32,20 +32,20 @@ NAMES: dict[str, tuple[str, ...]] = {
 def find_action_names(
     env_id: str, n_scores: int, env: gym.Env[Any, Any] | None = None
 ) -> tuple[str, ...] | None:
-    """One name per score, or ``None`` where nobody has named them.
+    """One name per score of an agent, or ``None`` if the actions have no known names.
 
-    :param env_id: gymnasium id
-    :param n_scores: how many names the agent needs
-    :param env: the environment, asked first: many know what their actions are called
+    :param env_id: gymnasium id of the environment
+    :param n_scores: number of scores to name
+    :param env: the environment itself, whose own names come first
     """
     names = _ask_names(env.unwrapped) if env is not None else ()
     names = names or NAMES.get(env_id.rpartition("/")[2].rpartition("-v")[0], ())
-    # Wrappers and arguments (continuous=True) may change the actions.
+    # Wrappers and arguments (continuous=True) may change the number of actions.
     return names if len(names) == n_scores else None
 
 
 def _ask_names(env: Any) -> tuple[str, ...]:
-    """The names that an Atari game, highway-env or ViZDoom has for its actions; else none."""
+    """The names that an Atari game, highway-env or ViZDoom gives its actions; empty for others."""
     meanings = getattr(env, "get_action_meanings", None)
     if callable(meanings):
         return tuple(str(name) for name in meanings())
@@ -64,12 +64,15 @@ def _ask_names(env: Any) -> tuple[str, ...]:
 
 
 def _to_words(constant: Any) -> str:
-    """``"LANE_LEFT"`` as words."""
+    """A constant's name as words: ``"LANE_LEFT"`` -> ``"lane left"``."""
     return str(constant).lower().replace("_", " ")
 
 
 def number_actions(space: spaces.Space[Any]) -> list[str]:
-    """Numbered names, one per score, for an agent that comes without any."""
+    """Numbered names, one per score of an agent: ``"action 0"``, ``"action 1"``, ...
+
+    :param space: action space of the agent; a MultiDiscrete one gives ``"action 0=1"``, ...
+    """
     if isinstance(space, spaces.Discrete):
         return [f"action {i}" for i in range(int(space.n))]
     if isinstance(space, spaces.MultiDiscrete):

@@ -1,4 +1,4 @@
-"""From what an environment gives to what the policy sees, one frame at a time."""
+"""Turn an environment's observations into stacked observations of the policy, frame by frame."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ Array = NDArray[Any]
 
 
 class FrameLayout:
-    """How raw observations become frames, and frames become stacked observations.
+    """Turns raw observations into frames, and frames into stacked observations.
 
-    A frame is one time step in the policy's layout: channel-first for images. Stacks are frames
-    side by side on the first axis, oldest first, as VecFrameStack and VecTransposeImage make them.
+    A frame is the observation of one time step in the policy's layout: channel-first for images. A
+    stack has its frames side by side on the first axis, oldest first, as VecFrameStack and
+    VecTransposeImage arrange them.
 
-    :param recipe: how the environment is made; gives the stack's depth and the normalisation
-    :param env_space: of the environment, before stacking
-    :param policy_space: of the policy, after stacking
-    :raises ExplainError: if no transposition makes the one fit the other
+    :param recipe: how the environment is made, with the number of stacked frames and the statistics
+        that normalize observations
+    :param env_space: observation space of the environment, before stacking
+    :param policy_space: observation space of the policy, after stacking
+    :raises ExplainError: if the spaces do not fit each other, transposed or not
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class FrameLayout:
         self.dtypes[key] = np.dtype(dtype)
 
     def frame(self, raw: Any) -> dict[str, Array]:
-        """The frame, per key, of one raw observation."""
+        """The frame of one raw observation, by key."""
         observation = self.recipe.normalize(raw)
         given = observation if isinstance(observation, dict) else {SINGLE: observation}
         frames = {}
@@ -71,14 +73,14 @@ class FrameLayout:
         return frames
 
     def empty(self, batch_size: int) -> dict[str, Array]:
-        """Stacked observations (B, F * C, ...) of zeros, per key."""
+        """Stacked observations (B, F * C, ...) of zeros, by key."""
         return {
             key: np.zeros((batch_size, *stack_shape(shape, self.n_stack)), self.dtypes[key])
             for key, shape in self.shapes.items()
         }
 
     def push(self, stacks: dict[str, Array], row: int, frame: dict[str, Array]) -> None:
-        """Shift the stack in ``row`` by one frame, in place."""
+        """Append a frame to the stack in one row, in place, and drop that stack's oldest frame."""
         for key, observed in frame.items():
             stack = stacks[key][row, ...]
             if self.n_stack == 1:
@@ -89,11 +91,11 @@ class FrameLayout:
                 stack[-depth:] = observed
 
     def clear(self, stacks: dict[str, Array], row: int) -> None:
-        """Empty the stack in ``row``, in place, as VecFrameStack does when an episode ends."""
+        """Set the stack in one row to zeros, in place, as VecFrameStack does after an episode."""
         for stack in stacks.values():
             stack[row] = 0
 
 
 def stack_shape(shape: tuple[int, ...], n_stack: int) -> tuple[int, ...]:
-    """Shape of ``n_stack`` frames side by side on the first axis."""
+    """Shape of ``n_stack`` frames of one shape, side by side on the first axis."""
     return (shape[0] * n_stack, *shape[1:]) if n_stack > 1 else shape

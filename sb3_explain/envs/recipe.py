@@ -1,4 +1,4 @@
-"""How the environment of an agent is made: plain data, which a store or a report can keep."""
+"""How the environment of an agent is made, as plain data that can be saved."""
 
 from __future__ import annotations
 
@@ -23,10 +23,15 @@ Array = NDArray[Any]
 class Normalizer:
     """Running statistics of VecNormalize, applied to one key of an observation.
 
-    :param mean: of the key's shape
-    :param var: of the key's shape
-    :param epsilon: added to the variance
-    :param clip: bound of the normalised values
+    >>> from sb3_explain import Normalizer
+    >>> normalizer = Normalizer(np.zeros(2), np.full(2, 4.0), epsilon=1e-8, clip=10.0)
+    >>> normalizer(np.array([2.0, 100.0]))
+    array([ 1., 10.], dtype=float32)
+
+    :param mean: running mean, of the observation's shape
+    :param var: running variance, of the observation's shape
+    :param epsilon: number added to the variance
+    :param clip: bound on the magnitude of normalized values
     """
 
     mean: Array
@@ -40,21 +45,27 @@ class Normalizer:
         return np.clip(normalized, -self.clip, self.clip).astype(np.float32)
 
     def fingerprint(self) -> str:
-        """SHA-256 over the statistics: which normalisation this is."""
+        """SHA-256 over all four statistics, which identifies the normalization."""
         numbers = [np.ravel(part) for part in (self.mean, self.var, self.epsilon, self.clip)]
         return hashlib.sha256(np.concatenate(numbers).astype(np.float64).tobytes()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
 class EnvRecipe:
-    """What it takes to rebuild the environment that an agent was trained in.
+    """Everything needed to rebuild the environment that an agent was trained in.
 
-    :param env_id: gymnasium id
+    >>> from sb3_explain import EnvRecipe
+    >>> wrapper = "stable_baselines3.common.atari_wrappers.AtariWrapper"
+    >>> recipe = EnvRecipe("PongNoFrameskip-v4", wrappers=((wrapper, {}),), frame_stack=4)
+    >>> recipe.make().observation_space.shape
+    (84, 84, 1)
+
+    :param env_id: gymnasium id of the environment
     :param env_kwargs: arguments of ``gymnasium.make``
     :param wrappers: dotted name and arguments of each wrapper, innermost first
-    :param frame_stack: number of stacked frames, 1 for none
-    :param normalizers: per key of a Dict observation, or under ``""`` for any other observation;
-        applied to single frames, before they are stacked
+    :param frame_stack: number of stacked frames; 1 for no stacking
+    :param normalizers: statistics per key of a Dict observation, or under ``""`` for any other
+        observation; applied to single frames, before they are stacked
     :param packages: modules that register the environment when imported
     :param trusted: further top-level packages that wrappers and environments may come from
     """
@@ -68,15 +79,15 @@ class EnvRecipe:
     trusted: tuple[str, ...] = ()
 
     def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
-        """One environment, monitored and wrapped, before frames are normalised and stacked.
+        """Make one environment, monitored and wrapped, but not yet normalized or stacked.
 
-        :param render_mode: ``"rgb_array"`` to have frames to look at
+        :param render_mode: ``"rgb_array"`` if ``render()`` should return frames
         :raises ExplainError: if the environment or a wrapper is missing, or not trusted
         """
         register_environments(self.env_id, self.packages, self.trusted)
         wrappers = [(import_wrapper(name, self.trusted), kwargs) for name, kwargs in self.wrappers]
         kwargs = {k: value for k, value in self.env_kwargs.items() if k != "render_mode"}
-        if render_mode is not None:  # not every environment knows the word
+        if render_mode is not None:  # not every environment takes this argument
             kwargs["render_mode"] = render_mode
         env = make(self.env_id, **kwargs)
         # Under the wrappers, so that `episode` in `info` marks the end of a whole game.
@@ -92,7 +103,7 @@ class EnvRecipe:
         return env
 
     def normalize(self, observation: Any) -> Any:
-        """One frame as the policy sees it, numbers in the policy's own scale."""
+        """Normalize one observation, or each key of it that has statistics."""
         if not self.normalizers:
             return observation
         if isinstance(observation, dict):
@@ -103,7 +114,7 @@ class EnvRecipe:
         return self.normalizers[""](observation)
 
     def describe(self) -> dict[str, Any]:
-        """Plain data for provenance."""
+        """The recipe as plain data, with fingerprints in place of the statistics."""
         return {
             "env_id": self.env_id,
             "env_kwargs": self.env_kwargs,
@@ -118,11 +129,11 @@ class EnvRecipe:
 def import_wrapper(
     name: str, trusted: tuple[str, ...] = ()
 ) -> type[gym.Wrapper[Any, Any, Any, Any]]:
-    """The gymnasium wrapper under a dotted name, if its package is trusted.
+    """Import a gymnasium wrapper by its dotted name, if its package is trusted.
 
     :param name: for example ``"stable_baselines3.common.atari_wrappers.AtariWrapper"``
     :param trusted: top-level packages that the user allows besides the known ones
-    :raises ExplainError: if the package is not trusted or has no such wrapper
+    :raises ExplainError: if the package is not trusted, or has no such wrapper
     """
     check_trusted(name, trusted, "the wrapper")
     module_name, _, attribute = name.rpartition(".")
@@ -139,10 +150,14 @@ def import_wrapper(
 
 
 def begin_episode(env: gym.Env[Any, Any], seed: int) -> Any:
-    """The first observation of an episode that depends on ``seed`` alone.
+    """Reset an environment to an episode that depends on the seed alone.
 
-    EpisodicLifeEnv goes on with the game at a reset unless the last life is lost: an episode that
-    was left before its end would live on in the next one.
+    EpisodicLifeEnv continues the game at a reset unless the last life is lost: an episode that was
+    left before its end would go on in the next one. Here the game begins anew.
+
+    :param env: environment with all its wrappers
+    :param seed: random seed of the episode
+    :return: first observation of the episode
     """
     layer = env
     while isinstance(layer, gym.Wrapper):

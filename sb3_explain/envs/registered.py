@@ -1,4 +1,4 @@
-"""Which environments there are: the packages that bring them, their later versions, their names."""
+"""Find environments by their ids: packages that register them, later versions, similar names."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from sb3_explain.common.errors import ExplainError
 class Package(NamedTuple):
     """A package that brings environments.
 
-    :param module: what registers them when imported
-    :param install: how to get it
-    :param signs: what an environment's id, or the error when making it, contains
+    :param module: module that registers the environments when it is imported
+    :param install: command that installs the package
+    :param signs: texts of which the environments' ids, or the errors without the package, contain
+        one
     """
 
     module: str
@@ -53,20 +54,23 @@ PACKAGES = (
     ),
 )
 
-#: top-level packages that may be imported without the user's word
+#: top-level packages that may be imported without the user's permission
 TRUSTED_PACKAGES = ("stable_baselines3", "sb3_contrib", "gymnasium", "rl_zoo3", "sb3_explain")
 
 
 def check_trusted(name: str, trusted: Iterable[str], what: str) -> None:
-    """Refuse a dotted name whose package nobody vouched for.
+    """Refuse a dotted name whose package is neither known nor trusted.
 
-    :param name: of a module, class or function
+    :param name: dotted name of a module, class or function
     :param trusted: top-level packages that the user allows
-    :param what: what it is, for the message
+    :param what: what the name stands for, for the error message
     :raises ExplainError: if its top-level package is not allowed
     """
     package = name.partition(".")[0]
-    known = (*TRUSTED_PACKAGES, *(entry.module.partition(".")[0] for entry in PACKAGES))
+    known = (
+        *TRUSTED_PACKAGES,
+        *(known_package.module.partition(".")[0] for known_package in PACKAGES),
+    )
     if package not in (*known, *trusted):
         raise ExplainError(
             f"{what} {name!r} is not from a known package and was not imported: "
@@ -77,9 +81,9 @@ def check_trusted(name: str, trusted: Iterable[str], what: str) -> None:
 def register_environments(
     env_id: str, packages: Iterable[str] = (), trusted: Iterable[str] = ()
 ) -> None:
-    """Import what registers ``env_id``: a known package that is installed, or one of ``packages``.
+    """Import the module that registers an environment, if a known or trusted package has it.
 
-    :param env_id: gymnasium id
+    :param env_id: gymnasium id of the environment
     :param packages: modules that the agent was trained with (``gym_packages`` in the zoo)
     :param trusted: top-level packages that the user allows
     :raises ExplainError: if the environment needs a package that may not be imported
@@ -101,9 +105,9 @@ def register_environments(
 
 
 def current_id(env_id: str) -> str:
-    """The id under which gymnasium has the environment now: the newest version of the same name.
+    """The id that gymnasium has for an environment now: the newest version, if the id is gone.
 
-    :param env_id: as the agent knew it, for example ``"LunarLander-v2"``
+    :param env_id: id under which the agent was trained, for example ``"LunarLander-v2"``
     """
     if ":" in env_id or (_is_registered(env_id) and not _has_moved(env_id)):
         return env_id
@@ -123,7 +127,11 @@ def current_id(env_id: str) -> str:
 
 
 def missing_environment(env_id: str, error: Exception) -> ExplainError:
-    """What to say when ``gymnasium.make`` fails: the package to install, or the nearest name."""
+    """The error that says which package to install, or which id is similar.
+
+    :param env_id: id of the environment that cannot be made
+    :param error: error of ``gymnasium.make``
+    """
     text = next(iter(str(error).strip().splitlines()), type(error).__name__)
     for package in PACKAGES:
         if not _is_installed(package.module) and any(
@@ -143,13 +151,15 @@ def missing_environment(env_id: str, error: Exception) -> ExplainError:
 
 
 def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    """``gymnasium.make`` whose every failure is one line.
+    """Make an environment by ``gymnasium.make``; every failure becomes a one-line error.
 
-    :raises ExplainError: if the environment is missing or refuses its arguments
+    :param env_id: gymnasium id of the environment
+    :param kwargs: further arguments of ``gymnasium.make``
+    :raises ExplainError: if the environment is missing, or rejects its arguments
     """
     try:
         with warnings.catch_warnings():
-            # Old agents come with old environments; whoever loads one is told once, by the loader.
+            # Old agents need old environments, and loading such an agent already logs a warning.
             warnings.filterwarnings("ignore", message=".*is out of date.*")
             return gym.make(env_id, **kwargs)
     except Exception as error:  # an environment may refuse its arguments in any way

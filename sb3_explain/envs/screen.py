@@ -1,4 +1,4 @@
-"""The screen at a state: what a person looks at, and what an agent's frame was made from."""
+"""The screen of a state: the RGB picture that the agent's observation was made from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from stable_baselines3.common.atari_wrappers import WarpFrame
 
 
 class KeepFrame(gym.Wrapper[Any, Any, Any, Any]):
-    """Keeps the newest observation that passes through."""
+    """Remembers the newest observation that passes through.
+
+    :param env: environment whose observations are frames
+    """
 
     frame: NDArray[np.uint8]
 
@@ -27,23 +30,24 @@ class KeepFrame(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def find_screen(env: gym.Env[Any, Any]) -> Callable[[], Any]:
-    """How to have an RGB picture (h, w, 3) of the environment's current state.
+    """A function that returns an RGB picture (h, w, 3) of the environment's current state.
 
     Behind SB3's ``AtariWrapper`` it is the frame that became the observation: the maximum of the
-    last two of the skipped frames. ``render()`` shows the last one alone, which flickers, and on
-    which the agent may act otherwise.
+    last two skipped frames. ``render()`` shows only the last one, which flickers, and on which the
+    agent may act differently.
 
-    :param env: wrapped as the agent needs it, before it is reset; a wrapper may be put inside
+    :param env: environment with all its wrappers, before it is reset; a :class:`KeepFrame` may be
+        inserted below them
     """
     layer = env
     while isinstance(layer, gym.Wrapper):
         if isinstance(layer, WarpFrame) and has_colors(layer.env.observation_space):
-            layer.env = kept = KeepFrame(layer.env)
-            return lambda: kept.frame
+            layer.env = keeper = KeepFrame(layer.env)
+            return lambda: keeper.frame
         layer = layer.env
     return env.render
 
 
 def has_colors(space: spaces.Space[Any]) -> bool:
-    """Whether a frame is an RGB picture."""
+    """Whether a space is of RGB pictures (H, W, 3)."""
     return isinstance(space, spaces.Box) and len(space.shape) == 3 and space.shape[2] == 3

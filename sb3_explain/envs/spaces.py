@@ -1,4 +1,4 @@
-"""The space of what a policy sees, from the space of what its environment gives."""
+"""Observation spaces of policies, and observations by key."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Space = spaces.Space[Any]
 
 
 def policy_space(space: Space, recipe: EnvRecipe) -> Space:
-    """What VecNormalize, VecFrameStack and VecTransposeImage, in this order, make of ``space``.
+    """The policy's space after VecNormalize, VecFrameStack and VecTransposeImage, in this order.
 
-    :param space: of the wrapped environment
-    :param recipe: gives the normalisation and the depth of the stack
+    :param space: observation space of the environment with its wrappers
+    :param recipe: recipe with the statistics of VecNormalize and the number of stacked frames
     :raises ExplainError: if the statistics or the stack do not fit the space
     """
     if isinstance(space, spaces.Dict):

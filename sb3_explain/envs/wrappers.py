@@ -1,4 +1,4 @@
-"""Wrappers that environments of the VisionMask paper need, by dotted name in a recipe."""
+"""Wrappers for the environments of the VisionMask paper, which a recipe names by dotted name."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from sb3_explain.envs.screen import find_screen
 
 
 class TransposedPicture(gym.Wrapper[Any, Any, Any, Any]):
-    """Rendered frames with rows and columns exchanged.
+    """Exchanges rows and columns of rendered frames.
 
-    The images that highway-env gives to agents run along the road on their first axis, while its
-    rendered frames do on their second: without this, maps would lie across the road.
+    In highway-env's observations the road runs along the first axis, in its rendered frames along
+    the second: without this wrapper, saliency maps would lie across the road.
 
-    :param env: with ``render_mode="rgb_array"``, or none
+    :param env: environment whose ``render()`` returns frames or ``None``
     """
 
     def render(self) -> Any:
-        """(width, height, 3) of the (height, width, 3) that the environment renders."""
+        """The rendered frame (height, width, 3), transposed to (width, height, 3)."""
         picture = self.env.render()
         return picture.swapaxes(0, 1) if isinstance(picture, np.ndarray) else picture
 
 
 class ColorFrames(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
-    """The coloured frame that SB3's ``AtariWrapper`` makes its observation from, at its size.
+    """Observes the color frame that SB3's ``AtariWrapper`` makes its observation from, resized.
 
-    :param env: behind an ``AtariWrapper``
-    :raises ExplainError: if there is none
+    :param env: environment with an ``AtariWrapper``
+    :raises ExplainError: if it has no ``AtariWrapper``
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self._screen = find_screen(env)
-        # of the extra `atari`, and there wherever an AtariWrapper is
+        # comes with the extra `atari`, so it is installed if there is an AtariWrapper
         self._cv2 = importlib.import_module("cv2")
         if self._screen == env.render:
             raise ExplainError("ColorFrames needs an environment behind SB3's AtariWrapper")
@@ -47,7 +47,7 @@ class ColorFrames(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
         self.observation_space = spaces.Box(0, 255, (*self._size, 3), np.uint8)
 
     def observation(self, observation: Any) -> NDArray[np.uint8]:
-        """(H, W, 3) area averages of the screen, as the observation has them of its grey."""
+        """(H, W, 3) the screen, resized by area averages as the gray observation is."""
         height, width = self._size
         screen: Any = self._screen()
         frame: Any = self._cv2.resize(screen, (width, height), interpolation=self._cv2.INTER_AREA)
@@ -55,12 +55,12 @@ class ColorFrames(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
 
 
 class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
-    """One image of a Dict observation, made smaller by the mean over blocks of pixels.
+    """Shrinks one image of a Dict observation to the means over blocks of pixels.
 
-    :param env: with a Dict of observations
-    :param factor: side of a block
-    :param key: of the image (H, W, C) of type uint8
-    :raises ExplainError: if there is no such image, or the blocks do not cover it
+    :param env: environment with Dict observations
+    :param factor: side of a block, in pixels
+    :param key: key of the image, which is (H, W, C) of uint8
+    :raises ExplainError: if there is no such image, or its sides are no multiples of ``factor``
     """
 
     def __init__(self, env: gym.Env[Any, Any], factor: int = 4, key: str = "screen") -> None:
@@ -79,7 +79,7 @@ class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
         self.observation_space = spaces.Dict({**by_key, key: small})
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
-        """The observation with its image made smaller."""
+        """The observation with its image shrunk."""
         return {**observation, self.key: self._pool(observation[self.key])}
 
     def _pool(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -89,5 +89,5 @@ class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
         return means
 
 
-#: the name of version 0.1, which saved agents may hold
+#: name in version 0.1, which saved recipes may hold
 ColourFrames = ColorFrames

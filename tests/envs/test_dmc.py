@@ -202,7 +202,7 @@ class TestDrawn:
     def test_tasks_that_cannot_be_painted_are_refused(self):
         DMCGeneralizationEnv("cartpole_two_poles", size=8).reset(seed=0)
         for task in ("cartpole_two_poles", "swimmer_swimmer6"):
-            with pytest.raises(ExplainError, match="only mode 'train' serves it"):
+            with pytest.raises(ExplainError, match="only mode 'train' supports it"):
                 DMCGeneralizationEnv(task, "color_easy", size=8).reset(seed=0)
 
     def test_impossible_sizes_are_one_line(self):

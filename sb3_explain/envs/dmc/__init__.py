@@ -1,1 +1,1 @@
-"""DMControl from pixels, with the modes of the DMControl generalisation benchmark."""
+"""DMControl from pixels, with the modes of the DMControl generalization benchmark."""

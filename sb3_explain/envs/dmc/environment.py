@@ -1,4 +1,4 @@
-"""One environment: a task of the DeepMind control suite, seen from its camera, in one mode."""
+"""A task of the DeepMind control suite, observed through its camera, in one mode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sb3_explain.envs.dmc.scenes import (
     replace_green,
 )
 
-#: the camera that the benchmark looks through; 0 elsewhere
+#: camera of the benchmark, by domain; 0 for all others
 CAMERAS = {"quadruped": 2}
 
 
@@ -38,15 +38,16 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
     frame after a reset is repeated. An episode has 1000 steps of the simulator and ends by
     truncation. Rewards are summed over the repeated actions.
 
-    :param task: domain and task of the suite: ``"walker_walk"``, ``"ball_in_cup_catch"``
-    :param mode: ``"train"``; ``"color_easy"``, ``"color_hard"``: at each reset one of 100 sets of
-        colours; ``"video_easy"``: videos in place of the sky; ``"video_hard"``: of the floor too
-    :param action_repeat: simulator steps for one timestep of the agent
-    :param size: of a frame, in pixels
-    :param n_stack: frames in an observation
-    :param background_folder: of the videos: ``video_easy/*.mp4``, ``video_hard/*.mp4``
-    :param render_mode: ``"rgb_array"``: ``render()`` returns what the agent sees, larger
-    :raises ExplainError: for an unknown task or mode, without videos or without OpenGL
+    :param task: domain and task of the suite, for example ``"walker_walk"``
+    :param mode: ``"train"`` changes nothing; ``"color_easy"`` and ``"color_hard"`` draw one of 100
+        sets of colors at each reset; ``"video_easy"`` shows videos in place of the sky, and
+        ``"video_hard"`` in place of sky and floor
+    :param action_repeat: number of simulator steps in one timestep of the agent
+    :param size: height and width of a frame, in pixels
+    :param n_stack: number of frames in an observation
+    :param background_folder: folder of the videos: ``video_easy/*.mp4``, ``video_hard/*.mp4``
+    :param render_mode: ``"rgb_array"`` if ``render()`` should return the newest frame, enlarged
+    :raises ExplainError: if the task or mode is unknown, or videos or OpenGL are missing
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012
@@ -86,7 +87,7 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Begin an episode; the seed also decides on the colours and the video."""
+        """Begin an episode; the seed also determines the colors and the video."""
         super().reset(seed=seed)
         if "color" in self.mode:
             sets = read_color_sets(self.mode)
@@ -101,7 +102,7 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
-        """Repeat an action until its time is over or the episode ends."""
+        """Repeat an action ``action_repeat`` times, or until the episode ends."""
         total = 0.0
         for _ in range(self.action_repeat):
             _, reward, terminated, truncated, _ = self._control.step(action)
@@ -114,15 +115,15 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
         return np.concatenate(self.frames), total, terminated, truncated, {}
 
     def render(self) -> NDArray[np.uint8]:
-        """(H, W, 3) the newest frame, four times as large, without smoothing."""
+        """(4 * size, 4 * size, 3) the newest frame, enlarged without smoothing."""
         return self.frames[-1].transpose(1, 2, 0).repeat(4, axis=0).repeat(4, axis=1)
 
     def close(self) -> None:
-        """Free the simulator."""
+        """Close the simulator."""
         self._control.close()
 
     def _frame(self) -> NDArray[np.uint8]:
-        """(3, size, size) what the camera sees."""
+        """(3, size, size) the camera's picture, with the video in place of what is green."""
         frame = draw(
             lambda: self._control.unwrapped.physics.render(
                 height=self.size, width=self.size, camera_id=self.camera
@@ -146,14 +147,15 @@ class DMCGeneralizationEnv(gym.Env[NDArray[np.uint8], NDArray[np.float32]]):
 
     def _not_painted(self) -> ExplainError:
         return ExplainError(
-            f"this task of {self.domain} cannot be painted anew: only mode 'train' serves it"
+            f"this task of {self.domain} cannot be recolored: only mode 'train' supports it"
         )
 
 
 def load_task(task: str) -> tuple[str, Any]:
-    """A task of the suite as a gymnasium environment, and its domain.
+    """The domain of a task of the suite, and the task as a gymnasium environment.
 
-    :raises ExplainError: if the packages are missing, or the suite has no such task
+    :param task: domain and task, joined by ``_`` or ``-``
+    :raises ExplainError: if the packages are not installed, or the suite has no such task
     """
     choose_renderer()
     try:
@@ -174,16 +176,20 @@ def load_task(task: str) -> tuple[str, Any]:
 
 
 def choose_renderer() -> None:
-    """EGL, where neither a screen nor the user's word says otherwise; before MuJoCo is imported."""
+    """Let MuJoCo draw by EGL if there is no screen, unless the user has set ``MUJOCO_GL``.
+
+    This only has an effect before MuJoCo is imported.
+    """
     headless = sys.platform == "linux" and not os.environ.get("DISPLAY")
     if headless:
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 def draw(render: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """What a function draws.
+    """The picture that a function draws.
 
-    :raises ExplainError: if OpenGL is not there
+    :param render: function that draws by OpenGL
+    :raises ExplainError: if OpenGL is missing
     """
     try:
         return render()
@@ -192,7 +198,7 @@ def draw(render: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def no_opengl(error: Exception) -> ExplainError:
-    """One line about OpenGL."""
+    """The error that says how to install OpenGL, from the error of MuJoCo."""
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     return ExplainError(
         f"MuJoCo cannot draw ({said}): without a screen install OpenGL's libraries (Debian: "

@@ -1,22 +1,22 @@
-"""gymnasium ids of the benchmark: ``DMCGB/walker_walk-video_hard-v0``."""
+"""Gymnasium ids of the benchmark, such as ``DMCGB/walker_walk-video_hard-v0``."""
 
 from __future__ import annotations
 
 import gymnasium as gym
 
 NAMESPACE = "DMCGB"
-#: the tasks of Bertoin et al. (2022), table 1; any other is made by ``DMCGeneralizationEnv(task)``
+#: tasks of Bertoin et al. (2022), table 1; ``DMCGeneralizationEnv(task)`` makes any other
 TASKS = ("walker_walk", "walker_stand", "ball_in_cup_catch", "cartpole_swingup", "finger_spin")
 MODES = ("train", "color_easy", "color_hard", "video_easy", "video_hard")
 
 
 def env_id(task: str, mode: str) -> str:
-    """The id of a task in a mode."""
+    """The gymnasium id of a task in a mode."""
     return f"{NAMESPACE}/{task}-{mode}-v0"
 
 
 def register() -> None:
-    """Register all tasks in all modes; nothing of MuJoCo is imported."""
+    """Register all tasks in all modes with gymnasium, without importing MuJoCo."""
     for task in TASKS:
         for mode in MODES:
             if env_id(task, mode) not in gym.registry:

@@ -1,4 +1,4 @@
-"""What a mode changes of a scene: colours of its materials, pictures in place of what is green."""
+"""How a mode changes a scene: other colors of its materials, or a video where it is green."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
 
-#: colours in [0, 1] by material, as the benchmark names them
+#: RGB colors in [0, 1], by the benchmark's names of the materials
 Colors = Mapping[str, list[float]]
 
 GREEN = [0.2, 0.8, 0.2]
 SKY_GREEN: Colors = {"skybox_rgb": GREEN, "skybox_rgb2": GREEN, "skybox_markrgb": GREEN}
 FLOOR_GREEN: Colors = {"grid_rgb1": GREEN, "grid_rgb2": GREEN, "grid_markrgb": GREEN}
 
-#: which attribute of which element of the suite's common files each colour is
+#: element type, element name and attribute of each color in the suite's common files
 ATTRIBUTES = {
     "grid_rgb1": ("texture", "grid", "rgb1"),
     "grid_rgb2": ("texture", "grid", "rgb2"),
@@ -37,10 +37,10 @@ COMMON = ("./common/materials.xml", "./common/skybox.xml")
 
 
 def paint(assets: Mapping[str, bytes], colors: Colors) -> dict[str, bytes]:
-    """The suite's common files with other colours; the grid's marks are of its second colour.
+    """The suite's files with other colors; the grid's marks take its second color by default.
 
-    :param assets: files by name, as ``get_model_and_assets`` of a domain returns them
-    :param colours: by the benchmark's names
+    :param assets: content of the files by name, as ``get_model_and_assets`` of a domain returns it
+    :param colors: RGB colors in [0, 1], by the benchmark's names
     """
     given = dict(colors)
     if "grid_rgb2" in given:
@@ -60,19 +60,20 @@ def paint(assets: Mapping[str, bytes], colors: Colors) -> dict[str, bytes]:
 
 @lru_cache
 def read_color_sets(mode: str) -> list[Colors]:
-    """The 100 colour sets of ``color_easy`` or ``color_hard`` (Hansen and Wang 2021)."""
+    """The 100 sets of colors of ``color_easy`` or ``color_hard`` (Hansen and Wang 2021)."""
     text = resources.files(__package__).joinpath(f"{mode}.json").read_text()
     sets: list[Colors] = json.loads(text)
     return sets
 
 
 def replace_green(frame: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The frame, with the background where it is green.
+    """Replace the green pixels of a frame by those of a background.
 
-    Green is a hue of 100 to 185 degrees with a saturation of 80 and a value of 70 of 255 at least.
+    Green is a hue of 100 to 185 degrees with a saturation of at least 80 and a value of at least
+    70, both of 255.
 
-    :param frame: (H, W, 3)
-    :param background: (H, W, 3)
+    :param frame: (H, W, 3) RGB frame
+    :param background: (H, W, 3) RGB picture of the same size
     """
     red, green, blue = np.moveaxis(frame.astype(np.int32), 2, 0)
     value = frame.max(axis=2).astype(np.int32)
@@ -88,10 +89,11 @@ def replace_green(frame: NDArray[np.uint8], background: NDArray[np.uint8]) -> ND
 
 
 def find_videos(folder: str | Path | None, mode: str) -> list[Path]:
-    """The clips of a mode, by number.
+    """Paths of the videos of a mode, ordered by number.
 
-    :param folder: holds folders ``video_easy`` and ``video_hard`` of ``.mp4``
-    :raises ExplainError: if it is not given, or holds none
+    :param folder: folder that holds folders ``video_easy`` and ``video_hard`` of ``.mp4`` files
+    :param mode: ``"video_easy"`` or ``"video_hard"``
+    :raises ExplainError: if the folder is not given, or holds no videos
     """
     layout = f"clips are expected as FOLDER/{mode}/video0.mp4, video1.mp4, ..."
     if folder is None:
@@ -107,9 +109,11 @@ def find_videos(folder: str | Path | None, mode: str) -> list[Path]:
 
 @lru_cache(maxsize=128)
 def read_clip(path: Path, size: int) -> NDArray[np.uint8]:
-    """(T, size, size, 3) the frames of a video, resized bilinearly; read once.
+    """(T, size, size, 3) frames of a video, resized bilinearly; cached.
 
-    :raises ExplainError: if it cannot be read
+    :param path: path of the video
+    :param size: height and width of the frames, in pixels
+    :raises ExplainError: if the file cannot be read as a video
     """
     try:
         frames = [
