@@ -1,4 +1,4 @@
-"""Confidence intervals of a mean over states that are not independent of one another."""
+"""Confidence intervals for a mean over states that depend on one another."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: fewer episodes than this say too little about chance: blocks of states are resampled instead
+#: with fewer episodes than this, blocks of states are resampled instead of episodes
 MIN_EPISODES = 10
-#: consecutive states in a block
+#: number of consecutive states in a block
 BLOCK = 100
 
 
 class Interval(NamedTuple):
     """A mean over states with its confidence interval.
 
-    :param mean: of all states that count; NaN if none does
-    :param low: lower bound; NaN where fewer than two clusters leave nothing to resample
-    :param high: upper bound
-    :param n: number of states that count
+    >>> from sb3_explain import Interval
+    >>> interval = Interval(mean=0.8, low=0.7, high=0.9, n=300)
+    >>> interval.high - interval.low < 0.3
+    True
+
+    :param mean: mean over all states that have a value; NaN if there is none
+    :param low: lower bound; NaN if there are fewer than two clusters to resample
+    :param high: upper bound; NaN if there are fewer than two clusters to resample
+    :param n: number of states that have a value
     """
 
     mean: float
@@ -29,13 +34,15 @@ class Interval(NamedTuple):
 
 
 def make_clusters(episodes: ArrayLike, steps: ArrayLike | None = None) -> NDArray[np.int64]:
-    """Which states are resampled together: an episode's, or a block's where episodes are few.
+    """Assign each state to a cluster of states that are resampled together.
 
-    :param episodes: (n,) episode of each state, in time order within an episode
-    :param steps: (n,) number of each state within its episode; counted when not given. For states
-        that are a sample of their episodes
-    :return: (n,) cluster of each state: its episode if there are at least 10 of them, else the
-        block of 100 consecutive states of its episode
+    A cluster is an episode if there are at least 10 episodes, else a block of 100 consecutive
+    states of an episode.
+
+    :param episodes: (n,) number of each state's episode, in time order within an episode
+    :param steps: (n,) number of each state within its episode; counted when not given, which needs
+        all states of an episode
+    :return: (n,) number of each state's cluster
     """
     names, episode = np.unique(np.asarray(episodes), return_inverse=True)
     if len(names) >= MIN_EPISODES:
@@ -46,7 +53,10 @@ def make_clusters(episodes: ArrayLike, steps: ArrayLike | None = None) -> NDArra
 
 
 def number_steps(episodes: ArrayLike) -> NDArray[np.int64]:
-    """(n,) number of each state within its episode, from 0, for states in time order."""
+    """(n,) number of each state within its episode, from 0.
+
+    :param episodes: (n,) number of each state's episode, in time order within an episode
+    """
     names, episode = np.unique(np.asarray(episodes), return_inverse=True)
     step = np.zeros(len(episode), dtype=np.int64)
     for i in range(len(names)):
@@ -63,19 +73,23 @@ def confidence_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Mean over states and its interval by the percentile bootstrap over clusters.
+    """Mean over states and its confidence interval by the percentile bootstrap over clusters.
 
-    Whole clusters are drawn with replacement, and a draw's mean weights each cluster by its size:
-    sum_c n_c mean_c / sum_c n_c. Hence what is bootstrapped is the mean over states itself, long
-    episodes count for more, and the interval surrounds the mean that stands beside it.
+    Whole clusters are drawn with replacement, and the mean of a draw weights each cluster by its
+    size: sum_c n_c mean_c / sum_c n_c. So it is the mean over states that is bootstrapped, and long
+    episodes count for more.
 
-    :param values: (n,) one value per state; NaN where a state does not count
-    :param clusters: (n,) cluster of each state, see :func:`make_clusters`
-    :param n_resamples: draws of the bootstrap
-    :param confidence: in (0, 1)
-    :param seed: of the draws
-    :return: bounds equal to the mean where all clusters have the same mean; NaN where there are
-        fewer than two clusters, which say nothing about chance
+    >>> from sb3_explain import confidence_interval
+    >>> confidence_interval([1.0, 1.0, 0.0, 1.0], clusters=[0, 0, 1, 2])
+    Interval(mean=0.75, low=0.0, high=1.0, n=4)
+
+    :param values: (n,) one value per state; NaN for states without one, which are left out
+    :param clusters: (n,) cluster of each state, such as its episode
+    :param n_resamples: number of draws of the bootstrap
+    :param confidence: confidence level in (0, 1)
+    :param seed: random seed of the draws
+    :return: the mean and its bounds, which are equal if all clusters have the same mean, and NaN if
+        there are fewer than two clusters
     """
     values = np.asarray(values, dtype=np.float64)
     counted = ~np.isnan(values)
@@ -107,6 +121,6 @@ def confidence_interval(
 
 
 def weighted_mean(means: NDArray[Any], sizes: NDArray[Any], axis: int = -1) -> NDArray[Any]:
-    """Mean over all states from the means and sizes of their clusters along ``axis``."""
+    """Mean over all states, from the means and sizes of their clusters along an axis."""
     total: NDArray[Any] = (means * sizes).sum(axis=axis) / sizes.sum(axis=axis)
     return total

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: one safetensors file each, whole or not there."""
+"""Checkpoints of a training, each one safetensors file that is complete or absent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,15 @@ from sb3_explain.common.files import atomic_path
 
 @dataclasses.dataclass
 class TrainingState:
-    """How far a training has come; saved with every checkpoint."""
+    """The progress of a training, which is saved with every checkpoint.
+
+    :param step: number of steps done
+    :param seconds: seconds spent on training
+    :param best_loss: lowest validation loss so far
+    :param bad_validations: number of validations since the loss last improved
+    :param finished: whether the training is complete
+    :param history: step and mean losses of each validation
+    """
 
     step: int = 0
     seconds: float = 0.0
@@ -30,7 +38,13 @@ class TrainingState:
 
 
 def require_same_training(folder: Path, saved: dict[str, Any], expected: dict[str, Any]) -> None:
-    """:raises ExplainError: if a folder holds another training than the one that is wanted"""
+    """Check that a saved training has the expected settings.
+
+    :param folder: folder of the training, for the error message
+    :param saved: settings of the saved training
+    :param expected: settings that it should have
+    :raises ExplainError: if a setting differs
+    """
     different = [name for name in expected if saved.get(name) != expected[name]]
     if different:
         raise ExplainError(
@@ -40,22 +54,23 @@ def require_same_training(folder: Path, saved: dict[str, Any], expected: dict[st
 
 
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:
-    """A copy of all weights on the CPU."""
+    """Copy all weights of a network to the CPU."""
     return {name: pack(tensor) for name, tensor in network.state_dict().items()}
 
 
 def pack(tensor: Tensor) -> Tensor:
-    """A copy on the CPU in the memory layout that safetensors wants."""
+    """Copy a tensor to the CPU, contiguous as safetensors needs it."""
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 class Checkpoints:
-    """``last.safetensors`` and ``best.safetensors`` in a folder; no folder, no checkpoints.
+    """``last.safetensors`` and ``best.safetensors`` in a folder.
 
-    A file holds weights, optimiser and progress together, so that it is whole or not there.
+    The last checkpoint holds weights, optimizer and progress in one file, the best one weights
+    alone.
 
-    :param folder: where they stand
-    :param identity: plain data that a checkpoint must share to be used
+    :param folder: folder of the files; ``None`` for no checkpoints
+    :param identity: settings, as plain data, that a saved checkpoint must have to be used
     """
 
     def __init__(self, folder: Path | None, identity: dict[str, Any]) -> None:
@@ -63,13 +78,16 @@ class Checkpoints:
         self.identity: dict[str, Any] = json.loads(json.dumps(identity, sort_keys=True))
 
     def write_best(self, weights: dict[str, Tensor]) -> None:
-        """Keep the weights alone."""
+        """Save the weights of the best validation so far."""
         if self.folder is not None:
             with atomic_path(self.folder / "best.safetensors") as path:
                 safetensors.torch.save_file(weights, path)
 
     def read_best(self) -> dict[str, Tensor]:
-        """:raises ExplainError: if the file is missing or damaged"""
+        """Load the weights of the best validation.
+
+        :raises ExplainError: if the file is missing or damaged
+        """
         assert self.folder is not None
         path = self.folder / "best.safetensors"
         try:
@@ -80,12 +98,12 @@ class Checkpoints:
     def write_last(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
     ) -> None:
-        """Keep all that it takes to go on."""
+        """Save everything that is needed to resume training."""
         if self.folder is None:
             return
         tensors = {f"network.{name}": tensor for name, tensor in copy_weights(network).items()}
-        for index, moments in optimizer.state_dict()["state"].items():
-            for name, value in moments.items():
+        for index, averages in optimizer.state_dict()["state"].items():
+            for name, value in averages.items():
                 tensors[f"optimizer.{index}.{name}"] = pack(value)
         metadata = {
             "state": json.dumps(dataclasses.asdict(state)),
@@ -95,9 +113,10 @@ class Checkpoints:
             safetensors.torch.save_file(tensors, path, metadata=metadata)
 
     def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-        """Load the last checkpoint into network and optimiser, if there is one.
+        """Load the last checkpoint into network and optimizer, if there is one.
 
-        :raises ExplainError: if it is damaged or of another training
+        :return: progress of the training, from the beginning if there is no checkpoint
+        :raises ExplainError: if the checkpoint is damaged, or has other settings
         """
         path = self.folder / "last.safetensors" if self.folder is not None else None
         if path is None or not path.exists():

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, then renamed into it."""
+"""Atomic files and folders: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from sb3_explain.common.errors import ExplainError
 
-#: a folder that may not be written, or that is a file
+#: errors of a folder that cannot be written, or that is a file
 NOT_WRITABLE = (
     errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
 )  # fmt: skip
@@ -24,9 +24,10 @@ NOT_WRITABLE = (
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder, renamed to ``path`` when the block ends well.
+    """Give a temporary path in the same folder, and rename it when the block ends without error.
 
-    :raises ExplainError: if the disk is full or the folder cannot be written
+    :param path: path of the finished file
+    :raises ExplainError: if the disk is full, or the folder cannot be written
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -43,9 +44,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """The same for a folder: a temporary one, which takes the place of ``path`` at the end.
+    """Give a temporary folder, which replaces ``path`` when the block ends without error.
 
-    :raises ExplainError: if the disk is full or the folder cannot be written
+    :param path: path of the finished folder
+    :raises ExplainError: if the disk is full, or the folder cannot be written
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -64,7 +66,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def clear_temporary(folder: Path) -> None:
-    """Delete what killed processes left unfinished in a folder that nobody else writes to."""
+    """Delete temporary files that killed processes left in a folder; no other may be writing."""
     for left in folder.glob(".*.tmp"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -74,9 +76,10 @@ def clear_temporary(folder: Path) -> None:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Tell a full disk or a read-only folder in one line.
+    """Turn errors about a full disk or a read-only folder into one line.
 
-    :raises ExplainError: in place of the ``OSError`` of a write that failed
+    :param path: path that the block writes, for the error message
+    :raises ExplainError: in place of the ``OSError`` of a failed write
     """
     try:
         yield
@@ -99,9 +102,9 @@ def write_json(path: str | Path, data: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read plain data.
+    """Read plain data from a JSON file.
 
-    :raises ExplainError: if the file is missing or not JSON
+    :raises ExplainError: if the file is missing, or not JSON
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -123,9 +126,10 @@ def _finite(data: Any) -> Any:
 
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing to a folder.
+    """Lock a folder against other processes that write to it; it is created if it is missing.
 
-    :raises ExplainError: if one is writing already
+    :param folder: folder that the block writes to
+    :raises ExplainError: if another process has locked the folder
     """
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,13 +12,13 @@ from tqdm import tqdm
 def progress_bar(
     description: str, total: int, unit: str, enabled: bool, done: int = 0
 ) -> tqdm[Any]:
-    """A bar that redraws itself on a terminal and prints a line now and then in a log file.
+    """A bar that redraws itself on a terminal, and prints a line every 20 seconds in a log file.
 
-    :param description: what is being done
-    :param total: number of units
-    :param unit: name of one unit
-    :param enabled: whether to show it at all
-    :param done: units that an earlier run has done
+    :param description: name of the job
+    :param total: number of units of the whole job
+    :param unit: name of the units, in the plural
+    :param enabled: whether to show the bar
+    :param done: number of units that an earlier run has done
     """
     return tqdm(
         desc=description,
@@ -33,7 +33,7 @@ def progress_bar(
 
 
 def track(bar: tqdm[Any]) -> Callable[[int], None]:
-    """A function that moves a bar to the number of units that it is called with."""
+    """A function that sets a bar to the number of units that it is called with."""
 
     def move(done: int) -> None:
         bar.update(done - bar.n)

@@ -1,4 +1,4 @@
-"""On which machine, with which versions and when something was made."""
+"""The date, machine and versions with which a result was made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("sb3_explain", "torch", "stable_baselines3", "sb3_contrib", "gymnasi
 
 
 def describe_machine() -> dict[str, Any]:
-    """Date, machine and versions, as plain data."""
+    """Date, machine and versions of this run, as plain data."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "python": platform.python_version(),
@@ -27,7 +27,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def find_processor() -> str:
-    """The processor's model, which ``platform`` does not know on Linux."""
+    """Name of the processor's model, which ``platform`` does not know on Linux."""
     described = Path("/proc/cpuinfo")
     lines = described.read_text().splitlines() if described.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

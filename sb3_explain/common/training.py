@@ -1,7 +1,7 @@
-"""The one training loop: early stopping, checkpoints, resume, progress, several processes.
+"""The training loop of all networks: early stopping, checkpoints, resume, several processes.
 
-Everything random in it is a function of (seed, epoch), so that a run that was killed goes on from
-its last checkpoint to the same weights, bit for bit, as a run that was not.
+Everything random depends on (seed, epoch) alone, so that a run that was killed and resumed from its
+last checkpoint has the same weights, bit for bit, as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -27,34 +27,36 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch.utils.tensorboard import SummaryWriter
 
-#: what a value of each type is called
+#: names of the types in error messages
 NAMES = {"int": "a whole number", "float": "a number", "str": "a word", "bool": "True or False"}
-#: (network, positions) -> named scalars, of which "loss" is minimised
+#: (network, positions of states) -> scalars by name, of which "loss" is minimized
 Losses = Callable[[nn.Module, NDArray[np.int64]], dict[str, Tensor]]
 
 
 PRECISIONS = ("auto", "bf16", "no")
-#: steps between the scalars that TensorBoard shows
+#: number of steps between scalars for TensorBoard
 SCALARS_EVERY = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
-    """How a network is trained.
+    """Options of the training loop.
 
-    :param epochs: passes over the training states at most
-    :param batch_size: states a step, over all processes
-    :param learning_rate: its peak; it rises linearly over ``warmup`` and falls as a half cosine
-    :param warmup: share of all steps
-    :param weight_decay: decoupled, of AdamW
-    :param patience: validations without progress before training stops
-    :param min_delta: what counts as progress of the validation loss
-    :param seed: of the order of the states
-    :param precision: ``"auto"`` (bfloat16 where the processor has it), ``"bf16"`` or ``"no"``
-    :param checkpoint_every: steps between checkpoints; each epoch ends with one besides
-    :param progress: show a bar
-    :param max_seconds: training ends earlier if it would take longer; the learning rate falls
-        accordingly. How far it comes then depends on the machine
+    :param epochs: largest number of passes over the training states
+    :param batch_size: number of states in a step, over all processes
+    :param learning_rate: peak of the learning rate, which rises linearly during ``warmup`` and then
+        falls along a half cosine
+    :param warmup: share of all steps in which the learning rate rises, in [0, 1)
+    :param weight_decay: decoupled weight decay of AdamW
+    :param patience: number of validations without improvement after which training stops
+    :param min_delta: smallest decrease of the validation loss that counts as improvement
+    :param seed: random seed of the order of the states
+    :param precision: ``"auto"`` (bfloat16 if the device supports it), ``"bf16"`` or ``"no"``
+    :param checkpoint_every: number of steps between checkpoints; each epoch also ends with one
+    :param progress: whether to show a progress bar
+    :param max_seconds: time limit in seconds, to which the learning rate's fall is adapted; the
+        number of steps then depends on the machine
+    :raises ExplainError: if an option has the wrong type, or is out of range
     """
 
     epochs: int = 8
@@ -90,7 +92,7 @@ class TrainingOptions:
             )
 
     def identity(self) -> dict[str, Any]:
-        """What decides the result, as plain data."""
+        """The options that determine the result, as plain data."""
         settings = dataclasses.asdict(self)
         if math.isinf(self.max_seconds):
             del settings["max_seconds"]
@@ -98,10 +100,11 @@ class TrainingOptions:
 
 
 def require_types(settings: Any) -> None:
-    """Numbers and words where a dataclass says so.
+    """Check that the fields of a dataclass have the types that it declares.
 
-    :param settings: an instance; fields that are not int, float, str or bool are left alone
-    :raises ExplainError: for a value of another type
+    :param settings: instance of the dataclass; only fields of type int, float, str and bool are
+        checked
+    :raises ExplainError: if a value has another type
     """
     kinds: dict[str, Any] = {"int": Integral, "float": Real, "str": str, "bool": bool}
     for field in dataclasses.fields(settings):
@@ -112,9 +115,9 @@ def require_types(settings: Any) -> None:
 
 
 def training_options(options: Mapping[str, Any]) -> TrainingOptions:
-    """Options by name.
+    """Training options from values by name.
 
-    :raises ExplainError: for an option that does not exist
+    :raises ExplainError: if there is no such option
     """
     known = [field.name for field in dataclasses.fields(TrainingOptions)]
     require_known("training option", options, known)
@@ -133,19 +136,22 @@ def train_network(
     folder: Path | None = None,
     identity: dict[str, Any] | None = None,
 ) -> TrainingState:
-    """Train ``network`` in place; its weights are the best validation's afterwards.
+    """Train a network in place; afterwards it has the weights of the best validation.
 
-    :param network: on any device
-    :param train_losses: mean losses of a batch of training states, given by position
+    :param network: network to train, on any device
+    :param train_losses: function of the network and the positions of training states that returns
+        their mean losses by name, of which ``"loss"`` is minimized
     :param n_train: number of training states
     :param validation_losses: the same for validation states
     :param n_validation: number of validation states
-    :param options: see there
-    :param device: where the agent is, and so where to train; with several processes, each its own
-    :param folder: for ``best.safetensors``, ``last.safetensors`` and TensorBoard scalars; a
-        training found there goes on. Nothing is written when not given
-    :param identity: plain data that a training found in ``folder`` must share
-    :raises ExplainError: if the loss is not finite, or the folder is of another training
+    :param options: options of the training
+    :param device: device of the agent, on which the network is trained; one per process
+    :param folder: folder for ``best.safetensors``, ``last.safetensors`` and TensorBoard scalars,
+        from which an earlier training is resumed; nothing is written when not given
+    :param identity: settings, as plain data, that an earlier training must have to be resumed
+    :return: progress of the training, with its losses
+    :raises ExplainError: if the loss is not finite, there are too few states, or the folder holds
+        a training with other settings
     """
     accelerator = make_accelerator(options.precision, device)
     world = accelerator.num_processes
@@ -193,13 +199,13 @@ def train_network(
 
 
 class Training:
-    """A network on its way, with optimiser, checkpoints and scalars.
+    """A network in training, with optimizer, checkpoints and TensorBoard scalars.
 
-    :param network: to train in place
-    :param options: see there
-    :param accelerator: of this process
-    :param folder: for checkpoints and scalars, or none
-    :param identity: plain data that a training found in ``folder`` must share
+    :param network: network to train in place
+    :param options: options of the training
+    :param accelerator: accelerator of this process
+    :param folder: folder for checkpoints and scalars; ``None`` to write nothing
+    :param identity: settings, as plain data, that an earlier training must have to be resumed
     """
 
     def __init__(
@@ -226,11 +232,16 @@ class Training:
         if folder is not None and accelerator.is_main_process:
             from torch.utils.tensorboard import SummaryWriter
 
-            # what a killed run wrote after its last checkpoint is dropped
+            # scalars that a killed run wrote after its last checkpoint are dropped
             self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=self.state.step)
 
     def take_step(self, losses: Losses, batch: NDArray[np.int64], rate: float) -> None:
-        """One step on this process's share of the batch, at ``rate`` of the learning rate."""
+        """Take one step on this process's share of a batch.
+
+        :param losses: function of the network and positions of states, see :func:`train_network`
+        :param batch: (batch_size,) positions of the states of all processes
+        :param rate: learning rate as a share of its peak, in [0, 1]
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.learning_rate * rate
         self.model.train()
@@ -249,7 +260,7 @@ class Training:
 
     @torch.no_grad()
     def validate(self, losses: Losses, n: int) -> dict[str, float]:
-        """Mean losses over ``n`` validation states, shared out to the processes."""
+        """Mean losses over ``n`` validation states, which all processes compute together."""
         self.model.eval()
         accelerator = self.accelerator
         sums: dict[str, float] = {}
@@ -267,7 +278,7 @@ class Training:
         return means
 
     def _judge(self, means: dict[str, float]) -> None:
-        """Keep the weights if they are the best so far; stop if they have not been for long."""
+        """Save the weights if they are the best so far; stop after too many that are not."""
         require_finite(means["loss"], self.state.step)
         self.state.history.append({"step": float(self.state.step), **means})
         self._log("validation", means)
@@ -281,12 +292,12 @@ class Training:
         self.state.finished = self.state.bad_validations >= self.options.patience
 
     def write_checkpoint(self) -> None:
-        """Keep all that it takes to go on."""
+        """Save everything that is needed to resume training."""
         if self.accelerator.is_main_process:
             self.checkpoints.write_last(self.network, self.optimizer.optimizer, self.state)
 
     def close(self) -> None:
-        """Leave the network as it came: in full precision."""
+        """Return the network to full precision, and close the TensorBoard file."""
         self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         if self.writer is not None:
             self.writer.close()
@@ -298,26 +309,36 @@ class Training:
 
 
 def require_finite(loss: float, step: int) -> None:
-    """:raises ExplainError: if training has gone astray"""
+    """Check that a loss is finite.
+
+    :param loss: value of the loss
+    :param step: number of the step, for the error message
+    :raises ExplainError: if it is NaN or infinite
+    """
     if not math.isfinite(loss):
         raise ExplainError(
             f"the loss is {loss} at step {step}: lower the learning rate; the last checkpoint is "
-            "kept"
+            "still there"
         )
 
 
 def schedule(progress: float, warmup: float) -> float:
-    """Share of the peak learning rate at ``progress`` in [0, 1) of the training."""
+    """Learning rate as a share of its peak.
+
+    :param progress: share of the training that is done, in [0, 1)
+    :param warmup: share of the training in which the learning rate rises, in [0, 1)
+    """
     if progress < warmup:
         return (progress + 1e-3) / (warmup + 1e-3)
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
 def make_accelerator(precision: str, device: torch.device) -> Accelerator:
-    """The accelerator of this process, for one training.
+    """Make the accelerator of this process for one training.
 
-    :param precision: as in :class:`TrainingOptions`
-    :param device: of the agent; a CPU agent is trained for on the CPU
+    :param precision: ``"auto"``, ``"bf16"`` or ``"no"``, as in :class:`TrainingOptions`
+    :param device: device of the agent, on which to train
+    :raises ExplainError: if this process trains on another device than the agent's
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -336,7 +357,7 @@ def make_accelerator(precision: str, device: torch.device) -> Accelerator:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether ``device`` computes convolutions in bfloat16 natively."""
+    """Whether a device computes convolutions in bfloat16 natively."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
