@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from sb3_explain.common.errors import unknown_name
+from sb3_explain.common.renamed import find_new_name
 from sb3_explain.envs.dmc import ids
 
 __version__ = "0.1.0"
@@ -103,8 +104,6 @@ _MODULES = {
     "scale_box": "envs.playfields",
     "why": "workflows.why",
 }
-#: names of earlier versions
-_RENAMED = {"REFERENCES": "BASELINES"}
 
 __all__ = sorted(_MODULES)
 
@@ -208,8 +207,9 @@ else:  # a type checker that saw __getattr__ would believe that every name exist
 
     def __getattr__(name: str) -> Any:
         """Import a public name when it is first used (PEP 562)."""
-        if name in _RENAMED:  # an AttributeError would not be shown after ``from sb3_explain``
-            raise ImportError(f"sb3_explain.{name} is called {_RENAMED[name]} now")
+        new = find_new_name(name, set(_MODULES))
+        if new is not None:  # an AttributeError would not be shown after ``from sb3_explain``
+            raise ImportError(f"sb3_explain.{name} is called {new} now")
         if name not in _MODULES:
             error = unknown_name("name of sb3_explain", name, __all__)
             # with ``name``, or the interpreter appends a suggestion of its own

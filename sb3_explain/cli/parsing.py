@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.renamed import RENAMED
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints are one line."""
 
     def error(self, message: str) -> NoReturn:
+        for flag in message.split():
+            if flag.startswith("--") and flag in RENAMED:
+                message = f"{flag} is called {RENAMED[flag][0]} now"
         self.exit(2, f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 

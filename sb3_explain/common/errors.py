@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from sb3_explain.common.renamed import find_new_name
+
 
 class ExplainError(Exception):
     """A mistake that a user can mend, told in one line.
@@ -22,6 +24,9 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
     :param known: every name that would have been right
     """
     names = sorted(known)
+    new = find_new_name(name, set(names))
+    if new is not None:
+        return ExplainError(f"{kind} {name!r} is called {new!r} now")
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return ExplainError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names) or 'none'})")

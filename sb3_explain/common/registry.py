@@ -1,4 +1,4 @@
-"""Names and what they stand for, entered by decorators."""
+"""Registries: classes and functions by name, registered by decorators."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ class Registry(Mapping[str, T]):
     The first look-up imports every module of ``package``, so that one new file with a decorator is
     all that an addition takes.
 
-    :param kind: what an entry is, as an error message calls it
-    :param package: the home's own ``__name__``: the module or package that fills the registry
+    :param kind: what the names stand for, in error messages, for example ``"explainer"``
+    :param package: dotted name of the module or package whose modules fill the registry
     """
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
         self.package = package
-        self._entries: dict[str, T] = {}
+        self._by_name: dict[str, T] = {}
+        self._aliases: dict[str, str] = {}
         self._filled = False
 
-    def register(self, name: str) -> Callable[[E], E]:
-        """Decorator: enter a class or function under ``name``.
+    def register(self, name: str, *aliases: str) -> Callable[[E], E]:
+        """Decorate a class or function to register it under a name.
 
-        :raises ExplainError: if something else has that name already
+        :param name: name under which the class or function is listed
+        :param aliases: other names under which it is found
+        :raises ExplainError: if another class or function has that name
         """
 
-        def enter(entry: E) -> E:
-            if repr(self._entries.get(name, entry)) != repr(entry):
-                raise ExplainError(f"two entries are called {self.kind} {name!r}: rename one")
-            self._entries[name] = entry  # type: ignore[assignment]
-            return entry
+        def enter(registered: E) -> E:
+            if repr(self._by_name.get(name, registered)) != repr(registered):
+                raise ExplainError(f"there are two of {self.kind} {name!r}: rename one")
+            self._by_name[name] = registered  # type: ignore[assignment]
+            self._aliases |= dict.fromkeys(aliases, name)
+            return registered
 
         return enter
 
@@ -53,20 +57,24 @@ class Registry(Mapping[str, T]):
         self._filled = True
 
     def __getitem__(self, name: str) -> T:
-        """:raises ExplainError: if nothing has that name; the nearest one is suggested"""
+        """The class or function that has a name.
+
+        :raises ExplainError: if there is none; the nearest name is suggested
+        """
         self._fill()
-        if not isinstance(name, str) or name not in self._entries:
-            raise unknown_name(self.kind, name, self._entries)
-        return self._entries[name]
+        name = self._aliases.get(name, name) if isinstance(name, str) else name
+        if not isinstance(name, str) or name not in self._by_name:
+            raise unknown_name(self.kind, name, self._by_name)
+        return self._by_name[name]
 
     def __contains__(self, name: object) -> bool:
         self._fill()
-        return name in self._entries
+        return name in self._by_name or name in self._aliases
 
     def __iter__(self) -> Iterator[str]:
         self._fill()
-        return iter(sorted(self._entries))
+        return iter(sorted(self._by_name))
 
     def __len__(self) -> int:
         self._fill()
-        return len(self._entries)
+        return len(self._by_name)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 from sb3_explain.common.errors import require_known
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 OTHERS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -35,3 +39,25 @@ def require_arguments(made: type, base: type, given: Mapping[str, Any]) -> None:
     names = argument_names(made) | argument_names(base)
     known = {name for name in names if not name.startswith("_")}
     require_known(f"argument of {made.__name__}", given, known)
+
+
+def takes_any(function: Callable[..., Any]) -> bool:
+    """Whether a function takes arguments of any name (``**kwargs``)."""
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
+def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: an argument that does not exist is refused in one line, with the nearest name.
+
+    :param function: without ``**kwargs``
+    :raises ExplainError: when the function is called with an argument that it does not have
+    """
+    known = set(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        require_known(f"argument of {function.__name__}", kwargs, known)
+        return function(*args, **kwargs)
+
+    return checked

@@ -1,3 +1,1 @@
-"""How far attributions can be trusted: metrics with intervals, masked return, parameter
-randomization.
-"""
+"""How far attributions can be trusted: metrics, masked return and parameter randomization."""

@@ -1,4 +1,4 @@
-"""Boxes of the objects in a game, from any source, as cells of what an agent observes."""
+"""Bounding boxes of a game's objects, as pixels of what an agent observes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from sb3_explain.common.files import read_json
 from sb3_explain.envs.spaces import are_images
 from sb3_explain.states.dataset import StateDataset
 
-#: top, left, height and width, in pixels of the rendered frame
+#: (top, left, height, width) of an object, in pixels of the rendered frame
 Box = tuple[float, float, float, float]
 Mask = NDArray[np.bool_]
 
 
-def cells_in_boxes(boxes: Iterable[Box], size: tuple[int, int], cells: tuple[int, int]) -> Mask:
-    """(H, W) which cells of an observation some box touches.
+def rasterize_boxes(
+    boxes: Iterable[Box], frame_size: tuple[int, int], size: tuple[int, int]
+) -> Mask:
+    """Mark the pixels of an observation that at least one box touches.
 
-    The observation is the whole rendered frame at another size. A cell counts as soon as a part of
-    it lies in a box: its value depends on the object.
+    The observation is the whole rendered frame at another size. A pixel counts as soon as a part of
+    it lies in a box, since its value depends on the object then.
 
-    :param boxes: of one state's objects; what leaves the frame is cut off
-    :param size: (height, width) of the rendered frame
-    :param cells: (H, W) of the observation
+    :param boxes: boxes of one state's objects; what leaves the frame is cut off
+    :param frame_size: (height, width) of the rendered frame, in pixels
+    :param size: (H, W) of the observation, in pixels
+    :return: (H, W), true where a pixel lies in a box
     """
-    inside = np.zeros(cells, dtype=bool)
-    scale = np.array(cells) / size
+    inside = np.zeros(size, dtype=bool)
+    scale = np.array(size) / frame_size
     for top, left, height, width in boxes:
         # to ten digits: 35 * (84 / 210) is a little more than 14
         start = (np.array([top, left]) * scale).round(10)
@@ -46,25 +49,34 @@ def read_boxes(
     states: StateDataset,
     categories: Collection[str] | None = None,
 ) -> Mask:
-    """Boxes that an object detector wrote down, for ``evaluate(..., boxes=)``.
+    """Read the boxes that an object detector wrote to a file, for ``evaluate(..., boxes=)``.
 
     The file is JSON: ``{"size": [height, width], "objects": [[{"category": "Ball", "xywh": [x, y,
-    width, height]}, ...], ...]}``, a list for each state in order, in pixels of the rendered frame;
-    and ``"states"``, the fingerprint of the states, where the writer knows it. The documentation of
-    the metric ``relevance_mass`` has a script that writes one by OCAtari.
+    width, height]}, ...], ...]}``, with a list for each state in order, in pixels of the rendered
+    frame. ``"states"``, the fingerprint of the states, is checked where the file has it. The
+    documentation of the metric ``relevance_mass`` has a script that writes such a file by OCAtari.
 
-    :param path: of the file
+    >>> import json
+    >>> from sb3_explain import read_boxes
+    >>> dot = {"category": "Dot", "xywh": [0, 0, 4, 2]}
+    >>> file = {"size": [48, 48], "objects": [[dot] for _ in range(len(image_states))]}
+    >>> _ = (folder / "boxes.json").write_text(json.dumps(file))
+    >>> boxes = read_boxes(folder / "boxes.json", image_states, categories=["Dot"])
+    >>> boxes.shape, int(boxes[0].sum())
+    ((60, 24, 24), 2)
+
+    :param path: path of the JSON file
     :param states: the states that the detector saw, in its order
-    :param categories: only these objects count; all when not given
-    :return: (n, H, W) which cells of each state's newest frame lie in a box
-    :raises ExplainError: if the file is none of these, or is of other states
+    :param categories: names of the objects that count; all objects count when not given
+    :return: (n, H, W), true where a pixel of a state's newest frame lies in a box
+    :raises ExplainError: if the file is not of this form, or describes other states
     """
-    found = read_json(Path(path))
+    read = read_json(Path(path))
     try:
-        height, width = (int(side) for side in found["size"])
+        height, width = (int(side) for side in read["size"])
         boxes = [[_box(observed) for observed in state if _counts(observed, categories)]
-                 for state in found["objects"]]  # fmt: skip
-        fingerprint = found.get("states")
+                 for state in read["objects"]]  # fmt: skip
+        fingerprint = read.get("states")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ExplainError(
             f'{path} holds no boxes: it needs {{"size": [height, width], "objects": [[{{"category":'
@@ -79,7 +91,7 @@ def read_boxes(
     if not images:
         raise ExplainError("boxes need images, and these states have none")
     rows, columns = images[0].shape[2:]
-    return np.stack([cells_in_boxes(b, (height, width), (rows, columns)) for b in boxes])
+    return np.stack([rasterize_boxes(b, (height, width), (rows, columns)) for b in boxes])
 
 
 def _counts(observed: Any, categories: Collection[str] | None) -> bool:

@@ -1,4 +1,4 @@
-"""Explainers x metrics x states -> a table with confidence intervals and costs."""
+"""``evaluate``: explainers x metrics x states, as a table with confidence intervals and costs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import order
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.evaluation.metrics import bound, needs
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -34,17 +35,28 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-#: rows that every table has; the constant mask comes with the mean area of the first real masks
+#: explainers that every table has; the constant mask has the mean area of the first real masks
 CONTROLS = ("empty", "constant", "random", "gradient")
 
 
-@contextmanager
-def measured(cost: Cost, agent: Agent, saved: Cost) -> Iterator[None]:
-    """Add to ``cost`` what happens inside, with what a cache has saved it.
+#: what a metric may ask for by the names of its parameters
+INPUTS = frozenset(
+    {
+        *("batch", "explainer", "attributions", "masks", "ordering"),
+        *("baseline", "boxes", "attribution", "rng"),
+    }
+)
 
-    :param cost: is added to
-    :param agent: whose forward passes are counted
-    :param saved: the cache's own count
+
+@contextmanager
+def measure_cost(cost: Cost, agent: Agent, saved: Cost) -> Iterator[None]:
+    """Add the forward passes and seconds of what runs in the context to ``cost``.
+
+    Forward passes that a cache has saved count as if they had been made.
+
+    :param cost: cost that is added to
+    :param agent: agent whose forward passes are counted
+    :param saved: what the cache has saved so far, as it counts it itself
     """
     forwards = agent.forwards + saved.forwards
     seconds = time.perf_counter() + saved.seconds
@@ -55,15 +67,15 @@ def measured(cost: Cost, agent: Agent, saved: Cost) -> Iterator[None]:
 
 @dataclass
 class Row:
-    """One explainer in an evaluation.
+    """What has been measured of one explainer.
 
-    :param values: per metric, (n,) values of the states, NaN where a state does not count
-    :param curves: per metric that has one, its mean over the states, (P,)
-    :param intervals: per metric, mean and bounds
-    :param explaining: cost of one map per state
-    :param measuring: cost of each metric, without the map
-    :param fit_seconds: what it took to learn, 0 for an explainer that does not
-    :param map_sum: sum over the states of each map's mean; for masks, of their areas
+    :param values: (n,) values of the states by metric, NaN where a state does not count
+    :param curves: (P,) mean curve over the states, by metric that has curves
+    :param intervals: mean and bounds by metric
+    :param explaining: cost of explaining every state once
+    :param measuring: cost by metric, without that of explaining the states
+    :param fit_seconds: seconds that fitting took; 0 for an explainer that does not learn
+    :param attribution_sum: sum over the states of each attribution's mean; of masks, their area
     """
 
     values: dict[str, Array] = field(default_factory=dict)
@@ -79,9 +91,16 @@ class Row:
 class Evaluation:
     """The outcome of :func:`evaluate`.
 
-    :param agent: which agent, as :meth:`sb3_explain.agents.agent.Agent.describe` says it
-    :param states: which states and what the intervals are
-    :param rows: per explainer, in the table's order
+    >>> from sb3_explain import Gradient, evaluate
+    >>> evaluation = evaluate(agent, test, [Gradient(agent)], ["sparseness"], n_resamples=100)
+    >>> list(evaluation.rows)
+    ['gradient', 'empty', 'constant', 'random']
+    >>> evaluation.values["gradient"]["sparseness"].shape == (len(test),)
+    True
+
+    :param agent: the agent, as :meth:`sb3_explain.agents.agent.Agent.describe` describes it
+    :param states: number of states, episodes and clusters, baseline, confidence and random seed
+    :param rows: what has been measured of each explainer, by name, in the table's order
     """
 
     agent: dict[str, Any]
@@ -90,19 +109,19 @@ class Evaluation:
 
     @property
     def values(self) -> dict[str, dict[str, Array]]:
-        """Explainer -> metric -> (n,) values of the states."""
+        """(n,) values of the states, by explainer and metric."""
         return {name: row.values for name, row in self.rows.items()}
 
     @property
     def curves(self) -> dict[str, dict[str, Array]]:
-        """Explainer -> metric -> (P,) mean curve, for metrics that are an area under one."""
+        """(P,) mean curve by explainer and metric, of metrics that are the area under a curve."""
         return {name: row.curves for name, row in self.rows.items()}
 
     def table(self) -> pd.DataFrame:
-        """One line per explainer and metric: the mean, its interval, and what it cost.
+        """Return a row for each explainer and metric: the mean, its interval and its cost.
 
-        ``forwards`` and ``seconds`` are those of explaining all states once, which an
-        explainer's metrics share; ``metric_forwards`` and ``metric_seconds`` those of the metric.
+        ``forwards`` and ``seconds`` are those of explaining all states once, which an explainer's
+        metrics share; ``metric_forwards`` and ``metric_seconds`` are those of the metric alone.
         """
         import pandas as pd
 
@@ -125,10 +144,10 @@ class Evaluation:
         return pd.DataFrame(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the layout of ``metrics.json``: shares in [0, 1], null where undefined."""
+        """Return plain data, as in ``metrics.json``: shares in [0, 1], ``None`` where undefined."""
         explainers = {
             name: {
-                **{metric: _plain(interval) for metric, interval in row.intervals.items()},
+                **{metric: _replace_nan(interval) for metric, interval in row.intervals.items()},
                 "cost": {
                     "forwards": row.explaining.forwards,
                     "seconds": row.explaining.seconds,
@@ -142,6 +161,7 @@ class Evaluation:
         return {"agent": self.agent, "states": self.states, "explainers": explainers}
 
 
+@check_arguments
 def evaluate(
     agent: Agent,
     states: StateDataset,
@@ -157,30 +177,38 @@ def evaluate(
     confidence: float = 0.95,
     progress: bool = False,
 ) -> Evaluation:
-    """Measure explainers of an agent on states, beside the rows that explain nothing.
+    """Measure explainers of an agent on states, beside controls that explain nothing.
 
-    Maps are computed once per explainer and state, for the greedy action (the default target of
-    other action spaces, see :mod:`sb3_explain.agents.action_spaces`), and shared by all of its
-    metrics; explainers with the same perturbations share the agent's passes, and each is charged
-    for them. An empty mask, a constant mask, a random map and the gradient are added unless given.
+    Attributions are computed once per explainer and state, for the greedy action (the default
+    target of other action spaces, see :mod:`sb3_explain.agents.action_spaces`), and shared by all
+    metrics. Explainers with the same perturbations share forward passes of the agent, and each is
+    charged for them. The controls are an empty mask, a constant mask, random attributions and the
+    gradient; an explainer of the same name takes a control's place.
+
+    >>> from sb3_explain import InputXGradient, evaluate
+    >>> metrics = {"insertion": {"steps": 4}, "sparseness": {}}
+    >>> evaluation = evaluate(agent, test, [InputXGradient(agent)], metrics, n_resamples=100)
+    >>> table = evaluation.table()
+    >>> sorted(table[table["metric"] == "insertion"]["explainer"])
+    ['gradient', 'input_x_gradient', 'random']
 
     :param agent: the agent that the explainers explain
     :param states: states that no explainer has learned from
-    :param explainers: by name, or a list that goes by the registry's names
+    :param explainers: explainers by name, or a list of explainers with names of their own
     :param metrics: names, or options by name such as ``{"insertion": {"steps": 50}}``; all metrics
         when not given. A metric that does not apply to an explainer is left out of its row
-    :param baseline: what a removed cell becomes, the same for all explainers, whatever they mask
-        with themselves: a name, which is fitted on frames of ``states``; a baseline; or one by key
+    :param baseline: what a removed feature becomes, the same for all explainers, whatever they mask
+        with themselves: a name, which is fitted on ``states``; a baseline; or a baseline by key
         of the observation, such as an explainer's own ``baselines``. The outcome's
-        ``states["baseline"]`` says which
-    :param boxes: (n, H, W) which cells of the states' newest frames lie in the box of an object,
-        for the metric relevance_mass (see :func:`sb3_explain.evaluation.boxes.read_boxes`)
-    :param n_evaluated: a random sample of this many; all states when not given
-    :param batch_size: states that are explained and measured at once
-    :param seed: of the sample, of the metrics' noise and of the bootstrap
-    :param n_resamples: draws of the bootstrap
-    :param confidence: of the intervals, in (0, 1)
-    :param progress: show a bar on standard error
+        ``states["baseline"]`` says which it was
+    :param boxes: (n, H, W), true where a pixel of a state's newest frame lies in the box of an
+        object, for the metric relevance_mass (see :func:`sb3_explain.read_boxes`)
+    :param n_evaluated: number of states to measure, a random sample; all states when not given
+    :param batch_size: number of states that are explained and measured at once
+    :param seed: random seed of the sample, of the metrics' noise and of the bootstrap
+    :param n_resamples: number of the bootstrap's resamples
+    :param confidence: confidence level of the intervals, in (0, 1)
+    :param progress: show a progress bar on standard error
     :raises ExplainError: for an unknown metric, no states, or an explainer that has still to be
         fitted
     """
@@ -191,7 +219,7 @@ def evaluate(
             f"batch_size={batch_size}, n_resamples={n_resamples}, confidence={confidence}: give "
             "positive numbers, and a confidence below 1"
         )
-    given = _named(agent, explainers)
+    given = _name_explainers(agent, explainers)
     chosen = bound(metrics)
     if boxes is None:
         chosen = {name: metric for name, metric in chosen.items() if "boxes" not in needs(metric)}
@@ -212,7 +240,7 @@ def evaluate(
         for name in CONTROLS
         if name not in given and EXPLAINERS[name].unsupported(agent) is None
     }
-    measured_together = {
+    explained_together = {
         **given,
         **{name: explainer(agent) for name, explainer in added.items() if name != "constant"},
     }
@@ -229,8 +257,8 @@ def evaluate(
                 advance(len(batch))
         return {name: measuring.row() for name, measuring in rows.items()}
 
-    with progress_bar("evaluate", n * (len(given) + len(added)), "maps", progress) as bar:
-        rows = measure(measured_together, bar.update)
+    with progress_bar("evaluate", n * (len(given) + len(added)), "states", progress) as bar:
+        rows = measure(explained_together, bar.update)
         if "constant" in added:
             areas = [rows[name].attribution_sum / n for name, e in given.items() if e.gives_masks]
             faint = added["constant"](agent, *areas[:1])
@@ -253,17 +281,21 @@ def evaluate(
     return Evaluation(agent.describe(), described, rows)
 
 
-def area_under(curves: Tensor) -> Tensor:
-    """(B,) areas of curves (B, P) over [0, 1], by the trapezoid rule with spacing 1/(P - 1)."""
-    if curves.shape[1] == 1:  # of a single cell
+def integrate(curves: Tensor) -> Tensor:
+    """Integrate curves over [0, 1] by the trapezoid rule with spacing 1/(P - 1).
+
+    :param curves: (B, P)
+    :return: (B,)
+    """
+    if curves.shape[1] == 1:  # of a single feature
         return curves[:, 0]
     return torch.trapezoid(curves, dx=1 / (curves.shape[1] - 1), dim=1)
 
 
-def _named(
+def _name_explainers(
     agent: Agent, explainers: Mapping[str, Explainer] | Iterable[Explainer]
 ) -> dict[str, Explainer]:
-    """Explainers by name, all of this agent and ready to explain."""
+    """Return explainers by name; refuse those of another agent and those not yet fitted."""
     if isinstance(explainers, Mapping):
         named = dict(explainers)
     else:
@@ -280,11 +312,11 @@ def _named(
 
 
 class Measuring:
-    """All metrics that apply to one explainer, batch by batch.
+    """Measures all metrics that apply to one explainer, batch by batch.
 
-    :param explainer: ready to explain
-    :param metrics: by name, with their options bound
-    :param seed: of the noise of metrics
+    :param explainer: an explainer that is ready to explain
+    :param metrics: metrics by name, with their options bound
+    :param seed: random seed of the metrics' noise
     """
 
     def __init__(
@@ -297,6 +329,8 @@ class Measuring:
             set() if isinstance(explainer.agent.view.policy, PixelPolicy) else {"attribution"}
         )
         wanted = {name: needs(metric) for name, metric in metrics.items()}
+        for name, inputs in wanted.items():
+            require_known(f"input of the metric {name}", inputs, INPUTS)
         self.metrics = metrics
         self.wanted = {name: inputs for name, inputs in wanted.items() if not inputs & lacking}
         self.generators = {name: np.random.default_rng(seed) for name in self.wanted}
@@ -306,10 +340,15 @@ class Measuring:
             self._row.fit_seconds = explainer.fit_seconds
 
     def add(self, batch: StateBatch, replacement: Tensor, boxes: Tensor | None = None) -> None:
-        """Explain and measure some states."""
+        """Explain and measure a batch of states.
+
+        :param batch: B states with their targets
+        :param replacement: (B, ...) what removed features become
+        :param boxes: (B, H, W), true where a pixel of the newest frame lies in a box
+        """
         explainer, row = self.explainer, self._row
         agent, saved = batch.agent, batch.cache.saved if batch.cache else Cost()
-        with measured(row.explaining, agent, saved):
+        with measure_cost(row.explaining, agent, saved):
             attributions = batch.flat(explainer.attribute_batch(batch))
         row.attribution_sum += float(attributions.mean()) * len(attributions)
         inputs: dict[str, Any] = {
@@ -320,35 +359,38 @@ class Measuring:
             "baseline": replacement,
             "boxes": boxes,
         }
-        for name, names in self.wanted.items():
+        for name, names in self.inputs.items():
             inputs["rng"] = self.generators[name]
-            with measured(row.measuring[name], agent, saved):
+            with measure_cost(row.measuring[name], agent, saved):
                 if "ordering" in names - inputs.keys():
                     inputs["ordering"] = order(batch.support(attributions))
                 if "attribution" in names - inputs.keys():
-                    inputs["attribution"] = true_attribution(batch)
+                    inputs["attribution"] = attribute_q_value(batch)
                 result = self.metrics[name](**{key: inputs[key] for key in names})
                 self.results[name].append(result.double().cpu().numpy())
 
     def row(self) -> Row:
-        """What has been measured, without intervals."""
+        """Return what has been measured, without intervals."""
         for name, parts in self.results.items():
-            joined = torch.from_numpy(np.concatenate(parts))
-            if joined.dim() == 2:
-                self._row.curves[name] = joined.mean(dim=0).numpy()
-                joined = area_under(joined)
-            self._row.values[name] = joined.numpy()
+            values = torch.from_numpy(np.concatenate(parts))
+            if values.dim() == 2:
+                self._row.curves[name] = values.mean(dim=0).numpy()
+                values = integrate(values)
+            self._row.values[name] = values.numpy()
         return self._row
 
 
-def true_attribution(batch: StateBatch) -> Tensor:
-    """(B, C, H, W) how much pixels matter to Q1(s, pi(s)), by guided backpropagation."""
+def attribute_q_value(batch: StateBatch) -> Tensor:
+    """Attribute Q1(s, pi(s)) of a pixel-based SAC agent to the pixels, by guided backpropagation.
+
+    :return: (B, C, H, W)
+    """
     actions = batch.agent.scores(batch.observations)
     attribution: Tensor = batch.agent.view.policy.attribution(batch.observations, actions)
     batch.agent.forwards += len(batch)
     return attribution
 
 
-def _plain(interval: Interval) -> dict[str, float | int | None]:
-    """An interval for JSON, which has no NaN."""
+def _replace_nan(interval: Interval) -> dict[str, float | int | None]:
+    """Return an interval for JSON, which has no NaN."""
     return {key: None if math.isnan(x) else x for key, x in interval._asdict().items()}

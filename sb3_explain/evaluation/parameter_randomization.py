@@ -23,6 +23,7 @@ from sb3_explain.common.attributions import normalize
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import join_keys
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -69,6 +70,7 @@ class ParameterRandomization:
         )
 
 
+@check_arguments
 def parameter_randomization(
     agent: Agent,
     states: StateDataset,

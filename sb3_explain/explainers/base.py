@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import require_arguments, takes_any
 from sb3_explain.common.training import TrainingOptions, training_options
 from sb3_explain.envs.spaces import Observations, join_keys
 from sb3_explain.states.baselines import (
@@ -45,6 +46,12 @@ class Explainer(ABC):
     takes_baseline: ClassVar[bool] = False
     #: by key, what the explainer puts in the place of masked cells; empty if it masks nothing
     baselines: Mapping[str, Baseline] = {}
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """Refuse arguments that the class does not have in one line, before it is made."""
+        if not takes_any(cls.__init__):
+            require_arguments(cls, cls, options)
+        return super().__new__(cls)
 
     def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
         self.agent = agent

@@ -20,6 +20,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import group_numbers, log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import SINGLE, Observations, are_images, join_keys
 from sb3_explain.explainers.regions import (
     INPAINT,
@@ -124,6 +125,7 @@ class Counterfactual:
         return pd.DataFrame(lines)
 
 
+@check_arguments
 def counterfactual(
     agent: Agent,
     observation: Observations,

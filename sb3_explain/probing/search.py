@@ -18,6 +18,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.checkpoints import pack
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.explainers.learned.fitted import below
 from sb3_explain.probing.autoencoder import Gaussian
@@ -112,6 +113,7 @@ class Probe:
         )
 
 
+@check_arguments
 def probe(
     generator: StateGenerator,
     target: str | Callable[..., Tensor],

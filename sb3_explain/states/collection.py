@@ -22,6 +22,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import sole_writer, writing_to
 from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.screen import find_screen
 from sb3_explain.envs.spaces import SINGLE
@@ -34,6 +35,7 @@ Array = NDArray[Any]
 BEHAVIORS = ("zoo", "greedy", "stochastic", "epsilon")
 
 
+@check_arguments
 def collect(
     agent: Agent,
     env: str | EnvRecipe | None = None,

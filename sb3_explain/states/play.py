@@ -18,6 +18,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.bootstrap import Interval, confidence_interval
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import join_keys
 from sb3_explain.states.batch import StateBatch
@@ -53,6 +54,7 @@ class Played:
         )
 
 
+@check_arguments
 def play_transformed(
     agent: Agent,
     transforms: Mapping[str, ObservationTransform | None],

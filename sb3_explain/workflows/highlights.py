@@ -25,6 +25,7 @@ from sb3_explain.agents.layers import copy_agent, find_layers
 from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import write_json
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer, require_supported
 from sb3_explain.explainers.make import default_explainer, make_explainer
@@ -210,6 +211,7 @@ def require_numbers(k: int, before: int, after: int, diversity: float) -> None:
         )
 
 
+@check_arguments
 def highlights(
     agent: Agent,
     output: str | Path,

@@ -16,6 +16,7 @@ from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json, write_json
 from sb3_explain.common.provenance import describe_machine
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.common.training import training_options
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bound
@@ -30,6 +31,7 @@ from sb3_explain.workflows.pictures import examples_of, png_of, write_saliency_v
 ALONE = "The game; below, the action, its probability and those of the others."
 
 
+@check_arguments
 def fit_visionmask(
     agent: Agent,
     states: StateDataset,
@@ -63,6 +65,7 @@ def require_same_split(explainer: VisionMask, train: StateDataset) -> None:
         )
 
 
+@check_arguments
 def explain(
     agent: Agent,
     output: str | Path,

@@ -26,6 +26,7 @@ from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.common.files import atomic_path, write_json
 from sb3_explain.common.provenance import describe_machine
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator, goggles, novelty, probe
@@ -47,6 +48,7 @@ ALL = "all"
 EPSILON = 0.1
 
 
+@check_arguments
 def find_weaknesses(
     agent: Agent,
     output: str | Path,

@@ -14,6 +14,7 @@ from sb3_explain.agents.observations import find_image
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import join_keys
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -44,6 +45,7 @@ class Why:
         return figure, table
 
 
+@check_arguments
 def why(
     states: StateDataset,
     position: int,

@@ -27,7 +27,7 @@ class Without(Open):
 
 def test_names_end_where_nothing_more_is_handed_on():
     assert argument_names(Base) == {"depth", "width", "_hidden"}
-    assert argument_names(Open) == argument_names(Without) == argument_names(Base) | {"colour"}
+    assert argument_names(Open) == argument_names(Without) == argument_names(Base) | {"color"}
     assert argument_names(Closed) == {"own"}
 
 

@@ -13,8 +13,7 @@ from sb3_explain.states.batch import StateBatch
 
 @EXPLAINERS.register("gradient")
 class Gradient(Explainer):
-    """|d score of the target / d observation|, by Captum. One forward pass and one backward pass.
-    """
+    """|d score of the target / d observation|, by Captum. One forward pass and one backward pass."""
 
     name = "gradient"
     unsupported = staticmethod(needs_numbers)

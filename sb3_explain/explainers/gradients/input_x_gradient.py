@@ -11,7 +11,7 @@ from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.batch import StateBatch
 
 
-@EXPLAINERS.register("input_x_gradient")
+@EXPLAINERS.register("input_x_gradient", "gradient_x_input")
 class InputXGradient(Explainer):
     """s * d score of the target / ds, signed, by Captum. One forward pass and one backward pass.
 

@@ -10,7 +10,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.common.signatures import argument_names
+from sb3_explain.common.signatures import argument_names, check_arguments
 from sb3_explain.evaluation.metrics import METRICS, bound, needs
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer
@@ -29,6 +29,7 @@ ALL = "all"
 Named = str | Iterable[str] | Mapping[str, Mapping[str, Any]]
 
 
+@check_arguments
 def run_benchmark(
     agents: Iterable[str] | Mapping[str, str | Agent | tuple[Agent, StateDataset]],
     explainers: Named = ALL,
