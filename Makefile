@@ -48,7 +48,7 @@ lint: $(DEVELOPMENT)
 
 # From nothing each time: a second build is silent about the warnings of the first.
 docs: $(DEVELOPMENT)
-	rm -rf docs/_build docs/_autosummary
+	rm -rf docs/_build
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
 bench: $(DEVELOPMENT)
@@ -60,6 +60,6 @@ dist:
 
 clean:
 	rm -rf .venv demo-output build dist sb3_explain.egg-info .coverage
-	rm -rf docs/_build docs/_autosummary docs/_generated
+	rm -rf docs/_build docs/_generated
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

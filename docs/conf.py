@@ -4,16 +4,13 @@ import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-import sb3_explain
-
 project = "sb3_explain"
 author = "The sb3_explain authors"
 copyright = "2026, The sb3_explain authors"
 version = release = installed_version("sb3_explain")
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "myst_parser"]
-exclude_patterns = ["tables", "_build", "_generated", "_templates"]
-templates_path = ["_templates"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "myst_parser"]
+exclude_patterns = ["tables", "_build", "_generated"]
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
@@ -22,12 +19,6 @@ autodoc_member_order = "bysource"
 
 html_theme = "furo"
 html_title = f"sb3_explain {release}"
-
-
-def skip_public(app, what, name, obj, skip, options):
-    """Public names stand once, in api.rst: a name in two places is an ambiguous target."""
-    public = name in sb3_explain.__all__ and getattr(sb3_explain, name) is obj
-    return True if what == "module" and public else skip
 
 
 def escape_bars(app, what, name, obj, options, lines):
@@ -50,5 +41,4 @@ def write_supported(app):
 
 def setup(app):
     app.connect("builder-inited", write_supported)
-    app.connect("autodoc-skip-member", skip_public)
     app.connect("autodoc-process-docstring", escape_bars)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import sb3_explain
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 BLOCK = re.compile(r"^<!-- run -->\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -152,3 +154,21 @@ def test_sgqn(tmp_path):
 def test_replay(tmp_path):
     pytest.importorskip("ale_py")
     assert "0 tests passed" in run("replay", tmp_path)
+
+
+def test_the_reference_has_every_public_name_and_no_other():
+    text = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    named = re.findall(r"^\.\. (?:auto\w+|py:data):: (\w+)$", text, flags=re.MULTILINE)
+    assert sorted(named) == sorted(sb3_explain.__all__)
+
+
+def test_readers_are_shown_the_public_face():
+    """Pages and examples import from sb3_explain; from inside of it in at most eight lines."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.py")]
+    deep = [
+        f"{page.name}: {line.strip()}"
+        for page in pages
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if re.match(r"\s*(from|import) sb3_explain\.", line)
+    ]
+    assert len(deep) <= 8, "\n".join(deep)

@@ -11,7 +11,7 @@ the same moment.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,12 @@ from sb3_explain.states.batch import PASS
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
+    attribute_taken,
     feature_names,
     find_taken_targets,
     greedy_names,
     measure_of,
     pictures_of,
-    scale_attributions,
     shares,
     write_saliency_video,
 )
@@ -283,11 +283,14 @@ def highlights(
         if heeded[number - 1]:
             looked = f"{number} of {len(found)}: {heeded[number - 1].partition(',')[0]}"
         notes += [looked if at == one.position else name for at in shown]
+    attributions = None
+    if find_image(agent) is not None:
+        attributions = attribute_taken(states, explainer, np.array(positions), progress=progress)
     write_saliency_video(
-        output / "highlights.mp4", states, explainer,
-        positions=np.array(positions), notes=notes, fps=fps, progress=progress,
+        output / "highlights.mp4", states, explainer, positions=np.array(positions),
+        attributions=attributions, notes=notes, fps=fps, progress=progress,
     )  # fmt: skip
-    save(output / "highlights.png", sheet(states, explainer, found, heeded))
+    save(output / "highlights.png", sheet(states, explainer, found, heeded, attributions))
     steps = states.steps
     names = greedy_names(agent, torch.from_numpy(states.column("scores")[moments]))
     write_json(
@@ -335,20 +338,18 @@ def sheet(
     explainer: Explainer,
     found: list[Highlight],
     heeded: Sequence[str],
+    attributions: Mapping[int, Array] | None,
 ) -> bytes:
     """PNG of the moments themselves, with their maps.
 
     :param heeded: see :func:`features_of`
+    :param attributions: by position, of an agent that observes images
     """
     agent = explainer.agent
     name = find_image(agent)
     moments = np.array([one.position for one in found])
     scores = torch.from_numpy(states.column("scores")[moments])
     rendered = name is not None or states.rendered(moments[:1]) is not None
-    attributions = None
-    if name is not None:
-        taken = find_taken_targets(agent, states.actions[moments], scores)
-        attributions = scale_attributions(explainer, states.batch(agent, moments, taken), name)
     pictures = pictures_of(states, moments, name or "") if rendered else None
     tiles = [
         Tile(
@@ -356,7 +357,7 @@ def sheet(
             action=action,
             remark=f"importance {found[row].importance:.3g}\n{heeded[row]}".strip(),
             picture=None if pictures is None else pictures[row],
-            attribution=None if attributions is None else attributions[row],
+            attribution=None if attributions is None else attributions[found[row].position],
             signed=not explainer.gives_masks,
         )
         for row, action in enumerate(greedy_names(agent, scores))

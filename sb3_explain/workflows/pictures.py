@@ -216,6 +216,7 @@ def write_saliency_video(
     *,
     n: int = VIDEO_STATES,
     positions: NDArray[np.int64] | None = None,
+    attributions: Mapping[int, NDArray[Any]] | None = None,
     notes: Sequence[str] = (),
     fps: float = 15,
     height: int = GAME_HEIGHT,
@@ -227,6 +228,8 @@ def write_saliency_video(
 
     :param n: frames at most, of the beginning of the first episode of ``states``
     :param positions: (T,) of the states to show, in place of those
+    :param attributions: (H, W) of the action taken by position, as :func:`attribute_taken` gives
+        them; made here when not given
     :param notes: T words under the frames
     :param fps: frames a second
     :param height: in pixels, of the game
@@ -244,15 +247,10 @@ def write_saliency_video(
     taken = find_taken_targets(agent, states.actions[positions], scores)
     shown, values = shares(agent, scores).numpy(), states.column("values")[positions]
     batches = np.array_split(np.arange(len(positions)), range(64, len(positions), 64))
-    attributions: list[NDArray[Any] | None] = [None] * len(positions)
+    if name is not None and attributions is None:
+        attributions = attribute_taken(states, explainer, positions, progress=progress)
+    laid_over = [attributions[int(p)] if attributions else None for p in positions]
     with progress_bar("video", len(positions), "frames", progress) as bar:
-        if name is not None:
-            found = []
-            for rows in batches:
-                batch = states.batch(agent, positions[rows], taken[rows])
-                found.append(scale_attributions(explainer, batch, name))
-                bar.update(len(rows))
-            attributions = list(np.concatenate(found))
         write_video(
             path,
             (
@@ -260,7 +258,7 @@ def write_saliency_video(
                 for rows in batches
                 for frame in pictures_of(states, positions[rows], name or "")
             ),
-            attributions,
+            laid_over,
             (
                 Caption(
                     action=int(taken[row]),
@@ -276,12 +274,41 @@ def write_saliency_video(
             fps=fps,
             height=height,
             side_by_side=name is not None,
-            signed=any(one is not None and bool((one < 0).any()) for one in attributions),
+            signed=any(one is not None and bool((one < 0).any()) for one in laid_over),
             title="map of the action" if name is not None else "",
             game="what the agent sees" if rendered is None else "the game as rendered",
-            progress=None if name is not None else track(bar),
+            progress=track(bar),
         )
     return path
+
+
+def attribute_taken(
+    states: StateDataset,
+    explainer: Explainer,
+    positions: NDArray[np.int64],
+    *,
+    progress: bool = True,
+) -> dict[int, NDArray[Any]]:
+    """Attributions of the actions taken, each state explained once however often it is named.
+
+    :param states: of an agent that observes images
+    :param explainer: ready to explain
+    :param positions: (T,) positions of the states, in any order
+    :param progress: show a bar
+    :return: (H, W) by position, as :func:`scale_attributions` gives them
+    """
+    agent, name = explainer.agent, find_image(explainer.agent)
+    assert name is not None
+    found: dict[int, NDArray[Any]] = {}
+    distinct = np.unique(positions)
+    with progress_bar("explaining", len(distinct), "states", progress) as bar:
+        for some in np.array_split(distinct, range(64, len(distinct), 64)):
+            scores = torch.from_numpy(states.column("scores")[some])
+            taken = find_taken_targets(agent, states.actions[some], scores)
+            maps = scale_attributions(explainer, states.batch(agent, some, taken), name)
+            found |= dict(zip(some.tolist(), maps, strict=True))
+            bar.update(len(some))
+    return found
 
 
 def scale_attributions(explainer: Explainer, batch: StateBatch, name: str) -> NDArray[Any]:

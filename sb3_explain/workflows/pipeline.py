@@ -19,7 +19,7 @@ from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.common.training import training_options
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
-from sb3_explain.evaluation.metrics import bound
+from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.report import save, write_report
@@ -96,7 +96,7 @@ def explain(
     # What cannot work shall fail now, not after the long steps.
     VisionMask(agent, **(explainer_kwargs or {}))
     training_options(dict(fit_kwargs or {}))
-    bound(metrics)
+    bind_options(metrics)
     states = collect(
         agent,
         n_states=n_states,

@@ -11,7 +11,7 @@ from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import argument_names, check_arguments
-from sb3_explain.evaluation.metrics import METRICS, bound, needs
+from sb3_explain.evaluation.metrics import METRICS, bind_options, needs
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.states.baselines import BASELINES
@@ -190,7 +190,7 @@ def metrics_of(metrics: Named) -> dict[str, dict[str, Any]]:
     :raises ExplainError: for an unknown metric or option, or one that needs more than states
     """
     options = options_of(metrics, METRICS)
-    located = [name for name, metric in bound(options).items() if "boxes" in needs(metric)]
+    located = [name for name, metric in bind_options(options).items() if "boxes" in needs(metric)]
     if located and set(located) & set(metrics if not isinstance(metrics, str) else [metrics]):
         raise ExplainError(
             f"{located[0]} needs boxes of objects, which a grid has not: call evaluate(boxes=...)"
