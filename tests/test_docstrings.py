@@ -24,7 +24,9 @@ def names(tmp_path_factory):
     model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0, device="cpu")
     agent = sb3_explain.Agent.from_model(model, recipe=sb3_explain.EnvRecipe("CartPole-v1"))
     folder = tmp_path_factory.mktemp("states")
-    states = sb3_explain.collect(agent, 200, folder=folder, max_per_episode=20, progress=False)
+    states = sb3_explain.collect(
+        agent, n_states=200, folder=folder, max_per_episode=20, progress=False
+    )
     train, validation, test = states.split()
     image_agent = dot_agent()
     image_states = dot_states(image_agent, 60)

@@ -13,7 +13,7 @@ from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.training_states import MonitorStates, Step, snapshot_of
 from sb3_explain.common.files import write_json
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
-from sb3_explain.evaluation.metrics import bound
+from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.states.dataset import StateDataset
@@ -67,7 +67,7 @@ class MetricsCallback(ExplainCallback):
             require_ready(name, arguments)
         measured = metrics or ()
         self.metrics = measured if isinstance(measured, Mapping) else names_of("metrics", measured)
-        bound(self.metrics)
+        bind_options(self.metrics)
         self.n_states = whole("n_states", n_states)
 
     @property

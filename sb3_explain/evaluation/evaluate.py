@@ -20,7 +20,7 @@ from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clu
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.evaluation.metrics import bound, needs
+from sb3_explain.evaluation.metrics import bind_options, needs
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.sgqn.policies import PixelPolicy
@@ -220,7 +220,7 @@ def evaluate(
             "positive numbers, and a confidence below 1"
         )
     given = _name_explainers(agent, explainers)
-    chosen = bound(metrics)
+    chosen = bind_options(metrics)
     if boxes is None:
         chosen = {name: metric for name, metric in chosen.items() if "boxes" not in needs(metric)}
     elif len(boxes) != len(states):
@@ -315,7 +315,7 @@ class Measuring:
     """Measures all metrics that apply to one explainer, batch by batch.
 
     :param explainer: an explainer that is ready to explain
-    :param metrics: metrics by name, with their options bound
+    :param metrics: metrics by name, with their options bind_options
     :param seed: random seed of the metrics' noise
     """
 
@@ -328,14 +328,15 @@ class Measuring:
         lacking |= (
             set() if isinstance(explainer.agent.view.policy, PixelPolicy) else {"attribution"}
         )
-        wanted = {name: needs(metric) for name, metric in metrics.items()}
-        for name, inputs in wanted.items():
+        needed = {name: needs(metric) for name, metric in metrics.items()}
+        for name, inputs in needed.items():
             require_known(f"input of the metric {name}", inputs, INPUTS)
         self.metrics = metrics
-        self.wanted = {name: inputs for name, inputs in wanted.items() if not inputs & lacking}
-        self.generators = {name: np.random.default_rng(seed) for name in self.wanted}
-        self.results: dict[str, list[Array]] = {name: [] for name in self.wanted}
-        self._row = Row(measuring={name: Cost() for name in self.wanted})
+        #: what each metric that applies needs, by name
+        self.inputs = {name: inputs for name, inputs in needed.items() if not inputs & lacking}
+        self.generators = {name: np.random.default_rng(seed) for name in self.inputs}
+        self.results: dict[str, list[Array]] = {name: [] for name in self.inputs}
+        self._row = Row(measuring={name: Cost() for name in self.inputs})
         if isinstance(explainer, FittedExplainer):
             self._row.fit_seconds = explainer.fit_seconds
 

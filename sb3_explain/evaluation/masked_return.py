@@ -1,6 +1,6 @@
-"""Masked return: how well does the agent play when it sees only what the masks keep?
+"""Masked return: how well does the agent play when it sees only what the masks show?
 
-The test of SSINet (Shi et al. 2020): states that masking leads to are states of the test, too.
+The test of SSINet (Shi et al. 2020). Masks decide here which states the agent comes to, too.
 """
 
 from __future__ import annotations
@@ -26,19 +26,26 @@ def masked_return(
     baselines: Mapping[str, Baseline] | None = None,
     **play_kwargs: Any,
 ) -> Played:
-    """Mean return of the agent that sees s * m + r * (1 - m) in place of every observation s.
+    """Measure the return of an agent that sees s * m + r * (1 - m) in place of an observation s.
 
     m is the explainer's mask of what the agent would do if it saw everything. Beside this
-    (``"masked"``) stand the return of the agent that sees everything (``"full"``), and that of one
-    that sees r alone (``"empty"``).
+    (``"masked"``) stand the return of the agent that sees everything (``"full"``) and that of the
+    agent that sees the baseline r alone (``"empty"``).
 
-    :param explainer: ready to explain; its agent plays
-    :param n_episodes: of each of the three
-    :param share: m keeps this share of the features, those of the highest attribution, and no
-        other; when not given, m is the explainer's mask as it is
-    :param baselines: r by key, see :func:`sb3_explain.states.baselines.fit_baselines`; the
-        explainer's own when not given
+    >>> from sb3_explain import Gradient, fit_baselines, masked_return
+    >>> options = {"share": 0.5, "baselines": fit_baselines("mean", states), "progress": False}
+    >>> result = masked_return(Gradient(agent), n_episodes=2, **options)
+    >>> list(result.intervals)
+    ['full', 'masked', 'empty']
+
+    :param explainer: an explainer that is ready to explain; its agent plays
+    :param n_episodes: number of episodes of each of the three
+    :param share: share of the features, in [0, 1], that m shows: those of the highest attribution.
+        When not given, m is the explainer's mask as it is
+    :param baselines: r by key, see :func:`sb3_explain.fit_baselines`; the explainer's own when not
+        given
     :param play_kwargs: further arguments of :func:`sb3_explain.states.play.play_transformed`
+    :return: returns and lengths of all episodes, mean returns with intervals, and their table
     :raises ExplainError: if the explainer gives no masks and no share, or has no baseline, or the
         environment is unknown
     """
@@ -47,7 +54,7 @@ def masked_return(
         explainer.require_fitted()
     if share is None and not explainer.gives_masks:
         raise ExplainError(
-            f"{explainer.name} gives no masks: give the share of the features to keep"
+            f"{explainer.name} gives no masks: give the share of the features to show"
         )
     if not baselines:
         raise ExplainError(

@@ -1,8 +1,8 @@
-"""ParameterRandomization: do the maps change when the agent forgets what it has learnt?
+"""Parameter randomization: do attributions change when the agent forgets what it has learned?
 
 The layers of the agent are re-initialised one after the other, from the output down (Adebayo et al.
-2018, cascading parameter randomization; Huber et al. 2022 for reinforcement learning). A map that
-stays the same does not depend on what was forgotten.
+2018, cascading parameter randomization; Huber et al. 2022 for reinforcement learning). Attributions
+that stay the same do not depend on what was forgotten.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-#: stands before the names of the layers: the agent as it is
+#: name of the first row, of the agent as it is
 NOTHING = "nothing"
-#: side of the window of the structural similarity
+#: side of the window of the structural similarity, in pixels
 WINDOW = 7
-#: follows the name of a learned explainer that still is what it learned from the whole agent
-AS_IT_WAS = ", not retrained"
+#: follows the name of an explainer that is still fitted to the whole agent
+NOT_RETRAINED = ", not retrained"
 
 
 @dataclass(frozen=True)
 class ParameterRandomization:
     """The outcome of :func:`parameter_randomization`.
 
-    :param layers: names of the layers from the output down, after ``"nothing"``
-    :param values: explainer -> layer -> ``"ssim"`` and ``"spearman"`` -> (n,) similarities of each
-        state's map before and after this layer and all above it were randomised
-    :param intervals: explainer -> layer -> measure -> mean and bounds
+    :param layers: ``"nothing"``, then the names of the layers from the output down
+    :param values: (n,) similarities of each state's attributions before and after a layer and all
+        above it were randomised, by explainer, layer and measure (``"ssim"`` and ``"spearman"``)
+    :param intervals: mean and bounds by explainer, layer and measure
     """
 
     layers: tuple[str, ...]
@@ -59,7 +59,7 @@ class ParameterRandomization:
     intervals: dict[str, dict[str, dict[str, Interval]]]
 
     def table(self) -> pd.DataFrame:
-        """A line for each explainer, layer and measure."""
+        """Return a row for each explainer, layer and measure: the mean and its interval."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -85,25 +85,35 @@ def parameter_randomization(
     confidence: float = 0.95,
     progress: bool = True,
 ) -> ParameterRandomization:
-    """Similarity of the maps before and after the agent's layers are randomised.
+    """Compare attributions before and after the agent's layers are randomised.
 
-    Every map is of what the whole agent would do, whatever the randomised one does. Explainers that
-    learn are fitted on every randomised agent, and once more on the whole one, so that the row of
-    ``"nothing"`` shows how alike two fits are; and their maps without being fitted again are shown
-    too, which cannot change unless they read the agent.
+    All attributions are those of the action that the whole agent would choose, whatever a
+    randomised one does. An explainer that learns is fitted to every randomised agent. It is also
+    fitted to the whole agent a second time, so that the row ``"nothing"`` shows how alike two fits
+    are, and shown without being fitted again, which cannot change unless it reads the agent.
 
-    :param agent: to explain
-    :param states: to explain it at, which no explainer has learned from
-    :param explainers: names, or functions that make an explainer for an agent by name
-    :param fit: fits a new explainer on states that its own agent has labelled
-        (:func:`relabelled`); for explainers that learn
-    :param n_layers: so many from the output down; all when not given
-    :param n_evaluated: a random sample of this many
-    :param batch_size: states that are explained at once
-    :param seed: of the new weights, the sample and the bootstrap
-    :param n_resamples: draws of the bootstrap
-    :param confidence: of the intervals, in (0, 1)
-    :param progress: show a bar on standard error
+    >>> from sb3_explain import parameter_randomization
+    >>> result = parameter_randomization(
+    ...     agent, states, ["gradient"], n_layers=1, n_evaluated=20, n_resamples=100, progress=False
+    ... )
+    >>> result.layers
+    ('nothing', 'action_net')
+    >>> result.intervals["gradient"]["nothing"]["spearman"].mean
+    1.0
+
+    :param agent: the agent to explain
+    :param states: states to explain it at, which no explainer has learned from
+    :param explainers: names of explainers, or by name functions that make an explainer of an agent
+    :param fit: function that fits a new explainer, on states that its agent has labelled
+        (:func:`sb3_explain.relabel`); needed by explainers that learn
+    :param n_layers: number of layers to randomise, from the output down; all when not given
+    :param n_evaluated: number of states to compare at, a random sample
+    :param batch_size: number of states that are explained at once
+    :param seed: random seed of the new weights, the sample and the bootstrap
+    :param n_resamples: number of the bootstrap's resamples
+    :param confidence: confidence level of the intervals, in (0, 1)
+    :param progress: show a progress bar on standard error
+    :return: similarities of the attributions, with intervals
     :raises ExplainError: if there are no states, or ``fit`` is missing
     """
     factories: Mapping[str, Callable[[Agent], Explainer]]
@@ -118,7 +128,7 @@ def parameter_randomization(
         for some in np.array_split(sample, range(batch_size, len(sample), batch_size))
     ]
 
-    def made_for(agent: Agent) -> dict[str, Explainer]:
+    def make_all(agent: Agent) -> dict[str, Explainer]:
         made = {name: factory(agent) for name, factory in factories.items()}
         for name, explainer in made.items():
             if isinstance(explainer, FittedExplainer):
@@ -127,21 +137,21 @@ def parameter_randomization(
                 fit(explainer)
         return made
 
-    steps = [(NOTHING, agent), *randomized_agents(agent, seed, n_layers)]
+    steps = [(NOTHING, agent), *randomize_layers(agent, seed, n_layers)]
     with progress_bar("randomization", len(steps) + 1, "agents", progress) as bar:
-        original = made_for(agent)
+        original = make_all(agent)
         before = attribute_batches(original, batches, agent)
         bar.update(1)
         values: dict[str, dict[str, dict[str, Array]]] = {}
         for layer, randomized in steps:
-            made = made_for(randomized)
+            made = make_all(randomized)
             for name, explainer in original.items():
                 if isinstance(explainer, FittedExplainer) and layer != NOTHING:
-                    made[name + AS_IT_WAS] = as_it_was = copy.copy(explainer)
-                    as_it_was.agent = randomized
+                    made[name + NOT_RETRAINED] = not_retrained = copy.copy(explainer)
+                    not_retrained.agent = randomized
             for name, attributions in attribute_batches(made, batches, randomized).items():
-                own = before[name.removesuffix(AS_IT_WAS)]
-                values.setdefault(name, {})[layer] = similarity(own, attributions, batches[0])
+                own = before[name.removesuffix(NOT_RETRAINED)]
+                values.setdefault(name, {})[layer] = compare(own, attributions, batches[0])
             bar.update(1)
     clusters = make_clusters(states.episode)[sample]
     intervals = {
@@ -166,18 +176,18 @@ def parameter_randomization(
 # --- agents -----------------------------------------------------------------------------------
 
 
-def randomized_agents(
+def randomize_layers(
     agent: Agent, seed: int = 0, n_layers: int | None = None
 ) -> Iterator[tuple[str, Agent]]:
-    """Agents that have forgotten one more layer each, from the output down.
+    """Yield agents that have forgotten one more layer each, from the output down.
 
     The layers are those that the scores pass through, in the opposite order. Their weights are
-    drawn as torch draws those of a new layer. Layers that cannot be drawn anew are kept.
+    drawn as torch draws those of a new layer. Layers that cannot be drawn anew stay as they are.
 
-    :param agent: is not changed
-    :param seed: of the weights; a layer gets the same ones however many are asked for
-    :param n_layers: so many at most; all when not given
-    :return: the layer's name in the policy, and an agent without it and all layers after it
+    :param agent: the agent to copy, which is not changed
+    :param seed: random seed of the weights; a layer's do not depend on ``n_layers``
+    :param n_layers: at most this many layers; all when not given
+    :return: the layer's name in the policy, and an agent that has forgotten it and all after it
     :raises ExplainError: if no layer can be randomised
     """
     layers = find_layers(agent)
@@ -196,13 +206,13 @@ def randomized_agents(
         yield name, forgotten
 
 
-# --- maps -------------------------------------------------------------------------------------
+# --- attributions -----------------------------------------------------------------------------
 
 
 def attribute_batches(
     explainers: Mapping[str, Explainer], batches: Iterable[StateBatch], agent: Agent
 ) -> dict[str, Tensor]:
-    """(n, ...) maps of every explainer, of ``agent``, for the targets of the batches."""
+    """Return (n, ...) attributions of ``agent`` to the batches' targets, by explainer."""
     attributions: dict[str, list[Tensor]] = {name: [] for name in explainers}
     for batch in batches:
         observations = join_keys(batch.by_key)
@@ -212,26 +222,27 @@ def attribute_batches(
     return {name: torch.cat(parts) for name, parts in attributions.items()}
 
 
-def similarity(before: Tensor, after: Tensor, batch: StateBatch) -> dict[str, Array]:
-    """How alike maps are: structural similarity of images, and rank correlation of all cells.
+def compare(before: Tensor, after: Tensor, batch: StateBatch) -> dict[str, Array]:
+    """Measure how alike attributions are, state by state.
 
-    Maps are divided by their largest magnitude first. Of several images in an observation, the
-    structural similarity is the mean over them.
+    ``"spearman"`` is the rank correlation over all features. ``"ssim"`` is the structural
+    similarity of images, the mean over them where there are several; their attributions are divided
+    by their largest magnitude first.
 
-    :param before: (n, ...)
-    :param after: (n, ...)
-    :param batch: of states of the maps' form
-    :return: (n,) by measure; no ``"ssim"`` where no image is observed
+    :param before: (n, ...) attributions
+    :param after: (n, ...) attributions of the same states
+    :param batch: states of the same form
+    :return: (n,) similarities by measure; no ``"ssim"`` where no image is observed
     """
     measures = {
-        "spearman": np.array([rank_correlation(*p) for p in zip(before, after, strict=True)])
+        "spearman": np.array([correlate_ranks(*p) for p in zip(before, after, strict=True)])
     }
     images = batch.images()
     if images:
         parts = [batch.unflat(normalize(attributions)) for attributions in (before, after)]
         measures["ssim"] = np.mean(
             [
-                [image_similarity(a, b) for a, b in zip(*(p[name] for p in parts), strict=True)]
+                [compare_images(a, b) for a, b in zip(*(p[name] for p in parts), strict=True)]
                 for name in images
             ],
             axis=0,
@@ -239,8 +250,11 @@ def similarity(before: Tensor, after: Tensor, batch: StateBatch) -> dict[str, Ar
     return measures
 
 
-def rank_correlation(before: Tensor, after: Tensor) -> float:
-    """Spearman's, over all cells; 0 where one map is the same everywhere, NaN where both are."""
+def correlate_ranks(before: Tensor, after: Tensor) -> float:
+    """Return Spearman's rank correlation over all features.
+
+    It is 0 where one of the two is the same everywhere, NaN where both are.
+    """
     from scipy import stats
 
     a, b = before.flatten().numpy(), after.flatten().numpy()
@@ -250,8 +264,12 @@ def rank_correlation(before: Tensor, after: Tensor) -> float:
     return float(stats.spearmanr(a, b).statistic)
 
 
-def image_similarity(before: Tensor, after: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004) of maps (C, H, W) in [-1, 1], mean over layers."""
+def compare_images(before: Tensor, after: Tensor) -> float:
+    """Return the structural similarity (Wang et al. 2004), the mean over the channels.
+
+    :param before: (C, H, W) attributions in [-1, 1]
+    :param after: (C, H, W) attributions in [-1, 1]
+    """
     from skimage.metrics import structural_similarity
 
     signed = bool((before < 0).any() or (after < 0).any())

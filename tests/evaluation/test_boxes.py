@@ -1,4 +1,4 @@
-"""Boxes of objects: from pixels to cells, and from a detector's file."""
+"""Boxes of objects: from pixels of a frame to those observed, and from a detector's file."""
 
 import json
 
@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.evaluation.boxes import cells_in_boxes, read_boxes
+from sb3_explain.evaluation.boxes import rasterize_boxes, read_boxes
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.explainers.controls import Constant
 from tests.toys import SIZE, dot_agent, dot_states
 
 
-def test_every_cell_that_a_box_touches_by_hand():
-    """Pong's frame of 210 x 160 at 84 x 84: a cell is 2.5 pixels high and 1.905 wide."""
-    inside = cells_in_boxes([(35, 16, 16, 4)], (210, 160), (84, 84))
+def test_every_pixel_that_a_box_touches_by_hand():
+    """Pong's frame of 210 x 160 at 84 x 84: each pixel is 2.5 of its pixels high and 1.905 wide."""
+    inside = rasterize_boxes([(35, 16, 16, 4)], (210, 160), (84, 84))
     # rows 14 to 20.4, columns 8.4 to 10.5
     ys, xs = np.nonzero(inside)
     assert (ys.min(), ys.max(), xs.min(), xs.max()) == (14, 20, 8, 10)
@@ -24,25 +24,25 @@ def test_every_cell_that_a_box_touches_by_hand():
 @pytest.mark.parametrize("size", [(210, 160), (84, 84), (33, 47)])
 def test_against_a_loop_over_pixels(size):
     rng = np.random.default_rng(0)
-    cells = (21, 30)
+    observed = (21, 30)
     for _ in range(20):
         top, left = (int(rng.integers(0, side - 2)) for side in size)
         height, width = int(rng.integers(1, size[0] - top)), int(rng.integers(1, size[1] - left))
-        expected = np.zeros(cells, dtype=bool)
-        for y in range(cells[0]):
-            for x in range(cells[1]):
+        expected = np.zeros(observed, dtype=bool)
+        for y in range(observed[0]):
+            for x in range(observed[1]):
                 # whether the open rectangles overlap, in whole numbers
-                rows = y * size[0] < (top + height) * cells[0] and top * cells[0] < (
+                rows = y * size[0] < (top + height) * observed[0] and top * observed[0] < (
                     y + 1) * size[0]  # fmt: skip
-                columns = x * size[1] < (left + width) * cells[1] and left * cells[1] < (
+                columns = x * size[1] < (left + width) * observed[1] and left * observed[1] < (
                     x + 1) * size[1]  # fmt: skip
                 expected[y, x] = rows and columns
-        np.testing.assert_array_equal(cells_in_boxes([(top, left, height, width)], size, cells),
+        np.testing.assert_array_equal(rasterize_boxes([(top, left, height, width)], size, observed),
                                       expected)  # fmt: skip
 
 
 def test_what_leaves_the_frame_is_cut_off():
-    inside = cells_in_boxes([(-5, -5, 6, 6), (9, 9, 5, 5), (3, 3, 0, 4)], (10, 10), (10, 10))
+    inside = rasterize_boxes([(-5, -5, 6, 6), (9, 9, 5, 5), (3, 3, 0, 4)], (10, 10), (10, 10))
     assert np.argwhere(inside).tolist() == [[0, 0], [9, 9]]
 
 
@@ -62,7 +62,7 @@ def found(tmp_path):
     return states, path, written
 
 
-def test_a_detectors_file_marks_the_objects_cells(found):
+def test_a_detectors_file_marks_the_objects_pixels(found):
     states, path, _ = found
     inside = read_boxes(path, states, categories={"Dot"})
     bright = states.frames(slice(None))[:, 0].numpy() == 255

@@ -56,6 +56,10 @@ class Learned(FittedExplainer):
     def fit(self, train, validation, **options):
         raise NotImplementedError
 
+    @classmethod
+    def load(cls, folder, agent):
+        raise NotImplementedError
+
     def save(self, folder):
         raise NotImplementedError
 

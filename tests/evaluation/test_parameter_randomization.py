@@ -15,10 +15,10 @@ from sb3_explain.agents.layers import find_layers
 from sb3_explain.agents.policy_views import make_view
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.parameter_randomization import (
-    image_similarity,
+    compare_images,
+    correlate_ranks,
     parameter_randomization,
-    randomized_agents,
-    rank_correlation,
+    randomize_layers,
 )
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.dataset import StateDataset
@@ -61,7 +61,7 @@ def test_one_more_layer_is_forgotten_at_each_step(cnn_agent):
     fingerprint, random_state = cnn_agent.fingerprint(), torch.get_rng_state()
     original = dict(cnn_agent.view.policy.named_parameters())
     forgotten = []
-    for name, randomized in randomized_agents(cnn_agent, seed=1):
+    for name, randomized in randomize_layers(cnn_agent, seed=1):
         forgotten.append(name)
         for key, parameter in randomized.view.policy.named_parameters():
             changed = not torch.equal(parameter, original[key])
@@ -73,23 +73,23 @@ def test_one_more_layer_is_forgotten_at_each_step(cnn_agent):
 
 
 def test_weights_are_drawn_as_a_new_layer_draws_them(cnn_agent):
-    (_, first), (_, second) = randomized_agents(cnn_agent, seed=3, n_layers=2)
+    (_, first), (_, second) = randomize_layers(cnn_agent, seed=3, n_layers=2)
     head = first.view.policy.action_net
     # torch's own initialisation of a linear layer: uniform in +- 1 / sqrt(n)
     bound = 512**-0.5
     assert head.weight.abs().max() <= bound
     assert head.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.05)
     assert torch.equal(head.weight, second.view.policy.action_net.weight)
-    ((_, again),) = randomized_agents(cnn_agent, seed=3, n_layers=1)
+    ((_, again),) = randomize_layers(cnn_agent, seed=3, n_layers=1)
     assert again.fingerprint() == first.fingerprint()
-    ((_, other),) = randomized_agents(cnn_agent, seed=4, n_layers=1)
+    ((_, other),) = randomize_layers(cnn_agent, seed=4, n_layers=1)
     assert other.fingerprint() != first.fingerprint()
 
 
 def test_an_agent_without_layers_is_named():
     agent = Agent.from_module(nn.Identity(), spaces.Box(-1, 1, (2,)), spaces.Discrete(2))
     with pytest.raises(ExplainError, match="nothing to randomise"):
-        next(randomized_agents(agent))
+        next(randomize_layers(agent))
 
 
 # --- similarity -------------------------------------------------------------------------------
@@ -100,11 +100,11 @@ def test_rank_correlation_is_pearsons_of_the_ranks():
     a, b = torch.randn(2, 3, 5, 5, generator=generator)
     b = (a + b).round()  # with ties
     ranks = [rankdata(attributions.numpy().ravel()) for attributions in (a, b)]
-    assert rank_correlation(a, b) == pytest.approx(np.corrcoef(ranks)[0, 1])
-    assert rank_correlation(a, a**3) == pytest.approx(1)
-    assert rank_correlation(a, -a) == pytest.approx(-1)
-    assert rank_correlation(a, torch.ones_like(a)) == 0
-    assert np.isnan(rank_correlation(torch.zeros(4), torch.ones(4)))
+    assert correlate_ranks(a, b) == pytest.approx(np.corrcoef(ranks)[0, 1])
+    assert correlate_ranks(a, a**3) == pytest.approx(1)
+    assert correlate_ranks(a, -a) == pytest.approx(-1)
+    assert correlate_ranks(a, torch.ones_like(a)) == 0
+    assert np.isnan(correlate_ranks(torch.zeros(4), torch.ones(4)))
 
 
 @pytest.mark.parametrize("low", [0.0, -1.0])
@@ -124,7 +124,7 @@ def test_image_similarity_against_the_formula(low):
         similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
         similarity /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
         values.append(similarity[3:-3, 3:-3].mean())
-    result = image_similarity(torch.from_numpy(a), torch.from_numpy(b))
+    result = compare_images(torch.from_numpy(a), torch.from_numpy(b))
     assert result == pytest.approx(np.mean(values), abs=1e-9)
 
 
@@ -167,6 +167,10 @@ class Learned(FittedExplainer):
         train.require_labels_of(self.agent)
         self.counts = torch.bincount(torch.from_numpy(train.greedy), minlength=3).float()
 
+    @classmethod
+    def load(cls, folder, agent):
+        raise NotImplementedError
+
     def save(self, folder):
         raise NotImplementedError
 
@@ -193,7 +197,7 @@ def small():
 
 def test_relabelled_states_have_the_other_agents_labels(small):
     agent, states = small
-    ((_, randomized),) = randomized_agents(agent, seed=2, n_layers=1)
+    ((_, randomized),) = randomize_layers(agent, seed=2, n_layers=1)
     part = states.subset(range(30, 90))
     theirs = relabel(randomized, part)
     observations = part.observations(range(60))
@@ -227,7 +231,7 @@ def test_known_explainers(small):
     )
     assert result.layers == ("nothing", "3", "0")
     assert fits == [agent.fingerprint(), agent.fingerprint(),
-                    *(a.fingerprint() for _, a in randomized_agents(agent))]  # fmt: skip
+                    *(a.fingerprint() for _, a in randomize_layers(agent))]  # fmt: skip
     mean = {
         (name, layer, measure): interval.mean
         for name, layers in result.intervals.items()

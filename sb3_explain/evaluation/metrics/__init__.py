@@ -1,27 +1,28 @@
-"""Metrics: one file each, entered in the registry by its decorator.
+"""Metrics of attributions: one file each, entered in the registry by its decorator.
 
-A metric is a function whose parameters without a default are what it needs, by name:
+A metric is a function whose parameters without a default are its inputs, by name:
 
-- ``batch``: the states with their targets, which reads the agent on perturbed copies (see
-  :class:`sb3_explain.states.batch.StateBatch`); ``batch.observations`` (B, ...) are float32 in raw
-  range, and (B, N), all keys side by side, for Dict observations
+- ``batch``: the states with their targets, which asks the agent about perturbed copies (see
+  :class:`sb3_explain.StateBatch`); ``batch.observations`` (B, ...) are float32 in raw range, and
+  (B, N), all keys side by side, for Dict observations
 - ``explainer``: the explainer itself, for metrics that explain other observations
 - ``attributions``: (B, ...) of the observations' shape
-- ``masks``: the maps again, of explainers whose maps are masks (``gives_masks``); the metric does
+- ``masks``: (B, ...) the attributions again, of explainers whose attributions are masks
+  (``gives_masks``); the metric does not apply to others
+- ``ordering``: (B, N) indices of the features from the highest attribution to the lowest (of Box
+  actions by magnitude), of explainers that order the features (``orders_cells``); the metric does
   not apply to others
-- ``ordering``: (B, N) cells of each map from the highest to the lowest (of Box actions by
-  magnitude), of explainers whose maps order the cells (``orders_cells``); the metric does not apply
-  to others
-- ``baseline``: (B, ...) what a removed cell becomes, see :mod:`sb3_explain.states.baselines`
-- ``boxes``: (B, H, W) which cells of the newest frame lie in the box of an object, where
+- ``baseline``: (B, ...) what a removed feature becomes, see :mod:`sb3_explain.states.baselines`
+- ``boxes``: (B, H, W), true where a pixel of the newest frame lies in the box of an object, where
   :func:`sb3_explain.evaluate` has been given boxes
-- ``attribution``: (B, C, H, W) of the pixels to Q1(s, pi(s)) of an agent of SGQN or one of its
-  baselines; the metric does not apply to others
-- ``rng``: a NumPy generator, the same one for every explainer
+- ``attribution``: (B, C, H, W) attributions of Q1(s, pi(s)) to the pixels, of an agent of SGQN or
+  one of its baselines; the metric does not apply to others
+- ``rng``: a NumPy generator, which starts alike for every explainer
 
-It returns (B,) values, NaN for a state that does not count, or (B, P) curves, whose area is then
-the value. Parameters with a default are its options. A metric draws and computes state by state, so
-that its values do not depend on how the states are batched.
+A feature is one number of an observation: of an image, one channel of one pixel. A metric returns
+(B,) values, NaN for a state that does not count, or (B, P) curves, whose area is then the value.
+Parameters with a default are its options. A metric draws and computes state by state, so that its
+values do not depend on how the states are batched.
 """
 
 from __future__ import annotations
@@ -43,17 +44,17 @@ Metric = Callable[..., Tensor]
 
 
 def needs(metric: Metric) -> set[str]:
-    """Names of what a metric needs: its parameters without a default."""
+    """Return the names of a metric's inputs: its parameters without a default."""
     parameters = inspect.signature(metric).parameters.values()
     return {parameter.name for parameter in parameters if parameter.default is parameter.empty}
 
 
-def bound(
+def bind_options(
     metrics: str | Iterable[str] | Mapping[str, Mapping[str, Any]] | None,
 ) -> dict[str, Metric]:
-    """Metrics by name, with their options bound to them.
+    """Return metrics by name, with their options bound to them.
 
-    :param metrics: names, or options by name; all metrics when not given
+    :param metrics: a name, names, or options by name; all metrics when not given
     :raises ExplainError: for an unknown metric or option; the nearest is suggested
     """
     names = METRICS if metrics is None else [metrics] if isinstance(metrics, str) else metrics
@@ -69,7 +70,7 @@ def bound(
 
 
 def list_metrics() -> list[str]:
-    """Names of the metrics.
+    """Return the names of all metrics.
 
     >>> from sb3_explain import list_metrics
     >>> {"insertion", "deletion", "sparseness"} <= set(list_metrics())

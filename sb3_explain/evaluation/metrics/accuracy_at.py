@@ -1,4 +1,4 @@
-"""Accuracy at equal area: every map is binarised to its highest cells, which compares all alike."""
+"""Accuracy at equal area: attributions become masks of their highest features, all of one size."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sb3_explain.states.batch import StateBatch
 def accuracy_at(
     batch: StateBatch, ordering: Tensor, baseline: Tensor, *, share: float = 0.1
 ) -> Tensor:
-    """greedy(s * m + r * (1 - m)) = greedy(s), where m keeps the highest cells and no other.
+    """Return whether greedy(s * m + r * (1 - m)) = greedy(s), where m shows the highest features.
 
-    :param batch: of the states s, of N cells each
-    :param ordering: (B, N) cells from the highest attribution to the lowest
+    :param batch: B states s of N features each
+    :param ordering: (B, N) features from the highest attribution to the lowest
     :param baseline: r, (B, ...)
-    :param share: round(share * N) cells are kept, and one at least where the share is not 0
-    :return: (B,) of 0 and 1
+    :param share: m shows round(share * N) features, at least one unless the share is 0
+    :return: (B,), 1 where the agent still chooses its action and 0 where it does not
     :raises ExplainError: for a share outside [0, 1]
     """
     if not 0 <= share <= 1:
-        raise ExplainError(f"share={share}: give a share of the cells in [0, 1]")
+        raise ExplainError(f"share={share}: give a share of the features in [0, 1]")
     observations = batch.observations
-    kept = max(share, 1 / ordering.shape[1]) if share else 0.0
-    masks = highest(ordering, kept).view(observations.shape)
+    shown = max(share, 1 / ordering.shape[1]) if share else 0.0
+    masks = highest(ordering, shown).view(observations.shape)
     with torch.no_grad():
         return batch.keeps(blend(observations, masks, baseline)).float()

@@ -1,4 +1,4 @@
-"""Deletion: how soon does the agent lose its action as the most important cells disappear?"""
+"""Deletion: how soon does the agent lose its action as the most important features disappear?"""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ def deletion(
     fraction: float = 1.0,
     per_frame: bool = True,
 ) -> Tensor:
-    """Probability of the target action while cells turn into the baseline (RISE, sec. 4.2).
+    """Return the target action's probability while features turn into the baseline.
 
-    Low is good.
+    The curve of RISE (Petsiuk et al. 2018, section 4.2). Low is good.
 
-    :param batch: of B states
-    :param baseline: (B, ...) what a removed cell becomes
-    :param ordering: (B, N) cells from the highest attribution to the lowest
-    :param steps: n; step k removes the cells of rank below round(k * fraction * N / n)
+    :param batch: B states
+    :param baseline: (B, ...) what a removed feature becomes
+    :param ordering: (B, N) features from the highest attribution to the lowest
+    :param steps: number of steps, n; after step k, the features of rank below
+        round(k * fraction * N / n) are removed
     :param fraction: share of the order that is removed at the end, in (0, 1]
-    :param per_frame: a cell is one key of the observation; if not, a pixel (y, x) of an image is
-        removed from all frames and channels at once, by its highest cell
-    :return: (B, n + 1) probabilities
+    :param per_frame: whether features are removed one by one; if not, a pixel (y, x) of an image
+        is removed from all frames and channels at once, in the order of its highest feature
+    :return: (B, n + 1) probabilities, in [0, 1]
     :raises ExplainError: for options out of range, and pixels where there is no image
     """
     observations = batch.observations

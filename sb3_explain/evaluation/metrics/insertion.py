@@ -1,4 +1,4 @@
-"""Insertion: how soon does the agent want its action as the most important cells appear?"""
+"""Insertion: how soon does the agent choose its action as the most important features appear?"""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ def insertion(
     fraction: float = 1.0,
     per_frame: bool = True,
 ) -> Tensor:
-    """Probability of the target action while cells are revealed on the baseline (RISE, sec. 4.2).
+    """Return the target action's probability while features are revealed on the baseline.
 
-    High is good.
+    The curve of RISE (Petsiuk et al. 2018, section 4.2). High is good.
 
-    :param batch: of B states
-    :param baseline: (B, ...) what a cell is before it is revealed
-    :param ordering: (B, N) cells from the highest attribution to the lowest
-    :param steps: n; step k reveals the cells of rank below round(k * fraction * N / n)
+    :param batch: B states
+    :param baseline: (B, ...) what a feature is before it is revealed
+    :param ordering: (B, N) features from the highest attribution to the lowest
+    :param steps: number of steps, n; after step k, the features of rank below
+        round(k * fraction * N / n) are revealed
     :param fraction: share of the order that is revealed at the end, in (0, 1]
-    :param per_frame: a cell is one key of the observation; if not, a pixel (y, x) of an image is
-        revealed in all frames and channels at once, by its highest cell
-    :return: (B, n + 1) probabilities
+    :param per_frame: whether features are revealed one by one; if not, a pixel (y, x) of an image
+        is revealed in all frames and channels at once, in the order of its highest feature
+    :return: (B, n + 1) probabilities, in [0, 1]
     :raises ExplainError: for options out of range, and pixels where there is no image
     """
     observations = batch.observations

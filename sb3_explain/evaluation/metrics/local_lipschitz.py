@@ -1,4 +1,4 @@
-"""Local Lipschitz estimate: how far do the maps of nearly equal states lie apart?"""
+"""Local Lipschitz estimate: how far apart are the attributions of nearly equal states?"""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ def local_lipschitz(
     n: int = 5,
     sigma: float = 0.1,
 ) -> Tensor:
-    """max over n neighbours s' = s + sigma * N(0, 1) of ||f(s) - f(s')|| / ||s - s'||, 2-norms.
+    """Return max ||f(s) - f(s')|| / ||s - s'|| over n neighbours s' = s + sigma * N(0, 1).
 
-    Alvarez-Melis and Jaakkola (2018), eq. 1, over a finite sample; low is good. The distance of
-    states is that of observations scaled to [0, 1]. The explainer sees the neighbour, which may lie
-    outside that range, and the target action stays.
+    Alvarez-Melis and Jaakkola (2018), eq. 1, over a finite sample, with 2-norms; low is good. The
+    distance of states is that of observations scaled to [0, 1]. The explainer sees the neighbour,
+    which may lie outside that range, and the target stays.
 
-    :param batch: of the states s
+    :param batch: B states s
+    :param explainer: f
     :param attributions: f(s), (B, ...)
     :param rng: source of the noise, drawn state by state
     :param n: number of neighbours
-    :param sigma: their standard deviation, in units of the observations' range
-    :return: (B,)
-    :raises ExplainError: for no neighbour, or one that is no other state
+    :param sigma: standard deviation of the noise, in units of the observations' range
+    :return: (B,), at least 0
+    :raises ExplainError: if n is below 1, or sigma is not positive
     """
     if n < 1 or not sigma > 0:
         raise ExplainError(f"n={n}, sigma={sigma}: give at least 1 neighbour, and a positive sigma")

@@ -1,4 +1,4 @@
-"""Mask area: how much of the observation does the mask keep?"""
+"""Mask area: how much of the observation does the mask show?"""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sb3_explain.evaluation.metrics import METRICS
 
 @METRICS.register("mask_area")
 def mask_area(masks: Tensor, attributions: Tensor) -> Tensor:
-    """Mean of the chosen action's mask over all cells (frames x height x width).
+    """Return the mean of the target's mask over all features.
 
-    :param masks: asked for so that only explainers that give masks have an area
-    :param attributions: (B, ...) in [0, 1]; cells that are never hidden do not count, their map is
-        0
+    :param masks: (B, ...), an input so that only explainers that give masks have an area
+    :param attributions: (B, ...) in [0, 1]; features that are never hidden do not count, since
+        their attribution is 0
     :return: (B,) in [0, 1]
     """
     del masks

@@ -1,4 +1,4 @@
-"""Sensitivity to noise: how much of the map changes when the observation hardly does?"""
+"""Max-sensitivity: how much do attributions change when the observation hardly does?"""
 
 from __future__ import annotations
 
@@ -23,19 +23,21 @@ def max_sensitivity(
     n: int = 5,
     radius: float = 0.02,
 ) -> Tensor:
-    """max over n neighbours s' of ||f(s') - f(s)|| / ||f(s)||, 2-norms.
+    """Return max ||f(s') - f(s)|| / ||f(s)|| over n neighbours s', with 2-norms.
 
-    Max-sensitivity (Yeh et al. 2019, definition 3) over a finite sample, in units of the map; low
-    is good. Neighbors are drawn from the box ||s' - s||_inf <= radius. The explainer sees the
-    neighbour, which may lie outside the observations' range, and the target action stays.
+    Max-sensitivity (Yeh et al. 2019, definition 3) over a finite sample, in units of the
+    attributions; low is good. Neighbours are drawn from the box ||s' - s||_inf <= radius. The
+    explainer sees the neighbour, which may lie outside the observations' range, and the target
+    stays.
 
-    :param batch: of the states s
+    :param batch: B states s
+    :param explainer: f
     :param attributions: f(s), (B, ...)
     :param rng: source of the noise, drawn state by state
     :param n: number of neighbours
     :param radius: half the side of the box, in units of the observations' range
-    :return: (B,); the change itself where the map is 0 everywhere
-    :raises ExplainError: for no neighbour, or a box of no size
+    :return: (B,), at least 0; ||f(s') - f(s)|| itself where f(s) is 0 everywhere
+    :raises ExplainError: if n is below 1, or the radius is not positive
     """
     if n < 1 or not radius > 0:
         raise ExplainError(

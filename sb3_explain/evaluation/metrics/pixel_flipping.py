@@ -1,4 +1,4 @@
-"""Pixel flipping: the curve of the action's probability while cells are set to one value."""
+"""Pixel flipping: the action's probability while more and more features are set to one value."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def pixel_flipping(
     features_in_step: int = 84,
     baseline: float = 0.0,
 ) -> Tensor:
-    """Probability of the target action after each step of flipping (Bach et al., 2015).
+    """Return the target action's probability after each step of flipping (Bach et al. 2015).
 
-    Low is good. Deletion with a constant in place of the baseline, without the state itself at the
-    beginning, and in steps of so many cells.
+    Low is good. This is deletion with a constant in place of the baseline and with steps of a given
+    number of features; the curve begins after the first step.
 
-    :param batch: of B states
-    :param ordering: (B, N) cells from the highest attribution to the lowest
-    :param features_in_step: cells flipped at each step, at most; a single one where an observation
-        has no more cells than that
-    :param baseline: what a flipped cell becomes, in the observations' raw range
-    :return: (B, ceil(N / features_in_step)) probabilities
-    :raises ExplainError: for steps of no cell
+    :param batch: B states
+    :param ordering: (B, N) features from the highest attribution to the lowest
+    :param features_in_step: number of features that a step flips; where an observation has no more
+        features than that, each step flips one
+    :param baseline: what a flipped feature becomes, in the observations' raw range
+    :return: (B, ceil(N / features_in_step)) probabilities, in [0, 1]
+    :raises ExplainError: if ``features_in_step`` is below 1
     """
     if features_in_step < 1:
-        raise ExplainError(f"features_in_step={features_in_step}: give at least 1 cell")
-    n_cells = ordering.shape[1]
-    steps = -(-n_cells // features_in_step) if n_cells > features_in_step else n_cells
+        raise ExplainError(f"features_in_step={features_in_step}: give at least 1 feature")
+    n_features = ordering.shape[1]
+    steps = -(-n_features // features_in_step) if n_features > features_in_step else n_features
     observations = batch.observations
     flipped = torch.full_like(observations, baseline)
     copies = replace_in_order(observations, flipped, ordering, steps)

@@ -1,4 +1,4 @@
-"""Relevance mass: does the map point at the objects of the game?"""
+"""Relevance mass: do attributions point at the objects of the game?"""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sb3_explain.states.batch import StateBatch
 
 @METRICS.register("relevance_mass")
 def relevance_mass(batch: StateBatch, attributions: Tensor, boxes: Tensor) -> Tensor:
-    """Share of the map's mass inside the objects' boxes, over the boxes' share of the area.
+    """Return the share of the attributions' mass in the boxes, over the boxes' share of the area.
 
-    1 for a map that is the same everywhere; above 1 if it prefers objects. The relevance mass
-    accuracy of Arras et al. (2022) in units of that of a map without information. The mass is the
-    sum of magnitudes.
+    It is 1 for attributions that are the same everywhere, and above 1 if they prefer objects: the
+    relevance mass accuracy of Arras et al. (2022), in units of that of a map without information.
+    The mass is the sum of magnitudes.
 
-    :param batch: of states with images of H x W cells
+    :param batch: B states with images of H x W pixels
     :param attributions: (B, ...)
-    :param boxes: whether each cell lies in a box: (B, H, W) of the newest frame, which alone is
-        measured then; or (B, C, H, W) of all layers of the stack
-    :return: (B,) at least 0; NaN for a state without boxes, or a map of zeros
-    :raises ExplainError: if no image of the observation has that many cells
+    :param boxes: true where a pixel lies in a box: (B, H, W) of the newest frame, which alone is
+        measured then; or (B, C, H, W) of all channels of the stack
+    :return: (B,), at least 0; NaN for a state without boxes, or attributions of zeros
+    :raises ExplainError: if no image of the observation has this size
     """
     fitting = [
         observed
@@ -34,7 +34,7 @@ def relevance_mass(batch: StateBatch, attributions: Tensor, boxes: Tensor) -> Te
     if not fitting:
         raise ExplainError(
             f"boxes of shape {tuple(boxes.shape)} fit no image of the observation: give "
-            "(n, height, width) in its cells"
+            "(n, height, width) in its pixels"
         )
     if boxes.dim() == 3:
         n_stack = batch.agent.n_stack

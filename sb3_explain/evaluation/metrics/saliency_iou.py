@@ -1,4 +1,4 @@
-"""Saliency IoU: does the map find the pixels that the value of SGQN truly depends on?"""
+"""Saliency IoU: do attributions find the pixels that the critic of an SGQN agent depends on?"""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from sb3_explain.states.batch import StateBatch
 def saliency_iou(
     batch: StateBatch, attributions: Tensor, attribution: Tensor, quantile: float = 0.95
 ) -> Tensor:
-    """Intersection over union of the map's highest pixels and those of the true attribution.
+    """Return the intersection over union of the highest pixels and those of the critic's gradient.
 
-    Both are binarised as SGQN does it: per frame, maximum of magnitudes over the channels, from the
-    quantile on (Bertoin et al. 2022, section 3, M_rho). Of the predicted map it says how faithful
-    the agent's words are.
+    Both are binarised as SGQN does it: in each frame, the maximum of the magnitudes over the
+    channels, from the quantile on (Bertoin et al. 2022, section 3, M_rho). Of the map that an agent
+    predicts, it says how faithful the prediction is.
 
-    :param batch: states of an agent of SGQN or one of its baselines
+    :param batch: B states of an agent of SGQN or one of its baselines
     :param attributions: (B, ...)
     :param attribution: (B, ...) guided backpropagation of Q1(s, pi(s)) to the pixels
-    :param quantile: rho
+    :param quantile: rho, in [0, 1)
     :return: (B,) in [0, 1]
     :raises ExplainError: if the quantile is outside of [0, 1)
     """
     require_quantile(quantile)
-    found, true = (binarize(m, quantile, batch.agent.n_stack) for m in (attributions, attribution))
-    common = (found & true).flatten(1).sum(dim=1).double()
-    return common / (found | true).flatten(1).sum(dim=1)
+    n_stack = batch.agent.n_stack
+    ours, true = (binarize(each, quantile, n_stack) for each in (attributions, attribution))
+    common = (ours & true).flatten(1).sum(dim=1).double()
+    return common / (ours | true).flatten(1).sum(dim=1)

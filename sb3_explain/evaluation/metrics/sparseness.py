@@ -1,4 +1,4 @@
-"""Sparseness: how few cells carry the attribution?"""
+"""Sparseness: how few features carry the attribution?"""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from sb3_explain.evaluation.metrics import METRICS
 
 @METRICS.register("sparseness")
 def sparseness(attributions: Tensor) -> Tensor:
-    """Gini index of the attributions' magnitudes (Chalasani 2020; Hurley and Rickard 2009).
+    """Return the Gini index of the magnitudes (Chalasani 2020; Hurley and Rickard 2009).
 
-    With a = |maps| / max|maps| + 1e-7, sorted ascending: sum_i (2i - n - 1) a_i / (n sum a).
+    With a = |attributions| / max|attributions| + 1e-7, sorted ascending, it is
+    sum_i (2i - n - 1) a_i / (n sum a).
 
-    :param attributions: (B, ...)
-    :return: (B,) from 0, all cells alike, to 1 - 1/n, a single cell
+    :param attributions: (B, ...) of n features each
+    :return: (B,) from 0, where all features are alike, to 1 - 1/n, where a single one counts
     """
     a = normalize(attributions).abs().flatten(1).sort(dim=1).values.double() + 1e-7
     n = a.shape[1]

@@ -13,7 +13,7 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import order
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.evaluation.evaluate import area_under
+from sb3_explain.evaluation.evaluate import integrate
 from sb3_explain.evaluation.metrics.deletion import deletion
 from sb3_explain.evaluation.metrics.insertion import insertion
 from sb3_explain.states.baselines import Baseline, Black
@@ -96,7 +96,7 @@ def test_rise_causal_metric(metric, mode, baseline, module, agent, observations,
         steps=SIDE * SIDE // STEP,
         per_frame=False,
     )
-    areas = area_under(curves.double())
+    areas = integrate(curves.double())
     for i in range(len(observations)):
         with torch.no_grad():
             scores = rise_scores(
@@ -175,7 +175,7 @@ def test_curves_by_hand():
     np.testing.assert_allclose(inserted[0], [0.5, sigmoid(2.0), sigmoid(1.0)], atol=1e-6)
     np.testing.assert_allclose(deleted[0], [sigmoid(1.0), sigmoid(-1.0), 0.5], atol=1e-6)
     area = 0.25 * 0.5 + 0.5 * sigmoid(2.0) + 0.25 * sigmoid(1.0)
-    assert area_under(inserted).item() == pytest.approx(area, abs=1e-6)
+    assert integrate(inserted).item() == pytest.approx(area, abs=1e-6)
 
 
 @settings(max_examples=25, deadline=None)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.evaluation.metrics import METRICS, bound, needs
+from sb3_explain.evaluation.metrics import METRICS, bind_options, needs
 from sb3_explain.states.batch import StateBatch
 
 
@@ -53,20 +53,20 @@ def test_values_do_not_depend_on_the_batch(name, inputs):
 
 
 def test_options_are_bound_by_name():
-    metrics = bound({"insertion": {"steps": 7}, "sparseness": {}})
+    metrics = bind_options({"insertion": {"steps": 7}, "sparseness": {}})
     assert metrics["insertion"].keywords == {"steps": 7}
     assert needs(metrics["insertion"]) == needs(METRICS["insertion"])
-    assert set(bound(None)) == set(METRICS)
-    assert set(bound("deletion")) == {"deletion"}
+    assert set(bind_options(None)) == set(METRICS)
+    assert set(bind_options("deletion")) == {"deletion"}
 
 
 def test_unknown_metrics_and_options_are_named_with_the_nearest():
     with pytest.raises(ExplainError, match="did you mean 'insertion'"):
-        bound(["insertoin"])
+        bind_options(["insertoin"])
     with pytest.raises(ExplainError, match="did you mean 'steps'"):
-        bound({"insertion": {"step": 3}})
+        bind_options({"insertion": {"step": 3}})
     with pytest.raises(ExplainError, match="unknown option of insertion 'baseline'"):
-        bound({"insertion": {"baseline": "black"}})  # what a metric is fed is no option
+        bind_options({"insertion": {"baseline": "black"}})  # what a metric is fed is no option
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_unknown_metrics_and_options_are_named_with_the_nearest():
 )
 def test_an_impossible_option_is_one_line(name, options, inputs):
     with pytest.raises(ExplainError, match=next(iter(options))) as refusal:
-        call(bound({name: options})[name], inputs)
+        call(bind_options({name: options})[name], inputs)
     assert "\n" not in str(refusal.value)

@@ -9,7 +9,7 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import order
-from sb3_explain.evaluation.evaluate import area_under
+from sb3_explain.evaluation.evaluate import integrate
 from sb3_explain.evaluation.metrics.pixel_flipping import pixel_flipping
 from sb3_explain.states.batch import StateBatch
 
@@ -61,7 +61,7 @@ def test_few_features_are_flipped_one_by_one():
 def test_the_area_of_a_single_cell_is_its_value():
     agent = Agent.from_module(nn.Linear(1, 2), spaces.Box(-1, 1, (1,)), spaces.Discrete(2))
     curve = pixel_flipping(StateBatch(agent, torch.ones(1, 1)), torch.zeros(1, 1, dtype=torch.long))
-    assert area_under(curve).tolist() == curve[:, 0].tolist()
+    assert integrate(curve).tolist() == curve[:, 0].tolist()
 
 
 def test_no_step_is_larger_than_asked_for():
