@@ -1,4 +1,4 @@
-"""Output for people: overlays, videos, figures and a page, from plain arrays and dicts."""
+"""Pictures, videos, figures and HTML pages of explanations, from plain arrays and dicts."""
 
 from sb3_explain.report.captions import Caption
 from sb3_explain.report.figures import curve_figure, metric_figure, save

@@ -1,4 +1,4 @@
-"""The strip under a video frame: the action, its probability, and those of all the others."""
+"""The caption under a video frame: the action, its probability, and those of the others."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ FAINT = (158, 165, 178)
 BAR = (104, 114, 134)
 TROUGH = (38, 42, 52)
 CHOSEN = (252, 165, 10)
-#: as many as Atari has actions; of more, the most probable are shown
+#: the number of Atari's actions; where there are more, the most probable ones are shown
 MOST_BARS = 18
 
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
-    """What is written under one frame.
+    """The content of the caption under one frame.
 
-    :param step: number of the step, as the reader should see it
+    :param step: number of the step, as it is shown
     :param action: index of the action whose map is shown
     :param probabilities: (K,) in [0, 1]; empty where the agent has none (Box actions)
-    :param value: of the state, where the agent gives one
-    :param note: a few words of one's own, for example ``"episode 3"``
+    :param value: value of the state, if the agent estimates one
+    :param note: any short text, for example ``"episode 3"``
     """
 
     step: int
@@ -47,13 +47,13 @@ class Caption:
 
 @cache
 def load_font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib, at a height in pixels."""
+    """Load DejaVu Sans, which comes with matplotlib, at a height of ``size`` pixels."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
 def truncate(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
-    """The text, cut and ended by an ellipsis where it is wider than ``width`` pixels."""
+    """Truncate a text, with an ellipsis, if it is wider than ``width`` pixels."""
     if face.getlength(text) <= width:
         return text
     while text and face.getlength(text + "…") > width:
@@ -64,9 +64,9 @@ def truncate(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
 class CaptionPanel:
     """Draws captions of one fixed size.
 
-    :param width: of the panel in pixels; sizes of letters follow from it
-    :param action_names: K names
-    :param measure: what the probabilities are called
+    :param width: width of the panel in pixels, to which the font is scaled
+    :param action_names: names of the K actions
+    :param measure: name of what the probabilities are
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class CaptionPanel:
         # Many actions leave less room for the words on the left.
         self.split = round(width * (0.36 if self.columns == 1 else 0.28))
         height = max(self.rows * self.row_height + self.size, round(self.size * 7.4))
-        # Players draw their buttons over the lower edge: nothing is written there.
+        # Video players draw their buttons over the lower edge: nothing is written there.
         height += round(width * 0.06)
         self.height = height + height % 2
         self.written = self.height - round(width * 0.06)
 
     def draw(self, caption: Caption) -> Frame:
-        """(height, width, 3) uint8 picture of one caption."""
+        """Draw one caption as a picture (height, width, 3) uint8."""
         picture = Image.new("RGB", (self.width, self.height), BACKGROUND)
         pen = ImageDraw.Draw(picture)
         self._words(pen, caption)
@@ -120,7 +120,7 @@ class CaptionPanel:
             top += self.size * 1.22
 
     def _shown(self, caption: Caption) -> list[int]:
-        """All actions in their order or, where they are too many, the most probable first."""
+        """List all actions in order or, if they are too many, the most probable ones first."""
         actions = list(range(len(caption.probabilities)))
         if len(actions) <= MOST_BARS:
             return actions
@@ -160,9 +160,12 @@ class CaptionPanel:
 
 
 def draw_heading(width: int, titles: Sequence[str], *, signed: bool = False) -> Frame:
-    """(height, width, 3) strip of titles above pictures of equal width, with the map's colours.
+    """Draw a strip of titles above pictures of equal width, with the color scale of the map.
 
-    :param titles: one per picture; the last one stands over the map
+    :param width: width of the strip in pixels
+    :param titles: title of each picture; the last one is of the map
+    :param signed: whether the map has a sign
+    :return: (height, width, 3) uint8
     """
     size = min(19, max(12, round(width / 58)))
     height = size * 2
@@ -186,7 +189,7 @@ def draw_heading(width: int, titles: Sequence[str], *, signed: bool = False) -> 
 
 
 def format_probability(share: float) -> str:
-    """A probability as a person reads it; never a 0 or a 100 that it is not."""
+    """Format a probability for people; 0 % and 100 % are shown for these values alone."""
     if not math.isfinite(share):
         return MISSING
     if 0 < share < 0.005:

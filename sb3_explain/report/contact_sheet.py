@@ -1,4 +1,4 @@
-"""Contact sheet: the states that were found for one target, with what the agent says of each."""
+"""Contact sheets: states side by side, with the agent's action and probabilities in each."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ _BAR, _WORDS = 0.13, 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """One state.
+    """One state of a contact sheet.
 
-    :param picture: (h, w, 3) uint8; none of an agent that sees no images
+    :param probabilities: (K,) probabilities of the actions, in [0, 1]
+    :param action: name of the action that the agent takes
+    :param remark: text under the action, for example the value
+    :param picture: (h, w, 3) uint8; ``None`` for an agent without images
     :param attribution: (H, W) map of the state, see :func:`sb3_explain.report.lay_over`; it is
         shown beside the picture
-    :param features: (M,) of an agent that sees none, in standard deviations from the mean state
-    :param probabilities: (K,) in [0, 1] of the actions
-    :param action: what the agent does
-    :param remark: stands under it, for example the value
+    :param features: (M,) features of a state without images, in standard deviations from the mean
+    :param signed: whether the map lies in [-1, 1] rather than [0, 1]
     """
 
     probabilities: Sequence[float] | NDArray[Any]
@@ -45,7 +46,7 @@ class Tile:
     signed: bool = False
 
     def image(self) -> Frame | None:
-        """The picture, and beside it the picture under its map."""
+        """Return the picture and, beside it, the picture under its map; ``None`` without one."""
         if self.picture is None:
             return None
         large = enlarge(self.picture, max(1, math.ceil(_HEIGHT / self.picture.shape[0])))
@@ -66,14 +67,14 @@ def contact_sheet(
     features: Sequence[str] = (),
     theme: ThemeName = "light",
 ) -> bytes:
-    """The tiles in rows, each with a bar of the actions' probabilities.
+    """Draw states in rows, each with a bar of the actions' probabilities.
 
-    :param tiles: best first
-    :param actions: K names
-    :param title: above them
-    :param measure: what the bars show; where these are no shares of a whole (Box actions, several
-        sub-actions) they stand side by side, each in its own width
-    :param features: names of the features that tiles without pictures show
+    :param tiles: the states, the most interesting first
+    :param actions: names of the K actions
+    :param title: title of the sheet
+    :param measure: name of what the bars show; values that do not add up to 1 (of Box actions or
+        several sub-actions) are drawn side by side
+    :param features: names of the features of tiles without pictures
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     :raises ExplainError: if there are no tiles
@@ -143,7 +144,7 @@ def _draw_state(axes: Axes, tile: Tile, features: Sequence[str], look: Theme) ->
 
 
 def _draw_bar(axes: Axes, tile: Tile, colors: Sequence[str]) -> None:
-    """The probabilities as parts of one bar, or, where they are no parts of a whole, in slots."""
+    """Draw probabilities stacked in one bar, or side by side if they do not add up to 1."""
     shares = np.nan_to_num(np.asarray(tile.probabilities, dtype=np.float64))
     whole = abs(shares.sum() - 1) < 1e-3
     slots = np.full(len(shares), 1 / max(len(shares), 1))
@@ -162,10 +163,10 @@ def _draw_bar(axes: Axes, tile: Tile, colors: Sequence[str]) -> None:
 def picture_rows(
     rows: Mapping[str, Sequence[Frame]], *, title: str = "", theme: ThemeName = "light"
 ) -> bytes:
-    """Pictures in rows, each with its name: to compare how the same things come out.
+    """Draw rows of pictures, each row with its name, for comparison.
 
     :param rows: name -> pictures (h, w, 3) uint8, the same number in every row
-    :param title: above them
+    :param title: title of the figure
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     :raises ExplainError: if the rows are not equally long

@@ -1,4 +1,4 @@
-"""Before and after: what an agent does without the most salient regions of a state."""
+"""The figure of a counterfactual: what an agent does without the salient parts of a state."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png
 from sb3_explain.report.overlay import Attribution, Frame, lay_over
 from sb3_explain.report.palette import Theme, ThemeName
 
-#: of what changes the action, and of all else
+#: colors of what changes the action, and of all else
 CHANGED, UNCHANGED = "#d9720b", "#82868e"
-#: of the action that the explained one is contrasted with
+#: color of the action that the explained one is contrasted with
 OTHER = "#3a86d1"
 _PANEL = 1.75
 _WORDS = 15
@@ -29,12 +29,12 @@ _WORDS = 15
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What the agent does without something.
+    """What the agent does with a state, or without some of its parts.
 
-    :param action: in words
-    :param probability: of the explained action, in [0, 1]
-    :param changed: whether the agent does something else than the explained action
-    :param picture: (h, w, 3) uint8, what it sees then; ``None`` where a feature has gone
+    :param action: name of the action that the agent takes
+    :param probability: probability of the explained action, in [0, 1]
+    :param changed: whether the agent takes another action than the explained one
+    :param picture: (h, w, 3) uint8 picture of what the agent sees; ``None`` for features
     :param other: probability of the action that the explained one is contrasted with
     """
 
@@ -49,19 +49,19 @@ class Outcome:
 class BeforeAndAfter:
     """One state, and what the agent does without parts of it.
 
-    :param action: that is explained
-    :param names: n names of the parts, the most salient first
-    :param before: with all parts
-    :param alone: n outcomes without one part
-    :param together: n outcomes without a part and all before it
+    :param action: name of the explained action
+    :param names: names of the n parts, the most salient first
+    :param before: outcome with all parts
+    :param alone: n outcomes, each without one part
+    :param together: n outcomes, each without a part and all before it
     :param frame: (h, w, 3) uint8 of the state, as rendered
     :param attribution: (H, W) map that the parts were taken from, see
         :func:`sb3_explain.report.lay_over`; ``None`` for an agent without images
-    :param signed: the map lies in [-1, 1], as the contrast of two actions does
-    :param outlines: n masks (H, W) of the parts in pixels of the map, or ``None``
-    :param contrasted: the action that the map contrasts the explained one with; empty for none
-    :param caption: which state this is
-    :param measure: what the probabilities are called
+    :param signed: whether the map lies in [-1, 1], as the contrast of two actions does
+    :param outlines: n boolean masks (H, W) of the parts in the map, or ``None``
+    :param contrasted: action that the explained one is contrasted with; empty for none
+    :param caption: description of the state, for example its episode and step
+    :param measure: name of what the probabilities are
     :raises ExplainError: if the numbers of names and outcomes differ
     """
 
@@ -89,8 +89,10 @@ class BeforeAndAfter:
 
 @plain_fonts
 def counterfactual_figure(example: BeforeAndAfter, *, theme: ThemeName = "light") -> bytes:
-    """The state with its parts, the probability of the action without them, and what is seen then.
+    """Draw the state with its parts, and the probability of the action without them.
 
+    :param example: the state and its outcomes
+    :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """
     look = get_theme(theme)
@@ -135,7 +137,7 @@ def _draw_state(row: SubFigure, example: BeforeAndAfter, look: Theme) -> None:
 
 
 def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
-    """Probability of the action without each part, and without all up to it."""
+    """Draw the probability of the action without each part, and without all up to it."""
     n = len(example.names)
     x = np.arange(1, n + 1)
     before = example.before.probability
@@ -181,7 +183,7 @@ def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
 def _draw_pictures(
     row: SubFigure, example: BeforeAndAfter, outcomes: Sequence[Outcome], without: str, look: Theme
 ) -> None:
-    """What the agent sees with everything, and without each part."""
+    """Draw what the agent sees with everything, and without each part."""
     panels: Any = row.subplots(1, len(outcomes) + 1)
     numbers = range(1, len(outcomes) + 1)
     titles = ["all of it", *(f"{without} {number}" for number in numbers)]
@@ -226,10 +228,10 @@ def _outline(
     extent: tuple[float, float, float, float],
     name: str = "",
 ) -> None:
-    """A line round some pixels of the grid that ``extent`` (left, right, bottom, top) covers."""
+    """Outline a mask of the grid that covers ``extent`` (left, right, bottom, top)."""
     left, right, bottom, top = extent
     rows, columns = pixels.shape
-    # four times finer, so that the line runs along the pixels' edges
+    # four times finer, so that the line follows the edges of the pixels
     fine = np.pad(pixels.repeat(4, axis=0).repeat(4, axis=1), 2).astype(float)
     x = left + (np.arange(-2, 4 * columns + 2) + 0.5) * (right - left) / (4 * columns)
     y = top + (np.arange(-2, 4 * rows + 2) + 0.5) * (bottom - top) / (4 * rows)
@@ -238,7 +240,7 @@ def _outline(
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
     if name:
-        # at the cell nearest to the top right: a corner of the bounding box may be far off
+        # at the pixel nearest to the top right: a corner of the bounding box may be far off
         places = np.argwhere(pixels)
         row, column = places[(places[:, 1] - places[:, 0]).argmax()]
         axes.annotate(

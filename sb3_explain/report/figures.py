@@ -1,4 +1,4 @@
-"""Figures as PNG: curves and metrics of all explainers.
+"""Figures as PNG: the curves and metrics of all explainers.
 
 They use matplotlib's objects and its Agg backend, never pyplot, whose state is global.
 """
@@ -62,15 +62,15 @@ def curve_figure(
     controls: Collection[str] = CONTROLS,
     theme: ThemeName = "light",
 ) -> bytes:
-    """Mean probability of the chosen action while the observation is revealed or removed.
+    """Draw the mean probability of the action while the observation is revealed or removed.
 
-    The legend stands in the order of the areas under the curves, best first.
+    The legend is in the order of the areas under the curves, best first.
 
-    :param curves: per explainer, n + 1 values in [0, 1] of each kind; an explainer may lack a kind
-    :param kinds: the panels, side by side
-    :param explainers: all that the other figures show, so that colours agree; by default those of
-        the curves
-    :param controls: explainers that are drawn grey and dashed
+    :param curves: explainer -> kind -> n + 1 values in [0, 1]; an explainer may lack a kind
+    :param kinds: kinds of curves, each a panel
+    :param explainers: explainers of the other figures, for equal colors; by default those of the
+        curves
+    :param controls: names of the controls, which are drawn gray and dashed
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """
@@ -137,14 +137,16 @@ def metric_figure(
     theme: ThemeName = "light",
     columns: int = 3,
 ) -> bytes:
-    """Mean and interval of every explainer, one panel per metric.
+    """Draw the mean and interval of every explainer, in one panel per metric.
 
-    :param table: metrics.json's ``explainers``; what is missing or NaN stays empty
-    :param names: metrics to show; all by default
-    :param controls: explainers that are drawn grey
-    :param words: labels of further metrics
-    :param columns: panels side by side, at most
+    :param table: the ``explainers`` of metrics.json; missing and NaN values stay empty
+    :param names: names of the metrics; all by default
+    :param controls: names of the controls, which are drawn gray
+    :param words: presentation of further metrics
+    :param theme: ``"light"`` or ``"dark"``
+    :param columns: largest number of panels side by side
     :return: PNG
+    :raises ExplainError: if there is no metric to draw
     """
     look = get_theme(theme)
     names = list_metric_names(table) if names is None else list(names)
@@ -200,12 +202,14 @@ def _draw_metric(
 
 
 def set_scale(axes: Axes, seen: Sequence[tuple[float, float, float]], said: MetricWords) -> None:
-    """The horizontal axis of a metric.
+    """Set the horizontal axis of a metric.
 
+    :param axes: the panel
     :param seen: mean, low and high of every explainer
+    :param said: presentation of the metric
     """
     low, high = min((b[1] for b in seen), default=0), max((b[2] for b in seen), default=1)
-    # Shares begin at 0, so that lengths compare; room on the right for the numbers.
+    # Shares start at 0, so that lengths compare; there is room on the right for the numbers.
     floor = 0.0 if low > -1e-9 else low - 0.05 * (high - low)
     axes.set_xlim(floor, high + 0.25 * ((high - floor) or 1))
     axes.set_xlabel({"up": "more is better", "down": "less is better", None: ""}[said.better])
@@ -220,14 +224,15 @@ def set_scale(axes: Axes, seen: Sequence[tuple[float, float, float]], said: Metr
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(f"{axes.get_xlabel()} (logarithmic)")
     elif high <= 1:
-        # Nor does a share's axis name values that no share has.
+        # The axis of a share has no ticks outside [0, 1].
         axes.set_xticks([tick for tick in axes.get_xticks() if floor <= tick <= 1])
 
 
 def find_linear_threshold(seen: Sequence[tuple[float, float, float]]) -> float | None:
-    """The least positive mean of a metric that only a logarithm can show; else ``None``.
+    """Find the smallest positive mean of a metric that needs a logarithmic axis.
 
     :param seen: mean, low and high of every explainer
+    :return: ``None`` if a linear axis is good enough
     """
     above = [mean for mean, *_ in seen if mean > 0]
     high = max((b[2] for b in seen), default=0)
@@ -237,25 +242,28 @@ def find_linear_threshold(seen: Sequence[tuple[float, float, float]]) -> float |
 
 
 def shorten_label(explainer: str) -> str:
-    """A name that leaves room for the figure."""
+    """Shorten the label of an explainer to 24 letters."""
     return textwrap.shorten(get_explainer_label(explainer), 24, placeholder=" …")[:24]
 
 
 def _powers_of_ten(low: float, high: float) -> list[float]:
-    """Those between two positive numbers, five at most."""
+    """List the powers of ten between two positive numbers, at most five."""
     powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
     return [10.0**power for power in powers[:: math.ceil(len(powers) / 5) or 1]]
 
 
 def get_theme(name: ThemeName) -> Theme:
-    """:raises ExplainError: if there is no such theme"""
+    """Look up a theme by its name.
+
+    :raises ExplainError: if the name is unknown
+    """
     if name not in THEMES:
         raise unknown_name("theme", name, THEMES)
     return THEMES[name]
 
 
 def style_axes(axes: Axes, look: Theme) -> None:
-    """The same quiet axes everywhere."""
+    """Give axes the common style."""
     axes.set_facecolor(look.paper)
     axes.grid(color=look.grid, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -268,7 +276,7 @@ def style_axes(axes: Axes, look: Theme) -> None:
 
 
 def render_png(figure: Figure, look: Theme) -> bytes:
-    """The figure on the theme's paper."""
+    """Render a figure, on the background of a theme, as a PNG."""
     FigureCanvasAgg(figure)
     figure.set_facecolor(look.paper)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Figures of many explainers on one or several agents: a radar for each explainer, and bars."""
+"""Figures of many explainers on one or several agents: radar charts and bar charts."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from sb3_explain.report.words import (
     read_bounds,
 )
 
-#: the best, all other methods, and the controls: readable on light and dark
+#: colors of the best, of other methods, and of the controls: readable on light and dark
 _BEST, _METHOD, _CONTROL = "#d9720b", "#3a86d1", "#82868e"
 #: the control that a radar is compared with
 _NOTHING = "random"
-#: rows and columns that the list of the axes takes
+#: number of rows and columns that the list of the axes takes
 _KEY = 2
-#: inches of a radar with the room around it, and of a block's title with that of its first row
+#: sizes in inches: a radar with its margins, and the title of a block with its margins
 _SIDE, _HEAD = 2.2, 0.9
 
 
@@ -55,14 +55,15 @@ def bar_figure(
     theme: ThemeName = "light",
     columns: int = 4,
 ) -> bytes:
-    """Mean and interval of every explainer, a panel for each metric and a block for each agent.
+    """Draw the mean and interval of every explainer: a panel per metric and a block per agent.
 
     :param tables: agent -> explainer -> metric -> estimate
-    :param names: the metrics, in order
-    :param notes: agent -> explainer -> why it has no figures
-    :param controls: explainers that are drawn grey, and last
-    :param words: of further metrics
-    :param columns: panels side by side
+    :param names: names of the metrics, in order
+    :param notes: agent -> explainer -> reason why it has no figures
+    :param controls: names of the controls, which are drawn gray and last
+    :param words: presentation of further metrics
+    :param theme: ``"light"`` or ``"dark"``
+    :param columns: number of panels side by side
     :return: PNG
     :raises ExplainError: if there is nothing to draw
     """
@@ -136,19 +137,20 @@ def radar_figure(
     theme: ThemeName = "light",
     columns: int = 6,
 ) -> bytes:
-    """A radar for each explainer, and a block of them for each agent.
+    """Draw a radar chart per explainer, in a block per agent.
 
-    An axis goes from the worst mean of the agent's explainers at the centre to the best at the rim;
-    a list at the beginning of a block names the axes and both means. One radar for all explainers
-    would be unreadable from about five on. Metrics that have no better direction are left out, and
-    those that a single explainer has.
+    An axis goes from the worst mean of the agent's explainers at the center to the best at the rim;
+    a list at the start of a block names the axes and both means. A single radar for more than about
+    five explainers would be unreadable. Metrics without a better direction are left out, and those
+    that only one explainer has.
 
     :param tables: agent -> explainer -> metric -> estimate
-    :param names: the metrics, in order
-    :param notes: agent -> explainer -> why it has no figures
-    :param controls: explainers that are drawn grey, and last
-    :param words: of further metrics
-    :param columns: radars side by side
+    :param names: names of the metrics, in order
+    :param notes: agent -> explainer -> reason why it has no figures
+    :param controls: names of the controls, which are drawn gray and last
+    :param words: presentation of further metrics
+    :param theme: ``"light"`` or ``"dark"``
+    :param columns: number of radars side by side
     :return: PNG
     :raises ExplainError: if there is nothing to draw
     """
@@ -159,12 +161,13 @@ def radar_figure(
         for agent, table in tables.items()
     }
     heights = [_HEAD + _SIDE * n for n in n_rows.values()]
-    # A fixed grid: an automatic one gives the radars the room that their labels leave.
+    # A fixed grid: an automatic layout shrinks the radars to make room for their labels.
     figure = Figure(figsize=(_SIDE * columns, sum(heights)))
     for part, height, agent in zip(_split_figure(figure, heights), heights, tables, strict=True):
         table, why, spokes = tables[agent], notes.get(agent, {}), axes_of[agent]
         part.suptitle(
-            f"{agent}   (rim: the best of all; centre: the worst; dashed: {shorten_label(_NOTHING)})",
+            f"{agent}   (rim: the best of all; center: the worst; "
+            f"dashed: {shorten_label(_NOTHING)})",
             x=0.01, y=1 - 0.15 / height, ha="left", fontsize=12, color=look.ink,
         )  # fmt: skip
         grid = part.add_gridspec(
@@ -187,13 +190,13 @@ def radar_figure(
 
 @dataclasses.dataclass(frozen=True)
 class Spoke:
-    """An axis of a radar.
+    """An axis of a radar chart.
 
-    :param metric: its name
-    :param label: with the better direction
-    :param worst: mean at the centre
+    :param metric: name of the metric
+    :param label: label of the metric with its better direction
+    :param worst: mean at the center
     :param best: mean at the rim
-    :param logarithmic: the axis is, from the smaller of the two on
+    :param logarithmic: whether the axis is logarithmic, from the smaller of the two on
     """
 
     metric: str
@@ -203,7 +206,7 @@ class Spoke:
     logarithmic: bool
 
     def place(self, mean: float) -> float:
-        """Where a mean lies, from 0 at the centre to 1 at the rim."""
+        """Return where a mean lies, from 0 at the center to 1 at the rim."""
         if self.worst == self.best:
             return 1.0
         ends = self.worst, self.best, max(mean, min(self.worst, self.best))
@@ -240,7 +243,7 @@ def _compute_angles(spokes: Sequence[Spoke]) -> NDArray[np.float64]:
 
 
 def _draw_key(axes: Axes, spokes: Sequence[Spoke], look: Theme) -> None:
-    """The names of the axes by their numbers, and what their ends stand for."""
+    """Draw the list of the axes with their numbers and the means at their ends."""
     axes.set_axis_off()
     lines = [("", "axis", "center", "rim")] + [
         (
@@ -300,7 +303,7 @@ def _draw_radar(
 
 
 def _draw_web(axes: Any, spokes: Sequence[Spoke], look: Theme) -> None:
-    """The empty radar, first axis upwards, the others clockwise."""
+    """Draw the empty radar, with the first axis upwards and the others clockwise."""
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
     axes.set_ylim(0, 1)
@@ -312,11 +315,11 @@ def _draw_web(axes: Any, spokes: Sequence[Spoke], look: Theme) -> None:
 
 
 def _split_figure(figure: Figure, heights: Sequence[float]) -> list[SubFigure]:
-    """One under the other.
+    """Split a figure into blocks, one below the other.
 
     :raises ExplainError: if there is none
     """
     if not heights:
-        raise ExplainError("no figures to draw: evaluate at threshold one explainer first")
+        raise ExplainError("no figures to draw: evaluate at least one explainer first")
     blocks = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
     return list(blocks[:, 0])

@@ -1,4 +1,4 @@
-"""Tables of several agents, explainers x metrics with intervals, as Markdown and as LaTeX."""
+"""Tables of explainers x metrics with intervals for several agents, as Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sb3_explain.report.words import (
     to_finite,
 )
 
-#: agent -> explainer -> why it has no figures, or not those of every seed
+#: agent -> explainer -> reason why it has no figures, or not those of every seed
 Notes = Mapping[str, Mapping[str, str]]
-#: what an explanation costs: head of the column, key, factor, format
+#: columns of the costs: head, key, factor, format
 COSTS: Sequence[Any] = (
     ("passes a state", "forwards", 1, ",.0f"),
     ("ms a state", "seconds", 1000, ",.1f"),
@@ -36,12 +36,12 @@ _LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class Line:
-    """One explainer.
+    """One explainer's row of a table.
 
-    :param label: its name
-    :param values: mean, interval, and whether the mean is among the best, of each metric
-    :param costs: texts
-    :param note: why there are no figures, or not those of every seed
+    :param label: label of the explainer
+    :param values: for each metric: mean, interval, and whether the mean is among the best
+    :param costs: formatted costs
+    :param note: reason why there are no figures, or not those of every seed
     """
 
     label: str
@@ -51,7 +51,7 @@ class Line:
 
     @property
     def empty(self) -> bool:
-        """Whether there are no figures at all."""
+        """Whether the row has no figures at all."""
         return all(mean == MISSING for mean, *_ in self.values)
 
 
@@ -64,14 +64,14 @@ def markdown_table(
     controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
 ) -> str:
-    """A section for each agent; the best mean and those it does not beat clearly are bold.
+    """Write a section per agent; the best mean and those not clearly worse are bold.
 
     :param tables: agent -> explainer -> metric -> estimate, with ``cost`` for one state
-    :param names: the metrics, in the columns' order
-    :param notes: why explainers have no figures
-    :param caption: stands under the last table
-    :param controls: names of the controls, which stand last and are never bold
-    :param words: of further metrics
+    :param names: names of the metrics, in the order of the columns
+    :param notes: agent -> explainer -> reason why it has no figures
+    :param caption: text under the last table
+    :param controls: names of the controls, which come last and are never bold
+    :param words: presentation of further metrics
     """
     parts = []
     for agent, table in tables.items():
@@ -102,7 +102,10 @@ def latex_table(
     controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
 ) -> str:
-    r"""The same as one ``table*`` for each agent; needs the packages booktabs and graphicx."""
+    r"""Write a ``table*`` per agent, with the arguments of :func:`markdown_table`.
+
+    The document needs the packages booktabs and graphicx.
+    """
     parts = [r"% \usepackage{booktabs,graphicx}"]
     for agent, table in tables.items():
         lines = _make_lines(table, names, notes.get(agent, {}), controls, words)

@@ -1,4 +1,4 @@
-"""Which features matter to which action: attributions of many states, summed up with intervals."""
+"""Which features matter to which action: mean attributions of many states with intervals."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def feature_importance(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Importance:
-    """Mean over states of |attribution|, with bootstrap intervals over episodes.
+    """Compute the mean magnitude of attributions over states, with bootstrap intervals.
 
     :param attributions: (n, C, M) attributions of M features to C targets, as
         :meth:`sb3_explain.explainers.base.Explainer.attribute_all` gives them for vectors
-    :param episodes: (n,) episode of each state; blocks of states are resampled where episodes are
-        few (:func:`sb3_explain.common.bootstrap.make_clusters`)
-    :param n_resamples: draws of the bootstrap
-    :param confidence: of the intervals, in (0, 1)
-    :param seed: of the draws
-    :raises ExplainError: if the shapes do not belong together
+    :param episodes: (n,) number of each state's episode, which are resampled; blocks of states
+        are resampled where episodes are few (:func:`sb3_explain.common.bootstrap.make_clusters`)
+    :param n_resamples: number of bootstrap resamples
+    :param confidence: confidence level of the intervals, in (0, 1)
+    :param seed: random seed of the bootstrap
+    :raises ExplainError: if the shapes do not fit
     """
     magnitudes = np.abs(np.asarray(attributions, dtype=np.float64))
     clusters = make_clusters(episodes)
@@ -71,9 +71,10 @@ def feature_importance(
 def rank_correlations(
     importances: Mapping[str, Importance],
 ) -> dict[tuple[str, str], NDArray[np.float64]]:
-    """Spearman's rank correlation of the features' means, for each pair of explainers.
+    """Compute Spearman's rank correlation of the features' means, for each pair of explainers.
 
-    :return: (C,) one figure in [-1, 1] for each target
+    :param importances: explainer -> importance, of the same targets and features
+    :return: pair of explainers -> (C,) rank correlation of each target, in [-1, 1]
     """
     from scipy import stats
 
@@ -97,15 +98,15 @@ def importance_figure(
     title: str = "",
     theme: ThemeName = "light",
 ) -> bytes:
-    """A panel for each target: every feature's importance by every explainer, with its interval.
+    """Draw every feature's importance by every explainer with its interval, in a panel per target.
 
-    :param importances: by explainer
-    :param features: M names
-    :param targets: C names
-    :param title: above them, of one or more lines
+    :param importances: explainer -> importance
+    :param features: names of the M features
+    :param targets: names of the C targets
+    :param title: title of the figure, in one or more lines
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
-    :raises ExplainError: if there is nothing to draw, or the names are not as many as the values
+    :raises ExplainError: if there is nothing to draw, or the numbers of names and values differ
     """
     shape = (len(targets), len(features))
     shapes = {importance.mean.shape for importance in importances.values()}

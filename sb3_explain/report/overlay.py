@@ -1,4 +1,4 @@
-"""A saliency map laid over the picture that a person sees of the same state."""
+"""Overlays of saliency maps on the rendered picture of the same state."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from sb3_explain.common.errors import ExplainError
 
 Frame = NDArray[np.uint8]
 Attribution = NDArray[Any]
-#: top, left, height and width of a part of the rendered frame, in its pixels
+#: top, left, height and width of a part of the rendered frame, in pixels
 Playfield = tuple[int, int, int, int]
 
-# What the map leaves out becomes grey and dark, but not black: a dark game would vanish.
+# Where the map is low the frame is gray and dark, but not black: a dark game would vanish.
 CONTEXT = (14 + 0.5 * np.arange(256)).round().astype(np.uint8)
-# Brightness of the colour on a black object, and what white is added on a white one, so that the
+# Brightness of the color on a black object, and the white that is added on a white one, so that the
 # game shows through.
 _ON_BLACK, _SHINE = 0.55, 110.0
-# Magnitudes round these (of 1) pass from none of the colour to all of it.
+# The color fades in between these magnitudes.
 _LOW, _HIGH = 0.05, 0.75
 
 
 def _sample_colormap(name: str, start: float, stop: float) -> NDArray[np.float32]:
-    """(256, 3) colours, in 0..255, of a part of a colour map of matplotlib."""
+    """Sample 256 colors (256, 3) in 0..255 from a part of one of matplotlib's color maps."""
     colors = colormaps[name](np.linspace(start, stop, 256))[:, :3] * 255
     return colors.astype(np.float32)
 
@@ -45,18 +45,18 @@ def lay_over(
     signed: bool = False,
     playfield: Playfield | None = None,
 ) -> Frame:
-    """The frame, grey and dim where the map is low, under a glow where it is high.
+    """Lay a map over a frame, which is gray where the map is low and glows where it is high.
 
     The map is stretched bilinearly over the frame, since the observation of an image agent is the
     whole rendered frame at another size. Neither argument is changed.
 
     :param frame: (h, w, 3) uint8, as rendered
-    :param attribution: (H, W), in [0, 1], or in [-1, 1] if ``signed``; ``None`` leaves the frame as
-        it is
-    :param signed: negative values are shown in blue; they are refused otherwise
-    :param playfield: the part of the frame that the observation shows; the whole of it by default
+    :param attribution: (H, W), in [0, 1], or in [-1, 1] if ``signed``; ``None`` for a plain copy of
+        the frame
+    :param signed: whether the map may be negative, which is shown in blue
+    :param playfield: part of the frame that the observation shows; all of it by default
     :return: (h, w, 3) uint8
-    :raises ExplainError: if the map is not a finite picture in its range
+    :raises ExplainError: if the map is not (H, W), not finite or out of its range
     """
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise ExplainError(
@@ -68,17 +68,17 @@ def lay_over(
     gray = np.asarray(Image.fromarray(frame).convert("L"))
     shown = np.repeat(CONTEXT[gray][..., None], 3, axis=2)
 
-    # Few cells of a mask are not zero: the rest is done.
+    # Most pixels of a mask are zero, and done already.
     lit = np.abs(values) > _LOW
     values, brightness = values[lit], gray[lit][:, None] / np.float32(255)
     magnitude = np.abs(values)
-    # smoothstep: faint cells stay context, and the border of a soft mask is seen as a border
+    # smoothstep: faint pixels stay gray, and the border of a soft mask remains visible
     weight = np.clip((magnitude - _LOW) / (_HIGH - _LOW), 0, 1)
     weight = (weight * weight * (3 - 2 * weight))[:, None]
 
     index = (magnitude * 255).astype(np.uint8)
     tint = np.where(values[:, None] < 0, NEGATIVE[index], POSITIVE[index])
-    # Only the brightness of the game: its own colours would change those of the map.
+    # Only the brightness of the game: its colors would change those of the map.
     glow = tint * (_ON_BLACK + (1 - _ON_BLACK) * brightness) + _SHINE * brightness**2
     context = shown[lit].astype(np.float32)
     shown[lit] = (context + weight * (glow - context)).clip(0, 255).round()
@@ -86,10 +86,10 @@ def lay_over(
 
 
 def enlarge(frame: Frame, factor: float) -> Frame:
-    """The frame at another size: whole pixels repeated, or smoothly where the factor is no integer.
+    """Resize a frame: by repeating pixels, or smoothly where the factor is not an integer.
 
     :param frame: (h, w, 3) uint8
-    :param factor: of both sides
+    :param factor: scale factor of both sides
     """
     if factor == int(factor):
         return frame.repeat(int(factor), axis=0).repeat(int(factor), axis=1)
@@ -98,7 +98,7 @@ def enlarge(frame: Frame, factor: float) -> Frame:
 
 
 def scale_playfield(playfield: Playfield | None, factor: float) -> Playfield | None:
-    """The playfield of a frame that was enlarged by ``factor``."""
+    """Scale the playfield of a frame that was resized by ``factor``."""
     if playfield is None:
         return None
     top, left, height, width = (round(edge * factor) for edge in playfield)
@@ -106,9 +106,11 @@ def scale_playfield(playfield: Playfield | None, factor: float) -> Playfield | N
 
 
 def draw_color_key(signed: bool, ground: tuple[int, int, int] = (60, 60, 60)) -> Frame:
-    """(1, n, 3) uint8: the colours of a map from its lowest value to its highest.
+    """Draw the color scale of a map from its lowest value to its highest.
 
-    :param ground: stands for what is shown where a map is zero
+    :param signed: whether the map has a sign
+    :param ground: color that stands for zero
+    :return: (1, n, 3) uint8
     """
     up = np.concatenate([np.linspace(ground, POSITIVE[0], 32), POSITIVE])
     if not signed:
@@ -118,7 +120,7 @@ def draw_color_key(signed: bool, ground: tuple[int, int, int] = (60, 60, 60)) ->
 
 
 def _check_attribution(attribution: Attribution, signed: bool) -> NDArray[np.float32]:
-    """The map as (H, W) float32 without the rounding errors beyond its range."""
+    """Return the map as (H, W) float32, with rounding errors beyond its range clipped."""
     values = np.asarray(attribution, dtype=np.float32)
     low = -1.0 if signed else 0.0
     if values.ndim != 2:
@@ -130,7 +132,7 @@ def _check_attribution(attribution: Attribution, signed: bool) -> NDArray[np.flo
     if values.min() < low - 1e-4 or values.max() > 1 + 1e-4:
         raise ExplainError(
             f"a map must lie in [{low:g}, 1], not [{values.min():g}, {values.max():g}]: "
-            "normalise it first" + ("" if signed else ", or draw it as signed")
+            "normalize it first" + ("" if signed else ", or draw it as signed")
         )
     return np.clip(values, low, 1)
 
@@ -138,7 +140,7 @@ def _check_attribution(attribution: Attribution, signed: bool) -> NDArray[np.flo
 def _place(
     values: NDArray[np.float32], size: tuple[int, ...], playfield: Playfield | None
 ) -> NDArray[np.float32]:
-    """(h, w) map of the whole frame, zero outside the playfield."""
+    """Stretch the map over the playfield of the frame, (h, w), with zeros outside."""
     top, left, height, width = playfield or (0, 0, *size)
     if min(top, left) < 0 or min(height, width) < 1:
         raise ExplainError(f"a playfield is (top, left, height, width), not {playfield}")

@@ -1,4 +1,4 @@
-"""report.html: everything about one explained agent in a single file that opens offline."""
+"""report.html: all results of one explained agent, in a single file that opens offline."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from sb3_explain.report.words import (
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A finished figure for the report.
+    """A finished figure of a page.
 
     :param png: content of a PNG file
-    :param caption: stands under it
-    :param alt: what it shows, for those who cannot see it
+    :param caption: text under the figure
+    :param alt: description of the figure for those who cannot see it
     """
 
     png: bytes
@@ -59,26 +59,25 @@ def write_report(
     words: Mapping[str, MetricWords] | None = None,
     interval: str = "95 % bootstrap interval",
 ) -> Path:
-    """Write the report; the file appears only when it is whole.
+    """Write the report; the file appears only when it is complete.
 
     :param path: a folder, or a file that ends in ``.html``
     :param metrics: metrics.json: ``{"agent": {..}, "states": {..}, "explainers": {name: {metric:
         {"mean", "low", "high", "n"}, "cost": {"forwards", "seconds", "fit_seconds"}}}}``;
-        what is missing, ``None`` or NaN is shown as a dash
+        missing values, ``None`` and NaN are shown as a dash
     :param curves: ``{explainer: {"insertion": [..], "deletion": [..]}}``, values in [0, 1]
     :param examples: states with the maps of all actions, or finished figures
-    :param video: an MP4 to embed
-    :param video_caption: what is seen in it; a general one by default
-    :param explainer: the row that the first paragraph is about; by default the first that is no
-        baseline
-    :param title: by default the algorithm and the environment
-    :param date: of the evaluation, as it should be read
+    :param video: path of an MP4 to embed
+    :param video_caption: caption of the video; a general one by default
+    :param explainer: explainer that the summary is about; by default the first that is no control
+    :param title: title of the page; by default the algorithm and the environment
+    :param date: date of the evaluation, as it is shown
     :param provenance: further plain data for the last section: seeds, versions, command
-    :param controls: rows that are set apart
-    :param words: how further metrics are presented
-    :param interval: what ``low`` and ``high`` are
-    :return: the file
-    :raises ExplainError: if the video cannot be read or ``explainer`` is no row of the table
+    :param controls: names of the controls, which are set apart
+    :param words: presentation of further metrics
+    :param interval: description of what ``low`` and ``high`` are
+    :return: path of the file
+    :raises ExplainError: if the video cannot be read or ``explainer`` is not in the table
     """
     path = Path(path)
     path = path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
@@ -116,7 +115,7 @@ def write_report(
 
 
 def load_template(name: str) -> Any:
-    """A page to be rendered; all that it is given is escaped."""
+    """Load a page's template, which escapes all values."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -132,12 +131,12 @@ def load_template(name: str) -> Any:
 
 
 def encode_data_uri(content: bytes, kind: str) -> str:
-    """The content of a file in the place of its address."""
+    """Encode the content of a file of a MIME type as a data URI."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def make_title(agent: Mapping[str, Any]) -> str:
-    """The algorithm and the environment, as far as they are known."""
+    """Make a title of the algorithm and the environment, as far as they are known."""
     environment = agent.get("environment") or agent.get("env") or ""
     if isinstance(environment, Mapping):
         environment = environment.get("env_id", "")
@@ -151,7 +150,7 @@ def _encode_video(path: str | Path | None) -> dict[str, Any] | None:
         return None
     path = Path(path)
     if not path.is_file():
-        raise ExplainError(f"{path} does not exist: give the video that the report shall show")
+        raise ExplainError(f"{path} does not exist: give an existing video")
     picture = read_still(path)
     poster = io.BytesIO()
     Image.fromarray(picture).save(poster, format="JPEG", quality=85)
@@ -184,7 +183,7 @@ def _encode_example(example: TargetAttributions | Picture) -> dict[str, Any]:
 
 
 def _draw_themes(draw: Any) -> dict[str, str]:
-    """A figure for light screens and one for dark ones."""
+    """Draw a figure for light screens and one for dark ones."""
     return {theme: encode_data_uri(draw(theme), "image/png") for theme in ("light", "dark")}
 
 
@@ -195,8 +194,8 @@ def _curve_figures(
         if any(row.get(kind) for row in curves.values()):
             label = get_metric_words(kind).label
             yield {
-                "alt": f"{label} curves of {', '.join(map(get_explainer_label, curves))}; the areas "
-                "under them are in the legend and in the table.",
+                "alt": f"{label} curves of {', '.join(map(get_explainer_label, curves))}; the "
+                "areas under them are in the legend and in the table.",
                 **_draw_themes(
                     lambda theme, kind=kind: curve_figure(
                         curves,
@@ -217,8 +216,8 @@ def _metric_figures(
 ) -> Iterator[dict[str, str]]:
     for name in names:
         yield {
-            "alt": f"{get_metric_words(name, words).label} of every explainer with its interval; the "
-            "same numbers are in the table.",
+            "alt": f"{get_metric_words(name, words).label} of every explainer with its interval; "
+            "the same numbers are in the table.",
             **_draw_themes(
                 lambda theme, name=name: metric_figure(
                     table, [name], controls=controls, words=words, theme=theme

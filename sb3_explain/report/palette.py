@@ -1,4 +1,4 @@
-"""One colour per explainer, the same in every figure and table of a report, in light and dark."""
+"""One color per explainer, the same in every figure and table of a report, light or dark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ _DASHES = ((4.0, 2.0), (1.2, 1.8), (7.0, 2.0, 1.2, 2.0), (9.0, 3.0))
 
 @dataclasses.dataclass(frozen=True)
 class Theme:
-    """Colors of a figure's paper and ink."""
+    """The colors of a figure, as hexadecimal strings.
+
+    :param paper: color of the background
+    :param ink: color of titles and labels
+    :param faint: color of less important text
+    :param grid: color of grid lines
+    """
 
     paper: str
     ink: str
@@ -35,6 +41,8 @@ THEMES: Mapping[ThemeName, Theme] = {
 class Style:
     """How an explainer is drawn.
 
+    :param color: color of its lines and bars
+    :param marker: matplotlib's name of its marker
     :param dashes: lengths on and off in points; empty for a solid line
     """
 
@@ -44,9 +52,12 @@ class Style:
 
 
 def assign_styles(names: Iterable[str], controls: Collection[str]) -> dict[str, Style]:
-    """A style per explainer: colours in the order given, controls grey and dashed.
+    """Assign a style to each explainer: colors in the order given, controls gray and dashed.
 
-    Beyond eight explainers colours come again, with another dash.
+    From the ninth explainer on colors are reused with another dash.
+
+    :param names: names of the explainers
+    :param controls: names of the controls
     """
     drawn: dict[str, Style] = {}
     n_colored = n_gray = 0

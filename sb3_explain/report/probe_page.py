@@ -13,13 +13,13 @@ from sb3_explain.report.page import Picture, encode_data_uri, load_template
 
 @dataclasses.dataclass(frozen=True)
 class Probed:
-    """What was found for one target.
+    """The states found for one target.
 
-    :param name: of the target
-    :param finds: what it looks for, a sentence
-    :param figures: column -> text, one row of the table
-    :param sheet: the contact sheet
-    :param remark: what is to be said of it in the summary
+    :param name: name of the target
+    :param finds: a sentence that says what the target looks for
+    :param figures: column -> text of this target's row of the table
+    :param sheet: contact sheet of the states
+    :param remark: a sentence for the summary
     """
 
     name: str
@@ -39,16 +39,16 @@ def write_probe_page(
     date: str = "",
     provenance: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the page; the file appears only when it is whole.
+    """Write the page; the file appears only when it is complete.
 
-    :param path: of the file
-    :param title: algorithm and environment
-    :param sentences: what there is to know, the most important first
-    :param probed: a section each, and a row of the table
-    :param quality: figures of how good the generator is
-    :param date: as it should be read
+    :param path: path of the file
+    :param title: title of the page
+    :param sentences: sentences of the summary, the most important first
+    :param probed: results of each target, which get a section and a row of the table each
+    :param quality: figures that show the quality of the generator
+    :param date: date of the search, as it is shown
     :param provenance: plain data for the last section
-    :return: the path
+    :return: path of the file
     """
     columns = list(dict.fromkeys(column for row in probed for column in row.figures))
     page = load_template("probes.html.j2").render(

@@ -1,4 +1,4 @@
-"""Figures of probing: first-layer filters, and how new the states are that were found."""
+"""Figures of probing: first-layer filters, and the novelty of generated states."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png, style_axes
 from sb3_explain.report.palette import ThemeName, assign_styles
 
-#: a distance below this is none but for rounding
+#: distances below this are zero up to rounding
 NOTHING = 1e-6
 
 
 @plain_fonts
 def filters_figure(weights: NDArray[Any], n_frames: int, *, theme: ThemeName = "light") -> bytes:
-    """First-layer filters: a column for each filter, a row for each stacked frame (figure 5).
+    """Draw first-layer filters: a column per filter, a row per stacked frame (figure 5).
 
-    The newest frame is at the bottom. Each filter is drawn in its own range, black its least and
-    white its greatest weight, 0 the same grey in all.
+    The newest frame is at the bottom. Each filter is scaled by its largest magnitude, with negative
+    weights dark, positive ones bright, and 0 the same gray in all.
 
-    :param weights: (n_filters, n_frames * C, h, w) of the first convolution
-    :param n_frames: stacked frames; of several channels of a frame the mean is drawn
+    :param weights: (n_filters, n_frames * C, h, w) weights of the first convolution
+    :param n_frames: number of stacked frames; the mean over the channels of a frame is drawn
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
-    :raises ExplainError: if the channels are no multiple of the frames
+    :raises ExplainError: if the number of channels is not a multiple of that of the frames
     """
     if weights.ndim != 4 or weights.shape[1] % n_frames:
         raise ExplainError(
@@ -41,7 +41,7 @@ def filters_figure(weights: NDArray[Any], n_frames: int, *, theme: ThemeName = "
     frames = weights.reshape(n_filters, n_frames, -1, height, width).mean(axis=2)
     most = np.abs(frames).max(axis=(1, 2, 3), keepdims=True)
     scaled = frames / np.where(most > 0, most, 1)
-    # (frames, h) down, (filters, w) across, a line of paper between two of them
+    # (frames, h) down, (filters, w) across, with a blank line between them
     canvas = np.full((n_frames * (height + 1) - 1, n_filters * (width + 1) - 1), np.nan)
     for column, each in enumerate(scaled):
         for row, picture in enumerate(each):
@@ -66,9 +66,9 @@ def filters_figure(weights: NDArray[Any], n_frames: int, *, theme: ThemeName = "
 def novelty_figure(
     shares: Mapping[str, Mapping[float, float]], *, theme: ThemeName = "light"
 ) -> bytes:
-    """Share of the states that differ from their nearest one in more than so many pixels (table 2).
+    """Draw the share of states that differ from the nearest one by a share of pixels (table 2).
 
-    :param shares: whose states -> threshold -> share, both in [0, 1]
+    :param shares: source of the states -> threshold -> share of the states, both in [0, 1]
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """

@@ -1,4 +1,4 @@
-"""Similarity of the maps while the agent's layers are randomised, from the output down."""
+"""Figure of the similarity of maps while the agent's layers are randomized, output first."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def randomization_figure(
     controls: Collection[str] = CONTROLS,
     theme: ThemeName = "light",
 ) -> bytes:
-    """Means and intervals of all explainers against the layers, a panel for each measure.
+    """Draw means and intervals of all explainers against the layers, in a panel per measure.
 
     :param similarities: explainer -> layer -> measure -> mean, low, high; an explainer's name may
-        go on with a comma and a remark, and is then drawn thin and dashed in its colour
-    :param layers: in the order in which they were randomised
-    :param controls: explainers that are drawn grey and dashed
+        be followed by a comma and a remark, and is then drawn thin and dashed in its color
+    :param layers: names of the layers in the order in which they were randomized
+    :param controls: names of the controls, which are drawn gray and dashed
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     :raises ExplainError: if there is nothing to draw
@@ -42,7 +42,7 @@ def randomization_figure(
     found = {m for row in similarities.values() for measured in row.values() for m in measured}
     measures = [measure for measure in MEASURES if measure in found]
     if not measures:
-        raise ExplainError("no similarity to draw: randomise an agent with explainers first")
+        raise ExplainError("no similarity to draw: run the parameter randomization first")
     drawn = _assign_styles(similarities, controls)
     figure = Figure(
         figsize=(5.2 * len(measures), 3.6 + 0.22 * len(similarities)), layout="constrained"
@@ -61,7 +61,7 @@ def randomization_figure(
 
 
 def _assign_styles(names: Collection[str], controls: Collection[str]) -> dict[str, Style]:
-    """A colour for each explainer; its remarks have the colour dashed."""
+    """Assign a color to each explainer; names with a remark have the same color, dashed."""
     drawn = assign_styles([name for name in names if ", " not in name], controls)
     for name in names:
         if ", " in name:
@@ -100,8 +100,8 @@ def _draw(
         axes.vlines(x, low, high, color=style.color, linewidth=4, alpha=0.35)
     axes.axhline(0, color=look.faint, linewidth=0.8)
     axes.set_title(MEASURES[measure], color=look.ink, **TITLE)
-    axes.set_xlabel("randomised, with all after it")
+    axes.set_xlabel("randomized, with all after it")
     style_axes(axes, look)
-    # a policy's name of a layer is long, and its last two parts tell layers apart
+    # the last two parts of a layer's long name are enough to tell layers apart
     names = [".".join(layer.split(".")[-2:]) for layer in layers]
     axes.set_xticks(range(len(layers)), names, rotation=30, ha="right", fontsize=10)

@@ -1,4 +1,4 @@
-"""The first paragraph of a report: what the figures say, in words, and where they say little."""
+"""The summary of a report: what the metrics show, in words, and what they do not show."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def summarize(
     controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
 ) -> list[str]:
-    """Sentences on one explainer.
+    """Summarize the metrics of one explainer in sentences.
 
-    Calls the explainer better only where intervals do not overlap, and says so where a baseline
-    row does as well.
+    The explainer is called better only where intervals do not overlap, and the sentences name the
+    controls that do as well.
 
-    :param table: metrics.json's ``explainers``
-    :param explainer: a row of it
+    :param table: the ``explainers`` of metrics.json
+    :param explainer: name of the explainer
     :param controls: names of the controls
-    :param words: of further metrics
+    :param words: presentation of further metrics
     """
     row = table.get(explainer, {})
     label = get_explainer_label(explainer)
@@ -45,7 +45,7 @@ def summarize(
         said = get_metric_words(name, words)
         sentences += _compare_with_controls(table, explainer, name, said, controls)
     if not sentences and any(read_bounds(row[name]) for name in row if name != "cost"):
-        return [f"What was measured of {label} is in the table below."]
+        return [f"The metrics of {label} are in the table below."]
     return sentences or [f"No metric of {label} has been computed."]
 
 
@@ -67,18 +67,18 @@ def _describe_accuracy(
             area = read_bounds(row.get("mask_area"))
             part = format_percent(area[0]) if area else "part"
             text = (
-                f"{label} keeps the agent's choice in {format_percent(share[0])} of {states}{span} "
-                f"while showing it {part} of the observation."
+                f"{label} keeps the agent's action in {format_percent(share[0])} of "
+                f"{states}{span} while showing it {part} of the observation."
             )
         else:
             text = (
                 f"Shown only the tenth of the observation that {label} marks highest, the agent "
-                f"makes the same choice in {format_percent(share[0])} of {states}{span}."
+                f"takes the same action in {format_percent(share[0])} of {states}{span}."
             )
         blind = read_bounds(table.get("empty", {}).get(name)) if "empty" in controls else None
         if blind:
             text += (
-                f" Shown nothing at all, it makes the same choice in {format_percent(blind[0])}."
+                f" Shown nothing at all, it takes the same action in {format_percent(blind[0])}."
             )
         return [text]
     return []
@@ -108,8 +108,8 @@ def _compare_with_controls(
         )
     if lost and not has_interval(own):
         sentences.append(
-            f"{what}, not shown to be better than for {join_words(lost)}: there are too few episodes "
-            "for an interval."
+            f"{what}, not shown to be better than for {join_words(lost)}: there are too few "
+            "episodes for an interval."
         )
     elif lost:
         start = "It is" if won else f"{what},"

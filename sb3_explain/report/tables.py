@@ -1,4 +1,4 @@
-"""The report's tables as texts, with what stands out in them."""
+"""The tables of a report as formatted texts, with the best values marked."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ def make_metric_rows(
     controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> list[dict[str, Any]]:
-    """Rows of the metric table, methods first, controls last.
+    """Make the rows of the table of metrics, with the controls last.
 
-    :param table: metrics.json's ``explainers``
-    :param names: the columns
+    :param table: the ``explainers`` of metrics.json
+    :param names: names of the metrics, one a column
     :param controls: names of the controls
-    :param words: of further metrics
+    :param words: presentation of further metrics
+    :return: rows with ``name``, ``label``, ``control`` and ``values``; each value has the texts
+        ``mean``, ``interval`` and ``n``, and whether it is among the ``best`` or ``unproven``
     """
     best = {name: _find_best(table, name, controls, words) for name in names}
     ordered = sorted(table, key=lambda row: row in controls)
@@ -75,7 +77,7 @@ def _find_best(
     controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> set[str]:
-    """The best method of a metric, and all whose intervals reach its own."""
+    """Find the best method of a metric, and all that it does not clearly beat."""
     better = get_metric_words(name, words).better
     means = {
         row: values[0]
@@ -96,7 +98,7 @@ def _is_unproven(
     controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> bool:
-    """Whether some control does as well as this one on a metric of faithfulness."""
+    """Tell whether some control does as well as an explainer on a metric of faithfulness."""
     said = get_metric_words(name, words)
     own = table[row].get(name)
     others = [table[other].get(name) for other in table if other in controls]
@@ -104,7 +106,7 @@ def _is_unproven(
 
 
 def format_costs(cost: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of an explainer's costs."""
+    """Format an explainer's costs: forward passes, seconds, and seconds of fitting."""
 
     def shown(key: str, form: str) -> str:
         value = to_finite(cost.get(key))

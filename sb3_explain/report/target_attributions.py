@@ -1,4 +1,4 @@
-"""Why this action instead of that one: the maps of every action for one state."""
+"""Why this action instead of that one: the maps of all actions for one state."""
 
 from __future__ import annotations
 
@@ -29,23 +29,24 @@ from sb3_explain.report.overlay import (
 from sb3_explain.report.palette import Theme, ThemeName
 
 _CHOSEN = "#d9720b"
-# Small games are enlarged to this many pixels or more, so that the border of a map is smooth.
+# Small games are enlarged to at least this height in pixels, for smooth borders of maps.
 _HEIGHT = 320
 
 
 @dataclasses.dataclass(frozen=True)
 class TargetAttributions:
-    """One state with the map of every action.
+    """One state with the map of each action.
 
     :param frame: (h, w, 3) uint8, as rendered
-    :param attributions: (K, H, W), see :func:`sb3_explain.report.lay_over`
-    :param action_names: K names
-    :param probabilities: (K,) in [0, 1]; empty where the agent has none
+    :param attributions: (K, H, W) maps of the actions, see :func:`sb3_explain.report.lay_over`
+    :param action_names: names of the K actions
+    :param probabilities: (K,) probabilities in [0, 1]; empty if the agent has none
     :param chosen: index of the action that the agent takes
-    :param caption: which state this is, for example ``"episode 3, step 120"``
-    :param signed: the maps lie in [-1, 1]
+    :param caption: description of the state, for example ``"episode 3, step 120"``
+    :param signed: whether the maps lie in [-1, 1]
     :param playfield: part of the frame that the observation shows
-    :raises ExplainError: if the numbers of maps, names and probabilities differ
+    :raises ExplainError: if the numbers of maps, names and probabilities differ, or there is no
+        action ``chosen``
     """
 
     frame: Frame
@@ -68,17 +69,17 @@ class TargetAttributions:
             raise ExplainError(f"the chosen action is one of 0 to {n - 1}, not {self.chosen}")
 
     def game(self) -> Frame:
-        """The frame as rendered, enlarged."""
+        """Return the frame as rendered, enlarged."""
         return enlarge(self.frame, self._factor)
 
     def pictures(self) -> Iterator[Frame]:
-        """K pictures: the frame, enlarged, under the map of each action."""
+        """Draw the enlarged frame under the map of each of the K actions."""
         game, playfield = self.game(), scale_playfield(self.playfield, self._factor)
         for attribution in self.attributions:
             yield lay_over(game, attribution, signed=self.signed, playfield=playfield)
 
     def probability(self, action: int) -> str:
-        """The probability in words; nothing where there is none."""
+        """Format the probability of an action; empty if the agent has none."""
         return (
             format_probability(float(self.probabilities[action])) if len(self.probabilities) else ""
         )
@@ -91,8 +92,10 @@ class TargetAttributions:
 
 @plain_fonts
 def target_attributions_figure(example: TargetAttributions, *, theme: ThemeName = "light") -> bytes:
-    """The state and the map of each action, with names and probabilities, the chosen one framed.
+    """Draw a state and the map of each action with its probability, the chosen action framed.
 
+    :param example: the state with its maps
+    :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """
     look = get_theme(theme)
@@ -145,9 +148,9 @@ def _draw(
 
 
 def _draw_key(figure: Figure, signed: bool, look: Theme) -> None:
-    """The colours of the maps, low to high, in the lower left corner."""
+    """Draw the color scale of the maps in the lower left corner."""
     across, up = 1 / figure.get_figwidth(), 1 / figure.get_figheight()
-    # An empty line that the layout leaves room for.
+    # An empty line makes the layout leave room.
     figure.supxlabel(" ", fontsize=14)
     key = figure.add_axes((0.1 * across, 0.1 * up, 1.3 * across, 0.15 * up))
     key.set_in_layout(False)
@@ -161,7 +164,7 @@ def _draw_key(figure: Figure, signed: bool, look: Theme) -> None:
 
 
 def encode_png(picture: Frame) -> bytes:
-    """A picture (h, w, 3) uint8 as a PNG file of few bytes."""
+    """Encode a picture (h, w, 3) uint8 as a small PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Learning curves: what agents earned while they learned."""
+"""Learning curves: returns of agents over the timesteps of their training."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Curve = list[dict[str, Any]]
 
 @plain_fonts
 def curves_figure(curves: Mapping[tuple[str, str, int], Curve]) -> bytes:
-    """Returns while training: a panel for each task, a line for each algorithm and seed.
+    """Draw the returns while training: a panel per task, a line per algorithm and seed.
 
-    :param curves: by task, algorithm and seed; rows of ``steps`` and ``return``
+    :param curves: (task, algorithm, seed) -> rows of ``steps`` (timesteps) and ``return``
     :return: PNG
     """
     look = get_theme("light")

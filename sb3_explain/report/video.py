@@ -1,4 +1,4 @@
-"""An MP4 of an episode: the game, the map of the action laid over it, and what was chosen."""
+"""MP4 videos of an episode: the game, the map of the action laid over it, and a caption."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sb3_explain.report.overlay import (
     scale_playfield,
 )
 
-#: height in pixels that small games are enlarged to, by whole factors, and large ones reduced to
+#: height in pixels that small games are enlarged to by whole factors, and large ones reduced to
 GAME_HEIGHT = 640
 _GAP = 8
-# H.264 in the one variant that every browser plays, with the colours of the RGB frames kept.
+# H.264 in the variant that every browser plays, with the colors of the RGB frames preserved.
 _ENCODING = [
     *("-preset", "medium", "-crf", "20", "-movflags", "+faststart", "-f", "mp4"),
     *("-vf", "scale=out_color_matrix=bt709:out_range=tv"),
@@ -49,23 +49,24 @@ def write_video(
     height: int = GAME_HEIGHT,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write a video, one frame at a time; the file appears only when it is whole.
+    """Write a video, one frame at a time; the file appears only when it is complete.
 
-    :param path: ends in ``.mp4``
+    :param path: path of the file, which ends in ``.mp4``
     :param frames: T pictures (h, w, 3) uint8, as rendered, all of one size
     :param attributions: T maps (H, W) of the caption's action, see
         :func:`sb3_explain.report.lay_over`
     :param captions: T captions
-    :param action_names: K names
-    :param fps: frames a second
-    :param side_by_side: show the untouched game left of the one with the map
-    :param signed: the maps lie in [-1, 1]
+    :param action_names: names of the K actions
+    :param fps: frames per second
+    :param side_by_side: whether to show the plain game left of the one with the map
+    :param signed: whether the maps lie in [-1, 1]
     :param playfield: part of the frame that the observation shows
-    :param title: stands over the map; empty for no line of titles
-    :param game: stands over the untouched game
-    :param measure: what the probabilities are called, for example ``"softmax of Q"``
-    :param height: in pixels that the game is brought near to, with whole pixels if it is small
-    :param progress: called with the number of frames written so far
+    :param title: title over the map; empty for no line of titles
+    :param game: title over the plain game
+    :param measure: name of what the probabilities are, for example ``"softmax of Q"``
+    :param height: approximate height of the game in pixels; small games are enlarged by a whole
+        factor
+    :param progress: function that is called with the number of frames written so far
     :return: T, the number of frames written
     :raises ExplainError: if there is no frame, if sizes change, or if the video cannot be encoded
     """
@@ -85,16 +86,17 @@ def write_video(
         raise ExplainError(f"no frames to show: {path} was not written")
     with atomic_path(path) as temporary:
         written = _encode(temporary, first, pictures, fps, progress)
-        # ffmpeg may end early without a word, on a full disk for one: a count tells.
+        # ffmpeg may end early without an error, for example on a full disk: count the frames.
         if imageio_ffmpeg.count_frames_and_secs(str(temporary))[0] != written:
             raise ExplainError(f"{path} could not be encoded completely: is the disk full?")
     return written
 
 
 def read_still(path: str | Path, share: float = 1 / 3) -> Frame:
-    """One picture (h, w, 3) of a video, to stand for it.
+    """Read one picture (h, w, 3) of a video, to be shown in its place.
 
-    :param share: of the duration, in [0, 1)
+    :param path: path of the video
+    :param share: position in the video, as a share of its duration in [0, 1)
     :raises ExplainError: if the file is not a video
     """
     try:
@@ -110,8 +112,9 @@ def read_still(path: str | Path, share: float = 1 / 3) -> Frame:
 
 
 def read_frames(path: str | Path) -> Iterator[Frame]:
-    """All pictures (h, w, 3) of a video, first to last.
+    """Read all pictures (h, w, 3) of a video, first to last.
 
+    :param path: path of the video
     :raises ExplainError: if the file is not a video
     """
     try:
@@ -161,7 +164,7 @@ def _send(encoder: Generator[None, Frame | None, None], picture: Frame) -> None:
     except OSError as error:
         if error.errno is not None:
             raise
-        # ffmpeg is gone; its last words are the last lines of the message.
+        # ffmpeg has ended; its error is the last line of the message.
         reason = str(error).strip().splitlines()[-1]
         raise ExplainError(f"ffmpeg could not encode the video: {reason}") from error
 
@@ -182,7 +185,7 @@ def _compose(
     measure: str,
     height: int,
 ) -> Iterator[Frame]:
-    """Pictures of the whole canvas: titles, game, game under the map, caption."""
+    """Compose the whole pictures: titles, game, game under the map, caption."""
     shape: tuple[int, ...] | None = None
     for frame, attribution, caption in triples:
         if shape is None:
@@ -209,5 +212,5 @@ def _compose(
 
 
 def _choose_factor(height: int, target: int) -> float:
-    """Enlargement by a whole number, so that pixels stay square; reduction by any."""
+    """Choose a whole factor of enlargement, so that pixels stay square, or any of reduction."""
     return max(1, target // height) if height <= target * 1.2 else target / height

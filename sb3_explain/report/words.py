@@ -1,4 +1,4 @@
-"""What the report calls things, how it writes numbers, and what it says of them in words."""
+"""The wording of reports: labels of explainers and metrics, formats of numbers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-#: the rows that any useful explainer must beat
+#: the explainers that any useful one must beat
 CONTROLS = ("empty", "constant", "random", "gradient")
 
-#: stands where a number is missing
+#: shown where a number is missing
 MISSING = "\N{EN DASH}"
 
-#: one metric of one explainer: ``{"mean", "low", "high", "n"}``
+#: a metric of an explainer: ``{"mean", "low", "high", "n"}``
 Estimate = Mapping[str, Any]
-#: metrics.json's ``explainers``: name of explainer, name of metric, estimate
+#: the ``explainers`` of metrics.json: explainer -> metric -> estimate
 Table = Mapping[str, Mapping[str, Estimate]]
 
 
@@ -23,11 +23,11 @@ Table = Mapping[str, Mapping[str, Estimate]]
 class MetricWords:
     """How a metric is presented.
 
-    :param label: heads its column
-    :param text: what it measures, for a reader who never met it
-    :param better: whether more is better, or less; ``None`` if neither
-    :param faithful: whether it tests the map against the agent, so that a map that does no better
-        than a control says nothing
+    :param label: head of its column
+    :param text: what it measures, for a reader who does not know it
+    :param better: whether higher (``"up"``) or lower (``"down"``) is better; ``None`` if neither
+    :param faithful: whether it tests the map against the agent, so that a map has to beat the
+        controls
     """
 
     label: str
@@ -37,7 +37,7 @@ class MetricWords:
 
     @property
     def arrow(self) -> str:
-        """The better direction, as a sign."""
+        """The better direction, as an arrow."""
         return {"up": "↑", "down": "↓", None: ""}[self.better]
 
 
@@ -51,8 +51,8 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "accuracy@0.1": MetricWords(
         "Accuracy at 10 %",
-        "The same, with every map cut down to the tenth of the observation that it marks highest: "
-        "methods that show much and methods that show little become comparable.",
+        "Accuracy with every map reduced to the tenth of the observation that it marks highest, "
+        "so that methods that show much and methods that show little are comparable.",
         "up",
         True,
     ),
@@ -71,16 +71,16 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "insertion": MetricWords(
         "Insertion",
-        "The observation is revealed from the most important cells to the least, and the "
-        "probability of the action is followed: area under that curve. High if the map finds early "
-        "what brings the action about.",
+        "The observation is revealed from the most important features to the least, while the "
+        "probability of the action is recorded: area under that curve. High if the map ranks "
+        "first what the action depends on.",
         "up",
         True,
     ),
     "deletion": MetricWords(
         "Deletion",
-        "The observation is removed from the most important cells to the least: area under the "
-        "same curve. Low if the map finds early what the action depends on.",
+        "The observation is removed from the most important features to the least: area under the "
+        "same curve. Low if the map ranks first what the action depends on.",
         "down",
         True,
     ),
@@ -92,7 +92,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "down",
     ),
     "max_sensitivity": MetricWords(
-        "Noise sensitivity",
+        "Max-sensitivity",
         "How much of the map changes, at most, under noise that a person hardly sees. Low if the "
         "map is stable. A map that never changes scores 0, so this says something only of maps "
         "that are faithful.",
@@ -101,14 +101,14 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     "pixel_flipping": MetricWords(
         "Pixel flipping",
         "Deletion with black in place of what is removed, in small steps: area under the curve of "
-        "the action's probability. Low if the map finds early what the action depends on.",
+        "the action's probability. Low if the map ranks first what the action depends on.",
         "down",
         True,
     ),
     "sparseness": MetricWords(
         "Sparseness",
-        "Gini index of the map, from 0 (everything equally important) to 1 (a single cell). High "
-        "if the map is short to read; it does not say that the map is right.",
+        "Gini index of the map, from 0 (everything equally important) to 1 (a single feature). "
+        "High if the map is concentrated; this does not mean that the map is right.",
         "up",
     ),
     "masked_return": MetricWords(
@@ -120,7 +120,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     "parameter_randomization": MetricWords(
         "Parameter randomization",
         "Similarity of the maps before and after the agent's weights are replaced by random ones. "
-        "Low if the map depends on what the agent has learnt.",
+        "Low if the map depends on what the agent has learned.",
         "down",
     ),
     "relevance_mass": MetricWords(
@@ -155,27 +155,28 @@ _EXPLAINER_LABELS = {
 
 
 def get_metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> MetricWords:
-    """The words for a metric; an unknown one keeps its name and gets no direction.
+    """Get the presentation of a metric; an unknown one keeps its name and has no direction.
 
-    :param given: words for further metrics, or in place of ours
+    :param name: name of the metric
+    :param given: presentation of further metrics, or in place of the package's own
     """
     known = {**METRIC_WORDS, **(given or {})}
     return known.get(name) or MetricWords(name.replace("_", " ").capitalize(), "")
 
 
 def get_explainer_label(name: str) -> str:
-    """How an explainer's name is written for people."""
+    """Get the label of an explainer, for people."""
     return _EXPLAINER_LABELS.get(name, name.replace("_", " "))
 
 
 def to_finite(value: Any) -> float | None:
-    """The value as a float, or ``None`` if it is missing, NaN or infinite."""
+    """Convert to a float, or ``None`` if the value is missing, NaN or infinite."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if number and math.isfinite(value) else None
 
 
 def format_number(value: Any) -> str:
-    """A metric with three significant digits, thousands separated; a dash if there is none."""
+    """Format a metric with three significant digits, or as a dash if there is none."""
     value = to_finite(value)
     if value is None:
         return MISSING
@@ -189,21 +190,20 @@ def format_number(value: Any) -> str:
 
 
 def format_percent(value: float) -> str:
-    """A share in words of a text: one digit after the point where it matters."""
+    """Format a share in percent, with one decimal near 0 and 100 %."""
     share = value * 100
     digits = 1 if 0 < share < 3 or 99 <= share < 100 else 0
-    # A space that no line ends at.
+    # no line break before the sign
     return f"{share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def list_metric_names(table: Table) -> list[str]:
-    """Every metric of the table in the order of its first appearance; costs are not metrics."""
+    """List the metrics of a table in the order of their first appearance, without the costs."""
     return list(dict.fromkeys(name for row in table.values() for name in row if name != "cost"))
 
 
 def read_bounds(estimate: Estimate | None) -> tuple[float, float, float] | None:
-    """Mean and interval of an estimate, an absent interval being the mean; ``None`` without a mean.
-    """
+    """Read mean, low and high; missing bounds become the mean, a missing mean ``None``."""
     mean = to_finite((estimate or {}).get("mean"))
     if estimate is None or mean is None:
         return None
@@ -212,16 +212,19 @@ def read_bounds(estimate: Estimate | None) -> tuple[float, float, float] | None:
 
 
 def has_interval(estimate: Estimate | None) -> bool:
-    """Whether both bounds of an estimate are known."""
+    """Tell whether both bounds of an estimate are known."""
     return all(to_finite((estimate or {}).get(bound)) is not None for bound in ("low", "high"))
 
 
 def beats(one: Estimate | None, other: Estimate | None, better: str | None) -> bool | None:
-    """Whether the interval of one estimate lies wholly on the better side of the other's.
+    """Tell whether the interval of one estimate lies wholly on the better side of the other's.
 
-    Means without intervals show no difference.
+    Without intervals no difference is shown.
 
-    :return: ``None`` if an estimate is missing or the metric has no better side
+    :param one: first estimate
+    :param other: second estimate
+    :param better: ``"up"``, ``"down"`` or ``None``
+    :return: ``None`` if an estimate is missing or the metric has no better direction
     """
     a, b = read_bounds(one), read_bounds(other)
     if a is None or b is None or better is None:
@@ -232,11 +235,11 @@ def beats(one: Estimate | None, other: Estimate | None, better: str | None) -> b
 
 
 def join_words(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
+    """Join words as ``a``, ``a and b`` or ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def name_in_text(name: str, controls: Collection[str] = CONTROLS) -> str:
-    """A control with its article, any other explainer by its label."""
+    """Name an explainer within a sentence: a control with its article, others by their label."""
     label = get_explainer_label(name)
     return f"the {label[0].lower()}{label[1:]}" if name in controls and label else label

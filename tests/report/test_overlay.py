@@ -87,7 +87,7 @@ def test_without_a_map_the_frame_stays_as_it_is():
     ("cells", "options", "said"),
     [
         (np.full((4, 4), np.nan), {}, "NaN"),
-        (np.full((4, 4), 2.0), {}, "normalise"),
+        (np.full((4, 4), 2.0), {}, "normalize"),
         (np.full((4, 4), -0.5), {}, "signed"),
         (np.zeros((4, 84, 84)), {}, "merge the stacked frames"),
         (np.zeros((4, 4)), {"playfield": (100, 0, 200, 10)}, "leaves the frame"),

@@ -190,8 +190,8 @@ def test_costs_and_provenance_are_told(page):
 def test_the_first_paragraph_says_it_in_words(page):
     text = " ".join(" ".join(page.text).split())
     assert (
-        "VisionMask keeps the agent's choice in 97 % of the 1,000 states (interval 96.0 to 98.0 %)"
-        " while showing it 11 % of the observation. Shown nothing at all, it makes the same choice"
+        "VisionMask keeps the agent's action in 97 % of the 1,000 states (interval 96.0 to 98.0 %)"
+        " while showing it 11 % of the observation. Shown nothing at all, it takes the same action"
         " in 31 %." in text
     )
 
