@@ -1,1 +1,1 @@
-"""An agent's states: played, kept, batched and perturbed."""
+"""An agent's states: collected, stored, batched and perturbed."""

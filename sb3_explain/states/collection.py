@@ -1,8 +1,8 @@
 """collect: play an agent in its environment and keep the states, resumably.
 
-Episode number i is played from a seed that follows from (seed, i) alone, always on env
-``i % n_envs``, in a batch of always ``n_envs`` rows. So it comes out the same bit for bit whenever
-it is played, and a killed run goes on by playing its unfinished episodes again from their seeds.
+The seed of episode i is a function of (seed, i) alone; the episode is played in environment
+``i % n_envs``, in a batch that always has ``n_envs`` rows. It is therefore the same to the last bit
+whenever it is played, and a killed run goes on by playing its unfinished episodes again.
 """
 
 from __future__ import annotations
@@ -50,28 +50,36 @@ def collect(
     render: bool = True,
     progress: bool = True,
 ) -> StateDataset:
-    """Play until ``n_states`` states are kept, or go on where an earlier call was stopped.
+    """Play until ``n_states`` states are stored, or go on where an earlier call was stopped.
+
+    >>> from sb3_explain import collect
+    >>> states = collect(agent, 60, folder=folder, behavior="stochastic", progress=False)
+    >>> len(states), states.observations([0, 1]).shape
+    (60, torch.Size([2, 4]))
 
     :param agent: the agent that plays; it also labels every state with its greedy action
-    :param env: gymnasium id or recipe; the agent's own when not given
-    :param n_states: number of states; a larger one than last time appends, a smaller one changes
-        nothing
-    :param folder: of the Zarr store
-    :param seed: of environments and of sampled actions
-    :param behaviour: ``"zoo"`` (on Atari sampled, or epsilon-greedy for an agent of Q-values, else
-        greedy), ``"greedy"``, ``"stochastic"``, or ``"epsilon"`` (greedy, but a random action with
-        probability ``epsilon``)
-    :param epsilon: probability of a random action
-    :param max_per_episode: keep the first so many states of an episode, then begin the next; a
-        50th of ``n_states``, at least 100, when not given. 0 for whole episodes
-    :param n_envs: environments played side by side; chosen so that all end together when not given
-    :param render: keep RGB frames for people to look at
-    :param progress: show a bar
+    :param env: Gymnasium id or recipe of the environment; the agent's own when not given
+    :param n_states: number of states that the store shall hold; a larger number than last time
+        appends states, a smaller one changes nothing
+    :param folder: folder of the Zarr store, which is created or continued
+    :param seed: random seed of the environments and of sampled actions, at least 0
+    :param behavior: who chooses the actions: ``"zoo"`` (as RL Zoo plays: on Atari and MiniGrid
+        sampled, or epsilon-greedy for an agent of Q-values, else greedy), ``"greedy"``,
+        ``"stochastic"`` (sampled), or ``"epsilon"`` (greedy, but a random action with probability
+        ``epsilon``)
+    :param epsilon: probability of a random action, in [0, 1], for ``behavior="epsilon"``
+    :param max_per_episode: the first so many states of an episode are stored, then the next one
+        begins; 0 stores whole episodes. A 50th of ``n_states``, at least 100, when not given
+    :param n_envs: number of environments that are played in parallel; chosen so that all finish
+        together when not given
+    :param render: store RGB frames as well, for people to look at
+    :param progress: show a progress bar on standard error
     :return: the states of the store
-    :raises ExplainError: if the environment does not fit the agent, or the store is of another run
+    :raises ExplainError: if the environment does not fit the agent, a number is out of range, or
+        the store belongs to a run of other settings
     """
     if behavior not in BEHAVIORS:
-        raise unknown_name("behaviour", behavior, BEHAVIORS)
+        raise unknown_name("behavior", behavior, BEHAVIORS)
     if n_states < 1 or (n_envs or 1) < 1 or (max_per_episode or 0) < 0 or seed < 0:
         raise ExplainError(
             f"n_states={n_states}, n_envs={n_envs}, max_per_episode={max_per_episode}, "
@@ -90,11 +98,11 @@ def collect(
         behavior, epsilon = "epsilon", ZOO_EPSILON
     folder = Path(folder)
     limit = max(100, math.ceil(n_states / 50)) if max_per_episode is None else max_per_episode
-    wanted = {
+    described = {
         "agent": agent.describe(),
         "environment": recipe.describe(),
         "seed": seed,
-        "behaviour": behavior,
+        "behavior": behavior,
         "epsilon": epsilon,
         "max_per_episode": limit,
         "n_envs": n_envs or balance_envs(n_states, limit),
@@ -105,7 +113,7 @@ def collect(
     decided = {"max_per_episode": max_per_episode, "n_envs": n_envs}
     left_open = {name for name, value in decided.items() if value is None}
     with sole_writer(folder):
-        settings = begin_store(folder, wanted, left_open)
+        settings = begin_store(folder, described, left_open)
         lengths = resume_store(folder, n_states)
         with progress_bar("collecting", n_states, "states", progress, done=sum(lengths)) as bar:
             if sum(lengths) < n_states:
@@ -114,7 +122,11 @@ def collect(
 
 
 def balance_envs(n: int, limit: int) -> int:
-    """ParallelEnvs, at most 16, such that whole rounds of ``limit`` states make up ``n``."""
+    """Number of parallel environments that finish together, at most 16.
+
+    :param n: number of states to collect
+    :param limit: states that are stored of each episode; 0 for whole episodes
+    """
     if not limit:
         return 8
     episodes = math.ceil(n / limit)
@@ -122,14 +134,14 @@ def balance_envs(n: int, limit: int) -> int:
 
 
 class Collection:
-    """The envs of one store, stepped together until enough states are kept.
+    """The environments of one store, stepped together until it has enough states.
 
-    :param agent: who plays
-    :param recipe: of the environments
-    :param folder: of the store
-    :param settings: the store's description
-    :param n: number of states to reach
-    :param lengths: of the episodes that the store already has
+    :param agent: the agent that plays
+    :param recipe: recipe of the environments
+    :param folder: folder of the store
+    :param settings: the store's settings, as :func:`begin_store` returns them
+    :param n: number of states that the store shall hold
+    :param lengths: numbers of states of the episodes that the store already has
     """
 
     def __init__(
@@ -145,7 +157,7 @@ class Collection:
         self.folder = folder
         self.n = n
         self.n_committed = len(lengths)
-        self.kept = sum(lengths)
+        self.n_stored = sum(lengths)
         self.renders: bool = settings["rendered"]
         self.limited: bool = settings["max_per_episode"] > 0
         self.longest: int = settings["max_per_episode"] or n
@@ -155,8 +167,8 @@ class Collection:
             recipe,
             n_envs,
             seed=settings["seed"],
-            sampled=settings["behaviour"] == "stochastic"
-            or (settings["behaviour"] == "zoo" and is_sampled_in_zoo(recipe)),
+            sampled=settings["behavior"] == "stochastic"
+            or (settings["behavior"] == "zoo" and is_sampled_in_zoo(recipe)),
             epsilon=settings["epsilon"],
             render_mode="rgb_array" if self.renders else None,
         )
@@ -165,14 +177,17 @@ class Collection:
         for recorder in self.recorders:
             while recorder.next_episode < self.n_committed:
                 recorder.next_episode += n_envs
-        #: episodes on their way to disk
+        #: tasks that write episodes
         self.commits: list[Future[None]] = []
-        #: episodes that are over but wait for an earlier one
+        #: episodes that are over, but wait until an earlier one is committed
         self.finished: dict[int, EpisodeWriter] = {}
 
     def run(self, advance: Callable[[int], Any]) -> None:
-        """Step all envs until ``n`` states are kept; tell ``advance`` of every new state."""
-        # Small batches gain nothing from threads, which would keep the writing thread waiting.
+        """Step all environments until the store has ``n`` states.
+
+        :param advance: called with the number of new states after each step
+        """
+        # Small batches gain nothing from threads, for which the writing thread would have to wait.
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -187,19 +202,19 @@ class Collection:
             self.envs.close()
 
     def _states_in_order(self) -> int:
-        """States at hand without a gap: kept, finished, and of the first unfinished episode."""
-        total, number = self.kept, self.n_committed
+        """Number of states without a gap: stored, finished, and of the first unfinished episode."""
+        total, number = self.n_stored, self.n_committed
         while number in self.finished:
             total += self.finished[number].length
             number += 1
         return total + sum(r.length for r in self.recorders if r.episode == number)
 
     def _begin_episodes(self) -> None:
-        """Begin, on idle envs, the episodes that the ones before them may leave necessary."""
+        """Begin episodes in idle environments, if those before them may have too few states."""
         for recorder in self.recorders:
             if recorder.episode is None:
                 number = recorder.next_episode
-                before = self.kept
+                before = self.n_stored
                 before += sum(w.length for i, w in self.finished.items() if i < number)
                 for other in self.recorders:
                     if other.episode is not None and other.episode < number:
@@ -242,22 +257,22 @@ class Collection:
             self._begin_episodes()
 
     def _room(self) -> bool:
-        return self.kept + self.finished[self.n_committed].length <= self.n
+        return self.n_stored + self.finished[self.n_committed].length <= self.n
 
     def _commit(self, writer: EpisodeWriter, *, cut: bool) -> None:
-        length = min(writer.length, self.n - self.kept)
+        length = min(writer.length, self.n - self.n_stored)
         # Without a limit an episode of n states was stopped by n, not by its own end.
         stopped = not self.limited and writer.length == self.longest
         whole = not (cut or stopped or length < writer.length)
         self.commits.append(writer.commit(cut=not whole, length=length))
-        self.kept += length
+        self.n_stored += length
         self.n_committed += 1
 
     def _finish(self) -> None:
-        """Keep of the last episodes, in order, what makes exactly ``n`` states; drop the rest."""
+        """Store the last episodes, in order, up to exactly ``n`` states; drop the rest."""
         playing = {r.episode: r.writer for r in self.recorders if r.episode is not None}
         for number, writer in sorted({**self.finished, **playing}.items()):
-            if self.kept < self.n:
+            if self.n_stored < self.n:
                 self._commit(writer, cut=number in playing)
             else:
                 self.commits.append(writer.discard())
@@ -266,7 +281,11 @@ class Collection:
 
 
 class Recorder:
-    """Writes down what happens on one env: the episodes row, row + n_envs, ..."""
+    """Records the episodes row, row + n_envs, ... of one environment.
+
+    :param collection: the collection that the environment belongs to
+    :param env: the environment
+    """
 
     writer: EpisodeWriter
 
@@ -279,23 +298,26 @@ class Recorder:
 
     @property
     def episode(self) -> int | None:
-        """Number of the episode being played, ``None`` while idle."""
+        """Number of the episode that is being played; ``None`` while idle."""
         return self.env.episode
 
     @property
     def length(self) -> int:
-        """States of the current episode so far."""
+        """Number of states of the current episode so far."""
         return self.writer.length
 
     def begin(self) -> None:
-        """Reset the environment to the start of the env's next episode."""
+        """Reset the environment to the start of its next episode."""
         collection, episode = self.collection, self.next_episode
         self.next_episode += len(collection.recorders)
         self.writer = EpisodeWriter(collection.folder, episode, collection.writing, self.buffers)
         self.env.begin(episode)
 
     def step(self, record: dict[str, Any]) -> None:
-        """Write the current state down, then act as it says."""
+        """Store the current state, then take the action that is recorded with it.
+
+        :param record: arrays and numbers of the state by name, with ``actions`` among them
+        """
         for key, observed in self.env.frame.items():
             record["frames" if key == SINGLE else f"frames.{key}"] = observed
         record["starts"] = self.env.starts

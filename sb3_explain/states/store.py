@@ -1,10 +1,10 @@
-"""The Zarr store of states on disk: whole episodes, each a group, each renamed into place.
+"""The Zarr store of states on disk: one group for each episode, renamed into place when complete.
 
-zarr-python writes the metadata and reads everything. The blocks of the large arrays are compressed
-and put by us where the Zarr 3 specification has them (``c/<block>/0/...``), because every array
-operation of zarr-python changes threads a few times, and each change waits for the interpreter
-lock that the environments hold. For the same reason the small columns of an episode are one array
-of bytes, a row of fields a state.
+zarr-python writes the metadata and reads everything. This module itself compresses the blocks of
+the large arrays and writes them where the Zarr 3 specification expects them (``c/<block>/0/...``),
+because every array operation of zarr-python changes threads a few times, and each change waits for
+the interpreter lock that the environments hold. For the same reason the small columns of an
+episode are stored in one array of bytes, with one row of fields for each state.
 """
 
 from __future__ import annotations
@@ -26,52 +26,49 @@ Array = NDArray[Any]
 
 #: states that are compressed and written at once
 BLOCK = 64
-#: bytes a state from which on an array is written block by block instead of at the episode's end
+#: arrays of at least so many bytes a state are written in blocks; others when the episode ends
 LARGE = 256
 #: level 1: states are mostly background, and higher levels gain little for their time
 ZSTD_LEVEL = 1
-#: the array of all small columns
+#: name of the array that holds all small columns
 COLUMNS = "columns"
 
 
 def episode_folder(folder: Path, number: int) -> Path:
-    """Where the episode of that number stands in a store."""
+    """The folder of one episode in a store."""
     return folder / f"episode_{number:06d}"
 
 
 def episode_folders(folder: Path) -> list[Path]:
-    """The whole episodes of a store, from number 0 to the first that is missing."""
+    """Folders of a store's complete episodes, from number 0 up to the first that is missing."""
     found: list[Path] = []
     while episode_folder(folder, len(found)).is_dir():
         found.append(episode_folder(folder, len(found)))
     return found
 
 
-def begin_store(folder: Path, wanted: dict[str, Any], left_open: set[str]) -> dict[str, Any]:
-    """Begin a store, or check that the one in ``folder`` is of the same run.
+def begin_store(folder: Path, settings: dict[str, Any], left_open: set[str]) -> dict[str, Any]:
+    """Create a store, or check that the store in ``folder`` belongs to a run of the same settings.
 
-    :param folder: of the store
-    :param wanted: settings of this run, plain data
-    :param left_open: names of settings that an existing store decides
-    :return: the settings that hold
+    :param folder: folder of the store
+    :param settings: settings of this run as plain data
+    :param left_open: names of the settings that are taken from a store that exists
+    :return: the settings of the store
     :raises ExplainError: if settings differ, or the folder holds something else
     """
     description = folder / "states.json"
-    wanted = json.loads(
-        json.dumps(wanted, default=str)
-    )  # as it will be read: tuples are lists, keys are text
-    if not description.exists() and folder.is_dir():
-        strange = [
-            observed.name for observed in folder.iterdir() if not observed.name.startswith(".")
-        ]
-        if strange:
-            raise ExplainError(f"{folder} is not empty and holds no states: choose another folder")
+    # as they will be read: tuples are lists, keys are text
+    settings = json.loads(json.dumps(settings, default=str))
+    if not description.exists() and any(folder.glob("[!.]*")):
+        raise ExplainError(f"{folder} is not empty and holds no states: choose another folder")
     if not episode_folders(folder):
-        write_json(description, wanted)
-        return wanted
-    kept: dict[str, Any] = read_json(description)
-    for name in wanted.keys() - left_open:
-        ours, theirs = wanted[name], kept.get(name)
+        write_json(description, settings)
+        return settings
+    stored: dict[str, Any] = read_json(description)
+    if "behaviour" in stored:  # as stores of version 0.1 call it
+        stored["behavior"] = stored.pop("behaviour")
+    for name in settings.keys() - left_open:
+        ours, theirs = settings[name], stored.get(name)
         if name == "agent":
             ours, theirs = ours["weights_sha256"], (theirs or {}).get("weights_sha256")
         if ours != theirs:
@@ -79,14 +76,17 @@ def begin_store(folder: Path, wanted: dict[str, Any], left_open: set[str]) -> di
                 f"{folder} holds states of another run ({name} is {theirs!r}, not {ours!r}): "
                 "choose another folder, or delete this one"
             )
-    return kept
+    return stored
 
 
 def resume_store(folder: Path, n: int) -> list[int]:
-    """Lengths of the episodes that stand, once what a killed run left behind has been deleted.
+    """Delete what a killed run left behind, and return the lengths of the complete episodes.
 
-    A last episode that was cut to an earlier, smaller ``n`` does not count: it is played again to
-    its end, and stays where it is until that one takes its place.
+    A last episode that was cut because an earlier ``n`` was smaller does not count: it is played
+    again to its end, and stays on disk until the longer one replaces it.
+
+    :param folder: folder of the store
+    :param n: number of states that the store shall hold
     """
     import zarr
 
@@ -100,9 +100,10 @@ def resume_store(folder: Path, n: int) -> list[int]:
 
 
 class Buffers:
-    """Two sets of arrays of one block each: one is filled while the other is written.
+    """Two sets of arrays, each of one block of states: one is filled while the other is written.
 
-    A env uses the same two for all its episodes, since fresh memory costs more than the copying.
+    An environment uses the same two for all its episodes, since allocating memory costs more than
+    copying into it.
     """
 
     def __init__(self) -> None:
@@ -111,13 +112,21 @@ class Buffers:
         self._writing: Future[None] | None = None
 
     def put(self, name: str, row: int, observed: Array) -> None:
-        """Copy the key of one state to its row."""
+        """Copy one array of a state to its row of the block.
+
+        :param name: name of the array
+        :param row: row in the block, below :data:`BLOCK`
+        :param observed: array of any shape, the same for each state
+        """
         if name not in self.filling:
             self.filling[name] = np.empty((BLOCK, *observed.shape), observed.dtype)
         self.filling[name][row] = observed
 
     def swap(self, writing: Future[None]) -> None:
-        """Fill the other set from now on, once it is written; this set is being written now."""
+        """Wait until the other set is written, and fill that one from now on.
+
+        :param writing: the task that writes the set that was filled until now
+        """
         if self._writing is not None:
             self._writing.result()
         self._writing = writing
@@ -125,12 +134,12 @@ class Buffers:
 
 
 class EpisodeWriter:
-    """One episode on its way to disk: blocks go to a hidden folder, which is then renamed.
+    """Writes one episode: blocks go to a hidden folder, which is renamed when it is complete.
 
-    :param folder: of the store
-    :param number: of the episode
+    :param folder: folder of the store
+    :param number: number of the episode
     :param executor: one thread that compresses and writes while the agent plays on
-    :param buffers: of the env
+    :param buffers: buffers of the environment that the episode is played in
     """
 
     def __init__(
@@ -143,11 +152,11 @@ class EpisodeWriter:
         self._executor = executor
         self._buffers = buffers
         self._small: dict[str, list[Array]] = {}
-        #: shape and type of one state's key
+        #: an array of the shape and type of one state, for each large array
         self._large: dict[str, Array] = {}
 
     def add(self, record: dict[str, Any]) -> None:
-        """Take the arrays and numbers of one state."""
+        """Add the arrays and numbers of one state, by name."""
         row = self.length % BLOCK
         for name, value in record.items():
             observed = np.asarray(value)
@@ -161,14 +170,15 @@ class EpisodeWriter:
             self.hand_over()
 
     def add_outcome(self, name: str, value: np.generic) -> None:
-        """Take a number that is known only once the state has been left."""
+        """Add a number of the last state that is known only after the step, such as the reward."""
         self._small.setdefault(name, []).append(np.asarray(value))
 
     def commit(self, *, cut: bool, length: int) -> Future[None]:
-        """Keep the first ``length`` states and, once all is written, put the episode in its place.
+        """Write what is left, then move the episode to its place in the store.
 
-        :param cut: the episode would have gone on
-        :return: what to wait for
+        :param cut: whether the episode would have gone on
+        :param length: the first so many states are stored, the others are deleted
+        :return: the writing, to wait for
         """
         self.hand_over()
         return self._executor.submit(self._finish, cut, length)
@@ -192,23 +202,23 @@ class EpisodeWriter:
         rows, fields = pack({name: np.stack(all_[:length]) for name, all_ in self._small.items()})
         group.create_array(COLUMNS, data=rows, chunks=rows.shape, attributes={"fields": fields})
         shorter = self._hidden.with_name(f"{self._hidden.name}.cut")
-        if self.place.exists():  # an episode cut short, of an earlier run
+        if self.place.exists():  # cut short by an earlier run
             self.place.rename(shorter)
         self._hidden.rename(self.place)
         shutil.rmtree(shorter, ignore_errors=True)
 
     def discard(self) -> Future[None]:
-        """Delete what has been written.
+        """Delete what has been written of the episode.
 
-        :return: what to wait for
+        :return: the deletion, to wait for
         """
         return self._executor.submit(shutil.rmtree, self._hidden, ignore_errors=True)
 
     def hand_over(self) -> None:
-        """Let the writing thread have the states that it does not have yet.
+        """Give the writing thread the states that it does not have yet.
 
-        To be called at the end of an episode: the env's next one fills the same buffers, even
-        where this one has to wait for an earlier one to be committed.
+        Call it at the end of an episode: the environment's next episode fills the same buffers,
+        even if this one has to wait until an earlier one is committed.
         """
         n_rows = self.length - self._handed_over
         if n_rows and self._large:
@@ -226,31 +236,35 @@ class EpisodeWriter:
 
         zstd = Zstd(level=ZSTD_LEVEL)
         for name, block in blocks.items():
-            block[n_rows:] = 0  # a block in a file is always whole
+            block[n_rows:] = 0  # Zarr stores whole blocks
             path = self._block(name, number)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(zstd.encode(block))
 
 
 def pack(columns: dict[str, Array]) -> tuple[NDArray[np.uint8], list[list[Any]]]:
-    """One array of bytes for several columns.
+    """Join several columns into one array of bytes.
 
-    :param columns: arrays of one length N
-    :return: (N, bytes a state), and name, type and shape of every field
+    :param columns: arrays of one length N, by name
+    :return: (N, bytes a state) the array, and the name, type and shape of every field
     """
     fields = [[name, column.dtype.str, list(column.shape[1:])] for name, column in columns.items()]
-    rows = np.empty(len(next(iter(columns.values()))), row_type(fields))
+    rows = np.empty(len(next(iter(columns.values()))), make_row_type(fields))
     for name, column in columns.items():
         rows[name] = column
     return rows.view(np.uint8).reshape(len(rows), -1), fields
 
 
 def unpack(rows: NDArray[np.uint8], fields: list[list[Any]]) -> dict[str, Array]:
-    """The columns that :func:`pack` has put together."""
-    table = np.ascontiguousarray(rows).view(row_type(fields))[:, 0]
+    """Split an array of bytes into the columns that :func:`pack` has joined.
+
+    :param rows: (N, bytes a state) the array
+    :param fields: name, type and shape of every field
+    """
+    table = np.ascontiguousarray(rows).view(make_row_type(fields))[:, 0]
     return {name: np.ascontiguousarray(table[name]) for name, _, _ in fields}
 
 
-def row_type(fields: list[list[Any]]) -> np.dtype[Any]:
-    """The type of one row of fields."""
+def make_row_type(fields: list[list[Any]]) -> np.dtype[Any]:
+    """The structured NumPy type of one row of fields."""
     return np.dtype([(name, kind, tuple(shape)) for name, kind, shape in fields])

@@ -126,14 +126,14 @@ def test_a_function_is_a_baseline():
     assert "\n" not in str(caught.value)
 
 
-def test_a_function_serves_every_entry():
+def test_a_function_replaces_what_stands_under_every_key():
     baselines = fit_to_frames(torch.zeros_like, {"screen": FRAMES, "speed": torch.ones(3, 2)})
     assert not baselines["screen"](STACKED).any() and not baselines["speed"](torch.ones(1, 2)).any()
     assert {baseline.name for baseline in baselines.values()} == {"zeros_like"}
 
 
 def test_a_registered_function_is_saved_by_its_name(monkeypatch):
-    monkeypatch.setattr(BASELINES, "_entries", dict(BASELINES.items()))
+    monkeypatch.setattr(BASELINES, "_by_name", dict(BASELINES.items()))
     inverse = BASELINES.register("negative_image")(lambda observations: 255 - observations)
     for baseline in (make_baseline("negative_image", FRAMES), make_baseline(inverse, None)):
         assert torch.equal(baseline(STACKED), 255 - STACKED)

@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTran
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json
+from sb3_explain.common.files import read_json, write_json
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 from sb3_explain.states.collection import balance_envs, collect
 from sb3_explain.states.dataset import StateDataset
@@ -86,7 +86,7 @@ def test_an_episode_is_a_function_of_seed_and_number(cartpole, tmp_path):
 
 @pytest.mark.parametrize("limit", [0, 15])
 def test_appending_equals_collecting_at_once(cartpole, tmp_path, limit):
-    options = {"behaviour": "stochastic", "max_per_episode": limit, "n_envs": 4}
+    options = {"behavior": "stochastic", "max_per_episode": limit, "n_envs": 4}
     once = collected(cartpole, tmp_path / "once", n_states=257, **options)
     for n in (1, 50, 51, 200, 257):
         states = collected(cartpole, tmp_path / "grown", n_states=n, **options)
@@ -175,18 +175,29 @@ def test_frames_belong_to_their_states_whatever_order_episodes_end_in(tmp_path):
 
 def test_provenance_is_kept(cartpole, tmp_path):
     collected(cartpole, tmp_path / "s", n_states=20, seed=9)
-    kept = read_json(tmp_path / "s" / "states.json")
-    assert kept["seed"] == 9 and kept["behaviour"] == "zoo"
-    assert kept["agent"]["weights_sha256"] == cartpole.fingerprint()
-    assert kept["environment"]["env_id"] == "CartPole-v1"
+    description = read_json(tmp_path / "s" / "states.json")
+    assert description["seed"] == 9 and description["behavior"] == "zoo"
+    assert description["agent"]["weights_sha256"] == cartpole.fingerprint()
+    assert description["environment"]["env_id"] == "CartPole-v1"
+
+
+def test_a_store_of_version_0_1_goes_on(cartpole, tmp_path):
+    collected(cartpole, tmp_path / "s", n_states=20)
+    description = read_json(tmp_path / "s" / "states.json")
+    write_json(
+        tmp_path / "s" / "states.json", {"behaviour": description.pop("behavior"), **description}
+    )
+    assert len(collected(cartpole, tmp_path / "s", n_states=40)) == 40
+    with pytest.raises(ExplainError, match=r"another run \(behavior is 'zoo', not 'greedy'\)"):
+        collected(cartpole, tmp_path / "s", n_states=40, behavior="greedy")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"seed": 1}, "another run (seed"),
-        ({"behaviour": "stochastic"}, "another run (behaviour"),
-        ({"behaviour": "greedyy"}, "did you mean 'greedy'"),
+        ({"behavior": "stochastic"}, "another run (behavior"),
+        ({"behavior": "greedyy"}, "did you mean 'greedy'"),
         ({"env": "Acrobot-v1"}, "is it the right environment"),
         ({"env": "CartPole-v7"}, "CartPole"),
     ],
@@ -211,7 +222,7 @@ def test_a_full_disk_is_told_and_what_is_whole_stays(cartpole, tmp_path, monkeyp
 
     from sb3_explain.states import store
 
-    kept = collected(cartpole, tmp_path / "s", n_states=60, max_per_episode=10)
+    before = collected(cartpole, tmp_path / "s", n_states=60, max_per_episode=10)
 
     def full(self, **_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -220,18 +231,18 @@ def test_a_full_disk_is_told_and_what_is_whole_stays(cartpole, tmp_path, monkeyp
         broken.setattr(store.EpisodeWriter, "commit", full)
         with pytest.raises(ExplainError, match="disk is full"):
             collected(cartpole, tmp_path / "s", n_states=120)
-    same(kept, StateDataset.open(tmp_path / "s"))
+    same(before, StateDataset.open(tmp_path / "s"))
     assert len(collected(cartpole, tmp_path / "s", n_states=120)) == 120
 
 
-def test_lanes_are_balanced():
+def test_parallel_environments_are_balanced():
     assert balance_envs(10_000, 400) == 13  # 25 episodes in two rounds
     assert balance_envs(100, 100) == 1
     assert balance_envs(500, 0) == 8
 
 
 def test_episodes_that_were_left_early_do_not_live_on(tmp_path):
-    """EpisodicLifeEnv would go on with the old game: the second episode of a env must be new."""
+    """EpisodicLifeEnv would go on with the old game: the second episode there must be new."""
     from sb3_explain.agents.demo import demo_agent
 
     pytest.importorskip("ale_py")
@@ -293,7 +304,7 @@ def test_action_masks_are_obeyed_and_kept(tmp_path):
     assert masks[np.arange(60), states.actions].all()
 
 
-def test_the_memory_of_a_state_is_the_one_it_was_acted_with(tmp_path):
+def test_the_lstm_states_of_a_state_are_those_it_was_acted_with(tmp_path):
     model = RecurrentPPO(
         "MlpLstmPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0, device="cpu"
     )

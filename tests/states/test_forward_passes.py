@@ -42,10 +42,10 @@ def test_blocks_are_made_when_they_are_needed():
     made, made_at_pass = [], []
 
     def blocks():
-        memory = torch.empty(2, 3)
+        copy = torch.empty(2, 3)
         for i in range(7):
             made.append(i)
-            yield memory.fill_(i)  # changed in place, as replace_in_order does
+            yield copy.fill_(i)  # changed in place, as replace_in_order does
 
     def read(batch, _states):
         made_at_pass.append(len(made))
@@ -56,7 +56,7 @@ def test_blocks_are_made_when_they_are_needed():
     assert made_at_pass == [2, 4, 6, 7]
 
 
-def test_no_graph_is_kept():
+def test_no_graph_stays():
     weight = torch.ones(3, requires_grad=True)
     result = read_blocks(lambda batch, _: batch * weight, torch.ones(2, 2, 3))
     assert not result.requires_grad
@@ -127,9 +127,9 @@ def test_blends_are_read_as_if_at_once(n_states, sizes, chunk):
         n_rows.append(len(copies))
         return torch.cat([copies.flatten(1), states[:, None]], dim=1)
 
-    told = list(read_blends(read, start, change, blocks, chunk))
-    assert all(block is own for (block, _), own in zip(told, blocks, strict=True))
-    outputs = torch.cat([output for _, output in told], dim=1)
+    pairs = list(read_blends(read, start, change, blocks, chunk))
+    assert all(block is own for (block, _), own in zip(pairs, blocks, strict=True))
+    outputs = torch.cat([output for _, output in pairs], dim=1)
     weights = torch.cat(blocks)
     for b in range(n_states):
         for p, weight in enumerate(weights):

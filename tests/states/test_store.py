@@ -23,8 +23,8 @@ def test_columns_come_out_of_one_array_as_they_went_in():
         np.testing.assert_array_equal(again[name], column)
 
 
-@pytest.mark.parametrize("kept", [1, BLOCK, BLOCK + 1, 2 * BLOCK + 5])
-def test_zarr_reads_the_blocks_that_were_put_where_the_specification_has_them(tmp_path, kept):
+@pytest.mark.parametrize("length", [1, BLOCK, BLOCK + 1, 2 * BLOCK + 5])
+def test_zarr_reads_the_blocks_that_were_put_where_the_specification_has_them(tmp_path, length):
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 255, (2 * BLOCK + 5, 1, 20, 30), dtype=np.uint8)
     with ThreadPoolExecutor(1) as executor:
@@ -32,23 +32,25 @@ def test_zarr_reads_the_blocks_that_were_put_where_the_specification_has_them(tm
         for number, frame in enumerate(frames):
             writer.add({"frames": frame, "greedy": number, "starts": number == 0})
             writer.add_outcome("rewards", np.float32(number / 2))
-        writer.commit(cut=False, length=kept).result()
+        writer.commit(cut=False, length=length).result()
     group = zarr.open_group(tmp_path / "episode_000000", mode="r")
-    np.testing.assert_array_equal(group["frames"][:], frames[:kept])
-    np.testing.assert_array_equal(group["frames"][kept // 2 : kept], frames[kept // 2 : kept])
+    np.testing.assert_array_equal(group["frames"][:], frames[:length])
+    np.testing.assert_array_equal(
+        group["frames"][length // 2 : length], frames[length // 2 : length]
+    )
     columns = read_episode(tmp_path / "episode_000000")
-    np.testing.assert_array_equal(columns["greedy"], np.arange(kept))
-    np.testing.assert_array_equal(columns["rewards"], np.arange(kept) / 2)
+    np.testing.assert_array_equal(columns["greedy"], np.arange(length))
+    np.testing.assert_array_equal(columns["rewards"], np.arange(length) / 2)
     n_files = len(list((tmp_path / "episode_000000" / "frames" / "c").iterdir()))
-    assert n_files == -(-kept // BLOCK)
+    assert n_files == -(-length // BLOCK)
 
 
-def test_an_episode_that_waits_keeps_its_last_block_from_the_next_one_of_its_env(tmp_path):
+def test_an_episode_that_waits_keeps_its_last_block_from_the_next_one_of_its_environment(tmp_path):
     rng = np.random.default_rng(0)
     lengths = (BLOCK + 7, 9)
     frames = [rng.integers(0, 255, (n, 1, 20, 30), dtype=np.uint8) for n in lengths]
     with ThreadPoolExecutor(1) as executor:
-        buffers = Buffers()  # of one env
+        buffers = Buffers()  # of one environment
         writers = [EpisodeWriter(tmp_path, number, executor, buffers) for number in range(2)]
         for writer, episode in zip(writers, frames, strict=True):
             for frame in episode:

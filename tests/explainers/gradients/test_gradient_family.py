@@ -99,7 +99,7 @@ def test_integrated_gradients_add_up_to_the_difference_of_scores(smooth):
     assert off.abs().max() > 1e-2
 
 
-def test_a_baseline_is_fitted_on_frames():
+def test_a_baseline_is_fitted_on_states():
     agent = known_agent("discrete")
     states = known_states(agent, 50)
     observed = states.observations(range(4))
@@ -108,9 +108,9 @@ def test_a_baseline_is_fitted_on_frames():
     expected = torch.zeros_like(observed)
     expected[:, 1] = 4.0 / float(SCALES[1]) * distance[:, 1]
     torch.testing.assert_close(fitted.attribute(observed, 1), expected)
-    with pytest.raises(ExplainError, match=r"give frames=states\.keys"):
+    with pytest.raises(ExplainError, match="give states="):
         IntegratedGradients(agent, baseline="mean")
-    with pytest.raises(ExplainError, match=r"give frames=states\.keys"):
+    with pytest.raises(ExplainError, match="give states="):
         IntegratedGradients(agent, baseline="blur")
 
 
@@ -165,12 +165,12 @@ class Guided(nn.Module):
     def __init__(self):
         super().__init__()
         self.convolution = nn.Conv2d(2, 3, 3, stride=2)
-        self.baselines, self.out = nn.Linear(3 * 4 * 4, 6), nn.Linear(6, 4)
+        self.hidden, self.out = nn.Linear(3 * 4 * 4, 6), nn.Linear(6, 4)
         self.relu = nn.ReLU()
 
     def forward(self, observations):
         seen = self.relu(self.convolution(observations / 255))
-        return self.out(self.relu(self.baselines(self.relu(seen.flatten(1)))))
+        return self.out(self.relu(self.hidden(self.relu(seen.flatten(1)))))
 
 
 def test_guided_backpropagation_by_hand():

@@ -14,6 +14,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
 from sb3_explain.explainers.perturbation.kernel_shap import KernelSHAP, sampled_sets
+from sb3_explain.states.dataset import StateDataset
 from tests.agents.loading.models import CASES, make_model
 from tests.explainers.known import known_agent, known_states
 
@@ -242,10 +243,10 @@ def test_smaller_passes_give_the_same_maps(monkeypatch):
         assert max(rows) <= 3
 
 
-def test_make_baselines_categories_are_fitted():
+def test_baselines_of_categories_are_fitted():
     agent = Agent.from_model(make_model(CASES["a2c-discrete-observation"]))
-    frames = {"": torch.tensor([1, 4, 4, 5, 2])}
-    found = FeatureAblation(agent, frames=frames).attribute(torch.tensor([5, 4]), 3)
+    states = StateDataset.from_arrays(np.array([1, 4, 4, 5, 2]), np.zeros(5), np.zeros(5, int))
+    found = FeatureAblation(agent, states=states).attribute(torch.tensor([5, 4]), 3)
     difference = agent.scores(torch.tensor([5])) - agent.scores(torch.tensor([4]))
     torch.testing.assert_close(found, torch.stack([difference[0, 3], torch.zeros(())]))
 

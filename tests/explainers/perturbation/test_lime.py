@@ -11,6 +11,7 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.perturbation.lime import SEGMENTERS, Lime
+from sb3_explain.states.dataset import StateDataset
 from tests.explainers.looking import images, smooth_agent
 
 SHAPE = (2, 23, 31)
@@ -75,10 +76,14 @@ def vector_agent(actions=None):
     return Agent.from_module(net, spaces.Box(-2, 2, (6,)), actions or spaces.Discrete(3))
 
 
+def states_of(frames):
+    return StateDataset.from_arrays(frames, np.zeros(len(frames)), np.zeros(len(frames), int))
+
+
 def test_vectors_by_features_and_a_fitted_baseline():
     agent = vector_agent()
     frames = torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
-    explainer = Lime(agent, n_samples=80, baseline="mean", frames={"": frames})
+    explainer = Lime(agent, n_samples=80, baseline="mean", states=states_of(frames))
     hidden = frames.mean(dim=0)
     attributions = explainer.attribute(frames[:3], 1)
     for state, found in zip(frames, attributions, strict=False):
@@ -113,11 +118,11 @@ def test_a_linear_agent_is_found_out():
     torch.testing.assert_close(attributions[0], net.weight.detach() * state, atol=1e-6, rtol=1e-5)
 
 
-def test_the_default_baseline_is_the_background_of_frames_or_black():
+def test_the_default_baseline_is_the_background_of_states_or_black():
     agent = vector_agent()
     frames = torch.arange(18.0).reshape(3, 6)
-    assert not Lime(agent).hidden[""](frames).any()
-    fitted = Lime(agent, frames={"": frames}).hidden[""]
+    assert not Lime(agent).baselines[""](frames).any()
+    fitted = Lime(agent, states=states_of(frames)).baselines[""]
     assert torch.equal(fitted(frames), frames.median(dim=0).values.expand(3, 6))
 
 
@@ -166,7 +171,7 @@ def test_segments_may_be_a_function():
         ({"segments": "slik"}, "did you mean 'slic'"),
         ({"n_samples": 1}, "at least two samples"),
         ({"alpha": 0.0}, "positive numbers"),
-        ({"baseline": "mean"}, r"give frames=states\.keys"),
+        ({"baseline": "mean"}, "give states="),
     ],
 )
 def test_bad_settings_are_one_line(settings, message):

@@ -7,10 +7,11 @@ from gymnasium import spaces
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.perturbation.occlusion import Occlusion
+from sb3_explain.states.dataset import StateDataset
 from tests.explainers.looking import images, smooth_agent
 
 
-def captum_maps(agent, seen, target, patch, stride, baseline=0):
+def captum_attributions(agent, seen, target, patch, stride, baseline=0):
     window = (seen.shape[1], patch, patch)
     return captum.attr.Occlusion(agent.scores).attribute(
         seen,
@@ -29,7 +30,7 @@ def captum_maps(agent, seen, target, patch, stride, baseline=0):
 def test_it_is_captums(shape, patch, stride):
     agent, seen, target = smooth_agent(shape), images(2, shape), torch.tensor([3, 1])
     ours = Occlusion(agent, patch=patch, stride=stride).attribute(seen, target)
-    theirs = captum_maps(agent, seen, target, patch, stride)
+    theirs = captum_attributions(agent, seen, target, patch, stride)
     assert theirs.abs().max() > 0.1
     torch.testing.assert_close(ours, theirs.float(), atol=1e-5, rtol=1e-5)
 
@@ -38,22 +39,23 @@ def test_another_baseline_is_captums_baseline():
     agent, seen = smooth_agent(), images(2, (2, 23, 31))
     baseline = seen.flip(3) * 0.3
     ours = Occlusion(agent, patch=4, stride=3, baseline=lambda s: s.flip(3) * 0.3)
-    theirs = captum_maps(agent, seen, 2, 4, 3, baseline).float()
+    theirs = captum_attributions(agent, seen, 2, 4, 3, baseline).float()
     torch.testing.assert_close(ours.attribute(seen, 2), theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_a_baseline_is_fitted_on_frames():
+def test_a_baseline_is_fitted_on_states():
     agent, seen = smooth_agent(), images(2, (2, 23, 31))
     frames = torch.full((5, 2, 23, 31), 90, dtype=torch.uint8)
-    fitted = Occlusion(agent, baseline="background", frames={"": frames})
-    theirs = captum_maps(agent, seen, 2, 5, 5, 90).float()
+    states = StateDataset.from_arrays(frames, torch.zeros(5), torch.zeros(5))
+    fitted = Occlusion(agent, baseline="background", states=states)
+    theirs = captum_attributions(agent, seen, 2, 5, 5, 90).float()
     torch.testing.assert_close(fitted.attribute(seen, 2), theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_a_bit_that_is_off_falls_where_one_that_is_on_rises():
     agent, seen = smooth_agent(actions=spaces.MultiBinary(2)), images(1, (2, 23, 31))
     attributions = Occlusion(agent).attribute_all(seen)
-    theirs = captum_maps(agent, seen, 1, 5, 5).float()
+    theirs = captum_attributions(agent, seen, 1, 5, 5).float()
     torch.testing.assert_close(attributions[:, 3], theirs / 2, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(attributions[:, 2], -theirs / 2, atol=1e-5, rtol=1e-5)
 

@@ -13,6 +13,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.perturbation.greydanus import Greydanus
 from sb3_explain.explainers.perturbation.sarfa import Sarfa
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.cache import ForwardCache
 from tests.explainers.looking import images, region_agent, smooth_agent
 from tests.explainers.perturbation import local_blur_loop as bump_loop
 
@@ -91,13 +92,13 @@ def test_an_only_action_has_no_saliency():
 
 def test_it_shares_the_passes_of_greydanus():
     agent, seen = smooth_agent(), images(3, (2, 23, 31))
-    batch = StateBatch(agent, seen, target=0)
+    batch = StateBatch(agent, seen, target=0, cache=ForwardCache())
     greydanus, sarfa = Greydanus(agent), Sarfa(agent)
     greydanus.attribute_batch(batch)
     assert agent.forwards == 3 * greydanus.forwards_per_state
     shared = sarfa.attribute_batch(batch)[""]
     assert agent.forwards == 3 * greydanus.forwards_per_state
-    assert batch.spared.forwards == 3 * sarfa.forwards_per_state
+    assert batch.cache.saved.forwards == 3 * sarfa.forwards_per_state
     torch.testing.assert_close(shared, sarfa.attribute(seen, 0))
     Sarfa(agent, radius=4.0).attribute_batch(batch)
     assert agent.forwards == 9 * greydanus.forwards_per_state
