@@ -1,4 +1,4 @@
-"""SaliencyCallback: pictures of what the agent looks at, while it learns."""
+"""SaliencyCallback: pictures of saliency maps of the agent while it learns."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
-from sb3_explain.callbacks.arguments import find_supported, require_ready, whole
+from sb3_explain.callbacks.arguments import find_supported, require_ready, require_whole
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.tensorboard import gif_of, write_picture
-from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates, snapshot_of
-from sb3_explain.envs.spaces import join_keys
+from sb3_explain.callbacks.tensorboard import encode_gif, write_picture
+from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates, take_snapshot
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.report import save
@@ -32,29 +31,36 @@ from sb3_explain.workflows.pictures import (
 
 log = logging.getLogger(__name__)
 
-#: of the game in the video, in pixels
+#: height of the game in the video, in pixels
 HEIGHT = 300
 
 
 class SaliencyCallback(ExplainCallback):
-    """Maps of the greedy action over states of the training, in TensorBoard and as files.
+    """Saliency maps of the greedy action in states of the training, in TensorBoard and as files.
 
-    Each time two contact sheets are made: of the same monitor states as ever, which were met evenly
-    over the first ``every`` timesteps, and of fresh states; and a short video of the last steps in
-    the first environment. Of an agent that sees no images the importance of its features is drawn
-    in place of both sheets.
+    Each time two contact sheets are made, one of monitor states, which stay the same and were
+    sampled evenly over the first ``every`` timesteps, and one of the newest states; and a short
+    video of the last steps in the first environment. For an agent without images the importance of
+    its features is drawn instead of the contact sheets.
 
-    :param explainer: name of one that need not learn; ``"gradient"`` stands in for guided
-        backpropagation where the agent has no ReLUs, and that is said
-    :param every: timesteps, of all environments together
-    :param n_states: on a sheet
+    :param explainer: name of an explainer that needs no fit; guided backpropagation is replaced by
+        ``"gradient"``, with a warning, if the agent has no ReLUs
+    :param every: number of timesteps, of all environments together, between two explanations;
+        ``None`` for one at the end
+    :param n_states: number of states on a contact sheet
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :param explainer_kwargs: arguments of the explainer
-    :param n_frames: of the video; 0 for none
-    :param budget: seconds at most, as a share of the training's own
+    :param n_frames: number of frames of the video; 0 for no video
+    :param budget: largest duration, as a share of the training's own
     :param options: ``on_error``, ``seed`` and ``verbose`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
-    :raises ExplainError: for an unknown explainer, or one that has to learn
+    :raises ExplainError: for an unknown explainer, or one that has to be fitted
+
+    >>> from sb3_explain import SaliencyCallback
+    >>> callback = SaliencyCallback("gradient", every=None, folder=folder, budget=None)
+    >>> model = model.learn(64, callback=callback)
+    >>> sorted(path.name for path in folder.glob("saliency/*.png"))
+    ['fresh_64.png', 'monitor_64.png']
     """
 
     kind = "saliency"
@@ -75,16 +81,16 @@ class SaliencyCallback(ExplainCallback):
         self.explainer = explainer
         self.explainer_kwargs = dict(explainer_kwargs or {})
         require_ready(explainer, self.explainer_kwargs)
-        self.n_states = whole("n_states", n_states)
-        self.n_frames = whole("n_frames", n_frames) if n_frames else 0
+        self.n_states = require_whole("n_states", n_states)
+        self.n_frames = require_whole("n_frames", n_frames) if n_frames else 0
 
     def begin(self, agent: Agent) -> None:
         if not self.boards:
             log.warning(
-                "SaliencyCallback: pictures go to files alone, since there is no TensorBoard: "
-                "give the model tensorboard_log (rl-zoo3: -tb) to see them there"
+                "SaliencyCallback: pictures are written to files only, without TensorBoard: give the "
+                "model tensorboard_log (rl-zoo3: -tb) to see them there"
             )
-        #: what explains this agent: the one that was asked for, or what stands in for it
+        #: name of the explainer of this agent: the one requested, or its replacement
         self.supported = find_supported(self.explainer, agent)
         make_explainer(self.supported, agent, **self.explainer_kwargs)
         self.monitor_states = MonitorStates(
@@ -96,33 +102,33 @@ class SaliencyCallback(ExplainCallback):
         self.monitor_states.watch(step, self.num_timesteps)
         self.recent.add(step, 0)
 
-    def made(self) -> Explainer:
-        """The explainer, of the agent as it is now."""
-        return make_explainer(self.supported, snapshot_of(self.model), **self.explainer_kwargs)
+    def make_explainer(self) -> Explainer:
+        """Make the explainer of the current agent."""
+        return make_explainer(self.supported, take_snapshot(self.model), **self.explainer_kwargs)
 
     @property
     def ready(self) -> bool:
         return len(self.monitor_states) > 0
 
     def expected_seconds(self) -> float:
-        explainer = self.made()
+        explainer = self.make_explainer()
         states = self.recent.states(explainer.agent)
         began = time.perf_counter()
         explainer.attribute_batch(states.batch(explainer.agent, [0]))
         attribution_seconds = time.perf_counter() - began
         began = time.perf_counter()
-        self.picture(states.subset(states.spread(2)), explainer, "fresh")
+        self.draw_picture(states.subset(states.spread(2)), explainer, "fresh")
         sheet_seconds = time.perf_counter() - began
         # two sheets, and a video and its copy in TensorBoard, which take about as long
         return 4 * sheet_seconds + (2 * self.n_states + self.n_frames) * attribution_seconds
 
     def work(self, folder: Path) -> None:
-        explainer = self.made()
+        explainer = self.make_explainer()
         agent = explainer.agent
         recent = self.recent.states(agent)
         groups = {"monitor": self.monitor_states.states(agent), "fresh": recent}
         for group, states in groups.items():
-            png = self.picture(states, explainer, group)
+            png = self.draw_picture(states, explainer, group)
             save(folder / f"{group}_{self.num_timesteps}.png", png)
             self.show(group, png)
         if find_image(agent) is None or not self.n_frames:
@@ -133,16 +139,20 @@ class SaliencyCallback(ExplainCallback):
             path, recent, explainer, positions=shown, height=HEIGHT, progress=False
         )
         if self.boards:
-            self.show("video", gif_of(path))
+            self.show("video", encode_gif(path))
 
     def show(self, name: str, encoded: bytes) -> None:
-        """Put a picture into TensorBoard."""
+        """Write a picture to TensorBoard.
+
+        :param name: name of the picture
+        :param encoded: PNG or GIF
+        """
         for writer in self.boards:
             write_picture(writer, f"saliency/{name}", encoded, self.num_timesteps)
             writer.flush()
 
-    def picture(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
-        """PNG of states with their maps, or of the importance of features."""
+    def draw_picture(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
+        """Draw states with their maps, or the importance of features, as a PNG."""
         agent, name = explainer.agent, find_image(explainer.agent)
         which = "monitor states, the same each time" if group == "monitor" else "fresh states"
         when = f"{self.supported} after {self.num_timesteps:,} timesteps"
@@ -151,7 +161,7 @@ class SaliencyCallback(ExplainCallback):
         positions = states.spread(self.n_states)
         batch = states.batch(agent, positions)
         attributions = scale_attributions(explainer, batch, name)
-        scores = agent.scores(join_keys(batch.by_key), **batch.policy_inputs).cpu()
+        scores = batch.own_scores.cpu()
         tiles = [
             Tile(probabilities=share, action=action, picture=picture, attribution=one, signed=True)
             for share, action, picture, one in zip(

@@ -246,10 +246,13 @@ def evaluate(
     }
     positions = np.array_split(sample, range(batch_size, n, batch_size))
 
+    known: dict[int, Tensor] = {}  # the targets of each batch, for which nobody pays
+
     def measure(named: Mapping[str, Explainer], advance: Callable[[int], Any]) -> dict[str, Row]:
         rows = {name: Measuring(explainer, chosen, seed) for name, explainer in named.items()}
-        for some in positions:
-            batch = states.batch(agent, some, cache=ForwardCache()).aimed()
+        for number, some in enumerate(positions):
+            batch = states.batch(agent, some, known.get(number), cache=ForwardCache()).aimed()
+            known[number] = batch.target
             replacement = apply_baselines(baseline, batch)
             located = None if boxes is None else torch.as_tensor(boxes[some], device=batch.device)
             for row in rows.values():

@@ -10,7 +10,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, FittedExplainer, require_supported
+from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.states.dataset import StateDataset
 
@@ -47,7 +47,6 @@ def make_explainer(
         not support, or an explainer that has still to be fitted
     """
     kind = EXPLAINERS[name]
-    require_supported(kind, agent)
     if not issubclass(kind, FittedExplainer):
         if fit_kwargs:
             raise ExplainError(f"{name} does not learn: leave out fit_kwargs")

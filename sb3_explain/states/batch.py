@@ -180,7 +180,7 @@ class StateBatch:
         view = copy.copy(self)
         view.target = self.target
         view.by_key = self.unflat(rows)
-        for known in ("own_target_scores", "_own_marginals", "_digest"):  # of the other states
+        for known in ("own_scores", "_own_marginals", "_digest"):  # of the other states
             vars(view).pop(known, None)
         return view
 
@@ -220,8 +220,8 @@ class StateBatch:
         part.by_key = {name: observed[rows] for name, observed in self.by_key.items()}
         part.policy_inputs = {name: held[rows] for name, held in self.policy_inputs.items()}
         vars(part).pop("_digest", None)
-        if "own_target_scores" in vars(self):
-            part.own_target_scores = self.own_target_scores[rows]
+        if "own_scores" in vars(self):
+            part.own_scores = self.own_scores[rows]
         if "_own_marginals" in vars(self):
             mean, std = self._own_marginals
             part._own_marginals = mean[rows], std[rows]
@@ -312,10 +312,15 @@ class StateBatch:
         return moved <= TOLERANCE * extent[target[:, 0]]
 
     @cached_property
+    def own_scores(self) -> Tensor:
+        """(B, K) scores of the agent on the states themselves."""
+        with torch.no_grad():
+            return torch.cat([self.scores(*part) for part in self._own_parts()])
+
+    @property
     def own_target_scores(self) -> Tensor:
         """(B, C) scores of the targets on the states themselves."""
-        with torch.no_grad():
-            return torch.cat([self.target_scores(*part) for part in self._own_parts()])
+        return target_scores(self.agent.action_space, self.own_scores)
 
     @cached_property
     def _own_marginals(self) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.progress import progress_bar, track
-from sb3_explain.envs.spaces import SINGLE
+from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report import (
     Caption,
@@ -81,10 +81,7 @@ def picture_importance(states: StateDataset, explainer: Explainer, *, title: str
     """
     agent = explainer.agent
     sample = states.spread(IMPORTANCE_STATES)
-    observations: Any = agent.tensor(states.observations(sample))
-    policy_inputs: Any = agent.tensor(states.policy_inputs(sample))
-    attributions = explainer.attribute_all(observations, policy_inputs=policy_inputs)
-    by_key = attributions if isinstance(attributions, dict) else {SINGLE: attributions}
+    by_key = split_keys(explainer.attribute_all(states.batch(agent, sample)))
     flat = torch.cat([observed.flatten(2) for observed in by_key.values()], dim=2).cpu().numpy()
     names = feature_names({name: observed[0, 0].numel() for name, observed in by_key.items()})
     importance = feature_importance(flat, states.episode[sample])
@@ -167,18 +164,13 @@ def make_target_attributions(
     :param name: of the image key that is shown
     """
     agent = explainer.agent
-    observation: Any = agent.tensor(states.observations([position]))
-    policy_inputs: Any = agent.tensor(states.policy_inputs([position]))
-    batch = StateBatch(agent, observation, policy_inputs=policy_inputs)
-    attributions = explainer.attribute_all(observation, policy_inputs=policy_inputs)
-    attributions = attributions[name] if isinstance(attributions, dict) else attributions
-    with torch.no_grad():
-        scores = batch.scores(batch.by_key)
+    batch = states.batch(agent, [position])
+    attributions = split_keys(explainer.attribute_all(batch))[name]
     return TargetAttributions(
         frame=pictures_of(states, np.array([position]), name)[0],
         attributions=newest_frame(attributions, agent, name)[0].cpu().numpy(),
         action_names=agent.target_names,
-        probabilities=shares(agent, scores)[0].cpu().numpy(),
+        probabilities=shares(agent, batch.own_scores)[0].cpu().numpy(),
         chosen=int(batch.target[0]),
         caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
         signed=not explainer.gives_masks and bool((attributions < 0).any()),
