@@ -193,7 +193,9 @@ def against_lime(record, agent, few) -> None:
                 hide_color=0,
                 num_samples=1000,
                 batch_size=batch_size,
-                segmentation_fn=lambda _, state=state: explainer.superpixels("", state)[0].numpy(),
+                segmentation_fn=lambda _, state=state: explainer.find_superpixels("", state)[
+                    0
+                ].numpy(),
             )
 
     # the package shows a bar for each state

@@ -18,8 +18,8 @@ from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.probing import VARIANTS, activation_maximization, goggles, novelty
 from sb3_explain.probing.activation import REGULARIZERS
-from sb3_explain.probing.distance import PAPER, nearest_states
-from sb3_explain.probing.targets import targets_of
+from sb3_explain.probing.distance import PAPER, find_nearest
+from sb3_explain.probing.targets import list_targets
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
 from sb3_explain.report.probing_figures import distance_figure, filters_figure, novelty_figure
@@ -92,7 +92,7 @@ def targets(record, agent, generator, train, test) -> None:
     usual["T+-"] = (log_p.amax(dim=1) - log_p.amin(dim=1)).numpy()
     some = test.batch(agent, test.sample(N_SAMPLES, SEED)).observations
     distances = {"unseen states": rms(generator, some, train)}
-    for target in targets_of(agent):
+    for target in list_targets(agent):
         begin = time.perf_counter()
         found = probe(generator, agent, target, N_SAMPLES, steps=STEPS, states=train, seed=SEED)
         if target == "T+-":
@@ -100,16 +100,16 @@ def targets(record, agent, generator, train, test) -> None:
         name, weights = target.replace(":", "_"), found.counts / N_SAMPLES
         kind, _, action = target.partition(":")
         if kind == "action":
-            wanted = found.scores.argmax(dim=1).numpy() == agent.find_target(action)
-            share = float((wanted * weights).sum())
+            desired = found.scores.argmax(dim=1).numpy() == agent.find_target(action)
+            share = float((desired * weights).sum())
             record(f"generator.{name}.greedy", share, "share", ">= 0.95")
         elif target in usual:
             log_q = found.scores.log_softmax(dim=1)
             gaps = (log_q.amax(dim=1) - log_q.amin(dim=1)).numpy()
             mean = float(((gaps if target == "T+-" else found.values.numpy()) * weights).sum())
             rank = float((usual[target] < mean).mean())
-            wanted = "< 0.05" if target == "T-" else "> 0.95"
-            record(f"generator.{name}.percentile", rank, "share of the data below", wanted)
+            desired = "< 0.05" if target == "T-" else "> 0.95"
+            record(f"generator.{name}.percentile", rank, "share of the data below", desired)
         distances[target] = np.sqrt(found.nearest.distance)
         ratio = distances[target].mean() / distances["unseen states"].mean()
         record(f"generator.{name}.distance", ratio, "times that of unseen states", "<= 3")
@@ -124,7 +124,7 @@ def targets(record, agent, generator, train, test) -> None:
 
 def rms(generator, states, train):
     """(n,) root mean squared distances to the nearest training states."""
-    return np.sqrt(nearest_states(generator, states, train).distance)
+    return np.sqrt(find_nearest(generator, states, train).distance)
 
 
 def pictures(agent, generators, train, test) -> None:
@@ -132,7 +132,7 @@ def pictures(agent, generators, train, test) -> None:
     batch = test.batch(agent, test.spread(SHOWN))
     rows = {"state": drawn(agent, batch.by_key[""], "")}
     for name, generator in generators.items():
-        rows[NAMES[name]] = drawn(agent, generator.reconstructed(batch)[""], "")
+        rows[NAMES[name]] = drawn(agent, generator.reconstruct_batch(batch)[""], "")
     weights = generators["full"].weights(batch)[""][:, -1]
     rows["weighting"] = weights_drawn(weights)
     save(IMAGES / "reconstructions.png", picture_rows(rows))

@@ -249,21 +249,21 @@ def figures_of(line: Line, found: dict[str, Any]) -> list[dict[str, Any]]:
 def cells_of(line: Line, found: dict[str, Any]) -> list[str]:
     """One line of the Markdown table."""
     paper = dict(zip(METRICS, line.paper, strict=True)) if line.paper else {}
-    cells = [line.part, line.variant]
+    pixels = [line.part, line.variant]
     intervals = found.get("intervals")
     for metric in METRICS:
         theirs = f" / {paper[metric]:.1f}" if paper else ""
         if intervals is None:
-            cells.append(f"not run{theirs}")
+            pixels.append(f"not run{theirs}")
         else:
             mean, low, high = (percent(intervals[metric][name]) for name in ("mean", "low", "high"))
-            cells.append(f"{mean} ({low} to {high}){theirs}")
+            pixels.append(f"{mean} ({low} to {high}){theirs}")
     theirs = f" / {paper['sparseness'] / paper['local_lipschitz']:.2f}" if paper else ""
     if intervals is None:
-        return [*cells, f"not run{theirs}", f"not run: {found['not_run']}"]
+        return [*pixels, f"not run{theirs}", f"not run: {found['not_run']}"]
     sparseness, lipschitz = (intervals[m]["mean"] for m in ("sparseness", "local_lipschitz"))
     ratio = f"{sparseness / lipschitz:.2f}" if sparseness and lipschitz else "-"
-    return [*cells, f"{ratio}{theirs}", f"{found['minutes']:.1f}"]
+    return [*pixels, f"{ratio}{theirs}", f"{found['minutes']:.1f}"]
 
 
 def percent(share: float | None) -> str:

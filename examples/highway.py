@@ -15,7 +15,7 @@ from sb3_explain import EnvRecipe, load_agent
 from sb3_explain.workflows.pipeline import explain
 
 #: cells along and across the road, and metres a cell
-CELLS, METRES = (128, 64), 1 / 1.75
+PIXELS, METRES = (128, 64), 1 / 1.75
 #: pixels a cell in the frames for people
 ZOOM = 4
 
@@ -25,14 +25,14 @@ RECIPE = EnvRecipe(
         "config": {
             "observation": {
                 "type": "GrayscaleObservation",
-                "observation_shape": CELLS,
+                "observation_shape": PIXELS,
                 "stack_size": 1,  # the recipe stacks: so each frame is kept once
                 "weights": [0.2989, 0.5870, 0.1140],
                 "scaling": 1 / METRES,
             },
             # the same part of the road for people as for the agent
-            "screen_width": ZOOM * CELLS[0],
-            "screen_height": ZOOM * CELLS[1],
+            "screen_width": ZOOM * PIXELS[0],
+            "screen_height": ZOOM * PIXELS[1],
             "scaling": ZOOM / METRES,
         }
     },

@@ -105,8 +105,8 @@ def test_quickstart(tmp_path):
 
 
 def test_extending(tmp_path):
-    told = run("extending", tmp_path)
-    assert "patch_drop" in told and "4 tests passed" in told
+    said = run("extending", tmp_path)
+    assert "patch_drop" in said and "4 tests passed" in said
 
 
 def test_explainers(tmp_path):
@@ -115,29 +115,29 @@ def test_explainers(tmp_path):
 
 
 def test_counterfactual(tmp_path):
-    told = run("counterfactual", tmp_path)
-    assert "together" in told and "p(" in told
+    said = run("counterfactual", tmp_path)
+    assert "together" in said and "p(" in said
 
 
 def test_probing(tmp_path):
-    told = run("probing", tmp_path)
-    assert "does the same on" in told and "recovered" in told and "0.7: " in told
+    said = run("probing", tmp_path)
+    assert "does the same on" in said and "recovered" in said and "0.7: " in said
 
 
 def test_metrics(tmp_path):
-    told = run("metrics", tmp_path)
-    assert "sparseness" in told and "masked" in told and "spearman" in told
+    said = run("metrics", tmp_path)
+    assert "sparseness" in said and "masked" in said and "spearman" in said
 
 
 def test_visionmask(tmp_path):
     pytest.importorskip("ale_py")
-    told = run("visionmask", tmp_path)
-    assert told.splitlines()[-2] == "1.0"  # the agent agrees with itself on rendered frames
+    said = run("visionmask", tmp_path)
+    assert said.splitlines()[-2] == "1.0"  # the agent agrees with itself on rendered frames
 
 
 def test_environments(tmp_path):
-    told = run("environments", tmp_path)
-    assert "('left', 'right')" in told and "(22, 4, 53, 80)" in told
+    said = run("environments", tmp_path)
+    assert "('left', 'right')" in said and "(22, 4, 53, 80)" in said
 
 
 def test_benchmark(tmp_path):

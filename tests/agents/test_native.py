@@ -73,9 +73,9 @@ def test_grey_equals_opencv_in_every_pixel():
 @pytest.mark.parametrize(("n_in", "n_out"), [(210, 84), (160, 84), (7, 3), (5, 5)])
 def test_area_weights_average_equal_shares(n_in, n_out):
     """Cut every cell into n_out pieces: each result is then the mean of n_in whole pieces."""
-    cells = RNG.random(n_in)
-    expected = cells.repeat(n_out).reshape(n_out, n_in).mean(axis=1)
-    np.testing.assert_allclose(area_weights(n_in, n_out).numpy() @ cells, expected, rtol=1e-6)
+    pixels = RNG.random(n_in)
+    expected = pixels.repeat(n_out).reshape(n_out, n_in).mean(axis=1)
+    np.testing.assert_allclose(area_weights(n_in, n_out).numpy() @ pixels, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("preprocessing", BOTH, ids=lambda p: type(p).__name__)
@@ -205,7 +205,13 @@ def test_an_agent_that_is_shown_colours_plays_as_it_did(tmp_path):
     agent = demo_agent()
     colored = color_agent(agent)
     assert colored.observation_space.shape == (12, 84, 84)
-    options = {"n": 60, "behaviour": "greedy", "n_envs": 1, "render": False, "progress": False}
+    options = {
+        "n_states": 60,
+        "behavior": "greedy",
+        "n_envs": 1,
+        "render": False,
+        "progress": False,
+    }
     own = collect(agent, folder=tmp_path / "own", **options)
     seen = collect(colored, folder=tmp_path / "coloured", **options)
     frames = seen.frames()

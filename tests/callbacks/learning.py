@@ -74,7 +74,7 @@ class Kept(KVWriter):
 
 def learn(model, timesteps, callback=None, **options):
     """Train, and return the rows of the logger."""
-    kept = Kept()
-    model.set_logger(Logger(None, [kept]))
+    stored = Kept()
+    model.set_logger(Logger(None, [stored]))
     model.learn(timesteps, callback=callback, log_interval=1, **options)
-    return kept.rows
+    return stored.rows

@@ -168,7 +168,7 @@ def test_work_that_never_fits_is_said(tmp_path, caplog):
     cartpole().learn(64, callback=callback)
     assert callback.worked == []
     (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert "Sleeper: no time for it at the end of 0 s of training (budget=0.02)" in line
+    assert "Sleeper: no time left for it after 0 s of training (budget=0.02)" in line
 
 
 @pytest.mark.parametrize("nested", ["EveryNTimesteps", "EvalCallback"])
@@ -186,10 +186,7 @@ def test_inside_another_callback_it_says_that_it_does_not_work(nested, tmp_path,
     assert model.num_timesteps == 128
     assert callback.worked == [] and list(tmp_path.iterdir()) == []
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line == (
-        f"Sleeper works inside no {nested}: give it to learn() itself; the training goes on "
-        "without it"
-    )
+    assert line == f"Sleeper is inactive inside {nested}: pass it to learn() directly"
 
 
 def test_a_callback_serves_two_trainings(tmp_path):
@@ -213,12 +210,12 @@ def test_the_end_comes_after_the_last_update(tmp_path):
         kind = "weights"
 
         def work(self, folder):
-            self.kept = self.model.policy.action_net.weight.detach().clone()
+            self.stored = self.model.policy.action_net.weight.detach().clone()
 
     callback, model = Weights(64, str(tmp_path)), cartpole()
     model.learn(128, callback=callback)
     assert callback.worked == [64, 128]  # 128 is a multiple of 64, and the end
-    assert torch.equal(callback.kept, model.policy.action_net.weight)
+    assert torch.equal(callback.stored, model.policy.action_net.weight)
 
 
 def test_a_trial_that_fails_is_tried_again_when_the_next_work_is_due(tmp_path, caplog):
@@ -271,9 +268,9 @@ def test_mistakes_are_said_before_the_training(tmp_path):
         ),
         (lambda: SaliencyCallback(folder=3), "folder=3: give a path"),
         (lambda: MetricsCallback(seed="a"), "seed='a'"),
-        (lambda: MetricsCallback(metrics=[]), "name one at least"),
-        (lambda: MetricsCallback({}), "name one at least"),
-        (lambda: StateGeneratorCallback(targets=[]), "name one at least"),
+        (lambda: MetricsCallback(metrics=[]), "give at least one name"),
+        (lambda: MetricsCallback({}), "give at least one name"),
+        (lambda: StateGeneratorCallback(targets=[]), "give at least one name"),
         (lambda: StateGeneratorCallback(targets=["feer"]), "unknown target 'feer'"),
         (lambda: StateGeneratorCallback(generator_kwargs={"latnt": 3}), "did you mean 'latent'"),
         (lambda: VisionMaskCallback(explainer_kwargs={"max_aria": 0.1}), "did you mean 'max_area'"),

@@ -20,7 +20,7 @@ from sb3_explain.callbacks import (
     StateGeneratorCallback,
     VisionMaskCallback,
 )
-from sb3_explain.callbacks.training_states import snapshot_of
+from sb3_explain.callbacks.training_states import take_snapshot
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report.video import read_frames
 from tests.callbacks.learning import learn, make
@@ -66,8 +66,8 @@ def test_pictures_are_in_tensorboard(shown):
 
 def test_pictures_are_on_disk(shown):
     folder, *_ = shown
-    kept = sorted(path.name for path in (folder / "saliency").iterdir())
-    assert kept == sorted(
+    stored = sorted(path.name for path in (folder / "saliency").iterdir())
+    assert stored == sorted(
         f"{kind}_{step}.{end}"
         for step in (100, 200, 256)
         for kind, end in (("monitor", "png"), ("fresh", "png"), ("video", "mp4"))
@@ -81,7 +81,7 @@ def test_probe_states_stay_and_fresh_ones_do_not(tmp_path):
     seen = {"monitor": [], "fresh": []}
 
     class Watched(SaliencyCallback):
-        def picture(self, states, explainer, group):
+        def draw_picture(self, states, explainer, group):
             seen[group].append(states.observations(np.arange(len(states))).numpy().tobytes())
             return super().picture(states, explainer, group)
 
@@ -98,9 +98,9 @@ def test_going_on_all_probe_states_are_met_before_the_first_work(tmp_path):
     sizes = []
 
     class Watched(MetricsCallback):
-        def evaluation(self, agent, states):
+        def evaluate_states(self, agent, states):
             sizes.append(len(states))
-            return super().evaluation(agent, states)
+            return super().evaluate_states(agent, states)
 
     callback = Watched(["gradient"], ["sparseness"], every=100, n_states=3, folder=str(tmp_path),
                        budget=None, on_error="raise")  # fmt: skip
@@ -112,8 +112,8 @@ def test_going_on_all_probe_states_are_met_before_the_first_work(tmp_path):
 def test_scalars_are_what_evaluate_says(shown):
     folder, model, _, metrics = shown
     events = read_back(folder)
-    agent = snapshot_of(model)
-    wanted = evaluate(
+    agent = take_snapshot(model)
+    desired = evaluate(
         agent, metrics.monitor_states.states(agent), [EXPLAINERS["gradient"](agent)],
         ["insertion", "sparseness"],
     )  # fmt: skip
@@ -121,12 +121,12 @@ def test_scalars_are_what_evaluate_says(shown):
         for metric in ("insertion", "sparseness"):
             last = events.Scalars(f"metrics/{name}/{metric}")
             assert [event.step for event in last] == [100, 200, 256]
-            mean = wanted.rows[name].intervals[metric].mean
+            mean = desired.rows[name].intervals[metric].mean
             assert last[-1].value == pytest.approx(mean, rel=1e-6)
-    kept = json.loads((folder / "metrics" / "metrics.json").read_text())
-    assert [row["timesteps"] for row in kept] == [100, 200, 256]
-    assert kept[-1]["explainers"]["gradient"]["insertion"] == pytest.approx(
-        wanted.to_dict()["explainers"]["gradient"]["insertion"]
+    stored = json.loads((folder / "metrics" / "metrics.json").read_text())
+    assert [row["timesteps"] for row in stored] == [100, 200, 256]
+    assert stored[-1]["explainers"]["gradient"]["insertion"] == pytest.approx(
+        desired.to_dict()["explainers"]["gradient"]["insertion"]
     )
 
 
@@ -160,7 +160,7 @@ def test_the_default_serves_agents_without_relus(tmp_path, caplog):
     assert saliency.worked == metrics.worked == [64]
     assert "gradient" in metrics.measured[64].rows
     assert "guided_backprop does not support this agent" in caplog.text
-    assert "gradient stands in" in caplog.text
+    assert "gradient is used instead" in caplog.text
 
 
 def test_what_stands_in_does_so_for_one_training(tmp_path):
@@ -197,7 +197,7 @@ def test_the_visionmask_is_saved_and_is_this_agents(tmp_path):
         on_error="raise",
     )  # fmt: skip
     learn(model, 300, callback)
-    agent = snapshot_of(model)
+    agent = take_snapshot(model)
     loaded = VisionMask.load(tmp_path / "visionmask", agent)
     states = callback.states(agent)
     observations = agent.tensor(states.observations(np.arange(4)))
@@ -207,11 +207,11 @@ def test_the_visionmask_is_saved_and_is_this_agents(tmp_path):
 
 
 def test_a_fit_begins_with_the_weights_of_the_one_before(tmp_path, monkeypatch):
-    begun, ended = [], []
+    started, ended = [], []
     fit = VisionMask.fit
 
     def watched(self, *arguments, **options):
-        begun.append({k: v.clone() for k, v in self.network.state_dict().items()})
+        started.append({k: v.clone() for k, v in self.network.state_dict().items()})
         result = fit(self, *arguments, **options)
         ended.append({k: v.clone() for k, v in self.network.state_dict().items()})
         return result
@@ -222,9 +222,9 @@ def test_a_fit_begins_with_the_weights_of_the_one_before(tmp_path, monkeypatch):
         on_error="raise",
     )  # fmt: skip
     learn(make("ppo"), 320, callback)  # once on the way, once at the end
-    assert len(begun) == 2
-    assert all((begun[1][key] == ended[0][key]).all() for key in ended[0])
-    assert any((begun[0][key] != ended[0][key]).any() for key in ended[0])
+    assert len(started) == 2
+    assert all((started[1][key] == ended[0][key]).all() for key in ended[0])
+    assert any((started[0][key] != ended[0][key]).any() for key in ended[0])
 
 
 def test_the_generators_page_is_made_from_the_trainings_states(tmp_path):
@@ -239,7 +239,7 @@ def test_the_generators_page_is_made_from_the_trainings_states(tmp_path):
     assert (folder / "probes.html").stat().st_size > 10_000
     assert sorted(p.stem for p in (folder / "probes").glob("*.png")) == ["value_high", "value_low"]
     assert not (folder / "states").exists()
-    StateGenerator.load(folder / "generator", snapshot_of(model)).require_fitted()
+    StateGenerator.load(folder / "generator", take_snapshot(model)).require_fitted()
 
 
 def test_a_fit_that_comes_too_early_waits_for_states(tmp_path, caplog):

@@ -15,7 +15,7 @@ from sb3_explain.callbacks.training_states import (
     Step,
     TrainingStates,
     read_step,
-    snapshot_of,
+    take_snapshot,
 )
 from sb3_explain.common.errors import ExplainError
 from tests.callbacks.learning import N_STACK, make
@@ -42,17 +42,17 @@ class Watcher(BaseCallback):
 @pytest.mark.parametrize("algo", ["ppo", "dqn", "sac"])
 def test_all_observations_are_rebuilt(algo):
     model = make(algo)
-    watcher = Watcher(TrainingStates(10_000, snapshot_of(model).n_stack))
+    watcher = Watcher(TrainingStates(10_000, take_snapshot(model).n_stack))
     model.learn(192, callback=watcher)
-    states = watcher.seen.states(snapshot_of(model))
+    states = watcher.seen.states(take_snapshot(model))
     assert len(states) == len(watcher.seen) == len(watcher.whole)
     # pieces of several environments begin and end at different times
-    wanted = {w[1][""].tobytes() + w[2].tobytes() for w in watcher.whole}
+    desired = {w[1][""].tobytes() + w[2].tobytes() for w in watcher.whole}
     observations = states.observations(np.arange(len(states))).numpy()
     got = {o.tobytes() + a.tobytes() for o, a in zip(observations, states.actions, strict=True)}
-    assert got == wanted
+    assert got == desired
     if algo != "sac":
-        greedy = snapshot_of(model).greedy(torch.from_numpy(observations)).numpy()
+        greedy = take_snapshot(model).greedy(torch.from_numpy(observations)).numpy()
         assert np.array_equal(states.greedy, greedy)
 
 
@@ -72,7 +72,7 @@ def test_only_the_last_states_are_kept():
     watcher = Watcher(seen)
     model.learn(320, callback=watcher)
     assert 64 <= len(seen) < 64 + 8
-    states = seen.states(snapshot_of(model))
+    states = seen.states(take_snapshot(model))
     last = {w[1][""].tobytes() for w in watcher.whole[-80:]}
     observations = states.observations(np.arange(len(states))).numpy()
     assert all(observation.tobytes() in last for observation in observations)
@@ -81,24 +81,24 @@ def test_only_the_last_states_are_kept():
 def test_with_many_environments_no_state_is_lost():
     seen, n_envs = TrainingStates(32, 1), 40
     rng = np.random.default_rng(0)
-    wanted = []
+    desired = []
     for _ in range(30):
         observations = rng.normal(size=(n_envs, 4)).astype(np.float32)
         step = Step({"": observations}, {"actions": np.zeros(n_envs)}, np.zeros(n_envs, bool))
         for env in range(n_envs):
             seen.add(step, env)
-            wanted.append(observations[env].tobytes())
-        kept = [frame.tobytes() for piece in seen.pieces for frame in piece.frames[""]]
-        assert len(seen) == len(kept) >= 32
+            desired.append(observations[env].tobytes())
+        retained = [frame.tobytes() for piece in seen.pieces for frame in piece.frames[""]]
+        assert len(seen) == len(retained) >= 32
         # pieces end at different times: some states are newer than others that are gone
-        assert set(kept) <= set(wanted[-(32 + 2 * n_envs) :])
+        assert set(retained) <= set(desired[-(32 + 2 * n_envs) :])
 
 
 def test_episodes_are_told_apart():
     model = make("ppo")
     seen = TrainingStates(10_000, N_STACK)
     model.learn(192, callback=Watcher(seen))
-    states = seen.states(snapshot_of(model))
+    states = seen.states(take_snapshot(model))
     # 96 steps in each of two environments, of episodes of 40: 3 in each
     assert sorted(np.unique(states.episode, return_counts=True)[1]) == [16, 16, 40, 40, 40, 40]
 
@@ -109,7 +109,7 @@ def test_a_wrong_number_of_stacked_frames_only_costs_memory():
     watcher = Watcher(seen)
     model.learn(40, callback=watcher)
     observations = torch.stack([torch.from_numpy(w[1][""]) for w in watcher.whole])
-    states = seen.states(snapshot_of(model))
+    states = seen.states(take_snapshot(model))
     assert torch.equal(states.observations(np.arange(len(states))), observations)
 
 
@@ -127,11 +127,11 @@ def test_stacks_along_another_axis_are_kept_whole():
 
     env = VecFrameStack(DummyVecEnv([Sheet]), 3)
     model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0)
-    watcher = Watcher(TrainingStates(1000, snapshot_of(model).n_stack))
+    watcher = Watcher(TrainingStates(1000, take_snapshot(model).n_stack))
     model.learn(32, callback=watcher)
-    states = watcher.seen.states(snapshot_of(model))
-    wanted = np.stack([whole[1][""] for whole in watcher.whole])
-    assert np.array_equal(states.observations(np.arange(32)).numpy(), wanted)
+    states = watcher.seen.states(take_snapshot(model))
+    desired = np.stack([whole[1][""] for whole in watcher.whole])
+    assert np.array_equal(states.observations(np.arange(32)).numpy(), desired)
 
 
 def test_normalised_vectors_are_those_that_the_policy_saw():
@@ -139,10 +139,10 @@ def test_normalised_vectors_are_those_that_the_policy_saw():
     model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0)
     watcher = Watcher(TrainingStates(10_000, 3))
     model.learn(128, callback=watcher)
-    states = watcher.seen.states(snapshot_of(model))
+    states = watcher.seen.states(take_snapshot(model))
     observations = states.observations(np.arange(len(states))).numpy()
-    wanted = {w[1][""].tobytes() for w in watcher.whole}
-    assert {o.tobytes() for o in observations} == wanted
+    desired = {w[1][""].tobytes() for w in watcher.whole}
+    assert {o.tobytes() for o in observations} == desired
 
 
 def test_the_memory_of_a_recurrent_policy_is_that_before_the_step():
@@ -168,11 +168,11 @@ def test_the_memory_of_a_recurrent_policy_is_that_before_the_step():
             return True
 
     callback = Values()
-    agent = snapshot_of(model)
+    agent = take_snapshot(model)
     model.learn(32, callback=callback)
     states = callback.seen.states(agent)
-    wanted = sorted(round(value, 5) for _, value in callback.values)
-    assert np.allclose(sorted(states.column("values")), wanted, atol=1e-4)
+    desired = sorted(round(value, 5) for _, value in callback.values)
+    assert np.allclose(sorted(states.column("values")), desired, atol=1e-4)
     assert states.column("lstm_states").shape[1:] == agent.initial_lstm_states(1).shape[1:]
     assert np.abs(states.column("lstm_states")).max() > 0
 
@@ -186,29 +186,29 @@ def test_action_masks_are_kept():
     model = MaskablePPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=1, seed=0)
     seen = TrainingStates(100, 1)
     model.learn(16, callback=Watcher(seen))
-    states = seen.states(snapshot_of(model))
+    states = seen.states(take_snapshot(model))
     assert (states.column("action_masks") == [1, 0]).all()
     assert (states.greedy == 0).all()
 
 
 def test_ars_does_not_say_what_it_sees():
     model = ARS("LinearPolicy", "CartPole-v1", n_delta=1, seed=0)
-    with pytest.raises(ExplainError, match="ARS does not tell callbacks what it sees"):
+    with pytest.raises(ExplainError, match="ARS does not show callbacks its observations"):
         model.learn(100, callback=Watcher(TrainingStates(10, 1)))
 
 
 def test_probes_are_spread_over_the_beginning():
     model = make("ppo")
     monitored = MonitorStates(4, 128, 0, N_STACK)
-    kept = []
+    retained = []
 
     class Probing(BaseCallback):
         def _on_step(self):
             before = len(monitored._seen)
             monitored.watch(read_step(self.model, self.locals), self.num_timesteps)
-            kept.extend([self.num_timesteps] * (len(monitored._seen) - before))
+            retained.extend([self.num_timesteps] * (len(monitored._seen) - before))
             return True
 
     model.learn(256, callback=Probing())
-    assert kept == [16, 48, 80, 112]
-    assert len(monitored.states(snapshot_of(model))) == 4
+    assert retained == [16, 48, 80, 112]
+    assert len(monitored.states(take_snapshot(model))) == 4

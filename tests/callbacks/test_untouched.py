@@ -67,9 +67,9 @@ def test_learning_is_bit_equal(algo, name, alone, tmp_path):
     rows = learn(model, 256, callback)
     assert callback.worked[-1] == 256
     weights, logged, chance = outcome(model, rows, ("metrics/", "saliency/"))
-    wanted, wanted_log, wanted_chance = alone[algo]
-    assert weights.keys() == wanted.keys()
-    assert all(torch.equal(weights[key], wanted[key]) for key in wanted)
+    desired, wanted_log, wanted_chance = alone[algo]
+    assert weights.keys() == desired.keys()
+    assert all(torch.equal(weights[key], desired[key]) for key in desired)
     assert len(logged) > 2
     assert str(logged) == str(wanted_log)
     assert torch.equal(chance[0], wanted_chance[0])

@@ -71,8 +71,8 @@ def test_why(folder, tmp_path, capsys):
     asked.remove("--no-progress")
     capsys.readouterr()
     assert main([*asked, "--explainer", "greydanus", "--regions", "2"]) == 0
-    told = capsys.readouterr().out
-    assert "removed" in told and "together" in told
+    message = capsys.readouterr().out
+    assert "removed" in message and "together" in message
     assert (tmp_path / "why" / "state_7_greydanus.png").exists()
     assert (tmp_path / "why" / "state_7_greydanus.csv").exists()
     assert main(asked) == 2
@@ -134,8 +134,8 @@ def test_a_mistake_in_a_grid_is_one_line(tmp_path, capsys, arguments, said):
         code = main(["evaluate", *arguments, "-o", str(tmp_path / "out")])
     except SystemExit as stopped:
         code = stopped.code
-    told = capsys.readouterr().err.strip().splitlines()
-    assert code == 2 and len(told) == 1 and said in told[0], told
+    message = capsys.readouterr().err.strip().splitlines()
+    assert code == 2 and len(message) == 1 and said in message[0], message
     assert not (tmp_path / "out").exists()
 
 
@@ -195,9 +195,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, tmp_path, capsys, change,
         code = main(["explain", *flat, "--no-progress", "--no-render"])
     except SystemExit as stopped:
         code = stopped.code
-    told = capsys.readouterr().err.strip().splitlines()
+    message = capsys.readouterr().err.strip().splitlines()
     assert code == 2
-    assert len(told) == 1 and said in told[0], told
+    assert len(message) == 1 and said in message[0], message
 
 
 def test_what_cannot_work_fails_before_the_long_steps(folder, tmp_path, capsys):
@@ -227,10 +227,10 @@ def test_ctrl_c_names_what_is_kept(folder, tmp_path):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, message = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in told
-    assert str(tmp_path / "out") in told.strip().splitlines()[-1]
+    assert "Traceback" not in message
+    assert str(tmp_path / "out") in message.strip().splitlines()[-1]
     assert json.loads((states / "states.json").read_text())["seed"] == 0
 
 

@@ -25,8 +25,8 @@ def test_weights_moments_and_progress_come_back(tmp_path):
     for name, tensor in copy_weights(network).items():
         assert torch.equal(tensor, other.state_dict()[name])
     ours, theirs = optimizer.state_dict()["state"], others.state_dict()["state"]
-    for index, entry in ours.items():
-        for name, value in entry.items():
+    for index, row in ours.items():
+        for name, value in row.items():
             assert torch.equal(value, theirs[index][name])
     with pytest.raises(ExplainError, match=r"other settings \(seed\)"):
         Checkpoints(tmp_path, {"seed": 1}).restore(other, others)

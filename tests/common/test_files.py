@@ -29,7 +29,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     with pytest.raises(RuntimeError):
         fails()
     assert path.read_text() == "old"
-    assert [entry.name for entry in path.parent.iterdir()] == ["file.txt"]
+    assert [row.name for row in path.parent.iterdir()] == ["file.txt"]
 
 
 def test_a_folder_is_whole_or_as_it_was(tmp_path):
@@ -47,7 +47,7 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path):
     with pytest.raises(RuntimeError):
         fails()
     assert (path / "file.txt").read_text() == "new"
-    assert [entry.name for entry in path.parent.iterdir()] == ["folder"]
+    assert [row.name for row in path.parent.iterdir()] == ["folder"]
 
 
 def test_what_killed_processes_left_is_deleted(tmp_path):
@@ -56,7 +56,7 @@ def test_what_killed_processes_left_is_deleted(tmp_path):
     for name in (".lock", "model.zip"):
         (tmp_path / name).write_text("kept")
     clear_temporary(tmp_path)
-    assert {entry.name for entry in tmp_path.iterdir()} == {".lock", "model.zip"}
+    assert {row.name for row in tmp_path.iterdir()} == {".lock", "model.zip"}
 
 
 def test_json_has_null_for_nan(tmp_path):

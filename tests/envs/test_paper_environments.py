@@ -59,7 +59,7 @@ def saved_agent(recipe: EnvRecipe, path: Path) -> None:
         (
             "highway_env",
             HIGHWAY,
-            ("env left", "idle", "env right", "faster", "slower"),
+            ("lane left", "idle", "lane right", "faster", "slower"),
             {"": (4, 128, 64)},
             (256, 128, 3),
         ),
@@ -85,7 +85,7 @@ def test_loaded_from_a_bare_zip_and_collected(module, recipe, names, shapes, pic
     saved_agent(recipe, tmp_path / "agent.zip")
     agent = load_agent("a2c", None, folder=tmp_path / "agent.zip", recipe=recipe)
     assert agent.action_names == names and agent.n_stack == recipe.frame_stack
-    how = {"behaviour": "stochastic", "max_per_episode": 12, "n_envs": 2, "progress": False}
+    how = {"behavior": "stochastic", "max_per_episode": 12, "n_envs": 2, "progress": False}
     states = collect(agent, n_states=40, folder=tmp_path / "states", **how)
     observations = states.observations(np.arange(40))
     by_key = observations if isinstance(observations, dict) else {"": observations}

@@ -30,7 +30,7 @@ def test_other_games_have_none(env_id):
 
 @pytest.mark.parametrize("game", PLAYFIELDS)
 @pytest.mark.parametrize("cells", [(84, 84), (96, 72)])
-def test_a_cell_is_inside_if_half_of_it_is(game, cells):
+def test_a_cell_is_inside_if_half_of_it_is(game, pixels):
     height, width = NATIVE.get(game, (210, 160))
     top, left, rows, columns = PLAYFIELDS[game]
     assert top + rows <= height and left + columns <= width
@@ -41,12 +41,14 @@ def test_a_cell_is_inside_if_half_of_it_is(game, cells):
         .mean(axis=1)
         >= 0.5
         for n, start, length, parts in (
-            (height, top, rows, cells[0]),
-            (width, left, columns, cells[1]),
+            (height, top, rows, pixels[0]),
+            (width, left, columns, pixels[1]),
         )
     )
     expected = np.outer(row_inside, column_inside)
-    first_row, first_column, n_rows, n_columns = scale_box(PLAYFIELDS[game], (height, width), cells)
-    inside = np.zeros(cells, bool)
+    first_row, first_column, n_rows, n_columns = scale_box(
+        PLAYFIELDS[game], (height, width), pixels
+    )
+    inside = np.zeros(pixels, bool)
     inside[first_row : first_row + n_rows, first_column : first_column + n_columns] = True
     assert np.array_equal(inside, expected)

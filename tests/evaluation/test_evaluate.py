@@ -304,15 +304,15 @@ def test_dict_observations_are_measured_as_one_vector_of_cells():
     assert (evaluation.values["all"]["accuracy"] == 1).all()
     # the gradient's deletion against a loop over the ten cells of one state
     observations = states.observations([5])
-    attributions = StateBatch.flat(Gradient(agent).attribute(observations))
+    attributions = StateBatch.flatten_keys(Gradient(agent).attribute(observations))
     batch = StateBatch(agent, observations)
     baseline = torch.cat([frames[n].float().mean(0).flatten() for n in ("image", "vector")])
     baseline[:8] = frames["image"].float().mean(dim=(0, 2, 3)).repeat_interleave(4)
-    cells, expected = batch.observations[0].clone(), []
-    for cell in [None, *order(attributions)[0].tolist()]:
-        if cell is not None:
-            cells[cell] = baseline[cell]
-        seen = {"image": cells[:8].reshape(1, 2, 2, 2), "vector": cells[8:][None]}
+    pixels, expected = batch.observations[0].clone(), []
+    for pixel in [None, *order(attributions)[0].tolist()]:
+        if pixel is not None:
+            pixels[pixel] = baseline[pixel]
+        seen = {"image": pixels[:8].reshape(1, 2, 2, 2), "vector": pixels[8:][None]}
         expected.append(agent.probabilities(seen)[0, batch.target[0]].item())
     some = evaluate(agent, states, [], {"deletion": {"steps": 10}}, baseline="mean")
     area = np.trapezoid(expected, dx=0.1)

@@ -129,8 +129,8 @@ def quick(name: str, agent: Agent, states: StateDataset, **settings: int) -> Exp
     :raises ExplainError: if it does not support the agent
     """
     known = inspect.signature(EXPLAINERS[name]).parameters
-    wanted = {key: value for key, value in {**QUICK, **settings}.items() if key in known}
-    explainer: Explainer = EXPLAINERS[name](agent, **wanted)
+    desired = {key: value for key, value in {**QUICK, **settings}.items() if key in known}
+    explainer: Explainer = EXPLAINERS[name](agent, **desired)
     if isinstance(explainer, FittedExplainer):
         explainer.fit(states.subset(range(16)), states.subset(range(16, 24)), **FIT)
     return explainer
@@ -143,11 +143,11 @@ def table() -> str:
     for heading, kinds in (("observation", OBSERVED), ("actions", ACTING)):
         lines += [f"| {heading} | " + " | ".join(kinds) + " |", "|---|" + ":-:|" * len(kinds)]
         for name, explainer in EXPLAINERS.items():
-            cells = [f"`{name}`"]
+            pixels = [f"`{name}`"]
             for kind in kinds:
                 reason = explainer.unsupported(agent_of(kind))
                 number = reasons.setdefault(reason, len(reasons) + 1) if reason else None
-                cells.append("yes" if number is None else f"({number})")
-            lines.append("| " + " | ".join(cells) + " |")
+                pixels.append("yes" if number is None else f"({number})")
+            lines.append("| " + " | ".join(pixels) + " |")
         lines.append("")
     return "\n".join([*lines, *(f"{n}. {reason}" for reason, n in reasons.items())]) + "\n"

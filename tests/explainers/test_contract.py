@@ -96,4 +96,4 @@ def test_a_target_that_does_not_exist_is_one_line(name):
 def test_the_table_has_every_explainer():
     rows = [line.split("|") for line in table().splitlines() if line.startswith("| `")]
     assert [row[1].strip(" `") for row in rows] == [*EXPLAINERS, *EXPLAINERS]
-    assert all(cell.strip() == "yes" or "(" in cell for row in rows for cell in row[2:-1])
+    assert all(pixel.strip() == "yes" or "(" in pixel for row in rows for pixel in row[2:-1])

@@ -11,7 +11,7 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.counterfactual import contrast, counterfactual
-from sb3_explain.explainers.regions import image_regions, inpainted
+from sb3_explain.explainers.regions import find_image_regions, inpaint
 from sb3_explain.states.baselines import Black, fit_to_frames
 
 SIDE = 12
@@ -84,7 +84,7 @@ def test_regions_are_the_connected_groups_of_the_highest_share():
     """Against scipy's labels of the cells at or above the quantile."""
     generator = torch.Generator().manual_seed(0)
     attribution = torch.rand(4, 30, 40, generator=generator)
-    regions = image_regions("", attribution, 0.2)
+    regions = find_image_regions("", attribution, 0.2)
     pixels = attribution.numpy().max(axis=0)
     salient = pixels >= np.sort(pixels.ravel())[-240]
     labels, n = label(salient, structure=np.ones((3, 3)))
@@ -95,13 +95,13 @@ def test_regions_are_the_connected_groups_of_the_highest_share():
 
 def test_only_positive_pixels_make_regions_and_labels_may_be_given():
     attribution = torch.tensor([[[3.0, -1.0, 0.0, 2.0]]])
-    assert [r.mass for r in image_regions("", attribution, 1.0)] == [3.0, 2.0]
+    assert [r.mass for r in find_image_regions("", attribution, 1.0)] == [3.0, 2.0]
     labels = np.array([[1, 1, 2, 0]])
-    (region,) = image_regions("", attribution, 0.1, labels)
+    (region,) = find_image_regions("", attribution, 0.1, labels)
     assert region.mass == 3.0
     assert region.cells.tolist() == [[True, True, False, False]]
     with pytest.raises(ExplainError, match="regions of"):
-        image_regions("", attribution, 0.1, labels[:, :2])
+        find_image_regions("", attribution, 0.1, labels[:, :2])
 
 
 def test_the_greatest_regions_come_first_and_not_more_than_asked_for(halves):
@@ -131,14 +131,14 @@ def test_inpainting_fills_each_layer_from_its_surroundings():
     image = 255 * torch.rand(1, 3, 16, 16, generator=generator)
     cells = np.zeros((16, 16), dtype=bool)
     cells[5:9, 6:8] = True
-    filled = inpainted(image, cells)
+    filled = inpaint(image, cells)
     for layer, original in zip(filled[0].numpy(), image[0].numpy(), strict=True):
         expected = inpaint_biharmonic(original.astype(float) / 255, cells) * 255
         np.testing.assert_allclose(layer, expected, atol=1e-3)
     assert torch.equal(filled[0][:, ~cells], image[0][:, ~cells])
     plain = torch.full((1, 1, 16, 16), 87.0)
     plain[0, 0, 5:9, 6:8] = 236.0
-    assert (inpainted(plain, cells) - 87).abs().max() < 0.01
+    assert (inpaint(plain, cells) - 87).abs().max() < 0.01
 
 
 def test_inpainting_is_the_default(halves, picture):
@@ -183,8 +183,8 @@ def test_a_category_is_one_feature():
             return torch.tensor([[1.0, 0.0], [0.0, 3.0]])[cells.long()]
 
     agent = Agent.from_module(Table(), spaces.Discrete(2), spaces.Discrete(2))
-    cell = torch.tensor([1])
-    found = counterfactual(agent, cell, torch.ones(1), baseline=Black())
+    pixel = torch.tensor([1])
+    found = counterfactual(agent, pixel, torch.ones(1), baseline=Black())
     assert found.action(found.before) == "action 1" and found.action(found.alone[0]) == "action 0"
     assert found.regions[0].where() == "feature 0"
 

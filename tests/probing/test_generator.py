@@ -42,7 +42,7 @@ def test_the_loss_is_equation_1_by_a_slow_loop(dots):
     generator = StateGenerator(agent, latent=5, weighting="gradient", **settings)
     batch = StateBatch(agent, agent.tensor(train.observations(np.arange(3))))
     generator.network.spread.fill_(0.7)
-    generator.network.autoencoder.mean_state("").deviation.fill_(0.4)
+    generator.network.autoencoder.get_mean_state("").deviation.fill_(0.4)
     noise = torch.randn(3, 5)
     found = generator.losses(generator.network, batch, noise)
 
@@ -88,7 +88,7 @@ def test_every_term_has_its_switch(dots):
     plain = losses["vae"]
     assert "agent" not in plain and "agent" not in losses["lp_only"] and "agent" in losses["full"]
     generator = StateGenerator(agent, latent=5, **VARIANTS["vae"])
-    drawn, _ = generator.network(generator.network.into(batch.by_key), torch.zeros(4, 5))
+    drawn, _ = generator.network(generator.network.scale(batch.by_key), torch.zeros(4, 5))
     squared = ((drawn[""] - batch.observations / 255) ** 2).mean()
     torch.testing.assert_close(plain["reconstruction"], squared)
     assert losses["lp_only"]["reconstruction"] != plain["reconstruction"]
@@ -100,8 +100,8 @@ def test_training_learns_what_the_agent_looks_at(dots, fitted):
     untrained.fit(train, validation, **{**FEW, "epochs": 1, "learning_rate": 1e-9})
     history = fitted.training.history
     assert fitted.agreement(validation) > untrained.agreement(validation) + 0.1
-    kept = min(history, key=lambda row: row["loss"])
-    assert fitted.agreement(validation) == pytest.approx(kept["agreement"], abs=1e-6)
+    stored = min(history, key=lambda row: row["loss"])
+    assert fitted.agreement(validation) == pytest.approx(stored["agreement"], abs=1e-6)
     assert min(h["reconstruction"] for h in history) < 0.7 * history[0]["reconstruction"]
 
 
@@ -159,12 +159,12 @@ def test_saved_and_loaded(fitted, dots, tmp_path):
         other.view.policy.gain.data += 1
         StateGenerator.load(tmp_path, other)
     described = tmp_path / "generator.json"
-    told = json.loads(described.read_text())
+    said = json.loads(described.read_text())
     for settings in ({"agent": 1}, {"latent": "many"}, {"seed": []}):
-        described.write_text(json.dumps({**told, "settings": {**told["settings"], **settings}}))
+        described.write_text(json.dumps({**said, "settings": {**said["settings"], **settings}}))
         with pytest.raises(ExplainError):
             StateGenerator.load(tmp_path, agent)
-    described.write_text(json.dumps(told))
+    described.write_text(json.dumps(said))
     (tmp_path / "generator.safetensors").write_bytes(b"cut")
     with pytest.raises(ExplainError, match="holds no whole generator: fit it again"):
         StateGenerator.load(tmp_path, agent)
@@ -224,7 +224,7 @@ def test_dict_observations(tmp_path):
     drawn = generator.sample(6)
     assert drawn["cam.left"].shape == (6, 1, 20, 20) and drawn["speed"].shape == (6, 3)
     # units: means and deviations of the training states; a constant feature stays what it is
-    units = generator.network.units_of("speed")
+    units = generator.network.get_units("speed")
     speed = train.frames_by_key()["speed"].double()
     torch.testing.assert_close(units.low.double(), speed.mean(dim=0), rtol=1e-5, atol=1e-6)
     deviations = speed.std(dim=0, correction=0)

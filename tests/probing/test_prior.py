@@ -52,14 +52,14 @@ def test_one_state_alone_is_a_normal_distribution():
 
 def test_starts_make_the_prior_together():
     chance = torch.Generator().manual_seed(0)
-    starts = StandardNormal(2).starts(40_000, chance)
+    starts = StandardNormal(2).sample_starts(40_000, chance)
     variance = starts.mean.var(dim=0) + (2 * starts.log_std).exp().mean(dim=0)
     torch.testing.assert_close(variance, torch.ones(2), atol=0.02, rtol=0)
 
     states = gaussian(5)
-    once = StateCodes(states).starts(5, chance)
+    once = StateCodes(states).sample_starts(5, chance)
     assert {tuple(row) for row in once.mean.tolist()} == {tuple(r) for r in states.mean.tolist()}
-    twice = StateCodes(states).starts(8, chance)
+    twice = StateCodes(states).sample_starts(8, chance)
     assert twice.mean.shape == (8, 3) and len(set(map(tuple, twice.mean.tolist()))) == 8
     assert {tuple(row) for row in twice.mean[:5].tolist()} == set(map(tuple, states.mean.tolist()))
     assert StateCodes(states).divergence(states).max() <= math.log(5) + 1e-5

@@ -65,9 +65,9 @@ def test_soft_maximum_is_equation_6_and_lies_between_mean_and_maximum():
         ("value_low", [4.0, 0.0, -1.0]),
     ],
 )
-def test_energies_of_q_values_by_hand(target, wanted):
+def test_energies_of_q_values_by_hand(target, desired):
     found = energies(target, agent_of(valued=False, value_based=True), beta=1e4)
-    torch.testing.assert_close(found, torch.tensor(wanted))
+    torch.testing.assert_close(found, torch.tensor(desired))
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_disagreement_is_the_jensen_shannon_divergence():
     moved = Q.flip(1)
     outputs = Outputs(agent, Q, Q[:, 0], Outputs(other, moved, Q[:, 0]))
     found = make_target("disagreement", agent)(outputs)
-    wanted = jensenshannon(Q.softmax(1), moved.softmax(1), axis=1) ** 2
-    np.testing.assert_allclose(-found.numpy(), wanted, atol=1e-6)
+    desired = jensenshannon(Q.softmax(1), moved.softmax(1), axis=1) ** 2
+    np.testing.assert_allclose(-found.numpy(), desired, atol=1e-6)
     box = agent_of(space=spaces.Box(-1, 1, (3,)))
     outputs = Outputs(box, Q, Q[:, 0], Outputs(box, moved, Q[:, 0]))
     assert make_target("disagreement", box)(outputs)[0].item() == pytest.approx(-6.0)

@@ -53,8 +53,8 @@ def example(k=3, **changes):
 
 
 def has(picture, color):
-    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
-    return (np.abs(picture - wanted).max(axis=2) <= 2).any()
+    desired = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    return (np.abs(picture - desired).max(axis=2) <= 2).any()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -119,7 +119,7 @@ def test_figures_are_the_same_bytes_and_leave_global_settings_alone():
 
 def test_saving_is_atomic(tmp_path):
     save(tmp_path / "folder" / "figure.png", curve_figure(CURVES))
-    assert [entry.name for entry in (tmp_path / "folder").iterdir()] == ["figure.png"]
+    assert [row.name for row in (tmp_path / "folder").iterdir()] == ["figure.png"]
 
 
 def test_styles_are_distinct_for_twenty_explainers():

@@ -15,14 +15,14 @@ DASH = "\N{EN DASH}"
 NAMES = ["insertion", "deletion", "local_lipschitz"]
 
 
-def entry(mean, half=0.01, n=100):
+def record(mean, half=0.01, n=100):
     return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
 
 
 def row(insertion, deletion, lipschitz, fit=0.0):
     cost = {"forwards": 290.0, "seconds": 0.0125, "fit_seconds": fit}
-    values = {"insertion": entry(insertion), "deletion": entry(deletion)}
-    return {**values, "local_lipschitz": entry(lipschitz, lipschitz / 10), "cost": cost}
+    values = {"insertion": record(insertion), "deletion": record(deletion)}
+    return {**values, "local_lipschitz": record(lipschitz, lipschitz / 10), "cost": cost}
 
 
 @pytest.fixture
@@ -44,15 +44,15 @@ NOTES = {"a_b & c": {"rise": "not run: needs 100 % of the pixels | all", "lime":
 def markdown_rows(text):
     lines = [line for line in text.splitlines() if line.startswith("|")]
     # the bar inside of a cell is escaped
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [[pixel.strip() for pixel in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
 def test_markdown(tables):
     text = markdown_table(tables, NAMES, NOTES, "the caption")
     rows = markdown_rows(text)
-    assert len({len(cells) for cells in rows}) == 1
+    assert len({len(pixels) for pixels in rows}) == 1
     assert rows[0][1:4] == ["Insertion ↑", "Deletion ↓", "Local Lipschitz ↓"]
-    body = {cells[0]: cells[1:] for cells in rows[2:]}
+    body = {pixels[0]: pixels[1:] for pixels in rows[2:]}
     assert list(body) == ["LIME", "SARFA", "VisionMask", "RISE", "Random map"]
     assert body["LIME"][0] == f"**0.800** 0.790{DASH}0.810"
     assert body["SARFA"][0].startswith("**0.790**")  # their intervals overlap
@@ -71,9 +71,9 @@ def test_latex(tables):
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(lines) == 6
     for line in lines:
-        cells = re.split(r"(?<!\\)&", line)
+        pixels = re.split(r"(?<!\\)&", line)
         spans = [int(span) for span in re.findall(r"\\multicolumn{(\d+)}", line)]
-        assert len(cells) + sum(span - 1 for span in spans) == len(columns) == 7
+        assert len(pixels) + sum(span - 1 for span in spans) == len(columns) == 7
     assert r"\textbf{0.800} {\tiny [0.790--0.810]}" in text
     assert r"not run: needs 100 \% of the pixels" in text
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
@@ -108,7 +108,7 @@ def test_figures(tables, figure, theme):
 def test_many_explainers_do_not_shrink(figure):
     rng = np.random.default_rng(0)
     names = [*NAMES, "sparseness", "accuracy@0.1", "pixel_flipping", "mask_area"]
-    many = {f"m{i}": {n: entry(float(rng.random())) for n in names} for i in range(15)}
+    many = {f"m{i}": {n: record(float(rng.random())) for n in names} for i in range(15)}
     few = dict(list(many.items())[:5])
     sizes = [Image.open(io.BytesIO(figure({"a": t}, names, {}))).size for t in (few, many)]
     assert sizes[0][0] == sizes[1][0] and sizes[0][1] < sizes[1][1]

@@ -12,9 +12,9 @@ def frame(level=0, size=(210, 160)):
 
 
 def one_cell(row, column, size=84, value=1.0):
-    cells = np.zeros((size, size))
-    cells[row, column] = value
-    return cells
+    pixels = np.zeros((size, size))
+    pixels[row, column] = value
+    return pixels
 
 
 def colorful(picture):
@@ -25,23 +25,23 @@ def colorful(picture):
 def test_neither_argument_is_changed():
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (210, 160, 3), dtype=np.uint8)
-    cells = rng.random((84, 84))
-    before = picture.copy(), cells.copy()
+    pixels = rng.random((84, 84))
+    before = picture.copy(), pixels.copy()
     picture.setflags(write=False)
-    cells.setflags(write=False)
-    shown = lay_over(picture, cells)
+    pixels.setflags(write=False)
+    shown = lay_over(picture, pixels)
     assert shown.shape == picture.shape and shown.dtype == np.uint8
     assert not np.shares_memory(shown, picture)
-    assert (picture == before[0]).all() and (cells == before[1]).all()
+    assert (picture == before[0]).all() and (pixels == before[1]).all()
 
 
 @pytest.mark.parametrize("level", [0, 90, 255])
 @pytest.mark.parametrize("cell", [(0, 0), (20, 60), (83, 83), (41, 7)])
-def test_the_peak_lies_where_the_cell_is(level, cell):
-    shown = lay_over(frame(level), one_cell(*cell))
+def test_the_peak_lies_where_the_cell_is(level, pixel):
+    shown = lay_over(frame(level), one_cell(*pixel))
     lit = np.argwhere(colorful(shown) > colorful(shown).max() * 0.8)
     # the centre of cell i of 84 lies at (i + 0.5) / 84 of the frame
-    expected = (np.array(cell) + 0.5) / 84 * [210, 160] - 0.5
+    expected = (np.array(pixel) + 0.5) / 84 * [210, 160] - 0.5
     assert np.abs(lit.mean(axis=0) - expected).max() < 1.5
 
 
@@ -63,8 +63,8 @@ def test_the_game_shows_through_where_the_map_is_low_and_where_it_is_high(value)
 
 
 def test_signs_have_colours_of_their_own():
-    cells = one_cell(20, 20) + one_cell(60, 60, value=-1.0)
-    shown = lay_over(frame(0, (84, 84)), cells, signed=True).astype(int)
+    pixels = one_cell(20, 20) + one_cell(60, 60, value=-1.0)
+    shown = lay_over(frame(0, (84, 84)), pixels, signed=True).astype(int)
     assert shown[20, 20, 0] > shown[20, 20, 2] + 80
     assert shown[60, 60, 2] > shown[60, 60, 0] + 80
     assert NEGATIVE[255].argmax() != 0
@@ -94,9 +94,9 @@ def test_without_a_map_the_frame_stays_as_it_is():
         (np.zeros((4, 4)), {"playfield": (0, 0, 0, 10)}, "playfield"),
     ],
 )
-def test_a_map_that_cannot_be_drawn_is_refused_in_one_line(cells, options, said):
+def test_a_map_that_cannot_be_drawn_is_refused_in_one_line(pixels, options, said):
     with pytest.raises(ExplainError, match=said) as caught:
-        lay_over(frame(), cells, **options)
+        lay_over(frame(), pixels, **options)
     assert "\n" not in str(caught.value)
 
 

@@ -23,7 +23,7 @@ from sb3_explain.report.target_attributions import encode_png
 EVIL = "<script>alert('x')</script>\"' onerror=\"alert(1)"
 
 
-def entry(mean, half=0.01, n=1000):
+def record(mean, half=0.01, n=1000):
     return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
 
 
@@ -36,21 +36,21 @@ METRICS = {
     "states": {"n": 1000, "seed": 7, "share": float("nan")},
     "explainers": {
         "visionmask": {
-            "accuracy": entry(0.97),
-            "mask_area": entry(0.112),
-            "insertion": entry(0.42),
-            "deletion": entry(0.18),
-            "sparseness": entry(0.7),
+            "accuracy": record(0.97),
+            "mask_area": record(0.112),
+            "insertion": record(0.42),
+            "deletion": record(0.18),
+            "sparseness": record(0.7),
             "cost": {"forwards": 123456, "seconds": 12.5, "fit_seconds": 300.25},
         },
         "rise": {
-            "insertion": entry(0.415),
-            "deletion": entry(0.28),
+            "insertion": record(0.415),
+            "deletion": record(0.28),
             "sparseness": {"mean": float("nan"), "low": float("nan"), "high": None, "n": 0},
-            "fresh_metric": entry(5.0),
+            "fresh_metric": record(5.0),
         },
-        "empty": {"accuracy": entry(0.31), "mask_area": entry(0.0, 0.0)},
-        "random": {"insertion": entry(0.29), "deletion": entry(0.27), "sparseness": entry(0.33)},
+        "empty": {"accuracy": record(0.31), "mask_area": record(0.0, 0.0)},
+        "random": {"insertion": record(0.29), "deletion": record(0.27), "sparseness": record(0.33)},
     },
 }
 CURVES = {
@@ -134,7 +134,7 @@ def page(full):
 
 def test_nothing_is_fetched_from_anywhere(page, full):
     assert full.name == "report.html"
-    assert [entry.name for entry in full.parent.iterdir()] == ["report.html"]
+    assert [record.name for record in full.parent.iterdir()] == ["report.html"]
     for _, attributes in page.tags:
         for name in REACHING & set(attributes):
             assert attributes[name].startswith("data:"), attributes
@@ -160,7 +160,7 @@ def test_video_and_pictures_are_inside(page, video):
 def test_every_explainer_and_metric_has_its_place(page):
     head = page.rows[0]
     for label in ("Accuracy ↑", "Area shown ↓", "Insertion ↑", "Deletion ↓", "Sparseness ↑"):
-        assert label in [cell.replace("\u00a0", " ") for cell in head]
+        assert label in [pixel.replace("\u00a0", " ") for pixel in head]
     assert "Fresh metric" in head
     assert page.row("VisionMask")[1] == "0.9700.960\N{EN DASH}0.980"
     assert page.row("RISE")[1] == "\N{EN DASH}"
@@ -209,11 +209,11 @@ def test_tables_and_sections_can_be_heard(page):
 def test_names_are_only_ever_text(tmp_path, place):
     metrics = {
         "agent": {"algo": EVIL} if place == "agent" else {},
-        "explainers": {EVIL if place == "explainer" else "rise": {"accuracy": entry(0.5)}},
+        "explainers": {EVIL if place == "explainer" else "rise": {"accuracy": record(0.5)}},
     }
     extra = {}
     if place == "metric":
-        metrics["explainers"]["rise"][EVIL] = entry(0.5)
+        metrics["explainers"]["rise"][EVIL] = record(0.5)
         extra["words"] = {EVIL: MetricWords(EVIL, EVIL, "up")}
     if place == "everywhere else":
         extra = {"title": EVIL, "date": EVIL, "interval": EVIL, "provenance": {EVIL: [EVIL]}}

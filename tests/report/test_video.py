@@ -47,7 +47,7 @@ def test_every_frame_is_there_at_an_even_size(tmp_path, size, side_by_side):
     about = iio.immeta(path)
     assert about["codec"] == "h264" and about["pix_fmt"].startswith("yuv420p")
     assert about["fps"] == 10
-    assert [entry.name for entry in tmp_path.iterdir()] == ["game.mp4"]
+    assert [row.name for row in tmp_path.iterdir()] == ["game.mp4"]
 
 
 def test_game_and_map_stand_side_by_side_at_the_right_frame(tmp_path):
@@ -90,7 +90,7 @@ def test_an_earlier_video_survives_a_later_failure(tmp_path):
             path, mixed, [*attributions, None], [*captions, Caption(3, 0)], action_names=NAMES
         )
     assert path.read_bytes() == b"earlier"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.mp4"]
+    assert [row.name for row in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_an_encoder_that_stops_early_is_noticed(tmp_path, monkeypatch):

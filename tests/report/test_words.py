@@ -6,7 +6,7 @@ from sb3_explain.report.summary import summarize
 from sb3_explain.report.words import beats, format_number, get_metric_words
 
 
-def entry(mean, low=None, high=None, n=200):
+def row(mean, low=None, high=None, n=200):
     return {"mean": mean, "low": low, "high": high, "n": n}
 
 
@@ -33,15 +33,15 @@ def test_numbers(value, text):
 @pytest.mark.parametrize(
     ("one", "other", "better", "expected"),
     [
-        (entry(0.5, 0.4, 0.6), entry(0.3, 0.2, 0.39), "up", True),
-        (entry(0.5, 0.4, 0.6), entry(0.3, 0.2, 0.41), "up", False),
-        (entry(0.1, 0.0, 0.19), entry(0.3, 0.2, 0.4), "down", True),
-        (entry(0.5), entry(0.3), "up", False),
-        (entry(0.5, 0.4, 0.6), entry(0.3), "up", False),
-        (entry(0.5), entry(0.3, 0.2, 0.4), "up", False),
-        (entry(0.5), entry(0.3), None, None),
-        (entry(None), entry(0.3), "up", None),
-        (None, entry(0.3), "up", None),
+        (row(0.5, 0.4, 0.6), row(0.3, 0.2, 0.39), "up", True),
+        (row(0.5, 0.4, 0.6), row(0.3, 0.2, 0.41), "up", False),
+        (row(0.1, 0.0, 0.19), row(0.3, 0.2, 0.4), "down", True),
+        (row(0.5), row(0.3), "up", False),
+        (row(0.5, 0.4, 0.6), row(0.3), "up", False),
+        (row(0.5), row(0.3, 0.2, 0.4), "up", False),
+        (row(0.5), row(0.3), None, None),
+        (row(None), row(0.3), "up", None),
+        (None, row(0.3), "up", None),
     ],
 )
 def test_better_means_intervals_apart(one, other, better, expected):
@@ -55,9 +55,9 @@ def test_unknown_metrics_get_no_direction():
 
 def test_a_baseline_that_does_as_well_is_named():
     table = {
-        "rise": {"insertion": entry(0.40, 0.38, 0.42), "deletion": entry(0.3, 0.29, 0.31)},
-        "random": {"insertion": entry(0.30, 0.29, 0.31), "deletion": entry(0.2, 0.19, 0.21)},
-        "gradient": {"insertion": entry(0.39, 0.37, 0.41)},
+        "rise": {"insertion": row(0.40, 0.38, 0.42), "deletion": row(0.3, 0.29, 0.31)},
+        "random": {"insertion": row(0.30, 0.29, 0.31), "deletion": row(0.2, 0.19, 0.21)},
+        "gradient": {"insertion": row(0.39, 0.37, 0.41)},
     }
     first, second, third = summarize(table, "rise")
     assert first == (
@@ -69,7 +69,7 @@ def test_a_baseline_that_does_as_well_is_named():
 
 
 def test_nothing_is_claimed_without_intervals():
-    table = {"rise": {"insertion": entry(0.40)}, "random": {"insertion": entry(0.30)}}
+    table = {"rise": {"insertion": row(0.40)}, "random": {"insertion": row(0.30)}}
     assert summarize(table, "rise") == [
         "Insertion is 0.400, not shown to be better than for the random map (0.300): there are too "
         "few episodes for an interval."
@@ -77,7 +77,7 @@ def test_nothing_is_claimed_without_intervals():
 
 
 def test_the_accuracy_of_binary_maps_serves_where_there_are_no_masks():
-    (text,) = summarize({"rise": {"accuracy@0.1": entry(0.83, 0.8, 0.86)}}, "rise")
+    (text,) = summarize({"rise": {"accuracy@0.1": row(0.83, 0.8, 0.86)}}, "rise")
     assert text.replace("\N{NO-BREAK SPACE}", " ") == (
         "Shown only the tenth of the observation that RISE marks highest, the agent takes the same "
         "action in 83 % of the 200 states (interval 80.0 to 86.0 %)."
@@ -86,4 +86,4 @@ def test_the_accuracy_of_binary_maps_serves_where_there_are_no_masks():
 
 def test_nothing_measured_is_said():
     assert summarize({"rise": {}}, "rise") == ["No metric of RISE has been computed."]
-    assert "table" in summarize({"rise": {"new": entry(1.0)}}, "rise")[0]
+    assert "table" in summarize({"rise": {"new": row(1.0)}}, "rise")[0]

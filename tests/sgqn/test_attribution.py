@@ -103,8 +103,8 @@ def test_masks_are_those_of_the_quantile(seed, quantile, kind):
             importance = attributions[image, 3 * frame : 3 * frame + 3].abs().amax(0)
             threshold = importance.flatten().quantile(quantile)
             for channel in range(3):
-                kept = mask[image, 3 * frame + channel]
-                assert torch.equal(kept, importance >= threshold)
+                stored = mask[image, 3 * frame + channel]
+                assert torch.equal(stored, importance >= threshold)
 
 
 def test_of_a_map_that_is_mostly_zero_everything_is_kept():

@@ -99,8 +99,8 @@ def test_soda_pulls_the_encoder_towards_its_slow_copy():
     encoder = model.critic.features_extractor
     overlaid = 0.5 * first + 0.5 * chosen
     predicted = model.policy.soda_predictor(model.policy.soda_projection(encoder(overlaid / 255)))
-    wanted = model.policy.slow(second / 255)
-    unit = [v / v.norm(dim=1, keepdim=True) for v in (predicted, wanted)]
+    desired = model.policy.slow(second / 255)
+    unit = [v / v.norm(dim=1, keepdim=True) for v in (predicted, desired)]
     expected = ((unit[0] - unit[1]) ** 2).mean()
     np.random.seed(2)  # noqa: NPY002
     torch.manual_seed(2)

@@ -31,7 +31,7 @@ class Player:
         self.n_envs, self.padding = n_envs, padding
         self.stacks = np.stack([self.reset() for _ in range(n_envs)])
         #: every transition so far: of each environment, its parts
-        self.kept: list[list[tuple[Any, ...]]] = [[] for _ in range(n_envs)]
+        self.retained: list[list[tuple[Any, ...]]] = [[] for _ in range(n_envs)]
 
     def frame(self) -> np.ndarray:
         return self.rng.integers(0, 256, (2, 4, 5), dtype=np.uint8)
@@ -54,7 +54,9 @@ class Player:
         buffer.add(stacks, following, actions, rewards, done, infos)
         for env in range(self.n_envs):
             end = float(done[env] and not truncated[env])
-            self.kept[env].append((stacks[env], actions[env], following[env], end, rewards[env]))
+            self.retained[env].append(
+                (stacks[env], actions[env], following[env], end, rewards[env])
+            )
             self.stacks[env] = self.reset() if done[env] else following[env]
 
 
@@ -81,10 +83,10 @@ def test_what_is_sampled_is_what_was_added(padding, n_envs):
         player.step(buffer)
         if step in (1, 7, 30, 60, 199):
             found = sampled(buffer, 3000 * n_envs)
-            every = {key(*kept) for of_env in player.kept for kept in of_env}
+            every = {key(*retained) for of_env in player.retained for retained in of_env}
             assert found <= every
             # what a row of its own, the episodes' first ones and the oldest stacks leave
-            newest = {key(*kept) for of_env in player.kept for kept in of_env[-15:]}
+            newest = {key(*retained) for of_env in player.retained for retained in of_env[-15:]}
             assert newest <= found
             assert buffer.full or step < 60
             assert not buffer.full or step > 7
@@ -138,7 +140,7 @@ def test_a_pickled_buffer_goes_on(tmp_path):
         set_random_seed(1)
         assert sampled(again, 200) == expected
         player.step(again)
-        assert sampled(again, 2000) <= {key(*kept) for kept in player.kept[0]}
+        assert sampled(again, 2000) <= {key(*retained) for retained in player.retained[0]}
     assert buffer.__getstate__()["_frames"] is None
     file.unlink()
     with pytest.raises(ExplainError, match="frames are missing"):
@@ -156,7 +158,7 @@ def test_rows_that_may_have_been_written_over_are_not_sampled(tmp_path):
         player.step(buffer)
     again = pickle.loads(stored)
     again.discard(2 * 8)
-    whole = {key(*kept) for kept in player.kept[0][:60]}
+    whole = {key(*retained) for retained in player.retained[0][:60]}
     assert len(again.holds[again.holds]) > 5 and sampled(again, 2000) <= whole
     young = FrameStackReplayBuffer(100, SPACE, ACTIONS, "cpu", n_stack=3)
     player = Player(1, padding="repeated")
@@ -175,7 +177,7 @@ def test_a_pickle_knows_what_its_buffer_has_written_over_since(n_envs, tmp_path)
     for _ in range(45):
         player.step(buffer)
     stored = pickle.dumps(buffer)
-    whole = {key(*kept) for each in player.kept for kept in each}
+    whole = {key(*retained) for each in player.retained for retained in each}
     assert sampled(pickle.loads(stored), 2000) <= whole
     for _ in range(7):
         player.step(buffer)
@@ -206,22 +208,22 @@ def test_pickles_of_different_ages_never_take_frames_of_each_other(n_envs, tmp_p
     for _ in range(3):
         for _ in range(25):
             player.step(buffer)
-        whole = {key(*kept) for each in player.kept for kept in each}
+        whole = {key(*retained) for each in player.retained for retained in each}
         stored.append((pickle.dumps(buffer), whole, copy.deepcopy(player)))
     rng = np.random.default_rng(0)
     n_samples = 0
     for turn in range(30):
-        kept, known, its_player = stored[rng.integers(len(stored))]
+        retained, known, its_player = stored[rng.integers(len(stored))]
         branch = copy.deepcopy(its_player)
         branch.rng = np.random.default_rng(100 + turn)  # other frames than the first time
         try:
-            again = played(kept, branch, int(rng.integers(1, 12)))
+            again = played(retained, branch, int(rng.integers(1, 12)))
             found = sampled(again, 500)
         except ExplainError as error:
             assert "holds nothing of this replay buffer" in str(error)
             continue
         n_samples += 1
-        now = known | {key(*one) for each in branch.kept for one in each}
+        now = known | {key(*one) for each in branch.retained for one in each}
         assert found <= now
         if turn % 5 == 0:
             stored.append((pickle.dumps(again), now, branch))
@@ -233,7 +235,7 @@ def test_after_a_reset_old_pickles_know_nothing_of_the_new_frames(tmp_path):
     player = Player(1, padding="repeated")
     for _ in range(30):
         player.step(buffer)
-    stored, whole = pickle.dumps(buffer), {key(*kept) for kept in player.kept[0]}
+    stored, whole = pickle.dumps(buffer), {key(*retained) for retained in player.retained[0]}
     buffer.reset()
     for _ in range(10):
         player.step(buffer)
@@ -250,7 +252,7 @@ def test_frames_of_another_buffer_are_not_taken_for_its_own(tmp_path):
             player.step(buffer)
         buffers.append((buffer, player))
     for buffer, player in buffers:  # neither disturbs the other while both are there
-        assert sampled(buffer, 500) <= {key(*kept) for kept in player.kept[0]}
+        assert sampled(buffer, 500) <= {key(*retained) for retained in player.retained[0]}
     again = pickle.loads(pickle.dumps(buffers[0][0]))
     with pytest.raises(ExplainError, match="holds nothing of this replay buffer any more"):
         again.sample(2)

@@ -108,7 +108,7 @@ def test_the_target_is_preferred_by_its_probability_in_its_group(actions, sizes)
     agent = agent_of(PPO, actions=actions, n_steps=8, batch_size=8)
     batch = StateBatch(agent, vectors(20))
     copies = vectors(20, seed=1)
-    preferred, kept_action = batch.preference(copies), batch.keeps(copies)
+    preferred, same_action = batch.preference(copies), batch.keeps(copies)
     probabilities = agent.probabilities(copies)
     for row, target in enumerate(batch.target.tolist()):
         if isinstance(actions, spaces.MultiBinary):
@@ -121,7 +121,7 @@ def test_the_target_is_preferred_by_its_probability_in_its_group(actions, sizes)
             group = probabilities[row, first : first + sizes[target >= sizes[0]]]
             best = group.argmax() == target - first
         assert preferred[row].item() == pytest.approx(expected.item(), abs=1e-6)
-        assert kept_action[row] == best
+        assert same_action[row] == best
     assert batch.keeps(batch.by_key).all()
 
 
@@ -153,10 +153,12 @@ def test_a_reading_of_equal_states_is_made_once_and_its_cost_is_counted():
         return states.read_once("scores", lambda: states.scores(states.observations))
 
     first = read(batch)
-    assert read(batch.aimed_at(0)) is first and read(batch.moved(vectors(10))) is first
+    assert (
+        read(batch.with_target(0)) is first and read(batch.with_observations(vectors(10))) is first
+    )
     assert agent.forwards == 10 and batch.cache.saved.forwards == 20
     assert read(batch.with_cache(ForwardCache())) is not first
-    assert not torch.equal(read(batch.moved(vectors(10, seed=3))), first)
+    assert not torch.equal(read(batch.with_observations(vectors(10, seed=3))), first)
     parts = batch.split(4)
     assert [len(part) for part in parts] == [4, 4, 2]
     assert torch.equal(torch.cat([read(part) for part in parts]), first)
@@ -177,7 +179,7 @@ def test_mistakes_are_one_line():
 def test_parts_of_a_split_explain_what_the_whole_does():
     agent = dot_agent()
     batch = StateBatch(agent, dot_states(agent, 20).observations(range(20)), target=0)
-    other = batch.aimed_at(torch.arange(20) % 3)
+    other = batch.with_target(torch.arange(20) % 3)
     assert torch.equal(torch.cat([part.target for part in other.split(8)]), torch.arange(20) % 3)
     assert not torch.cat([part.target for part in batch.split(8)]).any()
 
@@ -237,9 +239,11 @@ def test_policy_inputs_of_other_states_are_refused():
 def test_of_a_box_action_magnitudes_say_what_matters():
     attributions = torch.tensor([[0.5, -3.0, 0.0, 1.0]])
     box = agent_of(PPO, actions=spaces.Box(-1, 1, (2,), np.float32))
-    assert StateBatch(box, vectors(1)).support(attributions).tolist() == [[0.5, 3.0, 0.0, 1.0]]
+    assert StateBatch(box, vectors(1)).get_relevance(attributions).tolist() == [
+        [0.5, 3.0, 0.0, 1.0]
+    ]
     assert (
-        StateBatch(agent_of(PPO), vectors(1)).support(attributions).tolist()
+        StateBatch(agent_of(PPO), vectors(1)).get_relevance(attributions).tolist()
         == attributions.tolist()
     )
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.states.dataset import StateDataset, stack_indices
+from sb3_explain.states.dataset import StateDataset, index_stacks
 
 
 def slow_stacks(frames: np.ndarray, starts: np.ndarray, n_stack: int, pad: str) -> np.ndarray:
@@ -52,9 +52,9 @@ def test_stacks_equal_a_wrapper_that_stacks_frame_by_frame(starts, n_stack, pad,
 def test_stack_indices_by_hand():
     starts = np.array([True, False, False, True, False])
     expected = [[-1, -1, 0], [-1, 0, 1], [0, 1, 2], [-1, -1, 3], [-1, 3, 4]]
-    np.testing.assert_array_equal(stack_indices(starts, 3, "zeros"), expected)
+    np.testing.assert_array_equal(index_stacks(starts, 3, "zeros"), expected)
     expected = [[0, 0, 0], [0, 0, 1], [0, 1, 2], [3, 3, 3], [3, 3, 4]]
-    np.testing.assert_array_equal(stack_indices(starts, 3, "repeat"), expected)
+    np.testing.assert_array_equal(index_stacks(starts, 3, "repeat"), expected)
 
 
 def test_positions_evenly_and_at_random():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sb3_explain.common.attributions import order
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.forward_passes import (
-    grid_masks,
-    pixel_order,
+    make_grid_masks,
+    order_pixels,
     read_blends,
     read_blocks,
     replace_in_order,
@@ -99,7 +99,7 @@ def test_a_shorter_order_replaces_all_layers_at_once():
 def test_pixels_come_with_the_highest_of_their_cells():
     attributions = torch.rand(3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
     expected = order(attributions.amax(dim=1))
-    assert torch.equal(pixel_order(order(attributions), attributions), expected)
+    assert torch.equal(order_pixels(order(attributions), attributions), expected)
     slow = np.argsort(-attributions.numpy().max(axis=1).reshape(3, -1), axis=1)
     assert np.array_equal(expected.numpy(), slow)
 
@@ -142,7 +142,7 @@ def test_blends_are_read_as_if_at_once(n_states, sizes, chunk):
 @pytest.mark.parametrize("chunk", [1, 4, 7, 100])
 def test_grid_masks_are_products_in_blocks_of_nearly_equal_size(chunk):
     rows, columns = torch.rand(3, 5), torch.rand(4, 6)
-    blocks = list(grid_masks(rows, columns, chunk))
+    blocks = list(make_grid_masks(rows, columns, chunk))
     masks = torch.cat(blocks)
     assert masks.shape == (13, 1, 5, 6) and not masks[0].any()
     for i in range(3):

@@ -40,9 +40,9 @@ SEEDS = (0, 1)
 SMALL = {
     "n_states": 300,
     "n_evaluated": 20,
-    "collecting": {"max_per_episode": 10},
-    "training": {"epochs": 1, "precision": "no"},
-    "loading": {"trusted": ["tests"]},
+    "collect_kwargs": {"max_per_episode": 10},
+    "fit_kwargs": {"epochs": 1, "precision": "no"},
+    "load_kwargs": {"trusted": ["tests"]},
     "progress": False,
 }
 #: what depends on the clock
@@ -60,11 +60,11 @@ def values_of(benchmark):
     return pd.concat([outcome.values for outcome in benchmark.outcomes], ignore_index=True)
 
 
-def assert_same(found, wanted, part="seed >= 0"):
+def assert_same(found, desired, part="seed >= 0"):
     """Two grids have the same figures, bit for bit; ``part`` is the part of the second."""
     for one, other in (
-        (values_of(found), values_of(wanted)),
-        (found.table().drop(columns=TIMES), wanted.table().drop(columns=TIMES)),
+        (values_of(found), values_of(desired)),
+        (found.table().drop(columns=TIMES), desired.table().drop(columns=TIMES)),
     ):
         other = other.query(part).reset_index(drop=True)
         pd.testing.assert_frame_equal(one, other, check_exact=True)
@@ -80,7 +80,7 @@ def here(tmp_path_factory):
 
 
 def test_a_job_measures_what_evaluate_measures(here):
-    agent, _ = NamedAgent("one", AGENTS["one"], SMALL["loading"]).load()
+    agent, _ = NamedAgent("one", AGENTS["one"], SMALL["load_kwargs"]).load()
     folder = here.output / "one" / "seed_1"
     train, _, test = StateDataset.open(folder / "states").split(seed=1)
     explainers = {
@@ -274,10 +274,10 @@ def test_a_failure_is_one_line_and_the_others_finish(tmp_path, capsys):
     ]  # fmt: skip
     assert main(arguments) == 2
     shown = capsys.readouterr()
-    told = shown.err.strip().splitlines()
-    assert len(told) == 2 and "random of bad, seed 0: RuntimeError: the weights" in told[0]
-    assert "1 of 2 jobs failed" in told[1]
-    assert "are gone" in Path(told[0].split("(see ")[1].rstrip(")")).read_text()
+    message = shown.err.strip().splitlines()
+    assert len(message) == 2 and "random of bad, seed 0: RuntimeError: the weights" in message[0]
+    assert "1 of 2 jobs failed" in message[1]
+    assert "are gone" in Path(message[0].split("(see ")[1].rstrip(")")).read_text()
     assert "good" in shown.out and (tmp_path / "good" / "seed_0" / "random.json").exists()
     assert "failed: RuntimeError" in (tmp_path / "benchmark.md").read_text()
     assert main([*arguments, "--seeds", "0"]) == 2  # tried again, not taken for done
@@ -309,7 +309,7 @@ def test_one_method_with_several_settings(tmp_path):
     [
         ({"agents": ["pp0:Dot-v0"]}, "did you mean 'ppo'"),
         ({"agents": ["dot"]}, "names no agent"),
-        ({"agents": ["os.path:join"], "loading": {}}, "--trust os"),
+        ({"agents": ["os.path:join"], "load_kwargs": {}}, "--trust os"),
         ({"agents": ["demo", "demo"]}, "two agents"),
         ({"explainers": ["greydanos"]}, "did you mean 'greydanus'"),
         ({"explainers": {"occlusion": {"strid": 3}}}, "did you mean 'stride'"),
@@ -331,9 +331,9 @@ def test_one_method_with_several_settings(tmp_path):
 def test_a_mistake_is_told_before_anything_is_made(tmp_path, wrong, said):
     if wrong.get("agents") == {"mine": None}:
         wrong = {**wrong, "agents": {"mine": benchmark_agents.first()}}
-    with pytest.raises(ExplainError, match=said) as told:
+    with pytest.raises(ExplainError, match=said) as message:
         grid(tmp_path / "out", **wrong)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(message.value)
     assert not (tmp_path / "out").exists()
 
 

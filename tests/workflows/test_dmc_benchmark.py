@@ -91,8 +91,8 @@ def test_a_small_benchmark_by_the_command_line_and_again(backgrounds, tmp_path, 
     rows = pd.read_csv(tmp_path / "returns.csv")
     assert len(rows) == 4
     result = tmp_path / "results" / "sgqn-cartpole_swingup-0-train.json"
-    kept = json.loads(result.read_text())
-    assert np.mean(kept["returns"]) == pytest.approx(
+    stored = json.loads(result.read_text())
+    assert np.mean(stored["returns"]) == pytest.approx(
         rows.query("algo == 'sgqn' and mode == 'train'")["return"].item()
     )
     assert imageio.imread(tmp_path / "saliency_cartpole_swingup.png").shape[2] >= 3
@@ -100,7 +100,7 @@ def test_a_small_benchmark_by_the_command_line_and_again(backgrounds, tmp_path, 
     changed = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.zip")}
     result.unlink()
     assert main(command) == 0
-    assert json.loads(result.read_text()) == kept
+    assert json.loads(result.read_text()) == stored
     assert all(path.stat().st_mtime_ns == time for path, time in changed.items())
 
 

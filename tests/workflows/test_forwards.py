@@ -172,7 +172,7 @@ def test_find_weaknesses(agent, counted, tmp_path, monkeypatch):
 def test_a_batch_of_a_batch_is_no_new_reading(agent, counted):
     batch = StateBatch(agent, torch.zeros(4, 2, 24, 24))
     counted.observations = 0
-    batch = batch.aimed()
+    batch = batch.resolve_target()
     parts = batch.split(2)
     assert torch.equal(torch.cat([part.target for part in parts]), batch.target)
     assert torch.equal(parts[0].own_target_scores, batch.own_target_scores[:2])

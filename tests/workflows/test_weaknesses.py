@@ -15,18 +15,18 @@ from sb3_explain.agents.demo import demo_agent
 from sb3_explain.cli import main
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.probing.targets import targets_of
+from sb3_explain.probing.targets import list_targets
 from sb3_explain.workflows.weaknesses import filename, find_weaknesses
 from tests.toys import SIZE, dot_agent
 
 SMALL = {
     "n_states": 120,
-    "n": 6,
-    "collecting": {"max_per_episode": 10, "n_envs": 2},
-    "settings": {"latent": 4},
-    "training": {"epochs": 1, "precision": "no"},
-    "searching": {"steps": 5},
-    "masking": {"max_area": 0.2},
+    "n_samples": 6,
+    "collect_kwargs": {"max_per_episode": 10, "n_envs": 2},
+    "generator_kwargs": {"latent": 4},
+    "fit_kwargs": {"epochs": 1, "precision": "no"},
+    "probe_kwargs": {"steps": 5},
+    "explainer_kwargs": {"max_area": 0.2},
     "progress": False,
 }
 
@@ -38,11 +38,11 @@ def test_everything_is_made_once(tmp_path, monkeypatch):
     for words in ("action:left", "T+-", "uncertainty", "How far to trust the states"):
         assert words in text
     assert "http" not in text.replace("http-equiv", "")
-    told = json.loads((tmp_path / "probes.json").read_text())
-    assert set(told["targets"]) == set(targets_of(agent))
-    assert [row["sees"] for row in told["goggles"]] == ["agent", "generator", "random"]
+    written = json.loads((tmp_path / "probes.json").read_text())
+    assert set(written["targets"]) == set(list_targets(agent))
+    assert [row["sees"] for row in written["goggles"]] == ["agent", "generator", "random"]
     sheets = {path.stem for path in (tmp_path / "probes").glob("*.png")}
-    assert sheets == {filename(name) for name in targets_of(agent)}
+    assert sheets == {filename(name) for name in list_targets(agent)}
 
     def never(*arguments, **options):
         raise AssertionError("what stands on disk is made again")
@@ -50,21 +50,21 @@ def test_everything_is_made_once(tmp_path, monkeypatch):
     monkeypatch.setattr("sb3_explain.workflows.weaknesses.probe", never)
     monkeypatch.setattr("sb3_explain.probing.generator.train_network", never)
     find_weaknesses(agent, tmp_path, **SMALL)
-    assert json.loads((tmp_path / "probes.json").read_text())["targets"] == told["targets"]
+    assert json.loads((tmp_path / "probes.json").read_text())["targets"] == written["targets"]
     with pytest.raises(AssertionError):  # another search
-        find_weaknesses(agent, tmp_path, **{**SMALL, "searching": {"steps": 6}})
+        find_weaknesses(agent, tmp_path, **{**SMALL, "probe_kwargs": {"steps": 6}})
     with pytest.raises(ExplainError, match="generator of other settings"):
-        find_weaknesses(agent, tmp_path, **{**SMALL, "settings": {"latent": 5}})
+        find_weaknesses(agent, tmp_path, **{**SMALL, "generator_kwargs": {"latent": 5}})
     with pytest.raises(ExplainError, match="generator of other settings, training or states"):
-        training = {**SMALL["training"], "epochs": 2}
-        find_weaknesses(agent, tmp_path, **{**SMALL, "training": training})
+        longer = {**SMALL["fit_kwargs"], "epochs": 2}
+        find_weaknesses(agent, tmp_path, **{**SMALL, "fit_kwargs": longer})
     (tmp_path / "generator" / "generator.safetensors").write_bytes(b"damaged")
     with pytest.raises(ExplainError, match="run the same command again, the states are kept"):
         find_weaknesses(agent, tmp_path, **SMALL)
     monkeypatch.undo()
     # with another generator, nothing of the old one's is shown
     shutil.rmtree(tmp_path / "generator")
-    find_weaknesses(agent, tmp_path, **{**SMALL, "settings": {"latent": 5}})
+    find_weaknesses(agent, tmp_path, **{**SMALL, "generator_kwargs": {"latent": 5}})
     with safetensors.safe_open(tmp_path / "probes" / "uncertainty.safetensors", "pt") as file:
         assert file.get_tensor("codes").shape[1] == 5
 
@@ -81,14 +81,14 @@ def test_a_probe_comes_back_from_its_file_as_it_was(tmp_path):
 
 def test_targets_of_each_kind_of_agent():
     names = [f"action:{name}" for name in ("left", "stay", "right")]
-    assert targets_of(dot_agent()) == [*names, "T-", "T+", "T+-", "uncertainty"]
+    assert list_targets(dot_agent()) == [*names, "T-", "T+", "T+-", "uncertainty"]
     space = spaces.Box(-1, 1, (4,), np.float32)
     q = Agent.from_module(nn.Linear(4, 2), space, spaces.Discrete(2), value_based=True)
-    assert targets_of(q)[2:] == ["T-", "T+", "S-", "S+", "T+-", "uncertainty"]
+    assert list_targets(q)[2:] == ["T-", "T+", "S-", "S+", "T+-", "uncertainty"]
     logits = Agent.from_module(nn.Linear(4, 2), space, spaces.Discrete(2))
-    assert targets_of(logits)[2:] == ["T+-", "uncertainty"]
+    assert list_targets(logits)[2:] == ["T+-", "uncertainty"]
     box = Agent.from_module(nn.Linear(4, 1), space, spaces.Box(-1, 1, (1,)))
-    assert targets_of(box) == [f"action:{box.target_names[0]}"]
+    assert list_targets(box) == [f"action:{box.target_names[0]}"]
 
 
 def test_an_agent_of_vectors_and_continuous_actions(tmp_path):
@@ -105,8 +105,8 @@ def test_an_agent_of_vectors_and_continuous_actions(tmp_path):
         Pulls(), space, spaces.Box(-2, 2, (1,)), recipe=EnvRecipe("Pendulum-v1")
     )
     page = find_weaknesses(agent, tmp_path, **SMALL)
-    told = json.loads((tmp_path / "probes.json").read_text())["targets"]
-    assert list(told) == [f"action:{agent.target_names[0]}", "T-", "T+"]
+    written = json.loads((tmp_path / "probes.json").read_text())["targets"]
+    assert list(written) == [f"action:{agent.target_names[0]}", "T-", "T+"]
     assert "feature" not in page.read_text() and (tmp_path / "probes" / "T-plus.png").exists()
 
 
@@ -119,12 +119,12 @@ def test_mistakes_show_before_anything_long_begins(tmp_path):
     ):
         with pytest.raises(ExplainError, match=line):
             find_weaknesses(agent, tmp_path, targets=targets, **SMALL)
-    for searching, line in (
+    for search, line in (
         ({"step": 4}, "unknown option of the search 'step'; did you mean 'steps'"),
         ({"steps": 0}, "steps=0, .* give whole numbers"),
     ):
         with pytest.raises(ExplainError, match=line):
-            find_weaknesses(agent, tmp_path, **{**SMALL, "searching": searching})
+            find_weaknesses(agent, tmp_path, **{**SMALL, "probe_kwargs": search})
     silent = Agent.from_module(
         nn.Flatten(), spaces.Box(0, 255, (1, SIZE, SIZE), np.uint8), spaces.Discrete(SIZE**2)
     )
@@ -141,13 +141,15 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
         return output / "probes.html"
 
     monkeypatch.setattr("sb3_explain.cli.probe.find_weaknesses", noted)
-    monkeypatch.setattr("sb3_explain.cli.probe.agent_of", lambda options: demo_agent())
+    monkeypatch.setattr("sb3_explain.cli.probe.load_named_agent", lambda options: demo_agent())
     flags = "--algo ppo --env PongNoFrameskip-v4 --targets T- action:RIGHT --samples 8 --latent 20"
     more = "--generator lambda_kl:0.001 --epochs 3 --goggles 4 --no-maps --color -o"
     assert main(["probe", *flags.split(), *more.split(), str(tmp_path)]) == 0
-    assert made["targets"] == ["T-", "action:RIGHT"] and made["n"] == 8
-    assert made["settings"] == {"latent": 20, "lambda_kl": 0.001}
-    assert made["training"]["epochs"] == 3 and made["n_episodes"] == 4 and not made["maps"]
+    assert made["targets"] == ["T-", "action:RIGHT"] and made["n_samples"] == 8
+    assert made["generator_kwargs"] == {"latent": 20, "lambda_kl": 0.001}
+    assert (
+        made["fit_kwargs"]["epochs"] == 3 and made["n_episodes"] == 4 and not made["attributions"]
+    )
     assert made["agent"].observation_space.shape == (12, 84, 84)
     assert str(tmp_path / "probes.html") in capsys.readouterr().out
 

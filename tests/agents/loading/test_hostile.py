@@ -38,8 +38,8 @@ class Folder:
         self.root, self.canary = root, canary
         self.run = root / "ppo" / "CartPole-v1_1"
         self.zip = self.run / "CartPole-v1.zip"
-        self.kept = self.run / "CartPole-v1"
-        self.statistics = self.kept / "vecnormalize.pkl"
+        self.stored = self.run / "CartPole-v1"
+        self.statistics = self.stored / "vecnormalize.pkl"
 
     def members(self):
         with zipfile.ZipFile(self.zip) as archive:
@@ -58,9 +58,9 @@ class Folder:
         change(weights)
         self.change_member("policy.pth", torch_bytes(weights))
 
-    def change_data(self, **entries):
+    def change_data(self, **rows):
         data = json.loads(self.members()["data"])
-        self.change_member("data", json.dumps({**data, **entries}))
+        self.change_member("data", json.dumps({**data, **rows}))
 
     def load(self, **arguments):
         try:
@@ -108,8 +108,8 @@ def serialized(folder):
 @pytest.mark.parametrize(
     "entry", ["policy_class", "policy_kwargs", "observation_space", "lr_schedule", "_last_obs"]
 )
-def test_pickles_in_data_are_never_looked_at(folder, entry):
-    folder.change_data(**{entry: serialized(folder)})
+def test_pickles_in_data_are_never_looked_at(folder, row):
+    folder.change_data(**{row: serialized(folder)})
     assert folder.load().n_scores == 2
 
 
@@ -158,8 +158,8 @@ def test_a_member_that_lies_about_its_size_is_damaged(folder):
     folder.change_member("data", bytes(2**21), zipfile.ZIP_DEFLATED)
     content = bytearray(folder.zip.read_bytes())
     # the sizes of "data" in the central directory, which readers trust
-    entry = content.index(b"data", content.index(b"PK\x01\x02")) - 46
-    struct.pack_into("<I", content, entry + 24, 1000)
+    row = content.index(b"data", content.index(b"PK\x01\x02")) - 46
+    struct.pack_into("<I", content, row + 24, 1000)
     folder.zip.write_bytes(content)
     folder.refused("'data'")
 
@@ -301,7 +301,7 @@ YAML_CODE = [
 @pytest.mark.parametrize("file", ["config.yml", "args.yml", "env_kwargs.yml"])
 @pytest.mark.parametrize("text", YAML_CODE)
 def test_tags_and_shapes_that_are_no_configuration(folder, file, text):
-    (folder.kept / file).write_text(text.replace("{canary}", str(folder.canary)))
+    (folder.stored / file).write_text(text.replace("{canary}", str(folder.canary)))
     folder.refused(file)
 
 
@@ -309,7 +309,7 @@ def test_yaml_bombs_are_refused(folder):
     laughs = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     laughs += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
     for text in ["\n".join(laughs), "[" * 50_000, "a: " + "x" * 300_000, "{a: " * 5000]:
-        (folder.kept / "config.yml").write_text(text)
+        (folder.stored / "config.yml").write_text(text)
         folder.refused("config.yml")
 
 
@@ -409,13 +409,13 @@ def test_the_users_word_allows_a_wrapper(folder):
 
 @pytest.mark.usefixtures("evil_module")
 def test_packages_of_strangers_are_not_imported(folder):
-    (folder.kept / "args.yml").write_text("gym_packages: [evil_wrappers]")
+    (folder.stored / "args.yml").write_text("gym_packages: [evil_wrappers]")
     assert folder.load().n_scores == 2  # CartPole is there already: the package is not needed
     zip_path = folder.zip
     for env, says in [("Evil-v0", "evil_wrappers"), ("evil_wrappers:CartPole-v1", "evil_wrappers")]:
-        kept = folder.run / env
-        folder.kept.rename(kept)
-        folder.kept = kept
+        stored = folder.run / env
+        folder.stored.rename(stored)
+        folder.stored = stored
         with pytest.raises(ExplainError, match=says) as error:
             load_agent("ppo", env, folder=zip_path)
         assert "\n" not in str(error.value)
@@ -541,7 +541,7 @@ def test_damage_anywhere_is_one_line_or_harmless(folder):
     """Random damage to every file: an error of one line, or an agent that still works."""
     rng = np.random.default_rng(0)
     files = [folder.statistics] * 150 + [folder.zip] * 60
-    files += [folder.kept / "config.yml", folder.kept / "args.yml"] * 30
+    files += [folder.stored / "config.yml", folder.stored / "args.yml"] * 30
     for path in files:
         good = path.read_bytes()
         bad = bytearray(good)

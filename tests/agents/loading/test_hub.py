@@ -60,15 +60,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(saved, tmp_path, monkeypatch):
     run = saved / "ppo" / "CartPole-v1_1"
-    kept = run / "CartPole-v1"
+    stored = run / "CartPole-v1"
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.asked = []
     server.files = {
         "README.md": b"a card",
         "ppo-CartPole-v1.zip": (run / "CartPole-v1.zip").read_bytes(),
-        "config.yml": (kept / "config.yml").read_bytes(),
+        "config.yml": (stored / "config.yml").read_bytes(),
         "env_kwargs.yml": b"{}\n",
-        "vec_normalize.pkl": (kept / "vecnormalize.pkl").read_bytes(),
+        "vec_normalize.pkl": (stored / "vecnormalize.pkl").read_bytes(),
     }
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")

@@ -62,7 +62,7 @@ def observations():
 
 
 @pytest.fixture(scope="module")
-def pixel_maps():
+def pixel_attributions():
     return torch.rand(3, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
 
 
@@ -87,8 +87,10 @@ def rise_scores(module, mode, step, substrate, image, explanation):
     ("metric", "mode", "baseline"),
     [(deletion, "del", Black()), (insertion, "ins", RiseBlur())],
 )
-def test_rise_causal_metric(metric, mode, baseline, module, agent, observations, pixel_maps):
-    ordering = order(pixel_maps.expand(-1, 4, -1, -1))
+def test_rise_causal_metric(
+    metric, mode, baseline, module, agent, observations, pixel_attributions
+):
+    ordering = order(pixel_attributions.expand(-1, 4, -1, -1))
     curves = metric(
         StateBatch(agent, observations),
         baseline(observations),
@@ -100,7 +102,7 @@ def test_rise_causal_metric(metric, mode, baseline, module, agent, observations,
     for i in range(len(observations)):
         with torch.no_grad():
             scores = rise_scores(
-                module, mode, STEP, baseline, observations[i : i + 1], pixel_maps[i].numpy()
+                module, mode, STEP, baseline, observations[i : i + 1], pixel_attributions[i].numpy()
             )
         assert np.ptp(scores) > 0.05
         np.testing.assert_allclose(curves[i], scores, atol=1e-6)

@@ -84,4 +84,4 @@ def test_unbounded_entries_have_unit_range():
     low = np.array([-2, -np.inf, -big, 0], dtype=np.float32)
     high = np.array([2, np.inf, big, 1], dtype=np.float32)
     agent = Agent.from_module(nn.Linear(4, 2), spaces.Box(low, high), spaces.Discrete(2))
-    assert StateBatch(agent, torch.zeros(1, 4)).extent().tolist() == [4.0, 1.0, 1.0, 1.0]
+    assert StateBatch(agent, torch.zeros(1, 4)).get_extent().tolist() == [4.0, 1.0, 1.0, 1.0]

@@ -72,7 +72,7 @@ def test_only_the_images_of_that_size_count_in_a_dict():
     by_key = {name: torch.zeros(1, *size) for name, size in sizes.items()}
     batch = StateBatch(agent_of(space), {**by_key, "speed": torch.zeros(1, 3)}, 0)
     far = torch.tensor([[[[1.0, 0.0], [0.0, 3.0]]]])
-    attributions = batch.flat(
+    attributions = batch.flatten_keys(
         {"far": far, "near": torch.ones(1, 1, 3, 3), "speed": torch.ones(1, 3)}
     )
     boxes = torch.tensor([[[True, False], [False, False]]])

@@ -70,19 +70,19 @@ def bilinear(coarse, height, width):
     return fine
 
 
-def by_hand(net, image, choice, scale=1.0):
+def by_hand(net, image, action, scale=1.0):
     """Equations 1 and 2 of Selvaraju et al. (2017) for the second convolution."""
     activations = net.second(net.first(image[None] / 255).relu())[0]
-    weights = net.out.weight[choice].reshape(5, 4, 6) * scale
+    weights = net.out.weight[action].reshape(5, 4, 6) * scale
     slopes = weights * (activations > 0)  # through the ReLU that follows
     coarse = sum(slopes[k].mean() * activations[k] for k in range(5)).relu()
     return torch.tensor(bilinear(coarse.numpy(), *image.shape[1:])).float().expand(image.shape)
 
 
-def guided_by_hand(net, image, choice):
+def guided_by_hand(net, image, action):
     first = net.first(image[None] / 255)
     second = net.second(first.relu())
-    back = (net.out.weight[choice].reshape(second.shape) * (second > 0)).relu()
+    back = (net.out.weight[action].reshape(second.shape) * (second > 0)).relu()
     back = (F.conv_transpose2d(back, net.second.weight) * (first > 0)).relu()
     back = F.conv_transpose2d(back, net.first.weight, stride=2)
     return back[0] / 255
@@ -93,8 +93,8 @@ def test_grad_cam_by_hand():
     found = GradCAM(agent).attribute(seen, target)
     with torch.no_grad():
         expected = [
-            by_hand(agent.view.policy, image, choice)
-            for image, choice in zip(seen, target, strict=True)
+            by_hand(agent.view.policy, image, action)
+            for image, action in zip(seen, target, strict=True)
         ]
     torch.testing.assert_close(found, torch.stack(expected))
     assert found.min() >= 0 and found.amax(dim=(1, 2, 3)).gt(0).any()
@@ -106,8 +106,8 @@ def test_guided_grad_cam_by_hand():
     found = GuidedGradCAM(agent).attribute(seen, target)
     with torch.no_grad():
         expected = [
-            by_hand(net, image, choice) * guided_by_hand(net, image, choice)
-            for image, choice in zip(seen, target, strict=True)
+            by_hand(net, image, action) * guided_by_hand(net, image, action)
+            for image, action in zip(seen, target, strict=True)
         ]
     torch.testing.assert_close(found, torch.stack(expected), atol=1e-9, rtol=1e-4)
     assert found.any()

@@ -42,9 +42,9 @@ def cnn():
 def slope(agent, states, target):
     """d score / d state, one state and one backward pass at a time."""
     rows = []
-    for state, choice in zip(states, target, strict=True):
+    for state, action in zip(states, target, strict=True):
         row = state[None].clone().requires_grad_()
-        agent.scores(row)[0, choice].backward()
+        agent.scores(row)[0, action].backward()
         rows.append(row.grad[0])
     return torch.stack(rows)
 
@@ -117,12 +117,12 @@ def test_a_baseline_is_fitted_on_states():
 def test_smoothgrad_is_a_mean_over_noisy_copies(cnn):
     agent, images, target = cnn
     expected = []
-    for image, choice in zip(images, target, strict=True):
+    for image, action in zip(images, target, strict=True):
         generator = torch.Generator().manual_seed(zlib.crc32(image.numpy().tobytes()) ^ 3)
         noisy = [
             image + 0.1 * 255 * torch.randn(image.shape, generator=generator) for _ in range(6)
         ]
-        expected.append(slope(agent, torch.stack(noisy), choice.expand(6)).abs().mean(dim=0))
+        expected.append(slope(agent, torch.stack(noisy), action.expand(6)).abs().mean(dim=0))
     found = SmoothGrad(agent, sigma=0.1, n_samples=6, seed=3).attribute(images, target)
     torch.testing.assert_close(found, torch.stack(expected), atol=1e-7, rtol=1e-5)
 
@@ -233,7 +233,7 @@ def test_known_features_have_the_mass_of_integrated_gradients(kind):
     reading = [list(read) for read in features]
     if isinstance(space, spaces.MultiBinary):
         reading = [read for read in reading for _ in range(2)]
-    counted = [i for i, choice in enumerate(batch.target.tolist()) if reading[choice]]
+    counted = [i for i, action in enumerate(batch.target.tolist()) if reading[action]]
     on = sum(float(attributions[i, reading[int(batch.target[i])]].sum()) for i in counted)
     assert len(counted) > 10 and on >= 0.99 * float(attributions[counted].sum())
 

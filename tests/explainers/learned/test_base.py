@@ -59,9 +59,9 @@ def test_the_mass_is_on_the_pixels_that_the_agent_reads(learned):
     observations = test.observations(np.arange(len(test)))
     attributions = explainer.attribute(observations)
     batch = StateBatch(explainer.agent, observations)
-    shown = explainer.masking.blends(
-        {"": attributions[:, None]}, batch.by_key, explainer.baselines
-    )[0]
+    shown = explainer.masking.blend({"": attributions[:, None]}, batch.by_key, explainer.baselines)[
+        0
+    ]
     assert batch.keeps(shown[""][:, 0]).float().mean() >= 0.95
     widened = attributions[..., 1, : 9 + FOOTPRINT, : 9 + FOOTPRINT]
     assert widened.sum() >= 0.9 * attributions.sum()
@@ -92,9 +92,9 @@ def test_damaged_files_and_another_agent_are_refused(learned, tmp_path):
     with pytest.raises(ExplainError, match="trained for another agent"):
         method.load(tmp_path, other)
     described = tmp_path / f"{explainer.name}.json"
-    told = json.loads(described.read_text())
+    said = json.loads(described.read_text())
     for lacking in ("settings", "training", "agent"):
-        described.write_text(json.dumps({key: told[key] for key in told if key != lacking}))
+        described.write_text(json.dumps({key: said[key] for key in said if key != lacking}))
         with pytest.raises(ExplainError, match="fit it again"):
             method.load(tmp_path, agent)
     for part, wrong in (  # whoever wrote the file
@@ -102,10 +102,10 @@ def test_damaged_files_and_another_agent_are_refused(learned, tmp_path):
         ("settings", {"temperature": "warm"}), ("settings", {"baseline": {"a": 1}}),
         ("training", {"seconds": "x"}), ("training", {"history": 3}),
     ):  # fmt: skip
-        described.write_text(json.dumps({**told, part: {**told[part], **wrong}}))
+        described.write_text(json.dumps({**said, part: {**said[part], **wrong}}))
         with pytest.raises(ExplainError):
             method.load(tmp_path, agent)
-    described.write_text(json.dumps(told))
+    described.write_text(json.dumps(said))
     weights = tmp_path / f"{explainer.name}.safetensors"
     whole = weights.read_bytes()
     for damaged in (whole[:100], whole[: len(whole) // 2], b""):
@@ -225,13 +225,13 @@ def test_outside_the_content_nothing_is_masked(name):
     inside = torch.zeros_like(attributions)
     inside[:, :, 4:14, 6:18] = 1
     assert (attributions[inside == 1] > 0).all() and not attributions[inside == 0].any()
-    shown = explainer.shown(attributions)
+    shown = explainer.to_masks(attributions)
     assert (
         torch.equal(shown[inside == 1], attributions[inside == 1])
         and (shown[inside == 0] == 1).all()
     )
     batch = explainer.batch(test, np.arange(3))
-    for blend in explainer.blends(explainer.masks(explainer.network, batch), batch):
+    for blend in explainer.blend(explainer.masks(explainer.network, batch), batch):
         seen, state = torch.broadcast_tensors(blend[""], observations.float()[:, None])
         outside = inside[:, None].expand_as(seen) == 0
         assert torch.equal(seen[outside], state[outside])

@@ -47,10 +47,10 @@ def test_contrastive_box_is_eq_2_and_3_of_similarities():
 
 
 def test_of_one_dimension_the_complement_is_the_only_other_mask():
-    kept, left = torch.tensor([[[-1.0]]]), torch.tensor([[[-3.0]]])
+    stored, left = torch.tensor([[[-1.0]]]), torch.tensor([[[-3.0]]])
     # 1 + KL is 2 and 4: the row has one dimension, the column 1/2 against 1/4
     expected = -math.log((1 / 2) / (1 / 2 + 1 / 4)) / 2 + math.log(2)
-    assert float(loss.contrastive_box(kept, left)) == pytest.approx(expected)
+    assert float(loss.contrastive_box(stored, left)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("over_masks", [True, False])

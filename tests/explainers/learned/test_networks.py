@@ -8,7 +8,7 @@ from torch import nn
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.learned.networks import NETWORKS
-from sb3_explain.explainers.learned.networks.torchvision_networks import spread_over
+from sb3_explain.explainers.learned.networks.torchvision_networks import spread_kernels
 
 FOR_IMAGES = [name for name in NETWORKS if name != "mlp"]
 
@@ -83,7 +83,7 @@ def test_imagenet_kernels_answer_a_grey_image_alike_at_any_number_of_channels(n_
     kernels = torch.randn(5, 3, 7, 7)
     gray = torch.rand(1, 1, 20, 20)
     expected = nn.functional.conv2d(gray.expand(-1, 3, -1, -1), kernels)
-    ours = nn.functional.conv2d(gray.expand(-1, n_in, -1, -1), spread_over(kernels, n_in))
+    ours = nn.functional.conv2d(gray.expand(-1, n_in, -1, -1), spread_kernels(kernels, n_in))
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.explainers.learned.networks.ssinet_decoder import SSINetDecoder, places
-from sb3_explain.explainers.learned.ssinet import SSINet, convolutions_of, feature_shapes
+from sb3_explain.explainers.learned.networks.ssinet_decoder import SSINetDecoder, make_coordinates
+from sb3_explain.explainers.learned.ssinet import SSINet, convolutions_of, find_feature_shapes
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.kinds import agent_of, states_of
 from tests.explainers.known import corner_agent, corner_states, known_agent
@@ -39,7 +39,7 @@ def nature_agent(shape=(4, 84, 84)):
 
 def test_features_are_the_outputs_of_the_convolutions():
     agent = nature_agent()
-    assert feature_shapes(agent) == [(32, 20, 20), (64, 9, 9), (64, 7, 7)]
+    assert find_feature_shapes(agent) == [(32, 20, 20), (64, 9, 9), (64, 7, 7)]
     images = torch.randint(0, 256, (3, 4, 84, 84)).float()
     with torch.no_grad(), convolutions_of(agent) as features:
         agent.scores(images)
@@ -82,12 +82,12 @@ def test_the_decoder_fits_features_and_images_of_any_size(features, size):
 
 def test_doubling_stops_short_of_the_image():
     """20 -> 40 -> 80, then 84: less than a doubling is left."""
-    decoder = SSINetDecoder(feature_shapes(nature_agent()), {"": (4, 84, 84)}, 4).decoders[0]
+    decoder = SSINetDecoder(find_feature_shapes(nature_agent()), {"": (4, 84, 84)}, 4).decoders[0]
     assert decoder.doublings == 2 and list(decoder.levels) == [(7, 7), (9, 9), (20, 20)]
 
 
 def test_places_are_rows_and_columns():
-    grid = places(torch.zeros(2, 5, 3, 2))
+    grid = make_coordinates(torch.zeros(2, 5, 3, 2))
     assert grid[1].tolist() == [[[-1, -1], [0, 0], [1, 1]], [[-1, 1], [-1, 1], [-1, 1]]]
 
 
@@ -127,7 +127,7 @@ def test_box_actions_are_compared_in_units_of_their_range():
     explainer = fitted(agent, states, alpha=0.0)
     ours = explainer.losses(explainer.network, states, np.arange(5))["loss"]
     batch = explainer.batch(states, np.arange(5))
-    seen = explainer.blends(explainer.masks(explainer.network, batch), batch)[0][""][:, 0]
+    seen = explainer.blend(explainer.masks(explainer.network, batch), batch)[0][""][:, 0]
     difference = agent.scores(seen) - agent.scores(batch.observations)
     torch.testing.assert_close(ours, (difference / 2).square().mean())
 
@@ -145,7 +145,7 @@ def test_one_mask_and_one_pass_for_all_targets():
     before = agent.forwards
     explainer.attribute_batch(batch)
     assert agent.forwards - before == 5 * explainer.forwards_per_state
-    explainer.attribute_batch(batch.aimed_at(2))
+    explainer.attribute_batch(batch.with_target(2))
     assert agent.forwards - before == 5  # shared with the choice before
 
 
@@ -166,10 +166,10 @@ def test_beside_images_nothing_is_hidden(kind):
     attributions = explainer.attribute_batch(batch)
     assert attributions["image"].min() > 0
     assert not any(attributions[name].any() for name in attributions if name != "image")
-    shown = batch.unflat(explainer.shown(batch.flat(attributions)))
+    shown = batch.split_keys(explainer.to_masks(batch.flatten_keys(attributions)))
     assert all((shown[name] == 1).all() for name in attributions if name != "image")
     assert torch.equal(shown["image"], attributions["image"])
-    replaced = batch.unflat(batch.replacement(explainer.baselines))
+    replaced = batch.split_keys(batch.replacement(explainer.baselines))
     assert not torch.equal(replaced["image"], batch.by_key["image"])
     held = [name for name in attributions if name != "image"]
     assert held and all(torch.equal(replaced[name], batch.by_key[name]) for name in held)

@@ -23,10 +23,10 @@ def softmax(z):
 
 def bounds(mask):
     """The sorted mask between a step of a twentieth and one of three tenths of the cells."""
-    cells = sorted(mask.flatten().tolist(), reverse=True)
-    n = len(cells)
-    lacking = sum(max(1 - cell, 0) for i, cell in enumerate(cells) if i < 0.05 * n)
-    excess = sum(max(cell - (i < 0.3 * n), 0) for i, cell in enumerate(cells))
+    pixels = sorted(mask.flatten().tolist(), reverse=True)
+    n = len(pixels)
+    lacking = sum(max(1 - pixel, 0) for i, pixel in enumerate(pixels) if i < 0.05 * n)
+    excess = sum(max(pixel - (i < 0.3 * n), 0) for i, pixel in enumerate(pixels))
     return (lacking + excess) / n
 
 
@@ -59,11 +59,11 @@ def expected_terms(explainer, states, n):
             rest = [group[i] for i in range(size) if i != target]
             others = np.max(rest, axis=0) if rest else np.zeros_like(m)
             s, r = observations[b].numpy(), baseline[b].numpy()
-            kept = agent.scores(torch.from_numpy((s * m + r * (1 - m))[None]))[0, own].tolist()
+            stored = agent.scores(torch.from_numpy((s * m + r * (1 - m))[None]))[0, own].tolist()
             left = agent.scores(torch.from_numpy((s * (1 - m) + r * m)[None]))[0, own].tolist()
             p = softmax(left)
             share = 1 / len(sizes) / n
-            totals["cross_entropy"] -= math.log(softmax(kept)[target]) * share
+            totals["cross_entropy"] -= math.log(softmax(stored)[target]) * share
             totals["negative_entropy"] += (p * np.log(p)).mean() * share
             if m.ndim == 3:
                 totals["total_variation"] += (variation(m) + variation(others)) * share
@@ -140,7 +140,7 @@ def test_memory_and_action_masks_are_held(kind):
     batch = explainer.batch(states, np.arange(6))
     masks = explainer.masks(explainer.network, batch)
     of_target = {n: mask[torch.arange(6), batch.target][:, None] for n, mask in masks.items()}
-    seen = explainer.blends(of_target, batch)[0]
+    seen = explainer.blend(of_target, batch)[0]
     log_probabilities = agent.scores(
         {name: rows[:, 0] for name, rows in seen.items()}, **states.policy_inputs(np.arange(6))
     ).log_softmax(dim=1)

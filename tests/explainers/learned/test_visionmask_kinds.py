@@ -30,15 +30,15 @@ def fitted(kind):
     return explainer, StateBatch(agent, test.observations(np.arange(len(test))))
 
 
-def read_by(kind, choice):
+def read_by(kind, action):
     """The features that decide about a choice: those of all choices of its sub-action."""
     space, features = KINDS[kind]
     if isinstance(space, spaces.MultiBinary):
-        return sorted(features[choice // 2])
+        return sorted(features[action // 2])
     if isinstance(space, spaces.Box):
-        return sorted(features[choice])
+        return sorted(features[action])
     sizes = group_sizes(space)
-    group = int(np.searchsorted(np.cumsum(sizes), choice, side="right"))
+    group = int(np.searchsorted(np.cumsum(sizes), action, side="right"))
     own = features[sum(sizes[:group]) : sum(sizes[: group + 1])]
     return sorted({feature for score in own for feature in score})
 
@@ -47,14 +47,14 @@ def read_by(kind, choice):
     ("kind", "choice"),
     [(kind, c) for kind in KINDS for c in range(known_agent(kind).n_targets)],
 )
-def test_the_mass_is_on_the_features_that_the_target_depends_on(kind, choice):
+def test_the_mass_is_on_the_features_that_the_target_depends_on(kind, action):
     explainer, batch = fitted(kind)
     if not isinstance(explainer.agent.action_space, spaces.Box):  # maps of choices that are taken
-        taken = greedy_targets(explainer.agent.action_space, batch.own_target_scores)[:, choice]
+        taken = greedy_targets(explainer.agent.action_space, batch.own_target_scores)[:, action]
         batch = StateBatch(explainer.agent, batch.observations[taken])
-    masks = explainer.attribute_batch(batch.aimed_at(choice))[""]
+    masks = explainer.attribute_batch(batch.with_target(action))[""]
     assert len(masks) > 10
-    assert masks[:, read_by(kind, choice)].sum() >= 0.9 * masks.sum()
+    assert masks[:, read_by(kind, action)].sum() >= 0.9 * masks.sum()
     assert masks.sum(dim=1).mean() > 0.8  # most of one feature
 
 
@@ -93,12 +93,12 @@ def softmax(z):
     return e / e.sum()
 
 
-def masked(explainer, state, masks, choice):
+def masked(explainer, state, masks, action):
     """Eq. 1 and its complement, key by key."""
     seen, left = {}, {}
-    for name, cells in state.items():
-        m, r = masks[name][choice], explainer.baselines[name](cells[None])[0]
-        seen[name], left[name] = (cells * m + r * (1 - m))[None], (cells * (1 - m) + r * m)[None]
+    for name, pixels in state.items():
+        m, r = masks[name][action], explainer.baselines[name](pixels[None])[0]
+        seen[name], left[name] = (pixels * m + r * (1 - m))[None], (pixels * (1 - m) + r * m)[None]
     return seen, left
 
 
@@ -206,11 +206,11 @@ def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
     masks = masks_of(explainer, batch)
     expected = torch.zeros(())
     for b in range(6):
-        held = {name: kept[b : b + 1] for name, kept in policy_inputs.items()}
+        held = {name: stored[b : b + 1] for name, stored in policy_inputs.items()}
         by_key = {name: observed[b] for name, observed in batch.by_key.items()}
         rows = []
-        for choice in range(agent.n_targets):
-            seen, _ = masked(explainer, by_key, {n: m[b] for n, m in masks.items()}, choice)
+        for action in range(agent.n_targets):
+            seen, _ = masked(explainer, by_key, {n: m[b] for n, m in masks.items()}, action)
             rows.append(agent.scores(join_keys(seen), **held))
         z = torch.cat(rows).detach()
         expected = expected + loss.contrastive(z[None], batch.target[b : b + 1]) / 6

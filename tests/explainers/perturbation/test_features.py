@@ -13,7 +13,7 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
-from sb3_explain.explainers.perturbation.kernel_shap import KernelSHAP, sampled_sets
+from sb3_explain.explainers.perturbation.kernel_shap import KernelSHAP, sample_sets
 from sb3_explain.states.dataset import StateDataset
 from tests.agents.loading.models import CASES, make_model
 from tests.explainers.known import known_agent, known_states
@@ -114,7 +114,7 @@ def test_sampled_sets_come_near_and_add_up():
 
 
 def test_sizes_are_drawn_from_the_shapley_kernel():
-    sets, weights = sampled_sets(6, 40_002, seed=0)
+    sets, weights = sample_sets(6, 40_002, seed=0)
     assert not sets[0].any() and sets[1].all() and (weights[:2] == 0).all()
     drawn = np.bincount(sets.sum(axis=1), weights, minlength=6)[1:6]
     kernel = 1 / np.array([5, 8, 9, 8, 5])  # k (M - k)
@@ -165,9 +165,9 @@ def test_cells_of_images_are_ablated_only_when_told():
             explainer(agent)
     images = torch.rand(2, 1, 4, 5) * 255
     theirs = attr.FeatureAblation(agent.scores).attribute(images, target=torch.tensor([2, 0]))
-    told = FeatureAblation(agent, images=True)
-    torch.testing.assert_close(told.attribute(images, torch.tensor([2, 0])), theirs)
-    assert told.forwards_per_state == 21
+    said = FeatureAblation(agent, images=True)
+    torch.testing.assert_close(said.attribute(images, torch.tensor([2, 0])), theirs)
+    assert said.forwards_per_state == 21
 
 
 @pytest.mark.parametrize("explainer", [FeatureAblation, KernelSHAP])
@@ -222,8 +222,8 @@ def test_all_targets_share_their_passes(explainer):
     before = agent.forwards
     attributions = shared.attribute_all(observed)
     assert agent.forwards - before <= 200 * (shared.forwards_per_state + 1)
-    for choice in range(agent.n_targets):
-        torch.testing.assert_close(attributions[:, choice], shared.attribute(observed, choice))
+    for action in range(agent.n_targets):
+        torch.testing.assert_close(attributions[:, action], shared.attribute(observed, action))
 
 
 def test_smaller_passes_give_the_same_maps(monkeypatch):

@@ -18,7 +18,7 @@ from tests.explainers.perturbation import local_blur_loop as bump_loop
 def slow(agent, image, read, **settings):
     z, found = bump_loop.outputs(read, image, **settings)
     scores = {point: 0.5 * np.sum((z - moved) ** 2) for point, moved in found.items()}
-    return np.broadcast_to(bump_loop.upsampled(scores, image.shape[1:]), image.shape)
+    return np.broadcast_to(bump_loop.upsample(scores, image.shape[1:]), image.shape)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def distances(samples):
 
 def copies_and_outcomes(agent, explainer, state, parts, hidden, outcome):
     """One copy at a time: samples (n, M), kernel weights (n,), and what the agent says (n,)."""
-    samples = explainer.samples(int(parts.max()) + 1).double().numpy()
+    samples = explainer.draw_samples(int(parts.max()) + 1).double().numpy()
     outcomes = []
     for z in samples:
         present = torch.from_numpy(z[parts.numpy()])
@@ -57,7 +57,7 @@ def test_images_by_superpixels(segments):
     explainer = Lime(agent, n_samples=120, segments=segments, width=0.4, alpha=0.5)
     every = explainer.attribute_all(seen)
     for state, attributions in zip(seen, every, strict=True):
-        parts = explainer.superpixels("", state)
+        parts = explainer.find_superpixels("", state)
         for target in (0, 3):
             expected = slow(
                 agent, explainer, state, parts, torch.zeros(()), lambda z, t=target: softmax(z)[t]
@@ -128,16 +128,16 @@ def test_the_default_baseline_is_the_background_of_states_or_black():
 
 def test_the_first_copy_is_the_state_and_the_others_have_half_the_parts():
     explainer = Lime(vector_agent(), n_samples=4000)
-    samples = explainer.samples(50)
+    samples = explainer.draw_samples(50)
     assert samples[0].all() and abs(samples[1:].double().mean() - 0.5) < 0.01
-    weights = explainer.sample_weights(samples).numpy()
+    weights = explainer.weigh_samples(samples).numpy()
     assert weights[0] == 1
     expected = np.exp(-0.5 * (distances(samples[:50].numpy()) / 0.25) ** 2)
     np.testing.assert_allclose(weights[:50], expected, atol=1e-12)
     nothing = torch.zeros(1, 50, dtype=torch.long)
-    assert explainer.sample_weights(nothing).item() == pytest.approx(np.exp(-8))
-    assert torch.equal(samples, Lime(vector_agent(), n_samples=4000).samples(50))
-    assert not torch.equal(samples, Lime(vector_agent(), n_samples=4000, seed=1).samples(50))
+    assert explainer.weigh_samples(nothing).item() == pytest.approx(np.exp(-8))
+    assert torch.equal(samples, Lime(vector_agent(), n_samples=4000).draw_samples(50))
+    assert not torch.equal(samples, Lime(vector_agent(), n_samples=4000, seed=1).draw_samples(50))
 
 
 def test_superpixels_are_those_of_the_newest_frames_grey_image():
@@ -145,7 +145,7 @@ def test_superpixels_are_those_of_the_newest_frames_grey_image():
     seen = torch.zeros(6, 20, 20)
     seen[:3, :, 5:] = 255  # the older frame, in colours
     seen[3, 10:] = seen[4, 10:] = 255  # the newer one: yellow below black
-    labels = Lime(agent).superpixels("", seen)
+    labels = Lime(agent).find_superpixels("", seen)
     assert labels.shape == (1, 20, 20)
     assert torch.equal(labels[0], labels[0, :, :1].expand(20, 20))
     assert labels[0, :8].unique().numel() == 1 and labels[0, 0, 0] != labels[0, 19, 0]

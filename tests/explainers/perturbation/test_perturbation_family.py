@@ -113,8 +113,8 @@ def test_maps_of_all_targets_are_those_of_each(method):
     agent, seen = smooth_agent(), images(3, (2, 23, 31))
     explainer = make(method, agent)
     every = explainer.attribute_all(seen)
-    for choice in range(4):
-        torch.testing.assert_close(every[:, choice], explainer.attribute(seen, choice))
+    for action in range(4):
+        torch.testing.assert_close(every[:, action], explainer.attribute(seen, action))
     if method is Greydanus:
         assert torch.equal(every, every[:, :1].expand_as(every))
 
@@ -240,7 +240,7 @@ def test_limes_mass_is_where_the_agent_looks():
     explainer = Lime(agent)
     region = widened(0)
     for state, attributions in zip(seen, explainer.attribute(seen), strict=True):
-        parts = explainer.superpixels("", state)[0]
+        parts = explainer.find_superpixels("", state)[0]
         reached = torch.isin(parts, parts[region == 1].unique()).float()
         assert reached.mean() < 0.2
         assert share(attributions[None], reached).item() >= 0.9

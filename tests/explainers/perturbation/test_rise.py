@@ -18,7 +18,7 @@ SHAPE = (2, 23, 31)
 
 
 def all_masks(explainer, shape):
-    return torch.cat(list(explainer.masks(torch.zeros(1, *shape), 64)))[:, 0].double().numpy()
+    return torch.cat(list(explainer.make_masks(torch.zeros(1, *shape), 64)))[:, 0].double().numpy()
 
 
 def slow(agent, image, masks, p_of, keep=0.5, hidden=0.0):
@@ -79,13 +79,13 @@ def test_of_box_actions_it_is_how_little_they_move():
 def test_masks_are_shifted_pieces_of_enlarged_cells(size):
     explainer = Rise(smooth_agent(SHAPE), n_masks=30, seed=5)
     masks = all_masks(explainer, (1, *size))
-    cells, shifts = (part.numpy() for part in explainer.drawn(*size))
+    pixels, shifts = (part.numpy() for part in explainer.draw_grids(*size))
     sides = [-(-side // 7) for side in size]
-    assert len(masks) == 30 and set(np.unique(cells)) == {False, True}
+    assert len(masks) == 30 and set(np.unique(pixels)) == {False, True}
     assert (shifts >= 0).all() and (shifts < sides).all()
-    for mask, kept, (y, x) in zip(masks, cells, shifts, strict=True):
+    for mask, stored, (y, x) in zip(masks, pixels, shifts, strict=True):
         enlarged = resize(
-            kept.astype(float), [8 * side for side in sides], order=1, mode="edge",
+            stored.astype(float), [8 * side for side in sides], order=1, mode="edge",
             anti_aliasing=False,
         )  # fmt: skip
         np.testing.assert_allclose(mask, enlarged[y : y + size[0], x : x + size[1]], atol=1e-6)

@@ -37,7 +37,7 @@ def slow(agent, image, target, group, direction="forward", to_group=lambda z: z)
 
     z, found = bump_loop.outputs(read, image)
     scores = {point: saliency(z, moved, target, direction) for point, moved in found.items()}
-    return np.broadcast_to(bump_loop.upsampled(scores, image.shape[1:]), image.shape)
+    return np.broadcast_to(bump_loop.upsample(scores, image.shape[1:]), image.shape)
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
