@@ -1,4 +1,4 @@
-"""Activation maximisation straight on the observation: the baseline that fails (figure 4)."""
+"""Activation maximisation on the pixels of an observation: the baseline that fails (figure 4)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import is_image_shape, spaces_by_key
 from sb3_explain.explainers.learned.losses import total_variation
-from sb3_explain.probing.targets import BETA, make_target, outputs_of
+from sb3_explain.probing.targets import BETA, make_target, read_outputs
 from sb3_explain.states.baselines import gaussian_blur
 
-#: none, total variation (Mahendran and Vedaldi, 2016), a blur between steps (Nguyen et al., 2015),
-#: shifts by some pixels (Olah et al., 2017)
+#: no regulariser, total variation (Mahendran and Vedaldi 2016), a blur between steps (Nguyen et al.
+#: 2015), and shifts by some pixels (Olah et al. 2017)
 REGULARIZERS = ("plain", "tv", "blur", "jitter")
-#: weight of the total variation, deviation of the blur in pixels and steps between two, shift
+#: weight of the total variation; standard deviation of the blur in pixels, and steps between two
+#: blurs; largest shift in pixels
 TV, BLUR_SIGMA, BLUR_EVERY, JITTER = 5.0, 0.7, 4, 4
 
 
@@ -36,22 +37,29 @@ def activation_maximization(
     seed: int = 0,
     progress: bool = True,
 ) -> Tensor:
-    """Images of which a target's energy is small, found by gradient descent on the pixels.
+    """Search images on which a target's energy is small, by gradient descent on the pixels.
 
-    The search starts from uniform noise and stays in the image's range, by a sigmoid. The energy
-    counts in its standard deviations over images of noise.
+    The search starts from uniform noise. A sigmoid keeps the images in the observations' range. The
+    energy is in units of its standard deviation over images of noise.
 
-    :param agent: that observes one image
-    :param target: see :func:`sb3_explain.probing.probe`
-    :param n: images
-    :param regulariser: one of :data:`REGULARIZERS`
-    :param steps: of the search
-    :param learning_rate: of Adam, on the logits of the pixels
+    >>> from sb3_explain import activation_maximization
+    >>> images = activation_maximization(image_agent, "action:left", 2, steps=50, progress=False)
+    >>> images.shape
+    torch.Size([2, 2, 24, 24])
+    >>> [image_agent.target_names[i] for i in image_agent.greedy(images)]
+    ['left', 'left']
+
+    :param agent: an agent that observes one image
+    :param target: the target, as :func:`sb3_explain.probe` takes it
+    :param n: number of images
+    :param regularizer: one of :data:`REGULARIZERS`
+    :param steps: number of steps of the search
+    :param learning_rate: learning rate of Adam, on the logits of the pixels
     :param beta: sharpness of the soft maximum, per unit of Q
-    :param action: index or name of the target that an action's target is about
-    :param seed: of noise and shifts
-    :param progress: show a bar
-    :return: (n, C, H, W) in the agent's range
+    :param action: index or name of the action, for the target ``"action"``
+    :param seed: random seed of the noise and the shifts
+    :param progress: show a progress bar
+    :return: (n, C, H, W) images in the agent's range
     :raises ExplainError: for an agent that does not observe one image, or an unknown regulariser
     """
     by_key = spaces_by_key(agent.observation_space)
@@ -71,7 +79,7 @@ def activation_maximization(
     logits = logits.to(agent.device).requires_grad_()
 
     def energies(images: Tensor) -> Tensor:
-        return energy(outputs_of(agent, low + (high - low) * images))
+        return energy(read_outputs(agent, low + (high - low) * images))
 
     with torch.no_grad():
         scale = float(energies(logits.sigmoid()).std()) if n > 1 else 1.0

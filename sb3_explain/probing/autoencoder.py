@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,35 +17,35 @@ from sb3_explain.probing.codecs import CODECS, VectorCodec
 
 ByKey = dict[str, Tensor]
 
-#: of codes before training, about: noise as wide as the prior would hide what there is to learn
+#: log standard deviation of codes before training, about; wider noise would hide the codes
 START_LOG_STD = -3.0
 
 
 class Gaussian(NamedTuple):
-    """Codes of states: a normal distribution of each, independent by dimension.
+    """Normal distributions of the codes of B states, with independent dimensions.
 
-    :param mean: (B, n)
-    :param log_std: (B, n)
+    :param mean: (B, n) means
+    :param log_std: (B, n) logarithms of the standard deviations
     """
 
     mean: Tensor
     log_std: Tensor
 
     def draw(self, noise: Tensor) -> Tensor:
-        """(B, n) mean + std * noise."""
+        """Return codes (B, n), mean + std * noise, for standard normal noise (B, n)."""
         return self.mean + self.log_std.exp() * noise
 
     def divergence(self) -> Tensor:
-        """(B,) KL to the standard normal distribution, in nats, summed over the dimensions."""
+        """Return KL(code || N(0, I)), (B,), in nats, summed over the dimensions."""
         squares = self.mean.square() + (2 * self.log_std).exp()
         return (squares - 1 - 2 * self.log_std).sum(dim=1) / 2
 
 
 class MeanState(nn.Module):
-    """What a key is on average, so that only differences from it are encoded and drawn.
+    """The average of an observation's key, from which differences are encoded and decoded.
 
-    :param shape: of the key
-    :param bounded: between 0 and 1: what is drawn is a sigmoid
+    :param shape: shape of the key
+    :param bounded: whether the key lies between 0 and 1, so that what is decoded is a sigmoid
     """
 
     mean: Tensor
@@ -55,16 +57,19 @@ class MeanState(nn.Module):
         self.register_buffer("mean", torch.full(shape, 0.5 if bounded else 0.0))
         self.register_buffer("deviation", torch.ones(()))
 
-    def contrast(self, observed: Tensor) -> Tensor:
-        """(B, ...) the difference from the mean state, in standard deviations.
+    def standardize(self, observed: Tensor) -> Tensor:
+        """Return the difference from the mean state, in standard deviations.
 
         A game's moving objects are a small part of its frames: next to the background, an encoder
         that is given both hardly sees them.
+
+        :param observed: (B, ...)
+        :return: (B, ...)
         """
         return (observed - self.mean) / self.deviation
 
-    def drawn(self, difference: Tensor) -> Tensor:
-        """(B, ...) the key, from what a decoder says on top of the mean state."""
+    def restore(self, difference: Tensor) -> Tensor:
+        """Return the key, (B, ...), from a decoder's difference from the mean state, (B, ...)."""
         if not self.bounded:
             return difference + self.mean
         return (difference + self.mean.clamp(0.002, 0.998).logit()).sigmoid()
@@ -73,12 +78,12 @@ class MeanState(nn.Module):
 class Autoencoder(nn.Module):
     """Encoder f(s) = (mean, deviation <= 1) and decoder g(z) of one code for all keys.
 
-    Keys are taken and given in units in which they are about 1 (see :class:`Units`): those with
-    bounds in [0, 1], the others with mean 0 and deviation 1.
+    Inputs and outputs are scaled (see :class:`Units`): keys with bounds to [0, 1], the others to
+    mean 0 and standard deviation 1.
 
-    :param shapes: of the keys, by name
-    :param bounded: keys with bounds: what is decoded is a sigmoid
-    :param latent: n, dimensions of the code
+    :param shapes: shapes of the keys by name
+    :param bounded: names of the keys with bounds, which are decoded by a sigmoid
+    :param latent: number of the code's dimensions, n
     :param codec: name of the codec of images
     """
 
@@ -102,47 +107,47 @@ class Autoencoder(nn.Module):
             self.to_code.bias[latent:] = START_LOG_STD
         self.from_code = nn.Linear(latent, sum(self.n_decoded))
 
-    def mean_state(self, name: str) -> MeanState:
-        """The average of a key."""
+    def get_mean_state(self, name: str) -> MeanState:
+        """Return the average of a key."""
         mean = self.means[list(self.shapes).index(name)]
         assert isinstance(mean, MeanState)
         return mean
 
     def encode(self, by_key: ByKey) -> Gaussian:
-        """Codes of states."""
+        """Return the codes of states, whose keys (B, ...) are given by name."""
         features = []
         for codec, (name, shape) in zip(self.codecs, self.shapes.items(), strict=True):
-            observed = self.mean_state(name).contrast(by_key[name])
+            observed = self.get_mean_state(name).standardize(by_key[name])
             observed = observed if is_image_shape(shape) else observed.flatten(1)
             features.append(codec.encode(observed))  # type: ignore[operator]
         mean, raw = self.to_code(torch.cat(features, dim=1)).float().chunk(2, dim=1)
-        # At its best no code is wider than the prior; wider ones would only drown the others.
+        # No code is wider than the prior at the optimum; wider ones would only add noise.
         return Gaussian(mean, functional.logsigmoid(raw))
 
     def decode(self, codes: Tensor) -> ByKey:
-        """States of codes (B, n)."""
+        """Return the states of codes (B, n): their keys (B, ...) by name."""
         parts = torch.split(self.from_code(codes), self.n_decoded, dim=1)
         decoded = {}
         for codec, part, (name, shape) in zip(self.codecs, parts, self.shapes.items(), strict=True):
             difference = codec.decode(part).float().reshape(-1, *shape)  # type: ignore[operator]
-            decoded[name] = self.mean_state(name).drawn(difference)
+            decoded[name] = self.get_mean_state(name).restore(difference)
         return decoded
 
     def forward(self, by_key: ByKey, noise: Tensor | None = None) -> tuple[ByKey, Gaussian]:
-        """States as they are reconstructed, and their codes.
+        """Return reconstructions of states, and their codes.
 
-        :param by_key: (B, ...) by name
-        :param noise: (B, n) standard normal; none to decode the means
+        :param by_key: keys of the states (B, ...) by name
+        :param noise: (B, n) standard normal noise of the codes; the means are decoded without it
         """
         code = self.encode(by_key)
         return self.decode(code.mean if noise is None else code.draw(noise)), code
 
 
 class Units(nn.Module):
-    """What a key is divided by, and what is taken off before.
+    """The linear scale of a key: (observed - low) / extent.
 
-    :param low: (...) taken off
-    :param extent: (...) divided by
+    :param low: offset, of the key's shape
+    :param extent: divisor, of the key's shape
     """
 
     low: Tensor
@@ -153,20 +158,20 @@ class Units(nn.Module):
         self.register_buffer("low", low)
         self.register_buffer("extent", extent)
 
-    def into(self, observed: Tensor) -> Tensor:
-        """From the agent's range."""
+    def scale(self, observed: Tensor) -> Tensor:
+        """Scale a key from the agent's range."""
         return ((observed - self.low) / self.extent).to(self.low.dtype)
 
-    def out_of(self, observed: Tensor) -> Tensor:
-        """Into the agent's range."""
+    def unscale(self, observed: Tensor) -> Tensor:
+        """Bring a scaled key back into the agent's range."""
         return observed * self.extent + self.low
 
 
 class StateNetwork(nn.Module):
-    """An autoencoder with the units that it works in, so that both are trained and kept together.
+    """An autoencoder with the units that it works in, so that both are saved together.
 
-    :param autoencoder: takes and gives keys in its own units
-    :param units: of each key
+    :param autoencoder: autoencoder of scaled keys
+    :param units: units of each key by name
     """
 
     spread: Tensor
@@ -176,24 +181,49 @@ class StateNetwork(nn.Module):
         self.autoencoder = autoencoder
         self.names = list(units)
         self.units = nn.ModuleList(units.values())
-        #: standard deviation of the agent's scores over states, mean over the scores
+        #: standard deviation of the agent's scores over states, the mean over the scores
         self.register_buffer("spread", torch.ones(()))
 
-    def units_of(self, name: str) -> Units:
-        """The units of a key."""
+    def get_units(self, name: str) -> Units:
+        """Return the units of a key."""
         units = self.units[self.names.index(name)]
         assert isinstance(units, Units)
         return units
 
-    def into(self, by_key: Mapping[str, Tensor]) -> ByKey:
-        """Keys in the autoencoder's units."""
-        return {name: self.units_of(name).into(by_key[name]) for name in self.names}
+    def scale(self, by_key: Mapping[str, Tensor]) -> ByKey:
+        """Scale keys from the agent's range to the autoencoder's units."""
+        return {name: self.get_units(name).scale(by_key[name]) for name in self.names}
 
-    def out_of(self, by_key: Mapping[str, Tensor]) -> ByKey:
-        """Keys in the agent's range."""
-        return {name: self.units_of(name).out_of(by_key[name]) for name in self.names}
+    def unscale(self, by_key: Mapping[str, Tensor]) -> ByKey:
+        """Bring keys from the autoencoder's units back into the agent's range."""
+        return {name: self.get_units(name).unscale(by_key[name]) for name in self.names}
 
     def forward(self, by_key: ByKey, noise: Tensor | None = None) -> tuple[ByKey, Gaussian]:
-        """See :meth:`Autoencoder.forward`."""
+        """Return reconstructions and codes, see :meth:`Autoencoder.forward`."""
         drawn: tuple[ByKey, Gaussian] = self.autoencoder(by_key, noise)
         return drawn
+
+
+def make_units(by_key: Mapping[str, spaces.Space[Any]]) -> dict[str, tuple[Units, bool]]:
+    """Return each key's units before any are fitted, and whether the key has bounds.
+
+    :param by_key: spaces of the keys by name
+    """
+    units = {}
+    for name, space in by_key.items():
+        shape, bounded = space.shape or (), is_bounded(space)
+        low, high = torch.zeros(shape), torch.ones(shape)
+        if bounded:
+            assert isinstance(space, spaces.Box)
+            low, high = (torch.from_numpy(np.float32(b)) for b in (space.low, space.high))
+        units[name] = Units(low, high - low), bounded
+    return units
+
+
+def is_bounded(space: spaces.Space[Any]) -> bool:
+    """Whether all features of a key lie between bounds that the space states."""
+    if isinstance(space, spaces.MultiBinary):
+        return False
+    assert isinstance(space, spaces.Box)
+    extent = space.high.astype(np.float64) - space.low.astype(np.float64)
+    return bool(np.isfinite(extent).all() and (extent > 0).all() and extent.max() < 1e6)

@@ -1,4 +1,4 @@
-"""Codecs: how an image, or a vector, becomes features and comes back."""
+"""Codecs: networks that encode an image or a vector as features, and decode it again."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from sb3_explain.common.registry import Registry
 #: codecs of images by name
 CODECS: Registry[type[nn.Module]] = Registry("codec", __name__)
 
-
-#: filters of the first of four stages; each has twice as many as the one before
+#: filters of the first stage; each of the four stages of the paper has twice as many as the one
+#: before
 WIDTH = 32
 N_STAGES = 4
 
 
-def activated(n: int, *, normalized: bool) -> list[nn.Module]:
-    """What follows a convolution of n filters: batch normalisation, if at all, and a ReLU."""
-    # not in place: what comes in may be a part of something larger
+def make_activation(n: int, *, normalized: bool) -> list[nn.Module]:
+    """Return what follows a convolution of n filters: batch normalisation or not, and ReLU."""
+    # not in place: the input may be a view of a larger tensor
     return [nn.BatchNorm2d(n), nn.ReLU()] if normalized else [nn.ReLU()]
 
 
 class ImageCodec(nn.Module):
-    """Stages of half the resolution, and as many that double it again.
+    """Convolutions that halve the resolution, and as many that double it again.
 
-    What is decoded is larger than the image where its sides are no multiples of the stages', and
-    is cropped about its centre.
+    A decoded image that is larger than the original is cropped about its centre.
 
-    :param shape: (C, H, W)
-    :param widths: filters of each stage
-    :param grid: (h, w) that decoding begins at
-    :param kernel: of the transposed convolutions: 3, or 4, which covers every pixel equally often
-    :param normalised: with batch normalisation
+    :param shape: (C, H, W) of the image
+    :param widths: number of filters of each stage
+    :param grid: (h, w) at which decoding begins
+    :param kernel: kernel size of the transposed convolutions: 3, or 4, which covers every pixel
+        equally often
+    :param normalized: whether to use batch normalisation
     """
 
     def __init__(
@@ -52,25 +52,25 @@ class ImageCodec(nn.Module):
         down: list[nn.Module] = []
         for n_in, n_out in pairs:
             down.append(nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=not normalized))
-            down += activated(n_out, normalized=normalized)
+            down += make_activation(n_out, normalized=normalized)
         self.encode = nn.Sequential(*down, nn.Flatten())
         reached = [math.ceil(side / 2 ** len(widths)) for side in shape[1:]]
-        #: features that come out of :attr:`encode`, and that :meth:`decode` takes
+        #: number of features that :attr:`encode` returns, and that :meth:`decode` takes
         self.n_encoded = widths[-1] * math.prod(reached)
         self.n_decoded = math.prod(self.grid)
-        up = activated(widths[-1], normalized=normalized)
+        up = make_activation(widths[-1], normalized=normalized)
         for n_out, n_in in reversed(pairs):
             up.append(
                 nn.ConvTranspose2d(
                     n_in, n_out, kernel, stride=2, padding=1, output_padding=4 - kernel
                 )
             )
-            up += activated(n_out, normalized=normalized)
-        # the last one draws the image
-        self.upsample = nn.Sequential(*up[: -len(activated(1, normalized=normalized))])
+            up += make_activation(n_out, normalized=normalized)
+        # the last convolution draws the image
+        self.upsample = nn.Sequential(*up[: -len(make_activation(1, normalized=normalized))])
 
     def decode(self, features: Tensor) -> Tensor:
-        """(B, n_decoded) -> (B, C, H, W), of any sign."""
+        """Decode features (B, n_decoded) to images (B, C, H, W), of any sign."""
         drawn: Tensor = self.upsample(features.reshape(-1, *self.grid))
         height, width = self.shape[1:]
         top, left = (drawn.shape[2] - height) // 2, (drawn.shape[3] - width) // 2
@@ -79,7 +79,7 @@ class ImageCodec(nn.Module):
 
 @CODECS.register("paper")
 class PaperCodec(ImageCodec):
-    """The paper's: 32 to 256 filters, batch normalisation, decoded to 128 x 128 and cropped."""
+    """The paper's codec: 32 to 256 filters, batch normalisation, 128 x 128 pixels, cropped."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         sides = [2 ** math.ceil(math.log2(max(math.ceil(n / 2**N_STAGES), 1))) for n in shape[1:]]
@@ -89,10 +89,10 @@ class PaperCodec(ImageCodec):
 
 @CODECS.register("compact")
 class CompactCodec(ImageCodec):
-    """For CPUs: 32 to 128 filters, decoded to little more than the image's own size.
+    """A codec for CPUs: 32 to 128 filters, decoded to little more than the image's own size.
 
-    Without batch normalisation, whose statistics of a game with small moving objects differ so much
-    between batches that codes come out otherwise in evaluation than in training.
+    It has no batch normalisation, whose statistics differ so much between batches of a game with
+    small moving objects that codes would not be the same in evaluation and in training.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -102,9 +102,9 @@ class CompactCodec(ImageCodec):
 
 
 class VectorCodec(nn.Module):
-    """Two hidden layers there and back, for vectors.
+    """A codec of vectors: two hidden layers to encode, and two to decode.
 
-    :param n_features: D
+    :param n_features: number of the vector's features
     :param width: units of a hidden layer
     """
 

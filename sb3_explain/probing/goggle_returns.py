@@ -1,4 +1,4 @@
-"""Goggles: how well does the agent play on reconstructions (Rupprecht et al., table 1)?"""
+"""Goggles: how well does the agent play on reconstructions (Rupprecht et al. 2019, table 1)?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.probing.generator import StateGenerator
-from sb3_explain.states.play import ObservationTransform, Played, everything, play_transformed
+from sb3_explain.states.play import ObservationTransform, Played, play_transformed, show_everything
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Goggles(Played):
-    """The outcome of :func:`goggles`: of the agent itself (``"agent"``), through each generator by
-    its name, and of random actions (``"random"``).
+    """The outcome of :func:`goggles`.
+
+    It has the returns of the agent itself (``"agent"``), of the agent on the reconstructions of
+    each generator, by its name, and of random actions (``"random"``).
     """
 
     def recovered(self, name: str) -> float:
-        """How far of the way from random play to the agent's own return a generator leads."""
-        least, most = self.intervals["random"].mean, self.intervals["agent"].mean
-        return (self.intervals[name].mean - least) / (most - least) if most != least else np.nan
+        """Return how far a generator leads from random play, 0, to the agent's own return, 1."""
+        low, high = self.intervals["random"].mean, self.intervals["agent"].mean
+        return (self.intervals[name].mean - low) / (high - low) if high != low else np.nan
 
     def table(self) -> pd.DataFrame:
-        """A line for each: mean return and interval, episodes, mean length, share of the way."""
+        """Return a row for each: mean return, interval, episodes, mean length, ``recovered``."""
         return super().table().assign(recovered=[self.recovered(name) for name in self.intervals])
 
 
@@ -36,12 +38,20 @@ def goggles(
     n_episodes: int = 20,
     **play_kwargs: Any,
 ) -> Goggles:
-    """Mean return of the agent that acts on reconstructions of all that it would see.
+    """Measure the return of an agent that acts on reconstructions of what it would observe.
 
-    :param generators: of the states of one agent, which plays, by name; one alone is called
-        ``"generator"``
-    :param n_episodes: of each: the agent itself, each generator, random actions
+    >>> from sb3_explain import StateGenerator, goggles
+    >>> generator = StateGenerator(agent, latent=4)
+    >>> _ = generator.fit(train, validation, epochs=1, progress=False)
+    >>> result = goggles(generator, n_episodes=2, progress=False)
+    >>> list(result.intervals)
+    ['agent', 'generator', 'random']
+
+    :param generators: a generator, or several of the same agent by name; this agent plays
+    :param n_episodes: number of episodes of the agent itself, of each generator and of random
+        actions
     :param play_kwargs: further arguments of :func:`sb3_explain.states.play.play_transformed`
+    :return: returns and lengths of all episodes, mean returns with intervals, and their table
     :raises ExplainError: if a generator is another agent's, or the environment is unknown
     """
     named = generators if isinstance(generators, dict) else {"generator": generators}
@@ -54,9 +64,9 @@ def goggles(
             raise ExplainError("the generators are of different agents: give those of one")
 
     def through(generator: StateGenerator) -> ObservationTransform:
-        return lambda batch: batch.flat(generator.reconstructed(batch))
+        return lambda batch: batch.flatten_keys(generator.reconstruct_batch(batch))
 
-    transforms: dict[str, ObservationTransform | None] = {"agent": everything}
+    transforms: dict[str, ObservationTransform | None] = {"agent": show_everything}
     transforms |= {name: through(generator) for name, generator in named.items()}
     transforms["random"] = None
     played = play_transformed(agent, transforms, n_episodes, title="goggles", **play_kwargs)

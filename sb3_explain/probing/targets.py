@@ -1,12 +1,12 @@
-"""Targets: what makes a state one of interest, as an energy that is small in such states.
+"""Targets: what makes a state interesting, as an energy that is small in such states.
 
 Rupprecht et al. (2019), section 3.3. A target is a function ``(outputs, **options) -> (B,)``, to be
-minimised, of what an agent says about B states. Any such function will do; those with a name are
-entered in ``TARGETS`` by a decorator. A target takes by name what it wants to know besides.
+minimised, of an agent's outputs for B states. Any such function will do; those with a name are
+entered in ``TARGETS`` by a decorator. Its options are ``beta`` and ``action``.
 
 q stands for the Q-values of an agent that has them. Logits are only determined up to a constant in
-each state: of any other agent, targets of how good a state is (T-, T+, S+, S-) look at V(s), and
-targets that compare actions look at log-probabilities.
+each state. So for any other agent, targets about how good a state is (T-, T+, S+, S-) use V(s), and
+targets that compare actions use log-probabilities.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from sb3_explain.envs.spaces import spaces_by_key
 #: targets by name
 TARGETS: Registry[Callable[..., Tensor]] = Registry("target", __name__)
 
-#: sharpness of the soft maximum, unless told otherwise
+#: default sharpness of the soft maximum
 BETA = 5.0
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What an agent says about B states.
+    """An agent's outputs for B states.
 
-    :param agent: who says it
-    :param scores: (B, K) as :meth:`sb3_explain.agents.agent.Agent.scores` defines them
+    :param agent: the agent
+    :param scores: (B, K) scores, as :meth:`sb3_explain.Agent.scores` defines them
     :param values: (B,) values; NaN of an agent that has none
-    :param other: what another agent says about the same states
+    :param other: outputs of a second agent for the same states
     """
 
     agent: Agent
@@ -62,7 +62,7 @@ class Outputs:
 
     @property
     def log_probabilities(self) -> Tensor:
-        """(B, C) logarithms of the targets' probabilities; of Q-values those of their softmax.
+        """(B, C) log-probabilities of the targets; of Q-values, those of their softmax.
 
         :raises ExplainError: for Box actions, which have none
         """
@@ -103,32 +103,32 @@ class Outputs:
 Target = Callable[[Outputs], Tensor]
 
 
-def outputs_of(agent: Agent, observations: Any, other: Agent | None = None) -> Outputs:
-    """What an agent says about states, and what another one does.
+def read_outputs(agent: Agent, observations: Any, other: Agent | None = None) -> Outputs:
+    """Return an agent's outputs for states, and those of another agent.
 
-    :param agent: who is asked
+    :param agent: the agent
     :param observations: (B, ...) in the agent's range, or a dict of such
-    :param other: with the same observations and actions
+    :param other: a second agent with the same observations and actions
     """
     others = None if other is None else Outputs(other, *other.scores_and_values(observations))
     return Outputs(agent, *agent.scores_and_values(observations), others)
 
 
 def soft_max(q: Tensor, beta: float) -> Tensor:
-    """(B,) sum_i q_i exp(beta q_i) / sum_k exp(beta q_k) of (B, K): equation 6, the paper's T-."""
+    """Return sum_i q_i exp(beta q_i) / sum_k exp(beta q_k), (B,), of q (B, K): equation 6, T-."""
     return (q * (beta * q).softmax(dim=1)).sum(dim=1)
 
 
 def soft_min(q: Tensor, beta: float) -> Tensor:
-    """(B,) -soft_max(-q): the paper's T+."""
+    """Return -soft_max(-q, beta), (B,), of q (B, K): the paper's T+."""
     return -soft_max(-q, beta)
 
 
 @TARGETS.register("action")
 def action(outputs: Outputs, action: int) -> Tensor:
-    """The agent wants one action: it is likelier than any other, or its Q-value is high.
+    """The agent prefers one action: it is likelier than any other, or its Q-value is high.
 
-    Of Box actions a dimension is high. The log-probability is compared with that of every other
+    Of Box actions, one dimension is high. The log-probability is compared with that of every other
     (sub-)action, since many agents have several actions that do the same: one of them may be likely
     and yet never be the greedy one.
     """
@@ -176,13 +176,13 @@ def bad_at_random(outputs: Outputs) -> Tensor:
 
 @TARGETS.register("value_high")
 def value_high(outputs: Outputs) -> Tensor:
-    """The agent expects much."""
+    """The agent expects a high return."""
     return -outputs.value
 
 
 @TARGETS.register("value_low")
 def value_low(outputs: Outputs) -> Tensor:
-    """The agent expects little."""
+    """The agent expects a low return."""
     return outputs.value
 
 
@@ -196,10 +196,10 @@ def uncertainty(outputs: Outputs) -> Tensor:
 
 @TARGETS.register("disagreement")
 def disagreement(outputs: Outputs) -> Tensor:
-    """Two agents differ about the same state.
+    """Two agents act differently in the same state.
 
-    The Jensen-Shannon divergence of their actions is high, mean of sub-actions, at most log 2; of
-    Box actions the mean squared difference.
+    The Jensen-Shannon divergence of their actions is high (mean of sub-actions, at most log 2); of
+    Box actions, the mean squared difference.
     """
     space, other = outputs.agent.action_space, outputs.other
     if other is None:
@@ -219,13 +219,13 @@ def make_target(
     action: int | str | None = None,
     beta: float = BETA,
 ) -> Target:
-    """A target of one argument, :class:`Outputs`, with all else that it takes by name filled in.
+    """Make a function of :class:`Outputs` alone, with the target's options filled in.
 
     :param target: a name, ``"action:NAME"`` for the action of that name or number, or a function
-    :param agent: that is asked
-    :param action: index or name of the target that an action's target is about
+    :param agent: the agent whose outputs it is given
+    :param action: index or name of the action, for the target ``"action"``
     :param beta: sharpness of the soft maximum, per unit of Q
-    :raises ExplainError: for an unknown target or action, or an action's target without one
+    :raises ExplainError: for an unknown target or action, or the target ``"action"`` without one
     """
     if isinstance(target, str):
         name, _, named = target.partition(":")
@@ -233,9 +233,9 @@ def make_target(
         function: Callable[..., Tensor] = TARGETS[name]
     else:
         name, function = getattr(target, "__name__", "target"), target
-    wanted = list(inspect.signature(function).parameters)[1:]
-    options: dict[str, Any] = {"beta": beta} if "beta" in wanted else {}
-    if "action" in wanted:
+    accepted = list(inspect.signature(function).parameters)[1:]
+    options: dict[str, Any] = {"beta": beta} if "beta" in accepted else {}
+    if "action" in accepted:
         if action is None:
             raise ExplainError(
                 f"the target {name!r} is about one action: write '{name}:NAME' with one of "
@@ -245,11 +245,11 @@ def make_target(
     return partial(function, **options) if options else function
 
 
-def targets_of(agent: Agent) -> list[str]:
-    """Names of all targets that tell something of their own about an agent.
+def list_targets(agent: Agent) -> list[str]:
+    """Return the names of all different targets of an agent.
 
-    Each action, and of the others those that it supports. Where there are no Q-values, S+ and S-
-    are the same as T+ and T-, and values are what T+ and T- are about.
+    They are each action, and the other targets that the agent supports. Without Q-values, S+ and S-
+    are left out, since they are the same as T+ and T-.
     """
     names = [f"action:{name}" for name in agent.target_names]
     good_or_bad = ["T-", "T+", "S-", "S+"] if agent.view.value_based else ["T-", "T+"]
@@ -265,7 +265,7 @@ def _supports(agent: Agent, name: str) -> bool:
 
 
 def require_comparable(agent: Agent, other: Agent) -> None:
-    """:raises ExplainError: if two agents cannot be asked about the same states"""
+    """Raise an :class:`~sb3_explain.ExplainError` unless two agents take the same states."""
     if (
         other.observation_space != agent.observation_space
         or other.action_space != agent.action_space
@@ -281,15 +281,15 @@ def require_comparable(agent: Agent, other: Agent) -> None:
 
 
 def require_target(name: str) -> None:
-    """:raises ExplainError: if there is no target of this name; the nearest is suggested"""
+    """Raise an :class:`~sb3_explain.ExplainError` if there is no target of this name."""
     TARGETS[name.partition(":")[0]]
 
 
 def require_supported_target(agent: Agent, target: str, other: Agent | None = None) -> None:
-    """:raises ExplainError: if the target is unknown, or the agent lacks what it looks at"""
+    """Raise an :class:`~sb3_explain.ExplainError` unless the agent supports the target."""
     zeros: Any = {
         name: torch.zeros(1, *(space.shape or ()), device=agent.device)
         for name, space in spaces_by_key(agent.observation_space).items()
     }
     with torch.no_grad():
-        make_target(target, agent)(outputs_of(agent, zeros.get("", zeros), other))
+        make_target(target, agent)(read_outputs(agent, zeros.get("", zeros), other))

@@ -1,4 +1,4 @@
-"""Where a reconstruction has to be right: the weighting of L_p (Rupprecht et al., eq. 2)."""
+"""Where a reconstruction has to be right: the weighting of L_p (Rupprecht et al. 2019, eq. 2)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.make import default_explainer, make_explainer
 from sb3_explain.states.batch import StateBatch
 
-#: side of the mean filter over an image's weights
+#: side of the mean filter over an image's weights, in pixels, in pixels
 BLUR = 5
 UNIFORM, SALIENCY = "uniform", "saliency"
 
 
 class Weighting:
-    """Weights of mean 1 over the cells of each key of a state.
+    """Weights of the features of a state, with mean 1 over each key.
 
-    |attribution| over its L1 norm, of images blurred by a 5x5 mean filter. A share of the weight is
-    spread evenly: where the agent looks at nothing, nothing would otherwise be drawn.
+    They are |attribution| over its L1 norm; of images, blurred by a 5x5 mean filter. A share of the
+    weight is spread evenly, since what has no weight at all would not be drawn.
 
-    :param agent: whose attributions they are
+    :param agent: the agent whose attributions are the weights
     :param name: ``"saliency"`` (guided backpropagation as in the paper; the gradient, of an agent
         without ReLU modules), ``"uniform"``, or the name of an explainer that needs no fitting
     :param uniform_share: share of the weight that is spread evenly, in [0, 1]; the paper has 0
-    :raises ExplainError: for a share out of range, or an explainer that cannot support
+    :raises ExplainError: for a share out of range, an explainer that has to be fitted, or one that
+        does not support the agent
     """
 
     def __init__(self, agent: Agent, name: str = SALIENCY, uniform_share: float = 0.1) -> None:
@@ -43,11 +44,11 @@ class Weighting:
         self.explainer = None if name == UNIFORM else make_explainer(name, agent)
 
     def __call__(self, batch: StateBatch, extents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """(B, ...) weights of the cells of every key.
+        """Return the weights of all features, (B, ...) by key.
 
-        :param batch: the states
-        :param extents: (...) of each key, what its cells count in: a feature's weight does not
-            depend on its unit
+        :param batch: B states
+        :param extents: units of each key, by which its attribution is multiplied, so that a
+            feature's weight does not depend on its unit
         """
         if self.explainer is None:
             return {name: observed.new_ones(()) for name, observed in batch.by_key.items()}

@@ -17,7 +17,7 @@ from sb3_explain.agents.observations import find_image
 from sb3_explain.envs.spaces import join_keys, spaces_by_key
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.probing import StateGenerator
-from sb3_explain.probing.distance import PAPER, share_different
+from sb3_explain.probing.distance import PAPER, measure_difference
 from sb3_explain.probing.generator import SAMPLE
 from sb3_explain.probing.goggle_returns import Goggles
 from sb3_explain.probing.search import Probe
@@ -56,7 +56,7 @@ def probed_of(
     often = sorted(weights.items(), key=lambda item: -item[1])[:2]
     assert result.nearest is not None
     neighbors: Any = agent.tensor(train.observations(result.nearest.positions))
-    differing = share_different(generator, result.states, neighbors).cpu().numpy()
+    differing = measure_difference(generator, result.states, neighbors).cpu().numpy()
     figures = {
         "states": str(len(result.counts)),
         "the agent does": ", ".join(
@@ -169,7 +169,7 @@ def quality_of(
     name = find_image(agent)
     if name is not None:
         batch = test.batch(agent, test.spread(REDRAWN))
-        redrawn = generator.reconstructed(batch)[name]
+        redrawn = generator.reconstruct_batch(batch)[name]
         weights = generator.weights(batch)[name].expand_as(redrawn)
         rows = {
             "state": drawn(agent, batch.by_key[name], name),

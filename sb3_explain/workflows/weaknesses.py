@@ -31,7 +31,7 @@ from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator, goggles, novelty, probe
 from sb3_explain.probing.search import Probe, require_search
-from sb3_explain.probing.targets import require_comparable, require_supported_target, targets_of
+from sb3_explain.probing.targets import list_targets, require_comparable, require_supported_target
 from sb3_explain.report import save
 from sb3_explain.report.page import make_title
 from sb3_explain.report.probe_page import Probed, write_probe_page
@@ -74,7 +74,7 @@ def find_weaknesses(
     :param agent: to be probed
     :param output: folder for all that is made
     :param targets: names, see :func:`sb3_explain.probing.targets.make_target`; ``"all"`` for
-        :func:`sb3_explain.probing.targets.targets_of` the agent
+        :func:`sb3_explain.probing.targets.list_targets` the agent
     :param n_states: states to collect
     :param n_samples: samples of each target
     :param n_episodes: episodes through goggles; 0 to leave them out
@@ -101,7 +101,7 @@ def find_weaknesses(
     # What cannot work shall fail now, not after the long steps.
     wanted = StateGenerator(agent, seed=seed, **(generator_kwargs or {}))
     wanted.training_options({"seed": seed, **(fit_kwargs or {})})
-    given = [name for one in targets for name in (targets_of(agent) if one == ALL else [one])]
+    given = [name for one in targets for name in (list_targets(agent) if one == ALL else [one])]
     names = list(dict.fromkeys(given))
     if other is not None:
         require_comparable(agent, other)
@@ -227,7 +227,7 @@ def load_or_probe(
             with safetensors.safe_open(path, framework="pt") as file:
                 if (file.metadata() or {}).get("identity") == identity:
                     tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                    return Probe.of(target, tensors)
+                    return Probe.from_tensors(target, tensors)
         except (safetensors.SafetensorError, OSError, KeyError):
             pass  # a damaged file is made anew
     result = probe(
@@ -240,5 +240,5 @@ def load_or_probe(
         **options,
     )
     with atomic_path(path) as temporary:
-        safetensors.torch.save_file(result.tensors(), temporary, metadata={"identity": identity})
+        safetensors.torch.save_file(result.to_tensors(), temporary, metadata={"identity": identity})
     return result

@@ -34,7 +34,7 @@ def made():
     return agent, generator, train
 
 
-def found(made, target, **options):
+def search(made, target, **options):
     _, generator, _ = made
     options = {"n_samples": 12, "steps": 40, "progress": False, **options}
     return probe(generator, target, **options)
@@ -44,7 +44,7 @@ def test_the_search_finds_states_in_which_the_agent_wants_an_action(made):
     agent, generator, _ = made
     typical = agent.scores(generator.sample(100)).argmax(dim=1)
     for action, name in enumerate(agent.action_names):
-        result = found(made, f"action:{name}")
+        result = search(made, f"action:{name}")
         wanting = (result.scores.argmax(dim=1) == action).numpy()
         share = (wanting * result.counts).sum() / 12
         assert share > 0.9 > float((typical == action).float().mean())
@@ -52,7 +52,7 @@ def test_the_search_finds_states_in_which_the_agent_wants_an_action(made):
 
 def test_the_result_is_what_the_agent_says_of_its_states(made):
     agent, generator, train = made
-    result = found(made, "value_low", states=train)
+    result = search(made, "value_low", states=train)
     scores, values = agent.scores_and_values(result.states)
     torch.testing.assert_close(result.scores, scores, atol=1e-4, rtol=1e-4)
     np.testing.assert_allclose(result.energy, values.numpy(), atol=1e-5)
@@ -65,8 +65,8 @@ def test_the_result_is_what_the_agent_says_of_its_states(made):
 
 
 def test_the_regulariser_keeps_codes_near_the_prior(made):
-    free = found(made, "action:left", prior="normal", prior_weight=0.0, steps=100)
-    held = found(
+    free = search(made, "action:left", prior="normal", prior_weight=0.0, steps=100)
+    held = search(
         made, "action:left", prior="normal", prior_weight=5.0, steps=200, learning_rate=0.1
     )
     # a standard normal code has a mean square of 1
@@ -74,7 +74,7 @@ def test_the_regulariser_keeps_codes_near_the_prior(made):
 
 
 def test_the_same_seed_finds_the_same_states(made):
-    one, again, other = (found(made, "T-", steps=5, seed=seed) for seed in (3, 3, 4))
+    one, again, other = (search(made, "T-", steps=5, seed=seed) for seed in (3, 3, 4))
     torch.testing.assert_close(one.states, again.states, atol=0, rtol=0)
     assert not torch.equal(one.codes, other.codes)
 
@@ -95,7 +95,7 @@ def test_two_agents_that_differ_in_one_action(made):
             return scores * torch.tensor([1.0, -1.0, 1.0]), values
 
     other = Agent.from_module(Contrary(), agent.observation_space, agent.action_space)
-    result = found(made, "disagreement", other=other, steps=80)
+    result = search(made, "disagreement", other=other, steps=80)
 
     def share_apart(states, counts):
         apart = agent.scores(states).argmax(1) != other.scores(states).argmax(1)
@@ -105,19 +105,19 @@ def test_two_agents_that_differ_in_one_action(made):
     assert share_apart(result.states, result.counts) > 0.8 > usual
     small = Agent.from_module(net, spaces.Box(0, 255, (2, 20, 20), np.uint8), spaces.Discrete(3))
     with pytest.raises(ExplainError, match="with the same observations and actions"):
-        found(made, "disagreement", other=small)
+        search(made, "disagreement", other=small)
 
 
 def test_mistakes_are_one_line(made):
     agent, _, _ = made
     with pytest.raises(ExplainError, match="unknown target 'T'"):
-        found(made, "T")
+        search(made, "T")
     with pytest.raises(ExplainError, match="has not been fitted"):
         probe(StateGenerator(agent), "T-", progress=False)
     with pytest.raises(ExplainError, match="whole numbers of samples and steps"):
-        found(made, "T-", n_samples=0)
+        search(made, "T-", n_samples=0)
     with pytest.raises(ExplainError, match="one energy each"):
-        found(made, lambda outputs: outputs.scores)
+        search(made, lambda outputs: outputs.scores)
 
 
 # --- how new they are --------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_activation_maximisation_reaches_its_target_and_no_state(made):
     plain = activation_maximization(agent, "action:right", 4, progress=False)
     assert plain.shape == (4, 2, 24, 24) and plain.min() >= 0 and plain.max() <= 255
     assert (agent.scores(plain).argmax(dim=1) == 2).all()
-    ours = found(made, "action:right")
+    ours = search(made, "action:right")
     distance = find_nearest(generator, plain, train).distance
     assert distance.min() > 3 * find_nearest(generator, ours.states, train).distance.max()
 
@@ -232,7 +232,7 @@ def test_regularisers_do_what_they_say(made):
 )
 def test_a_search_that_cannot_be_is_one_line(made, options, said):
     with pytest.raises(ExplainError, match=said):
-        found(made, **{"target": "T-", **options})
+        search(made, **{"target": "T-", **options})
 
 
 def test_a_generator_is_not_called_as_another_row(made):

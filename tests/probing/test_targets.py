@@ -53,7 +53,7 @@ def test_soft_maximum_is_equation_6_and_lies_between_mean_and_maximum():
 
 
 @pytest.mark.parametrize(
-    ("target", "wanted"),
+    ("target", "desired"),
     [
         ("T-", [4.0, 0.0, -1.0]),  # the best action
         ("T+", [-1.0, 0.0, 3.0]),  # minus the worst
@@ -137,7 +137,7 @@ def test_every_target_says_what_it_finds_and_gives_one_energy_a_state():
         assert make_target(name, agent, action=0)(outputs).shape == (3,)
 
 
-def test_what_cannot_be_served_is_said_in_one_line():
+def test_what_is_unsupported_is_a_one_line_error():
     without = agent_of(valued=False)
     for target in ("T-", "T+", "S+", "S-", "value_high", "value_low"):
         with pytest.raises(ExplainError, match="has no values: choose a target on its actions"):
