@@ -55,7 +55,7 @@ def test_ppo_on_cartpole(tmp_path):
             {METRICS: {"explainers": ["gradient"], "metrics": ["sparseness"], "every": 200,
                        "n_states": 8, **FREE}},
             {"sb3_explain.callbacks.VisionMaskCallback": {
-                "n_states": 400, "training": {"epochs": 1}, **FREE}},
+                "n_states": 400, "fit_kwargs": {"epochs": 1}, **FREE}},
         ],
     )  # fmt: skip
     run(tmp_path, "rl_zoo3.train", "--algo", "ppo", "--env", "CartPole-v1", "-conf", "my.yml",

@@ -256,7 +256,7 @@ def test_states_that_were_trained_on_are_never_tested_on(folder, tmp_path, capsy
     assert main(command("fit", folder, tmp_path, *QUICK)) == 0
     assert main(command("fit", folder, tmp_path, *QUICK)) == 0  # finds it
     assert main(command("fit", folder, tmp_path, "--epochs", "2", "--precision", "no")) == 2
-    assert "fitted with other settings" in capsys.readouterr().err
+    assert "of other settings, training or states" in capsys.readouterr().err
     assert main(command("evaluate", folder, tmp_path, "--seed", "1")) == 2
     assert "another split" in capsys.readouterr().err
     assert main(command("collect", folder, tmp_path, "-n", "600", "--max-per-episode", "20")) == 0

@@ -29,7 +29,7 @@ def test_other_games_have_none(env_id):
 
 
 @pytest.mark.parametrize("game", PLAYFIELDS)
-@pytest.mark.parametrize("cells", [(84, 84), (96, 72)])
+@pytest.mark.parametrize("pixels", [(84, 84), (96, 72)])
 def test_a_cell_is_inside_if_half_of_it_is(game, pixels):
     height, width = NATIVE.get(game, (210, 160))
     top, left, rows, columns = PLAYFIELDS[game]

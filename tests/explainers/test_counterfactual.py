@@ -89,7 +89,7 @@ def test_regions_are_the_connected_groups_of_the_highest_share():
     salient = pixels >= np.sort(pixels.ravel())[-240]
     labels, n = label(salient, structure=np.ones((3, 3)))
     expected = sorted((pixels[labels == i].sum(), (labels == i).sum()) for i in range(1, n + 1))
-    found = sorted((region.mass, region.cells.sum()) for region in regions)
+    found = sorted((region.mass, region.mask.sum()) for region in regions)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -99,7 +99,7 @@ def test_only_positive_pixels_make_regions_and_labels_may_be_given():
     labels = np.array([[1, 1, 2, 0]])
     (region,) = find_image_regions("", attribution, 0.1, labels)
     assert region.mass == 3.0
-    assert region.cells.tolist() == [[True, True, False, False]]
+    assert region.mask.tolist() == [[True, True, False, False]]
     with pytest.raises(ExplainError, match="regions of"):
         find_image_regions("", attribution, 0.1, labels[:, :2])
 
@@ -110,7 +110,7 @@ def test_the_greatest_regions_come_first_and_not_more_than_asked_for(halves):
         observation[0, 0, :n, x] = 1.0
     found = counterfactual(halves, observation, observation, baseline=Black(), n_regions=3)
     assert [region.mass for region in found.regions] == [4.0, 3.0, 2.0]
-    found = counterfactual(halves, observation, observation, baseline=Black(), least=0.75)
+    found = counterfactual(halves, observation, observation, baseline=Black(), min_mass=0.75)
     assert [region.mass for region in found.regions] == [4.0, 3.0]
 
 
@@ -129,16 +129,16 @@ def test_every_layer_of_the_stack_is_removed():
 def test_inpainting_fills_each_layer_from_its_surroundings():
     generator = torch.Generator().manual_seed(0)
     image = 255 * torch.rand(1, 3, 16, 16, generator=generator)
-    cells = np.zeros((16, 16), dtype=bool)
-    cells[5:9, 6:8] = True
-    filled = inpaint(image, cells)
+    removed = np.zeros((16, 16), dtype=bool)
+    removed[5:9, 6:8] = True
+    filled = inpaint(image, removed)
     for layer, original in zip(filled[0].numpy(), image[0].numpy(), strict=True):
-        expected = inpaint_biharmonic(original.astype(float) / 255, cells) * 255
+        expected = inpaint_biharmonic(original.astype(float) / 255, removed) * 255
         np.testing.assert_allclose(layer, expected, atol=1e-3)
-    assert torch.equal(filled[0][:, ~cells], image[0][:, ~cells])
+    assert torch.equal(filled[0][:, ~removed], image[0][:, ~removed])
     plain = torch.full((1, 1, 16, 16), 87.0)
     plain[0, 0, 5:9, 6:8] = 236.0
-    assert (inpaint(plain, cells) - 87).abs().max() < 0.01
+    assert (inpaint(plain, removed) - 87).abs().max() < 0.01
 
 
 def test_inpainting_is_the_default(halves, picture):
@@ -173,14 +173,14 @@ def test_features_go_one_by_one():
             assert removal.changed == bool(expected.argmax() != 0)
     with pytest.raises(ExplainError, match="cannot replace the features"):
         counterfactual(agent, observation, attributions)
-    with pytest.raises(ExplainError, match="points at nothing"):
+    with pytest.raises(ExplainError, match="no attribution is above 0"):
         counterfactual(agent, observation, 0 * attributions, baseline=Black())
 
 
 def test_a_category_is_one_feature():
     class Table(nn.Module):
-        def forward(self, cells):
-            return torch.tensor([[1.0, 0.0], [0.0, 3.0]])[cells.long()]
+        def forward(self, observations):
+            return torch.tensor([[1.0, 0.0], [0.0, 3.0]])[observations.long()]
 
     agent = Agent.from_module(Table(), spaces.Discrete(2), spaces.Discrete(2))
     pixel = torch.tensor([1])
@@ -280,7 +280,7 @@ def test_contrast_by_hand():
 def test_mistakes_are_named(halves, picture):
     with pytest.raises(ExplainError, match="one at a time"):
         counterfactual(halves, picture.repeat(2, 1, 1, 1), picture)
-    with pytest.raises(ExplainError, match="points at nothing"):
+    with pytest.raises(ExplainError, match="no attribution is above 0"):
         counterfactual(halves, picture, torch.zeros_like(picture))
     with pytest.raises(ExplainError, match="share=0"):
         counterfactual(halves, picture, picture, share=0)

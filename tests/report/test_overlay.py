@@ -36,7 +36,7 @@ def test_neither_argument_is_changed():
 
 
 @pytest.mark.parametrize("level", [0, 90, 255])
-@pytest.mark.parametrize("cell", [(0, 0), (20, 60), (83, 83), (41, 7)])
+@pytest.mark.parametrize("pixel", [(0, 0), (20, 60), (83, 83), (41, 7)])
 def test_the_peak_lies_where_the_cell_is(level, pixel):
     shown = lay_over(frame(level), one_cell(*pixel))
     lit = np.argwhere(colorful(shown) > colorful(shown).max() * 0.8)
@@ -84,7 +84,7 @@ def test_without_a_map_the_frame_stays_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("cells", "options", "said"),
+    ("pixels", "options", "said"),
     [
         (np.full((4, 4), np.nan), {}, "NaN"),
         (np.full((4, 4), 2.0), {}, "normalize"),

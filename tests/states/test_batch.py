@@ -84,7 +84,7 @@ def test_action_masks_of_bits():
     assert np.array_equal(agent.act(observations), unmasked)
 
 
-def test_some_entries_of_a_dict_are_replaced_and_the_others_held():
+def test_some_keys_of_a_dict_are_replaced_and_the_others_held():
     agent = agent_of(PPO, MIXED, policy="MultiInputPolicy", n_steps=8, batch_size=8)
     whole = {"a": torch.randn(3, 2, 3), "b": vectors(3)}
     batch = StateBatch(agent, whole)

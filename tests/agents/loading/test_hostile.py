@@ -106,7 +106,7 @@ def serialized(folder):
 
 
 @pytest.mark.parametrize(
-    "entry", ["policy_class", "policy_kwargs", "observation_space", "lr_schedule", "_last_obs"]
+    "row", ["policy_class", "policy_kwargs", "observation_space", "lr_schedule", "_last_obs"]
 )
 def test_pickles_in_data_are_never_looked_at(folder, row):
     folder.change_data(**{row: serialized(folder)})

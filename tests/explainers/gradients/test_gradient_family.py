@@ -165,12 +165,12 @@ class Guided(nn.Module):
     def __init__(self):
         super().__init__()
         self.convolution = nn.Conv2d(2, 3, 3, stride=2)
-        self.hidden, self.out = nn.Linear(3 * 4 * 4, 6), nn.Linear(6, 4)
+        self.middle, self.out = nn.Linear(3 * 4 * 4, 6), nn.Linear(6, 4)
         self.relu = nn.ReLU()
 
     def forward(self, observations):
         seen = self.relu(self.convolution(observations / 255))
-        return self.out(self.relu(self.hidden(self.relu(seen.flatten(1)))))
+        return self.out(self.relu(self.middle(self.relu(seen.flatten(1)))))
 
 
 def test_guided_backpropagation_by_hand():
@@ -179,9 +179,9 @@ def test_guided_backpropagation_by_hand():
     net = agent.view.policy
     images, target = torch.rand(3, 2, 9, 9) * 255, torch.tensor([0, 2, 3])
     seen = net.convolution(images / 255)
-    hidden = net.hidden(seen.relu().flatten(1))
-    back = (net.out.weight[target] * (hidden > 0)).relu()
-    back = ((back @ net.hidden.weight).reshape(seen.shape) * (seen > 0)).relu()
+    middle = net.middle(seen.relu().flatten(1))
+    back = (net.out.weight[target] * (middle > 0)).relu()
+    back = ((back @ net.middle.weight).reshape(seen.shape) * (seen > 0)).relu()
     expected = F.conv_transpose2d(back, net.convolution.weight, stride=2) / 255
     found = GuidedBackpropagation(agent).attribute(images, target)
     torch.testing.assert_close(found, expected, atol=1e-8, rtol=1e-5)
@@ -238,7 +238,7 @@ def test_known_features_have_the_mass_of_integrated_gradients(kind):
     assert len(counted) > 10 and on >= 0.99 * float(attributions[counted].sum())
 
 
-def test_an_entry_that_is_ignored_gets_zero():
+def test_a_key_that_is_ignored_gets_zero():
     agent = known_agent("dict")
     observed = known_states(agent, 6).observations(range(6))
     for explainer in (Gradient, InputXGradient, IntegratedGradients):

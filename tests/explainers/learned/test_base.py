@@ -125,7 +125,7 @@ def test_weights_to_begin_with_are_not_downloaded_again(tmp_path, monkeypatch):
             asked.append(weights)
             super().__init__(*arguments, **others)
 
-    monkeypatch.setitem(NETWORKS._by_key, "pretrained", Pretrained)
+    monkeypatch.setitem(NETWORKS._by_name, "pretrained", Pretrained)
     agent = corner_agent()
     settings = {"network": "pretrained", "network_options": {"weights": "IMAGENET1K_V2"}}
     explainer = EXPLAINERS["visionmask"](agent, **settings)
@@ -291,7 +291,7 @@ def test_half_precision(name, kind):
 
 
 @per_method
-def test_entries_may_have_any_name(name, tmp_path):
+def test_keys_may_have_any_name(name, tmp_path):
     agent = known_agent("dict")
     states = known_states(agent, 60)
     explainer = LEARNED[name](agent)

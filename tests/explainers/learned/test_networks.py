@@ -87,7 +87,7 @@ def test_imagenet_kernels_answer_a_grey_image_alike_at_any_number_of_channels(n_
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_mlp_serves_vectors_of_any_scale():
+def test_mlp_takes_vectors_of_any_scale():
     scale = torch.tensor([1e-2, 1.0, 1e4])
     vectors = torch.randn(256, 3) * scale
     net = NETWORKS["mlp"](3, 6).train()

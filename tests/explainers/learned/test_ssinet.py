@@ -8,10 +8,13 @@ from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.layers import watch_modules
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.learned.networks.ssinet_decoder import SSINetDecoder, make_coordinates
-from sb3_explain.explainers.learned.ssinet import SSINet, convolutions_of, find_feature_shapes
+from sb3_explain.explainers.learned.ssinet import SSINet, find_feature_shapes, is_convolution
+from sb3_explain.states.baselines import apply_baselines
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.cache import ForwardCache
 from tests.explainers.kinds import agent_of, states_of
 from tests.explainers.known import corner_agent, corner_states, known_agent
 from tests.toys import dot_agent
@@ -41,8 +44,9 @@ def test_features_are_the_outputs_of_the_convolutions():
     agent = nature_agent()
     assert find_feature_shapes(agent) == [(32, 20, 20), (64, 9, 9), (64, 7, 7)]
     images = torch.randint(0, 256, (3, 4, 84, 84)).float()
-    with torch.no_grad(), convolutions_of(agent) as features:
+    with torch.no_grad(), watch_modules(agent.view.policy, is_convolution) as passed:
         agent.scores(images)
+    features = [output for _, output in passed]
     layers = agent.view.policy.features.cnn
     with torch.no_grad():
         expected = layers[0](images / 255)
@@ -53,7 +57,7 @@ def test_features_are_the_outputs_of_the_convolutions():
 
 def test_hooks_go_after_an_error_too():
     agent = nature_agent()
-    with pytest.raises(ExplainError), convolutions_of(agent):
+    with pytest.raises(ExplainError), watch_modules(agent.view.policy, is_convolution):
         agent.scores(torch.zeros(1, 4, 80, 84))
     assert not any(module._forward_hooks for module in agent.view.policy.modules())
 
@@ -141,12 +145,12 @@ def test_one_mask_and_one_pass_for_all_targets():
     assert attributions.shape == (5, 3, 2, 24, 24)
     assert torch.equal(attributions[:, 0], attributions[:, 2])
     assert torch.equal(explainer.attribute(observations, 1), attributions[:, 0])
-    batch = StateBatch(agent, observations, target=0)
+    batch = StateBatch(agent, observations, target=0, cache=ForwardCache())
     before = agent.forwards
     explainer.attribute_batch(batch)
     assert agent.forwards - before == 5 * explainer.forwards_per_state
     explainer.attribute_batch(batch.with_target(2))
-    assert agent.forwards - before == 5  # shared with the choice before
+    assert agent.forwards - before == 5  # shared with the target before
 
 
 def test_training_passes_the_agent_twice_a_state():
@@ -169,13 +173,13 @@ def test_beside_images_nothing_is_hidden(kind):
     shown = batch.split_keys(explainer.to_masks(batch.flatten_keys(attributions)))
     assert all((shown[name] == 1).all() for name in attributions if name != "image")
     assert torch.equal(shown["image"], attributions["image"])
-    replaced = batch.split_keys(batch.replacement(explainer.baselines))
+    replaced = batch.split_keys(apply_baselines(explainer.baselines, batch))
     assert not torch.equal(replaced["image"], batch.by_key["image"])
     held = [name for name in attributions if name != "image"]
     assert held and all(torch.equal(replaced[name], batch.by_key[name]) for name in held)
 
 
-def test_agents_without_convolutions_are_told():
+def test_agents_without_convolutions_are_refused():
     with pytest.raises(ExplainError, match="this agent observes none"):
         SSINet(known_agent("discrete"))
     with pytest.raises(ExplainError, match="this agent has none"):

@@ -200,15 +200,15 @@ def test_a_function_as_baseline_is_saved_by_its_name_alone(tmp_path, monkeypatch
     with pytest.raises(ExplainError, match="half_bright is a function without a name"):
         explainer.save(tmp_path / "vm")
     assert not (tmp_path / "vm").exists()
-    monkeypatch.setattr(BASELINES, "_entries", dict(BASELINES.items()))
-    BASELINES.register("grey")(half_bright)
+    monkeypatch.setattr(BASELINES, "_by_name", dict(BASELINES.items()))
+    BASELINES.register("half_bright")(half_bright)
     explainer.save(tmp_path / "vm")
     loaded = VisionMask.load(tmp_path / "vm", agent)
     observations = test.observations([0])
     assert (loaded.baseline(observations) == 128).all()
     assert torch.equal(loaded.attribute(observations), explainer.attribute(observations))
     assert loaded.plain_settings() == explainer.plain_settings()
-    del BASELINES._by_key["grey"]
+    del BASELINES._by_name["half_bright"]
     with pytest.raises(ExplainError, match="unknown baseline 'grey'"):
         VisionMask.load(tmp_path / "vm", agent)
 

@@ -44,12 +44,12 @@ def read_by(kind, action):
 
 
 @pytest.mark.parametrize(
-    ("kind", "choice"),
+    ("kind", "action"),
     [(kind, c) for kind in KINDS for c in range(known_agent(kind).n_targets)],
 )
 def test_the_mass_is_on_the_features_that_the_target_depends_on(kind, action):
     explainer, batch = fitted(kind)
-    if not isinstance(explainer.agent.action_space, spaces.Box):  # maps of choices that are taken
+    if not isinstance(explainer.agent.action_space, spaces.Box):  # masks of actions that are taken
         taken = greedy_targets(explainer.agent.action_space, batch.own_target_scores)[:, action]
         batch = StateBatch(explainer.agent, batch.observations[taken])
     masks = explainer.attribute_batch(batch.with_target(action))[""]
@@ -67,7 +67,7 @@ def test_the_action_is_kept(kind):
     assert batch.keeps(baseline).float().mean() < 0.8
 
 
-def test_the_mass_in_each_entry_of_a_dict():
+def test_the_mass_in_each_key_of_a_dict():
     """The corner for the action that it speaks for, the feature for the other's."""
     agent = known_agent("dict")
     train, validation, test = known_states(agent, 600).split((0.7, 0.15, 0.15))

@@ -12,13 +12,13 @@ from sb3_explain.explainers.perturbation.greydanus import Greydanus
 from sb3_explain.explainers.perturbation.local_blur import LocalBlur
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.looking import images, region_agent, smooth_agent
-from tests.explainers.perturbation import local_blur_loop as bump_loop
+from tests.explainers.perturbation import local_blur_loop
 
 
 def slow(agent, image, read, **settings):
-    z, found = bump_loop.outputs(read, image, **settings)
+    z, found = local_blur_loop.outputs(read, image, **settings)
     scores = {point: 0.5 * np.sum((z - moved) ** 2) for point, moved in found.items()}
-    return np.broadcast_to(bump_loop.upsample(scores, image.shape[1:]), image.shape)
+    return np.broadcast_to(local_blur_loop.upsample(scores, image.shape[1:]), image.shape)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_a_map_does_not_depend_on_its_batch(method):
 
 
 @pytest.mark.parametrize("method", OF_IMAGES)
-def test_other_entries_are_held_and_get_nothing(method, models):
+def test_other_keys_are_held_and_get_nothing(method, models):
     agent = models["dict"]
     seen = {
         "image": images(3, (1, 36, 36)),
@@ -159,7 +159,7 @@ def test_other_entries_are_held_and_get_nothing(method, models):
     assert every["vector"].shape == (3, 4, 4) and not every["vector"].any()
 
 
-def test_lime_explains_every_entry(models):
+def test_lime_explains_every_key(models):
     agent = models["dict"]
     seen = {
         "image": images(2, (1, 36, 36)),

@@ -15,7 +15,7 @@ from sb3_explain.explainers.perturbation.sarfa import Sarfa
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
 from tests.explainers.looking import images, region_agent, smooth_agent
-from tests.explainers.perturbation import local_blur_loop as bump_loop
+from tests.explainers.perturbation import local_blur_loop
 
 
 def saliency(z, moved, target, direction):
@@ -35,9 +35,9 @@ def slow(agent, image, target, group, direction="forward", to_group=lambda z: z)
     def read(s):
         return to_group(agent.scores(s)[0].detach().numpy().astype(np.float64)[group])
 
-    z, found = bump_loop.outputs(read, image)
+    z, found = local_blur_loop.outputs(read, image)
     scores = {point: saliency(z, moved, target, direction) for point, moved in found.items()}
-    return np.broadcast_to(bump_loop.upsample(scores, image.shape[1:]), image.shape)
+    return np.broadcast_to(local_blur_loop.upsample(scores, image.shape[1:]), image.shape)
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
