@@ -1,6 +1,6 @@
-"""rl-zoo3 trains, plays and tunes SGQN and its baselines once this module is imported.
+"""Import this module to let rl-zoo3 train, play and tune SGQN and its baselines.
 
-``sb3-explain train`` and ``sb3-explain enjoy`` are the zoo's own commands after that import.
+``sb3-explain train`` and ``sb3-explain enjoy`` import it, and then run rl-zoo3's own commands.
 """
 
 from __future__ import annotations
@@ -25,22 +25,26 @@ except ImportError as missing:
         f"rl-zoo3 is not installed ({missing}): pip install 'sb3-explain[zoo]'"
     ) from missing
 
-#: algorithms of this package by the names that the zoo knows them by
-OURS = {name: entry for name, entry in ALGORITHMS.items() if issubclass(entry, PixelSAC)}
+#: algorithms of this package, by their names in rl-zoo3
+OURS = {name: algo for name, algo in ALGORITHMS.items() if issubclass(algo, PixelSAC)}
 COMMANDS = ("train", "enjoy")
-#: what the zoo imports without depending on it
+#: packages that rl-zoo3 imports without depending on them
 USED_BY_ZOO = ("moviepy", "optunahub", "requests", "seaborn")
 
 
 def find_hyperparameters(algo: str) -> Path:
-    """The file of settings of one of :data:`OURS`, as the zoo's ``-conf`` takes it."""
+    """Path of the hyperparameters of one of :data:`OURS`, for rl-zoo3's ``-conf``."""
     return Path(str(resources.files("sb3_explain.sgqn") / "hyperparams" / f"{algo}.yml"))
 
 
 def sample(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> Any:
-    """Settings of a trial of optuna, for SAC from pixels.
+    """Sample hyperparameters of SAC from pixels for an Optuna trial.
 
-    :param trial: of optuna
+    :param trial: trial that suggests the values
+    :param n_actions: unused, given by rl-zoo3
+    :param n_envs: unused, given by rl-zoo3
+    :param additional_args: unused, given by rl-zoo3
+    :return: arguments of the algorithm
     """
     del n_actions, n_envs, additional_args
     return convert(
@@ -55,7 +59,7 @@ def sample(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, A
 
 
 def sample_sgqn(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> Any:
-    """Settings of a trial of optuna, for SGQN."""
+    """Sample hyperparameters of SGQN for an Optuna trial, see :func:`sample`."""
     return sample(trial, n_actions, n_envs, additional_args) | {
         "saliency_quantile": trial.suggest_float("saliency_quantile", 0.94, 0.99),
         "consistency_coef": trial.suggest_float("consistency_coef", 0.1, 1.0, log=True),
@@ -64,7 +68,7 @@ def sample_sgqn(trial: Any, n_actions: int, n_envs: int, additional_args: dict[s
 
 
 def convert(sampled: dict[str, Any]) -> dict[str, Any]:
-    """What was sampled, as arguments of the algorithm."""
+    """Turn sampled values, such as the logarithm of the batch size, into arguments."""
     settings = dict(sampled)
     settings["gamma"] = 1 - settings.pop("one_minus_gamma")
     settings["batch_size"] = 2 ** settings.pop("batch_size_pow")
@@ -72,7 +76,7 @@ def convert(sampled: dict[str, Any]) -> dict[str, Any]:
 
 
 def register() -> None:
-    """Enter all algorithms in the zoo's tables."""
+    """Add all algorithms of :data:`OURS` to rl-zoo3's tables."""
     samplers: dict[str, Any] = rl_zoo3.hyperparams_opt.HYPERPARAMS_SAMPLER
     converters: dict[str, Any] = rl_zoo3.hyperparams_opt.HYPERPARAMS_CONVERTER
     for name, algorithm in OURS.items():
@@ -85,7 +89,7 @@ register()
 
 
 def find_algo(arguments: Sequence[str]) -> str:
-    """The algorithm that a command line of the zoo names; empty if it names none."""
+    """The algorithm in the arguments of an rl-zoo3 command; empty if there is none."""
     for place, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name in ("--a", "--al", "--alg", "--algo"):  # as argparse abbreviates it
@@ -94,16 +98,16 @@ def find_algo(arguments: Sequence[str]) -> str:
 
 
 def run(command: str, arguments: Sequence[str]) -> None:
-    """One of the zoo's commands.
+    """Run one of rl-zoo3's commands.
 
-    :param command: of :data:`COMMANDS`
-    :param arguments: of the command line, in the zoo's words; for training one of :data:`OURS` the
-        settings of this package stand in where no ``-conf`` is given
-    :raises ExplainError: in place of what the zoo itself raises after a mistake
+    :param command: one of :data:`COMMANDS`
+    :param arguments: arguments of rl-zoo3's command line; for training one of :data:`OURS`, this
+        package's hyperparameters are used unless ``-conf`` is given
+    :raises ExplainError: in place of rl-zoo3's own errors after a mistake
     """
     arguments = list(arguments)
     if command == "train" and (algo := find_algo(arguments)) in OURS:
-        # in front, so that what the user gives comes later and counts
+        # first, so that the user's own -conf comes later and overrides it
         arguments = ["-conf", str(find_hyperparameters(algo)), *arguments]
     sys.argv = [f"sb3-explain {command}", *arguments]
     try:

@@ -1,4 +1,4 @@
-"""The command line, with the zoo's flag names: a module for each command, or few that are alike."""
+"""The command line, with rl-zoo3's flags: one module for each command or group of commands."""
 
 from __future__ import annotations
 
@@ -15,34 +15,37 @@ from sb3_explain.cli.zoo import is_of_zoo, run_zoo
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import writing_to
 
-#: each command, the module of this package that has its options, and a line of help
+#: each command, the module of this package that defines its options, and a line of help
 COMMANDS = {
     "demo": ("explain", "explain the Pong agent that comes with the package"),
     "explain": (
         "explain",
         "collect, fit and evaluate what is missing, then write video, pictures and report",
     ),
-    "collect": ("explain", "play the agent and keep its states"),
+    "collect": ("explain", "play the agent and save its states"),
     "fit": ("explain", "fit a VisionMask on the collected states"),
-    "report": ("explain", "write video, pictures and report again"),
+    "report": ("explain", "write video, pictures and report from earlier results"),
     "evaluate": (
         "evaluate",
         "measure the fitted VisionMask, or a grid of agents x explainers x seeds",
     ),
-    "why": ("why", "take away what matters in one state, and see what the agent does then"),
-    "probe": ("probe", "synthesise states that the agent fears, wants, or cannot decide in"),
+    "why": ("why", "remove salient regions from one state and show how the agent's action changes"),
+    "probe": ("probe", "generate states that the agent values highly, fears, or is undecided in"),
     "highlights": (
         "highlights",
-        "show the moments of the agent's life that matter most, in one short video",
+        "show the most important situations of the agent's episodes in one short video",
     ),
     "train": (
         "train",
-        "train as rl-zoo3 does, with SGQN and its baselines; with -o, in parts that resume "
-        "(python -m rl_zoo3.train -h tells the zoo's flags, what follows is of the other)",
+        "train by rl-zoo3, with SGQN and its baselines; with -o, train one of these so that the "
+        "run can be resumed (python -m rl_zoo3.train -h shows the zoo's flags; these are for -o)",
     ),
-    "enjoy": ("train", "play a trained agent as rl-zoo3 does, with SGQN and its baselines"),
-    "benchmark": ("train", "train and evaluate on the DMControl generalisation benchmark"),
-    "hub": ("hub", "share a fitted explainer or generator on the Hugging Face Hub, or take one up"),
+    "enjoy": ("train", "play a trained agent by rl-zoo3, with SGQN and its baselines"),
+    "benchmark": ("train", "train and evaluate on the DMControl generalization benchmark"),
+    "hub": (
+        "hub",
+        "upload a fitted explainer or generator to the Hugging Face Hub, or download it",
+    ),
     "list": ("listing", "list explainers, metrics, baselines, networks, targets and algorithms"),
 }
 
@@ -50,8 +53,8 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    :param arguments: of the command line; the process's own when not given
-    :return: exit code: 0, 2 after a mistake, 130 after Ctrl-C
+    :param arguments: arguments of the command line; those of the process when not given
+    :return: exit code: 0 after success, 2 after a mistake, 130 after Ctrl-C
     """
     output: Path | None = None
     try:
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ExplainError as error:
         print(f"sb3-explain: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -74,10 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_options(arguments: list[str]) -> argparse.Namespace:
-    """The options of a command line, with the function that runs them as ``command``.
+    """Parse a command line.
 
-    Only the module of the command that is called is imported: the others' take seconds.
+    Only the module of its command is imported: importing all of them would take seconds.
 
+    :param arguments: arguments of the command line
+    :return: the options, with the function that runs the command as ``command``
     :raises ExplainError: if there is no such command
     """
     if is_of_zoo(arguments):

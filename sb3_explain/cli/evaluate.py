@@ -1,4 +1,4 @@
-"""``sb3-explain evaluate``: one agent's VisionMask, or a grid of agents x explainers x seeds."""
+"""``sb3-explain evaluate`` for one VisionMask, or a grid of agents x explainers x seeds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ GRID = (
 
 
 def add_commands(commands: Commands) -> None:
-    """``evaluate``"""
+    """Add the options of ``evaluate``."""
     sub = commands.add(
         "evaluate",
         run_evaluate,
@@ -59,28 +59,58 @@ def add_commands(commands: Commands) -> None:
 
 
 def add_grid_flags(sub: Parser) -> None:
-    """What makes `evaluate` a grid of agents x explainers x seeds: any of these flags."""
-    group = sub.add_argument_group("grid", "any of these measures agents x explainers x seeds")
+    """Add the flags of a grid of agents x explainers x seeds."""
+    group = sub.add_argument_group(
+        "grid", "any of these flags measures a grid of agents x explainers x seeds"
+    )
     group.add_argument(
         "--agents", nargs="+", metavar="NAME",
         help="demo, ALGO:ENV, or MODULE:FUNCTION of a trusted package (default: --algo and --env)",
     )  # fmt: skip
-    group.add_argument("--explainers", nargs="+", metavar="NAME", help="default: all")
-    group.add_argument("--seeds", nargs="+", type=not_negative, metavar="N", help="default: --seed")
-    group.add_argument("-n", "--n-states", type=positive, help="for each agent and seed: 10000")
-    group.add_argument("--baseline", help=f"one of {', '.join(BASELINES)} (default: background)")
+    group.add_argument(
+        "--explainers", nargs="+", metavar="NAME", help="names of the explainers (default: all)"
+    )
+    group.add_argument(
+        "--seeds",
+        nargs="+",
+        type=not_negative,
+        metavar="N",
+        help="random seeds (default: that of --seed)",
+    )
+    group.add_argument(
+        "-n",
+        "--n-states",
+        type=positive,
+        help="number of states of each agent and seed (default: 10000)",
+    )
+    group.add_argument(
+        "--baseline",
+        help=f"what replaces removed pixels: {', '.join(BASELINES)} (default: background)",
+    )
     group.add_argument(
         "--settings", nargs="+", metavar="NAME.KEY:VALUE",
-        help="of explainers and metrics, for example rise.n_masks:1000 insertion.steps:50",
+        help="settings of explainers and metrics, for example rise.n_masks:1000 insertion.steps:50",
     )  # fmt: skip
     for what, example in (("training", "epochs:5"), ("collecting", "max_per_episode:100")):
         group.add_argument(
-            f"--{what}", nargs="+", metavar="KEY:VALUE", help=f"options, for example {example}"
+            f"--{what}",
+            nargs="+",
+            metavar="KEY:VALUE",
+            help=f"options of {what}, for example {example}",
         )
-    group.add_argument("--backend", help=f"one of {', '.join(BACKENDS)} (default: here)")
-    group.add_argument("--jobs", type=positive, metavar="N", help="at once (default: processors)")
-    group.add_argument("--threads", type=positive, metavar="N", help="of each job (default: 1)")
-    group.add_argument("--address", help="of a Ray cluster (default: a Ray of this machine)")
+    group.add_argument("--backend", help=f"where jobs run: {', '.join(BACKENDS)} (default: here)")
+    group.add_argument(
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help="number of jobs at once (default: number of processors)",
+    )
+    group.add_argument(
+        "--threads", type=positive, metavar="N", help="number of threads of each job (default: 1)"
+    )
+    group.add_argument(
+        "--address", help="address of a Ray cluster (default: start Ray on this machine)"
+    )
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
@@ -104,7 +134,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 
 def load_fitted(options: argparse.Namespace) -> tuple[StateDataset, VisionMask]:
-    """The agent's test states and its VisionMask, from an output folder."""
+    """Load the agent's test states and its VisionMask from the output folder."""
     agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
     explainer = VisionMask.load(options.output / "visionmask", agent)
@@ -114,7 +144,7 @@ def load_fitted(options: argparse.Namespace) -> tuple[StateDataset, VisionMask]:
 
 
 def print_results(evaluation: Evaluation, output: Path) -> None:
-    """Print the table of means and where the files are."""
+    """Print the table of means, and the paths of the files."""
     table = evaluation.table().pivot(index="explainer", columns="metric", values="mean")
     print(format_means(table.loc[[name for name in evaluation.rows if name in table.index]]))
     for name in ("report.html", "metrics.json", "video.mp4"):
@@ -123,7 +153,7 @@ def print_results(evaluation: Evaluation, output: Path) -> None:
 
 
 def run_grid(options: argparse.Namespace) -> None:
-    """``sb3-explain evaluate`` with any of the grid's flags."""
+    """Run ``sb3-explain evaluate`` with the flags of a grid."""
     benchmark = run_benchmark(**grid_options(options))
     for agent, table in benchmark.joined().items():
         means = {
@@ -146,15 +176,15 @@ def run_grid(options: argparse.Namespace) -> None:
 
 
 def format_means(means: pd.DataFrame) -> str:
-    """A table of means for a terminal."""
+    """A table of means as text for a terminal."""
     # + 0.0: no minus before a zero
     return (means.round(3) + 0.0).to_string(float_format="{:.3f}".format, na_rep="-")
 
 
 def grid_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of :func:`sb3_explain.workflows.benchmark.run_benchmark`.
+    """Arguments of :func:`sb3_explain.run_benchmark` in the flags.
 
-    :raises ExplainError: for no agent, or for a setting of something that is not in the grid
+    :raises ExplainError: if no agent is named, or a setting belongs to nothing in the grid
     """
     one = [name for name in (options.algo, options.env) if name is not None]
     if len(one) != (0 if options.agents else 2):
@@ -179,8 +209,8 @@ def grid_options(options: argparse.Namespace) -> dict[str, Any]:
         "metrics": metrics,
         "seeds": options.seeds or [options.seed],
         "n_evaluated": options.n_evaluated,
-        "training": read_key_values(options.training or [], "--training"),
-        "collecting": read_key_values(options.collecting or [], "--collecting"),
+        "fit_kwargs": read_key_values(options.training or [], "--training"),
+        "collect_kwargs": read_key_values(options.collecting or [], "--collecting"),
         "load_kwargs": loading_options(options),
         "output": options.output,
         "progress": options.progress,
@@ -190,7 +220,12 @@ def grid_options(options: argparse.Namespace) -> dict[str, Any]:
 def merge_settings(
     names: Sequence[str], settings: Mapping[str, Any], registry: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
-    """Settings by name: of the names that were asked for, and of those that ``all`` stands for."""
+    """Settings of explainers or metrics, by label.
+
+    :param names: names in the flags: ``name``, ``label=name`` or ``all``
+    :param settings: settings by label
+    :param registry: all names, which ``all`` stands for
+    """
     chosen = {name: settings.get(name.partition("=")[0], {}) for name in names}
     if ALL in names:
         chosen |= {name: settings[name] for name in registry if name in settings}
@@ -198,6 +233,6 @@ def merge_settings(
 
 
 def read_labels(chosen: Iterable[str], registry: Iterable[str]) -> set[str]:
-    """What the rows are called: the first half of ``label=name``."""
+    """The labels of the rows: the first half of ``label=name``, or the name itself."""
     every = set(registry) if ALL in chosen else set()
     return every | {name.partition("=")[0] for name in chosen} - {ALL}

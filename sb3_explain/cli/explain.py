@@ -1,4 +1,4 @@
-"""``sb3-explain demo``, ``explain``, and the steps of it: ``collect``, ``fit`` and ``report``."""
+"""``sb3-explain demo`` and ``explain``, and its steps ``collect``, ``fit`` and ``report``."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from sb3_explain.states.collection import BEHAVIORS, collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pipeline import explain, fit_visionmask, write_all
 
-#: what `demo` does in a few minutes on two cores; `explain` without options does more
+#: settings of `demo`, which takes a few minutes on two cores; `explain` does more by default
 DEMO_STATES = 4000
 DEMO_TRAINING = {"epochs": 8}
 DEMO_EVALUATED = 150
 
 
 def add_commands(commands: Commands) -> None:
-    """The commands in the order of the steps."""
+    """Add the options of these commands."""
     demo = commands.add("demo", run_demo, "-o demo")
     everything = commands.add(
         "explain",
@@ -64,11 +64,24 @@ def add_commands(commands: Commands) -> None:
 
 
 def add_collecting_flags(sub: Parser) -> None:
-    """How states are collected."""
+    """Add the flags of collecting states."""
     group = sub.add_argument_group("states")
-    group.add_argument("-n", "--n-states", type=positive, default=10_000, help="default: 10000")
-    group.add_argument("--n-envs", type=positive, help="environments side by side")
-    group.add_argument("--behavior", choices=BEHAVIORS, default="zoo", help="default: zoo")
+    group.add_argument(
+        "-n",
+        "--n-states",
+        type=positive,
+        default=10_000,
+        help="number of states to collect (default: 10000)",
+    )
+    group.add_argument(
+        "--n-envs", type=positive, help="number of parallel environments (default: chosen by -n)"
+    )
+    group.add_argument(
+        "--behavior",
+        choices=BEHAVIORS,
+        default="zoo",
+        help="how actions are chosen (default: zoo, as rl-zoo3's enjoy)",
+    )
     group.add_argument(
         "--deterministic", dest="behavior", action="store_const", const="greedy",
         help="the same as --behavior greedy",
@@ -77,21 +90,34 @@ def add_collecting_flags(sub: Parser) -> None:
         "--stochastic", dest="behavior", action="store_const", const="stochastic",
         help="the same as --behavior stochastic",
     )  # fmt: skip
-    group.add_argument("--epsilon", type=float, default=0.1, help="of --behavior epsilon")
+    group.add_argument(
+        "--epsilon",
+        type=float,
+        default=0.1,
+        help="share of random actions with --behavior epsilon (default: 0.1)",
+    )
     group.add_argument(
         "--max-per-episode", type=not_negative, metavar="N",
-        help="keep the first N states of an episode; 0: all (default: a 50th of -n, at least 100)",
+        help="save the first N states of an episode; 0: all (default: a 50th of -n, at least 100)",
     )  # fmt: skip
-    group.add_argument("--no-render", action="store_true", help="keep no frames to look at")
+    group.add_argument("--no-render", action="store_true", help="save no rendered frames")
 
 
 def add_fitting_flags(sub: Parser) -> None:
-    """What VisionMask is and how it is trained; what is not given keeps its default."""
+    """Add the flags of VisionMask, whose defaults are the explainer's."""
     group = sub.add_argument_group("VisionMask")
-    group.add_argument("--max-area", type=float, help="share of the cells free of cost")
-    group.add_argument("--baseline", help=f"one of {', '.join(BASELINES)}")
-    group.add_argument("--network", help=f"one of {', '.join(NETWORKS)}")
-    group.add_argument("--temperature", type=float, help="of the scores in the loss (default: 1)")
+    group.add_argument(
+        "--max-area",
+        type=float,
+        help="share of the pixels or features that a mask may keep without penalty",
+    )
+    group.add_argument("--baseline", help=f"what replaces masked pixels: {', '.join(BASELINES)}")
+    group.add_argument("--network", help=f"network of the masks: {', '.join(NETWORKS)}")
+    group.add_argument(
+        "--temperature",
+        type=float,
+        help="temperature of the agent's scores in the loss (default: 1)",
+    )
     group.add_argument(
         "--visionmask", nargs="+", default=[], metavar="KEY:VALUE",
         help="any other setting, for example per_frame:False lambda_tv:0.1",
@@ -166,7 +192,7 @@ def run_report(options: argparse.Namespace) -> None:
 
 
 def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of :func:`sb3_explain.collect`."""
+    """Arguments of :func:`sb3_explain.collect` in the flags."""
     return {
         "behavior": options.behavior,
         "epsilon": options.epsilon,
@@ -177,6 +203,6 @@ def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def fitting_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings of the VisionMask."""
+    """Settings of VisionMask in the flags."""
     chosen = pick_given(options, "max_area", "baseline", "network", "temperature")
     return {**chosen, **read_key_values(options.visionmask, "--visionmask")}

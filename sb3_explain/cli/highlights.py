@@ -1,4 +1,4 @@
-"""``sb3-explain highlights``"""
+"""``sb3-explain highlights``: a video of an agent's most important states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sb3_explain.workflows.highlights import IMPORTANCES, highlights
 
 
 def add_commands(commands: Commands) -> None:
-    """Which moments, and how they are shown."""
+    """Add the options of ``highlights``."""
     sub = commands.add(
         "highlights",
         run_highlights,
@@ -19,23 +19,38 @@ def add_commands(commands: Commands) -> None:
     add_agent_flags(sub)
     add_result_flags(sub)
     group = sub.add_argument_group("highlights")
-    group.add_argument("-k", type=positive, default=5, help="moments (default: 5)")
+    group.add_argument("-k", type=positive, default=5, help="number of highlights (default: 5)")
     group.add_argument(
-        "-n", "--n-states", type=positive, default=10_000, help="of its life (default: 10000)"
+        "-n",
+        "--n-states",
+        type=positive,
+        default=10_000,
+        help="number of states to play (default: 10000)",
     )
-    group.add_argument("--before", type=not_negative, default=30, help="states (default: 30)")
-    group.add_argument("--after", type=not_negative, default=10, help="states (default: 10)")
+    group.add_argument(
+        "--before",
+        type=not_negative,
+        default=30,
+        help="number of states shown before each highlight (default: 30)",
+    )
+    group.add_argument(
+        "--after",
+        type=not_negative,
+        default=10,
+        help="number of states shown after each highlight (default: 10)",
+    )
     group.add_argument(
         "--diversity", type=float, default=0.1,
-        help="share of pairs of states that are nearer than two moments (default: 0.1)",
+        help="share of all pairs of states that are more alike than two highlights may be "
+        "(default: 0.1)",
     )  # fmt: skip
-    group.add_argument("--importance", help=f"one of {', '.join(IMPORTANCES)}")
+    group.add_argument("--importance", help=f"measure of importance: {', '.join(IMPORTANCES)}")
     group.add_argument(
         "--explainer",
-        help="whose maps are shown (default: guided_backprop, of agents without ReLUs gradient); "
-        "visionmask: the one in the output folder",
+        help="explainer whose maps are shown; visionmask is the one in the output folder "
+        "(default: guided_backprop, or gradient for agents without ReLUs)",
     )  # fmt: skip
-    group.add_argument("--fps", type=float, default=15, help="states a second (default: 15)")
+    group.add_argument("--fps", type=float, default=15, help="states per second (default: 15)")
 
 
 def run_highlights(options: argparse.Namespace) -> None:
@@ -46,7 +61,7 @@ def run_highlights(options: argparse.Namespace) -> None:
     )  # fmt: skip
     found = highlights(load_named_agent(options), options.output, **chosen)
     if len(found) < options.k:
-        print(f"only {len(found)} moments differ: lower --diversity, or collect more (-n)")
+        print(f"only {len(found)} highlights differ: lower --diversity, or collect more (-n)")
     for name in ("highlights.mp4", "highlights.png", "highlights.json"):
         if (options.output / name).exists():
             print(options.output / name)

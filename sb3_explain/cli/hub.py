@@ -1,4 +1,4 @@
-"""``sb3-explain hub push`` and ``sb3-explain hub pull``"""
+"""``sb3-explain hub push`` and ``pull``: fitted explainers and generators on the Hub."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, load_named_agent
 from sb3_explain.cli.parsing import Commands
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
-from sb3_explain.workflows.hub import from_hub, kinds, push_to_hub
+from sb3_explain.workflows.hub import from_hub, list_kinds, push_to_hub
 
-#: pictures on a card at most
+#: largest number of pictures on a model card
 PICTURES = 6
 
 
 def add_commands(commands: Commands) -> None:
-    """What is shared, of which agent, and where it lies."""
+    """Add the options of ``hub``."""
     sub = commands.add(
         "hub",
         run_hub,
         f"push somebody/visionmask-pong {ZOO_AGENT} -o out",
     )
-    sub.add_argument("direction", choices=["push", "pull"], help="to the Hub, or from it")
-    sub.add_argument("repo_id", help="organization/name")
+    sub.add_argument("direction", choices=["push", "pull"], help="upload to the Hub, or download")
+    sub.add_argument("repo_id", help="name of the repository, organization/name")
     add_agent_flags(sub)
     sub.add_argument(
         "-o", "--output", type=Path, required=True,
-        help="folder of `explain` or `probe` to push from; to pull into",
+        help="output folder of `explain` or `probe`, to upload from or download into",
     )  # fmt: skip
-    sub.add_argument("--kind", help="what to push, if the folder holds several: visionmask, ...")
-    sub.add_argument("--at", metavar="REVISION", help="branch to push to; any revision to pull")
-    sub.add_argument("--private", action="store_true", help="if the repository is made")
+    sub.add_argument("--kind", help="what to push if the folder holds several: visionmask, ...")
+    sub.add_argument("--at", metavar="REVISION", help="branch to push to, or revision to pull")
+    sub.add_argument(
+        "--private", action="store_true", help="create the repository as a private one"
+    )
 
 
 def run_hub(options: argparse.Namespace) -> None:
@@ -43,7 +45,7 @@ def run_hub(options: argparse.Namespace) -> None:
         print(options.output / learned.name)
         return
     kind = find_kind(options.output, options.kind)
-    learned = kinds()[kind].load(options.output / kind, agent)
+    learned = list_kinds()[kind].load(options.output / kind, agent)
     metrics = options.output / "metrics.json"
     pictures = sorted((options.output / "maps").glob("*.png"))
     pictures = pictures or sorted((options.output / "probes").glob("*.png"))
@@ -60,24 +62,26 @@ def run_hub(options: argparse.Namespace) -> None:
 
 
 def find_kind(folder: Path, chosen: str | None) -> str:
-    """The name of what a folder holds.
+    """Find what an output folder holds that can be pushed.
 
-    :raises ExplainError: if it holds nothing, or several things and none is chosen
+    :param folder: output folder of ``explain`` or ``probe``
+    :param chosen: what to push; ``None`` if the folder holds only one thing
+    :raises ExplainError: if the folder holds nothing, or several things and none is chosen
     """
-    found = [kind for kind in kinds() if (folder / kind / f"{kind}.json").exists()]
+    found = [kind for kind in list_kinds() if (folder / kind / f"{kind}.json").exists()]
     if chosen is not None:
         found = [kind for kind in found if kind == chosen]
     if len(found) != 1:
         there = f"holds {' and '.join(found)}: choose by --kind" if found else "holds none"
-        raise ExplainError(f"{folder} {there} (of {', '.join(kinds())})")
+        raise ExplainError(f"{folder} {there} (of {', '.join(list_kinds())})")
     return found[0]
 
 
 def write_loading_code(options: argparse.Namespace) -> str:
-    """How another person loads the agent, as Python code."""
+    """Python code by which other people load the agent, for the model card."""
     if options.organization is not None:
         where = f'organization="{options.organization}"'
         where += f', revision="{options.revision}"' if options.revision else ""
     else:
-        where = 'folder="logs"'  # wherever theirs lies
+        where = 'folder="logs"'  # their own folder of agents
     return f'agent = load_agent("{options.algo}", "{options.env}", {where})'

@@ -1,4 +1,4 @@
-"""``sb3-explain list``"""
+"""``sb3-explain list``: the names that other commands take."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sb3_explain.states.baselines import BASELINES
 
 
 def add_commands(commands: Commands) -> None:
-    """All names that other commands take."""
+    """Add the command ``list``, which has no options."""
     commands.add("list", run_list)
 
 

@@ -1,4 +1,4 @@
-"""How words of the command line are read."""
+"""Parsers of the command line and of its values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sb3_explain.common.renamed import RENAMED
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
+    """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         for flag in message.split():
@@ -21,10 +21,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class Commands:
-    """The commands of a parser. They have no options until their module adds them.
+    """The commands of a parser, which have no options until their modules add them.
 
-    :param top: the parser
-    :param lines: the name of each command, and a line of help
+    :param top: parser of the whole command line
+    :param lines: line of help of each command, by its name
     """
 
     def __init__(self, top: Parser, lines: Mapping[str, str]) -> None:
@@ -42,11 +42,12 @@ class Commands:
     def add(
         self, name: str, run: Callable[[argparse.Namespace], None], example: str = ""
     ) -> Parser:
-        """Say what a command runs, and return its parser, which takes its options.
+        """Set the function that runs a command, and return the command's parser.
 
-        :param name: what the user types
-        :param run: called with the options
-        :param example: options, as they are typed, for the end of the command's help
+        :param name: name of the command
+        :param run: function that is called with the options
+        :param example: example of the options, for the end of the command's help
+        :return: parser to which the command's options are added
         """
         sub = self.parsers[name]
         sub.epilog = f"example:\n  sb3-explain {name} {example}"
@@ -65,7 +66,10 @@ def not_negative(text: str) -> int:
 
 
 def read_number(minimum: int, text: str) -> int:
-    """:raises ArgumentTypeError: if ``text`` is no whole number, or below ``minimum``"""
+    """A whole number of at least ``minimum``.
+
+    :raises ArgumentTypeError: if the text is no such number
+    """
     try:
         number = int(text)
     except ValueError as error:
@@ -76,15 +80,17 @@ def read_number(minimum: int, text: str) -> int:
 
 
 def pick_given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Those of the options that the user has set."""
+    """The values of those named options that the user has set."""
     values = vars(options)
     return {name: values[name] for name in names if values[name] is not None}
 
 
 def read_key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
-    """``["mode:2", "name:'x'"]`` as the zoo writes them; values are literals.
+    """Read pairs such as ``["mode:2", "name:'x'"]``, as rl-zoo3 writes them.
 
-    :raises ExplainError: if a pair is none
+    :param pairs: texts ``KEY:VALUE``, whose values are Python literals
+    :param flag: flag that the pairs belong to, for error messages
+    :raises ExplainError: if a text is no such pair
     """
     from sb3_explain.agents.loading.expressions import read_expression
 

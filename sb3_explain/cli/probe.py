@@ -1,4 +1,4 @@
-"""``sb3-explain probe``"""
+"""``sb3-explain probe``: a search for states of interest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sb3_explain.workflows.weaknesses import find_weaknesses
 
 
 def add_commands(commands: Commands) -> None:
-    """What to search for, and the generator that is searched."""
+    """Add the options of ``probe``."""
     sub = commands.add(
         "probe",
         run_probe,
@@ -31,41 +31,72 @@ def add_commands(commands: Commands) -> None:
     add_agent_flags(sub)
     add_result_flags(sub)
     sub.add_argument(
-        "-n", "--n-states", type=positive, default=10_000, help="to learn from (default: 10000)"
+        "-n",
+        "--n-states",
+        type=positive,
+        default=10_000,
+        help="number of states that the generator is trained on (default: 10000)",
     )
     group = sub.add_argument_group("search")
     group.add_argument(
         "--targets", nargs="+", default=["all"], metavar="NAME",
-        help="all (default), action:NAME, or any of "
+        help="what to search for: all (default), action:NAME, or any of "
         f"{', '.join(name for name in TARGETS if name != 'action')}",
     )  # fmt: skip
-    group.add_argument("--samples", type=positive, default=64, help="of each target (default: 64)")
-    group.add_argument("--steps", type=positive, help="of the search (default: 200)")
     group.add_argument(
-        "--prior", choices=[STATES, NORMAL], help="where codes are likely (default: states)"
+        "--samples",
+        type=positive,
+        default=64,
+        help="number of states generated for each target (default: 64)",
     )
-    group.add_argument("--prior-weight", type=float, help="how likely they have to be")
+    group.add_argument("--steps", type=positive, help="number of search steps (default: 200)")
     group.add_argument(
-        "--other", metavar="FOLDER", help="the zoo's folder, or a zip, of a second agent"
+        "--prior",
+        choices=[STATES, NORMAL],
+        help="distribution that latent codes should follow (default: states)",
     )
-    group.add_argument("--other-algo", help="its algorithm (default: --algo)")
+    group.add_argument(
+        "--prior-weight", type=float, help="weight of that distribution in the search"
+    )
+    group.add_argument(
+        "--other",
+        metavar="FOLDER",
+        help="rl-zoo3's folder, or a zip, of a second agent to compare with",
+    )
+    group.add_argument("--other-algo", help="algorithm of the second agent (default: --algo)")
     group = sub.add_argument_group("generator")
-    group.add_argument("--latent", type=positive, help="dimensions of a code (default: 100)")
-    group.add_argument("--codec", help=f"one of {', '.join(CODECS)} (default: compact)")
-    group.add_argument("--weighting", help="saliency (default), uniform, or an explainer's name")
+    group.add_argument(
+        "--latent", type=positive, help="number of dimensions of a latent code (default: 100)"
+    )
+    group.add_argument(
+        "--codec", help=f"encoder and decoder: {', '.join(CODECS)} (default: compact)"
+    )
+    group.add_argument(
+        "--weighting",
+        help="weights of the pixels in the loss: saliency (default), uniform, or an "
+        "explainer's name",
+    )
     group.add_argument(
         "--generator", nargs="+", default=[], metavar="KEY:VALUE",
         help="any other setting, for example lambda_agent:0 lambda_kl:0.001",
     )  # fmt: skip
-    group.add_argument("--color", action="store_true", help="draw an Atari game in colours")
+    group.add_argument(
+        "--color", action="store_true", help="generate color frames of an Atari game"
+    )
     group = sub.add_argument_group("page")
     group.add_argument(
         "--goggles", type=not_negative, default=0, metavar="EPISODES",
-        help="let the agent play so many on reconstructions (default: 0)",
+        help="number of episodes to play on reconstructed observations (default: 0)",
     )  # fmt: skip
-    group.add_argument("--no-maps", action="store_true", help="fit no VisionMask for the states")
     group.add_argument(
-        "--visionmask", nargs="+", default=[], metavar="KEY:VALUE", help="settings of it"
+        "--no-maps", action="store_true", help="fit no VisionMask to show saliency maps"
+    )
+    group.add_argument(
+        "--visionmask",
+        nargs="+",
+        default=[],
+        metavar="KEY:VALUE",
+        help="settings of VisionMask, for example max_area:0.1",
     )
     add_training_flags(sub)
 
@@ -83,7 +114,7 @@ def run_probe(options: argparse.Namespace) -> None:
 
 
 def probing_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Arguments of :func:`sb3_explain.workflows.weaknesses.find_weaknesses`."""
+    """Arguments of :func:`sb3_explain.find_weaknesses` in the flags."""
     generator = pick_given(options, "latent", "codec", "weighting")
     return {
         "targets": options.targets,

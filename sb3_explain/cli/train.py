@@ -1,4 +1,4 @@
-"""``sb3-explain train``, ``enjoy`` and ``benchmark dmc``: SGQN, its baselines and the zoo."""
+"""``sb3-explain train``, ``enjoy`` and ``benchmark dmc``: SGQN, its baselines and rl-zoo3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sb3_explain.workflows.pixel_training import RECIPES, run_dmc, train
 
 
 def add_commands(commands: Commands) -> None:
-    """``train`` and ``benchmark``; ``enjoy`` and the other ``train`` are the zoo's."""
+    """Add the options of ``train -o`` and ``benchmark``; rl-zoo3 has those of the others."""
     add_train_flags(
         commands.add(
             "train",
@@ -38,45 +38,106 @@ def add_commands(commands: Commands) -> None:
 
 
 def add_train_flags(sub: Parser) -> None:
-    """What is trained, where."""
-    sub.add_argument("--algo", required=True, help=f"one of {', '.join(RECIPES)}")
+    """Add the flags of one training run."""
+    sub.add_argument("--algo", required=True, help=f"algorithm: {', '.join(RECIPES)}")
     sub.add_argument("--env", required=True, help="gymnasium id, e.g. DMCGB/walker_walk-train-v0")
     add_common_flags(sub)
     add_result_flags(sub)
 
 
 def add_benchmark_flags(sub: Parser) -> None:
-    """Which algorithms, tasks, seeds and modes."""
-    sub.add_argument("benchmark", choices=["dmc"], help="DMControl generalisation")
-    sub.add_argument("--algos", nargs="+", default=["sac", "sgqn"], metavar="NAME",
-                     help=f"of {', '.join(RECIPES)} (default: sac sgqn)")  # fmt: skip
-    sub.add_argument("--tasks", nargs="+", default=list(TASKS), metavar="NAME",
-                     help=f"of {', '.join(TASKS)} (default: all)")  # fmt: skip
-    sub.add_argument("--seeds", nargs="+", type=not_negative, default=[0, 1, 2, 3, 4])
-    sub.add_argument("--modes", nargs="+", default=["train", "video_easy", "video_hard"],
-                     metavar="NAME", help=f"of {', '.join(MODES)}")  # fmt: skip
-    sub.add_argument("--backgrounds", type=Path, metavar="FOLDER", help="of the videos")
-    sub.add_argument("--n-episodes", type=positive, default=30, help="of an evaluation")
+    """Add the flags of the benchmark."""
+    sub.add_argument(
+        "benchmark", choices=["dmc"], help="name of the benchmark: DMControl generalization"
+    )
+    sub.add_argument(
+        "--algos",
+        nargs="+",
+        default=["sac", "sgqn"],
+        metavar="NAME",
+        help=f"algorithms, of {', '.join(RECIPES)} (default: sac sgqn)",
+    )
+    sub.add_argument(
+        "--tasks",
+        nargs="+",
+        default=list(TASKS),
+        metavar="NAME",
+        help=f"tasks, of {', '.join(TASKS)} (default: all)",
+    )
+    sub.add_argument(
+        "--seeds",
+        nargs="+",
+        type=not_negative,
+        default=[0, 1, 2, 3, 4],
+        metavar="N",
+        help="random seeds (default: 0 1 2 3 4)",
+    )
+    sub.add_argument(
+        "--modes",
+        nargs="+",
+        default=["train", "video_easy", "video_hard"],
+        metavar="NAME",
+        help=f"modes to evaluate in, of {', '.join(MODES)}",
+    )
+    sub.add_argument(
+        "--backgrounds", type=Path, metavar="FOLDER", help="folder of the background videos"
+    )
+    sub.add_argument(
+        "--n-episodes",
+        type=positive,
+        default=30,
+        help="number of episodes in each mode (default: 30)",
+    )
     add_common_flags(sub)
     add_result_flags(sub, seed=False)
 
 
 def add_common_flags(sub: Parser) -> None:
-    """How an agent is trained."""
-    sub.add_argument("-n", "--n-timesteps", type=positive, default=500_000, help="timesteps")
-    sub.add_argument("--part", type=positive, default=5000, help="timesteps between checkpoints")
-    sub.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE",
-                     help="of the environment, e.g. action_repeat:8")  # fmt: skip
-    sub.add_argument("--settings", nargs="+", default=[], metavar="KEY:VALUE",
-                     help="of the algorithm, e.g. saliency_quantile:0.98")  # fmt: skip
-    sub.add_argument("--overlays", type=Path, metavar="FOLDER",
-                     help="pictures to lay over states (default: textures)")  # fmt: skip
-    sub.add_argument("--policy-kwargs", nargs="+", default=[], metavar="KEY:VALUE",
-                     help="of its networks, e.g. n_filters:16 net_arch:[256,256]")  # fmt: skip
+    """Add the flags of training, which ``train`` and ``benchmark`` share."""
+    sub.add_argument(
+        "-n",
+        "--n-timesteps",
+        type=positive,
+        default=500_000,
+        help="number of timesteps (default: 500000)",
+    )
+    sub.add_argument(
+        "--part",
+        type=positive,
+        default=5000,
+        help="number of timesteps between checkpoints (default: 5000)",
+    )
+    sub.add_argument(
+        "--env-kwargs",
+        nargs="+",
+        default=[],
+        metavar="KEY:VALUE",
+        help="arguments of the environment, e.g. action_repeat:8",
+    )
+    sub.add_argument(
+        "--settings",
+        nargs="+",
+        default=[],
+        metavar="KEY:VALUE",
+        help="arguments of the algorithm, e.g. saliency_quantile:0.98",
+    )
+    sub.add_argument(
+        "--overlays",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of pictures to augment states with (default: textures)",
+    )
+    sub.add_argument(
+        "--policy-kwargs",
+        nargs="+",
+        default=[],
+        metavar="KEY:VALUE",
+        help="arguments of the policy, e.g. n_filters:16 net_arch:[256,256]",
+    )
 
 
 def common_options(options: argparse.Namespace) -> dict[str, Any]:
-    """The same as keywords."""
+    """Arguments of training in the flags, by name."""
     settings = read_key_values(options.settings, "--settings")
     networks = read_key_values(options.policy_kwargs, "--policy-kwargs")
     if networks:

@@ -1,4 +1,4 @@
-"""``sb3-explain why``"""
+"""``sb3-explain why``: counterfactuals of one state."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sb3_explain.cli.parsing import Commands, not_negative, positive
 from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.why import ready_explainer, why
+from sb3_explain.workflows.why import prepare_explainer, why
 
 
 def add_commands(commands: Commands) -> None:
-    """Which state to ask about, and how."""
+    """Add the options of ``why``."""
     sub = commands.add(
         "why",
         run_why,
@@ -27,24 +27,35 @@ def add_commands(commands: Commands) -> None:
         "--output",
         type=Path,
         required=True,
-        help="folder that `explain` or `collect` has filled",
+        help="output folder of `explain` or `collect`",
     )
     group.add_argument(
-        "--state", type=not_negative, required=True, metavar="N", help="its number in the states"
+        "--state",
+        type=not_negative,
+        required=True,
+        metavar="N",
+        help="number of the state in the folder",
     )
-    group.add_argument("--instead", metavar="ACTION", help="why not this action: name or number")
+    group.add_argument(
+        "--instead", metavar="ACTION", help="action that the agent did not take, by name or number"
+    )
     group.add_argument(
         "--explainer", default="visionmask", metavar="NAME",
-        help="whose map; one that learns has to be fitted (default: visionmask)",
+        help="explainer of the map; a fitted one must be in the folder (default: visionmask)",
     )  # fmt: skip
     group.add_argument(
         "--baseline", default=INPAINT,
-        help=f"what is put in the place, {INPAINT} (default) or one of {', '.join(BASELINES)}",
+        help=f"what replaces a region: {INPAINT} (default), {', '.join(BASELINES)}",
     )  # fmt: skip
     group.add_argument(
-        "--share", type=float, default=0.1, help="of the pixels that regions are made of"
+        "--share",
+        type=float,
+        default=0.1,
+        help="share of the pixels that form the regions (default: 0.1)",
     )
-    group.add_argument("--regions", type=positive, default=6, help="so many at most (default: 6)")
+    group.add_argument(
+        "--regions", type=positive, default=6, help="largest number of regions (default: 6)"
+    )
 
 
 def run_why(options: argparse.Namespace) -> None:
@@ -55,7 +66,7 @@ def run_why(options: argparse.Namespace) -> None:
     answer = why(
         states,
         options.state,
-        ready_explainer(agent, options.explainer, options.output, states),
+        prepare_explainer(agent, options.explainer, options.output, states),
         instead=instead,
         baseline=options.baseline,
         share=options.share,

@@ -1,4 +1,4 @@
-"""The commands of rl-zoo3: ``sb3-explain enjoy``, and ``sb3-explain train`` as the zoo has it."""
+"""rl-zoo3's own commands: ``sb3-explain enjoy``, and ``sb3-explain train`` without ``-o``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 
 def is_of_zoo(given: Sequence[str]) -> bool:
-    """Whether a command is rl-zoo3's own: ``enjoy``, and ``train`` without a folder for a run."""
+    """Whether a command line is for rl-zoo3: ``enjoy``, or ``train`` without ``-o`` and ``-h``.
+
+    :param given: arguments of the command line
+    """
     ours = any(
         word in ("-h", "--help") or word.startswith("--output")
         # argparse takes -oFOLDER too; -optimize is the zoo's
@@ -18,7 +21,7 @@ def is_of_zoo(given: Sequence[str]) -> bool:
 
 
 def run_zoo(options: argparse.Namespace) -> None:
-    """``sb3-explain train`` and ``sb3-explain enjoy``: the zoo's, with our algorithms in it."""
+    """Run rl-zoo3's ``train`` or ``enjoy``, after this package's algorithms are registered."""
     from sb3_explain import zoo  # needs rl-zoo3, which no other command does
 
     zoo.run(options.given[0], options.given[1:])
