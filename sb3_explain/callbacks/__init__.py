@@ -1,4 +1,4 @@
-"""Explanations while an agent learns: callbacks for ``model.learn`` and for rl-zoo3's yml files."""
+"""Callbacks that explain an agent while it learns, for ``learn`` and rl-zoo3's YAML files."""
 
 from sb3_explain.callbacks.learned import StateGeneratorCallback, VisionMaskCallback
 from sb3_explain.callbacks.metrics import MetricsCallback

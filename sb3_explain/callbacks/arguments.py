@@ -1,4 +1,4 @@
-"""Arguments of callbacks: values of a yml file, and explainers by their names."""
+"""Checks of the arguments of callbacks, which may be values of a YAML file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sb3_explain.explainers.make import default_explainer
 log = logging.getLogger(__name__)
 
 
-def number(value: Any) -> float:
-    """A number; NaN for what is none. ``1e3`` of a yml file is read as a word, and counts."""
+def parse_number(value: Any) -> float:
+    """Convert to a float, or to NaN what is not a number; YAML reads ``1e3`` as a string."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -31,54 +31,62 @@ def number(value: Any) -> float:
     return math.nan
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """A whole number; a float of a yml file may stand for it.
+def require_whole(name: str, value: Any, minimum: int = 1) -> int:
+    """Return a whole number, which may be given as a float, as in YAML.
 
-    :raises ExplainError: for anything else, or one below ``least``
+    :param name: name of the argument, for the message
+    :param value: value of the argument
+    :param minimum: smallest value allowed
+    :raises ExplainError: for anything else, or a smaller number
     """
-    given = number(value)
-    if not math.isfinite(given) or int(given) != given or given < least:
-        raise ExplainError(f"{name}={value!r}: give a whole number of at least {least}")
+    given = parse_number(value)
+    if not math.isfinite(given) or int(given) != given or given < minimum:
+        raise ExplainError(f"{name}={value!r}: give a whole number of at least {minimum}")
     return int(given)
 
 
-def names_of(what: str, given: str | Sequence[str]) -> list[str]:
-    """Names, of which there may be a single one.
+def require_names(what: str, given: str | Sequence[str]) -> list[str]:
+    """Return a list of names, which may be given as a single string.
 
-    :param what: they are called
+    :param what: name of the argument, for the message
+    :param given: value of the argument
     :raises ExplainError: if there are none
     """
     names = [given] if isinstance(given, str) else list(given or ())
     if not names:
-        raise ExplainError(f"{what}={given!r}: name one at least")
+        raise ExplainError(f"{what}={given!r}: give at least one name")
     return names
 
 
 def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
-    """The class of an explainer that can be made of any agent at once.
+    """Return the class of an explainer that needs no fit.
 
-    :param name: in the registry
-    :param arguments: of it, beside the agent
-    :raises ExplainError: if there is none, it has to learn, or has no such argument
+    :param name: name of the explainer
+    :param arguments: its arguments, without the agent
+    :raises ExplainError: if the name is unknown, the explainer has to be fitted, or has no such
+        argument
     """
     explainer: type[Explainer] = EXPLAINERS[name]
     if issubclass(explainer, FittedExplainer):
         raise ExplainError(
-            f"{name} has to learn from states first: use VisionMaskCallback, or an explainer that "
-            "does not learn"
+            f"{name} has to be fitted to states first: use VisionMaskCallback, or an explainer "
+            "that needs no fit"
         )
     require_known(f"argument of {name}", arguments, argument_names(explainer) - {"agent"})
     return explainer
 
 
 def find_supported(name: str, agent: Agent) -> str:
-    """The explainer's name, or that of the one that stands in for it where it does not support.
+    """Return the explainer's name, or that of the explainer used in its place.
 
-    There is one for guided backpropagation alone, the default, which needs ReLUs.
+    Only guided backpropagation, the default, is replaced where it does not support the agent.
+
+    :param name: name of the explainer
+    :param agent: agent to be explained
     """
     usual = default_explainer(agent)
     if name != "guided_backprop" or name == usual:
         return name
     reason = EXPLAINERS[name].unsupported(agent)
-    log.warning("%s does not support this agent (%s): %s stands in", name, reason, usual)
+    log.warning("%s does not support this agent (%s): %s is used instead", name, reason, usual)
     return usual

@@ -1,7 +1,7 @@
-"""What the callbacks share: when they work, how long they may, where they write, what they leave.
+"""The base of all callbacks: schedule, time budget, folder, error handling.
 
-A callback works on a copy of the agent. It leaves the model, its random state and what it learns
-as they are without it, bit for bit.
+A callback works on a copy of the agent. The model, all random states and the weights that are
+learned are the same with and without it, bit for bit.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ from stable_baselines3.common.logger import TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.callbacks.arguments import number, whole
-from sb3_explain.callbacks.folders import claim_folder, results_folder
-from sb3_explain.callbacks.training_states import Step, read_step, snapshot_of
+from sb3_explain.callbacks.arguments import parse_number, require_whole
+from sb3_explain.callbacks.folders import claim_folder, find_results_folder
+from sb3_explain.callbacks.training_states import Step, read_step, take_snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import NOT_WRITABLE
 from sb3_explain.common.signatures import require_arguments
 
 log = logging.getLogger(__name__)
 
-#: failures in a row after which a callback works no more
+#: number of consecutive failures after which a callback stops working
 MOST_FAILURES = 3
-#: work may take so many times longer than the last time, and still keep to the budget
+#: factor by which work may take longer than the last time, and still keep to the budget
 MARGIN = 1.25
 ON_ERROR = ("log", "raise")
 
 
 class ExplainCallback(BaseCallback):
-    """A callback that explains the agent every so often, within a share of the training's time.
+    """A callback that explains the agent at intervals, within a share of the training's time.
 
-    A subclass has a ``kind``, :meth:`work`, and where it needs states :meth:`watch`. Whatever goes
-    wrong inside is logged in one line, and the training goes on.
+    A subclass defines ``kind``, :meth:`work` and, if it needs states, :meth:`watch`. Errors of its
+    work are logged in one line, and the training continues.
 
-    :param every: timesteps between two times of work, of all environments together; ``None`` for
-        the end of the training alone. The end is a time of work in any case
-    :param folder: for all that is written, in a new folder of this callback's kind each training:
-        ``saliency``, ``saliency_2``, ...; ``None`` for where the training's own results lie, see
-        :func:`sb3_explain.callbacks.folders.results_folder`
-    :param budget: seconds of work at most, as a share of the training's own seconds; work that is
-        due waits until it fits. ``None`` for no limit
-    :param on_error: ``"log"``, or ``"raise"`` to end the training
-    :param seed: of whatever is drawn at random
-    :param verbose: as in SB3; 1 to say what was written
+    :param every: number of timesteps, of all environments together, between two explanations;
+        ``None`` for one at the end of the training. There is one at the end in any case
+    :param folder: parent of the folder that is written to, which is a new one for each training:
+        ``saliency``, ``saliency_2``, ...; ``None`` for that of the training's own results, see
+        :func:`sb3_explain.callbacks.folders.find_results_folder`
+    :param budget: largest duration of the work, as a share of the training's own; work that would
+        exceed it is postponed. ``None`` for no limit
+    :param on_error: ``"log"`` to log errors, or ``"raise"`` to let them end the training
+    :param seed: random seed
+    :param verbose: verbosity as in SB3; 1 prints a line for each explanation
     :raises ExplainError: for values out of range
     """
 
-    #: name of its folder, and of what it logs
+    #: name of the folder
     kind: ClassVar[str]
-    #: the work ends by itself when its time is over
+    #: whether the work stops by itself when the budget is used up
     limits_itself: ClassVar[bool] = False
 
     def __init__(
@@ -78,20 +78,20 @@ class ExplainCallback(BaseCallback):
         super().__init__(verbose)
         if on_error not in ON_ERROR:
             raise unknown_name("value of on_error", on_error, ON_ERROR)
-        self.budget = math.inf if budget is None else number(budget)
+        self.budget = math.inf if budget is None else parse_number(budget)
         if not self.budget > 0:
             raise ExplainError(f"budget={budget!r}: give a positive share of the training's time")
         if folder is not None and not isinstance(folder, (str, Path)):
             raise ExplainError(f"folder={folder!r}: give a path")
-        self.every = whole("every", every) if every is not None else None
+        self.every = require_whole("every", every) if every is not None else None
         self.given_folder = folder
         self.on_error = on_error
-        self.seed = whole("seed", 0 if seed is None else seed, least=0)
-        #: where this training's files are written, once it has begun
+        self.seed = require_whole("seed", 0 if seed is None else seed, minimum=0)
+        #: folder of this training's files, once the training has started
         self.folder: Path | None = None
-        #: seconds of this callback, of all it does
+        #: seconds that this callback has taken
         self.spent = 0.0
-        #: timesteps at which it has worked
+        #: timesteps at which the agent was explained
         self.worked: list[int] = []
         self._expected: float | None = None
         self._failures = 0
@@ -104,30 +104,33 @@ class ExplainCallback(BaseCallback):
     # --- what a subclass does ---------------------------------------------------------------
 
     def begin(self, agent: Agent) -> None:
-        """Begin anew, for a training of this agent.
+        """Start a new training.
 
+        :param agent: the agent at the start of the training
         :raises ExplainError: if the agent cannot be explained in this way
         """
 
     def watch(self, step: Step) -> None:
-        """See what all environments show at this step."""
+        """Observe a step of all environments."""
 
     @abstractmethod
     def work(self, folder: Path) -> None:
-        """Explain the agent as it is now.
+        """Explain the current agent.
 
-        :param folder: to write into
+        :param folder: folder to write to
         """
 
     @property
     def ready(self) -> bool:
-        """Whether there is enough to work on."""
+        """Whether there are enough states for an explanation."""
         return True
 
     def write(self, values: dict[str, float]) -> None:
-        """Log numbers at this timestep, wherever SB3's logger writes to.
+        """Log numbers at the current timestep to all outputs of SB3's logger.
 
-        They do not wait for SB3's own next line, and leave what it has gathered for that alone.
+        They are written at once, and do not affect what SB3 has recorded for its next dump.
+
+        :param values: name -> number
         """
         for output in self.logger.output_formats:
             shown = dict(values)
@@ -137,12 +140,12 @@ class ExplainCallback(BaseCallback):
 
     @property
     def boards(self) -> list[SummaryWriter]:
-        """The TensorBoards that SB3's logger writes to."""
+        """The TensorBoard writers of SB3's logger."""
         outputs = self.logger.output_formats
         return [o.writer for o in outputs if isinstance(o, TensorBoardOutputFormat)]
 
     def expected_seconds(self) -> float:
-        """What :meth:`work` will take, before it has been done once: by trying a part of it."""
+        """Estimate the seconds of the first :meth:`work`, for example by trying a part of it."""
         return 0.0
 
     # --- what SB3 calls ---------------------------------------------------------------------
@@ -155,19 +158,19 @@ class ExplainCallback(BaseCallback):
             self._due = (self.num_timesteps // self.every + 1) * self.every
         self._running, self.ending, self.folder = True, False, None
         if self.parent is not None:
-            self._refuse()
-        elif not (self._guarded(self._begin) and self._guarded(self._claim_folder)):
-            self._running = False  # what cannot work now will not work later
+            self._stay_inactive()
+        elif not (self._run_guarded(self._begin) and self._run_guarded(self._claim_folder)):
+            self._running = False  # a failure at the start would repeat itself
 
     def _on_step(self) -> bool:
         if self.parent is not None:
-            self._refuse()
-        self._guarded(self._look)
-        # the end is a time of its own: after this step the model may learn once more
+            self._stay_inactive()
+        self._run_guarded(self._look)
+        # the last explanation is made at the end: the model may learn once more after this step
         before_end = self.num_timesteps < self.model._total_timesteps
         if self.active and self.num_timesteps >= self._due and before_end and self.ready:
             failures = self._failures
-            affordable = self._guarded(self._affordable)
+            affordable = self._run_guarded(self._is_affordable)
             if affordable:
                 self._work()
             if affordable or self._failures > failures:
@@ -175,11 +178,11 @@ class ExplainCallback(BaseCallback):
                 self._due = (self.num_timesteps // self.every + 1) * self.every
         return True
 
-    def _refuse(self) -> None:
-        """Work no more inside another callback, which leaves out steps and the end."""
+    def _stay_inactive(self) -> None:
+        """Stay inactive inside another callback, which skips steps and the end of the training."""
         if not self._refused:
             log.warning(
-                "%s works inside no %s: give it to learn() itself; the training goes on without it",
+                "%s is inactive inside %s: pass it to learn() directly",
                 type(self).__name__, type(self.parent).__name__,
             )  # fmt: skip
         self._refused, self._running = True, False
@@ -189,24 +192,24 @@ class ExplainCallback(BaseCallback):
         if not self._running:
             return
         self.ending, failures = True, self._failures
-        if self._guarded(self._affordable):
+        if self._run_guarded(self._is_affordable):
             self._work()
         elif self.active and self._failures == failures:
             log.warning(
-                "%s: no time for it at the end of %.0f s of training (budget=%g): give a larger "
+                "%s: no time left for it after %.0f s of training (budget=%g): give a larger "
                 "budget", type(self).__name__, self.training_seconds, self.budget,
             )  # fmt: skip
         self._running = False
-        self._leave_no_empty_folder()
+        self._remove_empty_folder()
 
-    def _leave_no_empty_folder(self) -> None:
+    def _remove_empty_folder(self) -> None:
         if self.folder is not None and self.folder.exists() and not any(self.folder.iterdir()):
             with suppress(OSError):
                 self.folder.rmdir()
 
     @property
     def beginning(self) -> int:
-        """Timesteps before the first time of work."""
+        """Number of timesteps before the first explanation."""
         last = min(self.model._total_timesteps, self._due)
         return max(1, int(last) - self.num_timesteps)
 
@@ -214,31 +217,31 @@ class ExplainCallback(BaseCallback):
 
     @property
     def active(self) -> bool:
-        """Whether it works at all: it stops after too many failures in a row."""
+        """Whether the callback works at all: it stops after too many consecutive failures."""
         return self._running and self._failures < MOST_FAILURES
 
     @property
     def training_seconds(self) -> float:
-        """Seconds since the training began, without those of this callback."""
+        """Seconds since the training started, without those of this callback."""
         return (self._since or time.perf_counter()) - self._began - self.spent
 
     @property
     def seconds_left(self) -> float:
-        """What the budget leaves for work now, less what the present work has taken."""
+        """Seconds that the budget leaves, less those of the work in progress."""
         now = time.perf_counter()
         return self.budget * self.training_seconds - self.spent - (now - (self._since or now))
 
-    def _affordable(self) -> bool:
+    def _is_affordable(self) -> bool:
         if self.seconds_left <= 0:
             return False
         if self._expected is None and not (self.limits_itself or math.isinf(self.budget)):
-            with undisturbed(self.model.device):
+            with preserve_random_state(self.model.device):
                 self._expected = self.expected_seconds()
         return MARGIN * (self._expected or 0.0) <= self.seconds_left
 
     def _begin(self) -> bool:
-        with undisturbed(self.model.device):
-            self.begin(snapshot_of(self.model))
+        with preserve_random_state(self.model.device):
+            self.begin(take_snapshot(self.model))
         return True
 
     def _look(self) -> bool:
@@ -250,11 +253,11 @@ class ExplainCallback(BaseCallback):
 
         def once() -> bool:
             assert self.folder is not None
-            with undisturbed(self.model.device):
+            with preserve_random_state(self.model.device):
                 self.work(self.folder)
             return True
 
-        if self._guarded(once):
+        if self._run_guarded(once):
             self._failures = 0
             self.worked.append(self.num_timesteps)
             if self.verbose:
@@ -264,10 +267,10 @@ class ExplainCallback(BaseCallback):
 
     # --- errors and traces ------------------------------------------------------------------
 
-    def _guarded(self, act: Callable[[], bool]) -> bool:
-        """Do something whose failure is logged, and whose time is counted.
+    def _run_guarded(self, act: Callable[[], bool]) -> bool:
+        """Call a function, log its failure, and count its time.
 
-        :return: what ``act`` returns; False after a failure, or if there is nothing to do any more
+        :return: what ``act`` returns; ``False`` after a failure, or if the callback is not active
         """
         if not self.active:
             return False
@@ -294,7 +297,7 @@ class ExplainCallback(BaseCallback):
         if self.given_folder:
             base = Path(self.given_folder)
         else:
-            base = results_folder(self.model, self.locals.get("callback"))
+            base = find_results_folder(self.model, self.locals.get("callback"))
         try:
             self.folder = claim_folder(base, self.kind)
         except OSError as error:
@@ -305,10 +308,10 @@ class ExplainCallback(BaseCallback):
 
 
 @contextmanager
-def undisturbed(device: torch.device) -> Iterator[None]:
-    """Put every global random state back afterwards.
+def preserve_random_state(device: torch.device) -> Iterator[None]:
+    """Restore all global random states at the end of the context.
 
-    :param device: of the model
+    :param device: device of the model
     """
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     threads = torch.get_num_threads()

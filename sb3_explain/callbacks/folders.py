@@ -1,4 +1,4 @@
-"""Where callbacks write."""
+"""The folders that callbacks write to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 
 def claim_folder(base: Path, kind: str) -> Path:
-    """A new folder ``kind``, ``kind_2``, ``kind_3``, ... below ``base``, of nobody else."""
+    """Create the first folder of ``kind``, ``kind_2``, ``kind_3``, ... that does not exist yet.
+
+    :param base: parent folder, which is created if it is missing
+    :param kind: name of the folder
+    """
     base.mkdir(parents=True, exist_ok=True)
     for number in count(1):
         folder = base / (kind if number == 1 else f"{kind}_{number}")
@@ -25,13 +29,14 @@ def claim_folder(base: Path, kind: str) -> Path:
     raise AssertionError("count does not end")
 
 
-def results_folder(model: BaseAlgorithm, callbacks: BaseCallback | None = None) -> Path:
-    """Where the results of a training lie: for rl-zoo3 the run's folder, beside the model.
+def find_results_folder(model: BaseAlgorithm, callbacks: BaseCallback | None = None) -> Path:
+    """Find the folder of a training's results; for rl-zoo3 that of the run, with the model.
 
-    The folder that SB3's own callbacks save models to, or a Monitor writes to, else the logger's,
-    else ``explanations`` here.
+    It is the folder that SB3's own callbacks save models to, else that of a ``Monitor``, else that
+    of the logger, else ``explanations`` in the working directory.
 
-    :param callbacks: all of the training
+    :param model: model that is trained
+    :param callbacks: all callbacks of the training
     """
     for callback in getattr(callbacks, "callbacks", []):
         saved = getattr(callback, "save_path", None) or getattr(

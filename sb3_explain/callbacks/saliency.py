@@ -20,12 +20,12 @@ from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
-    greedy_names,
-    measure_of,
+    compute_shares,
+    get_pictures,
+    name_greedy_actions,
+    name_measure,
     picture_importance,
-    pictures_of,
     scale_attributions,
-    shares,
     write_saliency_video,
 )
 
@@ -58,6 +58,8 @@ class SaliencyCallback(ExplainCallback):
 
     >>> from sb3_explain import SaliencyCallback
     >>> callback = SaliencyCallback("gradient", every=None, folder=folder, budget=None)
+    >>> from stable_baselines3 import PPO
+    >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64)
     >>> model = model.learn(64, callback=callback)
     >>> sorted(path.name for path in folder.glob("saliency/*.png"))
     ['fresh_64.png', 'monitor_64.png']
@@ -87,8 +89,8 @@ class SaliencyCallback(ExplainCallback):
     def begin(self, agent: Agent) -> None:
         if not self.boards:
             log.warning(
-                "SaliencyCallback: pictures are written to files only, without TensorBoard: give the "
-                "model tensorboard_log (rl-zoo3: -tb) to see them there"
+                "SaliencyCallback: pictures are written to files only, without TensorBoard: give "
+                "the model tensorboard_log (rl-zoo3: -tb) to see them there"
             )
         #: name of the explainer of this agent: the one requested, or its replacement
         self.supported = find_supported(self.explainer, agent)
@@ -165,13 +167,13 @@ class SaliencyCallback(ExplainCallback):
         tiles = [
             Tile(probabilities=share, action=action, picture=picture, attribution=one, signed=True)
             for share, action, picture, one in zip(
-                shares(agent, scores).numpy(),
-                greedy_names(agent, scores),
-                pictures_of(states, positions, name),
+                compute_shares(agent, scores).numpy(),
+                name_greedy_actions(agent, scores),
+                get_pictures(states, positions, name),
                 attributions,
                 strict=True,
             )
         ]
         return contact_sheet(
-            tiles, agent.target_names, title=f"{when}: {which}", measure=measure_of(agent)
+            tiles, agent.target_names, title=f"{when}: {which}", measure=name_measure(agent)
         )

@@ -1,4 +1,4 @@
-"""Pictures and short videos as TensorBoard keeps them: encoded, among its images."""
+"""Writing encoded pictures and short videos to TensorBoard, which stores both as images."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.report.video import read_frames
 
-#: width in pixels, and pictures a second, of a video in TensorBoard
+#: width in pixels and frames per second of a video in TensorBoard
 WIDTH, FPS = 480, 10
 
 
 def write_picture(writer: SummaryWriter, name: str, encoded: bytes, step: int) -> None:
-    """A picture as it is encoded, which ``SummaryWriter.add_image`` would do once more.
+    """Write an encoded picture, which ``SummaryWriter.add_image`` would encode again.
 
-    :param encoded: PNG, or an animated GIF, as which TensorBoard keeps videos
+    :param writer: TensorBoard's writer
+    :param name: name of the picture
+    :param encoded: PNG, or an animated GIF, in which TensorBoard stores videos
+    :param step: timestep of the picture
     """
     width, height = Image.open(io.BytesIO(encoded)).size
     image: Any = Summary.Image(
@@ -29,12 +32,12 @@ def write_picture(writer: SummaryWriter, name: str, encoded: bytes, step: int) -
     files.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
 
 
-def gif_of(video: Path) -> bytes:
-    """A small animated GIF of a video; ``SummaryWriter.add_video`` would need moviepy for it."""
+def encode_gif(video: Path) -> bytes:
+    """Encode a video as a small animated GIF; ``SummaryWriter.add_video`` would need moviepy."""
     frames = [Image.fromarray(frame) for frame in read_frames(video)]
     height = round(frames[0].height * WIDTH / frames[0].width)
     small = [f.resize((WIDTH, height), Image.Resampling.BOX) for f in frames]
-    # one palette for all frames, that colours do not flicker
+    # one palette for all frames, so that colors do not flicker
     palette = small[len(small) // 2].quantize(128)
     indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
     data = io.BytesIO()

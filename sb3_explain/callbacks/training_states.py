@@ -1,4 +1,4 @@
-"""States that a training passes through, as its policy sees them, with stacked frames kept once."""
+"""States of a training, as its policy sees them, with each stacked frame stored once."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Array = NDArray[Any]
 
 @dataclasses.dataclass
 class Step:
-    """What all environments of a training show the policy at one step, and what it does.
+    """Observations and actions of all environments of a training at one step.
 
-    :param by_key: (n_envs, ...) observations by key, in the policy's own layout
-    :param records: (n_envs, ...) arrays: ``actions``, and ``lstm_states`` of a recurrent policy,
-        ``action_masks`` of a maskable one
+    :param by_key: key -> (n_envs, ...) observations, in the policy's own layout
+    :param records: name -> (n_envs, ...) arrays: ``actions``, ``lstm_states`` of a recurrent
+        policy, ``action_masks`` of a maskable one
     :param ends: (n_envs,) whether the episode ends with this step
     """
 
@@ -40,16 +40,18 @@ class Step:
 
 
 def read_step(model: BaseAlgorithm, known: dict[str, Any]) -> Step:
-    """The present step of a training.
+    """Read the current step of a training.
 
-    :param model: that learns
-    :param known: ``locals`` of a callback at a step: the observation acted upon is still the last
-    :raises ExplainError: if the algorithm does not tell its callbacks what it sees, as ARS
+    :param model: model that is trained
+    :param known: ``locals`` of a callback in ``_on_step``, when the model's last observation is
+        still the one it acted upon
+    :raises ExplainError: if the algorithm does not show callbacks its observations, such as ARS
     """
     observations = model._last_obs
     if observations is None or "dones" not in known or "actions" not in known:
         raise ExplainError(
-            f"{type(model).__name__} does not tell callbacks what it sees: explain the saved agent"
+            f"{type(model).__name__} does not show callbacks its observations: explain the saved "
+            "agent"
         )
     by_key = observations if isinstance(observations, dict) else {SINGLE: observations}
     records = {"actions": np.asarray(known.get("clipped_actions", known["actions"]))}
@@ -67,12 +69,12 @@ def read_step(model: BaseAlgorithm, known: dict[str, Any]) -> Step:
 
 @dataclasses.dataclass
 class Piece:
-    """Neighbouring states of one episode.
+    """Consecutive states of one episode.
 
     :param env: number of the environment
-    :param episode: its number
-    :param frames: by key, the frames of the first state's stack, then the newest of each other
-    :param records: of each state
+    :param episode: number of the episode
+    :param frames: key -> the frames of the first state's stack, then the newest of each later state
+    :param records: name -> array, for each state
     """
 
     env: int
@@ -82,10 +84,11 @@ class Piece:
 
 
 class TrainingStates:
-    """The last states that were added, at least ``n`` of them.
+    """The last states of a training.
 
-    :param n: of states to keep; older ones are forgotten, a piece of an episode at a time
-    :param n_stack: frames in an observation
+    :param n: smallest number of states to hold; older ones are dropped, a piece of an episode at a
+        time
+    :param n_stack: number of frames in an observation
     """
 
     def __init__(self, n: int, n_stack: int) -> None:
@@ -95,20 +98,20 @@ class TrainingStates:
         self._longest = max(1, n // 16)
         self._open: dict[int, Piece] = {}
         self._last: dict[int, dict[str, Array]] = {}
-        self._n_kept = self._n_episodes = 0
+        self._n_states = self._n_episodes = 0
         self._episodes: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return self._n_kept
+        return self._n_states
 
     def add(self, step: Step, env: int, *, alone: bool = False) -> None:
-        """Keep what one environment shows.
+        """Add the state of one environment.
 
-        :param step: of the training
+        :param step: current step of the training
         :param env: number of the environment
-        :param alone: the state is an episode of its own
+        :param alone: whether the state counts as an episode of its own
         """
-        # copies, for environments draw into their arrays; in one piece, to be compared fast
+        # copies, since environments reuse their arrays; contiguous, for fast comparisons
         by_key = {
             name: np.array(observed[env], order="C") for name, observed in step.by_key.items()
         }
@@ -126,7 +129,7 @@ class TrainingStates:
             for name, observed in by_key.items():
                 piece.frames[name].append(self._split(observed)[-1].copy())
         piece.records.append({name: np.array(part) for name, part in record.items()})
-        self._n_kept += 1
+        self._n_states += 1
         self._last[env] = by_key
         if alone or step.ends[env]:
             del self._open[env], self._episodes[env]
@@ -134,16 +137,16 @@ class TrainingStates:
             del self._open[env]
         while len(self.pieces) > 1 and len(self) - len(self.pieces[0].records) >= self.n:
             oldest = self.pieces.popleft()
-            self._n_kept -= len(oldest.records)
+            self._n_states -= len(oldest.records)
             if self._open.get(oldest.env) is oldest:  # what follows begins a new piece
                 del self._open[oldest.env]
 
     def _split(self, observed: Array) -> list[Array]:
-        """The frames of a stack, oldest first."""
+        """Split a stack into its frames, oldest first."""
         return [observed] if self.n_stack == 1 else np.split(observed, self.n_stack)
 
     def _follows(self, by_key: dict[str, Array], before: dict[str, Array]) -> bool:
-        """Whether the stacks are those before, moved on by one frame."""
+        """Tell whether the stacks are the previous ones shifted by one frame."""
         if self.n_stack == 1:
             return True
         sizes = {name: len(observed) // self.n_stack for name, observed in by_key.items()}
@@ -153,13 +156,13 @@ class TrainingStates:
         )
 
     def states(self, agent: Agent) -> StateDataset:
-        """All that is kept, as ``agent`` labels it.
+        """Return all states, labeled by an agent.
 
-        Of each state the columns ``episode`` and ``piece`` say to which it belongs: long episodes
-        are kept in several pieces.
+        The columns ``episode`` and ``piece`` number the episodes and their pieces, into which long
+        episodes are divided.
 
-        :param agent: the training's agent at some time
-        :raises ExplainError: if nothing was kept
+        :param agent: the training's agent at some timestep
+        :raises ExplainError: if there is no state yet
         """
         if not self.pieces:
             raise ExplainError("no state has been seen yet")
@@ -183,46 +186,47 @@ class TrainingStates:
             n_stack=self.n_stack,
             indices=np.flatnonzero(indices),
         )
-        kept = blank.with_columns(
+        states = blank.with_columns(
             **{name: np.stack([record[name] for record in records]) for name in records[0]}
         )
-        return relabel(agent, kept)
+        return relabel(agent, states)
 
 
 class MonitorStates:
-    """A few states that a training always comes back to, met evenly over its beginning.
+    """A fixed set of states, sampled evenly over the beginning of a training.
 
-    :param n: states
-    :param over: timesteps of the beginning
-    :param begun: timesteps of the training so far
-    :param n_stack: frames in an observation
+    :param n: number of states
+    :param over: number of timesteps over which they are sampled
+    :param start: timestep at which the sampling starts
+    :param n_stack: number of frames in an observation
     """
 
-    def __init__(self, n: int, over: int, begun: int, n_stack: int) -> None:
+    def __init__(self, n: int, over: int, start: int, n_stack: int) -> None:
         self._seen = TrainingStates(n, n_stack)
-        self._moments = [begun + round((i + 0.5) / n * over) for i in range(n)]
+        self._due_timesteps = [start + round((i + 0.5) / n * over) for i in range(n)]
 
     def watch(self, step: Step, timesteps: int) -> None:
-        """Keep states as long as the beginning lasts.
+        """Add the states that are due.
 
-        :param timesteps: of the training so far
+        :param step: current step of the training
+        :param timesteps: number of timesteps of the training so far
         """
         n_envs = len(step.ends)
-        while self._moments and self._moments[0] <= timesteps:
+        while self._due_timesteps and self._due_timesteps[0] <= timesteps:
             number = len(self._seen)
-            self._moments.pop(0)
+            self._due_timesteps.pop(0)
             self._seen.add(step, number % n_envs, alone=True)
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def states(self, agent: Agent) -> StateDataset:
-        """The states, as ``agent`` labels them."""
+        """Return the states, labeled by ``agent``."""
         return self._seen.states(agent)
 
 
-def snapshot_of(model: BaseAlgorithm) -> Agent:
-    """The agent as it is now, apart from the model: neither can change the other."""
+def take_snapshot(model: BaseAlgorithm) -> Agent:
+    """Copy the current agent, so that neither it nor the model can change the other."""
     env = model.get_env()
     inner = env.unwrapped if env is not None else None
     names = None

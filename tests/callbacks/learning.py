@@ -59,7 +59,7 @@ def make(algo, env=None, **options):
     )  # fmt: skip
 
 
-class Kept(KVWriter):
+class Rows(KVWriter):
     """All rows that SB3 logs."""
 
     def __init__(self):
@@ -74,7 +74,7 @@ class Kept(KVWriter):
 
 def learn(model, timesteps, callback=None, **options):
     """Train, and return the rows of the logger."""
-    stored = Kept()
+    stored = Rows()
     model.set_logger(Logger(None, [stored]))
     model.learn(timesteps, callback=callback, log_interval=1, **options)
     return stored.rows

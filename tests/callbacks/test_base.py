@@ -189,7 +189,7 @@ def test_inside_another_callback_it_says_that_it_does_not_work(nested, tmp_path,
     assert line == f"Sleeper is inactive inside {nested}: pass it to learn() directly"
 
 
-def test_a_callback_serves_two_trainings(tmp_path):
+def test_a_callback_may_see_two_trainings(tmp_path):
     callback = Sleeper(100, str(tmp_path), seconds=0.01, budget=1e6)
     for _ in range(2):
         cartpole().learn(256, callback=callback)
@@ -278,7 +278,7 @@ def test_mistakes_are_said_before_the_training(tmp_path):
         (lambda: SaliencyCallback(budget="2%"), "budget='2%'"),
         (lambda: MetricsCallback("gradientt"), "unknown explainer 'gradientt'"),
         (lambda: MetricsCallback(metrics="insertionn"), "unknown metric 'insertionn'"),
-        (lambda: StateGeneratorCallback(n_samples=0), "n=0"),
+        (lambda: StateGeneratorCallback(n_samples=0), "n_samples=0"),
         (
             lambda: StateGeneratorCallback(probe_kwargs={"stepz": 3}),
             "'stepz'; did you mean 'steps'",

@@ -77,13 +77,13 @@ def test_pictures_are_on_disk(shown):
     assert len({frame.tobytes() for frame in frames}) > 10
 
 
-def test_probe_states_stay_and_fresh_ones_do_not(tmp_path):
+def test_monitor_states_stay_and_fresh_ones_do_not(tmp_path):
     seen = {"monitor": [], "fresh": []}
 
     class Watched(SaliencyCallback):
         def draw_picture(self, states, explainer, group):
             seen[group].append(states.observations(np.arange(len(states))).numpy().tobytes())
-            return super().picture(states, explainer, group)
+            return super().draw_picture(states, explainer, group)
 
     callback = Watched("gradient", every=100, n_states=3, n_frames=12, folder=str(tmp_path),
                        budget=None, on_error="raise")  # fmt: skip
@@ -92,7 +92,7 @@ def test_probe_states_stay_and_fresh_ones_do_not(tmp_path):
     assert len(seen["fresh"]) == 3 and len(set(seen["fresh"])) == 3
 
 
-def test_going_on_all_probe_states_are_met_before_the_first_work(tmp_path):
+def test_going_on_all_monitor_states_are_met_before_the_first_work(tmp_path):
     model = make("ppo")
     learn(model, 192)
     sizes = []
@@ -150,7 +150,7 @@ def test_an_agent_of_vectors_shows_the_importance_of_its_features(tmp_path):
     assert set(events.Tags()["images"]) == {"saliency/monitor", "saliency/fresh"}
 
 
-def test_the_default_serves_agents_without_relus(tmp_path, caplog):
+def test_the_default_explains_agents_without_relus(tmp_path, caplog):
     env = make_vec_env("CartPole-v1", seed=0)
     model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)  # tanh
     saliency = SaliencyCallback(folder=str(tmp_path), budget=None, on_error="raise")

@@ -76,7 +76,7 @@ def test_nothing_is_claimed_without_intervals():
     ]
 
 
-def test_the_accuracy_of_binary_maps_serves_where_there_are_no_masks():
+def test_the_accuracy_of_binary_maps_is_told_where_there_are_no_masks():
     (text,) = summarize({"rise": {"accuracy@0.1": row(0.83, 0.8, 0.86)}}, "rise")
     assert text.replace("\N{NO-BREAK SPACE}", " ") == (
         "Shown only the tenth of the observation that RISE marks highest, the agent takes the same "

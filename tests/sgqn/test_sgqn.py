@@ -350,13 +350,13 @@ def test_an_actor_of_nan_is_one_line():
 
 
 def test_spaces_of_other_kinds_are_refused_by_name():
-    class Grey(PointEnv):
+    class Nested(PointEnv):
         def __init__(self):
             super().__init__()
             self.observation_space = spaces.Dict({"image": self.observation_space})
 
     with pytest.raises(ExplainError, match="uint8 images"):
-        SGQN("SGQNPolicy", Grey())
+        SGQN("SGQNPolicy", Nested())
 
 
 def test_classes_of_users_hand_on_what_they_like():
