@@ -19,6 +19,8 @@ from sb3_explain.common.training import TrainingOptions
 from sb3_explain.states.dataset import StateDataset
 
 FORMAT = 1
+#: names of settings, and of tensors' beginnings, that version 0.1 wrote in place of today's
+OLD_NAMES = {"reference": "baseline"}
 
 
 class Fitted(NamedTuple):
@@ -76,8 +78,12 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
         fingerprint = described["agent"]["weights_sha256"]
         observed = described["agent"]["observation_space"]
         fitted = Fitted(
-            dict(described["settings"]),
-            safetensors.torch.load_file(folder / f"{name}.safetensors"),
+            {OLD_NAMES.get(key, key): value for key, value in described["settings"].items()},
+            {
+                OLD_NAMES.get(key.partition(".")[0], key.partition(".")[0])
+                + key[key.find(".") :]: t
+                for key, t in safetensors.torch.load_file(folder / f"{name}.safetensors").items()
+            },
             TrainingState(**described["training"]),
             dict(described["learned_from"]),
         )
@@ -86,7 +92,7 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
         if not all(isinstance(losses, dict) for losses in fitted.training.history):
             raise TypeError("the history is none")
     except (KeyError, TypeError, ValueError, OSError, safetensors.SafetensorError) as error:
-        raise damaged(folder, name) from error
+        raise damaged_error(folder, name) from error
     if fingerprint != agent.fingerprint():
         raise ExplainError(f"the {name} in {folder} was trained for another agent")
     if observed != agent.describe()["observation_space"]:
@@ -97,12 +103,12 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
     return fitted
 
 
-def damaged(folder: Path, name: str) -> ExplainError:
+def damaged_error(folder: Path, name: str) -> ExplainError:
     """What to raise if the files are there, but are not what they should be."""
     return ExplainError(f"{folder} holds no whole {name}: fit it again")
 
 
-def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def select_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with ``prefix``, without it."""
     return {
         name.removeprefix(prefix): tensor

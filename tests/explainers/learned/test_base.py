@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from sb3_explain.agents.agent import Agent
@@ -312,3 +314,21 @@ def test_settings_are_plain_data(name):
     settings = LEARNED[name](corner_agent()).plain_settings()
     assert json.loads(json.dumps(settings)) == settings
     assert set(settings) == {field.name for field in dataclasses.fields(LEARNED[name].Settings)}
+
+
+def test_what_version_0_1_saved_is_read(tmp_path):
+    agent, states = corner_agent(), corner_states(corner_agent(), 60)
+    explainer = LEARNED["visionmask"](agent, baseline="mean")
+    explainer.fit(states.subset(range(40)), states.subset(range(40, 60)), **ONCE)
+    explainer.save(tmp_path)
+    described = json.loads((tmp_path / "visionmask.json").read_text())
+    described["settings"]["reference"] = described["settings"].pop("baseline")
+    (tmp_path / "visionmask.json").write_text(json.dumps(described))
+    tensors = safetensors.torch.load_file(tmp_path / "visionmask.safetensors")
+    assert any(name.startswith("baseline.") for name in tensors)
+    old = {re.sub("^baseline", "reference", name): tensor for name, tensor in tensors.items()}
+    safetensors.torch.save_file(old, tmp_path / "visionmask.safetensors")
+    loaded = type(explainer).load(tmp_path, agent)
+    seen = states.observations([3, 4])
+    assert torch.equal(loaded.attribute(seen), explainer.attribute(seen))
+    assert torch.equal(loaded.baseline(seen), explainer.baseline(seen))
