@@ -15,7 +15,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.baselines import Baseline, apply_baselines, blend
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.play import Played, everything, play_transformed
+from sb3_explain.states.play import Played, play_transformed, show_everything
 
 
 def masked_return(
@@ -64,15 +64,17 @@ def masked_return(
         raise ExplainError(f"share={share}: give a share in [0, 1]")
 
     def masked(batch: StateBatch) -> Tensor:
-        attributions = batch.flat(explainer.attribute_batch(batch))
+        attributions = batch.flatten_keys(explainer.attribute_batch(batch))
         if share is None:
-            masks = explainer.shown(attributions)
+            masks = explainer.to_masks(attributions)
         else:
-            masks = highest(order(batch.support(attributions)), share).view(attributions.shape)
+            masks = highest(order(batch.get_relevance(attributions)), share).view(
+                attributions.shape
+            )
         return blend(batch.observations, masks, apply_baselines(baselines, batch))
 
     transforms = {
-        "full": everything,
+        "full": show_everything,
         "masked": masked,
         "empty": lambda batch: apply_baselines(baselines, batch),
     }

@@ -218,7 +218,7 @@ def attribute_batches(
         observations = join_keys(batch.by_key)
         theirs = StateBatch(agent, observations, batch.target, batch.policy_inputs)
         for name, explainer in explainers.items():
-            attributions[name].append(theirs.flat(explainer.attribute_batch(theirs)).cpu())
+            attributions[name].append(theirs.flatten_keys(explainer.attribute_batch(theirs)).cpu())
     return {name: torch.cat(parts) for name, parts in attributions.items()}
 
 
@@ -239,7 +239,7 @@ def compare(before: Tensor, after: Tensor, batch: StateBatch) -> dict[str, Array
     }
     images = batch.images()
     if images:
-        parts = [batch.unflat(normalize(attributions)) for attributions in (before, after)]
+        parts = [batch.split_keys(normalize(attributions)) for attributions in (before, after)]
         measures["ssim"] = np.mean(
             [
                 [compare_images(a, b) for a, b in zip(*(p[name] for p in parts), strict=True)]

@@ -10,7 +10,7 @@ A metric is a function whose parameters without a default are its inputs, by nam
 - ``masks``: (B, ...) the attributions again, of explainers whose attributions are masks
   (``gives_masks``); the metric does not apply to others
 - ``ordering``: (B, N) indices of the features from the highest attribution to the lowest (of Box
-  actions by magnitude), of explainers that order the features (``orders_cells``); the metric does
+  actions by magnitude), of explainers that order the features (``ranks_features``); the metric does
   not apply to others
 - ``baseline``: (B, ...) what a removed feature becomes, see :mod:`sb3_explain.states.baselines`
 - ``boxes``: (B, H, W), true where a pixel of the newest frame lies in the box of an object, where

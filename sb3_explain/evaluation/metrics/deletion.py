@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.forward_passes import pixel_order, read_blocks, replace_in_order
+from sb3_explain.states.forward_passes import order_pixels, read_blocks, replace_in_order
 
 
 @METRICS.register("deletion")
@@ -36,6 +36,6 @@ def deletion(
     """
     observations = batch.observations
     if not per_frame:
-        ordering = pixel_order(ordering, observations)
+        ordering = order_pixels(ordering, observations)
     copies = replace_in_order(observations, baseline, ordering, steps, fraction)
     return read_blocks(batch.preference, copies)

@@ -40,13 +40,13 @@ def local_lipschitz(
     """
     if n < 1 or not sigma > 0:
         raise ExplainError(f"n={n}, sigma={sigma}: give at least 1 neighbour, and a positive sigma")
-    observations, extent = batch.observations, batch.extent()
+    observations, extent = batch.observations, batch.get_extent()
     shape = (len(observations), n, *observations.shape[1:])
     noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(observations.device)
     noise *= sigma
     ratios = []
     for step in noise.unbind(dim=1):
-        neighbors = batch.moved(observations + step * extent)
-        neighbor_attributions = batch.flat(explainer.attribute_batch(neighbors))
+        neighbors = batch.with_observations(observations + step * extent)
+        neighbor_attributions = batch.flatten_keys(explainer.attribute_batch(neighbors))
         ratios.append(norm(neighbor_attributions - attributions) / norm(step))
     return torch.stack(ratios).amax(dim=0)

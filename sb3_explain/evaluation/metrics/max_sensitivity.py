@@ -43,13 +43,15 @@ def max_sensitivity(
         raise ExplainError(
             f"n={n}, radius={radius}: give at least 1 neighbour, and a positive radius"
         )
-    observations, extent = batch.observations, batch.extent()
+    observations, extent = batch.observations, batch.get_extent()
     noise = observations.new_empty(len(observations), n, *observations.shape[1:])
     for of_state in noise:  # all at once would be in double precision: gigabytes of RGB frames
         of_state.copy_(torch.from_numpy(rng.uniform(-radius, radius, of_state.shape)))
     changes = []
     for step in noise.unbind(dim=1):
-        neighbors = batch.moved(observations + step * extent)
-        changes.append(norm(batch.flat(explainer.attribute_batch(neighbors)) - attributions))
+        neighbors = batch.with_observations(observations + step * extent)
+        changes.append(
+            norm(batch.flatten_keys(explainer.attribute_batch(neighbors)) - attributions)
+        )
     size = norm(attributions)
     return torch.stack(changes).amax(dim=0) / torch.where(size > 0, size, 1.0)

@@ -28,7 +28,7 @@ def relevance_mass(batch: StateBatch, attributions: Tensor, boxes: Tensor) -> Te
     """
     fitting = [
         observed
-        for observed in batch.unflat(attributions.abs().double()).values()
+        for observed in batch.split_keys(attributions.abs().double()).values()
         if observed.shape[1 if are_images(boxes) else 2 :] == boxes.shape[1:]
     ]
     if not fitting:

@@ -60,11 +60,11 @@ class NamedAgent:
             return demo_agent(), None
         first, _, second = source.partition(":")
         if names_function(first, second, self.load_kwargs.get("trusted", ())):
-            return called(first, second, self.load_kwargs.get("trusted", ()))
+            return call_function(first, second, self.load_kwargs.get("trusted", ()))
         return load_agent(first, second, **self.load_kwargs), None
 
 
-def named_agent(text: str, load_kwargs: Mapping[str, Any]) -> NamedAgent:
+def read_agent(text: str, load_kwargs: Mapping[str, Any]) -> NamedAgent:
     """Read ``[name=]source`` as the command line has it, with every mistake that shows by now.
 
     :param text: for example ``"demo"``, ``"ppo:PongNoFrameskip-v4"``, ``"mario=my_agents:mario"``
@@ -94,7 +94,7 @@ def names_function(module: str, function: str, trusted: Any) -> bool:
     return dotted and function.isidentifier()
 
 
-def called(module: str, function: str, trusted: Any) -> tuple[Agent, StateDataset | None]:
+def call_function(module: str, function: str, trusted: Any) -> tuple[Agent, StateDataset | None]:
     """What the function of a trusted module returns.
 
     :raises ExplainError: if it is not trusted, not there, or returns something else

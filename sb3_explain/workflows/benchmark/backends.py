@@ -93,15 +93,15 @@ def open_backend(
     if threads < 1 or (jobs is not None and jobs < 1):
         raise ExplainError(f"jobs={jobs}, threads={threads}: give at least 1")
     if name == "here":
-        return in_this_process(threads)
+        return run_here(threads)
     at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
     if name == "processes":
-        return in_processes(at_once, threads)
-    return on_ray(address, jobs if address else at_once, threads, gpus)
+        return run_in_processes(at_once, threads)
+    return run_on_ray(address, jobs if address else at_once, threads, gpus)
 
 
 @contextmanager
-def in_this_process(threads: int) -> Iterator[Run]:
+def run_here(threads: int) -> Iterator[Run]:
     """One task after the other."""
 
     def run(task: Task, items: Sequence[Any]) -> Iterator[tuple[Any, Failure | None]]:
@@ -112,10 +112,10 @@ def in_this_process(threads: int) -> Iterator[Run]:
 
 
 @contextmanager
-def in_processes(jobs: int, threads: int) -> Iterator[Run]:
+def run_in_processes(jobs: int, threads: int) -> Iterator[Run]:
     """Up to ``jobs`` tasks at once; what a killed process was doing is begun again."""
     others = set(multiprocessing.active_children())
-    pool = process_pool(jobs)
+    pool = start_pool(jobs)
 
     def run(task: Task, items: Sequence[Any]) -> Iterator[tuple[Any, Failure | None]]:
         nonlocal pool
@@ -124,7 +124,7 @@ def in_processes(jobs: int, threads: int) -> Iterator[Run]:
         killed: Counter[int] = Counter()
         while waiting or running:
             # No more than run at once: so those that a broken pool has lost were running.
-            with suppress(BrokenProcessPool), interrupts_stay_here():
+            with suppress(BrokenProcessPool), ignore_interrupts():
                 while waiting and len(running) < jobs:
                     running[pool.submit(attempt, task, threads, items[waiting[0]])] = waiting[0]
                     waiting.popleft()
@@ -132,7 +132,7 @@ def in_processes(jobs: int, threads: int) -> Iterator[Run]:
             if not running or any(map(is_lost, done)):
                 done = wait(running).done  # a broken pool ends all that it had
                 pool.shutdown()
-                pool = process_pool(jobs)
+                pool = start_pool(jobs)
             for future in done:
                 i = running.pop(future)
                 killed[i] += is_lost(future)
@@ -153,7 +153,7 @@ def in_processes(jobs: int, threads: int) -> Iterator[Run]:
         pool.shutdown(cancel_futures=True)
 
 
-def process_pool(jobs: int) -> ProcessPoolExecutor:
+def start_pool(jobs: int) -> ProcessPoolExecutor:
     """Fresh processes: a fork would inherit locks of torch's threads."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker)
@@ -179,7 +179,7 @@ def begin_worker() -> None:
 
 
 @contextmanager
-def interrupts_stay_here() -> Iterator[None]:
+def ignore_interrupts() -> Iterator[None]:
     """Processes that begin inside ignore Ctrl-C; their parent ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -192,7 +192,7 @@ def interrupts_stay_here() -> Iterator[None]:
 
 
 @contextmanager
-def on_ray(address: str | None, jobs: int | None, threads: int, gpus: int) -> Iterator[Run]:
+def run_on_ray(address: str | None, jobs: int | None, threads: int, gpus: int) -> Iterator[Run]:
     """As many tasks at once as Ray has processors for; it begins lost ones again itself."""
     try:
         ray: Any = importlib.import_module("ray")

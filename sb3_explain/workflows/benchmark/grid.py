@@ -16,9 +16,9 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.benchmark.agents import NamedAgent, named_agent
+from sb3_explain.workflows.benchmark.agents import NamedAgent, read_agent
 from sb3_explain.workflows.benchmark.backends import Failure, Run, Task, open_backend
-from sb3_explain.workflows.benchmark.job import Cell, Job, Protocol, learns
+from sb3_explain.workflows.benchmark.job import Cell, Job, Protocol, needs_fit
 from sb3_explain.workflows.benchmark.output import Benchmark, write_output
 from sb3_explain.workflows.benchmark.results import read_outcomes
 from sb3_explain.workflows.benchmark.steps import prepare, run_job
@@ -77,10 +77,10 @@ def run_benchmark(
     :raises ExplainError: for a mistake that shows before any job begins, or if the folder holds
         results that were made with other settings
     """
-    named = agents_of(agents, load_kwargs or {})
-    methods = explainers_of(explainers)
+    named = read_agents(agents, load_kwargs or {})
+    methods = read_explainers(explainers)
     protocol = Protocol(
-        metrics=metrics_of(metrics),
+        metrics=read_metrics(metrics),
         n_states=n_states,
         n_evaluated=n_evaluated,
         baseline=baseline,
@@ -108,7 +108,7 @@ def run_benchmark(
         failures: dict[Job, str] = {job: lost[job.cell] for job in left if job.cell in lost}
         # Those that learn take longest: begun last, one would keep all others waiting.
         todo = sorted(
-            (job for job in left if job.cell not in lost), key=lambda job: not learns(job)
+            (job for job in left if job.cell not in lost), key=lambda job: not needs_fit(job)
         )
         failures |= execute(run, run_job, todo, "jobs", progress)
     ran = {"backend": backend, "threads": threads, "jobs": len(every), "run now": len(todo)}
@@ -126,11 +126,11 @@ def execute(
             if failure is None:
                 item.error.unlink(missing_ok=True)
             else:
-                failures[item] = told(item.error, failure)
+                failures[item] = report_failure(item.error, failure)
     return failures
 
 
-def told(path: Path, failure: Failure) -> str:
+def report_failure(path: Path, failure: Failure) -> str:
     """One line for the user; what only a developer understands goes to a file."""
     if not failure.details:
         return failure.line
@@ -139,7 +139,7 @@ def told(path: Path, failure: Failure) -> str:
     return f"{failure.line} (see {path})"
 
 
-def agents_of(
+def read_agents(
     agents: Iterable[str] | Mapping[str, str | Agent | tuple[Agent, StateDataset]],
     load_kwargs: Mapping[str, Any],
 ) -> list[NamedAgent]:
@@ -148,13 +148,13 @@ def agents_of(
         agents = [agents]
     if isinstance(agents, Mapping):
         found = [
-            named_agent(f"{name}={source}", load_kwargs)
+            read_agent(f"{name}={source}", load_kwargs)
             if isinstance(source, str)
             else NamedAgent(name, source)
             for name, source in agents.items()
         ]
     else:
-        found = [named_agent(text, load_kwargs) for text in agents]
+        found = [read_agent(text, load_kwargs) for text in agents]
     folders = [agent.folder for agent in found]
     for agent in found:
         if not agent.folder or folders.count(agent.folder) > 1:
@@ -164,13 +164,13 @@ def agents_of(
     return found
 
 
-def explainers_of(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
+def read_explainers(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
     """Name in tables, name in the registry, and settings of each explainer.
 
     :raises ExplainError: for an unknown explainer or setting; the nearest is suggested
     """
     methods = []
-    for text, settings in options_of(explainers, EXPLAINERS).items():
+    for text, settings in read_options(explainers, EXPLAINERS).items():
         name, _, explainer = text.rpartition("=")
         name = name or explainer
         if not name.replace("-", "_").isidentifier() or name == "states":
@@ -184,12 +184,12 @@ def explainers_of(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
     return methods
 
 
-def metrics_of(metrics: Named) -> dict[str, dict[str, Any]]:
+def read_metrics(metrics: Named) -> dict[str, dict[str, Any]]:
     """Options of each metric by name.
 
     :raises ExplainError: for an unknown metric or option, or one that needs more than states
     """
-    options = options_of(metrics, METRICS)
+    options = read_options(metrics, METRICS)
     located = [name for name, metric in bind_options(options).items() if "boxes" in needs(metric)]
     if located and set(located) & set(metrics if not isinstance(metrics, str) else [metrics]):
         raise ExplainError(
@@ -198,7 +198,7 @@ def metrics_of(metrics: Named) -> dict[str, dict[str, Any]]:
     return {name: given for name, given in options.items() if name not in located}
 
 
-def options_of(named: Named, registry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def read_options(named: Named, registry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Options by name; ``"all"`` is every name of the registry."""
     if isinstance(named, str):
         named = [named]

@@ -105,7 +105,7 @@ class Job:
             "seed": self.cell.seed,
             "explainer": self.explainer,
             "settings": self.settings,
-            "training": protocol.fit_kwargs if learns(self) else {},
+            "training": protocol.fit_kwargs if needs_fit(self) else {},
             "metrics": protocol.metrics,
             "states": [protocol.n_states, protocol.n_evaluated],
             "collecting": protocol.collect_kwargs,
@@ -132,6 +132,6 @@ class Job:
         return "not_run" in kept or self.values.exists()
 
 
-def learns(job: Job) -> bool:
+def needs_fit(job: Job) -> bool:
     """Whether its explainer has to be fitted."""
     return issubclass(EXPLAINERS[job.explainer], FittedExplainer)

@@ -15,7 +15,7 @@ from sb3_explain.report import save, words
 from sb3_explain.report.grid_figures import bar_figure, radar_figure
 from sb3_explain.report.grid_tables import latex_table, markdown_table
 from sb3_explain.workflows.benchmark.job import Protocol
-from sb3_explain.workflows.benchmark.results import Outcome, Table, joined, line_per_seed
+from sb3_explain.workflows.benchmark.results import Outcome, Table, join_seeds, list_seeds
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Benchmark:
 
     def table(self) -> pd.DataFrame:
         """A line for each agent, explainer, seed and metric: ``benchmark.parquet``."""
-        return line_per_seed(self.outcomes)
+        return list_seeds(self.outcomes)
 
-    def joined(self) -> dict[str, Table]:
+    def join_seeds(self) -> dict[str, Table]:
         """Agent -> explainer -> metric -> mean and interval over all seeds."""
-        return joined(self.outcomes)
+        return join_seeds(self.outcomes)
 
     def failures(self) -> dict[str, list[str]]:
         """Why jobs failed, in one line each, and the names of those that did."""
@@ -63,14 +63,14 @@ def write_output(
     measured = {name for outcome in outcomes for name in outcome.metrics}
     names = [name for name in protocol.metrics if name in measured]
     benchmark = Benchmark(outcomes, names, output)
-    lines, tables = benchmark.table(), benchmark.joined()
-    notes = notes_of(outcomes)
-    about = about_jobs(outcomes, protocol, ran)
-    said = statement(about)
+    lines, tables = benchmark.table(), benchmark.join_seeds()
+    notes = collect_notes(outcomes)
+    about = describe_jobs(outcomes, protocol, ran)
+    said = write_statement(about)
     write_json(output / "about.json", about)
     write_frame(output / "benchmark.parquet", lines)
     write_frame(output / "benchmark.csv", lines)
-    write_frame(output / "joined.csv", lines_of(tables))
+    write_frame(output / "joined.csv", list_rows(tables))
     write_text(output / "benchmark.md", markdown_table(tables, names, notes, said))
     write_text(output / "benchmark.tex", latex_table(tables, names, notes, said))
     if names:
@@ -79,7 +79,7 @@ def write_output(
     return benchmark
 
 
-def notes_of(outcomes: list[Outcome]) -> dict[str, dict[str, str]]:
+def collect_notes(outcomes: list[Outcome]) -> dict[str, dict[str, str]]:
     """Agent -> explainer -> why there are no figures, or not of every seed."""
     notes: dict[str, dict[str, str]] = {}
     for outcome in outcomes:
@@ -89,7 +89,9 @@ def notes_of(outcomes: list[Outcome]) -> dict[str, dict[str, str]]:
     return notes
 
 
-def about_jobs(outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any]) -> dict[str, Any]:
+def describe_jobs(
+    outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any]
+) -> dict[str, Any]:
     """On what machines and with what versions the jobs ran, and what they cost, as plain data."""
     records = [outcome.record for outcome in outcomes if outcome.record]
     costs = [record["cost"] for record in records if "cost" in record]
@@ -116,13 +118,15 @@ def about_jobs(outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any])
         "run": ran,
         "failed": sum(bool(outcome.failure) for outcome in outcomes),
         # more than one of each where jobs ran on several machines, or over months
-        "machines": distinct({k: v for k, v in each.items() if k != "date"} for each in made),
+        "machines": remove_duplicates(
+            {k: v for k, v in each.items() if k != "date"} for each in made
+        ),
         "dates": sorted({each["date"] for each in made}),
         "tables": describe_machine(),
     }
 
 
-def statement(about: dict[str, Any]) -> str:
+def write_statement(about: dict[str, Any]) -> str:
     """One line about the figures, the machine and the cost, for the tables' captions."""
     seeds = words.join_words([str(seed) for seed in about["seeds"]])
     states = about["states"]
@@ -145,7 +149,7 @@ def statement(about: dict[str, Any]) -> str:
     )
 
 
-def lines_of(tables: dict[str, Table]) -> pd.DataFrame:
+def list_rows(tables: dict[str, Table]) -> pd.DataFrame:
     """The joined tables, a line for each agent, explainer and metric."""
     return pd.DataFrame(
         [
@@ -173,7 +177,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def distinct(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def remove_duplicates(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each of the entries once, in order."""
     found: list[dict[str, Any]] = []
     for entry in entries:

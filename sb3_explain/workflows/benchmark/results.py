@@ -88,7 +88,7 @@ def read_values(path: Path) -> pd.DataFrame:
         raise ExplainError(f"{path} is damaged: delete it and run again") from error
 
 
-def line_per_seed(outcomes: Iterable[Outcome]) -> pd.DataFrame:
+def list_seeds(outcomes: Iterable[Outcome]) -> pd.DataFrame:
     """A line for each agent, explainer, seed and metric; one line with a note where none was run.
 
     The columns are those of :meth:`sb3_explain.evaluation.evaluate.Evaluation.table`, with names in
@@ -105,7 +105,7 @@ def line_per_seed(outcomes: Iterable[Outcome]) -> pd.DataFrame:
                 {
                     **outcome.names,
                     "metric": metric,
-                    **interval([outcome], metric),
+                    **compute_interval([outcome], metric),
                     "states": states["n"],
                     "episodes": states["episodes"],
                     **{key: cost[key] for key in ("forwards", "seconds", "fit_seconds")},
@@ -117,7 +117,7 @@ def line_per_seed(outcomes: Iterable[Outcome]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def joined(outcomes: Iterable[Outcome]) -> dict[str, Table]:
+def join_seeds(outcomes: Iterable[Outcome]) -> dict[str, Table]:
     """Agent -> explainer -> metric -> mean and interval over the states of all seeds.
 
     ``cost`` has forward passes and seconds for each state, and seconds of fitting for each seed. An
@@ -136,7 +136,7 @@ def joined(outcomes: Iterable[Outcome]) -> dict[str, Table]:
         costs = [outcome.record["cost"] for outcome in group]
         n = sum(outcome.record["states"]["n"] for outcome in group)
         for metric in group[0].metrics:
-            row[metric] = interval(group, metric)
+            row[metric] = compute_interval(group, metric)
         row["cost"] = {
             "forwards": sum(cost["forwards"] for cost in costs) / n,
             "seconds": sum(cost["seconds"] for cost in costs) / n,
@@ -145,7 +145,7 @@ def joined(outcomes: Iterable[Outcome]) -> dict[str, Table]:
     return tables
 
 
-def interval(outcomes: Iterable[Outcome], metric: str) -> dict[str, Any]:
+def compute_interval(outcomes: Iterable[Outcome], metric: str) -> dict[str, Any]:
     """Mean and bounds of a metric over the states of some jobs, which differ in their seed.
 
     What is resampled are (seed, episode) pairs, or blocks of states where they are fewer than 10.

@@ -16,7 +16,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path, read_json, write_json
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.signatures import argument_names
-from sb3_explain.evaluation.evaluate import Measuring, Row
+from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -120,7 +120,7 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     baselines = fit_baselines(protocol.baseline, train)
     measuring = Measuring(explainer, bind_options(protocol.metrics), job.cell.seed)
     for some in np.array_split(np.arange(len(test)), range(CHUNK, len(test), CHUNK)):
-        batch = test.batch(agent, some, cache=ForwardCache()).aimed()
+        batch = test.batch(agent, some, cache=ForwardCache()).resolve_target()
         measuring.add(batch, apply_baselines(baselines, batch))
     return measuring.row()
 

@@ -13,7 +13,7 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import order
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.evaluation.evaluate import integrate
+from sb3_explain.evaluation.measuring import integrate
 from sb3_explain.evaluation.metrics.deletion import deletion
 from sb3_explain.evaluation.metrics.insertion import insertion
 from sb3_explain.states.baselines import Baseline, Black

@@ -9,7 +9,7 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import order
-from sb3_explain.evaluation.evaluate import integrate
+from sb3_explain.evaluation.measuring import integrate
 from sb3_explain.evaluation.metrics.pixel_flipping import pixel_flipping
 from sb3_explain.states.batch import StateBatch
 

@@ -1,0 +1,165 @@
+"""One explainer measured by all metrics, batch by batch, and what that costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.attributions import order
+from sb3_explain.common.bootstrap import Interval
+from sb3_explain.common.errors import require_known
+from sb3_explain.evaluation.metrics import needs
+from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.sgqn.policies import PixelPolicy
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.cache import Cost
+
+Array = NDArray[Any]
+
+#: what a metric may ask for by the names of its parameters
+INPUTS = frozenset(
+    {
+        *("batch", "explainer", "attributions", "masks", "ordering"),
+        *("baseline", "boxes", "attribution", "rng"),
+    }
+)
+
+
+@contextmanager
+def measure_cost(cost: Cost, agent: Agent, saved: Cost) -> Iterator[None]:
+    """Add the forward passes and seconds of what runs in the context to ``cost``.
+
+    Forward passes that a cache has saved count as if they had been made.
+
+    :param cost: cost that is added to
+    :param agent: agent whose forward passes are counted
+    :param saved: what the cache has saved so far, as it counts it itself
+    """
+    forwards = agent.forwards + saved.forwards
+    seconds = time.perf_counter() + saved.seconds
+    yield
+    cost.forwards += agent.forwards + saved.forwards - forwards
+    cost.seconds += time.perf_counter() + saved.seconds - seconds
+
+
+@dataclass
+class Row:
+    """What has been measured of one explainer.
+
+    :param values: (n,) values of the states by metric, NaN where a state does not count
+    :param curves: (P,) mean curve over the states, by metric that has curves
+    :param intervals: mean and bounds by metric
+    :param explaining: cost of explaining every state once
+    :param measuring: cost by metric, without that of explaining the states
+    :param fit_seconds: seconds that fitting took; 0 for an explainer that does not learn
+    :param attribution_sum: sum over the states of each attribution's mean; of masks, their area
+    """
+
+    values: dict[str, Array] = field(default_factory=dict)
+    curves: dict[str, Array] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    explaining: Cost = field(default_factory=Cost)
+    measuring: dict[str, Cost] = field(default_factory=dict)
+    fit_seconds: float = 0.0
+    attribution_sum: float = 0.0
+
+
+def integrate(curves: Tensor) -> Tensor:
+    """Integrate curves over [0, 1] by the trapezoid rule with spacing 1/(P - 1).
+
+    :param curves: (B, P)
+    :return: (B,)
+    """
+    if curves.shape[1] == 1:  # of a single feature
+        return curves[:, 0]
+    return torch.trapezoid(curves, dx=1 / (curves.shape[1] - 1), dim=1)
+
+
+class Measuring:
+    """Measures all metrics that apply to one explainer, batch by batch.
+
+    :param explainer: an explainer that is ready to explain
+    :param metrics: metrics by name, with their options bind_options
+    :param seed: random seed of the metrics' noise
+    """
+
+    def __init__(
+        self, explainer: Explainer, metrics: Mapping[str, Callable[..., Tensor]], seed: int
+    ) -> None:
+        self.explainer = explainer
+        lacking = set() if explainer.gives_masks else {"masks"}
+        lacking |= set() if explainer.ranks_features else {"ordering"}
+        lacking |= (
+            set() if isinstance(explainer.agent.view.policy, PixelPolicy) else {"attribution"}
+        )
+        needed = {name: needs(metric) for name, metric in metrics.items()}
+        for name, inputs in needed.items():
+            require_known(f"input of the metric {name}", inputs, INPUTS)
+        self.metrics = metrics
+        #: what each metric that applies needs, by name
+        self.inputs = {name: inputs for name, inputs in needed.items() if not inputs & lacking}
+        self.generators = {name: np.random.default_rng(seed) for name in self.inputs}
+        self.results: dict[str, list[Array]] = {name: [] for name in self.inputs}
+        self._row = Row(measuring={name: Cost() for name in self.inputs})
+        if isinstance(explainer, FittedExplainer):
+            self._row.fit_seconds = explainer.fit_seconds
+
+    def add(self, batch: StateBatch, replacement: Tensor, boxes: Tensor | None = None) -> None:
+        """Explain and measure a batch of states.
+
+        :param batch: B states with their targets
+        :param replacement: (B, ...) what removed features become
+        :param boxes: (B, H, W), true where a pixel of the newest frame lies in a box
+        """
+        explainer, row = self.explainer, self._row
+        agent, saved = batch.agent, batch.cache.saved if batch.cache else Cost()
+        with measure_cost(row.explaining, agent, saved):
+            attributions = batch.flatten_keys(explainer.attribute_batch(batch))
+        row.attribution_sum += float(attributions.mean()) * len(attributions)
+        inputs: dict[str, Any] = {
+            "batch": batch,
+            "explainer": explainer,
+            "attributions": attributions,
+            "masks": explainer.to_masks(attributions) if explainer.gives_masks else attributions,
+            "baseline": replacement,
+            "boxes": boxes,
+        }
+        for name, names in self.inputs.items():
+            inputs["rng"] = self.generators[name]
+            with measure_cost(row.measuring[name], agent, saved):
+                if "ordering" in names - inputs.keys():
+                    inputs["ordering"] = order(batch.get_relevance(attributions))
+                if "attribution" in names - inputs.keys():
+                    inputs["attribution"] = attribute_q_value(batch)
+                result = self.metrics[name](**{key: inputs[key] for key in names})
+                self.results[name].append(result.double().cpu().numpy())
+
+    def row(self) -> Row:
+        """Return what has been measured, without intervals."""
+        for name, parts in self.results.items():
+            values = torch.from_numpy(np.concatenate(parts))
+            if values.dim() == 2:
+                self._row.curves[name] = values.mean(dim=0).numpy()
+                values = integrate(values)
+            self._row.values[name] = values.numpy()
+        return self._row
+
+
+def attribute_q_value(batch: StateBatch) -> Tensor:
+    """Attribute Q1(s, pi(s)) of a pixel-based SAC agent to the pixels, by guided backpropagation.
+
+    :return: (B, C, H, W)
+    """
+    actions = batch.agent.scores(batch.observations)
+    attribution: Tensor = batch.agent.view.policy.attribution(batch.observations, actions)
+    batch.agent.forwards += len(batch)
+    return attribution
