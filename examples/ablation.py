@@ -17,11 +17,20 @@ import numpy as np
 import pandas as pd
 from super_mario import load
 
-from sb3_explain import Agent, ExplainError, StateDataset, VisionMask, evaluate
-from sb3_explain.agents.native import MarioPreprocessing, native_agent
+from sb3_explain import (
+    Agent,
+    ExplainError,
+    MarioPreprocessing,
+    StateDataset,
+    VisionMask,
+    agreement,
+    evaluate,
+    native_agent,
+    native_states,
+    scale_box,
+)
 from sb3_explain.common.files import atomic_path, read_json, write_json
-from sb3_explain.envs.playfields import PLAYFIELDS, scale_box
-from sb3_explain.states.labels import agreement, native_states
+from sb3_explain.envs.playfields import PLAYFIELDS
 
 METRICS = ("accuracy", "insertion", "deletion", "local_lipschitz", "sparseness")
 #: pixels of a rendered frame

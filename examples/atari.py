@@ -12,10 +12,19 @@ import argparse
 from paper import PAPER, Size, options_of, print_beside, trained_agent
 from stable_baselines3 import PPO
 
-from sb3_explain import Agent, EnvRecipe, ExplainError, collect, load_agent
-from sb3_explain.agents.native import AtariPreprocessing, native_agent
-from sb3_explain.envs.playfields import Box, playfield, scale_box
-from sb3_explain.states.labels import agreement, native_states
+from sb3_explain import (
+    Agent,
+    AtariPreprocessing,
+    EnvRecipe,
+    ExplainError,
+    agreement,
+    collect,
+    load_agent,
+    native_agent,
+    native_states,
+    playfield,
+    scale_box,
+)
 from sb3_explain.workflows.pipeline import evaluate_to, fit_visionmask, write_all
 
 #: (height, width) of the frames that the Arcade Learning Environment renders
@@ -35,7 +44,7 @@ FULL = Size(timesteps=100_000, states=10_000, epochs=8, evaluated=300)
 SMALL = Size(timesteps=1024, states=300, epochs=1, evaluated=8)
 
 
-def content_of(asked: str, env_id: str, agent: Agent) -> Box | None:
+def content_of(asked: str, env_id: str, agent: Agent) -> tuple[int, int, int, int] | None:
     """(top, left, height, width) in cells of the agent's observation; ``None`` for all of it.
 
     :param asked: ``"auto"`` for the known playfield, ``"all"``, or four numbers in cells

@@ -16,8 +16,7 @@ import os
 from paper import Size, add_agent_options, options_of, print_beside, trained_agent
 from stable_baselines3 import PPO
 
-from sb3_explain import EnvRecipe, load_agent
-from sb3_explain.workflows.pipeline import explain
+from sb3_explain import EnvRecipe, explain, load_agent
 
 TRAINING = {
     "policy": "MultiInputPolicy",

@@ -13,7 +13,6 @@ import numpy as np
 
 from sb3_explain import EXPLAINERS, collect, load_agent
 from sb3_explain.report import feature_importance, importance_figure, rank_correlations, save
-from sb3_explain.report.words import get_explainer_label
 
 FEATURES = [
     "x", "height", "x speed", "y speed", "angle", "angular speed", "left leg down",
@@ -63,7 +62,7 @@ def main() -> None:
             f"{action} {value:.2f}"
             for action, value in zip(agent.target_names, correlations, strict=True)
         )
-        print(f"    {' and '.join(map(get_explainer_label, pair))}: {each}")
+        print(f"    {' and '.join(pair)}: {each}")
     print(f"open {options.output / 'importance.png'}")
 
 

@@ -11,8 +11,7 @@ their first axis: in all pictures here the road goes down, and the left lane is 
 from paper import Size, add_agent_options, options_of, print_beside, trained_agent
 from stable_baselines3 import DQN
 
-from sb3_explain import EnvRecipe, load_agent
-from sb3_explain.workflows.pipeline import explain
+from sb3_explain import EnvRecipe, explain, load_agent
 
 #: cells along and across the road, and metres a cell
 PIXELS, METRES = (128, 64), 1 / 1.75

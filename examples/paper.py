@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
+from tqdm import tqdm
 
-from sb3_explain import EnvRecipe
-from sb3_explain.common.progress import progress_bar
-from sb3_explain.evaluation.evaluate import Evaluation
+from sb3_explain import EnvRecipe, Evaluation
 
 METRICS = ("accuracy", "deletion", "insertion", "local_lipschitz", "sparseness")
 #: Zuo et al. (2025), table 1: VisionMask's row in each environment, in %, in the order of METRICS
@@ -87,7 +86,7 @@ def trained_agent(
     if normalize_reward:
         envs = VecNormalize(envs, norm_obs=False, gamma=settings["gamma"])
     model = algorithm(env=VecFrameStack(envs, recipe.frame_stack), seed=seed, **settings)
-    with progress_bar("training", timesteps, "steps", enabled=True) as bar:
+    with tqdm(desc="training", total=timesteps, unit="steps") as bar:
 
         def advance(*_: Any) -> bool:
             bar.update(n_envs)

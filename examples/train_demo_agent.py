@@ -23,8 +23,7 @@ from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
-from sb3_explain import load_agent
-from sb3_explain.common.bootstrap import confidence_interval
+from sb3_explain import confidence_interval, load_agent
 
 ENV = "PongNoFrameskip-v4"
 CONFIG = {

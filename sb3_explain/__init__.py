@@ -88,6 +88,7 @@ _MODULES = {
     "list_explainers": "explainers.make",
     "list_metrics": "evaluation.metrics",
     "load_agent": "agents.loading",
+    "make_clusters": "common.bootstrap",
     "make_explainer": "explainers.make",
     "masked_return": "evaluation.masked_return",
     "native_agent": "agents.native",
@@ -98,6 +99,7 @@ _MODULES = {
     "playfield": "envs.playfields",
     "probe": "probing",
     "push_to_hub": "workflows.hub",
+    "rasterize_boxes": "evaluation.boxes",
     "read_boxes": "evaluation.boxes",
     "relabel": "states.labels",
     "run_benchmark": "workflows.benchmark",
@@ -121,11 +123,13 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.callbacks import VisionMaskCallback as VisionMaskCallback
     from sb3_explain.common.bootstrap import Interval as Interval
     from sb3_explain.common.bootstrap import confidence_interval as confidence_interval
+    from sb3_explain.common.bootstrap import make_clusters as make_clusters
     from sb3_explain.common.errors import ExplainError as ExplainError
     from sb3_explain.envs.playfields import playfield as playfield
     from sb3_explain.envs.playfields import scale_box as scale_box
     from sb3_explain.envs.recipe import EnvRecipe as EnvRecipe
     from sb3_explain.envs.recipe import Normalizer as Normalizer
+    from sb3_explain.evaluation.boxes import rasterize_boxes as rasterize_boxes
     from sb3_explain.evaluation.boxes import read_boxes as read_boxes
     from sb3_explain.evaluation.evaluate import Evaluation as Evaluation
     from sb3_explain.evaluation.evaluate import evaluate as evaluate

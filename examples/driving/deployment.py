@@ -9,8 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecTransposeImage
 
-from sb3_explain import Agent, EnvRecipe
-from sb3_explain.common.bootstrap import Interval, confidence_interval
+from sb3_explain import Agent, EnvRecipe, Interval, confidence_interval
 
 Array = NDArray[Any]
 #: stacked observations (B, 12, 48, 48) -> actions (B,)

@@ -21,9 +21,17 @@ from deployment import COUNTS, constant, drive, greedy, mean_return, per_kilomet
 from environment import MODES
 from train import TIMESTEPS, trained_driver
 
-from sb3_explain import Agent, StateDataset, collect
-from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
-from sb3_explain.probing import StateGenerator, novelty, probe
+from sb3_explain import (
+    Agent,
+    Interval,
+    StateDataset,
+    StateGenerator,
+    collect,
+    confidence_interval,
+    make_clusters,
+    novelty,
+    probe,
+)
 
 DANGERS = {
     "pedestrian danger": draw.pedestrian_danger,

@@ -22,9 +22,9 @@ from deployment import (
 from environment import MODES
 from stable_baselines3 import A2C
 from stable_baselines3.common.utils import LinearSchedule
+from tqdm import tqdm
 
 from sb3_explain import Agent, load_agent
-from sb3_explain.common.progress import progress_bar
 
 N_ENVS = 16
 TIMESTEPS = {"reasonable": 300_000, "distracted": 600_000}
@@ -52,7 +52,7 @@ def trained_driver(mode: str, folder: Path, timesteps: int, seed: int) -> Agent:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         model = A2C(env=streets(mode, N_ENVS), seed=seed, device="cpu", **TRAINING)
-        with progress_bar(f"training, {mode}", timesteps, "steps", enabled=True) as bar:
+        with tqdm(desc=f"training, {mode}", total=timesteps, unit="steps") as bar:
 
             def advance(*_: Any) -> bool:
                 bar.update(N_ENVS)

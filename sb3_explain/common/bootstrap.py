@@ -39,6 +39,10 @@ def make_clusters(episodes: ArrayLike, steps: ArrayLike | None = None) -> NDArra
     A cluster is an episode if there are at least 10 episodes, else a block of 100 consecutive
     states of an episode.
 
+    >>> from sb3_explain import make_clusters
+    >>> make_clusters([0] * 120 + [1] * 30).tolist()[::50]
+    [0, 0, 1]
+
     :param episodes: (n,) number of each state's episode, in time order within an episode
     :param steps: (n,) number of each state within its episode; counted when not given, which needs
         all states of an episode

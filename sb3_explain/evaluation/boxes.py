@@ -27,6 +27,10 @@ def rasterize_boxes(
     The observation is the whole rendered frame at another size. A pixel counts as soon as a part of
     it lies in a box, since its value depends on the object then.
 
+    >>> from sb3_explain import rasterize_boxes
+    >>> rasterize_boxes([(0, 0, 4, 2)], frame_size=(8, 8), size=(4, 4)).astype(int)[:, :2].tolist()
+    [[1, 0], [1, 0], [0, 0], [0, 0]]
+
     :param boxes: boxes of one state's objects; what leaves the frame is cut off
     :param frame_size: (height, width) of the rendered frame, in pixels
     :param size: (H, W) of the observation, in pixels
