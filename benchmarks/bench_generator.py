@@ -23,7 +23,7 @@ from sb3_explain.probing.targets import list_targets
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
 from sb3_explain.report.probing_figures import distance_figure, filters_figure, novelty_figure
-from sb3_explain.workflows.probe_pictures import drawn, weights_drawn
+from sb3_explain.workflows.probe_pictures import draw_frames, draw_weights
 
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "docs" / "images"
@@ -130,20 +130,22 @@ def rms(generator, states, train):
 def pictures(agent, generators, train, test) -> None:
     """Reconstructions, the weighting (figure 3), the failing baseline (4), the filters (5)."""
     batch = test.batch(agent, test.spread(SHOWN))
-    rows = {"state": drawn(agent, batch.by_key[""], "")}
+    rows = {"state": draw_frames(agent, batch.by_key[""], "")}
     for name, generator in generators.items():
-        rows[NAMES[name]] = drawn(agent, generator.reconstruct_batch(batch)[""], "")
+        rows[NAMES[name]] = draw_frames(agent, generator.reconstruct_batch(batch)[""], "")
     weights = generators["full"].weights(batch)[""][:, -1]
-    rows["weighting"] = weights_drawn(weights)
+    rows["weighting"] = draw_weights(weights)
     save(IMAGES / "reconstructions.png", picture_rows(rows))
     target = "action:RIGHT"
     rows = {
-        name: drawn(agent, activation_maximization(agent, target, SHOWN, regularizer=name), "")
+        name: draw_frames(
+            agent, activation_maximization(agent, target, SHOWN, regularizer=name), ""
+        )
         for name in REGULARIZERS
     }
     found = probe(generators["full"], agent, target, N_SAMPLES, steps=STEPS, states=train)
     shown = found.states[:SHOWN]
-    rows["generator"] = drawn(agent, shown, "")
+    rows["generator"] = draw_frames(agent, shown, "")
     n = min(map(len, rows.values()))
     save(
         IMAGES / "activation_maximization.png",

@@ -47,7 +47,7 @@ def speed(record) -> None:
     seconds = {}
     for precision in ("float32", "bfloat16"):
         mixed = precision == "bfloat16"
-        jobs = {**published(mixed), **ours(mixed), **unavoidable(mixed)}
+        jobs = {**read_published(mixed), **ours(mixed), **unavoidable(mixed)}
         least = in_turns(jobs)
         for name, value in least.items():
             record(f"sgqn.{precision}.{name}", value, "s")
@@ -93,7 +93,7 @@ def pictures() -> Tensor:
     return torch.randint(0, 256, (256, 3, SIDE, SIDE)).to(torch.uint8)
 
 
-def published(mixed: bool) -> dict[str, Callable[[], object]]:
+def read_published(mixed: bool) -> dict[str, Callable[[], object]]:
     plain = PublishedSGQN(mixed_precision=mixed)
     batch, overlays = transitions(), pictures()
 

@@ -155,7 +155,7 @@ def print_results(evaluation: Evaluation, output: Path) -> None:
 def run_grid(options: argparse.Namespace) -> None:
     """Run ``sb3-explain evaluate`` with the flags of a grid."""
     benchmark = run_benchmark(**grid_options(options))
-    for agent, table in benchmark.joined().items():
+    for agent, table in benchmark.join_seeds().items():
         means = {
             metric: {name: row[metric]["mean"] for name, row in table.items() if metric in row}
             for metric in benchmark.metrics

@@ -1,1 +1,1 @@
-"""From an agent to a folder: report, why, highlights, weaknesses, benchmark, trainings, the Hub."""
+"""From an agent to a folder: report, why, highlights, weaknesses, benchmark, training, the Hub."""

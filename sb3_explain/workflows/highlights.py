@@ -1,11 +1,11 @@
-"""HIGHLIGHTS: the moments of an agent's life that say most about it, as one short video.
+"""HIGHLIGHTS: the most important states of an agent's episodes, as one short video.
 
-Amir and Amir (2018), "HIGHLIGHTS: Summarizing agent behavior to people". States are taken by their
-importance, most important first; HIGHLIGHTS-DIV leaves out what is like a moment that was taken
-already. The paper chooses while the agent plays and keeps the best so far; here the whole life is
-known, so the choice is greedy over all of it. The paper compares what states look like; here they
-are compared as the agent represents them, for a score on the screen makes pictures differ that show
-the same moment.
+Amir and Amir (2018), "HIGHLIGHTS: Summarizing agent behavior to people". States are chosen by their
+importance, most important first; HIGHLIGHTS-DIV leaves out states that are like one already chosen.
+The paper chooses while the agent plays and keeps the best so far; here all episodes are stored, so
+that the choice is greedy over all of them. The paper compares what states look like; here they are
+compared as the agent represents them, since a score on the screen makes similar states look
+different.
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
     attribute_taken,
-    feature_names,
+    compute_shares,
     find_taken_targets,
-    greedy_names,
-    measure_of,
-    pictures_of,
-    shares,
+    get_pictures,
+    list_feature_names,
+    name_greedy_actions,
+    name_measure,
     write_saliency_video,
 )
-from sb3_explain.workflows.why import ready_explainer
+from sb3_explain.workflows.why import prepare_explainer
 
 Array = NDArray[np.float64]
 
-#: pairs of states whose distances say how far apart states are
+#: number of pairs of states that the distribution of distances is estimated from
 PAIRS = 2000
-#: states that one of the environments side by side plays
-STATES_OF_ENV, MOST_ENVS = 1000, 8
-#: features that a moment names
+#: states that each parallel environment plays, and the largest number of environments
+STATES_PER_ENV, MAX_ENVS = 1000, 8
+#: number of features that are named for each highlight
 NAMED = 3
-#: frames for which a video stands still at the moment itself
+#: number of frames for which the video stands still at the important state
 STILL = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Highlight:
-    """One moment with what led to it and what came of it.
+    """An important state, with the states before and after it.
 
-    :param position: of the moment among the states
-    :param start: first position of its context
-    :param stop: position after its last
-    :param importance: of the moment
+    :param position: position of the important state in the data set
+    :param start: position of the first state that is shown
+    :param stop: position after the last state that is shown
+    :param importance: importance of the state
     """
 
     position: int
@@ -74,10 +74,10 @@ class Highlight:
     importance: float
 
 
-def score_gap(agent: Agent, states: StateDataset) -> Array:
-    """(n,) max - min of the scores: Q-values (equation 1 of the paper), else logits.
+def compute_score_gap(agent: Agent, states: StateDataset) -> Array:
+    """Return max - min of the scores, (n,): of Q-values (equation 1 of the paper), else of logits.
 
-    Of several sub-actions the largest gap. Where it is high, it matters much what is done.
+    Of several sub-actions, it is the largest gap. Where it is high, the choice of action matters.
     """
     scores = target_scores(agent.action_space, torch.from_numpy(states.column("scores")))
     groups = torch.split(scores, group_sizes(agent.action_space), dim=1)
@@ -85,10 +85,10 @@ def score_gap(agent: Agent, states: StateDataset) -> Array:
     return gaps.amax(dim=1).double().numpy()
 
 
-def value_change(agent: Agent, states: StateDataset) -> Array:
-    """(n,) |V(s') - V(s)|: by how much the next state changes what the agent expects.
+def compute_value_change(agent: Agent, states: StateDataset) -> Array:
+    """Return |V(s') - V(s)|, (n,): how much the next state changes the return that is expected.
 
-    0 at the end of an episode.
+    It is 0 at the end of an episode.
     """
     del agent
     values = states.column("values").astype(np.float64)
@@ -98,51 +98,56 @@ def value_change(agent: Agent, states: StateDataset) -> Array:
     return change
 
 
+#: measures of importance by name
 IMPORTANCES: dict[str, Callable[[Agent, StateDataset], Array]] = {
-    "score_gap": score_gap,
-    "value_change": value_change,
+    "score_gap": compute_score_gap,
+    "value_change": compute_value_change,
 }
 
 
 def compute_importance(agent: Agent, states: StateDataset, name: str | None = None) -> Array:
-    """(n,) how much each state matters.
+    """Return the importance of each state, (n,).
 
-    :param name: of :data:`IMPORTANCES`; where not given ``"score_gap"``, for Box actions
+    :param agent: the agent of the states
+    :param states: n states
+    :param name: one of :data:`IMPORTANCES`; when not given ``"score_gap"``, for Box actions
         ``"value_change"``
     :raises ExplainError: for an unknown name, or one that this agent does not have
     """
-    importance = IMPORTANCES[importance_named(agent, name)](agent, states)
+    importance = IMPORTANCES[choose_importance(agent, name)](agent, states)
     if not np.isfinite(importance).all():
         raise ExplainError("this agent has no values: use score_gap")
     return importance
 
 
 @torch.no_grad()
-def representations(agent: Agent, states: StateDataset) -> Array:
-    """(n, D) states as the agent represents them: what its last layer is given, standardised.
+def represent_states(agent: Agent, states: StateDataset) -> Array:
+    """Return the inputs of the agent's last layer, (n, D), standardised over the states.
 
-    So a score on the screen that the agent does not heed makes no difference. The scores stand in
-    for a module whose layers are not known.
+    So a score on the screen that the agent ignores makes no difference. For a module whose layers
+    are not known, the agent's scores are returned.
     """
     watched = copy_agent(agent)
     layers = find_layers(watched)
-    kept: list[torch.Tensor] = []
+    captured: list[torch.Tensor] = []
     if layers:
         last = watched.view.policy.get_submodule(layers[0])
-        last.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0].flatten(1).cpu()))
+        last.register_forward_pre_hook(
+            lambda _, inputs: captured.append(inputs[0].flatten(1).cpu())
+        )
         for positions in np.array_split(np.arange(len(states)), -(-len(states) // PASS)):
             batch = states.batch(watched, positions)
             batch.scores(batch.by_key)
     else:
-        kept.append(torch.from_numpy(states.column("scores")))
-    rows = torch.cat(kept).double()
+        captured.append(torch.from_numpy(states.column("scores")))
+    rows = torch.cat(captured).double()
     std = rows.std(dim=0)
     standardized: Array = ((rows - rows.mean(dim=0)) / torch.where(std > 0, std, 1.0)).numpy()
     return standardized
 
 
-def importance_named(agent: Agent, name: str | None) -> str:
-    """The name of the importance to use.
+def choose_importance(agent: Agent, name: str | None) -> str:
+    """Return the name of the measure of importance to use, by default that of the action space.
 
     :raises ExplainError: for an unknown name, or one that this agent does not have
     """
@@ -158,7 +163,7 @@ def importance_named(agent: Agent, name: str | None) -> str:
 def select(
     importance: Array,
     episode: NDArray[np.int64],
-    seen: Array,
+    represented: Array,
     k: int = 5,
     *,
     before: int = 30,
@@ -166,27 +171,29 @@ def select(
     diversity: float = 0.1,
     seed: int = 0,
 ) -> list[Highlight]:
-    """The k most important moments that differ from each other, most important first.
+    """Select the k most important states that differ from each other, most important first.
 
-    No two contexts overlap, and two moments are further apart than ``diversity`` of all
-    pairs of states are.
+    The states that are shown before and after them do not overlap, and two important states are
+    further apart than the share ``diversity`` of all pairs of states.
 
-    :param importance: (n,) of states in time order, episode after episode
-    :param episode: (n,) of each state
-    :param seen: (n, D) states as :func:`representations` gives them; the distance is 1 less the
-        cosine of the angle between two, since representations of important states are long
-    :param k: moments; fewer if there are no more that differ
-    :param before: states of context before the moment, in its episode
-    :param after: states after it
-    :param diversity: share of pairs of states that are nearer than two moments may be, in [0, 1)
-    :param seed: of the pairs that are looked at
+    :param importance: (n,) importance of states in time order, episode after episode
+    :param episode: (n,) number of each state's episode
+    :param represented: (n, D) states as :func:`represent_states` returns them; the distance of two
+        is 1 minus the cosine of the angle between them, since representations of important states
+        are long
+    :param k: number of highlights; fewer are returned where no more states differ
+    :param before: number of states shown before an important state, within its episode
+    :param after: number of states shown after it
+    :param diversity: share of all pairs of states that are nearer to each other than two important
+        states may be, in [0, 1)
+    :param seed: random seed of the pairs that distances are estimated from
     :raises ExplainError: for numbers out of range
     """
     require_numbers(k, before, after, diversity)
-    directions = seen / np.linalg.norm(seen, axis=1, keepdims=True).clip(1e-12)
-    first, second = np.random.default_rng(seed).integers(len(seen), size=(2, PAIRS))
-    usual = 1 - (directions[first] * directions[second]).sum(axis=1)
-    least = float(np.quantile(usual, diversity)) if diversity else -1.0
+    directions = represented / np.linalg.norm(represented, axis=1, keepdims=True).clip(1e-12)
+    first, second = np.random.default_rng(seed).integers(len(represented), size=(2, PAIRS))
+    distances = 1 - (directions[first] * directions[second]).sum(axis=1)
+    min_distance = float(np.quantile(distances, diversity)) if diversity else -1.0
     chosen: list[Highlight] = []
     for position in np.argsort(-importance, kind="stable"):
         own = np.flatnonzero(episode == episode[position])
@@ -194,7 +201,7 @@ def select(
         if any(start < one.stop and one.start < stop for one in chosen):
             continue
         taken = directions[[one.position for one in chosen]]
-        if len(taken) and (1 - taken @ directions[position]).min() <= least:
+        if len(taken) and (1 - taken @ directions[position]).min() <= min_distance:
             continue
         chosen.append(Highlight(int(position), int(start), int(stop), float(importance[position])))
         if len(chosen) == k:
@@ -203,7 +210,7 @@ def select(
 
 
 def require_numbers(k: int, before: int, after: int, diversity: float) -> None:
-    """:raises ExplainError: for numbers out of range"""
+    """Raise an :class:`~sb3_explain.ExplainError` if a number is out of range."""
     if k < 1 or before < 0 or after < 0 or not 0 <= diversity < 1:
         raise ExplainError(
             f"k={k}, before={before}, after={after}, diversity={diversity}: give positive numbers, "
@@ -227,62 +234,78 @@ def highlights(
     seed: int = 0,
     progress: bool = True,
 ) -> list[Highlight]:
-    """Play the agent, and show the moments of its life that matter most.
+    """Play an agent, and show the states in which its choice of an action matters most.
 
-    ``output`` gets ``life/`` (whole episodes), ``highlights.mp4``, ``highlights.png`` and
-    ``highlights.json``. The video stands still at each moment for half a second.
+    ``output`` gets ``episodes/`` (the states of whole episodes), ``highlights.mp4``,
+    ``highlights.png`` and ``highlights.json``. The video stands still at each important state for
+    half a second.
 
-    :param agent: to play
-    :param output: folder for all that is made
-    :param k: moments
-    :param n_states: of the agent's life
-    :param before: states of context before a moment
-    :param after: states after it
-    :param diversity: see :func:`select`
-    :param importance: of :data:`IMPORTANCES`
-    :param explainer: one that is ready, or a name: one that learns as it was fitted in ``output``;
-        :func:`sb3_explain.explainers.make.default_explainer` when not given
-    :param fps: states a second
-    :param seed: of all chance
-    :param progress: show bars
-    :return: the moments, most important first
+    >>> from sb3_explain import highlights
+    >>> found = highlights(agent, folder, k=2, n_states=200, before=4, after=2, progress=False)
+    >>> len(found), found[0].importance >= found[1].importance
+    (2, True)
+
+    :param agent: the agent to play
+    :param output: folder for everything that is written
+    :param k: number of highlights
+    :param n_states: number of states to play; the last episodes are played to their ends
+    :param before: number of states shown before an important state, within its episode
+    :param after: number of states shown after it
+    :param diversity: share of all pairs of states that are nearer to each other than two important
+        states may be, in [0, 1)
+    :param importance: ``"score_gap"`` or ``"value_change"``; by default the second for Box actions,
+        else the first
+    :param explainer: an explainer that is ready to explain, or a name; one that learns is loaded
+        from ``output``. :func:`sb3_explain.explainers.make.default_explainer` when not given
+    :param fps: number of states per second of the video
+    :param seed: random seed of the episodes
+    :param progress: show progress bars
+    :return: the highlights, most important first
+    :raises ExplainError: for numbers out of range, or an explainer that does not support the agent
+        or has still to be fitted
     """
     output = Path(output)
-    # What cannot work shall fail now, not after the agent has played.
+    # Fail now, not after the agent has played.
     require_numbers(k, before, after, diversity)
-    importance = importance_named(agent, importance)
+    importance = choose_importance(agent, importance)
     explainer = explainer or default_explainer(agent)
     if isinstance(explainer, str):
         require_supported(EXPLAINERS[explainer], agent)
         if issubclass(EXPLAINERS[explainer], FittedExplainer):
             explainer = make_explainer(explainer, agent, folder=output / explainer)
-    life, n_envs = output / "life", None
-    if not life.exists():
-        # whole episodes side by side are played to their ends, however few states are wanted
-        n_envs = min(MOST_ENVS, -(-n_states // STATES_OF_ENV))
+    folder, n_envs = output / "episodes", None
+    if not folder.exists():
+        # parallel episodes are played to their ends, however few states are asked for
+        n_envs = min(MAX_ENVS, -(-n_states // STATES_PER_ENV))
     states = collect(
-        agent, n_states=n_states, folder=life, seed=seed, max_per_episode=0, n_envs=n_envs,
+        agent, n_states=n_states, folder=folder, seed=seed, max_per_episode=0, n_envs=n_envs,
         progress=progress,
     )  # fmt: skip
     if isinstance(explainer, str):
-        explainer = ready_explainer(agent, explainer, output, states)
-    found = select(
-        compute_importance(agent, states, importance), states.episode,
-        representations(agent, states), k, before=before, after=after, diversity=diversity, seed=seed,
-    )  # fmt: skip
-    moments = np.array([one.position for one in found])
-    heeded = features_of(states, explainer, moments)
+        explainer = prepare_explainer(agent, explainer, output, states)
+    chosen = select(
+        compute_importance(agent, states, importance),
+        states.episode,
+        represent_states(agent, states),
+        k,
+        before=before,
+        after=after,
+        diversity=diversity,
+        seed=seed,
+    )
+    important = np.array([one.position for one in chosen])
+    features = name_top_features(states, explainer, important)
     positions, notes = [], []
-    for number, one in enumerate(found, start=1):
+    for number, one in enumerate(chosen, start=1):
         shown = [*range(one.start, one.position), *[one.position] * STILL]
         shown += range(one.position + 1, one.stop)
         positions += shown
-        name = f"highlight {number} of {len(found)}"
+        name = f"highlight {number} of {len(chosen)}"
         # there is room for the first feature
-        looked = f"{name}: this moment"
-        if heeded[number - 1]:
-            looked = f"{number} of {len(found)}: {heeded[number - 1].partition(',')[0]}"
-        notes += [looked if at == one.position else name for at in shown]
+        note = f"{name}: this state"
+        if features[number - 1]:
+            note = f"{number} of {len(chosen)}: {features[number - 1].partition(',')[0]}"
+        notes += [note if at == one.position else name for at in shown]
     attributions = None
     if find_image(agent) is not None:
         attributions = attribute_taken(states, explainer, np.array(positions), progress=progress)
@@ -290,9 +313,9 @@ def highlights(
         output / "highlights.mp4", states, explainer, positions=np.array(positions),
         attributions=attributions, notes=notes, fps=fps, progress=progress,
     )  # fmt: skip
-    save(output / "highlights.png", sheet(states, explainer, found, heeded, attributions))
+    save(output / "highlights.png", draw_sheet(states, explainer, chosen, features, attributions))
     steps = states.steps
-    names = greedy_names(agent, torch.from_numpy(states.column("scores")[moments]))
+    names = name_greedy_actions(agent, torch.from_numpy(states.column("scores")[important]))
     write_json(
         output / "highlights.json",
         [
@@ -302,28 +325,31 @@ def highlights(
                 "step": int(steps[one.position]),
                 "greedy": name,
             }
-            for one, name in zip(found, names, strict=True)
+            for one, name in zip(chosen, names, strict=True)
         ],
     )
-    return found
+    return chosen
 
 
-def features_of(
-    states: StateDataset, explainer: Explainer, moments: NDArray[np.int64]
+def name_top_features(
+    states: StateDataset, explainer: Explainer, positions: NDArray[np.int64]
 ) -> list[str]:
-    """What matters most to the action taken, in words: ``"feature 2 61%, feature 3 20%"``.
+    """Name the features that matter most to the action taken: ``"feature 2 61%, feature 3 20%"``.
 
-    The shares of the magnitude of all attributions; no words of an agent that sees images.
+    The percentages are shares of the magnitude of all attributions.
 
-    :param moments: positions of the states
+    :param states: states of the explainer's agent
+    :param explainer: an explainer that is ready to explain
+    :param positions: (m,) positions of the states to explain
+    :return: a text for each of the m states, empty for an agent that observes images
     """
     agent = explainer.agent
     if find_image(agent) is not None:
-        return [""] * len(moments)
-    scores = torch.from_numpy(states.column("scores")[moments])
-    taken = find_taken_targets(agent, states.actions[moments], scores)
-    attributions = explainer.attribute_batch(states.batch(agent, moments, taken))
-    names = feature_names({name: one[0].numel() for name, one in attributions.items()})
+        return [""] * len(positions)
+    scores = torch.from_numpy(states.column("scores")[positions])
+    taken = find_taken_targets(agent, states.actions[positions], scores)
+    attributions = explainer.attribute_batch(states.batch(agent, positions, taken))
+    names = list_feature_names({name: one[0].numel() for name, one in attributions.items()})
     flat = torch.cat([one.flatten(1).abs().cpu() for one in attributions.values()], dim=1)
     shared = flat / flat.sum(dim=1, keepdim=True).clamp_min(1e-30)
     values, order = shared.topk(min(NAMED, len(names)), dim=1)
@@ -333,34 +359,37 @@ def features_of(
     ]
 
 
-def sheet(
+def draw_sheet(
     states: StateDataset,
     explainer: Explainer,
-    found: list[Highlight],
-    heeded: Sequence[str],
+    chosen: list[Highlight],
+    features: Sequence[str],
     attributions: Mapping[int, Array] | None,
 ) -> bytes:
-    """PNG of the moments themselves, with their maps.
+    """Draw the important states with their attributions on one sheet, as a PNG.
 
-    :param heeded: see :func:`features_of`
-    :param attributions: by position, of an agent that observes images
+    :param states: states of the explainer's agent
+    :param explainer: the explainer of the attributions
+    :param chosen: the highlights
+    :param features: what :func:`name_top_features` says of each
+    :param attributions: attributions by position, of an agent that observes images
     """
     agent = explainer.agent
     name = find_image(agent)
-    moments = np.array([one.position for one in found])
-    scores = torch.from_numpy(states.column("scores")[moments])
-    rendered = name is not None or states.rendered(moments[:1]) is not None
-    pictures = pictures_of(states, moments, name or "") if rendered else None
+    important = np.array([one.position for one in chosen])
+    scores = torch.from_numpy(states.column("scores")[important])
+    rendered = name is not None or states.rendered(important[:1]) is not None
+    pictures = get_pictures(states, important, name or "") if rendered else None
     tiles = [
         Tile(
-            probabilities=shares(agent, scores)[row].numpy(),
+            probabilities=compute_shares(agent, scores)[row].numpy(),
             action=action,
-            remark=f"importance {found[row].importance:.3g}\n{heeded[row]}".strip(),
+            remark=f"importance {chosen[row].importance:.3g}\n{features[row]}".strip(),
             picture=None if pictures is None else pictures[row],
-            attribution=None if attributions is None else attributions[found[row].position],
+            attribution=None if attributions is None else attributions[chosen[row].position],
             signed=not explainer.gives_masks,
         )
-        for row, action in enumerate(greedy_names(agent, scores))
+        for row, action in enumerate(name_greedy_actions(agent, scores))
     ]
-    title = f"The {len(found)} most important moments of {len(states):,} states"
-    return contact_sheet(tiles, agent.target_names, title=title, measure=measure_of(agent))
+    title = f"The {len(chosen)} most important of {len(states):,} states"
+    return contact_sheet(tiles, agent.target_names, title=title, measure=name_measure(agent))

@@ -1,8 +1,8 @@
-"""push_to_hub and from_hub: what was learned about an agent, shared and taken up again.
+"""``push_to_hub`` and ``from_hub``: fitted explainers and generators on the Hugging Face Hub.
 
-A repository holds ``sb3_explain.json`` (which kind it is), ``<kind>.json`` and
-``<kind>.safetensors``, and for people ``README.md``, ``metrics.json`` and pictures. Nothing else is
-ever read from it, so that nothing of it can run.
+A repository holds ``sb3_explain.json`` (its kind), ``<kind>.json`` and ``<kind>.safetensors``, and
+for people ``README.md``, ``metrics.json`` and pictures. Only the first three are ever read, so that
+nothing in a repository can run code.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.probing import StateGenerator
-from sb3_explain.workflows.model_card import Learned, model_card
+from sb3_explain.workflows.model_card import Learned, write_model_card
 
 FORMAT = 1
-#: says what a repository holds
+#: file that names the kind of what a repository holds
 MANIFEST = "sb3_explain.json"
 
 
@@ -41,17 +41,23 @@ def push_to_hub(
 ) -> str:
     """Upload a fitted explainer or generator with a model card, in one commit.
 
-    :param learned: fitted
-    :param repo_id: ``organization/name``; made if there is none
+    >>> from sb3_explain import StateGenerator, push_to_hub
+    >>> push_to_hub(StateGenerator(agent, latent=4), "somebody/generator")
+    Traceback (most recent call last):
+    sb3_explain.common.errors.ExplainError: this generator has not been fitted: ...
+
+    :param learned: a fitted explainer that learns masks, or a fitted generator
+    :param repo_id: ``organization/name``; the repository is created if it does not exist
     :param evaluation: its metrics with intervals, or the content of ``metrics.json``
     :param pictures: PNGs by name, shown on the card in this order
-    :param load_agent: how to load the explained agent, as Python code
-    :param private: of a repository that is made
-    :param revision: branch; the main one when not given
-    :param token: of an account; the one that is logged in when not given
-    :param message: of the commit
+    :param load_agent: Python code that loads the explained agent, for the card
+    :param private: whether a repository that is created is private
+    :param revision: branch to commit to; the main branch when not given
+    :param token: access token of an account; that of the logged-in account when not given
+    :param message: message of the commit
     :return: address of the commit
-    :raises ExplainError: if it has not been fitted, or without a network, a token or a right
+    :raises ExplainError: if it has not been fitted, or if the upload fails for lack of a network, a
+        token or a permission
     """
     learned.require_fitted()
     repository = Repository(repo_id, revision, token)
@@ -68,7 +74,7 @@ def push_to_hub(
             (folder / names[-1]).write_bytes(png)
         if len(set(names)) < len(names):
             raise ExplainError(f"two pictures have the same name: {', '.join(names)}")
-        card = model_card(
+        card = write_model_card(
             learned,
             repo_id,
             metrics=metrics or {},
@@ -83,14 +89,20 @@ def push_to_hub(
 def from_hub(
     repo_id: str, agent: Agent, *, revision: str | None = None, token: str | None = None
 ) -> Learned:
-    """What :func:`push_to_hub` uploaded; from the cache where there is no network.
+    """Load what :func:`push_to_hub` uploaded; without a network, from the cache.
+
+    >>> from sb3_explain import from_hub
+    >>> from_hub("no-organization", agent)
+    Traceback (most recent call last):
+    sb3_explain.common.errors.ExplainError: ...
 
     :param repo_id: ``organization/name``
-    :param agent: that it was fitted to
-    :param revision: branch, tag or commit; the newest when not given
-    :param token: of an account; the one that is logged in when not given
-    :raises ExplainError: if there is no such repository, it holds something else, it is damaged, or
-        it is of another agent
+    :param agent: the agent that it was fitted to
+    :param revision: branch, tag or commit; the newest commit of the main branch when not given
+    :param token: access token of an account; that of the logged-in account when not given
+    :return: the fitted explainer or generator
+    :raises ExplainError: if there is no such repository, or it holds something else, is damaged, or
+        belongs to another agent
     """
     repository = Repository(repo_id, revision, token)
     manifest = repository.file(MANIFEST)
@@ -99,26 +111,26 @@ def from_hub(
             f"{repo_id} holds nothing that push_to_hub wrote (it has: {repository.files()}); "
             "pickles are never read"
         )
-    said = read_json(manifest)
-    known = kinds()
-    kind = said.get("kind") if isinstance(said, dict) else None
+    stated = read_json(manifest)
+    known = list_kinds()
+    kind = stated.get("kind") if isinstance(stated, dict) else None
     if not isinstance(kind, str) or kind not in known:
         raise ExplainError(f"{repo_id} holds a {kind!r}, which is none of {', '.join(known)}")
-    if said.get("format") != FORMAT:
+    if stated.get("format") != FORMAT:
         raise ExplainError(
-            f"{repo_id} is of format {said.get('format')!r}, and this version reads {FORMAT}: "
+            f"{repo_id} is of format {stated.get('format')!r}, and this version reads {FORMAT}: "
             "update sb3_explain"
         )
-    # the cache's folders are named by commit: what follows is of the same one
+    # the cache's folders are named by commit, so that all files are of the same one
     repository.revision = manifest.parent.name
     for name in (f"{kind}.json", f"{kind}.safetensors"):
         if repository.file(name) is None:
-            raise ExplainError(f"{repo_id} has no {name}: it is not whole")
+            raise ExplainError(f"{repo_id} has no {name}: it is incomplete")
     return known[kind].load(manifest.parent, agent)
 
 
-def kinds() -> dict[str, type[Learned]]:
-    """What can be shared, by name."""
+def list_kinds() -> dict[str, type[Learned]]:
+    """Return the classes that can be shared, by name."""
     learned: dict[str, type[Learned]] = {
         name: observed
         for name, observed in EXPLAINERS.items()

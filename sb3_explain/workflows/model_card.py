@@ -1,4 +1,4 @@
-"""The model card: what a person reads who finds an explainer on the Hub."""
+"""The model card of an explainer or a generator on the Hub."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TEXT = """---
 
 # {title}
 
-What [sb3_explain](https://pypi.org/project/sb3-explain/) has learned about an agent of
+Learned by [sb3_explain](https://pypi.org/project/sb3-explain/) about an agent of
 Stable-Baselines3. {words}
 
 | The agent | |
@@ -38,14 +38,13 @@ Stable-Baselines3. {words}
 ## How to load it
 
 ```python
-from sb3_explain import load_agent
-from sb3_explain.workflows.hub import from_hub
+from sb3_explain import from_hub, load_agent
 
 {load}
 {name} = from_hub("{repo_id}", agent)
 ```
 
-It explains this one agent alone: weights with another SHA-256 are refused. Files are safetensors
+It belongs to this agent alone: weights with another SHA-256 are refused. The files are safetensors
 and JSON; nothing is unpickled.
 
 ## How it was made
@@ -56,7 +55,7 @@ Learned in {seconds:.0f} s. Uploaded on {date} with {versions}.
 """
 
 
-def model_card(
+def write_model_card(
     learned: Learned,
     repo_id: str,
     *,
@@ -65,14 +64,14 @@ def model_card(
     settings: Mapping[str, Any],
     load_agent: str | None,
 ) -> str:
-    """The content of ``README.md``.
+    """Return the content of ``README.md``.
 
-    :param learned: what is shared
-    :param repo_id: where
-    :param metrics: as in ``metrics.json``; may be empty
-    :param pictures: names of files beside it
-    :param settings: of what is shared
-    :param load_agent: Python code that makes ``agent``
+    :param learned: the explainer or generator
+    :param repo_id: ``organization/name`` of the repository
+    :param metrics: metrics as in ``metrics.json``; may be empty
+    :param pictures: names of the picture files beside it
+    :param settings: settings of the explainer or generator
+    :param load_agent: Python code that makes ``agent``; that for an agent of the zoo when not given
     """
     agent = learned.agent.describe()
     environment = (agent.get("environment") or {}).get("env_id", "environment")
@@ -90,14 +89,14 @@ def model_card(
         "SHA-256 of its weights": f"`{agent['weights_sha256']}`",
     }
     return _TEXT.format(
-        header=header(
+        header=write_header(
             [*tags, environment, agent["algo"], learned.name], label, environment, learned, metrics
         ),
         title=f"{label} of {agent['algo'].upper()} on {environment}",
         words=words,
         agent="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
         pictures="".join(f"\n![{name.removesuffix('.png')}]({name})\n" for name in pictures),
-        metrics=metrics_table(metrics),
+        metrics=write_metrics_table(metrics),
         load=load_agent or load,
         name=learned.name,
         repo_id=repo_id,
@@ -108,14 +107,14 @@ def model_card(
     )
 
 
-def header(
+def write_header(
     tags: Sequence[str],
     label: str,
     environment: str,
     learned: Learned,
     metrics: Mapping[str, Any],
 ) -> str:
-    """The YAML that the Hub reads: library, tags and the metrics as ``model-index``."""
+    """Return the YAML that the Hub reads: library, tags and the metrics as ``model-index``."""
     hub = huggingface_hub()
     own = metrics.get("explainers", {}).get(learned.name, {})
     results = [
@@ -125,10 +124,10 @@ def header(
             dataset_name=environment,
             metric_type=metric,
             metric_name=get_metric_words(metric).label,
-            metric_value=round(entry["mean"], 4),
+            metric_value=round(estimate["mean"], 4),
         )
-        for metric, entry in own.items()
-        if metric != "cost" and read_bounds(entry) is not None
+        for metric, estimate in own.items()
+        if metric != "cost" and read_bounds(estimate) is not None
     ]
     data = hub.ModelCardData(
         library_name="stable-baselines3",
@@ -140,8 +139,8 @@ def header(
     return text
 
 
-def metrics_table(metrics: Mapping[str, Any]) -> str:
-    """Means and intervals of all rows, in Markdown; nothing where nothing was measured."""
+def write_metrics_table(metrics: Mapping[str, Any]) -> str:
+    """Return means and intervals of all explainers in Markdown; empty without metrics."""
     table = metrics.get("explainers", {})
     names = list_metric_names(table)
     if not names:
@@ -152,20 +151,20 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
         "\n## Metrics\n",
         f"Means over {states.get('n', '?')} states of {states.get('episodes', '?')} episodes, with "
         f"{100 * states.get('confidence', 0.95):.0f} % intervals. ↑ more is better, ↓ less is. "
-        "The other rows are there to be beaten.\n",
+        "The other rows are controls, for comparison.\n",
         f"| | {' | '.join(heads)} |",
         f"|---|{'---|' * len(heads)}",
     ]
     for name, row in table.items():
-        cells = []
+        columns = []
         for metric in names:
-            entry = read_bounds(row.get(metric))
-            if entry is None:
-                cells.append(MISSING)
-            elif entry[2] > entry[1]:
-                mean, low, high = map(format_number, entry[:3])
-                cells.append(f"{mean} ({low} to {high})")
+            bounds = read_bounds(row.get(metric))
+            if bounds is None:
+                columns.append(MISSING)
+            elif bounds[2] > bounds[1]:
+                mean, low, high = map(format_number, bounds[:3])
+                columns.append(f"{mean} ({low} to {high})")
             else:
-                cells.append(format_number(entry[0]))
-        lines.append(f"| {get_explainer_label(name)} | {' | '.join(cells)} |")
+                columns.append(format_number(bounds[0]))
+        lines.append(f"| {get_explainer_label(name)} | {' | '.join(columns)} |")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Pictures of an agent's states with their maps: what the report and the video show."""
+"""Pictures of an agent's states with their attributions, for the report and the video."""
 
 from __future__ import annotations
 
@@ -42,50 +42,56 @@ from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
-#: states in the video, and states with the maps of every action
+#: number of states in the video, and of states shown with the attributions of every action
 VIDEO_STATES = 300
 EXAMPLES = 4
-#: states whose attributions are summed up, and features that are shown, of agents without images
+#: of agents without images: number of states that attributions are averaged over, and of features
+#: that are shown
 IMPORTANCE_STATES = 300
-MOST_FEATURES = 24
+MAX_FEATURES = 24
 
 
-def examples_of(
+def make_examples(
     states: StateDataset, explainer: Explainer
 ) -> dict[str, TargetAttributions | Picture]:
-    """What the report shows of single states, by the name of its file.
+    """Make the report's pictures of single states, by the name of their files.
 
-    Of an agent that sees images some states with the map of every target; of any other agent the
-    importance of every feature.
+    For an agent that observes images, they are some states with the attributions of every target;
+    for any other agent, the importance of every feature.
+
+    :param states: states that the explainer has not learned from
+    :param explainer: an explainer that is ready to explain
     """
     agent = explainer.agent
     name = find_image(agent)
     if name is None:
         return {"importance": picture_importance(states, explainer)}
-    positions = telling_states(states, agent)
+    positions = choose_clear_states(states, agent)
     return {
         f"state_{number}": make_target_attributions(states, explainer, name, position)
         for number, position in enumerate(positions)
     }
 
 
-def png_of(example: TargetAttributions | Picture) -> bytes:
-    """The content of an example's file."""
+def render_png(example: TargetAttributions | Picture) -> bytes:
+    """Return the content of an example's PNG file."""
     return example.png if isinstance(example, Picture) else target_attributions_figure(example)
 
 
 def picture_importance(states: StateDataset, explainer: Explainer, *, title: str = "") -> Picture:
-    """The mean magnitude of each feature's attribution to each target, with its interval.
+    """Draw the mean magnitude of each feature's attribution to each target, with its interval.
 
-    :param title: above the figure
+    :param states: states to explain
+    :param explainer: an explainer that is ready to explain
+    :param title: title above the figure
     """
     agent = explainer.agent
     sample = states.spread(IMPORTANCE_STATES)
     by_key = split_keys(explainer.attribute_all(states.batch(agent, sample)))
     flat = torch.cat([observed.flatten(2) for observed in by_key.values()], dim=2).cpu().numpy()
-    names = feature_names({name: observed[0, 0].numel() for name, observed in by_key.items()})
+    names = list_feature_names({name: observed[0, 0].numel() for name, observed in by_key.items()})
     importance = feature_importance(flat, states.episode[sample])
-    most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MOST_FEATURES])
+    most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MAX_FEATURES])
     shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
     known = np.isfinite(importance.low).any()
     bars = (
@@ -93,7 +99,7 @@ def picture_importance(states: StateDataset, explainer: Explainer, *, title: str
         if known
         else ", of too few episodes for intervals"
     )
-    left_out = f" The {MOST_FEATURES} most important ones." if len(most) < len(names) else ""
+    left_out = f" The {MAX_FEATURES} most important ones." if len(most) < len(names) else ""
     return Picture(
         importance_figure(
             {explainer.name: shown}, [names[i] for i in most], agent.target_names, title=title
@@ -104,18 +110,19 @@ def picture_importance(states: StateDataset, explainer: Explainer, *, title: str
     )
 
 
-def feature_names(sizes: Mapping[str, int]) -> list[str]:
-    """``"feature 3"`` of an observation that is no dict, ``"speed 3"`` of its key ``speed``.
+def list_feature_names(sizes: Mapping[str, int]) -> list[str]:
+    """Name all features: ``"feature 3"``, or ``"speed 3"`` for the key ``speed`` of a dict.
 
     :param sizes: number of features by key
     """
     return [f"{key or 'feature'} {i}" for key, size in sizes.items() for i in range(size)]
 
 
-def shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:
-    """(B, C) in [0, 1] of the agent's scores (B, K): what the bars of a picture show.
+def compute_shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:
+    """Turn scores (B, K) into what the bars of a picture show: (B, C) in [0, 1].
 
-    Probabilities of the targets; where in its range each dimension of a Box action is.
+    These are the probabilities of the targets, or the position of each dimension of a Box action in
+    its range.
     """
     space = agent.action_space
     if isinstance(space, spaces.Box):
@@ -124,24 +131,25 @@ def shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:
     return log_probabilities(space, target_scores(space, scores)).exp()
 
 
-def measure_of(agent: Agent) -> str:
-    """What :func:`shares` are called."""
+def name_measure(agent: Agent) -> str:
+    """Name what :func:`compute_shares` returns."""
     if isinstance(agent.action_space, spaces.Box):
         return "position in its range"
     return "softmax of Q" if agent.view.value_based else "probability"
 
 
-def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> list[int]:
-    """Positions of states with a clear decision: for each frequent target its clearest one.
+def choose_clear_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> list[int]:
+    """Choose states in which the agent is sure: for each frequent target, the one with the surest.
 
-    :param states: to choose from
-    :param agent: who decides
-    :param n: number of states at most
+    :param states: states to choose from
+    :param agent: the agent of the states
+    :param n: at most this many states
+    :return: sorted positions of the states
     """
     scores = torch.from_numpy(states.column("scores"))
     space = agent.action_space
     main = default_target(space, target_scores(space, scores), squashed=agent.squashed)
-    share = shares(agent, scores)
+    share = compute_shares(agent, scores)
     if isinstance(space, spaces.Box):
         sureness = (share - 0.5).abs().gather(1, main[:, None])[:, 0]
     else:
@@ -159,28 +167,36 @@ def telling_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -> lis
 def make_target_attributions(
     states: StateDataset, explainer: Explainer, name: str, position: int
 ) -> TargetAttributions:
-    """The frame of one state with the maps of all targets on it.
+    """Explain every target of one state, for a picture with its frame.
 
-    :param name: of the image key that is shown
+    :param states: states of the explainer's agent
+    :param explainer: an explainer that is ready to explain
+    :param name: name of the image key that is shown
+    :param position: position of the state
     """
     agent = explainer.agent
     batch = states.batch(agent, [position])
     attributions = split_keys(explainer.attribute_all(batch))[name]
     return TargetAttributions(
-        frame=pictures_of(states, np.array([position]), name)[0],
-        attributions=newest_frame(attributions, agent, name)[0].cpu().numpy(),
+        frame=get_pictures(states, np.array([position]), name)[0],
+        attributions=take_newest_frame(attributions, agent)[0].cpu().numpy(),
         action_names=agent.target_names,
-        probabilities=shares(agent, batch.own_scores)[0].cpu().numpy(),
+        probabilities=compute_shares(agent, batch.own_scores)[0].cpu().numpy(),
         chosen=int(batch.target[0]),
         caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
         signed=not explainer.gives_masks and bool((attributions < 0).any()),
     )
 
 
-def pictures_of(states: StateDataset, positions: NDArray[np.int64], name: str = "") -> NDArray[Any]:
-    """(B, h, w, 3) frames as rendered, or what the agent sees of them where none were kept.
+def get_pictures(
+    states: StateDataset, positions: NDArray[np.int64], name: str = ""
+) -> NDArray[Any]:
+    """Return the frames as rendered, or as the agent observes them where none were stored.
 
-    :param name: of the image key
+    :param states: the states
+    :param positions: (B,) positions among the states
+    :param name: name of the image key
+    :return: (B, h, w, 3) uint8
     """
     rendered = states.rendered(positions)
     if rendered is not None:
@@ -190,10 +206,10 @@ def pictures_of(states: StateDataset, positions: NDArray[np.int64], name: str = 
     return to_rgb(frames, low, high)
 
 
-def newest_frame(attributions: torch.Tensor, agent: Agent, name: str = "") -> torch.Tensor:
-    """(..., F * C, H, W) -> (..., H, W): the map of the frame that a person sees in the picture.
+def take_newest_frame(attributions: torch.Tensor, agent: Agent) -> torch.Tensor:
+    """Return the attributions of the newest frame, (..., F * C, H, W) -> (..., H, W).
 
-    Of several colours the strongest attribution.
+    Of several color channels, that of the largest magnitude is taken at each pixel.
     """
     n_channels = attributions.shape[-3] // agent.n_stack
     newest = attributions[..., -n_channels:, :, :]
@@ -214,18 +230,22 @@ def write_saliency_video(
     height: int = GAME_HEIGHT,
     progress: bool = True,
 ) -> Path | None:
-    """A video of states one after the other, with the map of the action taken.
+    """Write a video of states one after the other, with the attributions of the action taken.
 
-    An agent without images has no map to lay over: the frames are shown alone.
+    For an agent that observes no images, it shows the rendered frames alone.
 
-    :param n: frames at most, of the beginning of the first episode of ``states``
-    :param positions: (T,) of the states to show, in place of those
-    :param attributions: (H, W) of the action taken by position, as :func:`attribute_taken` gives
-        them; made here when not given
-    :param notes: T words under the frames
-    :param fps: frames a second
-    :param height: in pixels, of the game
-    :return: the path; ``None`` if there is nothing to show, neither images nor rendered frames
+    :param path: path of the video
+    :param states: states of the explainer's agent
+    :param explainer: an explainer that is ready to explain
+    :param n: number of states from the beginning of the first episode, where no positions are given
+    :param positions: (T,) positions of the states to show
+    :param attributions: (H, W) attributions of the action taken, by position, as
+        :func:`attribute_taken` returns them; computed when not given
+    :param notes: T texts under the frames
+    :param fps: frames per second
+    :param height: height of the game in pixels
+    :param progress: show progress bars
+    :return: the path; ``None`` if there are neither images nor rendered frames to show
     """
     agent = explainer.agent
     name = find_image(agent)
@@ -237,7 +257,7 @@ def write_saliency_video(
     steps = states.steps[positions]
     scores = torch.from_numpy(states.column("scores")[positions])
     taken = find_taken_targets(agent, states.actions[positions], scores)
-    shown, values = shares(agent, scores).numpy(), states.column("values")[positions]
+    shown, values = compute_shares(agent, scores).numpy(), states.column("values")[positions]
     batches = np.array_split(np.arange(len(positions)), range(64, len(positions), 64))
     if name is not None and attributions is None:
         attributions = attribute_taken(states, explainer, positions, progress=progress)
@@ -248,7 +268,7 @@ def write_saliency_video(
             (
                 frame
                 for rows in batches
-                for frame in pictures_of(states, positions[rows], name or "")
+                for frame in get_pictures(states, positions[rows], name or "")
             ),
             laid_over,
             (
@@ -262,13 +282,13 @@ def write_saliency_video(
                 for row in range(len(positions))
             ),
             action_names=agent.target_names,
-            measure=measure_of(agent),
+            measure=name_measure(agent),
             fps=fps,
             height=height,
             side_by_side=name is not None,
             signed=any(one is not None and bool((one < 0).any()) for one in laid_over),
-            title="map of the action" if name is not None else "",
-            game="what the agent sees" if rendered is None else "the game as rendered",
+            title="attributions of the action" if name is not None else "",
+            game="what the agent observes" if rendered is None else "the game as rendered",
             progress=track(bar),
         )
     return path
@@ -281,43 +301,48 @@ def attribute_taken(
     *,
     progress: bool = True,
 ) -> dict[int, NDArray[Any]]:
-    """Attributions of the actions taken, each state explained once however often it is named.
+    """Attribute the actions taken, explaining each state once however often its position occurs.
 
-    :param states: of an agent that observes images
-    :param explainer: ready to explain
+    :param states: states of an agent that observes images
+    :param explainer: an explainer that is ready to explain
     :param positions: (T,) positions of the states, in any order
-    :param progress: show a bar
-    :return: (H, W) by position, as :func:`scale_attributions` gives them
+    :param progress: show a progress bar
+    :return: (H, W) attributions by position, as :func:`scale_attributions` returns them
     """
     agent, name = explainer.agent, find_image(explainer.agent)
     assert name is not None
-    found: dict[int, NDArray[Any]] = {}
+    attributions: dict[int, NDArray[Any]] = {}
     distinct = np.unique(positions)
     with progress_bar("explaining", len(distinct), "states", progress) as bar:
         for some in np.array_split(distinct, range(64, len(distinct), 64)):
             scores = torch.from_numpy(states.column("scores")[some])
             taken = find_taken_targets(agent, states.actions[some], scores)
-            maps = scale_attributions(explainer, states.batch(agent, some, taken), name)
-            found |= dict(zip(some.tolist(), maps, strict=True))
+            scaled = scale_attributions(explainer, states.batch(agent, some, taken), name)
+            attributions |= dict(zip(some.tolist(), scaled, strict=True))
             bar.update(len(some))
-    return found
+    return attributions
 
 
 def scale_attributions(explainer: Explainer, batch: StateBatch, name: str) -> NDArray[Any]:
-    """(B, H, W) maps of the targets of some states as they can be laid over pictures.
+    """Attribute the targets of a batch in the range in which a picture shows them.
 
-    :param name: of the image key that is shown
-    :return: masks as they are; other maps in [-1, 1], each divided by its largest magnitude
+    :param explainer: an explainer that is ready to explain
+    :param batch: B states with their targets
+    :param name: name of the image key that is shown
+    :return: (B, H, W) masks as they are; other attributions in [-1, 1], each divided by its largest
+        magnitude
     """
-    attributions = newest_frame(explainer.attribute_batch(batch)[name], explainer.agent, name)
+    attributions = take_newest_frame(explainer.attribute_batch(batch)[name], explainer.agent)
     return (attributions if explainer.gives_masks else normalize(attributions)).cpu().numpy()
 
 
 def find_taken_targets(agent: Agent, actions: NDArray[Any], scores: torch.Tensor) -> torch.Tensor:
-    """(B,) the target to show for actions taken: of several sub-actions the surest one's.
+    """Return the target of each action taken; of several sub-actions, that of the surest one.
 
-    :param actions: (B, ...) as the environment took them
-    :param scores: (B, K) of the states
+    :param agent: the agent that acted
+    :param actions: (B, ...) actions as the environment took them
+    :param scores: (B, K) scores of the states
+    :return: (B,) indices of targets
     """
     space = agent.action_space
     if isinstance(space, spaces.Discrete):
@@ -332,8 +357,8 @@ def find_taken_targets(agent: Agent, actions: NDArray[Any], scores: torch.Tensor
     return taken.gather(1, surest[:, None])[:, 0]
 
 
-def greedy_names(agent: Agent, scores: Tensor) -> list[str]:
-    """What the agent does in each state, by the names of its targets."""
+def name_greedy_actions(agent: Agent, scores: Tensor) -> list[str]:
+    """Name the agent's greedy action in each state of scores (B, K)."""
     if isinstance(agent.action_space, spaces.Box):
         return [", ".join(f"{value:.2f}" for value in row) for row in scores.tolist()]
     best = greedy_targets(agent.action_space, target_scores(agent.action_space, scores))

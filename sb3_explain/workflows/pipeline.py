@@ -1,8 +1,8 @@
-"""From an agent to a report: collect, fit, evaluate, show. Each step keeps what it made on disk.
+"""From an agent to a report: collect states, fit a VisionMask, evaluate it, and show the results.
 
-An output folder holds ``states/`` (Zarr), one folder a learned explainer, ``metrics.json``,
-``curves.json``, ``maps/*.png``, ``video.mp4`` and ``report.html``. A step finds what an earlier run
-has finished, and goes on with what it has not.
+An output folder holds ``states/`` (Zarr), ``visionmask/``, ``metrics.json``, ``curves.json``,
+``maps/*.png``, ``video.mp4`` and ``report.html``. Each step uses what an earlier run has finished,
+and continues what it has not.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.report import save, write_report
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import examples_of, png_of, write_saliency_video
+from sb3_explain.workflows.pictures import make_examples, render_png, write_saliency_video
 
-#: under the video of an agent that sees no images
-ALONE = "The game; below, the action, its probability and those of the others."
+#: caption of the video of an agent that observes no images
+WITHOUT_ATTRIBUTIONS = "The game; below, the action, its probability and those of the others."
 
 
 @check_arguments
@@ -41,11 +41,11 @@ def fit_visionmask(
     fit_kwargs: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> VisionMask:
-    """A VisionMask fitted on the training part of ``states``, or the one that is in ``folder``.
+    """Fit a VisionMask on the training part of ``states``, or load the one that is in ``folder``.
 
-    :param agent: to explain
+    :param agent: the agent to explain
     :param states: states of the agent, which are split 80/10/10 by episode
-    :param folder: where it is saved, with checkpoints in ``training/`` below
+    :param folder: folder to save it in, with checkpoints in ``training/`` below
     :param explainer_kwargs: settings of the VisionMask
     :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
     :param seed: random seed of the split, the initial weights and the order of the states
@@ -57,7 +57,7 @@ def fit_visionmask(
 
 
 def require_same_split(explainer: VisionMask, train: StateDataset) -> None:
-    """:raises ExplainError: if test states may be among those that the explainer learned from"""
+    """Raise an :class:`~sb3_explain.ExplainError` if it may have learned from test states."""
     if explainer.learned_from["train"] != train.fingerprint():
         raise ExplainError(
             "the VisionMask was fitted on another split of the states (another seed, or states "
@@ -79,21 +79,31 @@ def explain(
     seed: int = 0,
     progress: bool = True,
 ) -> Evaluation:
-    """Everything that is missing for a report on one agent.
+    """Write a report on one agent: whatever is missing of its states, VisionMask, metrics and page.
 
-    :param agent: to explain
-    :param output: folder for all that is made
-    :param n_states: states to collect
-    :param n_evaluated: states of the test part to measure on
+    >>> from sb3_explain import explain
+    >>> evaluation = explain(
+    ...     agent, folder, n_states=200, n_evaluated=10, collect_kwargs={"max_per_episode": 20},
+    ...     fit_kwargs={"epochs": 1}, metrics=["sparseness"], progress=False,
+    ... )
+    >>> list(evaluation.rows), (folder / "report.html").exists()
+    (['visionmask', 'empty', 'constant', 'random', 'gradient'], True)
+
+    :param agent: the agent to explain
+    :param output: folder for everything that is written
+    :param n_states: number of states to collect
+    :param n_evaluated: number of test states to measure on
     :param collect_kwargs: further options of :func:`sb3_explain.collect`
     :param explainer_kwargs: settings of the VisionMask
     :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
-    :param metrics: names; all when not given
+    :param metrics: names of metrics; all when not given
     :param seed: random seed of the environments, the split, the training and the sample
-    :param progress: show bars
+    :param progress: show progress bars
+    :return: what was measured, as in ``metrics.json``
+    :raises ExplainError: for unknown options or metrics, before anything is played
     """
     output = Path(output)
-    # What cannot work shall fail now, not after the long steps.
+    # Fail now, not after the long steps.
     VisionMask(agent, **(explainer_kwargs or {}))
     training_options(dict(fit_kwargs or {}))
     bind_options(metrics)
@@ -131,7 +141,7 @@ def evaluate_to(
     seed: int,
     progress: bool = True,
 ) -> Evaluation:
-    """Measure, and write ``metrics.json`` and ``curves.json``."""
+    """Evaluate a VisionMask on test states, and write ``metrics.json`` and ``curves.json``."""
     agent = explainer.agent
     evaluation = evaluate(
         agent,
@@ -156,16 +166,16 @@ def evaluate_to(
 def write_all(
     output: Path, test: StateDataset, explainer: VisionMask, progress: bool = True
 ) -> Path:
-    """Write the pictures of every action's map, the video, and the page that shows them.
+    """Write pictures of the attributions of every action, the video, and the page with both.
 
     :raises ExplainError: if nothing has been measured in ``output`` yet
     """
     agent = explainer.agent
     if not (output / "metrics.json").exists():
         raise ExplainError(f"{output} holds no metrics.json yet: run `sb3-explain evaluate` first")
-    examples = examples_of(test, explainer)
+    examples = make_examples(test, explainer)
     for name, example in examples.items():
-        save(output / "maps" / f"{name}.png", png_of(example))
+        save(output / "maps" / f"{name}.png", render_png(example))
     video = write_saliency_video(output / "video.mp4", test, explainer, progress=progress)
     measured = read_json(output / "metrics.json")
     if not isinstance(measured, dict) or "made" not in measured:
@@ -176,7 +186,7 @@ def write_all(
         curves=read_json(output / "curves.json"),
         examples=list(examples.values()),
         video=video,
-        video_caption="" if find_image(agent) is not None else ALONE,
+        video_caption="" if find_image(agent) is not None else WITHOUT_ATTRIBUTIONS,
         date=measured["made"]["date"],
         provenance={
             "States": test.provenance,

@@ -1,4 +1,4 @@
-"""Pictures and words of the states that were found: what the page of weaknesses shows."""
+"""Pictures and sentences about synthesised states, for the page of weaknesses."""
 
 from __future__ import annotations
 
@@ -31,25 +31,31 @@ from sb3_explain.report.probing_figures import novelty_figure
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
-    feature_names,
-    greedy_names,
-    measure_of,
-    newest_frame,
-    shares,
+    compute_shares,
+    list_feature_names,
+    name_greedy_actions,
+    name_measure,
+    take_newest_frame,
 )
 
-#: states on a contact sheet, and states whose reconstructions are shown
+#: number of states on a contact sheet, and of states whose reconstructions are shown
 SHOWN, REDRAWN = 12, 8
 
 
-def probed_of(
+def show_target(
     generator: StateGenerator, result: Probe, train: StateDataset, explainer: Explainer | None
 ) -> Probed:
-    """What the page shows of one target."""
+    """Make the page's section about one target.
+
+    :param generator: the generator of the states
+    :param result: the outcome of the search
+    :param train: states that the generator learned from
+    :param explainer: explainer whose attributions are shown, if any
+    """
     agent = generator.agent
     n = int(result.counts.sum())
     batch = StateBatch(agent, result.states)
-    did = greedy_names(agent, result.scores)
+    did = name_greedy_actions(agent, result.scores)
     weights: dict[str, int] = {}
     for name, count in zip(did, result.counts, strict=True):
         weights[name] = weights.get(name, 0) + int(count)
@@ -70,57 +76,58 @@ def probed_of(
         figures["values of played states"] = "{:.3g} to {:.3g}".format(
             *np.quantile(usual, [0.05, 0.95])
         )
-    figures["cells unlike the nearest played state"] = format_probability(
+    parts = "features" if find_image(agent) is None else "pixels"
+    figures[f"{parts} unlike the nearest played state"] = format_probability(
         float(np.median(differing))
     )
     target, _, action = result.target.partition(":")
     remark = ""
     if action and not isinstance(agent.action_space, spaces.Box):
         best = greedy_targets(agent.action_space, target_scores(agent.action_space, result.scores))
-        wanted = best[:, agent.find_target(action)].numpy()
-        if 2 * result.counts[wanted].sum() < n:
+        chosen = best[:, agent.find_target(action)].numpy()
+        if 2 * result.counts[chosen].sum() < n:
             remark = f"In most states that were found for {action} it does something else."
     finds = (TARGETS[target].__doc__ or "").strip().partition("\n")[0]
-    shown = tiles_of(batch, result, did, train, explainer)
+    shown = make_tiles(batch, result, did, train, explainer)
     sheet = contact_sheet(
         shown,
         agent.target_names,
         title=f"{result.target}: the best {len(shown)} of {len(result.counts)} states",
-        measure=measure_of(agent),
-        features=feature_names({name: e[0].numel() for name, e in batch.by_key.items()})
+        measure=name_measure(agent),
+        features=list_feature_names({name: e[0].numel() for name, e in batch.by_key.items()})
         if find_image(agent) is None
         else [],
     )
     merged = f" {result.n_merged} of {n} samples were duplicates." if result.n_merged else ""
     attributions = (
-        " On the right, what the agent's action rests on." if explainer is not None else ""
+        " On the right, what the agent's action depends on." if explainer is not None else ""
     )
-    caption = f"States that were found for {result.target}, the best first.{attributions}{merged}"
+    caption = f"States found for {result.target}, the best first.{attributions}{merged}"
     alt = f"contact sheet of {len(shown)} states found for {result.target}"
     return Probed(result.target, finds, figures, Picture(sheet, caption, alt), remark)
 
 
-def tiles_of(
+def make_tiles(
     batch: StateBatch,
     result: Probe,
     did: Sequence[str],
     train: StateDataset,
     explainer: Explainer | None,
 ) -> list[Tile]:
-    """The best states as they stand on a contact sheet."""
+    """Make the tiles of a contact sheet: the best states, with the agent's outputs."""
     agent = batch.agent
     name, n = find_image(agent), min(SHOWN, len(did))
-    probabilities = shares(agent, result.scores[:n]).numpy()
+    probabilities = compute_shares(agent, result.scores[:n]).numpy()
     attributions = pictures = rows = None
     if name is not None:
-        pictures = drawn(agent, batch.by_key[name][:n], name)
+        pictures = draw_frames(agent, batch.by_key[name][:n], name)
         if explainer is not None:
             few = {key: states[:n] for key, states in batch.by_key.items()}
-            found: Any = explainer.attribute(join_keys(few))
-            found = found[name] if isinstance(found, dict) else found
-            attributions = newest_frame(found, agent, name).cpu().numpy()
+            explained: Any = explainer.attribute(join_keys(few))
+            explained = explained[name] if isinstance(explained, dict) else explained
+            attributions = take_newest_frame(explained, agent).cpu().numpy()
     else:
-        rows = deviations(agent, batch.observations.flatten(1)[:n], train)
+        rows = standardize_features(agent, batch.observations.flatten(1)[:n], train)
     tiles = []
     for i in range(n):
         value = float(result.values[i])
@@ -140,15 +147,15 @@ def tiles_of(
     return tiles
 
 
-def deviations(agent: Agent, rows: Tensor, train: StateDataset) -> Tensor:
-    """Features (B, M) in standard deviations from the mean of the training states."""
+def standardize_features(agent: Agent, rows: Tensor, train: StateDataset) -> Tensor:
+    """Return features (B, M) in standard deviations from the mean of the training states."""
     seen = train.batch(agent, train.spread(SAMPLE)).observations.flatten(1)
     std = seen.std(dim=0)
     return (rows - seen.mean(dim=0)) / torch.where(std > 0, std, 1.0)
 
 
-def drawn(agent: Agent, images: Tensor, name: str) -> Any:
-    """(B, h, w, 3) uint8 newest frames of observations (B, F * C, h, w) of an image key."""
+def draw_frames(agent: Agent, images: Tensor, name: str) -> Any:
+    """Draw the newest frames of an image key (B, F * C, h, w), as (B, h, w, 3) uint8."""
     n_channels = images.shape[1] // agent.n_stack
     newest = images[:, -n_channels:].detach().cpu().float()
     space = spaces_by_key(agent.observation_space)[name]
@@ -158,13 +165,19 @@ def drawn(agent: Agent, images: Tensor, name: str) -> Any:
     return to_rgb(newest.numpy(), low, high)
 
 
-def quality_of(
+def show_quality(
     generator: StateGenerator,
     test: StateDataset,
     agreement: float,
     new: Mapping[float, float],
 ) -> list[Picture]:
-    """Figures of how good the generator is."""
+    """Draw figures of the generator's quality.
+
+    :param generator: a fitted generator
+    :param test: states that it has not learned from
+    :param agreement: share of the test states on whose reconstruction the agent acts as before
+    :param new: what :func:`sb3_explain.novelty` returned
+    """
     agent, pictures = generator.agent, []
     name = find_image(agent)
     if name is not None:
@@ -172,16 +185,16 @@ def quality_of(
         redrawn = generator.reconstruct_batch(batch)[name]
         weights = generator.weights(batch)[name].expand_as(redrawn)
         rows = {
-            "state": drawn(agent, batch.by_key[name], name),
-            "redrawn": drawn(agent, redrawn, name),
-            "weighting": weights_drawn(newest_frame(weights, agent, name)),
+            "state": draw_frames(agent, batch.by_key[name], name),
+            "redrawn": draw_frames(agent, redrawn, name),
+            "weighting": draw_weights(take_newest_frame(weights, agent)),
         }
         pictures.append(
             Picture(
                 picture_rows(rows, title="Unseen states, and how the generator draws them"),
                 f"The agent does the same on {format_probability(agreement)} of the redrawn states "
-                f"of {len(test)} that the generator has not seen. White: where the weighting asks for "
-                "precision.",
+                f"of {len(test)} that the generator has not seen. White: where the weighting asks "
+                "for precision.",
                 "states, their reconstructions and the weighting",
             )
         )
@@ -189,22 +202,22 @@ def quality_of(
         Picture(
             novelty_figure({"256 random states": new, "paper (driving)": PAPER}),
             "How many of the generator's random states differ from their nearest training state in "
-            "more than so many pixels. Their game decides how many can differ at all: the paper's "
-            "figures are of its driving simulator.",
+            "more than a given share of the pixels. The game decides how many can differ at all: "
+            "the paper's figures are of its driving simulator.",
             "share of new states by the share of pixels that differ",
         )
     )
     return pictures
 
 
-def weights_drawn(weights: Tensor) -> Any:
-    """(B, h, w, 3) uint8 of weights (B, h, w): white is ten times the mean or more."""
+def draw_weights(weights: Tensor) -> Any:
+    """Draw weights (B, h, w) as (B, h, w, 3) uint8: white is ten times the mean or more."""
     levels = (weights.cpu().float() / 10 * 255).clamp(0, 255).byte()
     return levels[..., None].expand(-1, -1, -1, 3).contiguous().numpy()
 
 
-def sentences_of(agreement: float, played: Goggles | None, found: Sequence[Probed]) -> list[str]:
-    """What there is to know in two minutes."""
+def write_sentences(agreement: float, played: Goggles | None, found: Sequence[Probed]) -> list[str]:
+    """Write the summary at the top of the page."""
     trust = (
         "so that what is shown is mostly what it would do"
         if agreement >= 0.9
@@ -217,9 +230,11 @@ def sentences_of(agreement: float, played: Goggles | None, found: Sequence[Probe
         f"unseen states, {trust}."
     ]
     if played is not None:
-        own, through, least = (played.intervals[k].mean for k in ("agent", "generator", "random"))
+        own, through, at_random = (
+            played.intervals[k].mean for k in ("agent", "generator", "random")
+        )
         sentences.append(
             f"Playing on reconstructions alone it earns {through:.3g}, where it earns {own:.3g} "
-            f"itself and random play {least:.3g}."
+            f"itself and random play {at_random:.3g}."
         )
     return sentences + [row.remark for row in found if row.remark]

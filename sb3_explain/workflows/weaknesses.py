@@ -1,8 +1,8 @@
-"""Weaknesses: from an agent to a page of states that it fears, wants, and cannot decide in.
+"""Weaknesses: from an agent to a page of states of interest, by a generator of its states.
 
-An output folder holds ``states/``, ``generator/``, for the maps ``visionmask/``, and of each target
-``probes/<target>.safetensors`` and ``.png``; ``probes.json`` and ``probes.html`` tell of all. A
-step finds what an earlier run has finished, and goes on with what it has not.
+An output folder holds ``states/``, ``generator/``, ``visionmask/`` for the attributions, and
+``probes/<target>.safetensors`` and ``.png`` of each target; ``probes.json`` and ``probes.html``
+describe them all. Each step uses what an earlier run has finished, and continues what it has not.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from sb3_explain.report.probe_page import Probed, write_probe_page
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pipeline import fit_visionmask
-from sb3_explain.workflows.probe_pictures import probed_of, quality_of, sentences_of
+from sb3_explain.workflows.probe_pictures import show_quality, show_target, write_sentences
 
 logger = logging.getLogger(__name__)
 
-#: every target that tells something of its own about an agent
+#: stands for all targets of an agent
 ALL = "all"
-#: random actions among the greedy ones that states are collected with, as in the paper
+#: probability of a random action while states are collected, as in the paper
 EPSILON = 0.1
 
 
@@ -69,38 +69,50 @@ def find_weaknesses(
     seed: int = 0,
     progress: bool = True,
 ) -> Path:
-    """Everything that is missing for a page of an agent's states of interest.
+    """Write a page of an agent's states of interest: whatever is missing of states and searches.
 
-    :param agent: to be probed
-    :param output: folder for all that is made
-    :param targets: names, see :func:`sb3_explain.probing.targets.make_target`; ``"all"`` for
-        :func:`sb3_explain.probing.targets.list_targets` the agent
-    :param n_states: states to collect
-    :param n_samples: samples of each target
-    :param n_episodes: episodes through goggles; 0 to leave them out
-    :param attributions: show the VisionMask of each state; it is fitted if ``visionmask/`` has none
+    >>> from sb3_explain import find_weaknesses
+    >>> page = find_weaknesses(
+    ...     agent, folder, targets=["T-"], states=states, n_samples=4,
+    ...     generator_kwargs={"latent": 4}, fit_kwargs={"epochs": 1}, probe_kwargs={"steps": 2},
+    ...     progress=False,
+    ... )
+    >>> page.name, (folder / "probes" / "T-minus.png").exists()
+    ('probes.html', True)
+
+    :param agent: the agent whose states are generated
+    :param output: folder for everything that is written
+    :param targets: names of targets, as :func:`sb3_explain.probe` takes them; ``"all"`` stands for
+        every action and every target that the agent supports
+    :param n_states: number of states to collect
+    :param n_samples: number of samples of each target
+    :param n_episodes: number of episodes played on reconstructions (see
+        :func:`sb3_explain.goggles`); 0 leaves them out
+    :param attributions: whether to show a VisionMask of each state, if the agent observes images;
+        it is fitted if ``visionmask/`` has none
     :param collect_kwargs: further options of :func:`sb3_explain.collect`
-    :param generator_kwargs: of the generator
-    :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`, of the
-        generator
+    :param generator_kwargs: settings of the :class:`sb3_explain.StateGenerator`
+    :param fit_kwargs: training options of the generator, fields of
+        :class:`sb3_explain.common.training.TrainingOptions`
     :param probe_kwargs: ``steps``, ``prior``, ``prior_weight``, ``learning_rate`` and ``beta`` of
-        :func:`sb3_explain.probing.probe`
+        :func:`sb3_explain.probe`
     :param explainer_kwargs: settings of the VisionMask
     :param other: a second agent, for the target ``"disagreement"``
-    :param states: at hand, in place of those that would be collected
-    :param max_seconds: the generator learns for half of them at most; the searches share what is
-        left, and those for which nothing is left are left out, but for the first
-    :param seed: of all chance
-    :param progress: show bars
-    :return: the page
+    :param states: states of the agent to use, in place of collecting some
+    :param max_seconds: limit in seconds. The generator learns for at most half of them, and the
+        searches share the rest; targets for which no time is left are skipped, except the first
+    :param seed: random seed of the episodes, the split, the training and the searches
+    :param progress: show progress bars
+    :return: path of the page
+    :raises ExplainError: for unknown targets or options, before anything is played
     """
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     output = Path(output)
     if max_seconds is not None:
         fit_kwargs = {"max_seconds": max_seconds / 2, **(fit_kwargs or {})}
-    # What cannot work shall fail now, not after the long steps.
-    wanted = StateGenerator(agent, seed=seed, **(generator_kwargs or {}))
-    wanted.training_options({"seed": seed, **(fit_kwargs or {})})
+    # Fail now, not after the long steps.
+    unfitted = StateGenerator(agent, seed=seed, **(generator_kwargs or {}))
+    unfitted.training_options({"seed": seed, **(fit_kwargs or {})})
     given = [name for one in targets for name in (list_targets(agent) if one == ALL else [one])]
     names = list(dict.fromkeys(given))
     if other is not None:
@@ -122,7 +134,7 @@ def find_weaknesses(
         )
     train, validation, test = states.split(seed=seed)
     options = {"seed": seed, "progress": progress, **(fit_kwargs or {})}
-    generator = load_or_fit(wanted, output / "generator", train, validation, options)
+    generator = load_or_fit(unfitted, output / "generator", train, validation, options)
     explainer = None
     if attributions and find_image(agent) is not None:
         explainer = fit_visionmask(
@@ -133,34 +145,34 @@ def find_weaknesses(
             fit_kwargs={"progress": progress},
             seed=seed,
         )
-    found: list[Probed] = []
+    probed: list[Probed] = []
     search = {"n_samples": n_samples, "seed": seed, **(probe_kwargs or {})}
     for name in names:
-        left = math.inf if max_seconds is None else began + max_seconds - time.perf_counter()
-        if left <= 0 and found:
-            missing = ", ".join(names[len(found) :])
+        left = math.inf if max_seconds is None else start_time + max_seconds - time.perf_counter()
+        if left <= 0 and probed:
+            missing = ", ".join(names[len(probed) :])
             logger.warning("%s: there is no time left to search for %s", output, missing)
             break
-        share = max(left, 0.0) / (len(names) - len(found))
-        path = output / "probes" / f"{filename(name)}.safetensors"
+        share = max(left, 0.0) / (len(names) - len(probed))
+        path = output / "probes" / f"{make_filename(name)}.safetensors"
         result = load_or_probe(path, generator, name, search, train, other, share, progress)
-        found.append(probed_of(generator, result, train, explainer))
-        save(path.with_suffix(".png"), found[-1].sheet.png)
+        probed.append(show_target(generator, result, train, explainer))
+        save(path.with_suffix(".png"), probed[-1].sheet.png)
     played = None
     if n_episodes:
         played = goggles(generator, n_episodes, seed=seed, progress=progress)
     agreement = generator.agreement(test)
     new = novelty(generator, generator.sample(256, seed), train)
     made = describe_machine()
-    quality = quality_of(generator, test, agreement, new)
-    sentences = sentences_of(agreement, played, found)
+    quality = show_quality(generator, test, agreement, new)
+    sentences = write_sentences(agreement, played, probed)
     write_json(
         output / "probes.json",
         {
             "agreement": agreement,
             "novelty": {str(threshold): share for threshold, share in new.items()},
             "goggles": None if played is None else played.table().to_dict("records"),
-            "targets": {row.name: dict(row.figures) for row in found},
+            "targets": {row.name: dict(row.figures) for row in probed},
             "made": made,
         },
     )
@@ -168,7 +180,7 @@ def find_weaknesses(
         output / "probes.html",
         title=make_title(agent.describe()),
         sentences=sentences,
-        probed=found,
+        probed=probed,
         quality=quality,
         date=made["date"],
         provenance={
@@ -181,7 +193,7 @@ def find_weaknesses(
 
 
 def require_search_options(n_samples: int, options: Mapping[str, Any]) -> None:
-    """:raises ExplainError: for options of the search that do not exist, or values out of range"""
+    """Raise an :class:`~sb3_explain.ExplainError` for unknown options, or values out of range."""
     known = inspect.signature(require_search).parameters.keys() - {"n_samples"}
     for name in options:
         if name not in known:
@@ -192,8 +204,8 @@ def require_search_options(n_samples: int, options: Mapping[str, Any]) -> None:
 # --- probes on disk ------------------------------------------------------------------------
 
 
-def filename(target: str) -> str:
-    """A target's name as that of a file."""
+def make_filename(target: str) -> str:
+    """Turn the name of a target into that of a file."""
     words = {"+-": "-plus-minus", "+": "-plus", "-": "-minus"}
     for sign, word in words.items():
         if target.endswith(sign):
@@ -212,7 +224,7 @@ def load_or_probe(
     max_seconds: float,
     progress: bool,
 ) -> Probe:
-    """The probe that ``path`` holds, if it is of these options; else it is made and kept there."""
+    """Load the probe in ``path`` if it has the same options; else search, and save it there."""
     identity = json.dumps(
         {
             "target": target,
@@ -229,7 +241,7 @@ def load_or_probe(
                     tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
                     return Probe.from_tensors(target, tensors)
         except (safetensors.SafetensorError, OSError, KeyError):
-            pass  # a damaged file is made anew
+            pass  # a damaged file is replaced
     result = probe(
         generator,
         target,

@@ -1,4 +1,4 @@
-"""Why: one state of an agent, and what it does without the parts that a map points at."""
+"""``why``: one state of an agent, and what it does without the regions that matter most."""
 
 from __future__ import annotations
 
@@ -26,18 +26,26 @@ from sb3_explain.report.counterfactual_figure import BeforeAndAfter, Outcome, co
 from sb3_explain.report.overlay import to_rgb
 from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import measure_of, newest_frame, pictures_of
+from sb3_explain.workflows.pictures import get_pictures, name_measure, take_newest_frame
 
 
 @dataclasses.dataclass(frozen=True)
 class Why:
-    """One state's counterfactual, and its picture."""
+    """The outcome of :func:`why`.
+
+    :param counterfactual: what the agent does without each region, and without several
+    :param picture: the contents of the figure
+    """
 
     counterfactual: Counterfactual
     picture: BeforeAndAfter
 
     def save(self, path: Path) -> tuple[Path, Path]:
-        """Write the figure and the table beside each other, as ``.png`` and ``.csv``."""
+        """Write the figure and the table.
+
+        :param path: path of both files, without or with a suffix
+        :return: paths of the figure (``.png``) and the table (``.csv``)
+        """
         figure, table = path.with_suffix(".png"), path.with_suffix(".csv")
         save(figure, counterfactual_figure(self.picture))
         with atomic_path(table) as temporary:
@@ -57,20 +65,27 @@ def why(
     share: float = 0.1,
     n_regions: int = 6,
 ) -> Why:
-    """Remove what an explainer marks in one state, and draw what comes of it.
+    """Remove the regions that matter most in one state, and draw what the agent does without them.
 
-    :param agent: who is asked
-    :param states: of the agent
-    :param position: of the state among them
-    :param explainer: of the agent, ready to explain
-    :param target: index of the target to explain; what the agent does when not given
-    :param instead: index of another target: regions are then those that speak for the target and
-        not for it (:func:`sb3_explain.explainers.counterfactual.contrast`)
-    :param baseline: what removed cells become: ``"inpaint"`` (features become their mean), or the
-        name of a baseline, which is fitted on the states' frames
-    :param share: see :func:`sb3_explain.explainers.counterfactual.counterfactual`, as is the next
-    :param n_regions: so many regions at most
-    :raises ExplainError: if there is no such state
+    >>> from sb3_explain import Gradient, why
+    >>> answer = why(states, 0, Gradient(agent), share=0.5)
+    >>> answer.counterfactual.table().iloc[0]["removed"]
+    'nothing'
+    >>> figure, table = answer.save(folder / "state")
+
+    :param states: states of the explainer's agent
+    :param position: position of the state among them
+    :param explainer: an explainer that is ready to explain
+    :param target: index of the target to explain; the agent's own choice when not given
+    :param instead: index of another target. Regions are then those that speak for ``target`` and
+        not for this one, see :func:`sb3_explain.contrast`
+    :param baseline: what removed features become: ``"inpaint"`` for images, where other features
+        become their mean; or the name of a baseline, which is fitted on ``states``
+    :param share: share of an image's pixels that form regions, in (0, 1], see
+        :func:`sb3_explain.counterfactual`
+    :param n_regions: at most this many regions
+    :return: what the agent does without the regions, and the figure of it
+    :raises ExplainError: if there is no state at this position
     """
     agent = explainer.agent
     if not 0 <= position < len(states):
@@ -79,9 +94,9 @@ def why(
     attributions: Any = explainer.attribute_batch(batch)
     signed = not explainer.gives_masks and any(bool((m < 0).any()) for m in attributions.values())
     if instead is not None:
-        others = explainer.attribute_batch(batch.aimed_at(instead))
-        ours, theirs = (batch.support(batch.flat(m)) for m in (attributions, others))
-        attributions, signed = batch.unflat(contrast(ours, theirs)), True
+        others = explainer.attribute_batch(batch.with_target(instead))
+        ours, theirs = (batch.get_relevance(batch.flatten_keys(m)) for m in (attributions, others))
+        attributions, signed = batch.split_keys(contrast(ours, theirs)), True
     fitted = fit_baselines("mean" if baseline == INPAINT else baseline, states)
     images = batch.images() if baseline == INPAINT else {}
     found = counterfactual(
@@ -99,12 +114,12 @@ def why(
     picture = BeforeAndAfter(
         action=agent.target_names[found.target],
         names=[f"{region.key} {region.where()}".strip() for region in found.regions],
-        before=outcome(found, found.before, agent),
-        alone=[outcome(found, removal, agent) for removal in found.alone],
-        together=[outcome(found, removal, agent) for removal in found.together],
+        before=draw_outcome(found, found.before, agent),
+        alone=[draw_outcome(found, removal, agent) for removal in found.alone],
+        together=[draw_outcome(found, removal, agent) for removal in found.together],
         contrasted=agent.target_names[instead] if instead is not None else "",
         caption=caption,
-        measure=measure_of(agent) if found.before.probabilities is not None else "what is left",
+        measure=name_measure(agent) if found.before.probabilities is not None else "what is left",
     )
     name = find_image(agent)
     here = np.array([position])
@@ -114,16 +129,16 @@ def why(
     else:
         picture = dataclasses.replace(
             picture,
-            frame=pictures_of(states, here, name)[0],
-            attribution=newest_frame(normalize(attributions[name]), agent, name)[0].cpu().numpy(),
+            frame=get_pictures(states, here, name)[0],
+            attribution=take_newest_frame(normalize(attributions[name]), agent)[0].cpu().numpy(),
             signed=signed,
-            outlines=[r.cells if r.key == name else None for r in found.regions],
+            outlines=[r.mask if r.key == name else None for r in found.regions],
         )
     return Why(found, picture)
 
 
-def outcome(found: Counterfactual, removal: Removal, agent: Agent) -> Outcome:
-    """A removal as it is drawn."""
+def draw_outcome(found: Counterfactual, removal: Removal, agent: Agent) -> Outcome:
+    """Return a removal as the figure shows it."""
     name = find_image(agent)
     known, instead = removal.probabilities, found.instead
     last = found.regions[removal.regions[-1] - 1].key if removal.regions else name
@@ -131,13 +146,20 @@ def outcome(found: Counterfactual, removal: Removal, agent: Agent) -> Outcome:
         action=found.action(removal),
         probability=removal.preference,
         changed=removal.changed,
-        picture=None if name is None or last != name else seen(found, removal, agent, name),
+        picture=None
+        if name is None or last != name
+        else draw_observation(found, removal, agent, name),
         other=None if known is None or instead is None else float(known[instead]),
     )
 
 
-def seen(found: Counterfactual, removal: Removal, agent: Agent, name: str) -> NDArray[np.uint8]:
-    """(H, W, 3) newest frame of an image as the agent sees it, black its least value before."""
+def draw_observation(
+    found: Counterfactual, removal: Removal, agent: Agent, name: str
+) -> NDArray[np.uint8]:
+    """Draw the newest frame of an image after a removal, (H, W, 3).
+
+    Black is the smallest value before the removal, white the largest.
+    """
     before, now = (
         r.observation[name][0, -(r.observation[name].shape[1] // agent.n_stack) :].cpu().numpy()
         for r in (found.before, removal)
@@ -147,16 +169,16 @@ def seen(found: Counterfactual, removal: Removal, agent: Agent, name: str) -> ND
     return picture
 
 
-def ready_explainer(agent: Agent, name: str, output: Path, states: StateDataset) -> Explainer:
-    """An explainer by name: one that learns as it was fitted in ``output``, any other anew.
+def prepare_explainer(agent: Agent, name: str, output: Path, states: StateDataset) -> Explainer:
+    """Make an explainer by its name; load one that learns from the folder of the workflow.
 
-    Features are explained against their mean, as they are removed.
+    Vectors are explained against their mean, since removed features become their mean.
 
-    :param agent: to explain
-    :param name: of the explainer
-    :param output: folder of the workflow, below which what was learned lies
-    :param states: that the mean is fitted on
-    :raises ExplainError: if it is unknown, or has still to be fitted
+    :param agent: the agent to explain
+    :param name: name of the explainer
+    :param output: folder of the workflow; what an explainer has learned is in a folder of its name
+    :param states: states that the mean is fitted on
+    :raises ExplainError: if there is no such explainer, or it has still to be fitted
     """
     if issubclass(EXPLAINERS[name], FittedExplainer):
         return make_explainer(name, agent, folder=output / name)

@@ -22,8 +22,8 @@ from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.states.baselines import make_baseline
 from sb3_explain.workflows.benchmark import NamedAgent, run_benchmark
-from sb3_explain.workflows.benchmark.grid import explainers_of, metrics_of
-from sb3_explain.workflows.benchmark.results import interval
+from sb3_explain.workflows.benchmark.grid import read_explainers, read_metrics
+from sb3_explain.workflows.benchmark.results import compute_interval
 from tests.workflows import benchmark_agents
 
 HERE = "tests.workflows.benchmark_agents"
@@ -201,7 +201,7 @@ def test_seeds_are_joined_by_their_episodes(here):
         np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))]).mean()
         for _ in range(4000)
     ]
-    found = here.joined()["one"]["random"]["insertion"]
+    found = here.join_seeds()["one"]["random"]["insertion"]
     assert found["mean"] == pytest.approx(values["value"].mean(), rel=1e-12)
     assert found["n"] == 40
     width = np.ptp(np.percentile(draws, [2.5, 97.5]))
@@ -225,8 +225,8 @@ def test_the_same_states_under_two_seeds_count_once(tmp_path):
     span = str(counts[0]) if counts[0] == counts[1] else f"{counts[0]} to {counts[1]}"
     said = f"fewer than 10; {span} test states for each seed"
     assert said in (found.output / "benchmark.md").read_text()
-    own = interval(found.outcomes[:1], "accuracy@0.1")
-    assert own == interval([found.outcomes[0], found.outcomes[0]], "accuracy@0.1") | {
+    own = compute_interval(found.outcomes[:1], "accuracy@0.1")
+    assert own == compute_interval([found.outcomes[0], found.outcomes[0]], "accuracy@0.1") | {
         "n": own["n"],
         "low": pytest.approx(own["low"]),
         "high": pytest.approx(own["high"]),
@@ -348,6 +348,6 @@ def test_no_ray_at_the_address(tmp_path):
 
 
 def test_all_means_all():
-    assert {name for name, *_ in explainers_of("all")} == set(EXPLAINERS)
-    assert set(metrics_of("all")) == set(METRICS) - {"relevance_mass"}
-    assert metrics_of({"all": {}, "insertion": {"steps": 7}})["insertion"] == {"steps": 7}
+    assert {name for name, *_ in read_explainers("all")} == set(EXPLAINERS)
+    assert set(read_metrics("all")) == set(METRICS) - {"relevance_mass"}
+    assert read_metrics({"all": {}, "insertion": {"steps": 7}})["insertion"] == {"steps": 7}

@@ -1,4 +1,4 @@
-"""HIGHLIGHTS: which moments are taken, and the video of them."""
+"""HIGHLIGHTS: which states are chosen, and the video of them."""
 
 import json
 
@@ -17,12 +17,12 @@ from sb3_explain.report.video import read_frames
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.highlights import (
     compute_importance,
-    features_of,
+    compute_score_gap,
+    compute_value_change,
     highlights,
-    representations,
-    score_gap,
+    name_top_features,
+    represent_states,
     select,
-    value_change,
 )
 from tests.toys import dot_agent
 
@@ -44,7 +44,7 @@ def half_circle(share):
     return np.stack([np.cos(np.pi * share), np.sin(np.pi * share)], axis=1)
 
 
-def test_the_most_important_moments_come_first_with_their_context():
+def test_the_most_important_states_come_first_with_those_around_them():
     importance = np.zeros(100)
     importance[[20, 70, 95]] = 3, 5, 4
     found = taken(importance, 3, before=5, after=2, diversity=0.0)
@@ -67,8 +67,8 @@ def test_contexts_do_not_overlap():
     assert len(shown) == len(set(shown))
 
 
-def test_what_is_like_a_moment_that_was_taken_is_left_out():
-    # the same life twice, in two episodes
+def test_what_is_like_a_state_already_chosen_is_left_out():
+    # the same episode twice
     seen, episode = half_circle(np.tile(np.arange(50) / 50, 2)), np.arange(100) // 50
     importance = np.zeros(100)
     importance[[30, 80, 5]] = 5, 4, 3
@@ -98,13 +98,13 @@ def test_states_are_compared_as_the_agent_represents_them():
     latent, _ = model.policy.mlp_extractor(torch.from_numpy(frames))
     latent = latent.detach().double().numpy()
     desired = (latent - latent.mean(axis=0)) / latent.std(axis=0, ddof=1)
-    assert np.allclose(representations(agent, states), desired, atol=1e-6)
+    assert np.allclose(represent_states(agent, states), desired, atol=1e-6)
 
 
 def test_the_scores_stand_in_for_layers_that_are_not_known():
     agent = dot_agent()
     states = line(4, 2, scores=np.array([[0.0, 1, 2], [0, 2, 2], [0, 3, 2], [0, 4, 2]]))
-    rows = representations(agent, states)
+    rows = represent_states(agent, states)
     assert np.allclose(rows[:, 1], np.array([-1.5, -0.5, 0.5, 1.5]) / np.std([1, 2, 3, 4], ddof=1))
     assert (rows[:, [0, 2]] == 0).all()
 
@@ -114,9 +114,9 @@ def test_importance_of_scores_and_of_values():
     scores = np.array([[1.0, 5.0, 2.0], [0.0, 0.5, 0.2], [3.0, 3.0, 3.0], [1.0, 0.0, -4.0]])
     values = np.array([1.0, 3.0, -1.0, 0.0])
     states = line(4, 2, scores=scores, values=values)
-    assert score_gap(agent, states).tolist() == [4.0, 0.5, 0.0, 5.0]
+    assert compute_score_gap(agent, states).tolist() == [4.0, 0.5, 0.0, 5.0]
     # the last state of an episode has no next one
-    assert value_change(agent, states).tolist() == [2.0, 0.0, 1.0, 0.0]
+    assert compute_value_change(agent, states).tolist() == [2.0, 0.0, 1.0, 0.0]
     assert compute_importance(agent, states).tolist() == [4.0, 0.5, 0.0, 5.0]
 
 
@@ -136,13 +136,13 @@ def test_mistakes_are_said(tmp_path):
     ]:  # fmt: skip
         with pytest.raises(ExplainError, match=says):
             highlights(agent, tmp_path, **arguments)
-    assert not (tmp_path / "life").exists()
+    assert not (tmp_path / "episodes").exists()
     nan = line(4, 2, scores=np.ones((4, 3)), values=np.full(4, np.nan))
     with pytest.raises(ExplainError, match="no values"):
         compute_importance(agent, nan, "value_change")
 
 
-def test_the_video_shows_all_contexts_and_stands_still_at_the_moments(tmp_path):
+def test_the_video_shows_all_contexts_and_stands_still_at_the_important_states(tmp_path):
     agent = dot_agent()
     found = highlights(
         agent, tmp_path, k=3, n_states=400, before=6, after=3, explainer="gradient",
@@ -152,7 +152,7 @@ def test_the_video_shows_all_contexts_and_stands_still_at_the_moments(tmp_path):
     assert len(frames) == sum(h.stop - h.start + 7 for h in found)
     stored = json.loads((tmp_path / "highlights.json").read_text())
     assert [row["position"] for row in stored] == [h.position for h in found]
-    states = StateDataset.open(tmp_path / "life")
+    states = StateDataset.open(tmp_path / "episodes")
     for row in stored:
         start = row["position"] - row["step"]
         assert states.episode[start] == row["episode"]
@@ -170,15 +170,15 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
         "--no-progress",
     ])  # fmt: skip
     assert done == 0
-    # a longer life only needs a larger -n, whatever began it
+    # more states only need a larger -n, whatever played the first ones
     agent = load_agent("ppo", "CartPole-v1", folder=tmp_path / "ppo.zip")
     highlights(agent, tmp_path / "out", k=2, n_states=1200, progress=False)
-    assert len(StateDataset.open(tmp_path / "out" / "life")) >= 1200
+    assert len(StateDataset.open(tmp_path / "out" / "episodes")) >= 1200
     assert "highlights.mp4" in capsys.readouterr().out
     assert len(list(read_frames(tmp_path / "out" / "highlights.mp4"))) >= 2 * 8
 
 
-def test_moments_of_vectors_name_the_features_that_mattered_most():
+def test_highlights_of_vectors_name_the_features_that_mattered_most():
     net = nn.Linear(4, 2, bias=False)
     net.weight.data = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 5.0, -3.0, 0.0]])
     agent = Agent.from_module(net, spaces.Box(-9, 9, (4,), np.float32), spaces.Discrete(2))
@@ -187,7 +187,7 @@ def test_moments_of_vectors_name_the_features_that_mattered_most():
         frames, np.zeros(3), np.zeros(3, int), actions=np.array([0, 1, 1]),
         scores=np.zeros((3, 2), np.float32),
     )  # fmt: skip
-    words = features_of(states, EXPLAINERS["gradient"](agent), np.array([0, 2]))
+    words = name_top_features(states, EXPLAINERS["gradient"](agent), np.array([0, 2]))
     assert words[0].startswith("feature 0 100%, ")
     assert words[1].startswith("feature 1 62%, feature 2 38%, ")
 

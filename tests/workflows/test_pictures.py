@@ -9,14 +9,14 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
-    examples_of,
-    feature_names,
+    choose_clear_states,
+    compute_shares,
     find_taken_targets,
-    newest_frame,
-    pictures_of,
-    png_of,
-    shares,
-    telling_states,
+    get_pictures,
+    list_feature_names,
+    make_examples,
+    render_png,
+    take_newest_frame,
     write_saliency_video,
 )
 from tests.toys import dot_agent
@@ -35,13 +35,13 @@ def test_the_clearest_state_of_each_frequent_action_is_shown():
     scores[4:6, 2] = [1.0, 3.0]
     scores[6, 1] = 9.0
     shown = states(scores)
-    assert telling_states(shown, dot_agent(), n=2) == [1, 5]
-    assert telling_states(shown, dot_agent(), n=3) == [1, 5, 6]
+    assert choose_clear_states(shown, dot_agent(), n=2) == [1, 5]
+    assert choose_clear_states(shown, dot_agent(), n=3) == [1, 5, 6]
 
 
 def test_without_rendered_frames_the_agent_s_own_are_shown():
     shown = states(np.eye(3, dtype=np.float32))
-    pictures = pictures_of(shown, np.array([2, 0]))
+    pictures = get_pictures(shown, np.array([2, 0]))
     assert pictures.shape == (2, 2, 2, 3) and pictures.dtype == np.uint8
     np.testing.assert_array_equal(pictures[0, ..., 1], [[8, 9], [10, 11]])
 
@@ -62,21 +62,21 @@ def test_the_sub_action_taken_that_is_shown_is_the_surest():
 
 def test_bars_are_probabilities_or_places_in_the_range():
     bits = agent_with(spaces.MultiBinary(1), 1)
-    torch.testing.assert_close(shares(bits, torch.zeros(1, 1)), torch.full((1, 2), 0.5))
+    torch.testing.assert_close(compute_shares(bits, torch.zeros(1, 1)), torch.full((1, 2), 0.5))
     box = agent_with(spaces.Box(np.float32([-2, 0]), np.float32([2, 1])), 2)
-    assert shares(box, torch.tensor([[1.0, 3.0]])).tolist() == [[0.75, 1.0]]
+    assert compute_shares(box, torch.tensor([[1.0, 3.0]])).tolist() == [[0.75, 1.0]]
 
 
 def test_the_newest_frame_s_strongest_colour_is_shown():
     agent = dot_agent(n_stack=2)
     attributions = torch.zeros(1, 6, 2, 2)
     attributions[0, 4, 0, 0], attributions[0, 3, 0, 0], attributions[0, 0, 1, 1] = -3.0, 2.0, 9.0
-    assert newest_frame(attributions, agent)[0].tolist() == [[-3.0, 0.0], [0.0, 0.0]]
+    assert take_newest_frame(attributions, agent)[0].tolist() == [[-3.0, 0.0], [0.0, 0.0]]
 
 
 def test_features_are_named_by_their_entry():
-    assert feature_names({"": 2}) == ["feature 0", "feature 1"]
-    assert feature_names({"speed": 1, "angle": 2}) == ["speed 0", "angle 0", "angle 1"]
+    assert list_feature_names({"": 2}) == ["feature 0", "feature 1"]
+    assert list_feature_names({"speed": 1, "angle": 2}) == ["speed 0", "angle 0", "angle 1"]
 
 
 def test_an_agent_without_images_is_explained_by_its_features(tmp_path):
@@ -93,10 +93,10 @@ def test_an_agent_without_images_is_explained_by_its_features(tmp_path):
         values=np.full(40, np.nan),
         actions=scores.argmax(axis=1),
     )
-    examples = examples_of(held, Gradient(agent))
+    examples = make_examples(held, Gradient(agent))
     assert list(examples) == ["importance"]
-    assert png_of(examples["importance"]).startswith(b"\x89PNG")
+    assert render_png(examples["importance"]).startswith(b"\x89PNG")
     assert "bars are 95 % intervals" in examples["importance"].caption
-    alone = examples_of(held.subset(np.arange(10)), Gradient(agent))["importance"]
+    alone = make_examples(held.subset(np.arange(10)), Gradient(agent))["importance"]
     assert "over 10 test states, of too few episodes for intervals" in alone.caption
     assert write_saliency_video(tmp_path / "v.mp4", held, Gradient(agent)) is None

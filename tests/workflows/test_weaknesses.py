@@ -16,7 +16,7 @@ from sb3_explain.cli import main
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.probing.targets import list_targets
-from sb3_explain.workflows.weaknesses import filename, find_weaknesses
+from sb3_explain.workflows.weaknesses import find_weaknesses, make_filename
 from tests.toys import SIZE, dot_agent
 
 SMALL = {
@@ -42,7 +42,7 @@ def test_everything_is_made_once(tmp_path, monkeypatch):
     assert set(written["targets"]) == set(list_targets(agent))
     assert [row["sees"] for row in written["goggles"]] == ["agent", "generator", "random"]
     sheets = {path.stem for path in (tmp_path / "probes").glob("*.png")}
-    assert sheets == {filename(name) for name in list_targets(agent)}
+    assert sheets == {make_filename(name) for name in list_targets(agent)}
 
     def never(*arguments, **options):
         raise AssertionError("what stands on disk is made again")
@@ -156,4 +156,4 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
 
 def test_files_of_targets_have_names_of_their_own():
     names = ["T-", "T+", "T+-", "S-", "S+", "action:UP", "action:right + A"]
-    assert len({filename(name) for name in names}) == len(names)
+    assert len({make_filename(name) for name in names}) == len(names)

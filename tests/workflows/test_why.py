@@ -11,7 +11,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.why import ready_explainer, why
+from sb3_explain.workflows.why import prepare_explainer, why
 from tests.toys import SIZE, dot_agent, dot_states
 
 
@@ -90,7 +90,7 @@ def linear():
 
 def test_features_become_their_mean(linear):
     agent, states = linear
-    answer = why(states, 0, ready_explainer(agent, "input_x_gradient", None, states))
+    answer = why(states, 0, prepare_explainer(agent, "input_x_gradient", None, states))
     scores = [removal.scores.tolist() for removal in answer.counterfactual.alone]
     assert scores[:2] == [[2.0, 2.0], [3.5, 2.0]]  # means are 1 and 0.5
     assert answer.picture.frame is None
@@ -105,11 +105,11 @@ def test_targets_by_name_or_number_and_mistakes(state, tmp_path):
     with pytest.raises(ExplainError, match="there is no state 60"):
         why(states, 60, Bright(agent))
     with pytest.raises(ExplainError, match="holds no visionmask: fit one first"):
-        ready_explainer(agent, "visionmask", tmp_path, states)
+        prepare_explainer(agent, "visionmask", tmp_path, states)
 
 
 def test_features_are_explained_against_the_mean_that_they_are_removed_to(linear):
     agent, states = linear
-    explainer = ready_explainer(agent, "kernel_shap", None, states)
+    explainer = prepare_explainer(agent, "kernel_shap", None, states)
     mean = states.frames_by_key()[""].float().mean(dim=0, keepdim=True)
     assert explainer.attribute(mean, 0).abs().max() < 1e-5

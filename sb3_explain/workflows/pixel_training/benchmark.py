@@ -28,10 +28,15 @@ from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
 from sb3_explain.report.training_curves import Curve, curves_figure
 from sb3_explain.sgqn import PixelSAC
-from sb3_explain.workflows.pixel_training.recipes import RECIPES, require_known, rho, settings_for
-from sb3_explain.workflows.pixel_training.saliency_pictures import SHOWN, saliency_rows
-from sb3_explain.workflows.pixel_training.table import table
-from sb3_explain.workflows.pixel_training.training import TEST_SEED, make_env, plain, train
+from sb3_explain.workflows.pixel_training.recipes import (
+    RECIPES,
+    get_quantile,
+    require_known,
+    select_settings,
+)
+from sb3_explain.workflows.pixel_training.saliency_pictures import SHOWN, draw_saliency_rows
+from sb3_explain.workflows.pixel_training.table import write_table
+from sb3_explain.workflows.pixel_training.training import TEST_SEED, make_env, make_plain, train
 
 
 def run_dmc(
@@ -87,25 +92,25 @@ def run_dmc(
     for task, algo, seed in product(tasks, algos, seeds):
         name = f"{algo}-{task}-{seed}"
         folder = output / "runs" / name
-        usual = {"saliency_quantile": rho(task), **(settings or {})}
+        usual = {"saliency_quantile": get_quantile(task), **(settings or {})}
         model = train(
             algo, env_id(task, "train"), folder, timesteps=timesteps, seed=seed, part=part,
-            env_kwargs=kwargs, settings=settings_for(usual, algo), progress=progress,
+            env_kwargs=kwargs, settings=select_settings(usual, algo), progress=progress,
         )  # fmt: skip
         curves[task, algo, seed] = read_json(folder / "run.json")["curve"]
         models[task].setdefault(algo, model)
         asked = {
             "n_episodes": n_episodes,
-            "env_kwargs": plain(testing),
-            "model": digest(folder / "model.zip"),
+            "env_kwargs": make_plain(testing),
+            "model": hash_file(folder / "model.zip"),
         }
         for mode in modes:
             path = output / "results" / f"{name}-{mode}.json"
-            returns = kept_returns(path, asked)
+            returns = read_returns(path, asked)
             if returns is None:
                 env = make_env(env_id(task, mode), RECIPES[algo].size, testing)
                 with progress_bar(f"{name} {mode}", n_episodes, "episodes", progress) as bar:
-                    returns = played_returns(model, env, n_episodes, TEST_SEED + seed, bar)
+                    returns = play_episodes(model, env, n_episodes, TEST_SEED + seed, bar)
                 write_json(path, {"asked": asked, "returns": returns})
             mean = float(np.mean(returns))
             rows.append({"task": task, "mode": mode, "algo": algo, "seed": seed, "return": mean})
@@ -116,20 +121,20 @@ def run_dmc(
     with atomic_path(output / "table.md") as path:
         overlays = (settings or {}).get("overlays") or "procedural textures, not the protocol's"
         path.write_text(
-            f"{table(results)}\nOurs: {timesteps} timesteps, {len(seeds)} seeds, {n_episodes} "
-            f"episodes, environment {plain(kwargs) or 'as it is'}, overlays: {overlays}. The "
+            f"{write_table(results)}\nOurs: {timesteps} timesteps, {len(seeds)} seeds, "
+            f"{n_episodes} episodes, environment {make_plain(kwargs) or 'as it is'}, overlays: {overlays}. The "
             "paper: 500000 timesteps, 5 seeds, 30 episodes.\n",
             encoding="utf-8",
         )
     save(output / "curves.png", curves_figure(curves))
     for task, trained in models.items():
-        pictures = saliency_rows(trained, task, modes, testing, seed=TEST_SEED)
+        pictures = draw_saliency_rows(trained, task, modes, testing, seed=TEST_SEED)
         title = f"{task}, {SHOWN} states each of {', '.join(modes)} (from left to right)"
         save(output / f"saliency_{task}.png", picture_rows(pictures, title=title))
     return results
 
 
-def kept_returns(path: Path, asked: Mapping[str, Any]) -> list[float] | None:
+def read_returns(path: Path, asked: Mapping[str, Any]) -> list[float] | None:
     """Returns of an earlier call, if they were made of the same.
 
     :param asked: model, episodes and environment
@@ -141,7 +146,7 @@ def kept_returns(path: Path, asked: Mapping[str, Any]) -> list[float] | None:
     return returns
 
 
-def played_returns(
+def play_episodes(
     model: PixelSAC, env: gym.Env[Any, Any], n_episodes: int, seed: int, bar: tqdm[Any]
 ) -> list[float]:
     """Undiscounted returns of the deterministic policy; the environment is closed."""
@@ -158,7 +163,7 @@ def played_returns(
     return list(returns)  # type: ignore[arg-type]
 
 
-def digest(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

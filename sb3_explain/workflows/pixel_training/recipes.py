@@ -37,21 +37,21 @@ RECIPES = {
 QUANTILES = {"cartpole_swingup": 0.98, "ball_in_cup_catch": 0.98}
 
 
-def rho(task: str) -> float:
+def get_quantile(task: str) -> float:
     """The paper's quantile for a task."""
     return QUANTILES.get(task, 0.95)
 
 
-def recipe_named(name: str) -> Recipe:
+def get_recipe(name: str) -> Recipe:
     """:raises ExplainError: for an unknown name; the nearest is suggested"""
     if name not in RECIPES:
         raise unknown_name("algorithm", name, RECIPES)
     return RECIPES[name]
 
 
-def setting_names(algo: str) -> tuple[set[str], set[str]]:
+def list_settings(algo: str) -> tuple[set[str], set[str]]:
     """What an algorithm can be given, and what its networks."""
-    algorithm, policy, *_ = recipe_named(algo)
+    algorithm, policy, *_ = get_recipe(algo)
     return argument_names(algorithm), argument_names(algorithm.policy_aliases[policy])
 
 
@@ -62,7 +62,7 @@ def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
     """
     known, networks = set[str](), set[str]()
     for algo in algos:
-        of_algorithm, of_networks = setting_names(algo)
+        of_algorithm, of_networks = list_settings(algo)
         known |= of_algorithm
         networks |= of_networks
     known -= {"policy", "env", "seed", "replay_buffer_kwargs"}
@@ -74,9 +74,9 @@ def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
             raise unknown_name("setting of the networks", name, networks)
 
 
-def settings_for(settings: Mapping[str, Any], algo: str) -> dict[str, Any]:
+def select_settings(settings: Mapping[str, Any], algo: str) -> dict[str, Any]:
     """Of settings for several algorithms those that this one knows."""
-    known, networks = setting_names(algo)
+    known, networks = list_settings(algo)
     own = {name: value for name, value in settings.items() if name in known}
     if "policy_kwargs" in own:
         own["policy_kwargs"] = {n: v for n, v in own["policy_kwargs"].items() if n in networks}

@@ -21,7 +21,7 @@ from sb3_explain.workflows.pixel_training.recipes import Recipe
 FRAMES = "frames.bin"
 
 
-def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
+def read_curve(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
     """The learning curve of a run so far.
 
     :raises ExplainError: if the folder holds another run
@@ -34,21 +34,21 @@ def begun(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
     return curve
 
 
-def keep(model: BaseAlgorithm, folder: Path, steps: int) -> None:
+def save_checkpoint(model: BaseAlgorithm, folder: Path, steps: int) -> None:
     """A checkpoint, whole or not there."""
     with atomic_folder(folder / f"checkpoint-{steps}") as place:
         model.save(place / "model.zip")
         model.save_replay_buffer(place / "replay_buffer.pkl")  # type: ignore[attr-defined]
 
 
-def forget(folder: Path, steps: int) -> None:
+def delete_checkpoints(folder: Path, steps: int) -> None:
     """Delete all checkpoints but that of these steps."""
     for place in folder.glob("checkpoint-*"):
         if place.name != f"checkpoint-{steps}":
             shutil.rmtree(place)
 
 
-def loaded(recipe: Recipe, path: Path, env: gym.Env[Any, Any]) -> PixelSAC:
+def load_model(recipe: Recipe, path: Path, env: gym.Env[Any, Any]) -> PixelSAC:
     """:raises ExplainError: if the file is damaged"""
     try:
         return recipe.algorithm.load(path, env=env)
@@ -59,12 +59,12 @@ def loaded(recipe: Recipe, path: Path, env: gym.Env[Any, Any]) -> PixelSAC:
         raise ExplainError(f"{path} is damaged ({one_line(error)}): delete its folder") from error
 
 
-def restored(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> PixelSAC:
+def load_checkpoint(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> PixelSAC:
     """The model at a checkpoint, with its replay buffer.
 
     :raises ExplainError: if the checkpoint is missing or damaged
     """
-    model = loaded(recipe, place / "model.zip", env)
+    model = load_model(recipe, place / "model.zip", env)
     try:
         model.load_replay_buffer(place / "replay_buffer.pkl")
     except Exception as error:  # as above
@@ -87,5 +87,5 @@ def finish(model: BaseAlgorithm, folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Delete what only going on needs."""
-    forget(folder, -1)
+    delete_checkpoints(folder, -1)
     (folder / FRAMES).unlink(missing_ok=True)

@@ -14,14 +14,14 @@ from sb3_explain.envs.dmc.ids import env_id
 from sb3_explain.sgqn import SGQN, PixelSAC
 from sb3_explain.sgqn.attribution import binarize
 from sb3_explain.sgqn.augmentations import center_crop
-from sb3_explain.workflows.pixel_training.recipes import RECIPES, rho
+from sb3_explain.workflows.pixel_training.recipes import RECIPES, get_quantile
 from sb3_explain.workflows.pixel_training.training import make_env
 
 #: timesteps of an episode whose states are shown, at equal distances
 SHOWN = 4
 
 
-def saliency_rows(
+def draw_saliency_rows(
     models: Mapping[str, PixelSAC],
     task: str,
     modes: Sequence[str],
@@ -38,7 +38,7 @@ def saliency_rows(
     for algo, model in models.items():
         for mode in modes:
             env = make_env(env_id(task, mode), RECIPES[algo].size, env_kwargs)
-            states = played(model, env, seed)
+            states = play_states(model, env, seed)
             env.close()
             observations = torch.from_numpy(states)
             actions, _ = model.predict(states, deterministic=True)
@@ -50,15 +50,15 @@ def saliency_rows(
                 observations = center_crop(observations, size)
             frames = observations[:, -3:].permute(0, 2, 3, 1).numpy()
             shown = {"state": list(frames)}
-            quantile = model.saliency_quantile if isinstance(model, SGQN) else rho(task)
+            quantile = model.saliency_quantile if isinstance(model, SGQN) else get_quantile(task)
             mask = binarize(attribution, quantile, model.n_stack)[:, -3:].numpy()
             magnitudes = attribution.abs()[:, -3:].amax(1)
             bright = magnitudes.flatten(1).quantile(0.99, dim=1)[:, None, None] + 1e-12
-            shown["true"] = gray((magnitudes / bright).numpy())
+            shown["true"] = draw_gray((magnitudes / bright).numpy())
             shown["mask"] = list(np.where(mask.transpose(0, 2, 3, 1), frames, frames // 8 + 16))
             if isinstance(model, SGQN) and model.policy.predicts_saliency:
                 _, predicted = model.predict_saliency(states)
-                shown["predicted"] = gray(predicted[:, -3:].max(1))
+                shown["predicted"] = draw_gray(predicted[:, -3:].max(1))
             for name, pictures in shown.items():
                 rows.setdefault(f"{algo}: {name}", []).extend(pictures)
     # as of a network that has hardly learned; its mask keeps everything
@@ -67,7 +67,7 @@ def saliency_rows(
     }
 
 
-def played(model: PixelSAC, env: gym.Env[Any, Any], seed: int) -> NDArray[np.uint8]:
+def play_states(model: PixelSAC, env: gym.Env[Any, Any], seed: int) -> NDArray[np.uint8]:
     """(SHOWN, C, H, W) states of one episode at equal distances."""
     states = [env.reset(seed=seed)[0]]
     finished = False
@@ -81,7 +81,7 @@ def played(model: PixelSAC, env: gym.Env[Any, Any], seed: int) -> NDArray[np.uin
     )
 
 
-def gray(attributions: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+def draw_gray(attributions: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
     """Maps (B, H, W) as pictures, from black at 0 to white at 1."""
     shades = (255 * np.clip(attributions, 0, 1)).astype(np.uint8)
     return list(np.repeat(shades[..., None], 3, axis=3))

@@ -10,19 +10,19 @@ from sb3_explain.envs.dmc.ids import MODES, TASKS
 from sb3_explain.workflows.pixel_training.recipes import RECIPES
 
 
-def published() -> pd.DataFrame:
+def read_published() -> pd.DataFrame:
     """The paper's figures: mean and standard deviation of five seeds (tables 1 and 2)."""
     with resources.files("sb3_explain.envs.dmc").joinpath("published.csv").open() as file:
         return pd.read_csv(file)
 
 
-def table(results: pd.DataFrame) -> str:
+def write_table(results: pd.DataFrame) -> str:
     """Markdown in the layout of the paper's tables: ours, and the paper's below in italics.
 
     :param results: as :func:`run_dmc` returns them; mean and standard deviation are over seeds
     """
     algos = [name for name in RECIPES if name in set(results["algo"])]
-    paper = {(row.task, row.mode, row.algo): row for row in published().itertuples()}
+    paper = {(row.task, row.mode, row.algo): row for row in read_published().itertuples()}
     lines = [
         "| mode | task | | " + " | ".join(algos) + " |",
         "|---" * 3 + "|---:" * len(algos) + "|",

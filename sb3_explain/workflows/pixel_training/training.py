@@ -24,16 +24,16 @@ from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.registered import register_environments
 from sb3_explain.sgqn import PixelSAC
 from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
-from sb3_explain.workflows.pixel_training.recipes import Recipe, recipe_named, require_known
+from sb3_explain.workflows.pixel_training.recipes import Recipe, get_recipe, require_known
 from sb3_explain.workflows.pixel_training.run_folder import (
     FRAMES,
-    begun,
     clear,
+    delete_checkpoints,
     finish,
-    forget,
-    keep,
-    loaded,
-    restored,
+    load_checkpoint,
+    load_model,
+    read_curve,
+    save_checkpoint,
 )
 
 #: seeds of test episodes begin here; those of training are below
@@ -69,7 +69,7 @@ def train(
     :return: the trained model
     :raises ExplainError: for an unknown algorithm or environment, or a folder of another training
     """
-    recipe = recipe_named(algo)
+    recipe = get_recipe(algo)
     require_known(settings or {}, [algo])
     folder = Path(folder)
     # rows enough that none is written over, also for the first frames of episodes
@@ -83,7 +83,7 @@ def train(
     env = make_env(env_id, recipe.size, env_kwargs)
     identity = {
         "algo": algo, "env": env_id, "timesteps": timesteps, "seed": seed, "part": part,
-        "env_kwargs": plain(env_kwargs), "settings": plain(settings),
+        "env_kwargs": make_plain(env_kwargs), "settings": make_plain(settings),
     }  # fmt: skip
     given = {
         "buffer_size": rows,
@@ -94,10 +94,10 @@ def train(
     }
     with sole_writer(folder):
         clear_temporary(folder)
-        return trained(recipe, env, folder, identity, given, progress)
+        return train_run(recipe, env, folder, identity, given, progress)
 
 
-def trained(
+def train_run(
     recipe: Recipe,
     env: gym.Env[Any, Any],
     folder: Path,
@@ -111,14 +111,14 @@ def trained(
     :param arguments: of the algorithm
     """
     timesteps, seed, part = (identity[name] for name in ("timesteps", "seed", "part"))
-    curve = begun(folder, identity)
+    curve = read_curve(folder, identity)
     done = curve[-1]["steps"] if curve else 0
     model: PixelSAC
     if done >= timesteps and (folder / "model.zip").exists():
         clear(folder)
-        return loaded(recipe, folder / "model.zip", env)
+        return load_model(recipe, folder / "model.zip", env)
     if done:
-        model = restored(recipe, folder / f"checkpoint-{done}", env)
+        model = load_checkpoint(recipe, folder / f"checkpoint-{done}", env)
     else:
         model = recipe.algorithm(recipe.policy, env, seed=seed, **arguments)
         # whoever loads the model and goes on elsewhere shall not write into this folder
@@ -144,9 +144,9 @@ def trained(
                     "seconds": time.perf_counter() - begin,
                 }
             )
-            keep(model, folder, done)
+            save_checkpoint(model, folder, done)
             write_json(folder / "run.json", {"identity": identity, "curve": curve})
-            forget(folder, done)
+            delete_checkpoints(folder, done)
             bar.set_postfix({"return": curve[-1]["return"]})
     finish(model, folder)
     return model
@@ -183,7 +183,7 @@ def make_env(
         raise ExplainError(f"environment {env_id!r} cannot be made ({error})") from error
 
 
-def plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
+def make_plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Options as JSON has them.
 
     :raises ExplainError: for one that is a function or the like
