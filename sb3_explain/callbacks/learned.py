@@ -118,11 +118,11 @@ class VisionMaskCallback(FittingCallback):
 
     >>> from sb3_explain import VisionMaskCallback
     >>> callback = VisionMaskCallback(
-    ...     n_states=64, folder=folder, budget=None, fit_kwargs={"epochs": 1}
+    ...     n_states=256, folder=folder, budget=None, fit_kwargs={"epochs": 1}
     ... )
     >>> from stable_baselines3 import PPO
-    >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64)
-    >>> model = model.learn(64, callback=callback)
+    >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=256, seed=0)
+    >>> model = model.learn(256, callback=callback)
     >>> sorted(path.name for path in folder.glob("visionmask/*"))
     ['visionmask.json', 'visionmask.safetensors']
     """
@@ -188,12 +188,12 @@ class StateGeneratorCallback(FittingCallback):
 
     >>> from sb3_explain import StateGeneratorCallback
     >>> callback = StateGeneratorCallback(
-    ...     n_states=64, targets=["value_low"], n_samples=4, folder=folder, budget=None,
+    ...     n_states=256, targets=["value_low"], n_samples=4, folder=folder, budget=None,
     ...     fit_kwargs={"epochs": 1},
     ... )
     >>> from stable_baselines3 import PPO
-    >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64)
-    >>> model = model.learn(64, callback=callback)
+    >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=256, seed=0)
+    >>> model = model.learn(256, callback=callback)
     >>> (folder / "generator" / "probes.html").exists()
     True
     """

@@ -52,7 +52,7 @@ class MetricsCallback(ExplainCallback):
     ...     ["gradient"], ["insertion"], every=None, n_states=8, folder=folder, budget=None
     ... )
     >>> from stable_baselines3 import PPO
-    >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64)
+    >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0)
     >>> model = model.learn(64, callback=callback)
     >>> (folder / "metrics" / "metrics.json").exists()
     True

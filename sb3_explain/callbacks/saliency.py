@@ -59,7 +59,7 @@ class SaliencyCallback(ExplainCallback):
     >>> from sb3_explain import SaliencyCallback
     >>> callback = SaliencyCallback("gradient", every=None, folder=folder, budget=None)
     >>> from stable_baselines3 import PPO
-    >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64)
+    >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0)
     >>> model = model.learn(64, callback=callback)
     >>> sorted(path.name for path in folder.glob("saliency/*.png"))
     ['fresh_64.png', 'monitor_64.png']

@@ -43,12 +43,12 @@ _AXIS = {
     "deletion": "share removed, most important first",
 }
 
-#: explainer, then ``"insertion"`` or ``"deletion"``, then n + 1 mean probabilities
+#: explainer -> ``"insertion"`` or ``"deletion"`` -> n + 1 mean probabilities
 Curves = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 def save(path: str | Path, png: bytes) -> None:
-    """Write a figure; the file appears only when it is whole."""
+    """Write a figure to a PNG file, which appears only when it is complete."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(png)
 

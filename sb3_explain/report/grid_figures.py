@@ -73,7 +73,7 @@ def bar_figure(
     figure = Figure(figsize=(2.0 + 3.1 * columns, sum(heights)), layout="constrained")
     for part, (agent, table) in zip(_split_figure(figure, heights), tables.items(), strict=True):
         part.suptitle(
-            f"{agent}   (orange: the best method and those that are not clearly worse; grey: "
+            f"{agent}   (orange: the best method and those that are not clearly worse; gray: "
             "controls; lines: 95 % intervals)",
             x=0.01, ha="left", fontsize=12, color=look.ink,
         )  # fmt: skip

@@ -153,11 +153,12 @@ def _place(
 
 
 def to_rgb(frames: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """(B, h, w, 3) pictures of frames (B, C, h, w): three channels as colors, others as their mean.
+    """Convert frames to RGB: three channels are colors, of another number the mean is shown in gray.
 
-    :param frames: of any range
-    :param low: what becomes black
-    :param high: what becomes white
+    :param frames: (B, C, h, w) of any range
+    :param low: value that becomes black
+    :param high: value that becomes white
+    :return: (B, h, w, 3) uint8
     """
     levels = ((frames - low) / max(high - low, 1e-9) * 255).clip(0, 255)
     if levels.shape[1] != 3:

@@ -93,7 +93,7 @@ def novelty_figure(
 
 
 def choose_ticks(largest: float, turn: float) -> list[float]:
-    """0, and 1, 2 or 5 times powers of ten between the linear part's end and the largest value."""
+    """Choose 0, and 1, 2 or 5 times powers of ten from ``turn`` to the largest value."""
     powers = range(math.floor(math.log10(turn)), math.floor(math.log10(max(largest, turn))) + 1)
     round_numbers = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
     return [0.0, *(number for number in round_numbers if 0.5 * turn <= number <= 1.1 * largest)]
@@ -101,10 +101,10 @@ def choose_ticks(largest: float, turn: float) -> list[float]:
 
 @plain_fonts
 def distance_figure(distances: Mapping[str, NDArray[Any]], *, theme: ThemeName = "light") -> bytes:
-    """How far states are from their nearest training state: median, middle half, all of them.
+    """Draw distances to the nearest training state: median, quartiles and range.
 
-    :param distances: whose states -> (n,) root mean squared differences; 0 for a state that is
-        there already, whence the axis is linear up to the median of those above 0
+    :param distances: source of the states -> (n,) root mean squared distances; since these may be
+        0, the axis is linear up to the median of those above 0, and logarithmic from there
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     """
