@@ -153,7 +153,7 @@ def _place(
 
 
 def to_rgb(frames: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Convert frames to RGB: three channels are colors, of another number the mean is shown in gray.
+    """Convert frames to RGB: three channels are colors, others are shown by their mean in gray.
 
     :param frames: (B, C, h, w) of any range
     :param low: value that becomes black
