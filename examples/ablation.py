@@ -27,10 +27,10 @@ from sb3_explain import (
     evaluate,
     native_agent,
     native_states,
+    playfield,
     scale_box,
 )
 from sb3_explain.common.files import atomic_path, read_json, write_json
-from sb3_explain.envs.playfields import PLAYFIELDS
 
 METRICS = ("accuracy", "insertion", "deletion", "local_lipschitz", "sparseness")
 #: pixels of a rendered frame
@@ -125,7 +125,7 @@ def main() -> None:
         print(f"on rendered frames the agent takes the same action in {share:.1%} of the states")
         agent = native_agent(agent, preprocessing, size)
         states = native_states(agent, states)
-    content = scale_box(PLAYFIELDS["SuperMarioBros"], SCREEN, size)
+    content = scale_box(playfield("SuperMarioBros"), SCREEN, size)
 
     chosen = {x.run for x in LINES if not options.only or {x.part, x.run} & {*options.only}}
     parts = states.split(seed=options.seed)

@@ -88,7 +88,7 @@ def dangers_in(observations: torch.Tensor) -> pd.DataFrame:
 def probed(agent: Agent, folder: Path, size: Size, seed: int) -> dict[str, Interval]:
     """What is found of one driver; the contact sheet is written to ``t_minus.png``."""
     states = collect(
-        agent, n_states=size.states, folder=folder / "states", behaviour="epsilon", epsilon=0.1,
+        agent, n_states=size.states, folder=folder / "states", behavior="epsilon", epsilon=0.1,
         seed=seed, render=False,
     )  # fmt: skip
     generator = fitted_generator(agent, states, folder / "generator", size.epochs, seed)

@@ -9,10 +9,17 @@ from sb3_explain.common.renamed import find_new_name
 
 
 class ExplainError(Exception):
-    """A mistake that a user can mend, told in one line.
+    """A mistake that a user can mend, with a message of one line.
 
     It derives from neither ``ValueError`` nor ``AssertionError``: Optuna, as rl-zoo3 uses it, takes
     those two for a pruned trial and would hide them.
+
+    >>> from sb3_explain import EXPLAINERS, ExplainError
+    >>> try:
+    ...     EXPLAINERS["rize"]
+    ... except ExplainError as error:
+    ...     print(str(error).partition(" (")[0])
+    unknown explainer 'rize'; did you mean 'rise'?
     """
 
 
