@@ -71,4 +71,4 @@ def test_a_metric_that_asks_for_an_old_input(agent):
         with pytest.raises(ExplainError, match="'maps' is called 'attributions' now"):
             evaluate(agent, dot_states(agent, 40), [], ["old"])
     finally:
-        del METRICS.["old"]
+        del METRICS._by_name["old"]
