@@ -16,7 +16,7 @@ def shown(folder):
     """What a script leaves for people, and what it measured."""
     assert (folder / "report.html").stat().st_size > 10_000
     assert (folder / "video.mp4").stat().st_size > 1_000
-    assert list((folder / "maps").glob("*.png"))
+    assert list((folder / "attributions").glob("*.png"))
     return read_json(folder / "metrics.json")["explainers"]["visionmask"]
 
 

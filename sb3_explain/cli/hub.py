@@ -47,7 +47,7 @@ def run_hub(options: argparse.Namespace) -> None:
     kind = find_kind(options.output, options.kind)
     learned = list_kinds()[kind].load(options.output / kind, agent)
     metrics = options.output / "metrics.json"
-    pictures = sorted((options.output / "maps").glob("*.png"))
+    pictures = sorted((options.output / "attributions").glob("*.png"))
     pictures = pictures or sorted((options.output / "probes").glob("*.png"))
     address = push_to_hub(
         learned,

@@ -1,7 +1,7 @@
 """From an agent to a report: collect states, fit a VisionMask, evaluate it, and show the results.
 
 An output folder holds ``states/`` (Zarr), ``visionmask/``, ``metrics.json``, ``curves.json``,
-``maps/*.png``, ``video.mp4`` and ``report.html``. Each step uses what an earlier run has finished,
+``attributions/*.png``, ``video.mp4`` and ``report.html``. Each step uses what an earlier run has finished,
 and continues what it has not.
 """
 
@@ -175,7 +175,7 @@ def write_all(
         raise ExplainError(f"{output} holds no metrics.json yet: run `sb3-explain evaluate` first")
     examples = make_examples(test, explainer)
     for name, example in examples.items():
-        save(output / "maps" / f"{name}.png", render_png(example))
+        save(output / "attributions" / f"{name}.png", render_png(example))
     video = write_saliency_video(output / "video.mp4", test, explainer, progress=progress)
     measured = read_json(output / "metrics.json")
     if not isinstance(measured, dict) or "made" not in measured:

@@ -61,7 +61,7 @@ def test_explain_makes_everything(folder, tmp_path, capsys):
         assert 0 <= ours[name]["low"] <= ours[name]["mean"] <= ours[name]["high"] <= 1
     page = (tmp_path / "report.html").read_text()
     assert "Dot-v0" in page and "data:video/mp4" in page
-    assert list((tmp_path / "maps").glob("*.png"))
+    assert list((tmp_path / "attributions").glob("*.png"))
     assert "report.html" in capsys.readouterr().out
 
 

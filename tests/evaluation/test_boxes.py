@@ -47,7 +47,7 @@ def test_what_leaves_the_frame_is_cut_off():
 
 
 @pytest.fixture
-def found(tmp_path):
+def detected(tmp_path):
     """What a detector that knows the dot and the corner would write of six rendered frames."""
     states = dot_states(dot_agent(), n=6)
     objects = []
@@ -62,8 +62,8 @@ def found(tmp_path):
     return states, path, written
 
 
-def test_a_detectors_file_marks_the_objects_pixels(found):
-    states, path, _ = found
+def test_a_detectors_file_marks_the_objects_pixels(detected):
+    states, path, _ = detected
     inside = read_boxes(path, states, categories={"Dot"})
     bright = states.frames(slice(None))[:, 0].numpy() == 255
     np.testing.assert_array_equal(inside, bright)
@@ -72,8 +72,8 @@ def test_a_detectors_file_marks_the_objects_pixels(found):
     np.testing.assert_array_equal(corner[:, 1:], bright[:, 1:])
 
 
-def test_evaluate_measures_relevance_mass_where_it_has_boxes(found):
-    states, path, _ = found
+def test_evaluate_measures_relevance_mass_where_it_has_boxes(detected):
+    states, path, _ = detected
     agent = dot_agent()
     boxes = read_boxes(path, states, ["Dot"])
     given = evaluate(
@@ -90,8 +90,8 @@ def test_evaluate_measures_relevance_mass_where_it_has_boxes(found):
         evaluate(agent, states, [], boxes=boxes[:5])
 
 
-def test_files_of_other_states_and_other_files_are_refused(found):
-    states, path, written = found
+def test_files_of_other_states_and_other_files_are_refused(detected):
+    states, path, written = detected
     with pytest.raises(ExplainError, match="other states"):
         read_boxes(path, states.subset(range(5)))
     path.write_text(json.dumps({**written, "states": "0123"}))

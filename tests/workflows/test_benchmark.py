@@ -337,6 +337,13 @@ def test_a_mistake_is_told_before_anything_is_made(tmp_path, wrong, said):
     assert not (tmp_path / "out").exists()
 
 
+def test_without_pyarrow_one_line_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ExplainError, match=r"^a benchmark needs pyarrow: pip install 'sb3_explain"):
+        grid(tmp_path / "out", explainers=["unknown"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_ray_at_the_address(tmp_path):
     pytest.importorskip("ray")
     with socket.socket() as free:

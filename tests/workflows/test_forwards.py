@@ -73,12 +73,12 @@ def test_attributions_of_all_targets_take_the_forward_passes_of_one(agent, count
 def test_without_a_cache_nothing_is_shared_and_with_one_equal_states_are(agent, counted):
     states = dot_states(agent, 40)
     cache = ForwardCache()
-    for given, passes in ((None, 2), (cache, 1)):
+    for given, times in ((None, 2), (cache, 1)):
         counted.observations = 0
         for method in (Greydanus, Sarfa):  # each with a batch of its own, of the same states
             batch = states.batch(agent, [3, 4, 5], 1, cache=given)
             method(agent).attribute_batch(batch)
-        assert counted.observations == passes * 3 * Greydanus(agent).forwards_per_state
+        assert counted.observations == times * 3 * Greydanus(agent).forwards_per_state
     assert cache.saved.forwards == 3 * Greydanus(agent).forwards_per_state
     other = states.batch(agent, [3, 4, 6], 1, cache=cache)
     counted.observations = 0

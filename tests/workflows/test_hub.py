@@ -122,8 +122,8 @@ def test_from_the_command_line(server, tmp_path, saved_ppo, capsys):
     which = ["--algo", "ppo", "--env", "CartPole-v1", "-f", str(folder)]
     out = tmp_path / "out"
     mask.save(out / "visionmask")
-    (out / "maps").mkdir()
-    (out / "maps" / "importance.png").write_bytes(PNG)
+    (out / "attributions").mkdir()
+    (out / "attributions" / "importance.png").write_bytes(PNG)
     assert cli.main(["hub", "push", REPOSITORY, *which, "-o", str(out)]) == 0
     assert f"{server.url}/{REPOSITORY}/commit/" in capsys.readouterr().out
     files = server.repositories[REPOSITORY][-1][1]
@@ -190,7 +190,7 @@ def test_pictures_keep_their_names(server, learned):
     refused("two pictures", mask, REPOSITORY, call=push_to_hub, pictures={"x": PNG, "x.png": PNG})
 
 
-def test_what_cannot_be_done_is_said_in_one_line(server, learned, monkeypatch):
+def test_what_cannot_be_done_is_a_one_line_error(server, learned, monkeypatch):
     agent, _, mask, _ = learned
     push_to_hub(mask, REPOSITORY)
     other = dot_agent()

@@ -74,7 +74,7 @@ def test_the_newest_frame_s_strongest_colour_is_shown():
     assert take_newest_frame(attributions, agent)[0].tolist() == [[-3.0, 0.0], [0.0, 0.0]]
 
 
-def test_features_are_named_by_their_entry():
+def test_features_are_named_by_their_key():
     assert list_feature_names({"": 2}) == ["feature 0", "feature 1"]
     assert list_feature_names({"speed": 1, "angle": 2}) == ["speed 0", "angle 0", "angle 1"]
 

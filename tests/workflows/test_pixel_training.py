@@ -127,7 +127,7 @@ def test_mistakes(tmp_path):
         ({"sliency_quantile": 0.9}, "unknown setting 'sliency_quantile'; did you mean 'saliency_q"),
         ({"policy_kwargs": {"n_filter": 4}}, "unknown setting of the networks 'n_filter'; did you"),
         ({"seed": 3}, "unknown setting 'seed'"),
-        ({"learning_rate": lambda progress: progress}, "cannot be kept with a run"),
+        ({"learning_rate": lambda progress: progress}, "cannot be saved with a run"),
     ):
         with pytest.raises(ExplainError, match=line):
             train("sgqn", "Point-v0", tmp_path, settings=settings)

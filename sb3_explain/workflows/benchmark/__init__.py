@@ -1,4 +1,4 @@
-"""The grid of agents x explainers x seeds: run, resumed, and told in tables and figures."""
+"""The benchmark: a grid of agents x explainers x seeds, with tables and figures."""
 
 from sb3_explain.workflows.benchmark.agents import NamedAgent
 from sb3_explain.workflows.benchmark.grid import run_benchmark

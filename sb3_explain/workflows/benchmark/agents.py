@@ -1,4 +1,4 @@
-"""Agents by name: what a job carries to the process that runs it."""
+"""Agents by name, so that a job can be sent to another process."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ DEMO = "demo"
 
 @dataclass(frozen=True)
 class NamedAgent:
-    """An agent that any process can load.
+    """An agent with its name in a benchmark.
 
-    :param name: in tables, figures and folders
+    :param name: name of the agent in tables, figures and folders
     :param source: ``"demo"``; ``"<algo>:<env>"`` as the zoo names them; or
         ``"<package>.<module>:<function>"``, a function without arguments that returns an agent, or
-        an agent and its states. An agent itself, or a pair of agent and states, stays in this
-        process
-    :param load_kwargs: arguments of :func:`sb3_explain.load_agent`; of these a function needs
-        ``trusted``
+        an agent and its states. An agent itself, or a pair of an agent and its states, can only be
+        used in this process
+    :param load_kwargs: arguments of :func:`sb3_explain.load_agent`; ``trusted`` also applies to the
+        module of a function
     """
 
     name: str
@@ -38,16 +38,16 @@ class NamedAgent:
 
     @property
     def movable(self) -> bool:
-        """Whether another process can load it."""
+        """Whether another process can load the agent."""
         return isinstance(self.source, str)
 
     @property
     def folder(self) -> str:
-        """The name as a folder may be called."""
+        """The name of the agent's folder."""
         return "".join(c if c.isalnum() or c in "._-" else "-" for c in self.name).strip(".")
 
     def load(self) -> tuple[Agent, StateDataset | None]:
-        """The agent, and its states if it brings them.
+        """Load the agent, and its states if it comes with states.
 
         :raises ExplainError: if there is no such agent, or its package is not trusted
         """
@@ -65,7 +65,7 @@ class NamedAgent:
 
 
 def read_agent(text: str, load_kwargs: Mapping[str, Any]) -> NamedAgent:
-    """Read ``[name=]source`` as the command line has it, with every mistake that shows by now.
+    """Read ``[name=]source`` as the command line has it.
 
     :param text: for example ``"demo"``, ``"ppo:PongNoFrameskip-v4"``, ``"mario=my_agents:mario"``
     :param load_kwargs: arguments of :func:`sb3_explain.load_agent`
@@ -89,15 +89,15 @@ def read_agent(text: str, load_kwargs: Mapping[str, Any]) -> NamedAgent:
 
 
 def names_function(module: str, function: str, trusted: Any) -> bool:
-    """Whether ``module:function`` is a function rather than an algorithm and its environment."""
+    """Return whether the source is a function rather than an algorithm and its environment."""
     dotted = "." in module or module in trusted
     return dotted and function.isidentifier()
 
 
 def call_function(module: str, function: str, trusted: Any) -> tuple[Agent, StateDataset | None]:
-    """What the function of a trusted module returns.
+    """Call a function of a trusted module, and return its agent and states.
 
-    :raises ExplainError: if it is not trusted, not there, or returns something else
+    :raises ExplainError: if it is not trusted, does not exist, or returns something else
     """
     check_trusted(module, trusted, "the agent's module")
     try:

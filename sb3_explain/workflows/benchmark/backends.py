@@ -1,8 +1,8 @@
 """Where independent tasks run: in this process, in processes of this machine, or on Ray.
 
 A task is a function of a module, so that another process finds it by name, and an item is plain
-data. All backends give torch the same number of threads, which decides the last bits of a sum; so
-where a task ran cannot be seen in its result.
+data. All backends give torch the same number of threads, which decides the last bits of a sum, so
+that the result does not depend on where a task ran.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tqdm import tqdm
 from sb3_explain.common.errors import ExplainError, unknown_name
 
 BACKENDS = ("here", "processes", "ray")
-#: how often a task is begun again after its process was killed
+#: number of times that a task is repeated after its process was killed
 RETRIES = 3
 
 
@@ -37,8 +37,8 @@ RETRIES = 3
 class Failure:
     """Why a task has no result.
 
-    :param line: for the user
-    :param details: the traceback, if it is no mistake of the user
+    :param line: one line for the user
+    :param details: the traceback, unless the user made a mistake
     """
 
     line: str
@@ -51,7 +51,7 @@ Run = Callable[[Task, Sequence[Any]], Iterator[tuple[Any, Failure | None]]]
 
 
 def attempt(task: Task, threads: int, item: Any) -> Failure | None:
-    """Run a task on an item with so many threads; whatever goes wrong is told, not raised."""
+    """Run a task on an item with some threads; return what goes wrong, in place of raising."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -59,8 +59,8 @@ def attempt(task: Task, threads: int, item: Any) -> Failure | None:
     except ExplainError as error:
         return Failure(str(error))
     except Exception as error:  # the other tasks are still worth their time
-        said = next(iter(str(error).strip().splitlines()), "")
-        return Failure(f"{type(error).__name__}: {said}", traceback.format_exc())
+        line = next(iter(str(error).strip().splitlines()), "")
+        return Failure(f"{type(error).__name__}: {line}", traceback.format_exc())
     finally:
         torch.set_num_threads(before)
     return None
@@ -74,14 +74,14 @@ def open_backend(
     address: str | None = None,
     gpus: int = 0,
 ) -> AbstractContextManager[Run]:
-    """Where tasks run, until the context ends.
+    """Open a backend, which runs tasks until its context manager ends.
 
     :param name: ``"here"``, ``"processes"`` or ``"ray"``
-    :param jobs: tasks at once; as many as the processors allow, on a cluster as many as it allows,
-        when not given
-    :param threads: of torch in each task
-    :param address: of a Ray cluster; a Ray of this machine is started when not given
-    :param gpus: that Ray shall keep for each task
+    :param jobs: number of tasks at once; as many as the processors, or the cluster, allow when not
+        given
+    :param threads: number of torch's threads in each task
+    :param address: address of a Ray cluster; Ray is started on this machine when not given
+    :param gpus: number of GPUs that Ray reserves for each task
     :raises ExplainError: for an unknown backend, or options that do not fit it
     """
     if name not in BACKENDS:
@@ -102,7 +102,7 @@ def open_backend(
 
 @contextmanager
 def run_here(threads: int) -> Iterator[Run]:
-    """One task after the other."""
+    """Run one task after the other."""
 
     def run(task: Task, items: Sequence[Any]) -> Iterator[tuple[Any, Failure | None]]:
         for item in items:
@@ -113,7 +113,7 @@ def run_here(threads: int) -> Iterator[Run]:
 
 @contextmanager
 def run_in_processes(jobs: int, threads: int) -> Iterator[Run]:
-    """Up to ``jobs`` tasks at once; what a killed process was doing is begun again."""
+    """Run up to ``jobs`` tasks at once; repeat those whose process was killed."""
     others = set(multiprocessing.active_children())
     pool = start_pool(jobs)
 
@@ -123,7 +123,7 @@ def run_in_processes(jobs: int, threads: int) -> Iterator[Run]:
         running: dict[Future[Failure | None], int] = {}
         killed: Counter[int] = Counter()
         while waiting or running:
-            # No more than run at once: so those that a broken pool has lost were running.
+            # Submit no more than can run, so that a broken pool has only lost running tasks.
             with suppress(BrokenProcessPool), ignore_interrupts():
                 while waiting and len(running) < jobs:
                     running[pool.submit(attempt, task, threads, items[waiting[0]])] = waiting[0]
@@ -140,7 +140,7 @@ def run_in_processes(jobs: int, threads: int) -> Iterator[Run]:
                     yield items[i], future.result()
                 elif killed[i] > RETRIES:
                     yield items[i], Failure(f"its process was killed {killed[i]} times")
-                else:  # behind the others, which may not have deserved it
+                else:  # after the others, which may not be the cause
                     waiting.append(i)
 
     try:
@@ -154,21 +154,21 @@ def run_in_processes(jobs: int, threads: int) -> Iterator[Run]:
 
 
 def start_pool(jobs: int) -> ProcessPoolExecutor:
-    """Fresh processes: a fork would inherit locks of torch's threads."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=begin_worker)
+    """Start a pool of fresh processes: a fork would inherit locks of torch's threads."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, mp_context=spawn, initializer=begin_worker)
 
 
 def is_lost(future: Future[Any]) -> bool:
-    """Whether the process that ran it, or one beside it, was killed."""
+    """Return whether the process of a task, or another one of its pool, was killed."""
     return isinstance(future.exception(), BrokenProcessPool)
 
 
 def begin_worker() -> None:
-    """Let this worker end when its parent is killed, since nobody waits for its result then."""
+    """End this worker when its parent is killed, since nobody waits for its result then."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    # tqdm's own lock is a semaphore of the system, which outlives a worker that is ended.
+    # tqdm's own lock is a semaphore of the system, which outlives a worker that is killed.
     tqdm.set_lock(threading.RLock())
 
     def follow() -> None:
@@ -180,7 +180,7 @@ def begin_worker() -> None:
 
 @contextmanager
 def ignore_interrupts() -> Iterator[None]:
-    """Processes that begin inside ignore Ctrl-C; their parent ends them."""
+    """Let processes that are started in the context ignore Ctrl-C; their parent ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -193,7 +193,7 @@ def ignore_interrupts() -> Iterator[None]:
 
 @contextmanager
 def run_on_ray(address: str | None, jobs: int | None, threads: int, gpus: int) -> Iterator[Run]:
-    """As many tasks at once as Ray has processors for; it begins lost ones again itself."""
+    """Run as many tasks at once as Ray has processors for; Ray repeats lost ones itself."""
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError as error:
@@ -201,7 +201,7 @@ def run_on_ray(address: str | None, jobs: int | None, threads: int, gpus: int) -
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     mine = not ray.is_initialized()
     if mine:
-        # A Ray that we start ourselves tells nobody about it.
+        # A Ray that is started here reports no usage.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         local = address == "local"
         try:
@@ -244,7 +244,7 @@ def run_on_ray(address: str | None, jobs: int | None, threads: int, gpus: int) -
 
 
 def require_listener(address: str) -> None:
-    """:raises OSError: if ``host:port`` does not listen, which Ray would wait for a long time"""
+    """Raise an OSError if nothing listens at ``host:port``, where Ray would wait for long."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()

@@ -1,7 +1,8 @@
-"""Agents x explainers x seeds, each job once, wherever it runs and however often it was killed."""
+"""``run_benchmark``: agents x explainers x seeds, each job once, on any backend, resumable."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,34 +50,44 @@ def run_benchmark(
     address: str | None = None,
     progress: bool = True,
 ) -> Benchmark:
-    """Measure explainers of agents under several seeds, or go on where an earlier call was stopped.
+    """Measure explainers of agents under several seeds, or continue where an earlier call stopped.
 
-    A job is one explainer of one agent under one seed. Its result is a function of the job alone:
-    the same whatever runs it, beside what, and in which order.
+    A job is one explainer of one agent under one seed. Its result is a function of the job alone,
+    and does not depend on the backend, the other jobs or their order.
+
+    >>> from sb3_explain import run_benchmark
+    >>> benchmark = run_benchmark(
+    ...     {"cartpole": (agent, states)}, ["gradient", "random"], ["sparseness"],
+    ...     output=folder, n_evaluated=10, progress=False,
+    ... )
+    >>> list(benchmark.join_seeds()["cartpole"])
+    ['gradient', 'random']
 
     :param agents: ``"demo"``, ``"<algo>:<env>"`` or ``"<package>.<module>:<function>"``, see
-        :class:`~sb3_explain.workflows.benchmark.agents.NamedAgent`; by name, also agents, or pairs
-        of an agent and its states, which only this process can run
-    :param explainers: ``"all"``, names, or settings by name. ``"mine=lime"`` is a LIME that is
-        called ``mine``, so that one method may stand in the table with several settings
+        :class:`~sb3_explain.workflows.benchmark.agents.NamedAgent`. A dict of names may also hold
+        agents, or pairs of an agent and its states, which only this process can run
+    :param explainers: ``"all"``, names, or settings by name. ``"mine=lime"`` gives a LIME the name
+        ``mine``, so that the table may have one method with several settings
     :param metrics: ``"all"``, names, or options by name
-    :param output: folder for all that is made; results that stand there are not made again
-    :param seeds: of the episodes, of their split, of the sample, and of all that is fitted
-    :param n_states: states to collect for each agent and seed
-    :param n_evaluated: test states to measure on, of each agent and seed
-    :param baseline: name of what a removed cell becomes, the same for every explainer
+    :param output: folder for everything that is written; jobs with results in it are not repeated
+    :param seeds: random seeds, each of the episodes, their split, the sample and the fits
+    :param n_states: number of states to collect for each agent and seed
+    :param n_evaluated: number of test states to measure on, for each agent and seed
+    :param baseline: name of what a removed feature becomes, the same for every explainer
     :param collect_kwargs: further options of :func:`sb3_explain.collect`
     :param fit_kwargs: options of ``fit``, for explainers that learn
     :param load_kwargs: arguments of :func:`sb3_explain.load_agent`, for agents of the zoo
     :param backend: ``"here"``, ``"processes"`` or ``"ray"``
-    :param jobs: at once; as many as there are processors when not given
-    :param threads: of torch in each job
-    :param address: of a Ray cluster; a Ray of this machine is started when not given
-    :param progress: show bars
-    :return: the figures, and which jobs failed: they are run again by the same call
-    :raises ExplainError: for a mistake that shows before any job begins, or if the folder holds
-        results that were made with other settings
+    :param jobs: number of jobs at once; as many as there are processors when not given
+    :param threads: number of torch's threads in each job
+    :param address: address of a Ray cluster; Ray is started on this machine when not given
+    :param progress: show progress bars
+    :return: all results, and which jobs failed; the same call repeats those
+    :raises ExplainError: if pyarrow is not installed, for a mistake in the arguments, or if the
+        folder holds results of other settings
     """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ExplainError("a benchmark needs pyarrow: pip install 'sb3_explain[benchmark]'")
     named = read_agents(agents, load_kwargs or {})
     methods = read_explainers(explainers)
     protocol = Protocol(
@@ -100,13 +111,13 @@ def run_benchmark(
     output = Path(output).resolve()
     cells = [Cell(agent, seed, protocol, output) for agent in named for seed in seeds]
     every = [Job(cell, *method) for cell in cells for method in methods]
-    # Refuses to mix results before anything is made.
+    # Refuse to mix results before anything is written.
     left = [job for job in every if not job.is_done()]
     gpus = int(str((load_kwargs or {}).get("device", "")).startswith("cuda"))
     with open_backend(backend, jobs=jobs, threads=threads, address=address, gpus=gpus) as run:
         lost = execute(run, prepare, cells, "states", progress)
         failures: dict[Job, str] = {job: lost[job.cell] for job in left if job.cell in lost}
-        # Those that learn take longest: begun last, one would keep all others waiting.
+        # Those that learn take longest: started last, one would keep all others waiting.
         todo = sorted(
             (job for job in left if job.cell not in lost), key=lambda job: not needs_fit(job)
         )
@@ -118,7 +129,7 @@ def run_benchmark(
 def execute(
     run: Run, task: Task, items: Sequence[Any], title: str, progress: bool
 ) -> dict[Any, str]:
-    """Run a task on cells or jobs under a bar: why some failed, in one line each."""
+    """Run a task on cells or jobs with a progress bar; return why some failed, in a line each."""
     failures = {}
     with progress_bar(title, len(items), "jobs", progress) as bar:
         for item, failure in run(task, items):
@@ -131,7 +142,7 @@ def execute(
 
 
 def report_failure(path: Path, failure: Failure) -> str:
-    """One line for the user; what only a developer understands goes to a file."""
+    """Return one line for the user, and write the traceback to a file."""
     if not failure.details:
         return failure.line
     with atomic_path(path) as temporary:
@@ -143,29 +154,32 @@ def read_agents(
     agents: Iterable[str] | Mapping[str, str | Agent | tuple[Agent, StateDataset]],
     load_kwargs: Mapping[str, Any],
 ) -> list[NamedAgent]:
-    """:raises ExplainError: for a bad name, or if two agents would share a folder"""
+    """Return the agents of a benchmark with their names.
+
+    :raises ExplainError: for a bad name, or if two agents would share a folder
+    """
     if isinstance(agents, str):
         agents = [agents]
     if isinstance(agents, Mapping):
-        found = [
+        named = [
             read_agent(f"{name}={source}", load_kwargs)
             if isinstance(source, str)
             else NamedAgent(name, source)
             for name, source in agents.items()
         ]
     else:
-        found = [read_agent(text, load_kwargs) for text in agents]
-    folders = [agent.folder for agent in found]
-    for agent in found:
+        named = [read_agent(text, load_kwargs) for text in agents]
+    folders = [agent.folder for agent in named]
+    for agent in named:
         if not agent.folder or folders.count(agent.folder) > 1:
             raise ExplainError(
                 f"two agents are called {agent.name!r}, or nearly so: name them as in mine=demo"
             )
-    return found
+    return named
 
 
 def read_explainers(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
-    """Name in tables, name in the registry, and settings of each explainer.
+    """Return the name in tables, the name in the registry, and the settings of each explainer.
 
     :raises ExplainError: for an unknown explainer or setting; the nearest is suggested
     """
@@ -185,7 +199,7 @@ def read_explainers(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def read_metrics(metrics: Named) -> dict[str, dict[str, Any]]:
-    """Options of each metric by name.
+    """Return the options of each metric by name.
 
     :raises ExplainError: for an unknown metric or option, or one that needs more than states
     """
@@ -199,7 +213,7 @@ def read_metrics(metrics: Named) -> dict[str, dict[str, Any]]:
 
 
 def read_options(named: Named, registry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Options by name; ``"all"`` is every name of the registry."""
+    """Return options by name; ``"all"`` stands for every name of the registry."""
     if isinstance(named, str):
         named = [named]
     if isinstance(named, Mapping):

@@ -1,8 +1,9 @@
-"""One cell of the grid: an explainer of an agent, measured on the states of a seed.
+"""A cell of the grid, an agent and a seed, and a job in it, an explainer to measure.
 
 A cell's folder, ``<output>/<agent>/seed_<seed>``, holds ``states/``, a folder for each explainer
 that learns, and for each explainer ``<name>.parquet``, the values of every state, and
-``<name>.json``, what they cost. The JSON is written last: where it stands, the job is done.
+``<name>.json``, their cost. The JSON is written last, so that its presence means that the job is
+done.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ FORMAT = 1
 
 @dataclass(frozen=True, eq=False)
 class Protocol:
-    """What is the same in all cells of a grid.
+    """Settings that all cells of a grid share.
 
-    :param metrics: options by name
-    :param n_states: states to collect for each agent and seed
-    :param n_evaluated: of the states that nothing has learned from, a random sample of this many
-    :param baseline: name of what a removed cell becomes, for every explainer the same
+    :param metrics: options of metrics by name
+    :param n_states: number of states to collect for each agent and seed
+    :param n_evaluated: number of test states to measure on, a random sample
+    :param baseline: name of what a removed feature becomes, the same for every explainer
     :param collect_kwargs: further options of :func:`sb3_explain.collect`
     :param fit_kwargs: options of ``fit``, for explainers that learn
     """
@@ -45,10 +46,10 @@ class Protocol:
 class Cell:
     """An agent and a seed, whose states all explainers share.
 
-    :param agent: who
-    :param seed: of the episodes, of their split, of the sample, and of all that is fitted
-    :param protocol: how
-    :param output: folder of the whole grid
+    :param agent: the agent with its name
+    :param seed: random seed of the episodes, their split, the sample and the fits
+    :param protocol: settings of the grid
+    :param output: folder of the grid
     """
 
     agent: NamedAgent
@@ -58,12 +59,12 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where all of it stands."""
+        """Folder of the cell."""
         return self.output / self.agent.folder / f"seed_{self.seed}"
 
     @property
     def error(self) -> Path:
-        """The traceback of a failure."""
+        """Path of the traceback of a failure."""
         return self.folder / "states.error.txt"
 
 
@@ -71,9 +72,9 @@ class Cell:
 class Job:
     """One explainer in one cell.
 
-    :param cell: where
-    :param name: in tables, figures and files
-    :param explainer: as the registry has it
+    :param cell: the cell of the job
+    :param name: name of the explainer in tables, figures and files
+    :param explainer: name of the explainer in the registry
     :param settings: arguments of the explainer besides the agent and the seed
     """
 
@@ -84,21 +85,21 @@ class Job:
 
     @property
     def result(self) -> Path:
-        """The file that stands where the job is done."""
+        """Path of the result, which exists once the job is done."""
         return self.cell.folder / f"{self.name}.json"
 
     @property
     def values(self) -> Path:
-        """The values of every state."""
+        """Path of the values of every state."""
         return self.cell.folder / f"{self.name}.parquet"
 
     @property
     def error(self) -> Path:
-        """The traceback of a failure."""
+        """Path of the traceback of a failure."""
         return self.cell.folder / f"{self.name}.error.txt"
 
     def identity(self) -> dict[str, Any]:
-        """What decides the result, as JSON holds it."""
+        """Return everything that decides the result, as plain data."""
         protocol = self.cell.protocol
         decides = {
             "agent": self.cell.agent.name,
@@ -115,23 +116,23 @@ class Job:
         return plain
 
     def is_done(self) -> bool:
-        """Whether there is a result.
+        """Return whether there is a result.
 
-        :raises ExplainError: if there is one of a job with other settings
+        :raises ExplainError: if there is the result of a job with other settings
         """
         if not self.result.exists():
             return False
-        kept = read_json(self.result)
+        stored = read_json(self.result)
         identity = self.identity()
-        if kept.get("format") != FORMAT or kept.get("job") != identity:
-            changed = [key for key in identity if kept.get("job", {}).get(key) != identity[key]]
+        if stored.get("format") != FORMAT or stored.get("job") != identity:
+            changed = [key for key in identity if stored.get("job", {}).get(key) != identity[key]]
             raise ExplainError(
                 f"{self.result} was made with other {', '.join(changed) or 'settings'}: choose "
                 f"another output folder, or delete {self.cell.folder}"
             )
-        return "not_run" in kept or self.values.exists()
+        return "not_run" in stored or self.values.exists()
 
 
 def needs_fit(job: Job) -> bool:
-    """Whether its explainer has to be fitted."""
+    """Return whether the job's explainer has to be fitted."""
     return issubclass(EXPLAINERS[job.explainer], FittedExplainer)

@@ -1,4 +1,4 @@
-"""The files of a whole grid: tables for machines and for papers, figures, and what it cost."""
+"""The files of a whole grid: tables, figures, and the cost of all jobs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from sb3_explain.workflows.benchmark.results import Outcome, Table, join_seeds, 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What a grid has come to.
+    """The outcome of :func:`run_benchmark`.
 
-    :param outcomes: every job and what became of it
-    :param metrics: that were measured, in the order in which they were asked for
-    :param output: where its files stand
+    :param outcomes: every job with its result
+    :param metrics: names of the metrics that were measured
+    :param output: folder of its files
     """
 
     outcomes: list[Outcome]
@@ -32,15 +32,15 @@ class Benchmark:
     output: Path
 
     def table(self) -> pd.DataFrame:
-        """A line for each agent, explainer, seed and metric: ``benchmark.parquet``."""
+        """Return a row for each agent, explainer, seed and metric, as in ``benchmark.parquet``."""
         return list_seeds(self.outcomes)
 
     def join_seeds(self) -> dict[str, Table]:
-        """Agent -> explainer -> metric -> mean and interval over all seeds."""
+        """Return mean and interval over all seeds, by agent, explainer and metric."""
         return join_seeds(self.outcomes)
 
     def failures(self) -> dict[str, list[str]]:
-        """Why jobs failed, in one line each, and the names of those that did."""
+        """Return the names of the jobs that failed, by the reason in one line."""
         failures: dict[str, list[str]] = {}
         for outcome in self.outcomes:
             if outcome.failure:
@@ -53,12 +53,12 @@ class Benchmark:
 def write_output(
     output: Path, outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any]
 ) -> Benchmark:
-    """Write all files that show the grid as a whole.
+    """Write all files about the grid as a whole.
 
     :param output: folder of the grid
-    :param outcomes: of all jobs
-    :param protocol: of all cells
-    :param ran: how it was run, plain data
+    :param outcomes: all jobs with their results
+    :param protocol: settings of the grid
+    :param ran: how it was run, as plain data
     """
     measured = {name for outcome in outcomes for name in outcome.metrics}
     names = [name for name in protocol.metrics if name in measured]
@@ -66,13 +66,13 @@ def write_output(
     lines, tables = benchmark.table(), benchmark.join_seeds()
     notes = collect_notes(outcomes)
     about = describe_jobs(outcomes, protocol, ran)
-    said = write_statement(about)
+    caption = write_statement(about)
     write_json(output / "about.json", about)
     write_frame(output / "benchmark.parquet", lines)
     write_frame(output / "benchmark.csv", lines)
     write_frame(output / "joined.csv", list_rows(tables))
-    write_text(output / "benchmark.md", markdown_table(tables, names, notes, said))
-    write_text(output / "benchmark.tex", latex_table(tables, names, notes, said))
+    write_text(output / "benchmark.md", markdown_table(tables, names, notes, caption))
+    write_text(output / "benchmark.tex", latex_table(tables, names, notes, caption))
     if names:
         save(output / "bars.png", bar_figure(tables, names, notes))
         save(output / "radar.png", radar_figure(tables, names, notes))
@@ -80,7 +80,7 @@ def write_output(
 
 
 def collect_notes(outcomes: list[Outcome]) -> dict[str, dict[str, str]]:
-    """Agent -> explainer -> why there are no figures, or not of every seed."""
+    """Return why there are no values, or not of every seed, by agent and explainer."""
     notes: dict[str, dict[str, str]] = {}
     for outcome in outcomes:
         if outcome.note:
@@ -92,7 +92,7 @@ def collect_notes(outcomes: list[Outcome]) -> dict[str, dict[str, str]]:
 def describe_jobs(
     outcomes: list[Outcome], protocol: Protocol, ran: dict[str, Any]
 ) -> dict[str, Any]:
-    """On what machines and with what versions the jobs ran, and what they cost, as plain data."""
+    """Describe the jobs, their machines, versions and cost, as plain data."""
     records = [outcome.record for outcome in outcomes if outcome.record]
     costs = [record["cost"] for record in records if "cost" in record]
     made = [record["made"] for record in records]
@@ -127,7 +127,7 @@ def describe_jobs(
 
 
 def write_statement(about: dict[str, Any]) -> str:
-    """One line about the figures, the machine and the cost, for the tables' captions."""
+    """Write one line about the values, the machines and the cost, for the tables' captions."""
     seeds = words.join_words([str(seed) for seed in about["seeds"]])
     states = about["states"]
     counts = states["measured"] or [states["evaluated"]]
@@ -143,27 +143,27 @@ def write_statement(about: dict[str, Any]) -> str:
     return (
         "Mean and 95 % interval, bootstrapped over (seed, episode) pairs, or blocks of 100 states "
         f"where there are fewer than 10; {measured} test "
-        f"states{collected} for each seed ({seeds}); removed cells become: "
+        f"states{collected} for each seed ({seeds}); removed features become: "
         f"{states['baseline']}. {machines}: {about['seconds']:,.0f} s and "
         f"{about['forwards']:,} forward passes for all jobs together."
     )
 
 
 def list_rows(tables: dict[str, Table]) -> pd.DataFrame:
-    """The joined tables, a line for each agent, explainer and metric."""
+    """Return the joined tables, a row for each agent, explainer and metric."""
     return pd.DataFrame(
         [
-            {"agent": agent, "explainer": explainer, "metric": metric, **entry, **row["cost"]}
+            {"agent": agent, "explainer": explainer, "metric": metric, **estimate, **row["cost"]}
             for agent, table in tables.items()
             for explainer, row in table.items()
-            for metric, entry in row.items()
+            for metric, estimate in row.items()
             if metric != "cost"
         ]
     )
 
 
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
-    """Parquet or CSV, by the name of the file."""
+    """Write a table as Parquet or CSV, by the suffix of the path."""
     with atomic_path(path) as temporary:
         if path.suffix == ".csv":
             frame.to_csv(temporary, index=False)
@@ -172,14 +172,14 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Text in UTF-8."""
+    """Write a text in UTF-8."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def remove_duplicates(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each of the entries once, in order."""
-    found: list[dict[str, Any]] = []
-    for entry in entries:
-        found += [] if entry in found else [entry]
-    return found
+def remove_duplicates(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each item once, in order."""
+    unique: list[dict[str, Any]] = []
+    for item in items:
+        unique += [] if item in unique else [item]
+    return unique

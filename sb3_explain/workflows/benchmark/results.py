@@ -1,4 +1,4 @@
-"""What the jobs of a grid have written, as tables: a line for each seed, and the seeds joined."""
+"""The results of a grid's jobs as tables: a row for each seed, and all seeds joined."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
 from sb3_explain.workflows.benchmark.job import Job
 
-#: explainer -> metric -> ``{"mean", "low", "high", "n"}``, and "cost" beside the metrics
+#: ``{"mean", "low", "high", "n"}`` by explainer and metric, and "cost" beside the metrics
 Table = dict[str, dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job and what became of it.
+    """A job and its result.
 
-    :param job: which
-    :param record: its JSON; empty if it failed
-    :param values: a line for each metric and state; empty if it was not run
+    :param job: the job
+    :param record: content of its JSON; empty if it failed
+    :param values: a row for each metric and state; empty if it was not run
     :param failure: why it failed, in one line
     """
 
@@ -37,7 +37,7 @@ class Outcome:
 
     @property
     def note(self) -> str:
-        """Why there are no figures, in one line; empty if there are."""
+        """Why there are no values, in one line; empty if there are."""
         if self.failure:
             return f"failed: {self.failure}"
         reason = self.record.get("not_run")
@@ -45,20 +45,20 @@ class Outcome:
 
     @property
     def metrics(self) -> list[str]:
-        """Those that were measured."""
+        """Names of the metrics that were measured."""
         return list(self.record.get("cost", {}).get("metric_forwards", []))
 
     @property
     def names(self) -> dict[str, Any]:
-        """What tells its lines from those of other jobs."""
+        """Names of the agent and the explainer, and the seed: the columns that identify a job."""
         cell = self.job.cell
         return {"agent": cell.agent.name, "explainer": self.job.name, "seed": cell.seed}
 
     def clusters(self) -> NDArray[np.int64]:
-        """(2, lines) where each value's state is from: a source and the episode in it.
+        """Return the source and the episode of each value's state, (2, rows).
 
-        Every seed plays episodes of its own, but states that an agent brings are the same ones
-        under every seed.
+        Every seed plays episodes of its own, but states that come with an agent are the same under
+        every seed.
         """
         source = -1 if self.record["states"]["brought"] else self.job.cell.seed
         episode = self.values["episode"].to_numpy(np.int64)
@@ -66,9 +66,10 @@ class Outcome:
 
 
 def read_outcomes(jobs: Iterable[Job], failures: Mapping[Job, str]) -> list[Outcome]:
-    """The files of all jobs that are done.
+    """Read the results of all jobs.
 
-    :param failures: why the others are not
+    :param jobs: all jobs of a grid
+    :param failures: why some have failed
     :raises ExplainError: if a file is damaged
     """
     outcomes = []
@@ -81,7 +82,10 @@ def read_outcomes(jobs: Iterable[Job], failures: Mapping[Job, str]) -> list[Outc
 
 
 def read_values(path: Path) -> pd.DataFrame:
-    """:raises ExplainError: if the file is missing or damaged"""
+    """Read the values of a job.
+
+    :raises ExplainError: if the file is missing or damaged
+    """
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's own errors are both
@@ -89,10 +93,9 @@ def read_values(path: Path) -> pd.DataFrame:
 
 
 def list_seeds(outcomes: Iterable[Outcome]) -> pd.DataFrame:
-    """A line for each agent, explainer, seed and metric; one line with a note where none was run.
+    """Return a row for each agent, explainer, seed and metric; one with a note for a job not run.
 
-    The columns are those of :meth:`sb3_explain.evaluation.evaluate.Evaluation.table`, with names in
-    front and ``note`` behind.
+    The columns are the names, those of :meth:`sb3_explain.Evaluation.table`, and ``note``.
     """
     lines: list[dict[str, Any]] = []
     for outcome in outcomes:
@@ -118,10 +121,10 @@ def list_seeds(outcomes: Iterable[Outcome]) -> pd.DataFrame:
 
 
 def join_seeds(outcomes: Iterable[Outcome]) -> dict[str, Table]:
-    """Agent -> explainer -> metric -> mean and interval over the states of all seeds.
+    """Return mean and interval over the states of all seeds, by agent, explainer and metric.
 
-    ``cost`` has forward passes and seconds for each state, and seconds of fitting for each seed. An
-    explainer without figures has no metrics.
+    ``cost``, beside the metrics, has forward passes and seconds per state, and seconds of fitting
+    per seed. An explainer without values has no metrics.
     """
     tables: dict[str, Table] = {}
     groups: dict[tuple[str, str], list[Outcome]] = {}
@@ -146,9 +149,10 @@ def join_seeds(outcomes: Iterable[Outcome]) -> dict[str, Table]:
 
 
 def compute_interval(outcomes: Iterable[Outcome], metric: str) -> dict[str, Any]:
-    """Mean and bounds of a metric over the states of some jobs, which differ in their seed.
+    """Return mean and bounds of a metric over the states of jobs that differ in their seed.
 
-    What is resampled are (seed, episode) pairs, or blocks of states where they are fewer than 10.
+    The bootstrap resamples (seed, episode) pairs, or blocks of states where there are fewer than 10
+    pairs.
     """
     values, sources, steps = [], [], []
     for outcome in outcomes:

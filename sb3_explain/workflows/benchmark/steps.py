@@ -1,4 +1,4 @@
-"""What is done for a cell, once, and then for each of its jobs."""
+"""The two steps of a grid: collect the states of a cell, and run each of its jobs."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from sb3_explain.workflows.benchmark.job import FORMAT, Cell, Job
 
 
 def prepare(cell: Cell) -> None:
-    """Collect the states of a cell, unless they are there or the agent brings them.
+    """Collect the states of a cell, unless they exist or come with the agent.
 
-    :raises ExplainError: if the agent cannot be loaded or played, or is another than that whose
-        results stand in the folder
+    :raises ExplainError: if the agent cannot be loaded or played, or the folder holds results of
+        another agent
     """
     agent, brought = cell.agent.load()
     card = cell.folder.parent / "agent.json"
@@ -42,9 +42,9 @@ def prepare(cell: Cell) -> None:
     if brought is not None:
         described["states_sha256"] = brought.fingerprint()
     if card.exists():
-        kept = read_json(card)
+        stored = read_json(card)
         for key in ("name", "weights_sha256", "states_sha256"):
-            if kept.get(key) != described.get(key):
+            if stored.get(key) != described.get(key):
                 raise ExplainError(
                     f"{card.parent} holds results of another agent ({key} differs): choose "
                     "another output folder, or delete this one"
@@ -65,11 +65,11 @@ def prepare(cell: Cell) -> None:
 
 
 def run_job(job: Job) -> None:
-    """Fit, explain and measure; write the two files.
+    """Fit and measure the explainer of a job, and write its two files.
 
-    A function of the job alone: neither where nor when it runs changes a value.
+    The values are a function of the job alone: they do not depend on where or when it runs.
     """
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     cell, protocol = job.cell, job.cell.protocol
     agent, brought = cell.agent.load()
     forwards = agent.forwards
@@ -80,11 +80,11 @@ def run_job(job: Job) -> None:
         return
     states = StateDataset.open(cell.folder / "states") if brought is None else brought
     train, validation, test = states.split(seed=cell.seed)
-    explainer = make(job, agent, train, validation)
+    explainer = make_job_explainer(job, agent, train, validation)
     sample = test.sample(protocol.n_evaluated, cell.seed)  # the same for every explainer
     row = measure(job, explainer, train, test.subset(sample))
     with atomic_path(job.values) as path:
-        tidy(job, row.values, test, sample).to_parquet(path, index=False)
+        make_frame(job, row.values, test, sample).to_parquet(path, index=False)
     write_json(
         job.result,
         {
@@ -103,7 +103,7 @@ def run_job(job: Job) -> None:
                 "metric_forwards": {name: cost.forwards for name, cost in row.measuring.items()},
                 "metric_seconds": {name: cost.seconds for name, cost in row.measuring.items()},
                 "all_forwards": agent.forwards - forwards,
-                "all_seconds": time.perf_counter() - began,
+                "all_seconds": time.perf_counter() - start_time,
             },
             "made": describe_machine(),
         },
@@ -111,10 +111,10 @@ def run_job(job: Job) -> None:
 
 
 def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateDataset) -> Row:
-    """One row of :func:`sb3_explain.evaluate`, without the rows that it adds for comparison.
+    """Measure one explainer as :func:`sb3_explain.evaluate` does, without controls.
 
-    They are jobs of their own here. The baseline is fitted on the states that may be learned from,
-    so that it is the same for every explainer.
+    Controls are jobs of their own here. The baseline is fitted on training states, so that it is
+    the same for every explainer.
     """
     protocol, agent = job.cell.protocol, explainer.agent
     baselines = fit_baselines(protocol.baseline, train)
@@ -125,10 +125,12 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     return measuring.row()
 
 
-def make(job: Job, agent: Agent, train: StateDataset, validation: StateDataset) -> Explainer:
-    """The job's explainer; one that learns is fitted, or read where it was fitted before.
+def make_job_explainer(
+    job: Job, agent: Agent, train: StateDataset, validation: StateDataset
+) -> Explainer:
+    """Make the explainer of a job; one that learns is fitted, or loaded if it was fitted before.
 
-    What the user has set counts before the seed of the cell and the baseline of the protocol.
+    Settings of the user take precedence over the cell's seed and the protocol's baseline.
     """
     kind, options = EXPLAINERS[job.explainer], dict(job.settings)
     if "seed" in argument_names(kind):
@@ -142,13 +144,14 @@ def make(job: Job, agent: Agent, train: StateDataset, validation: StateDataset) 
     return load_or_fit(made, job.cell.folder / job.name, train, validation, fit_kwargs)
 
 
-def tidy(
+def make_frame(
     job: Job, values: Mapping[str, NDArray[Any]], test: StateDataset, sample: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """A line for each metric and state.
+    """Return a row for each metric and state.
 
-    :param values: per metric, (n,) values of the sampled states
-    :param test: the states that were sampled
+    :param job: the job
+    :param values: (n,) values of the sampled states by metric
+    :param test: the states that were sampled from
     :param sample: (n,) positions in ``test``
     """
     state = {

@@ -1,4 +1,4 @@
-"""SGQN and its baselines trained in parts that resume, and the benchmark that compares them."""
+"""Resumable training of SGQN and its baselines, and the benchmark that compares them."""
 
 from sb3_explain.workflows.pixel_training.benchmark import run_dmc
 from sb3_explain.workflows.pixel_training.recipes import RECIPES

@@ -1,7 +1,7 @@
 """The DMControl generalisation benchmark: train, evaluate in every mode, compare with the paper.
 
-Bertoin et al. (2022), tables 1 and 2. Everything that is finished is kept, so that the same call
-goes on where it was stopped.
+Bertoin et al. (2022), tables 1 and 2. Finished trainings and evaluations are stored, so that the
+same call continues where it was stopped.
 """
 
 from __future__ import annotations
@@ -54,23 +54,23 @@ def run_dmc(
     part: int = 5000,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Train what is not trained, evaluate what is not evaluated, and write tables and pictures.
+    """Train and evaluate what is still missing, and write tables and pictures.
 
-    The folder gets ``runs/`` (an agent each), ``results/`` (returns per mode), ``returns.csv``,
-    ``table.md``, ``curves.png`` and ``saliency_<task>.png``.
+    The folder gets ``runs/`` (one agent each), ``results/`` (returns in each mode),
+    ``returns.csv``, ``table.md``, ``curves.png`` and ``saliency_<task>.png``.
 
-    :param output: folder for all that is made
-    :param algos: of :data:`sb3_explain.workflows.pixel_training.RECIPES`
-    :param tasks: of the benchmark
-    :param seeds: a training each
-    :param modes: to evaluate in
-    :param timesteps: timesteps of a training
-    :param n_episodes: of an evaluation
-    :param backgrounds: folder of the videos, as the environments take it
+    :param output: folder for everything that is written
+    :param algos: names of :data:`sb3_explain.workflows.pixel_training.RECIPES`
+    :param tasks: names of the benchmark's tasks
+    :param seeds: random seeds, one for each training of an algorithm on a task
+    :param modes: modes of the environment to evaluate in
+    :param timesteps: number of timesteps of a training
+    :param n_episodes: number of episodes of an evaluation
+    :param backgrounds: folder of the background videos, as the environments take it
     :param env_kwargs: further arguments of the environments, e.g. ``action_repeat``
-    :param settings: of the algorithms, over the recipes'
-    :param part: timesteps between two checkpoints
-    :param progress: whether to show bars
+    :param settings: settings of the algorithms, in place of those of the recipes
+    :param part: number of timesteps between two checkpoints
+    :param progress: show progress bars
     :return: a row for each algorithm, task, seed and mode, with the mean return
     :raises ExplainError: for an unknown name, missing videos, or a folder of another benchmark
     """
@@ -84,7 +84,7 @@ def run_dmc(
         raise ExplainError("name an algorithm, a task, a seed, a mode and an episode at least")
     kwargs = dict(env_kwargs or {})
     testing = {**kwargs, "background_folder": backgrounds}
-    for mode in modes:  # missing videos shall be said now, not after the training
+    for mode in modes:  # missing videos are an error now, not after the training
         make_env(env_id(tasks[0], mode), 84, testing).close()
     rows: list[dict[str, Any]] = []
     curves: dict[tuple[str, str, int], Curve] = {}
@@ -122,8 +122,8 @@ def run_dmc(
         overlays = (settings or {}).get("overlays") or "procedural textures, not the protocol's"
         path.write_text(
             f"{write_table(results)}\nOurs: {timesteps} timesteps, {len(seeds)} seeds, "
-            f"{n_episodes} episodes, environment {make_plain(kwargs) or 'as it is'}, overlays: {overlays}. The "
-            "paper: 500000 timesteps, 5 seeds, 30 episodes.\n",
+            f"{n_episodes} episodes, environment {make_plain(kwargs) or 'as it is'}, overlays: "
+            f"{overlays}. The paper: 500000 timesteps, 5 seeds, 30 episodes.\n",
             encoding="utf-8",
         )
     save(output / "curves.png", curves_figure(curves))
@@ -135,21 +135,23 @@ def run_dmc(
 
 
 def read_returns(path: Path, asked: Mapping[str, Any]) -> list[float] | None:
-    """Returns of an earlier call, if they were made of the same.
+    """Read the returns of an earlier evaluation.
 
-    :param asked: model, episodes and environment
+    :param path: path of the file
+    :param asked: model, episodes and environment of the evaluation
+    :return: the returns; ``None`` if there are none, or of another evaluation
     """
     if not path.exists():
         return None
-    kept = read_json(path)
-    returns: list[float] | None = kept["returns"] if kept["asked"] == asked else None
+    stored = read_json(path)
+    returns: list[float] | None = stored["returns"] if stored["asked"] == asked else None
     return returns
 
 
 def play_episodes(
     model: PixelSAC, env: gym.Env[Any, Any], n_episodes: int, seed: int, bar: tqdm[Any]
 ) -> list[float]:
-    """Undiscounted returns of the deterministic policy; the environment is closed."""
+    """Return the undiscounted returns of the deterministic policy, and close the environment."""
 
     def count(local: dict[str, Any], _: dict[str, Any]) -> None:
         bar.update(int(local["done"]))
@@ -164,6 +166,6 @@ def play_episodes(
 
 
 def hash_file(path: Path) -> str:
-    """Of a file's content."""
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,15 +11,21 @@ from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
 
 
 class Recipe(NamedTuple):
-    """A row of the papers' tables."""
+    """An algorithm with the settings of its paper.
+
+    :param algorithm: class of the algorithm
+    :param policy: name of the policy
+    :param settings: arguments of the algorithm
+    :param size: height and width of the environment's frames, in pixels
+    """
 
     algorithm: type[PixelSAC]
     policy: str
     settings: dict[str, Any]
-    #: pixels of a frame that its environment draws
     size: int = 84
 
 
+#: recipes by the name of the algorithm
 RECIPES = {
     "sac": Recipe(PixelSAC, "PixelPolicy", {}),
     "drq": Recipe(DrQ, "PixelPolicy", {}),
@@ -38,27 +44,30 @@ QUANTILES = {"cartpole_swingup": 0.98, "ball_in_cup_catch": 0.98}
 
 
 def get_quantile(task: str) -> float:
-    """The paper's quantile for a task."""
+    """Return the paper's quantile rho for a task."""
     return QUANTILES.get(task, 0.95)
 
 
 def get_recipe(name: str) -> Recipe:
-    """:raises ExplainError: for an unknown name; the nearest is suggested"""
+    """Return the recipe of an algorithm.
+
+    :raises ExplainError: for an unknown name; the nearest is suggested
+    """
     if name not in RECIPES:
         raise unknown_name("algorithm", name, RECIPES)
     return RECIPES[name]
 
 
 def list_settings(algo: str) -> tuple[set[str], set[str]]:
-    """What an algorithm can be given, and what its networks."""
+    """Return the names of an algorithm's settings, and of those of its networks."""
     algorithm, policy, *_ = get_recipe(algo)
     return argument_names(algorithm), argument_names(algorithm.policy_aliases[policy])
 
 
 def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
-    """Stop where a setting is none of these algorithms', or one of their networks'.
+    """Check that each setting is known to one of these algorithms, or to its networks.
 
-    :raises ExplainError: the nearest is suggested
+    :raises ExplainError: for an unknown setting; the nearest is suggested
     """
     known, networks = set[str](), set[str]()
     for algo in algos:
@@ -75,7 +84,7 @@ def require_known(settings: Mapping[str, Any], algos: Sequence[str]) -> None:
 
 
 def select_settings(settings: Mapping[str, Any], algo: str) -> dict[str, Any]:
-    """Of settings for several algorithms those that this one knows."""
+    """Select, of settings for several algorithms, those that this one knows."""
     known, networks = list_settings(algo)
     own = {name: value for name, value in settings.items() if name in known}
     if "policy_kwargs" in own:

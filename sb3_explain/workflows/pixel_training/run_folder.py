@@ -1,4 +1,4 @@
-"""What a training in parts keeps on disk: its curve, one checkpoint, and the model at the end."""
+"""The folder of a training: its learning curve, one checkpoint, and the model at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAMES = "frames.bin"
 
 
 def read_curve(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
-    """The learning curve of a run so far.
+    """Read the learning curve of a run so far.
 
     :raises ExplainError: if the folder holds another run
     """
@@ -35,32 +35,35 @@ def read_curve(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def save_checkpoint(model: BaseAlgorithm, folder: Path, steps: int) -> None:
-    """A checkpoint, whole or not there."""
+    """Save a checkpoint atomically."""
     with atomic_folder(folder / f"checkpoint-{steps}") as place:
         model.save(place / "model.zip")
         model.save_replay_buffer(place / "replay_buffer.pkl")  # type: ignore[attr-defined]
 
 
 def delete_checkpoints(folder: Path, steps: int) -> None:
-    """Delete all checkpoints but that of these steps."""
+    """Delete all checkpoints except that of these steps."""
     for place in folder.glob("checkpoint-*"):
         if place.name != f"checkpoint-{steps}":
             shutil.rmtree(place)
 
 
 def load_model(recipe: Recipe, path: Path, env: gym.Env[Any, Any]) -> PixelSAC:
-    """:raises ExplainError: if the file is damaged"""
+    """Load a model.
+
+    :raises ExplainError: if the file is damaged
+    """
     try:
         return recipe.algorithm.load(path, env=env)
     except ExplainError:
         raise
-    # SB3 raises whatever the damage leads to
+    # SB3 raises many kinds of exceptions for damaged files
     except Exception as error:
         raise ExplainError(f"{path} is damaged ({one_line(error)}): delete its folder") from error
 
 
 def load_checkpoint(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> PixelSAC:
-    """The model at a checkpoint, with its replay buffer.
+    """Load the model of a checkpoint, with its replay buffer.
 
     :raises ExplainError: if the checkpoint is missing or damaged
     """
@@ -78,7 +81,7 @@ def load_checkpoint(recipe: Recipe, place: Path, env: gym.Env[Any, Any]) -> Pixe
 
 
 def finish(model: BaseAlgorithm, folder: Path) -> None:
-    """The model at its place; what only going on needs is deleted."""
+    """Save the final model, and delete what is only needed to resume."""
     with atomic_path(folder / "model.zip") as path, path.open("wb") as file:
         model.save(file)
     model.replay_buffer = None  # type: ignore[attr-defined]
@@ -86,6 +89,6 @@ def finish(model: BaseAlgorithm, folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Delete what only going on needs."""
+    """Delete what is only needed to resume."""
     delete_checkpoints(folder, -1)
     (folder / FRAMES).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the critics of trained agents look at, in every mode of the benchmark."""
+"""Pictures of the attributions of trained critics, in every mode of the benchmark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sb3_explain.sgqn.augmentations import center_crop
 from sb3_explain.workflows.pixel_training.recipes import RECIPES, get_quantile
 from sb3_explain.workflows.pixel_training.training import make_env
 
-#: timesteps of an episode whose states are shown, at equal distances
+#: number of an episode's states that are shown, at equal distances
 SHOWN = 4
 
 
@@ -29,10 +29,17 @@ def draw_saliency_rows(
     *,
     seed: int,
 ) -> dict[str, list[NDArray[np.uint8]]]:
-    """For each algorithm states, side by side in every mode, and below what its critic looks at.
+    """Draw states of each algorithm, side by side in every mode, and below their attributions.
 
-    ``true``: the attribution of Q1; ``mask``: the frame where it is binarised; ``predicted``: what
-    an SGQN agent says itself.
+    The rows are ``state``; ``true``, the attribution of Q1; ``mask``, the frame where it is
+    binarised; and ``predicted``, the attribution that an SGQN agent predicts.
+
+    :param models: trained models by the name of the algorithm
+    :param task: name of the task
+    :param modes: modes of the environment
+    :param env_kwargs: further arguments of the environments
+    :param seed: random seed of the episodes
+    :return: (H, W, 3) uint8 pictures of each row by its name
     """
     rows: dict[str, list[NDArray[np.uint8]]] = {}
     for algo, model in models.items():
@@ -45,7 +52,7 @@ def draw_saliency_rows(
             scaled = torch.from_numpy(model.policy.scale_action(actions)).to(model.device)
             attribution = model.policy.attribution(observations.to(model.device), scaled).cpu()
             size = model.policy_kwargs.get("size")
-            if size is not None:  # the networks look at the middle alone
+            if size is not None:  # the networks observe the middle alone
                 attribution = center_crop(attribution, size)
                 observations = center_crop(observations, size)
             frames = observations[:, -3:].permute(0, 2, 3, 1).numpy()
@@ -61,14 +68,14 @@ def draw_saliency_rows(
                 shown["predicted"] = draw_gray(predicted[:, -3:].max(1))
             for name, pictures in shown.items():
                 rows.setdefault(f"{algo}: {name}", []).extend(pictures)
-    # as of a network that has hardly learned; its mask keeps everything
+    # of a network that has hardly learned, whose mask shows everything
     return {
         name if np.any(pictures) else f"{name} (zero)": pictures for name, pictures in rows.items()
     }
 
 
 def play_states(model: PixelSAC, env: gym.Env[Any, Any], seed: int) -> NDArray[np.uint8]:
-    """(SHOWN, C, H, W) states of one episode at equal distances."""
+    """Play an episode, and return states at equal distances, (SHOWN, C, H, W)."""
     states = [env.reset(seed=seed)[0]]
     finished = False
     while not finished:
@@ -82,6 +89,6 @@ def play_states(model: PixelSAC, env: gym.Env[Any, Any], seed: int) -> NDArray[n
 
 
 def draw_gray(attributions: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-    """Maps (B, H, W) as pictures, from black at 0 to white at 1."""
+    """Draw attributions (B, H, W) as gray pictures, from black at 0 to white at 1."""
     shades = (255 * np.clip(attributions, 0, 1)).astype(np.uint8)
     return list(np.repeat(shades[..., None], 3, axis=3))

@@ -1,4 +1,4 @@
-"""The paper's tables 1 and 2, with ours above the paper's."""
+"""Tables of returns in the layout of the paper's tables 1 and 2, with the paper's results."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sb3_explain.workflows.pixel_training.recipes import RECIPES
 
 
 def read_published() -> pd.DataFrame:
-    """The paper's figures: mean and standard deviation of five seeds (tables 1 and 2)."""
+    """Read the paper's results: mean and standard deviation of five seeds (tables 1 and 2)."""
     with resources.files("sb3_explain.envs.dmc").joinpath("published.csv").open() as file:
         return pd.read_csv(file)
 
 
 def write_table(results: pd.DataFrame) -> str:
-    """Markdown in the layout of the paper's tables: ours, and the paper's below in italics.
+    """Write our returns in Markdown, with the paper's below in italics.
 
-    :param results: as :func:`run_dmc` returns them; mean and standard deviation are over seeds
+    :param results: what :func:`run_dmc` returned; means and standard deviations are over seeds
     """
     algos = [name for name in RECIPES if name in set(results["algo"])]
     paper = {(row.task, row.mode, row.algo): row for row in read_published().itertuples()}

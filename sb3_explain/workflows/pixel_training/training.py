@@ -1,7 +1,7 @@
-"""Training of SGQN and its baselines in parts, so that a run that was killed goes on.
+"""Training of SGQN and its baselines in parts, so that it can be resumed.
 
-A run is cut into parts of equal length. Each begins with seeds of its own and a fresh episode, and
-ends with a checkpoint; so a run that was killed and goes on makes what an unbroken one makes.
+A run is cut into parts of equal length. Each begins with a random seed of its own and a fresh
+episode, and ends with a checkpoint, so that a resumed run has the same result as an unbroken one.
 """
 
 from __future__ import annotations
@@ -52,27 +52,27 @@ def train(
     settings: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> PixelSAC:
-    """Train an agent from pixels, or go on where an earlier call with this folder was stopped.
+    """Train an agent from pixels, or continue where an earlier call with this folder was stopped.
 
     The folder holds ``model.zip``, ``run.json`` (settings and the learning curve) and, while the
     run is not finished, a checkpoint and the frames of the replay buffer.
 
-    :param algo: of :data:`RECIPES`
-    :param env_id: gymnasium id of an environment of stacked images
-    :param folder: of the run
-    :param timesteps: timesteps
-    :param seed: of all chance
-    :param part: timesteps between two checkpoints; best a multiple of an episode's length
-    :param env_kwargs: of the environment
-    :param settings: of the algorithm, over those of the recipe
-    :param progress: whether to show a bar
+    :param algo: name of one of :data:`RECIPES`
+    :param env_id: Gymnasium id of an environment of stacked images
+    :param folder: folder of the run
+    :param timesteps: number of timesteps to train for
+    :param seed: random seed of the networks, the environment and the training
+    :param part: number of timesteps between two checkpoints; best a multiple of an episode's length
+    :param env_kwargs: arguments of the environment
+    :param settings: settings of the algorithm, in place of those of the recipe
+    :param progress: show a progress bar
     :return: the trained model
     :raises ExplainError: for an unknown algorithm or environment, or a folder of another training
     """
     recipe = get_recipe(algo)
     require_known(settings or {}, [algo])
     folder = Path(folder)
-    # rows enough that none is written over, also for the first frames of episodes
+    # enough rows that none is overwritten, including the first frames of episodes
     rows = timesteps + timesteps // 50 + 3 * part
     n_rows = (settings or {}).get("buffer_size", rows)
     if n_rows < min(rows, 4 * part):
@@ -105,10 +105,14 @@ def train_run(
     arguments: dict[str, Any],
     progress: bool,
 ) -> PixelSAC:
-    """The model of a run, trained as far as it is not yet.
+    """Train the model of a run for the timesteps that are missing.
 
-    :param identity: of the run
-    :param arguments: of the algorithm
+    :param recipe: recipe of the algorithm
+    :param env: environment to train in
+    :param folder: folder of the run
+    :param identity: arguments of :func:`train` that decide the result
+    :param arguments: arguments of the algorithm
+    :param progress: show a progress bar
     """
     timesteps, seed, part = (identity[name] for name in ("timesteps", "seed", "part"))
     curve = read_curve(folder, identity)
@@ -121,7 +125,7 @@ def train_run(
         model = load_checkpoint(recipe, folder / f"checkpoint-{done}", env)
     else:
         model = recipe.algorithm(recipe.policy, env, seed=seed, **arguments)
-        # whoever loads the model and goes on elsewhere shall not write into this folder
+        # a model that is loaded and trained elsewhere must not write into this folder
         model.replay_buffer_kwargs.pop("file", None)
     title = f"{identity['algo']} {identity['env']}"
     with progress_bar(title, timesteps, "timesteps", progress, done) as bar:
@@ -132,7 +136,7 @@ def train_run(
             drawn = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])
             model.set_random_seed(drawn % TEST_SEED)
             if isinstance(model.replay_buffer, FrameStackReplayBuffer):
-                # what a run that was killed may have written over, an unbroken one does not use
+                # a killed run may have overwritten these: an unbroken one must not use them
                 model.replay_buffer.discard(2 * part)
             watching = Watching(bar)
             model.learn(steps, watching, reset_num_timesteps=False)
@@ -153,7 +157,10 @@ def train_run(
 
 
 class Watching(BaseCallback):
-    """Moves a bar on by the timesteps that were made, and keeps the returns of the episodes."""
+    """Moves a progress bar by the timesteps, and stores the returns of the episodes.
+
+    :param bar: progress bar of the training
+    """
 
     def __init__(self, bar: tqdm[Any]) -> None:
         super().__init__()
@@ -169,7 +176,7 @@ class Watching(BaseCallback):
 def make_env(
     env_id: str, size: int, env_kwargs: Mapping[str, Any] | None = None
 ) -> gym.Env[Any, Any]:
-    """The environment, drawn in the size that the algorithm needs where it can be chosen.
+    """Make an environment, with frames of the size that the algorithm needs where it has a choice.
 
     :raises ExplainError: if there is no such environment
     """
@@ -184,7 +191,7 @@ def make_env(
 
 
 def make_plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Options as JSON has them.
+    """Return options as plain data, as JSON has them.
 
     :raises ExplainError: for one that is a function or the like
     """
@@ -193,7 +200,7 @@ def make_plain(options: Mapping[str, Any] | None) -> dict[str, Any]:
         if isinstance(value, Path):
             return str(value)
         raise ExplainError(
-            f"{value!r} cannot be kept with a run: give numbers, names and lists, or call learn() "
+            f"{value!r} cannot be saved with a run: give numbers, names and lists, or call learn() "
             "yourself"
         )
 

@@ -79,7 +79,7 @@ def test_the_target_stays(inputs):
     assert all(torch.equal(target, inputs.batch.target) for target in seen)
 
 
-def test_unbounded_entries_have_unit_range():
+def test_unbounded_features_have_unit_range():
     big = np.finfo(np.float32).max
     low = np.array([-2, -np.inf, -big, 0], dtype=np.float32)
     high = np.array([2, np.inf, big, 1], dtype=np.float32)
