@@ -76,10 +76,10 @@ def run(record) -> None:
         against_lime(record, agent, few)
         against_quantus(record, agent, seen[::4].clone())
         for name in EFFICIENCY:
-            told = subprocess.run(
+            reported = subprocess.run(
                 [sys.executable, __file__, name], check=True, capture_output=True, text=True
             )
-            record(f"explainers.{name}.peak_gigabytes", float(told.stdout), "GB", "<= 2")
+            record(f"explainers.{name}.peak_gigabytes", float(reported.stdout), "GB", "<= 2")
     finally:
         torch.set_num_threads(threads)
 

@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 def run(record) -> None:
     agent = demo_agent()
     with tempfile.TemporaryDirectory() as folder:
-        states = collect(agent, n_states=N_STATES, folder=Path(folder) / "kept", progress=False)
+        states = collect(agent, n_states=N_STATES, folder=Path(folder) / "stored", progress=False)
         same = agreement(agent, states, AtariPreprocessing())
         record("native_resolution.agreement.pong", same, "share", ">= 0.99")
         # what render() shows: the last of the two frames whose maximum the agent sees

@@ -48,14 +48,14 @@ def speed(record) -> None:
     for precision in ("float32", "bfloat16"):
         mixed = precision == "bfloat16"
         jobs = {**read_published(mixed), **ours(mixed), **unavoidable(mixed)}
-        least = in_turns(jobs)
-        for name, value in least.items():
+        floor = in_turns(jobs)
+        for name, value in floor.items():
             record(f"sgqn.{precision}.{name}", value, "s")
         for who in ("published", "ours"):
-            odd, even = (least[f"{who}.{parity}"] for parity in ("odd", "even"))
+            odd, even = (floor[f"{who}.{parity}"] for parity in ("odd", "even"))
             seconds[who, precision] = (odd + even) / 2
             record(f"sgqn.{precision}.{who}", seconds[who, precision], "s")
-        floor = sum(share * least[name] for name, share in SHARES.items())
+        floor = sum(share * floor[name] for name, share in SHARES.items())
         record(f"sgqn.{precision}.floor", floor, "s")
         ratio = seconds["ours", precision] / floor
         record(f"sgqn.{precision}.of_floor", ratio, "times", "<= 1.25")
@@ -69,13 +69,13 @@ def in_turns(jobs: dict[str, Callable[[], object]], repeats: int = REPEATS) -> d
     """Least seconds of each job."""
     for job in jobs.values():
         job()
-    least = dict.fromkeys(jobs, float("inf"))
+    floor = dict.fromkeys(jobs, float("inf"))
     for _ in range(repeats):
         for name, job in jobs.items():
             begin = time.perf_counter()
             job()
-            least[name] = min(least[name], time.perf_counter() - begin)
-    return least
+            floor[name] = min(floor[name], time.perf_counter() - begin)
+    return floor
 
 
 def transitions() -> tuple[Tensor, ...]:
@@ -187,7 +187,7 @@ def unavoidable(mixed: bool) -> dict[str, Callable[[], object]]:
     ).to(memory_format=torch.channels_last)  # fmt: skip
     states, actions, *_ = transitions()
     images = (states / 255).contiguous(memory_format=torch.channels_last).requires_grad_()
-    wanted = torch.zeros(images.shape).contiguous(memory_format=torch.channels_last)
+    needed = torch.zeros(images.shape).contiguous(memory_format=torch.channels_last)
     importance = torch.rand(BATCH, 3, SIDE * SIDE)
     trained = [*cnn.parameters(), *projection.parameters(), *q1.parameters(), *q2.parameters()]
     decoding = [*cnn.parameters(), *projection.parameters(), *first.parameters()]
@@ -200,11 +200,11 @@ def unavoidable(mixed: bool) -> dict[str, Callable[[], object]]:
         with torch.no_grad(), precision():
             projection(cnn(images))
 
-    def kept() -> Tensor:
+    def stored() -> Tensor:
         with precision():
             return projection(cnn(images))
 
-    embedding = kept().float()
+    embedding = stored().float()
     features = torch.rand(BATCH, 14112)
     gradient = torch.randn_like(embedding)
 
@@ -229,9 +229,9 @@ def unavoidable(mixed: bool) -> dict[str, Callable[[], object]]:
 
     def decode() -> None:
         with precision():
-            cells = first(torch.cat([embedding.detach(), actions], 1)).view(-1, 32, 21, 21)
-            logits = decoder(cells.contiguous(memory_format=torch.channels_last))
-        loss = functional.binary_cross_entropy_with_logits(logits.float(), wanted)
+            pixels = first(torch.cat([embedding.detach(), actions], 1)).view(-1, 32, 21, 21)
+            logits = decoder(pixels.contiguous(memory_format=torch.channels_last))
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), needed)
         torch.autograd.grad(loss, [*first.parameters(), *decoder.parameters()])
 
     def mask() -> Tensor:
@@ -256,11 +256,11 @@ def unavoidable(mixed: bool) -> dict[str, Callable[[], object]]:
         optimizers["saliency"].step()
         torch._foreach_lerp_(slow, fast, 0.01)
 
-    graph = kept()
+    graph = stored()
     to = {"retain_graph": True}
     return {
         "pass.forward": forward,
-        "pass.forward_kept": kept,
+        "pass.forward_kept": stored,
         "pass.to_pixels": lambda: torch.autograd.grad(graph, images, gradient.to(graph), **to),
         "pass.to_weights": lambda: torch.autograd.grad(
             graph, [*cnn.parameters(), *projection.parameters()], gradient.to(graph), **to
@@ -299,10 +299,10 @@ def against_sb3(record) -> None:
             model.replay_buffer.add(
                 state, following, rng.uniform(-1, 1, (1, N_ACTIONS)), np.ones(1), np.zeros(1), [{}]
             )
-    least = in_turns({"sb3": lambda: sb3.train(2, BATCH), "ours": lambda: own.train(2, BATCH)})
-    for name, value in least.items():
+    floor = in_turns({"sb3": lambda: sb3.train(2, BATCH), "ours": lambda: own.train(2, BATCH)})
+    for name, value in floor.items():
         record(f"pixel_sac.{name}", value / 2, "s")
-    record("pixel_sac.of_sb3", least["ours"] / least["sb3"], "times", "<= 1")
+    record("pixel_sac.of_sb3", floor["ours"] / floor["sb3"], "times", "<= 1")
 
 
 # --- memory --------------------------------------------------------------------------------
@@ -327,5 +327,5 @@ def memory(record) -> None:
         stack = following
     taken = psutil.Process().memory_info().rss - before
     record("replay.gigabytes", taken / 1e9 * WHOLE / FILLED, "GB", "<= 11")
-    least = in_turns({"sample": lambda: [buffer.sample(BATCH) for _ in range(100)]})
-    record("replay.batches", 100 / least["sample"], "batches/s", ">= 300")
+    floor = in_turns({"sample": lambda: [buffer.sample(BATCH) for _ in range(100)]})
+    record("replay.batches", 100 / floor["sample"], "batches/s", ">= 300")

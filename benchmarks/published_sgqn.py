@@ -134,8 +134,8 @@ class PublishedSGQN:
         mixed_precision: bool = False,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        cells = (side - 3) // 2 + 1 - 2 * (n_layers - 1)
-        sizes = (n_filters * cells**2, features_dim, width, n_actions)
+        pixels = (side - 3) // 2 + 1 - 2 * (n_layers - 1)
+        sizes = (n_filters * pixels**2, features_dim, width, n_actions)
         cnn, target_cnn = (CNN(channels, n_layers, n_filters).to(dtype) for _ in range(2))
         self.critic, self.actor = Critic(cnn, *sizes).to(dtype), Actor(cnn, *sizes).to(dtype)
         self.target = Critic(target_cnn, *sizes).to(dtype)
@@ -199,8 +199,8 @@ class PublishedSGQN:
     def _critic(self, images, actions, rewards, next_images, dones) -> dict[str, Tensor]:
         with torch.no_grad(), self._precision():
             next_actions, log_p = self.actor(next_images)
-            least = torch.min(*self.target(next_images, next_actions)).to(rewards)
-            y = rewards + (1 - dones) * GAMMA * (least - self.log_alpha.exp() * log_p)
+            smallest = torch.min(*self.target(next_images, next_actions)).to(rewards)
+            y = rewards + (1 - dones) * GAMMA * (smallest - self.log_alpha.exp() * log_p)
         mask = self._mask(self._attribution(images, actions))
         masked = images.clone()
         low, high = images.min(), images.max()
@@ -217,9 +217,9 @@ class PublishedSGQN:
     def _actor_and_alpha(self, images: Tensor) -> dict[str, Tensor]:
         with self._precision():
             action, log_p = self.actor(images)
-            least = torch.min(*self.critic(images, action, detach=True)).to(log_p)
+            smallest = torch.min(*self.critic(images, action, detach=True)).to(log_p)
         alpha = self.log_alpha.exp()
-        actor_loss = (alpha.detach() * log_p - least).mean()
+        actor_loss = (alpha.detach() * log_p - smallest).mean()
         self._step("actor", actor_loss)
         alpha_loss = (alpha * (-log_p + self.n_actions).detach()).mean()
         self._step("alpha", alpha_loss)

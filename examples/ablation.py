@@ -221,7 +221,7 @@ def write_tables(results: dict[str, dict[str, Any]], output: Path) -> None:
         pd.DataFrame(tidy).to_csv(path, index=False)
     head = ["part", "variant", *METRICS, "sparseness / Lipschitz", "minutes of fitting"]
     rows = [head, ["---"] * len(head)]
-    rows += [cells_of(line, results[line.run]) for line in here]
+    rows += [format_row(line, results[line.run]) for line in here]
     states = next((r["states"] for r in results.values() if "states" in r), None)
     note = "Each cell: ours, in %, with its 95 % interval / the paper's.\n"
     if states:
@@ -255,7 +255,7 @@ def figures_of(line: Line, found: dict[str, Any]) -> list[dict[str, Any]]:
     return figures
 
 
-def cells_of(line: Line, found: dict[str, Any]) -> list[str]:
+def format_row(line: Line, found: dict[str, Any]) -> list[str]:
     """One line of the Markdown table."""
     paper = dict(zip(METRICS, line.paper, strict=True)) if line.paper else {}
     pixels = [line.part, line.variant]

@@ -63,7 +63,7 @@ def main() -> None:
         n_states=size.states,
         n_evaluated=size.evaluated,
         # a greedy marine who never dies shows little; sampled actions lead to more of the room
-        collect_kwargs={"behaviour": "epsilon" if agent.view.value_based else "stochastic"},
+        collect_kwargs={"behavior": "epsilon" if agent.view.value_based else "stochastic"},
         fit_kwargs={"epochs": size.epochs},
         seed=options.seed,
     )

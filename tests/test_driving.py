@@ -196,8 +196,8 @@ def test_labels_of_a_frame_are_those_that_were_drawn():
     canvas.labels = np.random.default_rng(0).integers(8, size=(48, 48)).astype(np.uint8)
     assert np.array_equal(draw.labels_of(canvas.frame()), canvas.labels)
     # half the distance of the two colours that are nearest to each other is still forgiven
-    colours = draw.PALETTE.astype(float)
-    apart = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
+    colors = draw.PALETTE.astype(float)
+    apart = np.linalg.norm(colors[:, None] - colors[None], axis=-1)
     noise = 0.49 * apart[apart > 0].min() / np.sqrt(3)
     signs = np.random.default_rng(1).choice([-1, 1], size=(48, 48, 3))
     assert np.array_equal(draw.labels_of(canvas.frame() + noise * signs), canvas.labels)
@@ -286,8 +286,8 @@ def test_study(tmp_path):
         side = 3 * 48 + 6
         assert sheet.shape[0] in (side, 2 * side) and sheet.shape[1] == 8 * side
         # the first state: a street, and the car on it
-        colours = sheet[3 : side - 3, 3 : side - 3].reshape(-1, 3)
-        assert len(np.unique(colours // 32, axis=0)) > 3
+        colors = sheet[3 : side - 3, 3 : side - 3].reshape(-1, 3)
+        assert len(np.unique(colors // 32, axis=0)) > 3
     # the same command goes on from what stands there
     again = run("driving/study.py", "--small", "-o", str(tmp_path))
     assert (tmp_path / "table.md").read_text().strip() in again

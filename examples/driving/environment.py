@@ -198,13 +198,13 @@ class Driving(gym.Env[NDArray[np.uint8], np.int64]):
         car.pause -= 1
         if car.pause < -10 and rng.random() < 0.03:
             car.pause = int(rng.integers(8, 25))
-        wanted = 0.0 if car.pause > 0 else car.cruise if car.left > 0 else 1.5 * FULL_SPEED
+        desired = 0.0 if car.pause > 0 else car.cruise if car.left > 0 else 1.5 * FULL_SPEED
         front = car.place + draw.CAR_LENGTH
         stops = [junction.place for junction in self.junctions if junction.red]
         stops += [person.place for person in self.pedestrians if person.crossing]
         if any(0 <= stop - front < way_to_stop(car.speed) for stop in stops):
-            wanted = 0.0
-        car.speed += float(np.clip(wanted - car.speed, -BRAKING, ACCELERATION))
+            desired = 0.0
+        car.speed += float(np.clip(desired - car.speed, -BRAKING, ACCELERATION))
         car.place += car.speed
         if car.place > self.place + 1.5 * draw.SIZE:
             self.car = None

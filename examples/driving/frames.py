@@ -67,8 +67,8 @@ def labels_of(frames: NDArray[np.generic]) -> Labels:
     :return: (..., SIZE, SIZE)
     """
     # ||x - c||^2 = x.x - 2 x.c + c.c, of which the first is the same for all colours.
-    colours = PALETTE.astype(np.float32)
-    distances = (colours**2).sum(1) - 2 * frames.astype(np.float32) @ colours.T
+    colors = PALETTE.astype(np.float32)
+    distances = (colors**2).sum(1) - 2 * frames.astype(np.float32) @ colors.T
     return distances.argmin(-1).astype(np.uint8)
 
 

@@ -179,8 +179,8 @@ def markdown(figures: dict[str, dict[str, Interval]]) -> str:
     names = list(dict.fromkeys(name for of_driver in figures.values() for name in of_driver))
     lines = [f"| | {' | '.join(figures)} |", f"|---{'|---' * len(figures)}|"]
     for name in names:
-        cells = [written(of_driver.get(name)) for of_driver in figures.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        pixels = [written(of_driver.get(name)) for of_driver in figures.values()]
+        lines.append(f"| {name} | {' | '.join(pixels)} |")
     return "\n".join(lines)
 
 

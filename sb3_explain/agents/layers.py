@@ -1,4 +1,4 @@
-"""The layers of a policy: their names, their outputs, a copy whose layers may be changed."""
+"""The layers of a policy: their names, their outputs, and a copy whose layers may be changed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_keys
+from sb3_explain.agents.observations import find_image_keys
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.envs.spaces import join_keys, spaces_by_key
 
-#: a module's name in the policy and what it returned, in the order in which modules were passed
+#: name of a module in the policy and its output, for each module in the order of the pass
 Passed = list[tuple[str, Tensor]]
 
 
 @contextmanager
-def watch_modules(policy: nn.Module, wanted: Callable[[nn.Module], bool]) -> Iterator[Passed]:
-    """A list that modules and their outputs enter as the policy is passed.
+def watch_modules(policy: nn.Module, is_watched: Callable[[nn.Module], bool]) -> Iterator[Passed]:
+    """Record the outputs of modules during the forward passes in the ``with`` block.
 
-    :param policy: whose modules are watched
-    :param wanted: whether a module is
+    :param policy: policy whose modules are watched
+    :param is_watched: function that says whether a module is watched
+    :return: a list to which the name and the output of each watched module are appended
     """
     passed: Passed = []
 
@@ -34,7 +35,7 @@ def watch_modules(policy: nn.Module, wanted: Callable[[nn.Module], bool]) -> Ite
     hooks = [
         module.register_forward_hook(note(name))
         for name, module in policy.named_modules()
-        if wanted(module)
+        if is_watched(module)
     ]
     try:
         yield passed
@@ -44,10 +45,11 @@ def watch_modules(policy: nn.Module, wanted: Callable[[nn.Module], bool]) -> Ite
 
 
 def make_blank(agent: Agent, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """One observation of zeros, by key.
+    """Make one observation of zeros.
 
-    :param agent: who would observe it
-    :param dtype: of all keys; that of the observation space when not given
+    :param agent: agent whose observation space is used
+    :param dtype: type of the tensors; that of the observation space when not given
+    :return: (1, ...) tensors by key
     """
     return {
         key: torch.from_numpy(np.zeros((1, *(space.shape or ())), space.dtype)).to(
@@ -58,10 +60,10 @@ def make_blank(agent: Agent, dtype: torch.dtype | None = None) -> dict[str, Tens
 
 
 def find_layers(agent: Agent) -> list[str]:
-    """Names of the layers that the scores pass through, the last one first.
+    """Find the names of the layers that the scores pass through, from the last to the first.
 
-    A layer is a module with parameters that knows how to draw them anew. The agent does not count
-    the pass of zeros by which they are found.
+    A layer is a module with parameters that can initialize them (``reset_parameters``). They are
+    found by a forward pass of zeros, which the agent does not count.
     """
     policy: nn.Module = agent.view.policy
 
@@ -74,7 +76,7 @@ def find_layers(agent: Agent) -> list[str]:
 
 
 def copy_agent(agent: Agent) -> Agent:
-    """A copy of the agent with weights of its own, whose forward passes count from 0."""
+    """Copy an agent with its weights; forward passes of the copy are counted from 0."""
     policy = agent.view.policy
     copied = copy.copy(agent)
     copied.view = copy.deepcopy(agent.view, {id(policy): snapshot(policy)})
@@ -83,15 +85,16 @@ def copy_agent(agent: Agent) -> Agent:
 
 
 def find_outputs(agent: Agent, key: str, kind: type[nn.Module]) -> dict[str, Tensor]:
-    """Outputs of the modules that a key passes on its way to the scores, by name, in order.
+    """Find the modules between a key of the observation and the scores, with their outputs.
 
-    A policy also holds modules that its scores never pass: critics, target networks. So zeros are
-    passed once, and the outputs that have a gradient with respect to the key are those on its
+    A policy also has modules that its scores do not depend on: critics, target networks. So zeros
+    are passed once, and the outputs that have a gradient with respect to the key are those on its
     way. The agent does not count this pass.
 
-    :param agent: whose policy is passed
-    :param key: of the observation, empty for the only one
+    :param agent: agent whose policy is passed
+    :param key: key of the observation; empty if it is no dict
     :param kind: class of the modules
+    :return: outputs by name of the module, in the order of the pass
     """
     policy: nn.Module = agent.view.policy
     dtype = next((parameter.dtype for parameter in policy.parameters()), torch.float32)
@@ -107,14 +110,15 @@ def find_outputs(agent: Agent, key: str, kind: type[nn.Module]) -> dict[str, Ten
 
 
 def find_image_layers(agent: Agent, kind: type[nn.Module]) -> dict[str, list[str]]:
-    """Names of the modules with an output (B, C, h, w) that each image passes, in order.
+    """Find the modules with outputs (B, C, h, w) between each image and the scores.
 
-    :param agent: whose policy is passed
+    :param agent: agent whose policy is passed
     :param kind: class of the modules
-    :return: by key of the image; without the images that pass none
+    :return: names of the modules in the order of the pass, by key of the image; images that pass
+        none are left out
     """
     layers = {
         key: [name for name, output in find_outputs(agent, key, kind).items() if output.dim() == 4]
-        for key in image_keys(agent)
+        for key in find_image_keys(agent)
     }
     return {key: passed for key, passed in layers.items() if passed}

@@ -10,19 +10,19 @@ from sb3_explain.envs.spaces import is_image, spaces_by_key
 
 
 def find_image(agent: Agent) -> str | None:
-    """The name of the observation's first key that is an image; ``None`` if it has none."""
+    """Find the first key of an agent's observation that is an image; ``None`` if there is none."""
     by_key = spaces_by_key(agent.observation_space)
     return next((key for key, space in by_key.items() if is_image(space)), None)
 
 
-def image_keys(agent: Agent) -> dict[str, tuple[int, ...]]:
-    """Shapes (C, H, W) of the keys of an agent's observation that are images."""
+def find_image_keys(agent: Agent) -> dict[str, tuple[int, ...]]:
+    """Find the keys of an agent's observation that are images, with their shapes (C, H, W)."""
     by_key = spaces_by_key(agent.observation_space)
     return {key: tuple(space.shape or ()) for key, space in by_key.items() if is_image(space)}
 
 
-def feature_keys(agent: Agent) -> dict[str, int]:
-    """Number of features of each key of an agent's observation that is no image."""
+def find_feature_keys(agent: Agent) -> dict[str, int]:
+    """Find the other keys of an agent's observation, with their numbers of features."""
     return {
         name: count_features(space)
         for name, space in spaces_by_key(agent.observation_space).items()
@@ -31,5 +31,5 @@ def feature_keys(agent: Agent) -> dict[str, int]:
 
 
 def count_features(space: spaces.Space[object]) -> int:
-    """Number of cells of a key; a category is one."""
+    """Count the features of a space; a category is one feature."""
     return int(torch.Size(space.shape or ()).numel())

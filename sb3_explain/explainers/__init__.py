@@ -1,4 +1,4 @@
-"""Explanation methods: one file each, entered in the registry by its decorator."""
+"""Explainers: one file for each method, which a decorator enters into the registry."""
 
 from sb3_explain.common.registry import Registry
 from sb3_explain.explainers.base import Explainer

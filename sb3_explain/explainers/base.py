@@ -1,4 +1,4 @@
-"""What every explainer is: a map over the observation for a target of the agent."""
+"""The base classes of explainers: attributions of an observation for a target of the agent."""
 
 from __future__ import annotations
 
@@ -15,36 +15,42 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_arguments, takes_any
 from sb3_explain.common.training import TrainingOptions, training_options
 from sb3_explain.envs.spaces import Observations, join_keys
-from sb3_explain.states.baselines import (
-    Baseline,
-)
+from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, rows_at_once
+from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, count_rows
 
 
 class Explainer(ABC):
-    """An explanation method bound to one frozen agent.
+    """An explanation method for one frozen agent.
 
-    A subclass has a ``name``, :meth:`explain`, and where it does not support every agent
+    A subclass has a ``name``, a method :meth:`explain` and, if it does not support every agent,
     :meth:`unsupported`.
 
-    :param agent: the agent to explain
-    :param max_batch_bytes: bytes that the perturbed copies of one forward pass take at most; passes
-        become smaller, the maps stay the same
+    >>> from sb3_explain import Explainer
+    >>> class Brightness(Explainer):
+    ...     name = "brightness"
+    ...     def explain(self, batch):
+    ...         return {key: observed.abs() for key, observed in batch.by_key.items()}
+    >>> Brightness(image_agent).attribute(image_states.observations([0, 1])).shape
+    torch.Size([2, 2, 24, 24])
+
+    :param agent: agent to explain
+    :param max_batch_bytes: largest size of the perturbed copies of one forward pass, in bytes; a
+        smaller value means smaller passes and the same attributions
     :raises ExplainError: if the method does not support this agent
     """
 
-    #: name in the registry, set by each class
+    #: name in the registry
     name: ClassVar[str]
-    #: the maps are masks in [0, 1] that may be laid over an observation as they are
+    #: whether the attributions are masks in [0, 1], which may be multiplied with an observation
     gives_masks: ClassVar[bool] = False
-    #: the maps order the cells; a map that is the same everywhere does not
-    orders_cells: ClassVar[bool] = True
-    #: whether the class takes ``baseline`` and ``states``
+    #: whether the attributions rank the features; those that are the same everywhere do not
+    ranks_features: ClassVar[bool] = True
+    #: whether the class takes the arguments ``baseline`` and ``states``
     takes_baseline: ClassVar[bool] = False
-    #: by key, what the explainer puts in the place of masked cells; empty if it masks nothing
+    #: baselines of masked features by key; empty if the explainer masks nothing
     baselines: Mapping[str, Baseline] = {}
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
@@ -60,19 +66,21 @@ class Explainer(ABC):
 
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
-        """Why the method cannot support ``agent``, in a few words; ``None`` if it can."""
+        """Return why the method does not support ``agent``, in a few words; ``None`` if it does."""
         return None
 
     @property
     def forwards_per_state(self) -> int:
-        """Observations that are passed through the agent for one map, once the target is known."""
+        """Number of forward passes for the attributions of one state whose target is known."""
         return 0
 
     @abstractmethod
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        """Maps of the target, one for each key of the observation, of the key's shape.
+        """Compute the attributions of the batch's targets.
 
-        :param batch: at most as many states as their copies fit into ``max_batch_bytes``"""
+        :param batch: at most as many states as fit into ``max_batch_bytes``
+        :return: (B, ...) attributions by key, each in the shape of what stands under the key
+        """
 
     def attribute(
         self,
@@ -81,26 +89,28 @@ class Explainer(ABC):
         *,
         policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> Observations:
-        """Attributions of the target, in the observations' shape; a dict of such for a dict.
+        """Compute the attributions of a target.
 
-        :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such
-        :param target: (B,) index of the target to explain, or one index for all; the greedy action
-            when not given (:func:`sb3_explain.agents.action_spaces.default_target` for other action
-            spaces)
-        :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, held while
-            the observations are perturbed
-            (:meth:`sb3_explain.states.dataset.StateDataset.policy_inputs`)
+        :param observations: (B, ...) observations in the policy's own layout and raw range, or a
+            dict of such
+        :param target: (B,) index of the target to explain, or one index for all states; the greedy
+            action when not given (see :func:`sb3_explain.agents.action_spaces.default_target` for
+            action spaces other than Discrete)
+        :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, which stay
+            the same while the observations are perturbed (see
+            :meth:`sb3_explain.states.dataset.StateDataset.policy_inputs`)
+        :return: (B, ...) attributions in the shape of the observations; a dict of such for a dict
         :raises ExplainError: if the observations do not fit the agent, or there is no such target
         """
         batch = StateBatch(self.agent, observations, target, policy_inputs)
         return join_keys(self.attribute_batch(batch))
 
     def attribute_batch(self, batch: StateBatch) -> dict[str, Tensor]:
-        """Attributions of the batch's targets, by key of the observation.
+        """Compute the attributions of the batch's targets by key of the observation.
 
-        :param batch: any number of states; where it has a cache, explainers of the same states
-            share their forward passes
-        :return: (B, ...) by key, of the shape of what stands under it
+        :param batch: any number of states; if it has a cache, explainers of the same states share
+            their forward passes
+        :return: (B, ...) attributions by key, each in the shape of what stands under the key
         """
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {key: torch.cat([part[key] for part in parts]).detach() for key in parts[0]}
@@ -111,11 +121,14 @@ class Explainer(ABC):
         *,
         policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> Observations:
-        """Attributions of all C targets, with the forward passes of one where the method has them.
+        """Compute the attributions of all C targets.
 
-        :param observations: as :meth:`attribute` takes them, or a batch of states
-        :param policy_inputs: as :meth:`attribute` takes them; those of a batch stand in it
-        :return: (B, C, ...), a dict of such for Dict observations
+        It costs no more forward passes than one target, if the method needs the same perturbed
+        copies for all of them.
+
+        :param observations: observations as :meth:`attribute` takes them, or a batch of states
+        :param policy_inputs: policy inputs as :meth:`attribute` takes them; a batch has its own
+        :return: (B, C, ...) attributions; a dict of such for Dict observations
         """
         batch = observations
         if not isinstance(batch, StateBatch):
@@ -124,89 +137,108 @@ class Explainer(ABC):
         return join_keys({key: torch.cat([p[key] for p in parts]).detach() for key in parts[0]})
 
     def explain_all(self, batch: StateBatch) -> dict[str, Tensor]:
-        """(B, C, ...) attributions of all targets by key, of as many states as :meth:`explain`.
+        """Compute the attributions of all targets.
 
-        A method that has them all at once overrides this; others share their forward passes
-        through a cache.
+        Here each target is explained, with forward passes shared through a cache; a method that has
+        the attributions of all targets at once overrides this.
+
+        :param batch: as many states as :meth:`explain` takes
+        :return: (B, C, ...) attributions by key
         """
         if batch.cache is None:
             batch = batch.with_cache(ForwardCache())
-        each = [self.explain(batch.aimed_at(target)) for target in range(self.agent.n_targets)]
+        each = [self.explain(batch.with_target(target)) for target in range(self.agent.n_targets)]
         return {key: torch.stack([one[key] for one in each], dim=1) for key in each[0]}
 
     def rows(self, observed: Tensor) -> int:
-        """Copies of ``observed`` (B, ...), what stands under a key, that pass the agent at once."""
-        return rows_at_once(observed, self.max_batch_bytes)
+        """Compute how many copies of ``observed`` (B, ...) one forward pass takes."""
+        return count_rows(observed, self.max_batch_bytes)
 
     def chunk(self, batch: StateBatch) -> int:
-        """Copies of whole states that pass the agent at once."""
+        """Compute how many copies of whole states one forward pass takes."""
         return self.rows(max(batch.by_key.values(), key=lambda observed: observed[0].numel()))
 
-    def shown(self, attributions: Tensor) -> Tensor:
-        """The masks that the agent is shown states through, for an explainer that gives masks.
+    def to_masks(self, attributions: Tensor) -> Tensor:
+        """Turn attributions into masks to multiply observations with, if the explainer gives masks.
 
-        :param attributions: (B, ...) in the form of
+        :param attributions: (B, ...) attributions in the form of
             :attr:`sb3_explain.states.batch.StateBatch.observations`
-        :return: of the maps' shape; the maps themselves, unless some cells are never hidden
+        :return: (B, ...) the attributions themselves, with 1 for features that are never hidden
         """
         return attributions
 
 
 class FittedExplainer(Explainer):
-    """An explainer that has to learn from states before it can explain."""
+    """An explainer that has to be fitted on states before it can explain.
 
-    #: fingerprints of the states that it has learned from, and the options of training
+    >>> from sb3_explain import EXPLAINERS, FittedExplainer
+    >>> sorted(name for name, kind in EXPLAINERS.items() if issubclass(kind, FittedExplainer))
+    ['ssinet', 'stalder', 'visionmask']
+    """
+
+    #: fingerprints of the states that it was fitted on, and the options of training
     learned_from: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
 
     @property
     @abstractmethod
     def fitted(self) -> bool:
-        """Whether it has learned."""
+        """Whether the explainer has been fitted."""
 
     @property
     @abstractmethod
     def fit_seconds(self) -> float:
-        """Seconds that fitting took."""
+        """Duration of the fit in seconds."""
 
     @abstractmethod
     def fit(self, train: StateDataset, validation: StateDataset, **options: Any) -> Any:
         """Learn from states.
 
         :param train: states to learn from
-        :param validation: states that decide when to stop
-        :param options: see :class:`sb3_explain.common.training.TrainingOptions`
+        :param validation: states whose loss decides when to stop
+        :param options: fields of :class:`sb3_explain.common.training.TrainingOptions`
         """
 
     def plain_settings(self) -> dict[str, Any]:
-        """What the explainer is apart from what it has learned, as plain data."""
+        """Return the settings of the explainer as plain data."""
         return {}
 
     def training_options(self, options: Mapping[str, Any]) -> TrainingOptions:
-        """How it learns: the options given, the defaults of the method for the others."""
+        """Complete the options of training by the method's defaults."""
         return training_options(options)
 
     @classmethod
     @abstractmethod
     def load(cls, folder: str | Path, agent: Agent) -> Self:
-        """Read what :meth:`save` wrote.
+        """Load an explainer that :meth:`save` has written.
 
-        :param folder: where it stands
-        :param agent: the agent that it was fitted to
-        :raises ExplainError: if files are missing or damaged, or the agent is another
+        :param folder: folder that it was saved in
+        :param agent: agent that it was fitted to
+        :raises ExplainError: if files are missing or damaged, or it was fitted to another agent
         """
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
-        """Write what has been learned to ``folder``: safetensors and JSON."""
+        """Save what has been learned as safetensors and JSON.
+
+        :param folder: folder that the files are written to
+        """
 
     def require_fitted(self) -> None:
-        """:raises ExplainError: if there is nothing learned to explain with"""
+        """Check that the explainer has been fitted.
+
+        :raises ExplainError: if it has not
+        """
         if not self.fitted:
             raise ExplainError(f"this {self.name} has not been fitted: call fit(train, validation)")
 
 
 def require_supported(explainer: Explainer | type[Explainer], agent: Agent) -> None:
-    """:raises ExplainError: if the method does not support ``agent``"""
+    """Check that an explainer supports an agent.
+
+    :param explainer: an explainer or its class
+    :param agent: agent to explain
+    :raises ExplainError: if the method does not support it, with the reason
+    """
     reason = explainer.unsupported(agent)
     if reason is not None:
         raise ExplainError(f"{explainer.name} does not support this agent: {reason}")

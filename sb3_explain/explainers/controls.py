@@ -1,4 +1,4 @@
-"""Maps that explain nothing: the rows that every honest table compares a method with."""
+"""Controls: attributions that explain nothing, which every method is compared with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ from sb3_explain.states.batch import StateBatch
 
 @EXPLAINERS.register("empty")
 class Empty(Explainer):
-    """Nothing is shown: how often the baseline alone leads to the agent's action."""
+    """Masks of 0, which show nothing: how often does the baseline alone lead to the agent's action?
+
+    >>> from sb3_explain import Empty
+    >>> Empty(agent).attribute(states.observations([0]))
+    tensor([[0., 0., 0., 0.]])
+
+    :param agent: agent to explain
+    """
 
     name = "empty"
     gives_masks = True
-    orders_cells = False
+    ranks_features = False
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         return {name: torch.zeros_like(observed) for name, observed in batch.by_key.items()}
@@ -27,15 +34,19 @@ class Empty(Explainer):
 
 @EXPLAINERS.register("constant")
 class Constant(Explainer):
-    """Everything is shown faintly.
+    """Masks of one value, which show everything faintly.
 
-    :param agent: the agent
-    :param area: value of the mask in [0, 1], at every cell
+    >>> from sb3_explain import Constant
+    >>> Constant(agent, 0.5).attribute(states.observations([0]))
+    tensor([[0.5000, 0.5000, 0.5000, 0.5000]])
+
+    :param agent: agent to explain
+    :param area: value of the mask everywhere, in [0, 1]
     """
 
     name = "constant"
     gives_masks = True
-    orders_cells = False
+    ranks_features = False
 
     def __init__(self, agent: Agent, area: float = 0.1) -> None:
         super().__init__(agent)
@@ -49,10 +60,15 @@ class Constant(Explainer):
 
 @EXPLAINERS.register("random")
 class Random(Explainer):
-    """Uniform noise that is a function of the state and the seed, as a map is of its state.
+    """Uniform noise in [0, 1]; the same state and seed give the same noise.
 
-    :param agent: the agent
-    :param seed: of the noise
+    >>> from sb3_explain import Random
+    >>> noise = Random(agent, seed=1).attribute(states.observations([0, 0]))
+    >>> bool((noise[0] == noise[1]).all())
+    True
+
+    :param agent: agent to explain
+    :param seed: random seed of the noise
     """
 
     name = "random"

@@ -1,8 +1,8 @@
-"""Counterfactual: which part of an observation has to go for the agent to do something else?
+"""Counterfactual: which part of an observation has to be removed to change the agent's action?
 
-The most salient regions of a map are removed, each alone and one after the other, and the agent is
-asked what it would do without them. A region of an image is a connected group of its most salient
-pixels; of any other key of an observation, a single feature.
+The most salient regions are removed, each alone and one after the other, and the agent is asked
+what it would do without them. A region of an image is a connected group of its most salient pixels;
+a region of any other key of an observation is a single feature.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from sb3_explain.explainers.regions import (
     INPAINT,
     Mask,
     Region,
-    feature_regions,
-    filler,
-    image_regions,
+    find_feature_regions,
+    find_image_regions,
+    make_filler,
 )
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
@@ -42,18 +42,19 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Removal:
-    """What the agent does without some regions.
+    """What the agent does when some regions are removed.
 
-    :param regions: numbers of what is removed, counted from 1
-    :param observation: (1, ...) what the agent sees then, by key
-    :param outcome: index of what it does in the target's group; of a Box action the target
-        dimension
-    :param changed: whether that is no longer the target; of a Box action, whether the dimension has
-        moved by more than a 20th of its range
-    :param preference: in [0, 1], how much of the target is left: its probability (softmax of
+    :param regions: numbers of the removed regions, counted from 1
+    :param observation: (1, ...) the observation without them, by key
+    :param outcome: index of the target that the agent prefers then, in the group of the explained
+        target; for a Box action the explained dimension
+    :param changed: whether the agent does something else than the target; for a Box action, whether
+        the dimension has moved by more than a 20th of its range
+    :param preference: how much of the target is left, in [0, 1]: its probability (softmax of
         Q-values); for Box actions see :meth:`sb3_explain.states.batch.StateBatch.preference`
-    :param scores: (C,) of all targets
-    :param probabilities: (C,) of all targets in their groups; none for Box actions
+    :param scores: (C,) scores of all targets
+    :param probabilities: (C,) probabilities of all targets in their groups; ``None`` for Box
+        actions
     """
 
     regions: tuple[int, ...]
@@ -67,15 +68,15 @@ class Removal:
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """The outcome of :func:`counterfactual`.
+    """The result of :func:`counterfactual`.
 
-    :param target_names: C names
+    :param target_names: names of all C targets
     :param target: index of the target that is explained
     :param instead: index of the target that it is contrasted with, if any
-    :param regions: the most salient first
-    :param before: nothing is removed
-    :param alone: one region is removed, for each
-    :param together: it and all before it are removed, for each
+    :param regions: the regions, most salient first
+    :param before: what the agent does when nothing is removed
+    :param alone: for each region, what the agent does when only this one is removed
+    :param together: for each region, what the agent does when it and all before it are removed
     """
 
     target_names: tuple[str, ...]
@@ -87,17 +88,17 @@ class Counterfactual:
     together: tuple[Removal, ...]
 
     def action(self, removal: Removal) -> str:
-        """What the agent does, in words; of a Box action the dimension and its value."""
+        """Name what the agent does after a removal; for a Box action with the dimension's value."""
         name = self.target_names[removal.outcome]
         return name if removal.probabilities is not None else (
             f"{name} {removal.scores[removal.outcome]:+.2f}"
         )  # fmt: skip
 
     def table(self) -> pd.DataFrame:
-        """A line for each removal, in order: what is removed, and what the agent does then.
+        """Make a table with one row for each removal: what is removed, and what the agent does.
 
-        ``p(...)`` is the preference for the target and, where there is another target to contrast
-        it with, the probability of that; ``p(action)`` the probability of what is done.
+        ``p(TARGET)`` is the preference for the target; for a target to contrast it with there is a
+        column of its probability; ``p(action)`` is the probability of what the agent does.
         """
         import pandas as pd
 
@@ -137,28 +138,37 @@ def counterfactual(
     baseline: str | Baseline | Mapping[str, str | Baseline] = INPAINT,
     regions: Array | Mapping[str, Array] | None = None,
     share: float = 0.1,
-    least: float = 0.02,
+    min_mass: float = 0.02,
     n_regions: int = 6,
 ) -> Counterfactual:
     """Remove the most salient regions of one state, alone and one after the other.
 
-    :param agent: who is asked
+    >>> from sb3_explain import Occlusion, counterfactual
+    >>> image = image_states.observations([7])
+    >>> attributions = Occlusion(image_agent).attribute(image)
+    >>> found = counterfactual(image_agent, image, attributions)
+    >>> found.action(found.before), found.action(found.alone[0]), found.alone[0].changed
+    ('right', 'left', True)
+
+    :param agent: the agent that is asked
     :param observation: (1, ...) the state, in the policy's own layout and raw range
-    :param attributions: (1, ...) of the target, of the observation's form; with ``instead``,
-        :func:`contrast` of the two
+    :param attributions: (1, ...) attributions of the target, in the observation's form; with
+        ``instead``, the :func:`contrast` of the two targets
     :param target: index of the target to explain; the greedy action when not given
-    :param instead: index of another target, whose probability is followed as well
-    :param policy_inputs: ``lstm_states`` and ``action_masks``, which stay
-    :param baseline: what removed cells become: ``"inpaint"``, for images, or a baseline; by key
-        where keys need different ones
-    :param regions: (H, W) numbers of the regions that the pixels of an image belong to, 0 for none,
-        by key where there are several; the connected groups (8 neighbours) of the highest
-        ``share`` of its pixels, those of positive attribution, when not given
-    :param share: of an image's pixels, in (0, 1]
-    :param least: regions of an image with a smaller share of the greatest one's mass are specks,
-        and left out
-    :param n_regions: so many regions at most, those of the greatest mass
-    :raises ExplainError: if there is more than one state, the map points at nothing, or a baseline
+    :param instead: index of another target, whose probability is reported as well
+    :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, which stay
+        as they are
+    :param baseline: what replaces removed pixels and features: ``"inpaint"`` (for images) or a
+        baseline; a dict of these where keys need different ones
+    :param regions: (H, W) number of the region that each pixel of an image belongs to, 0 for none;
+        a dict of such by key where there are several images. When not given, regions are the
+        connected groups (8 neighbors) of the highest ``share`` of the pixels, as far as their
+        attributions are positive
+    :param share: share of an image's pixels that form regions, in (0, 1]
+    :param min_mass: regions of an image with less than this share of the greatest region's mass are
+        left out, in [0, 1]
+    :param n_regions: number of regions, at most; those of the greatest mass are taken
+    :raises ExplainError: if there is more than one state, no attribution is above 0, or a baseline
         is missing
     """
     batch = StateBatch(agent, observation, target, policy_inputs)
@@ -174,27 +184,27 @@ def counterfactual(
         raise ExplainError(
             f"{agent.target_names[instead]} is what is explained: name another target"
         )
-    by_key = attributions if isinstance(attributions, dict) else batch.unflat(attributions)
+    by_key = attributions if isinstance(attributions, dict) else batch.split_keys(attributions)
     if instead is None:  # a contrast is signed whatever the action
-        by_key = {name: batch.support(observed) for name, observed in by_key.items()}
+        by_key = {name: batch.get_relevance(observed) for name, observed in by_key.items()}
     labels = regions if isinstance(regions, Mapping) else dict.fromkeys(batch.images(), regions)
     areas = [
         region
         for name in batch.images()
-        for region in image_regions(name, by_key[name][0], share, labels.get(name))
+        for region in find_image_regions(name, by_key[name][0], share, labels.get(name))
     ]
     greatest = max((region.mass for region in areas), default=0.0)
-    found = [region for region in areas if region.mass >= least * greatest]
+    found = [region for region in areas if region.mass >= min_mass * greatest]
     for name, observed in batch.by_key.items():
         if not are_images(observed):
-            found += feature_regions(name, by_key[name][0])
+            found += find_feature_regions(name, by_key[name][0])
     chosen = sorted(found, key=lambda region: -region.mass)[:n_regions]
     if not chosen:
-        raise ExplainError("the map points at nothing: there is no region to remove")
-    fill = {name: filler(batch, name, baseline) for name in {r.key for r in chosen}}
+        raise ExplainError("no attribution is above 0: there is no region to remove")
+    fill = {name: make_filler(batch, name, baseline) for name in {r.key for r in chosen}}
     numbers = [(), *((i,) for i in range(1, len(chosen) + 1))]
     numbers += [tuple(range(1, i + 1)) for i in range(1, len(chosen) + 1)]
-    removals = list(outcomes(batch, chosen, numbers, fill))
+    removals = list(remove_regions(batch, chosen, numbers, fill))
     return Counterfactual(
         target_names=agent.target_names,
         target=int(batch.target[0]),
@@ -207,12 +217,18 @@ def counterfactual(
 
 
 def contrast(attributions: Observations, instead: Observations) -> Any:
-    """Why this and not that: the difference of two targets' maps, over the greatest magnitude.
+    """Subtract the attributions of another target: why this action and not that one?
 
-    :param attributions: (B, ...) of what is done, or a dict of such
-    :param instead: of what could have been done
-    :return: in [-1, 1], of the maps' form; positive where a cell speaks for the one and not for the
-        other
+    The difference is divided by the greatest magnitude of the attributions and their difference.
+
+    >>> from sb3_explain import contrast
+    >>> contrast(torch.tensor([[4.0, 1.0]]), torch.tensor([[0.0, 3.0]]))
+    tensor([[ 1.0000, -0.5000]])
+
+    :param attributions: (B, ...) attributions of what the agent does, or a dict of such
+    :param instead: (B, ...) attributions of what it could have done, in the same form
+    :return: (B, ...) contrast in [-1, 1], in the same form; positive where a feature speaks for the
+        one target more than for the other
     """
     ours, theirs = (m if isinstance(m, dict) else {SINGLE: m} for m in (attributions, instead))
     differences = {name: ours[name] - theirs[name] for name in ours}
@@ -226,24 +242,30 @@ def contrast(attributions: Observations, instead: Observations) -> Any:
     )
 
 
-def outcomes(
+def remove_regions(
     batch: StateBatch,
     regions: list[Region],
     numbers: list[tuple[int, ...]],
     fill: Mapping[str, Callable[[Mask], Tensor]],
 ) -> Iterator[Removal]:
-    """What the agent does without some regions, for each tuple of their numbers."""
+    """Ask the agent what it does without some regions.
+
+    :param batch: one state
+    :param regions: all regions
+    :param numbers: for each removal the numbers of the removed regions, counted from 1
+    :param fill: functions that remove a part of what stands under a key, by key
+    """
     copies = [dict(batch.by_key) for _ in numbers]
     for copy, removed in zip(copies, numbers, strict=True):
         for name, filled in fill.items():
-            cells = [regions[i - 1].cells for i in removed if regions[i - 1].key == name]
-            if cells:
-                copy[name] = filled(np.logical_or.reduce(cells))
-    rows = [batch.flat(copy) for copy in copies]
+            masks = [regions[i - 1].mask for i in removed if regions[i - 1].key == name]
+            if masks:
+                copy[name] = filled(np.logical_or.reduce(masks))
+    rows = [batch.flatten_keys(copy) for copy in copies]
     space, target = batch.agent.action_space, int(batch.target[0])
     scores = read_blocks(batch.target_scores, rows)[0]
     preferences = read_blocks(batch.preference, rows)[0]
-    kept = read_blocks(batch.keeps, rows)[0]
+    unchanged = read_blocks(batch.keeps, rows)[0]
     done = torch.full((len(rows),), target)
     probabilities: list[Array | None] = [None] * len(rows)
     if not isinstance(space, spaces.Box):
@@ -255,7 +277,7 @@ def outcomes(
             regions=removed,
             observation=copies[i],
             outcome=int(done[i]),
-            changed=not bool(kept[i]),
+            changed=not bool(unchanged[i]),
             preference=float(preferences[i]),
             scores=scores[i].cpu().numpy(),
             probabilities=probabilities[i],

@@ -1,4 +1,4 @@
-"""An explainer by its name, ready to explain."""
+"""Make explainers by their names."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def make_explainer(
     fit_kwargs: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Explainer:
-    """An explainer of an agent, ready to explain.
+    """Make an explainer of an agent that is ready to explain.
 
-    One that learns is loaded from ``folder`` if it was fitted there on the same states with the
-    same options; else it is fitted on 80 % of ``states``, watched on 10 %, and saved there. A
-    fitting that was killed goes on in the same folder. Without ``states``, what lies in ``folder``
-    is loaded as it is.
+    An explainer that learns is loaded from ``folder`` if it was fitted there on the same states
+    with the same options; otherwise it is fitted on 80 % of ``states``, validated on 10 %, and
+    saved in ``folder``. A fit that was killed goes on in the same folder. Without ``states``, the
+    explainer in ``folder`` is loaded as it is.
 
     >>> from sb3_explain import make_explainer
     >>> explainer = make_explainer("kernel_shap", agent, states, baseline="mean")
     >>> explainer.attribute(states.observations([0, 1])).shape
     torch.Size([2, 4])
 
-    :param name: a name of :func:`list_explainers`
-    :param agent: to explain
-    :param states: of the agent: to fit on, for explainers that learn, or to fit a baseline on
-    :param folder: where an explainer that learns is saved
+    :param name: name of the explainer, see :func:`list_explainers`
+    :param agent: agent to explain
+    :param states: states of the agent, on which an explainer that learns is fitted, or a baseline
+    :param folder: folder that an explainer that learns is saved in and loaded from
     :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`, for
         explainers that learn
     :param options: arguments of the explainer's class
     :raises ExplainError: for a name or an option that does not exist, an agent that the method does
-        not support, or an explainer that has still to be fitted
+        not support, or if an explainer that learns is given neither states nor folder
     """
     kind = EXPLAINERS[name]
     if not issubclass(kind, FittedExplainer):
@@ -66,11 +66,11 @@ def make_explainer(
 def make_unfitted(
     name: str, agent: Agent, states: StateDataset | None = None, **options: Any
 ) -> Explainer:
-    """An explainer that has still to learn, if it is one that learns.
+    """Make an explainer; one that learns is not fitted.
 
-    :param name: a name of :func:`list_explainers`
-    :param agent: to explain
-    :param states: to fit a baseline on, for explainers that have one
+    :param name: name of the explainer, see :func:`list_explainers`
+    :param agent: agent to explain
+    :param states: states that a baseline is fitted on, for explainers that have one
     :param options: arguments of the explainer's class
     """
     kind = EXPLAINERS[name]
@@ -80,13 +80,13 @@ def make_unfitted(
 
 
 def list_explainers(agent: Agent | None = None) -> list[str]:
-    """Names of the explainers, or of those that support an agent.
+    """List the names of all explainers, or of those that support an agent.
 
     >>> from sb3_explain import list_explainers
     >>> "kernel_shap" in list_explainers(agent), "grad_cam" in list_explainers(agent)
     (True, False)
 
-    :param agent: only explainers that support it; all when not given
+    :param agent: only explainers that support this agent are listed; all when not given
     """
     return [n for n, kind in EXPLAINERS.items() if agent is None or not kind.unsupported(agent)]
 

@@ -1,4 +1,4 @@
-"""Regions of an observation: what goes together when a part of it is removed, and what stays."""
+"""Regions of an observation that are removed together, and what replaces them."""
 
 from __future__ import annotations
 
@@ -21,41 +21,45 @@ from sb3_explain.states.batch import StateBatch
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 
-#: fills a removed region of an image from what surrounds it
+#: the baseline that fills a removed region of an image from its surroundings
 INPAINT = "inpaint"
 
 
 @dataclass(frozen=True)
 class Region:
-    """Cells of one key of an observation that are removed together.
+    """Pixels or features of one key of an observation that are removed together.
 
-    :param key: its name; empty if the observation is no dict
-    :param cells: (H, W) of an image, in all layers of which they are removed; else of the key's
-        shape
-    :param mass: sum of the map over the region, of a pixel its highest layer
+    :param key: key of the observation; empty if the observation is no dict
+    :param mask: which pixels (H, W) of an image belong to the region, and are removed in all its
+        channels; or which features, in the shape of what stands under the key
+    :param mass: sum of the attributions over the region, where a pixel counts by its highest
+        channel
     """
 
     key: str
-    cells: Mask
+    mask: Mask
     mass: float
 
     def where(self) -> str:
-        """The region's place, for example ``"rows 34-40, columns 60-66"`` or ``"feature 3"``."""
-        places = np.argwhere(self.cells)
-        if self.cells.ndim != 2:
-            return f"feature {int(np.flatnonzero(self.cells)[0])}"
+        """Say where the region is: ``"rows 34-40, columns 60-66"``, or ``"feature 3"``."""
+        places = np.argwhere(self.mask)
+        if self.mask.ndim != 2:
+            return f"feature {int(np.flatnonzero(self.mask)[0])}"
         (top, left), (bottom, right) = places.min(axis=0), places.max(axis=0)
         return f"rows {top}-{bottom}, columns {left}-{right}"
 
 
-def image_regions(
+def find_image_regions(
     key: str, attribution: Tensor, share: float, labels: Array | None = None
 ) -> list[Region]:
-    """Regions of positive mass of an image's map.
+    """Find the regions of an image with positive attributions.
 
-    :param attribution: (C, H, W)
-    :param share: of the pixels that regions are made of
-    :param labels: (H, W) regions by number, in place of those
+    :param key: key of the image in the observation
+    :param attribution: (C, H, W) attributions of the image
+    :param share: the highest share of the pixels forms the regions, in (0, 1]; connected pixels (8
+        neighbors) are one region
+    :param labels: (H, W) number of the region that each pixel belongs to, 0 for none, instead
+    :raises ExplainError: if the labels do not have the image's size
     """
     pixels = attribution.detach().amax(dim=0).cpu()
     if labels is None:
@@ -67,47 +71,59 @@ def image_regions(
         raise ExplainError(f"regions of {labels.shape} for pixels of {tuple(pixels.shape)}")
     positive = pixels.double().clamp_min(0).numpy()
     numbered = [(labels == number) for number in np.unique(labels[labels > 0])]
-    masses = [float(positive[cells].sum()) for cells in numbered]
-    return [Region(key, c, mass) for c, mass in zip(numbered, masses, strict=True) if mass > 0]
+    masses = [float(positive[mask].sum()) for mask in numbered]
+    return [Region(key, m, mass) for m, mass in zip(numbered, masses, strict=True) if mass > 0]
 
 
-def feature_regions(key: str, attribution: Tensor) -> list[Region]:
-    """Every feature of a vector that is marked, as a region."""
+def find_feature_regions(key: str, attribution: Tensor) -> list[Region]:
+    """Make a region of every feature that has an attribution other than 0.
+
+    :param key: key of the features in the observation
+    :param attribution: (...) attributions of the features
+    """
     values = attribution.detach().double().cpu().numpy().reshape(-1)
     each = np.eye(len(values), dtype=bool).reshape(-1, *attribution.shape)
-    # np.array: the cells of a category have no dimension, and are an array all the same
+    # np.array: the mask of a category has no dimension, and stays an array
     marked = zip(each[values != 0], values[values != 0], strict=True)
-    return [Region(key, np.array(cells), float(value)) for cells, value in marked]
+    return [Region(key, np.array(mask), float(value)) for mask, value in marked]
 
 
-def filler(
+def make_filler(
     batch: StateBatch, name: str, baseline: str | Baseline | Mapping[str, str | Baseline]
 ) -> Callable[[Mask], Tensor]:
-    """What a key (1, ...) becomes without some of its cells.
+    """Make a function that removes pixels or features from what stands under a key.
 
-    :raises ExplainError: if there is nothing to put in their place
+    :param batch: one state
+    :param name: key of the observation
+    :param baseline: what replaces them: ``"inpaint"`` or a baseline, or a dict of these by key
+    :return: mask of what is removed -> (1, ...) what stands under the key without it
+    :raises ExplainError: if there is no baseline for this key
     """
     observed = batch.by_key[name]
     chosen = baseline.get(name) if isinstance(baseline, Mapping) else baseline
     if chosen == INPAINT and are_images(observed):
-        return lambda cells: inpainted(observed, cells)
+        return lambda removed: inpaint(observed, removed)
     if chosen is None or isinstance(chosen, str):
         raise ExplainError(
             f"{chosen!r} cannot replace the features of {name or 'this observation'!r}: give "
             "baseline=fit_baselines('mean', states), or one by key"
         )
     replacement = chosen(observed)
-    return lambda cells: torch.where(
-        torch.as_tensor(cells).to(observed.device), replacement, observed
+    return lambda removed: torch.where(
+        torch.as_tensor(removed).to(observed.device), replacement, observed
     )
 
 
-def inpainted(image: Tensor, cells: Mask) -> Tensor:
-    """An image (1, C, H, W) whose layers are filled from their surroundings, each by itself.
+def inpaint(image: Tensor, removed: Mask) -> Tensor:
+    """Fill removed pixels of an image from their surroundings, each channel by itself.
 
-    By the biharmonic equation (Damelin and Hoang 2018), scikit-image.
+    The biharmonic equation is solved by scikit-image (Damelin and Hoang, 2018).
+
+    :param image: (1, C, H, W) the image
+    :param removed: (H, W) which pixels to fill
+    :return: (1, C, H, W) the filled image
     """
     layers = image[0].double().cpu().numpy()
     low, extent = layers.min(), np.ptp(layers) or 1.0
-    filled = restoration.inpaint_biharmonic((layers - low) / extent, cells, channel_axis=0)
+    filled = restoration.inpaint_biharmonic((layers - low) / extent, removed, channel_axis=0)
     return torch.from_numpy(filled * extent + low)[None].to(image)

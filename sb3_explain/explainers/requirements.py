@@ -1,4 +1,4 @@
-"""What a method needs of an agent, and the reason why an agent is not supported."""
+"""Requirements of methods: functions that return why an agent does not meet one, or ``None``."""
 
 from __future__ import annotations
 
@@ -7,28 +7,35 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import find_image_layers, find_outputs
-from sb3_explain.agents.observations import feature_keys
+from sb3_explain.agents.observations import find_feature_keys
 from sb3_explain.envs.spaces import is_image, spaces_by_key
 
 
 def needs_image(agent: Agent) -> str | None:
-    """Why an agent does not support a method that perturbs pictures, if the agent sees none."""
+    """Return why a method that perturbs images does not support an agent; ``None`` if it does.
+
+    >>> from sb3_explain import needs_image
+    >>> needs_image(agent)
+    'it explains images, and this agent observes none'
+    >>> needs_image(image_agent) is None
+    True
+
+    :param agent: agent to explain
+    """
     if any(map(is_image, spaces_by_key(agent.observation_space).values())):
         return None
     return "it explains images, and this agent observes none"
 
 
 def needs_probabilities(agent: Agent) -> str | None:
-    """Why an agent does not support a method that compares probabilities, if the agent has none."""
+    """Return why a method that compares probabilities of actions does not support an agent."""
     if isinstance(agent.action_space, spaces.Box):
         return "it compares probabilities of actions, and this agent's actions are continuous (Box)"
     return None
 
 
 def needs_numbers(agent: Agent) -> str | None:
-    """Why an agent does not support a method that differentiates or blends what is observed, if it
-    cannot.
-    """
+    """Return why a method that differentiates or blends observations does not support an agent."""
     for name, space in spaces_by_key(agent.observation_space).items():
         if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
             which = f"observation's {name!r}" if name else "observation"
@@ -37,18 +44,14 @@ def needs_numbers(agent: Agent) -> str | None:
 
 
 def needs_features(agent: Agent) -> str | None:
-    """Why an agent does not support a method that removes features, if the agent observes images
-    alone.
-    """
-    if feature_keys(agent):
+    """Return why a method that removes features of vectors does not support an agent."""
+    if find_feature_keys(agent):
         return None
     return "it removes features of vectors, and this agent observes images: use occlusion"
 
 
 def needs_relu(agent: Agent) -> str | None:
-    """Why an agent does not support guided backpropagation, if no key passes a ReLU that is a
-    module.
-    """
+    """Return why guided backpropagation does not support an agent: no key passes an ``nn.ReLU``."""
     by_key = spaces_by_key(agent.observation_space)
     if any(find_outputs(agent, name, nn.ReLU) for name in by_key):
         return None
@@ -56,7 +59,7 @@ def needs_relu(agent: Agent) -> str | None:
 
 
 def needs_convolution(agent: Agent) -> str | None:
-    """Why an agent does not support Grad-CAM, if no image passes a convolution that is a module."""
+    """Return why Grad-CAM does not support an agent: no image passes an ``nn.Conv2d``."""
     if find_image_layers(agent, nn.Conv2d):
         return None
     return "it explains images by a convolution (nn.Conv2d), and this agent's scores pass none"

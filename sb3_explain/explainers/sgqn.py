@@ -1,4 +1,4 @@
-"""SGQN: the saliency that the agent predicts of itself (Bertoin et al., 2022)."""
+"""SGQN: the saliency that an SGQN agent predicts of itself (Bertoin et al., 2022)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from sb3_explain.states.batch import StateBatch
 
 @EXPLAINERS.register("sgqn")
 class SGQNSaliency(Explainer):
-    """How likely a pixel is among those that matter most to Q1(s, pi(s)), as the agent says.
+    """The probability that a pixel is among the most salient for Q1(s, pi(s)), as the agent says.
 
-    The agent has learned to say so while it learned to act, and says it in the pass in which it
-    acts. The map is of the whole action, the same for each of its dimensions.
+    An SGQN agent learns to predict it while it learns to act, and predicts it in the forward pass
+    in which it acts. It explains the whole action and is the same for each of its dimensions.
+
+    >>> from sb3_explain import SGQNSaliency
+    >>> SGQNSaliency.unsupported(agent)
+    'it is what an SGQN agent says of itself, and this is none'
+
+    :param agent: agent whose policy is that of SGQN
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
     name = "sgqn"
 
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
-        """Only SGQN agents predict their saliency, if they have learned to."""
+        """Only SGQN agents that have learned to predict their saliency are supported."""
         policy = agent.view.policy
         if not isinstance(policy, SGQNPolicy):
             return "it is what an SGQN agent says of itself, and this is none"

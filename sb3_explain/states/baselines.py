@@ -1,8 +1,8 @@
-"""What a masked cell becomes: the baseline r of s * m + r * (1 - m).
+"""Baselines: the values r that replace masked pixels and features in s * m + r * (1 - m).
 
-A baseline is fitted once on single frames (newest frame of each state) and then gives, for any
-batch of observations, a tensor of their shape. Values are in the observations' raw range. Any
-function from observations to their replacement is a baseline too.
+A baseline is fitted once on single frames (the newest frame of each state) and then returns, for
+any batch of observations, a tensor of their shape. Values are in the observations' raw range. Any
+function from observations to their replacement is a baseline, too.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from sb3_explain.states.dataset import StateDataset
 #: baselines by name
 BASELINES: Registry[Callable[..., Any]] = Registry("baseline", __name__)
 
-#: frames that a baseline is fitted on, at most
+#: largest number of frames that a baseline is fitted on
 BASELINE_FRAMES = 2000
-#: (B, ...) observations -> what replaces them, of the same shape
+#: (B, ...) observations -> (B, ...) what replaces them
 Replacement = Callable[[Tensor], Tensor]
 
 
 class Baseline(ABC):
-    """What replaces the masked cells of an observation.
+    """What replaces the masked pixels or features of an observation.
 
     :param frames: (N, C, H, W) single frames, or (N, D) vectors, of the training states
     """
@@ -44,27 +44,42 @@ class Baseline(ABC):
 
     @abstractmethod
     def __call__(self, observations: Tensor) -> Tensor:
-        """The replacement, of the observations' shape (B, F * C, H, W) or (B, D)."""
+        """Return what replaces observations (B, F * C, H, W) or (B, D), in their shape."""
 
     @property
     def saved_as(self) -> str:
-        """The name in the registry under which whoever loads it finds it again.
+        """The name in the registry by which the baseline is found when an explainer is loaded.
 
-        :raises ExplainError: for a function that has none
+        :raises ExplainError: for a function that is not registered
         """
         return self.name
 
     def state(self) -> dict[str, Tensor]:
-        """What has been fitted, to be saved beside an explainer."""
+        """Return what has been fitted, to be saved with an explainer."""
         return {}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take back what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         del state
 
 
 class FittedBaseline(Baseline):
-    """A baseline that is one frame, repeated over the stack; of a category, the most frequent."""
+    """A baseline that is a single frame, repeated over the stack of frames.
+
+    For a category it is the most frequent value. A subclass has one method, :meth:`fit`.
+
+    >>> from sb3_explain import FittedBaseline
+    >>> class Brightest(FittedBaseline):
+    ...     name = "brightest"
+    ...     @staticmethod
+    ...     def fit(frames):
+    ...         return frames.amax(dim=0)
+    >>> Brightest(image_states.frames())(image_states.observations([0, 1])).shape
+    torch.Size([2, 2, 24, 24])
+
+    :param frames: (N, C, H, W) single frames, (N, D) vectors or (N,) categories of the training
+        states; not given for a baseline to be restored
+    """
 
     def __init__(self, frames: Tensor | None = None) -> None:
         super().__init__(frames)
@@ -76,7 +91,11 @@ class FittedBaseline(Baseline):
     @staticmethod
     @abstractmethod
     def fit(frames: Tensor) -> Tensor:
-        """(C, H, W) or (D,) from (N, C, H, W) or (N, D)."""
+        """Fit the frame.
+
+        :param frames: (N, C, H, W) frames or (N, D) vectors
+        :return: (C, H, W) or (D,) the frame
+        """
 
     def __call__(self, observations: Tensor) -> Tensor:
         frame = self.frame.to(observations.device, torch.float32)
@@ -94,7 +113,7 @@ class FittedBaseline(Baseline):
 
 @BASELINES.register("background")
 class Background(FittedBaseline):
-    """Per cell the value most frequent in the training frames; per feature the median."""
+    """The most frequent value of each pixel in the training frames; of a feature the median."""
 
     name = "background"
 
@@ -111,9 +130,9 @@ class Background(FittedBaseline):
 
 @BASELINES.register("most_frequent")
 class MostFrequent(FittedBaseline):
-    """One constant: per channel the value most frequent in all training frames (a sky, a sea).
+    """The most frequent value of each channel in all training frames (a sky, a sea).
 
-    The median of values that are not whole numbers; per feature the median.
+    For images that are not of whole numbers it is the channel's median; of a feature the median.
     """
 
     name = "most_frequent"
@@ -131,7 +150,7 @@ class MostFrequent(FittedBaseline):
 
 @BASELINES.register("mean")
 class Mean(FittedBaseline):
-    """One constant: per channel the mean of all training frames; per feature the mean."""
+    """The mean of each channel over all training frames; of a feature its mean."""
 
     name = "mean"
 
@@ -155,10 +174,11 @@ class Black(Baseline):
 
 @BASELINES.register("below")
 class Below(FittedBaseline):
-    """One constant, as far below the least value as the greatest is above it; per feature.
+    """A value as far below the lowest value as the highest value is above it; for each feature.
 
-    No object looks like it, black ones included. Adding 1 to observations in [0, 1] before they
-    are masked and taking it off again comes to it (Shi et al., 2020): -1, which is -255 of 255.
+    No object looks like it, not even a black one. Adding 1 to observations in [0, 1] before they
+    are masked, and subtracting it afterwards, has the same effect (Shi et al., 2020): -1, which is
+    -255 in the range 0..255.
     """
 
     name = "below"
@@ -174,7 +194,7 @@ class Below(FittedBaseline):
 
 @BASELINES.register("blur")
 class Blur(Baseline):
-    """The observation itself, blurred by a Gaussian of kernel 39 and sigma 15 (VisionMask)."""
+    """The observation itself, blurred by a Gaussian of kernel size 39 and sigma 15 pixels."""
 
     name = "blur"
     kernel_size = 39
@@ -185,9 +205,9 @@ class Blur(Baseline):
 
 
 class FunctionBaseline(Baseline):
-    """Any function from observations to their replacement.
+    """A baseline that is any function from observations to their replacement.
 
-    :param function: (B, ...) observations in the agent's range -> a tensor of their shape
+    :param function: (B, ...) observations in the agent's raw range -> a tensor of their shape
     """
 
     def __init__(self, function: Replacement) -> None:
@@ -216,9 +236,13 @@ class FunctionBaseline(Baseline):
 
 
 def gaussian_blur(images: Tensor, kernel_size: int, sigma: float) -> Tensor:
-    """(B, C, H, W) images blurred by a Gaussian of odd ``kernel_size``; edges are reflected.
+    """Blur images by a Gaussian; edges are reflected.
 
     An image smaller than half the kernel is reflected as far as it goes, then its edge is repeated.
+
+    :param images: (B, C, H, W) images
+    :param kernel_size: side of the kernel in pixels, an odd number
+    :param sigma: standard deviation of the Gaussian in pixels
     """
     offsets = torch.arange(kernel_size, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-0.5 * ((offsets - kernel_size // 2) / sigma) ** 2)
@@ -235,16 +259,23 @@ def gaussian_blur(images: Tensor, kernel_size: int, sigma: float) -> Tensor:
 
 
 def blend(observations: Tensor, masks: Tensor, baseline: Tensor) -> Tensor:
-    """s * m + r * (1 - m) (VisionMask, eq. 1); the complement state is ``blend(s, 1 - m, r)``."""
+    """s * m + r * (1 - m) (VisionMask, eq. 1); the complement state is ``blend(s, 1 - m, r)``.
+
+    :param observations: (B, ...) observations s
+    :param masks: (B, ...) masks m in [0, 1]
+    :param baseline: (B, ...) baseline r
+    """
     return baseline + masks * (observations - baseline)
 
 
 def make_baseline(baseline: str | Replacement, frames: Tensor | None) -> Baseline:
-    """A baseline to use.
+    """Make a baseline of its name or of a function.
 
-    :param baseline: a name; it is fitted on ``frames``. Or a function from observations to their
-        replacement, which a :class:`Baseline` is too
-    :raises ExplainError: for an unknown name; the nearest is suggested; for what is no function
+    :param baseline: a name, whose baseline is fitted on ``frames``; or a function from observations
+        to their replacement, such as a :class:`Baseline`
+    :param frames: (N, C, H, W) or (N, D) frames of the training states; ``None`` for a baseline to
+        be restored
+    :raises ExplainError: for an unknown name, with the nearest one; or if it is no function
     """
     observed: Any = BASELINES[baseline] if isinstance(baseline, str) else baseline
     if isinstance(observed, Baseline):
@@ -260,11 +291,11 @@ def make_baseline(baseline: str | Replacement, frames: Tensor | None) -> Baselin
 def fit_to_frames(
     baseline: str | Replacement, frames: Mapping[str, Tensor | None]
 ) -> dict[str, Baseline]:
-    """A baseline for every key of an observation.
+    """Make a baseline for every key of an observation.
 
-    :param baseline: name, fitted on each key's frames; or a function, or a baseline, that
-        is used for all keys. Vectors cannot be blurred: ``"blur"`` is their mean
-    :param frames: (N, C, H, W) or (N, D) by key; ``None`` for a baseline to be restored
+    :param baseline: a name, whose baseline is fitted on the frames of each key; or a function or
+        baseline that is used for all keys. Vectors cannot be blurred: ``"blur"`` is their mean
+    :param frames: (N, C, H, W) or (N, D) frames by key; ``None`` for a baseline to be restored
     """
     if not isinstance(baseline, str):
         return dict.fromkeys(frames, make_baseline(baseline, None))
@@ -280,7 +311,7 @@ def fit_to_frames(
 
 
 def fit_baselines(baseline: str | Replacement, states: StateDataset) -> dict[str, Baseline]:
-    """A baseline for every key of the states' observations.
+    """Fit a baseline for every key of the states' observations.
 
     >>> from sb3_explain import fit_baselines
     >>> mean = fit_baselines("mean", states)
@@ -289,8 +320,9 @@ def fit_baselines(baseline: str | Replacement, states: StateDataset) -> dict[str
 
     :param baseline: a name, which is fitted on at most 2000 frames spread over the states; or a
         function from observations to their replacement
-    :param states: of the agent, best those that explainers learn from
-    :raises ExplainError: for an unknown name; the nearest is suggested
+    :param states: states of the agent, preferably those that explainers learn from
+    :return: the baselines by key; the key of an observation that is no dict is empty
+    :raises ExplainError: for an unknown name, with the nearest one
     """
     return fit_to_frames(baseline, states.frames_by_key(states.spread(BASELINE_FRAMES)))
 
@@ -298,12 +330,13 @@ def fit_baselines(baseline: str | Replacement, states: StateDataset) -> dict[str
 def make_baselines(
     agent: Agent, baseline: str | Replacement | None, states: StateDataset | None
 ) -> dict[str, Baseline]:
-    """A baseline for every key of an agent's observation, ready to be used.
+    """Make a baseline for every key of an agent's observation.
 
+    :param agent: agent whose observations are masked
     :param baseline: a name, or a function from observations to their replacement; the
-        ``"background"`` of ``states`` when not given, or black if there are none
-    :param states: states that a name is fitted on, see :func:`fit_baselines`
-    :raises ExplainError: if the name stands for a baseline that is fitted, and there are no states
+        ``"background"`` of ``states`` when not given, or black if there are no states
+    :param states: states that a baseline given by name is fitted on, see :func:`fit_baselines`
+    :raises ExplainError: if the baseline has to be fitted, and there are no states
     """
     if baseline is None:
         baseline = "black" if states is None else "background"
@@ -322,10 +355,13 @@ def make_baselines(
 
 
 def apply_baselines(baselines: Mapping[str, Baseline], batch: StateBatch) -> Tensor:
-    """(B, ...) what the states become where everything is removed.
+    """Replace whole observations by their baselines.
 
-    :param baselines: by key of the observation
+    :param baselines: baselines by key of the observation
     :param batch: the states
-    :return: in the form of :attr:`~sb3_explain.states.batch.StateBatch.observations`
+    :return: (B, ...) what the states become when everything is masked, in the form of
+        :attr:`~sb3_explain.states.batch.StateBatch.observations`
     """
-    return batch.flat({key: baselines[key](observed) for key, observed in batch.by_key.items()})
+    return batch.flatten_keys(
+        {key: baselines[key](observed) for key, observed in batch.by_key.items()}
+    )

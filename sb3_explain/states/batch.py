@@ -1,4 +1,4 @@
-"""StateBatch: some states of an agent, as explainers and metrics perturb them."""
+"""StateBatch: some states of an agent, which explainers and metrics perturb."""
 
 from __future__ import annotations
 
@@ -30,31 +30,36 @@ from sb3_explain.states.cache import ForwardCache
 
 T = TypeVar("T")
 
-#: states that pass the agent at once, where a caller may have any number of them
+#: largest number of states of one forward pass, for methods that take any number of states
 PASS = 1024
-#: share of its range by which a Box action may move and still count as kept
+#: share of its range by which a Box action may move and still count as the same
 TOLERANCE = 0.05
 
 
 class StateBatch:
-    """B states whose observations may be perturbed, while all else that the agent knows is held.
+    """B states whose observations may be perturbed, while the other policy inputs stay the same.
 
-    Its methods read the agent on perturbed copies of the states. Copies come in ``rows`` (R, ...),
-    in one of two forms: a tensor of the form of :attr:`observations`; or a dict of some keys of
-    a Dict observation, whose other keys are held. ``states`` (R,) says of which state each row
-    is a copy; not given, row i is a copy of state i.
+    Its methods pass perturbed copies of the states through the agent. Copies are given as ``rows``
+    (R, ...) in one of two forms: a tensor in the form of :attr:`observations`; or a dict of some
+    keys of a Dict observation, whose other keys stay the same. ``states`` (R,) is the index of the
+    state that each row is a copy of; when not given, row i is a copy of state i.
 
-    :param agent: whose states
-    :param observations: (B, ...) in the policy's own layout and raw range, or a dict of such;
-        tensors or arrays, on any device
-    :param target: (B,) index of the target to explain, or one for all (see
-        :mod:`sb3_explain.agents.action_spaces`); the default target, which is the greedy action,
-        when not given
-    :param policy_inputs: what the agent knows besides its observation, which is never perturbed:
+    >>> from sb3_explain import StateBatch
+    >>> batch = StateBatch(agent, states.observations([0, 1, 2]), target=1)
+    >>> batch.target_scores(0 * batch.observations).shape  # scores of all targets on zeros
+    torch.Size([3, 2])
+
+    :param agent: agent that is explained
+    :param observations: (B, ...) observations in the policy's own layout and raw range, or a dict
+        of such; tensors or arrays, on any device
+    :param target: (B,) index of the target to explain, or one index for all states (see
+        :mod:`sb3_explain.agents.action_spaces`); the greedy action when not given
+    :param policy_inputs: what the policy takes besides the observation and is never perturbed:
         ``lstm_states`` of a recurrent policy and ``action_masks``, batch-first tensors
-    :param cache: readings that explainers of these states share; each makes its own when not given
+    :param cache: cache of forward passes that explainers of these states share; nothing is shared
+        when not given
     :raises ExplainError: if there are no states, they do not fit the agent or are not finite, or
-        the target is no target of the agent
+        the agent has no such target
     """
 
     def __init__(
@@ -70,8 +75,8 @@ class StateBatch:
         observations = agent.tensor(observations)
         agent.check(observations)
         by_key = observations if isinstance(observations, dict) else {SINGLE: observations}
-        #: keys of the observation by name, the name is empty if it is no dict; float32, unless
-        #: they came in float64
+        #: (B, ...) observations by key, which is empty if they are no dict; float32, unless
+        #: float64 was given
         self.by_key = {
             name: observed.detach()
             if observed.dtype == torch.float64
@@ -111,7 +116,7 @@ class StateBatch:
 
     @property
     def device(self) -> torch.device:
-        """Where the observations are."""
+        """Device of the observations."""
         return next(iter(self.by_key.values())).device
 
     @cached_property
@@ -120,7 +125,11 @@ class StateBatch:
         return self.find_default_targets()
 
     def find_default_targets(self) -> Tensor:
-        """(B,) index of what the agent does: its greedy action, or the most telling part of it."""
+        """Find the targets to explain when none are given.
+
+        :return: (B,) index of the greedy action, or of the most decisive part of it (see
+            :func:`sb3_explain.agents.action_spaces.default_target`)
+        """
         agent = self.agent
         return default_target(agent.action_space, self.own_target_scores, squashed=agent.squashed)
 
@@ -128,21 +137,28 @@ class StateBatch:
 
     @property
     def observations(self) -> Tensor:
-        """(B, ...) the observation; (B, N) all keys of a Dict observation, side by side."""
-        return self.flat(self.by_key)
+        """(B, ...) observations; (B, N) the features of all keys of a Dict observation."""
+        return self.flatten_keys(self.by_key)
 
     @staticmethod
-    def flat(by_key: Mapping[str, Tensor]) -> Tensor:
-        """Keys (or their maps) as one tensor, the form of :attr:`observations`."""
+    def flatten_keys(by_key: Mapping[str, Tensor]) -> Tensor:
+        """Join what stands under the keys to one tensor, in the form of :attr:`observations`.
+
+        :param by_key: (B, ...) observations, or attributions, by key
+        """
         if SINGLE in by_key:
             only = by_key[SINGLE]
-            return only if only.dim() > 1 else only[:, None]  # a category is one cell
+            return only if only.dim() > 1 else only[:, None]  # a category is one feature
         return torch.cat(
             [observed.reshape(len(observed), -1) for observed in by_key.values()], dim=1
         )
 
-    def unflat(self, rows: Tensor) -> dict[str, Tensor]:
-        """The keys of ``rows`` (R, ...), which have the form of :attr:`observations`."""
+    def split_keys(self, rows: Tensor) -> dict[str, Tensor]:
+        """Split a tensor into what stands under each key; the opposite of :meth:`flatten_keys`.
+
+        :param rows: (R, ...) tensor in the form of :attr:`observations`
+        :return: (R, ...) by key
+        """
         if SINGLE in self.by_key:
             return {SINGLE: rows.reshape(-1, *self.by_key[SINGLE].shape[1:])}
         sizes = [observed[0].numel() for observed in self.by_key.values()]
@@ -150,55 +166,55 @@ class StateBatch:
         return {name: part.reshape(-1, *observed.shape[1:]) for (name, observed), part in parts}
 
     def images(self) -> dict[str, Tensor]:
-        """The keys (B, C, H, W) that are images."""
+        """Observations (B, C, H, W) of the keys that are images."""
         return {name: seen for name, seen in self.by_key.items() if are_images(seen)}
 
-    def aimed_at(self, target: Tensor | int) -> StateBatch:
-        """The same states, to explain another target.
+    def with_target(self, target: Tensor | int) -> StateBatch:
+        """Return the same states with another target to explain.
 
-        :param target: (B,) index of the target, or one for all
+        :param target: (B,) index of the target, or one index for all states
         """
         view = copy.copy(self)
         view.target = self._index(target)
         return view
 
-    def aimed(self) -> StateBatch:
-        """The same states, whose targets are known: what explains them next does not pay for it."""
-        return self.aimed_at(self.find_default_targets()) if "target" not in vars(self) else self
+    def resolve_target(self) -> StateBatch:
+        """Return the same states with known targets, which explainers need not find any more."""
+        return self.with_target(self.find_default_targets()) if "target" not in vars(self) else self
 
     def with_cache(self, cache: ForwardCache) -> StateBatch:
-        """The same states, whose readings explainers share through ``cache``."""
+        """Return the same states with a cache, through which explainers share forward passes."""
         view = copy.copy(self)
         view.cache = cache
         return view
 
-    def moved(self, rows: Tensor) -> StateBatch:
-        """States with other observations, to explain the same targets.
+    def with_observations(self, rows: Tensor) -> StateBatch:
+        """Return states with other observations, but the same targets and policy inputs.
 
-        :param rows: (B, ...) in the form of :attr:`observations`
+        :param rows: (B, ...) observations in the form of :attr:`observations`
         """
         view = copy.copy(self)
         view.target = self.target
-        view.by_key = self.unflat(rows)
+        view.by_key = self.split_keys(rows)
         for known in ("own_scores", "_own_marginals", "_digest"):  # of the other states
             vars(view).pop(known, None)
         return view
 
-    def support(self, attributions: Tensor) -> Tensor:
-        """What maps say about how much each cell matters to the target, to order cells by.
+    def get_relevance(self, attributions: Tensor) -> Tensor:
+        """Turn attributions into relevances, by which features are ranked.
 
-        The attributions; of a Box action, their magnitudes: a sign says there which way a cell
-        moves the action, and not whether the action would be the same without it.
+        These are the attributions; for a Box action they are the magnitudes: there the sign says in
+        which direction a feature moves the action, not whether the action depends on it.
 
-        :param attributions: of the target
-        :return: of the maps' shape
+        :param attributions: (B, ...) attributions of the target
+        :return: (B, ...) relevances
         """
         return (
             attributions.abs() if isinstance(self.agent.action_space, spaces.Box) else attributions
         )
 
-    def extent(self) -> Tensor:
-        """(...) high minus low of each cell of :attr:`observations`; 1 where it is unbounded."""
+    def get_extent(self) -> Tensor:
+        """Compute the range (...) of each feature: high minus low, or 1 if it is unbounded."""
         by_key = spaces_by_key(self.agent.observation_space)
         extents = {}
         for name, observed in self.by_key.items():
@@ -206,10 +222,10 @@ class StateBatch:
             extent = np.broadcast_to(np.float64(high) - np.float64(low), observed.shape[1:])
             bounded = np.isfinite(extent) & (extent > 0) & (extent < np.finfo(np.float32).max)
             extents[name] = torch.from_numpy(np.where(bounded, extent, 1.0)).float()[None]
-        return self.flat(extents)[0].to(self.device)
+        return self.flatten_keys(extents)[0].to(self.device)
 
     def split(self, size: int) -> list[StateBatch]:
-        """Batches of at most ``size`` states each, in order."""
+        """Split the states into batches of at most ``size`` states each, in order."""
         if len(self) <= size:
             return [self]
         return [self._part(slice(at, at + size)) for at in range(0, len(self), size)]
@@ -228,10 +244,10 @@ class StateBatch:
         return part
 
     def read_once(self, key: Hashable, read: Callable[[], T]) -> T:
-        """What ``read()`` returns, looked up in :attr:`cache` if equal states were read before.
+        """Call ``read()``, or look up what it returned for equal states in :attr:`cache`.
 
-        :param key: what is read: the explainer, or what decides its perturbations, and a name
-        :param read: asks the agent about perturbed copies of these states
+        :param key: names what is read; equal keys have equal perturbations
+        :param read: function that passes perturbed copies of these states through the agent
         """
         if self.cache is None:
             return read()
@@ -239,7 +255,7 @@ class StateBatch:
 
     @cached_property
     def _digest(self) -> bytes:
-        """Which states these are: equal for equal observations and policy inputs."""
+        """Hash of the observations and the policy inputs."""
         digest = hashlib.blake2b()
         for tensor in (*self.by_key.values(), *self.policy_inputs.values()):
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
@@ -248,32 +264,34 @@ class StateBatch:
     # --- the agent on perturbed copies -----------------------------------------------------
 
     def scores(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
-        """(R, K) scores of the agent, differentiable with respect to ``rows``."""
+        """Compute the agent's scores (R, K), differentiable with respect to ``rows``."""
         observations, policy_inputs = self._complete(rows, states)
         return self.agent.scores(observations, **policy_inputs)
 
     def target_scores(
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None
     ) -> Tensor:
-        """(R, C) scores of the targets, differentiable with respect to ``rows``."""
+        """Compute the scores (R, C) of all targets, differentiable with respect to ``rows``."""
         return target_scores(self.agent.action_space, self.scores(rows, states))
 
     def values(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
-        """(R,) values; NaN of an agent that has none."""
+        """Compute the agent's values (R,); NaN for an agent that has none."""
         return self.scores_and_values(rows, states)[1]
 
     def scores_and_values(
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(R, K) and (R,), in one pass where the two share a trunk."""
+        """Compute scores (R, K) and values (R,), in one pass if their networks share layers."""
         observations, policy_inputs = self._complete(rows, states)
         return self.agent.scores_and_values(observations, **policy_inputs)
 
     def similarity(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
-        """(R, A) minus KL(action on the copy || on the state), per dimension of a Box action.
+        """Compute minus KL(action on the copy || action on the state) of a Box action's dimensions.
 
-        0 where the action is the same. Deterministic policies: see
+        It is 0 where the action is the same. For deterministic policies see
         :meth:`sb3_explain.agents.agent.Agent.marginals`.
+
+        :return: (R, A) similarities, at most 0
         """
         mean, std = self._marginals(rows, states)
         own_mean, own_std = self._own_marginals
@@ -282,10 +300,12 @@ class StateBatch:
         return -gaussian_divergence(mean, std, own_mean, own_std)
 
     def preferences(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
-        """(R, C) in [0, 1]: how much of each target is left on the copies.
+        """Compute how much of each target is left on the copies.
 
-        The probability of the target in its group (softmax of Q-values, where the agent has those);
-        for Box actions exp(:meth:`similarity`) of the dimension.
+        This is the probability of the target in its group (the softmax of Q-values, for an agent
+        that has them); for Box actions it is exp(:meth:`similarity`) of the dimension.
+
+        :return: (R, C) preferences in [0, 1]
         """
         space = self.agent.action_space
         if isinstance(space, spaces.Box):
@@ -293,14 +313,16 @@ class StateBatch:
         return log_probabilities(space, self.target_scores(rows, states)).exp()
 
     def preference(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
-        """(R,) in [0, 1]: how much of the target is left on the copies, of :meth:`preferences`."""
+        """Compute the :meth:`preferences` of the explained targets: (R,), in [0, 1]."""
         return self.preferences(rows, states).gather(1, self._targets(states)[:, None])[:, 0]
 
     def keeps(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
-        """(R,) whether the target is still what the agent does.
+        """Check whether the agent still does the explained target on the copies.
 
-        The best target of its group; of a Box action, the dimension has moved by at most a 20th of
-        its range.
+        The target has to be the best of its group; for a Box action, the dimension may have moved
+        by at most a 20th of its range.
+
+        :return: (R,) booleans
         """
         space, target = self.agent.action_space, self._targets(states)[:, None]
         outcome = self.target_scores(rows, states)
@@ -335,14 +357,15 @@ class StateBatch:
         return self.agent.marginals(observations, **policy_inputs)
 
     def _own_parts(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
-        """The states themselves, a pass at a time, with their numbers."""
+        """The states themselves with their indices, in parts of one forward pass."""
         for numbers in torch.split(torch.arange(len(self), device=self.device), PASS):
             yield {name: observed[numbers] for name, observed in self.by_key.items()}, numbers
 
     def margin(self) -> Tensor:
-        """(B,) probability of the target's group's best target less that of the second best.
+        """Compute how clearly the agent decides in the group of the explained target.
 
-        1 where there is no second, as of Box actions.
+        :return: (B,) probability of the best target less that of the second best, in [0, 1]; 1 if
+            there is no second, as for Box actions
         """
         space = self.agent.action_space
         if isinstance(space, spaces.Box):
@@ -361,8 +384,8 @@ class StateBatch:
     def _complete(
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None
     ) -> tuple[Observations, dict[str, Tensor]]:
-        """Whole observations and policy_inputs of copies."""
-        by_key = self.unflat(rows) if isinstance(rows, Tensor) else rows
+        """Complete observations and policy inputs of the copies."""
+        by_key = self.split_keys(rows) if isinstance(rows, Tensor) else rows
         if len(by_key) < len(self.by_key):
             by_key = {
                 name: by_key[name] if name in by_key else _of(observed, states)

@@ -1,4 +1,4 @@
-"""What the agent said of perturbed states, for explainers that would ask it the same again."""
+"""A cache of forward passes, for explainers that perturb the same states in the same way."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 @dataclass
 class Cost:
-    """What something took.
+    """Forward passes and time.
 
-    :param forwards: observations passed through the agent
-    :param seconds: seconds of wall time
+    :param forwards: number of observations passed through the agent
+    :param seconds: wall time in seconds
     """
 
     forwards: int = 0
@@ -25,30 +25,31 @@ class Cost:
 
 
 class ForwardCache:
-    """Readings of one agent that are made once and looked up after that.
+    """Outputs of an agent on perturbed states, which are computed once and looked up afterwards.
 
-    Whoever lets several explainers explain the same states makes one and hands it over with the
-    batch: explainers with the same perturbations, such as Greydanus and SARFA, then share their
-    forward passes. It holds all that was read of the states until it is dropped itself.
+    Make one for states that several explainers explain, and give it to their batch: explainers
+    with the same perturbations, such as Greydanus and SARFA, then share their forward passes. It
+    keeps all outputs in memory as long as it exists.
 
     >>> from sb3_explain import ForwardCache, Greydanus, Sarfa
     >>> batch = image_states.batch(image_agent, range(8), cache=ForwardCache())
-    >>> maps = [method(image_agent).attribute_batch(batch) for method in (Greydanus, Sarfa)]
+    >>> for method in (Greydanus, Sarfa):
+    ...     attributions = method(image_agent).attribute_batch(batch)
     >>> batch.cache.saved.forwards  # 5 x 5 points and the state itself, of 8 states
     208
     """
 
     def __init__(self) -> None:
         self._readings: dict[Hashable, tuple[Any, Cost]] = {}
-        #: forward passes that were not made, and their seconds, because a reading was looked up
+        #: forward passes and seconds that were saved
         self.saved = Cost()
 
     def read(self, agent: Agent, key: Hashable, read: Callable[[], T]) -> T:
-        """What ``read()`` returned when it was first called under ``key``.
+        """Call ``read()``, or look up what it returned for the same key before.
 
-        :param agent: the agent that is read, whose forward passes are counted
-        :param key: what is read, of which states
-        :param read: asks the agent
+        :param agent: the agent, whose forward passes are counted
+        :param key: names what is read and of which states
+        :param read: function that passes states through the agent
         """
         if key not in self._readings:
             forwards, began = agent.forwards, time.perf_counter()

@@ -53,7 +53,7 @@ def collect(
     """Play until ``n_states`` states are stored, or go on where an earlier call was stopped.
 
     >>> from sb3_explain import collect
-    >>> states = collect(agent, 60, folder=folder, behavior="stochastic", progress=False)
+    >>> states = collect(agent, n_states=60, folder=folder, progress=False)
     >>> len(states), states.observations([0, 1]).shape
     (60, torch.Size([2, 4]))
 

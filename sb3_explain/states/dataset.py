@@ -1,4 +1,4 @@
-"""StateDataset: states of an agent's life, with single frames once and stacks rebuilt by index."""
+"""StateDataset: states of an agent's episodes, which stores each frame once and stacks by index."""
 
 from __future__ import annotations
 
@@ -18,23 +18,36 @@ from sb3_explain.common.files import read_json
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
-from sb3_explain.states.store import COLUMNS, episode_folder, episode_folders, unpack
+from sb3_explain.states.stacks import gather, index_stacks
+from sb3_explain.states.store import episode_folder, episode_folders, read_episode
 
 Array = NDArray[Any]
 
 
 class StateDataset:
-    """States in lstm_states, as views that share their frames.
+    """States of an agent in memory. Subsets are views that share the frames.
 
-    :param frames: per key of the observation (``""`` if it is no dict), (N, C, H, W) or (N, D)
-        single frames in time order
-    :param columns: arrays of length N: at least ``greedy`` and ``episode``
+    :func:`collect`, :meth:`open` and :meth:`from_arrays` make one.
+
+    >>> from sb3_explain import StateDataset
+    >>> frames, episode = np.zeros((40, 1, 8, 8), np.uint8), np.arange(40) // 10
+    >>> images = StateDataset.from_arrays(frames, episode, np.zeros(40, int), n_stack=4)
+    >>> len(images), images.observations([0, 1]).shape
+    (40, torch.Size([2, 4, 8, 8]))
+    >>> [len(part) for part in images.split((0.5, 0.25, 0.25))]
+    [20, 10, 10]
+
+    :param frames: (N, C, H, W) or (N, D) single frames in order of time, by key of the observation;
+        the key is empty if the observation is no dict
+    :param columns: arrays of length N by name, with at least ``greedy`` and ``episode``
     :param starts: (N,) whether the frame stack was emptied before this frame
-    :param n_stack: frames in an observation
-    :param pad: what stands before the first frame of a stack: ``"zeros"`` or ``"repeat"`` (it)
-    :param indices: the states that this view holds; all when not given
-    :param rendered: source of RGB frames: an array (N, h, w, 3), or a store's folder
+    :param n_stack: number of frames in an observation
+    :param pad: what fills a stack before its first frame: ``"zeros"``, or ``"repeat"`` for copies
+        of that frame
+    :param indices: indices of the states of this view; all when not given
+    :param rendered: RGB frames (N, h, w, 3), or the folder of a store that has them
     :param provenance: plain data about where the states come from
+    :raises ExplainError: for an unknown padding
     """
 
     def __init__(
@@ -61,7 +74,7 @@ class StateDataset:
         total = len(self._starts)
         self.indices = np.arange(total) if indices is None else np.asarray(indices, np.int64)
         #: (N, F) frames of each stack, oldest first; -1 stands for a frame of zeros
-        self._stacks = torch.from_numpy(stack_indices(self._starts, n_stack, pad))
+        self._stacks = torch.from_numpy(index_stacks(self._starts, n_stack, pad))
 
     @classmethod
     def from_arrays(
@@ -75,15 +88,16 @@ class StateDataset:
         rendered: Array | None = None,
         **columns: ArrayLike,
     ) -> StateDataset:
-        """A data set from arrays at hand.
+        """Make a data set from arrays.
 
-        :param frames: (N, C, H, W) or (N, D) single frames in time order
-        :param episode: (N,) episode of each frame; stacks do not reach over a change
-        :param greedy: (N,) the agent's greedy action
-        :param n_stack: frames in an observation
-        :param pad: ``"zeros"`` or ``"repeat"``
-        :param rendered: (N, h, w, 3) uint8 frames to look at
+        :param frames: (N, C, H, W) or (N, D) single frames in order of time
+        :param episode: (N,) number of each frame's episode; frames of two episodes are not stacked
+        :param greedy: (N,) the agent's greedy actions
+        :param n_stack: number of frames in an observation
+        :param pad: what fills a stack before its first frame: ``"zeros"`` or ``"repeat"``
+        :param rendered: (N, h, w, 3) uint8 RGB frames for people to look at
         :param columns: further arrays of length N (``actions``, ``scores``, ``values``, ...)
+        :raises ExplainError: if the arrays differ in length
         """
         episodes = np.asarray(episode)
         starts = np.r_[True, episodes[1:] != episodes[:-1]]
@@ -98,9 +112,10 @@ class StateDataset:
 
     @classmethod
     def open(cls, folder: str | Path) -> StateDataset:
-        """Read what :func:`sb3_explain.collect` has written, as far as it got.
+        """Read the states that :func:`sb3_explain.collect` has stored so far.
 
-        :raises ExplainError: if there is no store, or no whole episode in it
+        :param folder: folder of the store
+        :raises ExplainError: if there is no store, or no complete episode in it
         """
         folder = Path(folder)
         if not (folder / "states.json").exists():
@@ -131,9 +146,9 @@ class StateDataset:
         return len(self.indices)
 
     def observations(self, positions: Any) -> Observations:
-        """Stacked observations as the policy sees them.
+        """Return stacked observations as the policy sees them.
 
-        :param positions: (B,) positions in this view
+        :param positions: (B,) positions of the states in this view
         :return: (B, F * C, H, W) or (B, F * D) in the stored dtype; a dict of such for Dict spaces
         """
         stacks = self._stacks[torch.as_tensor(self.indices[np.asarray(positions)])]
@@ -141,50 +156,57 @@ class StateDataset:
         return gathered[SINGLE] if set(gathered) == {SINGLE} else gathered
 
     def frames(self, positions: Any = slice(None)) -> Tensor:
-        """(B, C, H, W) or (B, D) newest frames of the states.
+        """Return the newest frames (B, C, H, W) or (B, D) of states.
 
-        :raises ExplainError: for Dict observations, whose keys have no common frame
+        :param positions: (B,) positions of the states in this view; all when not given
+        :raises ExplainError: for Dict observations, see :meth:`frames_by_key`
         """
         if set(self._frames) != {SINGLE}:
             raise ExplainError(f"observations are a dict of {sorted(self._frames)}: name a key")
         return self._frames[SINGLE][torch.as_tensor(self.indices[positions])]
 
     def policy_inputs(self, positions: Any) -> dict[str, Tensor]:
-        """What the agent knew besides its observations: ``lstm_states`` and ``action_masks``, if
-        any.
+        """Return what the policy took besides observations: ``lstm_states`` and ``action_masks``.
 
-        :param positions: (B,) positions in this view
+        :param positions: (B,) positions of the states in this view
         :return: (B, ...) tensors by name, as :class:`sb3_explain.states.batch.StateBatch` takes
-            them
+            them; empty for a policy that takes observations alone
         """
         known = [name for name in ("lstm_states", "action_masks") if name in self._columns]
         return {name: torch.from_numpy(self.column(name)[np.asarray(positions)]) for name in known}
 
     def frames_by_key(self, positions: Any = slice(None)) -> dict[str, Tensor]:
-        """Newest frames of the states by key; the name of the only one is empty."""
+        """Return the newest frames (B, ...) of states by key.
+
+        :param positions: (B,) positions of the states in this view; all when not given
+        """
         chosen = torch.as_tensor(self.indices[positions])
         return {name: frames[chosen] for name, frames in self._frames.items()}
 
     def rendered(self, positions: Any) -> Array | None:
-        """(B, h, w, 3) uint8 frames as a person sees them; ``None`` if none were kept."""
+        """Return RGB frames as a person sees them.
+
+        :param positions: (B,) positions of the states in this view
+        :return: (B, h, w, 3) uint8 frames; ``None`` if none were stored
+        """
         return self._pictures(self.indices[np.asarray(positions)])
 
-    def _pictures(self, wanted: Array) -> Array | None:
-        """Rendered frames by index."""
+    def _pictures(self, indices: Array) -> Array | None:
+        """RGB frames by index in the store."""
         if self._rendered is None:
             return None
         if not isinstance(self._rendered, Path):
-            here: Array = self._rendered[wanted]
+            here: Array = self._rendered[indices]
             return here
         import zarr
 
         episodes = self._columns["episode"]
         first = np.r_[0, np.flatnonzero(np.diff(episodes)) + 1]
-        pictures: list[Array] = [np.empty(0)] * len(wanted)
-        for episode in np.unique(episodes[wanted]):
+        pictures: list[Array] = [np.empty(0)] * len(indices)
+        for episode in np.unique(episodes[indices]):
             group = zarr.open_group(episode_folder(self._rendered, int(episode)), mode="r")
-            here = np.flatnonzero(episodes[wanted] == episode)
-            steps = wanted[here] - first[episode]
+            here = np.flatnonzero(episodes[indices] == episode)
+            steps = indices[here] - first[episode]
             low, high = int(steps.min()), int(steps.max()) + 1
             block = np.asarray(group["rgb"][low:high])  # type: ignore[index]
             for place, step in zip(here, steps, strict=True):
@@ -193,9 +215,10 @@ class StateDataset:
         return stacked
 
     def column(self, name: str) -> Array:
-        """A further column of the store for the states of this view.
+        """Return an array of the store for the states of this view.
 
-        :raises ExplainError: if there is none of that name
+        :param name: name of the column, such as ``"scores"`` or ``"rewards"``
+        :raises ExplainError: if there is no such column
         """
         if name not in self._columns:
             raise ExplainError(f"no column {name!r} in these states: {sorted(self._columns)}")
@@ -203,17 +226,17 @@ class StateDataset:
 
     @property
     def greedy(self) -> Array:
-        """(n,) the agent's greedy action: the label."""
+        """(n,) the agent's greedy actions, which are the labels."""
         return self.column("greedy")
 
     @property
     def actions(self) -> Array:
-        """(n, ...) the action taken."""
+        """(n, ...) the actions that were taken."""
         return self.column("actions")
 
     @property
     def episode(self) -> Array:
-        """(n,) number of the episode that each state is from."""
+        """(n,) number of each state's episode."""
         return self.column("episode")
 
     @property
@@ -224,16 +247,21 @@ class StateDataset:
         return steps
 
     def require_labels_of(self, agent: Agent) -> None:
-        """:raises ExplainError: if the states are known to be another agent's"""
+        """Check that the labels are not known to be those of another agent.
+
+        :param agent: agent to explain
+        :raises ExplainError: if another agent labelled the states
+        """
         theirs = self.provenance.get("agent", {}).get("weights_sha256")
         if theirs is not None and theirs != agent.fingerprint():
             raise ExplainError("these states were labelled by another agent: collect its own")
 
     def with_labels(self, columns: Mapping[str, Array], agent: Agent) -> StateDataset:
-        """The same states as another agent labels them.
+        """Return the same states with the labels of another agent.
 
-        :param columns: (n, ...) by name, in place of those of this view: at least ``greedy``
-        :param agent: whose labels they are
+        :param columns: (n, ...) arrays by name that replace those of this view, with at least
+            ``greedy``
+        :param agent: agent that labelled the states
         """
         view = self.subset(np.arange(len(self)))
         view._columns = dict(self._columns)
@@ -245,13 +273,16 @@ class StateDataset:
         return view
 
     def fingerprint(self) -> str:
-        """SHA-256 over which states these are and how they are labelled."""
+        """Compute the SHA-256 hash of the states' indices and labels."""
         digest = hashlib.sha256(self.indices.tobytes())
         digest.update(np.ascontiguousarray(self.greedy).tobytes())
         return digest.hexdigest()
 
     def subset(self, positions: Any) -> StateDataset:
-        """A view of some states that shares the frames."""
+        """Return a view of some states that shares the frames.
+
+        :param positions: (n,) positions of the states in this view
+        """
         view = object.__new__(StateDataset)
         view.__dict__.update(self.__dict__)
         view.indices = self.indices[np.asarray(positions)]
@@ -265,30 +296,35 @@ class StateDataset:
         *,
         cache: ForwardCache | None = None,
     ) -> StateBatch:
-        """Some states on the agent's device, with what it knew besides its observations.
+        """Return some states as a batch on the agent's device, with their policy inputs.
 
-        :param agent: whose states they are
-        :param positions: (B,) positions in this view
-        :param target: see :class:`~sb3_explain.states.batch.StateBatch`, as is the next
-        :param cache: readings that explainers of these states share
+        :param agent: agent to explain
+        :param positions: (B,) positions of the states in this view
+        :param target: (B,) index of the target to explain, or one index for all states; the greedy
+            action when not given
+        :param cache: cache of forward passes that explainers of these states share
         """
         return StateBatch(
             agent, self.observations(positions), target, self.policy_inputs(positions), cache
         )
 
     def spread(self, n: int) -> NDArray[np.int64]:
-        """(min(n, states),) positions, evenly from the first state to the last."""
+        """Choose ``n`` positions evenly from all; all of them if there are fewer."""
         return np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64)
 
     def sample(self, n: int, seed: int) -> NDArray[np.int64]:
-        """(min(n, states),) sorted positions, drawn at random."""
+        """Draw ``n`` positions at random, and sort them; all if there are fewer.
+
+        :param n: number of positions, at most
+        :param seed: random seed of the draw
+        """
         rng = np.random.default_rng(seed)
         return np.sort(rng.choice(len(self), min(n, len(self)), replace=False)).astype(np.int64)
 
     def native(self) -> StateDataset:
-        """The same states with their rendered frames as observations: (F * 3, h, w) uint8.
+        """Return the same states with rendered frames as observations: (F * 3, h, w) uint8.
 
-        All frames that the states stack are read into memory.
+        All frames of the states' stacks are read into memory.
 
         :raises ExplainError: if no frames were rendered
         """
@@ -309,9 +345,9 @@ class StateDataset:
         )
 
     def with_columns(self, **columns: ArrayLike) -> StateDataset:
-        """A view that shares the frames, in which some columns are others.
+        """Return a view that shares the frames, with some columns replaced.
 
-        :param columns: arrays of this view's length
+        :param columns: (n, ...) arrays by name
         """
         view = self.subset(np.arange(len(self)))
         view._columns = dict(self._columns)
@@ -325,13 +361,14 @@ class StateDataset:
     def split(
         self, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
     ) -> tuple[StateDataset, ...]:
-        """Disjoint views by whole episodes, so that neighbouring frames do not leak.
+        """Split the states by whole episodes, so that no part has neighbors of another's frames.
 
-        Episodes are shuffled and dealt to the last part until it has its share, then to the one
+        Episodes are shuffled and go to the last part until it has its share, then to the part
         before, and so on; every part has at least one episode.
 
         :param fractions: share of the states that each part shall have
-        :param seed: of the shuffle
+        :param seed: random seed of the shuffle
+        :return: a view for each part
         :raises ExplainError: if there are fewer episodes than parts
         """
         episodes, counts = np.unique(self.episode, return_counts=True)
@@ -354,51 +391,3 @@ class StateDataset:
         return tuple(
             self.subset(np.flatnonzero(np.isin(self.episode, episodes[part]))) for part in parts
         )
-
-
-def read_episode(folder: Path) -> dict[str, Array]:
-    """All arrays of an episode but its rendered frames.
-
-    :raises ExplainError: if one is damaged or missing
-    """
-    import zarr
-
-    try:
-        group = zarr.open_group(folder, mode="r")
-        length = int(str(group.attrs["length"]))
-        arrays: dict[str, Array] = {}
-        for name, array in group.arrays():
-            if name == COLUMNS:
-                fields: Any = array.attrs["fields"]
-                arrays |= unpack(np.asarray(array[:]), fields)
-            elif name != "rgb":
-                arrays[name] = np.asarray(array[:])
-        if "memory" in arrays:  # as stores of version 0.1 call it
-            arrays["lstm_states"] = arrays.pop("memory")
-        if "starts" in arrays and all(len(array) == length for array in arrays.values()):
-            return arrays
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-        raise ExplainError(f"{folder} is damaged: delete it and collect again") from error
-    raise ExplainError(f"{folder} is damaged: delete it and collect again")
-
-
-def stack_indices(starts: Array, n_stack: int, pad: str) -> NDArray[np.int64]:
-    """(N, F) frame indices of every stack, oldest first; -1 where a frame of zeros stands."""
-    position = np.arange(len(starts))
-    first = np.maximum.accumulate(np.where(starts, position, 0))
-    ages = np.arange(n_stack)[::-1]
-    wanted = position[:, None] - ages
-    before = first[:, None] if pad == "repeat" else -1
-    return np.where(wanted < first[:, None], before, wanted)
-
-
-def gather(frames: Tensor, stacks: Tensor) -> Tensor:
-    """(B, F * C, ...) stacks of ``frames`` (N, C, ...) at ``stacks`` (B, F)."""
-    wanted = stacks.flatten()
-    picked = frames.index_select(0, wanted.clamp_min(0))
-    missing = wanted < 0
-    if missing.any():
-        picked[missing] = 0
-    if stacks.shape[1] == 1:
-        return picked
-    return picked.reshape(len(stacks), stacks.shape[1] * frames.shape[1], *frames.shape[2:])

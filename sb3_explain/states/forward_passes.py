@@ -1,4 +1,4 @@
-"""Passes of many perturbed copies of the same states through an agent, a chunk at a time."""
+"""Forward passes of many perturbed copies of the same states, a chunk of copies at a time."""
 
 from __future__ import annotations
 
@@ -13,24 +13,31 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import are_images
 from sb3_explain.states.batch import StateBatch
 
-#: rows of one forward pass: enough to keep the processor busy, few enough to stay in its cache
+#: copies in one forward pass: enough to keep the processor busy, and few enough for its cache
 CHUNK = 128
-#: bytes that the perturbed copies of one forward pass take at most, unless told otherwise
+#: largest size of the perturbed copies of one forward pass, in bytes, by default
 MAX_BATCH_BYTES = 2**28
 
 
-def rows_at_once(observed: Tensor, max_batch_bytes: int = MAX_BATCH_BYTES) -> int:
-    """Rows of one pass whose float32 copies of ``key`` (B, ...) take at most so many bytes."""
+def count_rows(observed: Tensor, max_batch_bytes: int = MAX_BATCH_BYTES) -> int:
+    """Compute how many copies of an observation one forward pass takes.
+
+    :param observed: (B, ...) what stands under a key, in float32
+    :param max_batch_bytes: largest size of the copies in bytes
+    :return: number of copies, from 1 to :data:`CHUNK`
+    """
     return max(1, min(CHUNK, max_batch_bytes // (4 * max(observed[0].numel(), 1))))
 
 
 def attribute_images(
     batch: StateBatch, explain: Callable[[str, Tensor], Tensor]
 ) -> dict[str, Tensor]:
-    """Maps of the images among the keys of states, one image at a time; zeros for the others.
+    """Attribute the images of the states, one key at a time; other keys get zeros.
 
     :param batch: the states
-    :param explain: name and images (B, C, H, W) of a key -> (B, C, H, W); the others are held
+    :param explain: function of a key and its images (B, C, H, W) that returns their attributions
+        (B, C, H, W); what stands under the other keys is not perturbed
+    :return: (B, ...) attributions by key
     """
     images = batch.images()
     return {
@@ -42,17 +49,18 @@ def attribute_images(
 def read_blocks(
     read: Callable[[Tensor, Tensor], Tensor], blocks: Iterable[Tensor], chunk: int = CHUNK
 ) -> Tensor:
-    """What the agent says about perturbed copies of B states, made one copy at a time.
+    """Pass perturbed copies of B states through the agent, which are made one block at a time.
 
-    Small blocks share a pass and large ones are split, so that a pass has at most ``chunk`` rows
-    whatever B is, and no more copies than that exist at once.
+    Small blocks share a forward pass and large ones are split, so that a pass has at most ``chunk``
+    rows whatever B is, and no more copies than that exist at the same time.
 
-    :param read: (R, ...) copies and (R,) numbers of the states that they are copies of -> (R, ...),
-        for example :meth:`sb3_explain.states.batch.StateBatch.scores`
-    :param blocks: P perturbed copies (B, ...) of the states, all of one shape; a copy may be
-        changed in place once the next one is asked for
-    :param chunk: rows of one pass, at least 1
-    :return: (B, P, ...)
+    :param read: function of copies (R, ...) and of the indices (R,) of the states that they are
+        copies of, which returns (R, ...), for example
+        :meth:`sb3_explain.states.batch.StateBatch.scores`
+    :param blocks: P blocks, each a perturbed copy (B, ...) of all states; a block may be changed in
+        place once the next one is requested
+    :param chunk: largest number of rows of a forward pass, at least 1
+    :return: (B, P, ...) what ``read`` returned
     """
     blocks = iter(blocks)
     first = next(blocks)
@@ -84,17 +92,18 @@ def read_blends(
     weights: Iterable[Tensor],
     chunk: int = CHUNK,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """What the agent says about ``start + weight * change``, all states and some weights at a time.
+    """Pass ``start + weight * change`` through the agent for all states and many weights.
 
-    Copies are written by one fused operation into one buffer of at most ``chunk`` rows; few weights
-    share a pass between states.
+    One fused operation writes the copies into one buffer of at most ``chunk`` rows. Where a block
+    has few weights, several states share a forward pass.
 
-    :param read: as :func:`read_blocks` takes it
-    :param start: (B, ...) the states where the weight is 0
-    :param change: (B, ...) what weight 1 adds to them
-    :param weights: blocks (p, ...), p <= ``chunk``, that broadcast over a state's copies
-    :param chunk: rows of one pass, at least 1
-    :return: for each block in turn, the block and (B, p, ...)
+    :param read: function as :func:`read_blocks` takes it
+    :param start: (B, ...) the copies with a weight of 0
+    :param change: (B, ...) what a weight of 1 adds to them
+    :param weights: blocks (p, ...) of at most ``chunk`` weights, which broadcast over a state's
+        copies
+    :param chunk: largest number of rows of a forward pass, at least 1
+    :return: for each block, the block and what ``read`` returned (B, p, ...)
     """
     numbers = torch.arange(len(start), device=start.device)
     buffer = start.new_empty(chunk, *start.shape[1:])
@@ -106,20 +115,20 @@ def read_blends(
             first, last = int(states[0]), int(states[-1]) + 1
             with torch.no_grad():
                 torch.addcmul(start[first:last, None], change[first:last, None], block, out=copies)
-                told = read(copies.flatten(0, 1), states.repeat_interleave(n_copies))
-            outputs.append(told.reshape(len(states), n_copies, *told.shape[1:]))
+                rows = read(copies.flatten(0, 1), states.repeat_interleave(n_copies))
+            outputs.append(rows.reshape(len(states), n_copies, *rows.shape[1:]))
         yield block, torch.cat(outputs)
 
 
-def grid_masks(rows: Tensor, columns: Tensor, chunk: int = CHUNK) -> Iterator[Tensor]:
-    """A mask of zeros, then the masks rows[i] x columns[j], in blocks of nearly equal size.
+def make_grid_masks(rows: Tensor, columns: Tensor, chunk: int = CHUNK) -> Iterator[Tensor]:
+    """Make a mask of zeros, then the masks rows[i] x columns[j], in blocks of nearly equal size.
 
-    The first leaves the state as it is, so that its own outputs come with those of its copies.
+    The first mask leaves the state as it is, so that its outputs come with those of its copies.
 
     :param rows: (n, H) profiles along y
     :param columns: (m, W) profiles along x
-    :param chunk: masks of one block at most
-    :return: blocks (p, 1, H, W) of in all 1 + n * m masks, j running faster than i
+    :param chunk: largest number of masks in a block
+    :return: blocks (p, 1, H, W) of 1 + n * m masks altogether, where j runs faster than i
     """
     pad = (0, 0, 1, 0)  # a profile of zeros before the others
     rows, columns = (
@@ -134,43 +143,47 @@ def grid_masks(rows: Tensor, columns: Tensor, chunk: int = CHUNK) -> Iterator[Te
 def replace_in_order(
     start: Tensor, finish: Tensor, ordering: Tensor, steps: int, fraction: float = 1.0
 ) -> Iterator[Tensor]:
-    """The way from ``start`` to ``finish``, cell by cell: n + 1 copies, each made of the last.
+    """Replace the features of ``start`` by those of ``finish`` in n steps, in a given order.
 
-    Copy k has the cells of rank below round(k * fraction * N / n) from ``finish``, k = 0..n (the
-    loop of RISE's causal metric).
+    In copy k = 0..n the first round(k * fraction * N / n) features come from ``finish`` (the loop
+    of RISE's causal metric).
 
-    :param start: (B, ...) where every cell comes from at first
-    :param finish: (B, ...) of the same shape
-    :param ordering: (B, N) indices of the cells, first replaced first; N keys of a state, or the
-        H * W of an image, whose layers are then replaced together (see :func:`pixel_order`)
-    :param steps: n, at least 1
-    :param fraction: share of the order that is replaced at the end, in (0, 1]
-    :return: float32 copies of the shape of ``start``, each in the memory of the last
+    :param start: (B, ...) states before the first step
+    :param finish: (B, ...) what replaces their features
+    :param ordering: (B, N) indices of the features, in the order in which they are replaced; N is
+        the number of a state's features, or H * W for an image whose channels are replaced
+        together (see :func:`order_pixels`)
+    :param steps: number of steps n, at least 1
+    :param fraction: share of the features that is replaced at the end, in (0, 1]
+    :return: n + 1 float32 copies in the shape of ``start``; each overwrites the one before
     :raises ExplainError: for steps or a fraction out of range
     """
     if steps < 1 or not 0 < fraction <= 1:
         raise ExplainError(
             f"steps={steps} and fraction={fraction}: give at least 1 step and a fraction in (0, 1]"
         )
-    n_cells = ordering.shape[1]
-    # (B, layers, N), so that one index replaces a cell in all its layers
+    n_features = ordering.shape[1]
+    # (B, channels, N), so that one index replaces a pixel in all its channels
     current = (
-        start.float().reshape(len(start), -1, n_cells).clone(memory_format=torch.contiguous_format)
+        start.float()
+        .reshape(len(start), -1, n_features)
+        .clone(memory_format=torch.contiguous_format)
     )
     source = finish.float().reshape(current.shape)
-    bounds = [round(k * fraction * n_cells / steps) for k in range(steps + 1)]
+    bounds = [round(k * fraction * n_features / steps) for k in range(steps + 1)]
     yield current.view(start.shape)
     for low, high in pairwise(bounds):
-        cells = ordering[:, None, low:high].expand(-1, current.shape[1], -1)
-        current.scatter_(2, cells, source.gather(2, cells))
+        replaced = ordering[:, None, low:high].expand(-1, current.shape[1], -1)
+        current.scatter_(2, replaced, source.gather(2, replaced))
         yield current.view(start.shape)
 
 
-def pixel_order(ordering: Tensor, images: Tensor) -> Tensor:
-    """(B, H * W) pixels of images in the order in which the first of their cells comes.
+def order_pixels(ordering: Tensor, images: Tensor) -> Tensor:
+    """Order pixels by the first of their channels in an order of all features.
 
-    :param ordering: (B, N) indices of the cells (layer, y, x)
-    :param images: (B, C, H, W)
+    :param ordering: (B, C * H * W) indices of the features (channel, y, x) in order
+    :param images: (B, C, H, W) images
+    :return: (B, H * W) indices of the pixels in order
     :raises ExplainError: for observations that are no images
     """
     if not are_images(images):

@@ -1,4 +1,4 @@
-"""What an agent would do in states: labels for states of another agent or another resolution."""
+"""Labels of states: what an agent does in states of another agent or of another resolution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,17 @@ from sb3_explain.states.forward_passes import CHUNK
 
 
 def relabel(agent: Agent, states: StateDataset) -> StateDataset:
-    """The same states with what ``agent`` would do there, for an explainer of it to learn from."""
+    """Label states with what another agent would do there, so that its explainers learn from them.
+
+    >>> from sb3_explain import relabel
+    >>> relabeled = relabel(agent, states)
+    >>> bool((relabeled.greedy == states.greedy).all())  # it is the agent that played
+    True
+
+    :param agent: agent that labels the states
+    :param states: states that the agent can observe
+    :return: the same states with its greedy actions, scores and values
+    """
     parts = np.array_split(np.arange(len(states)), range(CHUNK, len(states), CHUNK))
     scores, values = [], []
     for part in parts:
@@ -29,32 +39,50 @@ def relabel(agent: Agent, states: StateDataset) -> StateDataset:
 
 
 def native_states(agent: Agent, states: StateDataset) -> StateDataset:
-    """States whose observations are their rendered frames, labelled by the native agent.
+    """Return the states with their rendered frames as observations, labelled by a native agent.
 
-    The labels are what this agent does on these frames. They are those of ``states`` as far as
-    the :func:`agreement` goes.
+    The labels are what this agent does on these frames. :func:`agreement` measures in how many
+    states they are the same as before.
 
-    :param agent: of :func:`native_agent`
-    :param states: with rendered frames
+    >>> from sb3_explain import collect, native_agent, native_states
+    >>> rendered = collect(image_agent, n_states=20, folder=folder, progress=False)
+    >>> def halve(frames):  # (B, F, 3, H, W) -> (B, F, H / 2, W / 2)
+    ...     return frames[:, :, 0, ::2, ::2]
+    >>> native = native_agent(image_agent, halve, size=(48, 48))
+    >>> native_states(native, rendered).observations([0, 1]).shape
+    torch.Size([2, 6, 48, 48])
+
+    :param agent: agent that :func:`native_agent` returned
+    :param states: states with rendered frames
+    :raises ExplainError: if no frames were rendered
     """
     native = states.native()
     parts = []
     with torch.no_grad():
         for batch in np.array_split(np.arange(len(native)), -(-len(native) // BATCH)):
             observations = agent.tensor(native.observations(batch))
-            parts.append(agent.scores(observations, **held(agent, native, batch)).cpu().numpy())
+            parts.append(
+                agent.scores(observations, **read_policy_inputs(agent, native, batch)).cpu().numpy()
+            )
     scores = np.concatenate(parts)
     greedy = agent.act_on(torch.from_numpy(scores)) - agent.first_action
     return native.with_columns(greedy=greedy, scores=scores)
 
 
 def agreement(agent: Agent, states: StateDataset, preprocessing: Preprocessing) -> float:
-    """Share of states in which the agent does the same on its preprocessed rendered frames.
+    """Compute the share of states in which preprocessed rendered frames lead to the same action.
 
-    :param agent: on its own observations; a Box action is the same only to the last bit
-    :param states: with rendered frames
-    :param preprocessing: (B, F, 3, H, W) -> the agent's observation
-    :return: in [0, 1]
+    >>> from sb3_explain import agreement, collect
+    >>> rendered = collect(image_agent, n_states=20, folder=folder, progress=False)
+    >>> agreement(image_agent, rendered, lambda frames: frames[:, :, 0, ::2, ::2])
+    1.0
+
+    :param agent: the agent, on its own observations; Box actions are the same only if all their
+        bits are equal
+    :param states: states with rendered frames
+    :param preprocessing: function from rendered frames (B, F, 3, H, W) to the agent's observations
+    :return: the share, in [0, 1]
+    :raises ExplainError: if no frames were rendered
     """
     native = states.native()
     same = 0
@@ -62,12 +90,12 @@ def agreement(agent: Agent, states: StateDataset, preprocessing: Preprocessing) 
         for batch in np.array_split(np.arange(len(states)), -(-len(states) // BATCH)):
             seen = preprocessing(as_frames(agent.tensor(native.observations(batch))))
             own = agent.tensor(states.observations(batch))
-            policy_inputs = held(agent, states, batch)
+            policy_inputs = read_policy_inputs(agent, states, batch)
             actions = [agent.act(each, **policy_inputs) for each in (seen, own)]
             same += int((actions[0] == actions[1]).reshape(len(batch), -1).all(axis=1).sum())
     return same / len(states)
 
 
-def held(agent: Agent, states: StateDataset, positions: Any) -> Any:
-    """What the agent knows besides its observations, by the names that it takes it by."""
+def read_policy_inputs(agent: Agent, states: StateDataset, positions: Any) -> Any:
+    """Read the policy inputs of some states, on the agent's device."""
     return agent.tensor(states.policy_inputs(positions))

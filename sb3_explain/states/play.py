@@ -1,6 +1,6 @@
-"""Playing on what is shown: episodes of an agent that acts on something else than it would see.
+"""Rollouts of an agent that acts on transformed observations.
 
-States that this leads to are states of the comparison, too.
+The transformed observations decide which states the agent comes to.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from sb3_explain.states.rollouts import ParallelEnvs, open_parallel_envs
 if TYPE_CHECKING:
     import pandas as pd
 
-#: what an agent is shown of some states
+#: function of some states that returns what the agent observes instead
 ObservationTransform = Callable[[StateBatch], Tensor]
 
 
 @dataclass(frozen=True)
 class Played:
-    """Episodes of an agent under several transforms, which begin alike in all of them.
+    """Episodes of an agent with several observation transforms, from the same initial states.
 
     :param returns: (n,) return of each episode, by name of the transform
-    :param lengths: (n,) steps of each episode
-    :param intervals: means of the returns, with intervals over episodes
+    :param lengths: (n,) number of steps of each episode, by name of the transform
+    :param intervals: mean return with its confidence interval, by name of the transform
     """
 
     returns: dict[str, NDArray[np.float64]]
@@ -45,7 +45,7 @@ class Played:
     intervals: dict[str, Interval]
 
     def table(self) -> pd.DataFrame:
-        """A line for each transform: mean return and interval, episodes, mean length."""
+        """Make a table with the mean return and length and the interval of each transform."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -70,21 +70,22 @@ def play_transformed(
     progress: bool = True,
     title: str = "playing",
 ) -> Played:
-    """Mean return of the agent under each transform.
+    """Play episodes with each observation transform, and compare the returns.
 
-    :param agent: who plays
-    :param transforms: by name, what it is shown; none for random actions
-    :param n_episodes: under each
-    :param env: gymnasium id or recipe; the agent's own when not given
-    :param deterministic: see :func:`open_parallel_envs`
-    :param max_steps: an episode that takes longer is stopped, and counts what it has earned
-    :param n_envs: environments played side by side
-    :param seed: of environments, actions and the bootstrap
-    :param n_resamples: draws of the bootstrap
-    :param confidence: of the intervals, in (0, 1)
-    :param progress: show a bar on standard error
-    :param title: of the bar
-    :raises ExplainError: if the environment is unknown, or a number out of range
+    :param agent: agent that plays
+    :param transforms: observation transforms by name; ``None`` for an agent of random actions
+    :param n_episodes: number of episodes with each transform
+    :param env: Gymnasium id or recipe of the environment; the agent's own when not given
+    :param deterministic: whether actions are greedy, see :func:`open_parallel_envs`
+    :param max_steps: largest number of steps of an episode; one that takes longer is stopped, and
+        its return so far counts
+    :param n_envs: number of environments that are played in parallel
+    :param seed: random seed of the environments, the actions and the bootstrap
+    :param n_resamples: number of bootstrap resamples
+    :param confidence: confidence level of the intervals, in (0, 1)
+    :param progress: show a progress bar on standard error
+    :param title: title of the progress bar
+    :raises ExplainError: if the environment is unknown, or a number is out of range
     """
     if n_episodes < 1 or n_envs < 1 or (max_steps or 1) < 1:
         raise ExplainError(
@@ -94,13 +95,13 @@ def play_transformed(
     envs = open_parallel_envs(
         agent, min(n_envs, n_episodes), env=env, deterministic=deterministic, seed=seed
     )
-    own_chance = envs.sampled, envs.epsilon
+    own_exploration = envs.sampled, envs.epsilon
     returns, lengths = {}, {}
     try:
         with progress_bar(title, len(transforms) * n_episodes, "episodes", progress) as bar:
             for name, transform in transforms.items():
-                envs.sampled, envs.epsilon = own_chance if transform is not None else (False, 1.0)
-                shown = transform or everything
+                envs.sampled, envs.epsilon = own_exploration if transform else (False, 1.0)
+                shown = transform or show_everything
                 returns[name], lengths[name] = play(envs, shown, n_episodes, max_steps, bar.update)
     finally:
         envs.close()
@@ -113,8 +114,8 @@ def play_transformed(
     return Played(returns, lengths, intervals)
 
 
-def everything(batch: StateBatch) -> Tensor:
-    """The transform of an agent that is shown all that there is."""
+def show_everything(batch: StateBatch) -> Tensor:
+    """Return the observations as they are: the transform of an agent that sees everything."""
     return batch.observations
 
 
@@ -126,7 +127,15 @@ def play(
     max_steps: int | None,
     advance: Callable[[int], Any],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Returns and lengths of episodes of an agent that acts on what ``transform`` shows it."""
+    """Play episodes of an agent that acts on transformed observations.
+
+    :param envs: the environments, with their agent
+    :param transform: the observation transform
+    :param n_episodes: number of episodes
+    :param max_steps: largest number of steps of an episode; no limit if ``None``
+    :param advance: called with 1 after each episode
+    :return: (n,) returns and (n,) lengths of the episodes
+    """
     agent, each = envs.agent, envs.each
     returns, lengths = np.zeros(n_episodes), np.zeros(n_episodes, dtype=np.int64)
     for env in each:
@@ -136,7 +145,7 @@ def play(
         held = {"lstm_states": envs.lstm_states, "action_masks": masks}
         policy_inputs = {name: tensor for name, tensor in held.items() if tensor is not None}
         batch = StateBatch(agent, envs.observations(), policy_inputs=policy_inputs)
-        seen = join_keys(batch.unflat(transform(batch)))
+        seen = join_keys(batch.split_keys(transform(batch)))
         actions = envs.actions(seen, agent.scores(seen, **policy_inputs))
         envs.lstm_states = agent.next_lstm_states(seen, envs.lstm_states)
         for env in playing:

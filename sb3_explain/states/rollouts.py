@@ -1,7 +1,7 @@
-"""ParallelEnvs: environments that an agent plays side by side, a batch of observations at a time.
+"""ParallelEnvs: environments that an agent plays in parallel, a batch of observations at a time.
 
-Episode number i is played from a seed that follows from (seed, i) alone. On the same env of
-equally many it comes out the same bit for bit whenever it is played.
+The seed of episode i is a function of (seed, i) alone. In the same one of equally many environments
+the episode is the same to the last bit whenever it is played.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.envs.spaces import SINGLE, Observations
 
-#: with which the zoo's DQN and QR-DQN agents end their training on Atari, and are played
+#: probability of a random action with which RL Zoo plays DQN and QR-DQN agents on Atari
 ZOO_EPSILON = 0.01
 
 Array = NDArray[Any]
 
 
 class ParallelEnvs:
-    """Environments and the stacked observations of the agent in them, one row a env.
+    """Environments and the agent's stacked observations of them, with one row for each.
 
-    :param agent: who plays
-    :param recipe: of the environments
-    :param n: number of envs
-    :param seed: of environments and of sampled actions
-    :param sampled: actions are sampled; else greedy
-    :param epsilon: probability of a uniformly random action in place of the greedy one
-    :param render_mode: of the environments
+    :param agent: agent that plays
+    :param recipe: recipe of the environments
+    :param n: number of environments
+    :param seed: random seed of the environments and of sampled actions
+    :param sampled: whether actions are sampled; they are greedy otherwise
+    :param epsilon: probability of a uniformly random action instead of the greedy one, in [0, 1]
+    :param render_mode: Gymnasium's render mode of the environments
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class ParallelEnvs:
         self.layout = FrameLayout(recipe, envs[0].observation_space, agent.observation_space)
         #: (n, ...) stacked observations by key
         self.stacks = self.layout.empty(n)
-        #: (n, ...) memory of a recurrent agent
+        #: (n, ...) state of a recurrent agent's LSTM; ``None`` for other agents
         self.lstm_states = agent.initial_lstm_states(n)
         self._masked = agent.view.maskable and envs[0].has_wrapper_attr("action_masks")
         self.each = [ParallelEnv(self, row, env) for row, env in enumerate(envs)]
 
     def observations(self) -> Observations:
-        """(n, ...) what the agent sees on all envs; of idle ones, what it saw last."""
+        """Return the stacked observations (n, ...) of all environments; of idle ones the last."""
         stacks = self.stacks[SINGLE] if set(self.stacks) == {SINGLE} else self.stacks
         return self.agent.tensor(stacks)
 
     def action_masks(self) -> Tensor | None:
-        """(n, K) what each environment allows; ``None`` if the agent knows no masks."""
+        """Return the action masks (n, K) of all environments; ``None`` if the agent takes none."""
         if not self._masked:
             return None
         everything = np.ones(self.agent.n_targets, dtype=np.int8)
@@ -79,10 +79,10 @@ class ParallelEnvs:
         return masks
 
     def actions(self, observations: Observations, scores: Tensor) -> Array:
-        """(n, ...) what is done on all envs.
+        """Choose actions (n, ...) for all environments.
 
-        :param observations: (n, ...) that the agent acts on
-        :param scores: (n, K) its scores of them
+        :param observations: (n, ...) observations that the agent acts on
+        :param scores: (n, K) the agent's scores of these observations
         """
         if self.sampled:
             box = isinstance(self.agent.action_space, spaces.Box)
@@ -101,20 +101,28 @@ class ParallelEnvs:
 
 
 class ParallelEnv:
-    """One environment that plays one episode after the other, at row ``row`` of its envs."""
+    """One of several parallel environments, which plays one episode after the other.
+
+    :param envs: all parallel environments
+    :param row: row of this environment in the batch
+    :param env: the Gymnasium environment
+    """
 
     def __init__(self, envs: ParallelEnvs, row: int, env: gym.Env[Any, Any]) -> None:
         self.envs = envs
         self.row = row
         self.env = env
-        #: number of the episode being played, None while idle
+        #: number of the episode that is being played; None while idle
         self.episode: int | None = None
         self.rng = np.random.default_rng(0)
         # its own copy: seeding the agent's would change what a live model samples
         self.action_space = copy.deepcopy(envs.agent.action_space)
 
     def begin(self, episode: int) -> None:
-        """Reset the environment to the start of an episode."""
+        """Reset the environment to the start of an episode.
+
+        :param episode: number of the episode, from which its seed follows
+        """
         self.episode = episode
         source = np.random.SeedSequence([self.envs.seed, episode])
         self.rng = np.random.default_rng(source)
@@ -134,27 +142,28 @@ class ParallelEnv:
         self.envs.layout.push(self.envs.stacks, self.row, self.frame)
 
     def action_masks(self) -> Array:
-        """(K,) of 0 and 1: which actions the environment allows now."""
+        """Return which actions the environment allows now: (K,) of 0 and 1."""
         allowed = self.env.get_wrapper_attr("action_masks")()
         return np.asarray(allowed, dtype=np.int8).reshape(-1)
 
     def maybe_random(self, action: Any) -> Any:
-        """The action, or with probability epsilon a uniformly random one, from the env's rng."""
+        """Replace the action, with probability epsilon, by a uniformly random one."""
         if self.rng.random() >= self.envs.epsilon:
             return action
         self.action_space.seed(int(self.rng.integers(2**31)))
         return self.action_space.sample()
 
     def step(self, action: Any) -> tuple[float, bool]:
-        """Act.
+        """Take an action in the environment.
 
+        :param action: the action, as the environment takes it
         :return: the reward, and whether the episode is over
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
         self.starts = False
         if "episode" in info:
             return float(reward), True
-        if terminated or truncated:  # a life is lost, the game goes on
+        if terminated or truncated:  # only a life is lost: the game goes on
             observation, _ = self.env.reset()
             self._start(observation)
         else:
@@ -163,12 +172,12 @@ class ParallelEnv:
 
     @property
     def earned(self) -> float:
-        """Return of the current episode so far, as its own environment counts it."""
+        """Return of the current episode so far, as the environment's Monitor counts it."""
         return float(sum(self.env.get_wrapper_attr("rewards")))
 
 
 def is_sampled_in_zoo(recipe: EnvRecipe) -> bool:
-    """Whether the zoo plays this environment with sampled actions: Atari and MiniGrid."""
+    """Check whether RL Zoo plays this environment with sampled actions: Atari and MiniGrid."""
     is_atari = any("AtariWrapper" in name for name, _ in recipe.wrappers)
     return is_atari or "MiniGrid" in recipe.env_id
 
@@ -181,14 +190,15 @@ def open_parallel_envs(
     deterministic: bool | None = None,
     seed: int = 0,
 ) -> ParallelEnvs:
-    """Environments in which the agent plays as the zoo lets it.
+    """Open environments in which the agent plays as in RL Zoo.
 
-    :param agent: who plays
-    :param n: environments side by side
-    :param env: gymnasium id or recipe; the agent's own when not given
-    :param deterministic: greedy actions; else sampled or, of Q-values, random with probability
-        0.01. As the zoo plays its agents when not given, greedy but on Atari and MiniGrid
-    :param seed: of environments and actions
+    :param agent: agent that plays
+    :param n: number of environments
+    :param env: Gymnasium id or recipe of the environment; the agent's own when not given
+    :param deterministic: whether actions are greedy; otherwise they are sampled or, for an agent of
+        Q-values, random with probability 0.01. When not given, they are greedy except on Atari and
+        MiniGrid, as in RL Zoo
+    :param seed: random seed of the environments and actions
     :raises ExplainError: if the environment is unknown
     """
     recipe = EnvRecipe(env) if isinstance(env, str) else env or agent.recipe

@@ -242,6 +242,34 @@ class EpisodeWriter:
             path.write_bytes(zstd.encode(block))
 
 
+def read_episode(folder: Path) -> dict[str, Array]:
+    """Read all arrays of an episode except its rendered frames.
+
+    :param folder: folder of the episode
+    :return: arrays by name
+    :raises ExplainError: if an array is damaged or missing
+    """
+    import zarr
+
+    try:
+        group = zarr.open_group(folder, mode="r")
+        length = int(str(group.attrs["length"]))
+        arrays: dict[str, Array] = {}
+        for name, array in group.arrays():
+            if name == COLUMNS:
+                fields: Any = array.attrs["fields"]
+                arrays |= unpack(np.asarray(array[:]), fields)
+            elif name != "rgb":
+                arrays[name] = np.asarray(array[:])
+        if "memory" in arrays:  # as stores of version 0.1 call it
+            arrays["lstm_states"] = arrays.pop("memory")
+        if "starts" in arrays and all(len(array) == length for array in arrays.values()):
+            return arrays
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+        raise ExplainError(f"{folder} is damaged: delete it and collect again") from error
+    raise ExplainError(f"{folder} is damaged: delete it and collect again")
+
+
 def pack(columns: dict[str, Array]) -> tuple[NDArray[np.uint8], list[list[Any]]]:
     """Join several columns into one array of bytes.
 

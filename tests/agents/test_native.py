@@ -213,7 +213,7 @@ def test_an_agent_that_is_shown_colours_plays_as_it_did(tmp_path):
         "progress": False,
     }
     own = collect(agent, folder=tmp_path / "own", **options)
-    seen = collect(colored, folder=tmp_path / "coloured", **options)
+    seen = collect(colored, folder=tmp_path / "colored", **options)
     frames = seen.frames()
     assert frames.shape == (60, 3, 84, 84)
     # red, green and blue are not the same: the paddles have colours

@@ -54,7 +54,7 @@ def test_what_killed_processes_left_is_deleted(tmp_path):
     (tmp_path / ".model.zip.17.tmp").write_text("half")
     (tmp_path / ".checkpoint-50.17.tmp").mkdir()
     for name in (".lock", "model.zip"):
-        (tmp_path / name).write_text("kept")
+        (tmp_path / name).write_text("stored")
     clear_temporary(tmp_path)
     assert {row.name for row in tmp_path.iterdir()} == {".lock", "model.zip"}
 

@@ -1,4 +1,4 @@
-"""Playfields by name, and in cells of the agent's observation."""
+"""Playfields by name, and in pixels of the agent's observation."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_a_cell_is_inside_if_half_of_it_is(game, pixels):
     height, width = NATIVE.get(game, (210, 160))
     top, left, rows, columns = PLAYFIELDS[game]
     assert top + rows <= height and left + columns <= width
-    # Each pixel as a block of `cells` parts: then every cell is a block of whole parts.
+    # Each pixel as a block of `pixels` parts: then every cell is a block of whole parts.
     row_inside, column_inside = (
         np.repeat((np.arange(n) >= start) & (np.arange(n) < start + length), parts)
         .reshape(parts, n)

@@ -50,7 +50,7 @@ def test_an_environment_that_cannot_be_made_is_one_line(env_id, says):
 
 def test_arguments_that_the_environment_does_not_take():
     with pytest.raises(ExplainError, match="CartPole-v1"):
-        EnvRecipe("CartPole-v1", {"colour": 3}).make()
+        EnvRecipe("CartPole-v1", {"color": 3}).make()
 
 
 def test_the_render_mode_is_the_callers():

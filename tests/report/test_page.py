@@ -154,7 +154,10 @@ def test_video_and_pictures_are_inside(page, video):
     # the state and two actions, one figure, two kinds of curves, one panel for each of six metrics
     assert len(sources) == 3 + 1 + 2 + 6
     assert all(image.get("alt") for image in page.having("img"))
-    assert any("RIGHT" in image["alt"] and "the agent's action" in image["alt"] for image in page.having("img"))
+    assert any(
+        "RIGHT" in image["alt"] and "the agent's action" in image["alt"]
+        for image in page.having("img")
+    )
 
 
 def test_every_explainer_and_metric_has_its_place(page):

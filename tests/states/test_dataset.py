@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.states.dataset import StateDataset, index_stacks
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.stacks import index_stacks
 
 
 def slow_stacks(frames: np.ndarray, starts: np.ndarray, n_stack: int, pad: str) -> np.ndarray:

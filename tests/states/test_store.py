@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import zarr
 
-from sb3_explain.states.dataset import read_episode
-from sb3_explain.states.store import BLOCK, Buffers, EpisodeWriter, pack, unpack
+from sb3_explain.states.store import (
+    BLOCK,
+    Buffers,
+    EpisodeWriter,
+    pack,
+    read_episode,
+    unpack,
+)
 
 
 def test_columns_come_out_of_one_array_as_they_went_in():

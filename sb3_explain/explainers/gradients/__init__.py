@@ -1,1 +1,1 @@
-"""Explainers that read the gradient of the agent."""
+"""Explainers that use the gradients of the agent's scores."""

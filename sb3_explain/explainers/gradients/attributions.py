@@ -1,4 +1,4 @@
-"""What the gradient methods share: the agent as Captum calls it, and which modules count."""
+"""What the gradient methods share: an agent in the form that Captum calls."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from sb3_explain.states.batch import StateBatch
 
 
 class TargetScores(nn.Module):
-    """The scores of an agent's targets as a function of keys, the form in which Captum calls it.
+    """The scores of an agent's targets as a function of observations, in the form of Captum.
 
-    :param batch: the states; what is no argument of the call is held
-    :param names: the keys that are arguments, in order; after them comes (R,) of which state
-        each row is a copy
+    It is called with the observations (R, ...) under each key of ``names`` and the index (R,) of
+    the state that each row is a copy of.
+
+    :param batch: the states; what stands under other keys stays the same
+    :param names: keys whose observations are arguments, in order
     """
 
     def __init__(self, batch: StateBatch, names: tuple[str, ...]) -> None:
@@ -30,7 +32,7 @@ class TargetScores(nn.Module):
     def forward(self, *arguments: Tensor) -> Tensor:
         *by_key, states = arguments
         scores = self.batch.target_scores(dict(zip(self.names, by_key, strict=True)), states)
-        # the derivative by a key that the agent ignores is 0, where autograd would refuse
+        # makes the derivative by a key that the agent ignores 0; autograd would raise an error
         return scores + sum(0 * observed.sum() for observed in by_key)
 
 
@@ -41,13 +43,14 @@ def attribute_with_captum(
     states: Tensor | None = None,
     **options: Any,
 ) -> dict[str, Tensor]:
-    """Captum's attributions of the targets to every key.
+    """Compute the attributions of the targets by a method of Captum.
 
-    :param method: a class of ``captum.attr`` that is made with a module alone
+    :param method: class of ``captum.attr`` whose only argument is a module
     :param batch: the states
-    :param copies: (R, ...) by key, to explain in place of the states
-    :param states: (R,) of which state each copy is
+    :param copies: (R, ...) observations by key that are explained instead of the states
+    :param states: (R,) index of the state that each of them is a copy of
     :param options: further arguments of Captum's ``attribute``
+    :return: (R, ...) attributions by key
     """
     by_key = batch.by_key if copies is None else copies
     if states is None:
@@ -59,11 +62,11 @@ def attribute_with_captum(
     return dict(zip(by_key, attributed, strict=True))
 
 
-def guided_gradients(batch: StateBatch) -> dict[str, Tensor]:
-    """The scores' gradients, with what is negative cut off at every ReLU on the way back.
+def compute_guided_gradients(batch: StateBatch) -> dict[str, Tensor]:
+    """Compute the scores' gradients, with negative values set to 0 at every ReLU on the way back.
 
-    Captum hooks the agent's own ReLUs and removes the hooks, also when the pass fails. Springenberg
-    et al. (2015), figure 1.
+    Captum hooks the agent's own ReLUs, and removes the hooks even if the pass fails (Springenberg
+    et al., 2015, figure 1).
     """
     from captum.attr import GuidedBackprop
 
@@ -72,14 +75,16 @@ def guided_gradients(batch: StateBatch) -> dict[str, Tensor]:
         return attribute_with_captum(GuidedBackprop, batch)
 
 
-def grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:
-    """ReLU(sum_k a_k A^k), at an image's size: Selvaraju et al. (2017), equations 1 and 2.
+def compute_grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:
+    """Compute ReLU(sum_k a_k A^k) at an image's size: Selvaraju et al. (2017), equations 1 and 2.
 
-    A^k are the channels of the layer's output, a_k the means over their cells of the derivative of
-    the target's score. The coarse map is resized bilinearly, and is the same in all of the image's
-    channels.
+    A^k are the channels of the layer's output, and a_k the means over their positions of the
+    derivative of the target's score. The result is resized bilinearly, and is the same in all of
+    the image's channels.
 
-    :param layers: by image key the name of its layer
+    :param batch: the states
+    :param layers: name of the layer for each image, by key
+    :return: (B, C, H, W) attributions of the images by key
     """
     from captum.attr import LayerGradCam
 
@@ -98,6 +103,3 @@ def grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:
         height, width = image.shape[2:]
         found[name] = resize(coarse.detach(), (height, width)).expand(image.shape)
     return found
-
-
-# --- which agents have gradients, and where ------------------------------------------------

@@ -1,4 +1,4 @@
-"""Grad-CAM: where the channels of a convolution that speak for an action are active."""
+"""Grad-CAM: where the channels of a convolution that support an action are active."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import grad_cam
+from sb3_explain.explainers.gradients.attributions import compute_grad_cam
 from sb3_explain.explainers.requirements import needs_convolution
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
@@ -20,11 +20,19 @@ from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 class GradCAM(Explainer):
     """ReLU(sum_k a_k A^k) of a layer, at least 0; Selvaraju et al. (2017), by Captum.
 
-    One forward pass and one backward pass for each image. The map has the resolution of the layer
-    (7 x 7 for the last convolution of NatureCNN on 84 x 84 cells), is resized bilinearly, and is
-    the same in all frames. Vectors beside the image get 0.
+    It costs one forward pass and one backward pass for each image. The attributions have the
+    resolution of the layer (7 x 7 for the last convolution of NatureCNN on 84 x 84 pixels), are
+    resized bilinearly, and are the same in all frames. Keys that are no images get 0.
 
-    :param agent: with images that pass a convolution
+    >>> from sb3_explain import Agent, GradCAM
+    >>> layers = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(2, 4, 8, stride=4), torch.nn.Flatten(), torch.nn.Linear(100, 3)
+    ... )
+    >>> cnn = Agent.from_module(layers, image_agent.observation_space, image_agent.action_space)
+    >>> GradCAM(cnn).attribute(image_states.observations([0])).shape
+    torch.Size([1, 2, 24, 24])
+
+    :param agent: agent with images that pass a convolution
     :param layer: name of a module of the policy, such as ``"features_extractor.cnn.2"``; the last
         convolution that each image passes when not given
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
@@ -38,7 +46,7 @@ class GradCAM(Explainer):
         self, agent: Agent, *, layer: str | None = None, max_batch_bytes: int = MAX_BATCH_BYTES
     ) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
-        #: by image key, the name of the layer
+        #: name of the layer for each image, by key
         self.layers = {name: on[-1] for name, on in find_image_layers(agent, nn.Conv2d).items()}
         if layer is not None:
             passed = find_image_layers(agent, nn.Module)
@@ -51,5 +59,5 @@ class GradCAM(Explainer):
         return len(self.layers)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        found = grad_cam(batch, self.layers)
+        found = compute_grad_cam(batch, self.layers)
         return {n: found.get(n, torch.zeros_like(observed)) for n, observed in batch.by_key.items()}

@@ -13,7 +13,18 @@ from sb3_explain.states.batch import StateBatch
 
 @EXPLAINERS.register("gradient")
 class Gradient(Explainer):
-    """|d score of the target / d observation|, by Captum. One forward pass and one backward pass."""
+    """The magnitude of the gradient: ``|d score of the target / d observation|``, by Captum.
+
+    It costs one forward pass and one backward pass.
+
+    >>> from sb3_explain import Gradient
+    >>> attributions = Gradient(agent).attribute(states.observations([0, 1]))
+    >>> attributions.shape, bool((attributions >= 0).all())
+    (torch.Size([2, 4]), True)
+
+    :param agent: agent to explain
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    """
 
     name = "gradient"
     unsupported = staticmethod(needs_numbers)

@@ -1,4 +1,4 @@
-"""Guided backpropagation: what speaks for an action, along excited units only."""
+"""Guided backpropagation: gradients through active units with positive gradients only."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import guided_gradients
+from sb3_explain.explainers.gradients.attributions import compute_guided_gradients
 from sb3_explain.explainers.requirements import needs_numbers, needs_relu
 from sb3_explain.states.batch import StateBatch
 
 
 @EXPLAINERS.register("guided_backprop")
 class GuidedBackpropagation(Explainer):
-    """The gradient, with what is negative cut off at every ReLU on its way back; signed.
+    """The signed gradient, with negative values set to 0 at every ReLU on the way back.
 
-    Springenberg et al. (2015), by Captum. One forward pass and one backward pass. ReLUs are those
-    that are modules of the policy (``nn.ReLU``), as in all of SB3's; a call of a function is not
-    seen. Known to stay much the same whichever action is explained (Adebayo et al., 2018).
+    Springenberg et al. (2015), by Captum. It costs one forward pass and one backward pass. Only
+    ReLUs that are modules of the policy (``nn.ReLU``) count, as all of SB3's are. The attributions
+    are known to change little with the explained action (Adebayo et al., 2018).
+
+    >>> from sb3_explain import Agent, GuidedBackpropagation
+    >>> layers = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> mlp = Agent.from_module(layers, agent.observation_space, agent.action_space)
+    >>> GuidedBackpropagation(mlp).attribute(states.observations([0, 1])).shape
+    torch.Size([2, 4])
+
+    :param agent: agent whose scores pass an ``nn.ReLU``
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
     name = "guided_backprop"
@@ -32,4 +41,4 @@ class GuidedBackpropagation(Explainer):
         return 1
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        return guided_gradients(batch)
+        return compute_guided_gradients(batch)

@@ -1,4 +1,4 @@
-"""Guided Grad-CAM: the detail of guided backpropagation where Grad-CAM looks."""
+"""Guided Grad-CAM: guided backpropagation, weighted by Grad-CAM."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import grad_cam, guided_gradients
+from sb3_explain.explainers.gradients.attributions import compute_grad_cam, compute_guided_gradients
 from sb3_explain.explainers.requirements import needs_convolution, needs_numbers, needs_relu
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
@@ -19,10 +19,19 @@ from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 class GuidedGradCAM(Explainer):
     """Grad-CAM of each image's last convolution, times guided backpropagation; signed.
 
-    Selvaraju et al. (2017), section 3.3; both by Captum. One forward pass and one backward pass,
-    and one of each for every image. Vectors beside the image get 0.
+    Selvaraju et al. (2017), section 3.3; both by Captum. It costs one forward pass and one backward
+    pass, and another of each for every image. Keys that are no images get 0.
 
-    :param agent: with images that pass a convolution and ReLUs
+    >>> from sb3_explain import Agent, GuidedGradCAM
+    >>> convolution = torch.nn.Conv2d(2, 4, 8, stride=4)
+    >>> layers = torch.nn.Sequential(
+    ...     convolution, torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(100, 3)
+    ... )
+    >>> cnn = Agent.from_module(layers, image_agent.observation_space, image_agent.action_space)
+    >>> GuidedGradCAM(cnn).attribute(image_states.observations([0])).shape
+    torch.Size([1, 2, 24, 24])
+
+    :param agent: agent with images that pass a convolution and ReLUs
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
@@ -34,7 +43,7 @@ class GuidedGradCAM(Explainer):
 
     def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
-        #: by image key, the name of the layer
+        #: name of the layer for each image, by key
         self.layers = {name: on[-1] for name, on in find_image_layers(agent, nn.Conv2d).items()}
 
     @property
@@ -42,7 +51,7 @@ class GuidedGradCAM(Explainer):
         return 1 + len(self.layers)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        where, detail = grad_cam(batch, self.layers), guided_gradients(batch)
+        where, detail = compute_grad_cam(batch, self.layers), compute_guided_gradients(batch)
         return {
             name: where[name] * detail[name] if name in where else torch.zeros_like(observed)
             for name, observed in batch.by_key.items()

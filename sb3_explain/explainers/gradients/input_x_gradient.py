@@ -1,4 +1,4 @@
-"""Input x gradient: the share of each cell in a score that were linear (Shrikumar et al., 2016)."""
+"""Input x gradient: the features' contributions to a linear score (Shrikumar et al., 2016)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ from sb3_explain.states.batch import StateBatch
 
 @EXPLAINERS.register("input_x_gradient", "gradient_x_input")
 class InputXGradient(Explainer):
-    """s * d score of the target / ds, signed, by Captum. One forward pass and one backward pass.
+    """s * d score of the target / ds, signed, by Captum.
 
-    The input is in the agent's raw range: an image's in 0..255, where black gets 0 whatever it
-    does.
+    It costs one forward pass and one backward pass. The input is in the agent's raw range, that of
+    an image in 0..255: black pixels get 0, even if the score depends on them.
+
+    >>> from sb3_explain import Gradient, InputXGradient
+    >>> observations = states.observations([0, 1])
+    >>> slopes = Gradient(agent).attribute(observations)
+    >>> attributions = InputXGradient(agent).attribute(observations)
+    >>> torch.allclose(attributions.abs(), observations.abs() * slopes)
+    True
+
+    :param agent: agent to explain
+    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
     name = "input_x_gradient"

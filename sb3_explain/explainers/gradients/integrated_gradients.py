@@ -1,4 +1,4 @@
-"""Integrated gradients: gradients along the way from a baseline to the state."""
+"""Integrated gradients: gradients along the straight line from a baseline to the state."""
 
 from __future__ import annotations
 
@@ -24,17 +24,26 @@ from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 class IntegratedGradients(Explainer):
     """(s - r) * the mean gradient between r and s, signed; Sundararajan et al. (2017), equation 1.
 
-    The integral is a Gauss-Legendre sum of ``n_steps`` points, by Captum: so many forward passes,
-    and as many backward passes. The attributions of a state add up to the score of the target on
-    the state less that on the baseline, as far as the sum is the integral: see
+    Captum approximates the integral by a Gauss-Legendre sum of ``n_steps`` points, which costs as
+    many forward passes and backward passes. The attributions of a state add up to the score of the
+    target on the state less that on the baseline, except for the error of the approximation, see
     :meth:`convergence_delta`.
 
-    :param agent: to explain
-    :param baseline: r: a name, or a function from observations to their replacement; the
-        ``"background"`` of ``states`` when not given, or black (0) if there are none
+    >>> from sb3_explain import IntegratedGradients
+    >>> explainer = IntegratedGradients(agent, baseline="mean", states=states)
+    >>> observations = states.observations([0, 1])
+    >>> explainer.attribute(observations).shape
+    torch.Size([2, 4])
+    >>> bool((explainer.convergence_delta(observations).abs() < 1e-4).all())
+    True
+
+    :param agent: agent to explain
+    :param baseline: name of the baseline r, or a function from observations to their replacement;
+        the ``"background"`` of ``states`` when not given, or black (0) if there are no states
     :param states: states that a baseline given by name is fitted on
-    :param n_steps: points of the sum
+    :param n_steps: number of points of the sum, at least 1
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :raises ExplainError: for an unknown baseline, or one that has to be fitted without states
     """
 
     name = "integrated_gradients"
@@ -78,13 +87,13 @@ class IntegratedGradients(Explainer):
         *,
         policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """(B,) sum of each state's attributions less the difference of scores that it should be.
+        """Compute the error of the attributions' sum; if it is far from 0, increase ``n_steps``.
 
-        In the scores' unit. Far from 0, the map wants more steps.
-
-        :param observations: (B, ...), as for :meth:`attribute`
-        :param target: as for :meth:`attribute`
-        :param policy_inputs: as for :meth:`attribute`
+        :param observations: (B, ...) observations as :meth:`attribute` takes them
+        :param target: target as :meth:`attribute` takes it
+        :param policy_inputs: policy inputs as :meth:`attribute` takes them
+        :return: (B,) sum of the attributions, less the score on the state less that on the
+            baseline; in the unit of the scores
         """
         batch = StateBatch(self.agent, observations, target, policy_inputs)
         totals = [found.flatten(1).sum(dim=1) for found in self.attribute_batch(batch).values()]

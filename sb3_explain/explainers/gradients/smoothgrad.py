@@ -19,18 +19,25 @@ from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 
 @EXPLAINERS.register("smoothgrad")
 class SmoothGrad(Explainer):
-    """Mean of |d score of the target / d s| at s + sigma * range * noise, at least 0.
+    """The mean of |d score of the target / d s| at s + sigma * range * noise, at least 0.
 
-    Smilkov et al. (2017), with the magnitudes averaged, not the signed gradients: slopes of
-    opposite sign do not cancel. The gradients are Captum's; the noise is ours, since Captum's
-    NoiseTunnel draws it for a whole batch from the global random state. Here it is a function of
-    the state and the seed, so that a map does not depend on the other states.
+    Smilkov et al. (2017), with the mean of magnitudes instead of signed gradients, so that slopes
+    of opposite signs do not cancel. The gradients are Captum's. The noise is not: Captum's
+    NoiseTunnel draws it for a whole batch from the global random state, while here it is a function
+    of the state and the seed, so that attributions do not depend on the other states.
 
-    :param agent: to explain
-    :param sigma: standard deviation of the noise in units of each cell's range (1 where it is
-        unbounded)
-    :param n_samples: noisy copies of a state, each one forward pass and one backward pass
-    :param seed: of the noise
+    >>> from sb3_explain import SmoothGrad
+    >>> explainer = SmoothGrad(agent, n_samples=10)
+    >>> attributions = explainer.attribute(states.observations([0, 1]))
+    >>> attributions.shape, explainer.forwards_per_state
+    (torch.Size([2, 4]), 10)
+
+    :param agent: agent to explain
+    :param sigma: standard deviation of the noise, in units of each feature's range (1 if the range
+        is unbounded)
+    :param n_samples: number of noisy copies of a state; each costs one forward pass and one
+        backward pass
+    :param seed: random seed of the noise
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
@@ -71,7 +78,7 @@ class SmoothGrad(Explainer):
         from captum.attr import Saliency
 
         state = {name: observed[number] for name, observed in batch.by_key.items()}
-        sigmas = batch.unflat(self.sigma * batch.extent()[None])
+        sigmas = batch.split_keys(self.sigma * batch.get_extent()[None])
         stored = b"".join(
             observed.cpu().contiguous().numpy().tobytes() for observed in state.values()
         )
@@ -79,22 +86,29 @@ class SmoothGrad(Explainer):
         totals = {name: torch.zeros_like(observed) for name, observed in state.items()}
         for first in range(0, self.n_samples, self.chunk(batch)):
             n_copies = min(self.chunk(batch), self.n_samples - first)
-            copies = noisy(state, sigmas, n_copies, generator)
+            copies = add_noise(state, sigmas, n_copies, generator)
             numbers = torch.full((n_copies,), number, device=batch.device)
             for name, slopes in attribute_with_captum(Saliency, batch, copies, numbers).items():
                 totals[name] += slopes.sum(dim=0)
         return {name: total / self.n_samples for name, total in totals.items()}
 
 
-def noisy(
+def add_noise(
     state: dict[str, Tensor],
     sigmas: dict[str, Tensor],
     n_copies: int,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """(n, ...) copies of the keys (...) of one state, with normal noise of ``sigmas``.
+    """Make copies of one state with normal noise.
 
-    Drawn copy by copy, since one long draw gives other numbers than its parts do.
+    The noise is drawn copy by copy, since one long draw gives other numbers than several short
+    draws.
+
+    :param state: (...) observations by key
+    :param sigmas: (1, ...) standard deviations by key
+    :param n_copies: number of copies n
+    :param generator: source of the noise
+    :return: (n, ...) noisy observations by key
     """
     draws = [
         {name: torch.randn(observed.shape, generator=generator) for name, observed in state.items()}

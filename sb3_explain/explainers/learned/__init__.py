@@ -1,1 +1,1 @@
-"""Explainers that learn masks."""
+"""Explainers whose masks are learned by a network."""

@@ -1,4 +1,4 @@
-"""What learned explainers share: masks by a network, trained on states, kept on disk."""
+"""The base class of explainers whose masks are learned by a network from states."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.fitted import (
     Fitted,
-    below,
-    damaged,
+    damaged_error,
     learned_from,
     read_fitted,
+    select_prefix,
     write_fitted,
 )
 from sb3_explain.explainers.learned.masking import Masking, Masks
@@ -50,21 +50,26 @@ from sb3_explain.states.baselines import (
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
-#: (R, ...) copies of some keys, (R,) of which states -> (R, K)
+#: (R, ...) copies by key and (R,) indices of their states -> (R, K)
 Read = Callable[[Masks, Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskSettings:
-    """What learned masks are, apart from their weights.
+    """Settings of learned masks.
+
+    >>> from sb3_explain import MaskSettings, VisionMask
+    >>> VisionMask(image_agent, per_frame=False).settings.per_frame, MaskSettings().per_frame
+    (False, True)
 
     :param baseline: name of the baseline r, or a function from observations to their replacement
-    :param per_frame: a mask for each stacked frame of an image; else one for all of them
-    :param content: (top, left, height, width) in cells of an image: only these are masked, the rest
-        is always shown and has attribution 0
-    :param temperature: scores are divided by it before every softmax of the loss; the papers have
-        none (1). Below 1 for an agent whose best actions are nearly equally probable, or for
-        Q-values of a small range: the loss then sees the margin that decides
+    :param per_frame: whether each stacked frame of an image has a mask of its own; otherwise all
+        frames share one
+    :param content: (top, left, height, width) in pixels of an image: only these pixels are masked,
+        the others are always visible and have attributions of 0
+    :param temperature: scores are divided by it before every softmax of the loss, above 0; it is 1
+        in the papers. A value below 1 helps for an agent whose best actions are nearly equally
+        probable, or for Q-values of a small range, since the loss then depends on the small margin
     """
 
     baseline: str | Replacement = "background"
@@ -74,28 +79,32 @@ class MaskSettings:
 
 
 class MaskExplainer(FittedExplainer):
-    """Masks in [0, 1] over every key of an observation, from a network that learns them.
+    """Masks in [0, 1] over every key of an observation, which a network learns to predict.
 
     A subclass has ``Settings``, :meth:`build_network` and :meth:`losses`.
 
-    :param agent: to explain
-    :param seed: of the network's initial weights
+    >>> from sb3_explain import EXPLAINERS, MaskExplainer
+    >>> issubclass(EXPLAINERS["visionmask"], MaskExplainer)
+    True
+
+    :param agent: agent to explain
+    :param seed: random seed of the network's initial weights
     :param settings: fields of ``Settings``
-    :raises ExplainError: for unknown or impossible settings, or an agent that is not supported
+    :raises ExplainError: for unknown or invalid settings, or an agent that is not supported
     """
 
     gives_masks = True
     unsupported = staticmethod(needs_numbers)
-    #: the class of the settings
+    #: class of the settings
     Settings: ClassVar[type[MaskSettings]] = MaskSettings
-    #: options of training where the method wants others than the training loop's own defaults
+    #: options of training that have another default than in the training loop
     training_defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
         super().__init__(agent)
-        self.settings = self.settings_of(settings)
+        self.settings = self.make_settings(settings)
         by_key: dict[str, Any] = spaces_by_key(agent.observation_space)
-        #: shapes of the keys of an observation
+        #: shapes of the observation by key
         self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in by_key.items()}
         self._scales = {
             name: 255.0 if is_image(e) and e.dtype == np.uint8 else 1.0
@@ -105,7 +114,7 @@ class MaskExplainer(FittedExplainer):
         self.n_frames = agent.n_stack
         self.baselines = self._fit_baselines(dict.fromkeys(self.shapes))
         self.training = TrainingState()
-        #: fingerprints of the states that it has learned from, and the options of training
+        #: fingerprints of the states that it was fitted on, and the options of training
         self.learned_from: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch's own would seed all GPUs too
@@ -113,10 +122,11 @@ class MaskExplainer(FittedExplainer):
         self.network.to(agent.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @classmethod
-    def settings_of(cls, given: Mapping[str, Any]) -> MaskSettings:
-        """The settings: those given, the defaults for the others.
+    def make_settings(cls, given: Mapping[str, Any]) -> MaskSettings:
+        """Complete settings by the defaults.
 
-        :raises ExplainError: for unknown or impossible ones
+        :param given: settings by name
+        :raises ExplainError: for unknown or invalid settings
         """
         known = [field.name for field in dataclasses.fields(cls.Settings)]
         require_known(f"setting of {cls.name}", given, known)
@@ -129,35 +139,37 @@ class MaskExplainer(FittedExplainer):
 
     @property
     def n_masks(self) -> int:
-        """Masks over each key: one for each target, or one for all of them."""
+        """Number of masks over each key: one for each target, or 1 for all of them."""
         return self.agent.n_targets
 
     @abstractmethod
     def build_network(self) -> nn.Module:
-        """The module that learns: :meth:`key_masks`, or another that :meth:`logits` passes."""
+        """Build the module that learns; one that is not of :meth:`key_masks` has own :meth:`logits`."""
 
     def key_masks(self, network: str, options: Mapping[str, Any] | None = None) -> nn.Module:
-        """A module that turns keys into logits of masks.
+        """Build a module that turns observations by key into logits of masks.
 
-        :param network: name of the mask network of images
-        :param options: further arguments of it
+        :param network: name of the mask network for images
+        :param options: further arguments of the mask network
         """
         return KeyMasks(self.shapes, self.n_masks, self.mask_frames, network, options)
 
     @property
     def mask_frames(self) -> int:
-        """Frames that an image's mask has."""
+        """Number of frames of an image's mask."""
         return self.n_frames if self.settings.per_frame else 1
 
     def _fit_baselines(self, frames: Mapping[str, Tensor | None]) -> dict[str, Baseline]:
-        """The baseline of each key; keys that are never hidden stay what they are."""
+        """Baselines by key; what stands under keys that are never hidden stays as it is."""
         covered = {name: frames[name] for name in self.covered}
         fitted = fit_to_frames(self.settings.baseline, covered)
-        return {name: fitted.get(name) or FunctionBaseline(unchanged) for name in self.shapes}
+        return {
+            name: fitted.get(name) or FunctionBaseline(keep_observations) for name in self.shapes
+        }
 
     @property
     def baseline(self) -> Baseline:
-        """The baseline of the only key, of an agent whose observations are no dict."""
+        """The baseline of an agent whose observations are no dict."""
         return self.baselines[SINGLE]
 
     @property
@@ -177,42 +189,49 @@ class MaskExplainer(FittedExplainer):
     def explain_all(self, batch: StateBatch) -> Masks:
         self.require_fitted()
         with torch.no_grad():
-            masks = self.masking.hidden(self.masks(self.network, batch))
-        # one mask for all targets is the mask of each
+            masks = self.masking.restrict(self.masks(self.network, batch))
+        # one mask for all targets is each target's mask
         return {n: m.expand(-1, self.agent.n_targets, *m.shape[2:]) for n, m in masks.items()}
 
     # --- masks -----------------------------------------------------------------------------
 
     def logits(self, network: nn.Module, batch: StateBatch) -> Masks:
-        """(B, M, ...) logits of the masks by key; an image's have frames in place of channels."""
+        """Compute logits (B, M, ...) of the masks by key; an image's have frames as channels."""
         scaled = {n: observed / self._scales[n] for n, observed in batch.by_key.items()}
         logits: Masks = network(scaled)
         return logits
 
     def masks(self, network: nn.Module, batch: StateBatch) -> Masks:
-        """(B, M, ...) masks in [0, 1] over every key, of the keys' shapes.
+        """Compute the masks over every key.
 
-        Those of keys that are never hidden are 0.
+        :param network: the module of :meth:`build_network`
+        :param batch: the states
+        :return: (B, M, ...) masks in [0, 1] by key; 0 for keys that are never hidden
         """
         logits = self.logits(network, batch)
         return {
-            name: self.masking.over_channels(name, logits[name].float().sigmoid())
+            name: self.masking.expand_channels(name, logits[name].float().sigmoid())
             if name in logits
             else observed.new_zeros(len(observed), self.n_masks, *self.shapes[name])
             for name, observed in batch.by_key.items()
         }
 
-    def blends(self, masks: Masks, batch: StateBatch) -> tuple[Masks, Masks]:
-        """What the agent sees through masks (B, M, ...), and what they leave out."""
-        return self.masking.blends(masks, batch.by_key, self.baselines)
+    def blend(self, masks: Masks, batch: StateBatch) -> tuple[Masks, Masks]:
+        """Blend states with their baselines.
+
+        :param masks: (B, M, ...) masks by key
+        :param batch: the states
+        :return: (B, M, ...) masked states by key, and their complements
+        """
+        return self.masking.blend(masks, batch.by_key, self.baselines)
 
     @property
     def covered(self) -> list[str]:
-        """Keys of which the masks may hide something."""
+        """Keys that the masks may hide."""
         return list(self.shapes)
 
-    def shown(self, attributions: Tensor) -> Tensor:
-        return self.masking.shown(attributions)
+    def to_masks(self, attributions: Tensor) -> Tensor:
+        return self.masking.to_masks(attributions)
 
     # --- learning --------------------------------------------------------------------------
 
@@ -224,13 +243,15 @@ class MaskExplainer(FittedExplainer):
         folder: str | Path | None = None,
         **options: Any,
     ) -> TrainingState:
-        """Learn masks from states labelled with the greedy action.
+        """Learn masks from states that are labelled with the greedy action.
 
         :param train: states to learn from; the baseline is fitted on their frames
-        :param validation: states whose loss decides when to stop and which weights are kept
-        :param folder: for checkpoints and TensorBoard scalars; a run that was killed goes on there
+        :param validation: states whose loss decides when to stop, and which weights are the best
+        :param folder: folder for checkpoints and TensorBoard scalars; a run that was killed goes on
+            in the same folder
         :param options: fields of :class:`sb3_explain.common.training.TrainingOptions`
-        :return: the history of the validation losses
+        :return: the state of training, with the history of the validation losses
+        :raises ExplainError: if the states do not fit the agent, or the folder holds another run
         """
         chosen = self.training_options(options)
         for states in (train, validation):
@@ -263,21 +284,28 @@ class MaskExplainer(FittedExplainer):
         return self.training
 
     def training_options(self, options: Mapping[str, Any]) -> TrainingOptions:
-        """The options of training: those given, the defaults of the method for the others."""
+        """Complete the options of training by the method's defaults."""
         return training_options({**self.training_defaults, **options})
 
     @abstractmethod
     def losses(
         self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]
     ) -> dict[str, Tensor]:
-        """The terms of the loss on some states, and "loss", their weighted sum."""
+        """Compute the loss on some states.
 
-    def outcomes(self, read: Read, *copies: Masks) -> tuple[Tensor, ...]:
-        """(B, M, K) for each set of copies: what the agent says of them, in one pass.
+        :param network: the module of :meth:`build_network`
+        :param states: the data set
+        :param positions: (B,) positions of the states in the data set
+        :return: the terms of the loss, and ``"loss"``, their weighted sum
+        """
+
+    def read_outcomes(self, read: Read, *copies: Masks) -> tuple[Tensor, ...]:
+        """Pass sets of masked states through the agent, in one forward pass.
 
         :param read: :meth:`~sb3_explain.states.batch.StateBatch.target_scores` of the states, or
-            another method that reads copies of some keys
-        :param copies: (B, M, ...) masked states, by key
+            another of its methods
+        :param copies: sets of masked states (B, M, ...) by key
+        :return: (B, M, K) what ``read`` returned, divided by the temperature, for each set
         """
         n_states, n_masks = next(iter(copies[0].values())).shape[:2]
         rows = {n: torch.cat([some[n] for some in copies]).flatten(0, 1) for n in copies[0]}
@@ -286,7 +314,12 @@ class MaskExplainer(FittedExplainer):
         return tuple(outcomes.reshape(len(copies), n_states, n_masks, -1))
 
     def groups(self, batch: StateBatch) -> list[tuple[slice, Tensor]]:
-        """Of each sub-action where its targets stand, and (B,) which of them is the greedy one."""
+        """Find the greedy target of each sub-action.
+
+        :param batch: the states
+        :return: for each sub-action the slice of its targets, and (B,) index of the greedy one
+            within the slice
+        """
         space = self.agent.action_space
         sizes = group_sizes(space)
         stops = list(accumulate(sizes))
@@ -297,13 +330,13 @@ class MaskExplainer(FittedExplainer):
         return [(own, chosen[:, own].long().argmax(dim=1)) for own in places]
 
     def total_variation(self, masks: Masks) -> Tensor:
-        """Mean total variation of the images' masks (B, M, ...); 0 where there is no image."""
-        images = [field for field in self.masking.fields(masks).values() if field.dim() == 5]
+        """Compute the mean total variation of the images' masks (B, M, ...); 0 without images."""
+        images = [field for field in self.masking.crop(masks).values() if field.dim() == 5]
         each = [loss.total_variation(field) for field in images]
         return torch.stack(each).mean() if each else torch.zeros((), device=self.agent.device)
 
     def batch(self, states: StateDataset, positions: NDArray[np.int64]) -> StateBatch:
-        """Some states, to explain their greedy targets."""
+        """Return the states at some positions as a batch, whose greedy targets are explained."""
         agent = self.agent
         target = None
         if isinstance(agent.action_space, spaces.Discrete):
@@ -313,15 +346,18 @@ class MaskExplainer(FittedExplainer):
     # --- on disk ---------------------------------------------------------------------------
 
     def plain_settings(self) -> dict[str, Any]:
-        """The settings as plain data.
+        """Return the settings as plain data.
 
-        :raises ExplainError: if the baseline is a function without a name to save it by
+        :raises ExplainError: if the baseline is a function that is not registered
         """
         baseline = make_baseline(self.settings.baseline, None).saved_as
         return {**dataclasses.asdict(self.settings), "baseline": baseline}
 
     def save(self, folder: str | Path) -> None:
-        """Write ``<name>.safetensors`` and ``<name>.json``."""
+        """Save the explainer as ``<name>.safetensors`` and ``<name>.json``.
+
+        :param folder: folder that the files are written to
+        """
         self.require_fitted()
         tensors = {f"network.{name}": tensor for name, tensor in copy_weights(self.network).items()}
         for key, baseline in self.baselines.items():
@@ -331,31 +367,31 @@ class MaskExplainer(FittedExplainer):
 
     @classmethod
     def load(cls, folder: str | Path, agent: Agent) -> Self:
-        """Read what :meth:`save` wrote.
+        """Load an explainer that :meth:`save` has written.
 
-        :param folder: where it stands
-        :param agent: the agent that it was trained for
-        :raises ExplainError: if files are missing or damaged, or the agent is another
+        :param folder: folder that it was saved in
+        :param agent: agent that it was fitted to
+        :raises ExplainError: if files are missing or damaged, or it was fitted to another agent
         """
         folder = Path(folder)
         fitted = read_fitted(folder, cls.name, agent)
         settings = dict(fitted.settings)
         try:
             options = dict(settings.get("network_options") or {})
-            # weights that a network begins with are downloaded, and would be written over here
+            # pretrained weights would be downloaded, and then overwritten
             if options.pop("weights", None) is not None:
                 settings["network_options"] = options
             explainer = cls(agent, **settings)
-            explainer.settings = cls.settings_of(fitted.settings)
-            explainer.network.load_state_dict(below("network.", fitted.tensors))
+            explainer.settings = cls.make_settings(fitted.settings)
+            explainer.network.load_state_dict(select_prefix("network.", fitted.tensors))
             for key, baseline in explainer.baselines.items():
-                baseline.restore(below(f"baseline.{key}.", fitted.tensors))
+                baseline.restore(select_prefix(f"baseline.{key}.", fitted.tensors))
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise damaged(folder, cls.name) from error
+            raise damaged_error(folder, cls.name) from error
         explainer.training, explainer.learned_from = fitted.training, fitted.learned_from
         return explainer
 
 
-def unchanged(observations: Tensor) -> Tensor:
-    """The baseline of what is never hidden: the observations themselves."""
+def keep_observations(observations: Tensor) -> Tensor:
+    """Return the observations themselves: the baseline of keys that are never hidden."""
     return observations

@@ -1,4 +1,4 @@
-"""What has been learned about an agent, on disk: ``<name>.safetensors`` and ``<name>.json``."""
+"""Save and load fitted explainers: ``<name>.safetensors`` and ``<name>.json``."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ OLD_NAMES = {"reference": "baseline"}
 
 
 class Fitted(NamedTuple):
-    """What :func:`read_fitted` found."""
+    """The content of the two files."""
 
     settings: dict[str, Any]
     tensors: dict[str, Tensor]
     training: TrainingState
-    #: fingerprints of the states that it has learned from, and the options of training
+    #: fingerprints of the states that it was fitted on, and the options of training
     learned_from: dict[str, Any]
 
 
 def learned_from(
     train: StateDataset, validation: StateDataset, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """What has been learned from, as plain data.
+    """Describe what an explainer was fitted on, as plain data.
 
-    :param options: of the training, as far as they decide its result
+    :param train: states to learn from
+    :param validation: states that decided when to stop
+    :param options: options of training that influence the result
     """
     return {
         "train": train.fingerprint(),
@@ -48,7 +50,13 @@ def learned_from(
 
 
 def write_fitted(folder: Path, name: str, agent: Agent, fitted: Fitted) -> None:
-    """Write both files, each whole or not there."""
+    """Write both files atomically.
+
+    :param folder: folder that the files are written to
+    :param name: name of the files
+    :param agent: agent that it was fitted to
+    :param fitted: content of the files
+    """
     with atomic_path(folder / f"{name}.safetensors") as path:
         safetensors.torch.save_file(fitted.tensors, path)
     write_json(
@@ -64,10 +72,12 @@ def write_fitted(folder: Path, name: str, agent: Agent, fitted: Fitted) -> None:
 
 
 def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
-    """Read what :func:`write_fitted` wrote.
+    """Read the files that :func:`write_fitted` has written.
 
-    :param agent: the agent that it was fitted to
-    :raises ExplainError: if files are missing or damaged, or the agent is another
+    :param folder: folder of the files
+    :param name: name of the files
+    :param agent: agent that it was fitted to
+    :raises ExplainError: if files are missing or damaged, or it was fitted to another agent
     """
     if not (folder / f"{name}.json").exists():
         raise ExplainError(f"{folder} holds no {name}: fit one first")
@@ -104,12 +114,12 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
 
 
 def damaged_error(folder: Path, name: str) -> ExplainError:
-    """What to raise if the files are there, but are not what they should be."""
+    """Make the error that says that the files are damaged."""
     return ExplainError(f"{folder} holds no whole {name}: fit it again")
 
 
 def select_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, without it."""
+    """Select the tensors whose names begin with a prefix, which is removed."""
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()
@@ -118,30 +128,30 @@ def select_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
 
 
 class Learner(Protocol):
-    """What learns about an agent from its states, and is kept on disk."""
+    """What is fitted on states of an agent, and saved."""
 
     agent: Agent
     learned_from: dict[str, Any]
 
     @property
     def name(self) -> str:
-        """The name of its files."""
+        """Name of the files."""
 
     def plain_settings(self) -> dict[str, Any]:
-        """What it is, apart from its weights."""
+        """Return the settings as plain data."""
 
     def training_options(self, options: Mapping[str, Any]) -> TrainingOptions:
-        """How it learns."""
+        """Complete the options of training by the defaults."""
 
     def fit(self, train: StateDataset, validation: StateDataset, **options: Any) -> Any:
         """Learn from states."""
 
     def save(self, folder: str | Path) -> None:
-        """Write what was learned."""
+        """Save what was learned."""
 
     @classmethod
     def load(cls, folder: str | Path, agent: Agent) -> Self:
-        """Read what :meth:`save` wrote."""
+        """Load what :meth:`save` has written."""
 
 
 L = TypeVar("L", bound=Learner)
@@ -154,15 +164,16 @@ def load_or_fit(
     validation: StateDataset,
     options: Mapping[str, Any],
 ) -> L:
-    """What was learned before in ``folder``; where nothing was, it is learned and saved there.
+    """Load what was fitted in a folder before; if there is nothing, fit it and save it there.
 
-    :param made: what shall learn, with its settings
-    :param folder: for the result, and below it ``training/`` with checkpoints; nothing is kept when
+    :param made: explainer or generator with its settings, which is not fitted yet
+    :param folder: folder of the result, with checkpoints in ``training/``; nothing is saved when
         not given
     :param train: states to learn from
-    :param validation: states that decide when to stop
+    :param validation: states whose loss decides when to stop
     :param options: fields of :class:`sb3_explain.common.training.TrainingOptions`
-    :raises ExplainError: if ``folder`` holds one of other settings, states or training
+    :return: the fitted explainer or generator
+    :raises ExplainError: if ``folder`` holds one of other settings, states or options
     """
     if folder is None:
         made.fit(train, validation, **options)
@@ -177,8 +188,8 @@ def load_or_fit(
     except ExplainError as error:
         again = f"{error}; or delete {folder} and run the same command again, the states stay"
         raise ExplainError(again) from error
-    wanted = learned_from(train, validation, made.training_options(options).identity())
-    if loaded.plain_settings() != made.plain_settings() or loaded.learned_from != wanted:
+    expected = learned_from(train, validation, made.training_options(options).identity())
+    if loaded.plain_settings() != made.plain_settings() or loaded.learned_from != expected:
         raise ExplainError(
             f"{folder} holds a {made.name} of other settings, training or states: choose another "
             "output folder, or delete this one"

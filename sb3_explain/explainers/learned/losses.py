@@ -1,6 +1,6 @@
-"""The terms that learned masks are trained with: VisionMask's (Zuo et al., IJCAI 2025, sec. 3.3).
+"""The loss terms of learned masks: those of VisionMask (Zuo et al., IJCAI 2025, section 3.3).
 
-``scores[b, i, j]`` is the score of action j on state b seen through the mask of action i.
+``scores[b, i, j]`` is the score of action j on state b, masked by the mask of action i.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from torch import Tensor
 from sb3_explain.common.errors import unknown_name
 
 AREA_TERMS = ("hinge", "l1_paper", "minmax")
-#: least and greatest share of a mask that the min-max term leaves alone (Stalder et al., 2022)
+#: bounds of a mask's area between which the min-max term is 0 (Stalder et al., 2022)
 MINMAX_BOUNDS = (0.05, 0.3)
 
 
 def contrastive(scores: Tensor, target: Tensor) -> Tensor:
     """Eq. 2 and 3: the mask of the target action preserves it, and no other mask does so as well.
 
-    Of each sum one term is left: the cross-entropy of row a (over actions j) and of column a (over
-    masks i). Their mean is returned; the paper's 1/K, a mere scale, is left to the caller.
+    One term of each sum is not 0: the cross-entropy of row a (over actions j) and of column a (over
+    masks i). Their mean is returned; the paper's factor 1/K is left to the caller.
 
-    :param scores: (B, K, K)
-    :param target: (B,)
-    :return: (), mean over the batch
+    :param scores: (B, K, K) scores
+    :param target: (B,) index a of the target action
+    :return: () mean over the batch
     """
     batch = torch.arange(len(scores), device=scores.device)
     row = scores[batch, target].log_softmax(dim=1)[batch, target]
@@ -34,16 +34,15 @@ def contrastive(scores: Tensor, target: Tensor) -> Tensor:
 def contrastive_box(similarity: Tensor, complement_similarity: Tensor) -> Tensor:
     """Eq. 2 and 3 for Box actions: the mask of dimension i preserves it, and no other does so well.
 
-    ``similarity[b, i, j]`` is minus the divergence of action dimension j on state b seen through
-    mask i from what it is on state b. Every dimension is a target. Of unbounded divergences the
-    logarithm of 1 + KL enters the softmaxes, so that one far outlier does not rule the gradient.
-    The complement of mask i is one more mask that shall not preserve dimension i, and the
-    divergence itself shall be small: where an action has one dimension, there is no other to be
-    compared with.
+    ``similarity[b, i, j]`` is minus the divergence of action dimension j between state b masked by
+    mask i and state b itself. Every dimension is a target. The softmaxes take -log(1 + KL), since
+    divergences are unbounded and one outlier would dominate the gradient. The complement of mask i
+    is one more mask that shall not preserve dimension i, and the divergence itself shall be small:
+    an action of one dimension has no other dimension to be compared with.
 
-    :param similarity: (B, A, A), at most 0
-    :param complement_similarity: (B, A, A), on the complement states
-    :return: (), mean over the batch and the dimensions
+    :param similarity: (B, A, A) similarities of masked states, at most 0
+    :param complement_similarity: (B, A, A) similarities of the complement states, at most 0
+    :return: () mean over the batch and the dimensions
     """
     bounded = -torch.log1p(-similarity.clamp_max(0))
     left = -torch.log1p(-complement_similarity.clamp_max(0)).diagonal(dim1=1, dim2=2)
@@ -54,14 +53,14 @@ def contrastive_box(similarity: Tensor, complement_similarity: Tensor) -> Tensor
 
 
 def negative_entropy(complement_scores: Tensor, *, over_masks: bool = True) -> Tensor:
-    """Eq. 4: what the masks leave out shall not tell the agent what to do.
+    """Eq. 4: the agent shall not be able to tell its action from what the masks leave out.
 
-    The mean of p log p over batch, masks and actions, with p a softmax over actions; practice
-    averages in the same with p a softmax over masks.
+    This is the mean of p log p over batch, masks and actions, where p is a softmax over actions;
+    in practice it is averaged with the same term where p is a softmax over masks.
 
-    :param complement_scores: (B, K, K), on the complement states
-    :param over_masks: average in the second term; ``False`` for the paper's equation alone
-    :return: ()
+    :param complement_scores: (B, K, K) scores on the complement states
+    :param over_masks: whether the second term is averaged in; ``False`` for the paper's equation
+    :return: () mean
     """
     terms = [_mean_p_log_p(complement_scores, dim=2)]
     if over_masks:
@@ -75,16 +74,17 @@ def _mean_p_log_p(scores: Tensor, dim: int) -> Tensor:
 
 
 def area(masks: Tensor, max_area: float, term: str = "hinge") -> Tensor:
-    """Eq. 5, three ways.
+    """Eq. 5, in one of three versions.
 
-    ``"hinge"``: mean + |mean - a_max| = a_max + 2 relu(mean - a_max): free up to a_max, as the
-    paper's text says. ``"l1_paper"``: |mean - a_max|, as printed, which pulls every mask up to
-    a_max. ``"minmax"``: :func:`area_bounds`, without a_max.
+    ``"hinge"`` is mean + |mean - a_max| = a_max + 2 relu(mean - a_max): areas up to a_max cost
+    nothing, as the paper's text says. ``"l1_paper"`` is |mean - a_max| as printed, which pulls
+    every mask up to a_max. ``"minmax"`` is :func:`area_bounds`, without a_max.
 
-    :param masks: (B, K, ...) in [0, 1]
-    :param max_area: a_max, share of the cells
+    :param masks: (B, K, ...) masks in [0, 1]
+    :param max_area: a_max, a share of the pixels or features, in [0, 1]
     :param term: one of :data:`AREA_TERMS`
-    :return: (), mean over batch and masks
+    :return: () mean over batch and masks
+    :raises ExplainError: for an unknown term
     """
     means = masks.flatten(2).mean(dim=2)
     if term == "hinge":
@@ -97,27 +97,28 @@ def area(masks: Tensor, max_area: float, term: str = "hinge") -> Tensor:
 
 
 def area_bounds(masks: Tensor) -> Tensor:
-    """Stalder et al. (2022): a mask is 1 on a twentieth of its cells at least, 0 on the least 70 %.
+    """Stalder et al. (2022): a mask shall be 1 on 5 % of its values, and 0 on 70 % of them.
 
-    Of the cells in descending order, what the first ones lack to 1 and the last ones have above 0.
+    The values are sorted in descending order; the first 5 % cost their distance from 1, and the
+    last 70 % their distance from 0.
 
-    :param masks: (B, K, ...) in [0, 1]
-    :return: (), mean over batch, masks and cells
+    :param masks: (B, K, ...) masks in [0, 1]
+    :return: () mean over batch, masks and values
     """
     low, high = MINMAX_BOUNDS
-    cells = masks.flatten(2).sort(dim=2, descending=True).values
-    n = cells.shape[2]
+    values = masks.flatten(2).sort(dim=2, descending=True).values
+    n = values.shape[2]
     ranks = torch.arange(n, device=masks.device)
-    at_least = (ranks < low * n).to(cells.dtype)
-    at_most = (ranks < high * n).to(cells.dtype)
-    return (torch.relu(at_least - cells) + torch.relu(cells - at_most)).mean()
+    at_least = (ranks < low * n).to(values.dtype)
+    at_most = (ranks < high * n).to(values.dtype)
+    return (torch.relu(at_least - values) + torch.relu(values - at_most)).mean()
 
 
 def total_variation(masks: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring cells, down and across.
+    """Mean absolute difference of neighboring pixels, down and across.
 
-    :param masks: (..., H, W)
-    :return: ()
+    :param masks: (..., H, W) masks
+    :return: () mean
     """
     down = (masks[..., 1:, :] - masks[..., :-1, :]).abs().mean()
     across = (masks[..., :, 1:] - masks[..., :, :-1]).abs().mean()

@@ -1,4 +1,4 @@
-"""Masks laid over observations: which cells they may hide, and what the agent then sees."""
+"""Masks over observations: what they may hide, and what the agent then sees."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sb3_explain.envs.spaces import is_image_shape
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
-#: (B, M, ...) values in [0, 1] of M masks over each key of an observation, of the key's shape
+#: (B, M, ...) M masks in [0, 1] by key, each in the shape of what stands under the key
 Masks = dict[str, Tensor]
 
 
 class Masking:
-    """Where the masks of an observation may hide something.
+    """Which pixels and features masks may hide.
 
-    :param shapes: of the keys, (C, H, W) for images, by name
-    :param content: (top, left, height, width) in cells of an image: only these may be hidden; all
-        cells when not given
+    :param shapes: shapes of the observation by key, (C, H, W) for images
+    :param content: (top, left, height, width) in pixels of an image: only these may be hidden; all
+        pixels when not given
     :param covered: keys that may be hidden; all when not given
     :raises ExplainError: if the content does not lie inside every image
     """
@@ -44,27 +44,33 @@ class Masking:
             if not (0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
                 raise ExplainError(
                     f"content={content} (top, left, height, width) does not lie inside an "
-                    f"observation of {rows} x {columns} cells"
+                    f"observation of {rows} x {columns} pixels"
                 )
 
-    def over_channels(self, name: str, mask: Tensor) -> Tensor:
-        """(..., frames, H, W) as (..., C, H, W): one frame is all frames, and colours are alike."""
+    def expand_channels(self, name: str, mask: Tensor) -> Tensor:
+        """Expand a mask (..., frames, H, W) to all channels (..., C, H, W) of an image.
+
+        One frame stands for all frames, and the colors of a frame have the same mask.
+
+        :param name: key of the image; masks of other keys are returned as they are
+        :param mask: (..., frames, H, W) mask
+        """
         shape = self.shapes[name]
         if not is_image_shape(shape) or mask.shape[-3] == shape[0]:
             return mask
         return mask.repeat_interleave(shape[0] // mask.shape[-3], dim=-3)
 
-    def hidden(self, masks: Masks) -> Masks:
-        """Masks without the cells that are never hidden."""
+    def restrict(self, masks: Masks) -> Masks:
+        """Set masks (B, M, ...) to 0 where nothing is ever hidden."""
         return {
             name: mask * inside if (inside := self._inside(name, mask)) is not None else mask
             for name, mask in masks.items()
         }
 
-    def shown(self, attributions: Tensor) -> Tensor:
-        """Masks with 1 for the cells that are never hidden.
+    def to_masks(self, attributions: Tensor) -> Tensor:
+        """Set masks to 1 where nothing is ever hidden.
 
-        :param attributions: (B, ...) from :meth:`hidden`, in the form of
+        :param attributions: (B, ...) masks that :meth:`restrict` returned, in the form of
             :attr:`sb3_explain.states.batch.StateBatch.observations`
         """
         outside = {
@@ -73,21 +79,20 @@ class Masking:
             else (1 - inside).expand(1, *shape)
             for name, shape in self.shapes.items()
         }
-        return attributions + StateBatch.flat(outside)
+        return attributions + StateBatch.flatten_keys(outside)
 
-    def blends(
+    def blend(
         self,
         masks: Masks,
         by_key: Mapping[str, Tensor],
         baselines: Mapping[str, Baseline],
     ) -> tuple[Masks, Masks]:
-        """VisionMask's eq. 1 and its complement for all masks at once: (B, M, ...) s_i, and s~_i.
+        """Compute VisionMask's eq. 1 and its complement for all masks at once.
 
-        Of the keys that may be hidden; the others are to be held.
-
-        :param masks: (B, M, ...)
-        :param by_key: (B, ...) float32
-        :param baselines: what a hidden cell becomes, by key
+        :param masks: (B, M, ...) masks by key
+        :param by_key: (B, ...) observations in float32 by key
+        :param baselines: baselines by key
+        :return: (B, M, ...) masked states s_i and their complements, of the keys that may be hidden
         """
         states_i, complements_i = {}, {}
         for name in self.covered:
@@ -101,22 +106,22 @@ class Masking:
                 complements_i[name] = torch.where(inside == 1, complements_i[name], state)
         return states_i, complements_i
 
-    def fields(self, masks: Masks) -> Masks:
-        """The parts of the masks (B, M, ...) that may hide something."""
-        return {name: self._field(name, masks[name]) for name in self.covered}
+    def crop(self, masks: Masks) -> Masks:
+        """Crop masks (B, M, ...) to the parts that may hide something."""
+        return {name: self._crop(name, masks[name]) for name in self.covered}
 
-    def _field(self, name: str, mask: Tensor) -> Tensor:
+    def _crop(self, name: str, mask: Tensor) -> Tensor:
         if self.content is None or not is_image_shape(self.shapes[name]):
             return mask
         top, left, height, width = self.content
         return mask[..., top : top + height, left : left + width]
 
     def _inside(self, name: str, like: Tensor) -> Tensor | None:
-        """1 where a key may be hidden, 0 elsewhere: (H, W), or (); ``None`` for everywhere."""
+        """1 where a key may be hidden, else 0: (H, W), or (); ``None`` if all may be hidden."""
         if name not in self.covered:
             return torch.zeros((), device=like.device)
         if self.content is None or not is_image_shape(self.shapes[name]):
             return None
         inside = torch.zeros(self.shapes[name][1:], device=like.device)
-        self._field(name, inside).fill_(1)
+        self._crop(name, inside).fill_(1)
         return inside

@@ -1,4 +1,4 @@
-"""SSINet: one learned mask of what the agent needs, read off its own features (Shi, 2020)."""
+"""SSINet: one learned mask of what the agent needs, decoded from its features (Shi, 2020)."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from sb3_explain.states.dataset import StateDataset
 
 @dataclasses.dataclass(frozen=True)
 class SSINetSettings(MaskSettings):
-    """What an SSINet is, apart from its weights.
+    """Settings of an SSINet.
 
-    :param alpha: weight of the mean of the mask
+    :param alpha: weight of the mask's mean
     """
 
     alpha: float = 0.005
@@ -41,23 +41,37 @@ class SSINet(MaskExplainer):
     """One mask of an observation for all targets: what the agent needs to act as it does.
 
     Shi et al., Self-Supervised Discovering of Interpretable Features for Reinforcement Learning
-    (2020). A decoder on the outputs of the agent's convolutions; the loss is the squared difference
-    of the action's probabilities (of Box actions, of their means in units of the range) with and
-    without the mask, and ``alpha`` times the mean of the mask. What a Dict observation has besides
-    images is never hidden.
+    (2020). A decoder turns the outputs of the agent's convolutions into a mask. The loss is the
+    squared difference of the action's probabilities (for Box actions, of their means in units of
+    the range) with and without the mask, plus ``alpha`` times the mean of the mask. In a Dict
+    observation only images are masked.
 
-    The authors multiply observations by the mask, and add 1 to them before, so that black objects
-    are no longer what hidden cells become. An agent that was trained without the 1 has it taken off
-    again, which makes it a baseline: (s + 1) m - 1 = s m + (-1) (1 - m). To an agent that divides
-    by 255, a 1 in the raw range is nothing to be seen, the baseline ``"black"``; a 1 where s is in
-    [0, 1] is the baseline ``"below"``, as far below black as white is above it, and nothing that
-    the agent has ever seen. The background serves the same end and is what the agent knows.
+    The authors add 1 to observations before they multiply them with the mask, so that hidden pixels
+    differ from black objects. For an agent that was trained without this 1 it is subtracted again,
+    which makes it a baseline: (s + 1) m - 1 = s m + (-1) (1 - m). For an agent that divides by 255,
+    a 1 in the raw range is hardly visible, and the baseline is nearly ``"black"``; a 1 where s is
+    in [0, 1] is the baseline ``"below"``, as far below black as white is above it, which the agent
+    has never seen. The default baseline, the background, has the same purpose, and the agent knows
+    it.
 
-    Training costs two passes of the agent a state and one of the decoder, explaining one of each.
+    For each state, training costs two passes of the agent and one of the decoder; explaining costs
+    one of each.
 
-    :param agent: to explain; it has convolutions
-    :param seed: of the decoder's initial weights
+    >>> from sb3_explain import Agent, SSINet
+    >>> layers = torch.nn.Sequential(
+    ...     torch.nn.Conv2d(2, 4, 8, stride=4), torch.nn.Flatten(), torch.nn.Linear(100, 3)
+    ... )
+    >>> image, actions = image_agent.observation_space, image_agent.action_space
+    >>> explainer = SSINet(Agent.from_module(layers, image, actions, n_stack=2))
+    >>> parts = image_states.split((0.7, 0.3))
+    >>> training = explainer.fit(*parts, epochs=1, progress=False)
+    >>> explainer.attribute(image_states.observations([0])).shape
+    torch.Size([1, 2, 24, 24])
+
+    :param agent: agent to explain, which has convolutions
+    :param seed: random seed of the decoder's initial weights
     :param settings: fields of :class:`SSINetSettings`
+    :raises ExplainError: for unknown or invalid settings, or an agent that is not supported
     """
 
     name = "ssinet"
@@ -72,7 +86,7 @@ class SSINet(MaskExplainer):
     def unsupported(agent: Agent) -> str | None:
         if needs_image(agent) is not None:
             return needs_image(agent)
-        if not feature_shapes(agent):
+        if not find_feature_shapes(agent):
             return "it reads masks off the agent's convolutions, and this agent has none"
         return None
 
@@ -90,7 +104,7 @@ class SSINet(MaskExplainer):
 
     def build_network(self) -> nn.Module:
         images = {name: self.shapes[name] for name in self.covered}
-        return SSINetDecoder(feature_shapes(self.agent), images, self.mask_frames)
+        return SSINetDecoder(find_feature_shapes(self.agent), images, self.mask_frames)
 
     def logits(self, network: nn.Module, batch: StateBatch) -> Masks:
         logits: Masks = network(self._reading(batch)[1])
@@ -101,22 +115,22 @@ class SSINet(MaskExplainer):
     ) -> dict[str, Tensor]:
         batch = self.batch(states, positions).with_cache(ForwardCache())
         masks = self.masks(network, batch)
-        (seen,) = self.outcomes(batch.target_scores, self.blends(masks, batch)[0])
+        (seen,) = self.read_outcomes(batch.target_scores, self.blend(masks, batch)[0])
         own = self._reading(batch)[0].float() / self.settings.temperature
         change = (self._behavior(seen[:, 0]) - self._behavior(own)).square().mean()
-        areas = [field.mean() for field in self.masking.fields(masks).values()]
+        areas = [field.mean() for field in self.masking.crop(masks).values()]
         area = torch.stack(areas).mean()
         return {"loss": change + self.settings.alpha * area, "change": change, "area": area}
 
     def _behavior(self, scores: Tensor) -> Tensor:
-        """(B, C) what the mask is to preserve, from targets (B, C) divided by the temperature."""
+        """What the mask shall preserve (B, C), from target scores divided by the temperature."""
         space = self.agent.action_space
         if isinstance(space, spaces.Box):
             return scores / score_range(space, squashed=self.agent.squashed)[1].to(scores)
         return log_probabilities(space, scores).exp()
 
     def _reading(self, batch: StateBatch) -> tuple[Tensor, list[Tensor]]:
-        """(B, C) targets on the states themselves and the features, from one pass of the agent."""
+        """Target scores (B, C) of the states and the convolutions' outputs, from one pass."""
 
         def read() -> tuple[Tensor, list[Tensor]]:
             policy = self.agent.view.policy
@@ -129,12 +143,12 @@ class SSINet(MaskExplainer):
 
 
 def is_convolution(module: nn.Module) -> bool:
-    """Whether a module's output is read as features."""
+    """Check whether a module's outputs are features for the decoder."""
     return isinstance(module, nn.Conv2d)
 
 
-def feature_shapes(agent: Agent) -> list[tuple[int, ...]]:
-    """(C, H, W) of the output of each convolution, in the order in which they are passed."""
+def find_feature_shapes(agent: Agent) -> list[tuple[int, ...]]:
+    """Find the shapes (C, H, W) of the convolutions' outputs, in the order of the pass."""
     policy: nn.Module = agent.view.policy
     if not any(map(is_convolution, policy.modules())):
         return []

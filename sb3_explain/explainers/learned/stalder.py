@@ -1,4 +1,4 @@
-"""Explainer: learned masks that keep the action and leave nothing of it behind (Stalder, 2022)."""
+"""The Explainer of Stalder et al.: masks that preserve the action, and leave no trace of it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.explainers.requirements import needs_numbers, needs_probabilities
 from sb3_explain.states.dataset import StateDataset
 
-#: the mask of the target and that of the others also cost their mean area, so much of it
+#: weights of the mean area of the target's mask, and of the other targets' mask
 TARGET_MEAN, OTHERS_MEAN = 0.1, 0.3
 
 
 @dataclasses.dataclass(frozen=True)
 class StalderSettings(MaskSettings):
-    """What an Explainer is, apart from its weights.
+    """Settings of a Stalder explainer.
 
-    :param network: name of the mask network of images
-    :param network_options: further arguments of it, plain data
+    :param network: name of the mask network for images
+    :param network_options: further arguments of the mask network, as plain data
     :param lambda_e: weight of the negative entropy of what the masks leave out
     :param lambda_a: weight of the bounds of the area
     :param lambda_tv: weight of the total variation of images' masks
@@ -44,18 +44,25 @@ class StalderSettings(MaskSettings):
 
 @EXPLAINERS.register("stalder")
 class Stalder(MaskExplainer):
-    """A mask for each target; only the greedy one's is shown to the agent while it learns.
+    """A mask for each target, of which only that of the greedy target is applied during training.
 
     Stalder et al., What You See is What You Classify: Black Box Attributions (NeurIPS 2022). The
-    mask of the target action is to preserve the action, and what it leaves out is to tell nothing;
-    a mask of the others, the greatest of theirs at each cell, is only kept small and smooth.
+    mask of the target shall preserve the action, and what it leaves out shall not reveal it; the
+    maximum of the other targets' masks is only kept small and smooth.
 
-    Training costs one pass of the mask network and two of the agent a state, two for each
-    sub-action where there are several; explaining costs one pass of the mask network.
+    For each state, training costs one pass of the mask network, and two passes of the agent for
+    each sub-action; explaining costs one pass of the mask network.
 
-    :param agent: to explain
-    :param seed: of the network's initial weights
+    >>> from sb3_explain import Stalder
+    >>> explainer = Stalder(agent)
+    >>> training = explainer.fit(train, validation, epochs=1, progress=False)
+    >>> explainer.attribute(test.observations([0, 1])).shape
+    torch.Size([2, 4])
+
+    :param agent: agent to explain, without Box actions
+    :param seed: random seed of the network's initial weights
     :param settings: fields of :class:`StalderSettings`
+    :raises ExplainError: for unknown or invalid settings, or an agent that is not supported
     """
 
     name = "stalder"
@@ -76,14 +83,14 @@ class Stalder(MaskExplainer):
         batch = self.batch(states, positions)
         groups = self.groups(batch)
         masks = self.masks(network, batch)
-        of_target = {n: target_masks(mask, groups) for n, mask in masks.items()}
-        of_others = {n: other_masks(mask, groups) for n, mask in masks.items()}
-        kept, left = self.outcomes(batch.target_scores, *self.blends(of_target, batch))
+        of_target = {n: select_target_masks(mask, groups) for n, mask in masks.items()}
+        of_others = {n: select_other_masks(mask, groups) for n, mask in masks.items()}
+        seen, left_out = self.read_outcomes(batch.target_scores, *self.blend(of_target, batch))
         cross_entropies, entropies = [], []
         for group, (own, target) in enumerate(groups):
-            cross_entropies.append(nn.functional.cross_entropy(kept[:, group, own], target))
+            cross_entropies.append(nn.functional.cross_entropy(seen[:, group, own], target))
             entropies.append(
-                loss.negative_entropy(left[:, group : group + 1, own], over_masks=False)
+                loss.negative_entropy(left_out[:, group : group + 1, own], over_masks=False)
             )
         terms = {
             "cross_entropy": torch.stack(cross_entropies).mean(),
@@ -104,17 +111,27 @@ class Stalder(MaskExplainer):
 
     def _mean_of(self, term: Callable[[Tensor], Tensor], masks: Masks) -> Tensor:
         """Mean of a term over the keys' masks (B, G, ...)."""
-        return torch.stack([term(field) for field in self.masking.fields(masks).values()]).mean()
+        return torch.stack([term(field) for field in self.masking.crop(masks).values()]).mean()
 
 
-def target_masks(masks: Tensor, groups: list[tuple[slice, Tensor]]) -> Tensor:
-    """(B, G, ...) m: of (B, C, ...) masks that of the greedy target in each sub-action."""
+def select_target_masks(masks: Tensor, groups: list[tuple[slice, Tensor]]) -> Tensor:
+    """Select the masks m of the greedy targets.
+
+    :param masks: (B, C, ...) masks of all targets
+    :param groups: slice of targets and (B,) greedy target of each of G sub-actions
+    :return: (B, G, ...) mask of the greedy target of each sub-action
+    """
     states = torch.arange(len(masks), device=masks.device)
     return torch.stack([masks[states, own.start + target] for own, target in groups], dim=1)
 
 
-def other_masks(masks: Tensor, groups: list[tuple[slice, Tensor]]) -> Tensor:
-    """(B, G, ...) n: the greatest of the masks (B, C, ...) of each sub-action's other targets."""
+def select_other_masks(masks: Tensor, groups: list[tuple[slice, Tensor]]) -> Tensor:
+    """Merge the masks of the other targets to masks n, by their maximum.
+
+    :param masks: (B, C, ...) masks of all targets
+    :param groups: slice of targets and (B,) greedy target of each of G sub-actions
+    :return: (B, G, ...) maximum of the masks of each sub-action's other targets
+    """
     greatest = []
     for own, target in groups:
         is_target = nn.functional.one_hot(target, own.stop - own.start).bool()

@@ -23,17 +23,19 @@ from sb3_explain.states.dataset import StateDataset
 
 @dataclasses.dataclass(frozen=True)
 class VisionMaskSettings(MaskSettings):
-    """What a VisionMask is, apart from its weights.
+    """Settings of a VisionMask.
 
-    :param network: name of the mask network of images
-    :param network_options: further arguments of it, plain data
-    :param max_area: a_max, share of the cells that a mask may cover without cost
-    :param area: ``"hinge"``, ``"l1_paper"`` or ``"minmax"``
+    :param network: name of the mask network for images
+    :param network_options: further arguments of the mask network, as plain data
+    :param max_area: a_max, the share of the pixels or features that a mask may cover at no cost, in
+        (0, 1]
+    :param area: version of the area term: ``"hinge"``, ``"l1_paper"`` or ``"minmax"``, see
+        :func:`sb3_explain.explainers.learned.losses.area`
     :param lambda_ne: weight of the negative entropy
     :param lambda_area: weight of the area term
-    :param lambda_tv: weight of the total variation of images' masks, off by default
-    :param entropy_over_masks: the second entropy term of practice
-    :param paper_scale: 1/K instead of 1/2 before the contrastive term, as printed
+    :param lambda_tv: weight of the total variation of images' masks; 0 turns it off
+    :param entropy_over_masks: whether the negative entropy is also taken over masks
+    :param paper_scale: whether the contrastive term has the factor 1/K as printed, instead of 1/2
     """
 
     network: str = "compact"
@@ -49,17 +51,25 @@ class VisionMaskSettings(MaskSettings):
 
 @EXPLAINERS.register("visionmask")
 class VisionMask(MaskExplainer):
-    """One mask for each target, learned by contrast with the others, in one pass of a network.
+    """One mask for each target, learned by contrast with the masks of the others.
 
-    Training costs one pass of the mask network and 2C passes of the agent a state; explaining costs
-    one pass of the mask network and none of the agent for the maps of all C targets.
+    For each state, training costs one pass of the mask network and 2C passes of the agent, where C
+    is the number of targets; explaining all targets costs one pass of the mask network and none of
+    the agent.
 
-    Sub-actions of MultiDiscrete and MultiBinary actions are contrasted within themselves. For Box
+    Each sub-action of MultiDiscrete and MultiBinary actions is contrasted within itself. For Box
     actions see :func:`sb3_explain.explainers.learned.losses.contrastive_box`.
 
-    :param agent: to explain
-    :param seed: of the network's initial weights
+    >>> from sb3_explain import VisionMask
+    >>> explainer = VisionMask(agent, max_area=0.25)
+    >>> training = explainer.fit(train, validation, epochs=1, progress=False)
+    >>> explainer.attribute_all(test.observations([0, 1])).shape  # 2 actions
+    torch.Size([2, 2, 4])
+
+    :param agent: agent to explain
+    :param seed: random seed of the network's initial weights
     :param settings: fields of :class:`VisionMaskSettings`
+    :raises ExplainError: for unknown or invalid settings, or an agent that is not supported
     """
 
     name = "visionmask"
@@ -71,7 +81,7 @@ class VisionMask(MaskExplainer):
         if self.settings.area not in loss.AREA_TERMS:
             raise unknown_name("area term", self.settings.area, loss.AREA_TERMS)
         if not 0 < self.settings.max_area <= 1:
-            raise ExplainError(f"max_area={self.settings.max_area}: it is a share of the cells")
+            raise ExplainError(f"max_area={self.settings.max_area}: give a share in (0, 1]")
 
     def build_network(self) -> nn.Module:
         return self.key_masks(self.settings.network, self.settings.network_options)
@@ -84,11 +94,11 @@ class VisionMask(MaskExplainer):
         masks = self.masks(network, batch)
         box = isinstance(self.agent.action_space, spaces.Box)
         read = self._similarity(batch) if box else batch.target_scores
-        preserved, complements = self.outcomes(read, *self.blends(masks, batch))
+        preserved, complements = self.read_outcomes(read, *self.blend(masks, batch))
         terms = (self._box_terms if box else self._group_terms)(batch, preserved, complements)
         areas = [
             loss.area(field, self.free_area(field), settings.area)
-            for field in self.masking.fields(masks).values()
+            for field in self.masking.crop(masks).values()
         ]
         terms["area"] = torch.stack(areas).mean()
         total = (
@@ -102,7 +112,7 @@ class VisionMask(MaskExplainer):
         return {"loss": total, **terms}
 
     def free_area(self, masks: Tensor) -> float:
-        """a_max for the masks (B, C, ...) of a key: of few features, one is always free."""
+        """Compute a_max for the masks (B, C, ...) of a key; one feature is always free of cost."""
         return max(self.settings.max_area, 1 / masks[0, 0].numel())
 
     def _similarity(self, batch: StateBatch) -> Read:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import count_features, feature_keys
+from sb3_explain.agents.observations import count_features, find_feature_keys
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -21,17 +21,23 @@ from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blocks
 
 @EXPLAINERS.register("feature_ablation")
 class FeatureAblation(Explainer):
-    """Score of the target less the score with feature j replaced by its baseline, signed.
+    """The score of the target less the score with feature j replaced by its baseline, signed.
 
-    One forward pass for each feature and one for the state, whose M + 1 readings give the maps of
-    all targets. A category is one feature. Images beside vectors are held and get 0.
+    It costs one forward pass for each of M features and one for the state; they give the
+    attributions of all targets. A category is one feature. Images beside vectors stay the same, and
+    get 0.
 
-    :param agent: to explain
-    :param baseline: a name, or a function from observations to their replacement; the
-        ``"background"`` of ``states`` when not given, or black (0) if there are none
+    >>> from sb3_explain import FeatureAblation
+    >>> explainer = FeatureAblation(agent, baseline="mean", states=states)
+    >>> explainer.attribute(states.observations([0, 1])).shape, explainer.forwards_per_state
+    (torch.Size([2, 4]), 5)
+
+    :param agent: agent to explain, which observes features
+    :param baseline: name of the baseline, or a function from observations to their replacement; the
+        ``"background"`` of ``states`` when not given, or black (0) if there are no states
     :param states: states that a baseline given by name is fitted on
-    :param images: images' cells are features too, each by itself: as many forward passes. For
-        regions of images there is occlusion
+    :param images: whether the values of images are features as well; each costs a forward pass. For
+        regions of images use :class:`~sb3_explain.Occlusion`
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     """
 
@@ -48,7 +54,7 @@ class FeatureAblation(Explainer):
         images: bool = False,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
-        if images:  # what stands in the way of features alone is none then
+        if images:  # then no vector is needed
             self.unsupported = lambda agent: None
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         self.baselines = make_baselines(agent, baseline, states)
@@ -56,7 +62,7 @@ class FeatureAblation(Explainer):
             n: count_features(space) for n, space in spaces_by_key(agent.observation_space).items()
         }
         #: number of features by key
-        self.by_key = every if images else feature_keys(agent)
+        self.by_key = every if images else find_feature_keys(agent)
 
     @property
     def forwards_per_state(self) -> int:
@@ -70,14 +76,12 @@ class FeatureAblation(Explainer):
 
     def _read(self, features: Features) -> Tensor:
         """(B, M, C) what each target's score loses with each feature."""
-        readings = read_blocks(
-            features.target_scores, ablated(features), self.chunk(features.batch)
-        )
+        readings = read_blocks(features.target_scores, ablate(features), self.chunk(features.batch))
         return readings[:, :1] - readings[:, 1:]
 
 
-def ablated(features: Features) -> Iterator[Tensor]:
-    """The states' features (B, M), then copies with the first, second, ... replaced."""
+def ablate(features: Features) -> Iterator[Tensor]:
+    """Make the features (B, M) of the states, then copies with the first, second, ... replaced."""
     yield features.states
     copies = features.states.clone()
     for j in range(copies.shape[1]):

@@ -1,4 +1,4 @@
-"""Features: the cells of a state's keys, side by side, to be removed one by one or in sets."""
+"""Features: the features of several keys side by side, to be removed one by one or in sets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sb3_explain.states.batch import StateBatch
 
 
 class Features:
-    """Some keys of states, flattened into (B, M) features; the other keys are held.
+    """Some keys of states, flattened into (B, M) features; the other keys stay the same.
 
     :param batch: the states
-    :param names: keys to flatten
-    :param baselines: what a removed feature becomes, by key
+    :param names: numbers of features of the keys to flatten
+    :param baselines: baselines of removed features by key
     """
 
     def __init__(
@@ -27,17 +27,21 @@ class Features:
         n_rows = len(batch)
         states = [batch.by_key[name].reshape(n_rows, -1) for name in self.sizes]
         replaced = [baselines[name](batch.by_key[name]).reshape(n_rows, -1) for name in self.sizes]
-        #: (B, M) as they are
+        #: (B, M) features of the states
         self.states = torch.cat(states, dim=1)
-        #: (B, M) what they become
+        #: (B, M) baselines of the features
         self.replaced = torch.cat(replaced, dim=1)
 
     def target_scores(self, rows: Tensor, states: Tensor) -> Tensor:
-        """(R, C) scores of the targets for features (R, M) of copies of ``states`` (R,)."""
+        """Compute the scores (R, C) of all targets.
+
+        :param rows: (R, M) features of perturbed copies
+        :param states: (R,) index of the state that each row is a copy of
+        """
         return self.batch.target_scores(self._by_key(rows), states)
 
     def by_key(self, values: Tensor) -> dict[str, Tensor]:
-        """(B, M) values of the features as maps by key; 0 for the keys that are held."""
+        """Turn values (B, M) of the features into attributions by key; other keys get 0."""
         valued = self._by_key(values)
         return {
             name: valued[name] if name in valued else torch.zeros_like(observed)

@@ -1,4 +1,4 @@
-"""Greydanus: how far a local blur moves the agent's scores or value (Greydanus et al., 2018)."""
+"""Greydanus: how much a local blur changes the agent's scores or value (Greydanus et al., 2018)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_keys
+from sb3_explain.agents.observations import find_image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -20,14 +20,21 @@ from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, attribute_images
 class Greydanus(Explainer):
     """S = 1/2 ||z(s) - z(s')||^2 or 1/2 (V(s) - V(s'))^2 (Greydanus et al., 2018, eq. 2 and 3).
 
-    z are the raw scores of all actions: the map is the same for every target. It says where the
-    agent looks, not for which action. One forward pass a point of the grid, and one more, for each
-    image that is observed; other keys of a Dict observation get 0.
+    z are the raw scores of all actions, so that the attributions are the same for every target:
+    they say where the agent looks, not for which action. For each image it costs one forward pass
+    for each point of the grid, and one more; other keys of a Dict observation get 0.
 
-    :param agent: with image observations
-    :param part: ``"actor"``, scores; or ``"critic"``, values
-    :param sigma: see :class:`sb3_explain.explainers.perturbation.local_blur.LocalBlur`, as are the
-        next two
+    >>> from sb3_explain import Greydanus
+    >>> explainer = Greydanus(image_agent)
+    >>> attributions = explainer.attribute(image_states.observations([0, 1]))
+    >>> attributions.shape, explainer.forwards_per_state
+    (torch.Size([2, 2, 24, 24]), 26)
+
+    :param agent: agent that observes images
+    :param part: ``"actor"`` for the scores, or ``"critic"`` for the values
+    :param sigma: standard deviation of the blur in pixels
+    :param radius: standard deviation of the mask around each grid point in pixels
+    :param stride: distance of the grid points in pixels
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for an unknown part; when explaining, if the agent has no values
     """
@@ -54,7 +61,9 @@ class Greydanus(Explainer):
 
     @property
     def forwards_per_state(self) -> int:
-        return sum(self.local_blur.forwards(shape) for shape in image_keys(self.agent).values())
+        return sum(
+            self.local_blur.forwards(shape) for shape in find_image_keys(self.agent).values()
+        )
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         return attribute_images(batch, lambda name, image: self._attribution(batch, name, image))
@@ -69,4 +78,4 @@ class Greydanus(Explainer):
         else:
             outputs = self.local_blur.scores(batch, name, self.rows(image))
         distance = 0.5 * (outputs[:, :1] - outputs[:, 1:]).square().sum(dim=2)
-        return self.local_blur.upsampled(distance, image)
+        return self.local_blur.upsample(distance, image)

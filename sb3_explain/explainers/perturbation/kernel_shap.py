@@ -1,4 +1,4 @@
-"""Kernel SHAP: Shapley values of features, by a weighted regression over sets of them."""
+"""Kernel SHAP: Shapley values of features, by a weighted regression over sets of features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import feature_keys
+from sb3_explain.agents.observations import find_feature_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -27,26 +27,31 @@ from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blocks
 class KernelSHAP(Explainer):
     """A feature's mean contribution to the score, over the orders in which features are added.
 
-    Lundberg and Lee (2017), theorem 2: features outside of a set z have their baseline, v(z) is
-    the score of the target, and the values solve
+    Lundberg and Lee (2017), theorem 2: features outside of a set z are replaced by their baseline,
+    v(z) is the score of the target, and the values phi solve
 
         min over phi of sum_z w(z) (v(z) - v(0) - z . phi)^2   so that   sum(phi) = v(1) - v(0),
         w(z) = (M - 1) / (binom(M, |z|) |z| (M - |z|)),
 
-    in double precision. Where all 2^M sets fit into ``n_samples`` (M <= 11 by default) they are
-    all read, and the values are exact; else pairs of a random set and its complement are drawn from
-    w. One forward pass a set, whose readings give the maps of all targets. Signed; a state's values
-    add up to the score on the state less that on the baseline. A category is one feature. Images
-    beside vectors are held and get 0.
+    in double precision. If all 2^M sets of M features fit into ``n_samples`` (M <= 11 by default),
+    all are used and the values are exact; otherwise pairs of a random set and its complement are
+    drawn with probabilities proportional to w. Each set costs one forward pass, for all targets.
+    The values are signed, and a state's values add up to the score on the state less that on the
+    baseline. A category is one feature. Images beside vectors stay the same, and get 0.
 
-    :param agent: to explain
-    :param baseline: a name, or a function from observations to their replacement; the
-        ``"background"`` of ``states`` when not given, or black (0) if there are none
+    >>> from sb3_explain import KernelSHAP
+    >>> explainer = KernelSHAP(agent, baseline="mean", states=states)
+    >>> explainer.attribute(states.observations([0, 1])).shape, explainer.forwards_per_state
+    (torch.Size([2, 4]), 16)
+
+    :param agent: agent to explain, which observes features
+    :param baseline: name of the baseline, or a function from observations to their replacement; the
+        ``"background"`` of ``states`` when not given, or black (0) if there are no states
     :param states: states that a baseline given by name is fitted on
-    :param n_samples: sets to read, at most
-    :param seed: of the sets
+    :param n_samples: largest number of sets, at least 4
+    :param seed: random seed of the sets
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
-    :raises ExplainError: if so few sets do not determine the values
+    :raises ExplainError: if ``n_samples`` sets are too few to determine the values
     """
 
     name = "kernel_shap"
@@ -68,15 +73,15 @@ class KernelSHAP(Explainer):
             raise ExplainError(f"n_samples={n_samples}: give at least 4 sets to read")
         self.baselines = make_baselines(agent, baseline, states)
         #: number of features by key
-        self.by_key = feature_keys(agent)
+        self.by_key = find_feature_keys(agent)
         n_features = sum(self.by_key.values())
         if 2**n_features <= n_samples:
-            sets, weights = all_sets(n_features)
+            sets, weights = list_sets(n_features)
         else:
-            sets, weights = sampled_sets(n_features, n_samples, seed)
-        #: (P, M) which features are as they are; none of them first, then all
+            sets, weights = sample_sets(n_features, n_samples, seed)
+        #: (P, M) which features each set has; the first set is empty, the second has all
         self.sets = torch.from_numpy(sets)
-        self.solution = torch.from_numpy(regression(sets, weights))
+        self.solution = torch.from_numpy(solve_regression(sets, weights))
 
     @property
     def forwards_per_state(self) -> int:
@@ -97,8 +102,13 @@ class KernelSHAP(Explainer):
         return torch.einsum("mp,bpc->bmc", solution, readings.double()).to(readings.dtype)
 
 
-def all_sets(n_features: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """(2^M, M) all sets of features, and (2^M,) their weights, 0 for the first two."""
+def list_sets(n_features: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """List all sets of M features.
+
+    :param n_features: number of features M
+    :return: (2^M, M) sets, of which the first is empty and the second has all features; and their
+        weights (2^M,), which are 0 for these two
+    """
     every = np.array(list(product([False, True], repeat=n_features)))
     sets = np.concatenate([every[[0, -1]], every[1:-1]])
     sizes = sets[2:].sum(axis=1)
@@ -106,10 +116,17 @@ def all_sets(n_features: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     return sets, np.array([0.0, 0.0, *weights])
 
 
-def sampled_sets(
+def sample_sets(
     n_features: int, n_samples: int, seed: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """At most ``n_samples`` sets, no set and its complement apart, and how often each was drawn."""
+    """Draw sets of M features in pairs of a set and its complement.
+
+    :param n_features: number of features M
+    :param n_samples: largest number of sets
+    :param seed: random seed of the draw
+    :return: (P, M) sets, of which the first is empty and the second has all features; and how often
+        each of the others was drawn (P,), relative to the number of pairs
+    """
     rng = np.random.default_rng(seed)
     sizes = np.arange(1, n_features)
     of_size = 1 / (sizes * (n_features - sizes))  # w(z) times the number of sets of that size
@@ -122,17 +139,18 @@ def sampled_sets(
     return np.concatenate([ends, sets]), np.array([0.0, 0.0, *counts / max(n_pairs, 1)])
 
 
-def regression(sets: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(M, P) the matrix that turns readings v (P,) into values phi (M,).
+def solve_regression(sets: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve the weighted regression for any scores of the sets.
 
-    The multiplier of the constraint makes the regression a linear system:
+    With a Lagrange multiplier for the constraint, the regression is a linear system:
 
         [Z^T W Z  1] [phi   ]   [Z^T W (v - v(0))]
         [1^T      0] [lambda] = [v(1) - v(0)     ]
 
-    :param sets: (P, M), the first empty, the second whole
-    :param weights: (P,)
-    :raises ExplainError: if the system has no single solution
+    :param sets: (P, M) sets, of which the first is empty and the second has all features
+    :param weights: (P,) weights of the sets
+    :return: (M, P) matrix that turns the scores v (P,) of the sets into the values phi (M,)
+    :raises ExplainError: if the system has no unique solution
     """
     n_sets, n_features = sets.shape
     Z = sets.astype(np.float64)

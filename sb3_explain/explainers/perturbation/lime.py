@@ -22,12 +22,12 @@ from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blends
 
-#: (H, W) grey picture in [0, 1] -> (H, W) integer labels of its superpixels
+#: (H, W) gray picture in [0, 1] -> (H, W) integer labels of its superpixels
 Segmenter = Callable[[NDArray[Any]], NDArray[Any]]
 
 
 def felzenszwalb(picture: NDArray[Any]) -> NDArray[Any]:
-    """Superpixels by minimum spanning trees (Felzenszwalb and Huttenlocher, 2004)."""
+    """Segment a picture by minimum spanning trees (Felzenszwalb and Huttenlocher, 2004)."""
     labels: NDArray[Any] = segmentation.felzenszwalb(
         picture, scale=21, sigma=0.5, min_size=4, channel_axis=None
     )
@@ -35,7 +35,7 @@ def felzenszwalb(picture: NDArray[Any]) -> NDArray[Any]:
 
 
 def slic(picture: NDArray[Any]) -> NDArray[Any]:
-    """About 200 superpixels by k-means of brightness and place (Achanta et al., 2012)."""
+    """Segment a picture into about 200 superpixels by k-means (Achanta et al., 2012)."""
     labels: NDArray[Any] = segmentation.slic(
         picture, n_segments=200, compactness=10, sigma=0.25, channel_axis=None
     )
@@ -43,7 +43,7 @@ def slic(picture: NDArray[Any]) -> NDArray[Any]:
 
 
 def quickshift(picture: NDArray[Any]) -> NDArray[Any]:
-    """Superpixels by mode seeking (Vedaldi and Soatto, 2008), of at most 2 pixels' reach."""
+    """Segment a picture by mode seeking over at most 2 pixels (Vedaldi and Soatto, 2008)."""
     colors = np.repeat(picture[..., None], 3, axis=2)
     labels: NDArray[Any] = segmentation.quickshift(  # type: ignore[no-untyped-call]
         colors, kernel_size=1, max_dist=2, ratio=0, convert2lab=False
@@ -51,7 +51,7 @@ def quickshift(picture: NDArray[Any]) -> NDArray[Any]:
     return labels
 
 
-#: presets for frames of about 84 x 84 pixels; scikit-image's own find a handful of segments there
+#: segmenters for frames of about 84 x 84 pixels; scikit-image's defaults find few segments there
 SEGMENTERS: dict[str, Segmenter] = {
     "felzenszwalb": felzenszwalb,
     "slic": slic,
@@ -61,31 +61,38 @@ SEGMENTERS: dict[str, Segmenter] = {
 
 @EXPLAINERS.register("lime")
 class Lime(Explainer):
-    """Weights of a linear model of p(a|s') in which parts of the state are present (eq. 1).
+    """Weights of a linear model of p(a|s'), whose inputs are the visible parts of s' (eq. 1).
 
-    The parts z in {0, 1}^M of an image are superpixels of its newest frame (grey: the mean of its
-    channels), which are hidden in all frames of the stack at once; those of any other key are its
-    features. A copy is s' = r + z * (s - r), r the baseline. The first copy is the state itself,
-    the others have each part with probability 1/2. The model, with an intercept that is not
-    penalised, is the ridge regression with sample weights exp(-d^2 / (2 width^2)), d the cosine
-    distance of z from all ones (section 3.4, as in the authors' package).
+    The parts z in {0, 1}^M of an image are superpixels of its newest frame (in gray: the mean of
+    its channels), which are hidden in all frames of the stack at once; the parts of any other key
+    are its features. A copy is s' = r + z * (s - r), where r is the baseline. The first copy is the
+    state itself; in the others each part is visible with probability 1/2. The model is a ridge
+    regression with an intercept without penalty and with sample weights exp(-d^2 / (2 width^2)),
+    where d is the cosine distance of z from all ones (section 3.4, as in the authors' package).
 
-    What is explained is the probability of the target, or the action itself in a dimension of a Box
-    action. One fit answers for all targets. ``n_samples`` forward passes for each key of the
-    observation, the others being held; keys are comparable only as far as that goes.
+    It explains the probability of the target, or the action itself in a dimension of a Box action.
+    One fit explains all targets. It costs ``n_samples`` forward passes for each key of the
+    observation, while the other keys stay the same; weights of different keys come from different
+    models.
 
-    :param agent: any
-    :param n_samples: copies, the state itself among them
-    :param segments: superpixels: ``"felzenszwalb"``, ``"slic"``, ``"quickshift"``, or a function
-        from a grey picture (H, W) in [0, 1] to labels (H, W)
-    :param width: of the kernel
-    :param alpha: weight of the ridge's penalty
-    :param baseline: what a hidden cell becomes, see :mod:`sb3_explain.states.baselines`; the
-        ``"background"`` of ``states`` when not given, or black if there are none
+    >>> from sb3_explain import Lime
+    >>> explainer = Lime(agent, n_samples=100, states=states)
+    >>> explainer.attribute(states.observations([0, 1])).shape
+    torch.Size([2, 4])
+
+    :param agent: agent to explain
+    :param n_samples: number of copies with the state itself, at least 2
+    :param segments: ``"felzenszwalb"``, ``"slic"``, ``"quickshift"``, or a function from a gray
+        picture (H, W) in [0, 1] to integer labels (H, W) of its superpixels
+    :param width: width of the kernel that weights samples, above 0
+    :param alpha: weight of the ridge penalty, above 0
+    :param baseline: name of the baseline of hidden parts, see :mod:`sb3_explain.states.baselines`,
+        or a function from observations to their replacement; the ``"background"`` of ``states``
+        when not given, or black (0) if there are no states
     :param states: states that a baseline given by name is fitted on
-    :param seed: of the samples, which are the same for every state of as many parts
+    :param seed: random seed of the samples, which are the same for states with equally many parts
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
-    :raises ExplainError: for numbers out of range, unknown segments or baseline
+    :raises ExplainError: for numbers out of range, or unknown segments or baseline
     """
 
     name = "lime"
@@ -137,14 +144,14 @@ class Lime(Explainer):
         return torch.stack(attributions)
 
     def _fit(self, batch: StateBatch, name: str) -> list[tuple[Tensor, Tensor]]:
-        """Of each state the parts of a key, and the (M, C) weights of the linear model.
+        """For each state the parts of a key, and the weights (M, C) of the linear model.
 
-        The parts are numbered by integers that broadcast to the key's shape.
+        The parts are integers from 0 to M - 1 that broadcast to the shape of what is observed.
         """
         observed = batch.by_key[name]
         numbers = torch.arange(len(observed), device=observed.device)
         if are_images(observed):
-            parts = [self.superpixels(name, state) for state in observed]
+            parts = [self.find_superpixels(name, state) for state in observed]
             fits = [
                 self._fit_alike(batch, name, some, labels)
                 for some, labels in zip(torch.split(numbers, 1), parts, strict=True)
@@ -156,52 +163,58 @@ class Lime(Explainer):
         return [(features, fit) for fit in self._fit_alike(batch, name, numbers, features)]
 
     def _fit_alike(self, batch: StateBatch, name: str, some: Tensor, parts: Tensor) -> Tensor:
-        """(n, M, C) weights of some states that have the same parts."""
+        """Weights (n, M, C) of some states that have the same parts."""
         chunk = self.rows(batch.by_key[name])
         state = batch.by_key[name][some]
         hidden = self.baselines[name](batch.by_key[name])[some]
-        samples = self.samples(int(parts.max()) + 1).to(state)
+        samples = self.draw_samples(int(parts.max()) + 1).to(state)
 
         def present() -> Iterator[Tensor]:
             for block in samples.chunk(-(-len(samples) // chunk)):
                 yield block.index_select(1, parts.flatten()).view(-1, *parts.shape)
 
         blends = read_blends(
-            lambda copies, states: self._outcomes(batch, {name: copies}, some[states]),
+            lambda copies, states: self._read_outcomes(batch, {name: copies}, some[states]),
             hidden,
             state - hidden,
             present(),
             chunk,
         )
-        outcomes = torch.cat([told for _, told in blends], dim=1)
-        return weighted_ridge(
-            samples, outcomes.transpose(0, 1), self.sample_weights(samples), self.alpha
+        outcomes = torch.cat([read for _, read in blends], dim=1)
+        return fit_weighted_ridge(
+            samples, outcomes.transpose(0, 1), self.weigh_samples(samples), self.alpha
         )
 
-    def _outcomes(self, batch: StateBatch, copies: dict[str, Tensor], states: Tensor) -> Tensor:
-        """(R, C) what is explained of every target."""
+    def _read_outcomes(
+        self, batch: StateBatch, copies: dict[str, Tensor], states: Tensor
+    ) -> Tensor:
+        """What is explained (R, C) of every target: probabilities, or Box actions."""
         if isinstance(self.agent.action_space, spaces.Box):
             return batch.target_scores(copies, states)
         return batch.preferences(copies, states)
 
-    def samples(self, n_parts: int) -> Tensor:
-        """(n_samples, M) which parts each copy has, 0 or 1; the first has all."""
+    def draw_samples(self, n_parts: int) -> Tensor:
+        """Draw which parts of each copy are visible: (n_samples, M) of 0 and 1; first all parts."""
         generator = torch.Generator().manual_seed(self.seed)
         samples = torch.randint(0, 2, (self.n_samples, n_parts), generator=generator)
         samples[0] = 1
         return samples
 
-    def sample_weights(self, samples: Tensor) -> Tensor:
-        """(n_samples,) float64: nearer copies count more."""
+    def weigh_samples(self, samples: Tensor) -> Tensor:
+        """Compute the weights (n_samples,) in float64: copies nearer to the state have more.
+
+        :param samples: (n_samples, M) visible parts, as :meth:`draw_samples` returns them
+        """
         # |z| |1| is sqrt(k M) for k parts of M, and their product k
         cosine = samples.double().mean(dim=1).sqrt()
         return torch.exp(-0.5 * ((1 - cosine) / self.width) ** 2)
 
-    def superpixels(self, name: str, state: Tensor) -> Tensor:
-        """(1, H, W) labels 0, 1, ... of the superpixels of an image's newest frame.
+    def find_superpixels(self, name: str, state: Tensor) -> Tensor:
+        """Find the superpixels of an image's newest frame.
 
-        :param name: of the key
-        :param state: (C, H, W)
+        :param name: key of the image
+        :param state: (C, H, W) image
+        :return: (1, H, W) labels 0, 1, ...
         """
         n_channels = max(1, len(state) // self.agent.n_stack)
         gray = state[-n_channels:].float().mean(dim=0)
@@ -214,18 +227,18 @@ class Lime(Explainer):
         return torch.from_numpy(labels.reshape(1, *picture.shape)).to(state.device)
 
 
-def weighted_ridge(samples: Tensor, outcomes: Tensor, weights: Tensor, alpha: float) -> Tensor:
-    """argmin over w, b of sum_i weight_i (outcome_i - z_i w - b)^2 + alpha ||w||^2, in float64.
+def fit_weighted_ridge(samples: Tensor, outcomes: Tensor, weights: Tensor, alpha: float) -> Tensor:
+    """Minimize sum_i weight_i (outcome_i - z_i w - b)^2 + alpha ||w||^2 over w and b, in float64.
 
-    :param samples: z, (n, M)
-    :param outcomes: (n, ..., C)
-    :param weights: (n,)
-    :param alpha: above 0
-    :return: w, (..., M, C)
+    :param samples: (n, M) inputs z
+    :param outcomes: (n, ..., C) outcomes
+    :param weights: (n,) weights of the samples
+    :param alpha: weight of the penalty, above 0
+    :return: (..., M, C) weights w of the linear model
     """
     z, y = samples.double(), outcomes.double()
     share = (weights / weights.sum())[:, None]
-    # with the means taken off, the intercept is 0
+    # the intercept is 0 once the means are subtracted
     z = z - (share * z).sum(dim=0)
     y = y.flatten(1) - (share * y.flatten(1)).sum(dim=0)
     gram = z.T @ (weights[:, None] * z) + alpha * torch.eye(z.shape[1]).to(z)

@@ -1,6 +1,4 @@
-"""Local blur: the perturbation that Greydanus and SARFA share, a local blur at the points of a
-grid.
-"""
+"""Local blur: the perturbation of Greydanus and SARFA, a blur around each point of a grid."""
 
 from __future__ import annotations
 
@@ -12,23 +10,23 @@ from torch import Tensor
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.baselines import gaussian_blur
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.forward_passes import grid_masks, read_blends
+from sb3_explain.states.forward_passes import make_grid_masks, read_blends
 
 
 @dataclass(frozen=True)
 class LocalBlur:
     """s' = s * (1 - M) + blur(s) * M (Greydanus et al., 2018, eq. 1), for M at each grid point.
 
-    M(y, x) = exp(-((y - i)^2 + (x - j)^2) / (2 radius^2)) at the point (i, j), whose maximum is 1.
-    Points are the pixels 0, stride, 2 * stride, ... of each axis, of images of any size. The blur
-    reaches 4 sigma far; at the edges the image is reflected.
+    M(y, x) = exp(-((y - i)^2 + (x - j)^2) / (2 radius^2)) at the grid point (i, j), with a maximum
+    of 1. Grid points are the pixels 0, stride, 2 * stride, ... of each axis, for images of any
+    size. The kernel of the blur reaches 4 sigma far; at the edges the image is reflected.
 
-    Explainers with the same local blur share the agent's passes through
-    :meth:`sb3_explain.states.batch.StateBatch.kept`.
+    Explainers with the same local blur share forward passes through the cache of their
+    :class:`~sb3_explain.states.batch.StateBatch`.
 
-    :param sigma: of the Gaussian blur, in pixels
-    :param radius: standard deviation of the Gaussians, in pixels
-    :param stride: pixels between grid points
+    :param sigma: standard deviation of the blur in pixels
+    :param radius: standard deviation of the masks M in pixels
+    :param stride: distance of the grid points in pixels
     :raises ExplainError: if one of them is not positive
     """
 
@@ -44,25 +42,31 @@ class LocalBlur:
             )
 
     def points(self, size: int) -> Tensor:
-        """(n,) grid points of an axis of ``size`` pixels."""
+        """Compute the grid points (n,) of an axis of ``size`` pixels."""
         return torch.arange(0, size, self.stride)
 
     def forwards(self, shape: tuple[int, ...]) -> int:
-        """Copies of an image of shape (C, H, W): one for each point, and the image itself."""
+        """Count the copies of an image (C, H, W): one for each point, and the image itself."""
         return 1 + len(self.points(shape[1])) * len(self.points(shape[2]))
 
     def profiles(self, like: Tensor, size: int) -> Tensor:
-        """(n, size) Gaussians along an axis; M is the product of one along y and one along x."""
+        """Compute the Gaussians along an axis; a mask M is the product of one along y and along x.
+
+        :param like: tensor of the result's type and device
+        :param size: length of the axis in pixels
+        :return: (n, size) Gaussians
+        """
         pixels = torch.arange(size, device=like.device, dtype=like.dtype)
         distance = pixels - self.points(size).to(pixels)[:, None]
         return torch.exp(-0.5 * (distance / self.radius) ** 2)
 
     def scores(self, batch: StateBatch, name: str, chunk: int) -> Tensor:
-        """(B, 1 + P, K) scores of the states as they are, then with each Gaussian.
+        """Compute the scores of the states, and of their copies with a blur around each grid point.
 
-        :param batch: of the states
-        :param name: the key that is perturbed, an image
-        :param chunk: rows of one forward pass
+        :param batch: the states
+        :param name: key of the image that is perturbed
+        :param chunk: largest number of rows of a forward pass
+        :return: (B, 1 + P, K) scores
         """
         scores: Tensor = batch.read_once(
             (self, name), lambda: self._read(batch, name, chunk, values=False)
@@ -70,7 +74,7 @@ class LocalBlur:
         return scores
 
     def values(self, batch: StateBatch, name: str, chunk: int) -> Tensor:
-        """(B, 1 + P) values, as :meth:`scores` has scores; NaN of an agent that has none."""
+        """Compute values (B, 1 + P) as :meth:`scores` does scores; NaN if the agent has none."""
         values: Tensor = batch.read_once(
             (self, name, "values"), lambda: self._read(batch, name, chunk, values=True)
         )
@@ -86,16 +90,20 @@ class LocalBlur:
             lambda copies, states: agent({name: copies}, states),
             state,
             change,
-            grid_masks(rows, columns, chunk),
+            make_grid_masks(rows, columns, chunk),
             chunk,
         )
-        return torch.cat([told for _, told in blends], dim=1)
+        return torch.cat([outputs for _, outputs in blends], dim=1)
 
-    def upsampled(self, scores: Tensor, image: Tensor) -> Tensor:
-        """Scores (B, P) of the points as maps (B, C, H, W), the same in all channels.
+    def upsample(self, scores: Tensor, image: Tensor) -> Tensor:
+        """Interpolate the scores of the grid points to attributions of all pixels.
 
-        Bilinear between grid points, whose pixels have their own scores; beyond the last point of
-        an axis its score goes on.
+        The interpolation is bilinear, a grid point's pixel has the score itself, and pixels beyond
+        the last grid point of an axis have the score of that point.
+
+        :param scores: (B, P) scores of the grid points
+        :param image: (B, C, H, W) images
+        :return: (B, C, H, W) attributions, the same in all channels
         """
         along_y, along_x = (self._hats(image, size) for size in image.shape[2:])
         grid = scores.to(image).reshape(-1, len(along_y), len(along_x))
@@ -103,7 +111,7 @@ class LocalBlur:
         return attributions[:, None].expand_as(image)
 
     def _hats(self, like: Tensor, size: int) -> Tensor:
-        """(n, size) weight of each grid point at each pixel of an axis."""
+        """Weights (n, size) of each grid point at each pixel of an axis."""
         points = self.points(size).to(like)
         pixels = torch.arange(size, device=like.device, dtype=like.dtype).clamp_max(points[-1])
         return (1 - (pixels - points[:, None]).abs() / self.stride).clamp_min(0)

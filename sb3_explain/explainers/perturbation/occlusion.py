@@ -1,4 +1,4 @@
-"""Occlusion: how far the target's score falls when a patch disappears (Zeiler and Fergus, 2014)."""
+"""Occlusion: how much the score falls when a patch is replaced (Zeiler and Fergus, 2014)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sb3_explain.agents.action_spaces import target_scores
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_keys
+from sb3_explain.agents.observations import find_image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -18,28 +18,35 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import (
     MAX_BATCH_BYTES,
     attribute_images,
-    grid_masks,
+    make_grid_masks,
     read_blends,
 )
 
 
 @EXPLAINERS.register("occlusion")
 class Occlusion(Explainer):
-    """Score of the target less its score without a patch, for a patch that slides over the image.
+    """The score of the target less its score without a patch, which slides over the image.
 
-    The patch covers all channels of the stack. Where patches overlap, a pixel has the mean of
-    those that cover it; the last patch of an axis is cut off by the edge. So it is in Captum.
+    The patch covers all channels of the stack. Where patches overlap, a pixel gets the mean of
+    those that cover it; the last patch of an axis is cut off by the edge. Captum does the same.
 
-    One forward pass a place of the patch, and one more, for each image that is observed; other
-    keys of a Dict observation get 0.
+    For each image it costs one forward pass for each place of the patch, and one more; other keys
+    of a Dict observation get 0.
 
-    :param agent: with image observations
-    :param patch: side of the patch, in pixels
-    :param stride: pixels from one place to the next, at most ``patch``
-    :param baseline: what a hidden pixel becomes, see :mod:`sb3_explain.states.baselines`
+    >>> from sb3_explain import Occlusion
+    >>> explainer = Occlusion(image_agent, patch=4, stride=4)
+    >>> attributions = explainer.attribute(image_states.observations([0, 1]))
+    >>> attributions.shape, explainer.forwards_per_state
+    (torch.Size([2, 2, 24, 24]), 37)
+
+    :param agent: agent that observes images
+    :param patch: side of the patch in pixels
+    :param stride: distance from one place to the next in pixels, at most ``patch``
+    :param baseline: name of the baseline that replaces the patch, see
+        :mod:`sb3_explain.states.baselines`, or a function from observations to their replacement
     :param states: states that a baseline given by name is fitted on
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
-    :raises ExplainError: for a stride that would leave pixels out, and an unknown baseline
+    :raises ExplainError: for a stride that would leave pixels out, or an unknown baseline
     """
 
     name = "occlusion"
@@ -68,18 +75,18 @@ class Occlusion(Explainer):
 
     @property
     def forwards_per_state(self) -> int:
-        shapes = image_keys(self.agent).values()
+        shapes = find_image_keys(self.agent).values()
         return sum(
             1 + len(self._places(shape[1])) * len(self._places(shape[2])) for shape in shapes
         )
 
     def _places(self, size: int) -> range:
-        """First pixels of the patch along an axis: as many as it takes to cover all of it."""
+        """First pixels of the patches along an axis, which cover all of it."""
         n_steps = -(-max(size - self.patch, 0) // self.stride)
         return range(0, n_steps * self.stride + 1, self.stride)
 
     def _covered(self, like: Tensor, size: int) -> Tensor:
-        """(n, size) whether each place of the patch covers each pixel of an axis, 1 or 0."""
+        """Whether each patch covers each pixel of an axis: (n, size) of 1 and 0."""
         pixels = torch.arange(size, device=like.device)
         first = torch.tensor(self._places(size), device=like.device)[:, None]
         return ((first <= pixels) & (pixels < first + self.patch)).to(like)
@@ -99,13 +106,13 @@ class Occlusion(Explainer):
         return attributions[:, None].expand_as(image)
 
     def _scores(self, batch: StateBatch, name: str, rows: Tensor, columns: Tensor) -> Tensor:
-        """(B, 1 + P, K) scores of the states as they are, then without each patch."""
+        """Scores (B, 1 + P, K) of the states, and of their copies without each patch."""
         image, chunk = batch.by_key[name], self.rows(batch.by_key[name])
         blends = read_blends(
             lambda copies, states: batch.scores({name: copies}, states),
             image,
             self.baselines[name](image) - image,
-            grid_masks(rows, columns, chunk),
+            make_grid_masks(rows, columns, chunk),
             chunk,
         )
-        return torch.cat([told for _, told in blends], dim=1)
+        return torch.cat([scores for _, scores in blends], dim=1)

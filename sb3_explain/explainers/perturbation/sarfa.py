@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sb3_explain.agents.action_spaces import group_numbers, log_probabilities, target_scores
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import image_keys
+from sb3_explain.agents.observations import find_image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -19,21 +19,27 @@ from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, attribute_images
 
 @EXPLAINERS.register("sarfa")
 class Sarfa(Explainer):
-    """S = 2 K dp / (K + dp): where a local blur harms the target action and no other.
+    """S = 2 K dp / (K + dp): where a local blur harms the target action and no other action.
 
-    dp = p(a|s) - p(a|s'), and S = 0 where dp <= 0 (specific); K = 1 / (1 + KL), the divergence of
-    the other actions' probabilities, which are made to sum to 1 again (relevant); S is their
-    harmonic mean, in [0, 1] (Puri et al., 2020, section 3). p is the softmax of the scores, of
-    Q-values too. Of several sub-actions, only the target's own counts.
+    dp = p(a|s) - p(a|s') is the loss of probability, and S = 0 where dp <= 0 (specific);
+    K = 1 / (1 + KL), where KL is the divergence of the other actions' probabilities, renormalized
+    to sum to 1 (relevant); S is their harmonic mean, in [0, 1] (Puri et al., 2020, section 3). p is
+    the softmax of the scores, also of Q-values. Of several sub-actions only the target's counts.
 
-    One forward pass a point of the grid, and one more, for each image that is observed, which are
-    those of Greydanus; other keys of a Dict observation get 0.
+    The forward passes are those of Greydanus: for each image one for each point of the grid, and
+    one more; other keys of a Dict observation get 0.
 
-    :param agent: with image observations, and actions to choose from
-    :param direction: ``"forward"``, KL of the state's probabilities from those of the copy; or
-        ``"reverse"``
-    :param sigma: see :class:`sb3_explain.explainers.perturbation.local_blur.LocalBlur`, as are the
-        next two
+    >>> from sb3_explain import Sarfa
+    >>> attributions = Sarfa(image_agent).attribute(image_states.observations([0, 1]))
+    >>> attributions.shape, bool(((attributions >= 0) & (attributions <= 1)).all())
+    (torch.Size([2, 2, 24, 24]), True)
+
+    :param agent: agent that observes images and does not have Box actions
+    :param direction: ``"forward"`` for the KL divergence of the state's probabilities from those of
+        the copy, or ``"reverse"``
+    :param sigma: standard deviation of the blur in pixels
+    :param radius: standard deviation of the mask around each grid point in pixels
+    :param stride: distance of the grid points in pixels
     :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
     :raises ExplainError: for an unknown direction
     """
@@ -62,7 +68,9 @@ class Sarfa(Explainer):
 
     @property
     def forwards_per_state(self) -> int:
-        return sum(self.local_blur.forwards(shape) for shape in image_keys(self.agent).values())
+        return sum(
+            self.local_blur.forwards(shape) for shape in find_image_keys(self.agent).values()
+        )
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         return attribute_images(batch, lambda name, image: self._attribution(batch, name, image))
@@ -84,4 +92,4 @@ class Sarfa(Explainer):
             whole, blurred = blurred, whole
         divergence = (whole.exp() * (whole - blurred)).sum(dim=2)
         K = 1 / (1 + divergence)
-        return self.local_blur.upsampled(torch.where(dp > 0, 2 * K * dp / (K + dp), 0.0), image)
+        return self.local_blur.upsample(torch.where(dp > 0, 2 * K * dp / (K + dp), 0.0), image)

@@ -149,5 +149,5 @@ def test_memory_and_action_masks_are_held(kind):
 
 
 def test_continuous_actions_are_refused():
-    with pytest.raises(ExplainError, match=r"explainer does not support this agent: .*Box"):
+    with pytest.raises(ExplainError, match=r"stalder does not support this agent: .*Box"):
         Stalder(known_agent("box"))

@@ -209,7 +209,7 @@ def test_a_function_as_baseline_is_saved_by_its_name_alone(tmp_path, monkeypatch
     assert torch.equal(loaded.attribute(observations), explainer.attribute(observations))
     assert loaded.plain_settings() == explainer.plain_settings()
     del BASELINES._by_name["half_bright"]
-    with pytest.raises(ExplainError, match="unknown baseline 'grey'"):
+    with pytest.raises(ExplainError, match="unknown baseline 'half_bright'"):
         VisionMask.load(tmp_path / "vm", agent)
 
 

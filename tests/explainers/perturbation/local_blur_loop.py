@@ -27,7 +27,7 @@ def outputs(read, image, sigma=3.0, radius=5.0, stride=5):
     return read(image[None]), found
 
 
-def upsampled(scores, size):
+def upsample(scores, size):
     """Scores by grid point as a map (H, W): linear between points, constant beyond the last."""
     rows, columns = (sorted({point[axis] for point in scores}) for axis in (0, 1))
     grid = np.array([[scores[i, j] for j in columns] for i in rows])

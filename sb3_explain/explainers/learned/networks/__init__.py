@@ -1,7 +1,7 @@
-"""Networks that predict masks, by name: one channel of logits per mask, at the input's size.
+"""Networks that predict masks at the input's size, by name.
 
-Images (B, n_in, H, W), scaled to [0, 1], become logits (B, n_out, H, W); vectors (B, D) become
-logits (B, n_out), where n_out counts every cell of every mask.
+Images (B, n_in, H, W), scaled to [0, 1], become logits (B, n_out, H, W) with one channel for each
+mask; vectors (B, D) become logits (B, n_out), one for each feature of each mask.
 """
 
 from __future__ import annotations

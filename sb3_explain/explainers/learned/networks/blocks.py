@@ -1,16 +1,25 @@
-"""What the mask networks are made of."""
+"""Building blocks of the mask networks."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: initial logit of every mask: masks begin nearly empty and grow where they must
+#: initial logit of every mask: masks are nearly empty at first, and grow where they have to
 EMPTY = -6.0
 
 
-def conv_block(n_in: int, n_out: int, kernel: int, stride: int = 1, rate: int = 1) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU; "same" padding for a stride of 1."""
+def make_conv_block(
+    n_in: int, n_out: int, kernel: int, stride: int = 1, rate: int = 1
+) -> nn.Sequential:
+    """Make a convolution, batch normalization and ReLU; with "same" padding for a stride of 1.
+
+    :param n_in: number of input channels
+    :param n_out: number of output channels
+    :param kernel: side of the kernel in pixels, an odd number
+    :param stride: stride of the convolution
+    :param rate: dilation of the kernel
+    """
     padding = rate * (kernel - 1) // 2
     return nn.Sequential(
         nn.Conv2d(n_in, n_out, kernel, stride, padding, dilation=rate, bias=False),
@@ -20,20 +29,20 @@ def conv_block(n_in: int, n_out: int, kernel: int, stride: int = 1, rate: int = 
 
 
 class Standardize(nn.BatchNorm1d):
-    """(B, D) features with mean 0 and deviation 1, whatever their scale, as training saw them.
+    """Standardizes features (B, D) to mean 0 and standard deviation 1 over the training states.
 
-    :param n_features: D
+    :param n_features: number of features D
     """
 
     def __init__(self, n_features: int) -> None:
         super().__init__(n_features, eps=1e-6, affine=False)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """One vector alone has no variance: it is standardised as in evaluation."""
+        """Standardize vectors; a single one has no variance and is treated as in evaluation."""
         self.train(self.training and len(vectors) > 1)
         return super().forward(vectors)
 
 
 def upsample(features: Tensor, like: Tensor) -> Tensor:
-    """``features`` at the height and width of ``like``, bilinearly."""
+    """Resize features bilinearly to the height and width of ``like``."""
     return F.interpolate(features, size=like.shape[2:], mode="bilinear", align_corners=False)

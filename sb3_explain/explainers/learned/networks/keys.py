@@ -1,4 +1,4 @@
-"""Masks for whole observations: a network for each image, one for all vectors together."""
+"""Masks for whole observations: a network for each image, and one for all vectors."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sb3_explain.explainers.learned.networks.blocks import Standardize
 class KeyMasks(nn.Module):
     """Logits of masks over every key of an observation.
 
-    An image's network sees the image and, where there are any, the vectors as planes that are the
-    same everywhere; the vectors' network (``mlp``) sees all vectors.
+    An image's network gets the image and, if there are vectors, a constant plane for each feature;
+    the vectors' network (``mlp``) gets all vectors.
 
-    :param shapes: of the keys, (C, H, W) or (D,), by name
-    :param n_masks: masks over each key
-    :param n_frames: an image's mask has so many frames; 1 for one mask over all of its channels
-    :param network: name of the images' network
-    :param options: further arguments of it
-    :raises ExplainError: if it has no such arguments
+    :param shapes: shapes (C, H, W) or (D,) of the observation by key
+    :param n_masks: number M of masks over each key
+    :param n_frames: number of frames of an image's mask; 1 for one mask over all of its channels
+    :param network: name of the mask network for images
+    :param options: further arguments of that network
+    :raises ExplainError: if the network does not take these arguments
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class KeyMasks(nn.Module):
         self.n_masks = n_masks
         self.vectors = {name: shape for name, shape in shapes.items() if not is_image_shape(shape)}
         features = sum(_size(shape) for shape in self.vectors.values())
-        # numbered, since a name may hold what a module's name may not
+        # numbered, since keys may have characters that names of modules may not have
         images = [name for name in shapes if name not in self.vectors]
         self.places = {name: i for i, name in enumerate(images)}
         build = NETWORKS[network]
@@ -57,7 +57,11 @@ class KeyMasks(nn.Module):
         self.mlp = NETWORKS["mlp"](features, n_masks * features) if features else None
 
     def forward(self, by_key: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Keys, images scaled to [0, 1] -> logits (B, M, F, H, W) and (B, M, ...) by name."""
+        """Turn observations by key into logits of masks.
+
+        :param by_key: (B, ...) observations by key, with images scaled to [0, 1]
+        :return: (B, M, F, H, W) logits for images and (B, M, ...) for other keys, by key
+        """
         logits: dict[str, Tensor] = {}
         flat = [by_key[name].flatten(1) for name in self.vectors]
         joined = torch.cat(flat, dim=1) if flat else None

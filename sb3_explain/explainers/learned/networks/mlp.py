@@ -1,4 +1,4 @@
-"""The network for vector observations."""
+"""The mask network for vector observations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sb3_explain.explainers.learned.networks.blocks import EMPTY, Standardize
 class Mlp(nn.Module):
     """Two hidden layers over the features of a vector, which may have any scale.
 
-    :param n_in: features, D
+    :param n_in: number of features D
     :param n_out: number of logits: masks times features
-    :param width: units of a hidden layer
+    :param width: number of units in a hidden layer
     :param bias: initial logit of every mask
     """
 
@@ -28,6 +28,6 @@ class Mlp(nn.Module):
         )
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """(B, n_in) -> logits (B, n_out)."""
+        """Turn vectors (B, n_in) into logits (B, n_out)."""
         logits: Tensor = self.layers(self.standardize(vectors))
         return logits

@@ -1,4 +1,4 @@
-"""The segmentation networks of torchvision (extra ``vision``), the paper's among them."""
+"""The segmentation networks of torchvision (extra ``vision``), with the one of VisionMask."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.explainers.learned.networks.blocks import EMPTY
 
-#: ImageNet weights of the ResNet-50, under torchvision's names
+#: names of torchvision's ImageNet weights of the ResNet-50
 WEIGHTS = ("IMAGENET1K_V1", "IMAGENET1K_V2")
 
 
 def torchvision_models() -> Any:
-    """``torchvision.models``.
+    """Import ``torchvision.models``.
 
     :raises ExplainError: if torchvision is missing, or made for another torch
     """
@@ -32,17 +32,17 @@ def torchvision_models() -> Any:
 
 
 class TorchvisionNetwork(nn.Module):
-    """A segmentation network on a ResNet-50, its masks upsampled bilinearly to the image.
+    """A segmentation network on a ResNet-50, whose masks are upsampled bilinearly to the image.
 
-    :param n_in: channels of the image
+    :param n_in: number of channels of the image
     :param n_out: number of masks
-    :param weights: of the ResNet-50, downloaded by torchvision: ``"IMAGENET1K_V1"``,
-        ``"IMAGENET1K_V2"``, or none
+    :param weights: pretrained weights of the ResNet-50, which torchvision downloads:
+        ``"IMAGENET1K_V1"`` or ``"IMAGENET1K_V2"``; random when not given
     :param bias: initial logit of every mask
     :raises ExplainError: if torchvision does not import, or has no such weights
     """
 
-    #: torchvision's name of it
+    #: name of torchvision's function that builds the network
     builder: ClassVar[str]
 
     def __init__(
@@ -56,7 +56,7 @@ class TorchvisionNetwork(nn.Module):
         self.model = build(weights=None, weights_backbone=None, num_classes=n_out)
         backbone = self.model.backbone
         if weights is not None:
-            # torchvision's own way would unpickle without limits
+            # torchvision's own loading would unpickle any object
             learned = models.ResNet50_Weights[weights].get_state_dict(
                 check_hash=True, weights_only=True
             )
@@ -65,26 +65,26 @@ class TorchvisionNetwork(nn.Module):
         backbone.conv1 = nn.Conv2d(n_in, first.out_channels, 7, stride=2, padding=3, bias=False)
         if weights is not None:
             with torch.no_grad():
-                backbone.conv1.weight.copy_(spread_over(first.weight, n_in))
+                backbone.conv1.weight.copy_(spread_kernels(first.weight, n_in))
         head = self.model.classifier
         for module in list(head.modules()):
             for name, child in module.named_children():
-                if isinstance(child, nn.Dropout):  # a resumed training could not repeat its draws
+                if isinstance(child, nn.Dropout):  # a resumed training could not repeat it
                     setattr(module, name, nn.Identity())
         nn.init.constant_(head[-1].bias, bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, n_in, H, W) -> logits (B, n_out, H, W)."""
+        """Turn images (B, n_in, H, W) into logits (B, n_out, H, W)."""
         logits: Tensor = self.model(images)["out"]
         return logits
 
 
-def spread_over(rgb: Tensor, n_in: int) -> Tensor:
-    """Kernels for ``n_in`` channels that answer a grey image as the RGB kernels do.
+def spread_kernels(rgb: Tensor, n_in: int) -> Tensor:
+    """Spread RGB kernels over ``n_in`` channels, with the same response to a gray image.
 
-    :param rgb: (C, 3, k, k)
-    :param n_in: a multiple of 3 is taken for RGB frames, any other number for grey ones
-    :return: (C, n_in, k, k)
+    :param rgb: (C, 3, k, k) kernels
+    :param n_in: number of channels; a multiple of 3 means RGB frames, any other number gray ones
+    :return: (C, n_in, k, k) kernels
     """
     colors = rgb if n_in % 3 == 0 else rgb.mean(dim=1, keepdim=True)
     return colors.repeat(1, n_in // colors.shape[1], 1, 1) * (3 / n_in)
@@ -92,7 +92,7 @@ def spread_over(rgb: Tensor, n_in: int) -> Tensor:
 
 @NETWORKS.register("deeplabv3_resnet50")
 class DeepLabv3(TorchvisionNetwork):
-    """DeepLabv3 on a ResNet-50 (Chen et al., 2017), the paper's; needs the extra ``vision``."""
+    """DeepLabv3 on a ResNet-50 (Chen et al., 2017), as in VisionMask; needs the extra ``vision``."""
 
     builder = "deeplabv3_resnet50"
 

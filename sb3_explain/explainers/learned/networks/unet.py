@@ -1,4 +1,4 @@
-"""U-Net."""
+"""The U-Net as a mask network."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import torch
 from torch import Tensor, nn
 
 from sb3_explain.explainers.learned.networks import NETWORKS
-from sb3_explain.explainers.learned.networks.blocks import EMPTY, conv_block
+from sb3_explain.explainers.learned.networks.blocks import EMPTY, make_conv_block
 
-#: levels of resolution
+#: number of levels of resolution
 LEVELS = 5
 
 
-def double_block(n_in: int, n_out: int) -> nn.Sequential:
-    """Two 3x3 convolutions."""
-    return nn.Sequential(conv_block(n_in, n_out, 3), conv_block(n_out, n_out, 3))
+def make_double_block(n_in: int, n_out: int) -> nn.Sequential:
+    """Make two 3x3 convolutions with batch normalization and ReLU."""
+    return nn.Sequential(make_conv_block(n_in, n_out, 3), make_conv_block(n_out, n_out, 3))
 
 
 @NETWORKS.register("unet")
 class UNet(nn.Module):
     """U-Net (Ronneberger et al., 2015): 64 to 1024 channels, 31 M parameters, images of any size.
 
-    With "same" padding and batch normalisation, so that the masks have the image's size.
+    It has "same" padding, so that the masks have the image's size, and batch normalization.
 
-    :param n_in: channels of the image
+    :param n_in: number of channels of the image
     :param n_out: number of masks
-    :param width: channels at full resolution, doubled with each of the four halvings
+    :param width: number of channels at full resolution, which doubles with each of four halvings
     :param bias: initial logit of every mask
     """
 
@@ -33,20 +33,20 @@ class UNet(nn.Module):
         super().__init__()
         widths = [width * 2**level for level in range(LEVELS)]
         self.down = nn.ModuleList(
-            double_block(before, after)
+            make_double_block(before, after)
             for before, after in zip([n_in, *widths[:-1]], widths, strict=True)
         )
-        # Rounded up: an odd side then becomes one cell too long on the way up, which is cut off.
+        # Rounded up: an odd side becomes one pixel too long on the way up, which is cut off.
         self.halve = nn.MaxPool2d(2, ceil_mode=True)
         self.enlarge = nn.ModuleList(
             nn.ConvTranspose2d(2 * after, after, 2, stride=2) for after in widths[-2::-1]
         )
-        self.up = nn.ModuleList(double_block(2 * after, after) for after in widths[-2::-1])
+        self.up = nn.ModuleList(make_double_block(2 * after, after) for after in widths[-2::-1])
         self.head = nn.Conv2d(width, n_out, 1)
         nn.init.constant_(self.head.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, n_in, H, W) -> logits (B, n_out, H, W)."""
+        """Turn images (B, n_in, H, W) into logits (B, n_out, H, W)."""
         features = self.down[0](images)
         skipped = []
         for block in self.down[1:]:
