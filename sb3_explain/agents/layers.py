@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,17 +43,15 @@ def watch_modules(policy: nn.Module, is_watched: Callable[[nn.Module], bool]) ->
             hook.remove()
 
 
-def make_blank(agent: Agent, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """Make one observation of zeros.
+def make_blank(agent: Agent) -> dict[str, Tensor]:
+    """Make one observation of zeros, of the same type as the policy's parameters.
 
     :param agent: agent whose observation space is used
-    :param dtype: type of the tensors; that of the observation space when not given
     :return: (1, ...) tensors by key
     """
+    dtype = next((parameter.dtype for parameter in agent.view.policy.parameters()), torch.float32)
     return {
-        key: torch.from_numpy(np.zeros((1, *(space.shape or ())), space.dtype)).to(
-            agent.device, dtype
-        )
+        key: torch.zeros(1, *(space.shape or ()), dtype=dtype, device=agent.device)
         for key, space in spaces_by_key(agent.observation_space).items()
     }
 
@@ -97,8 +94,7 @@ def find_outputs(agent: Agent, key: str, kind: type[nn.Module]) -> dict[str, Ten
     :return: outputs by name of the module, in the order of the pass
     """
     policy: nn.Module = agent.view.policy
-    dtype = next((parameter.dtype for parameter in policy.parameters()), torch.float32)
-    zeros = make_blank(agent, dtype)
+    zeros = make_blank(agent)
     zeros[key].requires_grad_()
     with torch.enable_grad(), watch_modules(policy, lambda m: isinstance(m, kind)) as passed:
         agent.view.scores(join_keys(zeros), None)
