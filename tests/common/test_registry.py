@@ -10,7 +10,7 @@ from sb3_explain.states.baselines import BASELINES
 
 
 @pytest.mark.parametrize("registry", [EXPLAINERS, METRICS, NETWORKS, BASELINES])
-def test_every_entry_is_found_and_says_what_it_is(registry):
+def test_every_name_is_found_and_says_what_it_is(registry):
     assert len(registry) == len(list(registry)) > 0
     for name in registry:
         assert name in registry

@@ -39,7 +39,7 @@ def test_a_plain_observation(tmp_path, protocol):
     assert np.abs(normalizer(1000 * observation)).max() == 3.5
 
 
-def test_a_dict_observation_of_which_some_entries_are_normalised(tmp_path):
+def test_a_dict_observation_of_which_some_keys_are_normalised(tmp_path):
     env = normalized(MIXED, norm_obs_keys=["vector", "image"])
     env.save(str(tmp_path / "vecnormalize.pkl"))
     normalizers = read_statistics(tmp_path / "vecnormalize.pkl")
