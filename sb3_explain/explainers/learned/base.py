@@ -144,7 +144,7 @@ class MaskExplainer(FittedExplainer):
 
     @abstractmethod
     def build_network(self) -> nn.Module:
-        """Build the module that learns, such as :meth:`key_masks`; others need own :meth:`logits`."""
+        """Build the module that learns: :meth:`key_masks`, or another with its :meth:`logits`."""
 
     def key_masks(self, network: str, options: Mapping[str, Any] | None = None) -> nn.Module:
         """Build a module that turns observations by key into logits of masks.

@@ -92,7 +92,7 @@ def spread_kernels(rgb: Tensor, n_in: int) -> Tensor:
 
 @NETWORKS.register("deeplabv3_resnet50")
 class DeepLabv3(TorchvisionNetwork):
-    """DeepLabv3 on a ResNet-50 (Chen et al., 2017), as in VisionMask; needs the extra ``vision``."""
+    """DeepLabv3 on a ResNet-50 (Chen et al., 2017), VisionMask's; needs the extra ``vision``."""
 
     builder = "deeplabv3_resnet50"
 
