@@ -16,9 +16,9 @@ BLOCK = re.compile(r"^<!-- run -->\n```python\n(.*?)^```$", re.DOTALL | re.MULTI
 #: page -> what is made smaller in its code
 PAGES = {
     "quickstart": {
-        "n=4000": "n=300, max_per_episode=20",
+        "n_states=4000": "n_states=300, max_per_episode=20",
         "epochs=5": "epochs=1, progress=False",
-        "n_states=150": "n_states=5",
+        "n_evaluated=150": "n_evaluated=5",
     },
     "environments": {},
     "training": {
@@ -37,19 +37,19 @@ PAGES = {
         "learn(500_000)": "learn(3)",
     },
     "extending": {"n=600": "n=300", "epochs=2": "epochs=1"},
-    "explainers": {"n=400": "n=240"},
+    "explainers": {"n_states=400": "n_states=240"},
     "counterfactual": {"learn(2048)": "learn(128)"},
     "probing": {
         "learn(2048)": "learn(128)",
-        "n=2000": "n=300, max_per_episode=15, progress=False",
+        "n_states=2000": "n_states=300, max_per_episode=15, progress=False",
         "epochs=30": "epochs=2, progress=False",
-        "n=64,": "n=8, steps=5,",
-        "n=16": "n=4, steps=5",
+        "n_samples=64,": "n_samples=8, steps=5,",
+        "n_samples=16": "n_samples=4, steps=5",
         "n_episodes=10": "n_episodes=2",
     },
-    "metrics": {"n=400": "n=100", "n_episodes=10": "n_episodes=2"},
+    "metrics": {"n_states=400": "n_states=100", "n_episodes=10": "n_episodes=2"},
     "visionmask": {
-        "n=4000": "n=300, max_per_episode=20",
+        "n_states=4000": "n_states=300, max_per_episode=20",
         "epochs=5": "epochs=1, progress=False",
         "range(200)": "range(40)",
         "epochs=2": "epochs=1, progress=False",

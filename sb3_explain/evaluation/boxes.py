@@ -28,6 +28,10 @@ def rasterize_boxes(
     it lies in a box, since its value depends on the object then.
 
     >>> from sb3_explain import rasterize_boxes
+    >>> rasterize_boxes([(0, 0, 4, 2)], frame_size=(8, 8), size=(4, 4)).sum(axis=1).tolist()
+    [1, 1, 0, 0]
+
+    >>> from sb3_explain import rasterize_boxes
     >>> rasterize_boxes([(0, 0, 4, 2)], frame_size=(8, 8), size=(4, 4)).astype(int)[:, :2].tolist()
     [[1, 0], [1, 0], [0, 0], [0, 0]]
 

@@ -1,8 +1,8 @@
 """From an agent to a report: collect states, fit a VisionMask, evaluate it, and show the results.
 
 An output folder holds ``states/`` (Zarr), ``visionmask/``, ``metrics.json``, ``curves.json``,
-``attributions/*.png``, ``video.mp4`` and ``report.html``. Each step uses what an earlier run has finished,
-and continues what it has not.
+``attributions/*.png``, ``video.mp4`` and ``report.html``. Each step uses what an earlier run has
+finished, and continues what it has not.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def test_pictures_show_what_each_network_sees(monkeypatch):
         for weights in models["rad"].critic.features_extractor.parameters():
             weights.normal_(0, 0.2)  # the first ones pass a quarter of the pixels at most
         models["sac_consistency"].critic.q_networks[0][-1].weight.zero_()
-    rows = saliency_pictures.saliency_rows(models, "walker_walk", ["train"], {}, seed=0)
+    rows = saliency_pictures.draw_saliency_rows(models, "walker_walk", ["train"], {}, seed=0)
     assert list(rows) == [
         "rad: state", "rad: true", "rad: mask",
         "sgqn: state", "sgqn: true", "sgqn: mask", "sgqn: predicted",

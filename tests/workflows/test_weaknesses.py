@@ -59,7 +59,7 @@ def test_everything_is_made_once(tmp_path, monkeypatch):
         longer = {**SMALL["fit_kwargs"], "epochs": 2}
         find_weaknesses(agent, tmp_path, **{**SMALL, "fit_kwargs": longer})
     (tmp_path / "generator" / "generator.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ExplainError, match="run the same command again, the states are kept"):
+    with pytest.raises(ExplainError, match="run the same command again, the states stay"):
         find_weaknesses(agent, tmp_path, **SMALL)
     monkeypatch.undo()
     # with another generator, nothing of the old one's is shown
@@ -107,7 +107,8 @@ def test_an_agent_of_vectors_and_continuous_actions(tmp_path):
     page = find_weaknesses(agent, tmp_path, **SMALL)
     written = json.loads((tmp_path / "probes.json").read_text())["targets"]
     assert list(written) == [f"action:{agent.target_names[0]}", "T-", "T+"]
-    assert "feature" not in page.read_text() and (tmp_path / "probes" / "T-plus.png").exists()
+    assert "features unlike the nearest" in page.read_text()
+    assert (tmp_path / "probes" / "T-plus.png").exists()
 
 
 def test_mistakes_show_before_anything_long_begins(tmp_path):

@@ -90,9 +90,10 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
         fitted = Fitted(
             {OLD_NAMES.get(key, key): value for key, value in described["settings"].items()},
             {
-                OLD_NAMES.get(key.partition(".")[0], key.partition(".")[0])
-                + key[key.find(".") :]: t
-                for key, t in safetensors.torch.load_file(folder / f"{name}.safetensors").items()
+                rename_tensor(key): tensor
+                for key, tensor in safetensors.torch.load_file(
+                    folder / f"{name}.safetensors"
+                ).items()
             },
             TrainingState(**described["training"]),
             dict(described["learned_from"]),
@@ -111,6 +112,12 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
             f"observes {agent.describe()['observation_space']}: choose another folder"
         )
     return fitted
+
+
+def rename_tensor(name: str) -> str:
+    """Return today's name of a tensor."""
+    first, dot, rest = name.partition(".")
+    return f"{OLD_NAMES.get(first, first)}{dot}{rest}"
 
 
 def damaged_error(folder: Path, name: str) -> ExplainError:
