@@ -1,6 +1,14 @@
-"""Explanations of Stable-Baselines3 agents that can be trusted.
+"""Explains what Stable-Baselines3 agents attend to, and tests whether explanations are faithful.
 
->>> from sb3_explain import VisionMask, collect, evaluate, load_agent
+An agent is loaded, plays, and is explained; the explanation is evaluated::
+
+    from sb3_explain import collect, evaluate, load_agent, make_explainer
+
+    agent = load_agent("ppo", "PongNoFrameskip-v4", folder="rl-trained-agents")
+    states = collect(agent, n_states=1000, folder="states")
+    explainer = make_explainer("sarfa", agent)
+    attributions = explainer.attribute(states.observations([0, 1]))
+    print(evaluate(agent, states, [explainer], n_evaluated=100).table())
 """
 
 import importlib
