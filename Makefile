@@ -45,6 +45,7 @@ lint: $(DEVELOPMENT)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/check_words.py
 
 # From nothing each time: a second build is silent about the warnings of the first.
 docs: $(DEVELOPMENT)
