@@ -155,7 +155,7 @@ def test_find_weaknesses(agent, counted, tmp_path, monkeypatch):
         noted("agreement", generators.StateGenerator.agreement),
     )
     monkeypatch.setattr(weaknesses, "novelty", noted("novelty", weaknesses.novelty))
-    monkeypatch.setattr(weaknesses, "quality_of", noted("quality", probe_pictures.quality_of))
+    monkeypatch.setattr(weaknesses, "show_quality", noted("quality", probe_pictures.show_quality))
     counted.observations = 0
     find_weaknesses(
         agent, tmp_path, targets=["value_high", "uncertainty"], states=states, n_samples=4,
