@@ -194,15 +194,16 @@ def evaluate(
     }
     positions = np.array_split(sample, range(batch_size, n, batch_size))
 
-    known: dict[int, Tensor] = {}  # the targets of each batch, for which nobody pays
+    known: dict[int, Tensor] = {}  # the agent's own scores of each batch, for which nobody pays
 
     def measure(named: Mapping[str, Explainer], advance: Callable[[int], Any]) -> dict[str, Row]:
         rows = {name: Measuring(explainer, chosen, seed) for name, explainer in named.items()}
         for number, some in enumerate(positions):
-            batch = states.batch(
-                agent, some, known.get(number), cache=ForwardCache()
-            ).resolve_target()
-            known[number] = batch.target
+            batch = states.batch(agent, some, cache=ForwardCache())
+            if number in known:
+                batch.own_scores = known[number]
+            batch = batch.resolve_target()
+            known[number] = batch.own_scores
             replacement = apply_baselines(baseline, batch)
             located = None if boxes is None else torch.as_tensor(boxes[some], device=batch.device)
             for row in rows.values():
