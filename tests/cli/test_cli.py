@@ -167,7 +167,7 @@ def test_help_shows_an_example(name, capsys):
         ({"-n": "many"}, "is no whole number"),
         ({"-n": "0"}, "0 is below 1"),
         ({"--n-evaluated": "0"}, "0 is below 1"),
-        ({"--max-area": "-3"}, "a share of the cells"),
+        ({"--max-area": "-3"}, "a share of the features"),
         ({"--epochs": "0"}, "at least 1"),
         ({"--learning-rate": "-1"}, "positive rate"),
         ({"--epsilon": "7"}, "no probability"),
