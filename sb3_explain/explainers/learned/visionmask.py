@@ -81,7 +81,9 @@ class VisionMask(MaskExplainer):
         if self.settings.area not in loss.AREA_TERMS:
             raise unknown_name("area term", self.settings.area, loss.AREA_TERMS)
         if not 0 < self.settings.max_area <= 1:
-            raise ExplainError(f"max_area={self.settings.max_area}: give a share of the features in (0, 1]")
+            raise ExplainError(
+                f"max_area={self.settings.max_area}: give a share of the features in (0, 1]"
+            )
 
     def build_network(self) -> nn.Module:
         return self.key_masks(self.settings.network, self.settings.network_options)
