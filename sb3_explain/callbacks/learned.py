@@ -174,7 +174,7 @@ class StateGeneratorCallback(FittingCallback):
     that of ``sb3-explain probe`` does.
 
     :param n_states: number of states to fit to, the last ones of the training
-    :param targets: see :func:`sb3_explain.workflows.weaknesses.find_weaknesses`
+    :param targets: see :func:`sb3_explain.find_weaknesses`
     :param n_samples: number of samples of each target
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :param generator_kwargs: arguments of :class:`sb3_explain.StateGenerator`

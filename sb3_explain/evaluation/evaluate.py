@@ -46,7 +46,7 @@ class Evaluation:
     >>> evaluation.values["gradient"]["sparseness"].shape == (len(test),)
     True
 
-    :param agent: the agent, as :meth:`sb3_explain.agents.agent.Agent.describe` describes it
+    :param agent: the agent, as :meth:`sb3_explain.Agent.describe` describes it
     :param states: number of states, episodes and clusters, baseline, confidence and random seed
     :param rows: what has been measured of each explainer, by name, in the table's order
     """

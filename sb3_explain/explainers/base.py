@@ -98,7 +98,7 @@ class Explainer(ABC):
             action spaces other than Discrete)
         :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, which stay
             the same while the observations are perturbed (see
-            :meth:`sb3_explain.states.dataset.StateDataset.policy_inputs`)
+            :meth:`sb3_explain.StateDataset.policy_inputs`)
         :return: (B, ...) attributions in the shape of the observations; a dict of such for a dict
         :raises ExplainError: if the observations do not fit the agent, or there is no such target
         """
@@ -162,7 +162,7 @@ class Explainer(ABC):
         """Turn attributions into masks to multiply observations with, if the explainer gives masks.
 
         :param attributions: (B, ...) attributions in the form of
-            :attr:`sb3_explain.states.batch.StateBatch.observations`
+            :attr:`sb3_explain.StateBatch.observations`
         :return: (B, ...) the attributions themselves, with 1 for features that are never hidden
         """
         return attributions

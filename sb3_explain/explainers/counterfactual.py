@@ -51,7 +51,7 @@ class Removal:
     :param changed: whether the agent does something else than the target; for a Box action, whether
         the dimension has moved by more than a 20th of its range
     :param preference: how much of the target is left, in [0, 1]: its probability (softmax of
-        Q-values); for Box actions see :meth:`sb3_explain.states.batch.StateBatch.preference`
+        Q-values); for Box actions see :meth:`sb3_explain.StateBatch.preference`
     :param scores: (C,) scores of all targets
     :param probabilities: (C,) probabilities of all targets in their groups; ``None`` for Box
         actions

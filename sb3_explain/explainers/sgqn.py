@@ -24,7 +24,7 @@ class SGQNSaliency(Explainer):
     'it is what an SGQN agent says of itself, and this is none'
 
     :param agent: agent whose policy is that of SGQN
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     """
 
     name = "sgqn"

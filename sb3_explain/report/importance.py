@@ -43,9 +43,9 @@ def feature_importance(
     """Compute the mean magnitude of attributions over states, with bootstrap intervals.
 
     :param attributions: (n, C, M) attributions of M features to C targets, as
-        :meth:`sb3_explain.explainers.base.Explainer.attribute_all` gives them for vectors
+        :meth:`sb3_explain.Explainer.attribute_all` gives them for vectors
     :param episodes: (n,) number of each state's episode, which are resampled; blocks of states
-        are resampled where episodes are few (:func:`sb3_explain.common.bootstrap.make_clusters`)
+        are resampled where episodes are few (:func:`sb3_explain.make_clusters`)
     :param n_resamples: number of bootstrap resamples
     :param confidence: confidence level of the intervals, in (0, 1)
     :param seed: random seed of the bootstrap

@@ -360,7 +360,7 @@ def apply_baselines(baselines: Mapping[str, Baseline], batch: StateBatch) -> Ten
     :param baselines: baselines by key of the observation
     :param batch: the states
     :return: (B, ...) what the states become when everything is masked, in the form of
-        :attr:`~sb3_explain.states.batch.StateBatch.observations`
+        :attr:`~sb3_explain.StateBatch.observations`
     """
     return batch.flatten_keys(
         {key: baselines[key](observed) for key, observed in batch.by_key.items()}

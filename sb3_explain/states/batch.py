@@ -289,7 +289,7 @@ class StateBatch:
         """Compute minus KL(action on the copy || action on the state) of a Box action's dimensions.
 
         It is 0 where the action is the same. For deterministic policies see
-        :meth:`sb3_explain.agents.agent.Agent.marginals`.
+        :meth:`sb3_explain.Agent.marginals`.
 
         :return: (R, A) similarities, at most 0
         """

@@ -169,7 +169,7 @@ class StateDataset:
         """Return what the policy took besides observations: ``lstm_states`` and ``action_masks``.
 
         :param positions: (B,) positions of the states in this view
-        :return: (B, ...) tensors by name, as :class:`sb3_explain.states.batch.StateBatch` takes
+        :return: (B, ...) tensors by name, as :class:`sb3_explain.StateBatch` takes
             them; empty for a policy that takes observations alone
         """
         known = [name for name in ("lstm_states", "action_masks") if name in self._columns]

@@ -56,7 +56,7 @@ def read_blocks(
 
     :param read: function of copies (R, ...) and of the indices (R,) of the states that they are
         copies of, which returns (R, ...), for example
-        :meth:`sb3_explain.states.batch.StateBatch.scores`
+        :meth:`sb3_explain.StateBatch.scores`
     :param blocks: P blocks, each a perturbed copy (B, ...) of all states; a block may be changed in
         place once the next one is requested
     :param chunk: largest number of rows of a forward pass, at least 1

@@ -35,7 +35,7 @@ class GradCAM(Explainer):
     :param agent: agent with images that pass a convolution
     :param layer: name of a module of the policy, such as ``"features_extractor.cnn.2"``; the last
         convolution that each image passes when not given
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: if no image passes a layer of this name
     """
 

@@ -23,7 +23,7 @@ class Gradient(Explainer):
     (torch.Size([2, 4]), True)
 
     :param agent: agent to explain
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     """
 
     name = "gradient"

@@ -27,7 +27,7 @@ class GuidedBackpropagation(Explainer):
     torch.Size([2, 4])
 
     :param agent: agent whose scores pass an ``nn.ReLU``
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     """
 
     name = "guided_backprop"

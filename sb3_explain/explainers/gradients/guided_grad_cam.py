@@ -32,7 +32,7 @@ class GuidedGradCAM(Explainer):
     torch.Size([1, 2, 24, 24])
 
     :param agent: agent with images that pass a convolution and ReLUs
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     """
 
     name = "guided_grad_cam"

@@ -26,7 +26,7 @@ class InputXGradient(Explainer):
     True
 
     :param agent: agent to explain
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     """
 
     name = "input_x_gradient"

@@ -42,7 +42,7 @@ class IntegratedGradients(Explainer):
         the ``"background"`` of ``states`` when not given, or black (0) if there are no states
     :param states: states that a baseline given by name is fitted on
     :param n_steps: number of points of the sum, at least 1
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: for an unknown baseline, or one that has to be fitted without states
     """
 

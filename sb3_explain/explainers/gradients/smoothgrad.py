@@ -38,7 +38,7 @@ class SmoothGrad(Explainer):
     :param n_samples: number of noisy copies of a state; each costs one forward pass and one
         backward pass
     :param seed: random seed of the noise
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     """
 
     name = "smoothgrad"

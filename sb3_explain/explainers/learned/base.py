@@ -302,7 +302,7 @@ class MaskExplainer(FittedExplainer):
     def read_outcomes(self, read: Read, *copies: Masks) -> tuple[Tensor, ...]:
         """Pass sets of masked states through the agent, in one forward pass.
 
-        :param read: :meth:`~sb3_explain.states.batch.StateBatch.target_scores` of the states, or
+        :param read: :meth:`~sb3_explain.StateBatch.target_scores` of the states, or
             another of its methods
         :param copies: sets of masked states (B, M, ...) by key
         :return: (B, M, K) what ``read`` returned, divided by the temperature, for each set

@@ -71,7 +71,7 @@ class Masking:
         """Set masks to 1 where nothing is ever hidden.
 
         :param attributions: (B, ...) masks that :meth:`restrict` returned, in the form of
-            :attr:`sb3_explain.states.batch.StateBatch.observations`
+            :attr:`sb3_explain.StateBatch.observations`
         """
         outside = {
             name: torch.zeros(1, *shape, device=attributions.device)

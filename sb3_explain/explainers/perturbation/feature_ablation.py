@@ -38,7 +38,7 @@ class FeatureAblation(Explainer):
     :param states: states that a baseline given by name is fitted on
     :param images: whether the values of images are features as well; each costs a forward pass. For
         regions of images use :class:`~sb3_explain.Occlusion`
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     """
 
     name = "feature_ablation"

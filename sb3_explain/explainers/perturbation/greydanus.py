@@ -35,7 +35,7 @@ class Greydanus(Explainer):
     :param sigma: standard deviation of the blur in pixels
     :param radius: standard deviation of the mask around each grid point in pixels
     :param stride: distance of the grid points in pixels
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: for an unknown part; when explaining, if the agent has no values
     """
 

@@ -50,7 +50,7 @@ class KernelSHAP(Explainer):
     :param states: states that a baseline given by name is fitted on
     :param n_samples: largest number of sets, at least 4
     :param seed: random seed of the sets
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: if ``n_samples`` sets are too few to determine the values
     """
 

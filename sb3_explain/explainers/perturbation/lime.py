@@ -91,7 +91,7 @@ class Lime(Explainer):
         when not given, or black (0) if there are no states
     :param states: states that a baseline given by name is fitted on
     :param seed: random seed of the samples, which are the same for states with equally many parts
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: for numbers out of range, or unknown segments or baseline
     """
 

@@ -22,7 +22,7 @@ class LocalBlur:
     size. The kernel of the blur reaches 4 sigma far; at the edges the image is reflected.
 
     Explainers with the same local blur share forward passes through the cache of their
-    :class:`~sb3_explain.states.batch.StateBatch`.
+    :class:`~sb3_explain.StateBatch`.
 
     :param sigma: standard deviation of the blur in pixels
     :param radius: standard deviation of the masks M in pixels

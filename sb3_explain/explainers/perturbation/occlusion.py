@@ -45,7 +45,7 @@ class Occlusion(Explainer):
     :param baseline: name of the baseline that replaces the patch, see
         :mod:`sb3_explain.states.baselines`, or a function from observations to their replacement
     :param states: states that a baseline given by name is fitted on
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: for a stride that would leave pixels out, or an unknown baseline
     """
 

@@ -32,7 +32,7 @@ class Rise(Explainer):
 
     The masks are the same for every state, and the same N forward passes for each image explain
     every target; other keys of a Dict observation get 0. For Box actions p is exp(similarity), see
-    :meth:`sb3_explain.states.batch.StateBatch.preferences`, which costs one more forward pass.
+    :meth:`sb3_explain.StateBatch.preferences`, which costs one more forward pass.
 
     >>> from sb3_explain import Rise
     >>> explainer = Rise(image_agent, n_masks=100)
@@ -51,7 +51,7 @@ class Rise(Explainer):
         the paper's is black
     :param states: states that a baseline given by name is fitted on
     :param seed: random seed of the masks
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: for numbers out of range, or an unknown variant or baseline
     """
 

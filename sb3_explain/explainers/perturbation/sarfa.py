@@ -40,7 +40,7 @@ class Sarfa(Explainer):
     :param sigma: standard deviation of the blur in pixels
     :param radius: standard deviation of the mask around each grid point in pixels
     :param stride: distance of the grid points in pixels
-    :param max_batch_bytes: see :class:`~sb3_explain.explainers.base.Explainer`
+    :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: for an unknown direction
     """
 
