@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -61,6 +61,9 @@ class Agent:
     :raises ExplainError: if the number of names is not the number of scores
     """
 
+    #: how users come by one, for messages
+    obtained_by: ClassVar[str] = "load_agent(...) or Agent.from_model(model) makes one"
+
     def __init__(
         self,
         view: PolicyView,
@@ -102,6 +105,10 @@ class Agent:
         :param details: further arguments of :class:`Agent`, such as ``recipe``
         :raises ExplainError: if the policy is of an unknown class
         """
+        if not isinstance(model, BaseAlgorithm):
+            raise ExplainError(
+                f"from_model takes a live model, not {type(model).__name__}: load_agent reads files"
+            )
         name = type(model).__name__.lower()
         details.setdefault("algo", ZOO_NAMES.get(name, name))
         env = model.get_env()

@@ -5,7 +5,10 @@ from __future__ import annotations
 #: old name -> new names, of which the one that is known where the old one was used is meant
 RENAMED: dict[str, tuple[str, ...]] = {
     # public names
+    "LearnedExplainer": ("MaskExplainer",),
     "REFERENCES": ("BASELINES",),
+    "TrainedExplainer": ("FittedExplainer",),
+    "action_maps": ("attribute_all",),
     # explainers and metrics
     "explainer": ("stalder",),
     "localisation": ("relevance_mass",),
@@ -20,13 +23,15 @@ RENAMED: dict[str, tuple[str, ...]] = {
     "frames": ("states",),
     "least": ("min_mass",),
     "loading": ("load_kwargs",),
-    "maps": ("attributions",),
+    "maps": ("attributions", "attribute_batch"),
     "masking": ("explainer_kwargs",),
     "memory": ("max_batch_bytes", "lstm_states"),
-    "n": ("n_states", "n_samples"),
+    "n": ("n_states", "n_samples", "n_evaluated"),
     "n_states": ("n_evaluated",),
     "overlaid_share": ("augmented_loss_weight",),
+    "choice": ("target",),
     "reference": ("baseline",),
+    "references": ("baselines",),
     "searching": ("probe_kwargs",),
     "settings": ("explainer_kwargs", "generator_kwargs"),
     "training": ("fit_kwargs",),

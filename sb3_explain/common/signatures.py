@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_type_hints
 
-from sb3_explain.common.errors import require_known
+from sb3_explain.common.errors import ExplainError, require_known
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,17 +47,53 @@ def takes_any(function: Callable[..., Any]) -> bool:
     return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
 
 
-def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: an argument that does not exist is refused in one line, with the nearest name.
+def require_class(name: str, value: object, kind: type) -> None:
+    """Stop where a value is not of the class that is asked for.
 
-    :param function: without ``**kwargs``
-    :raises ExplainError: when the function is called with an argument that it does not have
+    :param name: name of the argument
+    :param value: what was given for it
+    :param kind: the class, whose ``obtained_by`` says how a user comes by an instance
+    :raises ExplainError: if ``value`` is no instance of ``kind``
     """
-    known = set(inspect.signature(function).parameters)
+    if not isinstance(value, kind):
+        what = value.__name__ if isinstance(value, type) else type(value).__name__
+        how = getattr(kind, "obtained_by", "")
+        raise ExplainError(
+            f"{name} must be of class {kind.__name__}, not {what}{how and ': '}{how}"
+        )
+
+
+def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: a call with wrong arguments is refused in one line before anything is done.
+
+    Refused are names that do not exist, with the nearest one; missing arguments, or too many; and
+    values of another class, where an argument is annotated with a class of this package.
+
+    :param function: a public function
+    """
+    signature = inspect.signature(function)
+    known = {n for n, p in signature.parameters.items() if p.kind not in OTHERS}
+    name = function.__name__
+
+    @functools.cache
+    def list_classes() -> dict[str, type]:
+        hints = get_type_hints(function)
+        return {
+            n: h for n, h in hints.items() if isinstance(h, type) and h.__module__[:4] == "sb3_"
+        }
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        require_known(f"argument of {function.__name__}", kwargs, known)
+        if not takes_any(function):
+            require_known(f"argument of {name}", kwargs, known)
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise ExplainError(f"{name}: {error}; it is {name}{signature_text}") from None
+        for argument, kind in list_classes().items():
+            if argument in given:
+                require_class(argument, given[argument], kind)
         return function(*args, **kwargs)
 
+    signature_text = f"({', '.join(signature.parameters)})"
     return checked

@@ -16,7 +16,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.common.signatures import check_arguments
+from sb3_explain.common.signatures import check_arguments, require_class
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, needs
 from sb3_explain.explainers import EXPLAINERS
@@ -35,7 +35,7 @@ Array = NDArray[Any]
 CONTROLS = ("empty", "constant", "random", "gradient")
 
 
-@dataclass
+@dataclass(repr=False)
 class Evaluation:
     """The outcome of :func:`evaluate`.
 
@@ -54,6 +54,10 @@ class Evaluation:
     agent: dict[str, Any]
     states: dict[str, Any]
     rows: dict[str, Row]
+
+    def __repr__(self) -> str:
+        """Say what was measured; the figures are in :meth:`table`."""
+        return f"Evaluation of {', '.join(self.rows)} on {self.states['n']} states: see table()"
 
     @property
     def values(self) -> dict[str, dict[str, Array]]:
@@ -113,7 +117,7 @@ class Evaluation:
 def evaluate(
     agent: Agent,
     states: StateDataset,
-    explainers: Mapping[str, Explainer] | Iterable[Explainer],
+    explainers: Mapping[str, Explainer] | Iterable[Explainer] | Explainer,
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
     *,
     baseline: str | Baseline | Mapping[str, Baseline] = "background",
@@ -160,8 +164,10 @@ def evaluate(
     :raises ExplainError: for an unknown metric, no states, or an explainer that has still to be
         fitted
     """
-    if len(states) == 0 or (n_evaluated is not None and n_evaluated < 1):
+    if len(states) == 0:
         raise ExplainError("there are no states to evaluate on: collect some first")
+    if n_evaluated is not None and n_evaluated < 1:
+        raise ExplainError(f"n_evaluated={n_evaluated}: give a positive number of states")
     if batch_size < 1 or n_resamples < 1 or not 0 < confidence < 1:
         raise ExplainError(
             f"batch_size={batch_size}, n_resamples={n_resamples}, confidence={confidence}: give "
@@ -236,13 +242,18 @@ def evaluate(
 
 
 def _name_explainers(
-    agent: Agent, explainers: Mapping[str, Explainer] | Iterable[Explainer]
+    agent: Agent, explainers: Mapping[str, Explainer] | Iterable[Explainer] | Explainer
 ) -> dict[str, Explainer]:
     """Return explainers by name; refuse those of another agent and those not yet fitted."""
+    if isinstance(explainers, Explainer):
+        explainers = [explainers]
+    every = explainers.values() if isinstance(explainers, Mapping) else list(explainers)
+    for explainer in every:
+        require_class("each of explainers", explainer, Explainer)
     if isinstance(explainers, Mapping):
         named = dict(explainers)
     else:
-        explainers = list(explainers)
+        explainers = list(every)
         named = {explainer.name: explainer for explainer in explainers}
         if len(named) < len(explainers):
             raise ExplainError("two explainers have the same name: give a dict of names to them")

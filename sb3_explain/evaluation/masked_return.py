@@ -11,13 +11,15 @@ from typing import Any
 from torch import Tensor
 
 from sb3_explain.common.attributions import highest, order
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.baselines import Baseline, apply_baselines, blend
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.play import Played, play_transformed, show_everything
+from sb3_explain.states.play import PLAY_ARGUMENTS, Played, play_transformed, show_everything
 
 
+@check_arguments
 def masked_return(
     explainer: Explainer,
     n_episodes: int = 20,
@@ -49,7 +51,10 @@ def masked_return(
     :raises ExplainError: if the explainer gives no masks and no share, or has no baseline, or the
         environment is unknown
     """
-    baselines = baselines or explainer.baselines
+    require_known("argument of masked_return", play_kwargs, PLAY_ARGUMENTS | {"baselines", "share"})
+    baselines = explainer.baselines if baselines is None else baselines
+    if not isinstance(baselines, Mapping):
+        raise ExplainError("baselines are given by key: fit_baselines('mean', states) makes them")
     if isinstance(explainer, FittedExplainer):
         explainer.require_fitted()
     if share is None and not explainer.gives_masks:

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import require_arguments, takes_any
+from sb3_explain.common.renamed import find_new_name
+from sb3_explain.common.signatures import (
+    check_arguments,
+    require_arguments,
+    require_class,
+    takes_any,
+)
 from sb3_explain.common.training import TrainingOptions, training_options
 from sb3_explain.envs.spaces import Observations, join_keys
 from sb3_explain.states.baselines import Baseline
@@ -42,6 +48,9 @@ class Explainer(ABC):
     :raises ExplainError: if the method does not support this agent
     """
 
+    #: how users come by one, for messages
+    obtained_by: ClassVar[str] = "make_explainer(name, agent) makes one, which knows its agent"
+
     #: name in the registry
     name: ClassVar[str]
     #: whether the attributions are masks in [0, 1], which may be multiplied with an observation
@@ -60,9 +69,17 @@ class Explainer(ABC):
         return super().__new__(cls)
 
     def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
+        require_class("agent", agent, Agent)
         self.agent = agent
         self.max_batch_bytes = max_batch_bytes
         require_supported(self, agent)
+
+    def __getattr__(self, name: str) -> Any:
+        """:raises AttributeError: for a name that is not there, with the new one if it was renamed
+        """
+        new = find_new_name(name, set(dir(type(self)))) if name[:1] != "_" else None
+        said = f"{name} is called {new} now" if new else f"{type(self).__name__} has no {name!r}"
+        raise AttributeError(said, name=name, obj=None)
 
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
@@ -82,6 +99,7 @@ class Explainer(ABC):
         :return: (B, ...) attributions by key, each in the shape of what stands under the key
         """
 
+    @check_arguments
     def attribute(
         self,
         observations: Observations,
@@ -105,6 +123,7 @@ class Explainer(ABC):
         batch = StateBatch(self.agent, observations, target, policy_inputs)
         return join_keys(self.attribute_batch(batch))
 
+    @check_arguments
     def attribute_batch(self, batch: StateBatch) -> dict[str, Tensor]:
         """Compute the attributions of the batch's targets by key of the observation.
 
@@ -115,6 +134,7 @@ class Explainer(ABC):
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {key: torch.cat([part[key] for part in parts]).detach() for key in parts[0]}
 
+    @check_arguments
     def attribute_all(
         self,
         observations: Observations | StateBatch,

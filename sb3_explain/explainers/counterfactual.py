@@ -184,6 +184,11 @@ def counterfactual(
         raise ExplainError(
             f"{agent.target_names[instead]} is what is explained: name another target"
         )
+    if isinstance(attributions, Tensor) and attributions.numel() != batch.observations.numel():
+        raise ExplainError(
+            f"attributions of shape {tuple(attributions.shape)} for a state of shape "
+            f"{tuple(batch.observations.shape)}: give those of this state alone"
+        )
     by_key = attributions if isinstance(attributions, dict) else batch.split_keys(attributions)
     if instead is None:  # a contrast is signed whatever the action
         by_key = {name: batch.get_relevance(observed) for name, observed in by_key.items()}

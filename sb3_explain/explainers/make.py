@@ -8,13 +8,14 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import require_arguments
+from sb3_explain.common.signatures import check_arguments, require_arguments, require_class
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.states.dataset import StateDataset
 
 
+@check_arguments
 def make_explainer(
     name: str,
     agent: Agent,
@@ -26,10 +27,11 @@ def make_explainer(
 ) -> Explainer:
     """Make an explainer of an agent that is ready to explain.
 
-    An explainer that learns is loaded from ``folder`` if it was fitted there on the same states
-    with the same options; otherwise it is fitted on 80 % of ``states``, validated on 10 %, and
-    saved in ``folder``. A fit that was killed goes on in the same folder. Without ``states``, the
-    explainer in ``folder`` is loaded as it is.
+    An explainer that learns is fitted on ``train`` and ``validation`` of
+    ``states.split(seed=seed)`` and saved in ``folder``; evaluate it on the third part. A fit that
+    was killed goes on in the same folder. If ``folder`` holds one that was fitted on the same
+    states with the same options, it is loaded instead. Without ``states``, the explainer in
+    ``folder`` is loaded as it is.
 
     >>> from sb3_explain import make_explainer
     >>> explainer = make_explainer("kernel_shap", agent, states, baseline="mean")
@@ -44,8 +46,12 @@ def make_explainer(
         explainers that learn
     :param options: arguments of the explainer's class
     :raises ExplainError: for a name or an option that does not exist, an agent that the method does
-        not support, or if an explainer that learns is given neither states nor folder
+        not support, or if an explainer that learns is given neither states nor folder, or a folder
+        that holds one of other options or states
     """
+    if states is not None:
+        require_class("states", states, StateDataset)
+        states.require_labels_of(agent)
     kind = EXPLAINERS[name]
     if not issubclass(kind, FittedExplainer):
         if fit_kwargs:
@@ -55,6 +61,9 @@ def make_explainer(
     if states is None:
         if folder is None:
             raise ExplainError(f"{name} learns: give states=, or the folder that it was saved in")
+        if options or fit_kwargs:
+            given = ", ".join([*options, *(["fit_kwargs"] if fit_kwargs else [])])
+            raise ExplainError(f"{given}: without states, {name} is loaded as it lies in {folder}")
         return kind.load(folder, agent)
     made = make_unfitted(name, agent, **options)
     assert isinstance(made, FittedExplainer)
@@ -79,6 +88,7 @@ def make_unfitted(
     return kind(agent, **options)
 
 
+@check_arguments
 def list_explainers(agent: Agent | None = None) -> list[str]:
     """List the names of all explainers, or of those that support an agent.
 
@@ -88,6 +98,8 @@ def list_explainers(agent: Agent | None = None) -> list[str]:
 
     :param agent: only explainers that support this agent are listed; all when not given
     """
+    if agent is not None:
+        require_class("agent", agent, Agent)
     return [n for n, kind in EXPLAINERS.items() if agent is None or not kind.unsupported(agent)]
 
 

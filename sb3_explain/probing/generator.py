@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.policy_views import FORBIDDEN
 from sb3_explain.common.checkpoints import TrainingState, copy_weights, pack
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import require_class
 from sb3_explain.common.training import TrainingOptions, train_network, training_options
 from sb3_explain.envs.spaces import Observations, join_keys, spaces_by_key
 from sb3_explain.explainers.learned.fitted import (
@@ -70,10 +71,14 @@ class StateGenerator:
     :raises ExplainError: for unknown settings, values out of range, or observations of categories
     """
 
+    #: how users come by one, for messages
+    obtained_by: ClassVar[str] = "StateGenerator(agent) makes one, which knows its agent"
+
     name = "generator"
     make_settings = staticmethod(make_settings)
 
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
+        require_class("agent", agent, Agent)
         reason = needs_numbers(agent)
         if reason is not None:
             raise ExplainError(f"no generator of this agent's states: {reason}")

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.signatures import check_arguments, require_class
 from sb3_explain.probing.generator import StateGenerator
-from sb3_explain.states.play import ObservationTransform, Played, play_transformed, show_everything
+from sb3_explain.states.play import (
+    PLAY_ARGUMENTS,
+    ObservationTransform,
+    Played,
+    play_transformed,
+    show_everything,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +40,7 @@ class Goggles(Played):
         return super().table().assign(recovered=[self.recovered(name) for name in self.intervals])
 
 
+@check_arguments
 def goggles(
     generators: StateGenerator | dict[str, StateGenerator],
     n_episodes: int = 20,
@@ -55,6 +63,9 @@ def goggles(
     :raises ExplainError: if a generator is another agent's, or the environment is unknown
     """
     named = generators if isinstance(generators, dict) else {"generator": generators}
+    require_known("argument of goggles", play_kwargs, PLAY_ARGUMENTS)
+    for generator in named.values():
+        require_class("generators", generator, StateGenerator)
     agent = next(iter(named.values())).agent
     for name, generator in named.items():
         if name in ("agent", "random"):

@@ -18,6 +18,7 @@ from torch.nn import functional
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import are_images, is_image, spaces_by_key
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -310,6 +311,7 @@ def fit_to_frames(
     }
 
 
+@check_arguments
 def fit_baselines(baseline: str | Replacement, states: StateDataset) -> dict[str, Baseline]:
     """Fit a baseline for every key of the states' observations.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +49,9 @@ class StateDataset:
     :param provenance: plain data about where the states come from
     :raises ExplainError: for an unknown padding
     """
+
+    #: how users come by one, for messages
+    obtained_by: ClassVar[str] = "collect(agent, folder=...) returns one"
 
     def __init__(
         self,

@@ -54,6 +54,12 @@ class Played:
         )
 
 
+#: what a caller of :func:`play_transformed` may hand on to it
+PLAY_ARGUMENTS = frozenset(
+    {"confidence", "deterministic", "env", "max_steps", "n_envs", "n_resamples", "progress", "seed"}
+)
+
+
 @check_arguments
 def play_transformed(
     agent: Agent,

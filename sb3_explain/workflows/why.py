@@ -40,12 +40,13 @@ class Why:
     counterfactual: Counterfactual
     picture: BeforeAndAfter
 
-    def save(self, path: Path) -> tuple[Path, Path]:
+    def save(self, path: str | Path) -> tuple[Path, Path]:
         """Write the figure and the table.
 
         :param path: path of both files, without or with a suffix
         :return: paths of the figure (``.png``) and the table (``.csv``)
         """
+        path = Path(path)
         figure, table = path.with_suffix(".png"), path.with_suffix(".csv")
         save(figure, counterfactual_figure(self.picture))
         with atomic_path(table) as temporary:
