@@ -94,7 +94,7 @@ def probed(agent: Agent, folder: Path, size: Size, seed: int) -> dict[str, Inter
     generator = fitted_generator(agent, states, folder / "generator", size.epochs, seed)
     train, _, test = states.split(seed=seed)
     found = probe(
-        generator, agent, "T-", n_samples=size.samples, steps=size.search, seed=seed, states=train
+        generator, "T-", n_samples=size.samples, steps=size.search, seed=seed, states=train
     )
     imageio.imwrite(folder / "t_minus.png", contact_sheet(found.states))
 
