@@ -94,7 +94,7 @@ def targets(record, agent, generator, train, test) -> None:
     distances = {"unseen states": rms(generator, some, train)}
     for target in list_targets(agent):
         begin = time.perf_counter()
-        found = probe(generator, agent, target, N_SAMPLES, steps=STEPS, states=train, seed=SEED)
+        found = probe(generator, target, N_SAMPLES, steps=STEPS, states=train, seed=SEED)
         if target == "T+-":
             record("generator.search_seconds", time.perf_counter() - begin, "s", "<= 60")
         name, weights = target.replace(":", "_"), found.counts / N_SAMPLES
@@ -143,7 +143,7 @@ def pictures(agent, generators, train, test) -> None:
         )
         for name in REGULARIZERS
     }
-    found = probe(generators["full"], agent, target, N_SAMPLES, steps=STEPS, states=train)
+    found = probe(generators["full"], target, N_SAMPLES, steps=STEPS, states=train)
     shown = found.states[:SHOWN]
     rows["generator"] = draw_frames(agent, shown, "")
     n = min(map(len, rows.values()))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sb3_explain import EXPLAINERS, collect, load_agent
+from sb3_explain import collect, load_agent, make_explainer
 from sb3_explain.report import feature_importance, importance_figure, rank_correlations, save
 
 FEATURES = [
@@ -43,7 +43,7 @@ def main() -> None:
 
     importances = {}
     for name in METHODS:
-        explainer = EXPLAINERS[name](agent, baseline=options.baseline, states=states)
+        explainer = make_explainer(name, agent, states, baseline=options.baseline)
         attributions = explainer.attribute_all(observations).numpy()
         importances[name] = feature_importance(attributions, episodes, seed=options.seed)
     save(
