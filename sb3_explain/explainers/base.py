@@ -75,8 +75,7 @@ class Explainer(ABC):
         require_supported(self, agent)
 
     def __getattr__(self, name: str) -> Any:
-        """:raises AttributeError: for a name that is not there, with the new one if it was renamed
-        """
+        """:raises AttributeError: for a name that is not there; a renamed one with its new name"""
         new = find_new_name(name, set(dir(type(self)))) if name[:1] != "_" else None
         said = f"{name} is called {new} now" if new else f"{type(self).__name__} has no {name!r}"
         raise AttributeError(said, name=name, obj=None)
