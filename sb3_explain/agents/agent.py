@@ -26,7 +26,7 @@ from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.envs.action_names import number_actions
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.envs.spaces import Observations
+from sb3_explain.envs.spaces import Observations, split_keys
 
 #: names in rl-zoo3 of algorithms whose class has another name
 ZOO_NAMES = {"recurrentppo": "ppo_lstm", "maskableppo": "maskable_ppo"}
@@ -106,9 +106,7 @@ class Agent:
         :raises ExplainError: if the policy is of an unknown class
         """
         if not isinstance(model, BaseAlgorithm):
-            raise ExplainError(
-                f"from_model takes a live model, not {type(model).__name__}: load_agent reads files"
-            )
+            raise ExplainError(f"give a model, not {type(model).__name__}: load_agent reads files")
         name = type(model).__name__.lower()
         details.setdefault("algo", ZOO_NAMES.get(name, name))
         env = model.get_env()
@@ -398,6 +396,5 @@ class Agent:
     def _check_and_count(self, observations: Observations) -> Observations:
         """The same observations, after they are checked and added to :attr:`forwards`."""
         self.check(observations)
-        by_key = observations.values() if isinstance(observations, dict) else [observations]
-        self.forwards += len(next(iter(by_key)))
+        self.forwards += len(next(iter(split_keys(observations).values())))
         return observations

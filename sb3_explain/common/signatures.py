@@ -73,7 +73,8 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """
     signature = inspect.signature(function)
     known = {n for n, p in signature.parameters.items() if p.kind not in OTHERS}
-    name = function.__name__
+    open_ended = takes_any(function)
+    name, takes = function.__name__, ", ".join(signature.parameters)
 
     @functools.cache
     def list_classes() -> dict[str, type]:
@@ -84,16 +85,15 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not takes_any(function):
+        if not open_ended:
             require_known(f"argument of {name}", kwargs, known)
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise ExplainError(f"{name}: {error}; it is {name}{signature_text}") from None
+            raise ExplainError(f"{name}: {error}; it is {name}({takes})") from None
         for argument, kind in list_classes().items():
             if argument in given:
                 require_class(argument, given[argument], kind)
         return function(*args, **kwargs)
 
-    signature_text = f"({', '.join(signature.parameters)})"
     return checked

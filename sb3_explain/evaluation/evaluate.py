@@ -247,16 +247,13 @@ def _name_explainers(
     """Return explainers by name; refuse those of another agent and those not yet fitted."""
     if isinstance(explainers, Explainer):
         explainers = [explainers]
-    every = explainers.values() if isinstance(explainers, Mapping) else list(explainers)
+    every = list(explainers.values() if isinstance(explainers, Mapping) else explainers)
     for explainer in every:
         require_class("each of explainers", explainer, Explainer)
-    if isinstance(explainers, Mapping):
-        named = dict(explainers)
-    else:
-        explainers = list(every)
-        named = {explainer.name: explainer for explainer in explainers}
-        if len(named) < len(explainers):
-            raise ExplainError("two explainers have the same name: give a dict of names to them")
+    names = explainers if isinstance(explainers, Mapping) else [one.name for one in every]
+    named = dict(zip(names, every, strict=True))
+    if len(named) < len(every):
+        raise ExplainError("two explainers have the same name: give a dict of names to them")
     for explainer in named.values():
         if explainer.agent is not agent:
             raise ExplainError(f"{explainer.name} explains another agent than the one given")
