@@ -6,33 +6,26 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecFrameStack, unwrap_vec_wrapper
-from torch import Tensor, nn
+from torch import nn
 
-from sb3_explain.agents.action_spaces import (
-    action_probabilities,
-    count_scores,
-    draw_actions,
-    score_range,
-    target_names,
-)
-from sb3_explain.agents.fit import require_fit
-from sb3_explain.agents.policy_views import ModuleView, PolicyView, forbid, make_view
+from sb3_explain.agents.action_spaces import count_scores, target_names
+from sb3_explain.agents.outputs import PolicyOutputs
+from sb3_explain.agents.policy_views import ModuleView, PolicyView, make_view
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.envs.action_names import number_actions
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.envs.spaces import Observations, split_keys
+from sb3_explain.envs.spaces import Observations
 
 #: names in rl-zoo3 of algorithms whose class has another name
 ZOO_NAMES = {"recurrentppo": "ppo_lstm", "maskableppo": "maskable_ppo"}
 
 
-class Agent:
+class Agent(PolicyOutputs):
     """A frozen policy, asked for scores, values, probabilities and actions of observations.
 
     Observations are batch-first tensors in the policy's own layout and raw range: images
@@ -76,17 +69,12 @@ class Agent:
         recipe: EnvRecipe | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
-        self.view = view
-        self.observation_space = observation_space
-        self.action_space = action_space
+        super().__init__(view, observation_space, action_space)
         self.algo = algo
         self.recipe = recipe
         #: number of frames stacked in an observation
         self.n_stack = n_stack or (recipe.frame_stack if recipe is not None else 1)
         self.provenance = provenance or {}
-        #: number of observations passed through the policy so far
-        self.forwards = 0
-        self.view.policy.eval().requires_grad_(False)
         self.action_names = tuple(action_names or number_actions(action_space))
         if len(self.action_names) != self.n_scores:
             raise ExplainError(
@@ -140,181 +128,6 @@ class Agent:
         view = ModuleView(snapshot(module), value_based=value_based)
         return cls(view, observation_space, action_space, **details)
 
-    # --- outputs of the policy --------------------------------------------------------------
-
-    def scores(
-        self,
-        observations: Observations,
-        lstm_states: Tensor | None = None,
-        action_masks: Tensor | None = None,
-    ) -> Tensor:
-        """(B, K) scores of the actions.
-
-        Logits for policies that sample (Discrete, MultiDiscrete and MultiBinary, sub-actions side
-        by side), Q-values for DQN, means over quantiles for QR-DQN, and for Box actions each
-        dimension of the deterministic action, in the policy's own scale ([-1, 1] if squashed).
-
-        :param observations: (B, ...) observations, or a dict of such tensors
-        :param lstm_states: (B, ...) state of a recurrent policy; the state at the start of an
-            episode when not given
-        :param action_masks: (B, K) of 0 (forbidden) and 1 (allowed): the score of a forbidden
-            action becomes -1e8, as in MaskablePPO. (B, 2K) for MultiBinary actions: whether each
-            bit may be off, and whether it may be on
-        :raises ExplainError: if the observations do not fit the policy
-        """
-        scores = self.view.scores(self._check_and_count(observations), lstm_states)
-        return scores if action_masks is None else forbid(scores, action_masks)
-
-    def values(self, observations: Observations, lstm_states: Tensor | None = None) -> Tensor:
-        """(B,) values of the states.
-
-        V(s) for actor-critic agents, max Q for DQN and QR-DQN, the minimum over critics of
-        Q(s, pi(s)) for SAC, TD3, DDPG, TQC and CrossQ.
-
-        :param observations: (B, ...) observations, or a dict of such tensors
-        :param lstm_states: (B, ...) state of a recurrent policy, as in :meth:`scores`
-        :raises ExplainError: if the agent has no values: ARS, or a module that returns scores only
-        """
-        return self.view.values(self._check_and_count(observations), lstm_states)
-
-    def scores_and_values(
-        self,
-        observations: Observations,
-        lstm_states: Tensor | None = None,
-        action_masks: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """(B, K) scores and (B,) values, in one forward pass where the two share layers.
-
-        The values are NaN for an agent that has none; parameters are those of :meth:`scores`.
-        """
-        scores, values = self.view.scores_and_values(
-            self._check_and_count(observations), lstm_states
-        )
-        return scores if action_masks is None else forbid(scores, action_masks), values
-
-    def probabilities(
-        self, observations: Observations, lstm_states: Tensor | None = None
-    ) -> Tensor:
-        """(B, K) probabilities of the actions; (B, A, 2) mean and standard deviation for Box.
-
-        The softmax of Q-values is a convention of the explanation literature: the agent itself
-        does not sample from it. The probabilities of each MultiDiscrete sub-action sum to one;
-        those of MultiBinary bits are independent. Parameters are those of :meth:`scores`.
-        """
-        scores = self.scores(observations, lstm_states)
-        if isinstance(self.action_space, spaces.Box):
-            std = self.view.std(observations, lstm_states)
-            return torch.stack([scores, std], dim=-1)
-        return self.probabilities_of(scores)
-
-    def probabilities_of(self, scores: Tensor) -> Tensor:
-        """(..., K) probabilities for the scores (..., K) of an agent whose actions are not Box."""
-        return action_probabilities(self.action_space, scores)
-
-    def marginals(
-        self,
-        observations: Observations,
-        lstm_states: Tensor | None = None,
-        action_masks: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """(B, A) mean and (B, A) standard deviation of each dimension of a Box action.
-
-        For a squashed policy these are the values before the tanh. A deterministic policy has no
-        standard deviation: a tenth of the scores' range is returned, as a scale to compare by.
-        Parameters are those of :meth:`scores`.
-        """
-        assert isinstance(self.action_space, spaces.Box)
-        means = self.scores(observations, lstm_states, action_masks)
-        std = self.view.std(observations, lstm_states)
-        if not bool((std > 0).any()):
-            extent = score_range(self.action_space, squashed=self.squashed)[1]
-            return means, (extent / 10).to(means).expand_as(means)
-        if self.squashed:
-            means = torch.atanh(means.clamp(-1 + 1e-6, 1 - 1e-6))
-        return means, std
-
-    def greedy(self, observations: Observations, lstm_states: Tensor | None = None) -> Tensor:
-        """(B,) index of the action with the highest score, for Discrete action spaces.
-
-        :raises ExplainError: for any other action space
-        """
-        if not isinstance(self.action_space, spaces.Discrete):
-            raise ExplainError(
-                f"{type(self.action_space).__name__} actions have no single greedy index: "
-                "name the target action"
-            )
-        return self.scores(observations, lstm_states).argmax(dim=1)
-
-    def act(
-        self,
-        observations: Observations,
-        *,
-        deterministic: bool = True,
-        rng: np.random.Generator | Sequence[np.random.Generator] | None = None,
-        lstm_states: Tensor | None = None,
-        action_masks: Tensor | None = None,
-    ) -> np.ndarray[Any, Any]:
-        """(B, ...) actions, in the form that the environment's ``step`` takes.
-
-        :param observations: (B, ...) observations, or a dict of such tensors
-        :param deterministic: take the greedy action, as ``model.predict(deterministic=True)`` does
-        :param rng: random generator for sampled actions, one for all rows or one per row
-        :param lstm_states: (B, ...) state of a recurrent policy, as in :meth:`scores`
-        :param action_masks: masks as in :meth:`scores`
-        :raises ExplainError: if an action should be sampled, but no ``rng`` is given
-        """
-        if not deterministic and rng is None:
-            raise ExplainError("sampled actions need rng=numpy.random.default_rng(seed)")
-        with torch.no_grad():
-            scores = self.scores(observations, lstm_states, action_masks)
-            if deterministic or rng is None:
-                return self.act_on(scores)
-            is_box = isinstance(self.action_space, spaces.Box)
-            std = self.view.std(observations, lstm_states) if is_box else None
-        each = [rng] * len(scores) if isinstance(rng, np.random.Generator) else rng
-        return self.act_on(scores, std=std, rng=each)
-
-    def act_on(
-        self,
-        scores: Tensor,
-        *,
-        std: Tensor | None = None,
-        rng: Sequence[np.random.Generator] | None = None,
-    ) -> np.ndarray[Any, Any]:
-        """(B, ...) actions for scores already computed: greedy without ``rng``, else sampled.
-
-        :param scores: (B, K) scores of the actions
-        :param std: (B, A) standard deviation of Box actions, to sample them
-        :param rng: one random generator per row
-        """
-        return draw_actions(self.action_space, scores, std, rng, squashed=self.squashed)
-
-    # --- states of a recurrent policy -----------------------------------------------------------
-
-    @property
-    def recurrent(self) -> bool:
-        """Whether the policy carries a state from one observation to the next."""
-        return self.initial_lstm_states(1) is not None
-
-    def initial_lstm_states(self, batch_size: int) -> Tensor | None:
-        """(B, ...) recurrent states at the start of an episode; ``None`` if not recurrent."""
-        return self.view.initial_lstm_states(batch_size)
-
-    def next_lstm_states(
-        self, observations: Observations, lstm_states: Tensor | None
-    ) -> Tensor | None:
-        """(B, ...) recurrent states after these observations."""
-        with torch.no_grad():
-            return self.view.next_lstm_states(observations, lstm_states)
-
-    # --- description ------------------------------------------------------------------------
-
-    @property
-    def device(self) -> torch.device:
-        """The device that the weights are on."""
-        tensors = [*self.view.policy.parameters(), *self.view.policy.buffers()]
-        return tensors[0].device if tensors else torch.device("cpu")
-
     @property
     def first_action(self) -> int:
         """The action that score 0 stands for: ``start`` of a Discrete space, else 0."""
@@ -324,11 +137,6 @@ class Agent:
     def n_scores(self) -> int:
         """K, the number of scores that the agent gives a state."""
         return count_scores(self.action_space)
-
-    @property
-    def squashed(self) -> bool:
-        """Whether the scores of Box actions lie in [-1, 1] and are scaled to the action's range."""
-        return bool(getattr(self.view.policy, "squash_output", False))
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -384,17 +192,3 @@ class Agent:
             "weights_sha256": self.fingerprint(),
             **self.provenance,
         }
-
-    def check(self, observations: Observations) -> None:
-        """Check that observations have the keys and shapes that the policy takes.
-
-        :param observations: (B, ...) observations, or a dict of such tensors
-        :raises ExplainError: if they do not
-        """
-        require_fit(observations, self.observation_space)
-
-    def _check_and_count(self, observations: Observations) -> Observations:
-        """The same observations, after they are checked and added to :attr:`forwards`."""
-        self.check(observations)
-        self.forwards += len(next(iter(split_keys(observations).values())))
-        return observations
