@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sb3_explain.agents.loading.bounded import one_line, quote
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import one_line, quote
 
 #: size limit of each member that is read from the archive, in bytes
 MAX_BYTES = {"data": 64 * 2**20, "policy.pth": 2**30, "_stable_baselines3_version": 100}

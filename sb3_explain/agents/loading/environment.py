@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.agents.loading.bounded import quote
 from sb3_explain.agents.loading.expressions import read_expression
 from sb3_explain.agents.loading.pickled_statistics import read_statistics
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 from sb3_explain.envs.registered import current_id, register_environments
 

@@ -18,8 +18,8 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 from torch import nn
 
-from sb3_explain.agents.loading.bounded import quote
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import quote
 
 MAX_CHARACTERS = 4000
 MAX_DEPTH = 32

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.agents.loading.bounded import one_line
 from sb3_explain.agents.loading.folder import AgentFiles, folder_name
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import one_line
 
 
 def download(

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_explain.agents.loading.bounded import quote, read_bounded
 from sb3_explain.agents.loading.pickle_records import (
     DamagedPickleError,
     Record,
@@ -19,6 +18,7 @@ from sb3_explain.agents.loading.pickle_records import (
     read_records,
 )
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import quote, read_bounded
 from sb3_explain.envs.recipe import Normalizer
 
 MAX_BYTES = 64 * 2**20

@@ -19,10 +19,10 @@ from torch import nn
 from sb3_explain.agents.agent import ZOO_NAMES
 from sb3_explain.agents.loading.architecture import read_sizes
 from sb3_explain.agents.loading.archive import ModelArchive, Weights
-from sb3_explain.agents.loading.bounded import one_line, quote
 from sb3_explain.agents.loading.expressions import read_class, read_expression
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.signatures import argument_names
+from sb3_explain.common.untrusted import one_line, quote
 from sb3_explain.sgqn import RAD, SGQN, SODA, SVEA, DrQ, PixelSAC
 from sb3_explain.sgqn.policies import PixelPolicy
 

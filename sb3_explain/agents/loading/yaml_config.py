@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from sb3_explain.agents.loading.bounded import one_line, read_bounded
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import one_line, read_bounded
 
 MAX_BYTES = 256 * 1024
 #: nodes of a document with all aliases expanded, against documents that double at each alias

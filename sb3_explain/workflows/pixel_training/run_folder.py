@@ -9,10 +9,10 @@ from typing import Any
 import gymnasium as gym
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.loading.bounded import one_line
 from sb3_explain.common.checkpoints import require_same_training
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_folder, atomic_path, read_json
+from sb3_explain.common.untrusted import one_line
 from sb3_explain.sgqn import PixelSAC
 from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
 from sb3_explain.workflows.pixel_training.recipes import Recipe
