@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.common.renamed import RENAMED
 
 
@@ -17,7 +17,8 @@ class Parser(argparse.ArgumentParser):
         for flag in message.split():
             if flag.startswith("--") and flag in RENAMED:
                 message = f"{flag} is called {RENAMED[flag][0]} now"
-        self.exit(2, f"{self.prog}: {' '.join(message.split())} (see {self.prog} --help)\n")
+        line = make_printable(f"{self.prog}: {message} (see {self.prog} --help)")
+        self.exit(2, f"{line}\n")
 
 
 class Commands:
