@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import reprlib
@@ -51,19 +52,20 @@ def max_bytes() -> int:
     return int(text)
 
 
-def require_within_limit(size: int, what: str, *, parts: int = 1) -> None:
+def require_within_limit(size: int, what: str, *, share: float = 1.0) -> None:
     """Check a size before memory is taken for it.
 
     :param size: number of bytes that would be read or made
     :param what: what has this size, for the error message
-    :param parts: the limit is :func:`max_bytes` divided by this number; more than 1 for content
-        that takes more memory when it is read than it has bytes
+    :param share: the limit as a multiple of :func:`max_bytes`; below 1 for content that takes more
+        memory when it is read than it has bytes
     :raises ExplainError: if it is above the limit; the error says how to raise it
     """
-    if size * parts > max_bytes():
+    limit = int(share * max_bytes())
+    if size > limit:
         raise ExplainError(
-            f"{what} would take {size:,} bytes, above the limit of {max_bytes() // parts:,}: if "
-            f"that is right, set {LIMIT_NAME}={size * parts}"
+            f"{what} would take {size:,} bytes, above the limit of {limit:,}: if that is right, "
+            f"set {LIMIT_NAME}={math.ceil(size / share)}"
         )
 
 
@@ -106,7 +108,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return content
 
 
-def parse_json(content: bytes, what: str) -> Any:
+def parse_json(content: bytes | bytearray, what: str) -> Any:
     """Plain data from the bytes of a JSON document, whose values are counted before they are made.
 
     :param content: JSON in UTF-8

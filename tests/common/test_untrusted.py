@@ -74,7 +74,7 @@ def test_the_limit_can_be_raised(monkeypatch):
     monkeypatch.setenv(LIMIT_NAME, "600000000")
     require_within_limit(600_000_000, "w.zip")
     with pytest.raises(ExplainError, match=f"set {LIMIT_NAME}=600000008"):
-        require_within_limit(75_000_001, "w.zip", parts=8)
+        require_within_limit(75_000_001, "w.zip", share=1 / 8)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1e9", "many", "9" * 400, "1\n2", "٣"])

@@ -21,7 +21,9 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from stable_baselines3.sac.policies import SACPolicy
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_explain.agents.loading.archive import Weights
+from sb3_explain.agents.loading.weights import Weights
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import quote
 from sb3_explain.sgqn.baselines import SODAPolicy
 from sb3_explain.sgqn.policies import PixelPolicy, SGQNPolicy
 
@@ -79,21 +81,32 @@ def read_widths(weights: Weights, prefix: str) -> list[int]:
     return [layers[i] for i in sorted(layers)]
 
 
+def read_length(weights: Weights, name: str, axis: int) -> int:
+    """The length of one axis of a weight.
+
+    :raises ExplainError: if the weight has fewer axes
+    """
+    shape = weights[name].shape
+    if len(shape) <= axis:
+        raise ExplainError(f"the weights fit no policy: {quote(name)} has shape {tuple(shape)}")
+    return shape[axis]
+
+
 def read_extractor_sizes(weights: Weights, space: spaces.Space[Any]) -> dict[str, Any]:
     """Class and sizes of the features extractor, if it is a convolutional one of SB3."""
     for prefix in EXTRACTORS:
         if f"{prefix}.cnn.0.weight" in weights and f"{prefix}.linear.0.weight" in weights:
-            features = weights[f"{prefix}.linear.0.weight"].shape[0]
+            features = read_length(weights, f"{prefix}.linear.0.weight", 0)
             return {
                 "features_extractor_class": NatureCNN,
                 "features_extractor_kwargs": {"features_dim": features},
             }
         combined = re.compile(rf"{re.escape(prefix)}\.extractors\..*\.linear\.0\.weight")
-        for name, tensor in weights.items():
+        for name in weights:
             if combined.fullmatch(name) and isinstance(space, spaces.Dict):
                 return {
                     "features_extractor_class": CombinedExtractor,
-                    "features_extractor_kwargs": {"cnn_output_dim": tensor.shape[0]},
+                    "features_extractor_kwargs": {"cnn_output_dim": read_length(weights, name, 0)},
                 }
     return {}
 
@@ -134,7 +147,7 @@ def read_lstm_sizes(weights: Weights) -> dict[str, Any]:
     layers = [n for n in weights if re.fullmatch(r"lstm_actor\.weight_hh_l\d+", n)]
     own = "lstm_critic.weight_hh_l0" in weights
     return {
-        "lstm_hidden_size": weights[layers[0]].shape[1] if layers else 1,
+        "lstm_hidden_size": read_length(weights, layers[0], 1) if layers else 1,
         "n_lstm_layers": len(layers),
         "enable_critic_lstm": own,
         "shared_lstm": not own and "critic.weight" not in weights,
@@ -173,12 +186,12 @@ def read_pixel_sizes(
 ) -> dict[str, Any]:
     """Sizes of the policies of SGQN and of the algorithms that share its networks."""
     cnn = re.compile(r"critic\.features_extractor\.cnn\.\d+\.weight")
-    layers = [tensor for name, tensor in weights.items() if cnn.fullmatch(name)]
+    layers = [name for name in weights if cnn.fullmatch(name)]
     projection = read_widths(weights, "critic.features_extractor.projection")
     sizes = read_actor_q_sizes(policy_class, weights, action_space)
     sizes = {name: sizes[name] for name in ("net_arch", "n_critics")} | {
         "n_layers": len(layers),
-        "n_filters": layers[0].shape[0] if layers else 1,
+        "n_filters": read_length(weights, layers[0], 0) if layers else 1,
         "features_dim": projection[0] if projection else 1,
     }
     if issubclass(policy_class, SGQNPolicy):

@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
-import json
 import re
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from sb3_explain.agents.loading.weights import Weights, read_weights
+from sb3_explain.agents.loading.zip_files import open_zip, read_member
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.untrusted import one_line, quote
+from sb3_explain.common.untrusted import (
+    one_line,
+    parse_json,
+    quote,
+    require_regular_file,
+    require_within_limit,
+)
 
-#: size limit of each member that is read from the archive, in bytes
-MAX_BYTES = {"data": 64 * 2**20, "policy.pth": 2**30, "_stable_baselines3_version": 100}
+#: members that are read, and the share of the limit of bytes that each may have: JSON takes more
+#: memory than it has bytes
+SHARES = {"data": 1 / 8, "policy.pth": 1.0, "_stable_baselines3_version": 1 / 8}
+#: the whole zip as a multiple of the limit: it also holds the optimizers' moments
+WHOLE = 4.0
 MAX_MEMBERS = 1000
 #: weights hardly compress, JSON with base64 in it at most tenfold, zeros a thousandfold
 MAX_RATIO = 100
 #: members below this size, in bytes, may have any compression ratio
 SMALL = 2**20
-
-Weights = dict[str, Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,35 +77,26 @@ def read_archive(path: Path) -> ModelArchive:
     :raises ExplainError: if the zip is damaged, too large or ambiguous, or holds weights that are
         not finite numbers
     """
-    if not path.is_file():
-        raise ExplainError(f"{path} is not a file")
+    require_within_limit(require_regular_file(path), path.name, share=WHOLE)
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        with _open(path) as archive:
+        with path.open("rb") as file, open_zip(file, path.name) as archive:
             _check_members(archive, path.name)
-            data = _read_json(_read_member(archive, "data", path.name), path.name)
-            weights = _read_weights(_read_member(archive, "policy.pth", path.name), path.name)
+            data = parse_json(_read_member(archive, "data", path.name), f"'data' in {path.name}")
+            if not isinstance(data, dict):
+                raise ExplainError(f"'data' in {path.name} is not a JSON object")
+            weights = read_weights(
+                _read_member(archive, "policy.pth", path.name), f"'policy.pth' in {path.name}"
+            )
             version = None
             if "_stable_baselines3_version" in archive.namelist():
                 text = _read_member(archive, "_stable_baselines3_version", path.name)
                 match = re.fullmatch(rb"\s*([\w.+-]{1,40})\s*", text)
                 version = match[1].decode("ascii", "replace") if match else None
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ExplainError(f"{path.name} cannot be read ({one_line(error)})") from error
     return ModelArchive(data, weights, version, sha256)
-
-
-def _open(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except OSError:
-        raise
-    # BadZipFile, and UnicodeDecodeError, NotImplementedError and more from a spoilt directory
-    except Exception as error:
-        raise ExplainError(
-            f"{path.name} is not a whole zip archive ({one_line(error)}): fetch or save it again"
-        ) from error
 
 
 def _is_text(value: object) -> bool:
@@ -121,10 +116,10 @@ def _check_members(archive: zipfile.ZipFile, name: str) -> None:
             )
 
 
-def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
-    """The bytes of a member, up to its size limit, whatever size it declares.
+def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytearray:
+    """The bytes of a member, up to its size limit.
 
-    :raises ExplainError: if the member is missing, damaged or a zip bomb
+    :raises ExplainError: if the member is missing, damaged, too large or a zip bomb
     """
     try:
         info = archive.getinfo(member)
@@ -133,72 +128,10 @@ def _read_member(archive: zipfile.ZipFile, member: str, name: str) -> bytes:
         raise ExplainError(
             f"{name} is no model of stable-baselines3: it has no {member!r} (it has {there})"
         ) from error
-    limit = MAX_BYTES[member]
-    _check_sizes(info, limit, name)
-    try:
-        with archive.open(info) as file:
-            content = file.read(limit + 1)
-    # zlib.error, EOFError, NotImplementedError, RuntimeError (encrypted): as damaged as can be
-    except Exception as error:
+    if info.file_size > SMALL and info.file_size > MAX_RATIO * info.compress_size:
         raise ExplainError(
-            f"{member!r} in {name} is damaged ({one_line(error)}): fetch or save it again"
-        ) from error
-    if len(content) > limit:
-        raise ExplainError(f"{member!r} in {name} is larger than {limit} bytes")
-    return content
-
-
-def _check_sizes(info: zipfile.ZipInfo, limit: int, name: str) -> None:
-    bomb = info.file_size > SMALL and info.file_size > MAX_RATIO * info.compress_size
-    if info.file_size > limit or bomb:
-        raise ExplainError(
-            f"{quote(info.filename)} in {name} would unpack to {info.file_size} bytes from "
+            f"{member!r} in {name} would unpack to {info.file_size} bytes from "
             f"{info.compress_size}: it is no saved model"
         )
-
-
-def _read_json(content: bytes, name: str) -> dict[str, Any]:
-    try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ExplainError(f"'data' in {name} is not JSON ({one_line(error)})") from error
-    if not isinstance(data, dict):
-        raise ExplainError(f"'data' in {name} is not a JSON object")
-    return data
-
-
-def _read_weights(content: bytes, name: str) -> Weights:
-    """The tensors of ``policy.pth``, read by torch with ``weights_only=True``."""
-    if content.startswith(b"PK"):
-        try:
-            with zipfile.ZipFile(io.BytesIO(content)) as inner:
-                for info in inner.infolist():
-                    _check_sizes(info, 2 * len(content), f"'policy.pth' in {name}")
-        except ExplainError:
-            raise
-        except Exception as error:  # as in _open
-            raise ExplainError(f"'policy.pth' in {name} is damaged ({one_line(error)})") from error
-    try:
-        weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    # The restricted reader raises whatever the damage leads to.
-    except Exception as error:
-        raise ExplainError(
-            f"'policy.pth' in {name} is damaged or holds more than weights, and was not loaded "
-            f"({quote(type(error).__name__)})"
-        ) from error
-    if not isinstance(weights, dict) or not weights:
-        raise ExplainError(f"'policy.pth' in {name} holds no state dict")
-    for key, tensor in weights.items():
-        _check_tensor(key, tensor, name)
-    return dict(weights)
-
-
-def _check_tensor(key: Any, tensor: Any, name: str) -> None:
-    if not isinstance(key, str) or not isinstance(tensor, Tensor):
-        raise ExplainError(f"{quote(key)} in the weights of {name} is not a named tensor")
-    plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_complex()
-    # A view may claim any shape over one number.
-    if not plain or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ExplainError(f"{quote(key)} in the weights of {name} is not a plain tensor")
-    if not torch.isfinite(tensor).all():
-        raise ExplainError(f"{quote(key)} in the weights of {name} holds NaN or infinite numbers")
+    require_within_limit(info.file_size, f"{member!r} in {name}", share=SHARES[member])
+    return read_member(archive, info, name)

@@ -8,6 +8,7 @@ protocols 0 to 5 describe them. Where an unpickler would import a name, it pushe
 from __future__ import annotations
 
 import dataclasses
+import io
 import pickletools
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -46,14 +47,24 @@ class Record:
     items: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class PersistentId:
+    """A reference to something outside of the pickle, such as the storage of a tensor.
+
+    :param value: what the pickle says of it
+    """
+
+    value: Any
+
+
 class DamagedPickleError(Exception):
     """Raised for bytes that are no pickle, or that use opcodes that are not read here."""
 
 
-def read_records(content: bytes) -> tuple[Any, set[Symbol]]:
+def read_records(content: bytes | io.BytesIO) -> tuple[Any, set[Symbol]]:
     """The object in a pickle, as plain data, symbols and records; and all symbols in it.
 
-    :param content: bytes of a whole pickle
+    :param content: bytes of a whole pickle, or a stream, which is left behind the pickle's end
     :raises DamagedPickleError: if the pickle is truncated, malformed or too long
     """
     machine = _Machine()
@@ -168,6 +179,9 @@ class _Machine:
         self.stack.append(self.memo[index])
 
     op_binget = op_long_binget = op_get
+
+    def op_binpersid(self, _: Any) -> None:
+        self.stack.append(PersistentId(self.pop()))
 
     # --- containers -----------------------------------------------------------------------------
 

@@ -18,8 +18,9 @@ from torch import nn
 
 from sb3_explain.agents.agent import ZOO_NAMES
 from sb3_explain.agents.loading.architecture import read_sizes
-from sb3_explain.agents.loading.archive import ModelArchive, Weights
+from sb3_explain.agents.loading.archive import ModelArchive
 from sb3_explain.agents.loading.expressions import read_class, read_expression
+from sb3_explain.agents.loading.weights import Weights
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.signatures import argument_names
 from sb3_explain.common.untrusted import one_line, quote
@@ -243,6 +244,11 @@ def _load_weights(policy: nn.Module, weights: Weights) -> None:
         f"{name} has shape {tuple(given[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in expected.items()
         if name in given and given[name].shape != tensor.shape
+    ]
+    wrong += [
+        f"{name} holds {given[name].dtype}, not {tensor.dtype}"
+        for name, tensor in expected.items()
+        if name in given and given[name].is_floating_point() != tensor.is_floating_point()
     ]
     wrong += [f"{name} is missing" for name in expected if name not in given]
     wrong += [f"{quote(name)} has no place" for name in given if name not in expected]
