@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from sb3_explain.sgqn.pixel_sac import Batch, PixelSAC
 from sb3_explain.sgqn.policies import PixelPolicy
+from sb3_explain.sgqn.requirements import require_overlay
 
 
 class DrQ(PixelSAC):
@@ -136,10 +137,14 @@ class SODAPolicy(PixelPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
-        encoder = self.critic.features_extractor
-        self.soda_projection = _make_perceptron(encoder.features_dim, self.soda_dim)
+        n_inputs = self.critic.features_extractor.n_inputs
+        self.soda_projection = _make_perceptron(n_inputs, self.soda_dim)
         self.soda_predictor = _make_perceptron(self.soda_dim, self.soda_dim)
-        self.slow = copy.deepcopy(nn.Sequential(encoder, self.soda_projection))
+        self.slow = copy.deepcopy(self.soda_encoder())
+
+    def soda_encoder(self) -> nn.Sequential:
+        """Return the encoder that SODA trains: the CNN and a projection of its own."""
+        return nn.Sequential(self.critic.features_extractor.cnn, nn.Flatten(), self.soda_projection)
 
     def set_training_mode(self, mode: bool) -> None:
         """Set the mode also of the slow copy, which uses batch statistics as in SODA's code."""
@@ -203,7 +208,9 @@ class SODA(RAD):
     def _setup_model(self) -> None:
         super()._setup_model()
         policy = self.policy
-        self.fast = nn.Sequential(policy.critic.features_extractor, policy.soda_projection)
+        if self.n_aux > 0:
+            require_overlay(self.observation_space.shape[0], self.n_stack, "n_aux=0")  # type: ignore[index]
+        self.fast = policy.soda_encoder()
         self.aux_optimizer = torch.optim.Adam(
             [*self.fast.parameters(), *policy.soda_predictor.parameters()], lr=self.aux_lr
         )
@@ -217,7 +224,7 @@ class SODA(RAD):
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
         losses = super()._update(batch)
-        if self.n_aux > 0 and self._n_updates % self.n_aux == 0:
+        if self.n_aux > 0 and self._is_due(self.n_aux):
             losses |= self._update_encoder()
         return losses
 

@@ -153,9 +153,13 @@ class PixelEncoder(BaseFeaturesExtractor):
             height = width = size
         self.size = size
         self.cnn = cnn
-        n_inputs = torch.Size(cnn.output_shape(height, width)).numel()
+        #: number of features of the CNN
+        self.n_inputs = torch.Size(cnn.output_shape(height, width)).numel()
         self.projection = nn.Sequential(
-            nn.Flatten(), nn.Linear(n_inputs, features_dim), nn.LayerNorm(features_dim), nn.Tanh()
+            nn.Flatten(),
+            nn.Linear(self.n_inputs, features_dim),
+            nn.LayerNorm(features_dim),
+            nn.Tanh(),
         )
 
     def forward(self, images: Tensor) -> Tensor:

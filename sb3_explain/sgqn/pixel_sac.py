@@ -2,8 +2,8 @@
 
 The order of an update, its losses and its rates are those of the code behind the tables of
 Bertoin et al. (2022) rather than of SB3's SAC: the critics' errors are summed, not halved; the
-actor, the temperature and the target networks are updated on every second step; only the critics'
-loss trains the CNN.
+actor, the temperature and the target networks are updated on every second step, and in every update
+of the warm-up; only the critics' loss trains the CNN.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from sb3_explain.sgqn.requirements import (
     require_larger,
     require_meaning,
     require_not_negative,
+    require_overlay,
     require_pixels,
     require_share,
     require_stack,
@@ -75,6 +76,8 @@ class PixelSAC(SAC):
     :param policy_delay: number of updates of the critics for one of the actor, the entropy
         coefficient and the targets
     :param warmup_updates: number of updates after the random steps; ``learning_starts`` by default
+    :param warmup_delay: whether ``policy_delay`` and ``n_aux`` hold in these updates too; by
+        default every one of them moves all networks, as in the code behind the paper's tables
     :param augmentation: augmentation of sampled states: ``"none"``, ``"shift"`` (by up to 4
         pixels) or ``"crop"`` (to the ``size`` of the policy)
     :param augmented_loss_weight: weight of the states under a random picture in the critics' loss,
@@ -120,6 +123,7 @@ class PixelSAC(SAC):
         ent_coef_lr: float = 1e-4,
         policy_delay: int = 2,
         warmup_updates: int | None = None,
+        warmup_delay: bool = False,
         augmentation: str = "none",
         augmented_loss_weight: float = 0.0,
         n_stack: int = 3,
@@ -133,6 +137,7 @@ class PixelSAC(SAC):
         self.ent_coef_lr = ent_coef_lr
         self.policy_delay = policy_delay
         self.warmup_updates = learning_starts if warmup_updates is None else warmup_updates
+        self.warmup_delay = warmup_delay
         self.augmentation = augmentation
         self.augmented_loss_weight = augmented_loss_weight
         self.n_stack = n_stack
@@ -171,6 +176,8 @@ class PixelSAC(SAC):
             raise unknown_name("augmentation", self.augmentation, self._augmentations())
         channels, height, width = self.observation_space.shape  # type: ignore[misc]
         require_stack(channels, self.n_stack)
+        if self.augmented_loss_weight > 0:
+            require_overlay(channels, self.n_stack, "augmented_loss_weight=0")
         if self.augmentation == "crop":
             require_larger(height, width, self.policy_kwargs["size"])
         if self.replay_buffer_class is None:
@@ -264,9 +271,19 @@ class PixelSAC(SAC):
         for name, values in losses.items():
             self.logger.record(f"train/{name}", float(np.mean(values)))
 
+    def _is_due(self, every: int) -> bool:
+        """Tell whether what moves in one of ``every`` updates of the critics moves in this one.
+
+        The published loop counts by the environment's steps, and so all warm-up updates have the
+        number of the last random step, which is even.
+        """
+        if self.warmup_delay or self.warmup_updates == 0:
+            return self._n_updates % every == 0
+        return max(0, self._n_updates + 1 - self.warmup_updates) % every == 0
+
     def _update(self, batch: Batch) -> dict[str, Tensor]:
         losses = self._update_critic(batch)
-        if self._n_updates % self.policy_delay == 0:
+        if self._is_due(self.policy_delay):
             with torch.no_grad(), self._precision():
                 features = self.critic.features_extractor.cnn(batch.images)
             losses |= self._update_actor(features)

@@ -31,6 +31,20 @@ LOG_STD_MIN, LOG_STD_MAX = -10, 2
 #: why an SGQN agent does not predict its saliency
 UNTAUGHT = "it was trained without the auxiliary task (n_aux=0)"
 
+NO_NOISE = "the exploration noise depends on the state by a network of its own; leave it out"
+#: arguments of SB3's SACPolicy that would change nothing, with their defaults and the reason
+WITHOUT_EFFECT: dict[str, tuple[Any, str]] = {
+    "features_extractor_kwargs": ({}, "give n_layers, n_filters and features_dim themselves"),
+    "share_features_extractor": (
+        False,
+        "actor and critics share the CNN, which the critics train, and nothing else; leave it out",
+    ),
+    "use_sde": (False, NO_NOISE),
+    "log_std_init": (-3, NO_NOISE),
+    "use_expln": (False, NO_NOISE),
+    "clip_mean": (2.0, NO_NOISE),
+}
+
 
 class PixelActor(Actor):
     """SB3's actor, but with log std = tanh rescaled to [-10, 2] instead of clamped."""
@@ -118,6 +132,9 @@ class PixelPolicy(SACPolicy):
             )
         if not kwargs.get("normalize_images", True):
             raise ExplainError("images are divided by 255 inside: leave out normalize_images")
+        for name, (default, why) in WITHOUT_EFFECT.items():
+            if (kwargs.get(name) or default) != default:
+                raise ExplainError(f"{name}={kwargs[name]!r} would have no effect: {why}")
         # guided backpropagation of the critics guides the gradient at each ReLU
         if kwargs.get("activation_fn", nn.ReLU) is nn.ReLU:
             kwargs["activation_fn"] = GuidedReLU

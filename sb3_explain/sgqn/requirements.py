@@ -47,6 +47,21 @@ def require_stack(channels: int, n_stack: int) -> None:
         raise ExplainError(f"{channels} channels are not {n_stack} stacked frames: give n_stack")
 
 
+def require_overlay(channels: int, n_stack: int, without: str) -> None:
+    """Require frames that a picture can be laid over: of one channel or of red, green and blue.
+
+    :param channels: number of channels of an observation
+    :param n_stack: number of frames that are stacked in it
+    :param without: the argument that does without overlays, for the message
+    :raises ExplainError: for frames of any other number of channels
+    """
+    if channels // n_stack not in (1, 3):
+        raise ExplainError(
+            f"frames of {channels // n_stack} channels cannot be mixed with a picture: give frames "
+            f"of 1 or 3, another n_stack, or {without}"
+        )
+
+
 def require_larger(height: int, width: int, size: int) -> None:
     """Require images that are larger than the crops taken from them.
 

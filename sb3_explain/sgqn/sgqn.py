@@ -16,7 +16,11 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.sgqn.attribution import Attribution, binarize, get_attribution, require_quantile
 from sb3_explain.sgqn.pixel_sac import Batch, PixelSAC, sum_squared_errors
 from sb3_explain.sgqn.policies import SGQNPolicy
-from sb3_explain.sgqn.requirements import require_not_negative, require_whole
+from sb3_explain.sgqn.requirements import (
+    require_not_negative,
+    require_overlay,
+    require_whole,
+)
 
 FILLS = ("random", "zero")
 
@@ -112,6 +116,8 @@ class SGQN(PixelSAC):
                     "give n_aux=0, or leave out predicts_saliency"
                 )
             return
+        if self.n_aux > 0:
+            require_overlay(self.observation_space.shape[0], self.n_stack, "n_aux=0")  # type: ignore[index]
         encoder = self.critic.features_extractor
         self.aux_optimizer = torch.optim.Adam(
             [*encoder.parameters(), *self.policy.decoder.parameters()], lr=self.aux_lr
@@ -165,8 +171,8 @@ class SGQN(PixelSAC):
         return low + (high - low) * torch.rand((), dtype=images.dtype, device=images.device)
 
     def _update(self, batch: Batch) -> dict[str, Tensor]:
-        actor_due = self._n_updates % self.policy_delay == 0
-        aux_due = self.n_aux > 0 and self._n_updates % self.n_aux == 0
+        actor_due = self._is_due(self.policy_delay)
+        aux_due = self.n_aux > 0 and self._is_due(self.n_aux)
         losses = self._update_critic(batch)
         images = batch.images.detach().requires_grad_(aux_due)
         mask = None

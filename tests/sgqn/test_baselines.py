@@ -96,9 +96,10 @@ def test_soda_pulls_the_encoder_towards_its_slow_copy():
     first, second = random_crop(states, 28).float(), random_crop(states, 28).float()
     pictures = model.load_pictures()
     chosen = pictures[torch.randint(len(pictures), (16,))].float().repeat(1, 3, 1, 1)
-    encoder = model.critic.features_extractor
+    cnn = model.critic.features_extractor.cnn
     overlaid = 0.5 * first + 0.5 * chosen
-    predicted = model.policy.soda_predictor(model.policy.soda_projection(encoder(overlaid / 255)))
+    features = cnn(overlaid / 255).flatten(1)
+    predicted = model.policy.soda_predictor(model.policy.soda_projection(features))
     desired = model.policy.slow(second / 255)
     unit = [v / v.norm(dim=1, keepdim=True) for v in (predicted, desired)]
     expected = ((unit[0] - unit[1]) ** 2).mean()
@@ -110,6 +111,21 @@ def test_soda_pulls_the_encoder_towards_its_slow_copy():
         model.policy.slow.parameters(), slow_before, model.fast.parameters(), strict=True
     ):
         torch.testing.assert_close(slow, 0.995 * before + 0.005 * fast)
+
+
+def test_soda_leaves_the_projection_of_the_critics_alone():
+    model = made(SODA, 28, aux_batch_size=16)
+    model.learn(41)
+    encoder = model.critic.features_extractor
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    model.policy.set_training_mode(True)
+    model._update_encoder()
+    moved = {
+        name.partition(".")[0]
+        for name, t in encoder.state_dict().items()
+        if not t.equal(before[name])
+    }
+    assert moved == {"cnn"}
 
 
 def test_svea_and_soda_together():

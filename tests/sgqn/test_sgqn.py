@@ -18,6 +18,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.sgqn.baselines import SODA, SVEA
 from sb3_explain.sgqn.pixel_sac import PixelSAC
 from sb3_explain.sgqn.policies import PixelPolicy, SGQNPolicy
 from sb3_explain.sgqn.sgqn import SGQN
@@ -286,6 +287,9 @@ def test_refusals():
         ({"policy_kwargs": {**POLICY, "size": 20}}, "leave out size"),
         ({"policy_kwargs": {**POLICY, "normalize_images": False}}, "leave out normalize_images"),
         ({"policy_kwargs": {**POLICY, "features_extractor_class": nn.Flatten}}, "n_layers"),
+        ({"policy_kwargs": {**POLICY, "features_extractor_kwargs": {"features_dim": 9}}}, "n_lay"),
+        ({"policy_kwargs": {**POLICY, "share_features_extractor": True}}, "share the CNN"),
+        ({"policy_kwargs": {**POLICY, "log_std_init": -1.0}}, "log_std_init=-1.0 would have no"),
     ):
         with pytest.raises(ExplainError, match=line):
             model(**options)
@@ -386,3 +390,57 @@ def test_what_is_no_such_number_is_one_line(given):
     (name,) = given
     with pytest.raises(ExplainError, match=f"{name}=.*: give a (whole )?number"):
         model(**given)
+
+
+class DepthEnv(PointEnv):
+    """The point in frames of four channels, as a camera with depth gives them."""
+
+    def __init__(self):
+        super().__init__()
+        self.observation_space = spaces.Box(0, 255, (12, SIZE, SIZE), np.uint8)
+
+    def reset(self, **options):
+        return np.zeros((12, SIZE, SIZE), np.uint8), super().reset(**options)[1]
+
+    def step(self, action):
+        return np.zeros((12, SIZE, SIZE), np.uint8), *super().step(action)[1:]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "policy_kwargs", "without"),
+    [(SGQN, POLICY, {"n_aux": 0}), (SODA, {**SMALL, "size": 28}, {"n_aux": 0}),
+     (SVEA, SMALL, {"augmented_loss_weight": 0.0})],
+)  # fmt: skip
+def test_frames_that_no_picture_can_be_laid_over_are_refused_before_training(
+    algorithm, policy_kwargs, without
+):
+    settings = {"policy_kwargs": policy_kwargs, "buffer_size": 100, "learning_starts": 10,
+                "warmup_updates": 2, "batch_size": 4}  # fmt: skip
+    (name,) = without
+    with pytest.raises(ExplainError, match=rf"frames of 4 channels .* or {name}=0"):
+        algorithm("CnnPolicy", DepthEnv(), **settings)
+    trained = algorithm("CnnPolicy", DepthEnv(), **settings, **without).learn(14)
+    assert trained._n_updates == 5
+
+
+@pytest.mark.parametrize("warmup_delay", [False, True])
+def test_warm_up_updates_move_every_network_as_in_the_published_loop(warmup_delay):
+    # six updates with the number of the last random step, 8, then one for each of 9, 10 and 11
+    numbers = range(9) if warmup_delay else [8] * 6 + [9, 10, 11]
+    agent = model(warmup_updates=6, learning_starts=8, warmup_delay=warmup_delay)
+    moved = []
+
+    def count(name, update):
+        def counted(*arguments):
+            moved.append(name)
+            return update(*arguments)
+
+        return counted
+
+    names = ("_update_actor", "_update_targets", "_update_saliency")
+    for name in names:
+        setattr(agent, name, count(name, getattr(agent, name)))
+    agent.learn(12)
+    assert agent._n_updates == len(numbers)
+    due = sum(number % 2 == 0 for number in numbers)
+    assert [moved.count(name) for name in names] == [due] * 3
