@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ from sb3_explain.common.untrusted import quote
 
 MAX_CHARACTERS = 4000
 MAX_DEPTH = 32
+#: whole numbers are smaller than this; Python refuses to write those of more than 4300 digits
+MAX_INT = 10**100
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (
     nn.CELU, nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.Identity, nn.LeakyReLU,
@@ -75,7 +78,9 @@ def read_expression(text: str, where: str) -> Any:
         raise ExplainError(f"{where} is longer than {MAX_CHARACTERS} characters")
     text = text.strip()
     try:
-        tree = ast.parse(text, mode="eval")
+        with warnings.catch_warnings():  # of a backslash in a string, beside our one line
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ExplainError(f"{where}: {quote(text)} is not an expression") from error
     return _Reader(text, where).value(tree.body, 0)
@@ -120,7 +125,9 @@ class _Reader:
             return self.value(child, depth + 1)
 
         match node:
-            case ast.Constant(value=bool() | int() | float() | str() | None as constant):
+            case ast.Constant(value=bool() | float() | str() | None as constant):
+                return constant
+            case ast.Constant(value=int() as constant) if constant < MAX_INT:
                 return constant
             case ast.List(elts=members):
                 return [inner(member) for member in members]
@@ -155,9 +162,9 @@ class _Reader:
         return pair.arg
 
     def number(self, value: Any, node: ast.expr) -> int | float:
-        if type(value) not in (int, float):
+        if type(value) is not float and (type(value) is not int or abs(value) >= MAX_INT):
             raise self.refuse(node)
-        return value  # type: ignore[no-any-return]
+        return value
 
     def known(self, node: ast.Name | ast.Attribute) -> Any:
         parts: list[str] = []

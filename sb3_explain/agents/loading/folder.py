@@ -89,7 +89,7 @@ def folder_name(env_id: str) -> str:
 
 
 def _find_zip(path: Path) -> Path:
-    if not path.is_file():
+    if not path.exists():
         there = ", ".join(sorted(other.name for other in path.parent.glob("*.zip"))[:10])
         raise ExplainError(f"there is no file {str(path)!r} (beside it: {there or 'no .zip'})")
     return path
@@ -155,7 +155,8 @@ def _find_beside(model: Path, env_id: str | None) -> AgentFiles:
         return AgentFiles(model)
 
     def there(path: Path) -> Path | None:
-        return path if path.is_file() else None
+        # A folder or a pipe in a file's place is not taken for a file that is missing.
+        return path if path.exists() else None
 
     match = re.search(r"_(\d+)$", model.parent.name)
     steps = re.fullmatch(r"rl_model_(\d+)_steps\.zip", model.name)

@@ -28,7 +28,7 @@ from sb3_explain.agents.loading.policies import (
 )
 from sb3_explain.agents.loading.yaml_config import read_yaml
 from sb3_explain.agents.policy_views import make_view
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.envs.action_names import find_action_names
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import policy_space
@@ -149,7 +149,8 @@ def load_agent(
         n_stack=read_n_stack(policy_class, archive),
         recipe=recipe,
         provenance={
-            "file": files.model.name,
+            # A name of bytes that are no UTF-8 could not be written to a page.
+            "file": make_printable(files.model.name),
             "run": files.run,
             "repository": files.source,
             "sha256": archive.sha256,

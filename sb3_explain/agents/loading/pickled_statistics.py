@@ -18,11 +18,12 @@ from sb3_explain.agents.loading.pickle_records import (
     read_records,
 )
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.untrusted import quote, read_bounded
+from sb3_explain.common.untrusted import one_line, quote, read_bounded, require_within_limit
 from sb3_explain.envs.recipe import Normalizer
 
 MAX_BYTES = 64 * 2**20
-
+#: the share of the limit of bytes that all statistics of a file may take as float64
+SHARE = 1 / 4
 VEC_NORMALIZE = Symbol("stable_baselines3.common.vec_env.vec_normalize", "VecNormalize")
 RUNNING_MEAN_STD = Symbol("stable_baselines3.common.running_mean_std", "RunningMeanStd")
 #: numpy's own ways to pickle; numpy 2 moved ``numpy.core`` to ``numpy._core``
@@ -77,6 +78,12 @@ def read_statistics(path: Path, trusted: Iterable[str] = ()) -> dict[str, Normal
             f"{path.name} does not hold the statistics of VecNormalize and was not unpickled "
             f"({error})"
         ) from error
+    # text that is no bytes, shapes that NumPy cannot have: whatever malformed arguments lead to
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ExplainError(
+            f"{path.name} does not hold the statistics of VecNormalize and was not unpickled "
+            f"({one_line(error)})"
+        ) from error
 
 
 def _is_known(symbol: Symbol, trusted: Iterable[str]) -> bool:
@@ -104,7 +111,13 @@ def _read_normalizers(root: Any) -> dict[str, Normalizer]:
     epsilon, clip = _read_number(state.get("epsilon")), _read_number(state.get("clip_obs"))
     if not (epsilon >= 0 and clip > 0):
         raise DamagedPickleError(f"epsilon {epsilon} and clip_obs {clip}")
-    return {key: _read_normalizer(statistics[key], epsilon, clip) for key in keys}
+    normalizers: dict[str, Normalizer] = {}
+    size = 0
+    for key in keys:  # of which all may name one array, and each gets numbers of its own
+        normalizers[key] = made = _read_normalizer(statistics[key], epsilon, clip)
+        size += made.mean.nbytes + made.var.nbytes
+        require_within_limit(size, "the statistics of VecNormalize", share=SHARE)
+    return normalizers
 
 
 def _read_normalizer(record: Any, epsilon: float, clip: float) -> Normalizer:
@@ -177,10 +190,12 @@ def _make_array(content: bytes, dtype: Any, shape: Any, order: Any) -> NDArray[A
     kind = _read_dtype(dtype)
     # numpy writes a one-dimensional shape as a number in some versions
     sizes = (shape,) if isinstance(shape, int) else shape
-    if not isinstance(sizes, tuple) or not all(isinstance(n, int) and n >= 0 for n in sizes):
+    if not isinstance(sizes, tuple) or not all(type(n) is int and 0 <= n < 2**31 for n in sizes):
         raise DamagedPickleError("an array without a shape")
-    if len(sizes) > 32 or math.prod(sizes) * kind.itemsize != len(content):
+    n_elements = math.prod(sizes)
+    if len(sizes) > 32 or n_elements * kind.itemsize != len(content):
         raise DamagedPickleError("an array whose bytes do not fill its shape")
+    require_within_limit(n_elements * 8, "an array of the statistics", share=SHARE)
     return np.frombuffer(content, kind).reshape(sizes, order="F" if order == "F" else "C")
 
 

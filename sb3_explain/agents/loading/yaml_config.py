@@ -8,11 +8,13 @@ from typing import Any
 import yaml
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.untrusted import one_line, read_bounded
+from sb3_explain.common.untrusted import MAX_DEPTH, measure_depth, one_line, read_bounded
 
 MAX_BYTES = 256 * 1024
 #: nodes of a document with all aliases expanded, against documents that double at each alias
 MAX_NODES = 20_000
+#: characters of a number; Python refuses to write those of more than 4300 digits
+MAX_DIGITS = 100
 
 ORDERED_DICT = "tag:yaml.org,2002:python/object/apply:collections.OrderedDict"
 
@@ -41,7 +43,14 @@ def _read_ordered_dict(loader: ZooLoader, node: yaml.Node) -> dict[Any, Any]:
         ) from error
 
 
+def _read_int(loader: ZooLoader, node: yaml.ScalarNode) -> int:
+    if len(node.value) > MAX_DIGITS:
+        raise yaml.constructor.ConstructorError(None, None, "a number too long", node.start_mark)
+    return int(loader.construct_yaml_int(node))
+
+
 ZooLoader.add_constructor(ORDERED_DICT, _read_ordered_dict)
+ZooLoader.add_constructor("tag:yaml.org,2002:int", _read_int)
 
 
 def _count_nodes(node: yaml.Node, sizes: dict[int, int]) -> int:
@@ -84,7 +93,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ExplainError(
             f"{path.name} is not a zoo configuration ({place}{error.problem})"
         ) from error
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+    # Broken numbers, truth values and dates lead to any error within PyYAML: an IndexError, ...
+    except Exception as error:
         raise ExplainError(f"{path.name} is not a zoo configuration ({one_line(error)})") from error
     finally:
         if loader is not None:
@@ -93,4 +103,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise ExplainError(f"{path.name} is not a zoo configuration (no mapping of names)")
+    if measure_depth(document) > MAX_DEPTH:
+        raise ExplainError(f"{path.name} is not a zoo configuration (it is nested too deep)")
     return document

@@ -1,5 +1,7 @@
 """One well-behaved agent that the tests of loading share."""
 
+import shutil
+
 import gymnasium as gym
 import pytest
 import yaml
@@ -7,6 +9,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from tests.agents.loading.models import write_config
+from tests.agents.loading.spoilt import Folder
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +26,10 @@ def saved(tmp_path_factory):
     write_config(run, {"policy": "MlpPolicy", "normalize": True})
     (run / "CartPole-v1" / "args.yml").write_text(yaml.safe_dump({"algo": "ppo"}))
     return root
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy of that agent, for a test to spoil."""
+    shutil.copytree(saved, tmp_path / "agents")
+    return Folder(tmp_path / "agents", tmp_path / "canary")
