@@ -121,7 +121,8 @@ def quiet(model):
 
 def ours(mixed: bool) -> dict[str, Callable[[], object]]:
     """Whole updates of both parities, and their phases."""
-    model = quiet(SGQN("SGQNPolicy", Still(), buffer_size=10, mixed_precision=mixed))
+    settings = {"buffer_size": 10, "warmup_updates": 0, "mixed_precision": mixed}
+    model = quiet(SGQN("SGQNPolicy", Still(), **settings))
     model._pictures = pictures()
     states, actions, rewards, following, ends = transitions()
     batch = Batch(model._scale(states), actions, model._scale(following), rewards, ends)
