@@ -1,0 +1,532 @@
+"""Random agents of every algorithm, and what became of each; the oracle is SB3's own ``predict``.
+
+``python -m tests.agents.random_agents 2000`` makes 2000 of them and counts; with ``--explain-every 1``
+every explainer that supports an agent explains it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
+from torch import nn
+
+from sb3_explain import EXPLAINERS, Agent, ExplainError, StateDataset, load_agent, make_explainer
+from sb3_explain.explainers.base import FittedExplainer
+from sb3_explain.sgqn import SGQN, DrQ, PixelSAC
+
+N_OBSERVATIONS = 50
+#: two scores closer than this are a tie, which rounding decides
+TIE = 1e-4
+
+ON_POLICY = {"n_steps": 4, "batch_size": 4}
+OFF_POLICY = {"buffer_size": 10}
+DISCRETE = ("discrete",)
+ANY = ("box", "discrete", "multidiscrete", "multibinary")
+#: class, kinds of actions, and arguments of each algorithm
+ALGORITHMS: dict[str, tuple[type, tuple[str, ...], dict[str, Any]]] = {
+    "a2c": (A2C, ANY, {"n_steps": 4}),
+    "ppo": (PPO, ANY, ON_POLICY),
+    "trpo": (TRPO, ANY, ON_POLICY),
+    "maskable_ppo": (MaskablePPO, ANY[1:], ON_POLICY),
+    "ppo_lstm": (RecurrentPPO, ANY, ON_POLICY),
+    "dqn": (DQN, DISCRETE, OFF_POLICY),
+    "qrdqn": (QRDQN, DISCRETE, OFF_POLICY),
+    "sac": (SAC, ("box",), OFF_POLICY),
+    "td3": (TD3, ("box",), OFF_POLICY),
+    "ddpg": (DDPG, ("box",), OFF_POLICY),
+    "tqc": (TQC, ("box",), OFF_POLICY),
+    "crossq": (CrossQ, ("box",), OFF_POLICY),
+    "ars": (ARS, ("box", "discrete"), {}),
+    "sgqn": (SGQN, ("box",), OFF_POLICY),
+    "pixelsac": (PixelSAC, ("box",), OFF_POLICY),
+    "drq": (DrQ, ("box",), OFF_POLICY),
+}
+PIXELS = ("sgqn", "pixelsac", "drq")
+
+
+class Flat(BaseFeaturesExtractor):
+    """Someone's own extractor: all keys flat and side by side, a functional ReLU, a kept tensor."""
+
+    def __init__(self, observation_space: spaces.Space, features_dim: int = 6) -> None:
+        super().__init__(observation_space, features_dim)
+        # categories reach it as one-hot vectors, as gymnasium's flatdim counts them
+        self.linear = nn.Linear(spaces.flatdim(observation_space), features_dim)
+
+    def forward(self, observations: Any) -> torch.Tensor:
+        parts = observations.values() if isinstance(observations, dict) else [observations]
+        self.kept = torch.relu(
+            self.linear(torch.cat([part.flatten(1).float() for part in parts], 1))
+        )
+        return self.kept
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A random agent, so that a failure can be read and repeated."""
+
+    algo: str
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    policy_kwargs: dict[str, Any] = field(default_factory=dict)
+    use_sde: bool = False
+    wrappers: tuple[str, ...] = ()
+    n_stack: int = 1
+    seed: int = 0
+
+
+class Noise(gym.Env):
+    """Random observations and rewards."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.observation_space, self.action_space = spec.observation_space, spec.action_space
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> Any:
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+    def action_masks(self) -> np.ndarray:
+        return np.ones(count_masks(self.action_space), bool)
+
+
+def count_masks(space: spaces.Space) -> int:
+    """Number of entries of an action mask."""
+    if isinstance(space, spaces.Discrete):
+        return int(space.n)
+    return int(space.nvec.sum()) if isinstance(space, spaces.MultiDiscrete) else 2 * int(space.n)
+
+
+# --- strategies ---------------------------------------------------------------------------------
+
+
+@st.composite
+def boxes(draw: Any, n_dimensions: int | None = None) -> spaces.Box:
+    """A Box of 1 to 4 dimensions, of usual dtypes and bounds."""
+    n = n_dimensions or draw(st.sampled_from((1, 1, 1, 2, 3, 3, 4)))
+    shape = tuple(draw(st.lists(st.integers(1, 4 if n > 1 else 6), min_size=n, max_size=n)))
+    dtype = draw(st.sampled_from(("float32", "float32", "float64", "uint8", "int8", "int64")))
+    if dtype in ("uint8", "int8", "int64"):
+        low, high = draw(st.sampled_from(((0, 1), (0, 100), (0, 2))))
+        if dtype == "uint8" and draw(st.booleans()):
+            high = 255
+        return spaces.Box(low, high, shape, np.dtype(dtype).type)
+    bounds = draw(st.sampled_from(("unit", "unbounded", "each", "half")))
+    if bounds == "unbounded":
+        return spaces.Box(-np.inf, np.inf, shape, np.dtype(dtype).type)
+    if bounds == "half":
+        return spaces.Box(0, np.inf, shape, np.dtype(dtype).type)
+    if bounds == "each":
+        low = -np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(dtype)
+        return spaces.Box(low, 2 * -low, dtype=np.dtype(dtype).type)
+    return spaces.Box(-1, 1, shape, np.dtype(dtype).type)
+
+
+def pictures(channels_last: bool = False) -> st.SearchStrategy[spaces.Box]:
+    """Pictures that SB3 knows as such."""
+
+    def picture(channels: int) -> spaces.Box:
+        shape = (36, 36, channels) if channels_last else (channels, 36, 36)
+        return spaces.Box(0, 255, shape, np.uint8)
+
+    return st.sampled_from((1, 3)).map(picture)
+
+
+def plain_spaces() -> st.SearchStrategy[spaces.Space]:
+    """Observation spaces without keys."""
+    return st.one_of(
+        boxes(),
+        boxes(1),
+        st.integers(2, 6).map(spaces.Discrete),
+        st.lists(st.integers(2, 4), min_size=1, max_size=3).map(spaces.MultiDiscrete),
+        st.integers(1, 5).map(spaces.MultiBinary),
+        st.sampled_from(([2, 3], [3, 2, 2])).map(spaces.MultiBinary),
+    )
+
+
+def dict_spaces() -> st.SearchStrategy[spaces.Dict]:
+    """Dict observations, also of a picture."""
+    keys = st.sampled_from(("a", "board", "speed", "z key", "mask"))
+    parts = st.one_of(plain_spaces(), plain_spaces(), pictures())
+    return st.dictionaries(keys, parts, min_size=1, max_size=3).map(spaces.Dict)
+
+
+def action_spaces(kind: str) -> st.SearchStrategy[spaces.Space]:
+    """Action spaces of a kind."""
+    if kind == "discrete":
+        return st.builds(spaces.Discrete, st.integers(2, 5), start=st.sampled_from((0, 0, 0, 2)))
+    if kind == "multidiscrete":
+        return st.lists(st.integers(2, 4), min_size=1, max_size=3).map(spaces.MultiDiscrete)
+    if kind == "multibinary":
+        return st.integers(1, 4).map(spaces.MultiBinary)
+    shapes = st.sampled_from(((1,), (2,), (3,), (2, 2)))
+    each = st.just(spaces.Box(np.array([-2, -1], np.float32), np.array([1, 3], np.float32)))
+    return st.one_of(shapes.map(lambda shape: spaces.Box(-1, 1, shape, np.float32)), each)
+
+
+@st.composite
+def specs(draw: Any) -> Spec:
+    """Random agents."""
+    algo = draw(st.sampled_from(sorted(ALGORITHMS)))
+    action_space = draw(action_spaces(draw(st.sampled_from(ALGORITHMS[algo][1]))))
+    small = draw(st.sampled_from(([], [4], [6, 5], {"pi": [4], "vf": [5, 3]})))
+    kwargs: dict[str, Any] = {"net_arch": small}
+    if algo in PIXELS:
+        kwargs = {"net_arch": [6], "n_layers": 2, "n_filters": 2, "features_dim": 5}
+        return Spec(algo, draw(pictures()), action_space, kwargs, seed=draw(st.integers(0, 99)))
+    kinds = (plain_spaces(), plain_spaces(), pictures(), pictures(True), dict_spaces())
+    if algo == "ars":
+        kinds = kinds[:2]
+    space = draw(st.one_of(*kinds))
+    off_policy = ALGORITHMS[algo][1][0] == "box" and algo not in ("a2c", "ppo", "trpo", "ppo_lstm")
+    if isinstance(small, dict):
+        if algo in ("dqn", "qrdqn", "ars"):
+            kwargs["net_arch"] = [4]
+        elif off_policy:
+            kwargs["net_arch"] = {"pi": [4], "qf": [5, 3]}
+    if draw(st.booleans()):
+        kwargs["activation_fn"] = draw(st.sampled_from((nn.ReLU, nn.ELU, nn.Tanh, nn.LeakyReLU)))
+    is_dict = isinstance(space, spaces.Dict)
+    if algo != "ars":
+        if draw(st.integers(0, 3)) == 0:
+            kwargs["features_extractor_class"] = Flat
+        elif is_dict:
+            kwargs["features_extractor_kwargs"] = {"cnn_output_dim": 7}
+        elif is_picture(space):
+            kwargs["features_extractor_kwargs"] = {"features_dim": 7}
+        if algo not in ("dqn", "qrdqn"):
+            kwargs["share_features_extractor"] = draw(st.booleans())
+    if algo == "ppo_lstm":
+        kwargs |= {"lstm_hidden_size": 4, "n_lstm_layers": draw(st.integers(1, 2))}
+        kwargs |= draw(st.sampled_from((
+            {}, {"shared_lstm": True, "enable_critic_lstm": False}, {"enable_critic_lstm": False},
+        )))  # fmt: skip
+        if not kwargs.get("share_features_extractor", True):
+            kwargs.pop("shared_lstm", None)
+    use_sde = False
+    if isinstance(action_space, spaces.Box) and algo in ("a2c", "ppo", "ppo_lstm", "sac", "tqc"):
+        use_sde = draw(st.integers(0, 3)) == 0
+        if use_sde and algo in ("a2c", "ppo", "ppo_lstm"):
+            kwargs |= {"squash_output": draw(st.booleans()), "full_std": draw(st.booleans())}
+    wrappers, n_stack = (), 1
+    boxed = all(isinstance(part, spaces.Box) for part in (space.values() if is_dict else [space]))
+    if boxed:
+        wrappers = draw(st.sampled_from(((), (), ("normalize",), ("stack",), ("normalize", "stack"),
+                                         ("stack", "normalize"))))  # fmt: skip
+        n_stack = draw(st.integers(2, 3)) if "stack" in wrappers else 1
+    return Spec(
+        algo, space, action_space, kwargs, use_sde, wrappers, n_stack, draw(st.integers(0, 99))
+    )
+
+
+def is_picture(space: spaces.Space) -> bool:
+    """Whether SB3 takes a space for pictures."""
+    return space.dtype == np.uint8 and len(space.shape) == 3 and 36 in space.shape
+
+
+# --- making and checking -----------------------------------------------------------------------
+
+
+def make_model(spec: Spec) -> Any:
+    """The model of a spec, whose weights are drawn so that its actions differ."""
+    torch.manual_seed(spec.seed)
+    np.random.seed(spec.seed)  # noqa: NPY002 - SB3 draws from it
+    env: Any = DummyVecEnv([lambda: Noise(spec)])
+    env.seed(spec.seed)
+    for wrapper in spec.wrappers:
+        env = VecNormalize(env) if wrapper == "normalize" else VecFrameStack(env, spec.n_stack)
+    algorithm, _, settings = ALGORITHMS[spec.algo]
+    kwargs = {**spec.policy_kwargs}
+    if spec.algo in PIXELS:
+        policy, settings = "CnnPolicy", {**settings, "n_stack": 1}
+    elif spec.algo == "ars":
+        policy = "MlpPolicy"
+    elif isinstance(env.observation_space, spaces.Dict):
+        policy = "MultiInputPolicy"
+    else:
+        pixels = is_picture(env.observation_space) and "features_extractor_class" not in kwargs
+        policy = "CnnPolicy" if pixels else "MlpPolicy"
+    if spec.algo == "ppo_lstm":
+        policy = policy.replace("Policy", "LstmPolicy")
+    if spec.use_sde:
+        settings = {**settings, "use_sde": True}
+    if spec.algo == "crossq" and policy == "CnnPolicy":
+        kwargs.pop("activation_fn", None)
+    model = algorithm(policy, env, policy_kwargs=kwargs, seed=spec.seed, device="cpu", **settings)
+    env = model.get_env()
+    if "normalize" in spec.wrappers:
+        env.reset()
+        for _ in range(3):
+            env.step([spec.action_space.sample()])
+    with torch.no_grad():
+        for parameter in model.policy.parameters():
+            scale = 1.5 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1
+            parameter.add_(scale * torch.randn_like(parameter))
+    return model
+
+
+def draw_observations(space: spaces.Space, rng: np.random.Generator, n: int) -> Any:
+    """(n, ...) observations of a space."""
+    if isinstance(space, spaces.Dict):
+        return {key: draw_observations(part, rng, n) for key, part in space.items()}
+    space.seed(int(rng.integers(2**31)))
+    return np.stack([space.sample() for _ in range(n)])
+
+
+def predict(model: Any, spec: Spec, observations: Any, rng: np.random.Generator) -> tuple[Any, ...]:
+    """Actions of SB3's ``predict``, of a recurrent policy on two batches in turn, and the masks."""
+    masks = None
+    if spec.algo == "maskable_ppo":
+        masks = rng.random((N_OBSERVATIONS, count_masks(spec.action_space))) < 0.7
+        masks[:, :] |= ~masks.any(1, keepdims=True)
+        for part in np.split(masks, _mask_groups(spec.action_space), axis=1):
+            part |= ~part.any(1, keepdims=True)
+        return (model.predict(observations, deterministic=True, action_masks=masks)[0], masks)
+    if spec.algo == "ppo_lstm":
+        actions, state = model.predict(
+            observations, None, np.ones(N_OBSERVATIONS, bool), deterministic=True
+        )
+        later, _ = model.predict(
+            observations, state, np.zeros(N_OBSERVATIONS, bool), deterministic=True
+        )
+        return (np.stack([actions, later]), None)
+    return (model.predict(observations, deterministic=True)[0], None)
+
+
+def _mask_groups(space: spaces.Space) -> list[int]:
+    if isinstance(space, spaces.Discrete):
+        return []
+    sizes = space.nvec if isinstance(space, spaces.MultiDiscrete) else [2] * int(space.n)
+    return np.cumsum(sizes)[:-1].tolist()
+
+
+def act(agent: Agent, spec: Spec, observations: Any, masks: Any) -> np.ndarray:
+    """The agent's actions on the same observations."""
+    given = agent.tensor(observations)
+    if spec.algo == "ppo_lstm":
+        states = agent.initial_lstm_states(N_OBSERVATIONS)
+        first = agent.act(given, lstm_states=states)
+        states = agent.next_lstm_states(given, states)
+        return np.stack([first, agent.act(given, lstm_states=states)])
+    return agent.act(given, action_masks=None if masks is None else torch.as_tensor(masks))
+
+
+def compare(agent: Agent, spec: Spec, observations: Any, expected: np.ndarray, masks: Any) -> str:
+    """``"equal"``, or how the actions differ."""
+    ours = act(agent, spec, observations, masks)
+    if ours.shape != expected.shape:
+        return f"shape {ours.shape} in place of {expected.shape}"
+    if isinstance(spec.action_space, spaces.Box):
+        error = float(np.abs(ours - expected).max())
+        return "equal" if error <= 1e-4 else f"actions differ by {error:.2g}"
+    differ = (ours != expected).reshape(len(ours), -1).any(1) if spec.algo != "ppo_lstm" else (
+        (ours != expected).reshape(2 * N_OBSERVATIONS, -1).any(1))  # fmt: skip
+    if not differ.any():
+        return "equal"
+    return (
+        f"{differ.sum()} of {len(differ)} actions differ"
+        if not _ties(agent, spec, observations)
+        else "equal"
+    )
+
+
+def _ties(agent: Agent, spec: Spec, observations: Any) -> bool:
+    """Whether some state's best two scores are equal but for rounding."""
+    scores = agent.scores(agent.tensor(observations)).detach()
+    if isinstance(spec.action_space, spaces.MultiBinary):
+        return bool((scores.abs() < TIE).any())
+    sizes = (
+        spec.action_space.nvec.tolist()
+        if isinstance(spec.action_space, spaces.MultiDiscrete)
+        else [scores.shape[1]]
+    )
+    best = [part.topk(2, dim=1).values for part in scores.split(sizes, dim=1)]
+    return any(bool(((top[:, 0] - top[:, 1]) < TIE).any()) for top in best)
+
+
+def check(spec: Spec, folder: Path) -> tuple[str, str, Agent | None]:
+    """What became of the live model and of its zip: equal, refused, or wrong; and the agent."""
+    rng = np.random.default_rng(spec.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model = make_model(spec)
+            observations = draw_observations(model.observation_space, rng, N_OBSERVATIONS)
+            expected, masks = predict(model, spec, observations, rng)
+        except Exception as error:  # SB3 does not serve every combination; such are no agents
+            return f"no model of SB3 ({type(error).__name__}: {one_line(error)})", "", None
+        agent = None
+
+        def live() -> Agent:
+            nonlocal agent
+            agent = Agent.from_model(model)
+            return agent
+
+        def saved() -> Agent:
+            path = folder / "model.zip"
+            model.save(path)
+            options: dict[str, Any] = {}
+            if "features_extractor_class" in spec.policy_kwargs:
+                options["policy_kwargs"] = {"features_extractor_class": Flat}
+            return load_agent(spec.algo, None, folder=path, **options)
+
+        outcomes = []
+        for load in (live, saved):
+            try:
+                outcomes.append(compare(load(), spec, observations, expected, masks))
+            except ExplainError as error:
+                outcomes.append(f"refused: {one_line(error)}")
+            except Exception as error:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                outcomes.append(f"raw error: {type(error).__name__}: {one_line(error)} ({where})")
+    return outcomes[0], outcomes[1], agent
+
+
+#: options with which each explainer takes little time
+FAST: dict[str, dict[str, Any]] = {
+    "rise": {"n_masks": 8}, "lime": {"n_samples": 12}, "kernel_shap": {"n_samples": 16},
+    "integrated_gradients": {"n_steps": 2}, "smoothgrad": {"n_samples": 2},
+    "greydanus": {"stride": 18}, "sarfa": {"stride": 18}, "occlusion": {"patch": 12, "stride": 12},
+}  # fmt: skip
+
+
+def explain(agent: Agent, spec: Spec, names: Sequence[str]) -> dict[str, str]:
+    """What came of each explainer that says it supports an agent, on two of its observations."""
+    rng = np.random.default_rng(spec.seed)
+    outcomes = {}
+    observations = draw_observations(agent.observation_space, rng, 24)
+    for name in names:
+        kind = EXPLAINERS[name]
+        if kind.unsupported(agent):
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                outcomes[name] = _explain(agent, name, observations)
+        except ExplainError as error:
+            outcomes[name] = f"refused: {one_line(error)}"
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            outcomes[name] = f"raw error: {type(error).__name__}: {one_line(error)} ({where})"
+    return outcomes
+
+
+def _explain(agent: Agent, name: str, observations: Any) -> str:
+    kind = EXPLAINERS[name]
+    states, options = None, dict(FAST.get(name, {}))
+    if issubclass(kind, FittedExplainer):
+        greedy = agent.act(agent.tensor(observations)).reshape(24, -1)[:, 0]
+        states = StateDataset.from_arrays(observations, np.arange(24) // 4, greedy)
+        options["fit_kwargs"] = {"epochs": 1, "batch_size": 8, "progress": False}
+    explainer = make_explainer(name, agent, states, **options)
+    two = _take(agent.tensor(observations), 2)
+    attributions = explainer.attribute(two)
+    by_key = attributions if isinstance(attributions, dict) else {"": attributions}
+    shapes = {
+        key: part.shape for key, part in (two if isinstance(two, dict) else {"": two}).items()
+    }
+    if {key: part.shape for key, part in by_key.items()} != shapes:
+        return (
+            f"shapes {[tuple(part.shape) for part in by_key.values()]}, not {list(shapes.values())}"
+        )
+    if not all(bool(part.isfinite().all()) for part in by_key.values()):
+        return "attributions that are not finite"
+    return "finite"
+
+
+def _take(observations: Any, n: int) -> Any:
+    if isinstance(observations, dict):
+        return {key: part[:n] for key, part in observations.items()}
+    return observations[:n]
+
+
+def one_line(error: Exception) -> str:
+    """The first 150 characters of an error's message."""
+    return " ".join(str(error).split())[:150]
+
+
+def is_wrong(outcome: str) -> bool:
+    """Whether an outcome is a silent difference or a raw error."""
+    return outcome not in ("equal", "finite") and not outcome.startswith(("refused", "no model"))
+
+
+def make_and_check(
+    n: int, seed: int, explain_every: int = 0
+) -> tuple[collections.Counter[str], list[tuple[str, Spec]]]:
+    """Make ``n`` agents that SB3 serves; return the counted outcomes, and the wrong ones.
+
+    :param n: number of agents
+    :param seed: random seed
+    :param explain_every: every so many agents are explained by every explainer; 0 for none
+    """
+    counts: collections.Counter[str] = collections.Counter()
+    wrong: list[tuple[str, Spec]] = []
+    with tempfile.TemporaryDirectory() as folder:
+
+        @seeded(seed)
+        @settings(
+            max_examples=2 * n, deadline=None, database=None, phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(specs())
+        def run(spec: Spec) -> None:
+            if counts["made"] >= n:
+                return
+            live, saved, agent = check(spec, Path(folder))
+            if live.startswith("no model"):
+                counts[live[:90]] += 1
+                return
+            counts["made"] += 1
+            outcomes = {"live": live, "zip": saved}
+            if agent is not None and explain_every and counts["made"] % explain_every == 0:
+                outcomes |= explain(agent, spec, list(EXPLAINERS))
+            for what, outcome in outcomes.items():
+                counts[f"{what}: {outcome}"] += 1
+                if is_wrong(outcome):
+                    wrong.append((f"{what}: {outcome}", spec))
+
+        run()
+    return counts, wrong
+
+
+def main() -> int:
+    """Print what became of random agents; 1 if an outcome was wrong."""
+    parser = argparse.ArgumentParser(
+        description="Make random agents, and count what became of them."
+    )
+    parser.add_argument("n", type=int, nargs="?", default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--explain-every", type=int, default=0, metavar="N")
+    arguments = parser.parse_args()
+    counts, wrong = make_and_check(arguments.n, arguments.seed, arguments.explain_every)
+    for what, number in sorted(counts.items(), key=lambda pair: -pair[1]):
+        print(f"{number:6d}  {what}")
+    for outcome, spec in wrong[:20]:
+        print(f"\n{outcome}\n  {spec}")
+    print(f"\n{counts['made']} agents, {len(wrong)} wrong outcomes")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
