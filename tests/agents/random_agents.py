@@ -1,7 +1,7 @@
 """Random agents of every algorithm, and what became of each; the oracle is SB3's own ``predict``.
 
-``python -m tests.agents.random_agents 2000`` makes 2000 of them and counts; with ``--explain-every 1``
-every explainer that supports an agent explains it.
+``python -m tests.agents.random_agents 2000`` makes 2000 of them and counts; ``--explain-every 1``
+runs every explainer that supports an agent, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Property: whatever agent SB3 makes, ours acts as its ``predict`` does, or is refused in one line."""
+"""Whatever agent SB3 makes, ours acts as its ``predict`` does, or is refused in one line."""
 
 import pytest
 
