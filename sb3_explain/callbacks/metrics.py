@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,15 @@ from sb3_explain.callbacks.arguments import (
 )
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.training_states import MonitorStates, Step, take_snapshot
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.states.dataset import StateDataset
+
+log = logging.getLogger(__name__)
 
 #: the control that is logged beside the explainers
 NOTHING = "random"
@@ -101,7 +105,14 @@ class MetricsCallback(ExplainCallback):
             # a requested explainer takes precedence over the replacement of another one
             if (stand_in := find_supported(name, agent)) == name or stand_in not in self.explainers:
                 self.supported[stand_in] = arguments
-        self.make_explainers(agent)
+        for name, arguments in list(self.supported.items()):
+            try:
+                make_explainer(name, agent, **arguments)
+            except ExplainError as error:
+                if len(self.supported) == 1:
+                    raise
+                log.warning("%s: %s; it is left out", type(self).__name__, error)
+                del self.supported[name]
         self.monitor_states = MonitorStates(
             self.n_states, self.beginning, self.num_timesteps, agent.n_stack
         )
@@ -140,6 +151,7 @@ class MetricsCallback(ExplainCallback):
                 for name, row in evaluation.rows.items()
                 if name in shown
                 for metric, interval in row.intervals.items()
+                if metric not in row.failures
             }
         )
         write_json(

@@ -74,6 +74,7 @@ class Evaluation:
 
         ``forwards`` and ``seconds`` are those of explaining all states once, which an explainer's
         metrics share; ``metric_forwards`` and ``metric_seconds`` are those of the metric alone.
+        ``note`` says why a metric has no values: ``"failed: ..."``.
         """
         import pandas as pd
 
@@ -89,6 +90,7 @@ class Evaluation:
                 "fit_seconds": row.fit_seconds,
                 "metric_forwards": row.measuring[metric].forwards,
                 "metric_seconds": row.measuring[metric].seconds,
+                "note": f"failed: {row.failures[metric]}" if metric in row.failures else "",
             }
             for name, row in self.rows.items()
             for metric, interval in row.intervals.items()
@@ -96,10 +98,19 @@ class Evaluation:
         return pd.DataFrame(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, as in ``metrics.json``: shares in [0, 1], ``None`` where undefined."""
+        """Return plain data, as in ``metrics.json``: shares in [0, 1], ``None`` where undefined.
+
+        A metric that failed has the reason under ``"failed"``.
+        """
         explainers = {
             name: {
-                **{metric: _replace_nan(interval) for metric, interval in row.intervals.items()},
+                **{
+                    metric: {
+                        **_replace_nan(interval),
+                        **({"failed": row.failures[metric]} if metric in row.failures else {}),
+                    }
+                    for metric, interval in row.intervals.items()
+                },
                 "cost": {
                     "forwards": row.explaining.forwards,
                     "seconds": row.explaining.seconds,
@@ -137,6 +148,9 @@ def evaluate(
     charged for them. The controls are an empty mask, a constant mask, random attributions and the
     gradient; an explainer of the same name takes a control's place.
 
+    If a metric or an explainer fails, this is one logged line and NaN in the table; the others
+    stand.
+
     >>> from sb3_explain import InputXGradient, evaluate
     >>> metrics = {"insertion": {"steps": 4}, "sparseness": {}}
     >>> evaluation = evaluate(agent, test, [InputXGradient(agent)], metrics, n_resamples=100)
@@ -161,8 +175,8 @@ def evaluate(
     :param n_resamples: number of the bootstrap's resamples
     :param confidence: confidence level of the intervals, in (0, 1)
     :param progress: show a progress bar on standard error
-    :raises ExplainError: for an unknown metric, no states, or an explainer that has still to be
-        fitted
+    :raises ExplainError: for an unknown metric, no states, an explainer that has still to be
+        fitted, or if nothing could be measured
     """
     if len(states) == 0:
         raise ExplainError("there are no states to evaluate on: collect some first")
@@ -220,10 +234,18 @@ def evaluate(
     with progress_bar("evaluate", n * (len(given) + len(added)), "states", progress) as bar:
         rows = measure(explained_together, bar.update)
         if "constant" in added:
-            areas = [rows[name].attribution_sum / n for name, e in given.items() if e.gives_masks]
+            areas = [
+                rows[name].attribution_sum / n
+                for name, explainer in given.items()
+                if explainer.gives_masks and not rows[name].failed
+            ]
             faint = added["constant"](agent, *areas[:1])
             rows |= measure({"constant": faint}, bar.update)
     rows = {name: rows[name] for name in (*given, *added)}
+    if rows and all(row.failed or not row.values for row in rows.values()):
+        reasons = [reason for row in rows.values() for reason in row.failures.values()]
+        if reasons:
+            raise ExplainError(f"nothing could be measured: {reasons[0]}")
     clusters = make_clusters(states.episode)[sample]
     for row in rows.values():
         for metric, values in row.values.items():
@@ -263,5 +285,5 @@ def _name_explainers(
 
 
 def _replace_nan(interval: Interval) -> dict[str, float | int | None]:
-    """Return an interval for JSON, which has no NaN."""
-    return {key: None if math.isnan(x) else x for key, x in interval._asdict().items()}
+    """Return an interval for JSON, which has neither NaN nor infinity."""
+    return {key: x if math.isfinite(x) else None for key, x in interval._asdict().items()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +17,15 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import order
 from sb3_explain.common.bootstrap import Interval
-from sb3_explain.common.errors import require_known
+from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.failures import describe_failure
 from sb3_explain.evaluation.metrics import needs
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.sgqn.policies import PixelPolicy
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import Cost
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
@@ -62,6 +66,7 @@ class Row:
     :param measuring: cost by metric, without that of explaining the states
     :param fit_seconds: seconds that fitting took; 0 for an explainer that does not learn
     :param attribution_sum: sum over the states of each attribution's mean; of masks, their area
+    :param failures: why a metric has no values, in one line, by metric
     """
 
     values: dict[str, Array] = field(default_factory=dict)
@@ -71,6 +76,12 @@ class Row:
     measuring: dict[str, Cost] = field(default_factory=dict)
     fit_seconds: float = 0.0
     attribution_sum: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing that applies could be measured."""
+        return bool(self.values) and self.values.keys() == self.failures.keys()
 
 
 def integrate(curves: Tensor) -> Tensor:
@@ -86,6 +97,9 @@ def integrate(curves: Tensor) -> Tensor:
 
 class Measuring:
     """Measures all metrics that apply to one explainer, batch by batch.
+
+    A metric that fails is logged in one line and has no values from then on; if the explainer
+    fails, none of its metrics has. The others stand.
 
     :param explainer: an explainer that is ready to explain
     :param metrics: metrics by name, with their options bind_options
@@ -109,6 +123,9 @@ class Measuring:
         self.inputs = {name: inputs for name, inputs in needed.items() if not inputs & lacking}
         self.generators = {name: np.random.default_rng(seed) for name in self.inputs}
         self.results: dict[str, list[Array]] = {name: [] for name in self.inputs}
+        self._n_states, self._lost = 0, False
+        #: what the first failure raised
+        self.first_error: Exception | None = None
         self._row = Row(measuring={name: Cost() for name in self.inputs})
         if isinstance(explainer, FittedExplainer):
             self._row.fit_seconds = explainer.fit_seconds
@@ -120,38 +137,76 @@ class Measuring:
         :param replacement: (B, ...) what removed features become
         :param boxes: (B, H, W), true where a pixel of the newest frame lies in a box
         """
+        self._n_states += len(batch)
+        if self._lost:
+            return
         explainer, row = self.explainer, self._row
         agent, saved = batch.agent, batch.cache.saved if batch.cache else Cost()
-        with measure_cost(row.explaining, agent, saved):
-            attributions = batch.flatten_keys(explainer.attribute_batch(batch))
+        try:
+            with measure_cost(row.explaining, agent, saved):
+                attributions = batch.flatten_keys(explainer.attribute_batch(batch))
+            masks = explainer.to_masks(attributions) if explainer.gives_masks else attributions
+        except Exception as error:
+            self._lost = True
+            self._report(explainer.name, self.inputs, error)
+            return
         row.attribution_sum += float(attributions.mean()) * len(attributions)
         inputs: dict[str, Any] = {
             "batch": batch,
             "explainer": explainer,
             "attributions": attributions,
-            "masks": explainer.to_masks(attributions) if explainer.gives_masks else attributions,
+            "masks": masks,
             "baseline": replacement,
             "boxes": boxes,
         }
         for name, names in self.inputs.items():
+            if name in row.failures:
+                continue
             inputs["rng"] = self.generators[name]
-            with measure_cost(row.measuring[name], agent, saved):
-                if "ordering" in names - inputs.keys():
-                    inputs["ordering"] = order(batch.get_relevance(attributions))
-                if "attribution" in names - inputs.keys():
-                    inputs["attribution"] = attribute_q_value(batch)
-                result = self.metrics[name](**{key: inputs[key] for key in names})
-                self.results[name].append(result.double().cpu().numpy())
+            try:
+                with measure_cost(row.measuring[name], agent, saved):
+                    if "ordering" in names - inputs.keys():
+                        inputs["ordering"] = order(batch.get_relevance(attributions))
+                    if "attribution" in names - inputs.keys():
+                        inputs["attribution"] = attribute_q_value(batch)
+                    result = self.metrics[name](**{key: inputs[key] for key in names})
+                    self.results[name].append(require_each(result, batch).double().cpu().numpy())
+            except Exception as error:
+                self._report(f"{name} of {explainer.name}", [name], error)
+
+    def _report(self, what: str, metrics: Iterable[str], error: Exception) -> None:
+        """Log a failure and remember it for metrics; what uses up all memory is raised."""
+        reason = describe_failure(error)
+        log.warning("%s failed (%s): it has no values, the others stand", what, reason)
+        log.debug("failed", exc_info=error)
+        self.first_error = self.first_error or error
+        self._row.failures |= {name: reason for name in metrics if name not in self._row.failures}
 
     def row(self) -> Row:
         """Return what has been measured, without intervals."""
         for name, parts in self.results.items():
+            if name in self._row.failures:
+                self._row.values[name] = np.full(self._n_states, np.nan)
+                continue
             values = torch.from_numpy(np.concatenate(parts))
             if values.dim() == 2:
                 self._row.curves[name] = values.mean(dim=0).numpy()
                 values = integrate(values)
             self._row.values[name] = values.numpy()
         return self._row
+
+
+def require_each(result: Tensor, batch: StateBatch) -> Tensor:
+    """Return what a metric returned.
+
+    :raises ExplainError: if it is not a value, or a curve, for each state
+    """
+    if result.dim() not in (1, 2) or len(result) != len(batch):
+        raise ExplainError(
+            f"it returned {tuple(result.shape)} for {len(batch)} states: return a value or a curve "
+            "for each"
+        )
+    return result
 
 
 def attribute_q_value(batch: StateBatch) -> Tensor:

@@ -34,7 +34,8 @@ def make_metric_rows(
     :param controls: names of the controls
     :param words: presentation of further metrics
     :return: rows with ``name``, ``label``, ``control`` and ``values``; each value has the texts
-        ``mean``, ``interval`` and ``n``, and whether it is among the ``best`` or ``unproven``
+        ``mean``, ``interval`` and ``n`` (why, for a metric that failed), and whether it is among
+        the ``best`` or ``unproven``
     """
     best = {name: _find_best(table, name, controls, words) for name in names}
     ordered = sorted(table, key=lambda row: row in controls)
@@ -60,7 +61,9 @@ def make_metric_rows(
 def _format_value(estimate: Mapping[str, Any] | None) -> dict[str, str]:
     values = read_bounds(estimate)
     if values is None:
-        return {"mean": MISSING, "interval": "", "n": ""}
+        reason = (estimate or {}).get("failed")
+        note = f"failed: {reason}" if reason else ""
+        return {"mean": "failed" if reason else MISSING, "interval": "", "n": note}
     low, high = format_number(values[1]), format_number(values[2])
     span = f"{low}{' to ' if low.startswith('-') else DASH}{high}" if has_interval(estimate) else ""
     n = (estimate or {}).get("n")

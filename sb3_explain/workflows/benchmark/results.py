@@ -103,6 +103,7 @@ def list_seeds(outcomes: Iterable[Outcome]) -> pd.DataFrame:
             lines.append({**outcome.names, "note": outcome.note})
             continue
         states, cost = outcome.record["states"], outcome.record["cost"]
+        failed = outcome.record.get("failed", {})
         for metric in outcome.metrics:
             lines.append(
                 {
@@ -114,7 +115,7 @@ def list_seeds(outcomes: Iterable[Outcome]) -> pd.DataFrame:
                     **{key: cost[key] for key in ("forwards", "seconds", "fit_seconds")},
                     "metric_forwards": cost["metric_forwards"][metric],
                     "metric_seconds": cost["metric_seconds"][metric],
-                    "note": "",
+                    "note": f"failed: {failed[metric]}" if metric in failed else "",
                 }
             )
     return pd.DataFrame(lines)

@@ -95,6 +95,7 @@ def run_job(job: Job) -> None:
                 "episodes": len(np.unique(test.episode[sample])),
                 "brought": brought is not None,
             },
+            "failed": row.failures,
             "curves": {metric: curve.tolist() for metric, curve in row.curves.items()},
             "cost": {
                 "forwards": row.explaining.forwards,
@@ -122,7 +123,10 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     for some in np.array_split(np.arange(len(test)), range(CHUNK, len(test), CHUNK)):
         batch = test.batch(agent, some, cache=ForwardCache()).resolve_target()
         measuring.add(batch, apply_baselines(baselines, batch))
-    return measuring.row()
+    row = measuring.row()
+    if row.failed and measuring.first_error is not None:
+        raise measuring.first_error  # the job failed, and the same command runs it again
+    return row
 
 
 def make_job_explainer(
