@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image_keys
+from sb3_explain.agents.relus import WatchReLUs
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.envs.spaces import join_keys, spaces_by_key
 
@@ -103,6 +104,18 @@ def find_outputs(agent: Agent, key: str, kind: type[nn.Module]) -> dict[str, Ten
         for name, output in passed
         if isinstance(output, Tensor) and output.requires_grad
     }
+
+
+def passes_relu(agent: Agent) -> bool:
+    """Check whether a ReLU, a module or a function, lies between an observation and the scores.
+
+    It is found by a forward pass of zeros, which the agent does not count.
+    """
+    zeros = {key: observed.requires_grad_() for key, observed in make_blank(agent).items()}
+    outputs: list[Tensor] = []
+    with torch.enable_grad(), WatchReLUs(outputs.append):
+        agent.view.scores(join_keys(zeros), None)
+    return bool(outputs)
 
 
 def find_image_layers(agent: Agent, kind: type[nn.Module]) -> dict[str, list[str]]:

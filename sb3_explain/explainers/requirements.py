@@ -6,7 +6,7 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import find_image_layers, find_outputs
+from sb3_explain.agents.layers import find_image_layers, passes_relu
 from sb3_explain.agents.observations import find_feature_keys
 from sb3_explain.envs.spaces import is_image, spaces_by_key
 
@@ -51,11 +51,10 @@ def needs_features(agent: Agent) -> str | None:
 
 
 def needs_relu(agent: Agent) -> str | None:
-    """Return why guided backpropagation does not support an agent: no key passes an ``nn.ReLU``."""
-    by_key = spaces_by_key(agent.observation_space)
-    if any(find_outputs(agent, name, nn.ReLU) for name in by_key):
+    """Return why guided backpropagation does not support an agent: no key passes a ReLU."""
+    if passes_relu(agent):
         return None
-    return "it changes the gradient of nn.ReLU modules, and this agent's scores pass none"
+    return "it changes the gradient of ReLUs, and this agent's scores pass none"
 
 
 def needs_convolution(agent: Agent) -> str | None:

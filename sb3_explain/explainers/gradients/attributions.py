@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sb3_explain.agents.relus import WatchReLUs
 from sb3_explain.common.attributions import resize
 from sb3_explain.states.batch import StateBatch
 
@@ -25,7 +25,7 @@ class TargetScores(nn.Module):
 
     def __init__(self, batch: StateBatch, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.policy = batch.agent.view.policy  # where Captum looks for ReLUs
+        self.policy = batch.agent.view.policy  # where Captum looks for modules
         self.batch = batch
         self.names = names
 
@@ -65,14 +65,24 @@ def attribute_with_captum(
 def compute_guided_gradients(batch: StateBatch) -> dict[str, Tensor]:
     """Compute the scores' gradients, with negative values set to 0 at every ReLU on the way back.
 
-    Captum hooks the agent's own ReLUs, and removes the hooks even if the pass fails (Springenberg
-    et al., 2015, figure 1).
+    Captum's own class finds ReLUs that are modules alone, and not those that are called as
+    functions (Springenberg et al., 2015, figure 1).
     """
-    from captum.attr import GuidedBackprop
+    from captum.attr import Saliency
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
-        return attribute_with_captum(GuidedBackprop, batch)
+    with WatchReLUs(guide):
+        return attribute_with_captum(Saliency, batch, abs=False)
+
+
+def guide(output: Tensor) -> None:
+    """Set what is negative in the gradient of a ReLU's output to 0, when a gradient passes.
+
+    The ReLU's own derivative sets it to 0 where the unit is not active. Both together are guided
+    backpropagation (Springenberg et al., 2015, figure 1).
+
+    :param output: output of a ReLU
+    """
+    output.register_hook(lambda gradient: gradient.clamp_min(0))
 
 
 def compute_grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:

@@ -16,9 +16,10 @@ from sb3_explain.states.batch import StateBatch
 class GuidedBackpropagation(Explainer):
     """The signed gradient, with negative values set to 0 at every ReLU on the way back.
 
-    Springenberg et al. (2015), by Captum. It costs one forward pass and one backward pass. Only
-    ReLUs that are modules of the policy (``nn.ReLU``) count, as all of SB3's are. The attributions
-    are known to change little with the explained action (Adebayo et al., 2018).
+    Springenberg et al. (2015). It costs one forward pass and one backward pass. ReLUs count whether
+    they are modules of the policy (``nn.ReLU``) or functions that it calls (``torch.relu``,
+    ``x.clamp(min=0)``); other activations pass the plain gradient. The attributions are known to
+    change little with the explained action (Adebayo et al., 2018).
 
     >>> from sb3_explain import Agent, GuidedBackpropagation
     >>> layers = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
@@ -26,7 +27,7 @@ class GuidedBackpropagation(Explainer):
     >>> GuidedBackpropagation(mlp).attribute(states.observations([0, 1])).shape
     torch.Size([2, 4])
 
-    :param agent: agent whose scores pass an ``nn.ReLU``
+    :param agent: agent whose scores pass a ReLU
     :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     """
 
