@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image_keys
+from sb3_explain.agents.reinitialize import can_reinitialize
 from sb3_explain.agents.relus import WatchReLUs
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.envs.spaces import join_keys, spaces_by_key
@@ -60,15 +61,11 @@ def make_blank(agent: Agent) -> dict[str, Tensor]:
 def find_layers(agent: Agent) -> list[str]:
     """Find the names of the layers that the scores pass through, from the last to the first.
 
-    A layer is a module with parameters that can initialize them (``reset_parameters``). They are
+    A layer is a module with parameters that can draw them anew (``reset_parameters``). They are
     found by a forward pass of zeros, which the agent does not count.
     """
     policy: nn.Module = agent.view.policy
-
-    def is_layer(module: nn.Module) -> bool:
-        return hasattr(module, "reset_parameters") and any(True for _ in module.parameters())
-
-    with torch.no_grad(), watch_modules(policy, is_layer) as passed:
+    with torch.no_grad(), watch_modules(policy, can_reinitialize) as passed:
         agent.view.scores(join_keys(make_blank(agent)), None)
     return list(dict.fromkeys(name for name, _ in reversed(passed)))
 

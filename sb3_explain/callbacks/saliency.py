@@ -43,8 +43,9 @@ class SaliencyCallback(ExplainCallback):
     video of the last steps in the first environment. For an agent without images the importance of
     its features is drawn instead of the contact sheets.
 
-    :param explainer: name of an explainer that needs no fit; guided backpropagation is replaced by
-        ``"gradient"``, with a warning, if the agent has no ReLUs
+    :param explainer: name of an explainer that needs no fit; guided backpropagation is replaced,
+        with a warning, if it does not support the agent: by ``"gradient"`` if the agent has no
+        ReLUs, and by ``"feature_ablation"`` if it observes categories alone
     :param every: number of timesteps, of all environments together, between two explanations;
         ``None`` for one at the end
     :param n_states: number of states on a contact sheet

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, load_named_agent
 from sb3_explain.cli.parsing import Commands, not_negative, positive
+from sb3_explain.explainers.learned.visionmask import VisionMask
+from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
@@ -40,8 +42,9 @@ def add_commands(commands: Commands) -> None:
         "--instead", metavar="ACTION", help="action that the agent did not take, by name or number"
     )
     group.add_argument(
-        "--explainer", default="visionmask", metavar="NAME",
-        help="explainer of the map; a fitted one must be in the folder (default: visionmask)",
+        "--explainer", metavar="NAME",
+        help="explainer of the map; a fitted one must be in the folder (default: visionmask, or "
+        "one that supports the agent)",
     )  # fmt: skip
     group.add_argument(
         "--baseline", default=INPAINT,
@@ -62,11 +65,14 @@ def run_why(options: argparse.Namespace) -> None:
     """``sb3-explain why``"""
     agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
+    explainer = options.explainer or VisionMask.name
+    if options.explainer is None and VisionMask.unsupported(agent) is not None:
+        explainer = default_explainer(agent)
     instead = None if options.instead is None else agent.find_target(options.instead)
     answer = why(
         states,
         options.state,
-        prepare_explainer(agent, options.explainer, options.output, states),
+        prepare_explainer(agent, explainer, options.output, states),
         instead=instead,
         baseline=options.baseline,
         share=options.share,
@@ -78,7 +84,7 @@ def run_why(options: argparse.Namespace) -> None:
         )
     )
     name = f"state_{options.state}" + ("" if instead is None else f"_not_{instead}")
-    if options.explainer != "visionmask":
-        name += f"_{options.explainer}"
+    if explainer != VisionMask.name:
+        name += f"_{explainer}"
     for path in answer.save(options.output / "why" / name):
         print(path)

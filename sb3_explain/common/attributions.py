@@ -9,13 +9,18 @@ from torch.nn import functional
 
 def normalize(attributions: Tensor) -> Tensor:
     """(B, ...) attributions in [-1, 1], each state's divided by their largest magnitude."""
-    peaks = attributions.abs().flatten(1).amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
+    peaks = (
+        attributions.abs()
+        .reshape(len(attributions), -1)
+        .amax(dim=1)
+        .clamp_min(torch.finfo(torch.float32).tiny)
+    )
     return attributions / peaks.reshape(-1, *[1] * (attributions.dim() - 1))
 
 
 def norm(attributions: Tensor) -> Tensor:
     """(B,) 2-norm of each state's attributions (B, ...)."""
-    norms: Tensor = torch.linalg.vector_norm(attributions.flatten(1), dim=1)
+    norms: Tensor = torch.linalg.vector_norm(attributions.reshape(len(attributions), -1), dim=1)
     return norms
 
 

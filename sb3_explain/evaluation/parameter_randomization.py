@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import copy_agent, find_layers
+from sb3_explain.agents.reinitialize import reinitialize
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
@@ -182,7 +183,8 @@ def randomize_layers(
     """Yield agents that have forgotten one more layer each, from the output down.
 
     The layers are those that the scores pass through, in the opposite order. Their weights are
-    drawn as torch draws those of a new layer. Layers that cannot be drawn anew stay as they are.
+    drawn as torch draws those of a new layer, under a weight or spectral norm, too. Layers that
+    cannot be drawn anew stay as they are.
 
     :param agent: the agent to copy, which is not changed
     :param seed: random seed of the weights; a layer's do not depend on ``n_layers``
@@ -196,13 +198,8 @@ def randomize_layers(
     forgotten = agent
     for depth, name in enumerate(layers[:n_layers]):
         forgotten = copy_agent(forgotten)
-        layer: Any = forgotten.view.policy.get_submodule(name)
-        fresh = copy.deepcopy(layer).cpu()
-        with torch.random.fork_rng(devices=[]):
-            drawn = int(np.random.SeedSequence([seed, depth]).generate_state(1)[0])
-            torch.default_generator.manual_seed(drawn)  # torch's own would seed all GPUs too
-            fresh.reset_parameters()
-        layer.load_state_dict(fresh.state_dict())
+        drawn = int(np.random.SeedSequence([seed, depth]).generate_state(1)[0])
+        reinitialize(forgotten.view.policy.get_submodule(name), drawn)
         yield name, forgotten
 
 

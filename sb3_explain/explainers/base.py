@@ -21,6 +21,7 @@ from sb3_explain.common.signatures import (
 )
 from sb3_explain.common.training import TrainingOptions, training_options
 from sb3_explain.envs.spaces import Observations, join_keys
+from sb3_explain.explainers.requirements import find_alternative
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
@@ -256,8 +257,12 @@ def require_supported(explainer: Explainer | type[Explainer], agent: Agent) -> N
 
     :param explainer: an explainer or its class
     :param agent: agent to explain
-    :raises ExplainError: if the method does not support it, with the reason
+    :raises ExplainError: if the method does not support it, with the reason, and the name of a
+        method that does
     """
     reason = explainer.unsupported(agent)
     if reason is not None:
-        raise ExplainError(f"{explainer.name} does not support this agent: {reason}")
+        raise ExplainError(
+            f"{explainer.name} does not support this agent: {reason}; {find_alternative(agent)} "
+            "does, and list_explainers(agent) names all that do"
+        )

@@ -238,9 +238,9 @@ def contrast(attributions: Observations, instead: Observations) -> Any:
     ours, theirs = (m if isinstance(m, dict) else {SINGLE: m} for m in (attributions, instead))
     differences = {name: ours[name] - theirs[name] for name in ours}
     everything = (*ours.values(), *theirs.values(), *differences.values())
-    peaks = torch.stack([observed.abs().flatten(1).amax(dim=1) for observed in everything]).amax(
-        dim=0
-    )
+    peaks = torch.stack(
+        [observed.abs().reshape(len(observed), -1).amax(dim=1) for observed in everything]
+    ).amax(dim=0)
     peaks = peaks.clamp_min(torch.finfo(torch.float32).tiny)
     return join_keys(
         {n: gap / peaks.reshape(-1, *[1] * (gap.dim() - 1)) for n, gap in differences.items()}

@@ -12,6 +12,7 @@ from sb3_explain.common.signatures import check_arguments, require_arguments, re
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.learned.fitted import load_or_fit
+from sb3_explain.explainers.requirements import find_alternative
 from sb3_explain.states.dataset import StateDataset
 
 
@@ -104,5 +105,11 @@ def list_explainers(agent: Agent | None = None) -> list[str]:
 
 
 def default_explainer(agent: Agent) -> str:
-    """``"guided_backprop"``, or ``"gradient"`` for an agent without ReLUs, which it needs."""
-    return "gradient" if EXPLAINERS["guided_backprop"].unsupported(agent) else "guided_backprop"
+    """Return the name of an explainer that supports the agent, for whoever names none.
+
+    It is ``"guided_backprop"``; ``"gradient"`` for an agent without ReLUs, which that needs; and
+    ``"feature_ablation"`` for an agent without gradients, which observes categories alone.
+    """
+    preferred = ("guided_backprop", "gradient")
+    supported = [name for name in preferred if EXPLAINERS[name].unsupported(agent) is None]
+    return supported[0] if supported else find_alternative(agent)

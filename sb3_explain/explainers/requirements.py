@@ -47,7 +47,7 @@ def needs_features(agent: Agent) -> str | None:
     """Return why a method that removes features of vectors does not support an agent."""
     if find_feature_keys(agent):
         return None
-    return "it removes features of vectors, and this agent observes images: use occlusion"
+    return "it removes features of vectors, and this agent observes images"
 
 
 def needs_relu(agent: Agent) -> str | None:
@@ -62,3 +62,14 @@ def needs_convolution(agent: Agent) -> str | None:
     if find_image_layers(agent, nn.Conv2d):
         return None
     return "it explains images by a convolution (nn.Conv2d), and this agent's scores pass none"
+
+
+def find_alternative(agent: Agent) -> str:
+    """Return the name of an explainer that supports an agent, whatever the agent is.
+
+    It is ``"feature_ablation"``, or ``"occlusion"`` for an agent that observes images alone: both
+    only replace parts of the observation and read the score.
+
+    :param agent: agent to explain
+    """
+    return "feature_ablation" if needs_features(agent) is None else "occlusion"

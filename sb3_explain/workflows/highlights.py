@@ -350,7 +350,9 @@ def name_top_features(
     taken = find_taken_targets(agent, states.actions[positions], scores)
     attributions = explainer.attribute_batch(states.batch(agent, positions, taken))
     names = list_feature_names({name: one[0].numel() for name, one in attributions.items()})
-    flat = torch.cat([one.flatten(1).abs().cpu() for one in attributions.values()], dim=1)
+    flat = torch.cat(
+        [one.reshape(len(one), -1).abs().cpu() for one in attributions.values()], dim=1
+    )
     shared = flat / flat.sum(dim=1, keepdim=True).clamp_min(1e-30)
     values, order = shared.topk(min(NAMED, len(names)), dim=1)
     return [

@@ -88,7 +88,13 @@ def picture_importance(states: StateDataset, explainer: Explainer, *, title: str
     agent = explainer.agent
     sample = states.spread(IMPORTANCE_STATES)
     by_key = split_keys(explainer.attribute_all(states.batch(agent, sample)))
-    flat = torch.cat([observed.flatten(2) for observed in by_key.values()], dim=2).cpu().numpy()
+    flat = (
+        torch.cat(
+            [observed.reshape(*observed.shape[:2], -1) for observed in by_key.values()], dim=2
+        )
+        .cpu()
+        .numpy()
+    )
     names = list_feature_names({name: observed[0, 0].numel() for name, observed in by_key.items()})
     importance = feature_importance(flat, states.episode[sample])
     most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MAX_FEATURES])

@@ -102,7 +102,9 @@ def test_a_metric_that_fails_takes_nothing_else_along(agent, states, caplog):
 def test_the_table_the_file_and_the_page_say_why(agent, states, tmp_path):
     done = evaluate(agent, states, [], ["sparseness", "broken"])
     table = done.table().set_index(["explainer", "metric"])
-    assert table.loc[("gradient", "broken"), "note"] == "failed: ZeroDivisionError: division by zero"
+    assert (
+        table.loc[("gradient", "broken"), "note"] == "failed: ZeroDivisionError: division by zero"
+    )
     assert table.loc[("random", "broken"), "note"] == ""
     written = json.loads(json.dumps(done.to_dict(), allow_nan=False))
     assert written["explainers"]["gradient"]["broken"] == {

@@ -27,7 +27,7 @@ CONVOLUTIONS = (nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 2))
     ("needs", "supported", "refused", "because"),
     [
         ("needs_image", lambda: make(IMAGE), lambda: make(VECTOR), "images"),
-        ("needs_features", lambda: make(VECTOR), lambda: make(IMAGE), "occlusion"),
+        ("needs_features", lambda: make(VECTOR), lambda: make(IMAGE), "observes images"),
         (
             "needs_probabilities",
             lambda: make(VECTOR),
@@ -44,7 +44,7 @@ CONVOLUTIONS = (nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 2))
             "needs_relu",
             lambda: make(IMAGE, TWO, *CONVOLUTIONS),
             lambda: make(VECTOR),
-            "nn.ReLU",
+            "ReLUs",
         ),
         (
             "needs_convolution",

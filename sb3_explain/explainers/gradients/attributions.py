@@ -82,7 +82,7 @@ def guide(output: Tensor) -> None:
 
     :param output: output of a ReLU
     """
-    output.register_hook(lambda gradient: gradient.clamp_min(0))
+    output.register_hook(lambda gradient: gradient.clamp_min(0))  # type: ignore[no-untyped-call]
 
 
 def compute_grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:

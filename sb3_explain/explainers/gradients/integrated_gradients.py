@@ -96,7 +96,10 @@ class IntegratedGradients(Explainer):
             baseline; in the unit of the scores
         """
         batch = StateBatch(self.agent, observations, target, policy_inputs)
-        totals = [found.flatten(1).sum(dim=1) for found in self.attribute_batch(batch).values()]
+        totals = [
+            found.reshape(len(found), -1).sum(dim=1)
+            for found in self.attribute_batch(batch).values()
+        ]
         with torch.no_grad():
             differences = batch.target_scores(batch.by_key) - batch.target_scores(
                 self._replaced(batch)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers.gradients.grad_cam import GradCAM
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.explainers.gradients.guided_backprop import GuidedBackpropagation
 from sb3_explain.explainers.gradients.input_x_gradient import InputXGradient
@@ -188,6 +189,65 @@ def test_guided_backpropagation_by_hand():
     assert not torch.allclose(found.abs(), Gradient(agent).attribute(images, target))
 
 
+@pytest.mark.parametrize(
+    "relu",
+    [
+        torch.relu,
+        F.relu,
+        F.relu_,
+        torch.Tensor.relu,
+        torch.Tensor.relu_,
+        nn.ReLU(inplace=True),
+        lambda x: F.relu(x, inplace=True),
+        lambda x: x.clamp(min=0),
+        lambda x: x.clamp_(0),
+        lambda x: torch.clamp_min(x, 0.0),
+        lambda x: torch.clip(x, min=0),
+    ],
+)
+def test_functions_are_guided_as_modules_are(relu):
+    torch.manual_seed(0)
+    net = Once()
+    spaces_of = spaces.Box(0, 255, (2, 9, 9), np.uint8), spaces.Discrete(4)
+    images, target = torch.rand(3, 2, 9, 9) * 255, torch.tensor([0, 2, 3])
+    expected = GuidedBackpropagation(Agent.from_module(net, *spaces_of)).attribute(images, target)
+    del net.relu
+    net.relu = relu if isinstance(relu, nn.Module) else Called(relu)
+    agent = Agent.from_module(net, *spaces_of)
+    torch.testing.assert_close(GuidedBackpropagation(agent).attribute(images, target), expected)
+
+
+class Once(Guided):
+    """The same with one ReLU after each layer: two in a row cannot both be in place."""
+
+    def forward(self, observations):
+        seen = self.relu(self.convolution(observations / 255))
+        return self.out(self.relu(self.middle(seen.flatten(1))))
+
+
+class Called(nn.Module):
+    """A module of no ReLU module: it calls a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    "other", [torch.tanh, F.leaky_relu, lambda x: x.clamp(0, 6), lambda x: x.clamp(min=-1)]
+)
+def test_what_is_no_relu_is_not_guided(other):
+    torch.manual_seed(0)
+    net = Guided()
+    net.relu = Called(other)
+    agent = Agent.from_module(net, spaces.Box(0, 255, (2, 9, 9), np.uint8), spaces.Discrete(4))
+    with pytest.raises(ExplainError, match="scores pass none"):
+        GuidedBackpropagation(agent)
+
+
 def hooks(agent):
     policy = agent.view.policy
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in policy.modules())
@@ -195,7 +255,7 @@ def hooks(agent):
 
 def test_a_failing_pass_leaves_no_hooks_behind(cnn, monkeypatch):
     agent, images, target = cnn
-    explainer = GuidedBackpropagation(agent)
+    explainer = GradCAM(agent)
     read = agent.view.scores
 
     def failing(observations, lstm_states):
