@@ -93,7 +93,7 @@ class Hooks(Convolutions):
         self.seen = [output]
 
 
-class Kept(Convolutions):
+class Remembering(Convolutions):
     """It keeps what passed last, with its graph."""
 
     def forward(self, images: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ NETWORKS: dict[str, tuple[spaces.Box, type[BaseFeaturesExtractor]]] = {
         kind.__name__: (IMAGE, kind)
         for kind in (
             Convolutions, Functions, InPlace, WeightNorm, ParametrizedWeightNorm, SpectralNorm,
-            ParametrizedSpectralNorm, Hooks, Kept, Attention, Encoder, DotProduct,
+            ParametrizedSpectralNorm, Hooks, Remembering, Attention, Encoder, DotProduct,
         )
     },
     "Permuted": (GRID, Permuted),
