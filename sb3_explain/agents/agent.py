@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecFrameStack, unwrap_vec_wrapper
 from torch import nn
 
 from sb3_explain.agents.action_spaces import count_scores, target_names
+from sb3_explain.agents.live_env import read_details
 from sb3_explain.agents.outputs import PolicyOutputs
 from sb3_explain.agents.policy_views import ModuleView, PolicyView, make_view
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.envs.action_names import number_actions
-from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.envs.feature_names import FeatureNames, read_feature_names
+from sb3_explain.envs.recipe import EnvRecipe, Normalizer, normalize
 from sb3_explain.envs.spaces import Observations
 
 #: names in rl-zoo3 of algorithms whose class has another name
@@ -50,8 +52,12 @@ class Agent(PolicyOutputs):
     :param n_stack: number of frames stacked in an observation; when not given, as the recipe says,
         or 1 without a recipe
     :param recipe: how the agent's environment is made, if known
+    :param normalizers: statistics of VecNormalize that the agent was trained with, as
+        :class:`~sb3_explain.EnvRecipe` has them; those of the recipe when not given
+    :param feature_names: names of the features of an observation, or of one frame of it; a dict of
+        them for Dict observations
     :param provenance: plain data about where the agent comes from
-    :raises ExplainError: if the number of names is not the number of scores
+    :raises ExplainError: if the number of names is not the number of scores or features
     """
 
     #: how users come by one, for messages
@@ -67,11 +73,17 @@ class Agent(PolicyOutputs):
         action_names: Sequence[str] | None = None,
         n_stack: int | None = None,
         recipe: EnvRecipe | None = None,
+        normalizers: Mapping[str, Normalizer] | None = None,
+        feature_names: FeatureNames | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(view, observation_space, action_space)
         self.algo = algo
+        if recipe is not None and normalizers and not recipe.normalizers:
+            recipe = dataclasses.replace(recipe, normalizers=dict(normalizers))
         self.recipe = recipe
+        #: statistics that normalize observations, by key
+        self.normalizers = dict(normalizers or (recipe.normalizers if recipe is not None else {}))
         #: number of frames stacked in an observation
         self.n_stack = n_stack or (recipe.frame_stack if recipe is not None else 1)
         self.provenance = provenance or {}
@@ -81,6 +93,8 @@ class Agent(PolicyOutputs):
                 f"{len(self.action_names)} action names for {self.n_scores} scores: "
                 "give one name per score"
             )
+        #: names of the features of each key that has some, of an observation or of one frame of it
+        self.feature_names = read_feature_names(feature_names, observation_space, self.n_stack)
 
     @classmethod
     def from_model(cls, model: BaseAlgorithm, **details: Any) -> Agent:
@@ -89,20 +103,20 @@ class Agent(PolicyOutputs):
         The policy is copied: training the model further does not change the agent, and explaining
         the agent does not change the model.
 
+        What the model's environment says is used: its id, arguments and wrappers, the statistics of
+        VecNormalize as they are now, the frame stack, names of actions and features. An environment
+        that cannot be made again by names is named in one warning.
+
         :param model: any algorithm of the two libraries, Dict observations included
-        :param details: further arguments of :class:`Agent`, such as ``recipe``
+        :param details: further arguments of :class:`Agent`, such as ``recipe``, instead of what the
+            environment says
         :raises ExplainError: if the policy is of an unknown class
         """
         if not isinstance(model, BaseAlgorithm):
             raise ExplainError(f"give a model, not {type(model).__name__}: load_agent reads files")
         name = type(model).__name__.lower()
         details.setdefault("algo", ZOO_NAMES.get(name, name))
-        env = model.get_env()
-        stacking = unwrap_vec_wrapper(env, VecFrameStack) if env is not None else None
-        if isinstance(stacking, VecFrameStack) and "recipe" not in details:
-            details.setdefault("n_stack", stacking.stacked_obs.n_stack)
-        # SGQN and its baselines know how many frames their environment stacks
-        details.setdefault("n_stack", getattr(model, "n_stack", None))
+        details = read_details(model, details)
         policy = snapshot(model.policy)
         return cls(make_view(policy), model.observation_space, model.action_space, **details)
 
@@ -172,6 +186,19 @@ class Agent(PolicyOutputs):
             return {key: self.tensor(observed) for key, observed in observations.items()}  # type: ignore[misc]
         return torch.as_tensor(observations, device=self.device)
 
+    def normalize(self, observations: Any) -> Observations:
+        """Normalize raw observations, as VecNormalize did when the agent was trained.
+
+        :param observations: (B, ...) NumPy array or tensor of what VecNormalize wraps, or a dict of
+            these: single frames where it stands under VecFrameStack, whole stacks where it stands
+            around it
+        :return: tensors of the same shapes; the same observations if the agent has no statistics
+        :raises ExplainError: if the observations are not of the statistics' shape
+        """
+        if not self.normalizers:
+            return self.tensor(observations)
+        return self.tensor(normalize(self.normalizers, observations))
+
     def fingerprint(self) -> str:
         """SHA-256 over names, shapes, dtypes and bytes of all weights: identifies the agent."""
         digest = hashlib.sha256()
@@ -189,6 +216,7 @@ class Agent(PolicyOutputs):
             "actions": list(self.action_names),
             "observation_space": str(space) if isinstance(space, spaces.Dict) else shape,
             "environment": self.recipe.describe() if self.recipe is not None else None,
+            "normalized": {key: each.fingerprint() for key, each in self.normalizers.items()},
             "weights_sha256": self.fingerprint(),
             **self.provenance,
         }

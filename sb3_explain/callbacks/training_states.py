@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.live_env import read_live_env
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.action_names import find_action_names
-from sb3_explain.envs.spaces import SINGLE, spaces_by_key
+from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.labels import relabel
 
@@ -228,16 +226,8 @@ class MonitorStates:
 def take_snapshot(model: BaseAlgorithm) -> Agent:
     """Copy the current agent, so that neither it nor the model can change the other."""
     env = model.get_env()
-    inner = env.unwrapped if env is not None else None
-    names = None
-    if isinstance(inner, DummyVecEnv) and isinstance(model.action_space, spaces.Discrete):
-        first = inner.envs[0]
-        names = find_action_names(
-            first.spec.id if first.spec else "", int(model.action_space.n), first
-        )
-    agent = Agent.from_model(model, action_names=names)
-    by_key = spaces_by_key(agent.observation_space).values()
-    if any(len(observed.shape or ()) not in (1, 3) for observed in by_key):
-        agent.n_stack = 1  # stacked along another axis than the first
+    # Nothing plays this agent: whether its environment can be made again does not matter.
+    recipe = read_live_env(model, env).recipe if env is not None else None
+    agent = Agent.from_model(model, recipe=recipe)
     agent.action_space = copy.deepcopy(agent.action_space)
     return agent

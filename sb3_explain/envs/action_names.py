@@ -44,6 +44,15 @@ def find_action_names(
     return names if len(names) == n_scores else None
 
 
+def count_nameable_actions(space: spaces.Space[Any]) -> int:
+    """Number of scores if each may have a name in its environment, else 0."""
+    if isinstance(space, spaces.Discrete):
+        return int(space.n)
+    if isinstance(space, spaces.Box | spaces.MultiBinary) and len(space.shape) == 1:
+        return int(space.shape[0])
+    return 0
+
+
 def _ask_names(env: Any) -> tuple[str, ...]:
     """The names that an Atari game, highway-env or ViZDoom gives its actions; empty for others."""
     meanings = getattr(env, "get_action_meanings", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,24 +10,69 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.envs.spaces import SINGLE, spaces_by_key
+from sb3_explain.envs.recipe import EnvRecipe, Normalizer
+from sb3_explain.envs.spaces import SINGLE, check_keys, spaces_by_key, stack_shape
 
 Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyLayout:
+    """How the raw observations of one key become frames, and its stacks observations.
+
+    :param shape: shape of a frame, in the policy's layout
+    :param axis: axis of a frame on which frames are stacked
+    :param transposed: whether raw images are channel-last and the policy's are channel-first
+    :param raw_dtype: dtype of raw observations
+    :param of_frames: normalizes single frames, in the policy's layout
+    :param of_stacks: normalizes whole stacks, in the policy's layout
+    """
+
+    shape: tuple[int, ...]
+    axis: int
+    transposed: bool
+    raw_dtype: np.dtype[Any]
+    of_frames: Normalizer | None
+    of_stacks: Normalizer | None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of frames: doubles are for VecNormalize alone, no policy sees them."""
+        single = self.of_frames is not None or self.raw_dtype == np.float64
+        return np.dtype(np.float32) if single and self.of_stacks is None else self.raw_dtype
+
+    def frame(self, raw: Any) -> Array:
+        """The frame of one raw observation."""
+        # In the space's dtype, as DummyVecEnv hands it on. A copy: some environments write the next
+        # observation into the same array.
+        observed = np.array(raw, dtype=self.raw_dtype)
+        frame = observed.transpose(2, 0, 1) if self.transposed else observed
+        return frame.astype(self.dtype) if self.of_frames is None else self.of_frames(frame)
+
+    def push(self, stack: Array, frame: Array, n_stack: int) -> None:
+        """Append a frame to a stack, in place, and drop its oldest frame."""
+        if n_stack == 1:
+            stack[...] = frame
+            return
+        depth = self.shape[self.axis]
+        frames_first = np.moveaxis(stack, self.axis, 0)
+        frames_first[:-depth] = frames_first[depth:].copy()
+        frames_first[-depth:] = np.moveaxis(frame, self.axis, 0)
 
 
 class FrameLayout:
     """Turns raw observations into frames, and frames into stacked observations.
 
     A frame is the observation of one time step in the policy's layout: channel-first for images. A
-    stack has its frames side by side on the first axis, oldest first, as VecFrameStack and
-    VecTransposeImage arrange them.
+    stack has its frames side by side on one axis, oldest first, as VecFrameStack and
+    VecTransposeImage arrange them. VecNormalize may stand under or around them: the shape of its
+    statistics says what they are of.
 
     :param recipe: how the environment is made, with the number of stacked frames and the statistics
         that normalize observations
     :param env_space: observation space of the environment, before stacking
     :param policy_space: observation space of the policy, after stacking
-    :raises ExplainError: if the spaces do not fit each other, transposed or not
+    :raises ExplainError: if the spaces or the statistics do not fit each other
     """
 
     def __init__(
@@ -34,68 +80,92 @@ class FrameLayout:
     ) -> None:
         self.recipe = recipe
         self.n_stack = recipe.frame_stack
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.dtypes: dict[str, np.dtype[Any]] = {}
-        self._transposed: set[str] = set()
         raw, seen = spaces_by_key(env_space), spaces_by_key(policy_space)
         if set(raw) != set(seen):
             raise ExplainError(
                 f"the environment observes {sorted(raw)}, the policy expects {sorted(seen)}"
             )
-        for key, space in seen.items():
-            self._add(key, raw[key], space)
+        check_keys(recipe.normalizers, seen, recipe.env_id)
+        self.keys = {key: self._layout_of(key, raw[key], space) for key, space in seen.items()}
 
-    def _add(self, key: str, raw: spaces.Space[Any], seen: spaces.Space[Any]) -> None:
-        shape, given = tuple(seen.shape or ()), tuple(raw.shape or ())
-        frame = (shape[0] // self.n_stack, *shape[1:]) if self.n_stack > 1 else shape
-        if given != frame:
-            if len(given) != 3 or (given[2], given[0], given[1]) != frame:
-                raise ExplainError(
-                    f"{self.recipe.env_id} gives observations {given}, but the policy expects "
-                    f"{frame} (x {self.n_stack} stacked): is it the right environment?"
-                )
-            self._transposed.add(key)
-        self.shapes[key] = frame
-        normalized = key in self.recipe.normalizers
-        dtype = np.float32 if normalized or raw.dtype == np.float64 else raw.dtype
-        self.dtypes[key] = np.dtype(dtype)
+    @property
+    def n_frames(self) -> int:
+        """Number of frames side by side on the first axis of an observation."""
+        return self.n_stack if all(key.axis == 0 for key in self.keys.values()) else 1
+
+    @property
+    def stores_stacks(self) -> bool:
+        """Whether observations cannot be put together again from their frames alone.
+
+        Statistics of whole stacks make another frame of each of its places.
+        """
+        normalized = any(key.of_stacks is not None for key in self.keys.values())
+        return normalized or self.n_frames != self.n_stack
+
+    def _layout_of(self, name: str, raw: spaces.Space[Any], seen: spaces.Space[Any]) -> KeyLayout:
+        given, expected = tuple(raw.shape or ()), tuple(seen.shape or ())
+        frames = [(given, False)]
+        if len(given) == 3:
+            frames.append(((given[2], given[0], given[1]), True))
+        for frame, transposed in frames:
+            for axis in range(len(frame)) if self.n_stack > 1 else [0]:
+                if stack_shape(frame, self.n_stack, axis) == expected:
+                    of_frames, of_stacks = self._normalizers(name, given, frame, expected)
+                    dtype = np.dtype(raw.dtype or np.float32)
+                    return KeyLayout(frame, axis, transposed, dtype, of_frames, of_stacks)
+        raise ExplainError(
+            f"{self.recipe.env_id} gives observations {given}, but the policy expects "
+            f"{expected} ({self.n_stack} stacked): is it the right environment?"
+        )
+
+    def _normalizers(
+        self,
+        name: str,
+        given: tuple[int, ...],
+        frame: tuple[int, ...],
+        stack: tuple[int, ...],
+    ) -> tuple[Normalizer | None, Normalizer | None]:
+        """What normalizes frames, and what normalizes stacks of them."""
+        normalizer = self.recipe.normalizers.get(name)
+        if normalizer is None:
+            return None, None
+        shape = normalizer.mean.shape
+        if shape == frame:
+            return normalizer, None
+        if shape == given:  # channel-last, while the policy's images are channel-first
+            return normalizer.transpose(2, 0, 1), None
+        if shape == stack:
+            return None, normalizer
+        raise ExplainError(
+            f"the statistics of shape {shape} fit neither the observations {given} of "
+            f"{self.recipe.env_id} nor {self.n_stack} of them stacked: is it the right environment?"
+        )
 
     def frame(self, raw: Any) -> dict[str, Array]:
         """The frame of one raw observation, by key."""
-        observation = self.recipe.normalize(raw)
-        given = observation if isinstance(observation, dict) else {SINGLE: observation}
-        frames = {}
-        for key, shape in self.shapes.items():
-            # a copy: some environments write the next observation into the same array
-            observed = np.array(given[key], dtype=self.dtypes[key])
-            frames[key] = observed.transpose(2, 0, 1) if key in self._transposed else observed
-            assert frames[key].shape == shape
-        return frames
+        given = raw if isinstance(raw, dict) else {SINGLE: raw}
+        return {name: key.frame(given[name]) for name, key in self.keys.items()}
 
     def empty(self, batch_size: int) -> dict[str, Array]:
-        """Stacked observations (B, F * C, ...) of zeros, by key."""
+        """Stacks (B, ...) of frames of zeros, by key."""
         return {
-            key: np.zeros((batch_size, *stack_shape(shape, self.n_stack)), self.dtypes[key])
-            for key, shape in self.shapes.items()
+            name: np.zeros((batch_size, *stack_shape(key.shape, self.n_stack, key.axis)), key.dtype)
+            for name, key in self.keys.items()
         }
 
     def push(self, stacks: dict[str, Array], row: int, frame: dict[str, Array]) -> None:
         """Append a frame to the stack in one row, in place, and drop that stack's oldest frame."""
-        for key, observed in frame.items():
-            stack = stacks[key][row, ...]
-            if self.n_stack == 1:
-                stack[...] = observed
-            else:
-                depth = observed.shape[0]
-                stack[:-depth] = stack[depth:].copy()
-                stack[-depth:] = observed
+        for name, observed in frame.items():
+            self.keys[name].push(stacks[name][row, ...], observed, self.n_stack)
 
     def clear(self, stacks: dict[str, Array], row: int) -> None:
         """Set the stack in one row to zeros, in place, as VecFrameStack does after an episode."""
         for stack in stacks.values():
             stack[row] = 0
 
-
-def stack_shape(shape: tuple[int, ...], n_stack: int) -> tuple[int, ...]:
-    """Shape of ``n_stack`` frames of one shape, side by side on the first axis."""
-    return (shape[0] * n_stack, *shape[1:]) if n_stack > 1 else shape
+    def observations(self, stacks: dict[str, Array]) -> dict[str, Array]:
+        """What the policy observes of stacks (B, ...), by key: whole stacks are normalized here."""
+        return {
+            name: stack if (normalizer := self.keys[name].of_stacks) is None else normalizer(stack)
+            for name, stack in stacks.items()
+        }

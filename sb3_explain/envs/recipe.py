@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -44,6 +45,12 @@ class Normalizer:
         normalized = (observation - self.mean) / np.sqrt(self.var + self.epsilon)
         return np.clip(normalized, -self.clip, self.clip).astype(np.float32)
 
+    def transpose(self, *axes: int) -> Normalizer:
+        """The same statistics with their axes in another order."""
+        return dataclasses.replace(
+            self, mean=self.mean.transpose(axes), var=self.var.transpose(axes)
+        )
+
     def fingerprint(self) -> str:
         """SHA-256 over all four statistics, which identifies the normalization."""
         numbers = [np.ravel(part) for part in (self.mean, self.var, self.epsilon, self.clip)]
@@ -65,9 +72,12 @@ class EnvRecipe:
     :param wrappers: dotted name and arguments of each wrapper, innermost first
     :param frame_stack: number of stacked frames; 1 for no stacking
     :param normalizers: statistics per key of a Dict observation, or under ``""`` for any other
-        observation; applied to single frames, before they are stacked
+        observation. Their shape says whether they are of single frames, as VecNormalize has them
+        under VecFrameStack, or of whole stacks, as around it
     :param packages: modules that register the environment when imported
     :param trusted: further top-level packages that wrappers and environments may come from
+    :param channels_order: axis on which frames are stacked, as VecFrameStack has it: ``"first"``,
+        ``"last"``, one of them per key, or ``None`` to stack images on their channels
     """
 
     env_id: str
@@ -77,6 +87,7 @@ class EnvRecipe:
     normalizers: dict[str, Normalizer] = dataclasses.field(default_factory=dict)
     packages: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
+    channels_order: str | dict[str, str] | None = None
 
     def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Make one environment, monitored and wrapped, but not yet normalized or stacked.
@@ -104,18 +115,11 @@ class EnvRecipe:
 
     def normalize(self, observation: Any) -> Any:
         """Normalize one observation, or each key of it that has statistics."""
-        if not self.normalizers:
-            return observation
-        if isinstance(observation, dict):
-            return {
-                key: self.normalizers[key](observed) if key in self.normalizers else observed
-                for key, observed in observation.items()
-            }
-        return self.normalizers[""](observation)
+        return normalize(self.normalizers, observation) if self.normalizers else observation
 
     def describe(self) -> dict[str, Any]:
         """The recipe as plain data, with fingerprints in place of the statistics."""
-        return {
+        described: dict[str, Any] = {
             "env_id": self.env_id,
             "env_kwargs": self.env_kwargs,
             "wrappers": [[name, kwargs] for name, kwargs in self.wrappers],
@@ -124,6 +128,33 @@ class EnvRecipe:
                 key: observed.fingerprint() for key, observed in self.normalizers.items()
             },
         }
+        if self.channels_order is not None:  # what older versions described has no such key
+            described["channels_order"] = self.channels_order
+        return described
+
+
+def normalize(normalizers: Mapping[str, Normalizer], observations: Any) -> Any:
+    """Normalize observations, or each key of them that has statistics.
+
+    :param normalizers: statistics by key, under ``""`` for an observation that is no dict
+    :param observations: one observation or a batch (B, ...), or a dict of these by key
+    :raises ExplainError: if there are no statistics of this shape
+    """
+    by_key = observations if isinstance(observations, dict) else {"": observations}
+    if strangers := sorted(set(normalizers) - set(by_key)):
+        raise ExplainError(
+            f"observations of {sorted(by_key)} cannot be normalized by statistics of {strangers}"
+        )
+    normalized = {**by_key}
+    for key, normalizer in normalizers.items():
+        raw, shape = np.asarray(by_key[key]), normalizer.mean.shape
+        if raw.shape[raw.ndim - len(shape) :] != shape or raw.ndim > len(shape) + 1:
+            raise ExplainError(
+                f"observations of shape {raw.shape} cannot be normalized by statistics of {shape}: "
+                "give what VecNormalize wraps, in the environment's own layout"
+            )
+        normalized[key] = normalizer(raw)
+    return normalized if isinstance(observations, dict) else normalized[""]
 
 
 def import_wrapper(

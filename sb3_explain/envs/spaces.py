@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,54 +22,107 @@ Observations = Tensor | dict[str, Tensor]
 Space = spaces.Space[Any]
 
 
+#: orders in which SB3's wrappers can stand around an environment, innermost first: VecNormalize
+#: (n), VecFrameStack (s), VecTransposeImage (t). A normalized image is transposed no more
+ORDERS = ("nst", "snt", "tns", "tsn")
+
+
 def policy_space(space: Space, recipe: EnvRecipe) -> Space:
-    """The policy's space after VecNormalize, VecFrameStack and VecTransposeImage, in this order.
+    """The policy's space after VecNormalize, VecFrameStack and VecTransposeImage.
+
+    The shape of the statistics says what VecNormalize normalizes: single frames or whole stacks,
+    and whether images were transposed before.
 
     :param space: observation space of the environment with its wrappers
     :param recipe: recipe with the statistics of VecNormalize and the number of stacked frames
     :raises ExplainError: if the statistics or the stack do not fit the space
     """
-    if isinstance(space, spaces.Dict):
-        strangers = set(recipe.normalizers) - set(space.spaces)
-        if strangers:
-            raise ExplainError(
-                f"{recipe.env_id} observes {sorted(space.spaces)}, but the statistics are of "
-                f"{sorted(strangers)}: is it the right environment?"
-            )
-        return spaces.Dict(
-            {
-                key: _policy_space(observed, recipe.normalizers.get(key), recipe)
-                for key, observed in space.items()
-            }
+    by_key = spaces_by_key(space)
+    check_keys(recipe.normalizers, by_key, recipe.env_id)
+    seen = {key: _policy_space(observed, key, recipe) for key, observed in by_key.items()}
+    return spaces.Dict(seen) if isinstance(space, spaces.Dict) else seen[SINGLE]
+
+
+def check_keys(normalizers: Mapping[str, Normalizer], by_key: Collection[str], who: str) -> None:
+    """Check that all statistics are of keys that are observed.
+
+    :param normalizers: statistics by key
+    :param by_key: keys of the observation; :data:`SINGLE` of one that is no dict
+    :param who: who observes them, for the error message
+    :raises ExplainError: if there are statistics of another key
+    """
+    if strangers := set(normalizers) - set(by_key):
+        theirs = "an observation that is no dict" if strangers == {SINGLE} else sorted(strangers)
+        ours = "no dict" if set(by_key) == {SINGLE} else sorted(by_key)
+        raise ExplainError(
+            f"{who} observes {ours}, but the statistics are of {theirs}: is it the right "
+            "environment? (vec_normalize=False leaves them out)"
         )
-    return _policy_space(space, recipe.normalizers.get(""), recipe)
 
 
-def _policy_space(space: Space, normalizer: Normalizer | None, recipe: EnvRecipe) -> Space:
-    if normalizer is not None:
-        if normalizer.mean.shape != space.shape:
-            raise ExplainError(
-                f"the statistics of shape {normalizer.mean.shape} do not fit {recipe.env_id}, "
-                f"which gives observations {space.shape}: is it the right environment?"
-            )
-        if is_image_space(space):
-            # A normalised image is no image any more: VecNormalize changes these spaces alone.
-            bound = normalizer.clip
-            space = spaces.Box(-bound, bound, shape=space.shape, dtype=np.float32)
-    if recipe.frame_stack > 1:
-        if not isinstance(space, spaces.Box):
-            raise ExplainError(
-                f"{recipe.env_id} gives {type(space).__name__} observations, which cannot be "
-                "stacked: correct frame_stack in config.yml"
-            )
-        space = StackedObservations(1, recipe.frame_stack, space).stacked_observation_space
-    if (
-        isinstance(space, spaces.Box)
-        and is_image_space(space)
-        and not is_image_space_channels_first(space)
-    ):
-        space = VecTransposeImage.transpose_space(space)
+def _policy_space(space: Space, key: str, recipe: EnvRecipe) -> Space:
+    if recipe.frame_stack > 1 and not isinstance(space, spaces.Box):
+        raise ExplainError(
+            f"{recipe.env_id} gives {type(space).__name__} observations, which cannot be "
+            "stacked: correct frame_stack in config.yml"
+        )
+    for order in ORDERS:
+        seen = _wrapped_space(space, order, key, recipe)
+        if seen is not None:
+            return seen
+    shape = recipe.normalizers[key].mean.shape
+    raise ExplainError(
+        f"the statistics of shape {shape} do not fit {recipe.env_id}, which gives observations "
+        f"{space.shape}{_stacks_of(recipe.frame_stack)}: is it the right environment?"
+        f"{_guess_stack(shape, space.shape or (), recipe.frame_stack)} "
+        "(vec_normalize=False leaves them out)"
+    )
+
+
+def _wrapped_space(space: Space, order: str, key: str, recipe: EnvRecipe) -> Space | None:
+    """The space behind wrappers in this order; ``None`` if the statistics do not fit there."""
+    normalizer = recipe.normalizers.get(key)
+    for wrapper in order:
+        if wrapper == "n" and normalizer is not None:
+            if normalizer.mean.shape != space.shape:
+                return None
+            if is_image_space(space):
+                # A normalised image is no image any more: VecNormalize changes these spaces alone.
+                bound = normalizer.clip
+                space = spaces.Box(-bound, bound, shape=space.shape, dtype=np.float32)
+        if wrapper == "s" and recipe.frame_stack > 1 and isinstance(space, spaces.Box):
+            channels = recipe.channels_order
+            channels = channels.get(key) if isinstance(channels, Mapping) else channels
+            stacked = StackedObservations(1, recipe.frame_stack, space, channels)
+            space = stacked.stacked_observation_space
+        if (
+            wrapper == "t"
+            and isinstance(space, spaces.Box)
+            and is_image_space(space)
+            and not is_image_space_channels_first(space)
+        ):
+            space = VecTransposeImage.transpose_space(space)
     return space
+
+
+def _stacks_of(n_stack: int) -> str:
+    return f" (x {n_stack} stacked)" if n_stack > 1 else ""
+
+
+def _guess_stack(stacked: tuple[int, ...], frame: tuple[int, ...], n_stack: int) -> str:
+    """A hint, if statistics are of several frames where one is expected."""
+    for axis in range(len(frame)) if n_stack == 1 and len(stacked) == len(frame) else ():
+        n, rest = divmod(stacked[axis], max(frame[axis], 1))
+        if n > 1 and not rest and stack_shape(frame, n, axis) == stacked:
+            return f" They would fit {n} stacked frames: give a recipe with frame_stack={n}."
+    return ""
+
+
+def stack_shape(shape: tuple[int, ...], n_stack: int, axis: int = 0) -> tuple[int, ...]:
+    """Shape of ``n_stack`` frames of one shape, side by side on one axis."""
+    if n_stack == 1:
+        return shape
+    return (*shape[:axis], shape[axis] * n_stack, *shape[axis + 1 :])
 
 
 def spaces_by_key(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:

@@ -326,7 +326,7 @@ def fit_baselines(baseline: str | Replacement, states: StateDataset) -> dict[str
     :return: the baselines by key; the key of an observation that is no dict is empty
     :raises ExplainError: for an unknown name, with the nearest one
     """
-    return fit_to_frames(baseline, states.frames_by_key(states.spread(BASELINE_FRAMES)))
+    return fit_to_frames(baseline, states.stored_by_key(states.spread(BASELINE_FRAMES)))
 
 
 def make_baselines(

@@ -20,14 +20,20 @@ from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, unknown_name
-from sb3_explain.common.files import sole_writer, writing_to
+from sb3_explain.common.files import sole_writer, write_json, writing_to
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.screen import find_screen
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.rollouts import ZOO_EPSILON, ParallelEnv, ParallelEnvs, is_sampled_in_zoo
+from sb3_explain.states.rollouts import (
+    ZOO_EPSILON,
+    ParallelEnv,
+    ParallelEnvs,
+    find_recipe,
+    is_sampled_in_zoo,
+)
 from sb3_explain.states.store import Buffers, EpisodeWriter, begin_store, resume_store
 
 Array = NDArray[Any]
@@ -88,9 +94,7 @@ def collect(
         )
     if not 0 <= epsilon <= 1:
         raise ExplainError(f"epsilon={epsilon} is no probability")
-    recipe = EnvRecipe(env) if isinstance(env, str) else env or agent.recipe
-    if recipe is None:
-        raise ExplainError("this agent knows no environment: name one with env=...")
+    recipe = find_recipe(agent, env)
     epsilon = epsilon if behavior == "epsilon" else 0.0
     if agent.view.value_based and behavior == "stochastic":
         raise ExplainError("Q-values are no probabilities: use behavior='epsilon'")
@@ -172,6 +176,9 @@ class Collection:
             epsilon=settings["epsilon"],
             render_mode="rgb_array" if self.renders else None,
         )
+        layout = self.envs.layout
+        if layout.stores_stacks:
+            write_json(folder / "states.json", {**settings, "stored_stacks": layout.n_frames})
         self.writing = ThreadPoolExecutor(max_workers=1)
         self.recorders = [Recorder(self, env) for env in self.envs.each]
         for recorder in self.recorders:
@@ -318,7 +325,7 @@ class Recorder:
 
         :param record: arrays and numbers of the state by name, with ``actions`` among them
         """
-        for key, observed in self.env.frame.items():
+        for key, observed in self.env.stored().items():
             record["frames" if key == SINGLE else f"frames.{key}"] = observed
         record["starts"] = self.env.starts
         if self.collection.renders:

@@ -18,6 +18,7 @@ from sb3_explain.common.files import read_json
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
+from sb3_explain.states.splitting import split_by_episode
 from sb3_explain.states.stacks import gather, index_stacks
 from sb3_explain.states.store import episode_folder, episode_folders, read_episode
 
@@ -47,6 +48,7 @@ class StateDataset:
     :param indices: indices of the states of this view; all when not given
     :param rendered: RGB frames (N, h, w, 3), or the folder of a store that has them
     :param provenance: plain data about where the states come from
+    :param stores_stacks: whether ``frames`` are whole observations, with ``n_stack`` frames each
     :raises ExplainError: for an unknown padding
     """
 
@@ -64,6 +66,7 @@ class StateDataset:
         indices: ArrayLike | None = None,
         rendered: Array | Path | None = None,
         provenance: dict[str, Any] | None = None,
+        stores_stacks: bool = False,
     ) -> None:
         if pad not in ("zeros", "repeat"):
             raise ExplainError(f"unknown padding {pad!r} (known: repeat, zeros)")
@@ -73,6 +76,7 @@ class StateDataset:
         self._pad = pad
         self._rendered = rendered
         self.n_stack = n_stack
+        self._stores_stacks = stores_stacks
         self.provenance = provenance or {}
         total = len(self._starts)
         self.indices = np.arange(total) if indices is None else np.asarray(indices, np.int64)
@@ -140,7 +144,8 @@ class StateDataset:
             frames,
             columns,
             columns.pop("starts"),
-            n_stack=description["n_stack"],
+            n_stack=description.get("stored_stacks", description["n_stack"]),
+            stores_stacks="stored_stacks" in description,
             rendered=folder if description["rendered"] else None,
             provenance=description,
         )
@@ -154,7 +159,8 @@ class StateDataset:
         :param positions: (B,) positions of the states in this view
         :return: (B, F * C, H, W) or (B, F * D) in the stored dtype; a dict of such for Dict spaces
         """
-        stacks = self._stacks[torch.as_tensor(self.indices[np.asarray(positions)])]
+        chosen = torch.as_tensor(self.indices[np.asarray(positions)])
+        stacks = chosen[:, None] if self._stores_stacks else self._stacks[chosen]
         gathered = {key: gather(frames, stacks) for key, frames in self._frames.items()}
         return gathered[SINGLE] if set(gathered) == {SINGLE} else gathered
 
@@ -166,7 +172,7 @@ class StateDataset:
         """
         if set(self._frames) != {SINGLE}:
             raise ExplainError(f"observations are a dict of {sorted(self._frames)}: name a key")
-        return self._frames[SINGLE][torch.as_tensor(self.indices[positions])]
+        return self.frames_by_key(positions)[SINGLE]
 
     def policy_inputs(self, positions: Any) -> dict[str, Tensor]:
         """Return what the policy took besides observations: ``lstm_states`` and ``action_masks``.
@@ -180,6 +186,21 @@ class StateDataset:
 
     def frames_by_key(self, positions: Any = slice(None)) -> dict[str, Tensor]:
         """Return the newest frames (B, ...) of states by key.
+
+        :param positions: (B,) positions of the states in this view; all when not given
+        """
+        stored = self.stored_by_key(positions)
+        if not self._stores_stacks or self.n_stack == 1:
+            return stored
+        return {
+            name: stacks[:, -(stacks.shape[1] // self.n_stack) :] for name, stacks in stored.items()
+        }
+
+    def stored_by_key(self, positions: Any = slice(None)) -> dict[str, Tensor]:
+        """Return what is stored of states by key: the newest frames (B, ...), or whole stacks.
+
+        Baselines are fitted on it: where statistics normalize whole stacks, the same picture is
+        another one in each place of a stack.
 
         :param positions: (B,) positions of the states in this view; all when not given
         """
@@ -366,31 +387,10 @@ class StateDataset:
     ) -> tuple[StateDataset, ...]:
         """Split the states by whole episodes, so that no part has neighbors of another's frames.
 
-        Episodes are shuffled and go to the last part until it has its share, then to the part
-        before, and so on; every part has at least one episode.
-
         :param fractions: share of the states that each part shall have
         :param seed: random seed of the shuffle
         :return: a view for each part
         :raises ExplainError: if there are fewer episodes than parts
         """
-        episodes, counts = np.unique(self.episode, return_counts=True)
-        if len(episodes) < len(fractions):
-            raise ExplainError(
-                f"{len(self)} states of {len(episodes)} episode(s) cannot be split into "
-                f"{len(fractions)} parts by episode: collect more states, or fewer per episode"
-            )
-        order = np.random.default_rng(seed).permutation(len(episodes))
-        dealt: list[list[int]] = []
-        left = list(order)
-        for remaining, fraction in reversed(list(enumerate(fractions[1:], start=1))):
-            part: list[int] = []
-            while len(left) > remaining and (
-                not part or counts[part].sum() + counts[left[-1]] / 2 < fraction * len(self)
-            ):
-                part.append(left.pop())
-            dealt.insert(0, part)
-        parts = [left, *dealt]
-        return tuple(
-            self.subset(np.flatnonzero(np.isin(self.episode, episodes[part]))) for part in parts
-        )
+        parts = split_by_episode(self.episode, fractions, seed)
+        return tuple(self.subset(positions) for positions in parts)

@@ -7,6 +7,8 @@ the episode is the same to the last bit whenever it is played.
 from __future__ import annotations
 
 import copy
+import dataclasses
+import logging
 from typing import Any
 
 import gymnasium as gym
@@ -24,6 +26,8 @@ from sb3_explain.envs.spaces import SINGLE, Observations
 
 #: probability of a random action with which RL Zoo plays DQN and QR-DQN agents on Atari
 ZOO_EPSILON = 0.01
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
@@ -66,8 +70,8 @@ class ParallelEnvs:
 
     def observations(self) -> Observations:
         """Return the stacked observations (n, ...) of all environments; of idle ones the last."""
-        stacks = self.stacks[SINGLE] if set(self.stacks) == {SINGLE} else self.stacks
-        return self.agent.tensor(stacks)
+        by_key = self.layout.observations(self.stacks)
+        return self.agent.tensor(by_key[SINGLE] if set(by_key) == {SINGLE} else by_key)
 
     def action_masks(self) -> Tensor | None:
         """Return the action masks (n, K) of all environments; ``None`` if the agent takes none."""
@@ -141,6 +145,18 @@ class ParallelEnv:
         self.frame = self.envs.layout.frame(observation)
         self.envs.layout.push(self.envs.stacks, self.row, self.frame)
 
+    def stored(self) -> dict[str, Array]:
+        """Return what a store keeps of the current state, by key.
+
+        It is the newest frame, or the whole observation where frames do not suffice to put it
+        together again.
+        """
+        layout = self.envs.layout
+        if not layout.stores_stacks:
+            return self.frame
+        stacks = {key: stack[self.row, ...] for key, stack in self.envs.stacks.items()}
+        return layout.observations(stacks)
+
     def action_masks(self) -> Array:
         """Return which actions the environment allows now: (K,) of 0 and 1."""
         allowed = self.env.get_wrapper_attr("action_masks")()
@@ -176,6 +192,29 @@ class ParallelEnv:
         return float(sum(self.env.get_wrapper_attr("rewards")))
 
 
+def find_recipe(agent: Agent, env: str | EnvRecipe | None) -> EnvRecipe:
+    """Find how the environments in which an agent plays are made.
+
+    An agent that was trained with normalized observations sees normalized ones there too.
+
+    :param agent: agent that plays
+    :param env: Gymnasium id or recipe of the environment; the agent's own when not given
+    :raises ExplainError: if no environment is given and the agent knows none
+    """
+    own = agent.recipe
+    if env is None or (isinstance(env, str) and own is not None and env == own.env_id):
+        if own is None:
+            raise ExplainError("this agent knows no environment: name one with env=...")
+        return own
+    recipe = EnvRecipe(env, frame_stack=agent.n_stack) if isinstance(env, str) else env
+    if agent.normalizers and not recipe.normalizers:
+        logger.warning(
+            "observations of %s are normalized by the statistics of the agent", recipe.env_id
+        )
+        recipe = dataclasses.replace(recipe, normalizers=agent.normalizers)
+    return recipe
+
+
 def is_sampled_in_zoo(recipe: EnvRecipe) -> bool:
     """Check whether RL Zoo plays this environment with sampled actions: Atari and MiniGrid."""
     is_atari = any("AtariWrapper" in name for name, _ in recipe.wrappers)
@@ -201,9 +240,7 @@ def open_parallel_envs(
     :param seed: random seed of the environments and actions
     :raises ExplainError: if the environment is unknown
     """
-    recipe = EnvRecipe(env) if isinstance(env, str) else env or agent.recipe
-    if recipe is None:
-        raise ExplainError("this agent knows no environment: name one with env=...")
+    recipe = find_recipe(agent, env)
     sampled = is_sampled_in_zoo(recipe) if deterministic is None else not deterministic
     randomly = sampled and agent.view.value_based
     return ParallelEnvs(

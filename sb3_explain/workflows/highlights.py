@@ -26,6 +26,7 @@ from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import write_json
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer, require_supported
 from sb3_explain.explainers.make import default_explainer, make_explainer
@@ -39,7 +40,6 @@ from sb3_explain.workflows.pictures import (
     compute_shares,
     find_taken_targets,
     get_pictures,
-    list_feature_names,
     name_greedy_actions,
     name_measure,
     write_saliency_video,
@@ -349,7 +349,9 @@ def name_top_features(
     scores = torch.from_numpy(states.column("scores")[positions])
     taken = find_taken_targets(agent, states.actions[positions], scores)
     attributions = explainer.attribute_batch(states.batch(agent, positions, taken))
-    names = list_feature_names({name: one[0].numel() for name, one in attributions.items()})
+    names = list_feature_names(
+        {name: one[0].numel() for name, one in attributions.items()}, agent.feature_names
+    )
     flat = torch.cat(
         [one.reshape(len(one), -1).abs().cpu() for one in attributions.values()], dim=1
     )

@@ -25,6 +25,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.progress import progress_bar, track
+from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report import (
@@ -95,7 +96,9 @@ def picture_importance(states: StateDataset, explainer: Explainer, *, title: str
         .cpu()
         .numpy()
     )
-    names = list_feature_names({name: observed[0, 0].numel() for name, observed in by_key.items()})
+    names = list_feature_names(
+        {name: observed[0, 0].numel() for name, observed in by_key.items()}, agent.feature_names
+    )
     importance = feature_importance(flat, states.episode[sample])
     most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MAX_FEATURES])
     shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
@@ -114,14 +117,6 @@ def picture_importance(states: StateDataset, explainer: Explainer, *, title: str
         f"{left_out}",
         alt="importance of every feature to every action",
     )
-
-
-def list_feature_names(sizes: Mapping[str, int]) -> list[str]:
-    """Name all features: ``"feature 3"``, or ``"speed 3"`` for the key ``speed`` of a dict.
-
-    :param sizes: number of features by key
-    """
-    return [f"{key or 'feature'} {i}" for key, size in sizes.items() for i in range(size)]
 
 
 def compute_shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:

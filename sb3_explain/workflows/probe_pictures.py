@@ -14,6 +14,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import greedy_targets, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import join_keys, spaces_by_key
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.probing import StateGenerator
@@ -32,7 +33,6 @@ from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
     compute_shares,
-    list_feature_names,
     name_greedy_actions,
     name_measure,
     take_newest_frame,
@@ -94,7 +94,9 @@ def show_target(
         agent.target_names,
         title=f"{result.target}: the best {len(shown)} of {len(result.counts)} states",
         measure=name_measure(agent),
-        features=list_feature_names({name: e[0].numel() for name, e in batch.by_key.items()})
+        features=list_feature_names(
+            {name: e[0].numel() for name, e in batch.by_key.items()}, agent.feature_names
+        )
         if find_image(agent) is None
         else [],
     )

@@ -6,6 +6,7 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
@@ -13,7 +14,6 @@ from sb3_explain.workflows.pictures import (
     compute_shares,
     find_taken_targets,
     get_pictures,
-    list_feature_names,
     make_examples,
     render_png,
     take_newest_frame,

@@ -29,7 +29,7 @@ from sb3_explain.agents.loading.policies import (
 from sb3_explain.agents.loading.yaml_config import read_yaml
 from sb3_explain.agents.policy_views import make_view
 from sb3_explain.common.errors import ExplainError, make_printable
-from sb3_explain.envs.action_names import find_action_names
+from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import policy_space
 
@@ -190,7 +190,7 @@ def _find_spaces(
     """Both spaces, read off the environment if they are not given, and the actions' names."""
     if observation_space is not None and action_space is not None:
         names = (
-            find_action_names(recipe.env_id, _count_names(action_space))
+            find_action_names(recipe.env_id, count_nameable_actions(action_space))
             if recipe is not None
             else None
         )
@@ -207,16 +207,7 @@ def _find_spaces(
         return (
             observation_space,
             action_space,
-            find_action_names(recipe.env_id, _count_names(action_space), env),
+            find_action_names(recipe.env_id, count_nameable_actions(action_space), env),
         )
     finally:
         env.close()
-
-
-def _count_names(space: Space) -> int:
-    """Number of scores if each may have a name in its environment, else 0."""
-    if isinstance(space, spaces.Discrete):
-        return int(space.n)
-    if isinstance(space, spaces.Box | spaces.MultiBinary) and len(space.shape) == 1:
-        return int(space.shape[0])
-    return 0

@@ -261,7 +261,7 @@ class MaskExplainer(FittedExplainer):
                     f"the states stack {states.n_stack} frames, the agent {self.n_frames}: give "
                     "the agent n_stack or a recipe"
                 )
-        self.baselines = self._fit_baselines(train.frames_by_key(train.spread(BASELINE_FRAMES)))
+        self.baselines = self._fit_baselines(train.stored_by_key(train.spread(BASELINE_FRAMES)))
         self.learned_from = learned_from(train, validation, chosen.identity())
         self.training = train_network(
             self.network,
