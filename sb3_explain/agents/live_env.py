@@ -54,7 +54,7 @@ class LiveEnv:
     :param n_stack: number of frames on the first axis of an observation
     :param action_names: one name per score, if the actions have names
     :param feature_names: names of the features, if the environment has an attribute of this name
-    :param obstacle: why the environment cannot be made again by names; empty if it can
+    :param unnamed: why the environment cannot be made again by names; empty if it can
     """
 
     recipe: EnvRecipe | None
@@ -62,7 +62,7 @@ class LiveEnv:
     n_stack: int
     action_names: tuple[str, ...] | None
     feature_names: dict[str, tuple[str, ...]] | None
-    obstacle: str
+    unnamed: str
 
 
 def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
@@ -84,12 +84,12 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
     live = read_live_env(model, env)
     recipe = given.get("recipe")
     if recipe is None:
-        if live.obstacle and "recipe" not in given and env not in _warned:
+        if live.unnamed and "recipe" not in given and env not in _warned:
             _warned.add(env)
             logger.warning(
                 "the environment of this model cannot be made again by names (%s): give "
                 "recipe=..., or env=... to what plays the agent",
-                live.obstacle,
+                live.unnamed,
             )
     elif live.normalizers and not recipe.normalizers and "normalizers" not in given:
         logger.warning("the recipe has no statistics: those of the model's VecNormalize are used")
@@ -119,7 +119,7 @@ def read_live_env(model: BaseAlgorithm, env: VecEnv) -> LiveEnv:
     strangers = [type(layer).__name__ for layer in layers if not isinstance(layer, KNOWN_WRAPPERS)]
     normalizers = copy_statistics(normalizing[0]) if normalizing else {}
     inner = open_base(base)
-    recipe, obstacle = None, ""
+    recipe, unnamed = None, ""
     try:
         if strangers:
             raise UnnamedEnvironmentError(f"{strangers[0]} stands around it")
@@ -134,9 +134,9 @@ def read_live_env(model: BaseAlgorithm, env: VecEnv) -> LiveEnv:
             channels_order=find_channels_order(stacking[0]) if stacking else None,
         )
     except UnnamedEnvironmentError as error:
-        obstacle = str(error)
+        unnamed = str(error)
     except Exception as error:  # the environment is the user's code, and may raise anything
-        obstacle = one_line(error)
+        unnamed = one_line(error)
     n_stack = count_frames(model, stacking[0]) if stacking else 1
     return LiveEnv(
         recipe,
@@ -144,7 +144,7 @@ def read_live_env(model: BaseAlgorithm, env: VecEnv) -> LiveEnv:
         n_stack,
         find_names(model, inner, recipe),
         find_features(model, inner, n_stack),
-        obstacle,
+        unnamed,
     )
 
 
@@ -202,6 +202,10 @@ def find_names(
 ) -> tuple[str, ...] | None:
     """Names of the actions, if they have names."""
     n_scores = count_nameable_actions(model.action_space)
+    if env is not None and env.env is None:  # in another process
+        meanings = tuple(map(str, env.call("get_action_meanings") or ()))
+        if len(meanings) == n_scores:
+            return meanings
     return find_action_names(
         recipe.env_id if recipe is not None else "", n_scores, env.env if env is not None else None
     )

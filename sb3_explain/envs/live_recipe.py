@@ -47,11 +47,13 @@ class ModelEnv:
 
     :param text: its wrappers as Gymnasium prints them
     :param ask: returns an attribute of the environment or its wrappers; ``None`` if there is none
+    :param call: returns what one of their methods returns; ``None`` if there is none
     :param env: the environment itself, if it is in this process
     """
 
     text: str
     ask: Callable[[str], Any]
+    call: Callable[[str], Any]
     env: gym.Env[Any, Any] | None = None
 
     @classmethod
@@ -61,15 +63,18 @@ class ModelEnv:
         def ask(name: str) -> Any:
             return env.get_wrapper_attr(name) if env.has_wrapper_attr(name) else None
 
-        return cls(str(env), ask, env)
+        def call(name: str) -> Any:
+            return env.get_wrapper_attr(name)() if env.has_wrapper_attr(name) else None
+
+        return cls(str(env), ask, call, env)
 
     @classmethod
     def of_worker(cls, envs: SubprocVecEnv) -> ModelEnv:
         """The first environment of a SubprocVecEnv, whose worker waits for commands.
 
         A worker dies of what it cannot answer: of attributes that are missing, and of answers that
-        cannot be pickled. So the first is asked before, and an environment whose entry point is not
-        a name is not asked for its spec.
+        cannot be pickled. So it is first asked whether it has the attribute, and only an environment
+        whose class is registered by its name is asked for its spec.
         """
 
         def ask(name: str) -> Any:
@@ -77,8 +82,11 @@ class ModelEnv:
                 raise UnnamedEnvironmentError("it is made by a function in another process")
             return envs.get_attr(name, indices=[0])[0] if envs.has_attr(name) else None
 
-        text = str(envs.env_method("__str__", indices=[0])[0])
-        return cls(text, ask)
+        def call(name: str) -> Any:
+            return envs.env_method(name, indices=[0])[0] if envs.has_attr(name) else None
+
+        text = str(call("__str__"))
+        return cls(text, ask, call)
 
 
 def find_registered(text: str) -> EnvSpec:
@@ -133,7 +141,7 @@ def _equal(a: Any, b: Any) -> bool:
 def _count_made(text: str, registered: EnvSpec) -> int:
     """Number of wrappers that ``gymnasium.make`` applies by itself, innermost first.
 
-    Those inside its own checks come from the entry point, those of the registry follow.
+    Those inside its own checks come with the environment's class, those of the registry follow.
     """
     names = re.findall(r"<(\w+)", text)
     own = [i for i, name in enumerate(names) if name in ("PassiveEnvChecker", "OrderEnforcing")]

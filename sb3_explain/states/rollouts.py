@@ -154,7 +154,8 @@ class ParallelEnv:
         layout = self.envs.layout
         if not layout.stores_stacks:
             return self.frame
-        stacks = {key: stack[self.row, ...] for key, stack in self.envs.stacks.items()}
+        # copies: the next step changes the stacks in place
+        stacks = {key: stack[self.row].copy() for key, stack in self.envs.stacks.items()}
         return layout.observations(stacks)
 
     def action_masks(self) -> Array:
