@@ -73,8 +73,8 @@ class ModelEnv:
         """The first environment of a SubprocVecEnv, whose worker waits for commands.
 
         A worker dies of what it cannot answer: of attributes that are missing, and of answers that
-        cannot be pickled. So it is first asked whether it has the attribute, and only an environment
-        whose class is registered by its name is asked for its spec.
+        cannot be pickled. So it is first asked whether it has the attribute, and asked for its spec
+        only if the environment's class is registered by its name.
         """
 
         def ask(name: str) -> Any:
