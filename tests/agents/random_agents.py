@@ -13,7 +13,6 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,75 +22,15 @@ import torch
 from gymnasium import spaces
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
-from hypothesis import strategies as st
-from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
-from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
-from torch import nn
 
 from sb3_explain import EXPLAINERS, Agent, ExplainError, StateDataset, load_agent, make_explainer
 from sb3_explain.explainers.base import FittedExplainer
-from sb3_explain.sgqn import SGQN, DrQ, PixelSAC
+from tests.agents.random_specs import ALGORITHMS, PIXELS, Spec, is_picture, specs
 
 N_OBSERVATIONS = 50
 #: two scores closer than this are a tie, which rounding decides
 TIE = 1e-4
-
-ON_POLICY = {"n_steps": 4, "batch_size": 4}
-OFF_POLICY = {"buffer_size": 10}
-DISCRETE = ("discrete",)
-ANY = ("box", "discrete", "multidiscrete", "multibinary")
-#: class, kinds of actions, and arguments of each algorithm
-ALGORITHMS: dict[str, tuple[type, tuple[str, ...], dict[str, Any]]] = {
-    "a2c": (A2C, ANY, {"n_steps": 4}),
-    "ppo": (PPO, ANY, ON_POLICY),
-    "trpo": (TRPO, ANY, ON_POLICY),
-    "maskable_ppo": (MaskablePPO, ANY[1:], ON_POLICY),
-    "ppo_lstm": (RecurrentPPO, ANY, ON_POLICY),
-    "dqn": (DQN, DISCRETE, OFF_POLICY),
-    "qrdqn": (QRDQN, DISCRETE, OFF_POLICY),
-    "sac": (SAC, ("box",), OFF_POLICY),
-    "td3": (TD3, ("box",), OFF_POLICY),
-    "ddpg": (DDPG, ("box",), OFF_POLICY),
-    "tqc": (TQC, ("box",), OFF_POLICY),
-    "crossq": (CrossQ, ("box",), OFF_POLICY),
-    "ars": (ARS, ("box", "discrete"), {}),
-    "sgqn": (SGQN, ("box",), OFF_POLICY),
-    "pixelsac": (PixelSAC, ("box",), OFF_POLICY),
-    "drq": (DrQ, ("box",), OFF_POLICY),
-}
-PIXELS = ("sgqn", "pixelsac", "drq")
-
-
-class Flat(BaseFeaturesExtractor):
-    """Someone's own extractor: all keys flat and side by side, a functional ReLU, a kept tensor."""
-
-    def __init__(self, observation_space: spaces.Space, features_dim: int = 6) -> None:
-        super().__init__(observation_space, features_dim)
-        # categories reach it as one-hot vectors, as gymnasium's flatdim counts them
-        self.linear = nn.Linear(spaces.flatdim(observation_space), features_dim)
-
-    def forward(self, observations: Any) -> torch.Tensor:
-        parts = observations.values() if isinstance(observations, dict) else [observations]
-        self.kept = torch.relu(
-            self.linear(torch.cat([part.flatten(1).float() for part in parts], 1))
-        )
-        return self.kept
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A random agent, so that a failure can be read and repeated."""
-
-    algo: str
-    observation_space: spaces.Space
-    action_space: spaces.Space
-    policy_kwargs: dict[str, Any] = field(default_factory=dict)
-    use_sde: bool = False
-    wrappers: tuple[str, ...] = ()
-    n_stack: int = 1
-    seed: int = 0
 
 
 class Noise(gym.Env):
@@ -118,136 +57,6 @@ def count_masks(space: spaces.Space) -> int:
     return int(space.nvec.sum()) if isinstance(space, spaces.MultiDiscrete) else 2 * int(space.n)
 
 
-# --- strategies ---------------------------------------------------------------------------------
-
-
-@st.composite
-def boxes(draw: Any, n_dimensions: int | None = None) -> spaces.Box:
-    """A Box of 1 to 4 dimensions, of usual dtypes and bounds."""
-    n = n_dimensions or draw(st.sampled_from((1, 1, 1, 2, 3, 3, 4)))
-    shape = tuple(draw(st.lists(st.integers(1, 4 if n > 1 else 6), min_size=n, max_size=n)))
-    dtype = draw(st.sampled_from(("float32", "float32", "float64", "uint8", "int8", "int64")))
-    if dtype in ("uint8", "int8", "int64"):
-        low, high = draw(st.sampled_from(((0, 1), (0, 100), (0, 2))))
-        if dtype == "uint8" and draw(st.booleans()):
-            high = 255
-        return spaces.Box(low, high, shape, np.dtype(dtype).type)
-    bounds = draw(st.sampled_from(("unit", "unbounded", "each", "half")))
-    if bounds == "unbounded":
-        return spaces.Box(-np.inf, np.inf, shape, np.dtype(dtype).type)
-    if bounds == "half":
-        return spaces.Box(0, np.inf, shape, np.dtype(dtype).type)
-    if bounds == "each":
-        low = -np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(dtype)
-        return spaces.Box(low, 2 * -low, dtype=np.dtype(dtype).type)
-    return spaces.Box(-1, 1, shape, np.dtype(dtype).type)
-
-
-def pictures(channels_last: bool = False) -> st.SearchStrategy[spaces.Box]:
-    """Pictures that SB3 knows as such."""
-
-    def picture(channels: int) -> spaces.Box:
-        shape = (36, 36, channels) if channels_last else (channels, 36, 36)
-        return spaces.Box(0, 255, shape, np.uint8)
-
-    return st.sampled_from((1, 3)).map(picture)
-
-
-def plain_spaces() -> st.SearchStrategy[spaces.Space]:
-    """Observation spaces without keys."""
-    return st.one_of(
-        boxes(),
-        boxes(1),
-        st.integers(2, 6).map(spaces.Discrete),
-        st.lists(st.integers(2, 4), min_size=1, max_size=3).map(spaces.MultiDiscrete),
-        st.integers(1, 5).map(spaces.MultiBinary),
-        st.sampled_from(([2, 3], [3, 2, 2])).map(spaces.MultiBinary),
-    )
-
-
-def dict_spaces() -> st.SearchStrategy[spaces.Dict]:
-    """Dict observations, also of a picture."""
-    keys = st.sampled_from(("a", "board", "speed", "z key", "mask"))
-    parts = st.one_of(plain_spaces(), plain_spaces(), pictures())
-    return st.dictionaries(keys, parts, min_size=1, max_size=3).map(spaces.Dict)
-
-
-def action_spaces(kind: str) -> st.SearchStrategy[spaces.Space]:
-    """Action spaces of a kind."""
-    if kind == "discrete":
-        return st.builds(spaces.Discrete, st.integers(2, 5), start=st.sampled_from((0, 0, 0, 2)))
-    if kind == "multidiscrete":
-        return st.lists(st.integers(2, 4), min_size=1, max_size=3).map(spaces.MultiDiscrete)
-    if kind == "multibinary":
-        return st.integers(1, 4).map(spaces.MultiBinary)
-    shapes = st.sampled_from(((1,), (2,), (3,), (2, 2)))
-    each = st.just(spaces.Box(np.array([-2, -1], np.float32), np.array([1, 3], np.float32)))
-    return st.one_of(shapes.map(lambda shape: spaces.Box(-1, 1, shape, np.float32)), each)
-
-
-@st.composite
-def specs(draw: Any) -> Spec:
-    """Random agents."""
-    algo = draw(st.sampled_from(sorted(ALGORITHMS)))
-    action_space = draw(action_spaces(draw(st.sampled_from(ALGORITHMS[algo][1]))))
-    small = draw(st.sampled_from(([], [4], [6, 5], {"pi": [4], "vf": [5, 3]})))
-    kwargs: dict[str, Any] = {"net_arch": small}
-    if algo in PIXELS:
-        kwargs = {"net_arch": [6], "n_layers": 2, "n_filters": 2, "features_dim": 5}
-        return Spec(algo, draw(pictures()), action_space, kwargs, seed=draw(st.integers(0, 99)))
-    kinds = (plain_spaces(), plain_spaces(), pictures(), pictures(True), dict_spaces())
-    if algo == "ars":
-        kinds = kinds[:2]
-    space = draw(st.one_of(*kinds))
-    off_policy = ALGORITHMS[algo][1][0] == "box" and algo not in ("a2c", "ppo", "trpo", "ppo_lstm")
-    if isinstance(small, dict):
-        if algo in ("dqn", "qrdqn", "ars"):
-            kwargs["net_arch"] = [4]
-        elif off_policy:
-            kwargs["net_arch"] = {"pi": [4], "qf": [5, 3]}
-    if draw(st.booleans()):
-        kwargs["activation_fn"] = draw(st.sampled_from((nn.ReLU, nn.ELU, nn.Tanh, nn.LeakyReLU)))
-    is_dict = isinstance(space, spaces.Dict)
-    if algo != "ars":
-        if draw(st.integers(0, 3)) == 0:
-            kwargs["features_extractor_class"] = Flat
-        elif is_dict:
-            kwargs["features_extractor_kwargs"] = {"cnn_output_dim": 7}
-        elif is_picture(space):
-            kwargs["features_extractor_kwargs"] = {"features_dim": 7}
-        if algo not in ("dqn", "qrdqn"):
-            kwargs["share_features_extractor"] = draw(st.booleans())
-    if algo == "ppo_lstm":
-        kwargs |= {"lstm_hidden_size": 4, "n_lstm_layers": draw(st.integers(1, 2))}
-        kwargs |= draw(st.sampled_from((
-            {}, {"shared_lstm": True, "enable_critic_lstm": False}, {"enable_critic_lstm": False},
-        )))  # fmt: skip
-        if not kwargs.get("share_features_extractor", True):
-            kwargs.pop("shared_lstm", None)
-    use_sde = False
-    if isinstance(action_space, spaces.Box) and algo in ("a2c", "ppo", "ppo_lstm", "sac", "tqc"):
-        use_sde = draw(st.integers(0, 3)) == 0
-        if use_sde and algo in ("a2c", "ppo", "ppo_lstm"):
-            kwargs |= {"squash_output": draw(st.booleans()), "full_std": draw(st.booleans())}
-    wrappers, n_stack = (), 1
-    boxed = all(isinstance(part, spaces.Box) for part in (space.values() if is_dict else [space]))
-    if boxed:
-        wrappers = draw(st.sampled_from(((), (), ("normalize",), ("stack",), ("normalize", "stack"),
-                                         ("stack", "normalize"))))  # fmt: skip
-        n_stack = draw(st.integers(2, 3)) if "stack" in wrappers else 1
-    return Spec(
-        algo, space, action_space, kwargs, use_sde, wrappers, n_stack, draw(st.integers(0, 99))
-    )
-
-
-def is_picture(space: spaces.Space) -> bool:
-    """Whether SB3 takes a space for pictures."""
-    return space.dtype == np.uint8 and len(space.shape) == 3 and 36 in space.shape
-
-
-# --- making and checking -----------------------------------------------------------------------
-
-
 def make_model(spec: Spec) -> Any:
     """The model of a spec, whose weights are drawn so that its actions differ."""
     torch.manual_seed(spec.seed)
@@ -269,6 +78,8 @@ def make_model(spec: Spec) -> Any:
         policy = "CnnPolicy" if pixels else "MlpPolicy"
     if spec.algo == "ppo_lstm":
         policy = policy.replace("Policy", "LstmPolicy")
+    if spec.policy is not None:
+        policy = spec.policy
     if spec.use_sde:
         settings = {**settings, "use_sde": True}
     if spec.algo == "crossq" and policy == "CnnPolicy":
@@ -388,7 +199,10 @@ def check(spec: Spec, folder: Path) -> tuple[str, str, Agent | None]:
             model.save(path)
             options: dict[str, Any] = {}
             if "features_extractor_class" in spec.policy_kwargs:
-                options["policy_kwargs"] = {"features_extractor_class": Flat}
+                own = spec.policy_kwargs["features_extractor_class"]
+                options["policy_kwargs"] = {"features_extractor_class": own}
+            if spec.policy is not None:
+                options["policy_class"] = spec.policy
             return load_agent(spec.algo, None, folder=path, **options)
 
         outcomes = []
