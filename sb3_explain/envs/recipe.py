@@ -15,7 +15,10 @@ from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.registered import check_trusted, make, register_environments
+from sb3_explain.common.untrusted import one_line, quote
+from sb3_explain.envs.known_wrappers import KNOWN_WRAPPERS
+from sb3_explain.envs.registered import make, register_environments
+from sb3_explain.envs.trust import check_trusted
 
 Array = NDArray[Any]
 
@@ -75,7 +78,7 @@ class EnvRecipe:
         observation. Their shape says whether they are of single frames, as VecNormalize has them
         under VecFrameStack, or of whole stacks, as around it
     :param packages: modules that register the environment when imported
-    :param trusted: further top-level packages that wrappers and environments may come from
+    :param trusted: dotted names of further packages, modules or wrappers that may be imported
     :param channels_order: axis on which frames are stacked, as VecFrameStack has it: ``"first"``,
         ``"last"``, one of them per key, or ``None`` to stack images on their channels
     """
@@ -108,8 +111,8 @@ class EnvRecipe:
                 env = wrapper(env, **kwargs)
             except Exception as error:  # a wrapper may refuse its arguments in any way
                 raise ExplainError(
-                    f"the wrapper {wrapper.__name__} cannot wrap {self.env_id} with {kwargs} "
-                    f"({' '.join(str(error).split())})"
+                    f"the wrapper {wrapper.__name__} cannot wrap {self.env_id} with "
+                    f"{quote(kwargs)} ({one_line(error)})"
                 ) from error
         return env
 
@@ -160,18 +163,18 @@ def normalize(normalizers: Mapping[str, Normalizer], observations: Any) -> Any:
 def import_wrapper(
     name: str, trusted: tuple[str, ...] = ()
 ) -> type[gym.Wrapper[Any, Any, Any, Any]]:
-    """Import a gymnasium wrapper by its dotted name, if its package is trusted.
+    """Import a gymnasium wrapper by its dotted name, if it is known or trusted.
 
     :param name: for example ``"stable_baselines3.common.atari_wrappers.AtariWrapper"``
-    :param trusted: top-level packages that the user allows besides the known ones
-    :raises ExplainError: if the package is not trusted, or has no such wrapper
+    :param trusted: dotted names that the user trusts besides the known wrappers
+    :raises ExplainError: if the wrapper is neither known nor trusted, or does not exist
     """
-    check_trusted(name, trusted, "the wrapper")
-    module_name, _, attribute = name.rpartition(".")
+    module, _, attribute = name.rpartition(".")
+    check_trusted(name, trusted, "the wrapper", KNOWN_WRAPPERS, module)
     try:
-        wrapper = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ExplainError(f"the wrapper {name!r} does not exist ({error})") from error
+        wrapper = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # a module may fail in any way when it is imported
+        raise ExplainError(f"the wrapper {name!r} does not exist ({one_line(error)})") from error
     # A trusted module also holds what it imports itself: os, subprocess, pickle.
     if not (isinstance(wrapper, type) and issubclass(wrapper, gym.Wrapper)):
         raise ExplainError(

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import gymnasium as gym
-from gymnasium.envs.registration import parse_env_id
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import one_line
+from sb3_explain.envs.trust import check_trusted
 
 
 class Package(NamedTuple):
@@ -43,6 +44,14 @@ PACKAGES = (
     ),
     Package("minigrid", "pip install minigrid", ("MiniGrid", "BabyAI")),
     Package(
+        "gymnasium_robotics",
+        "pip install gymnasium-robotics",
+        (
+            "Fetch", "HandReach", "HandManipulate", "AdroitHand", "AntMaze", "PointMaze",
+            "FrankaKitchen", "gymnasium_robotics",
+        ),
+    ),  # fmt: skip
+    Package(
         "highway_env",
         "pip install 'sb3-explain[highway]'",
         ("highway", "parking", "roundabout"),
@@ -54,28 +63,17 @@ PACKAGES = (
     ),
 )
 
-#: top-level packages that may be imported without the user's permission
-TRUSTED_PACKAGES = ("stable_baselines3", "sb3_contrib", "gymnasium", "rl_zoo3", "sb3_explain")
-
-
-def check_trusted(name: str, trusted: Iterable[str], what: str) -> None:
-    """Refuse a dotted name whose package is neither known nor trusted.
-
-    :param name: dotted name of a module, class or function
-    :param trusted: top-level packages that the user allows
-    :param what: what the name stands for, for the error message
-    :raises ExplainError: if its top-level package is not allowed
-    """
-    package = name.partition(".")[0]
-    known = (
-        *TRUSTED_PACKAGES,
-        *(known_package.module.partition(".")[0] for known_package in PACKAGES),
-    )
-    if package not in (*known, *trusted):
-        raise ExplainError(
-            f"{what} {name!r} is not from a known package and was not imported: "
-            f"allow it with trusted=[{package!r}] (on the command line: --trust {package})"
-        )
+#: modules that a file may have imported: those above, and names that older agents have for them
+MODULES = frozenset(
+    {
+        *(package.module for package in PACKAGES),
+        "gymnasium",
+        "gymnasium.envs",
+        "sb3_contrib",
+        "stable_baselines3",
+        "vizdoom",
+    }
+)
 
 
 def register_environments(
@@ -85,45 +83,25 @@ def register_environments(
 
     :param env_id: gymnasium id of the environment
     :param packages: modules that the agent was trained with (``gym_packages`` in the zoo)
-    :param trusted: top-level packages that the user allows
+    :param trusted: dotted names that the user trusts
     :raises ExplainError: if the environment needs a package that may not be imported
     """
     module, separator, _ = env_id.partition(":")
     if separator:  # gym.make imports what stands before the colon
-        check_trusted(module, trusted, "the environment's package")
+        check_trusted(module, trusted, "the environment's package", MODULES)
+        if _is_installed(module):
+            _register(module)
         return
-    if _is_registered(env_id):
+    if is_registered(env_id):
         return
     for package in PACKAGES:
         if any(sign in env_id for sign in package.signs) and _is_installed(package.module):
             _register(package.module)
     for name in packages:
-        if not _is_registered(env_id):
-            check_trusted(name, trusted, f"environment {env_id!r} is registered by a package that")
+        if not is_registered(env_id):
+            check_trusted(name, trusted, f"the package of {env_id!r},", MODULES)
             if _is_installed(name):
                 _register(name)
-
-
-def current_id(env_id: str) -> str:
-    """The id that gymnasium has for an environment now: the newest version, if the id is gone.
-
-    :param env_id: id under which the agent was trained, for example ``"LunarLander-v2"``
-    """
-    if ":" in env_id or (_is_registered(env_id) and not _has_moved(env_id)):
-        return env_id
-    try:
-        namespace, name, version = parse_env_id(env_id)
-    except gym.error.Error:
-        return env_id
-    versions = [
-        spec.version
-        for spec in gym.registry.values()
-        if (spec.namespace, spec.name) == (namespace, name) and spec.version is not None
-    ]
-    # A later version may stand in for an earlier one, not the other way round.
-    if not versions or version is None or max(versions) <= version:
-        return env_id
-    return gym.envs.registration.get_env_id(namespace, name, max(versions))
 
 
 def missing_environment(env_id: str, error: Exception) -> ExplainError:
@@ -132,22 +110,24 @@ def missing_environment(env_id: str, error: Exception) -> ExplainError:
     :param env_id: id of the environment that cannot be made
     :param error: error of ``gymnasium.make``
     """
-    text = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    text = str(error)
+    reason = one_line(error)
     for package in PACKAGES:
         if not _is_installed(package.module) and any(
             sign in f"{env_id} {text}" for sign in package.signs
         ):
             return ExplainError(
                 f"environment {env_id!r} needs a package that is not installed: "
-                f"{package.install} ({text})"
+                f"{package.install} ({reason})"
             )
     if "unexpected keyword argument 'render_mode'" in text:
         return ExplainError(
             f"environment {env_id!r} renders nothing: collect with render=False (--no-render)"
         )
-    close = difflib.get_close_matches(env_id, list(gym.registry), n=1, cutoff=0.6)
+    known = [name for name in gym.registry if not has_moved(name)]
+    close = difflib.get_close_matches(env_id, known, n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close and close[0] != env_id else ""
-    return ExplainError(f"environment {env_id!r} cannot be made{hint} ({text})")
+    return ExplainError(f"environment {env_id!r} cannot be made{hint} ({reason})")
 
 
 def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
@@ -166,11 +146,12 @@ def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
         raise missing_environment(env_id, error) from error
 
 
-def _is_registered(env_id: str) -> bool:
+def is_registered(env_id: str) -> bool:
+    """Whether gymnasium knows an id, if only to say where its environment went."""
     return env_id in gym.registry
 
 
-def _has_moved(env_id: str) -> bool:
+def has_moved(env_id: str) -> bool:
     """Whether gymnasium keeps the id only to say where the environment went (MuJoCo v2 and v3)."""
     entry_point = gym.registry[env_id].entry_point
     return getattr(entry_point, "__name__", "").startswith("_raise_")
@@ -183,5 +164,7 @@ def _is_installed(module: str) -> bool:
 def _register(module: str) -> None:
     try:
         gym.register_envs(importlib.import_module(module))
-    except ImportError as error:
-        raise ExplainError(f"the package {module!r} cannot be imported ({error})") from error
+    except Exception as error:  # what it runs when it is imported may fail in any way
+        raise ExplainError(
+            f"the package {module!r} cannot be imported ({one_line(error)})"
+        ) from error

@@ -1,4 +1,4 @@
-"""Wrappers for the environments of the VisionMask paper, which a recipe names by dotted name."""
+"""Wrappers that a recipe names by dotted name: of the VisionMask paper's environments, and Ant's."""
 
 from __future__ import annotations
 
@@ -87,6 +87,27 @@ class PooledScreen(gym.ObservationWrapper[dict[str, Any], Any, dict[str, Any]]):
         sums = image.reshape(self._blocks).sum(axis=1, dtype=np.uint32).sum(axis=2)
         means: NDArray[np.uint8] = ((sums + self.factor**2 // 2) // self.factor**2).astype(np.uint8)
         return means
+
+
+class ZeroContactForces(gym.ObservationWrapper[NDArray[np.float64], Any, NDArray[np.float64]]):
+    """Sets the contact forces in the observations of Ant to 0.
+
+    Agents of Ant-v2 and Ant-v3 were trained with these 84 values, but MuJoCo 2.0 computed none.
+
+    :param env: Ant-v4 with ``use_contact_forces=True``
+    :raises ExplainError: if its observations are not 111 numbers
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        if env.observation_space.shape != (111,):
+            raise ExplainError(
+                f"ZeroContactForces needs observations of 111 numbers, not {env.observation_space}"
+            )
+
+    def observation(self, observation: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(111,) the observation, its last 84 numbers 0."""
+        return np.concatenate([observation[:27], np.zeros(84)])
 
 
 #: name in version 0.1, which saved recipes may hold

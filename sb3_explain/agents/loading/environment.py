@@ -7,15 +7,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gymnasium import spaces
+
 from sb3_explain.agents.loading.expressions import read_expression
 from sb3_explain.agents.loading.pickled_statistics import read_statistics
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import quote
+from sb3_explain.envs.known_wrappers import check_arguments
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
-from sb3_explain.envs.registered import current_id, register_environments
+from sb3_explain.envs.registered import register_environments
+from sb3_explain.envs.spaces import policy_space
+from sb3_explain.envs.untrusted_kwargs import check_env_kwargs
+from sb3_explain.envs.versions import ADAPTATIONS, UNCHANGED, current_id
 
-#: module prefixes of wrappers in older configurations, and today's
-MOVED = {"gym.": "gymnasium.", "utils.wrappers.": "rl_zoo3.wrappers."}
+Space = spaces.Space[Any]
+
+#: names, or beginnings of names, of wrappers in older configurations, and today's
+MOVED = {
+    "gym.": "gymnasium.",
+    "gym_minigrid.": "minigrid.",
+    "utils.wrappers.": "rl_zoo3.wrappers.",
+    "rl_zoo3.wrappers.DoneOnSuccessWrapper": "rl_zoo3.wrappers.TruncatedOnSuccessWrapper",
+    "rl_zoo3.wrappers.TimeFeatureWrapper": "sb3_contrib.common.wrappers.TimeFeatureWrapper",
+    "gymnasium.wrappers.gray_scale_observation.": "gymnasium.wrappers.",
+    "gymnasium.wrappers.resize_observation.": "gymnasium.wrappers.",
+    "gymnasium.wrappers.time_limit.": "gymnasium.wrappers.",
+    "gymnasium.wrappers.GrayScaleObservation": "gymnasium.wrappers.GrayscaleObservation",
+}
+DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 FRAME_STACKERS = (
     "stable_baselines3.common.vec_env.VecFrameStack",
     "stable_baselines3.common.vec_env.vec_frame_stack.VecFrameStack",
@@ -29,24 +48,29 @@ def read_recipe(
     env_kwargs: Mapping[str, Any],
     normalizers: dict[str, Normalizer],
     trusted: tuple[str, ...],
+    *,
+    own_kwargs: Mapping[str, Any] | None = None,
+    observation_space: Space | None = None,
 ) -> tuple[EnvRecipe, list[str]]:
     """The recipe of a run's environment, and notes on what had to be changed.
 
     :param env_id: gymnasium id under which the agent was trained
     :param config: content of ``config.yml``
     :param args: content of ``args.yml``
-    :param env_kwargs: arguments of the environment, which override those in the two files
+    :param env_kwargs: content of ``env_kwargs.yml``, which overrides what the other two say
     :param normalizers: statistics as :func:`read_normalizers` returns them
-    :param trusted: further top-level packages that may be imported
-    :raises ExplainError: if the configuration is malformed, or names a package not trusted
+    :param trusted: dotted names of further packages, modules, wrappers and arguments
+    :param own_kwargs: arguments of the environment that the user gives, which override the files'
+    :param observation_space: what the policy observes, if it is known: it decides which later
+        version stands in for an environment that is gone
+    :raises ExplainError: if the configuration is malformed, or names what is not trusted
     """
     packages = _read_names(args.get("gym_packages") or [], "gym_packages in args.yml")
     register_environments(env_id, packages, trusted)
-    today = current_id(env_id)
     notes = []
-    if today != env_id:
-        notes.append(f"{env_id} is no longer in gymnasium: {today} stands in for it")
     wrappers = read_wrappers(config.get("env_wrapper"))
+    for name, kwargs in wrappers:
+        check_arguments(name, kwargs, trusted)
     stack = _read_frame_stack(config.get("frame_stack"))
     around = read_wrappers(config.get("vec_env_wrapper"))
     for name, kwargs in around:
@@ -57,9 +81,34 @@ def read_recipe(
     kwargs = {
         **_read_mapping(config.get("env_kwargs"), "env_kwargs in config.yml"),
         **_read_mapping(args.get("env_kwargs"), "env_kwargs in args.yml"),
-        **env_kwargs,
+        **_read_mapping(env_kwargs, "env_kwargs.yml"),
     }
-    return EnvRecipe(today, kwargs, wrappers, stack, normalizers, packages, trusted), notes
+    own = dict(own_kwargs or {})
+    check_env_kwargs(env_id, {k: value for k, value in kwargs.items() if k not in own}, trusted)
+
+    def make_recipe(later: str) -> EnvRecipe:
+        adapted = ADAPTATIONS.get((env_id, later), UNCHANGED)
+        given = {**adapted.kwargs, **kwargs, **own}
+        around = (*adapted.wrappers, *wrappers)
+        return EnvRecipe(later, given, around, stack, normalizers, packages, trusted)
+
+    today = current_id(env_id, observation_space, lambda later: read_space(make_recipe(later)))
+    if today != env_id:
+        adapted = ADAPTATIONS.get((env_id, today), UNCHANGED)
+        notes.append(
+            f"{env_id} is no longer in gymnasium: {today} stands in for it"
+            + (f", {adapted.note}" if adapted.note else "")
+        )
+    return make_recipe(today), notes
+
+
+def read_space(recipe: EnvRecipe) -> Space:
+    """What a policy observes in the environment of a recipe."""
+    env = recipe.make()
+    try:
+        return policy_space(env.observation_space, recipe)
+    finally:
+        env.close()
 
 
 def read_wrappers(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
@@ -79,7 +128,12 @@ def read_wrappers(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
         (name,) = _read_names([name], "env_wrapper in config.yml")
         for old, new in MOVED.items():
             name = new + name.removeprefix(old) if name.startswith(old) else name
-        wrappers.append((name, dict(_read_mapping(kwargs, f"the arguments of {name}"))))
+        arguments = dict(_read_mapping(kwargs, f"the arguments of {name}"))
+        if name == "gymnasium.wrappers.ResizeObservation" and "shape" in arguments:
+            # which wants a tuple; YAML has none, and older versions took one number
+            shape = arguments["shape"]
+            arguments["shape"] = tuple(shape) if isinstance(shape, list) else (shape, shape)
+        wrappers.append((name, arguments))
     return tuple(wrappers)
 
 
@@ -91,7 +145,7 @@ def read_normalizers(
     :param normalize: ``normalize`` in ``config.yml``: True or False, arguments of VecNormalize, or
         their source text
     :param statistics: path of the file that VecNormalize saved, if there is one
-    :param trusted: further top-level packages that the file may name
+    :param trusted: dotted names of packages that the file may name
     :raises ExplainError: if the observations are normalized, but the statistics are missing
     """
     if isinstance(normalize, str):
@@ -124,7 +178,7 @@ def _read_names(given: Any, what: str) -> tuple[str, ...]:
     """A dotted name or a list of them as a tuple; anything else is an error."""
     names = given if isinstance(given, list) else [given]
     for name in names:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name):
+        if not isinstance(name, str) or len(name) > 100 or not DOTTED_NAME.fullmatch(name):
             raise ExplainError(f"{what}: {quote(name)} is not a dotted name")
     return tuple(names)
 

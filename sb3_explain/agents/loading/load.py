@@ -32,6 +32,7 @@ from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import policy_space
+from sb3_explain.envs.trust import read_trusted
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def load_agent(
     policy_class: type[BasePolicy] | None = None,
     policy_kwargs: Mapping[str, Any] | None = None,
     recipe: EnvRecipe | None = None,
-    trusted: Sequence[str] = (),
+    trusted: str | Sequence[str] = (),
 ) -> Agent:
     """Load an agent that stable-baselines3, sb3-contrib or rl-zoo3 saved.
 
@@ -92,7 +93,9 @@ def load_agent(
     :param policy_kwargs: arguments of the policy, instead of those in the files
     :param recipe: how the environment is made, instead of what the files say; a zip without a zoo
         folder says nothing about arguments, wrappers and frame stacks
-    :param trusted: further top-level packages that wrappers and environments may come from
+    :param trusted: dotted names of packages, modules and wrappers that may be imported because the
+        files say so, and of arguments that the files may give the environment
+        (``"env_kwargs.map_path"``)
     :raises ExplainError: if there is no such agent, or it is damaged, does not fit the spaces, or
         needs code that is not trusted
     """
@@ -103,6 +106,7 @@ def load_agent(
             f"env is a gymnasium id, not a {type(env).__name__}: for an environment without an id "
             "give env=None, and its observation_space and action_space"
         )
+    trusted = read_trusted(trusted)
     algo = find_algorithm(algo)
     selection = ModelSelection(load_best, load_checkpoint, load_last_checkpoint)
     files = _find_files(algo, env, Path(folder), exp_id, selection, organization, repo_id, revision)
@@ -126,13 +130,21 @@ def load_agent(
         normalize: Any = statistics is not None
     else:
         normalize = config.get("normalize")
-    normalizers = read_normalizers(normalize, statistics, tuple(trusted))
+    normalizers = read_normalizers(normalize, statistics, trusted)
 
     if recipe is not None:
         recipe = dataclasses.replace(recipe, normalizers=normalizers or recipe.normalizers)
     elif env is not None:
-        given_kwargs = {**more_env_kwargs, **(env_kwargs or {})}
-        recipe, changes = read_recipe(env, config, args, given_kwargs, normalizers, tuple(trusted))
+        recipe, changes = read_recipe(
+            env,
+            config,
+            args,
+            more_env_kwargs,
+            normalizers,
+            trusted,
+            own_kwargs=env_kwargs,
+            observation_space=observation_space,
+        )
         notes += changes
         for change in changes:
             logger.warning("%s", change)
