@@ -24,7 +24,7 @@ def add_agent_flags(sub: Parser, *, required: bool = True) -> None:
         "-f",
         "--folder",
         default="logs",
-        help="rl-zoo3's folder of agents, or a zip (default: logs)",
+        help="rl-zoo3's folder of agents, any folder with a model, or a zip (default: logs)",
     )
     group.add_argument(
         "--exp-id", type=int, default=0, help="number of the run; 0 for the newest (default: 0)"
@@ -59,8 +59,9 @@ def add_agent_flags(sub: Parser, *, required: bool = True) -> None:
         "--trust",
         nargs="+",
         default=[],
-        metavar="PACKAGE",
-        help="packages that wrappers and environments may come from",
+        metavar="NAME",
+        help="packages, modules or wrappers that the agent's files may import, or arguments that "
+        "they may give its environment (env_kwargs.NAME); an error shows which one is meant",
     )
 
 

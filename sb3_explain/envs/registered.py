@@ -47,10 +47,16 @@ PACKAGES = (
         "gymnasium_robotics",
         "pip install gymnasium-robotics",
         (
-            "Fetch", "HandReach", "HandManipulate", "AdroitHand", "AntMaze", "PointMaze",
-            "FrankaKitchen", "gymnasium_robotics",
+            "Fetch",
+            "HandReach",
+            "HandManipulate",
+            "AdroitHand",
+            "AntMaze",
+            "PointMaze",
+            "FrankaKitchen",
+            "gymnasium_robotics",
         ),
-    ),  # fmt: skip
+    ),
     Package(
         "highway_env",
         "pip install 'sb3-explain[highway]'",

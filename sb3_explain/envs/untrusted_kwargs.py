@@ -37,6 +37,8 @@ REFUSED = frozenset(
 #: a text without separators of paths, and with dots in numbers only
 PLAIN_TEXT = re.compile(r"(?:[\w +\-=(),#*]|(?<=\d)\.(?=\d))*")
 
+NAMES_FILE = "it may name a file, a program or a module"
+
 #: what ViZDoom may be given; it takes any line of its configuration, also the program to start
 VIZDOOM = frozenset(
     {
@@ -88,7 +90,7 @@ def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any], trusted: Iterable[s
         n_values += 1
         if n_values > VALUES or len(names) > DEPTH:
             raise ExplainError(
-                f"the env_kwargs in the agent's files have more than {VALUES} values or {DEPTH} "
+                f"the env_kwargs of the agent's files have more than {VALUES} values or {DEPTH} "
                 "levels: give env_kwargs=... yourself"
             )
         if names and is_trusted(".".join(("env_kwargs", *names)), trusted):
@@ -97,7 +99,7 @@ def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any], trusted: Iterable[s
             for key, inner in value.items():
                 if not isinstance(key, str) or len(key) > NAME or not key.isidentifier():
                     raise ExplainError(
-                        f"env_kwargs in the agent's files: {quote(key)} is no name of an argument"
+                        f"env_kwargs of the agent's files: {quote(key)} is no name of an argument"
                     )
                 left.append(((*names, key), inner))
         elif isinstance(value, list | tuple):
@@ -107,8 +109,8 @@ def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any], trusted: Iterable[s
             if reason is not None:
                 dotted = ".".join(names)
                 raise ExplainError(
-                    f"env_kwargs in the agent's files: {dotted}={quote(value)} was not used "
-                    f"({reason}): give env_kwargs=... yourself, or, {allow(f'env_kwargs.{dotted}')}"
+                    f"env_kwargs of the agent's files: {dotted}={quote(value)} was not used: "
+                    f"{reason}; give env_kwargs=... yourself, or {allow(f'env_kwargs.{dotted}')}"
                 )
 
 
@@ -127,7 +129,7 @@ def _find_reason(family: str, names: tuple[str, ...], value: Any) -> str | None:
     if family == "mujoco" and names == ("xml_file",) and re.fullmatch(r"\w+\.xml", value):
         return None  # gymnasium looks for it in its own folder
     if any(map(_names_file, names)) or not PLAIN_TEXT.fullmatch(value):
-        return "it may name a file, a program or a module"
+        return NAMES_FILE
     return None
 
 
@@ -141,7 +143,7 @@ def _find_excess(family: str, name: str, value: float) -> str | None:
     if not math.isfinite(value) or abs(value) > largest:
         return f"numbers of at most {largest} are taken from a file"
     if _names_file(name):
-        return "it may name a file, a program or a module"
+        return NAMES_FILE
     return None
 
 

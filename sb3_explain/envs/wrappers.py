@@ -1,4 +1,4 @@
-"""Wrappers that a recipe names by dotted name: of the VisionMask paper's environments, and Ant's."""
+"""Wrappers that a recipe names by dotted name: of the paper's environments, and of Ant."""
 
 from __future__ import annotations
 

@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 ALL = "all"
 #: probability of a random action while states are collected, as in the paper
 EPSILON = 0.1
+#: folders beside those of `explain`, whose states are those of the agent alone
+STATES, VISIONMASK = "generator_states", "probes/visionmask"
 
 
 @check_arguments
@@ -84,12 +86,13 @@ def find_weaknesses(
     :param output: folder for everything that is written
     :param targets: names of targets, as :func:`sb3_explain.probe` takes them; ``"all"`` stands for
         every action and every target that the agent supports
-    :param n_states: number of states to collect
+    :param n_states: number of states to collect, which are saved in ``generator_states/``
     :param n_samples: number of samples of each target
     :param n_episodes: number of episodes played on reconstructions (see
         :func:`sb3_explain.goggles`); 0 leaves them out
     :param attributions: whether to show a VisionMask of each state, if the agent observes images;
-        it is fitted if ``visionmask/`` has none
+        it is that of ``visionmask/``, where :func:`sb3_explain.explain` leaves it, or else is
+        fitted and saved in ``probes/visionmask/``
     :param collect_kwargs: further options of :func:`sb3_explain.collect`
     :param generator_kwargs: settings of the :class:`sb3_explain.StateGenerator`
     :param fit_kwargs: training options of the generator, fields of
@@ -127,7 +130,7 @@ def find_weaknesses(
         states = collect(
             agent,
             n_states=n_states,
-            folder=output / "states",
+            folder=output / STATES,
             seed=seed,
             progress=progress,
             **behavior,
@@ -137,13 +140,8 @@ def find_weaknesses(
     generator = load_or_fit(unfitted, output / "generator", train, validation, options)
     explainer = None
     if attributions and find_image(agent) is not None:
-        explainer = fit_visionmask(
-            agent,
-            states,
-            output / "visionmask",
-            explainer_kwargs=explainer_kwargs or {},
-            fit_kwargs={"progress": progress},
-            seed=seed,
+        explainer = load_or_fit_visionmask(
+            agent, output, states, explainer_kwargs or {}, seed=seed, progress=progress
         )
     probed: list[Probed] = []
     search = {"n_samples": n_samples, "seed": seed, **(probe_kwargs or {})}
@@ -189,6 +187,37 @@ def find_weaknesses(
             "Search": {"samples": n_samples, "seed": seed, **(probe_kwargs or {})},
             "Made with": made,
         },
+    )
+
+
+def load_or_fit_visionmask(
+    agent: Agent,
+    output: Path,
+    states: StateDataset,
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    progress: bool,
+) -> VisionMask:
+    """Load the VisionMask that ``explain`` fitted, if no other settings are given, or fit one.
+
+    :param agent: the agent to explain
+    :param output: folder of everything that is written
+    :param states: states of the agent, to fit on
+    :param settings: settings of the VisionMask
+    :param seed: random seed of the split and the training
+    :param progress: show a progress bar
+    """
+    of_explain = output / "visionmask"
+    if not settings and (of_explain / "visionmask.json").exists():
+        return VisionMask.load(of_explain, agent)
+    return fit_visionmask(
+        agent,
+        states,
+        output / VISIONMASK,
+        explainer_kwargs=settings,
+        fit_kwargs={"progress": progress},
+        seed=seed,
     )
 
 

@@ -1,5 +1,7 @@
 """Environments under the names and in the versions that exist today."""
 
+import importlib.util
+
 import gymnasium as gym
 import pytest
 from stable_baselines3.common.envs import SimpleMultiObsEnv
@@ -7,31 +9,6 @@ from stable_baselines3.common.envs import SimpleMultiObsEnv
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.action_names import find_action_names
 from sb3_explain.envs.recipe import EnvRecipe, import_wrapper
-from sb3_explain.envs.registered import current_id
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("LunarLander-v2", "LunarLander-v3"),
-        ("LunarLanderContinuous-v2", "LunarLanderContinuous-v3"),
-        ("BipedalWalker-v2", "BipedalWalker-v3"),
-        ("HalfCheetah-v3", "HalfCheetah-v5"),
-        ("Ant-v2", "Ant-v5"),
-        ("CartPole-v1", "CartPole-v1"),
-        ("CartPole-v0", "CartPole-v0"),
-        ("CartPole-v9", "CartPole-v9"),  # an earlier version does not stand in for a later one
-        ("Nothing-v0", "Nothing-v0"),
-        ("not a name", "not a name"),
-    ],
-)
-def test_old_versions_have_successors(old, new):
-    assert current_id(old) == new
-
-
-def test_pendulum_of_gym_is_todays(monkeypatch):
-    monkeypatch.delitem(gym.registry, "phys2d/Pendulum-v0", raising=False)
-    assert current_id("Pendulum-v0") == "Pendulum-v1"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +28,23 @@ def test_an_environment_that_cannot_be_made_is_one_line(env_id, says):
 def test_arguments_that_the_environment_does_not_take():
     with pytest.raises(ExplainError, match="CartPole-v1"):
         EnvRecipe("CartPole-v1", {"color": 3}).make()
+
+
+@pytest.mark.parametrize("env_id", ["FetchReach-v1", "gymnasium_robotics:FetchReach-v1"])
+def test_environments_of_robotics_name_their_package(env_id):
+    """Not Reacher, whose name is similar."""
+    if importlib.util.find_spec("gymnasium_robotics"):
+        pytest.skip("gymnasium-robotics is installed")
+    with pytest.raises(ExplainError, match="pip install gymnasium-robotics") as error:
+        EnvRecipe(env_id).make()
+    assert "Reacher" not in str(error.value)
+
+
+def test_no_environment_that_is_gone_is_suggested():
+    with pytest.raises(ExplainError) as error:
+        EnvRecipe("Reachr-v2").make()
+    assert "did you mean 'Reacher-v" in str(error.value)
+    assert "did you mean 'Reacher-v2" not in str(error.value)
 
 
 def test_the_render_mode_is_the_callers():

@@ -15,8 +15,14 @@ from sb3_explain.agents.demo import demo_agent
 from sb3_explain.cli import main
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing.targets import list_targets
-from sb3_explain.workflows.weaknesses import find_weaknesses, make_filename
+from sb3_explain.states.collection import collect
+from sb3_explain.workflows.weaknesses import (
+    find_weaknesses,
+    load_or_fit_visionmask,
+    make_filename,
+)
 from tests.toys import SIZE, dot_agent
 
 SMALL = {
@@ -158,3 +164,23 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
 def test_files_of_targets_have_names_of_their_own():
     names = ["T-", "T+", "T+-", "S-", "S+", "action:UP", "action:right + A"]
     assert len({make_filename(name) for name in names}) == len(names)
+
+
+def test_the_folder_of_explain_may_be_that_of_the_probes(tmp_path, monkeypatch):
+    """Their states differ in who acts, and the VisionMask of explain is the one that is shown."""
+    agent = dot_agent()
+    collecting = {"n_states": 60, "progress": False, **SMALL["collect_kwargs"]}
+    states = collect(agent, folder=tmp_path / "states", **collecting)
+    small = {**SMALL, "n_states": 60, "n_samples": 2, "probe_kwargs": {"steps": 1}}
+    find_weaknesses(agent, tmp_path, targets=["T-"], attributions=False, **small)
+    for folder, behavior in [("states", "zoo"), ("generator_states", "epsilon")]:
+        assert json.loads((tmp_path / folder / "states.json").read_text())["behavior"] == behavior
+    (tmp_path / "visionmask").mkdir()
+    (tmp_path / "visionmask" / "visionmask.json").touch()
+    monkeypatch.setattr(VisionMask, "load", lambda folder, agent: folder)
+    monkeypatch.setattr("sb3_explain.workflows.weaknesses.fit_visionmask", lambda *a, **k: a[2])
+    options = {"seed": 0, "progress": False}
+    shown = load_or_fit_visionmask(agent, tmp_path, states, {}, **options)
+    assert shown == tmp_path / "visionmask"
+    other = load_or_fit_visionmask(agent, tmp_path, states, {"max_area": 0.2}, **options)
+    assert other == tmp_path / "probes" / "visionmask"

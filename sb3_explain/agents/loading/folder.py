@@ -1,12 +1,26 @@
-"""Find the files of an agent in a folder that rl-zoo3 wrote."""
+"""Find the files of an agent: in rl-zoo3's folders, a clone of a Hub repository, or a bare zip."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from pathlib import Path
 
 from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.untrusted import one_line, quote, require_regular_file
+
+CHECKPOINT = re.compile(r"rl_model_(\d{1,18})_steps\.zip")
+#: what files hold that are given in the place of a model
+NOT_MODELS = {
+    ".npz": "arrays",
+    ".onnx": "a network",
+    ".pkl": "statistics or another pickle",
+    ".pt": "weights",
+    ".pth": "weights",
+    ".safetensors": "weights",
+    ".yml": "settings",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,25 +76,75 @@ def find_files(
 ) -> AgentFiles:
     """Find the files of one agent.
 
-    :param folder: the zoo's folder of all agents, the folder of one run, or a ``.zip``
+    :param folder: the zoo's folder of all agents, the folder of one run, a clone of a repository of
+        the Hub, a folder with one ``.zip``, or the model, whose ``.zip`` may be left out
     :param algo: name of the algorithm in the zoo
-    :param env_id: gymnasium id of the environment; only a ``.zip`` does not need it
+    :param env_id: gymnasium id of the environment; only a model and a folder that holds it need
+        none
     :param exp_id: number of the run; 0 for the newest run
     :param selection: which of the run's models to load
     :raises ExplainError: if there is no such agent; the error lists those that exist
     """
-    if folder.suffix == ".zip":
-        return _find_beside(_find_zip(folder), env_id)
+    try:
+        return _find_beside(_find(folder, algo, env_id, exp_id, selection), algo, env_id)
+    except (OSError, ValueError) as error:  # no permission, a name that is too long
+        raise ExplainError(f"{quote(str(folder))} cannot be read ({one_line(error)})") from error
+
+
+def _find(
+    folder: Path, algo: str, env_id: str | None, exp_id: int, selection: ModelSelection
+) -> Path:
+    """Path of the model."""
+    # As Stable-Baselines3 does; a name that holds a dot (ppo_v1.0) is no suffix.
+    with_suffix = folder.parent / f"{folder.name}.zip"
     if not folder.is_dir():
-        raise ExplainError(f"there is no folder {str(folder)!r}: give folder=...")
+        if not folder.exists() and with_suffix.exists():
+            folder = with_suffix
+        return require_model(folder)
+    if folder.suffix == ".zip":
+        raise ExplainError(f"{folder} is a folder, not a .zip that model.save wrote")
+    name = "" if env_id is None else folder_name(env_id)
+    if name and exp_id == 0 and ((folder / f"{name}.zip").is_file() or (folder / name).is_dir()):
+        return _find_model(folder, name, selection)
+    found = _find_in_plain_folder(folder, algo, name, selection) if exp_id == 0 else None
+    if found is not None:
+        return found
+    if with_suffix.is_file() and not list_zips(folder):
+        return with_suffix
     if env_id is None:
-        raise ExplainError("the name of the environment is needed to find its agent: give env=...")
-    name = folder_name(env_id)
-    if (folder / f"{name}.zip").is_file() or (folder / name).is_dir():
-        run = folder
-    else:
-        run = _find_run(folder, algo, name, exp_id)
-    return _find_beside(_find_model(run, name, selection), env_id)
+        raise ExplainError(
+            f"the name of the environment is needed to find its agent in {folder}: give env=..., "
+            f"or the .zip itself ({list_zips(folder) or 'there is none'})"
+        )
+    return _find_model(_find_run(folder, algo, name, exp_id), name, selection)
+
+
+def require_model(path: Path) -> Path:
+    """Check that a path leads to a file that may be a model, and return it.
+
+    :raises ExplainError: if it does not; the error says what it is, and which models are near
+    """
+    there = list_zips(path.parent)
+    near = f"the .zip files there: {there}" if there else "there is no .zip beside it"
+    if not path.exists():
+        kind = "file" if path.suffix == ".zip" else "folder and no .zip"
+        raise ExplainError(f"there is no {kind} {quote(str(path))} ({near})")
+    require_regular_file(path)
+    if path.suffix in NOT_MODELS and not _begins_as_model(path):
+        raise ExplainError(
+            f"{path.name} holds {NOT_MODELS[path.suffix]} only, not a model: give the .zip that "
+            f"model.save wrote ({near})"
+        )
+    return path
+
+
+def list_zips(folder: Path, limit: int = 10) -> str:
+    """Paths of the first ``.zip`` files in a folder and two levels below, joined by commas."""
+    patterns = ("*.zip", "*/*.zip", "*/*/*.zip")
+    found = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    first = list(itertools.islice(found, limit + 1))
+    names = sorted(str(path.relative_to(folder)) for path in first[:limit])
+    return ", ".join([*names, *(["..."] if len(first) > limit else [])])
 
 
 def folder_name(env_id: str) -> str:
@@ -88,11 +152,37 @@ def folder_name(env_id: str) -> str:
     return env_id.replace("/", "-")
 
 
-def _find_zip(path: Path) -> Path:
-    if not path.exists():
-        there = ", ".join(sorted(other.name for other in path.parent.glob("*.zip"))[:10])
-        raise ExplainError(f"there is no file {str(path)!r} (beside it: {there or 'no .zip'})")
-    return path
+def _begins_as_model(path: Path) -> bool:
+    """Whether a file is a zip whose first member stands in no folder: torch's weights do."""
+    with path.open("rb") as file:
+        header = file.read(64)
+    length = int.from_bytes(header[26:28], "little")
+    return header.startswith(b"PK\x03\x04") and b"/" not in header[30 : 30 + length]
+
+
+def _find_in_plain_folder(
+    folder: Path, algo: str, name: str, selection: ModelSelection
+) -> Path | None:
+    """The model in a folder that is no zoo's: what callbacks wrote, a clone of the Hub, one zip."""
+    if not selection.is_default:
+        zips = {path.name for path in folder.glob("*.zip")}
+        is_there = (
+            "best_model.zip" in zips
+            if selection.best
+            else any(CHECKPOINT.fullmatch(other) for other in zips)
+        )
+        return _find_model(folder, name, selection) if is_there else None
+    clone = folder / f"{algo}-{name}.zip"
+    if name and clone.is_file():
+        return clone
+    if any(re.search(r"_\d+$", run.name) for run in folder.glob("*/*_*")):
+        return None  # a zoo's folder, in which one more zip lies
+    zips_here = [path for path in folder.glob("*.zip") if path.is_file()]
+    if len(zips_here) != 1:
+        return None
+    # The zoo names models by their environments: that of another one is not meant.
+    of_another = re.search(r"-v\d+$", zips_here[0].stem) and name not in zips_here[0].stem
+    return None if of_another else zips_here[0]
 
 
 def _find_run(folder: Path, algo: str, name: str, exp_id: int) -> Path:
@@ -117,8 +207,8 @@ def _find_run(folder: Path, algo: str, name: str, exp_id: int) -> Path:
     }
     if not agents:
         raise ExplainError(
-            f"there is no agent in {str(folder)!r}: give the folder that holds "
-            f"{algo}/{name}_1, the run's own folder, or a .zip"
+            f"there is no agent in {str(folder)!r}: give the folder that holds {algo}/{name}_1, "
+            f"the run's own folder, or a .zip (there is: {list_zips(folder) or 'no .zip'})"
         )
     raise unknown_name(f"agent in {folder}:", f"{algo}/{name}", sorted(agents)[:40])
 
@@ -132,7 +222,7 @@ def _find_model(run: Path, name: str, selection: ModelSelection) -> Path:
     checkpoints = {
         int(match[1]): path
         for path in run.glob("rl_model_*_steps.zip")
-        if (match := re.fullmatch(r"rl_model_(\d+)_steps\.zip", path.name))
+        if (match := CHECKPOINT.fullmatch(path.name))
     }
     if selection.last_checkpoint and checkpoints:
         return checkpoints[max(checkpoints)]
@@ -144,29 +234,39 @@ def _find_model(run: Path, name: str, selection: ModelSelection) -> Path:
     elif selection.last_checkpoint:
         file_name = "rl_model_*_steps.zip"
     if not (run / file_name).is_file():
-        there = ", ".join(sorted(path.name for path in run.glob("*.zip"))[:20])
-        raise ExplainError(f"there is no {file_name} in {run} (there is: {there or 'no .zip'})")
+        raise ExplainError(
+            f"there is no {file_name} in {run} (there is: {list_zips(run, 20) or 'no .zip'})"
+        )
     return run / file_name
 
 
-def _find_beside(model: Path, env_id: str | None) -> AgentFiles:
-    """A model with the files that the zoo writes beside it into ``<env>/``, if there are any."""
-    if env_id is None or not (beside := model.parent / folder_name(env_id)).is_dir():
-        return AgentFiles(model)
+def _find_beside(model: Path, algo: str, env_id: str | None) -> AgentFiles:
+    """A model with the files beside it, in ``<env>/`` as the zoo has them, or as the Hub has them.
 
-    def there(path: Path) -> Path | None:
-        # A folder or a pipe in a file's place is not taken for a file that is missing.
-        return path if path.exists() else None
-
-    match = re.search(r"_(\d+)$", model.parent.name)
-    steps = re.fullmatch(r"rl_model_(\d+)_steps\.zip", model.name)
-    of_checkpoint = model.parent / f"rl_model_vecnormalize_{steps[1]}_steps.pkl" if steps else None
+    Of what lies beside any other zip, only the statistics are taken.
+    """
+    name = "" if env_id is None else folder_name(env_id)
+    folder = model.parent / name
+    is_zoo = bool(name) and folder.is_dir()
+    if not is_zoo:
+        folder = model.parent
+    steps = CHECKPOINT.fullmatch(model.name)
+    match = re.search(r"_(\d+)$", model.parent.name) if is_zoo else None
+    statistics = [folder / "vecnormalize.pkl", folder / "vec_normalize.pkl"]
+    if steps:
+        statistics.insert(0, model.parent / f"rl_model_vecnormalize_{steps[1]}_steps.pkl")
+    documented = is_zoo or (model.stem.startswith(f"{algo}-") and (folder / "args.yml").exists())
     return AgentFiles(
         model,
-        config=there(beside / "config.yml"),
-        args=there(beside / "args.yml"),
-        env_kwargs=there(beside / "env_kwargs.yml"),
-        statistics=(there(of_checkpoint) if of_checkpoint else None)
-        or there(beside / "vecnormalize.pkl"),
+        config=_find_first(folder / "config.yml") if documented else None,
+        args=_find_first(folder / "args.yml") if documented else None,
+        env_kwargs=_find_first(folder / "env_kwargs.yml") if documented else None,
+        statistics=_find_first(*statistics),
         run=int(match[1]) if match else None,
     )
+
+
+def _find_first(*paths: Path) -> Path | None:
+    """The first path that exists; ``None`` if none does."""
+    # A folder or a pipe in a file's place is not taken for a file that is missing: its reader says.
+    return next((path for path in paths if path.exists()), None)

@@ -13,7 +13,7 @@ from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.agents.loading.policies import find_algorithm
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.registered import check_trusted
+from sb3_explain.envs.trust import check_trusted, is_trusted
 from sb3_explain.states.dataset import StateDataset
 
 DEMO = "demo"
@@ -90,7 +90,7 @@ def read_agent(text: str, load_kwargs: Mapping[str, Any]) -> NamedAgent:
 
 def names_function(module: str, function: str, trusted: Any) -> bool:
     """Return whether the source is a function rather than an algorithm and its environment."""
-    dotted = "." in module or module in trusted
+    dotted = "." in module or is_trusted(module, trusted)
     return dotted and function.isidentifier()
 
 
