@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
+import logging
+import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -14,6 +17,8 @@ import gymnasium as gym
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.trust import check_trusted
+
+logger = logging.getLogger(__name__)
 
 
 class Package(NamedTuple):
@@ -144,12 +149,21 @@ def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
     :raises ExplainError: if the environment is missing, or rejects its arguments
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _logged_warnings(env_id):
             # Old agents need old environments, and loading such an agent already logs a warning.
             warnings.filterwarnings("ignore", message=".*is out of date.*")
             return gym.make(env_id, **kwargs)
     except Exception as error:  # an environment may refuse its arguments in any way
         raise missing_environment(env_id, error) from error
+
+
+def find_family(env_id: str) -> str:
+    """The package of an environment, in whatever version: vizdoom, highway_env, mujoco, ..."""
+    name = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2])
+    for spec in gym.registry.values():
+        if re.sub(r"-v\d+$", "", spec.id) == name and isinstance(spec.entry_point, str):
+            return re.split(r"[.:]", spec.entry_point.removeprefix("gymnasium.envs."))[0]
+    return ""
 
 
 def is_registered(env_id: str) -> bool:
@@ -161,6 +175,21 @@ def has_moved(env_id: str) -> bool:
     """Whether gymnasium keeps the id only to say where the environment went (MuJoCo v2 and v3)."""
     entry_point = gym.registry[env_id].entry_point
     return getattr(entry_point, "__name__", "").startswith("_raise_")
+
+
+@contextlib.contextmanager
+def _logged_warnings(env_id: str) -> Iterator[None]:
+    """Log what MuJoCo warns of; it would write it into the working directory (MUJOCO_LOG.TXT)."""
+    if find_family(env_id) != "mujoco" or not _is_installed("mujoco"):
+        yield
+        return
+    mujoco = importlib.import_module("mujoco")
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(before or (lambda text: logger.debug("MuJoCo: %s", text)))
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def _is_installed(module: str) -> bool:

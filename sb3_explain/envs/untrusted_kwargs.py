@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import gymnasium as gym
-
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import quote
+from sb3_explain.envs.registered import find_family
 from sb3_explain.envs.trust import allow, is_trusted
 
 #: largest nesting, number of values, and length of a name
@@ -82,7 +81,7 @@ def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any], trusted: Iterable[s
         ``env_kwargs.config.other_vehicles_type``, and all of them together ``env_kwargs``
     :raises ExplainError: if one is refused; the error shows it
     """
-    family = _find_family(env_id)
+    family = find_family(env_id)
     n_values = 0
     left: list[tuple[tuple[str, ...], Any]] = [((), dict(kwargs))]
     while left:
@@ -150,13 +149,3 @@ def _find_excess(family: str, name: str, value: float) -> str | None:
 def _names_file(name: str) -> bool:
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
     return any(word in REFUSED or word.endswith(("path", "file", "dir")) for word in words)
-
-
-def _find_family(env_id: str) -> str:
-    """The package of an environment in whatever version: vizdoom, highway_env, mujoco, ..."""
-    name = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2])
-    for spec in gym.registry.values():
-        if re.sub(r"-v\d+$", "", spec.id) == name and isinstance(spec.entry_point, str):
-            module = spec.entry_point.removeprefix("gymnasium.envs.")
-            return re.split(r"[.:]", module)[0]
-    return ""

@@ -7,6 +7,7 @@ from gymnasium import spaces
 
 from sb3_explain.agents.loading.environment import read_recipe
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.versions import current_id, have_same_shape
 from sb3_explain.envs.wrappers import ZeroContactForces
 
@@ -62,6 +63,14 @@ def test_old_versions_have_successors(old, new):
 def test_old_versions_of_mujoco_have_the_nearest_that_can_be_made(old, new):
     pytest.importorskip("mujoco")
     assert current_id(old) == new
+
+
+def test_mujoco_writes_no_file_into_the_working_directory(tmp_path, monkeypatch):
+    """HalfCheetah's model has an attribute that MuJoCo warns of."""
+    pytest.importorskip("mujoco")
+    monkeypatch.chdir(tmp_path)
+    EnvRecipe("HalfCheetah-v4").make().close()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("versions")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import re
@@ -86,15 +87,29 @@ def find_files(
     :raises ExplainError: if there is no such agent; the error lists those that exist
     """
     try:
-        return _find_beside(_find(folder, algo, env_id, exp_id, selection), algo, env_id)
+        if env_id is not None and ":" in env_id:
+            # The zoo's folders have the module before the id, others may not.
+            with contextlib.suppress(ExplainError):
+                return _find_files(folder, algo, env_id.replace("/", "-"), exp_id, selection)
+        return _find_files(folder, algo, env_id and folder_name(env_id), exp_id, selection)
     except (OSError, ValueError) as error:  # no permission, a name that is too long
         raise ExplainError(f"{quote(str(folder))} cannot be read ({one_line(error)})") from error
 
 
-def _find(
-    folder: Path, algo: str, env_id: str | None, exp_id: int, selection: ModelSelection
+def folder_name(env_id: str) -> str:
+    """Name of an environment in file names: without its module, and ``-`` in place of a slash."""
+    return env_id.rpartition(":")[2].replace("/", "-")
+
+
+def _find_files(
+    folder: Path, algo: str, name: str | None, exp_id: int, selection: ModelSelection
+) -> AgentFiles:
+    return _find_beside(_find_model(folder, algo, name, exp_id, selection), algo, name)
+
+
+def _find_model(
+    folder: Path, algo: str, name: str | None, exp_id: int, selection: ModelSelection
 ) -> Path:
-    """Path of the model."""
     # As Stable-Baselines3 does; a name that holds a dot (ppo_v1.0) is no suffix.
     with_suffix = folder.parent / f"{folder.name}.zip"
     if not folder.is_dir():
@@ -103,20 +118,19 @@ def _find(
         return require_model(folder)
     if folder.suffix == ".zip":
         raise ExplainError(f"{folder} is a folder, not a .zip that model.save wrote")
-    name = "" if env_id is None else folder_name(env_id)
-    if name and exp_id == 0 and ((folder / f"{name}.zip").is_file() or (folder / name).is_dir()):
-        return _find_model(folder, name, selection)
-    found = _find_in_plain_folder(folder, algo, name, selection) if exp_id == 0 else None
+    if name and ((folder / f"{name}.zip").is_file() or (folder / name).is_dir()):
+        return _find_in_run(folder, name, selection)
+    found = _find_in_plain_folder(folder, algo, name or "", selection) if exp_id == 0 else None
     if found is not None:
         return found
     if with_suffix.is_file() and not list_zips(folder):
         return with_suffix
-    if env_id is None:
+    if not name:
         raise ExplainError(
             f"the name of the environment is needed to find its agent in {folder}: give env=..., "
             f"or the .zip itself ({list_zips(folder) or 'there is none'})"
         )
-    return _find_model(_find_run(folder, algo, name, exp_id), name, selection)
+    return _find_in_run(_find_run(folder, algo, name, exp_id), name, selection)
 
 
 def require_model(path: Path) -> Path:
@@ -124,7 +138,7 @@ def require_model(path: Path) -> Path:
 
     :raises ExplainError: if it does not; the error says what it is, and which models are near
     """
-    there = list_zips(path.parent)
+    there = list_zips(path.parent, depth=1)
     near = f"the .zip files there: {there}" if there else "there is no .zip beside it"
     if not path.exists():
         kind = "file" if path.suffix == ".zip" else "folder and no .zip"
@@ -138,18 +152,18 @@ def require_model(path: Path) -> Path:
     return path
 
 
-def list_zips(folder: Path, limit: int = 10) -> str:
-    """Paths of the first ``.zip`` files in a folder and two levels below, joined by commas."""
-    patterns = ("*.zip", "*/*.zip", "*/*/*.zip")
+def list_zips(folder: Path, limit: int = 10, depth: int = 2) -> str:
+    """Paths of the first ``.zip`` files in a folder, joined by commas.
+
+    :param folder: folder to look in
+    :param limit: number of paths
+    :param depth: number of levels of folders below it to look in
+    """
+    patterns = ("*.zip", "*/*.zip", "*/*/*.zip")[: depth + 1]
     found = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
     first = list(itertools.islice(found, limit + 1))
     names = sorted(str(path.relative_to(folder)) for path in first[:limit])
     return ", ".join([*names, *(["..."] if len(first) > limit else [])])
-
-
-def folder_name(env_id: str) -> str:
-    """Name of an environment in the zoo's file names, which have ``-`` in place of a slash."""
-    return env_id.replace("/", "-")
 
 
 def _begins_as_model(path: Path) -> bool:
@@ -171,7 +185,7 @@ def _find_in_plain_folder(
             if selection.best
             else any(CHECKPOINT.fullmatch(other) for other in zips)
         )
-        return _find_model(folder, name, selection) if is_there else None
+        return _find_in_run(folder, name, selection) if is_there else None
     clone = folder / f"{algo}-{name}.zip"
     if name and clone.is_file():
         return clone
@@ -218,7 +232,7 @@ def _find_runs(folder: Path, name: str) -> dict[int, Path]:
     return {int(match[1]): run for match, run in found if match}
 
 
-def _find_model(run: Path, name: str, selection: ModelSelection) -> Path:
+def _find_in_run(run: Path, name: str, selection: ModelSelection) -> Path:
     checkpoints = {
         int(match[1]): path
         for path in run.glob("rl_model_*_steps.zip")
@@ -234,19 +248,17 @@ def _find_model(run: Path, name: str, selection: ModelSelection) -> Path:
     elif selection.last_checkpoint:
         file_name = "rl_model_*_steps.zip"
     if not (run / file_name).is_file():
-        raise ExplainError(
-            f"there is no {file_name} in {run} (there is: {list_zips(run, 20) or 'no .zip'})"
-        )
+        there = list_zips(run, 20, depth=0) or "no .zip"
+        raise ExplainError(f"there is no {file_name} in {run} (there is: {there})")
     return run / file_name
 
 
-def _find_beside(model: Path, algo: str, env_id: str | None) -> AgentFiles:
+def _find_beside(model: Path, algo: str, name: str | None) -> AgentFiles:
     """A model with the files beside it, in ``<env>/`` as the zoo has them, or as the Hub has them.
 
     Of what lies beside any other zip, only the statistics are taken.
     """
-    name = "" if env_id is None else folder_name(env_id)
-    folder = model.parent / name
+    folder = model.parent / (name or "")
     is_zoo = bool(name) and folder.is_dir()
     if not is_zoo:
         folder = model.parent
