@@ -17,8 +17,8 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.known_wrappers import KNOWN_WRAPPERS
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.envs.registered import TRUSTED_PACKAGES
 
 #: wrappers that do not change what happens: recipes have their own Monitor
 UNNAMED = ("HumanRendering", "Monitor", "RecordEpisodeStatistics", "RecordVideo")
@@ -124,11 +124,9 @@ def name_environment(env: ModelEnv) -> EnvRecipe:
         kwargs["max_episode_steps"] = spec.max_episode_steps or -1
     own = spec.additional_wrappers[_count_made(env.text, registered) :]
     wrappers = tuple(name_wrappers(own, env.ask))
-    packages = {name.partition(".")[0] for name, _ in wrappers}
-    if isinstance(spec.entry_point, str):
-        packages.add(re.split(r"[.:]", spec.entry_point)[0])
-    trusted = tuple(sorted(packages - set(TRUSTED_PACKAGES)))
-    return EnvRecipe(spec.id, kwargs, wrappers, trusted=trusted)
+    # What the user's own model runs already needs no further word.
+    trusted = {name for name, _ in wrappers if name not in KNOWN_WRAPPERS}
+    return EnvRecipe(spec.id, kwargs, wrappers, trusted=tuple(sorted(trusted)))
 
 
 _MISSING = object()
