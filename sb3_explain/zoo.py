@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.agents.loading.policies import ALGORITHMS
+from sb3_explain.agents.loading.algorithms import ALGORITHMS
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.sgqn import PixelSAC
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading import load_agent
-from sb3_explain.agents.loading.policies import ALGORITHMS
+from sb3_explain.agents.loading.algorithms import ALGORITHMS
 from sb3_explain.cli.parsing import Parser, not_negative, pick_given, positive, read_key_values
 
 #: flags that name an agent in the examples of the help

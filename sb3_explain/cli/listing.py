@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from sb3_explain.agents.loading.policies import ALGORITHMS
+from sb3_explain.agents.loading.algorithms import ALGORITHMS
 from sb3_explain.cli.parsing import Commands
 from sb3_explain.common.registry import Registry
 from sb3_explain.evaluation.metrics import METRICS

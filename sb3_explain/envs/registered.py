@@ -115,6 +115,10 @@ def register_environments(
                 _register(name)
 
 
+class MissingEnvironmentError(ExplainError):
+    """An environment that cannot be made here; its agent may be loaded all the same."""
+
+
 def missing_environment(env_id: str, error: Exception) -> ExplainError:
     """The error that says which package to install, or which id is similar.
 
@@ -127,7 +131,7 @@ def missing_environment(env_id: str, error: Exception) -> ExplainError:
         if not _is_installed(package.module) and any(
             sign in f"{env_id} {text}" for sign in package.signs
         ):
-            return ExplainError(
+            return MissingEnvironmentError(
                 f"environment {env_id!r} needs a package that is not installed: "
                 f"{package.install} ({reason})"
             )
@@ -138,7 +142,7 @@ def missing_environment(env_id: str, error: Exception) -> ExplainError:
     known = [name for name in gym.registry if not has_moved(name)]
     close = difflib.get_close_matches(env_id, known, n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close and close[0] != env_id else ""
-    return ExplainError(f"environment {env_id!r} cannot be made{hint} ({reason})")
+    return MissingEnvironmentError(f"environment {env_id!r} cannot be made{hint} ({reason})")
 
 
 def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:

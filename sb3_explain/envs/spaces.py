@@ -40,7 +40,8 @@ def policy_space(space: Space, recipe: EnvRecipe) -> Space:
     by_key = spaces_by_key(space)
     check_keys(recipe.normalizers, by_key, recipe.env_id)
     seen = {key: _policy_space(observed, key, recipe) for key, observed in by_key.items()}
-    return spaces.Dict(seen) if isinstance(space, spaces.Dict) else seen[SINGLE]
+    # pairs keep the order of the keys, in which the policy concatenates them
+    return spaces.Dict(list(seen.items())) if isinstance(space, spaces.Dict) else seen[SINGLE]
 
 
 def check_keys(normalizers: Mapping[str, Normalizer], by_key: Collection[str], who: str) -> None:

@@ -11,7 +11,7 @@ import ast
 import operator
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -63,7 +63,7 @@ ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 
 
-def read_expression(text: str, where: str) -> Any:
+def read_expression(text: str, where: str, skip: Collection[str] = ()) -> Any:
     """The value of a literal expression.
 
     It may hold numbers, strings, ``True``, ``False``, ``None``, lists, tuples, dicts,
@@ -72,6 +72,7 @@ def read_expression(text: str, where: str) -> Any:
 
     :param text: source text of the expression
     :param where: place of the expression, for error messages
+    :param skip: keys of the dict that are left out unread, whatever they hold
     :raises ExplainError: if the expression holds anything else
     """
     if len(text) > MAX_CHARACTERS:
@@ -83,7 +84,21 @@ def read_expression(text: str, where: str) -> Any:
             tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ExplainError(f"{where}: {quote(text)} is not an expression") from error
-    return _Reader(text, where).value(tree.body, 0)
+    return _Reader(text, where).value(_leave_out(tree.body, skip), 0)
+
+
+def _leave_out(node: ast.expr, skip: Collection[str]) -> ast.expr:
+    """A dict without some of its keys; any other expression as it is."""
+    if isinstance(node, ast.Call):
+        node.keywords = [pair for pair in node.keywords if pair.arg not in skip]
+    elif isinstance(node, ast.Dict):
+        pairs = [
+            (key, value)
+            for key, value in zip(node.keys, node.values, strict=True)
+            if not (isinstance(key, ast.Constant) and key.value in skip)
+        ]
+        node.keys, node.values = [key for key, _ in pairs], [value for _, value in pairs]
+    return node
 
 
 def read_class(text: str, where: str) -> Any:
@@ -98,7 +113,7 @@ def read_class(text: str, where: str) -> Any:
         name = match[1] if match else text
         raise ExplainError(
             f"{where} is {quote(name)}, which is code that a file cannot bring: "
-            "import it yourself and pass all of policy_kwargs=dict(...)"
+            "import it yourself and pass it in policy_kwargs=dict(...)"
         )
     return KNOWN_NAMES[match[1]]
 

@@ -10,28 +10,29 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.loading.algorithms import (
+    HER,
+    check_algorithm,
+    find_algorithm,
+    find_class,
+    find_trainer,
+)
 from sb3_explain.agents.loading.archive import read_archive
 from sb3_explain.agents.loading.environment import read_normalizers, read_recipe
 from sb3_explain.agents.loading.folder import AgentFiles, ModelSelection, find_files
 from sb3_explain.agents.loading.hub import download
-from sb3_explain.agents.loading.policies import (
-    HER,
-    build_policy,
-    find_algorithm,
-    find_class,
-    find_trainer,
-    read_n_stack,
-    read_policy_kwargs,
-)
+from sb3_explain.agents.loading.policies import build_policy, read_n_stack
+from sb3_explain.agents.loading.policy_kwargs import read_policy_kwargs, read_saved_sizes
+from sb3_explain.agents.loading.policy_spaces import find_spaces
 from sb3_explain.agents.loading.yaml_config import read_yaml
 from sb3_explain.agents.policy_views import make_view
 from sb3_explain.common.errors import ExplainError, make_printable
-from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
+from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.envs.spaces import policy_space
 from sb3_explain.envs.trust import read_trusted
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ Space = spaces.Space[Any]
 
 
 def load_agent(
-    algo: str,
+    algo: str | type[BaseAlgorithm],
     env: str | None,
     *,
     folder: str | Path = "logs",
@@ -72,8 +73,8 @@ def load_agent(
     >>> agent.action_names, agent.n_scores
     (('left', 'right'), 2)
 
-    :param algo: name of the algorithm in the zoo: ``"ppo"``, ``"ppo_lstm"``, ``"her"``, ...
-    :param env: gymnasium id; ``None`` for a zip if both spaces or a recipe are given
+    :param algo: name of the algorithm in the zoo, or its class: ``"ppo"``, ``"her"``, ``PPO``, ...
+    :param env: gymnasium id; a zip that says what its spaces are needs none
     :param folder: the zoo's folder of all agents (``<folder>/<algo>/<env>_<id>/``), the folder of
         one run, or the ``.zip`` that ``model.save`` wrote
     :param exp_id: number of the run; 0 for the newest run
@@ -85,12 +86,12 @@ def load_agent(
     :param revision: branch, tag or commit of the repository; the newest commit when not given
     :param device: device of the policy; ``"auto"`` for an accelerator if there is one
     :param observation_space: what the policy observes, stacked and channel-first; taken from the
-        environment when not given
-    :param action_space: action space; taken from the environment when not given
+        file or the environment when not given
+    :param action_space: action space; taken from the file or the environment when not given
     :param env_kwargs: arguments of the environment, which override those in the files
     :param vec_normalize: path of the statistics of VecNormalize, if the agent has none beside it
     :param policy_class: class of the policy, if it is neither SB3's nor sb3-contrib's
-    :param policy_kwargs: arguments of the policy, instead of those in the files
+    :param policy_kwargs: arguments of the policy, which override those in the files
     :param recipe: how the environment is made, instead of what the files say; a zip without a zoo
         folder says nothing about arguments, wrappers and frame stacks
     :param trusted: dotted names of packages, modules and wrappers that may be imported because the
@@ -107,22 +108,27 @@ def load_agent(
             "give env=None, and its observation_space and action_space"
         )
     trusted = read_trusted(trusted)
-    algo = find_algorithm(algo)
+    name = find_algorithm(algo)
     selection = ModelSelection(load_best, load_checkpoint, load_last_checkpoint)
-    files = _find_files(algo, env, Path(folder), exp_id, selection, organization, repo_id, revision)
+    files = _find_files(name, env, Path(folder), exp_id, selection, organization, repo_id, revision)
     archive = read_archive(files.model)
     config, args, more_env_kwargs = (
         read_yaml(path) if path is not None else {}
         for path in (files.config, files.args, files.env_kwargs)
     )
     notes: list[str] = []
-    trainer = find_trainer(archive, args) if algo == HER else algo
-    if algo == HER:
+    trainer = find_trainer(archive, args) if name == HER else name
+    if name == HER:
         notes.append(f"trained by {trainer} with hindsight experience replay")
 
+    check_algorithm(trainer, policy_class, archive)
+    sizes = None
     if policy_class is None:
         policy_class = find_class(trainer, config.get("policy"), archive)
-    kwargs = read_policy_kwargs(archive, config) if policy_kwargs is None else policy_kwargs
+    else:
+        require_arguments(policy_class, policy_class, policy_kwargs or {})
+        sizes = read_saved_sizes(archive, config, policy_kwargs)
+    kwargs = read_policy_kwargs(archive, config, policy_kwargs)
 
     statistics = Path(vec_normalize) if vec_normalize is not None else files.statistics
     if vec_normalize is not None or files.config is None:
@@ -148,16 +154,14 @@ def load_agent(
         notes += changes
         for change in changes:
             logger.warning("%s", change)
-    observation_space, action_space, names = _find_spaces(recipe, observation_space, action_space)
-    policy = build_policy(
-        policy_class, kwargs, archive.weights, observation_space, action_space, device
-    )
+    found = find_spaces(archive.data, recipe, observation_space, action_space)
+    both = found.observation_space, found.action_space
+    policy = build_policy(policy_class, kwargs, archive.weights, *both, device, sizes)
     return Agent(
         make_view(policy),
-        observation_space,
-        action_space,
-        algo=algo,
-        action_names=names,
+        *both,
+        algo=name,
+        action_names=found.action_names,
         n_stack=read_n_stack(policy_class, archive),
         recipe=recipe,
         provenance={
@@ -167,7 +171,7 @@ def load_agent(
             "repository": files.source,
             "sha256": archive.sha256,
             "stable_baselines3": archive.version,
-            "notes": notes,
+            "notes": notes + found.notes,
         },
     )
 
@@ -194,32 +198,3 @@ def _find_files(
             "load_checkpoint and load_last_checkpoint"
         )
     return download(algo, env, organization=organization, repo_id=repo_id, revision=revision)
-
-
-def _find_spaces(
-    recipe: EnvRecipe | None, observation_space: Space | None, action_space: Space | None
-) -> tuple[Space, Space, tuple[str, ...] | None]:
-    """Both spaces, read off the environment if they are not given, and the actions' names."""
-    if observation_space is not None and action_space is not None:
-        names = (
-            find_action_names(recipe.env_id, count_nameable_actions(action_space))
-            if recipe is not None
-            else None
-        )
-        return observation_space, action_space, names
-    if recipe is None:
-        raise ExplainError(
-            "the spaces come from the environment: give its gymnasium id or a recipe, or both "
-            "observation_space and action_space"
-        )
-    env = recipe.make()
-    try:
-        observation_space = observation_space or policy_space(env.observation_space, recipe)
-        action_space = action_space or env.action_space
-        return (
-            observation_space,
-            action_space,
-            find_action_names(recipe.env_id, count_nameable_actions(action_space), env),
-        )
-    finally:
-        env.close()

@@ -11,7 +11,7 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.loading import load_agent
-from sb3_explain.agents.loading.policies import find_algorithm
+from sb3_explain.agents.loading.algorithms import find_algorithm
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.trust import check_trusted, is_trusted
 from sb3_explain.states.dataset import StateDataset

@@ -129,13 +129,10 @@ def test_a_live_model(case_and_model):
 def test_a_bare_zip(case_and_model, tmp_path):
     case, model = case_and_model
     model.save(tmp_path / "model")
-    agent = load_agent(
-        case.algo,
-        None,
-        folder=tmp_path / "model.zip",
-        observation_space=model.observation_space,
-        action_space=model.action_space,
-    )
+    agent = load_agent(case.algo, None, folder=tmp_path / "model.zip")
+    assert agent.observation_space == model.observation_space
+    assert agent.action_space == model.action_space
+    assert agent.provenance["notes"] == []
     assert agent.fingerprint() == Agent.from_model(model).fingerprint()
     same(agent, model)
 
