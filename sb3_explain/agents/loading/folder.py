@@ -247,7 +247,7 @@ def _find_in_run(run: Path, name: str, selection: ModelSelection) -> Path:
         file_name = f"rl_model_{selection.checkpoint}_steps.zip"
     elif selection.last_checkpoint:
         file_name = "rl_model_*_steps.zip"
-    if not (run / file_name).is_file():
+    if not (run / file_name).exists():
         there = list_zips(run, 20, depth=0) or "no .zip"
         raise ExplainError(f"there is no {file_name} in {run} (there is: {there})")
     return run / file_name

@@ -4,7 +4,10 @@ import io
 import json
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
@@ -13,6 +16,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.common.errors import MAX_CHARACTERS, ExplainError
+
+ROOT = Path(__file__).parents[3]
 
 
 class Payload:
@@ -82,3 +87,27 @@ def spoil(folder, change, protocol=2):
     env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
     change(env)
     folder.statistics.write_bytes(pickle.dumps(env, protocol))
+
+
+def run_commands(commands):
+    """Run commands in one process that may take 2 GiB; what each said, its exit code, its time."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.agents.loading.run_limited"],
+        input=json.dumps([list(map(str, command)) for command in commands]),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=30 * len(commands) + 60,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def require_refusal(outcome, says=""):
+    """One printable line of at most 300 characters, exit code 2, at most 2 GiB and 20 seconds."""
+    line = outcome["said"].removesuffix("\n")
+    assert outcome["code"] == 2, outcome
+    assert line.isprintable() and 0 < len(line) <= 300, line
+    assert says in line, line
+    assert outcome["seconds"] <= 20 and outcome["peak"] <= 2 * 2**30, outcome
