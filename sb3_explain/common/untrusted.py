@@ -16,7 +16,8 @@ from sb3_explain.common.errors import ExplainError, make_printable
 
 #: environment variable that sets the limit of :func:`max_bytes`
 LIMIT_NAME = "SB3_EXPLAIN_MAX_BYTES"
-DEFAULT_MAX_BYTES = 2**29
+#: 64 million weights; reading them takes three times the bytes
+DEFAULT_MAX_BYTES = 2**28
 #: the deepest nesting of JSON and YAML; Python's own readers of nested data end near 1000
 MAX_DEPTH = 100
 #: values and names of one JSON document; each takes up to a hundred bytes as an object of Python
@@ -42,7 +43,7 @@ def one_line(error: Exception) -> str:
 def max_bytes() -> int:
     """The number of bytes that one file may have, unpack to, or make in memory.
 
-    It is 512 MiB, or what the environment variable ``SB3_EXPLAIN_MAX_BYTES`` says.
+    It is 256 MiB, or what the environment variable ``SB3_EXPLAIN_MAX_BYTES`` says.
 
     :raises ExplainError: if the variable is no positive whole number
     """

@@ -68,13 +68,13 @@ def test_quoted_values_are_short(kind):
 
 
 def test_the_limit_can_be_raised(monkeypatch):
-    assert max_bytes() == 2**29
-    with pytest.raises(ExplainError, match=rf"w\.zip would .* set {LIMIT_NAME}=600000000"):
-        require_within_limit(600_000_000, "w.zip")
-    monkeypatch.setenv(LIMIT_NAME, "600000000")
-    require_within_limit(600_000_000, "w.zip")
-    with pytest.raises(ExplainError, match=f"set {LIMIT_NAME}=600000008"):
-        require_within_limit(75_000_001, "w.zip", share=1 / 8)
+    assert max_bytes() == 2**28
+    with pytest.raises(ExplainError, match=rf"w\.zip would .* set {LIMIT_NAME}=300000000"):
+        require_within_limit(300_000_000, "w.zip")
+    monkeypatch.setenv(LIMIT_NAME, "300000000")
+    require_within_limit(300_000_000, "w.zip")
+    with pytest.raises(ExplainError, match=f"set {LIMIT_NAME}=300000004"):
+        require_within_limit(75_000_001, "w.zip", share=1 / 4)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1e9", "many", "9" * 400, "1\n2", "٣"])

@@ -26,9 +26,9 @@ from sb3_explain.common.untrusted import (
 
 #: members that are read, and the share of the limit of bytes that each may have: JSON takes more
 #: memory than it has bytes
-SHARES = {"data": 1 / 8, "policy.pth": 1.0, "_stable_baselines3_version": 1 / 8}
+SHARES = {"data": 1 / 4, "policy.pth": 1.0, "_stable_baselines3_version": 1 / 4}
 #: the whole zip as a multiple of the limit: it also holds the optimizers' moments
-WHOLE = 4.0
+WHOLE = 8.0
 MAX_MEMBERS = 1000
 #: weights hardly compress, JSON with base64 in it at most tenfold, zeros a thousandfold
 MAX_RATIO = 100

@@ -23,7 +23,7 @@ from sb3_explain.envs.recipe import Normalizer
 
 MAX_BYTES = 64 * 2**20
 #: the share of the limit of bytes that all statistics of a file may take as float64
-SHARE = 1 / 4
+SHARE = 1 / 2
 VEC_NORMALIZE = Symbol("stable_baselines3.common.vec_env.vec_normalize", "VecNormalize")
 RUNNING_MEAN_STD = Symbol("stable_baselines3.common.running_mean_std", "RunningMeanStd")
 #: numpy's own ways to pickle; numpy 2 moved ``numpy.core`` to ``numpy._core``

@@ -69,12 +69,12 @@ def overlapping_records(folder):
 
 
 def large_weights(folder):
-    folder.change_member("policy.pth", torch_bytes({"w": torch.zeros(140_000_000)}))
+    folder.change_member("policy.pth", torch_bytes({"w": torch.zeros(70_000_000)}))
 
 
 def weights_within_the_limit(folder):
     """They are read whole before it turns out that they fit no policy."""
-    folder.change_member("policy.pth", torch_bytes({"w": torch.zeros(130_000_000)}))
+    folder.change_member("policy.pth", torch_bytes({"w": torch.zeros(65_000_000)}))
 
 
 def sparse_file(folder):
@@ -172,7 +172,8 @@ CASES = {
     case.__name__: case
     for case in (
         outer_products, two_wide_layers, no_numbers, many_layers, one_storage, wide_extractor,
-        overlapping_records, large_weights, weights_within_the_limit, sparse_file, sparse_file_within_the_limit,
+        overlapping_records, large_weights, weights_within_the_limit, sparse_file,
+        sparse_file_within_the_limit,
         large_directory, large_data, many_values, many_names, frame_stack, shared_statistics,
         wide_statistics, sparse_statistics, wide_text,
     )
