@@ -187,7 +187,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def outcomes(saved, tmp_path_factory):
     """What the command line said of each case; all run in one process."""
-    root = tmp_path_factory.mktemp("memory")
+    root = tmp_path_factory.mktemp("spoilt")
     commands = {}
     for i, (name, spoil) in enumerate(CASES.items()):
         shutil.copytree(saved, root / str(i))
