@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
 from sb3_explain.agents.action_spaces import count_scores, target_names
+from sb3_explain.agents.layout import ObservationLayout, find_layout, require_keys
 from sb3_explain.agents.live_env import read_details
 from sb3_explain.agents.outputs import PolicyOutputs
 from sb3_explain.agents.policy_views import ModuleView, PolicyView, make_view
@@ -30,9 +32,10 @@ ZOO_NAMES = {"recurrentppo": "ppo_lstm", "maskableppo": "maskable_ppo"}
 class Agent(PolicyOutputs):
     """A frozen policy, asked for scores, values, probabilities and actions of observations.
 
-    Observations are batch-first tensors in the policy's own layout and raw range: images
-    channel-first with values 0..255, vectors as the policy receives them (normalised, if the agent
-    was trained with VecNormalize), a dict of such tensors for Dict spaces. Every result is
+    Observations are batch-first tensors in the policy's own layout and raw range: images with
+    values 0..255, channel-first if SB3 transposes them, vectors as the policy receives them
+    (normalised, if the agent was trained with VecNormalize), a dict of such tensors for Dict
+    spaces. Every result is
     differentiable with respect to the observations, and no call changes a parameter, a buffer, a
     training mode or a random state.
 
@@ -57,7 +60,12 @@ class Agent(PolicyOutputs):
     :param feature_names: names of the features of an observation, or of one frame of it; a dict of
         them for Dict observations
     :param provenance: plain data about where the agent comes from
-    :raises ExplainError: if the number of names is not the number of scores or features
+    :param picture_keys: keys of the observation that are pictures, ``()`` for none; the key of an
+        observation that is no dict is ``""``. When not given, those that a convolution of the
+        policy reads, by whichever axes, and those that Stable-Baselines3 treats as images (uint8
+        from 0 to 255); all else, such as a board that the policy flattens, is features
+    :raises ExplainError: if the number of names is not the number of scores or features, or the
+        observation has no such key
     """
 
     #: how users come by one, for messages
@@ -76,8 +84,11 @@ class Agent(PolicyOutputs):
         normalizers: Mapping[str, Normalizer] | None = None,
         feature_names: FeatureNames | None = None,
         provenance: dict[str, Any] | None = None,
+        picture_keys: Sequence[str] | None = None,
     ) -> None:
         super().__init__(view, observation_space, action_space)
+        self._picture_keys = [picture_keys] if isinstance(picture_keys, str) else picture_keys
+        require_keys(observation_space, self._picture_keys)
         self.algo = algo
         if recipe is not None and normalizers and not recipe.normalizers:
             recipe = dataclasses.replace(recipe, normalizers=dict(normalizers))
@@ -141,6 +152,15 @@ class Agent(PolicyOutputs):
         """
         view = ModuleView(snapshot(module), value_based=value_based)
         return cls(view, observation_space, action_space, **details)
+
+    @cached_property
+    def layout(self) -> ObservationLayout:
+        """Which keys of the observation are pictures, and their axes; found when first asked for.
+
+        >>> list(image_agent.layout.pictures), list(agent.layout.pictures)
+        ([''], [])
+        """
+        return find_layout(self.view, self.observation_space, self._picture_keys)
 
     @property
     def first_action(self) -> int:

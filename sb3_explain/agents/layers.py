@@ -72,7 +72,7 @@ def find_layers(agent: Agent) -> list[str]:
 
 def copy_agent(agent: Agent) -> Agent:
     """Copy an agent with its weights; forward passes of the copy are counted from 0."""
-    policy = agent.view.policy
+    policy, _ = agent.view.policy, agent.layout  # the layout is found before weights change
     copied = copy.copy(agent)
     copied.view = copy.deepcopy(agent.view, {id(policy): snapshot(policy)})
     copied.forwards = 0
@@ -124,7 +124,11 @@ def find_image_layers(agent: Agent, kind: type[nn.Module]) -> dict[str, list[str
         none are left out
     """
     layers = {
-        key: [name for name, output in find_outputs(agent, key, kind).items() if output.dim() == 4]
+        key: [
+            name
+            for name, output in find_outputs(agent, key, kind).items()
+            if output.dim() == 4 and len(output) == 1  # not one picture for each of its frames
+        ]
         for key in find_image_keys(agent)
     }
     return {key: passed for key, passed in layers.items() if passed}

@@ -170,7 +170,7 @@ class SaliencyCallback(ExplainCallback):
             for share, action, picture, one in zip(
                 compute_shares(agent, scores).numpy(),
                 name_greedy_actions(agent, scores),
-                get_pictures(states, positions, name),
+                get_pictures(states, positions, agent, name),
                 attributions,
                 strict=True,
             )

@@ -131,18 +131,16 @@ def spaces_by_key(space: spaces.Space[Any]) -> dict[str, spaces.Space[Any]]:
     return dict(space.spaces) if isinstance(space, spaces.Dict) else {SINGLE: space}
 
 
-def is_image(space: spaces.Space[Any]) -> bool:
-    """Whether what stands under a key is a picture (C, H, W)."""
-    return is_image_shape(space.shape or ())
-
-
 def is_image_shape(shape: tuple[int, ...]) -> bool:
-    """Whether a shape is that of a picture (C, H, W)."""
+    """Whether a shape is that of a picture, in the form in which explainers see observations.
+
+    There a picture is (C, H, W), and all else has fewer axes: see ``agent.layout``.
+    """
     return len(shape) == 3
 
 
 def are_images(observed: Tensor) -> bool:
-    """Whether what stands under a key of B states is pictures (B, C, H, W)."""
+    """Whether what stands under a key of a ``StateBatch`` is pictures (B, C, H, W)."""
     return observed.dim() == 4
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import read_json
 from sb3_explain.envs.spaces import are_images
@@ -56,6 +57,7 @@ def read_boxes(
     path: str | Path,
     states: StateDataset,
     categories: Collection[str] | None = None,
+    agent: Agent | None = None,
 ) -> Mask:
     """Read the boxes that an object detector wrote to a file, for ``evaluate(..., boxes=)``.
 
@@ -76,6 +78,8 @@ def read_boxes(
     :param path: path of the JSON file
     :param states: the states that the detector saw, in its order
     :param categories: names of the objects that count; all objects count when not given
+    :param agent: the agent, whose pictures may have other axes than (C, H, W); not needed where
+        they have not
     :return: (n, H, W), true where a pixel of a state's newest frame lies in a box
     :raises ExplainError: if the file is not of this form, or describes other states
     """
@@ -95,7 +99,9 @@ def read_boxes(
             f"{path} holds boxes of {len(boxes)} other states, not of these {len(states)}: detect "
             "the objects of their rendered frames"
         )
-    images = [observed for observed in states.frames_by_key([0]).values() if are_images(observed)]
+    frames = states.frames_by_key([0])
+    by_key = frames if agent is None else agent.layout.arrange(frames)
+    images = [observed for observed in by_key.values() if are_images(observed)]
     if not images:
         raise ExplainError("boxes need images, and these states have none")
     rows, columns = images[0].shape[2:]

@@ -201,7 +201,7 @@ def evaluate(
     sample = states.sample(n_evaluated or len(states), seed)
     n = len(sample)
     if not isinstance(baseline, Mapping):
-        baseline = fit_baselines(baseline, states.subset(sample))
+        baseline = fit_baselines(baseline, states.subset(sample), agent)
 
     added = {
         name: EXPLAINERS[name]

@@ -25,7 +25,6 @@ from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clu
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.envs.spaces import join_keys
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.batch import StateBatch
@@ -212,7 +211,7 @@ def attribute_batches(
     """Return (n, ...) attributions of ``agent`` to the batches' targets, by explainer."""
     attributions: dict[str, list[Tensor]] = {name: [] for name in explainers}
     for batch in batches:
-        observations = join_keys(batch.by_key)
+        observations = agent.layout.restore(batch.by_key)
         theirs = StateBatch(agent, observations, batch.target, batch.policy_inputs)
         for name, explainer in explainers.items():
             attributions[name].append(theirs.flatten_keys(explainer.attribute_batch(theirs)).cpu())

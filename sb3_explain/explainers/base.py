@@ -96,7 +96,7 @@ class Explainer(ABC):
         """Compute the attributions of the batch's targets.
 
         :param batch: at most as many states as fit into ``max_batch_bytes``
-        :return: (B, ...) attributions by key, each in the shape of what stands under the key
+        :return: (B, ...) attributions by key, each in the shape of the batch's ``by_key``
         """
 
     @check_arguments
@@ -121,7 +121,7 @@ class Explainer(ABC):
         :raises ExplainError: if the observations do not fit the agent, or there is no such target
         """
         batch = StateBatch(self.agent, observations, target, policy_inputs)
-        return join_keys(self.attribute_batch(batch))
+        return self.agent.layout.restore(self.attribute_batch(batch))
 
     @check_arguments
     def attribute_batch(self, batch: StateBatch) -> dict[str, Tensor]:
@@ -129,7 +129,8 @@ class Explainer(ABC):
 
         :param batch: any number of states; if it has a cache, explainers of the same states share
             their forward passes
-        :return: (B, ...) attributions by key, each in the shape of what stands under the key
+        :return: (B, ...) attributions by key, each in the form of the batch's ``by_key``: pictures
+            (B, C, H, W), everything else flat
         """
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {key: torch.cat([part[key] for part in parts]).detach() for key in parts[0]}
@@ -148,13 +149,17 @@ class Explainer(ABC):
 
         :param observations: observations as :meth:`attribute` takes them, or a batch of states
         :param policy_inputs: policy inputs as :meth:`attribute` takes them; a batch has its own
-        :return: (B, C, ...) attributions; a dict of such for Dict observations
+        :return: (B, C, ...) attributions, in the shape of the observations, or in the form of the
+            batch; a dict of such for Dict observations
         """
         batch = observations
         if not isinstance(batch, StateBatch):
             batch = StateBatch(self.agent, batch, policy_inputs=policy_inputs)
         parts = [self.explain_all(part) for part in batch.split(self.chunk(batch))]
-        return join_keys({key: torch.cat([p[key] for p in parts]).detach() for key in parts[0]})
+        by_key = {key: torch.cat([p[key] for p in parts]).detach() for key in parts[0]}
+        if isinstance(observations, StateBatch):
+            return join_keys(by_key)
+        return self.agent.layout.restore(by_key)
 
     def explain_all(self, batch: StateBatch) -> dict[str, Tensor]:
         """Compute the attributions of all targets.

@@ -45,7 +45,7 @@ class Removal:
     """What the agent does when some regions are removed.
 
     :param regions: numbers of the removed regions, counted from 1
-    :param observation: (1, ...) the observation without them, by key
+    :param observation: (1, ...) the observation without them, by key, in its own axes
     :param outcome: index of the target that the agent prefers then, in the group of the explained
         target; for a Box action the explained dimension
     :param changed: whether the agent does something else than the target; for a Box action, whether
@@ -189,7 +189,13 @@ def counterfactual(
             f"attributions of shape {tuple(attributions.shape)} for a state of shape "
             f"{tuple(batch.observations.shape)}: give those of this state alone"
         )
-    by_key = attributions if isinstance(attributions, dict) else batch.split_keys(attributions)
+    if isinstance(attributions, dict):
+        by_key = agent.layout.arrange(attributions)
+    elif SINGLE in batch.by_key:
+        whole = attributions.reshape(1, *agent.layout.own_shapes[SINGLE])
+        by_key = agent.layout.arrange({SINGLE: whole})
+    else:
+        by_key = batch.split_keys(attributions)
     if instead is None:  # a contrast is signed whatever the action
         by_key = {name: batch.get_relevance(observed) for name, observed in by_key.items()}
     labels = regions if isinstance(regions, Mapping) else dict.fromkeys(batch.images(), regions)
@@ -267,7 +273,7 @@ def remove_regions(
             if masks:
                 copy[name] = filled(np.logical_or.reduce(masks))
     rows = [batch.flatten_keys(copy) for copy in copies]
-    space, target = batch.agent.action_space, int(batch.target[0])
+    space, target, layout = batch.agent.action_space, int(batch.target[0]), batch.agent.layout
     scores = read_blocks(batch.target_scores, rows)[0]
     preferences = read_blocks(batch.preference, rows)[0]
     unchanged = read_blocks(batch.keeps, rows)[0]
@@ -280,7 +286,7 @@ def remove_regions(
     for i, removed in enumerate(numbers):
         yield Removal(
             regions=removed,
-            observation=copies[i],
+            observation={n: layout.restore_key(n, held) for n, held in copies[i].items()},
             outcome=int(done[i]),
             changed=not bool(unchanged[i]),
             preference=float(preferences[i]),

@@ -7,8 +7,8 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import find_image_layers, passes_relu
-from sb3_explain.agents.observations import find_feature_keys
-from sb3_explain.envs.spaces import is_image, spaces_by_key
+from sb3_explain.agents.observations import find_feature_keys, find_image
+from sb3_explain.envs.spaces import spaces_by_key
 
 
 def needs_image(agent: Agent) -> str | None:
@@ -22,7 +22,7 @@ def needs_image(agent: Agent) -> str | None:
 
     :param agent: agent to explain
     """
-    if any(map(is_image, spaces_by_key(agent.observation_space).values())):
+    if find_image(agent) is not None:
         return None
     return "it explains images, and this agent observes none"
 

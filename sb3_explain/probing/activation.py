@@ -11,7 +11,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.envs.spaces import is_image_shape, spaces_by_key
+from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers.learned.losses import total_variation
 from sb3_explain.probing.targets import BETA, make_target, read_outputs
 from sb3_explain.states.baselines import gaussian_blur
@@ -59,14 +59,15 @@ def activation_maximization(
     :param action: index or name of the action, for the target ``"action"``
     :param seed: random seed of the noise and the shifts
     :param progress: show a progress bar
-    :return: (n, C, H, W) images in the agent's range
+    :return: (n, C, H, W) images in the agent's range, or in the axes that it observes
     :raises ExplainError: for an agent that does not observe one image, or an unknown regulariser
     """
     by_key = spaces_by_key(agent.observation_space)
     space = next(iter(by_key.values()))
-    shape = space.shape or ()
+    shape = next(iter(agent.layout.shapes.values()))
     low, high = (np.min(getattr(space, "low", -np.inf)), np.max(getattr(space, "high", np.inf)))
-    if len(by_key) != 1 or not is_image_shape(shape) or not np.isfinite(high - low):
+    (key, *more), pictures = by_key, agent.layout.pictures
+    if more or key not in pictures or not np.isfinite(high - low):
         raise ExplainError(
             "activation maximisation draws one image within bounds, and this agent observes "
             f"{agent.observation_space}"
@@ -79,7 +80,7 @@ def activation_maximization(
     logits = logits.to(agent.device).requires_grad_()
 
     def energies(images: Tensor) -> Tensor:
-        return energy(read_outputs(agent, low + (high - low) * images))
+        return energy(read_outputs(agent, agent.layout.restore({key: low + (high - low) * images})))
 
     with torch.no_grad():
         scale = float(energies(logits.sigmoid()).std()) if n > 1 else 1.0
@@ -99,5 +100,4 @@ def activation_maximization(
                 with torch.no_grad():
                     logits.copy_(gaussian_blur(logits, 5, BLUR_SIGMA))
             bar.update()
-    drawn: Tensor = low + (high - low) * logits.detach().sigmoid()
-    return drawn
+    return agent.layout.restore_key(key, low + (high - low) * logits.detach().sigmoid())

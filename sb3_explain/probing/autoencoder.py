@@ -12,7 +12,8 @@ from gymnasium import spaces
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sb3_explain.envs.spaces import is_image_shape
+from sb3_explain.agents.agent import Agent
+from sb3_explain.envs.spaces import is_image_shape, spaces_by_key
 from sb3_explain.probing.codecs import CODECS, VectorCodec
 
 ByKey = dict[str, Tensor]
@@ -204,18 +205,21 @@ class StateNetwork(nn.Module):
         return drawn
 
 
-def make_units(by_key: Mapping[str, spaces.Space[Any]]) -> dict[str, tuple[Units, bool]]:
+def make_units(agent: Agent) -> dict[str, tuple[Units, bool]]:
     """Return each key's units before any are fitted, and whether the key has bounds.
 
-    :param by_key: spaces of the keys by name
+    :param agent: agent whose observations have these keys
     """
     units = {}
-    for name, space in by_key.items():
-        shape, bounded = space.shape or (), is_bounded(space)
+    for name, space in spaces_by_key(agent.observation_space).items():
+        shape, bounded = agent.layout.shapes[name], is_bounded(space)
         low, high = torch.zeros(shape), torch.ones(shape)
         if bounded:
             assert isinstance(space, spaces.Box)
-            low, high = (torch.from_numpy(np.float32(b)) for b in (space.low, space.high))
+            low, high = (
+                agent.layout.arrange_key(name, torch.from_numpy(np.float32(bound)))
+                for bound in (space.low, space.high)
+            )
         units[name] = Units(low, high - low), bounded
     return units
 

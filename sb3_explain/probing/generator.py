@@ -22,7 +22,7 @@ from sb3_explain.common.checkpoints import TrainingState, copy_weights, pack
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_class
 from sb3_explain.common.training import TrainingOptions, train_network, training_options
-from sb3_explain.envs.spaces import Observations, join_keys, spaces_by_key
+from sb3_explain.envs.spaces import Observations
 from sb3_explain.explainers.learned.fitted import (
     Fitted,
     damaged_error,
@@ -85,9 +85,9 @@ class StateGenerator:
         self.agent = agent
         self.settings = self.make_settings(settings)
         self.weighting = Weighting(agent, self.settings.weighting, self.settings.uniform_share)
-        by_key: dict[str, Any] = spaces_by_key(agent.observation_space)
-        self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in by_key.items()}
-        units = make_units(by_key)
+        #: shapes by key, in the form in which a batch has them
+        self.shapes = agent.layout.shapes
+        units = make_units(agent)
         #: names of the keys with bounds
         self.bounded = {name for name, (_, bounded) in units.items() if bounded}
         self.training = TrainingState()
@@ -130,7 +130,8 @@ class StateGenerator:
         :param codes: (B, latent)
         :return: (B, ...) in the agent's range, or a dict of such
         """
-        return join_keys(self.network.unscale(self.network.autoencoder.decode(codes)))
+        decoded = self.network.unscale(self.network.autoencoder.decode(codes))
+        return self.agent.layout.restore(decoded)
 
     def reconstruct(self, observations: Observations) -> Any:
         """Encode states, and decode the means of their codes.
@@ -140,16 +141,15 @@ class StateGenerator:
         :raises ExplainError: if it has not been fitted
         """
         batch = StateBatch(self.agent, observations)
-        return join_keys(self.reconstruct_batch(batch))
+        return self.agent.layout.restore(self.reconstruct_batch(batch))
 
     @torch.no_grad()
     def reconstruct_batch(self, batch: StateBatch) -> ByKey:
         """Return reconstructions of a batch's states, (B, ...) by key, see :meth:`reconstruct`."""
         self.require_fitted()
+        scaled = self.network.scale(batch.by_key)
         codes = [
-            self.encode(
-                join_keys({name: observed[part] for name, observed in batch.by_key.items()})
-            ).mean
+            self.network.autoencoder.encode({n: held[part] for n, held in scaled.items()}).mean
             for part in torch.split(torch.arange(len(batch), device=batch.device), PASS)
         ]
         return self._decode_in_parts(torch.cat(codes))
@@ -173,7 +173,7 @@ class StateGenerator:
         noise = torch.randn(n, self.settings.latent, generator=rng)
         device = self.agent.device
         code = Gaussian(starts.mean.to(device), starts.log_std.to(device))
-        return join_keys(self._decode_in_parts(code.draw(noise.to(device))))
+        return self.agent.layout.restore(self._decode_in_parts(code.draw(noise.to(device))))
 
     def _decode_in_parts(self, codes: Tensor) -> ByKey:
         """Decode codes (B, latent) to keys by name, some at a time."""

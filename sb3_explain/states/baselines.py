@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import find_feature_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.envs.spaces import are_images, is_image, spaces_by_key
+from sb3_explain.envs.spaces import are_images, spaces_by_key
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
@@ -103,6 +104,12 @@ class FittedBaseline(Baseline):
         if frame.dim() == 0:
             return frame.expand(observations.shape)
         stacked = frame.repeat(observations.shape[1] // frame.shape[0], *[1] * (frame.dim() - 1))
+        if stacked.shape != observations.shape[1:]:
+            raise ExplainError(
+                f"the baseline {self.name} was fitted on frames of shape {tuple(frame.shape)}, and "
+                f"observations are {tuple(observations.shape[1:])}: fit it by "
+                "fit_baselines(name, states, agent), which knows the agent's axes"
+            )
         return stacked.expand(observations.shape)
 
     def state(self) -> dict[str, Tensor]:
@@ -312,7 +319,9 @@ def fit_to_frames(
 
 
 @check_arguments
-def fit_baselines(baseline: str | Replacement, states: StateDataset) -> dict[str, Baseline]:
+def fit_baselines(
+    baseline: str | Replacement, states: StateDataset, agent: Agent | None = None
+) -> dict[str, Baseline]:
     """Fit a baseline for every key of the states' observations.
 
     >>> from sb3_explain import fit_baselines
@@ -323,10 +332,13 @@ def fit_baselines(baseline: str | Replacement, states: StateDataset) -> dict[str
     :param baseline: a name, which is fitted on at most 2000 frames spread over the states; or a
         function from observations to their replacement
     :param states: states of the agent, preferably those that explainers learn from
+    :param agent: the agent, whose pictures may have other axes than (C, H, W) and whose features
+        more than one; not needed where they have not
     :return: the baselines by key; the key of an observation that is no dict is empty
     :raises ExplainError: for an unknown name, with the nearest one
     """
-    return fit_to_frames(baseline, states.stored_by_key(states.spread(BASELINE_FRAMES)))
+    frames = states.stored_by_key(states.spread(BASELINE_FRAMES))
+    return fit_to_frames(baseline, frames if agent is None else agent.layout.arrange(frames))
 
 
 def make_baselines(
@@ -343,12 +355,12 @@ def make_baselines(
     if baseline is None:
         baseline = "black" if states is None else "background"
     if states is not None:
-        return fit_baselines(baseline, states)
+        return fit_baselines(baseline, states, agent)
     by_key = spaces_by_key(agent.observation_space)
     if isinstance(baseline, str):
         kind = BASELINES[baseline]
         fitted = isinstance(kind, type) and issubclass(kind, FittedBaseline)
-        if fitted or (baseline == "blur" and not all(map(is_image, by_key.values()))):
+        if fitted or (baseline == "blur" and find_feature_keys(agent)):
             raise ExplainError(
                 f"the baseline {baseline!r} is fitted on states: give states=, such as those of "
                 "collect()"

@@ -25,8 +25,9 @@ from sb3_explain.agents.action_spaces import (
 )
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import SINGLE, Observations, are_images, join_keys, spaces_by_key
+from sb3_explain.envs.spaces import SINGLE, Observations, spaces_by_key
 from sb3_explain.states.cache import ForwardCache
+from sb3_explain.states.keys import ByKey
 
 T = TypeVar("T")
 
@@ -36,13 +37,16 @@ PASS = 1024
 TOLERANCE = 0.05
 
 
-class StateBatch:
+class StateBatch(ByKey):
     """B states whose observations may be perturbed, while the other policy inputs stay the same.
 
     Its methods pass perturbed copies of the states through the agent. Copies are given as ``rows``
     (R, ...) in one of two forms: a tensor in the form of :attr:`observations`; or a dict of some
     keys of a Dict observation, whose other keys stay the same. ``states`` (R,) is the index of the
     state that each row is a copy of; when not given, row i is a copy of state i.
+
+    Whatever axes the agent's observations have, here pictures are (B, C, H, W) and everything else
+    is flat (see ``agent.layout``), so that methods need not know those axes.
 
     >>> from sb3_explain import StateBatch
     >>> batch = StateBatch(agent, states.observations([0, 1, 2]), target=1)
@@ -75,13 +79,13 @@ class StateBatch:
         observations = agent.tensor(observations)
         agent.check(observations)
         by_key = observations if isinstance(observations, dict) else {SINGLE: observations}
-        #: (B, ...) observations by key, which is empty if they are no dict; float32, unless
-        #: float64 was given
+        #: (B, ...) observations by key, which is empty if they are no dict: pictures (B, C, H, W),
+        #: everything else flat; float32, unless float64 was given
         self.by_key = {
             name: observed.detach()
             if observed.dtype == torch.float64
             else observed.detach().float()
-            for name, observed in by_key.items()
+            for name, observed in agent.layout.arrange(by_key).items()
         }
         held: Any = agent.tensor(dict(policy_inputs or {}))
         self.policy_inputs = {name: known.detach() for name, known in held.items()}
@@ -94,9 +98,6 @@ class StateBatch:
                 raise ExplainError(f"{name} of {len(known)} states for {len(self)}: give one each")
         if target is not None:
             self.target = self._index(target)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.by_key.values())))
 
     def _index(self, target: Tensor | int) -> Tensor:
         given = np.asarray(target.cpu() if isinstance(target, Tensor) else target)
@@ -114,11 +115,6 @@ class StateBatch:
             )
         return torch.as_tensor(given, device=self.device, dtype=torch.long).expand(len(self))
 
-    @property
-    def device(self) -> torch.device:
-        """Device of the observations."""
-        return next(iter(self.by_key.values())).device
-
     @cached_property
     def target(self) -> Tensor:
         """(B,) index of the target that is explained."""
@@ -134,40 +130,6 @@ class StateBatch:
         return default_target(agent.action_space, self.own_target_scores, squashed=agent.squashed)
 
     # --- the same states in other forms ----------------------------------------------------
-
-    @property
-    def observations(self) -> Tensor:
-        """(B, ...) observations; (B, N) the features of all keys of a Dict observation."""
-        return self.flatten_keys(self.by_key)
-
-    @staticmethod
-    def flatten_keys(by_key: Mapping[str, Tensor]) -> Tensor:
-        """Join what stands under the keys to one tensor, in the form of :attr:`observations`.
-
-        :param by_key: (B, ...) observations, or attributions, by key
-        """
-        if SINGLE in by_key:
-            only = by_key[SINGLE]
-            return only if only.dim() > 1 else only[:, None]  # a category is one feature
-        return torch.cat(
-            [observed.reshape(len(observed), -1) for observed in by_key.values()], dim=1
-        )
-
-    def split_keys(self, rows: Tensor) -> dict[str, Tensor]:
-        """Split a tensor into what stands under each key; the opposite of :meth:`flatten_keys`.
-
-        :param rows: (R, ...) tensor in the form of :attr:`observations`
-        :return: (R, ...) by key
-        """
-        if SINGLE in self.by_key:
-            return {SINGLE: rows.reshape(-1, *self.by_key[SINGLE].shape[1:])}
-        sizes = [observed[0].numel() for observed in self.by_key.values()]
-        parts = zip(self.by_key.items(), torch.split(rows, sizes, dim=1), strict=True)
-        return {name: part.reshape(-1, *observed.shape[1:]) for (name, observed), part in parts}
-
-    def images(self) -> dict[str, Tensor]:
-        """Observations (B, C, H, W) of the keys that are images."""
-        return {name: seen for name, seen in self.by_key.items() if are_images(seen)}
 
     def with_target(self, target: Tensor | int) -> StateBatch:
         """Return the same states with another target to explain.
@@ -215,13 +177,15 @@ class StateBatch:
 
     def get_extent(self) -> Tensor:
         """Compute the range (...) of each feature: high minus low, or 1 if it is unbounded."""
-        by_key = spaces_by_key(self.agent.observation_space)
+        by_key, layout = spaces_by_key(self.agent.observation_space), self.agent.layout
         extents = {}
-        for name, observed in self.by_key.items():
+        for name in self.by_key:
+            shape = layout.own_shapes[name]
             low, high = getattr(by_key[name], "low", 0.0), getattr(by_key[name], "high", 1.0)
-            extent = np.broadcast_to(np.float64(high) - np.float64(low), observed.shape[1:])
+            extent = np.broadcast_to(np.float64(high) - np.float64(low), shape)
             bounded = np.isfinite(extent) & (extent > 0) & (extent < np.finfo(np.float32).max)
-            extents[name] = torch.from_numpy(np.where(bounded, extent, 1.0)).float()[None]
+            known = torch.from_numpy(np.where(bounded, extent, 1.0)).float()[None]
+            extents[name] = layout.arrange_key(name, known)
         return self.flatten_keys(extents)[0].to(self.device)
 
     def split(self, size: int) -> list[StateBatch]:
@@ -392,7 +356,7 @@ class StateBatch:
                 for name, observed in self.by_key.items()
             }
         policy_inputs = {name: _of(held, states) for name, held in self.policy_inputs.items()}
-        return join_keys(by_key), policy_inputs
+        return self.agent.layout.restore(by_key), policy_inputs
 
 
 def _of(held: Tensor, states: Tensor | None) -> Tensor:

@@ -86,7 +86,7 @@ class StateDataset:
     @classmethod
     def from_arrays(
         cls,
-        frames: ArrayLike,
+        frames: ArrayLike | Mapping[str, ArrayLike],
         episode: ArrayLike,
         greedy: ArrayLike,
         *,
@@ -97,7 +97,8 @@ class StateDataset:
     ) -> StateDataset:
         """Make a data set from arrays.
 
-        :param frames: (N, C, H, W) or (N, D) single frames in order of time
+        :param frames: (N, C, H, W) or (N, D) single frames in order of time; a dict of such for
+            Dict observations
         :param episode: (N,) number of each frame's episode; frames of two episodes are not stacked
         :param greedy: (N,) the agent's greedy actions
         :param n_stack: number of frames in an observation
@@ -111,11 +112,12 @@ class StateDataset:
         arrays = {name: np.asarray(column) for name, column in columns.items()}
         arrays |= {"episode": episodes, "greedy": np.asarray(greedy)}
         lengths = {name: len(array) for name, array in arrays.items()}
-        lengths["frames"] = len(np.asarray(frames))
+        given = frames if isinstance(frames, Mapping) else {SINGLE: frames}
+        by_key = {key: torch.as_tensor(np.asarray(observed)) for key, observed in given.items()}
+        lengths |= {f"frames {key}".strip(): len(observed) for key, observed in by_key.items()}
         if len(set(lengths.values())) != 1:
             raise ExplainError(f"the arrays differ in length: {lengths}")
-        tensor = torch.as_tensor(np.asarray(frames))
-        return cls({SINGLE: tensor}, arrays, starts, n_stack=n_stack, pad=pad, rendered=rendered)
+        return cls(by_key, arrays, starts, n_stack=n_stack, pad=pad, rendered=rendered)
 
     @classmethod
     def open(cls, folder: str | Path) -> StateDataset:

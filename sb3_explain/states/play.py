@@ -20,7 +20,6 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.recipe import EnvRecipe
-from sb3_explain.envs.spaces import join_keys
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.rollouts import ParallelEnvs, open_parallel_envs
 
@@ -151,7 +150,7 @@ def play(
         held = {"lstm_states": envs.lstm_states, "action_masks": masks}
         policy_inputs = {name: tensor for name, tensor in held.items() if tensor is not None}
         batch = StateBatch(agent, envs.observations(), policy_inputs=policy_inputs)
-        seen = join_keys(batch.split_keys(transform(batch)))
+        seen = agent.layout.restore(batch.split_keys(transform(batch)))
         actions = envs.actions(seen, agent.scores(seen, **policy_inputs))
         envs.lstm_states = agent.next_lstm_states(seen, envs.lstm_states)
         for env in playing:

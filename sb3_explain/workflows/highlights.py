@@ -383,7 +383,7 @@ def draw_sheet(
     important = np.array([one.position for one in chosen])
     scores = torch.from_numpy(states.column("scores")[important])
     rendered = name is not None or states.rendered(important[:1]) is not None
-    pictures = get_pictures(states, important, name or "") if rendered else None
+    pictures = get_pictures(states, important, agent, name or "") if rendered else None
     tiles = [
         Tile(
             probabilities=compute_shares(agent, scores)[row].numpy(),

@@ -179,7 +179,7 @@ def make_target_attributions(
     batch = states.batch(agent, [position])
     attributions = split_keys(explainer.attribute_all(batch))[name]
     return TargetAttributions(
-        frame=get_pictures(states, np.array([position]), name)[0],
+        frame=get_pictures(states, np.array([position]), agent, name)[0],
         attributions=take_newest_frame(attributions, agent)[0].cpu().numpy(),
         action_names=agent.target_names,
         probabilities=compute_shares(agent, batch.own_scores)[0].cpu().numpy(),
@@ -190,19 +190,20 @@ def make_target_attributions(
 
 
 def get_pictures(
-    states: StateDataset, positions: NDArray[np.int64], name: str = ""
+    states: StateDataset, positions: NDArray[np.int64], agent: Agent, name: str = ""
 ) -> NDArray[Any]:
     """Return the frames as rendered, or as the agent observes them where none were stored.
 
     :param states: the states
     :param positions: (B,) positions among the states
+    :param agent: the agent of the states
     :param name: name of the image key
     :return: (B, h, w, 3) uint8
     """
     rendered = states.rendered(positions)
     if rendered is not None:
         return rendered
-    frames = states.frames_by_key(positions)[name].numpy()
+    frames = agent.layout.arrange_key(name, states.frames_by_key(positions)[name]).numpy()
     low, high = (0, 255) if frames.dtype == np.uint8 else (frames.min(), frames.max())
     return to_rgb(frames, low, high)
 
@@ -269,7 +270,7 @@ def write_saliency_video(
             (
                 frame
                 for rows in batches
-                for frame in get_pictures(states, positions[rows], name or "")
+                for frame in get_pictures(states, positions[rows], agent, name or "")
             ),
             laid_over,
             (

@@ -15,13 +15,13 @@ from sb3_explain.agents.action_spaces import greedy_targets, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.envs.feature_names import list_feature_names
-from sb3_explain.envs.spaces import join_keys, spaces_by_key
+from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.probing import StateGenerator
 from sb3_explain.probing.distance import PAPER, measure_difference
 from sb3_explain.probing.generator import SAMPLE
 from sb3_explain.probing.goggle_returns import Goggles
-from sb3_explain.probing.search import Probe
+from sb3_explain.probing.search import Probe, select
 from sb3_explain.probing.targets import TARGETS
 from sb3_explain.report import Picture
 from sb3_explain.report.captions import format_probability
@@ -124,9 +124,8 @@ def make_tiles(
     if name is not None:
         pictures = draw_frames(agent, batch.by_key[name][:n], name)
         if explainer is not None:
-            few = {key: states[:n] for key, states in batch.by_key.items()}
-            explained: Any = explainer.attribute(join_keys(few))
-            explained = explained[name] if isinstance(explained, dict) else explained
+            few = StateBatch(agent, select(result.states, torch.arange(n)))
+            explained = explainer.attribute_batch(few)[name]
             attributions = take_newest_frame(explained, agent).cpu().numpy()
     else:
         rows = standardize_features(agent, batch.observations.flatten(1)[:n], train)

@@ -15,7 +15,6 @@ from sb3_explain.common.attributions import normalize
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.envs.spaces import join_keys
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.counterfactual import Counterfactual, Removal, contrast, counterfactual
@@ -98,12 +97,12 @@ def why(
         others = explainer.attribute_batch(batch.with_target(instead))
         ours, theirs = (batch.get_relevance(batch.flatten_keys(m)) for m in (attributions, others))
         attributions, signed = batch.split_keys(contrast(ours, theirs)), True
-    fitted = fit_baselines("mean" if baseline == INPAINT else baseline, states)
+    fitted = fit_baselines("mean" if baseline == INPAINT else baseline, states, agent)
     images = batch.images() if baseline == INPAINT else {}
     found = counterfactual(
         agent,
-        join_keys(batch.by_key),
-        join_keys(attributions),
+        agent.layout.restore(batch.by_key),
+        agent.layout.restore(attributions),
         int(batch.target[0]),
         instead=instead,
         policy_inputs=batch.policy_inputs,
@@ -130,7 +129,7 @@ def why(
     else:
         picture = dataclasses.replace(
             picture,
-            frame=get_pictures(states, here, name)[0],
+            frame=get_pictures(states, here, agent, name)[0],
             attribution=take_newest_frame(normalize(attributions[name]), agent)[0].cpu().numpy(),
             signed=signed,
             outlines=[r.mask if r.key == name else None for r in found.regions],
@@ -161,10 +160,10 @@ def draw_observation(
 
     Black is the smallest value before the removal, white the largest.
     """
-    before, now = (
-        r.observation[name][0, -(r.observation[name].shape[1] // agent.n_stack) :].cpu().numpy()
-        for r in (found.before, removal)
+    pictures = (
+        agent.layout.arrange_key(name, r.observation[name])[0] for r in (found.before, removal)
     )
+    before, now = (one[-(len(one) // agent.n_stack) :].cpu().numpy() for one in pictures)
     low, high = (0, 255) if before.max() > 1 else (before.min(), before.max())
     picture: NDArray[np.uint8] = to_rgb(now[None], low, high)[0]
     return picture

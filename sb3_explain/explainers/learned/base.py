@@ -25,7 +25,7 @@ from sb3_explain.common.training import (
     train_network,
     training_options,
 )
-from sb3_explain.envs.spaces import SINGLE, is_image, spaces_by_key
+from sb3_explain.envs.spaces import SINGLE, spaces_by_key
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.fitted import (
@@ -103,12 +103,11 @@ class MaskExplainer(FittedExplainer):
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
         super().__init__(agent)
         self.settings = self.make_settings(settings)
-        by_key: dict[str, Any] = spaces_by_key(agent.observation_space)
-        #: shapes of the observation by key
-        self.shapes: dict[str, tuple[int, ...]] = {n: tuple(e.shape) for n, e in by_key.items()}
+        #: shapes by key, in the form in which a batch has them
+        self.shapes = agent.layout.shapes
         self._scales = {
-            name: 255.0 if is_image(e) and e.dtype == np.uint8 else 1.0
-            for name, e in by_key.items()
+            name: 255.0 if name in agent.layout.pictures and space.dtype == np.uint8 else 1.0
+            for name, space in spaces_by_key(agent.observation_space).items()
         }
         self.masking = Masking(self.shapes, self.settings.content, self.covered)
         self.n_frames = agent.n_stack
@@ -261,7 +260,8 @@ class MaskExplainer(FittedExplainer):
                     f"the states stack {states.n_stack} frames, the agent {self.n_frames}: give "
                     "the agent n_stack or a recipe"
                 )
-        self.baselines = self._fit_baselines(train.stored_by_key(train.spread(BASELINE_FRAMES)))
+        frames = train.stored_by_key(train.spread(BASELINE_FRAMES))
+        self.baselines = self._fit_baselines(self.agent.layout.arrange(frames))
         self.learned_from = learned_from(train, validation, chosen.identity())
         self.training = train_network(
             self.network,

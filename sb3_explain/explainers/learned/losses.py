@@ -115,11 +115,13 @@ def area_bounds(masks: Tensor) -> Tensor:
 
 
 def total_variation(masks: Tensor) -> Tensor:
-    """Mean absolute difference of neighboring pixels, down and across.
+    """Mean absolute difference of neighboring pixels, down and across; 0 where there are none.
 
     :param masks: (..., H, W) masks
     :return: () mean
     """
-    down = (masks[..., 1:, :] - masks[..., :-1, :]).abs().mean()
-    across = (masks[..., :, 1:] - masks[..., :, :-1]).abs().mean()
-    return down + across
+    down = (masks[..., 1:, :] - masks[..., :-1, :]).abs()
+    across = (masks[..., :, 1:] - masks[..., :, :-1]).abs()
+    # a mean of no neighbors would be NaN
+    terms = [along.mean() for along in (down, across) if along.numel()]
+    return torch.stack(terms).sum() if terms else masks.new_zeros(())

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import count_features, find_feature_keys
-from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.features import Features
@@ -58,11 +57,8 @@ class FeatureAblation(Explainer):
             self.unsupported = lambda agent: None
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         self.baselines = make_baselines(agent, baseline, states)
-        every = {
-            n: count_features(space) for n, space in spaces_by_key(agent.observation_space).items()
-        }
         #: number of features by key
-        self.by_key = every if images else find_feature_keys(agent)
+        self.by_key = count_features(agent) if images else find_feature_keys(agent)
 
     @property
     def forwards_per_state(self) -> int:

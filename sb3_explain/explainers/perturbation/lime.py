@@ -219,7 +219,11 @@ class Lime(Explainer):
         n_channels = max(1, len(state) // self.agent.n_stack)
         gray = state[-n_channels:].float().mean(dim=0)
         space = self._spaces[name]
-        low, high = float(space.low.min()), float(space.high.max())  # type: ignore[attr-defined]
+        # the bounds of bits are 0 and 1
+        low, high = (
+            float(np.min(getattr(space, "low", 0))),
+            float(np.max(getattr(space, "high", 1))),
+        )
         if not np.isfinite(high - low):
             low, high = float(gray.min()), float(gray.max())
         picture = ((gray - low) / max(high - low, 1e-12)).clamp(0, 1).cpu().double().numpy()

@@ -118,7 +118,7 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     the same for every explainer.
     """
     protocol, agent = job.cell.protocol, explainer.agent
-    baselines = fit_baselines(protocol.baseline, train)
+    baselines = fit_baselines(protocol.baseline, train, agent)
     measuring = Measuring(explainer, bind_options(protocol.metrics), job.cell.seed)
     for some in np.array_split(np.arange(len(test)), range(CHUNK, len(test), CHUNK)):
         batch = test.batch(agent, some, cache=ForwardCache()).resolve_target()
