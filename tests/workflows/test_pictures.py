@@ -41,7 +41,7 @@ def test_the_clearest_state_of_each_frequent_action_is_shown():
 
 def test_without_rendered_frames_the_agent_s_own_are_shown():
     shown = states(np.eye(3, dtype=np.float32))
-    pictures = get_pictures(shown, np.array([2, 0]))
+    pictures = get_pictures(shown, np.array([2, 0]), dot_agent())
     assert pictures.shape == (2, 2, 2, 3) and pictures.dtype == np.uint8
     np.testing.assert_array_equal(pictures[0, ..., 1], [[8, 9], [10, 11]])
 

@@ -1,0 +1,130 @@
+"""Agents that read known places of observations of any axes, and states for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.states.dataset import StateDataset
+
+#: height and width of pictures, and side of the corner that is read
+HEIGHT, WIDTH, CORNER = 16, 20, 4
+
+#: by name: shape of a picture, what turns it to (B, C, H, W), and where its corner is
+AXES: dict[str, tuple[tuple[int, ...], Callable[[Tensor], Tensor], tuple[Any, ...]]] = {
+    "chw": ((2, HEIGHT, WIDTH), lambda x: x, (slice(None), slice(CORNER), slice(CORNER))),
+    "hwc": (
+        (HEIGHT, WIDTH, 2),
+        lambda x: x.permute(0, 3, 1, 2),
+        (slice(CORNER), slice(CORNER)),
+    ),
+    "whc": (
+        (WIDTH, HEIGHT, 2),
+        lambda x: x.permute(0, 3, 2, 1),
+        (slice(CORNER), slice(CORNER)),
+    ),
+    "hw": ((HEIGHT, WIDTH), lambda x: x[:, None], (slice(CORNER), slice(CORNER))),
+    "fhwc": (
+        (2, HEIGHT, WIDTH, 3),
+        lambda x: x.permute(0, 1, 4, 2, 3).flatten(1, 2),
+        (slice(None), slice(CORNER), slice(CORNER)),
+    ),
+}
+
+
+class CornerReader(nn.Module):
+    """Two actions: the corner of a picture is bright, or it is not; it is seen by a convolution.
+
+    :param to_picture: turns what is observed to (B, C, H, W)
+    :param n_channels: C
+    :param key: key of the picture, if there are others, which are not read
+    """
+
+    def __init__(self, to_picture: Callable[[Tensor], Tensor], n_channels: int, key: str) -> None:
+        super().__init__()
+        self.to_picture, self.key = to_picture, key
+        self.convolution = nn.Conv2d(n_channels, 1, CORNER, stride=CORNER, bias=False)
+        nn.init.constant_(self.convolution.weight, 1 / n_channels / CORNER**2)
+        self.relu = nn.ReLU()
+
+    def forward(self, observed: Any) -> Tensor:
+        picture = self.to_picture(observed[self.key] if self.key else observed)
+        bright = self.relu(self.convolution(picture.float()))[:, 0, 0, 0] - 0.5
+        return 12 * torch.stack([bright, -bright], dim=1)
+
+
+class RowReader(nn.Module):
+    """Three actions by a linear layer, of which only the first row of a board is not 0.
+
+    :param shape: (rows, columns, planes)
+    :param key: key of the board, if there are others, which are not read
+    """
+
+    def __init__(self, shape: tuple[int, ...], key: str) -> None:
+        super().__init__()
+        self.key = key
+        weights = torch.zeros(8, *shape)
+        weights[:, 0] = torch.randn(weights[:, 0].shape, generator=torch.Generator().manual_seed(0))
+        self.hidden = nn.Parameter(weights.flatten(1))
+        self.relu = nn.ReLU()
+        head = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+        self.head = nn.Parameter(head)
+
+    def forward(self, observed: Any) -> Tensor:
+        board = (observed[self.key] if self.key else observed).float()
+        return self.relu(board.flatten(1) @ self.hidden.T) @ self.head.T
+
+
+def corner_reader(axes: str, *, beside: bool = False, **details: Any) -> Agent:
+    """An agent that reads the corner of a picture.
+
+    :param axes: name in :data:`AXES`
+    :param beside: whether a vector stands beside it in a dict
+    """
+    shape, to_picture, _ = AXES[axes]
+    n_channels = to_picture(torch.zeros(1, *shape)).shape[1]
+    space: spaces.Space[Any] = spaces.Box(0, 1, shape, np.float32)
+    if beside:
+        space = spaces.Dict(screen=space, vector=spaces.Box(-1, 1, (3,)))
+    reader = CornerReader(to_picture, n_channels, "screen" if beside else "")
+    return Agent.from_module(reader, space, spaces.Discrete(2), **details)
+
+
+def row_reader(shape: tuple[int, ...] = (9, 9, 1), *, beside: bool = False) -> Agent:
+    """An agent that reads the first row of a board of int8.
+
+    :param beside: whether a score stands beside it in a dict
+    """
+    space: spaces.Space[Any] = spaces.Box(0, 2, shape, np.int8)
+    if beside:
+        space = spaces.Dict(board=space, score=spaces.Box(0, 81, (2,)))
+    return Agent.from_module(RowReader(shape, "board" if beside else ""), space, spaces.Discrete(3))
+
+
+def random_states(agent: Agent, n: int = 40) -> StateDataset:
+    """States of random observations; pictures are of squares, boards of whole numbers."""
+    rng, frames = np.random.default_rng(0), {}
+    for key, space in spaces_by_key(agent.observation_space).items():
+        assert isinstance(space, spaces.Box)
+        values = rng.uniform(space.low, space.high, (n, *space.shape))
+        if space.dtype == np.int8:
+            values = rng.integers(space.low, space.high + 1, (n, *space.shape))
+        elif key in agent.layout.pictures:
+            coarse = torch.from_numpy(rng.random((n, 1, HEIGHT // CORNER, WIDTH // CORNER)))
+            fine = coarse.repeat_interleave(CORNER, 2).repeat_interleave(CORNER, 3)
+            whole = fine.expand(-1, agent.layout.shapes[key][0], -1, -1)
+            values = agent.layout.restore_key(key, whole).numpy()
+        frames[key] = torch.from_numpy(values.astype(space.dtype))
+    observed: Any = frames if len(frames) > 1 else frames[""]
+    greedy = agent.greedy(
+        {k: v.float() for k, v in frames.items()} if len(frames) > 1 else observed
+    )
+    columns = {"episode": np.arange(n) // 4, "greedy": greedy.numpy()}
+    return StateDataset(frames, columns, np.ones(n, bool))
