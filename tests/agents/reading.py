@@ -11,7 +11,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.envs.spaces import join_keys, spaces_by_key
 from sb3_explain.states.dataset import StateDataset
 
 #: height and width of pictures, and side of the corner that is read
@@ -72,14 +72,14 @@ class RowReader(nn.Module):
         self.key = key
         weights = torch.zeros(8, *shape)
         weights[:, 0] = torch.randn(weights[:, 0].shape, generator=torch.Generator().manual_seed(0))
-        self.hidden = nn.Parameter(weights.flatten(1))
+        self.weights = nn.Parameter(weights.flatten(1))
         self.relu = nn.ReLU()
         head = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
         self.head = nn.Parameter(head)
 
     def forward(self, observed: Any) -> Tensor:
         board = (observed[self.key] if self.key else observed).float()
-        return self.relu(board.flatten(1) @ self.hidden.T) @ self.head.T
+        return self.relu(board.flatten(1) @ self.weights.T) @ self.head.T
 
 
 def corner_reader(axes: str, *, beside: bool = False, **details: Any) -> Agent:
@@ -122,9 +122,6 @@ def random_states(agent: Agent, n: int = 40) -> StateDataset:
             whole = fine.expand(-1, agent.layout.shapes[key][0], -1, -1)
             values = agent.layout.restore_key(key, whole).numpy()
         frames[key] = torch.from_numpy(values.astype(space.dtype))
-    observed: Any = frames if len(frames) > 1 else frames[""]
-    greedy = agent.greedy(
-        {k: v.float() for k, v in frames.items()} if len(frames) > 1 else observed
-    )
+    greedy = agent.greedy(join_keys({key: observed.float() for key, observed in frames.items()}))
     columns = {"episode": np.arange(n) // 4, "greedy": greedy.numpy()}
     return StateDataset(frames, columns, np.ones(n, bool))
