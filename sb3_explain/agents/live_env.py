@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
@@ -75,7 +76,9 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
     own_stack = getattr(model, "n_stack", None)
     env = model.get_env()
     if env is None:
-        if model._last_original_obs is not None and not given.get("normalizers"):
+        # algorithms with a replay buffer have it in any case
+        told = isinstance(model, OnPolicyAlgorithm) and model._last_original_obs is not None
+        if told and not given.get("normalizers"):
             logger.warning(
                 "this model was trained with VecNormalize, but has no environment that holds the "
                 "statistics: load it with env=..., or give the agent its normalizers"

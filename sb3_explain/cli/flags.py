@@ -56,6 +56,11 @@ def add_agent_flags(sub: Parser, *, required: bool = True) -> None:
         help="arguments of the environment",
     )
     group.add_argument(
+        "--vec-normalize",
+        metavar="FILE",
+        help="statistics of VecNormalize, in place of those beside the agent; no: use none",
+    )
+    group.add_argument(
         "--trust",
         nargs="+",
         default=[],
@@ -79,6 +84,7 @@ def loading_options(options: argparse.Namespace) -> dict[str, Any]:
     return {
         **{name: getattr(options, name) for name in names},
         "env_kwargs": read_key_values(options.env_kwargs, "--env-kwargs"),
+        "vec_normalize": False if options.vec_normalize == "no" else options.vec_normalize,
         "trusted": options.trust,
     }
 

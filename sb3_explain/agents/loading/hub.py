@@ -43,7 +43,7 @@ def download(
         config=repository.file("config.yml"),
         args=repository.file("args.yml"),
         env_kwargs=repository.file("env_kwargs.yml"),
-        statistics=repository.file("vec_normalize.pkl"),
+        statistics=repository.file("vec_normalize.pkl") or repository.file("vecnormalize.pkl"),
         source=f"{repository.repo_id}@{commit}",
     )
 

@@ -22,9 +22,10 @@ from sb3_explain.agents.loading.algorithms import (
     find_trainer,
 )
 from sb3_explain.agents.loading.archive import read_archive
-from sb3_explain.agents.loading.environment import read_normalizers, read_recipe
+from sb3_explain.agents.loading.environment import read_recipe
 from sb3_explain.agents.loading.folder import AgentFiles, ModelSelection, find_files
 from sb3_explain.agents.loading.hub import download
+from sb3_explain.agents.loading.normalization import count_normalized_frames, find_normalizers
 from sb3_explain.agents.loading.policies import build_policy, read_n_stack
 from sb3_explain.agents.loading.policy_kwargs import read_policy_kwargs, read_saved_sizes
 from sb3_explain.agents.loading.policy_spaces import find_spaces
@@ -56,7 +57,7 @@ def load_agent(
     observation_space: Space | None = None,
     action_space: Space | None = None,
     env_kwargs: Mapping[str, Any] | None = None,
-    vec_normalize: str | Path | None = None,
+    vec_normalize: str | Path | bool | None = None,
     policy_class: type[BasePolicy] | None = None,
     policy_kwargs: Mapping[str, Any] | None = None,
     recipe: EnvRecipe | None = None,
@@ -89,7 +90,8 @@ def load_agent(
         file or the environment when not given
     :param action_space: action space; taken from the file or the environment when not given
     :param env_kwargs: arguments of the environment, which override those in the files
-    :param vec_normalize: path of the statistics of VecNormalize, if the agent has none beside it
+    :param vec_normalize: path of the statistics of VecNormalize, in place of those beside the
+        agent; ``False`` to use none
     :param policy_class: class of the policy, if it is neither SB3's nor sb3-contrib's
     :param policy_kwargs: arguments of the policy, which override those in the files
     :param recipe: how the environment is made, instead of what the files say; a zip without a zoo
@@ -130,16 +132,13 @@ def load_agent(
         sizes = read_saved_sizes(archive, config, policy_kwargs)
     kwargs = read_policy_kwargs(archive, config, policy_kwargs)
 
-    statistics = Path(vec_normalize) if vec_normalize is not None else files.statistics
-    if vec_normalize is not None or files.config is None:
-        # Statistics that the user gives, or that stand beside a bare zip, are to be used.
-        normalize: Any = statistics is not None
-    else:
-        normalize = config.get("normalize")
-    normalizers = read_normalizers(normalize, statistics, trusted)
-
+    normalizers, said = find_normalizers(
+        files, config, archive.data, trainer, vec_normalize, trusted
+    )
+    notes += said
     if recipe is not None:
-        recipe = dataclasses.replace(recipe, normalizers=normalizers or recipe.normalizers)
+        if normalizers or vec_normalize is False:
+            recipe = dataclasses.replace(recipe, normalizers=normalizers)
     elif env is not None:
         recipe, changes = read_recipe(
             env,
@@ -156,14 +155,18 @@ def load_agent(
             logger.warning("%s", change)
     found = find_spaces(archive.data, recipe, observation_space, action_space)
     both = found.observation_space, found.action_space
+    n_stack = count_normalized_frames(
+        normalizers, both[0], recipe.frame_stack if recipe is not None else None
+    )
     policy = build_policy(policy_class, kwargs, archive.weights, *both, device, sizes)
     return Agent(
         make_view(policy),
         *both,
         algo=name,
         action_names=found.action_names,
-        n_stack=read_n_stack(policy_class, archive),
+        n_stack=read_n_stack(policy_class, archive) or n_stack,
         recipe=recipe,
+        normalizers=normalizers,
         provenance={
             # A name of bytes that are no UTF-8 could not be written to a page.
             "file": make_printable(files.model.name),
