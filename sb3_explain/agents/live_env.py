@@ -77,8 +77,8 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
     env = model.get_env()
     if env is None:
         # algorithms with a replay buffer have it in any case
-        told = isinstance(model, OnPolicyAlgorithm) and model._last_original_obs is not None
-        if told and not given.get("normalizers"):
+        normalized = isinstance(model, OnPolicyAlgorithm) and model._last_original_obs is not None
+        if normalized and not given.get("normalizers"):
             logger.warning(
                 "this model was trained with VecNormalize, but has no environment that holds the "
                 "statistics: load it with env=..., or give the agent its normalizers"

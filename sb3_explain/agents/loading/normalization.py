@@ -111,11 +111,11 @@ def find_statistics(files: AgentFiles) -> Path | None:
             for name in (f"{stem}_{word}.pkl", f"{stem}-{word}.pkl", f"{word}_{stem}.pkl")
         ]
     )
-    if files.statistics is not None:
-        names.append([files.statistics])
     if files.config is not None:
         names.append([files.config.parent / f"{word}.pkl" for word in WORDS])
     names.append([beside / f"{word}.pkl" for word in WORDS])
+    if files.statistics is not None:
+        names.append([files.statistics])
     for paths in names:
         there = [path for path in paths if path.exists()]
         if len(there) > 1 and not _are_equal(there):
