@@ -155,6 +155,7 @@ def draw_actions(
     rng: Sequence[np.random.Generator] | None,
     *,
     squashed: bool,
+    first_action: int = 0,
 ) -> NDArray[Any]:
     """(B, ...) actions as the environment takes them: greedy without ``rng``, else sampled.
 
@@ -163,6 +164,7 @@ def draw_actions(
     :param std: (B, A) standard deviation of Box actions, to sample them
     :param rng: one random generator per row
     :param squashed: whether the scores of Box actions lie in [-1, 1], whatever the action's range
+    :param first_action: number of the Discrete action that score 0 stands for
     """
     if isinstance(space, spaces.Box):
         return _draw_box_actions(space, scores, std, rng, squashed=squashed)
@@ -183,7 +185,7 @@ def draw_actions(
             _inverse_cdf(part.double().cpu().numpy(), draws[:, i]) for i, part in enumerate(parts)
         ]
     if isinstance(space, spaces.Discrete):
-        return columns[0] + int(space.start)
+        return columns[0] + first_action
     return np.stack(columns, axis=1)
 
 

@@ -17,7 +17,8 @@ from sb3_explain.agents.action_spaces import count_scores, target_names
 from sb3_explain.agents.layout import ObservationLayout, find_layout, require_keys
 from sb3_explain.agents.live_env import read_details
 from sb3_explain.agents.outputs import PolicyOutputs
-from sb3_explain.agents.policy_views import ModuleView, PolicyView, make_view
+from sb3_explain.agents.policy_views import ModuleView, PolicyView
+from sb3_explain.agents.self_check import check_module, choose_view
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.envs.action_names import number_actions
@@ -108,7 +109,7 @@ class Agent(PolicyOutputs):
         self.feature_names = read_feature_names(feature_names, observation_space, self.n_stack)
 
     @classmethod
-    def from_model(cls, model: BaseAlgorithm, **details: Any) -> Agent:
+    def from_model(cls, model: BaseAlgorithm, *, self_check: bool = True, **details: Any) -> Agent:
         """Make an agent from a live model of stable-baselines3 or sb3-contrib.
 
         The policy is copied: training the model further does not change the agent, and explaining
@@ -119,9 +120,11 @@ class Agent(PolicyOutputs):
         that cannot be made again by names is named in one warning.
 
         :param model: any algorithm of the two libraries, Dict observations included
+        :param self_check: whether the agent's answers on a few sampled observations are compared
+            with the policy's own
         :param details: further arguments of :class:`Agent`, such as ``recipe``, instead of what the
             environment says
-        :raises ExplainError: if the policy is of an unknown class
+        :raises ExplainError: if the policy is of an unknown class, or cannot be read
         """
         if not isinstance(model, BaseAlgorithm):
             raise ExplainError(f"give a model, not {type(model).__name__}: load_agent reads files")
@@ -129,7 +132,10 @@ class Agent(PolicyOutputs):
         details.setdefault("algo", ZOO_NAMES.get(name, name))
         details = read_details(model, details)
         policy = snapshot(model.policy)
-        return cls(make_view(policy), model.observation_space, model.action_space, **details)
+        view = choose_view(
+            policy, model.observation_space, model.action_space, self_check=self_check
+        )
+        return cls(view, model.observation_space, model.action_space, **details)
 
     @classmethod
     def from_module(
@@ -139,6 +145,7 @@ class Agent(PolicyOutputs):
         action_space: spaces.Space[Any],
         *,
         value_based: bool = False,
+        self_check: bool = True,
         **details: Any,
     ) -> Agent:
         """Make an agent from a copy of any torch module.
@@ -148,9 +155,14 @@ class Agent(PolicyOutputs):
         :param observation_space: space of one observation, channel-first for images
         :param action_space: action space of the environment
         :param value_based: whether the scores are Q-values; the value is then their maximum
+        :param self_check: whether the shapes of the scores on a few sampled observations are
+            checked, and the actions that follow, if the module has a ``predict`` as a policy has it
         :param details: further arguments of :class:`Agent`, such as ``action_names``
+        :raises ExplainError: if the module's scores do not fit the spaces
         """
         view = ModuleView(snapshot(module), value_based=value_based)
+        if self_check:
+            check_module(view, observation_space, action_space)
         return cls(view, observation_space, action_space, **details)
 
     @cached_property
@@ -161,11 +173,6 @@ class Agent(PolicyOutputs):
         ([''], [])
         """
         return find_layout(self.view, self.observation_space, self._picture_keys)
-
-    @property
-    def first_action(self) -> int:
-        """The action that score 0 stands for: ``start`` of a Discrete space, else 0."""
-        return int(self.action_space.start) if isinstance(self.action_space, spaces.Discrete) else 0
 
     @property
     def n_scores(self) -> int:

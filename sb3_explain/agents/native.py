@@ -132,6 +132,7 @@ class NativeView(PolicyView):
         self.preprocessing = preprocessing
         self.value_based = view.value_based
         self.maskable = view.maskable
+        self.adds_start = view.adds_start
 
     def _preprocess(self, observations: Observations) -> Tensor:
         return self.preprocessing(as_frames(observations))

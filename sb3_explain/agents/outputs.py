@@ -183,7 +183,25 @@ class PolicyOutputs:
         :param std: (B, A) standard deviation of Box actions, to sample them
         :param rng: one random generator per row
         """
-        return draw_actions(self.action_space, scores, std, rng, squashed=self.squashed)
+        return draw_actions(
+            self.action_space,
+            scores,
+            std,
+            rng,
+            squashed=self.squashed,
+            first_action=self.first_action,
+        )
+
+    @property
+    def first_action(self) -> int:
+        """The Discrete action that score 0 stands for, as the environment numbers it.
+
+        It is the space's ``start`` for an agent made from a module. An agent of stable-baselines3
+        hands the environment the index of its best score, whatever the space's ``start``: 0.
+        """
+        space = self.action_space
+        adds_start = self.view.adds_start and isinstance(space, spaces.Discrete)
+        return int(space.start) if adds_start else 0  # type: ignore[attr-defined]
 
     @property
     def recurrent(self) -> bool:

@@ -121,6 +121,9 @@ class ParallelEnv:
         self.rng = np.random.default_rng(0)
         # its own copy: seeding the agent's would change what a live model samples
         self.action_space = copy.deepcopy(envs.agent.action_space)
+        if isinstance(self.action_space, spaces.Discrete):
+            # random actions are numbered as the agent numbers its own
+            self.action_space.start = np.int64(envs.agent.first_action)
 
     def begin(self, episode: int) -> None:
         """Reset the environment to the start of an episode.

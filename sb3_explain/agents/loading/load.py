@@ -30,7 +30,7 @@ from sb3_explain.agents.loading.policies import build_policy, read_n_stack
 from sb3_explain.agents.loading.policy_kwargs import read_policy_kwargs, read_saved_sizes
 from sb3_explain.agents.loading.policy_spaces import find_spaces
 from sb3_explain.agents.loading.yaml_config import read_yaml
-from sb3_explain.agents.policy_views import make_view
+from sb3_explain.agents.self_check import choose_view
 from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.recipe import EnvRecipe
@@ -62,6 +62,7 @@ def load_agent(
     policy_kwargs: Mapping[str, Any] | None = None,
     recipe: EnvRecipe | None = None,
     trusted: str | Sequence[str] = (),
+    self_check: bool = True,
 ) -> Agent:
     """Load an agent that stable-baselines3, sb3-contrib or rl-zoo3 saved.
 
@@ -99,6 +100,8 @@ def load_agent(
     :param trusted: dotted names of packages, modules and wrappers that may be imported because the
         files say so, and of arguments that the files may give the environment
         (``"env_kwargs.map_path"``)
+    :param self_check: whether the agent's answers on a few sampled observations are compared with
+        the policy's own
     :raises ExplainError: if there is no such agent, or it is damaged, does not fit the spaces, or
         needs code that is not trusted
     """
@@ -160,7 +163,7 @@ def load_agent(
     )
     policy = build_policy(policy_class, kwargs, archive.weights, *both, device, sizes)
     return Agent(
-        make_view(policy),
+        choose_view(policy, *both, self_check=self_check),
         *both,
         algo=name,
         action_names=found.action_names,

@@ -106,7 +106,8 @@ def test_it_shares_the_passes_of_greydanus():
 
 def test_whom_it_cannot_serve():
     image = spaces.Box(0, 255, (2, 23, 31), np.uint8)
-    driver = Agent.from_module(nn.Flatten(), image, spaces.Box(-1, 1, (2,)))
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(2 * 23 * 31, 2))
+    driver = Agent.from_module(layers, image, spaces.Box(-1, 1, (2,)))
     with pytest.raises(ExplainError, match=r"sarfa does not support this agent: .*\(Box\)"):
         Sarfa(driver)
     blind = Agent.from_module(nn.Linear(3, 2), spaces.Box(-1, 1, (3,)), spaces.Discrete(2))
