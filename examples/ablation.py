@@ -10,6 +10,7 @@ again, and one that was killed goes on. ``table.md`` and ``table.csv`` are writt
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from sb3_explain import (
     playfield,
     scale_box,
 )
-from sb3_explain.common.files import atomic_path, read_json, write_json
+from sb3_explain.common.files import atomic_path, write_json
 
 METRICS = ("accuracy", "insertion", "deletion", "local_lipschitz", "sparseness")
 #: pixels of a rendered frame
@@ -176,7 +177,7 @@ def standing(folder: Path, identity: dict[str, Any], *, required: bool) -> dict[
     """
     if not (folder / "result.json").exists():
         return None
-    found: dict[str, Any] = read_json(folder / "result.json")
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     if found["of"] == identity:
         return found
     if required:

@@ -1,5 +1,6 @@
 """The scripts for the environments of the VisionMask paper, in their small mode."""
 
+import json
 import re
 
 import pytest
@@ -8,7 +9,6 @@ from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from sb3_explain import StateDataset
-from sb3_explain.common.files import read_json
 from tests.test_examples import run
 
 
@@ -17,7 +17,8 @@ def shown(folder):
     assert (folder / "report.html").stat().st_size > 10_000
     assert (folder / "video.mp4").stat().st_size > 1_000
     assert list((folder / "attributions").glob("*.png"))
-    return read_json(folder / "metrics.json")["explainers"]["visionmask"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return metrics["explainers"]["visionmask"]
 
 
 def accuracy_printed(said: str) -> float:
@@ -78,5 +79,5 @@ def test_atari_agent_of_the_zoo_on_its_playfield(tmp_path):
     assert "masked, in cells (top, left, height, width): (22, 4, 53, 80)" in said
     assert "trained a small" not in said and "99.6" in said
     shown(tmp_path / "out")
-    settings = read_json(tmp_path / "out" / "visionmask" / "visionmask.json")["settings"]
-    assert settings["content"] == [22, 4, 53, 80]
+    fitted = json.loads((tmp_path / "out" / "visionmask" / "visionmask.json").read_text())
+    assert fitted["settings"]["content"] == [22, 4, 53, 80]

@@ -8,7 +8,8 @@ from pathlib import Path
 from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, load_named_agent
 from sb3_explain.cli.parsing import Commands
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json
+from sb3_explain.common.untrusted import max_bytes, read_bounded
+from sb3_explain.report.measured import read_metrics
 from sb3_explain.workflows.hub import from_hub, list_kinds, push_to_hub
 
 #: largest number of pictures on a model card
@@ -52,8 +53,8 @@ def run_hub(options: argparse.Namespace) -> None:
     address = push_to_hub(
         learned,
         options.repo_id,
-        evaluation=read_json(metrics) if metrics.exists() and kind != "generator" else None,
-        pictures={path.stem: path.read_bytes() for path in pictures[:PICTURES]},
+        evaluation=read_metrics(metrics) if metrics.exists() and kind != "generator" else None,
+        pictures={path.stem: read_bounded(path, max_bytes()) for path in pictures[:PICTURES]},
         load_agent=write_loading_code(options),
         private=options.private,
         revision=options.at,

@@ -5,16 +5,44 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
+from sb3_explain.common.schema import (
+    array,
+    flag,
+    number,
+    optional,
+    parse_document,
+    record,
+    table,
+    whole,
+)
+from sb3_explain.common.tensor_files import read_tensors, require_fit
+
+#: the most steps of a training, and the most seconds
+LONGEST = 10**12
+_LOSS = optional(number(finite=False))
+#: form of a :class:`TrainingState` as plain data
+TRAINING_STATE = record(
+    {
+        "step": whole(0, LONGEST),
+        "seconds": number(0, LONGEST),
+        "best_loss": _LOSS,
+        "bad_validations": whole(0, LONGEST),
+        "finished": flag,
+        "history": array(table(_LOSS, longest=100)),
+    }
+)
+#: what AdamW keeps of each parameter: averages of its shape, and one number
+AVERAGES = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclasses.dataclass
@@ -83,17 +111,17 @@ class Checkpoints:
             with atomic_path(self.folder / "best.safetensors") as path:
                 safetensors.torch.save_file(weights, path)
 
-    def read_best(self) -> dict[str, Tensor]:
+    def read_best(self, network: nn.Module) -> dict[str, Tensor]:
         """Load the weights of the best validation.
 
+        :param network: the network that they belong to
         :raises ExplainError: if the file is missing or damaged
         """
         assert self.folder is not None
-        path = self.folder / "best.safetensors"
-        try:
-            return safetensors.torch.load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise ExplainError(f"{path} is damaged: delete {self.folder} to train anew") from error
+        path, remedy = self.folder / "best.safetensors", "delete its folder to train anew"
+        _, weights = read_tensors(path, remedy)
+        require_fit(weights, network.state_dict(), str(path), remedy)
+        return weights
 
     def write_last(
         self, network: nn.Module, optimizer: torch.optim.Optimizer, state: TrainingState
@@ -121,21 +149,45 @@ class Checkpoints:
         path = self.folder / "last.safetensors" if self.folder is not None else None
         if path is None or not path.exists():
             return TrainingState()
-        try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            state = TrainingState(**json.loads(metadata["state"]))
-            identity = json.loads(metadata["identity"])
-        except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ExplainError(f"{path} is damaged: delete it to train anew") from error
+        remedy = "delete it to train anew"
+        header, tensors = read_tensors(path, remedy)
+        saved, identity = (
+            parse_document(header.metadata.get(name, "").encode(), kind, f"{path} ({name})", remedy)
+            for name, kind in (("state", TRAINING_STATE), ("identity", record({})))
+        )
         require_same_training(path.parent, identity, self.identity)
-        weights = {n.removeprefix("network."): t for n, t in tensors.items() if n[0] == "n"}
-        network.load_state_dict(weights)
+        weights = {f"network.{n}": tensor for n, tensor in network.state_dict().items()}
+        averages = list_averages(network, tensors)
+        require_fit(tensors, {**weights, **averages}, str(path), remedy)
+        network.load_state_dict({n: tensors[f"network.{n}"] for n in network.state_dict()})
         optimizer_state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, key = name.split(".", 2)
-                optimizer_state.setdefault(int(index), {})[key] = tensor
+        for name in averages:
+            _, index, key = name.split(".")
+            optimizer_state.setdefault(int(index), {})[key] = tensors[name]
         optimizer.load_state_dict({**optimizer.state_dict(), "state": optimizer_state})
-        return state
+        return restore_state(saved)
+
+
+def restore_state(saved: dict[str, Any]) -> TrainingState:
+    """Make a state of training of plain data of the form :data:`TRAINING_STATE`."""
+    known = {field.name: saved[field.name] for field in dataclasses.fields(TrainingState)}
+    best = saved["best_loss"]  # JSON has no infinity
+    return TrainingState(**{**known, "best_loss": math.inf if best is None else best})
+
+
+def list_averages(network: nn.Module, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """List the optimizer's tensors, by name, of all parameters of which any is saved.
+
+    A parameter that has had no gradient has none.
+
+    :param network: network that is optimized
+    :param saved: tensors of a checkpoint by name
+    :return: tensors of the right shapes and types
+    """
+    averages: dict[str, Tensor] = {}
+    for index, parameter in enumerate(network.parameters()):
+        own: dict[str, Tensor] = {f"optimizer.{index}.{name}": parameter for name in AVERAGES}
+        own[f"optimizer.{index}.step"] = torch.zeros(())
+        if own.keys() & saved.keys():
+            averages |= own
+    return averages

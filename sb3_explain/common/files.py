@@ -27,9 +27,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path in the same folder, and rename it when the block ends without error.
 
     :param path: path of the finished file
-    :raises ExplainError: if the disk is full, or the folder cannot be written
+    :raises ExplainError: if the disk is full, the folder cannot be written, or something that is no
+        file is in the file's place
     """
     path = Path(path)
+    require_file_or_nothing(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +42,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def require_file_or_nothing(path: Path) -> None:
+    """Check that a file can be written to a path: there is one, or nothing yet.
+
+    :raises ExplainError: if there is a folder, a pipe or the like
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe, socket or device"
+        raise ExplainError(f"{path} is {kind}, not a file: move it away, or choose another folder")
 
 
 @contextmanager
@@ -101,19 +113,6 @@ def write_json(path: str | Path, data: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read plain data from a JSON file.
-
-    :raises ExplainError: if the file is missing, or not JSON
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ExplainError(f"{path} does not exist") from error
-    except (ValueError, RecursionError) as error:
-        raise ExplainError(f"{path} is damaged: it is not JSON") from error
-
-
 def _finite(data: Any) -> Any:
     if isinstance(data, dict):
         return {str(key): _finite(value) for key, value in data.items()}
@@ -133,7 +132,11 @@ def sole_writer(folder: Path) -> Iterator[None]:
     """
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=0)
+    locked = folder / ".lock"
+    require_file_or_nothing(locked)
+    if locked.is_symlink():  # the file that it leads to would be emptied
+        raise ExplainError(f"{locked} is a link: delete it")
+    lock = FileLock(locked, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:

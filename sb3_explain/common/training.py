@@ -226,7 +226,9 @@ class Training:
         self.checkpoints = Checkpoints(folder, described)
         self.state = self.checkpoints.restore(network, optimizer)
         #: weights of the best validation so far
-        self.best = self.checkpoints.read_best() if self.state.history else copy_weights(network)
+        self.best = (
+            self.checkpoints.read_best(network) if self.state.history else copy_weights(network)
+        )
         self.model, self.optimizer = accelerator.prepare(network, optimizer)
         self.writer: SummaryWriter | None = None
         if folder is not None and accelerator.is_main_process:

@@ -11,13 +11,40 @@ from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json
+from sb3_explain.common.schema import (
+    NAME,
+    Kind,
+    array,
+    number,
+    optional,
+    read_document,
+    record,
+    row,
+    text,
+    whole,
+)
 from sb3_explain.envs.spaces import are_images
 from sb3_explain.states.dataset import StateDataset
 
 #: (top, left, height, width) of an object, in pixels of the rendered frame
 Box = tuple[float, float, float, float]
 Mask = NDArray[np.bool_]
+
+#: size limit of a file of boxes, in bytes
+MAX_BYTES = 2**26
+#: what a file of boxes needs, for the error message
+NEEDED = (
+    'it holds no boxes, but needs {"size": [height, width], "objects": [[{"category": ..., "xywh": '
+    "[x, y, width, height]}, ...], ...]}"
+)
+_side, _edge = whole(1, 2**16), number(-1e6, 1e6)
+_XYWH = {"xywh": row(_edge, _edge, _edge, _edge)}
+
+
+def _file(observed: Kind) -> Kind:
+    """The form of a file of boxes, each of this form."""
+    objects = array(array(observed), longest=10**7)
+    return record({"size": row(_side, _side), "objects": objects}, {"states": optional(text(100))})
 
 
 def rasterize_boxes(
@@ -83,17 +110,12 @@ def read_boxes(
     :return: (n, H, W), true where a pixel of a state's newest frame lies in a box
     :raises ExplainError: if the file is not of this form, or describes other states
     """
-    read = read_json(Path(path))
-    try:
-        height, width = (int(side) for side in read["size"])
-        boxes = [[_box(observed) for observed in state if _counts(observed, categories)]
-                 for state in read["objects"]]  # fmt: skip
-        fingerprint = read.get("states")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ExplainError(
-            f'{path} holds no boxes: it needs {{"size": [height, width], "objects": [[{{"category":'
-            ' ..., "xywh": [x, y, width, height]}, ...], ...]}'
-        ) from error
+    named = {} if categories is None else {"category": text(NAME)}
+    read = read_document(path, _file(record({**_XYWH, **named})), NEEDED, limit=MAX_BYTES)
+    height, width = read["size"]
+    boxes = [[_box(observed) for observed in state if _counts(observed, categories)]
+             for state in read["objects"]]  # fmt: skip
+    fingerprint = read.get("states")
     if len(boxes) != len(states) or fingerprint not in (None, states.fingerprint()):
         raise ExplainError(
             f"{path} holds boxes of {len(boxes)} other states, not of these {len(states)}: detect "

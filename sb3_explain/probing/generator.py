@@ -21,11 +21,13 @@ from sb3_explain.agents.policy_views import FORBIDDEN
 from sb3_explain.common.checkpoints import TrainingState, copy_weights, pack
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_class
+from sb3_explain.common.tensor_files import require_fit
 from sb3_explain.common.training import TrainingOptions, train_network, training_options
 from sb3_explain.envs.spaces import Observations
 from sb3_explain.explainers.learned.fitted import (
+    REMEDY,
     Fitted,
-    damaged_error,
+    building,
     learned_from,
     read_fitted,
     select_prefix,
@@ -379,11 +381,14 @@ class StateGenerator:
         fitted = read_fitted(folder, cls.name, agent)
         codes = select_prefix(CODES, fitted.tensors)
         weights = {name: t for name, t in fitted.tensors.items() if not name.startswith(CODES)}
-        try:
+        with building(folder, cls.name, weights):
             generator = cls(agent, **fitted.settings)
+            n_codes = min(map(len, codes.values()), default=1)
+            shape = torch.empty(n_codes, generator.settings.latent, device="meta")
+            expected = dict.fromkeys(Gaussian._fields, shape)
+            require_fit(weights, generator.network.state_dict(), str(folder), REMEDY)
+            require_fit(codes, expected, str(folder), REMEDY)
             generator.network.load_state_dict(weights)
             generator.codes = Gaussian(**{n: code.to(agent.device) for n, code in codes.items()})
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise damaged_error(folder, cls.name) from error
         generator.training, generator.learned_from = fitted.training, fitted.learned_from
         return generator

@@ -25,8 +25,9 @@ from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.screen import find_screen
-from sb3_explain.envs.spaces import SINGLE
+from sb3_explain.envs.spaces import SINGLE, spaces_by_key
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.episodes import require_room
 from sb3_explain.states.rollouts import (
     ZOO_EPSILON,
     ParallelEnv,
@@ -82,7 +83,8 @@ def collect(
     :param progress: show a progress bar on standard error
     :return: the states of the store
     :raises ExplainError: if the environment does not fit the agent, a number is out of range, or
-        the store belongs to a run of other settings
+        the store belongs to a run of other settings, or the states would take more memory than
+        four times the limit of a file (``SB3_EXPLAIN_MAX_BYTES``)
     """
     if behavior not in BEHAVIORS:
         raise unknown_name("behavior", behavior, BEHAVIORS)
@@ -102,6 +104,10 @@ def collect(
         behavior, epsilon = "epsilon", ZOO_EPSILON
     folder = Path(folder)
     limit = max(100, math.ceil(n_states / 50)) if max_per_episode is None else max_per_episode
+    by_key: dict[str, Any] = spaces_by_key(agent.observation_space)
+    of_stack = sum(math.prod(key.shape) * key.dtype.itemsize for key in by_key.values())
+    # now, not when they have been played and are read
+    require_room(n_states * of_stack // recipe.frame_stack, f"{n_states} states")
     described = {
         "agent": agent.describe(),
         "environment": recipe.describe(),

@@ -14,13 +14,18 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
+from sb3_explain.states.episodes import (
+    episode_folder,
+    episode_folders,
+    open_pictures,
+    read_description,
+    read_episodes,
+)
 from sb3_explain.states.splitting import split_by_episode
 from sb3_explain.states.stacks import gather, index_stacks
-from sb3_explain.states.store import episode_folder, episode_folders, read_episode
 
 Array = NDArray[Any]
 
@@ -129,13 +134,13 @@ class StateDataset:
         folder = Path(folder)
         if not (folder / "states.json").exists():
             raise ExplainError(f"{folder} holds no states: collect some first")
-        description = read_json(folder / "states.json")
+        description = read_description(folder / "states.json")
         episodes = episode_folders(folder)
         if not episodes:
             raise ExplainError(f"{folder} holds no whole episode yet: run collect again")
-        parts = [read_episode(episode) for episode in episodes]
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        lengths = [len(part["starts"]) for part in parts]
+        columns, lengths = read_episodes(
+            episodes, description["n_stack"], rendered=description["rendered"]
+        )
         columns["episode"] = np.repeat(np.arange(len(episodes)), lengths)
         frames = {
             name.removeprefix("frames").removeprefix("."): torch.from_numpy(columns.pop(name))
@@ -224,17 +229,16 @@ class StateDataset:
         if not isinstance(self._rendered, Path):
             here: Array = self._rendered[indices]
             return here
-        import zarr
-
         episodes = self._columns["episode"]
         first = np.r_[0, np.flatnonzero(np.diff(episodes)) + 1]
         pictures: list[Array] = [np.empty(0)] * len(indices)
         for episode in np.unique(episodes[indices]):
-            group = zarr.open_group(episode_folder(self._rendered, int(episode)), mode="r")
+            n_states = int(np.count_nonzero(episodes == episode))
+            stored = open_pictures(episode_folder(self._rendered, int(episode)), n_states)
             here = np.flatnonzero(episodes[indices] == episode)
             steps = indices[here] - first[episode]
             low, high = int(steps.min()), int(steps.max()) + 1
-            block = np.asarray(group["rgb"][low:high])  # type: ignore[index]
+            block = stored.read(low, high)
             for place, step in zip(here, steps, strict=True):
                 pictures[place] = block[step - low]
         stacked: Array = np.stack(pictures)

@@ -1,7 +1,7 @@
 """The Zarr store of states on disk: one group for each episode, renamed into place when complete.
 
-zarr-python writes the metadata and reads everything. This module itself compresses the blocks of
-the large arrays and writes them where the Zarr 3 specification expects them (``c/<block>/0/...``),
+zarr-python writes the metadata. This module itself compresses the blocks of the large arrays and
+writes them where the Zarr 3 specification expects them (``c/<block>/0/...``),
 because every array operation of zarr-python changes threads a few times, and each change waits for
 the interpreter lock that the environments hold. For the same reason the small columns of an
 episode are stored in one array of bytes, with one row of fields for each state.
@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json, write_json
+from sb3_explain.common.files import write_json
+from sb3_explain.states.episodes import (
+    COLUMNS,
+    episode_folder,
+    episode_folders,
+    make_row_type,
+    read_description,
+    read_episode_attributes,
+)
 
 Array = NDArray[Any]
 
@@ -30,21 +38,6 @@ BLOCK = 64
 LARGE = 256
 #: level 1: states are mostly background, and higher levels gain little for their time
 ZSTD_LEVEL = 1
-#: name of the array that holds all small columns
-COLUMNS = "columns"
-
-
-def episode_folder(folder: Path, number: int) -> Path:
-    """The folder of one episode in a store."""
-    return folder / f"episode_{number:06d}"
-
-
-def episode_folders(folder: Path) -> list[Path]:
-    """Folders of a store's complete episodes, from number 0 up to the first that is missing."""
-    found: list[Path] = []
-    while episode_folder(folder, len(found)).is_dir():
-        found.append(episode_folder(folder, len(found)))
-    return found
 
 
 def begin_store(folder: Path, settings: dict[str, Any], left_open: set[str]) -> dict[str, Any]:
@@ -64,9 +57,7 @@ def begin_store(folder: Path, settings: dict[str, Any], left_open: set[str]) -> 
     if not episode_folders(folder):
         write_json(description, settings)
         return settings
-    stored: dict[str, Any] = read_json(description)
-    if "behaviour" in stored:  # as stores of version 0.1 call it
-        stored["behavior"] = stored.pop("behaviour")
+    stored = read_description(description)
     for name in settings.keys() - left_open:
         ours, theirs = settings[name], stored.get(name)
         if name == "agent":
@@ -88,13 +79,11 @@ def resume_store(folder: Path, n: int) -> list[int]:
     :param folder: folder of the store
     :param n: number of states that the store shall hold
     """
-    import zarr
-
     for leftover in folder.glob(".episode_*"):
         shutil.rmtree(leftover)
-    episodes = [zarr.open_group(path, mode="r").attrs for path in episode_folders(folder)]
-    lengths = [int(str(episode["length"])) for episode in episodes]
-    if episodes and episodes[-1]["cut"] and sum(lengths) < n:
+    episodes = [read_episode_attributes(path) for path in episode_folders(folder)]
+    lengths = [episode.length for episode in episodes]
+    if episodes and episodes[-1].cut and sum(lengths) < n:
         lengths.pop()
     return lengths
 
@@ -242,34 +231,6 @@ class EpisodeWriter:
             path.write_bytes(zstd.encode(block))
 
 
-def read_episode(folder: Path) -> dict[str, Array]:
-    """Read all arrays of an episode except its rendered frames.
-
-    :param folder: folder of the episode
-    :return: arrays by name
-    :raises ExplainError: if an array is damaged or missing
-    """
-    import zarr
-
-    try:
-        group = zarr.open_group(folder, mode="r")
-        length = int(str(group.attrs["length"]))
-        arrays: dict[str, Array] = {}
-        for name, array in group.arrays():
-            if name == COLUMNS:
-                fields: Any = array.attrs["fields"]
-                arrays |= unpack(np.asarray(array[:]), fields)
-            elif name != "rgb":
-                arrays[name] = np.asarray(array[:])
-        if "memory" in arrays:  # as stores of version 0.1 call it
-            arrays["lstm_states"] = arrays.pop("memory")
-        if "starts" in arrays and all(len(array) == length for array in arrays.values()):
-            return arrays
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-        raise ExplainError(f"{folder} is damaged: delete it and collect again") from error
-    raise ExplainError(f"{folder} is damaged: delete it and collect again")
-
-
 def pack(columns: dict[str, Array]) -> tuple[NDArray[np.uint8], list[list[Any]]]:
     """Join several columns into one array of bytes.
 
@@ -281,18 +242,3 @@ def pack(columns: dict[str, Array]) -> tuple[NDArray[np.uint8], list[list[Any]]]
     for name, column in columns.items():
         rows[name] = column
     return rows.view(np.uint8).reshape(len(rows), -1), fields
-
-
-def unpack(rows: NDArray[np.uint8], fields: list[list[Any]]) -> dict[str, Array]:
-    """Split an array of bytes into the columns that :func:`pack` has joined.
-
-    :param rows: (N, bytes a state) the array
-    :param fields: name, type and shape of every field
-    """
-    table = np.ascontiguousarray(rows).view(make_row_type(fields))[:, 0]
-    return {name: np.ascontiguousarray(table[name]) for name, _, _ in fields}
-
-
-def make_row_type(fields: list[list[Any]]) -> np.dtype[Any]:
-    """The structured NumPy type of one row of fields."""
-    return np.dtype([(name, kind, tuple(shape)) for name, kind, shape in fields])

@@ -15,11 +15,13 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading.hub import Repository
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json, write_json
+from sb3_explain.common.files import write_json
+from sb3_explain.common.schema import read_document, record
 from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.probing import StateGenerator
+from sb3_explain.report.measured import read_metrics
 from sb3_explain.workflows.model_card import Learned, write_model_card
 
 FORMAT = 1
@@ -66,8 +68,10 @@ def push_to_hub(
         folder = Path(temporary)
         learned.save(folder)
         write_json(folder / MANIFEST, {"format": FORMAT, "kind": learned.name})
+        measured: Mapping[str, Any] = {}
         if metrics is not None:
             write_json(folder / "metrics.json", metrics)
+            measured = read_metrics(folder / "metrics.json")
         names = []
         for name, png in (pictures or {}).items():
             names.append(f"{name.removesuffix('.png').replace('/', '_')}.png")
@@ -77,9 +81,9 @@ def push_to_hub(
         card = write_model_card(
             learned,
             repo_id,
-            metrics=metrics or {},
+            metrics=measured,
             pictures=names,
-            settings=read_json(folder / f"{learned.name}.json")["settings"],
+            settings=learned.plain_settings(),
             load_agent=load_agent,
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -111,9 +115,9 @@ def from_hub(
             f"{repo_id} holds nothing that push_to_hub wrote (it has: {repository.files()}); "
             "pickles are never read"
         )
-    stated = read_json(manifest)
+    stated = read_document(manifest, record({}), "push it again")
     known = list_kinds()
-    kind = stated.get("kind") if isinstance(stated, dict) else None
+    kind = stated.get("kind")
     if not isinstance(kind, str) or kind not in known:
         raise ExplainError(f"{repo_id} holds a {kind!r}, which is none of {', '.join(known)}")
     if stated.get("format") != FORMAT:

@@ -14,7 +14,7 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json, write_json
+from sb3_explain.common.files import write_json
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.common.training import training_options
@@ -23,6 +23,7 @@ from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.report import save, write_report
+from sb3_explain.report.measured import read_curves, read_metrics
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import make_examples, render_png, write_saliency_video
@@ -173,24 +174,23 @@ def write_all(
     agent = explainer.agent
     if not (output / "metrics.json").exists():
         raise ExplainError(f"{output} holds no metrics.json yet: run `sb3-explain evaluate` first")
+    # before what takes long
+    measured, curves = read_metrics(output / "metrics.json"), read_curves(output / "curves.json")
     examples = make_examples(test, explainer)
     for name, example in examples.items():
         save(output / "attributions" / f"{name}.png", render_png(example))
     video = write_saliency_video(output / "video.mp4", test, explainer, progress=progress)
-    measured = read_json(output / "metrics.json")
-    if not isinstance(measured, dict) or "made" not in measured:
-        raise ExplainError(f"{output / 'metrics.json'} is damaged: run `sb3-explain evaluate`")
     return write_report(
         output,
         metrics=measured,
-        curves=read_json(output / "curves.json"),
+        curves=curves,
         examples=list(examples.values()),
         video=video,
         video_caption="" if find_image(agent) is not None else WITHOUT_ATTRIBUTIONS,
-        date=measured["made"]["date"],
+        date=measured.get("made", {}).get("date", ""),
         provenance={
             "States": test.provenance,
             "VisionMask": explainer.plain_settings(),
-            "Made with": measured["made"],
+            "Made with": measured.get("made", {}),
         },
     )

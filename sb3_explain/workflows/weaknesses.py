@@ -7,6 +7,7 @@ describe them all. Each step uses what an earlier run has finished, and continue
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import json
@@ -18,15 +19,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
+import torch
+from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
-from sb3_explain.common.errors import unknown_name
-from sb3_explain.common.files import atomic_path, write_json
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.files import atomic_path, require_file_or_nothing, write_json
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.common.tensor_files import read_tensors, require_fit
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator, goggles, novelty, probe
@@ -230,6 +233,33 @@ def require_search_options(n_samples: int, options: Mapping[str, Any]) -> None:
     require_search(n_samples, **options)
 
 
+def require_probe(tensors: Mapping[str, Tensor], generator: StateGenerator, n_train: int) -> None:
+    """Check that tensors are those of a probe.
+
+    :param tensors: tensors that were read
+    :param generator: generator of the probe
+    :param n_train: number of states that the generator learned from
+    :raises ExplainError: if one is missing, or does not fit the agent
+    """
+    found = len(tensors["counts"]) if tensors.get("counts", torch.empty(())).dim() else 1
+    path = tensors.get("path", torch.empty(()))
+    expected = {
+        **{f"states.{n}": torch.empty(found, *s) for n, s in generator.shapes.items()},
+        "energy": torch.empty(found, dtype=torch.double),
+        "counts": torch.empty(found, dtype=torch.long),
+        "path": torch.empty(path.shape if path.dim() == 2 else (0, 0), dtype=torch.double),
+        "positions": torch.empty(found, dtype=torch.long),
+        "distance": torch.empty(found, dtype=torch.double),
+        "scores": torch.empty(found, generator.agent.n_targets),
+        "values": torch.empty(found),
+        "codes": torch.empty(found, generator.settings.latent),
+    }
+    require_fit(tensors, expected, "the probe", "")
+    positions = tensors["positions"]
+    if not bool(((positions >= 0) & (positions < n_train) & (tensors["counts"] > 0)).all()):
+        raise ExplainError("the probe names states that are not there")
+
+
 # --- probes on disk ------------------------------------------------------------------------
 
 
@@ -263,14 +293,14 @@ def load_or_probe(
         },
         sort_keys=True,
     )
+    require_file_or_nothing(path)
     if path.exists():
-        try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                if (file.metadata() or {}).get("identity") == identity:
-                    tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                    return Probe.from_tensors(target, tensors)
-        except (safetensors.SafetensorError, OSError, KeyError):
-            pass  # a damaged file is replaced
+        with contextlib.suppress(ExplainError):  # a damaged file is replaced
+            # an agent without values has NaN in their place
+            header, tensors = read_tensors(path, "", finite=False)
+            if header.metadata.get("identity") == identity:
+                require_probe(tensors, generator, len(train))
+                return Probe.from_tensors(target, tensors)
     result = probe(
         generator,
         target,

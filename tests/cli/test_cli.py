@@ -15,7 +15,6 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 
 from sb3_explain.cli import main
-from sb3_explain.common.files import read_json
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.states.dataset import StateDataset
@@ -52,7 +51,7 @@ QUICK = ["--epochs", "1", "--precision", "no"]
 def test_explain_makes_everything(folder, tmp_path, capsys):
     evaluated = ["--n-evaluated", "16"]
     assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0
-    metrics = read_json(tmp_path / "metrics.json")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert set(metrics) >= {"agent", "states", "explainers"}
     assert set(metrics["explainers"]) == {"visionmask", "empty", "constant", "random", "gradient"}
     ours = metrics["explainers"]["visionmask"]
@@ -93,7 +92,8 @@ def test_the_steps_one_by_one_equal_explain(folder, tmp_path):
     assert main(command("fit", folder, parts, *QUICK)) == 0
     assert main(command("evaluate", folder, parts, *evaluated)) == 0
     assert main(command("report", folder, parts)) == 0
-    a, b = (read_json(path / "metrics.json")["explainers"] for path in (whole, parts))
+    measured = [json.loads((path / "metrics.json").read_text()) for path in (whole, parts)]
+    a, b = (each["explainers"] for each in measured)
     for explainer in a:
         a[explainer].pop("cost"), b[explainer].pop("cost")
     assert a == b
@@ -110,8 +110,8 @@ def test_a_grid_of_one_agent(folder, tmp_path, capsys):
     assert "ppo:Dot-v0" in shown and "0.300" in shown and "benchmark.md" in shown
     results = sorted(path.name for path in tmp_path.glob("ppo-Dot-v0/seed_1/*.json"))
     assert results == ["faint.json", "gradient.json"]
-    curve = read_json(tmp_path / "ppo-Dot-v0" / "seed_0" / "gradient.json")["curves"]["insertion"]
-    assert len(curve) == 3
+    result = json.loads((tmp_path / "ppo-Dot-v0" / "seed_0" / "gradient.json").read_text())
+    assert len(result["curves"]["insertion"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,7 @@ from sb3_explain.common.files import (
     atomic_folder,
     atomic_path,
     clear_temporary,
-    read_json,
+    sole_writer,
     write_json,
     writing_to,
 )
@@ -67,13 +69,23 @@ def test_json_has_null_for_nan(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("content", ["{", "[" * 100_000])
-def test_damaged_json_is_one_line(tmp_path, content):
-    (tmp_path / "x.json").write_text(content)
-    with pytest.raises(ExplainError, match="is damaged"):
-        read_json(tmp_path / "x.json")
-    with pytest.raises(ExplainError, match="does not exist"):
-        read_json(tmp_path / "y.json")
+@pytest.mark.parametrize(
+    ("make", "said"), [(Path.mkdir, "a folder, not a file"), (os.mkfifo, "a pipe")]
+)
+def test_what_is_no_file_is_left_in_its_place(tmp_path, make, said):
+    make(tmp_path / "states.json")
+    with pytest.raises(ExplainError, match=said):
+        write_json(tmp_path / "states.json", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["states.json"]
+
+
+def test_a_lock_that_is_a_link_empties_no_file(tmp_path):
+    (tmp_path / "mine").write_text("words")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(ExplainError, match="is a link"), sole_writer(tmp_path / "store"):
+        pass
+    assert (tmp_path / "mine").read_text() == "words"
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(ExplainError, match=r"other settings \(learning_rate\)"):
         fit(linear(), other, tmp_path)
     (tmp_path / "best.safetensors").unlink()
-    with pytest.raises(ExplainError, match=r"best.safetensors is damaged"):
+    with pytest.raises(ExplainError, match=r"best.safetensors does not exist"):
         fit(linear(), folder=tmp_path)
     (tmp_path / "last.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ExplainError, match="is damaged"):

@@ -1,5 +1,7 @@
 """collect: the same states as SB3's own vectorised environments, resumable, provenance kept."""
 
+import json
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTran
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json, write_json
+from sb3_explain.common.files import write_json
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 from sb3_explain.states.collection import balance_envs, collect
 from sb3_explain.states.dataset import StateDataset
@@ -175,7 +177,7 @@ def test_frames_belong_to_their_states_whatever_order_episodes_end_in(tmp_path):
 
 def test_provenance_is_kept(cartpole, tmp_path):
     collected(cartpole, tmp_path / "s", n_states=20, seed=9)
-    description = read_json(tmp_path / "s" / "states.json")
+    description = json.loads((tmp_path / "s" / "states.json").read_text())
     assert description["seed"] == 9 and description["behavior"] == "zoo"
     assert description["agent"]["weights_sha256"] == cartpole.fingerprint()
     assert description["environment"]["env_id"] == "CartPole-v1"
@@ -183,7 +185,7 @@ def test_provenance_is_kept(cartpole, tmp_path):
 
 def test_a_store_of_version_0_1_goes_on(cartpole, tmp_path):
     collected(cartpole, tmp_path / "s", n_states=20)
-    description = read_json(tmp_path / "s" / "states.json")
+    description = json.loads((tmp_path / "s" / "states.json").read_text())
     write_json(
         tmp_path / "s" / "states.json", {"behaviour": description.pop("behavior"), **description}
     )

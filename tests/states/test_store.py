@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 import zarr
 
-from sb3_explain.states.store import (
-    BLOCK,
-    Buffers,
-    EpisodeWriter,
-    pack,
-    read_episode,
-    unpack,
-)
+from sb3_explain.states.episodes import read_episodes, unpack
+from sb3_explain.states.store import BLOCK, Buffers, EpisodeWriter, pack
 
 
 def test_columns_come_out_of_one_array_as_they_went_in():
@@ -44,7 +38,9 @@ def test_zarr_reads_the_blocks_that_were_put_where_the_specification_has_them(tm
     np.testing.assert_array_equal(
         group["frames"][length // 2 : length], frames[length // 2 : length]
     )
-    columns = read_episode(tmp_path / "episode_000000")
+    columns, lengths = read_episodes([tmp_path / "episode_000000"])
+    assert lengths == [length]
+    np.testing.assert_array_equal(columns["frames"], frames[:length])
     np.testing.assert_array_equal(columns["greedy"], np.arange(length))
     np.testing.assert_array_equal(columns["rewards"], np.arange(length) / 2)
     n_files = len(list((tmp_path / "episode_000000" / "frames" / "c").iterdir()))

@@ -1,5 +1,6 @@
 """The grid: the same figures wherever it runs and however often it is killed, and its files."""
 
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,6 @@ import torch
 from sb3_explain import StateDataset, VisionMask, evaluate
 from sb3_explain.cli import main
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.states.baselines import make_baseline
@@ -152,7 +152,8 @@ def test_a_killed_run_goes_on(here, tmp_path):
     assert_same(whole, here, "agent == 'one'")
     # nothing is left to do
     results = written(outcome.job.result for outcome in whole.outcomes)
-    assert read_json(grid(tmp_path, one).output / "about.json")["run"]["run now"] == 0
+    about = json.loads((grid(tmp_path, one).output / "about.json").read_text())
+    assert about["run"]["run now"] == 0
     assert written(results) == results
 
 
@@ -234,7 +235,7 @@ def test_the_same_states_under_two_seeds_count_once(tmp_path):
 
 
 def test_the_files_of_the_whole_grid(here):
-    about = read_json(here.output / "about.json")
+    about = json.loads((here.output / "about.json").read_text())
     outcomes = [outcome.record["cost"] for outcome in here.outcomes]
     assert about["forwards"] == sum(cost["all_forwards"] for cost in outcomes) > 0
     assert about["run"] == {"backend": "here", "threads": 1, "jobs": 24, "run now": 24}

@@ -19,6 +19,7 @@ from sb3_explain.agents.action_spaces import greedy_targets, group_sizes
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.checkpoints import TrainingState, copy_weights, pack
 from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.tensor_files import require_fit
 from sb3_explain.common.training import (
     TrainingOptions,
     require_types,
@@ -29,8 +30,9 @@ from sb3_explain.envs.spaces import SINGLE, spaces_by_key
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.fitted import (
+    REMEDY,
     Fitted,
-    damaged_error,
+    building,
     learned_from,
     read_fitted,
     select_prefix,
@@ -376,18 +378,19 @@ class MaskExplainer(FittedExplainer):
         folder = Path(folder)
         fitted = read_fitted(folder, cls.name, agent)
         settings = dict(fitted.settings)
-        try:
+        weights = select_prefix("network.", fitted.tensors)
+        with building(folder, cls.name, weights):
             options = dict(settings.get("network_options") or {})
             # pretrained weights would be downloaded, and then overwritten
             if options.pop("weights", None) is not None:
                 settings["network_options"] = options
             explainer = cls(agent, **settings)
             explainer.settings = cls.make_settings(fitted.settings)
-            explainer.network.load_state_dict(select_prefix("network.", fitted.tensors))
+            require_fit(weights, explainer.network.state_dict(), str(folder), REMEDY)
+            explainer.network.load_state_dict(weights)
             for key, baseline in explainer.baselines.items():
                 baseline.restore(select_prefix(f"baseline.{key}.", fitted.tensors))
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise damaged_error(folder, cls.name) from error
+                baseline(torch.zeros(1, *explainer.shapes[key])).reshape(explainer.shapes[key])
         explainer.training, explainer.learned_from = fitted.training, fitted.learned_from
         return explainer
 

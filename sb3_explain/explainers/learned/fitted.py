@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
-import safetensors
 import safetensors.torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.checkpoints import TrainingState
+from sb3_explain.common.checkpoints import TRAINING_STATE, TrainingState, restore_state
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import atomic_path, read_json, write_json
+from sb3_explain.common.files import atomic_path, write_json
+from sb3_explain.common.schema import anything, read_document, record, table, text, whole
+from sb3_explain.common.tensor_files import (
+    TooManyParametersError,
+    limit_parameters,
+    read_tensors,
+)
 from sb3_explain.common.training import TrainingOptions
 from sb3_explain.states.dataset import StateDataset
 
 FORMAT = 1
 #: names of settings, and of tensors' beginnings, that version 0.1 wrote in place of today's
 OLD_NAMES = {"reference": "baseline"}
+#: what to do about damaged files
+REMEDY = "fit it again"
+
+_FITTED = record(
+    {
+        "format": whole(1, 10_000),
+        "settings": table(anything, longest=100),
+        "agent": record({"weights_sha256": text(100), "observation_space": text()}),
+        "training": TRAINING_STATE,
+        "learned_from": record(
+            {"train": text(100), "validation": text(100), "options": table(anything)}
+        ),
+    }
+)
 
 
 class Fitted(NamedTuple):
@@ -79,31 +99,21 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
     :param agent: agent that it was fitted to
     :raises ExplainError: if files are missing or damaged, or it was fitted to another agent
     """
-    if not (folder / f"{name}.json").exists():
+    path = folder / f"{name}.json"
+    if not path.exists():
         raise ExplainError(f"{folder} holds no {name}: fit one first")
-    described = read_json(folder / f"{name}.json")
-    try:
-        if described["format"] != FORMAT:
-            raise ExplainError(f"{folder} is of format {described['format']!r}: update sb3_explain")
-        fingerprint = described["agent"]["weights_sha256"]
-        observed = described["agent"]["observation_space"]
-        fitted = Fitted(
-            {OLD_NAMES.get(key, key): value for key, value in described["settings"].items()},
-            {
-                rename_tensor(key): tensor
-                for key, tensor in safetensors.torch.load_file(
-                    folder / f"{name}.safetensors"
-                ).items()
-            },
-            TrainingState(**described["training"]),
-            dict(described["learned_from"]),
-        )
-        if not isinstance(fitted.training.seconds, (int, float)):
-            raise TypeError("seconds are no number")
-        if not all(isinstance(losses, dict) for losses in fitted.training.history):
-            raise TypeError("the history is none")
-    except (KeyError, TypeError, ValueError, OSError, safetensors.SafetensorError) as error:
-        raise damaged_error(folder, name) from error
+    described = read_document(path, _FITTED, REMEDY)
+    if described["format"] != FORMAT:
+        raise ExplainError(f"{folder} is of format {described['format']!r}: update sb3_explain")
+    fingerprint = described["agent"]["weights_sha256"]
+    observed = described["agent"]["observation_space"]
+    _, tensors = read_tensors(folder / f"{name}.safetensors", REMEDY)
+    fitted = Fitted(
+        {OLD_NAMES.get(key, key): value for key, value in described["settings"].items()},
+        {rename_tensor(key): tensor for key, tensor in tensors.items()},
+        restore_state(described["training"]),
+        described["learned_from"],
+    )
     if fingerprint != agent.fingerprint():
         raise ExplainError(f"the {name} in {folder} was trained for another agent")
     if observed != agent.describe()["observation_space"]:
@@ -120,9 +130,27 @@ def rename_tensor(name: str) -> str:
     return f"{OLD_NAMES.get(first, first)}{dot}{rest}"
 
 
-def damaged_error(folder: Path, name: str) -> ExplainError:
-    """Make the error that says that the files are damaged."""
-    return ExplainError(f"{folder} holds no whole {name}: fit it again")
+@contextmanager
+def building(folder: Path, name: str, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+    """Turn what settings and tensors that do not fit raise into one line.
+
+    The block makes networks of at most as many parameters as the tensors have.
+
+    :param folder: folder of the files, for the error message
+    :param name: name of the files
+    :param tensors: the tensors that were read
+    :raises ExplainError: if the settings are invalid, or the tensors do not fit them
+    """
+    try:
+        with limit_parameters(sum(tensor.numel() for tensor in tensors.values())):
+            yield
+    except (ExplainError, TooManyParametersError) as error:
+        raise ExplainError(f"{folder} holds no whole {name} ({error}): {REMEDY}") from error
+    except (
+        ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError,
+        ValueError,
+    ) as error:  # fmt: skip
+        raise ExplainError(f"{folder} holds no whole {name}: {REMEDY}") from error
 
 
 def select_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

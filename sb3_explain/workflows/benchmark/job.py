@@ -14,12 +14,56 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json
+from sb3_explain.common.schema import (
+    NAME,
+    flag,
+    number,
+    optional,
+    read_document,
+    record,
+    require_form,
+    table,
+    text,
+    whole,
+)
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.workflows.benchmark.agents import NamedAgent
 
 FORMAT = 1
+_seconds = number(0)
+_RESULT = record(
+    {
+        "format": whole(),
+        "job": record({}),
+        "made": record(
+            {
+                "date": text(100),
+                "processor": text(NAME),
+                "processors": optional(whole()),
+                "threads": whole(),
+                "versions": record({"torch": text(100)}),
+            }
+        ),
+    },
+    {"not_run": text()},
+)
+_MEASURED = record(
+    {
+        "states": record({"n": whole(1), "episodes": whole(1), "brought": flag}),
+        "cost": record(
+            {
+                "forwards": number(0),
+                "seconds": _seconds,
+                "fit_seconds": _seconds,
+                "metric_forwards": table(number(0)),
+                "metric_seconds": table(_seconds),
+                "all_forwards": whole(),
+                "all_seconds": _seconds,
+            }
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +166,7 @@ class Job:
         """
         if not self.result.exists():
             return False
-        stored = read_json(self.result)
+        stored = read_result(self.result)
         identity = self.identity()
         if stored.get("format") != FORMAT or stored.get("job") != identity:
             changed = [key for key in identity if stored.get("job", {}).get(key) != identity[key]]
@@ -131,6 +175,21 @@ class Job:
                 f"another output folder, or delete {self.cell.folder}"
             )
         return "not_run" in stored or self.values.exists()
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read the result of a job.
+
+    :raises ExplainError: if it is missing or damaged
+    """
+    remedy = "delete it and run again"
+    result: dict[str, Any] = read_document(path, _RESULT, remedy)
+    if "not_run" not in result:
+        require_form(result, _MEASURED, str(path), remedy)
+        cost = result["cost"]
+        of_metrics = record(dict.fromkeys(cost["metric_forwards"], _seconds))
+        require_form(cost["metric_seconds"], of_metrics, f"{path} (metric_seconds)", remedy)
+    return result
 
 
 def needs_fit(job: Job) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 
 from sb3_explain.common.bootstrap import confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import read_json
-from sb3_explain.workflows.benchmark.job import Job
+from sb3_explain.common.untrusted import require_regular_file, require_within_limit
+from sb3_explain.workflows.benchmark.job import Job, read_result
 
+#: kinds of NumPy's types of the columns that are read, by name
+COLUMNS = {"metric": "O", "episode": "i", "step": "i", "value": "f"}
 #: ``{"mean", "low", "high", "n"}`` by explainer and metric, and "cost" beside the metrics
 Table = dict[str, dict[str, dict[str, Any]]]
 
@@ -74,22 +75,36 @@ def read_outcomes(jobs: Iterable[Job], failures: Mapping[Job, str]) -> list[Outc
     """
     outcomes = []
     for job in jobs:
-        record = {} if job in failures else read_json(job.result)
+        record = {} if job in failures else read_result(job.result)
         run = record and "not_run" not in record
-        values = read_values(job.values) if run else pd.DataFrame()
+        values = read_values(job, record) if run else pd.DataFrame()
         outcomes.append(Outcome(job, record, values, failures.get(job, "")))
     return outcomes
 
 
-def read_values(path: Path) -> pd.DataFrame:
+def read_values(job: Job, record: Mapping[str, Any]) -> pd.DataFrame:
     """Read the values of a job.
 
-    :raises ExplainError: if the file is missing or damaged
+    :param job: the job
+    :param record: its result
+    :raises ExplainError: if the file is missing or damaged, or has other rows than the result says
     """
+    path, metrics = job.values, list(record["cost"]["metric_forwards"])
+    rows = len(metrics) * record["states"]["n"]
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+        require_within_limit(require_regular_file(path), str(path))
+        import pyarrow.parquet
+
+        # a small file may say any number of rows
+        described = pyarrow.parquet.read_metadata(path)
+        if (described.num_rows, described.num_columns) == (rows, len(COLUMNS)):
+            values = pd.read_parquet(path)
+            kinds = [kind.kind for kind in values[list(COLUMNS)].dtypes]
+            if kinds == list(COLUMNS.values()) and set(values["metric"]) == set(metrics):
+                return values
+    except (OSError, ValueError, KeyError, ArithmeticError, MemoryError) as error:
         raise ExplainError(f"{path} is damaged: delete it and run again") from error
+    raise ExplainError(f"{path} is damaged (it lacks values): delete it and run again")
 
 
 def list_seeds(outcomes: Iterable[Outcome]) -> pd.DataFrame:

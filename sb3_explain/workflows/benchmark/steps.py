@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.bootstrap import number_steps
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import atomic_path, read_json, write_json
+from sb3_explain.common.files import atomic_path, write_json
 from sb3_explain.common.provenance import describe_machine
+from sb3_explain.common.schema import read_document, record
 from sb3_explain.common.signatures import argument_names
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options
@@ -42,7 +43,7 @@ def prepare(cell: Cell) -> None:
     if brought is not None:
         described["states_sha256"] = brought.fingerprint()
     if card.exists():
-        stored = read_json(card)
+        stored = read_document(card, record({}), "delete it and run again")
         for key in ("name", "weights_sha256", "states_sha256"):
             if stored.get(key) != described.get(key):
                 raise ExplainError(

@@ -21,8 +21,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from tqdm import tqdm
 
 from sb3_explain.common.errors import ExplainError, unknown_name
-from sb3_explain.common.files import atomic_path, read_json, write_json
+from sb3_explain.common.files import atomic_path, write_json
 from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.schema import array, number, read_document, record
 from sb3_explain.envs.dmc.ids import MODES, TASKS, env_id
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
@@ -34,9 +35,12 @@ from sb3_explain.workflows.pixel_training.recipes import (
     require_known,
     select_settings,
 )
+from sb3_explain.workflows.pixel_training.run_folder import read_run
 from sb3_explain.workflows.pixel_training.saliency_pictures import SHOWN, draw_saliency_rows
 from sb3_explain.workflows.pixel_training.table import write_table
 from sb3_explain.workflows.pixel_training.training import TEST_SEED, make_env, make_plain, train
+
+_RETURNS = record({"asked": record({}), "returns": array(number(), shortest=1)})
 
 
 def run_dmc(
@@ -97,7 +101,7 @@ def run_dmc(
             algo, env_id(task, "train"), folder, timesteps=timesteps, seed=seed, part=part,
             env_kwargs=kwargs, settings=select_settings(usual, algo), progress=progress,
         )  # fmt: skip
-        curves[task, algo, seed] = read_json(folder / "run.json")["curve"]
+        curves[task, algo, seed] = read_run(folder)["curve"]
         models[task].setdefault(algo, model)
         asked = {
             "n_episodes": n_episodes,
@@ -143,7 +147,7 @@ def read_returns(path: Path, asked: Mapping[str, Any]) -> list[float] | None:
     """
     if not path.exists():
         return None
-    stored = read_json(path)
+    stored = read_document(path, _RETURNS, "delete it to evaluate anew")
     returns: list[float] | None = stored["returns"] if stored["asked"] == asked else None
     return returns
 

@@ -11,7 +11,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_explain.common.checkpoints import require_same_training
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import atomic_folder, atomic_path, read_json
+from sb3_explain.common.files import atomic_folder, atomic_path
+from sb3_explain.common.schema import array, number, optional, read_document, record, whole
 from sb3_explain.common.untrusted import one_line
 from sb3_explain.sgqn import PixelSAC
 from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
@@ -21,6 +22,25 @@ from sb3_explain.workflows.pixel_training.recipes import Recipe
 FRAMES = "frames.bin"
 
 
+_RUN = record(
+    {
+        "identity": record({}),
+        "curve": array(
+            record({"steps": whole(1), "return": optional(number()), "seconds": number(0)})
+        ),
+    }
+)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Read ``run.json``: the settings of a run, and its learning curve so far.
+
+    :raises ExplainError: if it is missing or damaged
+    """
+    run: dict[str, Any] = read_document(folder / "run.json", _RUN, f"delete {folder}")
+    return run
+
+
 def read_curve(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
     """Read the learning curve of a run so far.
 
@@ -28,7 +48,7 @@ def read_curve(folder: Path, identity: dict[str, Any]) -> list[dict[str, Any]]:
     """
     if not (folder / "run.json").exists():
         return []
-    run = read_json(folder / "run.json")
+    run = read_run(folder)
     require_same_training(folder, run["identity"], identity)
     curve: list[dict[str, Any]] = run["curve"]
     return curve
