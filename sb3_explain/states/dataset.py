@@ -132,9 +132,7 @@ class StateDataset:
         :raises ExplainError: if there is no store, or no complete episode in it
         """
         folder = Path(folder)
-        if not (folder / "states.json").exists():
-            raise ExplainError(f"{folder} holds no states: collect some first")
-        description = read_description(folder / "states.json")
+        description = read_description(folder)
         episodes = episode_folders(folder)
         if not episodes:
             raise ExplainError(f"{folder} holds no whole episode yet: run collect again")

@@ -62,6 +62,7 @@ _DESCRIPTION = record(
         "max_per_episode": whole(),
         "n_envs": whole(1, 2**20),
         "format": exactly(1),
+        "stored_stacks": whole(1, MAX_STACK),
     },
 )
 #: NumPy's names of the types that a column may have
@@ -96,11 +97,15 @@ def episode_folders(folder: Path) -> list[Path]:
     return found
 
 
-def read_description(path: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
     """Read ``states.json``, the settings of a store.
 
+    :param folder: folder of the store
     :raises ExplainError: if the file is missing or damaged
     """
+    path = folder / "states.json"
+    if not path.exists():
+        raise ExplainError(f"{folder} holds no states: collect some first")
     described: dict[str, Any] = read_document(path, _DESCRIPTION, REMEDY)
     if "behaviour" in described:  # as stores of version 0.1 call it
         described["behavior"] = described.pop("behaviour")

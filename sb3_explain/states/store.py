@@ -57,7 +57,7 @@ def begin_store(folder: Path, settings: dict[str, Any], left_open: set[str]) -> 
     if not episode_folders(folder):
         write_json(description, settings)
         return settings
-    stored = read_description(description)
+    stored = read_description(folder)
     for name in settings.keys() - left_open:
         ours, theirs = settings[name], stored.get(name)
         if name == "agent":
