@@ -29,6 +29,7 @@ from sb3_explain.agents.loading.normalization import count_normalized_frames, fi
 from sb3_explain.agents.loading.policies import build_policy, read_n_stack
 from sb3_explain.agents.loading.policy_kwargs import read_policy_kwargs, read_saved_sizes
 from sb3_explain.agents.loading.policy_spaces import find_spaces
+from sb3_explain.agents.loading.saved_spaces import read_space
 from sb3_explain.agents.loading.yaml_config import read_yaml
 from sb3_explain.agents.self_check import choose_view
 from sb3_explain.common.errors import ExplainError, make_printable
@@ -143,6 +144,7 @@ def load_agent(
         if normalizers or vec_normalize is False:
             recipe = dataclasses.replace(recipe, normalizers=normalizers)
     elif env is not None:
+        observed = observation_space or read_space(archive.data.get("observation_space"))
         recipe, changes = read_recipe(
             env,
             config,
@@ -151,7 +153,8 @@ def load_agent(
             normalizers,
             trusted,
             own_kwargs=env_kwargs,
-            observation_space=observation_space,
+            observation_space=observation_space
+            or read_space(archive.data.get("observation_space")),
         )
         notes += changes
         for change in changes:

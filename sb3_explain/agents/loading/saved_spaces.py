@@ -126,7 +126,7 @@ def _flatten(value: Any) -> list[Any]:
 
 def _read_shape(value: Any) -> tuple[int, ...]:
     shape = tuple(_read_whole(size) for size in value)
-    if len(shape) > 8 or math.prod(shape) > MAX_ELEMENTS:
+    if len(shape) > 8 or math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
         raise ValueError(f"shape {shape}")
     return shape
 
