@@ -153,8 +153,7 @@ def load_agent(
             normalizers,
             trusted,
             own_kwargs=env_kwargs,
-            observation_space=observation_space
-            or read_space(archive.data.get("observation_space")),
+            observation_space=observed,
         )
         notes += changes
         for change in changes:

@@ -18,6 +18,7 @@ from torch import nn
 from sb3_explain.agents.loading.algorithms import KNOWN_PACKAGES
 from sb3_explain.agents.loading.architecture import read_sizes
 from sb3_explain.agents.loading.archive import ModelArchive
+from sb3_explain.agents.loading.element_limit import ElementLimit
 from sb3_explain.agents.loading.older_weights import has_shared_layers, modernize_weights
 from sb3_explain.agents.loading.saved_spaces import describe_space
 from sb3_explain.agents.loading.weights import Weights
@@ -71,7 +72,7 @@ def build_policy(
     errors: list[ExplainError] = []
     for arguments in ways:
         try:
-            policy = _make_policy(policy_class, both, arguments, set(kwargs))
+            policy = _make_policy(policy_class, both, arguments, set(kwargs), weights)
             _load_weights(policy, weights)
         except ExplainError as error:
             errors.append(error)
@@ -85,17 +86,20 @@ def _make_policy(
     both: tuple[spaces.Space[Any], spaces.Space[Any]],
     arguments: dict[str, Any],
     fixed: set[str],
+    weights: Weights,
 ) -> BasePolicy:
     """Call a class with spaces and arguments, but for those that it gives to its base itself.
 
     :param fixed: arguments of the user or the file, which the class has to take
+    :param weights: state dict, than which the policy may not be much larger
     """
     arguments = dict(arguments)
     # as SB3 calls it: by position, whatever the class calls these
     schedule = [] if issubclass(policy_class, ARSPolicy) else [lambda _: 0.0]
     while True:
+        limit = ElementLimit(weights)
         try:
-            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), limit:
                 warnings.simplefilter("ignore")
                 return policy_class(*both, *schedule, **arguments)
         # The arguments come from a file or from the user, and a class may reject them in any way.

@@ -21,8 +21,8 @@ from sb3_explain.common.untrusted import quote
 
 Space = spaces.Space[Any]
 
-#: elements of a space and of its one-hot code; four color frames of 1920 x 1080 have 25 million
-MAX_ELEMENTS = 2**25
+#: elements of a space and of its one-hot code; a color frame of 1920 x 1080 has 6.2 million
+MAX_ELEMENTS = 2**23
 MAX_KEYS = 1000
 DTYPES = (
     "float16", "float32", "float64", "uint8", "uint16", "uint32", "uint64", "int8", "int16",

@@ -1,6 +1,9 @@
 """Names, classes and weights: policies of older versions, of the user's own, on a device."""
 
+import numpy as np
 import pytest
+import torch
+from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_explain.agents.agent import Agent
@@ -37,3 +40,14 @@ def test_no_optimiser_is_made():
         model.action_space,
     )  # fmt: skip
     assert policy.actor.optimizer is None and policy.critic.optimizer is None
+
+
+def test_a_network_larger_than_its_weights_is_not_made():
+    space, actions = spaces.Box(-1, 1, (1,), np.float32), spaces.Discrete(2)
+    weights = {f"mlp_extractor.policy_net.{i}.weight": torch.zeros(10**7, 1) for i in (0, 2)}
+    with pytest.raises(ExplainError, match=r"more than .* of which the file holds 20000000"):
+        build_policy(ActorCriticPolicy, {}, weights, space, actions)
+    # a one-hot code that the file names but has no weights for
+    few = make_model(CASES["a2c-discrete-observation"]).policy.state_dict()
+    with pytest.raises(ExplainError, match=r"more than .* weights, of which"):
+        build_policy(ActorCriticPolicy, {}, few, spaces.Discrete(2**23), actions)
