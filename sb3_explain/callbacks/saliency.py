@@ -160,7 +160,8 @@ class SaliencyCallback(ExplainCallback):
         which = "monitor states, the same each time" if group == "monitor" else "fresh states"
         when = f"{self.supported} after {self.num_timesteps:,} timesteps"
         if name is None:
-            return picture_importance(states, explainer, title=f"{when}\n{which}").png
+            drawn = picture_importance(states, explainer, title=f"{when}\n{which}")
+            return next(iter(drawn.values())).png
         positions = states.spread(self.n_states)
         batch = states.batch(agent, positions)
         attributions = scale_attributions(explainer, batch, name)

@@ -1,5 +1,6 @@
 """Pictures, videos, figures and HTML pages of explanations, from plain arrays and dicts."""
 
+from sb3_explain.report.board_figure import board_figure
 from sb3_explain.report.captions import Caption
 from sb3_explain.report.figures import curve_figure, metric_figure, save
 from sb3_explain.report.importance import (
@@ -21,6 +22,7 @@ __all__ = [
     "MetricWords",
     "Picture",
     "TargetAttributions",
+    "board_figure",
     "curve_figure",
     "feature_importance",
     "importance_figure",

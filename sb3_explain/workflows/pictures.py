@@ -42,6 +42,7 @@ from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.boards import picture_boards
 
 #: number of states in the video, and of states shown with the attributions of every action
 VIDEO_STATES = 300
@@ -66,7 +67,7 @@ def make_examples(
     agent = explainer.agent
     name = find_image(agent)
     if name is None:
-        return {"importance": picture_importance(states, explainer)}
+        return {**picture_importance(states, explainer)}
     positions = choose_clear_states(states, agent)
     return {
         f"state_{number}": make_target_attributions(states, explainer, name, position)
@@ -79,16 +80,44 @@ def render_png(example: TargetAttributions | Picture) -> bytes:
     return example.png if isinstance(example, Picture) else target_attributions_figure(example)
 
 
-def picture_importance(states: StateDataset, explainer: Explainer, *, title: str = "") -> Picture:
-    """Draw the mean magnitude of each feature's attribution to each target, with its interval.
+def picture_importance(
+    states: StateDataset, explainer: Explainer, *, title: str = ""
+) -> dict[str, Picture]:
+    """Draw the mean magnitude of each feature's attribution to each target.
 
     :param states: states to explain
     :param explainer: an explainer that is ready to explain
-    :param title: title above the figure
+    :param title: title above each figure
+    :return: a figure of the cells of each board, then one of the bars of all other features with
+        their intervals, by the name of their files
     """
     agent = explainer.agent
     sample = states.spread(IMPORTANCE_STATES)
     by_key = split_keys(explainer.attribute_all(states.batch(agent, sample)))
+    boards = picture_boards(agent, by_key, title=title)
+    pictures = {f"importance_{key}".rstrip("_"): board for key, board in boards.items()}
+    rest = {key: observed for key, observed in by_key.items() if key not in boards}
+    if rest:
+        pictures["importance"] = picture_bars(states, sample, explainer, rest, title)
+    return pictures
+
+
+def picture_bars(
+    states: StateDataset,
+    sample: NDArray[np.int64],
+    explainer: Explainer,
+    by_key: Mapping[str, Tensor],
+    title: str,
+) -> Picture:
+    """Draw the mean magnitudes of attributions as bars, with their intervals.
+
+    :param states: states that were explained
+    :param sample: (B,) their positions
+    :param explainer: the explainer
+    :param by_key: (B, C, ...) attributions of every target by key
+    :param title: title above the figure
+    """
+    agent = explainer.agent
     flat = (
         torch.cat(
             [observed.reshape(*observed.shape[:2], -1) for observed in by_key.values()], dim=2
