@@ -1,4 +1,4 @@
-"""Which cells of a board matter to which action."""
+"""Which squares of a board matter to which action."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def board_figure(
     title: str = "",
     theme: ThemeName = "light",
 ) -> bytes:
-    """Draw the importance of every cell of a board, one panel for each target, on one scale.
+    """Draw the importance of every square of a board, one panel for each target, on one scale.
 
-    :param importance: (C, H, W) importance of the cells to C targets, at least 0
+    :param importance: (C, H, W) importance of the squares to C targets, at least 0
     :param target_names: names of the C targets
     :param title: title above the figure
     :param theme: ``"light"`` or ``"dark"``
@@ -43,8 +43,8 @@ def board_figure(
     panels = figure.subplots(rows, columns, squeeze=False)
     highest = float(np.max(importance)) or 1.0
     drawn = None
-    for axes, cells, name in zip(panels.flat, importance, target_names, strict=False):
-        drawn = axes.imshow(cells, cmap="inferno", vmin=0, vmax=highest, interpolation="nearest")
+    for axes, squares, name in zip(panels.flat, importance, target_names, strict=False):
+        drawn = axes.imshow(squares, cmap="inferno", vmin=0, vmax=highest, interpolation="nearest")
         axes.set_title(name, **{**TITLE, "fontsize": min(12.0, 250 / max(len(name), 1))})
         axes.title.set_color(look.ink)
         axes.set_xticks(np.arange(width + 1) - 0.5, labels=[])

@@ -33,7 +33,7 @@ def find_boards(agent: Agent) -> dict[str, PictureAxes]:
 def picture_boards(
     agent: Agent, attributions: Mapping[str, Tensor], *, title: str = ""
 ) -> dict[str, Picture]:
-    """Draw the mean magnitude of each cell's attribution to each target.
+    """Draw the mean magnitude of each square's attribution to each target.
 
     :param agent: agent that was explained
     :param attributions: (B, C, ...) attributions of every target by key, in the form of a batch
@@ -42,13 +42,13 @@ def picture_boards(
     """
     pictures = {}
     for key, axes in find_boards(agent).items():
-        cells = axes.to_picture(agent.layout.restore_key(key, attributions[key]))
-        importance = cells.abs().sum(dim=2).mean(dim=0).cpu().numpy()
+        squares = axes.to_picture(agent.layout.restore_key(key, attributions[key]))
+        importance = squares.abs().sum(dim=2).mean(dim=0).cpu().numpy()
         named = f"{key}: " if key else ""
         pictures[key] = Picture(
             board_figure(importance, agent.target_names, title=title),
-            caption=f"{named}Which cells matter to which action, over {len(cells)} test states "
-            "(mean magnitude, summed over what stands in a cell).",
-            alt=f"importance of every cell of {key or 'the board'} to every action",
+            caption=f"{named}Which squares matter to which action, over {len(squares)} test states "
+            "(mean magnitude, summed over what stands in a square).",
+            alt=f"importance of every square of {key or 'the board'} to every action",
         )
     return pictures

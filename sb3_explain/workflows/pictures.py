@@ -88,7 +88,7 @@ def picture_importance(
     :param states: states to explain
     :param explainer: an explainer that is ready to explain
     :param title: title above each figure
-    :return: a figure of the cells of each board, then one of the bars of all other features with
+    :return: a figure of the squares of each board, then one of the bars of all other features with
         their intervals, by the name of their files
     """
     agent = explainer.agent

@@ -3,13 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.controls import Constant, Empty, Random
 from sb3_explain.explainers.gradients.grad_cam import GradCAM
-from tests.agents.reading import AXES, corner_reader, random_states, row_reader
+from sb3_explain.explainers.perturbation.kernel_shap import KernelSHAP
+from sb3_explain.explainers.perturbation.lime import Lime
+from sb3_explain.states.dataset import StateDataset
+from tests.agents.reading import AXES, CornerReader, corner_reader, random_states, row_reader
 from tests.explainers.kinds import quick
 
 CONTROLS = (Constant.name, Empty.name, Random.name)
@@ -114,3 +120,39 @@ def test_the_batch_and_the_agent_s_own_axes():
     assert torch.equal(batch.scores(batch.observations), own)
     restored = agent.layout.restore(batch.by_key)
     assert torch.equal(restored["screen"], states.observations([0, 1])["screen"])
+
+
+@pytest.mark.parametrize("before", [None, lambda x: x], ids=["flattened", "read by a convolution"])
+def test_bits_of_three_axes(before):
+    space = spaces.MultiBinary([3, 6, 6])
+    reader = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(108, 2))
+    if before is not None:
+        reader = CornerReader(before, 3, "")
+    agent = Agent.from_module(reader, space, spaces.Discrete(2))
+    assert bool(agent.layout.pictures) is (before is not None)
+    found = Lime(agent, n_samples=50).attribute(np.ones((2, 3, 6, 6), np.int8))
+    assert found.shape == (2, 3, 6, 6) and found.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["stalder", "visionmask"])
+def test_pictures_one_pixel_wide(name):
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 2, (3, 1)), torch.nn.Flatten(), torch.nn.Linear(14, 3)
+    )
+    agent = Agent.from_module(network, spaces.Box(0, 1, (3, 9, 1)), spaces.Discrete(3))
+    frames = np.random.default_rng(0).random((40, 3, 9, 1), np.float32)
+    greedy = agent.greedy(agent.tensor(frames)).numpy()
+    states = StateDataset.from_arrays(frames, np.arange(40) // 4, greedy)
+    explainer = EXPLAINERS[name](agent)
+    explainer.fit(*states.split((0.5, 0.5)), epochs=1, progress=False)
+    assert explainer.attribute(frames[:2]).isfinite().all()
+
+
+def test_more_features_than_sets_are_refused_before_the_system_is_built():
+    agent = Agent.from_module(
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * 64 * 3, 2)),
+        spaces.Box(0, 1, (64, 64, 3)),
+        spaces.Discrete(2),
+    )
+    with pytest.raises(ExplainError, match="do not determine the values of 12288 features"):
+        KernelSHAP(agent, n_samples=64)

@@ -112,3 +112,15 @@ def test_steps_count_from_the_beginning_of_each_episode():
     states = StateDataset.from_arrays(np.zeros((6, 1)), [4, 4, 4, 2, 2, 7], np.zeros(6, int))
     assert states.steps.tolist() == [0, 1, 2, 0, 1, 0]
     assert states.subset([1, 2, 4]).steps.tolist() == [0, 1, 0]
+
+
+def test_a_dict_of_arrays_is_a_dict_observation():
+    a, b = np.arange(24.0).reshape(6, 4), np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1)
+    states = StateDataset.from_arrays(
+        {"a": a, "b": b}, np.arange(6) // 3, np.zeros(6, int), n_stack=2
+    )
+    seen = states.observations([1, 3])
+    assert seen["a"].tolist() == [[0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 0, 0, 12, 13, 14, 15]]
+    assert seen["b"][:, :, 0, 0].tolist() == [[0, 1], [0, 3]]
+    with pytest.raises(ExplainError, match=r"the arrays differ in length: .*'frames b': 5"):
+        StateDataset.from_arrays({"a": a, "b": b[:5]}, np.arange(6) // 3, np.zeros(6, int))

@@ -7,8 +7,11 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.envs.feature_names import list_feature_names
+from sb3_explain.envs.picture_axes import PictureAxes
 from sb3_explain.explainers.gradients.gradient import Gradient
+from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.boards import find_boards
 from sb3_explain.workflows.pictures import (
     choose_clear_states,
     compute_shares,
@@ -19,6 +22,7 @@ from sb3_explain.workflows.pictures import (
     take_newest_frame,
     write_saliency_video,
 )
+from tests.agents.reading import corner_reader, random_states, row_reader
 from tests.toys import dot_agent
 
 
@@ -100,3 +104,23 @@ def test_an_agent_without_images_is_explained_by_its_features(tmp_path):
     alone = make_examples(held.subset(np.arange(10)), Gradient(agent))["importance"]
     assert "over 10 test states, of too few episodes for intervals" in alone.caption
     assert write_saliency_video(tmp_path / "v.mp4", held, Gradient(agent)) is None
+
+
+def test_boards_are_drawn_as_boards_and_features_beside_them_as_bars():
+    agent = row_reader((6, 7, 2), beside=True)
+    examples = make_examples(random_states(agent), FeatureAblation(agent))
+    assert list(examples) == ["importance_board", "importance"]
+    assert all(render_png(one).startswith(b"\x89PNG") for one in examples.values())
+    assert "over 40 test states" in examples["importance_board"].caption
+    assert find_boards(agent) == {"board": PictureAxes(3, rows=0, columns=1)}
+    alone = row_reader((6, 7, 2))
+    assert list(make_examples(random_states(alone), FeatureAblation(alone))) == ["importance"]
+
+
+def test_channel_last_pictures_are_shown_as_they_are():
+    agent = corner_reader("hwc")
+    held = random_states(agent)
+    pictures = get_pictures(held, np.array([0, 3]), agent)
+    assert pictures.shape == (2, 16, 20, 3)
+    gray = held.observations([0, 3])[..., -1].numpy()
+    assert np.corrcoef(pictures[..., 0].ravel(), gray.ravel())[0, 1] > 0.999

@@ -64,6 +64,7 @@ def load_agent(
     recipe: EnvRecipe | None = None,
     trusted: str | Sequence[str] = (),
     self_check: bool = True,
+    picture_keys: Sequence[str] | None = None,
 ) -> Agent:
     """Load an agent that stable-baselines3, sb3-contrib or rl-zoo3 saved.
 
@@ -103,6 +104,7 @@ def load_agent(
         (``"env_kwargs.map_path"``)
     :param self_check: whether the agent's answers on a few sampled observations are compared with
         the policy's own
+    :param picture_keys: keys of the observation that are pictures, see :class:`Agent`
     :raises ExplainError: if there is no such agent, or it is damaged, does not fit the spaces, or
         needs code that is not trusted
     """
@@ -172,6 +174,7 @@ def load_agent(
         n_stack=read_n_stack(policy_class, archive) or n_stack,
         recipe=recipe,
         normalizers=normalizers,
+        picture_keys=picture_keys,
         provenance={
             # A name of bytes that are no UTF-8 could not be written to a page.
             "file": make_printable(files.model.name),

@@ -153,10 +153,14 @@ def solve_regression(sets: NDArray[np.bool_], weights: NDArray[np.float64]) -> N
     :raises ExplainError: if the system has no unique solution
     """
     n_sets, n_features = sets.shape
-    Z = sets.astype(np.float64)
-    ones = np.ones((n_features, 1))
-    system = np.block([[(Z.T * weights) @ Z, ones], [ones.T, np.zeros((1, 1))]])
-    if np.linalg.matrix_rank(system) <= n_features:
+    # each set has one equation; a system of many features is not even built where these are too few
+    solvable = n_sets > n_features
+    if solvable:
+        Z = sets.astype(np.float64)
+        ones = np.ones((n_features, 1))
+        system = np.block([[(Z.T * weights) @ Z, ones], [ones.T, np.zeros((1, 1))]])
+        solvable = bool(np.linalg.matrix_rank(system) > n_features)
+    if not solvable:
         raise ExplainError(
             f"{n_sets} sets do not determine the values of {n_features} features: give a larger "
             "n_samples"

@@ -98,3 +98,12 @@ def test_unknown_area_term():
 def test_total_variation_by_hand():
     masks = torch.tensor([[0.0, 1.0], [0.0, 0.5]])
     assert float(loss.total_variation(masks)) == pytest.approx((0 + 0.5) / 2 + (1 + 0.5) / 2)
+
+
+def test_total_variation_along_an_axis_without_neighbors_is_0():
+    column = torch.tensor([0.0, 1.0, 0.5]).reshape(1, 1, 1, 3, 1).requires_grad_()
+    assert loss.total_variation(column).item() == 0.75
+    assert loss.total_variation(column.transpose(-1, -2)).item() == 0.75
+    loss.total_variation(column).backward()
+    assert column.grad.isfinite().all()
+    assert loss.total_variation(column[..., :1, :]).item() == 0
