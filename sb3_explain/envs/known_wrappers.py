@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.trust import allow, is_trusted
 
@@ -252,8 +252,8 @@ def check_arguments(name: str, kwargs: Mapping[str, Any], trusted: Iterable[str]
     """
     if is_trusted(name, trusted):
         return
-    call = f"{name}({', '.join(f'{quote(key)}: {quote(value)}' for key, value in kwargs.items())})"
-    call = call if len(call) <= 150 else call[:147] + "..."
+    given = ", ".join(f"{quote(key)}: {quote(value)}" for key, value in list(kwargs.items())[:9])
+    call = f"{name}({make_printable(given, 80)})"
     kinds = KNOWN_WRAPPERS.get(name)
     if kinds is None:
         raise ExplainError(f"the wrapper {call} is unknown and was not imported: {allow(name)}")
@@ -261,8 +261,7 @@ def check_arguments(name: str, kwargs: Mapping[str, Any], trusted: Iterable[str]
         if key not in kinds:
             known = ", ".join(kinds) or "none"
             raise ExplainError(
-                f"the wrapper {call} was not made: a file may give it these arguments: {known}; "
-                f"{allow(name)}"
+                f"the wrapper {call} was not made: a file may give it {known} only; {allow(name)}"
             )
         if not kinds[key].accepts(value):
             raise ExplainError(

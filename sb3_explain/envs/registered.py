@@ -28,11 +28,13 @@ class Package(NamedTuple):
     :param install: command that installs the package
     :param signs: texts of which the environments' ids, or the errors without the package, contain
         one
+    :param registers: whether it registers environments; Gymnasium has those of the others
     """
 
     module: str
     install: str
     signs: tuple[str, ...]
+    registers: bool = True
 
 
 PACKAGES = (
@@ -41,8 +43,8 @@ PACKAGES = (
         "pip install 'sb3-explain[atari]'",
         ("NoFrameskip", "ALE/", "ale_py", "cv2", "OpenCV"),
     ),
-    Package("Box2D", "pip install 'sb3-explain[box2d]'", ("Box2D", "box2d")),
-    Package("mujoco", "pip install 'gymnasium[mujoco]'", ("MuJoCo", "mujoco")),
+    Package("Box2D", "pip install 'sb3-explain[box2d]'", ("Box2D", "box2d"), registers=False),
+    Package("mujoco", "pip install 'gymnasium[mujoco]'", ("MuJoCo", "mujoco"), registers=False),
     Package("panda_gym", "pip install panda-gym", ("Panda",)),
     Package(
         "pybullet_envs_gymnasium", "pip install pybullet-envs-gymnasium", ("Bullet", "pybullet")
@@ -77,7 +79,7 @@ PACKAGES = (
 #: modules that a file may have imported: those above, and names that older agents have for them
 MODULES = frozenset(
     {
-        *(package.module for package in PACKAGES),
+        *(package.module for package in PACKAGES if package.registers),
         "gymnasium",
         "gymnasium.envs",
         "sb3_contrib",
@@ -106,7 +108,11 @@ def register_environments(
     if is_registered(env_id):
         return
     for package in PACKAGES:
-        if any(sign in env_id for sign in package.signs) and _is_installed(package.module):
+        if (
+            package.registers
+            and any(sign in env_id for sign in package.signs)
+            and _is_installed(package.module)
+        ):
             _register(package.module)
     for name in packages:
         if not is_registered(env_id):

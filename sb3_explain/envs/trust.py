@@ -70,4 +70,4 @@ def check_trusted(
 
 def allow(name: str) -> str:
     """The words that say how a name is allowed."""
-    return f"if you trust it, add --trust {name} (in Python: trusted=[...])"
+    return f"if you trust it, add --trust {name} (trusted=[...])"
