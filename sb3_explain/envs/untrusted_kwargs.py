@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -139,7 +138,7 @@ def _find_excess(family: str, name: str, value: float) -> str | None:
         largest = HIGHWAY.get(name, HIGHWAY_LARGEST)
         if name == "grid_step" and not value >= 1:
             return "steps of at least 1 are taken from a file"
-    if not math.isfinite(value) or abs(value) > largest:
+    if not abs(value) <= largest:  # also what is no number
         return f"numbers of at most {largest} are taken from a file"
     if _names_file(name):
         return NAMES_FILE

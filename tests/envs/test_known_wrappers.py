@@ -74,6 +74,7 @@ def test_the_zoos_wrappers_are_known(name, kwargs):
         ("gymnasium.wrappers.ResizeObservation", {"shape": [1] * 9}, "one or two whole numbers"),
         ("gymnasium.wrappers.RescaleAction", {"min_action": float("nan")}, "a finite number"),
         ("gymnasium.wrappers.RescaleAction", {"min_action": "0"}, "a finite number"),
+        ("gymnasium.wrappers.RescaleAction", {"min_action": 10**4000}, "a finite number"),
         ("gymnasium.wrappers.FilterObservation", {"filter_keys": ["a"] * 99}, "a list of names"),
         ("gymnasium.wrappers.FilterObservation", {"filter_keys": "a"}, "a list of names"),
         ("gymnasium.wrappers.GrayscaleObservation", {"keep_dim": 1}, "True or False"),

@@ -1,7 +1,11 @@
 """Which files make an agent."""
 
-import pytest
+import os
 
+import pytest
+from stable_baselines3 import PPO
+
+from sb3_explain.agents.loading import load_agent
 from sb3_explain.agents.loading.folder import ModelSelection, find_files
 from sb3_explain.common.errors import ExplainError
 
@@ -94,3 +98,131 @@ def test_an_empty_folder_and_none(tmp_path):
         find(tmp_path)
     with pytest.raises(ExplainError, match="there is no folder"):
         find(tmp_path / "nothing")
+
+
+# --- names as people have them ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """What ``model.save``, EvalCallback, CheckpointCallback and a clone of the Hub leave behind."""
+    root = tmp_path_factory.mktemp("models")
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu")
+    for name in (
+        "many/best_model.zip",
+        "many/ppo_v1.0",
+        "many/ppo_v1.0.1.zip",
+        "many/named.pth",
+        "many/rl_model_8_steps.zip",
+        "many/rl_model_16_steps.zip",
+        "one/whatever.zip",
+        "clone/ppo-CartPole-v1.zip",
+        "clone/replay.zip",
+        "suffixless.zip",
+    ):
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            model.save(file)
+    for name in ("config.yml", "args.yml", "env_kwargs.yml", "vec_normalize.pkl"):
+        (root / "clone" / name).touch()
+    (root / "one" / "config.yml").touch()  # of another program
+    (root / "one" / "vec_normalize.pkl").touch()
+    (root / "suffixless").mkdir()
+    model.policy.save(root / "one" / "policy.pth")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("folder", "arguments", "expected"),
+    [
+        ("many/best_model", {}, "many/best_model.zip"),
+        ("many/ppo_v1.0", {}, "many/ppo_v1.0"),  # the file itself comes first
+        ("many/ppo_v1.0.1", {}, "many/ppo_v1.0.1.zip"),
+        ("many/named.pth", {}, "many/named.pth"),  # a model, whatever its name
+        ("many", {"best": True}, "many/best_model.zip"),
+        ("many", {"checkpoint": 8}, "many/rl_model_8_steps.zip"),
+        ("many", {"last_checkpoint": True}, "many/rl_model_16_steps.zip"),
+        ("many", {"best": True, "env": None}, "many/best_model.zip"),
+        ("one", {}, "one/whatever.zip"),
+        ("one", {"env": None}, "one/whatever.zip"),
+        ("clone", {}, "clone/ppo-CartPole-v1.zip"),
+        ("suffixless", {}, "suffixless.zip"),
+    ],
+)
+def test_names_as_people_have_them(models, folder, arguments, expected):
+    files, _ = find(models / folder, **arguments)
+    assert files.model == models / expected
+
+
+def test_models_without_their_suffix_load(models):
+    for name in ("many/best_model", "many/ppo_v1.0", "many/ppo_v1.0.1", "many/named.pth"):
+        assert load_agent("ppo", "CartPole-v1", folder=models / name).n_scores == 2
+
+
+def test_a_clone_of_the_hub_brings_its_files(models):
+    files, _ = find(models / "clone")
+    names = (files.config.name, files.args.name, files.env_kwargs.name, files.statistics.name)
+    assert names == ("config.yml", "args.yml", "env_kwargs.yml", "vec_normalize.pkl")
+    assert find(models / "clone" / "ppo-CartPole-v1.zip")[0] == files
+    other, _ = find(models / "clone" / "replay.zip")
+    assert (other.config, other.statistics.name) == (None, "vec_normalize.pkl")
+    assert find(models / "one")[0].config is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "arguments", "says"),
+    [
+        ("one/policy.pth", {}, "holds weights only, not a model.*whatever.zip"),
+        ("one/vec_normalize.pkl", {}, "holds statistics or another pickle only"),
+        ("many", {}, "there is: best_model.zip, ppo_v1.0.1.zip, rl_model_16_steps.zip"),
+        ("many", {"env": None}, "give env=.*best_model.zip"),
+        ("many", {"checkpoint": 9}, "no rl_model_9_steps.zip .*rl_model_8_steps.zip"),
+        ("one", {"best": True}, r"no agent in .*\(there is: whatever.zip\)"),
+        ("nothing", {}, "there is no folder and no .zip .*suffixless.zip"),
+        ("nothing.zip", {}, "there is no file .*suffixless.zip"),
+        ("x" * 3000, {}, "cannot be read"),
+    ],
+)
+def test_the_models_that_are_there_are_listed(models, folder, arguments, says):
+    with pytest.raises(ExplainError, match=says):
+        find(models / folder, **arguments)
+
+
+def test_the_only_zip_is_not_that_of_another_environment(zoo):
+    with pytest.raises(ExplainError, match="there is no agent"):
+        find(zoo / "a2c", algo="a2c")
+    (zoo / "stray.zip").touch()
+    with pytest.raises(ExplainError, match="did you mean 'ppo/CartPole-v1'"):
+        find(zoo, env="CartPole-v0")
+
+
+@pytest.mark.parametrize("name", ["somewhere:CartPole-v1_1", "CartPole-v1_1"])
+def test_the_module_before_an_id_may_stand_in_the_folders_name(tmp_path, name):
+    run = tmp_path / "ppo" / name
+    (run / name[:-2]).mkdir(parents=True)
+    (run / f"{name[:-2]}.zip").touch()
+    files, _ = find(tmp_path, env="somewhere:CartPole-v1")
+    assert files.model == run / f"{name[:-2]}.zip"
+
+
+def test_other_things_in_the_place_of_files_are_said(tmp_path):
+    os.mkfifo(tmp_path / "pipe.zip")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder.zip").mkdir()
+    for name, says in [
+        ("pipe.zip", "pipe, socket or device"),
+        ("pipe", "pipe, socket or device"),
+        ("folder.zip", "is a folder, not a .zip"),
+    ]:
+        with pytest.raises(ExplainError, match=says):
+            find(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["config.yml", "args.yml", "vecnormalize.pkl"])
+def test_a_folder_in_the_place_of_a_setting_is_not_taken_for_none(zoo, name):
+    stored = zoo / "ppo" / "CartPole-v1_10" / "CartPole-v1"
+    (stored / name).unlink()
+    (stored / name).mkdir()
+    files, _ = find(zoo)
+    assert stored / name in (files.config, files.args, files.statistics)
