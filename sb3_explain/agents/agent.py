@@ -14,6 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import nn
 
 from sb3_explain.agents.action_spaces import count_scores, target_names
+from sb3_explain.agents.categories import Categories, find_categories
 from sb3_explain.agents.layout import ObservationLayout, find_layout, require_keys
 from sb3_explain.agents.live_env import read_details
 from sb3_explain.agents.outputs import PolicyOutputs
@@ -173,6 +174,11 @@ class Agent(PolicyOutputs):
         ([''], [])
         """
         return find_layout(self.view, self.observation_space, self._picture_keys)
+
+    @cached_property
+    def categories(self) -> Categories:
+        """Which features of the observation are categories; found when first asked for."""
+        return find_categories(self.view, self.observation_space, self.layout)
 
     @property
     def n_scores(self) -> int:

@@ -72,7 +72,8 @@ def find_layers(agent: Agent) -> list[str]:
 
 def copy_agent(agent: Agent) -> Agent:
     """Copy an agent with its weights; forward passes of the copy are counted from 0."""
-    policy, _ = agent.view.policy, agent.layout  # the layout is found before weights change
+    # layout and categories are found before weights change
+    policy, _ = agent.view.policy, agent.categories
     copied = copy.copy(agent)
     copied.view = copy.deepcopy(agent.view, {id(policy): snapshot(policy)})
     copied.forwards = 0

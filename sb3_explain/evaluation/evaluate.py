@@ -21,7 +21,8 @@ from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, needs
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
-from sb3_explain.states.baselines import Baseline, apply_baselines, fit_baselines
+from sb3_explain.states.baselines import Baseline, fit_baselines
+from sb3_explain.states.blends import apply_baselines
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import CHUNK

@@ -14,8 +14,9 @@ from sb3_explain.common.attributions import highest, order
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers.base import Explainer, FittedExplainer
-from sb3_explain.states.baselines import Baseline, apply_baselines, blend
+from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.blends import apply_baselines, blend_states
 from sb3_explain.states.play import PLAY_ARGUMENTS, Played, play_transformed, show_everything
 
 
@@ -76,7 +77,7 @@ def masked_return(
             masks = highest(order(batch.get_relevance(attributions)), share).view(
                 attributions.shape
             )
-        return blend(batch.observations, masks, apply_baselines(baselines, batch))
+        return blend_states(batch, masks, apply_baselines(baselines, batch))
 
     transforms = {
         "full": show_everything,

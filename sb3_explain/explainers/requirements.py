@@ -35,12 +35,37 @@ def needs_probabilities(agent: Agent) -> str | None:
 
 
 def needs_numbers(agent: Agent) -> str | None:
-    """Return why a method that differentiates or blends observations does not support an agent."""
-    for name, space in spaces_by_key(agent.observation_space).items():
-        if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-            which = f"observation's {name!r}" if name else "observation"
-            return f"it needs numbers, and the {which} is a category ({type(space).__name__})"
+    """Return why a method of gradients does not support an agent: it observes categories alone."""
+    if all(bool(each.all()) for each in agent.categories.looked_up.values()):
+        return f"it needs numbers, and {_describe_category(agent)}"
     return None
+
+
+def needs_continuous(agent: Agent) -> str | None:
+    """Return why a method of noise or blends does not support an agent: all features are held."""
+    if needs_numbers(agent) is not None:
+        return needs_numbers(agent)
+    if all(bool(each.all()) for each in agent.categories.held.values()):
+        return "it needs values in between, and this agent observes bits or masks, which have none"
+    return None
+
+
+def needs_no_category(agent: Agent) -> str | None:
+    """Return why a method that draws observations does not support an agent: a category."""
+    if any(bool(each.any()) for each in agent.categories.looked_up.values()):
+        return f"it needs numbers, and {_describe_category(agent)}"
+    return None
+
+
+def _describe_category(agent: Agent) -> str:
+    """Name the first key of an agent's observation that has a category."""
+    looked_up = agent.categories.looked_up
+    key = next(key for key, each in looked_up.items() if each.any())
+    space = spaces_by_key(agent.observation_space)[key]
+    tokens = isinstance(space, (spaces.Box, spaces.MultiBinary))
+    kind = "its policy looks the numbers up" if tokens else type(space).__name__
+    which = f"observation's {key!r}" if key else "observation"
+    return f"the {which} is a category ({kind})"
 
 
 def needs_features(agent: Agent) -> str | None:

@@ -14,7 +14,7 @@ from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers.learned.losses import total_variation
 from sb3_explain.probing.targets import BETA, make_target, read_outputs
-from sb3_explain.states.baselines import gaussian_blur
+from sb3_explain.states.blur import gaussian_blur
 
 #: no regulariser, total variation (Mahendran and Vedaldi 2016), a blur between steps (Nguyen et al.
 #: 2015), and shifts by some pixels (Olah et al. 2017)

@@ -33,7 +33,7 @@ from sb3_explain.explainers.learned.fitted import (
     select_prefix,
     write_fitted,
 )
-from sb3_explain.explainers.requirements import needs_numbers
+from sb3_explain.explainers.requirements import needs_no_category
 from sb3_explain.probing.autoencoder import Autoencoder, ByKey, Gaussian, StateNetwork, make_units
 from sb3_explain.probing.prior import STATES, make_prior
 from sb3_explain.probing.settings import make_settings
@@ -81,7 +81,7 @@ class StateGenerator:
 
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
         require_class("agent", agent, Agent)
-        reason = needs_numbers(agent)
+        reason = needs_no_category(agent)
         if reason is not None:
             raise ExplainError(f"no generator of this agent's states: {reason}")
         self.agent = agent

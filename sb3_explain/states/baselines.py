@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.categories import Categories
 from sb3_explain.agents.observations import find_feature_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import are_images, spaces_by_key
-from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.blur import gaussian_blur
 from sb3_explain.states.dataset import StateDataset
 
 #: baselines by name
@@ -212,6 +212,51 @@ class Blur(Baseline):
         return gaussian_blur(observations.float(), self.kernel_size, self.sigma)
 
 
+class CategoryBaseline(Baseline):
+    """A baseline under which categories become other valid ones: a mean of categories is none.
+
+    Categories are those of ``agent.categories``. Under a baseline that is fitted they become the
+    most frequent one of the training states, under any other the nearest valid one.
+
+    :param baseline: baseline of the key
+    :param frames: (N, ...) single frames of what stands under the key, if there are any
+    :param categories: categories of the agent
+    :param key: key of the observation
+    """
+
+    def __init__(
+        self, baseline: Baseline, frames: Tensor | None, categories: Categories, key: str
+    ) -> None:
+        super().__init__()
+        self.baseline = baseline
+        self.name = baseline.name
+        fitted = isinstance(baseline, FittedBaseline) and frames is not None
+        self.common = MostCommon(frames) if fitted else None
+        self.categories = categories
+        self.key = key
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        replaced = self.baseline(observations)
+        if self.common is not None:
+            held = self.categories.held[self.key].to(observations.device)
+            replaced = torch.where(held, self.common(observations), replaced)
+        return self.categories.snap(self.key, replaced)
+
+    @property
+    def saved_as(self) -> str:
+        return self.baseline.saved_as
+
+
+class MostCommon(FittedBaseline):
+    """The most frequent value of each feature."""
+
+    name = "most_common"
+
+    @staticmethod
+    def fit(frames: Tensor) -> Tensor:
+        return frames.mode(dim=0).values
+
+
 class FunctionBaseline(Baseline):
     """A baseline that is any function from observations to their replacement.
 
@@ -241,39 +286,6 @@ class FunctionBaseline(Baseline):
             f"the baseline {self.name} is a function without a name to save it by: register it "
             "with BASELINES.register(name)(function), where it is loaded too"
         )
-
-
-def gaussian_blur(images: Tensor, kernel_size: int, sigma: float) -> Tensor:
-    """Blur images by a Gaussian; edges are reflected.
-
-    An image smaller than half the kernel is reflected as far as it goes, then its edge is repeated.
-
-    :param images: (B, C, H, W) images
-    :param kernel_size: side of the kernel in pixels, an odd number
-    :param sigma: standard deviation of the Gaussian in pixels
-    """
-    offsets = torch.arange(kernel_size, dtype=images.dtype, device=images.device)
-    kernel = torch.exp(-0.5 * ((offsets - kernel_size // 2) / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    channels, height, width = images.shape[1:]
-    radius = kernel_size // 2
-    reflect = [min(radius, width - 1)] * 2 + [min(radius, height - 1)] * 2
-    rest = [radius - reflect[0]] * 2 + [radius - reflect[2]] * 2
-    padded = functional.pad(functional.pad(images, reflect, "reflect"), rest, "replicate")
-    rows = functional.conv2d(padded, kernel.expand(channels, 1, 1, kernel_size), groups=channels)
-    return functional.conv2d(
-        rows, kernel.reshape(-1, 1).expand(channels, 1, kernel_size, 1), groups=channels
-    )
-
-
-def blend(observations: Tensor, masks: Tensor, baseline: Tensor) -> Tensor:
-    """s * m + r * (1 - m) (VisionMask, eq. 1); the complement state is ``blend(s, 1 - m, r)``.
-
-    :param observations: (B, ...) observations s
-    :param masks: (B, ...) masks m in [0, 1]
-    :param baseline: (B, ...) baseline r
-    """
-    return baseline + masks * (observations - baseline)
 
 
 def make_baseline(baseline: str | Replacement, frames: Tensor | None) -> Baseline:
@@ -333,12 +345,28 @@ def fit_baselines(
         function from observations to their replacement
     :param states: states of the agent, preferably those that explainers learn from
     :param agent: the agent, whose pictures may have other axes than (C, H, W) and whose features
-        more than one; not needed where they have not
+        more than one, and which may read some as categories; not needed where that is not so
     :return: the baselines by key; the key of an observation that is no dict is empty
     :raises ExplainError: for an unknown name, with the nearest one
     """
     frames = states.stored_by_key(states.spread(BASELINE_FRAMES))
-    return fit_to_frames(baseline, frames if agent is None else agent.layout.arrange(frames))
+    if agent is None:
+        return fit_to_frames(baseline, frames)
+    frames = agent.layout.arrange(frames)
+    return keep_categories(agent, fit_to_frames(baseline, frames), frames)
+
+
+def keep_categories(
+    agent: Agent, baselines: dict[str, Baseline], frames: Mapping[str, Tensor | None]
+) -> dict[str, Baseline]:
+    """Return baselines by key under which an agent's categories become valid ones."""
+    categories = agent.categories
+    return {
+        key: CategoryBaseline(each, frames[key], categories, key)
+        if categories.held[key].any()
+        else each
+        for key, each in baselines.items()
+    }
 
 
 def make_baselines(
@@ -365,17 +393,5 @@ def make_baselines(
                 f"the baseline {baseline!r} is fitted on states: give states=, such as those of "
                 "collect()"
             )
-    return fit_to_frames(baseline, dict.fromkeys(by_key))
-
-
-def apply_baselines(baselines: Mapping[str, Baseline], batch: StateBatch) -> Tensor:
-    """Replace whole observations by their baselines.
-
-    :param baselines: baselines by key of the observation
-    :param batch: the states
-    :return: (B, ...) what the states become when everything is masked, in the form of
-        :attr:`~sb3_explain.StateBatch.observations`
-    """
-    return batch.flatten_keys(
-        {key: baselines[key](observed) for key, observed in batch.by_key.items()}
-    )
+    unfitted: dict[str, Tensor | None] = dict.fromkeys(by_key)
+    return keep_categories(agent, fit_to_frames(baseline, unfitted), unfitted)

@@ -175,8 +175,17 @@ class StateBatch(ByKey):
             attributions.abs() if isinstance(self.agent.action_space, spaces.Box) else attributions
         )
 
+    @property
+    def held(self) -> Tensor:
+        """(...) whether noise and blends leave a feature as it is (see ``agent.categories``)."""
+        held = {name: part[None] for name, part in self.agent.categories.held.items()}
+        return self.flatten_keys({name: held[name] for name in self.by_key})[0].to(self.device)
+
     def get_extent(self) -> Tensor:
-        """Compute the range (...) of each feature: high minus low, or 1 if it is unbounded."""
+        """Compute the range (...) of each feature, in which noise moves it.
+
+        It is high minus low, 1 if the feature is unbounded, and 0 if it is held: a category.
+        """
         by_key, layout = spaces_by_key(self.agent.observation_space), self.agent.layout
         extents = {}
         for name in self.by_key:
@@ -186,7 +195,7 @@ class StateBatch(ByKey):
             bounded = np.isfinite(extent) & (extent > 0) & (extent < np.finfo(np.float32).max)
             known = torch.from_numpy(np.where(bounded, extent, 1.0)).float()[None]
             extents[name] = layout.arrange_key(name, known)
-        return self.flatten_keys(extents)[0].to(self.device)
+        return self.flatten_keys(extents)[0].to(self.device).masked_fill(self.held, 0.0)
 
     def split(self, size: int) -> list[StateBatch]:
         """Split the states into batches of at most ``size`` states each, in order."""

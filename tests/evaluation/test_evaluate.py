@@ -320,7 +320,7 @@ def test_dict_observations_are_measured_as_one_vector_of_cells():
 
 
 def test_a_control_that_does_not_serve_the_agent_is_left_out():
-    kind = "image, vector, category"  # which has no gradient
+    kind = "category"  # which has no gradient
     done = evaluate(agent_of(kind), states_of(kind), [], ["sparseness"], n_evaluated=3)
     assert list(done.rows) == ["empty", "constant", "random"]
 

@@ -8,11 +8,11 @@ from scipy import ndimage, stats
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.baselines import (
     BASELINES,
-    blend,
     fit_to_frames,
-    gaussian_blur,
     make_baseline,
 )
+from sb3_explain.states.blends import blend
+from sb3_explain.states.blur import gaussian_blur
 
 RNG = np.random.default_rng(0)
 FRAMES = torch.from_numpy(RNG.integers(0, 5, (300, 2, 6, 7)).astype(np.uint8))

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sb3_explain.evaluation.metrics import METRICS
-from sb3_explain.states.baselines import blend
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.blends import blend_states
 
 
 @METRICS.register("accuracy")
@@ -23,7 +23,7 @@ def accuracy(batch: StateBatch, masks: Tensor, baseline: Tensor) -> Tensor:
     :return: (B,), 1 where the agent still chooses its action and 0 where it does not
     """
     with torch.no_grad():
-        return batch.keeps(blend(batch.observations, masks, baseline)).float()
+        return batch.keeps(blend_states(batch, masks, baseline)).float()
 
 
 @METRICS.register("accuracy_clear")

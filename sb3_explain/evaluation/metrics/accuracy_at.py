@@ -8,8 +8,8 @@ from torch import Tensor
 from sb3_explain.common.attributions import highest
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.metrics import METRICS
-from sb3_explain.states.baselines import blend
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.blends import blend_states
 
 
 @METRICS.register("accuracy@0.1")
@@ -27,8 +27,7 @@ def accuracy_at(
     """
     if not 0 <= share <= 1:
         raise ExplainError(f"share={share}: give a share of the features in [0, 1]")
-    observations = batch.observations
     shown = max(share, 1 / ordering.shape[1]) if share else 0.0
-    masks = highest(ordering, shown).view(observations.shape)
+    masks = highest(ordering, shown).view(batch.observations.shape)
     with torch.no_grad():
-        return batch.keeps(blend(observations, masks, baseline)).float()
+        return batch.keeps(blend_states(batch, masks, baseline)).float()

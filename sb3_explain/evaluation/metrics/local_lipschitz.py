@@ -27,7 +27,8 @@ def local_lipschitz(
 
     Alvarez-Melis and Jaakkola (2018), eq. 1, over a finite sample, with 2-norms; low is good. The
     distance of states is that of observations scaled to [0, 1]. The explainer sees the neighbour,
-    which may lie outside that range, and the target stays.
+    which may lie outside that range, and the target stays. Categories, which have no neighbours,
+    stay as they are.
 
     :param batch: B states s
     :param explainer: f
@@ -35,7 +36,7 @@ def local_lipschitz(
     :param rng: source of the noise, drawn state by state
     :param n: number of neighbours
     :param sigma: standard deviation of the noise, in units of the observations' range
-    :return: (B,), at least 0
+    :return: (B,), at least 0; NaN where there are only categories
     :raises ExplainError: if n is below 1, or sigma is not positive
     """
     if n < 1 or not sigma > 0:
@@ -43,7 +44,7 @@ def local_lipschitz(
     observations, extent = batch.observations, batch.get_extent()
     shape = (len(observations), n, *observations.shape[1:])
     noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(observations.device)
-    noise *= sigma
+    noise *= sigma * (extent > 0)
     ratios = []
     for step in noise.unbind(dim=1):
         neighbors = batch.with_observations(observations + step * extent)

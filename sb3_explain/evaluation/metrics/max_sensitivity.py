@@ -28,7 +28,7 @@ def max_sensitivity(
     Max-sensitivity (Yeh et al. 2019, definition 3) over a finite sample, in units of the
     attributions; low is good. Neighbours are drawn from the box ||s' - s||_inf <= radius. The
     explainer sees the neighbour, which may lie outside the observations' range, and the target
-    stays.
+    stays. Categories, which have no neighbours, stay as they are.
 
     :param batch: B states s
     :param explainer: f
@@ -36,7 +36,8 @@ def max_sensitivity(
     :param rng: source of the noise, drawn state by state
     :param n: number of neighbours
     :param radius: half the side of the box, in units of the observations' range
-    :return: (B,), at least 0; ||f(s') - f(s)|| itself where f(s) is 0 everywhere
+    :return: (B,), at least 0; ||f(s') - f(s)|| itself where f(s) is 0 everywhere; NaN where there
+        are only categories
     :raises ExplainError: if n is below 1, or the radius is not positive
     """
     if n < 1 or not radius > 0:
@@ -54,4 +55,5 @@ def max_sensitivity(
             norm(batch.flatten_keys(explainer.attribute_batch(neighbors)) - attributions)
         )
     size = norm(attributions)
-    return torch.stack(changes).amax(dim=0) / torch.where(size > 0, size, 1.0)
+    relative = torch.stack(changes).amax(dim=0) / torch.where(size > 0, size, 1.0)
+    return relative if extent.any() else torch.full_like(relative, torch.nan)

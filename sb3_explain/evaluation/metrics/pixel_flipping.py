@@ -39,6 +39,8 @@ def pixel_flipping(
     n_features = ordering.shape[1]
     steps = -(-n_features // features_in_step) if n_features > features_in_step else n_features
     observations = batch.observations
-    flipped = torch.full_like(observations, baseline)
+    constant = batch.split_keys(torch.full_like(observations, baseline))
+    snap = batch.agent.categories.snap  # a category becomes the nearest valid one
+    flipped = batch.flatten_keys({key: snap(key, value) for key, value in constant.items()})
     copies = replace_in_order(observations, flipped, ordering, steps)
     return read_blocks(batch.preference, islice(copies, 1, None))

@@ -15,7 +15,7 @@ from sb3_explain.states.batch import StateBatch
 class Gradient(Explainer):
     """The magnitude of the gradient: ``|d score of the target / d observation|``, by Captum.
 
-    It costs one forward pass and one backward pass.
+    It costs one forward pass and one backward pass. Categories have no gradient, and get 0.
 
     >>> from sb3_explain import Gradient
     >>> attributions = Gradient(agent).attribute(states.observations([0, 1]))

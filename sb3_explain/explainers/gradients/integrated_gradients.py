@@ -13,7 +13,7 @@ from sb3_explain.envs.spaces import Observations
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import attribute_with_captum
-from sb3_explain.explainers.requirements import needs_numbers
+from sb3_explain.explainers.requirements import needs_continuous
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -27,7 +27,7 @@ class IntegratedGradients(Explainer):
     Captum approximates the integral by a Gauss-Legendre sum of ``n_steps`` points, which costs as
     many forward passes and backward passes. The attributions of a state add up to the score of the
     target on the state less that on the baseline, except for the error of the approximation, see
-    :meth:`convergence_delta`.
+    :meth:`convergence_delta`. Categories, bits and masks stay as they are on the line, and get 0.
 
     >>> from sb3_explain import IntegratedGradients
     >>> explainer = IntegratedGradients(agent, baseline="mean", states=states)
@@ -48,7 +48,7 @@ class IntegratedGradients(Explainer):
 
     name = "integrated_gradients"
     takes_baseline = True
-    unsupported = staticmethod(needs_numbers)
+    unsupported = staticmethod(needs_continuous)
 
     def __init__(
         self,
@@ -107,4 +107,10 @@ class IntegratedGradients(Explainer):
         return torch.stack(totals).sum(dim=0) - differences.gather(1, batch.target[:, None])[:, 0]
 
     def _replaced(self, batch: StateBatch) -> dict[str, Tensor]:
-        return {n: self.baselines[n](observed).to(observed) for n, observed in batch.by_key.items()}
+        held = self.agent.categories.held  # between two categories there is none
+        return {
+            key: torch.where(
+                held[key].to(observed.device), observed, self.baselines[key](observed).to(observed)
+            )
+            for key, observed in batch.by_key.items()
+        }

@@ -12,7 +12,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.gradients.attributions import attribute_with_captum
-from sb3_explain.explainers.requirements import needs_numbers
+from sb3_explain.explainers.requirements import needs_continuous
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 
@@ -24,7 +24,8 @@ class SmoothGrad(Explainer):
     Smilkov et al. (2017), with the mean of magnitudes instead of signed gradients, so that slopes
     of opposite signs do not cancel. The gradients are Captum's. The noise is not: Captum's
     NoiseTunnel draws it for a whole batch from the global random state, while here it is a function
-    of the state and the seed, so that attributions do not depend on the other states.
+    of the state and the seed, so that attributions do not depend on the other states. Categories,
+    bits and masks stay as they are.
 
     >>> from sb3_explain import SmoothGrad
     >>> explainer = SmoothGrad(agent, n_samples=10)
@@ -42,7 +43,7 @@ class SmoothGrad(Explainer):
     """
 
     name = "smoothgrad"
-    unsupported = staticmethod(needs_numbers)
+    unsupported = staticmethod(needs_continuous)
 
     def __init__(
         self,

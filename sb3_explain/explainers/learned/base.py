@@ -40,7 +40,7 @@ from sb3_explain.explainers.learned.fitted import (
 )
 from sb3_explain.explainers.learned.masking import Masking, Masks
 from sb3_explain.explainers.learned.networks.keys import KeyMasks
-from sb3_explain.explainers.requirements import needs_numbers
+from sb3_explain.explainers.requirements import needs_continuous
 from sb3_explain.states.baselines import (
     BASELINE_FRAMES,
     Baseline,
@@ -96,7 +96,7 @@ class MaskExplainer(FittedExplainer):
     """
 
     gives_masks = True
-    unsupported = staticmethod(needs_numbers)
+    unsupported = staticmethod(needs_continuous)
     #: class of the settings
     Settings: ClassVar[type[MaskSettings]] = MaskSettings
     #: options of training that have another default than in the training loop
@@ -111,7 +111,9 @@ class MaskExplainer(FittedExplainer):
             name: 255.0 if name in agent.layout.pictures and space.dtype == np.uint8 else 1.0
             for name, space in spaces_by_key(agent.observation_space).items()
         }
-        self.masking = Masking(self.shapes, self.settings.content, self.covered)
+        self.masking = Masking(
+            self.shapes, self.settings.content, self.covered, agent.categories.held
+        )
         self.n_frames = agent.n_stack
         self.baselines = self._fit_baselines(dict.fromkeys(self.shapes))
         self.training = TrainingState()
@@ -228,8 +230,9 @@ class MaskExplainer(FittedExplainer):
 
     @property
     def covered(self) -> list[str]:
-        """Keys that the masks may hide."""
-        return list(self.shapes)
+        """Keys that the masks may hide: all but those of categories alone."""
+        held = self.agent.categories.held
+        return [key for key in self.shapes if not held[key].all()]
 
     def to_masks(self, attributions: Tensor) -> Tensor:
         return self.masking.to_masks(attributions)

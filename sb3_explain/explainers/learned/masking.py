@@ -23,6 +23,7 @@ class Masking:
     :param content: (top, left, height, width) in pixels of an image: only these may be hidden; all
         pixels when not given
     :param covered: keys that may be hidden; all when not given
+    :param held: (...) features that may not be hidden, by key of vectors
     :raises ExplainError: if the content does not lie inside every image
     """
 
@@ -31,10 +32,12 @@ class Masking:
         shapes: Mapping[str, tuple[int, ...]],
         content: tuple[int, int, int, int] | None = None,
         covered: Collection[str] | None = None,
+        held: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.shapes = shapes
         self.content = content
         self.covered = shapes.keys() if covered is None else covered
+        self.held = {key: features for key, features in (held or {}).items() if features.any()}
         if content is None:
             return
         top, left, height, width = content
@@ -117,9 +120,11 @@ class Masking:
         return mask[..., top : top + height, left : left + width]
 
     def _inside(self, name: str, like: Tensor) -> Tensor | None:
-        """1 where a key may be hidden, else 0: (H, W), or (); ``None`` if all may be hidden."""
+        """1 where a key may be hidden, else 0, in a shape that broadcasts; ``None`` if all may."""
         if name not in self.covered:
             return torch.zeros((), device=like.device)
+        if name in self.held:
+            return (~self.held[name]).float().to(like.device)
         if self.content is None or not is_image_shape(self.shapes[name]):
             return None
         inside = torch.zeros(self.shapes[name][1:], device=like.device)

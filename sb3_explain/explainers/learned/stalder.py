@@ -16,7 +16,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings
 from sb3_explain.explainers.learned.masking import Masks
-from sb3_explain.explainers.requirements import needs_numbers, needs_probabilities
+from sb3_explain.explainers.requirements import needs_continuous, needs_probabilities
 from sb3_explain.states.dataset import StateDataset
 
 #: weights of the mean area of the target's mask, and of the other targets' mask
@@ -71,7 +71,7 @@ class Stalder(MaskExplainer):
 
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
-        return needs_probabilities(agent) or needs_numbers(agent)
+        return needs_probabilities(agent) or needs_continuous(agent)
 
     def build_network(self) -> nn.Module:
         return self.key_masks(self.settings.network, self.settings.network_options)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.states.baselines import gaussian_blur
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.blur import gaussian_blur
 from sb3_explain.states.forward_passes import make_grid_masks, read_blends
 
 

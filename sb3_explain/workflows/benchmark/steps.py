@@ -23,7 +23,8 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.make import make_unfitted
-from sb3_explain.states.baselines import apply_baselines, fit_baselines
+from sb3_explain.states.baselines import fit_baselines
+from sb3_explain.states.blends import apply_baselines
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset

@@ -312,8 +312,8 @@ def test_a_key_that_is_ignored_gets_zero():
     [
         (
             Gradient,
-            "ppo-dict",
-            r"needs numbers, and the observation's 'kind' is a category \(Discrete\)",
+            "a2c-discrete-observation",
+            r"it needs numbers, and the observation is a category \(Discrete\)",
         ),
         (
             SmoothGrad,

@@ -12,8 +12,8 @@ from sb3_explain.agents.layers import watch_modules
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.learned.networks.ssinet_decoder import SSINetDecoder, make_coordinates
 from sb3_explain.explainers.learned.ssinet import SSINet, find_feature_shapes, is_convolution
-from sb3_explain.states.baselines import apply_baselines
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.blends import apply_baselines
 from sb3_explain.states.cache import ForwardCache
 from tests.explainers.kinds import agent_of, states_of
 from tests.explainers.known import corner_agent, corner_states, known_agent

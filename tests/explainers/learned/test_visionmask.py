@@ -7,7 +7,8 @@ import torch
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.learned.visionmask import VisionMask
-from sb3_explain.states.baselines import BASELINES, blend
+from sb3_explain.states.baselines import BASELINES
+from sb3_explain.states.blends import blend
 from tests.toys import SIZE, ThirdsNet, dot_agent, dot_states
 
 FAST = {"epochs": 6, "learning_rate": 5e-3, "progress": False, "precision": "no"}

@@ -63,7 +63,7 @@ class KeyMasks(nn.Module):
         :return: (B, M, F, H, W) logits for images and (B, M, ...) for other keys, by key
         """
         logits: dict[str, Tensor] = {}
-        flat = [by_key[name].flatten(1) for name in self.vectors]
+        flat = [by_key[name].reshape(len(by_key[name]), -1) for name in self.vectors]
         joined = torch.cat(flat, dim=1) if flat else None
         for name, place in self.places.items():
             image = by_key[name]
