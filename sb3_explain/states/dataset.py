@@ -391,10 +391,10 @@ class StateDataset:
     ) -> tuple[StateDataset, ...]:
         """Split the states by whole episodes, so that no part has neighbors of another's frames.
 
-        :param fractions: share of the states that each part shall have
+        :param fractions: share of the states that each part shall have, above 0 and 1 together
         :param seed: random seed of the shuffle
         :return: a view for each part
-        :raises ExplainError: if there are fewer episodes than parts
+        :raises ExplainError: for other fractions, or if there are fewer episodes than parts
         """
         parts = split_by_episode(self.episode, fractions, seed)
         return tuple(self.subset(positions) for positions in parts)

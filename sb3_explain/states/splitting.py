@@ -20,10 +20,12 @@ def split_by_episode(
     and so on; every part has at least one episode.
 
     :param episode: (n,) number of each state's episode
-    :param fractions: share of the states that each part shall have
+    :param fractions: share of the states that each part shall have, above 0 and 1 together
     :param seed: random seed of the shuffle
-    :raises ExplainError: if there are fewer episodes than parts
+    :raises ExplainError: for other fractions, or if there are fewer episodes than parts
     """
+    if not all(fraction > 0 for fraction in fractions) or abs(sum(fractions) - 1) > 1e-6:
+        raise ExplainError(f"fractions={tuple(fractions)}: give shares above 0 that add up to 1")
     episodes, counts = np.unique(episode, return_counts=True)
     if len(episodes) < len(fractions):
         raise ExplainError(

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from torch import nn
@@ -33,6 +34,18 @@ def test_the_default_supports_the_agent(kind):
 def test_which_is_the_default(space, layers, expected):
     agent = Agent.from_module(nn.Sequential(*layers), space, spaces.Discrete(2))
     assert default_explainer(agent) == expected
+
+
+@pytest.mark.parametrize("name", ["stalder", "visionmask", "ssinet", "occlusion", "kernel_shap"])
+def test_a_baseline_may_be_any_function(name):
+    """As the docs promise of every explainer that has a baseline."""
+
+    def zeros(observations):
+        return 0 * observations
+
+    explainer = EXPLAINERS[name](agent_of("image and vector"), baseline=zeros)
+    replaced = explainer.baselines["image"](torch.ones(2, 3, 40, 37))
+    assert not replaced.any() and explainer.baselines["image"].name == "zeros"
 
 
 def test_a_refusal_names_what_supports_the_agent():

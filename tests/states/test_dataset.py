@@ -124,3 +124,11 @@ def test_a_dict_of_arrays_is_a_dict_observation():
     assert seen["b"][:, :, 0, 0].tolist() == [[0, 1], [0, 3]]
     with pytest.raises(ExplainError, match=r"the arrays differ in length: .*'frames b': 5"):
         StateDataset.from_arrays({"a": a, "b": b[:5]}, np.arange(6) // 3, np.zeros(6, int))
+
+
+@pytest.mark.parametrize(
+    "fractions", [(), (80, 10, 10), (0.5, 0.6), (1.0, 0.0), (1.5, -0.5), (0.5,)]
+)
+def test_fractions_that_are_no_shares_are_refused(fractions):
+    with pytest.raises(ExplainError, match=r"^fractions=.*add up to 1$"):
+        vectors(np.repeat(np.arange(50), 20).tolist()).split(fractions)

@@ -17,6 +17,7 @@ from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings
 from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.explainers.requirements import needs_continuous, needs_probabilities
+from sb3_explain.states.baselines import Replacement
 from sb3_explain.states.dataset import StateDataset
 
 #: weights of the mean area of the target's mask, and of the other targets' mask
@@ -34,7 +35,7 @@ class StalderSettings(MaskSettings):
     :param lambda_tv: weight of the total variation of images' masks
     """
 
-    baseline: str = "mean"
+    baseline: str | Replacement = "mean"
     network: str = "compact"
     network_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     lambda_e: float = 1.0
