@@ -11,6 +11,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
 
 from sb3_explain.agents.convolved import find_convolved
+from sb3_explain.agents.lookups import find_looked_up
 from sb3_explain.agents.policy_views import PolicyView
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.envs.picture_axes import PictureAxes, guess_axes
@@ -78,7 +79,8 @@ def find_layout(
     """Find which keys of an observation are pictures, and their axes.
 
     A key is a picture if a convolution of the policy reads it, by the axes that the convolution
-    reads; or if Stable-Baselines3 treats it as one (uint8 from 0 to 255, of three axes). All else,
+    reads; or if Stable-Baselines3 treats it as one (uint8 from 0 to 255, of three axes), and the
+    policy does not look its numbers up in a table. All else,
     such as a board that the policy flattens, is features.
 
     :param view: reads the scores off the policy
@@ -92,7 +94,11 @@ def find_layout(
     convolved = find_convolved(view, space)
     chosen = picture_keys
     if chosen is None:
-        chosen = [key for key in by_key if key in convolved or is_image_space(by_key[key])]
+        images = {key: by_key[key] for key in by_key if is_image_space(by_key[key])}
+        if images.keys() - convolved.keys():  # a grid of tokens has the space of an image
+            looked_up = find_looked_up(view, by_key)
+            images = {key: space for key, space in images.items() if not looked_up[key].all()}
+        chosen = [key for key in by_key if key in convolved or key in images]
     pictures: dict[str, PictureAxes] = {}
     for key in (key for key in by_key if key in chosen):
         axes = convolved.get(key) or guess_axes(tuple(by_key[key].shape or ()))

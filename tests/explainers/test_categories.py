@@ -269,3 +269,23 @@ def test_finding_them_changes_nothing_random():
     forwards = agent.forwards
     assert agent.categories.held["tokens"].all()
     assert torch.equal(torch.get_rng_state(), state) and agent.forwards == forwards
+
+
+def test_a_grid_of_tokens_is_no_picture():
+    """Objects of a grid world have the space of an image, and are looked up in a table."""
+
+    class Grid(nn.Module):
+        def __init__(self, read):
+            super().__init__()
+            self.table, self.out, self.read = nn.Embedding(256, 2), nn.Linear(50, 2), read
+
+        def forward(self, grid):
+            looked_up = self.table(grid.long()).flatten(1) if self.read else grid.flatten(1) / 255
+            return self.out(looked_up if self.read else looked_up.repeat(1, 2))
+
+    space = spaces.Box(0, 255, (1, 5, 5), np.uint8)
+    tokens, pixels = (
+        Agent.from_module(Grid(read), space, spaces.Discrete(2)) for read in (True, False)
+    )
+    assert tokens.layout.pictures == {} and list(pixels.layout.pictures) == [""]
+    assert EXPLAINERS["greydanus"].unsupported(tokens) and "kernel_shap" in list_explainers(tokens)
