@@ -111,9 +111,8 @@ class MaskExplainer(FittedExplainer):
             name: 255.0 if name in agent.layout.pictures and space.dtype == np.uint8 else 1.0
             for name, space in spaces_by_key(agent.observation_space).items()
         }
-        self.masking = Masking(
-            self.shapes, self.settings.content, self.covered, agent.categories.held
-        )
+        held = agent.categories.held
+        self.masking = Masking(self.shapes, self.settings.content, self.covered, held)
         self.n_frames = agent.n_stack
         self.baselines = self._fit_baselines(dict.fromkeys(self.shapes))
         self.training = TrainingState()
@@ -200,8 +199,7 @@ class MaskExplainer(FittedExplainer):
 
     def logits(self, network: nn.Module, batch: StateBatch) -> Masks:
         """Compute logits (B, M, ...) of the masks by key; an image's have frames as channels."""
-        scaled = {n: observed / self._scales[n] for n, observed in batch.by_key.items()}
-        logits: Masks = network(scaled)
+        logits: Masks = network({n: each / self._scales[n] for n, each in batch.by_key.items()})
         return logits
 
     def masks(self, network: nn.Module, batch: StateBatch) -> Masks:
@@ -231,8 +229,7 @@ class MaskExplainer(FittedExplainer):
     @property
     def covered(self) -> list[str]:
         """Keys that the masks may hide: all but those of categories alone."""
-        held = self.agent.categories.held
-        return [key for key in self.shapes if not held[key].all()]
+        return [key for key, held in self.agent.categories.held.items() if not held.all()]
 
     def to_masks(self, attributions: Tensor) -> Tensor:
         return self.masking.to_masks(attributions)
