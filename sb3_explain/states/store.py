@@ -80,7 +80,10 @@ def resume_store(folder: Path, n: int) -> list[int]:
     :param n: number of states that the store shall hold
     """
     for leftover in folder.glob(".episode_*"):
-        shutil.rmtree(leftover)
+        if leftover.is_symlink() or not leftover.is_dir():  # what a link leads to stays
+            leftover.unlink()
+        else:
+            shutil.rmtree(leftover)
     episodes = [read_episode_attributes(path) for path in episode_folders(folder)]
     lengths = [episode.length for episode in episodes]
     if episodes and episodes[-1].cut and sum(lengths) < n:

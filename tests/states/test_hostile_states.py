@@ -12,6 +12,7 @@ from numcodecs import Zstd
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.store import resume_store
 from tests.limits import refuse_within
 from tests.mutations import FEW, MANY, fuzz, require_line
 from tests.toys import dot_agent
@@ -315,6 +316,16 @@ def test_bytes_that_are_neither_true_nor_false_are_one_of_them(store):
     (columns / "c" / "0" / "0").write_bytes(Zstd(1).encode(rows))
     starts = StateDataset.open(store)._starts
     assert starts.dtype == bool and set(starts.view(np.uint8)) <= {0, 1}
+
+
+def test_leftovers_that_are_links_are_deleted_and_what_they_lead_to_stays(store, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "words").write_text("words")
+    (store / ".episode_000007").symlink_to(tmp_path / "mine")
+    (store / ".episode_000008").write_text("a file")
+    assert resume_store(store, 30) == [10, 10, 10]
+    assert not list(store.glob(".episode_*"))
+    assert (tmp_path / "mine" / "words").read_text() == "words"
 
 
 def test_a_store_is_not_resumed_if_it_is_damaged(store):
