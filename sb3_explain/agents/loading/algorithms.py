@@ -93,12 +93,12 @@ def find_class(algo: str, alias: object, archive: ModelArchive) -> type[BasePoli
         )
     aliases: dict[str, type[BasePolicy]] = ALGORITHMS[algo].policy_aliases
     if alias is not None:
-        if alias not in aliases:
+        if not isinstance(alias, str) or alias not in aliases:
             raise ExplainError(
                 f"{algo} has no policy {quote(alias)} (known: {', '.join(aliases)}): "
                 "if it is your own class, pass policy_class=..."
             )
-        return aliases[str(alias)]
+        return aliases[alias]
     by_class = {policy.__name__: policy for policy in aliases.values()}
     # Aliases differ in the features extractor, which the weights show, and for ARS in the rest.
     return by_class.get(name, next(iter(aliases.values())))

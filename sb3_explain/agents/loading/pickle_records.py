@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import pickletools
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -69,10 +70,12 @@ def read_records(content: bytes | io.BytesIO) -> tuple[Any, set[Symbol]]:
     """
     machine = _Machine()
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-            if count > MAX_OPCODES:
-                raise DamagedPickleError(f"more than {MAX_OPCODES} opcodes")
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():  # of a backslash in a string, beside the caller's one line
+            warnings.simplefilter("ignore")
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+                if count > MAX_OPCODES:
+                    raise DamagedPickleError(f"more than {MAX_OPCODES} opcodes")
+                machine.step(opcode.name, argument)
         return machine.pop(), machine.symbols
     # What malformed opcodes lead to: an empty stack, an unhashable key, a wrong argument.
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
