@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.schema import (
@@ -160,7 +161,9 @@ def limit_parameters(limit: int) -> Iterator[None]:
 
     def count(module: nn.Module, name: str, parameter: Any) -> None:
         nonlocal n_built
-        if threading.get_ident() == thread and parameter is not None:
+        # a lazy module's parameter has no size yet
+        sized = parameter is not None and not isinstance(parameter, UninitializedParameter)
+        if threading.get_ident() == thread and sized:
             n_built += parameter.numel()
             if n_built > limit:
                 raise TooManyParametersError(f"{name}: more parameters than the {limit} saved")

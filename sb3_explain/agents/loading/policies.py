@@ -24,19 +24,24 @@ from sb3_explain.agents.loading.saved_spaces import describe_space
 from sb3_explain.agents.loading.weights import Weights
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import argument_names
+from sb3_explain.common.tensor_files import limit_parameters
 from sb3_explain.common.untrusted import one_line, quote
 from sb3_explain.sgqn.policies import PixelPolicy
 
 #: sizes in ``features_extractor_kwargs`` of SB3's own extractors
 EXTRACTOR_SIZES = ("features_dim", "cnn_output_dim")
+#: how many times the parameters in the file a class may make, some of which it makes anew, and how
+#: many it may make in any case
+SPARE, FREE = 2, 10**6
+MAX_STACK = 1000
 
 
 def read_n_stack(policy_class: type[BasePolicy], archive: ModelArchive) -> int | None:
     """Number of stacked frames, if the algorithm saved it (SGQN and its kin), else ``None``."""
     n_stack = archive.data.get("n_stack")
-    if not issubclass(policy_class, PixelPolicy) or not isinstance(n_stack, int):
+    if not issubclass(policy_class, PixelPolicy) or type(n_stack) is not int:
         return None
-    return n_stack if n_stack > 0 else None
+    return n_stack if 0 < n_stack <= MAX_STACK else None
 
 
 def build_policy(
@@ -69,10 +74,13 @@ def build_policy(
     ways = [_choose_arguments(policy_class, kwargs, weights, *both)]
     if policy_class.__module__.partition(".")[0] not in KNOWN_PACKAGES:
         ways.append(_complete(policy_class, {**(saved_sizes or {}), **kwargs}))
+    # Two widths that a file has weights of may stand side by side, and their product is not there.
+    limit = SPARE * sum(tensor.numel() for tensor in weights.values()) + FREE
     errors: list[ExplainError] = []
     for arguments in ways:
         try:
-            policy = _make_policy(policy_class, both, arguments, set(kwargs), weights)
+            with limit_parameters(limit):
+                policy = _make_policy(policy_class, both, arguments, set(kwargs), weights)
             _load_weights(policy, weights)
         except ExplainError as error:
             errors.append(error)

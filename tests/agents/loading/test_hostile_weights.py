@@ -105,6 +105,13 @@ def test_shapes_that_fit_no_layer_are_refused(folder, shape):
         folder.write_zip(members)
 
 
+def test_no_more_parameters_are_made_than_the_file_holds(folder):
+    """Two widths, of which the file holds a column each, would make 36 MB and more."""
+    for name in ("mlp_extractor.policy_net.0.weight", "mlp_extractor.policy_net.2.weight"):
+        folder.change_weights(lambda w, n=name: w.update({n: torch.zeros(3000, 1)}))
+    folder.refused("more parameters than")
+
+
 FLAT = [
     ("ppo-cnn", "features_extractor.linear.0.weight"),
     ("ppo-dict", "features_extractor.extractors.image.linear.0.weight"),
