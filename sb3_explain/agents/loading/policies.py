@@ -24,15 +24,11 @@ from sb3_explain.agents.loading.saved_spaces import describe_space
 from sb3_explain.agents.loading.weights import Weights
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import argument_names
-from sb3_explain.common.tensor_files import limit_parameters
 from sb3_explain.common.untrusted import one_line, quote
 from sb3_explain.sgqn.policies import PixelPolicy
 
 #: sizes in ``features_extractor_kwargs`` of SB3's own extractors
 EXTRACTOR_SIZES = ("features_dim", "cnn_output_dim")
-#: how many times the parameters in the file a class may make, some of which it makes anew, and how
-#: many it may make in any case
-SPARE, FREE = 2, 10**6
 MAX_STACK = 1000
 
 
@@ -74,13 +70,10 @@ def build_policy(
     ways = [_choose_arguments(policy_class, kwargs, weights, *both)]
     if policy_class.__module__.partition(".")[0] not in KNOWN_PACKAGES:
         ways.append(_complete(policy_class, {**(saved_sizes or {}), **kwargs}))
-    # Two widths that a file has weights of may stand side by side, and their product is not there.
-    limit = SPARE * sum(tensor.numel() for tensor in weights.values()) + FREE
     errors: list[ExplainError] = []
     for arguments in ways:
         try:
-            with limit_parameters(limit):
-                policy = _make_policy(policy_class, both, arguments, set(kwargs), weights)
+            policy = _make_policy(policy_class, both, arguments, set(kwargs), weights)
             _load_weights(policy, weights)
         except ExplainError as error:
             errors.append(error)
