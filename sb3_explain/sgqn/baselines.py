@@ -17,7 +17,8 @@ from stable_baselines3.common.utils import polyak_update
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sb3_explain.sgqn.pixel_sac import Batch, PixelSAC
+from sb3_explain.sgqn.batch import Batch
+from sb3_explain.sgqn.pixel_sac import PixelSAC
 from sb3_explain.sgqn.policies import PixelPolicy
 from sb3_explain.sgqn.requirements import require_overlay
 

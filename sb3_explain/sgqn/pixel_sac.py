@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from torch.nn import functional
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.sgqn.augmentations import center_crop, random_crop, random_overlay, random_shift
+from sb3_explain.sgqn.batch import Batch
 from sb3_explain.sgqn.overlays import load_overlays
 from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy
 from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
@@ -40,23 +41,6 @@ from sb3_explain.sgqn.requirements import (
     require_stack,
     require_whole,
 )
-
-
-class Batch(NamedTuple):
-    """A batch of augmented transitions.
-
-    :param images: (B, C, H, W) in [0, 1]
-    :param actions: (B, A) in [-1, 1]
-    :param next_images: (B, C, H, W) in [0, 1]
-    :param rewards: (B, 1)
-    :param dones: (B, 1), 1 where the episode ended and not by its time limit
-    """
-
-    images: Tensor
-    actions: Tensor
-    next_images: Tensor
-    rewards: Tensor
-    dones: Tensor
 
 
 class PixelSAC(SAC):

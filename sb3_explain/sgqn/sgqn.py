@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.sgqn.attribution import Attribution, binarize, get_attribution, require_quantile
-from sb3_explain.sgqn.pixel_sac import Batch, PixelSAC, sum_squared_errors
+from sb3_explain.sgqn.batch import Batch
+from sb3_explain.sgqn.pixel_sac import PixelSAC, sum_squared_errors
 from sb3_explain.sgqn.policies import SGQNPolicy
 from sb3_explain.sgqn.requirements import (
     require_not_negative,

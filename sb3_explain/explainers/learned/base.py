@@ -199,7 +199,7 @@ class MaskExplainer(FittedExplainer):
 
     def logits(self, network: nn.Module, batch: StateBatch) -> Masks:
         """Compute logits (B, M, ...) of the masks by key; an image's have frames as channels."""
-        logits: Masks = network({n: each / self._scales[n] for n, each in batch.by_key.items()})
+        logits: Masks = network({n: (x / self._scales[n]).float() for n, x in batch.by_key.items()})
         return logits
 
     def masks(self, network: nn.Module, batch: StateBatch) -> Masks:
