@@ -51,7 +51,7 @@ class Noise(gym.Env):
 
 
 def count_masks(space: spaces.Space) -> int:
-    """Number of entries of an action mask."""
+    """Number of elements of an action mask."""
     if isinstance(space, spaces.Discrete):
         return int(space.n)
     return int(space.nvec.sum()) if isinstance(space, spaces.MultiDiscrete) else 2 * int(space.n)
@@ -288,7 +288,7 @@ def is_wrong(outcome: str) -> bool:
 def make_and_check(
     n: int, seed: int, explain_every: int = 0
 ) -> tuple[collections.Counter[str], list[tuple[str, Spec]]]:
-    """Make ``n`` agents that SB3 serves; return the counted outcomes, and the wrong ones.
+    """Make ``n`` agents whose models SB3 can make; return the counted outcomes, and the wrong ones.
 
     :param n: number of agents
     :param seed: random seed

@@ -53,10 +53,10 @@ class Flat(BaseFeaturesExtractor):
 
     def forward(self, observations: Any) -> torch.Tensor:
         parts = observations.values() if isinstance(observations, dict) else [observations]
-        self.kept = torch.relu(
+        self.last = torch.relu(
             self.linear(torch.cat([part.flatten(1).float() for part in parts], 1))
         )
-        return self.kept
+        return self.last
 
 
 class Conv(BaseFeaturesExtractor):
