@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from sb3_explain.agents.loading.pickled_statistics import read_statistics
 from tests.agents.loading.spoilt import Payload, spoil
 
 
@@ -98,3 +99,35 @@ def test_statistics_of_another_shape_are_refused(folder):
 def test_opcodes_that_are_no_statistics_are_refused(folder, content):
     folder.statistics.write_bytes(content)
     folder.refused("was not unpickled")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        b"K\x00\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x80\x00\x86",  # (0, 2^63)
+        b"\x88K\x04\x86",  # (True, 4)
+        b"J\xff\xff\xff\xff\x85",  # (-1,)
+        b"K\x00J\xff\xff\xff\x7f\x86",  # no numbers beside a width of 2^31
+        b"N\x85",
+        b"(" + b"K\x01" * 40 + b"K\x04t",  # more axes than an array can have
+    ],
+)
+def test_shapes_that_are_none_are_refused(folder, shape):
+    spoil(folder, lambda env: None, 2)
+    content = folder.statistics.read_bytes()
+    assert b"K\x04\x85" in content
+    folder.statistics.write_bytes(content.replace(b"K\x04\x85", shape))
+    folder.refused("was not unpickled")
+
+
+def test_elements_are_counted_before_and_in_total(folder, monkeypatch):
+    def one_array_under_many_keys(env):
+        env.obs_rms.mean = env.obs_rms.var = np.zeros(1000, bool)
+        env.obs_rms = {f"k{i}": env.obs_rms for i in range(100)}
+        env.norm_obs_keys = None
+
+    spoil(folder, one_array_under_many_keys, 4)
+    monkeypatch.setenv("SB3_EXPLAIN_MAX_BYTES", str(10**6))
+    folder.refused("set SB3_EXPLAIN_MAX_BYTES=")
+    monkeypatch.setenv("SB3_EXPLAIN_MAX_BYTES", str(10**7))
+    assert len(read_statistics(folder.statistics)) == 100

@@ -2,8 +2,11 @@
 
 import base64
 import io
+import os
 import pickle
+import shutil
 import struct
+import sys
 import zipfile
 from pathlib import Path
 
@@ -214,3 +217,16 @@ def test_an_environment_whose_name_climbs_stays_inside(folder):
     with pytest.raises(ExplainError) as error:
         load_agent("ppo", str(outside / "CartPole-v1"), folder=folder.root)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no such names")
+@pytest.mark.parametrize("name", [b"caf\xe9.zip", b"a\x1b[31m\nb.zip"])
+def test_names_that_no_page_can_hold_are_made_printable(folder, tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    shutil.copyfile(folder.zip, path)
+    agent = load_agent("ppo", "CartPole-v1", folder=path, vec_normalize=folder.statistics)
+    assert agent.provenance["file"].isprintable()
+    path.write_bytes(b"PK")
+    with pytest.raises(ExplainError) as error:
+        load_agent("ppo", "CartPole-v1", folder=path)
+    assert str(error.value).isprintable()
