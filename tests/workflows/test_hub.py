@@ -169,7 +169,7 @@ def test_a_repository_with_a_pickle_inside_is_refused(server, learned, capsys):
     server.commit("evil/kind", {"sb3_explain.json": b'{"kind": "../../etc"}'})
     refused("holds a '../../etc'", "evil/kind", agent)
     for content, says in [
-        (b"[]", "holds a None"), (b'{"kind": ["visionmask"]}', "holds a "),
+        (b"[]", "not a dict"), (b'{"kind": ["visionmask"]}', "holds a "),
         (b'{"kind": "visionmask", "format": 99}', "of format 99.*update sb3_explain"),
     ]:  # fmt: skip
         server.commit("evil/odd", {"sb3_explain.json": content})
