@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
@@ -127,9 +128,14 @@ def _finite(data: Any) -> Any:
 def sole_writer(folder: Path) -> Iterator[None]:
     """Lock a folder against other processes that write to it; it is created if it is missing.
 
+    If the block is refused before it leaves anything in the folder, the lock's file goes, and each
+    folder that was created for it.
+
     :param folder: folder that the block writes to
     :raises ExplainError: if another process has locked the folder
     """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    was_locked = (folder / ".lock").exists()
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
     locked = folder / ".lock"
@@ -143,5 +149,12 @@ def sole_writer(folder: Path) -> Iterator[None]:
         raise ExplainError(f"another process is writing into {folder}") from error
     try:
         yield
+    except ExplainError:
+        if not was_locked and [each.name for each in folder.iterdir()] == [".lock"]:
+            with contextlib.suppress(OSError):  # some systems keep a file that is open
+                locked.unlink()
+                for each in missing:
+                    each.rmdir()
+        raise
     finally:
         lock.release()

@@ -35,7 +35,13 @@ from sb3_explain.states.rollouts import (
     find_recipe,
     is_sampled_in_zoo,
 )
-from sb3_explain.states.store import Buffers, EpisodeWriter, begin_store, resume_store
+from sb3_explain.states.store import (
+    Buffers,
+    EpisodeWriter,
+    begin_store,
+    resume_store,
+    withdraw_store,
+)
 
 Array = NDArray[Any]
 
@@ -125,9 +131,19 @@ def collect(
     with sole_writer(folder):
         settings = begin_store(folder, described, left_open)
         lengths = resume_store(folder, n_states)
-        with progress_bar("collecting", n_states, "states", progress, done=sum(lengths)) as bar:
-            if sum(lengths) < n_states:
-                Collection(agent, recipe, folder, settings, n_states, lengths).run(bar.update)
+        done = sum(lengths)
+        try:
+            missing = done < n_states
+            # before the bar, which a refusal would leave on the screen
+            collection = (
+                Collection(agent, recipe, folder, settings, n_states, lengths) if missing else None
+            )
+            with progress_bar("collecting", n_states, "states", progress, done=done) as bar:
+                if collection is not None:
+                    collection.run(bar.update)
+        except ExplainError:
+            withdraw_store(folder)
+            raise
     return StateDataset.open(folder)
 
 

@@ -203,13 +203,19 @@ def find_recipe(agent: Agent, env: str | EnvRecipe | None) -> EnvRecipe:
 
     :param agent: agent that plays
     :param env: Gymnasium id or recipe of the environment; the agent's own when not given
-    :raises ExplainError: if no environment is given and the agent knows none
+    :raises ExplainError: if no environment is given and the agent knows none, or something else is
+        given
     """
     own = agent.recipe
     if env is None or (isinstance(env, str) and own is not None and env == own.env_id):
         if own is None:
             raise ExplainError("this agent knows no environment: name one with env=...")
         return own
+    if not isinstance(env, str | EnvRecipe):
+        raise ExplainError(
+            f"env is a gymnasium id or an EnvRecipe, not a {type(env).__name__}: "
+            "gymnasium.register(...) gives an environment of your own an id"
+        )
     recipe = EnvRecipe(env, frame_stack=agent.n_stack) if isinstance(env, str) else env
     if agent.normalizers and not recipe.normalizers:
         logger.warning(

@@ -79,16 +79,34 @@ def resume_store(folder: Path, n: int) -> list[int]:
     :param folder: folder of the store
     :param n: number of states that the store shall hold
     """
-    for leftover in folder.glob(".episode_*"):
-        if leftover.is_symlink() or not leftover.is_dir():  # what a link leads to stays
-            leftover.unlink()
-        else:
-            shutil.rmtree(leftover)
+    clear_unfinished(folder)
     episodes = [read_episode_attributes(path) for path in episode_folders(folder)]
     lengths = [episode.length for episode in episodes]
     if episodes and episodes[-1].cut and sum(lengths) < n:
         lengths.pop()
     return lengths
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Delete the episodes that were not finished.
+
+    :param folder: folder of the store
+    """
+    for leftover in folder.glob(".episode_*"):
+        if leftover.is_symlink() or not leftover.is_dir():  # what a link leads to stays
+            leftover.unlink()
+        else:
+            shutil.rmtree(leftover)
+
+
+def withdraw_store(folder: Path) -> None:
+    """Delete a store that was begun, if it holds no episode.
+
+    :param folder: folder of the store
+    """
+    if not episode_folders(folder):
+        clear_unfinished(folder)
+        (folder / "states.json").unlink(missing_ok=True)
 
 
 class Buffers:

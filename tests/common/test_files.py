@@ -88,6 +88,23 @@ def test_a_lock_that_is_a_link_empties_no_file(tmp_path):
     assert (tmp_path / "mine").read_text() == "words"
 
 
+def test_a_refusal_leaves_no_folder_that_was_not_there(tmp_path):
+    with pytest.raises(ExplainError, match="no"), sole_writer(tmp_path / "a" / "b"):
+        raise ExplainError("no")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_keeps_what_is_there(tmp_path):
+    with pytest.raises(ExplainError, match="no"), sole_writer(tmp_path / "empty"):
+        (tmp_path / "empty" / "written").write_text("words")
+        raise ExplainError("no")
+    assert (tmp_path / "empty" / "written").read_text() == "words"
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ExplainError, match="no"), sole_writer(tmp_path / "there"):
+        raise ExplainError("no")
+    assert not list((tmp_path / "there").iterdir())
+
+
 @pytest.mark.parametrize(
     ("number", "said"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "cannot be written")]
 )

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.envs.classic_control import CartPoleEnv
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecTransposeImage
@@ -325,3 +326,35 @@ def test_the_lstm_states_of_a_state_are_those_it_was_acted_with(tmp_path):
         assert action[0] == states.actions[position] == scores.argmax()
         start = np.zeros(1, bool)
     assert len(episode) > 5
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("Missing-v0", "cannot be made"),
+        ("Pendulum-v1", "the policy expects"),
+        (gym.make("CartPole-v1"), "env is a gymnasium id or an EnvRecipe, not a TimeLimit"),
+    ],
+    ids=["missing", "other", "instance"],
+)
+def test_a_refusal_leaves_nothing_on_disk(cartpole, tmp_path, env, said, capsys):
+    with pytest.raises(ExplainError, match=said):
+        collect(cartpole, env, n_states=5, folder=tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().err == ""
+
+
+def test_a_picture_that_cannot_be_made_leaves_nothing_on_disk(tmp_path):
+    gym.register("Unseen-v0", entry_point=Unseen)
+    agent = Agent.from_model(PPO("MlpPolicy", "Unseen-v0", n_steps=8, batch_size=8, device="cpu"))
+    with pytest.raises(ExplainError, match="cannot be rendered"):
+        collect(agent, n_states=5, folder=tmp_path / "s", progress=False)
+    assert not list(tmp_path.iterdir())
+    assert len(collected(agent, tmp_path / "s", n_states=5)) == 5
+
+
+class Unseen(CartPoleEnv):
+    """An environment without pictures."""
+
+    def render(self):
+        raise NotImplementedError
