@@ -15,6 +15,7 @@ from torch import nn
 
 from sb3_explain.agents.action_spaces import count_scores, target_names
 from sb3_explain.agents.categories import Categories, find_categories
+from sb3_explain.agents.differentiable import find_cut_keys
 from sb3_explain.agents.layout import ObservationLayout, find_layout, require_keys
 from sb3_explain.agents.live_env import read_details
 from sb3_explain.agents.outputs import PolicyOutputs
@@ -22,10 +23,11 @@ from sb3_explain.agents.policy_views import ModuleView, PolicyView
 from sb3_explain.agents.self_check import check_module, choose_view
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.action_names import number_actions
 from sb3_explain.envs.feature_names import FeatureNames, read_feature_names
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer, normalize
-from sb3_explain.envs.spaces import Observations
+from sb3_explain.envs.spaces import Observations, require_space
 
 #: names in rl-zoo3 of algorithms whose class has another name
 ZOO_NAMES = {"recurrentppo": "ppo_lstm", "maskableppo": "maskable_ppo"}
@@ -100,7 +102,7 @@ class Agent(PolicyOutputs):
         #: number of frames stacked in an observation
         self.n_stack = n_stack or (recipe.frame_stack if recipe is not None else 1)
         self.provenance = provenance or {}
-        self.action_names = tuple(action_names or number_actions(action_space))
+        self.action_names = tuple(map(str, action_names or number_actions(action_space)))
         if len(self.action_names) != self.n_scores:
             raise ExplainError(
                 f"{len(self.action_names)} action names for {self.n_scores} scores: "
@@ -129,6 +131,7 @@ class Agent(PolicyOutputs):
         """
         if not isinstance(model, BaseAlgorithm):
             raise ExplainError(f"give a model, not {type(model).__name__}: load_agent reads files")
+        require_arguments(cls, Agent, details)
         name = type(model).__name__.lower()
         details.setdefault("algo", ZOO_NAMES.get(name, name))
         details = read_details(model, details)
@@ -161,6 +164,9 @@ class Agent(PolicyOutputs):
         :param details: further arguments of :class:`Agent`, such as ``action_names``
         :raises ExplainError: if the module's scores do not fit the spaces
         """
+        require_arguments(cls, Agent, details)
+        require_space("observation_space", observation_space)
+        require_space("action_space", action_space)
         view = ModuleView(snapshot(module), value_based=value_based)
         if self_check:
             check_module(view, observation_space, action_space)
@@ -179,6 +185,17 @@ class Agent(PolicyOutputs):
     def categories(self) -> Categories:
         """Which features of the observation are categories; found when first asked for."""
         return find_categories(self.view, self.observation_space, self.layout)
+
+    @cached_property
+    def cut_keys(self) -> tuple[str, ...]:
+        """Keys of numbers that the scores depend on without a gradient; found when first asked for.
+
+        >>> agent.cut_keys
+        ()
+        """
+        looked_up = self.categories.looked_up
+        cut = find_cut_keys(self.view, self.observation_space)
+        return tuple(key for key in cut if not looked_up[key].all())
 
     @property
     def n_scores(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -119,6 +119,10 @@ def require_keys(space: spaces.Space[Any], picture_keys: Sequence[str] | None) -
     :raises ExplainError: if the observation has no such key
     """
     known = spaces_by_key(space)
+    if picture_keys is not None and not isinstance(picture_keys, Collection):
+        raise ExplainError(
+            f"picture_keys is {picture_keys!r}: give a list of keys of the observation, () for none"
+        )
     for key in picture_keys or ():
         if key not in known:
             raise unknown_name("key of the observation", str(key), known)

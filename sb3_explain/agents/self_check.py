@@ -132,12 +132,14 @@ def find_difference(
         after = outputs.next_lstm_states(observations, states)
     # a stranger's policy may raise anything
     except Exception as error:
-        return f"it raises {type(error).__name__} ({one_line(error)})"
+        return _describe(error)
     n, n_scores = len(next(iter(_split(observations).values()))), _count_scores(action_space)
     if tuple(scores.shape) != (n, n_scores):
         return f"its scores have the shape {tuple(scores.shape)} instead of {(n, n_scores)}"
     if tuple(both[1].shape) != (n,):
         return f"its values have the shape {tuple(both[1].shape)} instead of {(n,)}"
+    if scores.isnan().all() and scores.numel():
+        return "its scores are NaN"
     if not _close(*both[:1], scores):
         return "its scores alone differ from its scores beside the values"
     if answers is None:

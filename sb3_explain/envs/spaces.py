@@ -27,6 +27,21 @@ Space = spaces.Space[Any]
 ORDERS = ("nst", "snt", "tns", "tsn")
 
 
+def require_space(name: str, space: object) -> None:
+    """Stop where something else is given for a space, such as a shape, or a space of the old gym.
+
+    :param name: name of the argument
+    :param space: what was given for it
+    :raises ExplainError: if it is no space of gymnasium
+    """
+    if not isinstance(space, spaces.Space):
+        kind = type(space)
+        raise ExplainError(
+            f"{name} must be a space of gymnasium, not {kind.__module__}.{kind.__qualname__}: "
+            "give env.observation_space, env.action_space, or gymnasium.spaces.Box(...)"
+        )
+
+
 def policy_space(space: Space, recipe: EnvRecipe) -> Space:
     """The policy's space after VecNormalize, VecFrameStack and VecTransposeImage.
 

@@ -35,9 +35,18 @@ def needs_probabilities(agent: Agent) -> str | None:
 
 
 def needs_numbers(agent: Agent) -> str | None:
-    """Return why a method of gradients does not support an agent: it observes categories alone."""
+    """Return why a method of gradients does not support an agent.
+
+    It observes categories alone, or its scores depend on numbers without a gradient.
+    """
     if all(bool(each.all()) for each in agent.categories.looked_up.values()):
         return f"it needs numbers, and {_describe_category(agent)}"
+    if agent.cut_keys:
+        which = f"observation's {agent.cut_keys[0]!r}" if agent.cut_keys[0] else "observation"
+        return (
+            f"it needs gradients, and the policy computes without one from the {which} "
+            "(torch.no_grad, detach or NumPy)"
+        )
     return None
 
 
@@ -84,6 +93,8 @@ def needs_relu(agent: Agent) -> str | None:
 
 def needs_convolution(agent: Agent) -> str | None:
     """Return why Grad-CAM does not support an agent: no image passes an ``nn.Conv2d``."""
+    if agent.cut_keys:
+        return needs_numbers(agent)
     if find_image_layers(agent, nn.Conv2d):
         return None
     return "it explains images by a convolution (nn.Conv2d), and this agent's scores pass none"

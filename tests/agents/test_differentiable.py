@@ -1,0 +1,78 @@
+"""A policy without a gradient has no explanation of zeros: methods of gradients refuse it."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers.make import list_explainers, make_explainer
+
+NUMBERS = spaces.Box(-1, 1, (4,), np.float32)
+PICTURE = spaces.Box(0, 255, (3, 16, 16), np.uint8)
+
+
+class Frozen(nn.Module):
+    """Two keys, one of which passes a network that keeps no gradient."""
+
+    def __init__(self, cut):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 2), nn.Linear(4, 2)
+        self.cut = cut
+
+    def forward(self, observations):
+        return self.a(observations["a"]) + self.cut(self.b, observations["b"])
+
+
+def no_grad(layer, observed):
+    with torch.no_grad():
+        return layer(observed)
+
+
+CUTS = {
+    "no_grad": no_grad,
+    "detach": lambda layer, observed: layer(observed.detach()),
+    "numpy": lambda layer, observed: torch.as_tensor(layer(observed).detach().numpy()),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_a_key_that_is_cut_is_found(cut):
+    space = spaces.Dict(a=NUMBERS, b=NUMBERS, c=spaces.Discrete(3))
+    agent = Agent.from_module(Frozen(cut), space, spaces.Discrete(2))
+    assert agent.cut_keys == ("b",)
+    for name in ("gradient", "input_x_gradient", "integrated_gradients", "smoothgrad"):
+        with pytest.raises(ExplainError, match="computes without one from the observation's 'b'"):
+            make_explainer(name, agent)
+    assert not {"gradient", "stalder", "visionmask"} & set(list_explainers(agent))
+    assert "feature_ablation" in list_explainers(agent)
+
+
+def test_a_key_that_is_ignored_is_not_cut():
+    space = spaces.Dict(a=NUMBERS, b=NUMBERS)
+    ignoring = Frozen(lambda layer, observed: torch.zeros(len(observed), 2))
+    agent = Agent.from_module(ignoring, space, spaces.Discrete(2))
+    assert agent.cut_keys == ()
+    found = make_explainer("gradient", agent).attribute(
+        {"a": torch.ones(1, 4), "b": torch.ones(1, 4)}
+    )
+    assert not found["b"].any()
+    assert found["a"].any()
+
+
+def test_a_frozen_convolution_has_no_map():
+    class FrozenConvolution(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.head = nn.Conv2d(3, 2, 4, 4), nn.Linear(32, 2)
+
+        def forward(self, observations):
+            seen = self.convolution(observations.float() / 255).relu()
+            return self.head(seen.flatten(1).detach())
+
+    agent = Agent.from_module(FrozenConvolution(), PICTURE, spaces.Discrete(2))
+    with pytest.raises(ExplainError, match="computes without one from the observation "):
+        make_explainer("grad_cam", agent)
+    assert "occlusion" in list_explainers(agent)
