@@ -36,7 +36,9 @@ class PolicyOutputs:
         self.action_space = action_space
         #: number of observations passed through the policy so far
         self.forwards = 0
-        self.view.policy.eval().requires_grad_(False)
+        self.view.policy.eval()
+        for parameter in self.view.policy.parameters():  # requires_grad_ of TorchScript raises
+            parameter.requires_grad_(False)
 
     def scores(
         self,

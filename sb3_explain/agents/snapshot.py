@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.untrusted import one_line
+from sb3_explain.common.untrusted import one_line, quote
 
 
 def snapshot(module: nn.Module) -> Any:
@@ -24,10 +25,26 @@ def snapshot(module: nn.Module) -> Any:
 
     :param module: the policy to copy, which is left as it is
     :return: a module of the same class, with weights of its own
-    :raises ExplainError: if the policy holds something that cannot be copied, such as an open file
+    :raises ExplainError: if it is no module, has parameters without numbers, or holds something
+        that cannot be copied, such as an open file
     """
+    if not isinstance(module, nn.Module):
+        what = module.__name__ if isinstance(module, type) else type(module).__name__
+        raise ExplainError(
+            f"give an instance of torch.nn.Module, not {what}: wrap it in a module whose forward "
+            "calls it"
+        )
+    # what torch.compile returned holds the module that it was given
+    module = getattr(module, "_orig_mod", module)
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if is_lazy(tensor) or tensor.is_meta:
+            raise ExplainError(
+                f"{type(module).__name__} has no numbers in {quote(name)} yet: load its weights, "
+                "or call it once on an observation"
+            )
     try:
-        return copy.deepcopy(module, _copy_without_graph(module))
+        with torch.no_grad():  # weights of TorchScript are copied by operations with a graph
+            return copy.deepcopy(module, _copy_without_graph(module))
     # an attribute of a stranger's class may refuse in any way
     except Exception as error:
         raise ExplainError(

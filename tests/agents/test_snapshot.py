@@ -12,6 +12,7 @@ from torch.nn.utils import parametrizations
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import copy_agent
+from sb3_explain.agents.loading import load_agent
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.parameter_randomization import randomize_layers
@@ -120,3 +121,30 @@ def test_what_cannot_be_copied_is_named_in_one_line():
     with pytest.raises(ExplainError, match=r"ActorCriticPolicy cannot be copied \(.*lock") as error:
         Agent.from_model(model)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("compiled", ["policy", "mlp_extractor"])
+def test_a_compiled_policy_is_read_live_and_from_its_file(tmp_path, compiled):
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu")
+    seen = np.linspace(-1, 1, 40).reshape(10, 4).astype(np.float32)
+    expected = model.policy.predict_values(torch.tensor(seen))[:, 0]
+    if compiled == "policy":
+        model.policy = torch.compile(model.policy, backend="eager")
+    else:
+        model.policy.mlp_extractor = torch.compile(model.policy.mlp_extractor, backend="eager")
+    model.save(tmp_path / "m.zip")
+    for agent in (
+        Agent.from_model(model),
+        load_agent("ppo", "CartPole-v1", folder=tmp_path / "m.zip"),
+    ):
+        torch.testing.assert_close(agent.values(agent.tensor(seen)), expected)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [nn.Linear(4, 2, device="meta"), nn.LazyLinear(2), nn.Linear, lambda x: x],
+    ids=["meta", "lazy", "class", "function"],
+)
+def test_what_has_no_numbers_is_refused(module):
+    with pytest.raises(ExplainError, match=r"has no numbers in 'weight' yet|give an instance"):
+        snapshot(module)

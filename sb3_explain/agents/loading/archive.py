@@ -87,6 +87,8 @@ def read_archive(path: Path) -> ModelArchive:
             weights = read_weights(
                 _read_member(archive, "policy.pth", path.name), f"'policy.pth' in {path.name}"
             )
+            # torch.compile puts the module that it is given into another one, under this name
+            weights = {name.replace("_orig_mod.", ""): held for name, held in weights.items()}
             version = None
             if "_stable_baselines3_version" in archive.namelist():
                 text = _read_member(archive, "_stable_baselines3_version", path.name)

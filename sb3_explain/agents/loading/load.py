@@ -33,8 +33,9 @@ from sb3_explain.agents.loading.saved_spaces import read_space
 from sb3_explain.agents.loading.yaml_config import read_yaml
 from sb3_explain.agents.self_check import choose_view
 from sb3_explain.common.errors import ExplainError, make_printable
-from sb3_explain.common.signatures import require_arguments
+from sb3_explain.common.signatures import require_arguments, require_class
 from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.envs.spaces import require_space
 from sb3_explain.envs.trust import read_trusted
 
 logger = logging.getLogger(__name__)
@@ -115,6 +116,13 @@ def load_agent(
             f"env is a gymnasium id, not a {type(env).__name__}: for an environment without an id "
             "give env=None, and its observation_space and action_space"
         )
+    for argument, space in (
+        ("observation_space", observation_space), ("action_space", action_space)
+    ):  # fmt: skip
+        if space is not None:
+            require_space(argument, space)
+    if recipe is not None:
+        require_class("recipe", recipe, EnvRecipe)
     trusted = read_trusted(trusted)
     name = find_algorithm(algo)
     selection = ModelSelection(load_best, load_checkpoint, load_last_checkpoint)
@@ -134,8 +142,8 @@ def load_agent(
     if policy_class is None:
         policy_class = find_class(trainer, config.get("policy"), archive)
     else:
-        require_arguments(policy_class, policy_class, policy_kwargs or {})
         sizes = read_saved_sizes(archive, config, policy_kwargs)
+    require_arguments(policy_class, policy_class, policy_kwargs or {})
     kwargs = read_policy_kwargs(archive, config, policy_kwargs)
 
     normalizers, said = find_normalizers(

@@ -12,6 +12,8 @@ from sb3_explain.common.untrusted import quote
 
 #: arguments that only training needs
 UNUSED = ("optimizer_class", "optimizer_kwargs", "lr_schedule", "log_std_init", "ortho_init")
+#: arguments that are classes, or functions that make an instance
+CLASSES = {"activation_fn", "features_extractor_class"}
 #: arguments that are read off the weights, whatever a file says
 SIZES = (
     "net_arch", "n_quantiles", "n_critics", "lstm_hidden_size", "n_lstm_layers", "use_sde",
@@ -34,6 +36,11 @@ def read_policy_kwargs(
     words = dict(given or {})
     left_out = {*UNUSED, *SIZES, *words}
     kwargs = _read_words(archive, config, words, lambda name: name not in left_out) | words
+    for name in CLASSES & words.keys():
+        if not callable(words[name]):
+            raise ExplainError(
+                f"policy_kwargs[{name!r}] is {quote(words[name])}: give the class itself"
+            )
     if not isinstance(kwargs.get("features_extractor_kwargs", {}), dict | None):
         raise ExplainError("policy_kwargs['features_extractor_kwargs'] is not a dict")
     return kwargs
@@ -81,7 +88,10 @@ def _read_words(
             raise ExplainError("policy_kwargs is not a dict")
         for name, value in (said or {}).items():
             if not str(name).startswith(":") and select(str(name)):
-                kwargs[str(name)] = _read_value(value, f"policy_kwargs[{quote(name)}]")
+                where = f"policy_kwargs[{quote(name)}]"
+                # the text of a function or a partial is not that of a class, but code all the same
+                code = name in CLASSES and isinstance(value, str)
+                kwargs[str(name)] = read_class(value, where) if code else _read_value(value, where)
     return kwargs
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import Observations
 
 #: score of a forbidden action, as in MaskablePPO
@@ -68,7 +69,15 @@ def forbid(scores: Tensor, action_masks: Tensor) -> Tensor:
     :param scores: (B, K) scores of the actions
     :param action_masks: (B, K) of 0 (forbidden) and 1 (allowed), or (B, 2K) for MultiBinary
         actions: whether each bit may be off, and whether it may be on
+    :raises ExplainError: if the masks are of another shape
     """
+    action_masks = torch.as_tensor(action_masks)
+    size, n_scores = action_masks.numel(), scores.numel()
+    if len(action_masks) != len(scores) or size not in (n_scores, 2 * n_scores):
+        raise ExplainError(
+            f"action masks of shape {tuple(action_masks.shape)} do not fit scores of shape "
+            f"{tuple(scores.shape)}: give 0 or 1 for each action"
+        )
     never = scores.new_tensor(FORBIDDEN)
     allowed = action_masks.to(scores.device).reshape(len(scores), -1) > 0
     if allowed.shape == scores.shape:

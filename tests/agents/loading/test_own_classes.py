@@ -1,5 +1,6 @@
 """Policies and features extractors of the user's own, and the user's words over the file's."""
 
+import functools
 import itertools
 
 import gymnasium as gym
@@ -162,3 +163,33 @@ def test_an_argument_that_the_class_gives_itself_is_refused_as_sb3_does(tmp_path
             "dqn", "CartPole-v1", folder=path, policy_class=SetsAll,
             policy_kwargs={"net_arch": [12]},
         )  # fmt: skip
+
+
+def test_what_makes_an_activation_is_code_too(tmp_path):
+    steep = functools.partial(nn.LeakyReLU, 0.5)
+    model = PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"activation_fn": steep}, **RUN)
+    model.save(tmp_path / "m.zip")
+    with pytest.raises(ExplainError, match=r"'activation_fn'\] is .*code that a file cannot bring"):
+        load_agent("ppo", "CartPole-v1", folder=tmp_path / "m.zip")
+    agent = load_agent(
+        "ppo", "CartPole-v1", folder=tmp_path / "m.zip", policy_kwargs={"activation_fn": steep}
+    )
+    seen = torch.randn(9, 4)
+    torch.testing.assert_close(agent.values(seen), model.policy.predict_values(seen)[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"policy_kwargs": {"net_ach": [3]}}, "'net_ach'; did you mean 'net_arch'"),
+        ({"policy_kwargs": {"activation_fn": "relu"}}, "'relu': give the class itself"),
+        ({"observation_space": (4,)}, "observation_space must be a space of gymnasium, not"),
+        ({"action_space": 2}, "action_space must be a space of gymnasium, not"),
+        ({"recipe": "CartPole-v1"}, "recipe must be of class EnvRecipe, not str"),
+    ],
+    ids=["typo", "text", "shape", "number", "recipe"],
+)
+def test_words_of_the_user_that_mean_nothing_are_refused(tmp_path, given, said):
+    PPO("MlpPolicy", "CartPole-v1", **RUN).save(tmp_path / "m.zip")
+    with pytest.raises(ExplainError, match=said):
+        load_agent("ppo", "CartPole-v1", folder=tmp_path / "m.zip", **given)
