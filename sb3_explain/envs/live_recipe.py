@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
+from gymnasium.wrappers import NormalizeObservation
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
@@ -160,6 +161,10 @@ def name_wrappers(specs: Sequence[WrapperSpec], ask: Callable[[str], Any]) -> li
         kind = import_class(spec)
         if kind.__name__ in UNNAMED:
             continue
+        if issubclass(kind, NormalizeObservation):
+            raise UnnamedEnvironmentError(
+                f"its wrapper {kind.__name__} holds statistics, which a new one has not"
+            )
         if kind is AtariWrapper:
             # it wraps the environment in its parts, and itself around them
             parts = [name for name, _ in named]

@@ -127,9 +127,13 @@ def test_statistics_are_copied():
             lambda: gym.wrappers.TransformReward(gym.make("Pendulum-v1"), lambda r: 2 * r),
             "TransformReward are not all plain values",
         ),
+        (
+            lambda: gym.wrappers.NormalizeObservation(gym.make("Pendulum-v1")),
+            "NormalizeObservation holds statistics, which a new one has not",
+        ),
         (lambda: type(gym.make("Pendulum-v1").unwrapped)(), "was not made by gymnasium.make"),
     ],
-    ids=["arguments", "function", "instance"],
+    ids=["arguments", "function", "statistics", "instance"],
 )
 def test_what_has_no_name_is_one_warning(make, says, caplog, tmp_path):
     env = VecNormalize(DummyVecEnv([lambda: Monitor(make())]))

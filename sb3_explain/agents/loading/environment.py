@@ -35,6 +35,7 @@ MOVED = {
     "gymnasium.wrappers.GrayScaleObservation": "gymnasium.wrappers.GrayscaleObservation",
 }
 DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+NORMALIZES_ANEW = "gymnasium.wrappers.NormalizeObservation"
 FRAME_STACKERS = (
     "stable_baselines3.common.vec_env.VecFrameStack",
     "stable_baselines3.common.vec_env.vec_frame_stack.VecFrameStack",
@@ -71,6 +72,11 @@ def read_recipe(
     wrappers = read_wrappers(config.get("env_wrapper"))
     for name, kwargs in wrappers:
         check_arguments(name, kwargs, trusted)
+        if name == NORMALIZES_ANEW:
+            notes.append(
+                f"the statistics of {name} are in no file, and begin anew: the agent sees other "
+                "numbers than in training, unless recipe=EnvRecipe(..., normalizers=...) has them"
+            )
     stack = _read_frame_stack(config.get("frame_stack"))
     around = read_wrappers(config.get("vec_env_wrapper"))
     for name, kwargs in around:
