@@ -193,9 +193,14 @@ class Agent(PolicyOutputs):
         >>> agent.cut_keys
         ()
         """
-        looked_up = self.categories.looked_up
-        cut = find_cut_keys(self.view, self.observation_space)
-        return tuple(key for key in cut if not looked_up[key].all())
+        categories = self.categories
+        numbers = [key for key, each in categories.looked_up.items() if not each.all()]
+        found = find_cut_keys(self.view, self.observation_space)
+        cut = tuple(key for key in found if key in numbers)
+        if len(cut) == len(numbers):
+            return cut
+        # a mask of actions is compared with 0, which has no gradient either
+        return tuple(key for key in cut if not categories.held[key].all())
 
     @property
     def n_scores(self) -> int:

@@ -62,6 +62,21 @@ def test_a_key_that_is_ignored_is_not_cut():
     assert found["a"].any()
 
 
+def test_a_mask_that_is_compared_is_not_cut_but_bits_alone_are():
+    def mask(layer, observed):
+        return torch.where(observed[:, :2] == 0, -1e8, 0.0)
+
+    space = spaces.Dict(a=NUMBERS, b=spaces.MultiBinary(4))
+    assert Agent.from_module(Frozen(mask), space, spaces.Discrete(2)).cut_keys == ()
+
+    class Bits(nn.Linear):
+        def forward(self, observations):
+            return super().forward(observations).detach()
+
+    agent = Agent.from_module(Bits(4, 2), spaces.MultiBinary(4), spaces.Discrete(2))
+    assert agent.cut_keys == ("",)
+
+
 def test_a_frozen_convolution_has_no_map():
     class FrozenConvolution(nn.Module):
         def __init__(self):
