@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import TorchFunctionMode
 
 #: what computes max(x, 0), in place or not; ``nn.ReLU`` calls one of them
@@ -26,8 +27,9 @@ CLAMPS = frozenset(
 class WatchReLUs(TorchFunctionMode):
     """Call a function with the output of every ReLU of the forward passes in the ``with`` block.
 
-    Outputs that have no gradient are left out. ReLUs inside of a compiled or scripted network are
-    not seen.
+    A module that derives from ``nn.ReLU`` counts, whatever it calls, such as an operator with a
+    gradient of its own. Outputs that have no gradient are left out. ReLUs inside of a compiled or
+    scripted network are not seen.
 
     :param note: function of the output (B, ...) of a ReLU
     """
@@ -35,6 +37,27 @@ class WatchReLUs(TorchFunctionMode):
     def __init__(self, note: Callable[[Tensor], Any]) -> None:
         super().__init__()
         self.note = note
+        self._last: Tensor | None = None
+
+    def __enter__(self) -> Self:
+        self._modules = register_module_forward_hook(self._see_module)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._modules.remove()
+        self._last = None
+
+    def _see_module(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        # most modules call a function, whose output has been seen
+        if isinstance(module, nn.ReLU) and output is not self._last:
+            self._see(output)
+
+    def _see(self, output: Any) -> None:
+        if isinstance(output, Tensor) and output.requires_grad:
+            self._last = output
+            self.note(output)
 
     def __torch_function__(
         self,
@@ -45,12 +68,8 @@ class WatchReLUs(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
-        if (
-            (func in RELUS or (func in CLAMPS and is_bounded_by_zero(args, kwargs)))
-            and isinstance(output, Tensor)
-            and output.requires_grad
-        ):
-            self.note(output)
+        if func in RELUS or (func in CLAMPS and is_bounded_by_zero(args, kwargs)):
+            self._see(output)
         return output
 
 

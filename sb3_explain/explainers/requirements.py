@@ -84,6 +84,18 @@ def needs_features(agent: Agent) -> str | None:
     return "it removes features of vectors, and this agent observes images"
 
 
+def needs_few_features(agent: Agent, n_most: int) -> str | None:
+    """Return why a method that solves for all features at once does not support an agent.
+
+    :param agent: agent to explain
+    :param n_most: largest number of features that it solves for
+    """
+    n_features = sum(find_feature_keys(agent).values())
+    if n_features <= n_most:
+        return None
+    return f"it solves for {n_most} features at most, and this agent observes {n_features}"
+
+
 def needs_relu(agent: Agent) -> str | None:
     """Return why guided backpropagation does not support an agent: no key passes a ReLU."""
     if passes_relu(agent):

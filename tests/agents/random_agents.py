@@ -25,6 +25,8 @@ from hypothesis import seed as seeded
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 from sb3_explain import EXPLAINERS, Agent, ExplainError, StateDataset, load_agent, make_explainer
+from sb3_explain.agents.observations import find_feature_keys
+from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import FittedExplainer
 from tests.agents.random_specs import ALGORITHMS, PIXELS, Spec, is_picture, specs
 
@@ -57,8 +59,11 @@ def count_masks(space: spaces.Space) -> int:
     return int(space.nvec.sum()) if isinstance(space, spaces.MultiDiscrete) else 2 * int(space.n)
 
 
-def make_model(spec: Spec) -> Any:
-    """The model of a spec, whose weights are drawn so that its actions differ."""
+def make_model(spec: Spec, noise: float = 1) -> Any:
+    """The model of a spec, whose weights are drawn so that its actions differ.
+
+    :param noise: how much is drawn; 0 for the weights that Stable-Baselines3 begins with
+    """
     torch.manual_seed(spec.seed)
     np.random.seed(spec.seed)  # noqa: NPY002 - SB3 draws from it
     env: Any = DummyVecEnv([lambda: Noise(spec)])
@@ -93,7 +98,7 @@ def make_model(spec: Spec) -> Any:
     with torch.no_grad():
         for parameter in model.policy.parameters():
             scale = 1.5 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1
-            parameter.add_(scale * torch.randn_like(parameter))
+            parameter.add_(noise * scale * torch.randn_like(parameter))
     return model
 
 
@@ -249,9 +254,10 @@ def explain(agent: Agent, spec: Spec, names: Sequence[str]) -> dict[str, str]:
 def _explain(agent: Agent, name: str, observations: Any) -> str:
     kind = EXPLAINERS[name]
     states, options = None, dict(FAST.get(name, {}))
+    if name == "kernel_shap":  # a pair of sets, or more, for each feature
+        options["n_samples"] += 6 * sum(find_feature_keys(agent).values())
     if issubclass(kind, FittedExplainer):
-        greedy = agent.act(agent.tensor(observations)).reshape(24, -1)[:, 0]
-        states = StateDataset.from_arrays(observations, np.arange(24) // 4, greedy)
+        states = _states(agent, observations)
         options["fit_kwargs"] = {"epochs": 1, "batch_size": 8, "progress": False}
     explainer = make_explainer(name, agent, states, **options)
     two = _take(agent.tensor(observations), 2)
@@ -267,6 +273,19 @@ def _explain(agent: Agent, name: str, observations: Any) -> str:
     if not all(bool(part.isfinite().all()) for part in by_key.values()):
         return "attributions that are not finite"
     return "finite"
+
+
+def _states(agent: Agent, observations: Any) -> StateDataset:
+    """States of the newest frames of observations, whose stacks consist of them."""
+    frames = {
+        key: observed[:, -(observed.shape[1] // agent.n_stack) :] if agent.n_stack > 1 else observed
+        for key, observed in split_keys(observations).items()
+    }
+    unlabelled = StateDataset.from_arrays(
+        frames, np.arange(24) // 4, np.zeros(24, int), n_stack=agent.n_stack
+    )
+    greedy = agent.act(agent.tensor(unlabelled.observations(np.arange(24))))
+    return unlabelled.with_columns(greedy=greedy.reshape(24, -1)[:, 0])
 
 
 def _take(observations: Any, n: int) -> Any:

@@ -71,6 +71,30 @@ class Conv(BaseFeaturesExtractor):
         return self.linear(torch.relu(self.conv(observations.permute(0, 3, 1, 2))).flatten(1))
 
 
+class Tokens(BaseFeaturesExtractor):
+    """Someone's own extractor: whole numbers are looked up in a table."""
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        super().__init__(observation_space, 3 * int(np.prod(observation_space.shape)))
+        self.table = nn.Embedding(int(observation_space.high.max()) + 1, 3)
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        return self.table(observations.flatten(1).long()).flatten(1)
+
+
+class Attending(BaseFeaturesExtractor):
+    """Someone's own extractor: features attend to one another."""
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        super().__init__(observation_space, 4)
+        self.places = nn.Parameter(torch.randn(int(np.prod(observation_space.shape)), 4))
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        values = observations.flatten(1).float()[:, :, None].tanh() * self.places
+        return self.attention(values, values, values)[0].mean(dim=1)
+
+
 class ShiftedLogits(ActorCriticPolicy):
     """Someone's own policy: the first actions are made unlikely where the distribution is made."""
 
@@ -171,7 +195,7 @@ def plain_spaces() -> st.SearchStrategy[spaces.Space]:
 
 def dict_spaces() -> st.SearchStrategy[spaces.Dict]:
     """Dict observations, also of a picture."""
-    keys = st.sampled_from(("a", "board", "speed", "z key", "mask"))
+    keys = st.sampled_from(("a", "board", "speed", "z key", "action_mask"))
     parts = st.one_of(plain_spaces(), plain_spaces(), pictures())
     return st.dictionaries(keys, parts, min_size=1, max_size=3).map(spaces.Dict)
 
@@ -214,9 +238,7 @@ def specs(draw: Any) -> Spec:
     is_dict = isinstance(space, spaces.Dict)
     if algo != "ars":
         if draw(st.integers(0, 3)) == 0:
-            kwargs["features_extractor_class"] = Flat
-            if isinstance(space, spaces.Box) and len(space.shape) == 3 and not is_picture(space):
-                kwargs["features_extractor_class"] = draw(st.sampled_from((Flat, Conv)))
+            kwargs["features_extractor_class"] = draw(st.sampled_from(own_extractors(space)))
         elif is_dict:
             kwargs["features_extractor_kwargs"] = {"cnn_output_dim": 7}
         elif is_picture(space):
@@ -237,7 +259,8 @@ def specs(draw: Any) -> Spec:
             kwargs |= {"squash_output": draw(st.booleans()), "full_std": draw(st.booleans())}
     wrappers, n_stack = (), 1
     boxed = all(isinstance(part, spaces.Box) for part in (space.values() if is_dict else [space]))
-    if boxed:
+    # a table has no rows for numbers that are normalized
+    if boxed and kwargs.get("features_extractor_class") is not Tokens:
         wrappers = draw(st.sampled_from(((), (), ("normalize",), ("stack",), ("normalize", "stack"),
                                          ("stack", "normalize"))))  # fmt: skip
         n_stack = draw(st.integers(2, 3)) if "stack" in wrappers else 1
@@ -250,6 +273,16 @@ def specs(draw: Any) -> Spec:
         algo, space, action_space, kwargs, policy, use_sde, wrappers, n_stack,
         draw(st.integers(0, 99)),
     )  # fmt: skip
+
+
+def own_extractors(space: spaces.Space) -> list[type[BaseFeaturesExtractor]]:
+    """Someone's own extractors that can read a space."""
+    own: list[type[BaseFeaturesExtractor]] = [Flat]
+    if isinstance(space, spaces.Box) and not is_picture(space):
+        own += [Conv] if len(space.shape) == 3 else []
+        own += [Tokens] if np.issubdtype(space.dtype, np.integer) else []
+        own += [Attending] if np.prod(space.shape) <= 16 else []
+    return own
 
 
 def is_picture(space: spaces.Space) -> bool:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.envs.spaces import join_keys, spaces_by_key
 from sb3_explain.states.dataset import StateDataset
+from tests.agents.random_agents import make_model
+from tests.agents.random_specs import Spec
 
 #: height and width of pictures, and side of the corner that is read
 HEIGHT, WIDTH, CORNER = 16, 20, 4
@@ -45,18 +48,25 @@ class CornerReader(nn.Module):
     :param to_picture: turns what is observed to (B, C, H, W)
     :param n_channels: C
     :param key: key of the picture, if there are others, which are not read
+    :param cell: row and column, in corners' sides, of the square that is read in the corner's place
     """
 
-    def __init__(self, to_picture: Callable[[Tensor], Tensor], n_channels: int, key: str) -> None:
+    def __init__(
+        self,
+        to_picture: Callable[[Tensor], Tensor],
+        n_channels: int,
+        key: str,
+        cell: tuple[int, int] = (0, 0),
+    ) -> None:
         super().__init__()
-        self.to_picture, self.key = to_picture, key
+        self.to_picture, self.key, self.cell = to_picture, key, cell
         self.convolution = nn.Conv2d(n_channels, 1, CORNER, stride=CORNER, bias=False)
         nn.init.constant_(self.convolution.weight, 1 / n_channels / CORNER**2)
         self.relu = nn.ReLU()
 
     def forward(self, observed: Any) -> Tensor:
         picture = self.to_picture(observed[self.key] if self.key else observed)
-        bright = self.relu(self.convolution(picture.float()))[:, 0, 0, 0] - 0.5
+        bright = self.relu(self.convolution(picture.float()))[:, 0, *self.cell] - 0.5
         return 12 * torch.stack([bright, -bright], dim=1)
 
 
@@ -65,13 +75,16 @@ class RowReader(nn.Module):
 
     :param shape: (rows, columns, planes)
     :param key: key of the board, if there are others, which are not read
+    :param read: (...) of that shape: the cells that are read in the first row's place
     """
 
-    def __init__(self, shape: tuple[int, ...], key: str) -> None:
+    def __init__(self, shape: tuple[int, ...], key: str, read: Tensor | None = None) -> None:
         super().__init__()
         self.key = key
-        weights = torch.zeros(8, *shape)
-        weights[:, 0] = torch.randn(weights[:, 0].shape, generator=torch.Generator().manual_seed(0))
+        if read is None:
+            read = torch.zeros(shape)
+            read[0] = 1
+        weights = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0)) * read
         self.weights = nn.Parameter(weights.flatten(1))
         self.relu = nn.ReLU()
         head = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
@@ -106,6 +119,43 @@ def row_reader(shape: tuple[int, ...] = (9, 9, 1), *, beside: bool = False) -> A
     if beside:
         space = spaces.Dict(board=space, score=spaces.Box(0, 81, (2,)))
     return Agent.from_module(RowReader(shape, "board" if beside else ""), space, spaces.Discrete(3))
+
+
+class Extractor(BaseFeaturesExtractor):
+    """A reader in the place of a policy's features extractor.
+
+    :param reader: its scores are the features
+    :param n_scores: number of its scores
+    """
+
+    def __init__(self, space: spaces.Space[Any], reader: nn.Module, n_scores: int) -> None:
+        super().__init__(space, n_scores)
+        self.reader = reader
+
+    def forward(self, observed: Any) -> Tensor:
+        return self.reader(observed)
+
+
+def live_reader(algorithm: str, reader: nn.Module, space: spaces.Space[Any], n: int) -> Agent:
+    """The agent of a live model whose scores are those of a reader.
+
+    :param algorithm: ``"ppo"`` or ``"dqn"``
+    :param reader: gives n scores of an observation
+    :param space: space of the observations
+    :param n: number of actions
+    """
+    kwargs = {
+        "features_extractor_class": Extractor,
+        "features_extractor_kwargs": {"reader": reader, "n_scores": n},
+        "net_arch": [],
+        **({"ortho_init": False} if algorithm == "ppo" else {}),
+    }
+    model = make_model(Spec(algorithm, space, spaces.Discrete(n), kwargs), noise=0)
+    head = model.policy.action_net if algorithm == "ppo" else model.policy.q_net.q_net[0]
+    with torch.no_grad():
+        head.weight.copy_(torch.eye(n))
+        head.bias.zero_()
+    return Agent.from_model(model)
 
 
 def random_states(agent: Agent, n: int = 40) -> StateDataset:

@@ -12,6 +12,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.controls import Constant, Empty, Random
 from sb3_explain.explainers.gradients.grad_cam import GradCAM
+from sb3_explain.explainers.make import list_explainers
 from sb3_explain.explainers.perturbation.kernel_shap import KernelSHAP
 from sb3_explain.explainers.perturbation.lime import Lime
 from sb3_explain.states.dataset import StateDataset
@@ -148,11 +149,23 @@ def test_pictures_one_pixel_wide(name):
     assert explainer.attribute(frames[:2]).isfinite().all()
 
 
-def test_more_features_than_sets_are_refused_before_the_system_is_built():
-    agent = Agent.from_module(
-        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * 64 * 3, 2)),
-        spaces.Box(0, 1, (64, 64, 3)),
-        spaces.Discrete(2),
-    )
-    with pytest.raises(ExplainError, match="do not determine the values of 12288 features"):
-        KernelSHAP(agent, n_samples=64)
+def test_more_features_than_can_be_solved_for_are_refused_before_the_system_is_built():
+    def flat(side):
+        layers = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(side * side * 3, 2))
+        return Agent.from_module(layers, spaces.Box(0, 1, (side, side, 3)), spaces.Discrete(2))
+
+    assert "kernel_shap" not in list_explainers(flat(64))
+    with pytest.raises(ExplainError, match="at most, and this agent observes 12288; feature_abl"):
+        KernelSHAP(flat(64), n_samples=64)
+    with pytest.raises(ExplainError, match="do not determine the values of 192 features"):
+        KernelSHAP(flat(8), n_samples=64)
+
+
+def test_kernel_shap_has_sets_enough_for_what_it_supports():
+    weights = torch.zeros(2, 1100)
+    weights[0, 700] = 2
+    layer = torch.nn.Linear(1100, 2)
+    layer.weight.data, layer.bias.data = weights, torch.zeros(2)
+    agent = Agent.from_module(layer, spaces.Box(0, 1, (1100,)), spaces.Discrete(2))
+    found = KernelSHAP(agent, baseline="black").attribute(torch.full((1, 1100), 0.5), 0)
+    torch.testing.assert_close(found, weights[:1] / 2, atol=1e-4, rtol=0)

@@ -16,11 +16,14 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.features import Features
-from sb3_explain.explainers.requirements import needs_features
+from sb3_explain.explainers.requirements import needs_features, needs_few_features
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blocks
+
+#: the values of more features than these take minutes to solve for
+MAX_FEATURES = 2048
 
 
 @EXPLAINERS.register("kernel_shap")
@@ -48,7 +51,8 @@ class KernelSHAP(Explainer):
     :param baseline: name of the baseline, or a function from observations to their replacement; the
         ``"background"`` of ``states`` when not given, or black (0) if there are no states
     :param states: states that a baseline given by name is fitted on
-    :param n_samples: largest number of sets, at least 4
+    :param n_samples: largest number of sets, at least 4; when not given, 2048 or four for each
+        feature, whichever is more
     :param seed: random seed of the sets
     :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: if ``n_samples`` sets are too few to determine the values
@@ -56,7 +60,10 @@ class KernelSHAP(Explainer):
 
     name = "kernel_shap"
     takes_baseline = True
-    unsupported = staticmethod(needs_features)
+
+    @staticmethod
+    def unsupported(agent: Agent) -> str | None:
+        return needs_features(agent) or needs_few_features(agent, MAX_FEATURES)
 
     def __init__(
         self,
@@ -64,17 +71,20 @@ class KernelSHAP(Explainer):
         *,
         baseline: str | Replacement | None = None,
         states: StateDataset | None = None,
-        n_samples: int = 2048,
+        n_samples: int | None = None,
         seed: int = 0,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
-        if n_samples < 4:
+        if n_samples is not None and n_samples < 4:
             raise ExplainError(f"n_samples={n_samples}: give at least 4 sets to read")
         self.baselines = make_baselines(agent, baseline, states)
         #: number of features by key
         self.by_key = find_feature_keys(agent)
         n_features = sum(self.by_key.values())
+        if n_samples is None:
+            # a set and its complement have one equation together
+            n_samples = max(2048, 4 * n_features)
         if 2**n_features <= n_samples:
             sets, weights = list_sets(n_features)
         else:

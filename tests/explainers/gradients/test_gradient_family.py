@@ -17,6 +17,7 @@ from sb3_explain.explainers.gradients.guided_backprop import GuidedBackpropagati
 from sb3_explain.explainers.gradients.input_x_gradient import InputXGradient
 from sb3_explain.explainers.gradients.integrated_gradients import IntegratedGradients
 from sb3_explain.explainers.gradients.smoothgrad import SmoothGrad
+from sb3_explain.sgqn.networks import GuidedReLU
 from sb3_explain.states.batch import StateBatch
 from tests.agents.loading.models import CASES, IMAGE, make_model
 from tests.explainers import kinds
@@ -198,6 +199,7 @@ def test_guided_backpropagation_by_hand():
         torch.Tensor.relu,
         torch.Tensor.relu_,
         nn.ReLU(inplace=True),
+        GuidedReLU(),  # its gradient is its own, and no function of torch computes it
         lambda x: F.relu(x, inplace=True),
         lambda x: x.clamp(min=0),
         lambda x: x.clamp_(0),
