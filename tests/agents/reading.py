@@ -75,16 +75,18 @@ class RowReader(nn.Module):
 
     :param shape: (rows, columns, planes)
     :param key: key of the board, if there are others, which are not read
-    :param read: (...) of that shape: the cells that are read in the first row's place
+    :param read: (...) of that shape: what is read in the first row's place
     """
 
     def __init__(self, shape: tuple[int, ...], key: str, read: Tensor | None = None) -> None:
         super().__init__()
         self.key = key
         if read is None:
-            read = torch.zeros(shape)
-            read[0] = 1
-        weights = torch.randn(8, *shape, generator=torch.Generator().manual_seed(0)) * read
+            read = torch.zeros(shape, dtype=torch.bool)
+            read[0] = True
+        weights = torch.zeros(8, *shape)
+        drawn = torch.randn(8, int(read.sum()), generator=torch.Generator().manual_seed(0))
+        weights[:, read] = drawn
         self.weights = nn.Parameter(weights.flatten(1))
         self.relu = nn.ReLU()
         head = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))

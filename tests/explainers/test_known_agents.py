@@ -21,7 +21,7 @@ from tests.agents.reading import (
 )
 from tests.explainers.test_axes import OTHERS, explain, share, supporting
 
-CELLS = st.tuples(st.integers(0, HEIGHT // CORNER - 1), st.integers(0, WIDTH // CORNER - 1))
+SQUARES = st.tuples(st.integers(0, HEIGHT // CORNER - 1), st.integers(0, WIDTH // CORNER - 1))
 ALGORITHMS = st.sampled_from(("ppo", "dqn"))
 SHAPES = ((5,), (12,), (4, 5), (3, 4, 2), (2, 3, 2, 2))
 #: methods whose maps are 0 wherever the agent does not look
@@ -54,7 +54,7 @@ def feature_reader(shape, chosen, algorithm, whole):
     read = torch.zeros(shape, dtype=torch.bool)
     read.view(-1)[[at % read.numel() for at in chosen]] = True
     space = spaces.Box(0, 2, shape, "int8") if whole else spaces.Box(-1, 1, shape)
-    return live_reader(algorithm, RowReader(shape, "", read.float()), space, 3), read
+    return live_reader(algorithm, RowReader(shape, "", read), space, 3), read
 
 
 def check(agent, key, where, names):
@@ -69,7 +69,7 @@ def check(agent, key, where, names):
 
 @pytest.mark.slow  # 300 masks of each state; test_axes has one square of each axes
 @settings(max_examples=10, deadline=None, derandomize=True)
-@given(st.sampled_from(sorted(AXES)), CELLS, ALGORITHMS, st.booleans())
+@given(st.sampled_from(sorted(AXES)), SQUARES, ALGORITHMS, st.booleans())
 def test_every_method_finds_the_square_that_a_live_model_looks_at(axes, cell, algorithm, beside):
     agent, key, where = picture_reader(axes, cell, algorithm, beside)
     names = supporting(agent)

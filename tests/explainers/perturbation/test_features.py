@@ -161,7 +161,7 @@ def test_cells_of_images_are_ablated_only_when_told():
         nn.Sequential(nn.Flatten(), nn.Linear(20, 3)), space, spaces.Discrete(3)
     )
     for explainer in (FeatureAblation, KernelSHAP):
-        with pytest.raises(ExplainError, match="use occlusion"):
+        with pytest.raises(ExplainError, match="occlusion does"):
             explainer(agent)
     images = torch.rand(2, 1, 4, 5) * 255
     theirs = attr.FeatureAblation(agent.scores).attribute(images, target=torch.tensor([2, 0]))
