@@ -11,7 +11,7 @@ N_AGENTS = 250
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_random_agents_act_as_their_models_live_and_from_their_zips(seed):
-    counts, wrong = make_and_check(N_AGENTS, seed, explain_every=10)
+    counts, wrong = make_and_check(N_AGENTS, seed, explain_every=25)
     assert counts["made"] == N_AGENTS
     assert not wrong
     # most are served, and not refused
