@@ -25,7 +25,7 @@ SETTINGS = {
     "occlusion": {"patch": 2, "stride": 2},
     "greydanus": {"radius": 1.5, "stride": 2},
     "sarfa": {"radius": 1.5, "stride": 2},
-    "rise": {"n_masks": 300, "grid": 4},
+    "rise": {"n_masks": 1000, "grid": 4},
     "lime": {"n_samples": 150, "baseline": "black"},
     "feature_ablation": {},
     "kernel_shap": {"n_samples": 512},

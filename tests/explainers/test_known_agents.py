@@ -67,7 +67,7 @@ def check(agent, key, where, names):
             assert part == pytest.approx(1, abs=1e-5), name
 
 
-@pytest.mark.slow  # 300 masks of each state; test_axes has one square of each axes
+@pytest.mark.slow  # 1000 masks of each state; test_axes has one square of each axes
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(st.sampled_from(sorted(AXES)), SQUARES, ALGORITHMS, st.booleans())
 def test_every_method_finds_the_square_that_a_live_model_looks_at(axes, cell, algorithm, beside):
