@@ -27,6 +27,7 @@ from stable_baselines3.common.vec_env import (
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
+from sb3_explain.agents.last_observations import shows_normalization
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
@@ -76,8 +77,11 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
     own_stack = getattr(model, "n_stack", None)
     env = model.get_env()
     if env is None:
-        # algorithms with a replay buffer have it in any case
-        normalized = isinstance(model, OnPolicyAlgorithm) and model._last_original_obs is not None
+        last, raw = model._last_obs, model._last_original_obs
+        if isinstance(model, OnPolicyAlgorithm):
+            normalized = raw is not None
+        else:  # algorithms with a replay buffer have a raw observation in any case
+            normalized = shows_normalization(last, raw, model.observation_space)
         if normalized and not given.get("normalizers"):
             logger.warning(
                 "this model was trained with VecNormalize, but has no environment that holds the "

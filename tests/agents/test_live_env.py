@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from stable_baselines3 import PPO
+from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.env_util import make_atari_env, make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import (
@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.loading import load_agent
 from sb3_explain.callbacks import SaliencyCallback
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.feature_names import list_feature_names
@@ -250,6 +251,38 @@ def test_a_model_without_its_environment(tmp_path, caplog):
     plain.save(tmp_path / "plain.zip")
     Agent.from_model(PPO.load(tmp_path / "plain.zip", device="cpu"))
     assert caplog.messages == []
+
+
+class Doubled(gym.ObservationWrapper):
+    """Observations in double precision, whose bounds say nothing."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.observation_space = spaces.Box(
+            -np.inf, np.inf, env.observation_space.shape, np.float64
+        )
+
+    def observation(self, observation):
+        return observation.astype(np.float64)
+
+
+@pytest.mark.parametrize("wrap", [Doubled, lambda env: env], ids=["dtype", "bounds"])
+@pytest.mark.parametrize("normalized", [True, False])
+def test_a_replay_model_without_its_environment(tmp_path, caplog, wrap, normalized):
+    def make():
+        env = DummyVecEnv([lambda: wrap(gym.make("Pendulum-v1"))])
+        env.seed(0)
+        return VecNormalize(env) if normalized else env
+
+    model = SAC("MlpPolicy", make(), seed=0, learning_starts=99, buffer_size=99, device="cpu")
+    model.learn(20)
+    model.save(tmp_path / "m.zip")
+    agent = Agent.from_model(SAC.load(tmp_path / "m.zip", device="cpu"))
+    assert not agent.normalizers
+    assert ("was trained with VecNormalize" in caplog.text) == normalized
+    caplog.clear()
+    load_agent("sac", None, folder=tmp_path / "m.zip")
+    assert ("was trained with VecNormalize" in caplog.text) == normalized
 
 
 def test_callbacks_leave_statistics_as_they_are(tmp_path):

@@ -10,9 +10,12 @@ from typing import Any
 
 from gymnasium import spaces
 
+from sb3_explain.agents.last_observations import shows_normalization
 from sb3_explain.agents.loading.environment import read_normalizers
 from sb3_explain.agents.loading.folder import AgentFiles
 from sb3_explain.agents.loading.pickled_statistics import read_statistics
+from sb3_explain.agents.loading.saved_observations import read_observations
+from sb3_explain.agents.loading.saved_spaces import read_space
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.recipe import Normalizer
@@ -83,7 +86,13 @@ def tell_normalized(data: Mapping[str, Any], algo: str) -> bool | None:
     :param data: JSON of the algorithm's attributes
     :param algo: name of the algorithm
     """
-    if algo not in TELLING or "_last_original_obs" not in data:
+    if algo not in TELLING:
+        last, raw = (
+            read_observations(data.get(name)) for name in ("_last_obs", "_last_original_obs")
+        )
+        space = read_space(data.get("observation_space"))
+        return shows_normalization(last, raw, space) or None
+    if "_last_original_obs" not in data:
         return None
     if data["_last_original_obs"] is not None:
         return True

@@ -172,7 +172,16 @@ def _read_number(value: Any) -> float:
 
 
 def _read_array(value: Any) -> NDArray[np.float64]:
-    """The array that NumPy's functions would have made of a record, in float64."""
+    """The array of a record, in float64."""
+    return read_array(value).astype(np.float64)
+
+
+def read_array(value: Any) -> NDArray[Any]:
+    """The array that NumPy's functions would have made of a record.
+
+    :param value: what :func:`~sb3_explain.agents.loading.pickle_records.read_records` returned
+    :raises DamagedPickleError: if it is no array of plain numbers
+    """
     if _is_call(value, RECONSTRUCT) and isinstance(value.state, tuple) and len(value.state) == 5:
         _, shape, dtype, fortran, content = value.state
         array = _make_array(_read_bytes(content), dtype, shape, "F" if fortran else "C")
@@ -183,7 +192,7 @@ def _read_array(value: Any) -> NDArray[np.float64]:
         array = _make_array(_read_bytes(value.arguments[1]), value.arguments[0], (), "C")
     else:
         raise DamagedPickleError("statistics that are no plain array")
-    return array.astype(np.float64)
+    return array
 
 
 def _make_array(content: bytes, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
