@@ -20,7 +20,7 @@ from sb3_explain.agents.layout import ObservationLayout, find_layout, require_ke
 from sb3_explain.agents.live_env import read_details
 from sb3_explain.agents.outputs import PolicyOutputs
 from sb3_explain.agents.policy_views import ModuleView, PolicyView
-from sb3_explain.agents.self_check import check_module, choose_view
+from sb3_explain.agents.self_check import check_module, check_prediction, choose_view
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.signatures import require_arguments
@@ -139,6 +139,8 @@ class Agent(PolicyOutputs):
         view = choose_view(
             policy, model.observation_space, model.action_space, self_check=self_check
         )
+        if self_check:
+            check_prediction(model, view, model.observation_space, model.action_space)
         return cls(view, model.observation_space, model.action_space, **details)
 
     @classmethod

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 
 from sb3_explain.agents.action_spaces import group_sizes, target_scores
@@ -41,6 +42,8 @@ N_SMALL, N_LARGE = 8, 2
 LARGE = 1024
 #: largest difference in units of the largest number; in float32, sums in another order differ less
 TOLERANCE = 1e-4
+#: packages whose algorithms act as their policies do
+LIBRARIES = ("stable_baselines3", "sb3_contrib", "sb3_explain")
 #: what to do with a policy that cannot be read
 ADVICE = "give Agent.from_module a module that returns its scores and values"
 
@@ -100,6 +103,39 @@ def check_module(view: ModuleView, observation_space: Space, action_space: Space
         f"{type(module).__name__} cannot be an agent: {differences[0]} (sampled observations; "
         "self_check=False leaves out this check)"
     )
+
+
+def check_prediction(
+    model: BaseAlgorithm, view: PolicyView, observation_space: Space, action_space: Space
+) -> None:
+    """Check that an algorithm with a ``predict`` of its own acts as its policy does.
+
+    :param model: the live model, whose policy is left as it is
+    :param view: view of a copy of its policy
+    :param observation_space: what the policy observes
+    :param action_space: action space of the environment
+    :raises ExplainError: if it acts otherwise
+    """
+    predict = getattr(model.predict, "__func__", model.predict)
+    if getattr(predict, "__module__", "").partition(".")[0] in LIBRARIES:
+        return
+    rng = np.random.default_rng(0)
+    question = Question(sample_observations(observation_space, _count(observation_space), rng))
+    was_training = model.policy.training
+    with _unchanged(model.policy), torch.no_grad():
+        try:
+            actions = np.asarray(model.predict(question.observations, deterministic=True)[0])
+        # it may need more than observations
+        except Exception:
+            return
+        finally:
+            model.policy.train(was_training)
+        answers = Answers(actions)
+        difference = find_difference(view, observation_space, action_space, question, answers)
+    if difference is not None:
+        raise ExplainError(
+            f"{type(model).__name__}, whose own predict cannot be read: {difference}; {ADVICE}"
+        )
 
 
 def find_difference(

@@ -297,3 +297,28 @@ def test_a_module_numbers_its_actions_from_the_start():
     observations = torch.randn(50, 5)
     np.testing.assert_array_equal(agent.act(observations), agent.greedy(observations) + 2)
     assert agent.first_action == 2
+
+
+class ActsOtherwise(PPO):
+    def predict(self, observation, state=None, episode_start=None, deterministic=False):
+        actions, state = super().predict(observation, state, episode_start, deterministic)
+        return 1 - actions, state
+
+
+class ActsAlike(PPO):
+    def predict(self, *args, **kwargs):
+        torch.rand(1)
+        return super().predict(*args, **kwargs)
+
+
+def test_an_algorithm_that_acts_otherwise_than_its_policy_is_refused():
+    with pytest.raises(ExplainError, match="ActsOtherwise, whose own predict cannot be read"):
+        Agent.from_model(ActsOtherwise("MlpPolicy", "CartPole-v1", device="cpu"))
+    model = ActsAlike("MlpPolicy", "CartPole-v1", device="cpu")
+    model.policy.train()
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    assert Agent.from_model(model).n_scores == 2
+    assert torch.equal(torch.rand(1), expected)
+    assert model.policy.training

@@ -18,7 +18,7 @@ MAX_CHARACTERS = 1_000_000
 def read_observations(saved: Any) -> dict[str, NDArray[Any]]:
     """The arrays of an observation by key, ``""`` for one that is no dict; empty if none is there.
 
-    :param saved: the entry in the JSON of the algorithm's attributes
+    :param saved: what the JSON of the algorithm's attributes has under a name
     """
     text = saved.get(":serialized:") if isinstance(saved, dict) else None
     if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
