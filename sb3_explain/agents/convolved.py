@@ -57,13 +57,15 @@ def find_convolved(view: PolicyView, space: spaces.Space[Any]) -> dict[str, Pict
     if not pictures:
         return {}
     parameter = next(view.policy.parameters(), torch.zeros(()))
-    observed = draw_observation(space, parameter)
-    leaves = {key: observed[key].requires_grad_() for key in pictures}
     cuda = [parameter.device] if parameter.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), torch.enable_grad(), ConvolutionInputs() as watched:
-        # a clone, because a policy may change what it is given
-        view.scores(join_keys({key: part.clone() for key, part in observed.items()}), None)
-    axes = {key: _find_axes(leaf, watched.inputs) for key, leaf in leaves.items()}
+    # asked for inside of whatever the caller switched off
+    with torch.inference_mode(False), torch.enable_grad():
+        observed = draw_observation(space, parameter)
+        leaves = {key: observed[key].requires_grad_() for key in pictures}
+        with torch.random.fork_rng(devices=cuda), ConvolutionInputs() as watched:
+            # a clone, because a policy may change what it is given
+            view.scores(join_keys({key: part.clone() for key, part in observed.items()}), None)
+        axes = {key: _find_axes(leaf, watched.inputs) for key, leaf in leaves.items()}
     return {key: found for key, found in axes.items() if found is not None}
 
 

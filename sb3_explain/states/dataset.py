@@ -23,6 +23,7 @@ from sb3_explain.states.episodes import (
     open_pictures,
     read_description,
     read_episodes,
+    require_room,
 )
 from sb3_explain.states.splitting import split_by_episode
 from sb3_explain.states.stacks import gather, index_stacks
@@ -233,14 +234,13 @@ class StateDataset:
         for episode in np.unique(episodes[indices]):
             n_states = int(np.count_nonzero(episodes == episode))
             stored = open_pictures(episode_folder(self._rendered, int(episode)), n_states)
+            require_room(len(indices) * stored.row_bytes, "the rendered frames")
             here = np.flatnonzero(episodes[indices] == episode)
-            steps = indices[here] - first[episode]
-            low, high = int(steps.min()), int(steps.max()) + 1
-            block = stored.read(low, high)
-            for place, step in zip(here, steps, strict=True):
-                pictures[place] = block[step - low]
-        stacked: Array = np.stack(pictures)
-        return stacked
+            for place, picture in zip(
+                here, stored.take(indices[here] - first[episode]), strict=True
+            ):
+                pictures[place] = picture
+        return np.stack(pictures)
 
     def column(self, name: str) -> Array:
         """Return an array of the store for the states of this view.

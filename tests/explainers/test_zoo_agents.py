@@ -2,14 +2,15 @@
 
 import pytest
 
+from sb3_explain.agents.loading import load_agent
 from sb3_explain.explainers import EXPLAINERS
-from tests.agents.loading.test_zoo_agents import AGENTS, load
+from tests.agents.loading.test_zoo_agents import AGENTS
 from tests.explainers.kinds import quick, random_states
 
 
 @pytest.mark.parametrize(("algo", "env"), AGENTS)
 def test_maps_are_finite(agents_folder, algo, env):
-    agent = load(algo, env, agents_folder)
+    agent = load_agent(algo, env, folder=agents_folder)
     states = random_states(agent)
     observed = states.observations(range(3))
     supported = [name for name, one in EXPLAINERS.items() if one.unsupported(agent) is None]

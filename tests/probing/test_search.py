@@ -136,7 +136,7 @@ def test_the_nearest_state_is_that_of_a_slow_loop(made):
 
 def test_the_share_of_pixels_that_differ_by_hand():
     agent = Agent.from_module(
-        ThirdsNet(), spaces.Box(0, 255, (2, 4, 5), np.uint8), spaces.Discrete(3)
+        ThirdsNet(), spaces.Box(0, 255, (2, 4, 5), np.uint8), spaces.Discrete(2)
     )
     first = torch.full((1, 2, 4, 5), 100.0)
     second = first.clone()

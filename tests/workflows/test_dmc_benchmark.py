@@ -112,7 +112,7 @@ def test_train_by_the_command_line(tmp_path, capsys):
         "batch_size:4", "warmup_updates:0", "--policy-kwargs", *networks,
     ]  # fmt: skip
     assert main(command) == 2
-    assert "is not from a known package" in capsys.readouterr().err
+    assert "is unknown and was not imported" in capsys.readouterr().err
     command[4] = "Point-v0"
     assert main(command) == 0
     assert (tmp_path / "model.zip").exists()

@@ -165,7 +165,7 @@ def test_a_repository_with_a_pickle_inside_is_refused(server, learned, capsys):
     server.commit("evil/disguised", {"visionmask.safetensors": pickled})
     refused("visionmask.safetensors is damaged", "evil/disguised", agent)
     server.commit("evil/json", {"sb3_explain.json": pickled})
-    refused("not JSON", "evil/json", agent)
+    refused("is damaged .*: push it again", "evil/json", agent)
     server.commit("evil/kind", {"sb3_explain.json": b'{"kind": "../../etc"}'})
     refused("holds a '../../etc'", "evil/kind", agent)
     for content, says in [
