@@ -27,7 +27,7 @@ class Counted:
     """Observations that pass a policy, counted by a hook, and tensors that go to a device."""
 
     def __init__(self, agent, monkeypatch):
-        _ = agent.layout, agent.categories  # asked for once, and not counted
+        _ = agent.layout, agent.categories, agent.cut_keys  # found once, and not counted
         self.observations = self.moved = 0
         agent.view.policy.register_forward_pre_hook(self.count)
         move = agent.tensor
@@ -166,7 +166,7 @@ def test_find_weaknesses(agent, counted, tmp_path, monkeypatch):
     test = states.split()[-1]
     assert before["novelty"] == 0
     assert before["agreement"] == 2 * len(test)  # the states and their reconstructions
-    blank = 3  # zeros, passed whenever a weighting is made, to see whether the agent has ReLUs
+    blank = 4  # zeros, passed whenever a weighting is chosen or made, to see the agent's ReLUs
     assert counted.observations == sum(before.values()) + blank  # nothing is asked beside
 
 
