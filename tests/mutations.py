@@ -14,7 +14,7 @@ import numpy as np
 from sb3_explain.common.errors import ExplainError
 
 #: mutations of each file in the usual tests, and in the slow ones
-FEW, MANY = 40, 400
+FEW, MANY = 40, 160
 
 DEEP: Any = []
 for _ in range(700):
