@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from sb3_explain.agents.policy_views import PolicyView
+from sb3_explain.agents.trial_pass import trial_pass
 from sb3_explain.envs.picture_axes import PictureAxes
 from sb3_explain.envs.spaces import join_keys, spaces_by_key
 
@@ -56,13 +57,10 @@ def find_convolved(view: PolicyView, space: spaces.Space[Any]) -> dict[str, Pict
     pictures = [key for key, observed in by_key.items() if _may_be_picture(observed)]
     if not pictures:
         return {}
-    parameter = next(view.policy.parameters(), torch.zeros(()))
-    cuda = [parameter.device] if parameter.device.type == "cuda" else []
-    # asked for inside of whatever the caller switched off
-    with torch.inference_mode(False), torch.enable_grad():
-        observed = draw_observation(space, parameter)
+    with trial_pass(view.policy) as like:
+        observed = draw_observation(space, like)
         leaves = {key: observed[key].requires_grad_() for key in pictures}
-        with torch.random.fork_rng(devices=cuda), ConvolutionInputs() as watched:
+        with ConvolutionInputs() as watched:
             # a clone, because a policy may change what it is given
             view.scores(join_keys({key: part.clone() for key, part in observed.items()}), None)
         axes = {key: _find_axes(leaf, watched.inputs) for key, leaf in leaves.items()}

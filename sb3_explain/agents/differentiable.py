@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sb3_explain.agents.policy_views import PolicyView
 from sb3_explain.agents.sampled_observations import sample_observations
+from sb3_explain.agents.trial_pass import trial_pass
 from sb3_explain.envs.spaces import join_keys, spaces_by_key, split_keys
 
 
@@ -27,19 +28,14 @@ def find_cut_keys(view: PolicyView, space: spaces.Space[Any]) -> tuple[str, ...]
     """
     by_key = spaces_by_key(space)
     numbers = [key for key in by_key if isinstance(by_key[key], spaces.Box | spaces.MultiBinary)]
-    parameter = next(view.policy.parameters(), torch.zeros(()))
-    cuda = [parameter.device] if parameter.device.type == "cuda" else []
     rng = np.random.default_rng(0)
 
-    def sample() -> dict[str, Tensor]:
+    def sample(like: Tensor) -> dict[str, Tensor]:
         sampled: Any = sample_observations(space, 2, rng)
-        return {
-            key: torch.as_tensor(part, dtype=parameter.dtype, device=parameter.device)
-            for key, part in split_keys(sampled).items()
-        }
+        return {key: torch.as_tensor(part).to(like) for key, part in split_keys(sampled).items()}
 
-    base, other = sample(), sample()
-    with torch.random.fork_rng(devices=cuda), torch.enable_grad():
+    with trial_pass(view.policy) as like:
+        base, other = sample(like), sample(like)
         inputs = {key: base[key].clone().requires_grad_() for key in numbers}
         scores = view.scores(join_keys({**base, **inputs}), None)
         found: Sequence[Tensor | None] = [None] * len(numbers)

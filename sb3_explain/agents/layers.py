@@ -14,6 +14,7 @@ from sb3_explain.agents.observations import find_image_keys
 from sb3_explain.agents.reinitialize import can_reinitialize
 from sb3_explain.agents.relus import WatchReLUs
 from sb3_explain.agents.snapshot import snapshot
+from sb3_explain.agents.trial_pass import trial_pass
 from sb3_explain.envs.spaces import join_keys, spaces_by_key
 
 #: name of a module in the policy and its output, for each module in the order of the pass
@@ -93,9 +94,9 @@ def find_outputs(agent: Agent, key: str, kind: type[nn.Module]) -> dict[str, Ten
     :return: outputs by name of the module, in the order of the pass
     """
     policy: nn.Module = agent.view.policy
-    zeros = make_blank(agent)
-    zeros[key].requires_grad_()
-    with torch.enable_grad(), watch_modules(policy, lambda m: isinstance(m, kind)) as passed:
+    with trial_pass(policy), watch_modules(policy, lambda m: isinstance(m, kind)) as passed:
+        zeros = make_blank(agent)
+        zeros[key].requires_grad_()
         agent.view.scores(join_keys(zeros), None)
     return {
         name: output.detach()
@@ -109,9 +110,9 @@ def passes_relu(agent: Agent) -> bool:
 
     It is found by a forward pass of zeros, which the agent does not count.
     """
-    zeros = {key: observed.requires_grad_() for key, observed in make_blank(agent).items()}
     outputs: list[Tensor] = []
-    with torch.enable_grad(), WatchReLUs(outputs.append):
+    with trial_pass(agent.view.policy), WatchReLUs(outputs.append):
+        zeros = {key: observed.requires_grad_() for key, observed in make_blank(agent).items()}
         agent.view.scores(join_keys(zeros), None)
     return bool(outputs)
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from sb3_explain.agents.policy_views import PolicyView
+from sb3_explain.agents.trial_pass import trial_pass
 from sb3_explain.envs.spaces import join_keys
 
 #: functions that turn numbers into whole numbers or truth values
@@ -45,14 +46,8 @@ def find_looked_up(view: PolicyView, by_key: Mapping[str, spaces.Space[Any]]) ->
         )
         for key, observed in by_key.items()
     }
-    parameter = next(view.policy.parameters(), torch.zeros(()))
-    base, other = {}, {}
-    for key, observed in by_key.items():
-        start, changed = _choose_values(observed)
-        base[key], other[key] = (
-            torch.as_tensor(part, dtype=parameter.dtype, device=parameter.device)
-            for part in (start, changed)
-        )
+    base: dict[str, Tensor] = {}
+    other: dict[str, Tensor] = {}
 
     def read(rows: Mapping[str, Tensor], n: int) -> list[Tensor]:
         whole = {
@@ -63,8 +58,10 @@ def find_looked_up(view: PolicyView, by_key: Mapping[str, spaces.Space[Any]]) ->
         made: list[Tensor] = watched.made
         return made
 
-    cuda = [parameter.device] if parameter.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with trial_pass(view.policy) as like:
+        for key, observed in by_key.items():
+            start, changed = _choose_values(observed)
+            base[key], other[key] = (torch.as_tensor(part).to(like) for part in (start, changed))
         for key in by_key:
             if found[key].all() or not _differ(read({}, 1), read({key: other[key][None]}, 1), 1):
                 continue

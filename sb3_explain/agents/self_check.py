@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 
-from sb3_explain.agents.action_spaces import group_sizes, target_scores
+from sb3_explain.agents.action_spaces import count_scores, group_sizes, target_scores
 from sb3_explain.agents.outputs import PolicyOutputs
 from sb3_explain.agents.policy_answers import Answers, Question, ask
 from sb3_explain.agents.policy_views import (
@@ -32,7 +32,7 @@ from sb3_explain.agents.policy_views import (
 from sb3_explain.agents.sampled_observations import make_plain_observations, sample_observations
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import one_line
-from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.envs.spaces import spaces_by_key, split_keys
 
 Space = spaces.Space[Any]
 Array = NDArray[Any]
@@ -169,7 +169,7 @@ def find_difference(
     # a stranger's policy may raise anything
     except Exception as error:
         return _describe(error)
-    n, n_scores = len(next(iter(_split(observations).values()))), _count_scores(action_space)
+    n, n_scores = len(next(iter(split_keys(observations).values()))), count_scores(action_space)
     if tuple(scores.shape) != (n, n_scores):
         return f"its scores have the shape {tuple(scores.shape)} instead of {(n, n_scores)}"
     if tuple(both[1].shape) != (n,):
@@ -303,11 +303,6 @@ def _count(space: Space) -> int:
     return N_LARGE if n_numbers > LARGE else N_SMALL
 
 
-def _count_scores(space: Space) -> int:
-    n_targets = sum(group_sizes(space))
-    return n_targets // 2 if isinstance(space, spaces.MultiBinary) else n_targets
-
-
 def _sample_masks(space: Space, n: int, rng: np.random.Generator) -> Array:
     """(n, C) random masks, in which each group has an action that is allowed."""
     groups = []
@@ -316,10 +311,6 @@ def _sample_masks(space: Space, n: int, rng: np.random.Generator) -> Array:
         allowed[np.arange(n), rng.integers(0, size, n)] = 1
         groups.append(allowed)
     return np.concatenate(groups, axis=1)
-
-
-def _split(observations: Any) -> dict[str, Tensor]:
-    return observations if isinstance(observations, dict) else {"": observations}
 
 
 def _to_tensors(observations: Any, device: torch.device, dtype: torch.dtype | None) -> Any:

@@ -91,3 +91,17 @@ def test_a_frozen_convolution_has_no_map():
     with pytest.raises(ExplainError, match="computes without one from the observation "):
         make_explainer("grad_cam", agent)
     assert "occlusion" in list_explainers(agent)
+
+
+@pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
+def test_what_is_found_of_a_policy_does_not_depend_on_what_its_caller_switched_off(switch):
+    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 2)
+    pixels = nn.Sequential(*layers)
+    float_picture = spaces.Box(-1, 1, PICTURE.shape, np.float32)
+    agents = [Agent.from_module(pixels, float_picture, spaces.Discrete(2)) for _ in range(2)]
+    with switch():
+        asked = agents[0].layout.pictures, agents[0].cut_keys, agents[0].categories.looked_up
+        supported = list_explainers(agents[0])
+    assert asked[:2] == (agents[1].layout.pictures, agents[1].cut_keys)
+    assert list(asked[0]) == [""] and asked[1] == () and not asked[2][""].any()
+    assert supported == list_explainers(agents[1]) and "guided_backprop" in supported
