@@ -76,6 +76,8 @@ class StateBatch(ByKey):
     ) -> None:
         self.agent = agent
         self.cache = cache
+        #: (B,) positions of the states in the data set that they come from, if it is known
+        self.positions: Tensor | None = None
         observations = agent.tensor(observations)
         agent.check(observations)
         by_key = observations if isinstance(observations, dict) else {SINGLE: observations}
@@ -206,6 +208,7 @@ class StateBatch(ByKey):
     def _part(self, rows: slice) -> StateBatch:
         part = copy.copy(self)
         part.target = self.target[rows]
+        part.positions = None if self.positions is None else self.positions[rows]
         part.by_key = {name: observed[rows] for name, observed in self.by_key.items()}
         part.policy_inputs = {name: held[rows] for name, held in self.policy_inputs.items()}
         vars(part).pop("_digest", None)
@@ -288,6 +291,26 @@ class StateBatch(ByKey):
     def preference(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """Compute the :meth:`preferences` of the explained targets: (R,), in [0, 1]."""
         return self.preferences(rows, states).gather(1, self._targets(states)[:, None])[:, 0]
+
+    def divergence(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
+        """Compute KL(policy on the state || policy on the copy), of the explained target's group.
+
+        For Box actions it is that of the target's dimension.
+
+        :return: (R,) in nats, at least 0
+        """
+        space, target = self.agent.action_space, self._targets(states)[:, None]
+        if isinstance(space, spaces.Box):
+            mean, std = self._marginals(rows, states)
+            own_mean, own_std = (_of(own, states) for own in self._own_marginals)
+            each = gaussian_divergence(own_mean, own_std, mean, std)
+            return each.gather(1, target)[:, 0]
+        kept = log_probabilities(space, self.target_scores(rows, states))
+        own = _of(log_probabilities(space, self.own_target_scores), states)
+        # an action that the agent cannot take in the state has no part in it
+        terms = torch.where(own.exp() > 0, own.exp() * (own - kept), 0.0)
+        numbers = group_numbers(space).to(terms.device)
+        return (terms * (numbers == numbers[target])).sum(dim=1).clamp_min(0.0)
 
     def keeps(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """Check whether the agent still does the explained target on the copies.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,13 +17,12 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
+from sb3_explain.states.duplicates import drop_duplicates as leave_out
 from sb3_explain.states.episodes import (
-    episode_folder,
     episode_folders,
-    open_pictures,
     read_description,
     read_episodes,
-    require_room,
+    read_pictures,
 )
 from sb3_explain.states.splitting import split_by_episode
 from sb3_explain.states.stacks import gather, index_stacks
@@ -60,6 +59,8 @@ class StateDataset:
 
     #: how users come by one, for messages
     obtained_by: ClassVar[str] = "collect(agent, folder=...) returns one"
+    #: number of states that :meth:`split` left out of this part, which training states equal
+    n_duplicates = 0
 
     def __init__(
         self,
@@ -223,24 +224,9 @@ class StateDataset:
 
     def _pictures(self, indices: Array) -> Array | None:
         """RGB frames by index in the store."""
-        if self._rendered is None:
-            return None
-        if not isinstance(self._rendered, Path):
-            here: Array = self._rendered[indices]
-            return here
-        episodes = self._columns["episode"]
-        first = np.r_[0, np.flatnonzero(np.diff(episodes)) + 1]
-        pictures: list[Array] = [np.empty(0)] * len(indices)
-        for episode in np.unique(episodes[indices]):
-            n_states = int(np.count_nonzero(episodes == episode))
-            stored = open_pictures(episode_folder(self._rendered, int(episode)), n_states)
-            require_room(len(indices) * stored.row_bytes, "the rendered frames")
-            here = np.flatnonzero(episodes[indices] == episode)
-            for place, picture in zip(
-                here, stored.take(indices[here] - first[episode]), strict=True
-            ):
-                pictures[place] = picture
-        return np.stack(pictures)
+        if self._rendered is None or not isinstance(self._rendered, Path):
+            return None if self._rendered is None else self._rendered[indices]
+        return read_pictures(self._rendered, self._columns["episode"], indices)
 
     def column(self, name: str) -> Array:
         """Return an array of the store for the states of this view.
@@ -291,12 +277,7 @@ class StateDataset:
             ``greedy``
         :param agent: agent that labelled the states
         """
-        view = self.subset(np.arange(len(self)))
-        view._columns = dict(self._columns)
-        for name, column in columns.items():
-            whole = np.zeros((len(self._starts), *column.shape[1:]), column.dtype)
-            whole[self.indices] = column
-            view._columns[name] = whole
+        view = self.with_columns(**columns)
         view.provenance = {**self.provenance, "agent": agent.describe()}
         return view
 
@@ -332,9 +313,10 @@ class StateDataset:
             action when not given
         :param cache: cache of forward passes that explainers of these states share
         """
-        return StateBatch(
-            agent, self.observations(positions), target, self.policy_inputs(positions), cache
-        )
+        inputs = self.policy_inputs(positions)
+        batch = StateBatch(agent, self.observations(positions), target, inputs, cache)
+        batch.positions = torch.as_tensor(np.asarray(positions))
+        return batch
 
     def spread(self, n: int) -> NDArray[np.int64]:
         """Choose ``n`` positions evenly from all; all of them if there are fewer."""
@@ -386,15 +368,32 @@ class StateDataset:
             view._columns[name] = column
         return view
 
+    def with_frames(self, change: Callable[[Tensor], Tensor]) -> StateDataset:
+        """Return a view whose single frames (N, ...) are what ``change`` makes of them."""
+        view = self.subset(np.arange(len(self)))
+        view._frames = {key: change(frames) for key, frames in self._frames.items()}
+        return view
+
     def split(
-        self, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
+        self,
+        fractions: Sequence[float] = (0.8, 0.1, 0.1),
+        seed: int = 0,
+        *,
+        drop_duplicates: bool = True,
     ) -> tuple[StateDataset, ...]:
         """Split the states by whole episodes, so that no part has neighbors of another's frames.
 
+        States whose stack is that of a state of the first part, or within two grey levels of one in
+        every pixel, are left out of the others (see :mod:`sb3_explain.states.duplicates`).
+
         :param fractions: share of the states that each part shall have, above 0 and 1 together
         :param seed: random seed of the shuffle
-        :return: a view for each part
-        :raises ExplainError: for other fractions, or if there are fewer episodes than parts
+        :param drop_duplicates: whether such states are left out
+        :return: a view for each part, whose ``n_duplicates`` says how many were left out of it
+        :raises ExplainError: for other fractions, if there are fewer episodes than parts, or if no
+            state of a part is left
         """
         parts = split_by_episode(self.episode, fractions, seed)
+        if drop_duplicates:
+            return leave_out(self, parts)
         return tuple(self.subset(positions) for positions in parts)

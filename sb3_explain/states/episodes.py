@@ -225,6 +225,26 @@ def open_pictures(folder: Path, length: int) -> StoredArray:
     return stored
 
 
+def read_pictures(folder: Path, episodes: Array, indices: Array) -> Array:
+    """Read rendered frames (n, h, w, 3) of a store.
+
+    :param folder: folder of the store
+    :param episodes: (N,) number of each state's episode
+    :param indices: (n,) indices of the states
+    """
+    first = np.r_[0, np.flatnonzero(np.diff(episodes)) + 1]
+    pictures: list[Array] = [np.empty(0)] * len(indices)
+    for episode in np.unique(episodes[indices]):
+        n_states = int(np.count_nonzero(episodes == episode))
+        stored = open_pictures(episode_folder(folder, int(episode)), n_states)
+        require_room(len(indices) * stored.row_bytes, "the rendered frames")
+        here = np.flatnonzero(episodes[indices] == episode)
+        for place, picture in zip(here, stored.take(indices[here] - first[episode]), strict=True):
+            pictures[place] = picture
+    stacked: Array = np.stack(pictures)
+    return stacked
+
+
 def require_equal_pictures(folders: Sequence[Path], lengths: Sequence[int]) -> None:
     """Check that all episodes have rendered frames of one size.
 
