@@ -121,9 +121,9 @@ def main() -> None:
         explainer_kwargs={"content": content}, fit_kwargs={"epochs": size.epochs},
         seed=options.seed,
     )  # fmt: skip
-    test = states.split(seed=options.seed)[-1]
+    train, _, test = states.split(seed=options.seed)
     evaluation = evaluate_to(
-        options.output, test, explainer, None, n_evaluated=size.evaluated, seed=options.seed
+        options.output, train, test, explainer, None, n_evaluated=size.evaluated, seed=options.seed
     )
     write_all(options.output, test, explainer)
     row = next((game for game in PAPER if playfield(options.env) and game in options.env), None)

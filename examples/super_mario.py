@@ -101,9 +101,9 @@ def main() -> None:
         fit_kwargs={"epochs": options.epochs},
         seed=options.seed,
     )
-    test = states.split(seed=options.seed)[-1]
+    train, _, test = states.split(seed=options.seed)
     evaluation = evaluate_to(
-        options.output, test, explainer, None,
+        options.output, train, test, explainer, None,
         n_evaluated=options.n_evaluated, seed=options.seed,
     )  # fmt: skip
     write_all(options.output, test, explainer)

@@ -58,6 +58,7 @@ _MODULES = {
     "NETWORKS": "explainers.learned.networks",
     "Normalizer": "envs.recipe",
     "Occlusion": "explainers.perturbation.occlusion",
+    "OtherStates": "evaluation.others",
     "PixelSAC": "sgqn",
     "RAD": "sgqn",
     "Random": "explainers.controls",
@@ -75,7 +76,9 @@ _MODULES = {
     "StateDataset": "states.dataset",
     "StateGenerator": "probing",
     "StateGeneratorCallback": "callbacks",
+    "Swapped": "evaluation.controls",
     "TARGETS": "probing.targets",
+    "Template": "evaluation.controls",
     "VisionMask": "explainers.learned.visionmask",
     "VisionMaskCallback": "callbacks",
     "activation_maximization": "probing",
@@ -139,11 +142,14 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.envs.recipe import Normalizer as Normalizer
     from sb3_explain.evaluation.boxes import rasterize_boxes as rasterize_boxes
     from sb3_explain.evaluation.boxes import read_boxes as read_boxes
+    from sb3_explain.evaluation.controls import Swapped as Swapped
+    from sb3_explain.evaluation.controls import Template as Template
     from sb3_explain.evaluation.evaluate import Evaluation as Evaluation
     from sb3_explain.evaluation.evaluate import evaluate as evaluate
     from sb3_explain.evaluation.masked_return import masked_return as masked_return
     from sb3_explain.evaluation.metrics import METRICS as METRICS
     from sb3_explain.evaluation.metrics import list_metrics as list_metrics
+    from sb3_explain.evaluation.others import OtherStates as OtherStates
     from sb3_explain.evaluation.parameter_randomization import (
         parameter_randomization as parameter_randomization,
     )

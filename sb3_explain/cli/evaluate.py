@@ -120,9 +120,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
         return
     if options.algo is None or options.env is None:
         raise ExplainError("name an agent by --algo and --env, or a grid of them by --agents")
-    test, explainer = load_fitted(options)
+    train, test, explainer = load_fitted(options)
     evaluation = evaluate_to(
         options.output,
+        train,
         test,
         explainer,
         options.metrics,
@@ -133,14 +134,16 @@ def run_evaluate(options: argparse.Namespace) -> None:
     print_results(evaluation, options.output)
 
 
-def load_fitted(options: argparse.Namespace) -> tuple[StateDataset, VisionMask]:
-    """Load the agent's test states and its VisionMask from the output folder."""
+def load_fitted(
+    options: argparse.Namespace,
+) -> tuple[StateDataset, StateDataset, VisionMask]:
+    """Load the agent's training and test states and its VisionMask from the output folder."""
     agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
     explainer = VisionMask.load(options.output / "visionmask", agent)
     train, _, test = states.split(seed=options.seed)
     require_same_split(explainer, train)
-    return test, explainer
+    return train, test, explainer
 
 
 def print_results(evaluation: Evaluation, output: Path) -> None:

@@ -186,7 +186,7 @@ def run_fit(options: argparse.Namespace) -> None:
 
 def run_report(options: argparse.Namespace) -> None:
     """``sb3-explain report``"""
-    test, explainer = load_fitted(options)
+    _, test, explainer = load_fitted(options)
     page = write_all(options.output, test, explainer, progress=options.progress)
     print(f"open {page}")
 

@@ -17,10 +17,14 @@ from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clu
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments, require_class
+from sb3_explain.evaluation.controls import Swapped, Template
 from sb3_explain.evaluation.measuring import Measuring, Row
-from sb3_explain.evaluation.metrics import bind_options, needs
+from sb3_explain.evaluation.metrics import bind_options, find_base, needs
+from sb3_explain.evaluation.others import OtherStates, own_preference
+from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.report.words import CONTROLS, list_controls
 from sb3_explain.states.baselines import Baseline, fit_baselines
 from sb3_explain.states.blends import apply_baselines
 from sb3_explain.states.cache import ForwardCache
@@ -32,8 +36,12 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-#: explainers that every table has; the constant mask has the mean area of the first real masks
-CONTROLS = ("empty", "constant", "random", "gradient")
+#: metrics whose values are means of the target's probability
+OF_PROBABILITY = frozenset({"insertion", "deletion", "pixel_flipping"})
+#: with fewer states or episodes than these, an interval is too narrow: much of what varies between
+#: episodes has not been seen
+MIN_STATES = 300
+MIN_EPISODES = 5
 
 
 @dataclass(repr=False)
@@ -75,7 +83,9 @@ class Evaluation:
 
         ``forwards`` and ``seconds`` are those of explaining all states once, which an explainer's
         metrics share; ``metric_forwards`` and ``metric_seconds`` are those of the metric alone.
-        ``note`` says why a metric has no values: ``"failed: ..."``.
+        ``own_probability`` is the agent's own mean probability of the targets on the states, beside
+        the metrics that are means of a probability: a map may exceed it. ``note`` says why a metric
+        has no values, ``"failed: ..."``, or why its interval is too narrow.
         """
         import pandas as pd
 
@@ -91,12 +101,29 @@ class Evaluation:
                 "fit_seconds": row.fit_seconds,
                 "metric_forwards": row.measuring[metric].forwards,
                 "metric_seconds": row.measuring[metric].seconds,
-                "note": f"failed: {row.failures[metric]}" if metric in row.failures else "",
+                "own_probability": self.states["own_probability"]
+                if find_base(metric) in OF_PROBABILITY
+                else math.nan,
+                "note": f"failed: {row.failures[metric]}"
+                if metric in row.failures
+                else self.states["note"],
             }
             for name, row in self.rows.items()
             for metric, interval in row.intervals.items()
         ]
         return pd.DataFrame(lines)
+
+    def ranks(self, *, controls: bool = True) -> pd.DataFrame:
+        """Return the rank of each explainer by its mean under each metric, from 1 for the best.
+
+        Measured under several imputations, such as ``{"insertion": {}, "insertion donor":
+        {"perturb_baseline": "donor"}}``, it shows whether an order of methods depends on what
+        stands in place of removed features.
+
+        :param controls: whether controls have a rank, too
+        """
+        intervals = {name: row.intervals for name, row in self.rows.items()}
+        return rank_explainers(intervals, () if controls else list_controls(intervals))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as in ``metrics.json``: shares in [0, 1], ``None`` where undefined.
@@ -133,6 +160,7 @@ def evaluate(
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
     *,
     baseline: str | Baseline | Mapping[str, Baseline] = "background",
+    train: StateDataset | None = None,
     boxes: Array | None = None,
     n_evaluated: int | None = None,
     batch_size: int = CHUNK,
@@ -147,7 +175,9 @@ def evaluate(
     target of other action spaces, see :mod:`sb3_explain.agents.action_spaces`), and shared by all
     metrics. Explainers with the same perturbations share forward passes of the agent, and each is
     charged for them. The controls are an empty mask, a constant mask, random attributions and the
-    gradient; an explainer of the same name takes a control's place.
+    gradient; an explainer of the same name takes a control's place. An explainer that learns has
+    two more of its own, named after it: ``template``, the mean map of the target over training
+    states, and ``swapped``, another state's map of the same target.
 
     If a metric or an explainer fails, this is one logged line and NaN in the table; the others
     stand.
@@ -168,6 +198,7 @@ def evaluate(
         with themselves: a name, which is fitted on ``states``; a baseline; or a baseline by key
         of the observation, such as an explainer's own ``baselines``. The outcome's
         ``states["baseline"]`` says which it was
+    :param train: training states, of which the templates are the means; ``states`` when not given
     :param boxes: (n, H, W), true where a pixel of a state's newest frame lies in the box of an
         object, for the metric relevance_mass (see :func:`sb3_explain.read_boxes`)
     :param n_evaluated: number of states to measure, a random sample; all states when not given
@@ -209,22 +240,36 @@ def evaluate(
         for name in CONTROLS
         if name not in given and EXPLAINERS[name].unsupported(agent) is None
     }
+    positions = np.array_split(sample, range(batch_size, n, batch_size))
+    known: dict[int, Tensor] = {}  # the agent's own scores of each batch, for which nobody pays
+    targets, own = [], []
+    for number, some in enumerate(positions):
+        batch = states.batch(agent, some).resolve_target()
+        known[number] = batch.own_scores
+        targets.append(batch.target.cpu().numpy())
+        own.append(own_preference(batch).double().cpu().numpy())
+    others = OtherStates(agent, states, sample, np.concatenate(targets), seed)
+    learned = {name: one for name, one in given.items() if isinstance(one, FittedExplainer)}
+    own_controls: dict[str, Explainer] = {}
+    for name, explainer in learned.items():
+        own_controls[f"{name} {Template.name}"] = Template(
+            explainer, states.subset(sample) if train is None else train
+        )
+        own_controls[f"{name} {Swapped.name}"] = Swapped(explainer, others)
+    own_controls = {name: one for name, one in own_controls.items() if name not in given}
+
     explained_together = {
         **given,
+        **own_controls,
         **{name: explainer(agent) for name, explainer in added.items() if name != "constant"},
     }
-    positions = np.array_split(sample, range(batch_size, n, batch_size))
-
-    known: dict[int, Tensor] = {}  # the agent's own scores of each batch, for which nobody pays
 
     def measure(named: Mapping[str, Explainer], advance: Callable[[int], Any]) -> dict[str, Row]:
-        rows = {name: Measuring(explainer, chosen, seed) for name, explainer in named.items()}
+        rows = {name: Measuring(one, chosen, seed, others) for name, one in named.items()}
         for number, some in enumerate(positions):
             batch = states.batch(agent, some, cache=ForwardCache())
-            if number in known:
-                batch.own_scores = known[number]
+            batch.own_scores = known[number]
             batch = batch.resolve_target()
-            known[number] = batch.own_scores
             replacement = apply_baselines(baseline, batch)
             located = None if boxes is None else torch.as_tensor(boxes[some], device=batch.device)
             for row in rows.values():
@@ -232,7 +277,9 @@ def evaluate(
                 advance(len(batch))
         return {name: measuring.row() for name, measuring in rows.items()}
 
-    with progress_bar("evaluate", n * (len(given) + len(added)), "states", progress) as bar:
+    with progress_bar(
+        "evaluate", n * (len(given) + len(own_controls) + len(added)), "states", progress
+    ) as bar:
         rows = measure(explained_together, bar.update)
         if "constant" in added:
             areas = [
@@ -242,7 +289,7 @@ def evaluate(
             ]
             faint = added["constant"](agent, *areas[:1])
             rows |= measure({"constant": faint}, bar.update)
-    rows = {name: rows[name] for name in (*given, *added)}
+    rows = {name: rows[name] for name in (*given, *own_controls, *added)}
     if rows and all(row.failed or not row.values for row in rows.values()):
         reasons = [reason for row in rows.values() for reason in row.failures.values()]
         if reasons:
@@ -253,13 +300,21 @@ def evaluate(
             row.intervals[metric] = confidence_interval(
                 values, clusters, n_resamples=n_resamples, confidence=confidence, seed=seed
             )
+    episodes = len(np.unique(states.episode[sample]))
+    few = n < MIN_STATES or episodes < MIN_EPISODES
     described = {
         "n": n,
-        "episodes": len(np.unique(states.episode[sample])),
+        "episodes": episodes,
         "clusters": len(np.unique(clusters)),
         "baseline": " | ".join(sorted({each.name for each in baseline.values()})),
         "confidence": confidence,
         "seed": seed,
+        "own_probability": float(np.concatenate(own).mean()),
+        "duplicates_left_out": states.n_duplicates,
+        "note": f"the interval is too narrow: {n} states of {episodes} episode(s), and at least "
+        f"{MIN_STATES} of {MIN_EPISODES} are needed"
+        if few
+        else "",
     }
     return Evaluation(agent.describe(), described, rows)
 

@@ -19,7 +19,8 @@ from sb3_explain.common.attributions import order
 from sb3_explain.common.bootstrap import Interval
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.failures import describe_failure
-from sb3_explain.evaluation.metrics import needs
+from sb3_explain.evaluation.metrics import needs, takes
+from sb3_explain.evaluation.others import OtherStates
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.sgqn.policies import PixelPolicy
 from sb3_explain.states.batch import StateBatch
@@ -33,7 +34,7 @@ Array = NDArray[Any]
 INPUTS = frozenset(
     {
         *("batch", "explainer", "attributions", "masks", "ordering"),
-        *("baseline", "boxes", "attribution", "rng"),
+        *("baseline", "boxes", "attribution", "rng", "others"),
     }
 )
 
@@ -104,23 +105,32 @@ class Measuring:
     :param explainer: an explainer that is ready to explain
     :param metrics: metrics by name, with their options bind_options
     :param seed: random seed of the metrics' noise
+    :param others: the other states of each state; metrics that need them are left out without
     """
 
     def __init__(
-        self, explainer: Explainer, metrics: Mapping[str, Callable[..., Tensor]], seed: int
+        self,
+        explainer: Explainer,
+        metrics: Mapping[str, Callable[..., Tensor]],
+        seed: int,
+        others: OtherStates | None = None,
     ) -> None:
         self.explainer = explainer
+        self.others = others
         lacking = set() if explainer.gives_masks else {"masks"}
         lacking |= set() if explainer.ranks_features else {"ordering"}
         lacking |= (
             set() if isinstance(explainer.agent.view.policy, PixelPolicy) else {"attribution"}
         )
+        lacking |= set() if others is not None else {"others"}
         needed = {name: needs(metric) for name, metric in metrics.items()}
         for name, inputs in needed.items():
             require_known(f"input of the metric {name}", inputs, INPUTS)
         self.metrics = metrics
-        #: what each metric that applies needs, by name
-        self.inputs = {name: inputs for name, inputs in needed.items() if not inputs & lacking}
+        #: what each metric that applies takes, by name
+        self.inputs = {
+            name: takes(metrics[name]) for name, inputs in needed.items() if not inputs & lacking
+        }
         self.generators = {name: np.random.default_rng(seed) for name in self.inputs}
         self.results: dict[str, list[Array]] = {name: [] for name in self.inputs}
         self._n_states, self._lost = 0, False
@@ -158,6 +168,7 @@ class Measuring:
             "masks": masks,
             "baseline": replacement,
             "boxes": boxes,
+            "others": self.others,
         }
         for name, names in self.inputs.items():
             if name in row.failures:

@@ -55,9 +55,9 @@ class Explainer(ABC):
     #: name in the registry
     name: ClassVar[str]
     #: whether the attributions are masks in [0, 1], which may be multiplied with an observation
-    gives_masks: ClassVar[bool] = False
+    gives_masks: bool = False
     #: whether the attributions rank the features; those that are the same everywhere do not
-    ranks_features: ClassVar[bool] = True
+    ranks_features: bool = True
     #: whether the class takes the arguments ``baseline`` and ``states``
     takes_baseline: ClassVar[bool] = False
     #: baselines of masked features by key; empty if the explainer masks nothing

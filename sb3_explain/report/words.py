@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 #: the explainers that any useful one must beat
 CONTROLS = ("empty", "constant", "random", "gradient")
+
+#: controls of an explainer that learns, whose names follow its own: ``"visionmask template"``
+OWN_CONTROLS = ("template", "swapped")
 
 #: shown where a number is missing
 MISSING = "\N{EN DASH}"
@@ -84,6 +87,39 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "down",
         True,
     ),
+    "policy_preservation": MetricWords(
+        "Policy preservation",
+        "How far the agent's policy on what is revealed is from that on the whole observation, in "
+        "nats: area under that curve. Low if the map shows what the agent used, and not what "
+        "would make it surer.",
+        "down",
+        True,
+    ),
+    "policy_preservation@0.1": MetricWords(
+        "Policy preservation at 10 %",
+        "The same distance where only the tenth of the observation is shown that the map marks "
+        "highest.",
+        "down",
+        True,
+    ),
+    "specificity": MetricWords(
+        "Specificity",
+        "Insertion by the map of the state minus insertion by that of another state in which the "
+        "agent does the same. 0 if the map knows nothing of the state.",
+        "up",
+    ),
+    "policy_specificity": MetricWords(
+        "Specificity, policy",
+        "By how much the policy is better preserved by the map of the state than by the map of "
+        "another state in which the agent does the same.",
+        "up",
+    ),
+    "forced_action": MetricWords(
+        "Forced action",
+        "How often the map of an action that the agent would not take makes the agent take it, "
+        "where only the highest tenth is shown. Low if maps show evidence and do not make it.",
+        "down",
+    ),
     "local_lipschitz": MetricWords(
         "Local Lipschitz",
         "How much the map changes, at most, for a slight change of the observation, relative to "
@@ -157,16 +193,29 @@ _EXPLAINER_LABELS = {
 def get_metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> MetricWords:
     """Get the presentation of a metric; an unknown one keeps its name and has no direction.
 
+    ``"insertion donor"`` is a metric with other options, and presented as that metric.
+
     :param name: name of the metric
     :param given: presentation of further metrics, or in place of the package's own
     """
     known = {**METRIC_WORDS, **(given or {})}
+    base, _, more = name.partition(" ")
+    if name not in known and base in known:
+        return dataclasses.replace(known[base], label=f"{known[base].label}, {more}")
     return known.get(name) or MetricWords(name.replace("_", " ").capitalize(), "")
 
 
 def get_explainer_label(name: str) -> str:
     """Get the label of an explainer, for people."""
+    base, _, own_control = name.partition(" ")
+    if own_control in OWN_CONTROLS:
+        return f"{get_explainer_label(base)}, {own_control}"
     return _EXPLAINER_LABELS.get(name, name.replace("_", " "))
+
+
+def list_controls(names: Iterable[str]) -> list[str]:
+    """List the names of a table that are controls, those of an explainer's own among them."""
+    return [n for n in names if n in CONTROLS or n.partition(" ")[2] in OWN_CONTROLS]
 
 
 def to_finite(value: Any) -> float | None:

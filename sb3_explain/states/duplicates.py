@@ -7,8 +7,8 @@ alike and stand still, so that a split by episodes alone leaves many such pictur
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -16,10 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import are_images, split_keys
-
-if TYPE_CHECKING:
-    from sb3_explain.states.dataset import StateDataset
+from sb3_explain.envs.spaces import Observations, are_images, split_keys
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +36,32 @@ SLACK = 1.2
 CHUNK = 256
 
 
-def find_duplicates(states: StateDataset, train: Array, others: Array) -> NDArray[np.bool_]:
+class Stacks(Protocol):
+    """States whose observations are stacks of frames, as :class:`sb3_explain.StateDataset` has."""
+
+    n_duplicates: int
+
+    @property
+    def episode(self) -> Array:
+        """(n,) number of each state's episode."""
+
+    def observations(self, positions: Any) -> Observations:
+        """Return stacked observations (B, ...)."""
+
+    def stored_by_key(self) -> dict[str, Tensor]:
+        """Return what is stored of the states by key."""
+
+    def with_frames(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Return a view with other frames."""
+
+    def subset(self, positions: Any) -> Self:
+        """Return a view of some states."""
+
+
+S = TypeVar("S", bound=Stacks)
+
+
+def find_duplicates(states: Stacks, train: Array, others: Array) -> NDArray[np.bool_]:
     """Find the states whose stack is that of a training state, or hardly differs from it.
 
     The lowest and highest values of each frame's slabs differ by no more than its pixels do, so
@@ -73,9 +95,7 @@ def find_duplicates(states: StateDataset, train: Array, others: Array) -> NDArra
     return found
 
 
-def drop_duplicates(
-    states: StateDataset, parts: list[NDArray[np.int64]]
-) -> tuple[StateDataset, ...]:
+def drop_duplicates(states: S, parts: list[NDArray[np.int64]]) -> tuple[S, ...]:
     """Leave out of all parts but the first what is in the first already.
 
     :param states: all states
@@ -112,11 +132,12 @@ def find_tolerance(stored: Tensor) -> Array:
     :param stored: (N, ...) frames
     """
     if stored.dtype == torch.uint8:
-        return np.float32(GREY_LEVELS if are_images(stored) else 0.0)[None]
+        return np.array([GREY_LEVELS if are_images(stored) else 0.0])
     if are_images(stored):
         extent = float(stored.max()) - float(stored.min())
-        return np.float32(GREY_LEVELS * extent / 255)[None]
-    return (ROUNDING * np.abs(_flat(stored)).max(axis=0)).astype(np.float32)
+        return np.array([GREY_LEVELS * extent / 255])
+    tolerances: Array = ROUNDING * np.abs(_flat(stored)).max(axis=0)
+    return tolerances
 
 
 def summarize(stored: Tensor) -> Tensor:
@@ -136,9 +157,7 @@ def summarize(stored: Tensor) -> Tensor:
     return torch.cat([torch.stack([low, high], dim=1) for low, high in pairs])
 
 
-def _flatten(
-    summaries: StateDataset, positions: Array, near: Mapping[str, Array]
-) -> NDArray[np.float32]:
+def _flatten(summaries: Stacks, positions: Array, near: Mapping[str, Array]) -> NDArray[np.float32]:
     """Stacked summaries (n, D) in units of what may differ, all keys side by side."""
     rows = [
         np.concatenate(
@@ -154,23 +173,23 @@ def _flatten(
 def _in_units(observed: Tensor, near: Array) -> Array:
     """Values (n, D) divided by what they may differ by; equal values stay equal where that is 0."""
     values = _flat(observed)
-    tolerance = np.tile(near.astype(np.float64), values.shape[1] // len(near))
+    tolerance = np.tile(near, values.shape[1] // len(near))
     return (values / np.where(tolerance > 0, tolerance, 0.5)).astype(np.float32)
 
 
-def _are_near(states: StateDataset, position: int, train: Array, near: Mapping[str, Array]) -> bool:
+def _are_near(states: Stacks, position: int, train: Array, near: Mapping[str, Array]) -> bool:
     """Tell whether a state is near one of some training states, pixel by pixel."""
     own, others = (split_keys(states.observations(at)) for at in ([position], train))
     fits = np.ones(len(train), dtype=bool)
     for key, observed in others.items():
         value, known = _flat(own[key]), _flat(observed)
-        tolerance = np.tile(near[key].astype(np.float64), value.shape[1] // len(near[key]))
+        tolerance = np.tile(near[key], value.shape[1] // len(near[key]))
         # a rounding error of the summaries' units shall not part what is near
         fits &= (np.abs(known - value) <= tolerance * (1 + 1e-6)).all(axis=1)
     return bool(fits.any())
 
 
-def _read(states: StateDataset, positions: Array) -> Iterator[Any]:
+def _read(states: Stacks, positions: Array) -> Iterator[Any]:
     for some in np.split(positions, range(CHUNK, len(positions), CHUNK)):
         yield states.observations(some)
 

@@ -24,6 +24,7 @@ from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.report import save, write_report
 from sb3_explain.report.measured import read_curves, read_metrics
+from sb3_explain.report.words import list_controls
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import make_examples, render_png, write_saliency_video
@@ -124,16 +125,18 @@ def explain(
         fit_kwargs={"progress": progress, **(fit_kwargs or {})},
         seed=seed,
     )
-    test = states.split(seed=seed)[-1]
+    train, _, test = states.split(seed=seed)
     evaluation = evaluate_to(
-        output, test, explainer, metrics, n_evaluated=n_evaluated, seed=seed, progress=progress
-    )
+        output, train, test, explainer, metrics,
+        n_evaluated=n_evaluated, seed=seed, progress=progress,
+    )  # fmt: skip
     write_all(output, test, explainer, progress=progress)
     return evaluation
 
 
 def evaluate_to(
     output: Path,
+    train: StateDataset,
     test: StateDataset,
     explainer: VisionMask,
     metrics: list[str] | None,
@@ -150,6 +153,7 @@ def evaluate_to(
         [explainer],
         metrics,
         baseline=explainer.baselines,
+        train=train,
         n_evaluated=n_evaluated,
         seed=seed,
         progress=progress,
@@ -184,6 +188,7 @@ def write_all(
         output,
         metrics=measured,
         curves=curves,
+        controls=list_controls(measured["explainers"]),
         examples=list(examples.values()),
         video=video,
         video_caption="" if find_image(agent) is not None else WITHOUT_ATTRIBUTIONS,

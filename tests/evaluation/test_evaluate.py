@@ -91,7 +91,9 @@ def test_controls_are_always_there(agent, states):
     # which need boxes and an agent of SGQN
     everything = set(METRICS) - {"relevance_mass", "saliency_iou"}
     assert set(evaluation.values["bright"]) == everything
-    ordered = {"insertion", "deletion", "accuracy@0.1", "pixel_flipping"}
+    ordered = {"insertion", "deletion", "accuracy@0.1", "pixel_flipping", "forced_action"}
+    ordered |= {"specificity", "policy_specificity"}
+    ordered |= {"policy_preservation", "policy_preservation@0.1"}
     assert set(evaluation.values["empty"]) == everything - ordered
     assert set(evaluation.values["gradient"]) == everything - {
         "accuracy",

@@ -17,12 +17,14 @@ A metric is a function whose parameters without a default are its inputs, by nam
   :func:`sb3_explain.evaluate` has been given boxes
 - ``attribution``: (B, C, H, W) attributions of Q1(s, pi(s)) to the pixels, of an agent of SGQN or
   one of its baselines; the metric does not apply to others
+- ``others``: other evaluated states for each state, see :class:`sb3_explain.OtherStates`
 - ``rng``: a NumPy generator, which starts alike for every explainer
 
 A feature is one number of an observation: of an image, one channel of one pixel. A metric returns
 (B,) values, NaN for a state that does not count, or (B, P) curves, whose area is then the value.
-Parameters with a default are its options. A metric draws and computes state by state, so that its
-values do not depend on how the states are batched.
+Parameters with a default are its options; ``attributions`` and ``others`` may be optional inputs,
+with the default ``None``, which are given where they are known. A metric draws and computes state
+by state, so that its values do not depend on how the states are batched.
 """
 
 from __future__ import annotations
@@ -42,6 +44,9 @@ METRICS: Registry[Callable[..., Tensor]] = Registry("metric", __name__)
 
 Metric = Callable[..., Tensor]
 
+#: inputs that a metric may also do without
+OPTIONAL = frozenset({"attributions", "others"})
+
 
 def needs(metric: Metric) -> set[str]:
     """Return the names of a metric's inputs: its parameters without a default."""
@@ -49,10 +54,18 @@ def needs(metric: Metric) -> set[str]:
     return {parameter.name for parameter in parameters if parameter.default is parameter.empty}
 
 
+def takes(metric: Metric) -> set[str]:
+    """Return the names of a metric's inputs, with those that it may do without."""
+    return needs(metric) | (OPTIONAL & inspect.signature(metric).parameters.keys())
+
+
 def bind_options(
     metrics: str | Iterable[str] | Mapping[str, Mapping[str, Any]] | None,
 ) -> dict[str, Metric]:
     """Return metrics by name, with their options bound to them.
+
+    A metric may be there more than once, under names that say more after a space:
+    ``{"insertion": {}, "insertion donor": {"perturb_baseline": "donor"}}``.
 
     :param metrics: a name, names, or options by name; all metrics when not given
     :raises ExplainError: for an unknown metric or option; the nearest is suggested
@@ -61,12 +74,18 @@ def bind_options(
     options = metrics if isinstance(metrics, Mapping) else {name: {} for name in names}
     chosen: dict[str, Metric] = {}
     for name, keywords in options.items():
-        known = inspect.signature(METRICS[name]).parameters.keys() - needs(METRICS[name])
+        metric = METRICS[find_base(name)]
+        known = inspect.signature(metric).parameters.keys() - takes(metric)
         for keyword in keywords:
             if keyword not in known:
                 raise unknown_name(f"option of {name}", keyword, known)
-        chosen[name] = functools.partial(METRICS[name], **keywords)
+        chosen[name] = functools.partial(metric, **keywords)
     return chosen
+
+
+def find_base(name: str) -> str:
+    """Return the name of the metric in the name that it has in a table: what precedes a space."""
+    return name.partition(" ")[0]
 
 
 def list_metrics() -> list[str]:

@@ -19,6 +19,7 @@ from sb3_explain.common.schema import read_document, record
 from sb3_explain.common.signatures import argument_names
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options
+from sb3_explain.evaluation.others import OtherStates
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.learned.fitted import load_or_fit
@@ -121,8 +122,12 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     """
     protocol, agent = job.cell.protocol, explainer.agent
     baselines = fit_baselines(protocol.baseline, train, agent)
-    measuring = Measuring(explainer, bind_options(protocol.metrics), job.cell.seed)
-    for some in np.array_split(np.arange(len(test)), range(CHUNK, len(test), CHUNK)):
+    parts = np.array_split(np.arange(len(test)), range(CHUNK, len(test), CHUNK))
+    targets = [test.batch(agent, some).find_default_targets().cpu().numpy() for some in parts]
+    every = np.arange(len(test))
+    others = OtherStates(agent, test, every, np.concatenate(targets), job.cell.seed)
+    measuring = Measuring(explainer, bind_options(protocol.metrics), job.cell.seed, others)
+    for some in parts:
         batch = test.batch(agent, some, cache=ForwardCache()).resolve_target()
         measuring.add(batch, apply_baselines(baselines, batch))
     row = measuring.row()

@@ -10,8 +10,10 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import order
+from sb3_explain.evaluation.others import OtherStates
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 
 
 class Smooth(Explainer):
@@ -47,6 +49,9 @@ def inputs(conv_agent):
     batch = StateBatch(conv_agent, observations, conv_agent.greedy(observations))
     explainer = Smooth(conv_agent)
     attributions = explainer.attribute(observations, batch.target)
+    states = StateDataset.from_arrays(observations, [0, 0, 1, 1, 2, 2], batch.target)
+    batch.positions = torch.arange(6)
+    others = OtherStates(conv_agent, states, np.arange(6), batch.target.numpy(), seed=0)
     return SimpleNamespace(
         agent=conv_agent,
         explainer=explainer,
@@ -57,5 +62,6 @@ def inputs(conv_agent):
         baseline=torch.zeros_like(observations),
         attribution=torch.randn(observations.shape, generator=generator),
         boxes=torch.rand(6, 12, 12, generator=generator) < 0.2,
+        others=others,
         rng=np.random.default_rng(0),
     )

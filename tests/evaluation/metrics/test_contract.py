@@ -16,7 +16,9 @@ def call(metric, inputs, rows=slice(None)):
         if isinstance(value, torch.Tensor):
             value = value[rows]
         elif isinstance(value, StateBatch):
+            known = value.positions[rows]
             value = StateBatch(value.agent, value.observations[rows], value.target[rows])
+            value.positions = known
         fed[name] = value
     return metric(**fed)
 
@@ -74,6 +76,14 @@ def test_unknown_metrics_and_options_are_named_with_the_nearest():
     [
         ("insertion", {"steps": 0}),
         ("deletion", {"fraction": 1.5}),
+        ("insertion", {"patch_size": 4}),
+        ("insertion", {"perturb_func": "blank"}),
+        ("deletion", {"segmentation_method": "slick"}),
+        ("deletion", {"perturb_baseline": "donor"}),
+        ("policy_preservation", {"noise": -1, "perturb_func": "inpaint"}),
+        ("policy_preservation@0.1", {"share": -0.1}),
+        ("forced_action", {"share": 1.5}),
+        ("forced_action", {"rank": 1}),
         ("pixel_flipping", {"features_in_step": 0}),
         ("local_lipschitz", {"n": 0}),
         ("local_lipschitz", {"sigma": 0.0}),

@@ -1,0 +1,115 @@
+"""The other states of an evaluation: donors of pixels, and states whose maps are swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.states.baselines import Baseline, fit_baselines
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.blends import apply_baselines
+from sb3_explain.states.dataset import StateDataset
+
+Array = NDArray[Any]
+
+#: the baseline that takes what is removed from another state
+DONOR = "donor"
+
+
+class OtherStates:
+    """For each evaluated state, other states of the same evaluation, drawn once.
+
+    Whatever explainer is measured, a state has the same donor and the same partner. Both are of
+    another episode, if there is one: neighboring states are nearly the same.
+
+    >>> from sb3_explain import OtherStates
+    >>> others = OtherStates(agent, states, np.arange(len(states)), states.greedy, seed=0)
+    >>> batch = states.batch(agent, [0, 1])
+    >>> bool((others.swap(batch).target == batch.target).all())
+    True
+
+    :param agent: agent that is explained
+    :param states: the states
+    :param sample: (n,) positions of those that are evaluated
+    :param targets: (n,) their targets
+    :param seed: random seed of the draw
+    """
+
+    def __init__(
+        self, agent: Agent, states: StateDataset, sample: Array, targets: Array, seed: int
+    ) -> None:
+        self.agent = agent
+        self.states = states
+        self.sample = sample
+        self._baselines: dict[str, Mapping[str, Baseline]] = {}
+        rng = np.random.default_rng(seed)
+        episode = states.episode
+        #: (N,) positions of the donors and of the partners; -1 where there is none
+        self.donors, self.partners = (np.full(len(states), -1) for _ in range(2))
+        for position, target in zip(sample, targets, strict=True):
+            others = sample[sample != position]
+            if not len(others):
+                continue
+            alike = others[targets[sample != position] == target]
+            for chosen, among in (
+                (self.donors, others),
+                (self.partners, alike if len(alike) else others),
+            ):
+                elsewhere = among[episode[among] != episode[position]]
+                chosen[position] = rng.choice(elsewhere if len(elsewhere) else among)
+
+    def replace(self, name: str, batch: StateBatch) -> Tensor:
+        """Return what the states (B, ...) become if all of them is removed.
+
+        :param name: ``"donor"``, or the name of a baseline, which is fitted on the states
+        :param batch: B of the evaluated states
+        """
+        if name == DONOR:
+            return self.states.batch(self.agent, self._find(self.donors, batch)).observations
+        if name not in self._baselines:
+            evaluated = self.states.subset(self.sample)
+            self._baselines[name] = fit_baselines(name, evaluated, self.agent)
+        return apply_baselines(self._baselines[name], batch)
+
+    def swap(self, batch: StateBatch) -> StateBatch:
+        """Return another state for each, of the same target if there is one, with its target.
+
+        :param batch: B of the evaluated states, or perturbed copies of them
+        """
+        return self.states.batch(self.agent, self._find(self.partners, batch), batch.target)
+
+    def _find(self, chosen: Array, batch: StateBatch) -> Array:
+        if batch.positions is None:
+            raise ExplainError(
+                "these states are of no data set, and have no other states beside them: take them "
+                "by StateDataset.batch(agent, positions)"
+            )
+        found: Array = chosen[batch.positions.numpy()]
+        if (found < 0).any():
+            raise ExplainError("a single state has no other one to compare it with: give more")
+        return found
+
+
+def swap_attributions(explainer: Any, batch: StateBatch, others: OtherStates) -> Tensor:
+    """Return the attributions (B, ...) of another state for the same target.
+
+    :param explainer: explainer to ask
+    :param batch: B of the evaluated states
+    :param others: who knows the other states
+    """
+    swapped = others.swap(batch)
+    attributions: Tensor = swapped.flatten_keys(explainer.attribute_batch(swapped))
+    return attributions.to(batch.device)
+
+
+def own_preference(batch: StateBatch) -> Tensor:
+    """Compute the agent's own probability of the targets (B,) on the states; 1 for Box actions."""
+    with torch.no_grad():
+        return batch.preference(batch.observations)
