@@ -44,8 +44,8 @@ class Template(OwnControl):
 
     >>> from sb3_explain import Gradient, Template
     >>> template = Template(Gradient(agent), states)
-    >>> maps = template.attribute(states.observations([0, 1]), target=0)
-    >>> bool((maps[0] == maps[1]).all())
+    >>> same = template.attribute(states.observations([0, 1]), target=0)
+    >>> bool((same[0] == same[1]).all())
     True
 
     :param explained: explainer that is ready to explain
@@ -59,7 +59,7 @@ class Template(OwnControl):
         self.states = states
 
     @cached_property
-    def maps(self) -> dict[int, dict[str, Tensor]]:
+    def means(self) -> dict[int, dict[str, Tensor]]:
         """Mean maps by target and key of the observation."""
         sums: dict[int, dict[str, Tensor]] = {}
         counts: Counter[int] = Counter()
@@ -71,8 +71,8 @@ class Template(OwnControl):
                 here = batch.target == target
                 counts[target] += int(here.sum())
                 known = sums.setdefault(target, {})
-                for key, maps in attributions.items():
-                    known[key] = maps[here].double().sum(dim=0) + known.get(key, 0.0)
+                for key, each in attributions.items():
+                    known[key] = each[here].double().sum(dim=0) + known.get(key, 0.0)
         return {
             target: {key: (total / counts[target]).float() for key, total in by_key.items()}
             for target, by_key in sums.items()
@@ -89,14 +89,14 @@ class Template(OwnControl):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         targets = batch.target.tolist()
-        unknown = [target for target in targets if target not in self.maps]
+        unknown = [target for target in targets if target not in self.means]
         if unknown:
             raise ExplainError(
                 f"there is no template of {self.agent.target_names[unknown[0]]!r}, which is the "
                 "target of no training state: collect more states, or leave those out that have it"
             )
         return {
-            key: torch.stack([self.maps[target][key] for target in targets]).to(observed)
+            key: torch.stack([self.means[target][key] for target in targets]).to(observed)
             for key, observed in batch.by_key.items()
         }
 

@@ -31,19 +31,21 @@ def inpaint(images: Tensor, removed: Tensor, baseline: Tensor) -> Tensor:
     :param removed: (B, C, H, W) which pixels to fill
     :param baseline: (B, C, H, W) what fills a channel of which no pixel is known
     """
-    return torch.where(removed, _pull(images, (~removed).to(images), baseline), images)
+    unknown = removed.flatten(2).all(dim=2)[..., None, None]
+    filled = torch.where(unknown, baseline, _pull(images, (~removed).to(images)))
+    return torch.where(removed, filled, images)
 
 
-def _pull(means: Tensor, weights: Tensor, baseline: Tensor) -> Tensor:
+def _pull(means: Tensor, weights: Tensor) -> Tensor:
     """Fill where weights (B, C, H, W) are 0 from a picture of half the size."""
     height, width = means.shape[2:]
     if height == width == 1:
-        return torch.where(weights > 0, means, baseline.mean(dim=(2, 3), keepdim=True))
+        return means
     pooled = functional.avg_pool2d(weights, 2, ceil_mode=True, count_include_pad=False)
     sums = functional.avg_pool2d(means * weights, 2, ceil_mode=True, count_include_pad=False)
     known = pooled > 0
     coarse = torch.where(known, sums / torch.where(known, pooled, 1.0), 0.0)
-    filled = _pull(coarse, known.to(means), baseline)
+    filled = _pull(coarse, known.to(means))
     finer = functional.interpolate(filled, (height, width), mode="bilinear", align_corners=False)
     return torch.where(weights > 0, means, finer)
 
@@ -95,7 +97,7 @@ def _solve(layers: Array, gone: Array) -> Array:
     known = np.zeros((n_removed, len(layers)))
     rows: list[Array] = []
     columns: list[Array] = []
-    entries: list[Array] = []
+    factors: list[Array] = []
     at = np.argwhere(gone)
     for (dy, dx), weight in WEIGHTS.items():
         for sign in (1, -1):
@@ -106,12 +108,12 @@ def _solve(layers: Array, gone: Array) -> Array:
             unknown = gone[y, x]
             rows.append(here[unknown])
             columns.append(numbers[y, x][unknown])
-            entries.append(np.full(int(unknown.sum()), -weight))
+            factors.append(np.full(int(unknown.sum()), -weight))
             known[here[~unknown]] += weight * layers[:, y[~unknown], x[~unknown]].T
     diagonal = np.arange(n_removed)
     system = sparse.csc_matrix(
         (
-            np.concatenate([totals, *entries]),
+            np.concatenate([totals, *factors]),
             (np.concatenate([diagonal, *rows]), np.concatenate([diagonal, *columns])),
         ),
         shape=(n_removed, n_removed),

@@ -29,10 +29,10 @@ def rank_patches(ranks: Tensor, patch_size: int) -> Tensor:
     """
     if patch_size < 1 or patch_size % 2 == 0:
         raise ExplainError(f"patch_size={patch_size}: give an odd number of pixels, such as 7")
-    n_cells = ranks[0].numel()
+    n_features = ranks[0].numel()
     first = -functional.max_pool2d(-ranks.double(), patch_size, stride=1, padding=patch_size // 2)
-    # both are whole numbers below n_cells, so that their order is that of the pair
-    pairs = (first * n_cells + ranks).flatten(1)
+    # both are whole numbers below n_features, so that their order is that of the pair
+    pairs = (first * n_features + ranks).flatten(1)
     return rank(pairs.argsort(dim=1)).view(ranks.shape)
 
 

@@ -305,10 +305,10 @@ class StateBatch(ByKey):
             own_mean, own_std = (_of(own, states) for own in self._own_marginals)
             each = gaussian_divergence(own_mean, own_std, mean, std)
             return each.gather(1, target)[:, 0]
-        kept = log_probabilities(space, self.target_scores(rows, states))
+        left = log_probabilities(space, self.target_scores(rows, states))
         own = _of(log_probabilities(space, self.own_target_scores), states)
         # an action that the agent cannot take in the state has no part in it
-        terms = torch.where(own.exp() > 0, own.exp() * (own - kept), 0.0)
+        terms = torch.where(own.exp() > 0, own.exp() * (own - left), 0.0)
         numbers = group_numbers(space).to(terms.device)
         return (terms * (numbers == numbers[target])).sum(dim=1).clamp_min(0.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -366,12 +366,6 @@ class StateDataset:
             column = np.zeros((len(self._starts), *by_key.shape[1:]), by_key.dtype)
             column[self.indices] = by_key
             view._columns[name] = column
-        return view
-
-    def with_frames(self, change: Callable[[Tensor], Tensor]) -> StateDataset:
-        """Return a view whose single frames (N, ...) are what ``change`` makes of them."""
-        view = self.subset(np.arange(len(self)))
-        view._frames = {key: change(frames) for key, frames in self._frames.items()}
         return view
 
     def split(

@@ -7,7 +7,7 @@ alike and stand still, so that a split by episodes alone leaves many such pictur
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -23,15 +23,16 @@ log = logging.getLogger(__name__)
 Array = NDArray[Any]
 
 #: pictures are near each other if no pixel differs by more than this, in grey levels of 255
-GREY_LEVELS = 2.0
-#: vectors are equal if no feature differs by more than this share of its largest magnitude
+GRAY_LEVELS = 2.0
+#: vectors are equal if no feature differs by more than this share of its largest magnitude, which
+#: pictures of floats may differ by besides
 ROUNDING = 1e-6
 #: share of the states that is left out silently, with a line of level INFO
 NOTABLE = 0.1
-#: number of slabs of a frame whose lowest and highest values are compared first
-SLABS = 196
-#: units of what may differ by which summaries may, which are rounded; the pixels decide
-SLACK = 1.2
+#: number of pixels by which two pictures are compared before the whole of them is
+LANDMARKS = 64
+#: where these are parted, so that few are looked up in many states
+STAGES = (1, 2, 4, 8, 16, 32)
 #: number of states that are compared at once
 CHUNK = 256
 
@@ -51,9 +52,6 @@ class Stacks(Protocol):
     def stored_by_key(self) -> dict[str, Tensor]:
         """Return what is stored of the states by key."""
 
-    def with_frames(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """Return a view with other frames."""
-
     def subset(self, positions: Any) -> Self:
         """Return a view of some states."""
 
@@ -64,35 +62,56 @@ S = TypeVar("S", bound=Stacks)
 def find_duplicates(states: Stacks, train: Array, others: Array) -> NDArray[np.bool_]:
     """Find the states whose stack is that of a training state, or hardly differs from it.
 
-    The lowest and highest values of each frame's slabs differ by no more than its pixels do, so
-    that these few numbers rule out nearly all pairs; the others are compared pixel by pixel.
+    The newest frames are compared first, at the landmarks of either: some of the pixels in which a
+    frame stands out. They rule out nearly all pairs; of the others whole stacks are compared.
 
     :param states: all states
     :param train: positions of the training states
     :param others: (n,) positions of the states to judge
-    :return: (n,) whether some training state is within :data:`GREY_LEVELS` of the state in every
+    :return: (n,) whether some training state is within :data:`GRAY_LEVELS` of the state in every
         pixel, and within :data:`ROUNDING` in every feature of a vector
     """
-    near = {key: find_tolerance(stored) for key, stored in states.stored_by_key().items()}
-    summaries = states.with_frames(summarize)
-    known, asked = (_flatten(summaries, at, near) for at in (train, others))
-    usual = np.median(known[:: max(1, len(known) // 1000)], axis=0)
-    by_number = np.ascontiguousarray(known.T)
+    stored = states.stored_by_key()
+    near = {key: find_tolerance(frames) for key, frames in stored.items()}
+    key = max(stored, key=lambda name: stored[name][0].numel())
+    frames = _flat(stored[key])
+    tolerance = np.broadcast_to(near[key], frames.shape[1:])
+    landmarks = find_landmarks(frames, tolerance)
     found = np.zeros(len(others), dtype=bool)
-    for i, row in enumerate(asked):
-        # first the numbers by which the state stands out, which few training states share
-        telling = np.argsort(-np.abs(row - usual), kind="stable")[:16]
-        left = np.arange(len(train))
-        for number in telling:
-            left = left[np.abs(by_number[number, left] - row[number]) <= SLACK]
-        distances = np.abs(known[left] - row).max(axis=1, initial=0)
-        left = left[np.argsort(distances, kind="stable")][: int((distances <= SLACK).sum())]
+    for i, position in enumerate(others):
+        own, left = _wide(frames[position]), train
+        for at in np.split(landmarks[position], STAGES):
+            distances = np.abs(_wide(frames[left[:, None], at]) - own[at])
+            left = left[(distances <= tolerance[at]).all(axis=1)]
+        theirs = landmarks[left]
+        distances = np.abs(_wide(frames[left[:, None], theirs]) - own[theirs])
+        left = left[(distances <= tolerance[theirs]).all(axis=1)]
         found[i] = any(
-            _are_near(states, others[i], train[some], near)
+            _are_near(states, position, some, near)
             for some in np.split(left, range(8, len(left), CHUNK))
             if len(some)
         )
     return found
+
+
+def find_landmarks(frames: Array, tolerance: Array) -> NDArray[np.int64]:
+    """Find pixels (N, L) of frames (N, D) that differ from the usual frame, spread at random.
+
+    :param frames: (N, D)
+    :param tolerance: (D,) by how much pixels may differ
+    """
+    n_pixels = frames.shape[1]
+    if n_pixels <= LANDMARKS:
+        return np.tile(np.arange(n_pixels), (len(frames), 1))
+    usual = np.median(frames[:: max(1, len(frames) // 200)], axis=0)
+    lot = np.random.default_rng(0).random(n_pixels)
+    parts = []
+    for part in np.split(frames, range(CHUNK, len(frames), CHUNK)):
+        order = (np.abs(part - usual) <= 2 * tolerance) + lot  # those that differ come first
+        some = np.argpartition(order, LANDMARKS)[:, :LANDMARKS]
+        ranked = np.take_along_axis(order, some, axis=1).argsort(axis=1)
+        parts.append(np.take_along_axis(some, ranked, axis=1))
+    return np.concatenate(parts)
 
 
 def drop_duplicates(states: S, parts: list[NDArray[np.int64]]) -> tuple[S, ...]:
@@ -132,49 +151,12 @@ def find_tolerance(stored: Tensor) -> Array:
     :param stored: (N, ...) frames
     """
     if stored.dtype == torch.uint8:
-        return np.array([GREY_LEVELS if are_images(stored) else 0.0])
+        return np.array([GRAY_LEVELS if are_images(stored) else 0.0])
     if are_images(stored):
         extent = float(stored.max()) - float(stored.min())
-        return np.array([GREY_LEVELS * extent / 255])
-    tolerances: Array = ROUNDING * np.abs(_flat(stored)).max(axis=0)
+        return np.array([(GRAY_LEVELS / 255 + ROUNDING) * extent])
+    tolerances: Array = ROUNDING * np.abs(_wide(_flat(stored))).max(axis=0)
     return tolerances
-
-
-def summarize(stored: Tensor) -> Tensor:
-    """Return the lowest and highest values of slabs (N, 2, S) of pictures; vectors stay.
-
-    Slab j are the pixels j, j + S, j + 2 S and so on of the flat picture.
-
-    :param stored: (N, ...) frames
-    """
-    if not are_images(stored):
-        return stored
-    flat = stored.flatten(1)
-    n_slabs = min(SLABS, flat.shape[1])
-    whole = flat.shape[1] // n_slabs * n_slabs  # the few pixels left over are compared later
-    parts = torch.split(flat[:, :whole], CHUNK)
-    pairs = [part.reshape(len(part), -1, n_slabs).aminmax(dim=1) for part in parts]
-    return torch.cat([torch.stack([low, high], dim=1) for low, high in pairs])
-
-
-def _flatten(summaries: Stacks, positions: Array, near: Mapping[str, Array]) -> NDArray[np.float32]:
-    """Stacked summaries (n, D) in units of what may differ, all keys side by side."""
-    rows = [
-        np.concatenate(
-            [_in_units(observed, near[key]) for key, observed in split_keys(observations).items()],
-            axis=1,
-        )
-        for observations in _read(summaries, positions)
-    ]
-    joined: NDArray[np.float32] = np.concatenate(rows)
-    return joined
-
-
-def _in_units(observed: Tensor, near: Array) -> Array:
-    """Values (n, D) divided by what they may differ by; equal values stay equal where that is 0."""
-    values = _flat(observed)
-    tolerance = np.tile(near, values.shape[1] // len(near))
-    return (values / np.where(tolerance > 0, tolerance, 0.5)).astype(np.float32)
 
 
 def _are_near(states: Stacks, position: int, train: Array, near: Mapping[str, Array]) -> bool:
@@ -184,16 +166,15 @@ def _are_near(states: Stacks, position: int, train: Array, near: Mapping[str, Ar
     for key, observed in others.items():
         value, known = _flat(own[key]), _flat(observed)
         tolerance = np.tile(near[key], value.shape[1] // len(near[key]))
-        # a rounding error of the summaries' units shall not part what is near
-        fits &= (np.abs(known - value) <= tolerance * (1 + 1e-6)).all(axis=1)
+        fits &= (np.abs(_wide(known) - _wide(value)) <= tolerance).all(axis=1)
     return bool(fits.any())
 
 
-def _read(states: Stacks, positions: Array) -> Iterator[Any]:
-    for some in np.split(positions, range(CHUNK, len(positions), CHUNK)):
-        yield states.observations(some)
-
-
 def _flat(observed: Tensor) -> Array:
-    flat: Array = observed.reshape(len(observed), -1).double().numpy()
+    flat: Array = observed.reshape(len(observed), -1).numpy()
     return flat
+
+
+def _wide(values: Array) -> Array:
+    """Numbers whose differences are exact, for bytes in as little memory as that takes."""
+    return values.astype(np.int16 if values.dtype == np.uint8 else np.float64)

@@ -38,7 +38,7 @@ def forced_action(
     :param ordering: (B, N) order of the features, an input so that only maps that order them are
         measured
     :param rng: source of the other action, drawn state by state
-    :param share: share of the features that is kept
+    :param share: share of the features that is shown
     :param rank: rank of the other action in the agent's preference, from 2 for the second best to
         the number of actions; one of them at random when not given
     :return: (B,), 1 where the other action becomes greedy and 0 where it does not; NaN for Box
@@ -68,7 +68,7 @@ def forced_action(
         others[i] = best_first[i, min(drawn, n_actions) - 1]
     asked = batch.with_target(others)
     attributions = batch.flatten_keys(explainer.attribute_batch(asked))
-    kept = highest(order(batch.get_relevance(attributions)), share).view(batch.observations.shape)
+    shown = highest(order(batch.get_relevance(attributions)), share).view(batch.observations.shape)
     with torch.no_grad():
-        forced = asked.keeps(blend_states(batch, kept, baseline)).float()
+        forced = asked.keeps(blend_states(batch, shown, baseline)).float()
     return torch.where(exists, forced, absent)
