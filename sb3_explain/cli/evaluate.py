@@ -37,6 +37,7 @@ from sb3_explain.workflows.benchmark import run_benchmark
 from sb3_explain.workflows.benchmark.backends import BACKENDS
 from sb3_explain.workflows.benchmark.grid import ALL
 from sb3_explain.workflows.pipeline import evaluate_to, require_same_split
+from sb3_explain.workflows.splitting import split_states
 
 GRID = (
     "agents", "explainers", "seeds", "n_states", "baseline", "settings", "training", "collecting",
@@ -141,7 +142,7 @@ def load_fitted(
     agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
     explainer = VisionMask.load(options.output / "visionmask", agent)
-    train, _, test = states.split(seed=options.seed)
+    train, _, test = split_states(states, options.seed)
     require_same_split(explainer, train)
     return train, test, explainer
 

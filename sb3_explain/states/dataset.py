@@ -36,7 +36,8 @@ class StateDataset:
     :func:`collect`, :meth:`open` and :meth:`from_arrays` make one.
 
     >>> from sb3_explain import StateDataset
-    >>> frames, episode = np.zeros((40, 1, 8, 8), np.uint8), np.arange(40) // 10
+    >>> frames = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), np.uint8)
+    >>> episode = np.arange(40) // 10
     >>> images = StateDataset.from_arrays(frames, episode, np.zeros(40, int), n_stack=4)
     >>> len(images), images.observations([0, 1]).shape
     (40, torch.Size([2, 4, 8, 8]))

@@ -42,6 +42,7 @@ from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pipeline import fit_visionmask
 from sb3_explain.workflows.probe_pictures import show_quality, show_target, write_sentences
+from sb3_explain.workflows.splitting import split_states
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def find_weaknesses(
             progress=progress,
             **behavior,
         )
-    train, validation, test = states.split(seed=seed)
+    train, validation, test = split_states(states, seed)
     options = {"seed": seed, "progress": progress, **(fit_kwargs or {})}
     generator = load_or_fit(unfitted, output / "generator", train, validation, options)
     explainer = None

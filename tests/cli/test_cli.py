@@ -53,7 +53,15 @@ def test_explain_makes_everything(folder, tmp_path, capsys):
     assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert set(metrics) >= {"agent", "states", "explainers"}
-    assert set(metrics["explainers"]) == {"visionmask", "empty", "constant", "random", "gradient"}
+    assert set(metrics["explainers"]) == {
+        "visionmask",
+        "visionmask template",
+        "visionmask swapped",
+        "empty",
+        "constant",
+        "random",
+        "gradient",
+    }
     ours = metrics["explainers"]["visionmask"]
     for name in ("accuracy", "insertion", "deletion", "sparseness"):
         assert set(ours[name]) == {"mean", "low", "high", "n"}

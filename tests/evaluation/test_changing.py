@@ -74,30 +74,30 @@ def slow_curve(agent, batch, replaced, changed_at, reveal):
 
 @pytest.mark.parametrize("per_frame", [True, False])
 def test_patches_change_as_a_whole(agent, batch, attributions, per_frame):
-    """A loop over cells: each brings the patch around it, until the step's share has changed."""
+    """A loop over pixels: each brings the patch around it, until the step's share has changed."""
     size = 3
 
     def changed_at(i, k):
-        cells = attributions[i].numpy()
+        pixels = attributions[i].numpy()
         if not per_frame:
-            cells = cells.max(axis=0, keepdims=True)
-        wanted = round(k * cells.size / STEPS)
-        mask = np.zeros(cells.shape, dtype=bool)
-        rank_of = np.empty(cells.size, dtype=int)
-        rank_of[np.argsort(-cells.ravel(), kind="stable")] = np.arange(cells.size)
-        for flat in np.argsort(-cells.ravel(), kind="stable"):
-            c, y, x = np.unravel_index(flat, cells.shape)
+            pixels = pixels.max(axis=0, keepdims=True)
+        share = round(k * pixels.size / STEPS)
+        mask = np.zeros(pixels.shape, dtype=bool)
+        rank_of = np.empty(pixels.size, dtype=int)
+        rank_of[np.argsort(-pixels.ravel(), kind="stable")] = np.arange(pixels.size)
+        for flat in np.argsort(-pixels.ravel(), kind="stable"):
+            c, y, x = np.unravel_index(flat, pixels.shape)
             patch = [
                 (c, v, u)
                 for v in range(max(0, y - 1), min(SIDE, y + 2))
                 for u in range(max(0, x - 1), min(SIDE, x + 2))
                 if not mask[c, v, u]
             ]
-            for cell in sorted(
-                patch, key=lambda at: rank_of[np.ravel_multi_index(at, cells.shape)]
+            for pixel in sorted(
+                patch, key=lambda at: rank_of[np.ravel_multi_index(at, pixels.shape)]
             ):
-                if mask.sum() < wanted:
-                    mask[cell] = True
+                if mask.sum() < share:
+                    mask[pixel] = True
         return torch.from_numpy(np.broadcast_to(mask, (FRAMES, SIDE, SIDE)).copy())
 
     options = {"steps": STEPS, "patch_size": size, "per_frame": per_frame}

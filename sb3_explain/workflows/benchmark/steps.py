@@ -31,6 +31,7 @@ from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import CHUNK
 from sb3_explain.workflows.benchmark.job import FORMAT, Cell, Job
+from sb3_explain.workflows.splitting import split_states
 
 
 def prepare(cell: Cell) -> None:
@@ -82,7 +83,7 @@ def run_job(job: Job) -> None:
         write_json(job.result, {**result, "not_run": reason, "made": describe_machine()})
         return
     states = StateDataset.open(cell.folder / "states") if brought is None else brought
-    train, validation, test = states.split(seed=cell.seed)
+    train, validation, test = split_states(states, cell.seed)
     explainer = make_job_explainer(job, agent, train, validation)
     sample = test.sample(protocol.n_evaluated, cell.seed)  # the same for every explainer
     row = measure(job, explainer, train, test.subset(sample))
