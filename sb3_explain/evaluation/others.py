@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sb3_explain.agents.action_spaces import log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.baselines import Baseline, fit_baselines
@@ -111,5 +113,8 @@ def swap_attributions(explainer: Any, batch: StateBatch, others: OtherStates) ->
 
 def own_preference(batch: StateBatch) -> Tensor:
     """Compute the agent's own probability of the targets (B,) on the states; 1 for Box actions."""
-    with torch.no_grad():
-        return batch.preference(batch.observations)
+    space = batch.agent.action_space
+    if isinstance(space, spaces.Box):
+        return torch.ones(len(batch), device=batch.device)
+    probabilities = log_probabilities(space, batch.own_target_scores).exp()
+    return probabilities.gather(1, batch.target[:, None])[:, 0]
