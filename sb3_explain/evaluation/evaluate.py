@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
+from sb3_explain.common.controls import CONTROLS, list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments, require_class
@@ -24,7 +25,6 @@ from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
-from sb3_explain.report.words import CONTROLS, list_controls
 from sb3_explain.states.baselines import Baseline, fit_baselines
 from sb3_explain.states.blends import apply_baselines
 from sb3_explain.states.cache import ForwardCache

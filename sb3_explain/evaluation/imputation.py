@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import spsolve
 from torch import Tensor
 from torch.nn import functional
 
@@ -88,6 +86,9 @@ def _each(n: int) -> Iterator[slice]:
 
 def _solve(layers: Array, gone: Array) -> Array:
     """Solve for the removed pixels (C, R) of channels (C, H, W) that lack the same ones."""
+    from scipy import sparse
+    from scipy.sparse.linalg import spsolve
+
     n_removed = int(gone.sum())
     if not n_removed:
         return np.zeros((len(layers), 0))

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from sb3_explain.common.bootstrap import Interval
-from sb3_explain.report.words import get_metric_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +22,9 @@ def rank_explainers(
         share the better rank, and what has no mean has none
     """
     import pandas as pd
+
+    # with the figures of reports, which take long to import
+    from sb3_explain.report.words import get_metric_words
 
     means = pd.DataFrame(
         {

@@ -19,11 +19,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.palette import THEMES, Style, Theme, ThemeName, assign_styles
 from sb3_explain.report.words import (
-    CONTROLS,
     MISSING,
     MetricWords,
     Table,

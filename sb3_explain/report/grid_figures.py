@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import (
     TITLE,
@@ -26,7 +27,6 @@ from sb3_explain.report.figures import (
 from sb3_explain.report.palette import Theme, ThemeName
 from sb3_explain.report.tables import make_metric_rows
 from sb3_explain.report.words import (
-    CONTROLS,
     MetricWords,
     Table,
     format_number,

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.report.tables import make_metric_rows
 from sb3_explain.report.words import (
-    CONTROLS,
     MISSING,
     MetricWords,
     Table,

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
@@ -20,7 +21,6 @@ from sb3_explain.report.tables import format_costs, make_metric_rows
 from sb3_explain.report.target_attributions import TargetAttributions, encode_png
 from sb3_explain.report.video import read_still
 from sb3_explain.report.words import (
-    CONTROLS,
     MetricWords,
     Table,
     get_explainer_label,

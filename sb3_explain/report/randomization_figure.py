@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png, style_axes
 from sb3_explain.report.palette import Style, Theme, ThemeName, assign_styles
-from sb3_explain.report.words import CONTROLS, get_explainer_label
+from sb3_explain.report.words import get_explainer_label
 
 #: explainer -> layer -> measure -> (mean, low, high, ...)
 Similarities = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.report.words import (
-    CONTROLS,
     Estimate,
     MetricWords,
     Table,

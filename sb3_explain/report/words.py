@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-#: the explainers that any useful one must beat
-CONTROLS = ("empty", "constant", "random", "gradient")
-
-#: controls of an explainer that learns, whose names follow its own: ``"visionmask template"``
-OWN_CONTROLS = ("template", "swapped")
+from sb3_explain.common.controls import CONTROLS, OWN_CONTROLS
 
 #: shown where a number is missing
 MISSING = "\N{EN DASH}"
@@ -211,11 +207,6 @@ def get_explainer_label(name: str) -> str:
     if own_control in OWN_CONTROLS:
         return f"{get_explainer_label(base)}, {own_control}"
     return _EXPLAINER_LABELS.get(name, name.replace("_", " "))
-
-
-def list_controls(names: Iterable[str]) -> list[str]:
-    """List the names of a table that are controls, those of an explainer's own among them."""
-    return [n for n in names if n in CONTROLS or n.partition(" ")[2] in OWN_CONTROLS]
 
 
 def to_finite(value: Any) -> float | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.common.provenance import describe_machine
@@ -24,7 +25,6 @@ from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.report import save, write_report
 from sb3_explain.report.measured import read_curves, read_metrics
-from sb3_explain.report.words import list_controls
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import make_examples, render_png, write_saliency_video

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report import (
     TargetAttributions,
@@ -16,7 +17,6 @@ from sb3_explain.report import (
     target_attributions_figure,
 )
 from sb3_explain.report.palette import assign_styles
-from sb3_explain.report.words import CONTROLS
 
 CURVES = {
     "visionmask": {"insertion": [0.1, 0.5, 0.6], "deletion": [0.6, 0.2, 0.1]},
