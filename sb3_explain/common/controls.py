@@ -11,6 +11,18 @@ CONTROLS = ("empty", "constant", "random", "gradient")
 OWN_CONTROLS = ("template", "swapped")
 
 
+def split_control(name: str) -> tuple[str, str]:
+    """Split the name of an own control into that of its explainer and its own; others have none."""
+    explainer, _, control = name.rpartition(" ")
+    return (explainer, control) if explainer and control in OWN_CONTROLS else (name, "")
+
+
 def list_controls(names: Iterable[str]) -> list[str]:
     """List the names of a table that are controls, those of an explainer's own among them."""
-    return [n for n in names if n in CONTROLS or n.partition(" ")[2] in OWN_CONTROLS]
+    return [name for name in names if name in CONTROLS or split_control(name)[1]]
+
+
+def concerns(control: str, explainer: str) -> bool:
+    """Tell whether a control is one of an explainer: own controls are those of theirs alone."""
+    owner, own = split_control(control)
+    return not own or owner == explainer

@@ -125,3 +125,15 @@ class Swapped(OwnControl):
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         swapped = self.explained.attribute_batch(self.others.swap(batch))
         return {key: attributions.to(batch.device) for key, attributions in swapped.items()}
+
+
+def make_own_controls(
+    explainer: Explainer, train: StateDataset, others: OtherStates
+) -> dict[str, OwnControl]:
+    """Make the controls of an explainer that learns, by name.
+
+    :param explainer: explainer that is ready to explain
+    :param train: training states, of which the templates are the means
+    :param others: who knows the other states of each evaluated state
+    """
+    return {Template.name: Template(explainer, train), Swapped.name: Swapped(explainer, others)}

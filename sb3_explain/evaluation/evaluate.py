@@ -18,7 +18,7 @@ from sb3_explain.common.controls import CONTROLS, list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments, require_class
-from sb3_explain.evaluation.controls import Swapped, Template
+from sb3_explain.evaluation.controls import make_own_controls
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, find_base, needs
 from sb3_explain.evaluation.others import OtherStates, own_preference
@@ -249,14 +249,14 @@ def evaluate(
         targets.append(batch.target.cpu().numpy())
         own.append(own_preference(batch).double().cpu().numpy())
     others = OtherStates(agent, states, sample, np.concatenate(targets), seed)
-    learned = {name: one for name, one in given.items() if isinstance(one, FittedExplainer)}
-    own_controls: dict[str, Explainer] = {}
-    for name, explainer in learned.items():
-        own_controls[f"{name} {Template.name}"] = Template(
-            explainer, states.subset(sample) if train is None else train
-        )
-        own_controls[f"{name} {Swapped.name}"] = Swapped(explainer, others)
-    own_controls = {name: one for name, one in own_controls.items() if name not in given}
+    train = states.subset(sample) if train is None else train
+    own_controls: dict[str, Explainer] = {
+        f"{name} {control}": made
+        for name, explainer in given.items()
+        if isinstance(explainer, FittedExplainer)
+        for control, made in make_own_controls(explainer, train, others).items()
+        if f"{name} {control}" not in given
+    }
 
     explained_together = {
         **given,

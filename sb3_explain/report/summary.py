@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sb3_explain.common.controls import CONTROLS
+from sb3_explain.common.controls import CONTROLS, concerns
 from sb3_explain.report.words import (
     Estimate,
     MetricWords,
@@ -93,7 +93,7 @@ def _compare_with_controls(
     won: list[str] = []
     lost: list[str] = []
     for other in table:
-        if other not in controls or other == explainer:
+        if other not in controls or other == explainer or not concerns(other, explainer):
             continue
         verdict = beats(own, table[other].get(name), said.better)
         if verdict is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from sb3_explain.common.controls import concerns
 from sb3_explain.report.words import (
     MISSING,
     MetricWords,
@@ -104,7 +105,9 @@ def _is_unproven(
     """Tell whether some control does as well as an explainer on a metric of faithfulness."""
     said = get_metric_words(name, words)
     own = table[row].get(name)
-    others = [table[other].get(name) for other in table if other in controls]
+    others = [
+        table[other].get(name) for other in table if other in controls and concerns(other, row)
+    ]
     return said.faithful and any(beats(own, other, said.better) is False for other in others)
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from sb3_explain.common.controls import CONTROLS, OWN_CONTROLS
+from sb3_explain.common.controls import CONTROLS, split_control
 
 #: shown where a number is missing
 MISSING = "\N{EN DASH}"
@@ -203,9 +203,9 @@ def get_metric_words(name: str, given: Mapping[str, MetricWords] | None = None) 
 
 def get_explainer_label(name: str) -> str:
     """Get the label of an explainer, for people."""
-    base, _, own_control = name.partition(" ")
-    if own_control in OWN_CONTROLS:
-        return f"{get_explainer_label(base)}, {own_control}"
+    explainer, own_control = split_control(name)
+    if own_control:
+        return f"{get_explainer_label(explainer)}, {own_control}"
     return _EXPLAINER_LABELS.get(name, name.replace("_", " "))
 
 

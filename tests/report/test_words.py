@@ -3,6 +3,7 @@
 import pytest
 
 from sb3_explain.report.summary import summarize
+from sb3_explain.report.tables import make_metric_rows
 from sb3_explain.report.words import beats, format_number, get_metric_words
 
 
@@ -66,6 +67,23 @@ def test_a_baseline_that_does_as_well_is_named():
     )
     assert second.startswith("It is not clearly better than for the plain gradient (0.390)")
     assert third.startswith("Deletion is 0.300, not clearly better than for the random map (0.200)")
+
+
+def test_the_control_of_another_explainer_is_no_baseline():
+    table = {
+        "rise": {"insertion": row(0.40, 0.38, 0.42)},
+        "random": {"insertion": row(0.30, 0.29, 0.31)},
+        "visionmask template": {"insertion": row(0.6, 0.59, 0.61)},
+    }
+    controls = ["random", "visionmask template"]
+    [sentence] = summarize(table, "rise", controls=controls)
+    assert "template" not in sentence and "random map" in sentence
+    [value] = make_metric_rows(table, ["insertion"], controls, None)[0]["values"]
+    assert not value["unproven"]
+    table["rise template"] = table.pop("visionmask template")
+    controls = ["random", "rise template"]
+    [value] = make_metric_rows(table, ["insertion"], controls, None)[0]["values"]
+    assert value["unproven"]
 
 
 def test_nothing_is_claimed_without_intervals():

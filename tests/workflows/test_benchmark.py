@@ -29,6 +29,8 @@ from tests.workflows import benchmark_agents
 HERE = "tests.workflows.benchmark_agents"
 AGENTS = {"one": f"{HERE}:first", "two": f"{HERE}:second"}
 EXPLAINERS_ = ["visionmask", "gradient", "greydanus", "random", "constant", "empty"]
+#: the controls of the one that learns
+OWN = ["visionmask template", "visionmask swapped"]
 #: a local Lipschitz estimate draws, and accuracy takes masks alone
 METRICS_ = {
     "insertion": {"steps": 4},
@@ -94,13 +96,15 @@ def test_a_job_measures_what_evaluate_measures(here):
         explainers,
         METRICS_,
         baseline=make_baseline("background", train.frames()),
+        train=train,
         n_evaluated=20,
         seed=1,
     )
     ours = values_of(here).query("agent == 'one' and seed == 1")
     table = here.table().query("agent == 'one' and seed == 1").set_index(["explainer", "metric"])
     theirs = evaluation.table().set_index(["explainer", "metric"])
-    for name in explainers:
+    for name in (*explainers, *OWN):
+        assert set(evaluation.values[name]) == set(ours.query("explainer == @name")["metric"])
         for metric, values in evaluation.values[name].items():
             column = ours.query("explainer == @name and metric == @metric")["value"]
             np.testing.assert_array_equal(column, values)
@@ -165,7 +169,31 @@ def test_what_was_fitted_is_not_fitted_again(here, tmp_path):
     weights = written([folder / "visionmask" / "visionmask.safetensors"])
     again = grid(tmp_path, {"one": AGENTS["one"]}, ["visionmask"], seeds=[0])
     assert written(weights) == weights
-    assert_same(again, here, "agent == 'one' and seed == 0 and explainer == 'visionmask'")
+    learned = "explainer.str.startswith('visionmask')"
+    assert_same(again, here, f"agent == 'one' and seed == 0 and {learned}")
+
+
+def test_controls_are_made_of_what_was_fitted(here, tmp_path):
+    """A grid of an earlier time has none: they are added, and nothing else runs again."""
+    shutil.copytree(here.output / "one", tmp_path / "one")
+    folder = tmp_path / "one" / "seed_0"
+    for name in OWN:
+        (folder / f"{name}.json").unlink()
+        (folder / f"{name}.parquet").unlink()
+    files = written([*folder.glob("*.json"), *folder.glob("visionmask/*")])
+    again = grid(tmp_path, {"one": AGENTS["one"]}, seeds=[0])
+    assert written(files) == files
+    assert json.loads((tmp_path / "about.json").read_text())["run"]["run now"] == 2
+    assert_same(again, here, "agent == 'one' and seed == 0")
+
+
+def test_what_cannot_learn_of_an_agent_has_no_controls(tmp_path):
+    found = grid(
+        tmp_path, {"vectors": f"{HERE}:of_vectors", "bad": f"{HERE}:broken"}, ["ssinet"],
+        ["sparseness"], seeds=[0],
+    )  # fmt: skip
+    assert list(found.join_seeds()["vectors"]) == list(found.join_seeds()["bad"]) == ["ssinet"]
+    assert len(found.failures()) == 1
 
 
 # --- tables and files ------------------------------------------------------------------------
@@ -179,7 +207,7 @@ def test_the_table_is_tidy(here):
     ]  # fmt: skip
     key = ["agent", "explainer", "seed", "metric"]
     assert not table.duplicated(key).any()
-    asked = {(a, e, s) for a in AGENTS for e in EXPLAINERS_ for s in SEEDS}
+    asked = {(a, e, s) for a in AGENTS for e in (*EXPLAINERS_, *OWN) for s in SEEDS}
     assert set(zip(*(table[name] for name in key[:3]), strict=True)) == asked
     assert (table["states"] == 20).all() and (table["n"] == 20).all()
     assert (table.query("explainer == 'greydanus'")["forwards"] == 20 * 26).all()
@@ -238,10 +266,12 @@ def test_the_files_of_the_whole_grid(here):
     about = json.loads((here.output / "about.json").read_text())
     outcomes = [outcome.record["cost"] for outcome in here.outcomes]
     assert about["forwards"] == sum(cost["all_forwards"] for cost in outcomes) > 0
-    assert about["run"] == {"backend": "here", "threads": 1, "jobs": 24, "run now": 24}
+    assert about["run"] == {"backend": "here", "threads": 1, "jobs": 32, "run now": 32}
     assert about["machines"][0]["versions"]["torch"] == torch.__version__
     markdown = (here.output / "benchmark.md").read_text()
     assert markdown.count("| VisionMask |") == 2
+    assert markdown.count("| VisionMask, template |") == 2
+    assert markdown.index("| Greydanus |") < markdown.index("| VisionMask, swapped |")  # a control
     assert "; 20 test states of 300 for each seed (0 and 1); " in markdown
     assert f"{about['forwards']:,} forward passes" in markdown
     tex = (here.output / "benchmark.tex").read_text()

@@ -53,7 +53,8 @@ def run_benchmark(
     """Measure explainers of agents under several seeds, or continue where an earlier call stopped.
 
     A job is one explainer of one agent under one seed. Its result is a function of the job alone,
-    and does not depend on the backend, the other jobs or their order.
+    and does not depend on the backend, the other jobs or their order. An explainer that learns has
+    two more jobs, its controls ``template`` and ``swapped`` (see :func:`sb3_explain.evaluate`).
 
     >>> from sb3_explain import run_benchmark
     >>> benchmark = run_benchmark(
@@ -110,18 +111,28 @@ def run_benchmark(
         )
     output = Path(output).resolve()
     cells = [Cell(agent, seed, protocol, output) for agent in named for seed in seeds]
-    every = [Job(cell, *method) for cell in cells for method in methods]
+    explained = [Job(cell, *method) for cell in cells for method in methods]
+    every = [each for job in explained for each in (job, *job.make_controls())]
     # Refuse to mix results before anything is written.
     left = [job for job in every if not job.is_done()]
     gpus = int(str((load_kwargs or {}).get("device", "")).startswith("cuda"))
     with open_backend(backend, jobs=jobs, threads=threads, address=address, gpus=gpus) as run:
         lost = execute(run, prepare, cells, "states", progress)
-        failures: dict[Job, str] = {job: lost[job.cell] for job in left if job.cell in lost}
+        failures: dict[Job, str] = {
+            job: lost[job.cell] for job in left if job.cell in lost and not job.control
+        }
         # Those that learn take longest: started last, one would keep all others waiting.
         todo = sorted(
-            (job for job in left if job.cell not in lost), key=lambda job: not needs_fit(job)
+            (job for job in left if job.cell not in lost and not job.control),
+            key=lambda job: not needs_fit(job),
         )
         failures |= execute(run, run_job, todo, "jobs", progress)
+        # What has no values has no controls; of the others the explainer is fitted by now.
+        measured = {(job.cell, job.name) for job in explained if job.values.exists()}
+        every = [job for job in every if not job.control or (job.cell, job.name) in measured]
+        controls = [job for job in every if job.control and job in left]
+        failures |= execute(run, run_job, controls, "controls", progress)
+        todo += controls
     ran = {"backend": backend, "threads": threads, "jobs": len(every), "run now": len(todo)}
     return write_output(output, read_outcomes(every, failures), protocol, ran)
 

@@ -1,18 +1,18 @@
-"""A cell of the grid, an agent and a seed, and a job in it, an explainer to measure.
+"""A cell of the grid, an agent and a seed, and a job in it: an explainer or a control to measure.
 
 A cell's folder, ``<output>/<agent>/seed_<seed>``, holds ``states/``, a folder for each explainer
-that learns, and for each explainer ``<name>.parquet``, the values of every state, and
-``<name>.json``, their cost. The JSON is written last, so that its presence means that the job is
-done.
+that learns, and for each row ``<row>.parquet``, the values of every state, and ``<row>.json``,
+their cost. The JSON is written last, so that its presence means that the job is done.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sb3_explain.common.controls import OWN_CONTROLS
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.schema import (
     NAME,
@@ -114,33 +114,44 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One explainer in one cell.
+    """One explainer in one cell, or a control of one that learns.
 
     :param cell: the cell of the job
     :param name: name of the explainer in tables, figures and files
     :param explainer: name of the explainer in the registry
     :param settings: arguments of the explainer besides the agent and the seed
+    :param control: which control of the explainer is measured in its place; empty for none
     """
 
     cell: Cell
     name: str
     explainer: str
     settings: dict[str, Any] = field(default_factory=dict)
+    control: str = ""
+
+    @property
+    def row(self) -> str:
+        """Name of the row in tables, such as ``"visionmask template"``."""
+        return f"{self.name} {self.control}".rstrip()
 
     @property
     def result(self) -> Path:
         """Path of the result, which exists once the job is done."""
-        return self.cell.folder / f"{self.name}.json"
+        return self.cell.folder / f"{self.row}.json"
 
     @property
     def values(self) -> Path:
         """Path of the values of every state."""
-        return self.cell.folder / f"{self.name}.parquet"
+        return self.cell.folder / f"{self.row}.parquet"
 
     @property
     def error(self) -> Path:
         """Path of the traceback of a failure."""
-        return self.cell.folder / f"{self.name}.error.txt"
+        return self.cell.folder / f"{self.row}.error.txt"
+
+    def make_controls(self) -> list[Job]:
+        """Make the jobs of the explainer's own controls; one that does not learn has none."""
+        return [replace(self, control=name) for name in OWN_CONTROLS if needs_fit(self)]
 
     def identity(self) -> dict[str, Any]:
         """Return everything that decides the result, as plain data."""
@@ -155,6 +166,7 @@ class Job:
             "states": [protocol.n_states, protocol.n_evaluated],
             "collecting": protocol.collect_kwargs,
             "baseline": protocol.baseline,
+            **({"control": self.control} if self.control else {}),
         }
         plain: dict[str, Any] = json.loads(json.dumps(decides, default=str))
         return plain

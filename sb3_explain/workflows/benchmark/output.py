@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from sb3_explain.common.controls import list_controls
 from sb3_explain.common.files import atomic_path, write_json
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.report import save, words
@@ -62,6 +63,7 @@ def write_output(
     """
     measured = {name for outcome in outcomes for name in outcome.metrics}
     names = [name for name in protocol.metrics if name in measured]
+    controls = list_controls({outcome.names["explainer"] for outcome in outcomes})
     benchmark = Benchmark(outcomes, names, output)
     lines, tables = benchmark.table(), benchmark.join_seeds()
     notes = collect_notes(outcomes)
@@ -71,11 +73,15 @@ def write_output(
     write_frame(output / "benchmark.parquet", lines)
     write_frame(output / "benchmark.csv", lines)
     write_frame(output / "joined.csv", list_rows(tables))
-    write_text(output / "benchmark.md", markdown_table(tables, names, notes, caption))
-    write_text(output / "benchmark.tex", latex_table(tables, names, notes, caption))
+    write_text(
+        output / "benchmark.md", markdown_table(tables, names, notes, caption, controls=controls)
+    )
+    write_text(
+        output / "benchmark.tex", latex_table(tables, names, notes, caption, controls=controls)
+    )
     if names:
-        save(output / "bars.png", bar_figure(tables, names, notes))
-        save(output / "radar.png", radar_figure(tables, names, notes))
+        save(output / "bars.png", bar_figure(tables, names, notes, controls=controls))
+        save(output / "radar.png", radar_figure(tables, names, notes, controls=controls))
     return benchmark
 
 

@@ -54,7 +54,7 @@ class Outcome:
     def names(self) -> dict[str, Any]:
         """Names of the agent and the explainer, and the seed: the columns that identify a job."""
         cell = self.job.cell
-        return {"agent": cell.agent.name, "explainer": self.job.name, "seed": cell.seed}
+        return {"agent": cell.agent.name, "explainer": self.job.row, "seed": cell.seed}
 
     def clusters(self) -> NDArray[np.int64]:
         """Return the source and the episode of each value's state, (2, rows).

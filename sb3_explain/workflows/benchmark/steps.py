@@ -17,6 +17,7 @@ from sb3_explain.common.files import atomic_path, write_json
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.schema import read_document, record
 from sb3_explain.common.signatures import argument_names
+from sb3_explain.evaluation.controls import make_own_controls
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.evaluation.others import OtherStates
@@ -116,10 +117,10 @@ def run_job(job: Job) -> None:
 
 
 def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateDataset) -> Row:
-    """Measure one explainer as :func:`sb3_explain.evaluate` does, without controls.
+    """Measure one explainer, or its control, as :func:`sb3_explain.evaluate` does.
 
-    Controls are jobs of their own here. The baseline is fitted on training states, so that it is
-    the same for every explainer.
+    Controls are jobs of their own here, and take what the explainer of the same name
+    learned. The baseline is fitted on training states, so that it is the same for every explainer.
     """
     protocol, agent = job.cell.protocol, explainer.agent
     baselines = fit_baselines(protocol.baseline, train, agent)
@@ -127,6 +128,8 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     targets = [test.batch(agent, some).find_default_targets().cpu().numpy() for some in parts]
     every = np.arange(len(test))
     others = OtherStates(agent, test, every, np.concatenate(targets), job.cell.seed)
+    if job.control:
+        explainer = make_own_controls(explainer, train, others)[job.control]
     measuring = Measuring(explainer, bind_options(protocol.metrics), job.cell.seed, others)
     for some in parts:
         batch = test.batch(agent, some, cache=ForwardCache()).resolve_target()
@@ -171,7 +174,7 @@ def make_frame(
         "episode": test.episode[sample],
         "step": number_steps(test.episode)[sample],
     }
-    names = {"agent": job.cell.agent.name, "explainer": job.name, "seed": job.cell.seed}
+    names = {"agent": job.cell.agent.name, "explainer": job.row, "seed": job.cell.seed}
     parts = [
         pd.DataFrame({**names, "metric": metric, **state, "value": column})
         for metric, column in values.items()
