@@ -14,7 +14,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 from tqdm import tqdm
 
-from sb3_explain import EnvRecipe, Evaluation
+from sb3_explain import EnvRecipe, Evaluation, StateDataset
 
 METRICS = ("accuracy", "deletion", "insertion", "local_lipschitz", "sparseness")
 #: Zuo et al. (2025), table 1: VisionMask's row in each environment, in %, in the order of METRICS
@@ -25,6 +25,12 @@ PAPER = {
     "MsPacman": (98.7, 17.0, 62.8, 0.2, 89.5),
     "VizDoom": (87.8, 14.2, 18.1, 3.89, 47.8),
     "Highway": (98.1, 19.8, 25.8, 1.14, 84.8),
+}
+#: metrics that the paper does not have, and their units
+OURS = {
+    "policy_preservation": "nats",
+    "specificity": "%",
+    "policy_specificity": "nats",
 }
 
 
@@ -106,6 +112,18 @@ def trained_agent(
     return path
 
 
+def describe_parts(parts: tuple[StateDataset, ...]) -> str:
+    """What a split into training, validation and test states has come to, in a line."""
+    train, validation, test = (
+        f"{len(part)} of {len(np.unique(part.episode))} episode(s)" for part in parts
+    )
+    left_out = " + ".join(str(part.n_duplicates) for part in parts[1:])
+    return (
+        f"states to learn from: {train}; to decide when to stop: {validation}; to test on: {test}; "
+        f"left out of these two, since training states show them: {left_out}"
+    )
+
+
 def print_beside(paper: str | None, evaluation: Evaluation, what: str) -> None:
     """VisionMask's row of the evaluation beside the paper's, in %.
 
@@ -113,15 +131,23 @@ def print_beside(paper: str | None, evaluation: Evaluation, what: str) -> None:
     :param evaluation: with a row of VisionMask
     :param what: what was measured here
     """
+    intervals, states = evaluation.rows["visionmask"].intervals, evaluation.states
     print(f"{what + ', %':41}ours{'paper' if paper else '':>23}")
-    theirs = PAPER[paper] if paper else [None] * len(METRICS)
-    for metric, figure in zip(METRICS, theirs, strict=True):
-        mean, low, high, _ = evaluation.rows["visionmask"].intervals[metric]
-        interval = f"({100 * low:.1f} to {100 * high:.1f})" if np.isfinite(low) else ""
-        print(f"{metric:20}{100 * mean:25.1f} {interval:15}{figure or '':>7}")
+    theirs = dict(zip(METRICS, PAPER[paper], strict=True)) if paper else {}
+    for metric in (*METRICS, *(name for name in OURS if name in intervals)):
+        in_nats = OURS.get(metric) == "nats"
+        scale, digits = (1, 2) if in_nats else (100, 1)
+        mean, low, high = (scale * figure for figure in intervals[metric][:3])
+        interval = f"({low:.{digits}f} to {high:.{digits}f})" if np.isfinite(low) else ""
+        name = f"{metric}, nats" if in_nats else metric
+        print(f"{name:26}{mean:19.{digits}f} {interval:15}{theirs.get(metric, ''):>7}")
     print(
-        f"ours: {evaluation.states['n']} states of episodes that training never saw, the full "
-        "insertion and deletion range"
+        f"ours: {states['n']} states of {states['episodes']} episode(s) that training never saw, "
+        f"without {states['duplicates_left_out']} that training states show; the full insertion "
+        "and deletion range"
     )
+    print(f"the agent's own mean probability of its actions: {100 * states['own_probability']:.1f}")
+    if states["note"]:
+        print(states["note"])
     if paper:
         print("paper: its own agent and states, masks of the native size, a part of the range")

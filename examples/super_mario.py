@@ -1,26 +1,35 @@
-"""Explain an agent with a network of its own: Super Mario Bros, world 1-1.
+"""Explain an agent with a network of its own: an expert of a world of Super Mario Bros.
 
-    python examples/super_mario.py --data FOLDER -o mario-output
+    python examples/super_mario.py --data super_mario_1_1 -o mario-output
+    python examples/super_mario.py --data FOLDER --world 4-1 -o mario-output
 
-FOLDER holds ``policy.safetensors`` (four 3x3 convolutions of stride 2, then 512 units, then 7
+The folder holds ``policy.safetensors`` (four 3x3 convolutions of stride 2, then 512 units, then 7
 logits and a value; trained by github.com/vietnh1009/Super-mario-bros-PPO-pytorch) and
 ``states.npz`` (``gray`` (N, 84, 84) newest frames, ``rgb`` (N, 240, 256, 3), ``episode``). The
-agent is one of the experts of the VisionMask paper, so its row of figures is printed beside ours.
+agent is one of the experts that the VisionMask paper explains, so the paper's figures of Super
+Mario are printed beside ours. The world is that in the folder's name, unless ``--world`` says it.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import numpy as np
 import safetensors.torch
 import torch
 from gymnasium import spaces
-from paper import print_beside
+from paper import describe_parts, print_beside
 from torch import Tensor, nn
 
-from sb3_explain import Agent, EnvRecipe, ExplainError, StateDataset
-from sb3_explain.workflows.pipeline import evaluate_to, fit_visionmask, write_all
+from sb3_explain import Agent, EnvRecipe, ExplainError, StateDataset, VisionMask
+from sb3_explain.explainers.learned.fitted import load_or_fit
+from sb3_explain.workflows.pipeline import evaluate_to, write_all
+from sb3_explain.workflows.splitting import split_states
 
+#: a world and its level in the name of a folder, such as super_mario_4_1
+WORLD = re.compile(r"(?<!\d)([1-8])[-_]([1-4])(?!\d)")
+#: what the agent plays if nothing says which world
+UNKNOWN = "SuperMarioBros (unknown world)"
 ACTIONS = ["NOOP", "right", "right + A", "right + B", "right + A + B", "A", "left"]
 
 
@@ -44,8 +53,32 @@ class MarioNet(nn.Module):
         return self.actor_linear(hidden), self.critic_linear(hidden).squeeze(1)
 
 
-def load(data: Path) -> tuple[Agent, StateDataset]:
-    """The expert and its states."""
+def read_world(text: str) -> str:
+    """The world that ``--world`` names, such as 1-1."""
+    match = WORLD.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no world: give one such as 1-1 or 4-2")
+    return f"{match[1]}-{match[2]}"
+
+
+def find_world(data: Path) -> str | None:
+    """The world in the name of a folder, if there is one."""
+    match = WORLD.search(data.resolve().name)
+    return f"{match[1]}-{match[2]}" if match else None
+
+
+def make_title(world: str | None) -> str:
+    """What is explained, for people."""
+    return f"Super Mario Bros {world}" if world else "Super Mario Bros, unknown world"
+
+
+def load(data: Path, world: str | None = None) -> tuple[Agent, StateDataset]:
+    """The expert and its states.
+
+    :param data: folder of both
+    :param world: that the expert plays; the one in the folder's name when not given
+    """
+    world = world or find_world(data)
     try:
         weights = safetensors.torch.load_file(data / "policy.safetensors")
         arrays = np.load(data / "states.npz", allow_pickle=False)
@@ -58,7 +91,7 @@ def load(data: Path) -> tuple[Agent, StateDataset]:
         spaces.Box(0, 255, (4, 84, 84), np.uint8),
         spaces.Discrete(len(ACTIONS)),
         action_names=ACTIONS,
-        recipe=EnvRecipe("SuperMarioBros-1-1", frame_stack=4),
+        recipe=EnvRecipe(f"SuperMarioBros-{world}" if world else UNKNOWN, frame_stack=4),
     )
     frames, episode = arrays["gray"][:, None], arrays["episode"]
     blank = StateDataset.from_arrays(
@@ -82,6 +115,10 @@ def load(data: Path) -> tuple[Agent, StateDataset]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--world", type=read_world, metavar="WORLD-LEVEL",
+        help="that the expert plays, such as 4-1; the one in the folder's name when not given",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, default=Path("mario-output"))
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--max-area", type=float, default=0.1)
@@ -90,25 +127,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
 
-    agent, states = load(options.data)
+    world = options.world or find_world(options.data)
+    agent, states = load(options.data, world)
     if options.n_states:
-        states = states.subset(np.arange(options.n_states))
-    explainer = fit_visionmask(
-        agent,
-        states,
-        options.output / "visionmask",
-        explainer_kwargs={"baseline": "most_frequent", "max_area": options.max_area},
-        fit_kwargs={"epochs": options.epochs},
-        seed=options.seed,
-    )
-    train, _, test = states.split(seed=options.seed)
+        states = states.subset(np.arange(min(options.n_states, len(states))))
+    print(f"{make_title(world)}: {len(states)} states of {len(np.unique(states.episode))} episodes")
+    train, validation, test = parts = split_states(states, options.seed)
+    print(describe_parts(parts), flush=True)
+    made = VisionMask(agent, seed=options.seed, baseline="most_frequent", max_area=options.max_area)
+    explainer = load_or_fit(
+        made, options.output / "visionmask", train, validation,
+        {"epochs": options.epochs, "seed": options.seed},
+    )  # fmt: skip
     evaluation = evaluate_to(
         options.output, train, test, explainer, None,
         n_evaluated=options.n_evaluated, seed=options.seed,
     )  # fmt: skip
     write_all(options.output, test, explainer)
 
-    print_beside("SuperMarioBros", evaluation, "Super Mario Bros 1-1")
+    print_beside("SuperMarioBros", evaluation, make_title(world))
     print(f"open {options.output / 'report.html'}")
 
 

@@ -17,14 +17,13 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
-from sb3_explain.states.duplicates import drop_duplicates as leave_out
 from sb3_explain.states.episodes import (
     episode_folders,
     read_description,
     read_episodes,
     read_pictures,
 )
-from sb3_explain.states.splitting import split_by_episode
+from sb3_explain.states.splitting import split_into_parts
 from sb3_explain.states.stacks import gather, index_stacks
 
 Array = NDArray[Any]
@@ -375,6 +374,8 @@ class StateDataset:
         seed: int = 0,
         *,
         drop_duplicates: bool = True,
+        min_test_episodes: int = 0,
+        min_test_states: int = 0,
     ) -> tuple[StateDataset, ...]:
         """Split the states by whole episodes, so that no part has neighbors of another's frames.
 
@@ -384,11 +385,10 @@ class StateDataset:
         :param fractions: share of the states that each part shall have, above 0 and 1 together
         :param seed: random seed of the shuffle
         :param drop_duplicates: whether such states are left out
+        :param min_test_episodes: smallest number of episodes of the last part, beyond its share
+        :param min_test_states: smallest number of its states once such states are left out
         :return: a view for each part, whose ``n_duplicates`` says how many were left out of it
-        :raises ExplainError: for other fractions, if there are fewer episodes than parts, or if no
-            state of a part is left
+        :raises ExplainError: for other fractions, too few episodes, or a part without states
         """
-        parts = split_by_episode(self.episode, fractions, seed)
-        if drop_duplicates:
-            return leave_out(self, parts)
-        return tuple(self.subset(positions) for positions in parts)
+        smallest = (min_test_episodes, min_test_states)
+        return split_into_parts(self, fractions, seed, smallest, drop_duplicates=drop_duplicates)

@@ -114,25 +114,37 @@ def find_landmarks(frames: Array, tolerance: Array) -> NDArray[np.int64]:
     return np.concatenate(parts)
 
 
-def drop_duplicates(states: S, parts: list[NDArray[np.int64]]) -> tuple[S, ...]:
+def leave_out(states: Stacks, parts: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
     """Leave out of all parts but the first what is in the first already.
 
     :param states: all states
     :param parts: positions of each part's states; the first are those to learn from
-    :return: a view for each part, whose ``n_duplicates`` says how many were left out
+    :return: the positions that stay
+    """
+    return [parts[0], *(part[~find_duplicates(states, parts[0], part)] for part in parts[1:])]
+
+
+def show_parts(
+    states: S, parts: list[NDArray[np.int64]], kept: list[NDArray[np.int64]]
+) -> tuple[S, ...]:
+    """Return a view for each part, and log how many states were left out of the parts.
+
+    :param states: all states
+    :param parts: positions of each part's states
+    :param kept: positions of those that stay
+    :return: views of those, whose ``n_duplicates`` says how many were left out
     :raises ExplainError: if nothing stays of a part
     """
-    views = [states.subset(parts[0])]
-    for part in parts[1:]:
-        twice = find_duplicates(states, parts[0], part)
-        views.append(states.subset(part[~twice]))
-        views[-1].n_duplicates = int(twice.sum())
-        if twice.all():
+    views = []
+    for part, some in zip(parts, kept, strict=True):
+        if not len(some):
             raise ExplainError(
                 f"all {len(part)} states of a part (of {len(np.unique(states.episode[part]))} "
                 "episode(s)) are in the training part, too: collect more episodes, from other "
                 "starts or with behavior='epsilon', or keep them by drop_duplicates=False"
             )
+        views.append(states.subset(some))
+        views[-1].n_duplicates = len(part) - len(some)
     left_out = [view.n_duplicates for view in views[1:]]
     if any(left_out):
         many = sum(left_out) > NOTABLE * sum(map(len, parts[1:]))

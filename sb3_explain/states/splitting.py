@@ -3,16 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.states.duplicates import Stacks, leave_out, show_parts
+
+S = TypeVar("S", bound=Stacks)
+
+#: share of all states that the first part keeps where the last one takes more than its fraction
+SMALLEST = 1 / 3
+
+
+def split_into_parts(
+    states: S,
+    fractions: Sequence[float],
+    seed: int,
+    smallest: tuple[int, int] = (0, 0),
+    *,
+    drop_duplicates: bool = True,
+) -> tuple[S, ...]:
+    """Split states by episode; where the last part has too few, it takes more of the first one's.
+
+    :param states: all states
+    :param fractions: share of the states that each part shall have, above 0 and 1 together
+    :param seed: random seed of the shuffle
+    :param smallest: smallest number of episodes of the last part, and of its states without those
+        that are left out
+    :param drop_duplicates: whether states that the first part shows are left out of the others
+    :return: a view for each part, whose ``n_duplicates`` says how many were left out of it
+    :raises ExplainError: for other fractions, if there are fewer episodes than parts, if no state
+        of a part is left, or if less than :data:`SMALLEST` of the states would stay in the first
+    """
+    usual = split_by_episode(states.episode, fractions, seed)
+    at_least = min(len(usual[0]), SMALLEST * len(states.episode))
+    min_episodes, min_states = smallest
+    least = max(1, min_episodes)
+    while True:
+        parts = split_by_episode(states.episode, fractions, seed, least)
+        n_episodes = count_episodes(states, parts[-1])
+        if n_episodes < least or len(parts[0]) < at_least:
+            raise ExplainError(
+                f"{len(states.episode)} states of {count_episodes(states)} episodes are too few "
+                f"for {min_states} test states of {min_episodes} episodes beside a third of them "
+                "to learn from: collect more episodes"
+            )
+        kept = leave_out(states, parts) if drop_duplicates else parts
+        if len(kept[-1]) >= min_states and count_episodes(states, kept[-1]) >= min_episodes:
+            return show_parts(states, parts, kept)
+        least = n_episodes + 1
+
+
+def count_episodes(states: Stacks, positions: NDArray[np.int64] | slice = slice(None)) -> int:
+    """Count the episodes of some states; of all when no positions are given."""
+    return len(np.unique(states.episode[positions]))
 
 
 def split_by_episode(
-    episode: NDArray[Any], fractions: Sequence[float], seed: int
+    episode: NDArray[Any], fractions: Sequence[float], seed: int, least: int = 1
 ) -> list[NDArray[np.int64]]:
     """Compute the positions of the states of each part.
 
@@ -22,6 +72,7 @@ def split_by_episode(
     :param episode: (n,) number of each state's episode
     :param fractions: share of the states that each part shall have, above 0 and 1 together
     :param seed: random seed of the shuffle
+    :param least: number of episodes that the last part has at least, if there are enough
     :raises ExplainError: for other fractions, or if there are fewer episodes than parts
     """
     if not all(fraction > 0 for fraction in fractions) or abs(sum(fractions) - 1) > 1e-6:
@@ -37,8 +88,10 @@ def split_by_episode(
     left = list(order)
     for remaining, fraction in reversed(list(enumerate(fractions[1:], start=1))):
         part: list[int] = []
+        needed = 1 if dealt else least
         while len(left) > remaining and (
-            not part or counts[part].sum() + counts[left[-1]] / 2 < fraction * len(episode)
+            len(part) < needed
+            or counts[part].sum() + counts[left[-1]] / 2 < fraction * len(episode)
         ):
             part.append(left.pop())
         dealt.insert(0, part)

@@ -47,7 +47,7 @@ def fit_visionmask(
     """Fit a VisionMask on the training part of ``states``, or load the one that is in ``folder``.
 
     :param agent: the agent to explain
-    :param states: states of the agent, which are split 80/10/10 by episode
+    :param states: states of the agent, which :func:`.split_states` splits
     :param folder: folder to save it in, with checkpoints in ``training/`` below
     :param explainer_kwargs: settings of the VisionMask
     :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
@@ -107,7 +107,7 @@ def explain(
     """
     output = Path(output)
     # Fail now, not after the long steps.
-    VisionMask(agent, **(explainer_kwargs or {}))
+    made = VisionMask(agent, seed=seed, **(explainer_kwargs or {}))
     training_options(dict(fit_kwargs or {}))
     bind_options(metrics)
     states = collect(
@@ -118,15 +118,9 @@ def explain(
         progress=progress,
         **(collect_kwargs or {}),
     )
-    explainer = fit_visionmask(
-        agent,
-        states,
-        output / "visionmask",
-        explainer_kwargs=explainer_kwargs,
-        fit_kwargs={"progress": progress, **(fit_kwargs or {})},
-        seed=seed,
-    )
-    train, _, test = split_states(states, seed)
+    train, validation, test = split_states(states, seed)
+    options = {"seed": seed, "progress": progress, **(fit_kwargs or {})}
+    explainer = load_or_fit(made, output / "visionmask", train, validation, options)
     evaluation = evaluate_to(
         output, train, test, explainer, metrics,
         n_evaluated=n_evaluated, seed=seed, progress=progress,

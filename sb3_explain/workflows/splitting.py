@@ -1,27 +1,43 @@
-"""The split of every workflow: by episode, and without duplicates where there are other states."""
+"""The split of every workflow: by episode, and into a test part that an interval can be made of."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.evaluation.evaluate import MIN_EPISODES, MIN_STATES
 from sb3_explain.states.dataset import StateDataset
 
 logger = logging.getLogger(__name__)
+
+#: how states are split, from what is best to what can always be had, and what that costs
+WAYS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"min_test_episodes": MIN_EPISODES, "min_test_states": MIN_STATES}, ""),
+    ({}, "the usual tenth is tested on, and intervals are too narrow"),
+    ({"drop_duplicates": False}, "here they are kept, and figures are of states that were seen"),
+)
 
 
 def split_states(states: StateDataset, seed: int) -> tuple[StateDataset, ...]:
     """Split states 80/10/10 by episode, without test states that training states show already.
 
-    Where nothing else is left, as in environments of a few states, they stay, and a line says so.
+    Where the tenth for tests is less than an interval needs, the test part takes more episodes of
+    the training part. Where too few states are left, as in environments of a few states, a line
+    says so.
 
     :param states: states of an agent
     :param seed: random seed of the split
     :raises ExplainError: if there are fewer episodes than parts
     """
-    try:
-        return states.split(seed=seed)
-    except ExplainError as error:
-        parts = states.split(seed=seed, drop_duplicates=False)  # which fails for any other reason
-        logger.warning("%s; here they are kept, and figures are of states that were seen", error)
+    reason = ""
+    for options, price in WAYS:
+        try:
+            parts = states.split(seed=seed, **options)
+        except ExplainError as error:
+            reason = str(error)
+            continue
+        if reason:
+            logger.warning("%s; %s", reason, price)
         return parts
+    raise ExplainError(reason)
