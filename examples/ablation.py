@@ -10,8 +10,8 @@ networks are torchvision's: where it does not import, their lines say so, and th
 environment that has it adds them to the same folder.
 
 An epoch of 2,000 states takes about 2 minutes of one core for the compact network, 3 for the U-Net
-of width 16, and 15 to 20 for the three large networks, and measuring a run takes 10: all lines take a
-night on two cores.
+of width 16, and 15 to 20 for the three large networks, and measuring a run takes 10: all lines take
+a night on two cores.
 """
 
 import argparse
