@@ -88,8 +88,8 @@ def main() -> None:
     print(describe_parts(parts), flush=True)
 
     identities = {run: identify(run, content, agent, parts, options) for run in RUNS}
-    wanted = {x.run for x in LINES if not options.only or {x.part, x.run} & {*options.only}}
-    chosen = [run for run in RUNS if run in wanted]
+    selected = {x.run for x in LINES if not options.only or {x.part, x.run} & {*options.only}}
+    chosen = [run for run in RUNS if run in selected]
     for run in chosen:  # before what takes long
         read_result(options.output / run, identities[run], required=True)
     not_run: dict[str, dict[str, Any]] = {}
@@ -242,15 +242,15 @@ def format_row(line: Line, found: dict[str, Any]) -> list[str]:
         theirs["ratio"] = f" / {paper['sparseness'] / paper['local_lipschitz']:.2f}"
     columns = (*METRICS, *NOT_IN_PAPER, "ratio")
     if "not_run" in found:
-        cells = [f"not run{theirs.get(name, '')}" for name in columns]
-        return [line.part, line.variant, *cells, "-", f"not run: {found['not_run']}"]
+        figures = [f"not run{theirs.get(name, '')}" for name in columns]
+        return [line.part, line.variant, *figures, "-", f"not run: {found['not_run']}"]
     ours = {name: format_interval(name, found["intervals"][name]) for name in columns[:-1]}
     sparseness, lipschitz = (
         found["intervals"][m]["mean"] for m in ("sparseness", "local_lipschitz")
     )
     ours["ratio"] = f"{sparseness / lipschitz:.2f}" if sparseness and lipschitz else "-"
-    cells = [f"{ours[name]}{theirs.get(name, '')}" for name in columns]
-    return [line.part, line.variant, *cells, str(found["epochs"]), f"{found['minutes']:.1f}"]
+    figures = [f"{ours[name]}{theirs.get(name, '')}" for name in columns]
+    return [line.part, line.variant, *figures, str(found["epochs"]), f"{found['minutes']:.1f}"]
 
 
 def format_interval(metric: str, interval: dict[str, float | None]) -> str:

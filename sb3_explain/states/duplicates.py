@@ -125,18 +125,18 @@ def leave_out(states: Stacks, parts: list[NDArray[np.int64]]) -> list[NDArray[np
 
 
 def show_parts(
-    states: S, parts: list[NDArray[np.int64]], kept: list[NDArray[np.int64]]
+    states: S, parts: list[NDArray[np.int64]], left: list[NDArray[np.int64]]
 ) -> tuple[S, ...]:
     """Return a view for each part, and log how many states were left out of the parts.
 
     :param states: all states
     :param parts: positions of each part's states
-    :param kept: positions of those that stay
+    :param left: positions of those that stay
     :return: views of those, whose ``n_duplicates`` says how many were left out
     :raises ExplainError: if nothing stays of a part
     """
     views = []
-    for part, some in zip(parts, kept, strict=True):
+    for part, some in zip(parts, left, strict=True):
         if not len(some):
             raise ExplainError(
                 f"all {len(part)} states of a part (of {len(np.unique(states.episode[part]))} "

@@ -40,20 +40,20 @@ def split_into_parts(
     usual = split_by_episode(states.episode, fractions, seed)
     at_least = min(len(usual[0]), SMALLEST * len(states.episode))
     min_episodes, min_states = smallest
-    least = max(1, min_episodes)
+    n_test = max(1, min_episodes)
     while True:
-        parts = split_by_episode(states.episode, fractions, seed, least)
+        parts = split_by_episode(states.episode, fractions, seed, n_test)
         n_episodes = count_episodes(states, parts[-1])
-        if n_episodes < least or len(parts[0]) < at_least:
+        if n_episodes < n_test or len(parts[0]) < at_least:
             raise ExplainError(
                 f"{len(states.episode)} states of {count_episodes(states)} episodes are too few "
                 f"for {min_states} test states of {min_episodes} episodes beside a third of them "
                 "to learn from: collect more episodes"
             )
-        kept = leave_out(states, parts) if drop_duplicates else parts
-        if len(kept[-1]) >= min_states and count_episodes(states, kept[-1]) >= min_episodes:
-            return show_parts(states, parts, kept)
-        least = n_episodes + 1
+        left = leave_out(states, parts) if drop_duplicates else parts
+        if len(left[-1]) >= min_states and count_episodes(states, left[-1]) >= min_episodes:
+            return show_parts(states, parts, left)
+        n_test = n_episodes + 1
 
 
 def count_episodes(states: Stacks, positions: NDArray[np.int64] | slice = slice(None)) -> int:
@@ -62,7 +62,7 @@ def count_episodes(states: Stacks, positions: NDArray[np.int64] | slice = slice(
 
 
 def split_by_episode(
-    episode: NDArray[Any], fractions: Sequence[float], seed: int, least: int = 1
+    episode: NDArray[Any], fractions: Sequence[float], seed: int, min_test_episodes: int = 1
 ) -> list[NDArray[np.int64]]:
     """Compute the positions of the states of each part.
 
@@ -72,7 +72,7 @@ def split_by_episode(
     :param episode: (n,) number of each state's episode
     :param fractions: share of the states that each part shall have, above 0 and 1 together
     :param seed: random seed of the shuffle
-    :param least: number of episodes that the last part has at least, if there are enough
+    :param min_test_episodes: smallest number of episodes of the last part, if there are enough
     :raises ExplainError: for other fractions, or if there are fewer episodes than parts
     """
     if not all(fraction > 0 for fraction in fractions) or abs(sum(fractions) - 1) > 1e-6:
@@ -88,7 +88,7 @@ def split_by_episode(
     left = list(order)
     for remaining, fraction in reversed(list(enumerate(fractions[1:], start=1))):
         part: list[int] = []
-        needed = 1 if dealt else least
+        needed = 1 if dealt else min_test_episodes
         while len(left) > remaining and (
             len(part) < needed
             or counts[part].sum() + counts[left[-1]] / 2 < fraction * len(episode)

@@ -23,8 +23,8 @@ def half_seen(seed=0):
 def slow(states, seed, min_episodes, min_states):
     """The same by trying each number of test episodes, with a loop over all pairs."""
     usual = len(split_by_episode(states.episode, (0.8, 0.1, 0.1), seed)[0])
-    for least in range(max(1, min_episodes), len(LENGTHS)):
-        train, _, test = split_by_episode(states.episode, (0.8, 0.1, 0.1), seed, least)
+    for n_test in range(max(1, min_episodes), len(LENGTHS)):
+        train, _, test = split_by_episode(states.episode, (0.8, 0.1, 0.1), seed, n_test)
         if len(train) < min(usual, len(states) / 3):
             return None
         seen = set(states.observations(train).flatten().tolist())
@@ -39,12 +39,12 @@ def slow(states, seed, min_episodes, min_states):
 def test_the_same_as_trying_every_number_of_episodes(seed, min_episodes, min_states):
     states = half_seen(seed)
     expected = slow(states, seed, min_episodes, min_states)
-    least = {"min_test_episodes": min_episodes, "min_test_states": min_states}
+    asked = {"min_test_episodes": min_episodes, "min_test_states": min_states}
     if expected is None:
         with pytest.raises(ExplainError, match="too few for"):
-            states.split(seed=seed, **least)
+            states.split(seed=seed, **asked)
         return
-    train, validation, test = states.split(seed=seed, **least)
+    train, validation, test = states.split(seed=seed, **asked)
     assert (train.indices.tolist(), test.indices.tolist()) == expected
     assert len(validation) and not set(validation.episode) & {*train.episode, *test.episode}
     assert not find_duplicates(states, train.indices, test.indices).any()
