@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -17,6 +18,21 @@ from sb3_explain.states.forward_passes import order_pixels, replace_in_order
 
 #: what stands in place of removed features, besides the baseline itself
 PERTURB_FUNCS = ("baseline", "inpaint", "noisy_linear")
+
+
+class Changing(TypedDict, total=False):
+    """Options that all metrics have in common whose states change in the order of a map.
+
+    They are those of :func:`change_in_order`, which says what they mean.
+    """
+
+    fraction: float
+    per_frame: bool
+    perturb_func: str
+    perturb_baseline: str | None
+    patch_size: int
+    segmentation_method: str | None
+    noise: float
 
 
 def change_in_order(

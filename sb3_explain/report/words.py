@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from sb3_explain.common.controls import CONTROLS, split_control
+
+#: a share of the observation in the name of a metric
+SHARE = re.compile(r"[01](\.\d{1,9})?")
 
 #: shown where a number is missing
 MISSING = "\N{EN DASH}"
@@ -40,6 +44,7 @@ class MetricWords:
         return {"up": "↑", "down": "↓", None: ""}[self.better]
 
 
+#: by name; metrics at a share of the observation by what precedes the share
 METRIC_WORDS: Mapping[str, MetricWords] = {
     "accuracy": MetricWords(
         "Accuracy",
@@ -48,9 +53,9 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "up",
         True,
     ),
-    "accuracy@0.1": MetricWords(
-        "Accuracy at 10 %",
-        "Accuracy with every map reduced to the tenth of the observation that it marks highest, "
+    "accuracy@": MetricWords(
+        "Accuracy at {share}",
+        "Accuracy with every map reduced to the {share} of the observation that it marks highest, "
         "so that methods that show much and methods that show little are comparable.",
         "up",
         True,
@@ -91,9 +96,9 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "down",
         True,
     ),
-    "policy_preservation@0.1": MetricWords(
-        "Policy preservation at 10 %",
-        "The same distance where only the tenth of the observation is shown that the map marks "
+    "policy_preservation@": MetricWords(
+        "Policy preservation at {share}",
+        "The same distance where only the {share} of the observation are shown that the map marks "
         "highest.",
         "down",
         True,
@@ -189,16 +194,26 @@ _EXPLAINER_LABELS = {
 def get_metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> MetricWords:
     """Get the presentation of a metric; an unknown one keeps its name and has no direction.
 
-    ``"insertion donor"`` is a metric with other options, and presented as that metric.
+    ``"insertion donor"`` is a metric with other options, and presented as that metric;
+    ``"accuracy@0.05"`` is one at another share.
 
     :param name: name of the metric
     :param given: presentation of further metrics, or in place of the package's own
     """
     known = {**METRIC_WORDS, **(given or {})}
+    if name in known:
+        return known[name]
     base, _, more = name.partition(" ")
-    if name not in known and base in known:
-        return dataclasses.replace(known[base], label=f"{known[base].label}, {more}")
-    return known.get(name) or MetricWords(name.replace("_", " ").capitalize(), "")
+    metric, at, share = base.partition("@")
+    shown = f"{100 * float(share):g}\N{NO-BREAK SPACE}%" if SHARE.fullmatch(share) else ""
+    said = known.get(base) or (known.get(metric + at) if shown else None)
+    if said is None:
+        return MetricWords(name.replace("_", " ").capitalize(), "")
+    return dataclasses.replace(
+        said,
+        label=", ".join([said.label.replace("{share}", shown), *([more] if more else [])]),
+        text=said.text.replace("{share}", shown),
+    )
 
 
 def get_explainer_label(name: str) -> str:

@@ -54,6 +54,17 @@ def test_unknown_metrics_get_no_direction():
     assert get_metric_words("my_metric").better is None
 
 
+def test_a_metric_at_a_share_says_which():
+    said = [get_metric_words(f"policy_preservation@{share}") for share in ("0.1", "0.05", "0.125")]
+    labels = [each.label.replace("\N{NO-BREAK SPACE}", " ") for each in said]
+    assert labels == [f"Policy preservation at {share} %" for share in ("10", "5", "12.5")]
+    assert all(each.better == "down" and each.faithful for each in said)
+    assert "the 5\N{NO-BREAK SPACE}% of the observation" in said[1].text
+    label = get_metric_words("accuracy@0.2 donor").label.replace("\N{NO-BREAK SPACE}", " ")
+    assert label == "Accuracy at 20 %, donor"
+    assert get_metric_words("accuracy@<b>").better is None
+
+
 def test_a_baseline_that_does_as_well_is_named():
     table = {
         "rise": {"insertion": row(0.40, 0.38, 0.42), "deletion": row(0.3, 0.29, 0.31)},

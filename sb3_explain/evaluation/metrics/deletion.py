@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import Tensor
 
-from sb3_explain.evaluation.changing import change_in_order
+from sb3_explain.evaluation.changing import Changing, change_in_order
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.others import OtherStates
 from sb3_explain.states.batch import StateBatch
@@ -20,13 +22,7 @@ def deletion(
     others: OtherStates | None = None,
     *,
     steps: int = 100,
-    fraction: float = 1.0,
-    per_frame: bool = True,
-    perturb_func: str = "baseline",
-    perturb_baseline: str | None = None,
-    patch_size: int = 1,
-    segmentation_method: str | None = None,
-    noise: float = 0.01,
+    **changing: Unpack[Changing],
 ) -> Tensor:
     """Return the target action's probability while features turn into the baseline.
 
@@ -39,17 +35,7 @@ def deletion(
     :param others: the other states, for ``perturb_baseline``
     :param steps: number of steps, n; after step k, the features of rank below
         round(k * fraction * N / n) are removed
-    :param fraction: share of the order that is removed at the end, in (0, 1]
-    :param per_frame: whether features are removed one by one; if not, a pixel (y, x) of an image
-        is removed from all frames and channels at once, in the order of its highest feature
-    :param perturb_func: what replaces a removed feature: the ``"baseline"``; ``"inpaint"``, a guess
-        from what is left around it; or ``"noisy_linear"``, that of ROAD (Rong et al. 2022)
-    :param perturb_baseline: name of a baseline in place of the one given, which is fitted on the
-        evaluated states; ``"donor"`` is another state
-    :param patch_size: height and width of the patch around each cell that changes with it, odd
-    :param segmentation_method: superpixels change as a whole, in all frames at once, by their mean
-        attribution: ``"slic"``, ``"felzenszwalb"`` or ``"quickshift"``
-    :param noise: standard deviation of the noise of ``"noisy_linear"``, in units of the range
+    :param changing: further options of :func:`sb3_explain.evaluation.changing.change_in_order`
     :return: (B, n + 1) probabilities, in [0, 1]
     :raises ExplainError: for options out of range, and pixels where there is no image
     """
@@ -61,12 +47,6 @@ def deletion(
         others,
         reveal=False,
         steps=steps,
-        fraction=fraction,
-        per_frame=per_frame,
-        perturb_func=perturb_func,
-        perturb_baseline=perturb_baseline,
-        patch_size=patch_size,
-        segmentation_method=segmentation_method,
-        noise=noise,
+        **changing,
     )
     return read_blocks(batch.preference, copies)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import Tensor
 
-from sb3_explain.evaluation.changing import change_in_order
+from sb3_explain.evaluation.changing import Changing, change_in_order
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.states.batch import StateBatch
@@ -20,14 +22,8 @@ def insertion(
     others: OtherStates | None = None,
     *,
     steps: int = 100,
-    fraction: float = 1.0,
-    per_frame: bool = True,
-    perturb_func: str = "baseline",
-    perturb_baseline: str | None = None,
-    patch_size: int = 1,
-    segmentation_method: str | None = None,
-    noise: float = 0.01,
     cap: bool = False,
+    **changing: Unpack[Changing],
 ) -> Tensor:
     """Return the target action's probability while features are revealed on the baseline.
 
@@ -40,18 +36,8 @@ def insertion(
     :param others: the other states, for ``perturb_baseline``
     :param steps: number of steps, n; after step k, the features of rank below
         round(k * fraction * N / n) are revealed
-    :param fraction: share of the order that is revealed at the end, in (0, 1]
-    :param per_frame: whether features are revealed one by one; if not, a pixel (y, x) of an image
-        is revealed in all frames and channels at once, in the order of its highest feature
-    :param perturb_func: what replaces a removed feature: the ``"baseline"``; ``"inpaint"``, a guess
-        from what is left around it; or ``"noisy_linear"``, that of ROAD (Rong et al. 2022)
-    :param perturb_baseline: name of a baseline in place of the one given, which is fitted on the
-        evaluated states; ``"donor"`` is another state
-    :param patch_size: height and width of the patch around each cell that changes with it, odd
-    :param segmentation_method: superpixels change as a whole, in all frames at once, by their mean
-        attribution: ``"slic"``, ``"felzenszwalb"`` or ``"quickshift"``
-    :param noise: standard deviation of the noise of ``"noisy_linear"``, in units of the range
     :param cap: whether a probability above that of the state itself counts as that one
+    :param changing: further options of :func:`sb3_explain.evaluation.changing.change_in_order`
     :return: (B, n + 1) probabilities, in [0, 1]
     :raises ExplainError: for options out of range, and pixels where there is no image
     """
@@ -63,13 +49,7 @@ def insertion(
         others,
         reveal=True,
         steps=steps,
-        fraction=fraction,
-        per_frame=per_frame,
-        perturb_func=perturb_func,
-        perturb_baseline=perturb_baseline,
-        patch_size=patch_size,
-        segmentation_method=segmentation_method,
-        noise=noise,
+        **changing,
     )
     curves = read_blocks(batch.preference, copies)
     return curves.minimum(own_preference(batch)[:, None]) if cap else curves

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
 from sb3_explain.common.attributions import highest
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.evaluation.changing import change_in_order
+from sb3_explain.evaluation.changing import Changing, change_in_order
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.others import OtherStates
 from sb3_explain.states.batch import StateBatch
@@ -24,13 +26,7 @@ def policy_preservation(
     others: OtherStates | None = None,
     *,
     steps: int = 100,
-    fraction: float = 1.0,
-    per_frame: bool = True,
-    perturb_func: str = "baseline",
-    perturb_baseline: str | None = None,
-    patch_size: int = 1,
-    segmentation_method: str | None = None,
-    noise: float = 0.01,
+    **changing: Unpack[Changing],
 ) -> Tensor:
     """Return KL(pi(s) || pi(s')) while features of s' are revealed on the baseline.
 
@@ -43,16 +39,7 @@ def policy_preservation(
     :param attributions: (B, ...) the attributions themselves, for superpixels
     :param others: the other states, for ``perturb_baseline``
     :param steps: number of steps, n
-    :param fraction: share of the order that is revealed at the end, in (0, 1]
-    :param per_frame: whether features are revealed one by one, or pixels in all frames at once
-    :param perturb_func: what replaces a removed feature: the ``"baseline"``; ``"inpaint"``, a guess
-        from what is left around it; or ``"noisy_linear"``, that of ROAD (Rong et al. 2022)
-    :param perturb_baseline: name of a baseline in place of the one given, which is fitted on the
-        evaluated states; ``"donor"`` is another state
-    :param patch_size: height and width of the patch around each cell that changes with it, odd
-    :param segmentation_method: superpixels change as a whole, in all frames at once, by their mean
-        attribution: ``"slic"``, ``"felzenszwalb"`` or ``"quickshift"``
-    :param noise: standard deviation of the noise of ``"noisy_linear"``, in units of the range
+    :param changing: further options of :func:`sb3_explain.evaluation.changing.change_in_order`
     :return: (B, n + 1) in nats, at least 0
     :raises ExplainError: for options out of range, and pixels where there is no image
     """
@@ -64,13 +51,7 @@ def policy_preservation(
         others,
         reveal=True,
         steps=steps,
-        fraction=fraction,
-        per_frame=per_frame,
-        perturb_func=perturb_func,
-        perturb_baseline=perturb_baseline,
-        patch_size=patch_size,
-        segmentation_method=segmentation_method,
-        noise=noise,
+        **changing,
     )
     return read_blocks(batch.divergence, copies)
 

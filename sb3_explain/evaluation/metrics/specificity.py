@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from sb3_explain.common.attributions import order
-from sb3_explain.evaluation.changing import change_in_order
+from sb3_explain.evaluation.changing import Changing, change_in_order
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.others import OtherStates, swap_attributions
 from sb3_explain.explainers.base import Explainer
@@ -23,9 +24,10 @@ def specificity(
     baseline: Tensor,
     ordering: Tensor,
     others: OtherStates,
+    attributions: Tensor | None = None,
     *,
     steps: int = 20,
-    perturb_baseline: str | None = None,
+    **changing: Unpack[Changing],
 ) -> Tensor:
     """Return insertion by the own map minus insertion by another state's map of the same target.
 
@@ -37,13 +39,21 @@ def specificity(
     :param baseline: (B, ...) what a feature is before it is revealed
     :param ordering: (B, N) features from the highest attribution to the lowest
     :param others: the other states
+    :param attributions: (B, ...) the attributions themselves, for superpixels
     :param steps: number of steps of both curves, n
-    :param perturb_baseline: see :func:`~sb3_explain.evaluation.metrics.insertion.insertion`
+    :param changing: further options of :func:`sb3_explain.evaluation.changing.change_in_order`
     :return: (B,) differences of the area under the curve, in [-1, 1]
     :raises ExplainError: if there is no other state
     """
     own, swapped = _read_both(
-        batch.preference, batch, explainer, baseline, ordering, others, steps, perturb_baseline
+        batch.preference,
+        batch,
+        explainer,
+        baseline,
+        (ordering, attributions),
+        others,
+        steps,
+        changing,
     )
     return torch.trapezoid(own - swapped, dx=1 / steps, dim=1)
 
@@ -55,9 +65,10 @@ def policy_specificity(
     baseline: Tensor,
     ordering: Tensor,
     others: OtherStates,
+    attributions: Tensor | None = None,
     *,
     steps: int = 20,
-    perturb_baseline: str | None = None,
+    **changing: Unpack[Changing],
 ) -> Tensor:
     """Return by how much another state's map is farther from the policy than the own map.
 
@@ -68,7 +79,14 @@ def policy_specificity(
     :raises ExplainError: if there is no other state
     """
     own, swapped = _read_both(
-        batch.divergence, batch, explainer, baseline, ordering, others, steps, perturb_baseline
+        batch.divergence,
+        batch,
+        explainer,
+        baseline,
+        (ordering, attributions),
+        others,
+        steps,
+        changing,
     )
     return torch.trapezoid(swapped - own, dx=1 / steps, dim=1)
 
@@ -78,26 +96,18 @@ def _read_both(
     batch: StateBatch,
     explainer: Explainer,
     baseline: Tensor,
-    ordering: Tensor,
+    own: tuple[Tensor, Tensor | None],
     others: OtherStates,
     steps: int,
-    perturb_baseline: str | None,
+    changing: Changing,
 ) -> tuple[Tensor, Tensor]:
     """(B, n + 1) what ``read`` finds on the curves of the own map and of the swapped one."""
-    swapped = order(batch.get_relevance(swap_attributions(explainer, batch, others)))
+    theirs = swap_attributions(explainer, batch, others)
     own_curve, swapped_curve = (
         read_blocks(
             read,
-            change_in_order(
-                batch,
-                baseline,
-                each,
-                others=others,
-                reveal=True,
-                steps=steps,
-                perturb_baseline=perturb_baseline,
-            ),
+            change_in_order(batch, baseline, *each, others, reveal=True, steps=steps, **changing),
         )
-        for each in (ordering, swapped)
+        for each in (own, (order(batch.get_relevance(theirs)), theirs))
     )
     return own_curve, swapped_curve

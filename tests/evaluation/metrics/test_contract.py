@@ -1,11 +1,14 @@
 """What every metric in the registry keeps to, whichever it is."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.evaluation.metrics import METRICS, bind_options, needs
+from sb3_explain.evaluation.changing import Changing, change_in_order
+from sb3_explain.evaluation.metrics import METRICS, bind_options, list_options, needs
 from sb3_explain.states.batch import StateBatch
 
 
@@ -62,11 +65,46 @@ def test_options_are_bound_by_name():
     assert set(bind_options("deletion")) == {"deletion"}
 
 
+def test_options_that_several_metrics_share_are_theirs():
+    changing = Changing.__annotations__.keys()
+    assert list_options(METRICS["insertion"]) == {"steps", "cap", *changing}
+    assert list_options(METRICS["policy_specificity"]) == {"steps", *changing}
+    every = inspect.signature(change_in_order).parameters.values()
+    named = {one.name for one in every if one.kind is one.KEYWORD_ONLY}
+    assert changing == named - {"reveal", "steps"}
+
+
+def test_a_share_in_the_name_is_the_option():
+    metrics = bind_options(["accuracy@0.1", "accuracy@0.05", "policy_preservation@0.2 donor"])
+    assert [metric.keywords for metric in metrics.values()] == [{}, {"share": 0.05}, {"share": 0.2}]
+    assert metrics["accuracy@0.05"].func is METRICS["accuracy@0.1"]
+    assert bind_options({"accuracy@0.05": {"share": 0.3}})["accuracy@0.05"].keywords["share"] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("accuracy@2", "give a share of the features in"),
+        ("accuracy@", "give a share of the features in"),
+        ("policy_preservation@nan", "such as 'policy_preservation@0.1'"),
+        ("policy_preservation@ten", "such as 'policy_preservation@0.1'"),
+        ("insertion@0.1", "did you mean 'insertion'"),
+        ("acuracy@0.1", "did you mean 'accuracy@0.1'"),
+    ],
+)
+def test_a_share_that_is_none_is_one_line(name, said):
+    with pytest.raises(ExplainError, match=said) as refusal:
+        bind_options([name])
+    assert "\n" not in str(refusal.value)
+
+
 def test_unknown_metrics_and_options_are_named_with_the_nearest():
     with pytest.raises(ExplainError, match="did you mean 'insertion'"):
         bind_options(["insertoin"])
     with pytest.raises(ExplainError, match="did you mean 'steps'"):
         bind_options({"insertion": {"step": 3}})
+    with pytest.raises(ExplainError, match="did you mean 'patch_size'"):
+        bind_options({"specificity": {"patchsize": 3}})
     with pytest.raises(ExplainError, match="unknown option of insertion 'baseline'"):
         bind_options({"insertion": {"baseline": "black"}})  # what a metric is fed is no option
 
@@ -82,6 +120,8 @@ def test_unknown_metrics_and_options_are_named_with_the_nearest():
         ("deletion", {"perturb_baseline": "donor"}),
         ("policy_preservation", {"noise": -1, "perturb_func": "inpaint"}),
         ("policy_preservation@0.1", {"share": -0.1}),
+        ("specificity", {"patch_size": 2}),
+        ("policy_specificity", {"perturb_func": "blank"}),
         ("forced_action", {"share": 1.5}),
         ("forced_action", {"rank": 1}),
         ("pixel_flipping", {"features_in_step": 0}),

@@ -9,11 +9,14 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import order
+from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.evaluation.metrics.policy_preservation import (
     policy_preservation,
     policy_preservation_at,
 )
+from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
 from tests.explainers.kinds import agent_of, states_of
 
 
@@ -43,6 +46,29 @@ def test_slow_loop_over_steps():
     assert (curves[:, -1] == 0).all()
     at = policy_preservation_at(StateBatch(agent, states), ordering, baseline, share=0.5)
     torch.testing.assert_close(at, curves[:, 2])
+
+
+def test_several_shares_stand_side_by_side():
+    """A table of three shares, against a loop over states."""
+    agent = identity(20)
+    vectors = 2 * np.random.default_rng(0).normal(size=(12, 20)).astype(np.float32)
+    states = StateDataset.from_arrays(vectors, np.arange(12) // 2, vectors.argmax(axis=1))
+    shares = (0.05, 0.1, 0.2)
+    names = [f"policy_preservation@{share}" for share in shares]
+    evaluation = evaluate(
+        agent, states, [], names, baseline=lambda observed: 0 * observed, n_resamples=10
+    )
+    values = evaluation.values["gradient"]
+    assert list(values) == names
+    for i, state in enumerate(vectors):
+        attribution = Gradient(agent).attribute(torch.from_numpy(vectors[[i]]))[0].numpy()
+        best = np.argsort(-attribution, kind="stable")
+        for share, name in zip(shares, names, strict=True):
+            shown = np.zeros(20)
+            shown[best[: round(20 * share)]] = state[best[: round(20 * share)]]
+            expected = entropy(softmax(state), softmax(shown))
+            assert values[name][i] == pytest.approx(expected, abs=1e-5)
+    assert len({float(values[name].mean()) for name in names}) == 3
 
 
 def test_a_surer_agent_is_no_closer_to_its_policy():

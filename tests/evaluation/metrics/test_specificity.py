@@ -14,6 +14,7 @@ from sb3_explain.evaluation.metrics.policy_preservation import policy_preservati
 from sb3_explain.evaluation.metrics.specificity import policy_specificity, specificity
 from sb3_explain.evaluation.others import OtherStates
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.states.dataset import StateDataset
 
 SIDE, N, STEPS = 6, 24, 12
@@ -71,13 +72,16 @@ class Same(Explainer):
         return {"": torch.linspace(0, 1, seen[0].numel()).view(seen[:1].shape).expand(seen.shape)}
 
 
-def measure(agent, states, kind, metric):
+def measure(agent, states, kind, metric, **options):
     batch = states.batch(agent, np.arange(N)).resolve_target()
     others = OtherStates(agent, states, np.arange(N), batch.target.numpy(), seed=0)
     explainer = kind(agent)
     attributions = batch.flatten_keys(explainer.attribute_batch(batch))
     baseline = torch.zeros_like(batch.observations)
-    values = metric(batch, explainer, baseline, order(attributions), others, steps=STEPS)
+    values = metric(
+        batch, explainer, baseline, order(attributions), others, attributions,
+        steps=STEPS, **options,
+    )  # fmt: skip
     return values, others, attributions, batch
 
 
@@ -105,6 +109,50 @@ def test_slow_loop(agent, states):
             areas = [(c.sum() - (c[0] + c[-1]) / 2) / STEPS for c in (own, swapped)]
             assert float(values[i]) == pytest.approx(float(sign * (areas[0] - areas[1])), abs=1e-6)
         assert batch.target.tolist() == [0] * N
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patch_size": 3},
+        {"perturb_func": "inpaint"},
+        {"perturb_func": "noisy_linear", "noise": 0.02},
+        {"perturb_baseline": "donor"},
+        {"segmentation_method": "felzenszwalb"},
+        {"fraction": 0.5, "per_frame": False},
+    ],
+    ids=lambda options: ", ".join(map(str, options.values())),
+)
+def test_the_imputations_are_those_of_insertion(agent, states, options):
+    """Insertion of the own map, and on the same states of the attributions of their partners."""
+    for metric, curve, sign in (
+        (specificity, insertion, 1), (policy_specificity, policy_preservation, -1),
+    ):  # fmt: skip
+        values, others, attributions, batch = measure(agent, states, Known, metric, **options)
+        own, swapped = (
+            torch.trapezoid(
+                curve(
+                    batch, torch.zeros_like(attributions), order(each), each, others,
+                    steps=STEPS, **options,
+                ),
+                dx=1 / STEPS,
+            )
+            for each in (attributions, attributions[others.partners])
+        )  # fmt: skip
+        torch.testing.assert_close(values, sign * (own - swapped))
+        assert (values != 0).any()
+        assert (measure(agent, states, Same, metric, **options)[0] == 0).all()
+
+
+def test_regions_of_what_is_no_image_are_one_line():
+    agent = Agent.from_module(nn.Identity(), spaces.Box(-9, 9, (4,)), spaces.Discrete(4))
+    vectors = StateDataset.from_arrays(np.eye(4, dtype=np.float32), np.arange(4), np.arange(4))
+    batch = vectors.batch(agent, np.arange(4)).resolve_target()
+    others = OtherStates(agent, vectors, np.arange(4), np.arange(4), seed=0)
+    seen = batch.observations
+    with pytest.raises(ExplainError, match="need a single image") as refusal:
+        specificity(batch, Gradient(agent), torch.zeros(4, 4), order(seen), others, patch_size=3)
+    assert "\n" not in str(refusal.value)
 
 
 def test_partners_have_the_same_target_and_another_episode():
