@@ -119,7 +119,7 @@ class Checkpoints:
         """
         assert self.folder is not None
         path, remedy = self.folder / "best.safetensors", "delete its folder to train anew"
-        _, weights = read_tensors(path, remedy)
+        _, weights = read_tensors(path, remedy, allowed=allow_bytes(network))
         require_fit(weights, network.state_dict(), str(path), remedy)
         return weights
 
@@ -150,7 +150,7 @@ class Checkpoints:
         if path is None or not path.exists():
             return TrainingState()
         remedy = "delete it to train anew"
-        header, tensors = read_tensors(path, remedy)
+        header, tensors = read_tensors(path, remedy, allowed=allow_bytes(network))
         saved, identity = (
             parse_document(header.metadata.get(name, "").encode(), kind, f"{path} ({name})", remedy)
             for name, kind in (("state", TRAINING_STATE), ("identity", record({})))
@@ -166,6 +166,14 @@ class Checkpoints:
             optimizer_state.setdefault(int(index), {})[key] = tensors[name]
         optimizer.load_state_dict({**optimizer.state_dict(), "state": optimizer_state})
         return restore_state(saved)
+
+
+def allow_bytes(network: nn.Module) -> int:
+    """Number of bytes that a checkpoint may have: a few times what its network takes already.
+
+    Weights and both averages are three times its size; the history is small beside them.
+    """
+    return 4 * sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
 def restore_state(saved: dict[str, Any]) -> TrainingState:

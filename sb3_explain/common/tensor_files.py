@@ -63,16 +63,18 @@ class Header(NamedTuple):
         return sum(map(math.prod, self.shapes.values()))
 
 
-def read_header(path: Path, remedy: str) -> Header:
+def read_header(path: Path, remedy: str, allowed: int = 0) -> Header:
     """Read the header of a safetensors file, and compare it with the size of the file.
 
     :param path: path of the file
     :param remedy: what the user can do about a damaged file, for the error message
+    :param allowed: number of bytes that it may have whatever the limit is
     :raises ExplainError: if it is no such file, or larger than the limit
     """
     try:
         size = require_regular_file(path)
-        require_within_limit(size, str(path))
+        if size > allowed:
+            require_within_limit(size, str(path))
     except ExplainError as error:
         raise ExplainError(f"{error} ({remedy})") from error
     with path.open("rb") as file:
@@ -98,17 +100,18 @@ def read_header(path: Path, remedy: str) -> Header:
 
 
 def read_tensors(
-    path: Path, remedy: str, *, finite: bool = True
+    path: Path, remedy: str, *, finite: bool = True, allowed: int = 0
 ) -> tuple[Header, dict[str, Tensor]]:
     """Read a safetensors file.
 
     :param path: path of the file
     :param remedy: what the user can do about a damaged file, for the error message
     :param finite: whether all numbers have to be finite
+    :param allowed: number of bytes that it may have whatever the limit is
     :return: the header, and the tensors by name
     :raises ExplainError: if the file is missing or damaged
     """
-    header = read_header(path, remedy)
+    header = read_header(path, remedy, allowed)
     try:
         tensors = safetensors.torch.load_file(path)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
