@@ -168,6 +168,7 @@ def fit_and_measure(
         print(f"{folder.name}: not run: {error}", flush=True)
         return {"not_run": str(error)}
     print(f"{folder.name}: fitting on {len(train)} states", flush=True)
+    made = describe_machine()
     explainer.fit(train, validation, folder=folder / "training", **identity["training"])
     evaluation = evaluate(
         agent, test, [explainer], [*METRICS, *NOT_IN_PAPER], baseline=explainer.baselines,
@@ -180,7 +181,7 @@ def fit_and_measure(
         "states": evaluation.states,
         "epochs": len(explainer.training.history),
         "minutes": explainer.fit_seconds / 60,
-        "made": describe_machine(),
+        "made": made,
     }
 
 
