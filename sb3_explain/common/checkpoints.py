@@ -173,8 +173,8 @@ def allow_bytes(network: nn.Module) -> int:
 
     Weights and both averages are three times its size; the history is small beside them.
     """
-    tensors = network.state_dict().values()
-    return 4 * sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    size: int = sum(tensor.nbytes for tensor in network.state_dict().values())
+    return 4 * size
 
 
 def restore_state(saved: dict[str, Any]) -> TrainingState:
