@@ -148,9 +148,10 @@ def load_fitted(
 
 
 def print_results(evaluation: Evaluation, output: Path) -> None:
-    """Print the table of means, and the paths of the files."""
+    """Print the table of means, what it shows in sentences, and the paths of the files."""
     table = evaluation.table().pivot(index="explainer", columns="metric", values="mean")
     print(format_means(table.loc[[name for name in evaluation.rows if name in table.index]]))
+    print("\n".join(f"- {sentence}" for sentence in evaluation.summary()))
     for name in ("report.html", "metrics.json", "video.mp4"):
         if (output / name).exists():
             print(f"{name:13} {output / name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -124,6 +125,26 @@ class Evaluation:
         """
         intervals = {name: row.intervals for name, row in self.rows.items()}
         return rank_explainers(intervals, () if controls else list_controls(intervals))
+
+    def summary(self) -> list[str]:
+        """Return in sentences what the metrics show of each explainer, and what they do not show.
+
+        For an explainer that learns, a sentence says where another state's map, or the mean map of
+        the action, does as well as the state's own.
+
+        >>> from sb3_explain import InputXGradient, evaluate
+        >>> evaluation = evaluate(agent, test, [InputXGradient(agent)], ["insertion"])
+        >>> evaluation.summary()[0].startswith("Insertion is")
+        True
+        """
+        # with the figures of reports, which take long to import
+        from sb3_explain.report.summary import describe_states, summarize
+
+        table = self.to_dict()["explainers"]
+        controls = list_controls(table)
+        explained = [name for name in table if name not in controls]
+        sentences = [summarize(table, name, controls=controls) for name in explained]
+        return [*itertools.chain(*sentences), *describe_states(self.states, table)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as in ``metrics.json``: shares in [0, 1], ``None`` where undefined.

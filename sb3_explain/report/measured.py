@@ -34,7 +34,16 @@ def _row(value: Any, place: str) -> None:
     record({n: optional(_COST if n == "cost" else _ESTIMATE) for n in value})(value, place)
 
 
-_STATES = record({}, {"n": whole(), "episodes": whole(), "confidence": number(0, 1)})
+_STATES = record(
+    {},
+    {
+        "n": whole(),
+        "episodes": whole(),
+        "confidence": number(0, 1),
+        "own_probability": _figure,
+        "note": text(),
+    },
+)
 _METRICS = record(
     {"explainers": table(_row, MAX_EXPLAINERS)},
     {

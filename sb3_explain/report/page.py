@@ -16,7 +16,7 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
 from sb3_explain.report.palette import assign_styles
-from sb3_explain.report.summary import summarize
+from sb3_explain.report.summary import describe_states, summarize
 from sb3_explain.report.tables import format_costs, make_metric_rows
 from sb3_explain.report.target_attributions import TargetAttributions, encode_png
 from sb3_explain.report.video import read_still
@@ -93,7 +93,10 @@ def write_report(
         title=title or make_title(agent),
         date=date,
         subject=get_explainer_label(chosen),
-        sentences=summarize(table, chosen, controls=controls, words=words),
+        sentences=[
+            *summarize(table, chosen, controls=controls, words=words),
+            *describe_states(states, table),
+        ],
         video=_encode_video(video),
         video_caption=video_caption,
         examples=[_encode_example(example) for example in examples],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
-from sb3_explain.common.controls import CONTROLS, concerns
+from sb3_explain.common.controls import CONTROLS, OWN_CONTROLS, concerns
 from sb3_explain.report.words import (
     Estimate,
     MetricWords,
@@ -18,6 +19,7 @@ from sb3_explain.report.words import (
     join_words,
     name_in_text,
     read_bounds,
+    to_finite,
 )
 
 
@@ -41,12 +43,76 @@ def summarize(
     row = table.get(explainer, {})
     label = get_explainer_label(explainer)
     sentences = _describe_accuracy(table, row, label, controls)
-    for name in ("insertion", "deletion"):
+    for name in ("insertion", "deletion", "policy_preservation"):
         said = get_metric_words(name, words)
         sentences += _compare_with_controls(table, explainer, name, said, controls)
+    sentences += describe_own_controls(table, explainer)
     if not sentences and any(read_bounds(row[name]) for name in row if name != "cost"):
         return [f"The metrics of {label} are in the table below."]
     return sentences or [f"No metric of {label} has been computed."]
+
+
+def describe_own_controls(table: Table, explainer: str) -> list[str]:
+    """Say where maps that know nothing of the state do as well as an explainer's own.
+
+    Another state's map does as well where the intervals of both overlap and that of their paired
+    difference, the specificity, is not above 0.
+
+    :param table: the ``explainers`` of metrics.json
+    :param explainer: name of the explainer
+    :return: one sentence, or none
+    """
+    label = get_explainer_label(explainer)
+    level = {control: _find_level(table, explainer, control) for control in OWN_CONTROLS}
+    if level["swapped"]:
+        also = ", and so does the mean map of the action" if level["template"] else ""
+        return [
+            f"By {join_words(level['swapped'])}, the maps of {label} are much the same for every "
+            f"state of an action: another state's map does as well{also}."
+        ]
+    if level["template"]:
+        return [
+            f"By {join_words(level['template'])}, the mean map of an action does as well as the "
+            f"maps of {label}: what is particular to a state is not shown to matter."
+        ]
+    return []
+
+
+def _find_level(table: Table, explainer: str, control: str) -> list[str]:
+    """Find the metrics by which an own control is not clearly worse, as words."""
+    own, other = table.get(explainer, {}), table.get(f"{explainer} {control}", {})
+    level = []
+    for name, difference in (
+        ("insertion", "specificity"),
+        ("policy_preservation", "policy_specificity"),
+    ):
+        said = get_metric_words(name)
+        known = has_interval(own.get(name)) and has_interval(other.get(name))
+        paired = read_bounds(own.get(difference)) if control == "swapped" else None
+        specific = paired is not None and has_interval(own.get(difference)) and paired[1] > 0
+        if known and not specific and not beats(own.get(name), other.get(name), said.better):
+            level.append(said.label.lower())
+    return level
+
+
+def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
+    """Say of the states what one has to know to read the metrics.
+
+    :param states: the ``states`` of metrics.json
+    :param table: the ``explainers`` of metrics.json
+    """
+    sentences = []
+    probability = to_finite(states.get("own_probability"))
+    if probability is not None and any("insertion" in row for row in table.values()):
+        sentences.append(
+            "On the whole observations, the mean probability of the agent's action is "
+            f"{format_number(probability)}: insertion above it comes from maps that make the "
+            "agent surer than it is."
+        )
+    note = states.get("note")
+    if isinstance(note, str) and note:
+        sentences.append(f"{note[0].upper()}{note[1:]}.")
+    return sentences
 
 
 def _describe_accuracy(

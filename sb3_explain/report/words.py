@@ -189,6 +189,11 @@ _EXPLAINER_LABELS = {
     "feature_ablation": "Feature ablation",
     "kernel_shap": "Kernel SHAP",
 }
+#: own controls within a sentence about their explainer
+_OWN_CONTROLS_IN_TEXT = {
+    "template": "the mean map of the action",
+    "swapped": "another state's map",
+}
 
 
 def get_metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> MetricWords:
@@ -296,5 +301,8 @@ def join_words(words: Sequence[str]) -> str:
 
 def name_in_text(name: str, controls: Collection[str] = CONTROLS) -> str:
     """Name an explainer within a sentence: a control with its article, others by their label."""
+    own_control = split_control(name)[1]
+    if own_control:
+        return _OWN_CONTROLS_IN_TEXT[own_control]
     label = get_explainer_label(name)
     return f"the {label[0].lower()}{label[1:]}" if name in controls and label else label

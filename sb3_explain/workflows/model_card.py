@@ -10,6 +10,7 @@ from sb3_explain.agents.loading.hub import huggingface_hub
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.probing import StateGenerator
+from sb3_explain.report.summary import describe_own_controls
 from sb3_explain.report.words import (
     MISSING,
     format_number,
@@ -167,4 +168,5 @@ def write_metrics_table(metrics: Mapping[str, Any]) -> str:
             else:
                 columns.append(format_number(bounds[0]))
         lines.append(f"| {get_explainer_label(name)} | {' | '.join(columns)} |")
+    lines += [f"\n{sentence}" for name in table for sentence in describe_own_controls(table, name)]
     return "\n".join(lines) + "\n"

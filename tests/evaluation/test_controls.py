@@ -136,6 +136,32 @@ def test_specificity_is_own_minus_swapped(agent, states):
     assert len(set(alike)) > 1 and (template["specificity"] == 0).all()
 
 
+class Alike(Learned):
+    """A fitted explainer whose map is the same for every state of an action."""
+
+    name = "alike"
+
+    def explain(self, batch):
+        generator = torch.Generator().manual_seed(0)
+        of_each = torch.rand(3, 1, 6, 6, generator=generator)
+        return {"": of_each[batch.target]}
+
+
+def test_the_summary_says_where_maps_are_the_same_for_all_states(agent, train):
+    metrics = {"insertion": {"steps": 9}, "policy_preservation": {"steps": 9}, "specificity": {}}
+    evaluation = evaluate(agent, train, [Alike(agent)], metrics, n_resamples=200)
+    summary = evaluation.summary()
+    assert (
+        "By insertion and policy preservation, the maps of alike are much the same for every state "
+        "of an action: another state's map does as well, and so does the mean map of the action."
+    ) in summary
+    assert all("\n" not in sentence for sentence in summary)
+    assert not any("too narrow" in sentence for sentence in summary)  # 600 states, 12 episodes
+    few = evaluate(agent, train.subset(np.arange(50)), [Bright(agent)], metrics, n_resamples=200)
+    assert "The interval is too narrow: 50 states of 1 episode(s)" in few.summary()[-1]
+    assert "mean probability of the agent's action" in few.summary()[-2]
+
+
 def test_the_agents_own_probability_stands_beside_insertion(agent, states):
     evaluation = evaluate(agent, states, [Bright(agent)], ["insertion", "sparseness"])
     with torch.no_grad():

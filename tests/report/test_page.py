@@ -33,7 +33,13 @@ METRICS = {
         "environment": {"env_id": "PongNoFrameskip-v4", "wrappers": [["a.B", {"c": None}]]},
         "weights_sha256": "0123abcd",
     },
-    "states": {"n": 1000, "seed": 7, "share": float("nan")},
+    "states": {
+        "n": 1000,
+        "seed": 7,
+        "share": float("nan"),
+        "own_probability": 0.62,
+        "note": "the interval is too narrow: 4 episode(s)",
+    },
     "explainers": {
         "visionmask": {
             "accuracy": record(0.97),
@@ -197,6 +203,8 @@ def test_the_first_paragraph_says_it_in_words(page):
         " while showing it 11 % of the observation. Shown nothing at all, it takes the same action"
         " in 31 %." in text
     )
+    assert "the mean probability of the agent's action is 0.620" in text
+    assert "The interval is too narrow: 4 episode(s)." in text
 
 
 def test_tables_and_sections_can_be_heard(page):

@@ -2,7 +2,11 @@
 
 import pytest
 
-from sb3_explain.report.summary import summarize
+from sb3_explain.report.summary import (
+    describe_own_controls,
+    describe_states,
+    summarize,
+)
 from sb3_explain.report.tables import make_metric_rows
 from sb3_explain.report.words import beats, format_number, get_metric_words
 
@@ -95,6 +99,88 @@ def test_the_control_of_another_explainer_is_no_baseline():
     controls = ["random", "rise template"]
     [value] = make_metric_rows(table, ["insertion"], controls, None)[0]["values"]
     assert value["unproven"]
+
+
+def learned(own, swapped, template, **more):
+    """A table of an explainer that learns: ``insertion`` of its own maps and of its controls."""
+    return {
+        "visionmask": {"insertion": own, **more},
+        "visionmask template": {"insertion": template},
+        "visionmask swapped": {"insertion": swapped},
+    }
+
+
+HIGH, MIDDLE, LOW = row(0.8, 0.78, 0.82), row(0.79, 0.77, 0.81), row(0.6, 0.58, 0.62)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (
+            learned(HIGH, MIDDLE, MIDDLE),
+            "By insertion, the maps of VisionMask are much the same for every state of an action: "
+            "another state's map does as well, and so does the mean map of the action.",
+        ),
+        (
+            learned(LOW, HIGH, row(0.45, 0.4, 0.5)),
+            "By insertion, the maps of VisionMask are much the same for every state of an action: "
+            "another state's map does as well.",
+        ),
+        (
+            learned(HIGH, LOW, MIDDLE),
+            "By insertion, the mean map of an action does as well as the maps of VisionMask: what "
+            "is particular to a state is not shown to matter.",
+        ),
+        # the paired difference tells what the two intervals do not
+        (learned(HIGH, MIDDLE, LOW, specificity=row(0.01, 0.004, 0.016)), None),
+        (
+            learned(HIGH, MIDDLE, LOW, specificity=row(0.01, -0.004, 0.016)),
+            "By insertion, the maps of VisionMask are much the same for every state of an action: "
+            "another state's map does as well.",
+        ),
+        (learned(HIGH, LOW, LOW), None),
+        (learned(row(0.8), row(0.8), row(0.8)), None),  # nothing is known without intervals
+        ({"rise": {"insertion": HIGH}}, None),  # it does not learn
+    ],
+)
+def test_maps_that_are_the_same_for_all_states_are_told(table, said):
+    name = next(iter(table))
+    assert describe_own_controls(table, name) == ([said] if said else [])
+    assert (said in summarize(table, name)) == (said is not None)
+
+
+def test_policy_preservation_tells_it_too():
+    table = learned(HIGH, LOW, LOW)
+    for name, preserved in (("", row(0.5, 0.4, 0.6)), (" template", LOW), (" swapped", LOW)):
+        table[f"visionmask{name}"]["policy_preservation"] = preserved
+    assert describe_own_controls(table, "visionmask") == [
+        "By policy preservation, the maps of VisionMask are much the same for every state of an "
+        "action: another state's map does as well, and so does the mean map of the action."
+    ]
+    for each in table.values():
+        each["insertion"] = HIGH
+    [sentence] = describe_own_controls(table, "visionmask")
+    assert sentence.startswith("By insertion and policy preservation, the maps of VisionMask")
+
+
+def test_own_controls_within_a_sentence():
+    controls = ["visionmask template", "visionmask swapped"]
+    first = summarize(learned(HIGH, LOW, LOW), "visionmask", controls=controls)[0]
+    assert first == (
+        "Insertion is 0.800, higher (that is, better) than for the mean map of the action (0.600) "
+        "and another state's map (0.600), with intervals apart."
+    )
+
+
+def test_the_agents_own_probability_and_few_states_are_told():
+    states = {"own_probability": 0.62, "note": "the interval is too narrow: 100 states"}
+    assert describe_states(states, learned(HIGH, LOW, LOW)) == [
+        "On the whole observations, the mean probability of the agent's action is 0.620: insertion "
+        "above it comes from maps that make the agent surer than it is.",
+        "The interval is too narrow: 100 states.",
+    ]
+    assert describe_states({"own_probability": 0.62, "note": ""}, {"rise": {}}) == []
+    assert describe_states({}, {"rise": {"insertion": HIGH}}) == []  # a file of an earlier time
 
 
 def test_nothing_is_claimed_without_intervals():
