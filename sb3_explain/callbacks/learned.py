@@ -23,6 +23,7 @@ from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator
 from sb3_explain.probing.targets import require_supported_target, require_target
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.fit_parts import split_for_fit
 from sb3_explain.workflows.weaknesses import ALL, find_weaknesses, require_search_options
 
 #: time limit of a fit, in seconds, when the budget is used up: enough for a step
@@ -154,7 +155,7 @@ class VisionMaskCallback(FittingCallback):
 
     def work(self, folder: Path) -> None:
         agent = take_snapshot(self.model)
-        train, validation, _ = self.states(agent).split(seed=self.seed)
+        train, validation = split_for_fit(self.states(agent), self.seed)
         explainer = VisionMask(agent, seed=self.seed, **self.explainer_kwargs)
         if self.explainer is not None:
             explainer.network.load_state_dict(self.explainer.network.state_dict())

@@ -14,6 +14,7 @@ from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.requirements import find_alternative
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.fit_parts import split_for_fit
 
 
 @check_arguments
@@ -68,7 +69,7 @@ def make_explainer(
         return kind.load(folder, agent)
     made = make_unfitted(name, agent, **options)
     assert isinstance(made, FittedExplainer)
-    train, validation, _ = states.split(seed=int(options.get("seed", 0)))
+    train, validation = split_for_fit(states, int(options.get("seed", 0)))
     fit_kwargs = {"seed": options.get("seed", 0), **(fit_kwargs or {})}
     return load_or_fit(made, folder, train, validation, fit_kwargs)
 
