@@ -79,6 +79,27 @@ def test_an_explainer_that_fails_takes_nothing_else_along(agent, states, caplog)
             np.testing.assert_array_equal(values, both.values[name][metric], err_msg=name)
 
 
+@pytest.mark.parametrize(
+    "options", [{"patch_size": 7}, {"segmentation_method": "slic"}, {"perturb_func": "inpaint"}]
+)
+def test_regions_of_an_agent_without_images_are_one_line(agent, states, options, caplog):
+    metrics = {
+        "insertion": {"steps": 4}, "insertion regions": {"steps": 4, **options},
+        "specificity": {"steps": 4, **options},
+    }  # fmt: skip
+    with caplog.at_level(logging.WARNING):
+        evaluation = evaluate(agent, states, [InputXGradient(agent)], metrics)
+    row = evaluation.rows["input_x_gradient"]
+    assert set(row.failures) == {"insertion regions", "specificity"}
+    for reason in row.failures.values():
+        assert "need a single image, and these observations are none" in reason
+        assert "use perturb_func='baseline' without regions" in reason
+    assert row.intervals["insertion"].n == N  # the other one stands
+    assert not any("\n" in record.getMessage() for record in caplog.records)
+    with pytest.raises(ExplainError, match=r"nothing could be measured: .*need a single image"):
+        evaluate(agent, states, [InputXGradient(agent)], {"deletion": options})
+
+
 def test_it_fails_in_a_later_batch(agent, states, caplog):
     bound = float(states.observations(range(N))[:, 0].max()) - 1e-6
     done = evaluate(agent, states, [Breaking(agent, bound=bound)], ["sparseness"], batch_size=4)

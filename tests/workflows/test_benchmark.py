@@ -187,15 +187,6 @@ def test_controls_are_made_of_what_was_fitted(here, tmp_path):
     assert_same(again, here, "agent == 'one' and seed == 0")
 
 
-def test_what_cannot_learn_of_an_agent_has_no_controls(tmp_path):
-    found = grid(
-        tmp_path, {"vectors": f"{HERE}:of_vectors", "bad": f"{HERE}:broken"}, ["ssinet"],
-        ["sparseness"], seeds=[0],
-    )  # fmt: skip
-    assert list(found.join_seeds()["vectors"]) == list(found.join_seeds()["bad"]) == ["ssinet"]
-    assert len(found.failures()) == 1
-
-
 # --- tables and files ------------------------------------------------------------------------
 
 
