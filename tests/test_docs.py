@@ -18,7 +18,8 @@ PAGES = {
     "quickstart": {
         "n_states=4000": "n_states=300, max_per_episode=20",
         "epochs=5": "epochs=1, progress=False",
-        "n_evaluated=150": "n_evaluated=5",
+        "min_test_episodes=5, min_test_states=300": "",
+        "n_evaluated=300": "n_evaluated=5",
     },
     "environments": {},
     "training": {

@@ -30,10 +30,11 @@ from sb3_explain.states.collection import BEHAVIORS, collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pipeline import explain, fit_visionmask, write_all
 
-#: settings of `demo`, which takes a few minutes on two cores; `explain` does more by default
+#: settings of `demo`, which takes a few minutes on two cores; `explain` does more by default, but
+#: with fewer states to measure on, intervals would be too narrow
 DEMO_STATES = 4000
 DEMO_TRAINING = {"epochs": 8}
-DEMO_EVALUATED = 150
+DEMO_EVALUATED = 300
 
 
 def add_commands(commands: Commands) -> None:

@@ -78,6 +78,11 @@ class Template(OwnControl):
             for target, by_key in sums.items()
         }
 
+    @property
+    def unknown_targets(self) -> frozenset[int]:  # type: ignore[override]
+        """Targets of no training state."""
+        return frozenset(range(self.agent.n_targets)) - self.means.keys()
+
     def _choose(self) -> NDArray[np.int64]:
         """Positions of the states that are explained."""
         if not isinstance(self.agent.action_space, spaces.Discrete):
@@ -89,7 +94,7 @@ class Template(OwnControl):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         targets = batch.target.tolist()
-        unknown = [target for target in targets if target not in self.means]
+        unknown = sorted(self.unknown_targets.intersection(targets))
         if unknown:
             raise ExplainError(
                 f"there is no template of {self.agent.target_names[unknown[0]]!r}, which is the "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -58,6 +58,8 @@ class Explainer(ABC):
     gives_masks: bool = False
     #: whether the attributions rank the features; those that are the same everywhere do not
     ranks_features: bool = True
+    #: targets that it has no attributions of
+    unknown_targets: Collection[int] = frozenset()
     #: whether the class takes the arguments ``baseline`` and ``states``
     takes_baseline: ClassVar[bool] = False
     #: baselines of masked features by key; empty if the explainer masks nothing

@@ -79,6 +79,10 @@ def test_a_target_of_no_training_state_has_no_template(agent, train, states):
     failed = evaluation.rows["masks template"].failures["insertion"]
     assert failed.startswith("there is no template of")
     assert evaluation.rows["masks"].intervals["insertion"].n == N  # the others stand
+    here = states.subset(np.flatnonzero(states.greedy != 1))
+    rare = evaluate(agent, here, [Masks(agent)], ["forced_action"], train=without).rows
+    counted = rare["masks template"].intervals["forced_action"].n
+    assert 0 < counted < rare["masks"].intervals["forced_action"].n == len(here)
 
 
 def test_a_swapped_map_is_that_of_the_partner(agent, states):

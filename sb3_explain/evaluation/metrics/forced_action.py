@@ -42,7 +42,7 @@ def forced_action(
     :param rank: rank of the other action in the agent's preference, from 2 for the second best to
         the number of actions; one of them at random when not given
     :return: (B,), 1 where the other action becomes greedy and 0 where it does not; NaN for Box
-        actions, and where there is no other
+        actions, and where there is no other or the explainer does not know it
     :raises ExplainError: for a share or a rank out of range
     """
     if not 0 <= share <= 1 or (rank is not None and rank < 2):
@@ -64,8 +64,9 @@ def forced_action(
     for i in range(len(batch)):
         n_actions = int(possible[i].sum())
         drawn = rank if rank is not None else 2 + int(rng.random() * max(n_actions - 1, 1))
-        exists[i] = drawn <= n_actions
         others[i] = best_first[i, min(drawn, n_actions) - 1]
+        exists[i] = drawn <= n_actions and int(others[i]) not in explainer.unknown_targets
+    others = torch.where(exists, others, batch.target)
     asked = batch.with_target(others)
     attributions = batch.flatten_keys(explainer.attribute_batch(asked))
     shown = highest(order(batch.get_relevance(attributions)), share).view(batch.observations.shape)

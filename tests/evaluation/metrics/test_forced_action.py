@@ -91,6 +91,23 @@ def test_the_other_action_is_never_that_of_the_agent(agent):
     assert set(others.tolist()) == {1, 2}  # both of them
 
 
+def test_an_action_that_the_explainer_does_not_know_does_not_count(agent):
+    class Half(Painter):
+        unknown_targets = frozenset({2})
+
+        def explain(self, batch):
+            assert 2 not in batch.target.tolist()
+            return super().explain(batch)
+
+    states = torch.rand(40, N_FEATURES, generator=torch.Generator().manual_seed(0))
+    half, whole = (measure(agent, kind, states) for kind in (Half, Painter))
+    assert 0 < int(half.isnan().sum()) < 40 and not whole.isnan().any()
+    assert torch.equal(half[~half.isnan()], whole[~half.isnan()])
+    assert (
+        measure(agent, Half, states, rank=3)[agent.scores(states).argmin(dim=1) == 2].isnan().all()
+    )
+
+
 def test_where_there_is_no_other_action_there_is_no_value(agent):
     assert measure(agent, Painter, torch.ones(3, N_FEATURES), rank=4).isnan().all()
     box = agent_of("Box")
