@@ -133,7 +133,7 @@ class Measuring:
         }
         self.generators = {name: np.random.default_rng(seed) for name in self.inputs}
         self.results: dict[str, list[Array]] = {name: [] for name in self.inputs}
-        self._n_states, self._lost = 0, False
+        self._n_states, self._n_unknown, self._lost = 0, 0, False
         #: what the first failure raised
         self.first_error: Exception | None = None
         self._row = Row(measuring={name: Cost() for name in self.inputs})
@@ -154,12 +154,14 @@ class Measuring:
         agent, saved = batch.agent, batch.cache.saved if batch.cache else Cost()
         try:
             with measure_cost(row.explaining, agent, saved):
+                batch, counts = ask_known(explainer, batch)
                 attributions = batch.flatten_keys(explainer.attribute_batch(batch))
             masks = explainer.to_masks(attributions) if explainer.gives_masks else attributions
         except Exception as error:
             self._lost = True
             self._report(explainer.name, self.inputs, error)
             return
+        self._n_unknown += len(batch) - int(counts.sum())
         row.attribution_sum += float(attributions.mean()) * len(attributions)
         inputs: dict[str, Any] = {
             "batch": batch,
@@ -181,7 +183,9 @@ class Measuring:
                     if "attribution" in names - inputs.keys():
                         inputs["attribution"] = attribute_q_value(batch)
                     result = self.metrics[name](**{key: inputs[key] for key in names})
-                    self.results[name].append(require_each(result, batch).double().cpu().numpy())
+                    values = require_each(result, batch).double().cpu().numpy()
+                    values[~counts] = np.nan
+                    self.results[name].append(values)
             except Exception as error:
                 self._report(f"{name} of {explainer.name}", [name], error)
 
@@ -195,16 +199,36 @@ class Measuring:
 
     def row(self) -> Row:
         """Return what has been measured, without intervals."""
+        if self._n_unknown:
+            log.warning(
+                "%s has no attributions of the target of %s of %s states, which do not count",
+                self.explainer.name, self._n_unknown, self._n_states,
+            )  # fmt: skip
         for name, parts in self.results.items():
             if name in self._row.failures:
                 self._row.values[name] = np.full(self._n_states, np.nan)
                 continue
             values = torch.from_numpy(np.concatenate(parts))
             if values.dim() == 2:
-                self._row.curves[name] = values.mean(dim=0).numpy()
+                counted = values[~values.isnan().any(dim=1)]
+                if len(counted):
+                    self._row.curves[name] = counted.mean(dim=0).numpy()
                 values = integrate(values)
             self._row.values[name] = values.numpy()
         return self._row
+
+
+def ask_known(explainer: Explainer, batch: StateBatch) -> tuple[StateBatch, Array]:
+    """Replace targets that an explainer does not know, so that the other states can be measured.
+
+    :return: the states, and whether each (B,) counts, since its target is its own
+    """
+    counts = np.array([target not in explainer.unknown_targets for target in batch.target.tolist()])
+    known = sorted(set(range(batch.agent.n_targets)).difference(explainer.unknown_targets))
+    if counts.all() or not known:
+        return batch, np.ones(len(batch), dtype=bool)
+    target = torch.where(torch.from_numpy(counts).to(batch.device), batch.target, known[0])
+    return batch.with_target(target), counts
 
 
 def require_each(result: Tensor, batch: StateBatch) -> Tensor:

@@ -1,6 +1,7 @@
 """Controls of explainers that learn, and what evaluate says beside its figures."""
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.controls import PER_TARGET, Swapped, Template
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.evaluation.others import OtherStates
+from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
 from tests.evaluation.test_evaluate import Bright, Learned
 
@@ -70,15 +72,33 @@ def test_a_template_is_the_mean_of_the_targets_training_states(agent, train):
     assert template.gives_masks and template.ranks_features
 
 
-def test_a_target_of_no_training_state_has_no_template(agent, train, states):
+def test_a_target_of_no_training_state_has_no_template(agent, train, states, caplog):
     without = train.subset(np.flatnonzero(train.greedy != 1))
     with pytest.raises(ExplainError, match=r"no template of .* no training state") as refusal:
         Template(Masks(agent), without).attribute(states.observations([0]), 1)
     assert "\n" not in str(refusal.value)
-    evaluation = evaluate(agent, states, [Masks(agent)], ["insertion"], train=without)
-    failed = evaluation.rows["masks template"].failures["insertion"]
-    assert failed.startswith("there is no template of")
-    assert evaluation.rows["masks"].intervals["insertion"].n == N  # the others stand
+    with caplog.at_level(logging.WARNING):
+        rows = evaluate(agent, states, [Masks(agent)], ["insertion"], train=without).rows
+    known = states.greedy != 1
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == (
+        f"template has no attributions of the target of {N - known.sum()} of {N} states, which do "
+        "not count"
+    )
+    template = rows["masks template"]
+    assert not template.failures and template.intervals["insertion"].n == known.sum() < N
+    assert rows["masks"].intervals["insertion"].n == N
+    alone = evaluate(
+        agent, states.subset(np.flatnonzero(known)), {"own": Template(Masks(agent), without)},
+        ["insertion"], baseline=fit_baselines("background", states, agent),
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        template.values["insertion"][known], alone.values["own"]["insertion"], atol=1e-6
+    )
+    assert np.isnan(template.values["insertion"][~known]).all()
+    np.testing.assert_allclose(
+        template.curves["insertion"], alone.curves["own"]["insertion"], atol=1e-6
+    )
     here = states.subset(np.flatnonzero(states.greedy != 1))
     rare = evaluate(agent, here, [Masks(agent)], ["forced_action"], train=without).rows
     counted = rare["masks template"].intervals["forced_action"].n

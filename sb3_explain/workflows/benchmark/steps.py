@@ -134,11 +134,9 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     for some in parts:
         batch = test.batch(agent, some, cache=ForwardCache()).resolve_target()
         measuring.add(batch, apply_baselines(baselines, batch))
-    row, error = measuring.row(), measuring.first_error
-    # A template that the states do not have is a result; whatever else failed is run again by the
-    # same command.
-    if row.failed and error is not None and not (job.control and isinstance(error, ExplainError)):
-        raise error
+    row = measuring.row()
+    if row.failed and measuring.first_error is not None:
+        raise measuring.first_error  # the job failed, and the same command runs it again
     return row
 
 
