@@ -253,7 +253,10 @@ def test_mistakes_are_told(agent, states):
 )
 def test_every_kind_of_action(space):
     n_scores = {"Box": 2, "MultiDiscrete": 5, "MultiBinary": 2}[type(space).__name__]
-    agent = Agent.from_module(nn.Linear(4, n_scores), spaces.Box(-1, 1, (4,)), space)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Linear(4, n_scores)
+    agent = Agent.from_module(net, spaces.Box(-1, 1, (4,)), space)
     vectors = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32)
     states = StateDataset.from_arrays(vectors, np.arange(24) // 4, np.zeros(24))
     everything = evaluate(agent, states, {"all": Constant(agent, 1.0)}, baseline="mean")
