@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from sb3_explain import VisionMask, collect
-from sb3_explain.agents.demo import VISIONMASK_SETTINGS, demo_agent
+from sb3_explain.agents.demo import demo_agent
 from sb3_explain.evaluation.parameter_randomization import (
     ParameterRandomization,
     parameter_randomization,
@@ -35,7 +35,7 @@ def run(record) -> None:
         seeds = itertools.count(SEED)
 
         def visionmask(agent):
-            return VisionMask(agent, seed=next(seeds), **VISIONMASK_SETTINGS)
+            return VisionMask(agent, seed=next(seeds))
 
         def fit(explainer) -> None:
             parts = (relabel(explainer.agent, part) for part in (train, validation))

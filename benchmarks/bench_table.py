@@ -10,7 +10,6 @@ import os
 import sys
 from pathlib import Path
 
-from sb3_explain.agents.demo import VISIONMASK_SETTINGS
 from sb3_explain.workflows.benchmark import Benchmark, run_benchmark
 
 HERE = Path(__file__).resolve().parent
@@ -29,12 +28,12 @@ N_EVALUATED = 150
 
 def run(record) -> None:
     output = Path(os.environ.get("SB3_EXPLAIN_TABLE", HERE / "output"))
-    report(record, "pong", table(output, "pong", "demo", "background", 8, VISIONMASK_SETTINGS))
+    report(record, "pong", table(output, "pong", "demo", "background", 8))
     data = Path(os.environ.get("SB3_EXPLAIN_AGENTS", "")) / "super_mario_1_1"
     if not (data / "policy.safetensors").exists():
         print("table of Mario: not run (SB3_EXPLAIN_AGENTS names no folder with super_mario_1_1)")
         return
-    report(record, "mario", table(output, "mario", mario(data), "most_frequent", 20, {}))
+    report(record, "mario", table(output, "mario", mario(data), "most_frequent", 8))
 
 
 def mario(data: Path):
@@ -43,11 +42,10 @@ def mario(data: Path):
     return importlib.import_module("super_mario").load(data)
 
 
-def table(output: Path, name: str, agent, baseline: str, epochs: int, settings) -> Benchmark:
+def table(output: Path, name: str, agent, baseline: str, epochs: int) -> Benchmark:
     explainers = {method: {} for method in (*METHODS, *OTHERS)}
     # Masks are learned with the baseline that they are then measured with.
     explainers |= {method: {"baseline": baseline} for method in METHODS[:3]}
-    explainers["visionmask"] |= settings
     made = run_benchmark(
         {name: agent},
         explainers,

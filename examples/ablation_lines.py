@@ -11,7 +11,7 @@ from sb3_explain import VisionMask
 #: metrics of the paper's table
 METRICS = ("accuracy", "insertion", "deletion", "local_lipschitz", "sparseness")
 #: the loss as in the paper, by every setting of VisionMask whose default is another
-PAPER_LOSS: dict[str, Any] = {}
+PAPER_LOSS: dict[str, Any] = dict(VisionMask.PAPER)
 #: and what the default is
 OWN_LOSS = {name: getattr(VisionMask.Settings(), name) for name in PAPER_LOSS}
 #: the base line: the paper's method with the compact network; Mario's background is the sky

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sb3_explain.agents.demo import VISIONMASK_SETTINGS, demo_agent
+from sb3_explain.agents.demo import demo_agent
 from sb3_explain.cli.evaluate import load_fitted, print_results
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
@@ -132,7 +132,6 @@ def run_demo(options: argparse.Namespace) -> None:
         options.output,
         n_states=DEMO_STATES,
         n_evaluated=DEMO_EVALUATED,
-        explainer_kwargs=VISIONMASK_SETTINGS,
         fit_kwargs=DEMO_TRAINING,
         seed=options.seed,
         progress=options.progress,

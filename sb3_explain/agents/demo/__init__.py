@@ -1,14 +1,9 @@
 """The agent that comes with the package: PPO on Pong, trained by examples/train_demo_agent.py."""
 
 from pathlib import Path
-from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading import load_agent
-
-#: Pong's actions come in three pairs with the same effect, so the best two are often about equally
-#: probable: without sharper scores the loss hardly sees which of them the agent takes.
-VISIONMASK_SETTINGS: dict[str, Any] = {"temperature": 0.2}
 
 
 def demo_agent() -> Agent:

@@ -27,6 +27,8 @@ from sb3_explain.states.dataset import StateDataset
 FORMAT = 1
 #: names of settings, and of tensors' beginnings, that version 0.1 wrote in place of today's
 OLD_NAMES = {"reference": "baseline"}
+#: settings in force when a file that does not name them was written
+OLD_SETTINGS: dict[str, dict[str, Any]] = {"visionmask": {"objective": "contrast", "patch_size": 1}}
 #: what to do about damaged files
 REMEDY = "fit it again"
 
@@ -108,8 +110,9 @@ def read_fitted(folder: Path, name: str, agent: Agent) -> Fitted:
     fingerprint = described["agent"]["weights_sha256"]
     observed = described["agent"]["observation_space"]
     _, tensors = read_tensors(folder / f"{name}.safetensors", REMEDY)
+    given = {OLD_NAMES.get(key, key): value for key, value in described["settings"].items()}
     fitted = Fitted(
-        {OLD_NAMES.get(key, key): value for key, value in described["settings"].items()},
+        {**OLD_SETTINGS.get(name, {}), **given},
         {rename_tensor(key): tensor for key, tensor in tensors.items()},
         restore_state(described["training"]),
         described["learned_from"],

@@ -19,7 +19,7 @@ def fitted():
     agent = dot_agent()
     states = dot_states(agent, 1200)
     train, validation, test = states.split((0.7, 0.15, 0.15))
-    explainer = VisionMask(agent, max_area=0.05)
+    explainer = VisionMask(agent, max_area=0.05, **VisionMask.PAPER)
     explainer.fit(train, validation, **FAST)
     return agent, explainer, test
 
@@ -85,7 +85,7 @@ def test_losses_equal_the_definition_state_by_state(fitted):
 
 def test_the_temperature_divides_the_scores(fitted):
     agent, explainer, test = fitted
-    sharp = VisionMask(agent, max_area=0.05, temperature=0.5)
+    sharp = VisionMask(agent, max_area=0.05, temperature=0.5, **VisionMask.PAPER)
     sharp.network.load_state_dict(explainer.network.state_dict())
     sharp.baselines = explainer.baselines
     torch.nn.init.constant_(agent.view.policy.gain, 120.0)

@@ -21,11 +21,11 @@ QUIET = {"precision": "no", "progress": False}
 
 
 @functools.cache
-def fitted(kind):
+def fitted(kind, objective="policy"):
     """A VisionMask with default settings, and states that it has not seen."""
     agent = known_agent(kind)
     train, validation, test = known_states(agent, 600).split((0.7, 0.15, 0.15))
-    explainer = VisionMask(agent)
+    explainer = VisionMask(agent, objective=objective)
     explainer.fit(train, validation, **QUIET)
     return explainer, StateBatch(agent, test.observations(np.arange(len(test))))
 
@@ -47,8 +47,9 @@ def read_by(kind, action):
     ("kind", "action"),
     [(kind, c) for kind in KINDS for c in range(known_agent(kind).n_targets)],
 )
-def test_the_mass_is_on_the_features_that_the_target_depends_on(kind, action):
-    explainer, batch = fitted(kind)
+@pytest.mark.parametrize("objective", ["policy", "contrast"])
+def test_the_mass_is_on_the_features_that_the_target_depends_on(kind, action, objective):
+    explainer, batch = fitted(kind, objective)
     if not isinstance(explainer.agent.action_space, spaces.Box):  # masks of actions that are taken
         taken = greedy_targets(explainer.agent.action_space, batch.own_target_scores)[:, action]
         batch = StateBatch(explainer.agent, batch.observations[taken])
@@ -58,20 +59,22 @@ def test_the_mass_is_on_the_features_that_the_target_depends_on(kind, action):
     assert masks.sum(dim=1).mean() > 0.8  # most of one feature
 
 
+@pytest.mark.parametrize("objective", ["policy", "contrast"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_action_is_kept(kind):
-    explainer, batch = fitted(kind)
+def test_the_action_is_kept(kind, objective):
+    explainer, batch = fitted(kind, objective)
     masks, baseline = explainer.attribute_batch(batch)[""], explainer.baseline(batch.observations)
     shown = baseline + masks * (batch.observations - baseline)
     assert batch.keeps(shown).float().mean() >= 0.95
     assert batch.keeps(baseline).float().mean() < 0.8
 
 
-def test_the_mass_in_each_key_of_a_dict():
+@pytest.mark.parametrize("objective", ["policy", "contrast"])
+def test_the_mass_in_each_key_of_a_dict(objective):
     """The corner for the action that it speaks for, the feature for the other's."""
     agent = known_agent("dict")
     train, validation, test = known_states(agent, 600).split((0.7, 0.15, 0.15))
-    explainer = VisionMask(agent, max_area=(CORNER / SIDE) ** 2)
+    explainer = VisionMask(agent, max_area=(CORNER / SIDE) ** 2, objective=objective)
     explainer.fit(train, validation, **QUIET)
     batch = StateBatch(agent, test.observations(np.arange(len(test))))
     attributions = explainer.attribute_batch(batch)
@@ -79,7 +82,11 @@ def test_the_mass_in_each_key_of_a_dict():
     image, vector = attributions["the image"][of_image], attributions["a.b/vector"][of_vector]
     reach = CORNER + 4  # masks come from quarter resolution
     assert image[..., :reach, :reach].sum() >= 0.9 * image.sum()
-    assert image[..., :CORNER, :CORNER].mean() > 0.4
+    if objective == "contrast":
+        assert image[..., :CORNER, :CORNER].mean() > 0.4
+    else:  # as much of the corner as it takes
+        shown, _ = explainer.blend({n: m[:, None] for n, m in attributions.items()}, batch)
+        assert batch.keeps({n: each[:, 0] for n, each in shown.items()}).float().mean() >= 0.95
     assert vector[:, 2].sum() >= 0.9 * vector.sum() and vector[:, 2].mean() > 0.7
     # the feature is not shown where the corner decides
     assert attributions["a.b/vector"][of_image].max() < 0.1
@@ -113,7 +120,13 @@ def test_losses_of_sub_actions_equal_the_definition_state_by_state(kind, over_ma
     explainer, batch = fitted(kind)
     agent = explainer.agent
     states = known_states(agent, 5, seed=9)
-    other = VisionMask(agent, entropy_over_masks=over_masks, temperature=0.7, max_area=0.2)
+    other = VisionMask(
+        agent,
+        entropy_over_masks=over_masks,
+        temperature=0.7,
+        max_area=0.2,
+        objective="contrast",
+    )
     other.network, other.baselines = explainer.network, explainer.baselines
     with torch.no_grad():
         ours = other.losses(other.network, states, np.arange(5))
@@ -162,7 +175,7 @@ def divergence(mean, std, own_mean, own_std):
 @pytest.mark.parametrize("kind", ["box", "box_1"])
 def test_losses_of_box_actions_equal_the_definition_state_by_state(kind):
     """Deterministic policies of range 2: their deviation is taken for a tenth of it."""
-    explainer, _ = fitted(kind)
+    explainer, _ = fitted(kind, "contrast")
     agent = explainer.agent
     states = known_states(agent, 4, seed=9)
     with torch.no_grad():
@@ -195,7 +208,7 @@ def test_losses_of_box_actions_equal_the_definition_state_by_state(kind):
 @pytest.mark.parametrize("kind", ["recurrent", "ppo_lstm-shared", "maskable_ppo", "action masks"])
 def test_memory_and_action_masks_come_from_the_store_and_are_held(kind):
     agent, states = agent_of(kind), states_of(kind)
-    explainer = VisionMask(agent)
+    explainer = VisionMask(agent, objective="contrast")
     explainer.fit(states.subset(range(24)), states.subset(range(24, 32)), epochs=2, batch_size=8,
                   **QUIET)  # fmt: skip
     positions = np.arange(6)

@@ -1,0 +1,133 @@
+"""VisionMask's own objective: the policy is preserved by whatever share of a state is shown.
+
+The paper's objective (:mod:`sb3_explain.explainers.learned.contrast_objective`) asks for a mask
+that makes the agent choose its action. A mask that does so on any state is a good answer to it, and
+no explanation of one state. Here the policy of *this* state is asked for, and the order of the
+features is trained along the curves on which explanations are measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sb3_explain.explainers.learned.draws import draw_numbers, pick_others, pick_targets
+from sb3_explain.explainers.learned.masking import Masks
+from sb3_explain.explainers.learned.policy_outcomes import Outcomes
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
+
+if TYPE_CHECKING:
+    from sb3_explain.explainers.learned.visionmask import VisionMask
+
+#: shares of a state are drawn as the square of uniform numbers: small ones matter most
+POWER = 2
+
+
+class PolicyObjective:
+    """The loss of masks that preserve the policy.
+
+    :param explainer: whose masks are trained
+    """
+
+    def __init__(self, explainer: VisionMask) -> None:
+        self.explainer = explainer
+
+    def losses(
+        self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]
+    ) -> dict[str, Tensor]:
+        drawn = draw_numbers(positions, 4)
+        batch = pick_targets(self.explainer.batch(states, positions), drawn[0])
+        others = pick_others(batch, drawn[1])
+        logits = self.explainer.logits(network, batch)
+        terms = self._batch_terms(batch, logits, drawn[2])
+        if others is not None:
+            of_others = self._batch_terms(batch.with_target(others), logits, drawn[3])
+            terms["loss"] = (
+                terms["loss"] + self.explainer.settings.lambda_others * of_others["loss"]
+            )
+            terms["others"] = of_others["loss"]
+        return terms
+
+    def _batch_terms(self, batch: StateBatch, logits: Masks, drawn: Tensor) -> dict[str, Tensor]:
+        """Mean terms () of the states' targets, from the logits of all targets."""
+        outcomes = Outcomes(
+            batch, self.explainer.settings.temperature, self.explainer.settings.sharpness
+        )
+        own = self.select(logits, batch, batch.target)
+        return {k: v.mean() for k, v in self.target_loss(outcomes, own, drawn).items()}
+
+    def target_loss(self, outcomes: Outcomes, logits: Masks, drawn: Tensor) -> dict[str, Tensor]:
+        """Compute the terms (B,) of the masks of B states' targets.
+
+        :param outcomes: what the policy does on the states
+        :param logits: (B, ...) logits of the targets' masks by key, in the observation's shape
+        :param drawn: (B,) uniform numbers that say what share of the states is shown in order
+        """
+        settings, batch = self.explainer.settings, outcomes.batch
+        mask = {name: each.sigmoid() for name, each in logits.items()}
+        copies = stack([mask, self._reveal(logits, batch, drawn)])
+        shown, hidden = self.explainer.blend(copies, batch)
+        rows = {n: torch.cat([each, hidden[n]], dim=1).flatten(0, 1) for n, each in shown.items()}
+        states = torch.arange(len(batch), device=batch.device).repeat_interleave(4)
+        read = outcomes.read(rows, states).float().view(len(batch), 4, -1).unbind(dim=1)
+        terms = {
+            "preserved": outcomes.keep(read[0]) + outcomes.keep(read[1]),
+            "lost": outcomes.lose(read[2]) + outcomes.lose(read[3]),
+        }
+        total = terms["preserved"] + settings.lambda_lost * terms["lost"]
+        return self.explainer.add_mask_terms(
+            total, terms, {n: each[:, None] for n, each in mask.items()}
+        )
+
+    def select(self, logits: Masks, batch: StateBatch, targets: Tensor) -> Masks:
+        """Select the logits (B, ...) of targets (B,) in the shape of the observation, by key."""
+        states = torch.arange(len(batch), device=batch.device)
+        return {
+            name: self.explainer.masking.expand_channels(
+                name, logits[name][states, targets].float()
+            )
+            if name in logits
+            else torch.zeros_like(observed)
+            for name, observed in batch.by_key.items()
+        }
+
+    def _reveal(self, logits: Masks, batch: StateBatch, drawn: Tensor) -> Masks:
+        """Masks (B, ...) by key that show a drawn share of all features."""
+        joined = batch.flatten_keys(logits)
+        everything = {name: torch.ones_like(x[:1, None]) for name, x in logits.items()}
+        inside = {name: x[:, 0] for name, x in self.explainer.masking.restrict(everything).items()}
+        counted = batch.flatten_keys(inside).flatten().bool()
+        masks = reveal(joined.flatten(1), counted, drawn)
+        return batch.split_keys(masks.view(joined.shape))
+
+
+def reveal(logits: Tensor, inside: Tensor, drawn: Tensor) -> Tensor:
+    """Make masks that are 1 on a share of the features with the highest logits, else 0.
+
+    In the backward pass a mask is a sigmoid of the distance from the logit at which it ends.
+
+    :param logits: (B, N) logits of all features
+    :param inside: (N,) which features may be hidden; the others are not counted
+    :param drawn: (B,) uniform numbers, whose power :data:`POWER` is the share
+    :return: (B, N) masks
+    """
+    n_inside = int(inside.sum())
+    if n_inside < 2:  # a single feature has no order
+        return logits.sigmoid()
+    logits = logits.masked_fill(~inside, -torch.inf)
+    ordered = logits.detach().sort(dim=1, descending=True).values
+    count = (drawn.to(logits.device) ** POWER * n_inside).long().clamp(1, n_inside - 1)[:, None]
+    threshold = (ordered.gather(1, count - 1) + ordered.gather(1, count)) / 2
+    soft = (logits - threshold).sigmoid()
+    return (logits > threshold).to(soft) + soft - soft.detach()
+
+
+def stack(copies: Sequence[Masks]) -> Masks:
+    """Stack masks (B, ...) to (B, M, ...), by key."""
+    return {name: torch.stack([each[name] for each in copies], dim=1) for name in copies[0]}
