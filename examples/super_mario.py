@@ -120,7 +120,7 @@ def main() -> None:
         help="that the expert plays, such as 4-1; the one in the folder's name when not given",
     )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, default=Path("mario-output"))
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--max-area", type=float, default=0.1)
     parser.add_argument("--n-evaluated", type=int, default=300)
     parser.add_argument("--n-states", type=int, help="use the first so many states only")

@@ -29,7 +29,7 @@ from tests.explainers.known import (
 LEARNED = {name: one for name, one in EXPLAINERS.items() if issubclass(one, MaskExplainer)}
 #: settings and options with which a method finds what a small agent looks at, within seconds
 KNOWN = {
-    "visionmask": ({"max_area": 81 / 1152, "lambda_tv": 1.0}, {}),
+    "visionmask": ({"max_area": 81 / 1152, "per_frame": True}, {}),
     "stalder": ({}, {"epochs": 4}),
     "ssinet": ({}, {"learning_rate": 1e-2}),
 }
@@ -289,7 +289,8 @@ def test_half_precision(name, kind):
         full = explainer.losses(explainer.network, states, np.arange(8))["loss"]
         with torch.autocast("cpu", torch.bfloat16):
             half = explainer.losses(explainer.network, states, np.arange(8))["loss"]
-    assert float(half) == pytest.approx(float(full), abs=0.05)
+    # the logarithm of what little an untrained mask hides is steep
+    assert float(half) == pytest.approx(float(full), rel=0.1)
 
 
 @per_method
