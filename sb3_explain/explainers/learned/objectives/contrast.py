@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -13,11 +11,9 @@ from torch import Tensor, nn
 from sb3_explain.explainers.learned import losses as loss
 from sb3_explain.explainers.learned.base import Read
 from sb3_explain.explainers.learned.masking import Masks
+from sb3_explain.explainers.learned.objectives.patch_masks import PatchMaskExplainer
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
-
-if TYPE_CHECKING:
-    from sb3_explain.explainers.learned.visionmask import VisionMask
 
 
 class ContrastObjective:
@@ -26,7 +22,7 @@ class ContrastObjective:
     :param explainer: whose masks are trained
     """
 
-    def __init__(self, explainer: VisionMask) -> None:
+    def __init__(self, explainer: PatchMaskExplainer) -> None:
         self.explainer = explainer
 
     def losses(

@@ -1,6 +1,6 @@
 """VisionMask's own objective: the policy is preserved by whatever share of a state is shown.
 
-The paper's objective (:mod:`sb3_explain.explainers.learned.contrast_objective`) asks for a mask
+The paper's objective (:mod:`sb3_explain.explainers.learned.objectives.contrast`) asks for a mask
 that makes the agent choose its action. A mask that does so on any state is a good answer to it, and
 no explanation of one state. Here the policy of *this* state is asked for, and the order of the
 features is trained along the curves on which explanations are measured.
@@ -9,21 +9,18 @@ features is trained along the curves on which explanations are measured.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sb3_explain.explainers.learned.draws import draw_numbers, pick_others, pick_targets
 from sb3_explain.explainers.learned.masking import Masks
-from sb3_explain.explainers.learned.policy_outcomes import Outcomes
+from sb3_explain.explainers.learned.objectives.draws import draw_numbers, pick_others, pick_targets
+from sb3_explain.explainers.learned.objectives.outcomes import Outcomes
+from sb3_explain.explainers.learned.objectives.patch_masks import PatchMaskExplainer
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
-
-if TYPE_CHECKING:
-    from sb3_explain.explainers.learned.visionmask import VisionMask
 
 #: shares of a state are drawn as the square of uniform numbers: small ones matter most
 POWER = 2
@@ -35,7 +32,7 @@ class PolicyObjective:
     :param explainer: whose masks are trained
     """
 
-    def __init__(self, explainer: VisionMask) -> None:
+    def __init__(self, explainer: PatchMaskExplainer) -> None:
         self.explainer = explainer
 
     def losses(

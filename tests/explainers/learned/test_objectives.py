@@ -12,10 +12,11 @@ from gymnasium import spaces
 from sb3_explain.agents.action_spaces import group_sizes
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.evaluate import evaluate
-from sb3_explain.explainers.learned.draws import draw_numbers, pick_others, pick_targets
-from sb3_explain.explainers.learned.policy_objective import PolicyObjective, reveal
-from sb3_explain.explainers.learned.policy_outcomes import EPSILON, Outcomes
-from sb3_explain.explainers.learned.visionmask import VisionMask, average_patches
+from sb3_explain.explainers.learned.objectives.draws import draw_numbers, pick_others, pick_targets
+from sb3_explain.explainers.learned.objectives.outcomes import EPSILON, Outcomes
+from sb3_explain.explainers.learned.objectives.patch_masks import average_patches
+from sb3_explain.explainers.learned.objectives.policy import PolicyObjective, reveal
+from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.known import KINDS, known_agent, known_states
 from tests.toys import SIZE, dot_agent, dot_states
@@ -126,7 +127,7 @@ def test_what_is_kept_and_lost_equals_the_definition(kind):
     rows = batch.observations * 0.4
     outcomes = Outcomes(batch, temperature=0.8, sharpness=0.3)
     read = outcomes.read({"": rows}, torch.arange(12))
-    kept, lost = outcomes.keep(read), outcomes.lose(read)
+    preserved, lost = outcomes.keep(read), outcomes.lose(read)
     sizes = group_sizes(agent.action_space)
     greedy = 0
     for b, target in enumerate(targets.tolist()):
@@ -142,7 +143,7 @@ def test_what_is_kept_and_lost_equals_the_definition(kind):
         else:
             expected = p[a] * np.log(p[a] / q[a])
             expected += (1 - p[a]) * np.log((1 - p[a]) / (1 - q[a]))
-        assert float(kept[b]) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+        assert float(preserved[b]) == pytest.approx(expected, rel=1e-3, abs=1e-5)
         assert float(lost[b]) == pytest.approx(-math.log(1 - q[a] + EPSILON), rel=1e-3)
     assert 0 < greedy < 12
 
@@ -185,17 +186,17 @@ def test_the_loss_equals_the_definition_state_by_state():
             count = min(max(int(u**2 * logit.numel()), 1), logit.numel() - 1)
             threshold = logit.flatten().sort(descending=True).values[count - 1 : count + 1].mean()
             outcomes = Outcomes(one, 1.0, explainer.settings.sharpness)
-            kept = lost = 0.0
+            preserved = lost = 0.0
             for m in (logit.sigmoid()[None], (logit > threshold).float()[None]):
                 shown, hidden = s * m + r * (1 - m), s * (1 - m) + r * m
                 numbers = torch.zeros(1, dtype=torch.long)
-                kept += float(outcomes.keep(outcomes.read({"": shown}, numbers)))
+                preserved += float(outcomes.keep(outcomes.read({"": shown}, numbers)))
                 lost += float(outcomes.lose(outcomes.read({"": hidden}, numbers)))
             mean = float(logit.sigmoid().mean())
             area = mean + abs(mean - 0.05)
-            totals[role] += (kept + lost + area) / 6
+            totals[role] += (preserved + lost + area) / 6
             if role == "own":
-                totals["preserved"] += kept / 6
+                totals["preserved"] += preserved / 6
                 totals["lost"] += lost / 6
                 totals["area"] += area / 6
     for name in ("preserved", "lost", "area"):

@@ -7,18 +7,14 @@ ICML 2018).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from sb3_explain.explainers.learned.masking import Masks
-from sb3_explain.explainers.learned.policy_objective import PolicyObjective
-from sb3_explain.explainers.learned.policy_outcomes import Outcomes
+from sb3_explain.explainers.learned.objectives.outcomes import Outcomes
+from sb3_explain.explainers.learned.objectives.patch_masks import PatchMaskExplainer
+from sb3_explain.explainers.learned.objectives.policy import PolicyObjective
 from sb3_explain.states.batch import StateBatch
-
-if TYPE_CHECKING:
-    from sb3_explain.explainers.learned.visionmask import VisionMask
 
 #: learning rate of the logits, by Adam
 LEARNING_RATE = 1.0
@@ -28,7 +24,7 @@ AT_ONCE = 32
 GOLDEN = 0.6180339887
 
 
-def refine(explainer: VisionMask, batch: StateBatch) -> Masks:
+def refine(explainer: PatchMaskExplainer, batch: StateBatch) -> Masks:
     """Compute masks (B, ...) of the states' targets by key, refined for each state by itself.
 
     :param explainer: a fitted explainer
@@ -66,7 +62,7 @@ def refine(explainer: VisionMask, batch: StateBatch) -> Masks:
             return {name: each[:, 0] for name, each in explainer.masking.restrict(masks).items()}
 
 
-def _add(explainer: VisionMask, start: Masks, change: Masks, batch: StateBatch) -> Masks:
+def _add(explainer: PatchMaskExplainer, start: Masks, change: Masks, batch: StateBatch) -> Masks:
     """Logits (B, ...) by key, changed; the change of an image varies from patch to patch."""
     changed = dict(start)
     for name, each in change.items():

@@ -1,0 +1,1 @@
+"""What VisionMask learns: its own objective and the paper's."""
