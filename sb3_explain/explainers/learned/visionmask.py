@@ -22,7 +22,7 @@ from sb3_explain.explainers.learned.objectives.patch_masks import (
     VisionMaskSettings,
 )
 from sb3_explain.explainers.learned.objectives.policy import PolicyObjective, stack
-from sb3_explain.explainers.learned.objectives.refinement import AT_ONCE, refine
+from sb3_explain.explainers.learned.objectives.refinement import AT_ONCE, COPIES, refine
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
@@ -114,6 +114,11 @@ class VisionMask(PatchMaskExplainer):
             return super().explain_all(batch)
         targets = range(self.agent.n_targets)
         return stack([self.explain(batch.with_target(target)) for target in targets])
+
+    @property
+    def forwards_per_state(self) -> int:
+        # the policy on the state itself is read once
+        return 1 + COPIES * self.settings.refine_steps if self._refines else 0
 
     @property
     def _refines(self) -> bool:

@@ -60,7 +60,7 @@ class VisionMaskSettings(MaskSettings):
     sharpness: float = 0.5
     lambda_lost: float = 1.0
     lambda_others: float = 0.5
-    refine_steps: int = 40
+    refine_steps: int = 20
     lambda_ne: float = 1.0
     entropy_over_masks: bool = True
     paper_scale: bool = False

@@ -17,9 +17,11 @@ from sb3_explain.explainers.learned.objectives.policy import PolicyObjective
 from sb3_explain.states.batch import StateBatch
 
 #: learning rate of the logits, by Adam
-LEARNING_RATE = 1.0
+LEARNING_RATE = 2.0
 #: number of states that are refined at once
 AT_ONCE = 32
+#: copies of a state in each step: what two masks show, and what they hide
+COPIES = 4
 #: multiples of the golden ratio spread evenly over [0, 1), wherever they end
 GOLDEN = 0.6180339887
 
@@ -39,7 +41,7 @@ def refine(explainer: PatchMaskExplainer, batch: StateBatch) -> Masks:
         with torch.no_grad():
             logits = explainer.logits(explainer.network, batch)
         change = {
-            name: torch.zeros_like(each[:, 0], requires_grad=True) for name, each in logits.items()
+            name: torch.zeros_like(each[:, 0]).requires_grad_() for name, each in logits.items()
         }
         objective = PolicyObjective(explainer)
         start = objective.select(logits, batch, batch.target)
