@@ -37,10 +37,10 @@ from sb3_explain import (
     native_states,
     playfield,
     scale_box,
+    split_states,
 )
 from sb3_explain.common.files import atomic_path, write_json
 from sb3_explain.common.provenance import describe_machine
-from sb3_explain.workflows.splitting import split_states
 
 #: metrics that the paper does not have, and those of them that are in nats instead of %
 NOT_IN_PAPER = ("policy_preservation", "specificity", "policy_specificity")

@@ -17,7 +17,6 @@ from sb3_explain import (
     AtariPreprocessing,
     EnvRecipe,
     ExplainError,
-    VisionMask,
     agreement,
     collect,
     load_agent,
@@ -26,9 +25,7 @@ from sb3_explain import (
     playfield,
     scale_box,
 )
-from sb3_explain.explainers.learned.fitted import load_or_fit
-from sb3_explain.workflows.pipeline import evaluate_to, write_all
-from sb3_explain.workflows.splitting import split_states
+from sb3_explain.workflows.pipeline import evaluate_to, fit_visionmask, write_all
 
 #: (height, width) of the frames that the Arcade Learning Environment renders
 NATIVE = (210, 160)
@@ -119,11 +116,11 @@ def main() -> None:
         states = native_states(agent, states)
     content = content_of(options.content, options.env, agent)
     print(f"masked, in cells (top, left, height, width): {content or 'all'}")
-    train, validation, test = parts = split_states(states, options.seed)
+    train, _, test = parts = split_states(states, options.seed)
     print(describe_parts(parts))
-    explainer = load_or_fit(
-        VisionMask(agent, seed=options.seed, content=content), options.output / "visionmask",
-        train, validation, {"epochs": size.epochs, "seed": options.seed},
+    explainer = fit_visionmask(
+        agent, states, options.output / "visionmask", explainer_kwargs={"content": content},
+        fit_kwargs={"epochs": size.epochs}, seed=options.seed,
     )  # fmt: skip
     evaluation = evaluate_to(
         options.output, train, test, explainer, None, n_evaluated=size.evaluated, seed=options.seed

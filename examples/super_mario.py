@@ -21,10 +21,8 @@ from gymnasium import spaces
 from paper import describe_parts, print_beside
 from torch import Tensor, nn
 
-from sb3_explain import Agent, EnvRecipe, ExplainError, StateDataset, VisionMask
-from sb3_explain.explainers.learned.fitted import load_or_fit
-from sb3_explain.workflows.pipeline import evaluate_to, write_all
-from sb3_explain.workflows.splitting import split_states
+from sb3_explain import Agent, EnvRecipe, ExplainError, StateDataset, split_states
+from sb3_explain.workflows.pipeline import evaluate_to, fit_visionmask, write_all
 
 #: a world and its level in the name of a folder, such as super_mario_4_1
 WORLD = re.compile(r"(?<!\d)([1-8])[-_]([1-4])(?!\d)")
@@ -132,12 +130,12 @@ def main() -> None:
     if options.n_states:
         states = states.subset(np.arange(min(options.n_states, len(states))))
     print(f"{make_title(world)}: {len(states)} states of {len(np.unique(states.episode))} episodes")
-    train, validation, test = parts = split_states(states, options.seed)
+    train, _, test = parts = split_states(states, options.seed)
     print(describe_parts(parts), flush=True)
-    made = VisionMask(agent, seed=options.seed, baseline="most_frequent", max_area=options.max_area)
-    explainer = load_or_fit(
-        made, options.output / "visionmask", train, validation,
-        {"epochs": options.epochs, "seed": options.seed},
+    explainer = fit_visionmask(
+        agent, states, options.output / "visionmask",
+        explainer_kwargs={"baseline": "most_frequent", "max_area": options.max_area},
+        fit_kwargs={"epochs": options.epochs}, seed=options.seed,
     )  # fmt: skip
     evaluation = evaluate_to(
         options.output, train, test, explainer, None,

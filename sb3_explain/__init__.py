@@ -114,6 +114,7 @@ _MODULES = {
     "read_boxes": "evaluation.boxes",
     "relabel": "states.labels",
     "run_benchmark": "workflows.benchmark",
+    "split_states": "workflows.splitting",
     "scale_box": "envs.playfields",
     "why": "workflows.why",
 }
@@ -219,6 +220,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.hub import from_hub as from_hub
     from sb3_explain.workflows.hub import push_to_hub as push_to_hub
     from sb3_explain.workflows.pipeline import explain as explain
+    from sb3_explain.workflows.splitting import split_states as split_states
     from sb3_explain.workflows.weaknesses import find_weaknesses as find_weaknesses
     from sb3_explain.workflows.why import why as why
 else:  # a type checker that saw __getattr__ would believe that every name exists

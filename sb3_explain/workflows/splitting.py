@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.evaluation.evaluate import MIN_EPISODES, MIN_STATES
 from sb3_explain.states.dataset import StateDataset
 
@@ -19,15 +20,22 @@ WAYS: tuple[tuple[dict[str, Any], str], ...] = (
 )
 
 
-def split_states(states: StateDataset, seed: int) -> tuple[StateDataset, ...]:
+@check_arguments
+def split_states(states: StateDataset, seed: int = 0) -> tuple[StateDataset, ...]:
     """Split states 80/10/10 by episode, without test states that training states show already.
 
     Where the tenth for tests is less than an interval needs, the test part takes more episodes of
     the training part. Where too few states are left, as in environments of a few states, a line
     says so.
 
+    >>> from sb3_explain import split_states
+    >>> train, validation, test = split_states(states, seed=0)
+    >>> len(train) > len(test)
+    True
+
     :param states: states of an agent
     :param seed: random seed of the split
+    :return: states to learn from, to decide when learning ends, and to measure on
     :raises ExplainError: if there are fewer episodes than parts
     """
     reason = ""
