@@ -24,6 +24,7 @@ from sb3_explain import (
     native_states,
     playfield,
     scale_box,
+    split_states,
 )
 from sb3_explain.workflows.pipeline import evaluate_to, fit_visionmask, write_all
 
