@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sb3_explain.agents.action_spaces import group_numbers, group_sizes
+from sb3_explain.agents.action_spaces import greedy_targets, group_numbers, group_sizes
 from sb3_explain.states.batch import StateBatch
 
 
@@ -37,12 +37,9 @@ def pick_targets(batch: StateBatch, drawn: Tensor) -> StateBatch:
     sizes = group_sizes(agent.action_space)
     if len(sizes) == 1:
         return batch
-    greedy = torch.stack(
-        [part.argmax(dim=1) for part in torch.split(batch.own_target_scores, sizes, dim=1)], dim=1
-    )
-    starts = torch.tensor([0, *np.cumsum(sizes[:-1])], device=agent.device)
+    greedy = greedy_targets(agent.action_space, batch.own_target_scores).nonzero()[:, 1]
     number = (drawn * len(sizes)).long()[:, None]
-    return batch.with_target((starts + greedy).gather(1, number)[:, 0])
+    return batch.with_target(greedy.view(len(batch), -1).gather(1, number)[:, 0])
 
 
 def pick_others(batch: StateBatch, drawn: Tensor) -> Tensor | None:
