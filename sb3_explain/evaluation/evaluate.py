@@ -322,7 +322,6 @@ def evaluate(
                 values, clusters, n_resamples=n_resamples, confidence=confidence, seed=seed
             )
     episodes = len(np.unique(states.episode[sample]))
-    few = n < MIN_STATES or episodes < MIN_EPISODES
     described = {
         "n": n,
         "episodes": episodes,
@@ -332,12 +331,19 @@ def evaluate(
         "seed": seed,
         "own_probability": float(np.concatenate(own).mean()),
         "duplicates_left_out": states.n_duplicates,
-        "note": f"the interval is too narrow: {n} states of {episodes} episode(s), and at least "
-        f"{MIN_STATES} of {MIN_EPISODES} are needed"
-        if few
-        else "",
+        "note": note_if_narrow(n, episodes),
     }
     return Evaluation(agent.describe(), described, rows)
+
+
+def note_if_narrow(n: int, episodes: int) -> str:
+    """Say why intervals of ``n`` states are too narrow; nothing if they are not."""
+    if n >= MIN_STATES and episodes >= MIN_EPISODES:
+        return ""
+    return (
+        f"the interval is too narrow: {n} states of {episodes} episode(s), and at least "
+        f"{MIN_STATES} of {MIN_EPISODES} are needed"
+    )
 
 
 def _name_explainers(

@@ -40,7 +40,7 @@ class VisionMask(PatchMaskExplainer):
     of the state is shown in the order of the mask. ``objective="contrast"`` is the paper's: a mask
     shall make the agent choose its target, and no other mask shall.
 
-    Training costs one pass of the mask network for each state, and 8 forward passes of the agent
+    Training costs one pass of the mask network for each state, and 10 forward passes of the agent
     (2C by the paper's objective, where C is the number of targets). Explaining a target costs one
     pass of the mask network, and 4 forward and backward passes of the agent for each of
     ``refine_steps``, by which the network's mask is fitted to the state itself; with
@@ -117,8 +117,8 @@ class VisionMask(PatchMaskExplainer):
 
     @property
     def forwards_per_state(self) -> int:
-        # the policy on the state itself is read once
-        return 1 + COPIES * self.settings.refine_steps if self._refines else 0
+        # once on the state itself, and once where all of it is hidden
+        return 2 + COPIES * self.settings.refine_steps if self._refines else 0
 
     @property
     def _refines(self) -> bool:

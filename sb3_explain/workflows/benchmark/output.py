@@ -114,6 +114,12 @@ def describe_jobs(
             # a test part may have fewer, and agents may bring their states
             "measured": sorted({states["n"] for states in measured}),
             "brought": any(states["brought"] for states in measured),
+            "own_probability": average_own_probabilities(outcomes),
+            "notes": remove_duplicates(
+                {"agent": outcome.names["agent"], "note": outcome.record["states"]["note"]}
+                for outcome in outcomes
+                if outcome.record.get("states", {}).get("note")
+            ),
             "baseline": protocol.baseline,
             **protocol.collect_kwargs,
         },
@@ -132,6 +138,17 @@ def describe_jobs(
     }
 
 
+def average_own_probabilities(outcomes: Iterable[Outcome]) -> dict[str, float]:
+    """Return the mean over seeds of an agent's own probability of the targets, by agent."""
+    found: dict[str, dict[int, float]] = {}
+    for outcome in outcomes:
+        measured = outcome.record.get("states", {})
+        if "own_probability" in measured:  # results of before have none
+            of_seeds = found.setdefault(outcome.names["agent"], {})
+            of_seeds[outcome.names["seed"]] = measured["own_probability"]
+    return {agent: sum(each.values()) / len(each) for agent, each in found.items()}
+
+
 def write_statement(about: dict[str, Any]) -> str:
     """Write one line about the values, the machines and the cost, for the tables' captions."""
     seeds = words.join_words([str(seed) for seed in about["seeds"]])
@@ -146,11 +163,14 @@ def write_statement(about: dict[str, Any]) -> str:
             for machine in about["machines"]
         ]
     )
+    own = words.join_words([f"{p:.2f} ({agent})" for agent, p in states["own_probability"].items()])
+    owned = f" The agent's own mean probability of the targets is {own}." if own else ""
+    narrow = "".join(f" {each['agent']}: {each['note']}." for each in states["notes"])
     return (
         "Mean and 95 % interval, bootstrapped over (seed, episode) pairs, or blocks of 100 states "
         f"where there are fewer than 10; {measured} test "
         f"states{collected} for each seed ({seeds}); removed features become: "
-        f"{states['baseline']}. {machines}: {about['seconds']:,.0f} s and "
+        f"{states['baseline']}.{owned}{narrow} {machines}: {about['seconds']:,.0f} s and "
         f"{about['forwards']:,} forward passes for all jobs together."
     )
 

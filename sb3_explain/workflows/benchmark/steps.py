@@ -18,9 +18,10 @@ from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.schema import read_document, record
 from sb3_explain.common.signatures import argument_names
 from sb3_explain.evaluation.controls import make_own_controls
+from sb3_explain.evaluation.evaluate import note_if_narrow
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options
-from sb3_explain.evaluation.others import OtherStates
+from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.learned.fitted import load_or_fit
@@ -87,7 +88,8 @@ def run_job(job: Job) -> None:
     train, validation, test = split_states(states, cell.seed)
     explainer = make_job_explainer(job, agent, train, validation)
     sample = test.sample(protocol.n_evaluated, cell.seed)  # the same for every explainer
-    row = measure(job, explainer, train, test.subset(sample))
+    row, own_probability = measure(job, explainer, train, test.subset(sample))
+    episodes = len(np.unique(test.episode[sample]))
     with atomic_path(job.values) as path:
         make_frame(job, row.values, test, sample).to_parquet(path, index=False)
     write_json(
@@ -97,8 +99,10 @@ def run_job(job: Job) -> None:
             "states": {
                 "n": len(sample),
                 "test": len(test),
-                "episodes": len(np.unique(test.episode[sample])),
+                "episodes": episodes,
                 "brought": brought is not None,
+                "own_probability": own_probability,
+                "note": note_if_narrow(len(sample), episodes),
             },
             "failed": row.failures,
             "curves": {metric: curve.tolist() for metric, curve in row.curves.items()},
@@ -116,8 +120,12 @@ def run_job(job: Job) -> None:
     )
 
 
-def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateDataset) -> Row:
+def measure(
+    job: Job, explainer: Explainer, train: StateDataset, test: StateDataset
+) -> tuple[Row, float]:
     """Measure one explainer, or its control, as :func:`sb3_explain.evaluate` does.
+
+    Its row comes with the agent's own mean probability of the targets on the test states.
 
     Controls are jobs of their own here, and take what the explainer of the same name
     learned. The baseline is fitted on training states, so that it is the same for every explainer.
@@ -131,13 +139,15 @@ def measure(job: Job, explainer: Explainer, train: StateDataset, test: StateData
     if job.control:
         explainer = make_own_controls(explainer, train, others)[job.control]
     measuring = Measuring(explainer, bind_options(protocol.metrics), job.cell.seed, others)
+    own = []
     for some in parts:
         batch = test.batch(agent, some, cache=ForwardCache()).resolve_target()
+        own.append(own_preference(batch).double().cpu().numpy())
         measuring.add(batch, apply_baselines(baselines, batch))
     row = measuring.row()
     if row.failed and measuring.first_error is not None:
         raise measuring.first_error  # the job failed, and the same command runs it again
-    return row
+    return row, float(np.concatenate(own).mean())
 
 
 def make_job_explainer(

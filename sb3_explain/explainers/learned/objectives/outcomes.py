@@ -14,6 +14,10 @@ from sb3_explain.states.batch import StateBatch
 EPSILON = 1e-2
 #: bounds of a probability whose logarithm is taken
 NEVER_SURE = (1e-6, 1 - 1e-6)
+#: least divergence, in nats, in units of which others are measured
+FLOOR = 0.1
+#: number of halvings by which a share is found
+HALVINGS = 24
 
 
 class Outcomes:
@@ -21,11 +25,14 @@ class Outcomes:
 
     :param batch: B states with their targets
     :param temperature: number that scores are divided by
-    :param sharpness: share of a greedy target in what shall be preserved, in [0, 1]; the rest is
-        the policy
+    :param sharpness: how much surer of a greedy target than the policy what shall be preserved is:
+        by a divergence that is this share, in [0, 1], of that of the hidden states
+    :param hidden: (B, ...) by key: the states of which all is hidden
     """
 
-    def __init__(self, batch: StateBatch, temperature: float, sharpness: float) -> None:
+    def __init__(
+        self, batch: StateBatch, temperature: float, sharpness: float, hidden: dict[str, Tensor]
+    ) -> None:
         self.batch = batch
         self.temperature = temperature
         self.space = batch.agent.action_space
@@ -34,10 +41,17 @@ class Outcomes:
         target = batch.target[:, None]
         numbers = group_numbers(self.space).to(batch.device)
         own = self._log_probabilities(batch.own_target_scores)
+        with torch.no_grad():
+            blind = self._log_probabilities(batch.target_scores(hidden))
+        same_group = numbers == numbers[target]
+        lost = torch.where(same_group, own.exp() * (own - blind), 0.0).sum(dim=1)
+        #: (B,) in nats: the divergence of the policy that sees nothing, which others are a share of
+        self.unit = lost.clamp_min(FLOOR)
+        share = share_of_target(self._of_target(own).exp(), sharpness * lost)[:, None]
         chosen = functional.one_hot(batch.target, own.shape[1])
-        goal = (1 - sharpness) * own.exp() + sharpness * chosen
+        goal = (1 - share) * own.exp() + share * chosen
         #: (B, C) what a greedy target's mask shall preserve, within the target's sub-action
-        self.goal = goal.masked_fill(numbers != numbers[target], 0.0)
+        self.goal = goal.masked_fill(~same_group, 0.0)
         self.greedy = greedy_targets(self.space, batch.own_target_scores).gather(1, target)[:, 0]
         self.own = self._of_target(own).exp().clamp(*NEVER_SURE)
 
@@ -55,7 +69,8 @@ class Outcomes:
         its own probability, and not be forced.
 
         :param read: (B, C) what :meth:`read` returned
-        :return: (B,) in nats, at least 0
+        :return: (B,) at least 0; 1 is the divergence of the policy that sees nothing. For Box
+            actions, the logarithm of 1 and the squared distance
         """
         if isinstance(self.space, spaces.Box):  # one outlier would dominate the gradient
             return torch.log1p(-self._of_target(read).clamp_max(0))
@@ -64,7 +79,7 @@ class Outcomes:
         left = self._of_target(read).exp().clamp(*NEVER_SURE)
         alone = self.own * (self.own / left).log()
         alone = alone + (1 - self.own) * ((1 - self.own) / (1 - left)).log()
-        return torch.where(self.greedy, whole, alone)
+        return torch.where(self.greedy, whole, alone) / self.unit
 
     def lose(self, read: Tensor) -> Tensor:
         """Compute how much of the target is left on copies (B, C) that shall lose it: (B,)."""
@@ -75,3 +90,22 @@ class Outcomes:
 
     def _of_target(self, read: Tensor) -> Tensor:
         return read.gather(1, self.batch.target[:, None])[:, 0]
+
+
+def share_of_target(probability: Tensor, allowed: Tensor) -> Tensor:
+    """Find how much of a policy may be given to a target.
+
+    The policy p becomes q = (1 - share) p + share of the target; KL(p || q) grows with the share.
+
+    :param probability: (B,) of the target by the policy
+    :param allowed: (B,) largest divergence, in nats
+    :return: (B,) the largest shares whose divergence is allowed, in [0, 1)
+    """
+    p = probability.clamp(*NEVER_SURE)
+    low, high = torch.zeros_like(p), torch.ones_like(p)
+    for _ in range(HALVINGS):
+        share = (low + high) / 2
+        divergence = -p * torch.log1p(share * (1 - p) / p) - (1 - p) * torch.log1p(-share)
+        fits = divergence <= allowed
+        low, high = torch.where(fits, share, low), torch.where(fits, high, share)
+    return low

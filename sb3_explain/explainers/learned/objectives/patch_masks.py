@@ -35,8 +35,9 @@ class VisionMaskSettings(MaskSettings):
         :func:`sb3_explain.explainers.learned.losses.area`
     :param lambda_area: weight of the area term
     :param lambda_tv: weight of the total variation of images' masks; 0 turns it off
-    :param sharpness: of the policy objective: share of the target itself in what a mask shall
-        preserve, in [0, 1]; the rest is the agent's policy on the state
+    :param sharpness: of the policy objective: how much surer of the target than the agent's policy
+        what a mask shall preserve is: by a divergence that is this share, in [0, 1], of the
+        divergence where all is hidden; 0 for the policy itself
     :param lambda_lost: of the policy objective: weight of losing the target where the mask hides
     :param lambda_others: of the policy objective: weight of the masks of other targets
     :param refine_steps: of the policy objective: number of steps by which the network's masks are
@@ -57,7 +58,7 @@ class VisionMaskSettings(MaskSettings):
     area: str = "hinge"
     lambda_area: float = 1.0
     lambda_tv: float = 0.0
-    sharpness: float = 0.5
+    sharpness: float = 0.2
     lambda_lost: float = 1.0
     lambda_others: float = 0.5
     refine_steps: int = 20
@@ -86,7 +87,8 @@ class PatchMaskExplainer(MaskExplainer):
     def in_patches(self, logits: Tensor) -> Tensor:
         """Let logits (B, M, F, H, W) of an image vary from patch to patch."""
         size = self.settings.patch_size or max(1, round(min(logits.shape[-2:]) / PATCHES))
-        return average_patches(logits, size)
+        # means in full precision, whatever the network's: half of it cannot order nearly equal ones
+        return average_patches(logits.float(), size)
 
     def add_mask_terms(
         self, total: Tensor, terms: dict[str, Tensor], masks: Masks

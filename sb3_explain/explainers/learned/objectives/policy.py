@@ -53,11 +53,16 @@ class PolicyObjective:
 
     def _batch_terms(self, batch: StateBatch, logits: Masks, drawn: Tensor) -> dict[str, Tensor]:
         """Mean terms () of the states' targets, from the logits of all targets."""
-        outcomes = Outcomes(
-            batch, self.explainer.settings.temperature, self.explainer.settings.sharpness
-        )
+        outcomes = self.outcomes(batch)
         own = self.select(logits, batch, batch.target)
         return {k: v.mean() for k, v in self.target_loss(outcomes, own, drawn).items()}
+
+    def outcomes(self, batch: StateBatch) -> Outcomes:
+        """What the policy does on the states of a batch, and where everything is hidden."""
+        settings = self.explainer.settings
+        nothing = {name: torch.zeros_like(each)[:, None] for name, each in batch.by_key.items()}
+        hidden = {n: each[:, 0] for n, each in self.explainer.blend(nothing, batch)[0].items()}
+        return Outcomes(batch, settings.temperature, settings.sharpness, hidden)
 
     def target_loss(self, outcomes: Outcomes, logits: Masks, drawn: Tensor) -> dict[str, Tensor]:
         """Compute the terms (B,) of the masks of B states' targets.

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from sb3_explain.explainers.learned.masking import Masks
-from sb3_explain.explainers.learned.objectives.outcomes import Outcomes
 from sb3_explain.explainers.learned.objectives.patch_masks import PatchMaskExplainer
 from sb3_explain.explainers.learned.objectives.policy import PolicyObjective
 from sb3_explain.states.batch import StateBatch
@@ -45,7 +44,7 @@ def refine(explainer: PatchMaskExplainer, batch: StateBatch) -> Masks:
         }
         objective = PolicyObjective(explainer)
         start = objective.select(logits, batch, batch.target)
-        outcomes = Outcomes(batch, settings.temperature, settings.sharpness)
+        outcomes = objective.outcomes(batch)
         optimizer = torch.optim.Adam(list(change.values()), lr=LEARNING_RATE)
         for step in range(settings.refine_steps):
             drawn = torch.full((len(batch),), step * GOLDEN % 1.0)
