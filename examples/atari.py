@@ -42,7 +42,7 @@ TRAINING = {
     "gamma": 0.99,
 }
 FULL = Size(timesteps=100_000, states=10_000, epochs=8, evaluated=300)
-SMALL = Size(timesteps=1024, states=300, epochs=1, evaluated=8)
+SMALL = Size(timesteps=1024, states=300, epochs=1, evaluated=8, refine_steps=2)
 
 
 def content_of(asked: str, env_id: str, agent: Agent) -> tuple[int, int, int, int] | None:
@@ -120,7 +120,8 @@ def main() -> None:
     train, _, test = parts = split_states(states, options.seed)
     print(describe_parts(parts))
     explainer = fit_visionmask(
-        agent, states, options.output / "visionmask", explainer_kwargs={"content": content},
+        agent, states, options.output / "visionmask",
+        explainer_kwargs={"content": content, "refine_steps": size.refine_steps},
         fit_kwargs={"epochs": size.epochs}, seed=options.seed,
     )  # fmt: skip
     evaluation = evaluate_to(

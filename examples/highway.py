@@ -54,7 +54,7 @@ TRAINING = {
     "exploration_fraction": 0.6,
 }
 FULL = Size(timesteps=12_000, states=4_000, epochs=8, evaluated=300)
-SMALL = Size(timesteps=240, states=240, epochs=1, evaluated=8)
+SMALL = Size(timesteps=240, states=240, epochs=1, evaluated=8, refine_steps=2)
 
 
 def main() -> None:
@@ -75,7 +75,10 @@ def main() -> None:
         n_states=size.states,
         n_evaluated=size.evaluated,
         # Q-values of neighbouring actions differ little; see the docs on VisionMask's temperature
-        explainer_kwargs={"temperature": options.temperature},
+        explainer_kwargs={
+            "temperature": options.temperature,
+            "refine_steps": size.refine_steps,
+        },
         fit_kwargs={"epochs": size.epochs},
         seed=options.seed,
     )

@@ -41,12 +41,14 @@ class Size(NamedTuple):
     :param states: collected
     :param epochs: that the masks are trained for, at most
     :param evaluated: test states that are measured on
+    :param refine_steps: by which a mask is fitted to the very state that is explained
     """
 
     timesteps: int
     states: int
     epochs: int
     evaluated: int
+    refine_steps: int = 20
 
 
 def options_of(doc: str, output: str) -> argparse.ArgumentParser:

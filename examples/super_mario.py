@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("mario-output"))
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--max-area", type=float, default=0.1)
+    parser.add_argument("--refine-steps", type=int, default=20)
     parser.add_argument("--n-evaluated", type=int, default=300)
     parser.add_argument("--n-states", type=int, help="use the first so many states only")
     parser.add_argument("--seed", type=int, default=0)
@@ -134,7 +135,11 @@ def main() -> None:
     print(describe_parts(parts), flush=True)
     explainer = fit_visionmask(
         agent, states, options.output / "visionmask",
-        explainer_kwargs={"baseline": "most_frequent", "max_area": options.max_area},
+        explainer_kwargs={
+            "baseline": "most_frequent",
+            "max_area": options.max_area,
+            "refine_steps": options.refine_steps,
+        },
         fit_kwargs={"epochs": options.epochs}, seed=options.seed,
     )  # fmt: skip
     evaluation = evaluate_to(

@@ -18,7 +18,7 @@ from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
 #: number of training states of each action that a template is the mean of, at most
-PER_TARGET = 100
+PER_TARGET = 50
 #: number of states that are explained at once
 CHUNK = 64
 

@@ -15,7 +15,7 @@ from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.explainers.learned.objectives.draws import draw_numbers, pick_others, pick_targets
 from sb3_explain.explainers.learned.objectives.outcomes import EPSILON, FLOOR, Outcomes
 from sb3_explain.explainers.learned.objectives.patch_masks import average_patches
-from sb3_explain.explainers.learned.objectives.policy import PolicyObjective, reveal
+from sb3_explain.explainers.learned.objectives.policy import REGIONS, PolicyObjective, reveal
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.known import KINDS, known_agent, known_states
@@ -173,12 +173,23 @@ def test_what_is_kept_and_lost_of_box_actions():
     torch.testing.assert_close(outcomes.lose(read), expected, rtol=1e-4, atol=1e-5)
 
 
+def spread_slowly(logit, size):
+    """The highest logit of the patch around each pixel."""
+    spread, far = logit.clone(), size // 2
+    for channel in range(logit.shape[0]):
+        for y in range(logit.shape[1]):
+            for x in range(logit.shape[2]):
+                near = logit[channel, max(y - far, 0) : y + far + 1, max(x - far, 0) : x + far + 1]
+                spread[channel, y, x] = near.max()
+    return spread
+
+
 def test_the_loss_equals_the_definition_state_by_state():
     explainer, _, test = fitted()
     agent, positions = explainer.agent, np.arange(6)
     with torch.no_grad():
         ours = explainer.losses(explainer.network, test, positions)
-    drawn = draw_numbers(positions, 4)
+    drawn = draw_numbers(positions, 6)
     batch = explainer.batch(test, positions)
     others = pick_others(batch, drawn[1])
     with torch.no_grad():
@@ -186,19 +197,22 @@ def test_the_loss_equals_the_definition_state_by_state():
     assert logits.shape == (6, 3, 1, SIZE, SIZE)  # one mask for both frames
     totals = {"own": 0.0, "other": 0.0, "preserved": 0.0, "lost": 0.0, "area": 0.0}
     for b in range(6):
-        for role, target, u in (
-            ("own", int(batch.target[b]), float(drawn[2, b])),
-            ("other", int(others[b]), float(drawn[3, b])),
+        for role, target, u, split in (
+            ("own", int(batch.target[b]), float(drawn[2, b]), float(drawn[4, b])),
+            ("other", int(others[b]), float(drawn[3, b]), float(drawn[5, b])),
         ):
             one = StateBatch(agent, test.observations([b]), target=target)
             s = one.observations
             r = explainer.baseline(s)
             logit = logits[b, target].expand(2, SIZE, SIZE)
+            order = (
+                spread_slowly(logit, 2 * round(SIZE / REGIONS) // 2 + 1) if split < 0.5 else logit
+            )
             count = min(max(int(u**2 * logit.numel()), 1), logit.numel() - 1)
-            threshold = logit.flatten().sort(descending=True).values[count - 1 : count + 1].mean()
+            threshold = order.flatten().sort(descending=True).values[count - 1 : count + 1].mean()
             outcomes = Outcomes(one, 1.0, explainer.settings.sharpness, {"": r})
             preserved = lost = 0.0
-            for m in (logit.sigmoid()[None], (logit > threshold).float()[None]):
+            for m in (logit.sigmoid()[None], (order > threshold).float()[None]):
                 shown, hidden = s * m + r * (1 - m), s * (1 - m) + r * m
                 numbers = torch.zeros(1, dtype=torch.long)
                 preserved += float(outcomes.keep(outcomes.read({"": shown}, numbers)))
@@ -244,7 +258,7 @@ def test_refinement_leaves_agent_and_network_alone():
 
 def test_the_own_map_beats_template_and_swapped_and_keeps_the_policy():
     """The dot decides, and it is elsewhere in every state: no template can show it."""
-    explainer, train, test = fitted()
+    explainer, train, test = fitted(sharpness=0.0)
     found = evaluate(
         explainer.agent, test, [explainer], {"policy_preservation@0.05": {}, "accuracy": {}},
         baseline=explainer.baselines, train=train, n_evaluated=60, n_resamples=200,
@@ -270,7 +284,9 @@ def test_refinement_lowers_the_loss_of_states_that_were_not_learned_from():
         logits = torch.logit(one.attribute_batch(batch)[""], eps=1e-6)
         with torch.no_grad():
             losses = [
-                objective.target_loss(outcomes, {"": logits}, torch.full((20,), share))["loss"]
+                objective.target_loss(
+                    outcomes, {"": logits}, torch.full((20,), share), torch.arange(20) % 2 == 0
+                )["loss"]
                 for share in (0.1, 0.3, 0.5, 0.7)
             ]
         totals.append(torch.stack(losses).mean(dim=0))

@@ -14,7 +14,7 @@ from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.states.batch import StateBatch
 
 #: number of patches along an image's shorter side
-PATCHES = 12
+PATCHES = 17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +26,8 @@ class VisionMaskSettings(MaskSettings):
     :param objective: what is learned: ``"policy"``, see
         :mod:`sb3_explain.explainers.learned.objectives.policy`, or ``"contrast"``, the paper's
     :param patch_size: height and width in pixels of the patches in which masks of images vary, with
-        linear transitions between their centers; 1 for every pixel by itself, a twelfth of the
-        image's shorter side when not given
+        linear transitions between their centers; 1 for every pixel by itself, a seventeenth
+        of the image's shorter side when not given
     :param per_frame: whether each frame of an image's stack has a mask of its own
     :param max_area: a_max, the share of the pixels or features that a mask may cover at no cost, in
         (0, 1]
@@ -58,7 +58,7 @@ class VisionMaskSettings(MaskSettings):
     area: str = "hinge"
     lambda_area: float = 1.0
     lambda_tv: float = 0.0
-    sharpness: float = 0.2
+    sharpness: float = 0.4
     lambda_lost: float = 1.0
     lambda_others: float = 0.5
     refine_steps: int = 20
@@ -86,7 +86,7 @@ class PatchMaskExplainer(MaskExplainer):
 
     def in_patches(self, logits: Tensor) -> Tensor:
         """Let logits (B, M, F, H, W) of an image vary from patch to patch."""
-        size = self.settings.patch_size or max(1, round(min(logits.shape[-2:]) / PATCHES))
+        size = self.settings.patch_size or patch_length(logits, PATCHES)
         # means in full precision, whatever the network's: half of it cannot order nearly equal ones
         return average_patches(logits.float(), size)
 
@@ -109,6 +109,11 @@ class PatchMaskExplainer(MaskExplainer):
     def free_area(self, masks: Tensor) -> float:
         """Compute a_max for the masks (B, C, ...) of a key; one feature is always free of cost."""
         return max(self.settings.max_area, 1 / masks[0, 0].numel())
+
+
+def patch_length(images: Tensor, count: int) -> int:
+    """Compute the length in pixels of so many patches along images' (..., H, W) shorter side."""
+    return max(1, round(min(images.shape[-2:]) / count))
 
 
 def average_patches(logits: Tensor, size: int) -> Tensor:

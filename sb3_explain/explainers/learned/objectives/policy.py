@@ -18,12 +18,16 @@ from torch import Tensor, nn
 from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.explainers.learned.objectives.draws import draw_numbers, pick_others, pick_targets
 from sb3_explain.explainers.learned.objectives.outcomes import Outcomes
-from sb3_explain.explainers.learned.objectives.patch_masks import PatchMaskExplainer
+from sb3_explain.explainers.learned.objectives.patch_masks import PatchMaskExplainer, patch_length
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
+#: number of patches along an image's shorter side in which pixels are shown by regions
+REGIONS = 12
 #: shares of a state are drawn as the square of uniform numbers: small ones matter most
 POWER = 2
+#: logit of what is never hidden
+NEVER = -1e4
 
 
 class PolicyObjective:
@@ -38,24 +42,27 @@ class PolicyObjective:
     def losses(
         self, network: nn.Module, states: StateDataset, positions: NDArray[np.int64]
     ) -> dict[str, Tensor]:
-        drawn = draw_numbers(positions, 4)
+        drawn = draw_numbers(positions, 6)
         batch = pick_targets(self.explainer.batch(states, positions), drawn[0])
         others = pick_others(batch, drawn[1])
         logits = self.explainer.logits(network, batch)
-        terms = self._batch_terms(batch, logits, drawn[2])
+        terms = self._batch_terms(batch, logits, drawn[2], drawn[4])
         if others is not None:
-            of_others = self._batch_terms(batch.with_target(others), logits, drawn[3])
+            batch = batch.with_target(others)
+            of_others = self._batch_terms(batch, logits, drawn[3], drawn[5])
             terms["loss"] = (
                 terms["loss"] + self.explainer.settings.lambda_others * of_others["loss"]
             )
             terms["others"] = of_others["loss"]
         return terms
 
-    def _batch_terms(self, batch: StateBatch, logits: Masks, drawn: Tensor) -> dict[str, Tensor]:
+    def _batch_terms(
+        self, batch: StateBatch, logits: Masks, drawn: Tensor, split: Tensor
+    ) -> dict[str, Tensor]:
         """Mean terms () of the states' targets, from the logits of all targets."""
         outcomes = self.outcomes(batch)
         own = self.select(logits, batch, batch.target)
-        return {k: v.mean() for k, v in self.target_loss(outcomes, own, drawn).items()}
+        return {k: v.mean() for k, v in self.target_loss(outcomes, own, drawn, split < 0.5).items()}
 
     def outcomes(self, batch: StateBatch) -> Outcomes:
         """What the policy does on the states of a batch, and where everything is hidden."""
@@ -64,16 +71,19 @@ class PolicyObjective:
         hidden = {n: each[:, 0] for n, each in self.explainer.blend(nothing, batch)[0].items()}
         return Outcomes(batch, settings.temperature, settings.sharpness, hidden)
 
-    def target_loss(self, outcomes: Outcomes, logits: Masks, drawn: Tensor) -> dict[str, Tensor]:
+    def target_loss(
+        self, outcomes: Outcomes, logits: Masks, drawn: Tensor, by_region: Tensor
+    ) -> dict[str, Tensor]:
         """Compute the terms (B,) of the masks of B states' targets.
 
         :param outcomes: what the policy does on the states
         :param logits: (B, ...) logits of the targets' masks by key, in the observation's shape
         :param drawn: (B,) uniform numbers that say what share of the states is shown in order
+        :param by_region: (B,) whether a pixel is then shown with the patch around it
         """
         settings, batch = self.explainer.settings, outcomes.batch
         mask = {name: each.sigmoid() for name, each in logits.items()}
-        copies = stack([mask, self._reveal(logits, batch, drawn)])
+        copies = stack([mask, self._reveal(logits, batch, drawn, by_region)])
         shown, hidden = self.explainer.blend(copies, batch)
         rows = {n: torch.cat([each, hidden[n]], dim=1).flatten(0, 1) for n, each in shown.items()}
         states = torch.arange(len(batch), device=batch.device).repeat_interleave(4)
@@ -99,11 +109,17 @@ class PolicyObjective:
             for name, observed in batch.by_key.items()
         }
 
-    def _reveal(self, logits: Masks, batch: StateBatch, drawn: Tensor) -> Masks:
+    def _reveal(self, logits: Masks, batch: StateBatch, drawn: Tensor, by_region: Tensor) -> Masks:
         """Masks (B, ...) by key that show a drawn share of all features."""
-        joined = batch.flatten_keys(logits)
         everything = {name: torch.ones_like(x[:1, None]) for name, x in logits.items()}
         inside = {name: x[:, 0] for name, x in self.explainer.masking.restrict(everything).items()}
+        by_region = by_region.to(batch.device)
+        ordered = {}
+        for name, each in logits.items():
+            each = each.masked_fill(inside[name] == 0, NEVER)
+            spread = dilate(each) if name in batch.images() else each
+            ordered[name] = torch.where(expand(by_region, each), spread, each)
+        joined = batch.flatten_keys(ordered)
         counted = batch.flatten_keys(inside).flatten().bool()
         masks = reveal(joined.flatten(1), counted, drawn)
         return batch.split_keys(masks.view(joined.shape))
@@ -128,6 +144,17 @@ def reveal(logits: Tensor, inside: Tensor, drawn: Tensor) -> Tensor:
     threshold = (ordered.gather(1, count - 1) + ordered.gather(1, count)) / 2
     soft = (logits - threshold).sigmoid()
     return (logits > threshold).to(soft) + soft - soft.detach()
+
+
+def dilate(logits: Tensor) -> Tensor:
+    """Give each pixel the highest logit of the patch around it, in images (B, C, H, W)."""
+    size = patch_length(logits, REGIONS) // 2 * 2 + 1
+    return nn.functional.max_pool2d(logits, size, stride=1, padding=size // 2)
+
+
+def expand(numbers: Tensor, like: Tensor) -> Tensor:
+    """View (B,) numbers in as many axes as a tensor (B, ...)."""
+    return numbers.view(-1, *[1] * (like.dim() - 1))
 
 
 def stack(copies: Sequence[Masks]) -> Masks:

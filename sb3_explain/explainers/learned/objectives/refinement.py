@@ -48,10 +48,11 @@ def refine(explainer: PatchMaskExplainer, batch: StateBatch) -> Masks:
         optimizer = torch.optim.Adam(list(change.values()), lr=LEARNING_RATE)
         for step in range(settings.refine_steps):
             drawn = torch.full((len(batch),), step * GOLDEN % 1.0)
+            by_region = torch.full((len(batch),), step % 2 == 1)
             changed = _add(explainer, start, change, batch)
             optimizer.zero_grad()
             # a sum over states: each goes its own way, whichever others are there
-            total = objective.target_loss(outcomes, changed, drawn)["loss"].sum()
+            total = objective.target_loss(outcomes, changed, drawn, by_region)["loss"].sum()
             total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         with torch.no_grad():
