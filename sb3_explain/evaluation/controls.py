@@ -128,7 +128,7 @@ class Swapped(OwnControl):
         self.others = others
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        swapped = self.explained.attribute_batch(self.others.swap(batch))
+        swapped = self.others.explain_swapped(self.explained, batch)
         return {key: attributions.to(batch.device) for key, attributions in swapped.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.baselines import Baseline, fit_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.blends import apply_baselines
@@ -51,6 +53,10 @@ class OtherStates:
         self.states = states
         self.sample = sample
         self._baselines: dict[str, Mapping[str, Baseline]] = {}
+        #: the last answer of :meth:`explain_swapped` to each explainer, and what was asked
+        self._swapped: WeakKeyDictionary[Explainer, tuple[bytes, dict[str, Tensor]]] = (
+            WeakKeyDictionary()
+        )
         rng = np.random.default_rng(seed)
         episode = states.episode
         #: (N,) positions of the donors and of the partners; -1 where there is none
@@ -87,6 +93,24 @@ class OtherStates:
         """
         return self.states.batch(self.agent, self._find(self.partners, batch), batch.target)
 
+    def explain_swapped(self, explainer: Explainer, batch: StateBatch) -> dict[str, Tensor]:
+        """Return attributions (B, ...) by key of another state for each, for the same target.
+
+        Several metrics ask for those of the same states one after the other, and some for those of
+        perturbed copies, whose other states are the same: they are explained once.
+
+        :param explainer: explainer to ask
+        :param batch: B of the evaluated states, or perturbed copies of them
+        """
+        swapped = self.swap(batch)
+        assert swapped.positions is not None
+        asked = swapped.positions.numpy().tobytes() + swapped.target.cpu().numpy().tobytes()
+        known, attributions = self._swapped.get(explainer, (b"", {}))
+        if known != asked:
+            attributions = explainer.attribute_batch(swapped)
+            self._swapped[explainer] = (asked, attributions)
+        return attributions
+
     def _find(self, chosen: Array, batch: StateBatch) -> Array:
         if batch.positions is None:
             raise ExplainError(
@@ -97,18 +121,6 @@ class OtherStates:
         if (found < 0).any():
             raise ExplainError("a single state has no other one to compare it with: give more")
         return found
-
-
-def swap_attributions(explainer: Any, batch: StateBatch, others: OtherStates) -> Tensor:
-    """Return the attributions (B, ...) of another state for the same target.
-
-    :param explainer: explainer to ask
-    :param batch: B of the evaluated states
-    :param others: who knows the other states
-    """
-    swapped = others.swap(batch)
-    attributions: Tensor = swapped.flatten_keys(explainer.attribute_batch(swapped))
-    return attributions.to(batch.device)
 
 
 def own_preference(batch: StateBatch) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from sb3_explain.common.attributions import order
 from sb3_explain.evaluation.changing import Changing, change_in_order
 from sb3_explain.evaluation.metrics import METRICS
-from sb3_explain.evaluation.others import OtherStates, swap_attributions
+from sb3_explain.evaluation.others import OtherStates
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.forward_passes import read_blocks
@@ -102,7 +102,7 @@ def _read_both(
     changing: Changing,
 ) -> tuple[Tensor, Tensor]:
     """(B, n + 1) what ``read`` finds on the curves of the own map and of the swapped one."""
-    theirs = swap_attributions(explainer, batch, others)
+    theirs = batch.flatten_keys(others.explain_swapped(explainer, batch)).to(batch.device)
     own_curve, swapped_curve = (
         read_blocks(
             read,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -105,15 +105,27 @@ class VisionMask(PatchMaskExplainer):
     def explain(self, batch: StateBatch) -> Masks:
         if not self._refines:
             return super().explain(batch)
-        self.require_fitted()
-        parts = [refine(self, part) for part in batch.resolve_target().split(AT_ONCE)]
-        return {name: torch.cat([part[name] for part in parts]) for name in batch.by_key}
+        batch = batch.resolve_target()
+        return self._refined(batch, [batch.target])[0]
 
     def explain_all(self, batch: StateBatch) -> Masks:
         if not self._refines:
             return super().explain_all(batch)
-        targets = range(self.agent.n_targets)
-        return stack([self.explain(batch.with_target(target)) for target in targets])
+        batch = batch.with_target(0)  # the greedy one need not be found
+        targets = torch.arange(self.agent.n_targets, device=batch.device)
+        return stack(self._refined(batch, [each.expand(len(batch)) for each in targets]))
+
+    def _refined(self, batch: StateBatch, targets: Sequence[Tensor]) -> list[Masks]:
+        """Refined masks (B, ...) by key of each of several targets (B,)."""
+        self.require_fitted()
+        parts, start = [], 0
+        for part in batch.split(AT_ONCE):
+            here = slice(start, start := start + len(part))
+            parts.append(refine(self, part, [each[here] for each in targets]))
+        return [
+            {name: torch.cat([part[number][name] for part in parts]) for name in batch.by_key}
+            for number in range(len(targets))
+        ]
 
     @property
     def forwards_per_state(self) -> int:

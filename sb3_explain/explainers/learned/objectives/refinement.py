@@ -7,6 +7,8 @@ ICML 2018).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -25,43 +27,48 @@ COPIES = 4
 GOLDEN = 0.6180339887
 
 
-def refine(explainer: PatchMaskExplainer, batch: StateBatch) -> Masks:
-    """Compute masks (B, ...) of the states' targets by key, refined for each state by itself.
+def refine(
+    explainer: PatchMaskExplainer, batch: StateBatch, targets: Sequence[Tensor]
+) -> list[Masks]:
+    """Compute masks (B, ...) by key of each of several targets, for each state by itself.
 
     :param explainer: a fitted explainer
-    :param batch: B states with their targets
+    :param batch: B states
+    :param targets: (B,) targets, one after the other
     """
-    settings = explainer.settings
     # what was made in inference mode can be no part of a backward pass, and clones can
     with torch.inference_mode(False), torch.enable_grad():
         batch = batch.with_observations(batch.observations.clone())
-        batch = batch.with_target(batch.target.clone())
         batch.policy_inputs = {name: held.clone() for name, held in batch.policy_inputs.items()}
         with torch.no_grad():
             logits = explainer.logits(explainer.network, batch)
-        change = {
-            name: torch.zeros_like(each[:, 0]).requires_grad_() for name, each in logits.items()
+            _ = batch.own_scores  # read once, whatever the number of targets
+        return [_refine(explainer, batch.with_target(each.clone()), logits) for each in targets]
+
+
+def _refine(explainer: PatchMaskExplainer, batch: StateBatch, logits: Masks) -> Masks:
+    """Refine masks (B, ...) of the states' targets, from the logits of the masks of all targets."""
+    change = {name: torch.zeros_like(each[:, 0]).requires_grad_() for name, each in logits.items()}
+    objective = PolicyObjective(explainer)
+    start = objective.select(logits, batch, batch.target)
+    outcomes = objective.outcomes(batch)
+    optimizer = torch.optim.Adam(list(change.values()), lr=LEARNING_RATE)
+    for step in range(explainer.settings.refine_steps):
+        drawn = torch.full((len(batch),), step * GOLDEN % 1.0)
+        by_region = torch.full((len(batch),), step % 2 == 1)
+        changed = _add(explainer, start, change, batch)
+        optimizer.zero_grad()
+        # a sum over states: each goes its own way, whichever others are there
+        total = objective.target_loss(outcomes, changed, drawn, by_region)["loss"].sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.no_grad():
+        refined = _add(explainer, start, change, batch)
+        masks = {
+            name: each.sigmoid()[:, None] if name in logits else torch.zeros_like(each[:, None])
+            for name, each in refined.items()
         }
-        objective = PolicyObjective(explainer)
-        start = objective.select(logits, batch, batch.target)
-        outcomes = objective.outcomes(batch)
-        optimizer = torch.optim.Adam(list(change.values()), lr=LEARNING_RATE)
-        for step in range(settings.refine_steps):
-            drawn = torch.full((len(batch),), step * GOLDEN % 1.0)
-            by_region = torch.full((len(batch),), step % 2 == 1)
-            changed = _add(explainer, start, change, batch)
-            optimizer.zero_grad()
-            # a sum over states: each goes its own way, whichever others are there
-            total = objective.target_loss(outcomes, changed, drawn, by_region)["loss"].sum()
-            total.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-        with torch.no_grad():
-            refined = _add(explainer, start, change, batch)
-            masks = {
-                name: each.sigmoid()[:, None] if name in logits else torch.zeros_like(each[:, None])
-                for name, each in refined.items()
-            }
-            return {name: each[:, 0] for name, each in explainer.masking.restrict(masks).items()}
+        return {name: each[:, 0] for name, each in explainer.masking.restrict(masks).items()}
 
 
 def _add(explainer: PatchMaskExplainer, start: Masks, change: Masks, batch: StateBatch) -> Masks:
