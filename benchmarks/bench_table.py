@@ -26,24 +26,24 @@ from sb3_explain.workflows.benchmark.output import collect_notes
 
 HERE = Path(__file__).resolve().parent
 METHODS = ("visionmask", "stalder", "ssinet", "greydanus", "sarfa", "lime", "rise")
-OTHERS = ("integrated_gradients", "gradient", "random")
+OTHERS = ("integrated_gradients", "random")
 CONTROLS = ("constant", "empty")
 #: on the agent on which nothing was tuned
-FEW = ("visionmask", "sarfa", "integrated_gradients", "gradient", "random", *CONTROLS)
-PATCHES = {"patch_size": 7, "per_frame": False, "steps": 20}
-SUPERPIXELS = {"segmentation_method": "slic", "steps": 20}
-INPAINT = {"perturb_func": "inpaint", "per_frame": False, "steps": 20}
-ROAD = {"perturb_func": "noisy_linear", "per_frame": False, "steps": 5}
+FEW = ("visionmask", "sarfa", "integrated_gradients", "random", *CONTROLS)
+PATCHES = {"patch_size": 7, "per_frame": False, "steps": 10}
+SUPERPIXELS = {"segmentation_method": "slic", "steps": 10}
+INPAINT = {"perturb_func": "inpaint", "per_frame": False, "steps": 10}
+ROAD = {"perturb_func": "noisy_linear", "per_frame": False, "steps": 4}
 DONOR = {**PATCHES, "perturb_baseline": "donor"}
-BLUR = {"perturb_baseline": "blur", "steps": 20}
+BLUR = {"perturb_baseline": "blur", "steps": 10}
 MAIN = {
     "accuracy": {},
     "accuracy@0.1": {},
-    "insertion": {"steps": 50},
+    "insertion": {"steps": 25},
     "insertion patches": PATCHES,
     "insertion superpixels": SUPERPIXELS,
-    "policy_preservation": {"steps": 50},
-    "deletion": {"steps": 50},
+    "policy_preservation": {"steps": 25},
+    "deletion": {"steps": 25},
     "specificity": {},
     "policy_specificity": {},
     "forced_action": {},
@@ -51,7 +51,7 @@ MAIN = {
     "mask_area": {},
 }
 UNDER = {
-    "insertion capped": {"steps": 50, "cap": True},
+    "insertion capped": {"steps": 25, "cap": True},
     "insertion donor": DONOR,
     "insertion inpaint": INPAINT,
     "insertion ROAD": ROAD,
@@ -73,6 +73,8 @@ CLAIMS = {
     "policy_preservation": 1,
     "deletion": 2,
 }  # fmt: skip
+#: explaining costs most of the hours of this table
+SETTINGS = {"rise": {"n_masks": 2000}}
 N_STATES = 3000
 TIMESTEPS = 153_600
 
@@ -124,7 +126,7 @@ def measure(name: str, agent: str, baseline: str, explainers) -> Benchmark:
     """Measure explainers of an agent, in as many processes as there are processors."""
     made = run_benchmark(
         {name: agent},
-        explainers,
+        {explainer: SETTINGS.get(explainer, {}) for explainer in explainers},
         MAIN | UNDER,
         output=output() / name,
         n_states=N_STATES,
