@@ -24,8 +24,9 @@ from sb3_explain.agents.self_check import check_module, check_prediction, choose
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.signatures import require_arguments
-from sb3_explain.envs.action_names import number_actions
+from sb3_explain.envs.action_names import find_action_names, number_actions
 from sb3_explain.envs.feature_names import FeatureNames, read_feature_names
+from sb3_explain.envs.known_features import find_known_features
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer, normalize
 from sb3_explain.envs.spaces import Observations, require_space
 
@@ -55,14 +56,16 @@ class Agent(PolicyOutputs):
     :param observation_space: what the policy observes, after transposition and frame stacking
     :param action_space: action space of the environment
     :param algo: the algorithm's name in rl-zoo3, or ``"module"``
-    :param action_names: one name per score; the actions are numbered when not given
+    :param action_names: one name per score; when not given, those that the recipe's environment is
+        known for, or numbers
     :param n_stack: number of frames stacked in an observation; when not given, as the recipe says,
         or 1 without a recipe
     :param recipe: how the agent's environment is made, if known
     :param normalizers: statistics of VecNormalize that the agent was trained with, as
         :class:`~sb3_explain.EnvRecipe` has them; those of the recipe when not given
     :param feature_names: names of the features of an observation, or of one frame of it; a dict of
-        them for Dict observations
+        them for Dict observations, or for several keys of them. When not given, those that the
+        recipe's environment is documented with; ``{}`` for none
     :param provenance: plain data about where the agent comes from
     :param picture_keys: keys of the observation that are pictures, ``()`` for none; the key of an
         observation that is no dict is ``""``. When not given, those that a convolution of the
@@ -102,12 +105,16 @@ class Agent(PolicyOutputs):
         #: number of frames stacked in an observation
         self.n_stack = n_stack or (recipe.frame_stack if recipe is not None else 1)
         self.provenance = provenance or {}
+        if action_names is None and recipe is not None:
+            action_names = find_action_names(recipe.env_id, action_space)
         self.action_names = tuple(map(str, action_names or number_actions(action_space)))
         if len(self.action_names) != self.n_scores:
             raise ExplainError(
                 f"{len(self.action_names)} action names for {self.n_scores} scores: "
                 "give one name per score"
             )
+        if feature_names is None and recipe is not None:
+            feature_names = find_known_features(recipe, observation_space, self.n_stack)
         #: names of the features of each key that has some, of an observation or of one frame of it
         self.feature_names = read_feature_names(feature_names, observation_space, self.n_stack)
 

@@ -28,10 +28,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 from sb3_explain.agents.last_observations import shows_normalization
-from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
-from sb3_explain.envs.feature_names import read_feature_names
+from sb3_explain.envs.feature_names import accept_feature_names
 from sb3_explain.envs.live_recipe import ModelEnv, UnnamedEnvironmentError, name_environment
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 from sb3_explain.envs.spaces import spaces_by_key, stack_shape
@@ -208,13 +207,13 @@ def find_names(
     model: BaseAlgorithm, env: ModelEnv | None, recipe: EnvRecipe | None
 ) -> tuple[str, ...] | None:
     """Names of the actions, if they have names."""
-    n_scores = count_nameable_actions(model.action_space)
+    space = model.action_space
     if env is not None and env.env is None:  # in another process
         meanings = tuple(map(str, env.call("get_action_meanings") or ()))
-        if len(meanings) == n_scores:
+        if len(meanings) == count_nameable_actions(space):
             return meanings
     return find_action_names(
-        recipe.env_id if recipe is not None else "", n_scores, env.env if env is not None else None
+        recipe.env_id if recipe is not None else "", space, env.env if env is not None else None
     )
 
 
@@ -223,8 +222,4 @@ def find_features(
 ) -> dict[str, tuple[str, ...]] | None:
     """Names of the features, if the environment has as many as the policy sees."""
     names = env.ask("feature_names") if env is not None else None
-    try:
-        return read_feature_names(names, model.observation_space, n_stack) or None
-    except (ExplainError, TypeError) as error:
-        logger.warning("the environment's feature_names are left out (%s)", one_line(error))
-        return None
+    return accept_feature_names(names, model.observation_space, n_stack)

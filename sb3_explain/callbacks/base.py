@@ -11,7 +11,7 @@ import math
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +29,7 @@ from sb3_explain.callbacks.training_states import Step, read_step, take_snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import NOT_WRITABLE
 from sb3_explain.common.signatures import require_arguments
+from sb3_explain.envs.feature_names import FeatureNames
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,9 @@ class ExplainCallback(BaseCallback):
     :param on_error: ``"log"`` to log errors, or ``"raise"`` to let them end the training
     :param seed: random seed
     :param verbose: verbosity as in SB3; 1 prints a line for each explanation
+    :param action_names: names of the actions, instead of the environment's
+    :param feature_names: names of the features, instead of the environment's, see
+        :class:`sb3_explain.Agent`
     :raises ExplainError: for values out of range
     """
 
@@ -72,6 +76,8 @@ class ExplainCallback(BaseCallback):
         on_error: str = "log",
         seed: int | None = 0,
         verbose: int = 0,
+        action_names: Sequence[str] | None = None,
+        feature_names: FeatureNames | None = None,
         **unknown: Any,
     ) -> None:
         require_arguments(type(self), ExplainCallback, unknown)
@@ -85,6 +91,9 @@ class ExplainCallback(BaseCallback):
             raise ExplainError(f"folder={folder!r}: give a path")
         self.every = require_whole("every", every) if every is not None else None
         self.given_folder = folder
+        named = {"action_names": action_names, "feature_names": feature_names}
+        #: names that the user gives
+        self.names = {name: given for name, given in named.items() if given is not None}
         self.on_error = on_error
         self.seed = require_whole("seed", 0 if seed is None else seed, minimum=0)
         #: folder of this training's files, once the training has started
@@ -143,6 +152,10 @@ class ExplainCallback(BaseCallback):
         """The TensorBoard writers of SB3's logger."""
         outputs = self.logger.output_formats
         return [o.writer for o in outputs if isinstance(o, TensorBoardOutputFormat)]
+
+    def take_agent(self) -> Agent:
+        """Copy the current agent, with the names that the user gives."""
+        return take_snapshot(self.model, self.names)
 
     def expected_seconds(self) -> float:
         """Estimate the seconds of the first :meth:`work`, for example by trying a part of it."""
@@ -241,7 +254,7 @@ class ExplainCallback(BaseCallback):
 
     def _begin(self) -> bool:
         with preserve_random_state(self.model.device):
-            self.begin(take_snapshot(self.model))
+            self.begin(self.take_agent())
         return True
 
     def _look(self) -> bool:

@@ -16,7 +16,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.arguments import require_names, require_whole
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.training_states import Step, TrainingStates, take_snapshot
+from sb3_explain.callbacks.training_states import Step, TrainingStates
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.training import training_options
 from sb3_explain.explainers.learned.visionmask import VisionMask
@@ -113,7 +113,7 @@ class VisionMaskCallback(FittingCallback):
     :param explainer_kwargs: arguments of :class:`sb3_explain.VisionMask`
     :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
     :param budget: largest duration, as a share of the training's own, after which a fit stops
-    :param options: ``on_error``, ``seed`` and ``verbose`` of
+    :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :raises ExplainError: for an unknown or invalid argument
 
@@ -154,7 +154,7 @@ class VisionMaskCallback(FittingCallback):
         self.explainer: VisionMask | None = None
 
     def work(self, folder: Path) -> None:
-        agent = take_snapshot(self.model)
+        agent = self.take_agent()
         train, validation = split_for_fit(self.states(agent), self.seed)
         explainer = VisionMask(agent, seed=self.seed, **self.explainer_kwargs)
         if self.explainer is not None:
@@ -183,7 +183,7 @@ class StateGeneratorCallback(FittingCallback):
     :param probe_kwargs: options of :func:`sb3_explain.probe`
     :param budget: largest duration, as a share of the training's own, half of which is for the fit;
         targets for which no time is left are skipped
-    :param options: ``on_error``, ``seed`` and ``verbose`` of
+    :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :raises ExplainError: for an unknown or invalid argument
 
@@ -235,7 +235,7 @@ class StateGeneratorCallback(FittingCallback):
                 require_supported_target(agent, name, None)
 
     def work(self, folder: Path) -> None:
-        agent = take_snapshot(self.model)
+        agent = self.take_agent()
         states = self.states(agent)
         limit = max(self.seconds_left, MIN_SECONDS) if math.isfinite(self.budget) else None
         find_weaknesses(

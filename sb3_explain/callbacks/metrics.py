@@ -16,7 +16,7 @@ from sb3_explain.callbacks.arguments import (
     require_whole,
 )
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.training_states import MonitorStates, Step, take_snapshot
+from sb3_explain.callbacks.training_states import MonitorStates, Step
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
@@ -47,7 +47,7 @@ class MetricsCallback(ExplainCallback):
     :param n_states: number of monitor states
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :param budget: largest duration, as a share of the training's own
-    :param options: ``on_error``, ``seed`` and ``verbose`` of
+    :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :raises ExplainError: for an unknown name, or an explainer that has to be fitted
 
@@ -133,7 +133,7 @@ class MetricsCallback(ExplainCallback):
         return evaluate(agent, states, self.make_explainers(agent), self.metrics, seed=self.seed)
 
     def expected_seconds(self) -> float:
-        agent = take_snapshot(self.model)
+        agent = self.take_agent()
         states = self.monitor_states.states(agent)
         few = states.subset(states.spread(TRIAL))
         began = time.perf_counter()
@@ -141,7 +141,7 @@ class MetricsCallback(ExplainCallback):
         return (time.perf_counter() - began) * max(1.0, len(states) / len(few))
 
     def work(self, folder: Path) -> None:
-        agent = take_snapshot(self.model)
+        agent = self.take_agent()
         evaluation = self.evaluate_states(agent, self.monitor_states.states(agent))
         self.measured[self.num_timesteps] = evaluation
         shown = {*self.supported, NOTHING}

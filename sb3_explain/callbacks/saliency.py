@@ -13,7 +13,7 @@ from sb3_explain.agents.observations import find_image
 from sb3_explain.callbacks.arguments import find_supported, require_ready, require_whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.tensorboard import encode_gif, write_picture
-from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates, take_snapshot
+from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.report import save
@@ -53,7 +53,7 @@ class SaliencyCallback(ExplainCallback):
     :param explainer_kwargs: arguments of the explainer
     :param n_frames: number of frames of the video; 0 for no video
     :param budget: largest duration, as a share of the training's own
-    :param options: ``on_error``, ``seed`` and ``verbose`` of
+    :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :raises ExplainError: for an unknown explainer, or one that has to be fitted
 
@@ -107,7 +107,7 @@ class SaliencyCallback(ExplainCallback):
 
     def make_explainer(self) -> Explainer:
         """Make the explainer of the current agent."""
-        return make_explainer(self.supported, take_snapshot(self.model), **self.explainer_kwargs)
+        return make_explainer(self.supported, self.take_agent(), **self.explainer_kwargs)
 
     @property
     def ready(self) -> bool:

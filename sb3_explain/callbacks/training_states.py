@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -223,11 +224,15 @@ class MonitorStates:
         return self._seen.states(agent)
 
 
-def take_snapshot(model: BaseAlgorithm) -> Agent:
-    """Copy the current agent, so that neither it nor the model can change the other."""
+def take_snapshot(model: BaseAlgorithm, names: Mapping[str, Any] | None = None) -> Agent:
+    """Copy the current agent, so that neither it nor the model can change the other.
+
+    :param model: model that is trained
+    :param names: ``action_names`` and ``feature_names`` instead of those of its environment
+    """
     env = model.get_env()
     # Nothing plays this agent: whether its environment can be made again does not matter.
     recipe = read_live_env(model, env).recipe if env is not None else None
-    agent = Agent.from_model(model, recipe=recipe)
+    agent = Agent.from_model(model, recipe=recipe, **(names or {}))
     agent.action_space = copy.deepcopy(agent.action_space)
     return agent

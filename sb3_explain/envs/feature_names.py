@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 from gymnasium import spaces
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.spaces import SINGLE, spaces_by_key
+
+logger = logging.getLogger(__name__)
 
 FeatureNames = Sequence[str] | Mapping[str, Sequence[str]]
 
@@ -37,6 +41,23 @@ def read_feature_names(
                 f"{key or 'an observation'}: give one name per feature"
             )
     return {key: tuple(map(str, given)) for key, given in by_key.items()}
+
+
+def accept_feature_names(
+    names: Any, space: spaces.Space[Any], n_stack: int
+) -> dict[str, tuple[str, ...]] | None:
+    """Read the names that an environment has for its features; warn of those that do not fit.
+
+    :param names: the environment's attribute ``feature_names``; ``None`` if it has none
+    :param space: observation space of the policy
+    :param n_stack: number of frames stacked in an observation
+    :return: names by key; ``None`` if there are none that fit
+    """
+    try:
+        return read_feature_names(names, space, n_stack) or None
+    except (ExplainError, TypeError) as error:
+        logger.warning("the environment's feature_names are left out (%s)", one_line(error))
+        return None
 
 
 def list_feature_names(

@@ -126,7 +126,7 @@ def test_the_picture_of_the_highway_lies_as_the_agent_sees_it(tmp_path):
 def test_vizdoom_holds_several_buttons_down():
     pytest.importorskip("vizdoom")
     env = EnvRecipe("VizdoomBasic-v1", {"max_buttons_pressed": 2}).make()
-    names = find_action_names("VizdoomBasic-v1", 7, env)
+    names = find_action_names("VizdoomBasic-v1", env.action_space, env)
     assert names[3] == "move right + attack" and len(set(names)) == 7
     held = env.unwrapped.button_map[3]
     assert [button.name for button in env.unwrapped.game.get_available_buttons()] == [

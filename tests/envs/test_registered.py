@@ -4,6 +4,7 @@ import importlib.util
 
 import gymnasium as gym
 import pytest
+from gymnasium import spaces
 from stable_baselines3.common.envs import SimpleMultiObsEnv
 
 from sb3_explain.common.errors import ExplainError
@@ -85,6 +86,9 @@ def test_only_wrappers_are_wrappers():
 
 
 def test_names_of_actions():
-    assert find_action_names("CartPole-v1", 2) == ("left", "right")
-    assert find_action_names("CartPole-v1", 3) is None
-    assert find_action_names("Unheard-v0", 2) is None
+    assert find_action_names("CartPole-v1", spaces.Discrete(2)) == ("left", "right")
+    assert find_action_names("CartPole-v1", spaces.Discrete(3)) is None
+    assert find_action_names("Unheard-v0", spaces.Discrete(2)) is None
+    # a wrapper that makes a Box action discrete makes other actions of it
+    assert find_action_names("HalfCheetah-v5", spaces.Box(-1, 1, (6,)))[0] == "back thigh"
+    assert find_action_names("HalfCheetah-v5", spaces.Discrete(6)) is None

@@ -1,12 +1,16 @@
 """The agent that comes with the package: PPO on Pong, trained by examples/train_demo_agent.py."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading import load_agent
+from sb3_explain.envs.feature_names import FeatureNames
 
 
-def demo_agent() -> Agent:
+def demo_agent(
+    *, action_names: Sequence[str] | None = None, feature_names: FeatureNames | None = None
+) -> Agent:
     """Load the small PPO agent on PongNoFrameskip-v4 that comes with the package.
 
     It observes 4 stacked gray frames of 84 x 84 pixels and has 6 actions.
@@ -16,6 +20,14 @@ def demo_agent() -> Agent:
     >>> agent.algo, agent.observation_space.shape, agent.action_names[:3]
     ('ppo', (4, 84, 84), ('NOOP', 'FIRE', 'RIGHT'))
 
+    :param action_names: other names of its 6 actions, such as ``("wait", "fire", "up", ...)``
+    :param feature_names: names of its features, see :class:`Agent`
     :raises ExplainError: if the extra ``atari`` is not installed
     """
-    return load_agent("ppo", "PongNoFrameskip-v4", folder=Path(__file__).parent)
+    return load_agent(
+        "ppo",
+        "PongNoFrameskip-v4",
+        folder=Path(__file__).parent,
+        action_names=action_names,
+        feature_names=feature_names,
+    )

@@ -34,6 +34,7 @@ from sb3_explain.agents.loading.yaml_config import read_yaml
 from sb3_explain.agents.self_check import choose_view
 from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.common.signatures import require_arguments, require_class
+from sb3_explain.envs.feature_names import FeatureNames, accept_feature_names
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.spaces import require_space
 from sb3_explain.envs.trust import read_trusted
@@ -66,6 +67,8 @@ def load_agent(
     trusted: str | Sequence[str] = (),
     self_check: bool = True,
     picture_keys: Sequence[str] | None = None,
+    action_names: Sequence[str] | None = None,
+    feature_names: FeatureNames | None = None,
 ) -> Agent:
     """Load an agent that stable-baselines3, sb3-contrib or rl-zoo3 saved.
 
@@ -106,6 +109,8 @@ def load_agent(
     :param self_check: whether the agent's answers on a few sampled observations are compared with
         the policy's own
     :param picture_keys: keys of the observation that are pictures, see :class:`Agent`
+    :param action_names: one name per score, instead of the environment's
+    :param feature_names: names of the features, instead of the environment's, see :class:`Agent`
     :raises ExplainError: if there is no such agent, or it is damaged, does not fit the spaces, or
         needs code that is not trusted
     """
@@ -173,16 +178,20 @@ def load_agent(
     n_stack = count_normalized_frames(
         normalizers, both[0], recipe.frame_stack if recipe is not None else None
     )
+    n_stack = read_n_stack(policy_class, archive) or n_stack
+    if feature_names is None:
+        feature_names = accept_feature_names(found.feature_names, both[0], n_stack or 1)
     policy = build_policy(policy_class, kwargs, archive.weights, *both, device, sizes)
     return Agent(
         choose_view(policy, *both, self_check=self_check),
         *both,
         algo=name,
-        action_names=found.action_names,
-        n_stack=read_n_stack(policy_class, archive) or n_stack,
+        action_names=action_names if action_names is not None else found.action_names,
+        n_stack=n_stack,
         recipe=recipe,
         normalizers=normalizers,
         picture_keys=picture_keys,
+        feature_names=feature_names,
         provenance={
             # A name of bytes that are no UTF-8 could not be written to a page.
             "file": make_printable(files.model.name),

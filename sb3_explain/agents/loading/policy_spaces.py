@@ -13,7 +13,9 @@ from stable_baselines3.common.preprocessing import is_image_space
 from sb3_explain.agents.loading.compare_spaces import Source, merge_spaces
 from sb3_explain.agents.loading.saved_spaces import quote_attributes, read_space
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
+from sb3_explain.envs.action_names import find_action_names
+from sb3_explain.envs.feature_names import FeatureNames
+from sb3_explain.envs.live_recipe import ModelEnv
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.registered import MissingEnvironmentError
 from sb3_explain.envs.spaces import policy_space
@@ -31,12 +33,14 @@ class PolicySpaces(NamedTuple):
     :param observation_space: what the policy observes, stacked and channel-first
     :param action_space: action space
     :param action_names: one name per score, if the environment has them
+    :param feature_names: what the environment has in an attribute of this name
     :param notes: what differs between the file and the environment without effect on the policy
     """
 
     observation_space: Space
     action_space: Space
     action_names: tuple[str, ...] | None
+    feature_names: FeatureNames | None
     notes: list[str]
 
 
@@ -69,12 +73,12 @@ def find_spaces(
         found.append(merged)
         notes += more
     observed, acted = found
-    names = None
+    names, features = None, None
     if recipe is None:
         _require(observed, acted, data)
     elif observation_space is None or action_space is None:
         try:
-            by_env, names = _read_environment(recipe, found)
+            by_env, names, features = _read_environment(recipe, found)
         except MissingEnvironmentError as error:
             if observed is None or acted is None:
                 _require(observed, acted, data, f"{error}; or ")
@@ -88,9 +92,7 @@ def find_spaces(
     assert observed is not None and acted is not None
     for note in notes:
         logger.warning("%s", note)
-    if recipe is not None and names is None:
-        names = find_action_names(recipe.env_id, count_nameable_actions(acted))
-    return PolicySpaces(observed, acted, names, notes)
+    return PolicySpaces(observed, acted, names, features, notes)
 
 
 def _require(
@@ -108,13 +110,13 @@ def _require(
 
 def _read_environment(
     recipe: EnvRecipe, known: list[Space | None]
-) -> tuple[tuple[Space, Space], tuple[str, ...] | None]:
-    """Both spaces of an environment, and the names of its actions."""
+) -> tuple[tuple[Space, Space], tuple[str, ...] | None, FeatureNames | None]:
+    """Both spaces of an environment, the names of its actions, and its ``feature_names``."""
     env = recipe.make()
     try:
         by_env = policy_space(env.observation_space, recipe), env.action_space
-        n_names = count_nameable_actions(known[1] or by_env[1])
-        return by_env, find_action_names(recipe.env_id, n_names, env)
+        names = find_action_names(recipe.env_id, known[1] or by_env[1], env)
+        return by_env, names, ModelEnv.of(env).ask("feature_names")
     finally:
         env.close()
 

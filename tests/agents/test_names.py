@@ -1,0 +1,84 @@
+"""Names of actions and features reach the agent, however it is made."""
+
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from torch import nn
+
+from sb3_explain import Agent, EnvRecipe, ExplainError, SaliencyCallback, demo_agent, load_agent
+
+CART = ("cart position", "cart velocity", "pole angle", "pole angular velocity")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return PPO("MlpPolicy", "CartPole-v1", n_steps=32, batch_size=32, seed=0)
+
+
+def test_names_of_a_model_s_environment(model):
+    agent = Agent.from_model(model)
+    assert agent.feature_names == {"": CART} and agent.action_names == ("left", "right")
+    # an environment that cannot be asked, but has a name
+    model.env, env = None, model.env
+    try:
+        agent = Agent.from_model(model, recipe=EnvRecipe("CartPole-v1"))
+    finally:
+        model.env = env
+    assert agent.feature_names == {"": CART} and agent.action_names == ("left", "right")
+
+
+def test_given_names_come_first(model, tmp_path):
+    given = {"action_names": ("a", "b"), "feature_names": ("w", "x", "y", "z")}
+    model.save(tmp_path / "model.zip")
+    for agent in (
+        Agent.from_model(model, **given),
+        load_agent("ppo", "CartPole-v1", folder=tmp_path / "model.zip", **given),
+        Agent.from_module(
+            nn.Linear(4, 2), model.observation_space, model.action_space,
+            recipe=EnvRecipe("CartPole-v1"), **given,
+        ),
+    ):  # fmt: skip
+        assert (agent.action_names, agent.feature_names) == (("a", "b"), {"": ("w", "x", "y", "z")})
+    assert Agent.from_model(model, feature_names={}).feature_names == {}
+
+
+def test_names_of_a_loaded_agent(model, tmp_path):
+    model.save(tmp_path / "model.zip")
+    agent = load_agent("ppo", "CartPole-v1", folder=tmp_path / "model.zip")
+    assert agent.feature_names == {"": CART}
+    with pytest.raises(ExplainError, match="3 feature names for 4 features"):
+        load_agent(
+            "ppo", "CartPole-v1", folder=tmp_path / "model.zip", feature_names=["a", "b", "c"]
+        )
+
+
+def test_names_of_a_module_with_a_recipe():
+    agent = Agent.from_module(
+        nn.Linear(3, 1), spaces.Box(-9, 9, (3,)), spaces.Box(-2, 2, (1,)),
+        recipe=EnvRecipe("Pendulum-v1"),
+    )  # fmt: skip
+    assert agent.action_names == ("torque",)
+    assert agent.feature_names[""] == ("cos(angle)", "sin(angle)", "angular velocity")
+    assert agent.scores(torch.zeros(1, 3)).shape == (1, 1)
+
+
+def test_the_demo_agent_s_actions_may_be_renamed():
+    names = ("wait", "fire", "up", "down", "up and fire", "down and fire")
+    assert demo_agent(action_names=names).action_names == names
+
+
+def test_callbacks_have_the_names(model, tmp_path):
+    seen = []
+
+    class Watching(SaliencyCallback):
+        def work(self, folder):
+            seen.append(self.take_agent())
+            super().work(folder)
+
+    options = {"folder": str(tmp_path), "budget": None, "on_error": "raise", "n_states": 2}
+    model.learn(64, callback=Watching("gradient", None, **options))
+    given = {"action_names": ["a", "b"], "feature_names": ["w", "x", "y", "z"]}
+    model.learn(64, callback=Watching("gradient", None, **options, **given))
+    assert [agent.action_names for agent in seen] == [("left", "right"), ("a", "b")]
+    assert [agent.feature_names for agent in seen] == [{"": CART}, {"": ("w", "x", "y", "z")}]
