@@ -84,6 +84,7 @@ _MODULES = {
     "activation_maximization": "probing",
     "agreement": "states.labels",
     "collect": "states.collection",
+    "compare": "workflows.showing",
     "color_agent": "agents.native",
     "confidence_interval": "common.bootstrap",
     "contrast": "explainers.counterfactual",
@@ -108,6 +109,7 @@ _MODULES = {
     "novelty": "probing",
     "parameter_randomization": "evaluation.parameter_randomization",
     "playfield": "envs.playfields",
+    "plot": "workflows.showing",
     "probe": "probing",
     "push_to_hub": "workflows.hub",
     "rasterize_boxes": "evaluation.boxes",
@@ -220,6 +222,8 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.hub import from_hub as from_hub
     from sb3_explain.workflows.hub import push_to_hub as push_to_hub
     from sb3_explain.workflows.pipeline import explain as explain
+    from sb3_explain.workflows.showing import compare as compare
+    from sb3_explain.workflows.showing import plot as plot
     from sb3_explain.workflows.splitting import split_states as split_states
     from sb3_explain.workflows.weaknesses import find_weaknesses as find_weaknesses
     from sb3_explain.workflows.why import why as why

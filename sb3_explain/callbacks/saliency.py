@@ -25,9 +25,8 @@ from sb3_explain.workflows.pictures import (
     name_greedy_actions,
     name_measure,
     picture_importance,
-    scale_attributions,
-    write_saliency_video,
 )
+from sb3_explain.workflows.saliency_video import scale_attributions, write_saliency_video
 
 log = logging.getLogger(__name__)
 

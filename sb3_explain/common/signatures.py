@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, get_type_hints
 
@@ -78,7 +80,12 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.cache
     def list_classes() -> dict[str, type]:
-        hints = get_type_hints(function)
+        hints: dict[str, Any] = {}
+        for argument, written in function.__annotations__.items():
+            alone = types.SimpleNamespace(__annotations__={argument: written})
+            # a name that only a type checker imports has no class here
+            with contextlib.suppress(NameError):
+                hints |= get_type_hints(alone, function.__globals__)
         return {
             n: h for n, h in hints.items() if isinstance(h, type) and h.__module__[:4] == "sb3_"
         }

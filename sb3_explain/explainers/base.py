@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.predict_input import read_observations, read_policy_inputs
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.renamed import find_new_name
 from sb3_explain.common.signatures import (
@@ -22,11 +23,17 @@ from sb3_explain.common.signatures import (
 from sb3_explain.common.training import TrainingOptions, training_options
 from sb3_explain.envs.spaces import Observations, join_keys
 from sb3_explain.explainers.requirements import find_alternative
+from sb3_explain.explainers.showing import Look, draw_batch
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, count_rows
+
+if TYPE_CHECKING:
+    from sb3_explain.report.explanation_figure import ExplanationFigure
+    from sb3_explain.report.overlay_styles import OverlayStyle
+    from sb3_explain.report.palette import ThemeName
 
 
 class Explainer(ABC):
@@ -104,26 +111,83 @@ class Explainer(ABC):
     @check_arguments
     def attribute(
         self,
-        observations: Observations,
+        observations: Any,
         target: Tensor | int | None = None,
         *,
         policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> Observations:
         """Compute the attributions of a target.
 
-        :param observations: (B, ...) observations in the policy's own layout and raw range, or a
-            dict of such
+        :param observations: what ``model.predict`` takes: one observation or a batch in the raw
+            range, tensors or NumPy arrays, images with their channels first or last, or a dict of
+            such
         :param target: (B,) index of the target to explain, or one index for all states; the greedy
             action when not given (see :func:`sb3_explain.agents.action_spaces.default_target` for
             action spaces other than Discrete)
         :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, which stay
             the same while the observations are perturbed (see
             :meth:`sb3_explain.StateDataset.policy_inputs`)
-        :return: (B, ...) attributions in the shape of the observations; a dict of such for a dict
+        :return: (B, ...) attributions in the policy's own layout; a dict of such for a dict
         :raises ExplainError: if the observations do not fit the agent, or there is no such target
         """
-        batch = StateBatch(self.agent, observations, target, policy_inputs)
+        batch = self.read_batch(observations, target, policy_inputs)
         return self.agent.layout.restore(self.attribute_batch(batch))
+
+    def read_batch(
+        self,
+        observations: Any,
+        target: Tensor | int | str | None = None,
+        policy_inputs: Mapping[str, Any] | None = None,
+    ) -> StateBatch:
+        """Read what ``model.predict`` takes as a batch of states.
+
+        :param observations: observations as :meth:`attribute` takes them
+        :param target: target as :meth:`attribute` takes it, or its name
+        :param policy_inputs: policy inputs as :meth:`attribute` takes them
+        """
+        agent = self.agent
+        if isinstance(target, str):
+            target = agent.find_target(target)
+        inputs = read_policy_inputs(policy_inputs)
+        return StateBatch(agent, read_observations(agent, observations), target, inputs)
+
+    @check_arguments
+    def show(
+        self,
+        observations: Any,
+        target: Tensor | int | str | None = None,
+        *,
+        style: OverlayStyle = "heat",
+        frames: str | int = "newest",
+        rendered: Any = None,
+        policy_inputs: Mapping[str, Any] | None = None,
+        theme: ThemeName = "light",
+    ) -> ExplanationFigure:
+        """Draw what speaks for a target: pictures under their map, bars of features, boards.
+
+        >>> from sb3_explain import Gradient
+        >>> figure = Gradient(image_agent).show(image_states.observations([0, 1]), target="left")
+        >>> figure.savefig("left.png")
+
+        :param observations: at most 16 observations, as :meth:`attribute` takes them
+        :param target: target as :meth:`attribute` takes it, or its name
+        :param style: how a map is drawn on a picture: ``"heat"``, ``"contour"`` or ``"spotlight"``
+        :param frames: which frames of a stack are shown: ``"newest"``, ``"all"``, or the number of
+            one, from 0 for the oldest or -1 for the newest
+        :param rendered: (h, w, 3) uint8 frame as ``env.render()`` returns it, to draw the map of
+            one observation on, instead of what the agent observes
+        :param policy_inputs: policy inputs as :meth:`attribute` takes them
+        :param theme: ``"light"`` or ``"dark"``
+        :return: a matplotlib Figure, whose ``image()`` is a PIL image
+        :raises ExplainError: as :meth:`attribute` does, or for an unknown style or frame
+        """
+        batch = self.read_batch(observations, target, policy_inputs)
+        look = Look(style, frames, rendered)
+        look.check(batch)
+        attributions = self.attribute_batch(batch)
+        return draw_batch(
+            batch, attributions, look, name=self.name, is_mask=self.gives_masks, theme=theme
+        )
 
     @check_arguments
     def attribute_batch(self, batch: StateBatch) -> dict[str, Tensor]:

@@ -85,6 +85,20 @@ def lay_over(
     return shown
 
 
+def stretch(
+    attribution: Attribution, size: tuple[int, ...], *, signed: bool = False
+) -> NDArray[np.float32]:
+    """Stretch a map bilinearly over a frame.
+
+    :param attribution: (H, W), in [0, 1], or in [-1, 1] if ``signed``
+    :param size: height and width of the frame
+    :param signed: whether the map may be negative
+    :return: (h, w) float32
+    :raises ExplainError: if the map is not (H, W), not finite or out of its range
+    """
+    return _place(_check_attribution(attribution, signed), size, None)
+
+
 def enlarge(frame: Frame, factor: float) -> Frame:
     """Resize a frame: by repeating pixels, or smoothly where the factor is not an integer.
 

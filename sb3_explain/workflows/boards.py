@@ -7,27 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.envs.picture_axes import PictureAxes, guess_axes
+from sb3_explain.agents.observations import find_boards
 from sb3_explain.report import Picture, board_figure
-
-
-def find_boards(agent: Agent) -> dict[str, PictureAxes]:
-    """Find the keys of an observation that are boards: features of two to four axes.
-
-    >>> from sb3_explain.workflows.boards import find_boards
-    >>> find_boards(agent)
-    {}
-
-    :param agent: agent that observes them
-    :return: rows and columns by key
-    """
-    layout = agent.layout
-    guessed = {
-        key: guess_axes(shape)
-        for key, shape in layout.own_shapes.items()
-        if key not in layout.pictures
-    }
-    return {key: axes for key, axes in guessed.items() if axes is not None}
 
 
 def picture_boards(

@@ -36,14 +36,13 @@ from sb3_explain.states.batch import PASS
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
-    attribute_taken,
     compute_shares,
     find_taken_targets,
     get_pictures,
     name_greedy_actions,
     name_measure,
-    write_saliency_video,
 )
+from sb3_explain.workflows.saliency_video import attribute_taken, write_saliency_video
 from sb3_explain.workflows.why import prepare_explainer
 
 Array = NDArray[np.float64]

@@ -27,7 +27,8 @@ from sb3_explain.report import save, write_report
 from sb3_explain.report.measured import read_curves, read_metrics
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import make_examples, render_png, write_saliency_video
+from sb3_explain.workflows.pictures import make_examples, render_png
+from sb3_explain.workflows.saliency_video import write_saliency_video
 from sb3_explain.workflows.splitting import split_states
 
 #: caption of the video of an agent that observes no images

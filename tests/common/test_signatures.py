@@ -2,8 +2,9 @@
 
 import pytest
 
+from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import argument_names, require_arguments
+from sb3_explain.common.signatures import argument_names, check_arguments, require_arguments
 
 
 class Base:
@@ -37,3 +38,12 @@ def test_an_unknown_name_is_said_with_the_nearest_one():
         require_arguments(Closed, Open, {"widht": 2})
     with pytest.raises(ExplainError, match="unknown argument of Open '_hidden'"):
         require_arguments(Open, Open, {"_hidden": 2})
+
+
+def test_a_class_that_only_type_checkers_import_hides_no_other():
+    @check_arguments
+    def draw(agent: "Agent", style: "Absent" = None) -> "Absent":  # noqa: F821
+        return style
+
+    with pytest.raises(ExplainError, match="agent must be of class Agent"):
+        draw("ppo")

@@ -6,12 +6,12 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import find_boards
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.picture_axes import PictureAxes
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.boards import find_boards
 from sb3_explain.workflows.pictures import (
     choose_clear_states,
     compute_shares,
@@ -20,8 +20,8 @@ from sb3_explain.workflows.pictures import (
     make_examples,
     render_png,
     take_newest_frame,
-    write_saliency_video,
 )
+from sb3_explain.workflows.saliency_video import write_saliency_video
 from tests.agents.reading import corner_reader, random_states, row_reader
 from tests.toys import dot_agent
 

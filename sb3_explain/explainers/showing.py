@@ -1,0 +1,271 @@
+"""The panels of an explained observation: pictures, boards, and bars of all other features.
+
+Here an agent's observations and their attributions become plain arrays with names; ``report`` draws
+them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sb3_explain.agents.action_spaces import log_probabilities
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import find_boards
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.envs.feature_names import list_feature_names
+from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.states.batch import StateBatch
+
+if TYPE_CHECKING:
+    from sb3_explain.report.explanation_figure import ExplanationFigure
+    from sb3_explain.report.overlay_styles import OverlayStyle
+    from sb3_explain.report.palette import ThemeName
+    from sb3_explain.report.panels import Panel
+
+#: most observations of one figure
+MOST_OBSERVATIONS = 16
+#: a picture whose values fill less of its range than this is stretched: it would be black
+DIMMEST = 0.1
+
+Array = NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How observations are drawn.
+
+    :param style: how maps are drawn on pictures: ``"heat"``, ``"contour"`` or ``"spotlight"``
+    :param frames: which frames of a stack are shown: ``"newest"``, ``"all"``, or the number of one,
+        from 0 for the oldest or -1 for the newest
+    :param rendered: (h, w, 3) uint8 frame of the environment to draw maps on, instead of what the
+        agent observes
+    """
+
+    style: OverlayStyle = "heat"
+    frames: str | int = "newest"
+    rendered: Array | None = None
+
+    def choose_frames(self, n_stack: int) -> list[int]:
+        """Return the numbers of the frames that are shown, of a stack of ``n_stack``."""
+        if self.frames == "all":
+            return list(range(n_stack))
+        if self.frames == "newest":
+            return [n_stack - 1]
+        if isinstance(self.frames, int) and -n_stack <= self.frames < n_stack:
+            return [self.frames % n_stack]
+        raise ExplainError(
+            f"frames={self.frames!r}: give 'newest', 'all', or a number from 0 to {n_stack - 1}"
+        )
+
+    def check(self, batch: StateBatch) -> None:
+        """Check that a batch can be drawn so, before it is explained.
+
+        :raises ExplainError: for an unknown style or frame, too many observations, or one rendered
+            frame for several
+        """
+        from sb3_explain.report.overlay_styles import OVERLAY_STYLES
+
+        if self.style not in OVERLAY_STYLES:
+            raise unknown_name("style", self.style, OVERLAY_STYLES)
+        self.choose_frames(batch.agent.n_stack)
+        if len(batch) > MOST_OBSERVATIONS:
+            raise ExplainError(
+                f"{len(batch)} observations: one figure shows {MOST_OBSERVATIONS} at most, such as "
+                f"observations[:{MOST_OBSERVATIONS}]"
+            )
+        if self.rendered is not None and len(batch) > 1:
+            raise ExplainError(
+                f"one rendered frame for {len(batch)} observations: give one of each"
+            )
+
+
+def draw_batch(
+    batch: StateBatch,
+    attributions: Mapping[str, Tensor],
+    look: Look,
+    *,
+    name: str,
+    is_mask: bool,
+    theme: ThemeName,
+) -> ExplanationFigure:
+    """Draw the attributions of a batch, a row for each observation.
+
+    :param batch: states that were explained
+    :param attributions: (B, ...) attributions by key, in the form of the batch
+    :param look: how they are drawn
+    :param name: name of the explainer
+    :param is_mask: whether the attributions are masks in [0, 1]
+    :param theme: ``"light"`` or ``"dark"``
+    """
+    from sb3_explain.report.explanation_figure import explanation_figure
+    from sb3_explain.report.words import get_explainer_label
+
+    rows = [
+        [
+            *list_observation_panels(batch, row, look),
+            *list_panels(batch, attributions, row, look, heading=describe_target(batch, row)),
+        ]
+        for row in range(len(batch))
+    ]
+    measure = "mask" if is_mask else "attribution"
+    return explanation_figure(rows, title=get_explainer_label(name), measure=measure, theme=theme)
+
+
+def list_observation_panels(batch: StateBatch, row: int, look: Look) -> list[Panel]:
+    """List the pictures of an observation without a map, one for each that has one with a map.
+
+    :param batch: states
+    :param row: which of the states
+    :param look: how it is drawn
+    """
+    from sb3_explain.report.panels import PicturePanel
+
+    return [
+        PicturePanel(heading=_join(key, age) or "observation", picture=picture)
+        for key in batch.agent.layout.pictures
+        for age, picture, _ in _cut_frames(batch, key, row, look)
+    ]
+
+
+def list_panels(
+    batch: StateBatch,
+    attributions: Mapping[str, Tensor],
+    row: int,
+    look: Look,
+    *,
+    heading: str = "",
+) -> list[Panel]:
+    """List the panels of an explained observation: its pictures, its boards, its other features.
+
+    :param batch: states that were explained
+    :param attributions: (B, ...) attributions by key, in the form of the batch
+    :param row: which of the states
+    :param look: how it is drawn
+    :param heading: heading of each panel
+    """
+    # with matplotlib, which takes long to import
+    from sb3_explain.report.panels import BarPanel, BoardPanel, PicturePanel
+    from sb3_explain.report.scales import Scale
+
+    shown = {key: part[row].double().cpu().numpy() for key, part in attributions.items()}
+    agent = batch.agent
+    boards = find_boards(agent)
+    panels: list[Panel] = []
+    for key in agent.layout.pictures:
+        parts = [
+            (age, picture, merge_channels(shown[key][channels]))
+            for age, picture, channels in _cut_frames(batch, key, row, look)
+        ]
+        scale = Scale.measure([part for *_, part in parts])
+        panels += [
+            PicturePanel(
+                heading=_lines(heading, _join(key, age)),
+                scale=scale,
+                picture=picture,
+                attribution=part,
+                style=look.style,
+            )
+            for age, picture, part in parts
+        ]
+    for key, axes in boards.items():
+        restore = agent.layout.restore_key
+        squares = axes.to_picture(restore(key, batch.by_key[key][row : row + 1]))[0]
+        part = axes.to_picture(restore(key, attributions[key][row : row + 1]))[0]
+        summed = part.sum(dim=0).double().cpu().numpy()
+        panels.append(
+            BoardPanel(
+                heading=_lines(heading, key),
+                scale=Scale.measure([summed]),
+                squares=squares.cpu().numpy(),
+                attribution=summed,
+            )
+        )
+    rest = [key for key in shown if key not in boards and key not in agent.layout.pictures]
+    if rest:
+        sizes = {key: shown[key].size for key in rest}
+        bars = np.concatenate([shown[key].reshape(-1) for key in rest])
+        values = [batch.by_key[key][row].double().cpu().numpy().reshape(-1) for key in rest]
+        panels.append(
+            BarPanel(
+                heading=_lines(heading, ", ".join(filter(None, rest))),
+                scale=Scale.measure([bars]),
+                names=list_feature_names(sizes, agent.feature_names),
+                values=np.concatenate(values),
+                attributions=bars,
+            )
+        )
+    return panels
+
+
+def merge_channels(attribution: Array) -> Array:
+    """Return the attribution (H, W) of the largest magnitude among the channels (C, H, W)."""
+    strongest = np.abs(attribution).argmax(axis=0)[None]
+    merged: Array = np.take_along_axis(attribution, strongest, axis=0)[0]
+    return merged
+
+
+def describe_target(batch: StateBatch, row: int) -> str:
+    """Name the target of a state, with its probability if it has one."""
+    from sb3_explain.report.captions import format_probability
+
+    agent = batch.agent
+    target = int(batch.target[row])
+    name = agent.target_names[target]
+    score = batch.own_target_scores[row]
+    if isinstance(agent.action_space, spaces.Box):
+        return f"{name} = {float(score[target]):.3g}"
+    share = float(log_probabilities(agent.action_space, score)[target].exp())
+    measure = "softmax of Q" if agent.view.value_based else "probability"
+    return f"{name} ({measure} {format_probability(share)})"
+
+
+def _cut_frames(
+    batch: StateBatch, key: str, row: int, look: Look
+) -> list[tuple[str, Array, slice]]:
+    """Cut a stack into frames: the age, the picture (h, w, 3) and the channels of each."""
+    from sb3_explain.report.overlay import to_rgb
+
+    agent = batch.agent
+    observed = batch.by_key[key][row].double().cpu().numpy()
+    n_stack = agent.n_stack if len(observed) % agent.n_stack == 0 else 1
+    depth = len(observed) // n_stack
+    low, high = _find_range(agent, key, observed)
+    cut = []
+    for number in look.choose_frames(n_stack):
+        channels = slice(number * depth, (number + 1) * depth)
+        picture = look.rendered
+        if picture is None:
+            picture = to_rgb(observed[None, channels], low, high)[0]
+        elif picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise ExplainError(
+                f"rendered is {picture.dtype} {picture.shape}: give one frame (h, w, 3) uint8, as "
+                "env.render() returns it"
+            )
+        age = n_stack - 1 - number
+        cut.append((f"frame t - {age}" if age else "", picture, channels))
+    return cut
+
+
+def _find_range(agent: Agent, key: str, observed: Array) -> tuple[float, float]:
+    """Find the values that are black and white in a picture."""
+    space = spaces_by_key(agent.observation_space)[key]
+    low, high = float(np.min(space.low)), float(np.max(space.high))  # type: ignore[attr-defined]
+    lowest, highest = float(observed.min()), float(observed.max())
+    if not np.isfinite([low, high]).all() or highest - low < DIMMEST * (high - low):
+        return lowest, highest
+    return low, high
+
+
+def _join(*words: str) -> str:
+    return ", ".join(filter(None, words))
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(filter(None, lines))

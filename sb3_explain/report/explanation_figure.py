@@ -1,0 +1,135 @@
+"""The figure of an explanation: panels in rows, each with a color bar."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.report.figures import get_theme, plain_fonts
+from sb3_explain.report.palette import Theme, ThemeName
+from sb3_explain.report.panels import Panel
+
+_DPI = 110
+#: inches for a color bar, and for a line of a heading
+_BAR, _LINE = 0.75, 0.22
+
+
+class ExplanationFigure(Figure):
+    """A matplotlib Figure that notebooks show, and that is an image on request.
+
+    It belongs to no window and to no global state of pyplot: nothing has to be closed.
+
+    >>> figure = sb3_explain.plot(agent, states.observations([0]), "gradient")
+    >>> figure.image().mode
+    'RGB'
+    """
+
+    def image(self, dpi: float = _DPI) -> Image.Image:
+        """Return the figure as a PIL image.
+
+        :param dpi: pixels per inch
+        """
+        return Image.open(io.BytesIO(self._encode(dpi))).convert("RGB")
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows."""
+        return self._encode(_DPI)
+
+    def _encode(self, dpi: float) -> bytes:
+        buffer = io.BytesIO()
+        # Without the version, equal figures are equal files.
+        self.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        return buffer.getvalue()
+
+    @plain_fonts
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """Write the figure to a file.
+
+        :param fname: path whose suffix says the format, such as ``.png``, ``.pdf`` or ``.svg``; or
+            an open file
+        :param options: as :meth:`matplotlib.figure.Figure.savefig` takes them
+        :raises ExplainError: if the path has no suffix of a format, or no folder
+        """
+        if isinstance(fname, str | os.PathLike) and "format" not in options:
+            known = sorted(self.canvas.get_supported_filetypes())
+            path = Path(fname)
+            if path.suffix[1:].lower() not in known:
+                raise ExplainError(
+                    f"{str(path)!r}: give the figure a path that ends in .png, .pdf or .svg"
+                )
+            if not path.parent.is_dir():
+                raise ExplainError(f"there is no folder {str(path.parent)!r}: make it first")
+        super().savefig(fname, **options)
+
+
+@plain_fonts
+def explanation_figure(
+    rows: Sequence[Sequence[Panel]],
+    *,
+    title: str = "",
+    measure: str = "attribution",
+    theme: ThemeName = "light",
+) -> ExplanationFigure:
+    """Draw panels in rows; all rows have equally many.
+
+    :param rows: panels of each row
+    :param title: title above the figure, in one or more lines
+    :param measure: name of what the color bars show
+    :param theme: ``"light"`` or ``"dark"``
+    :raises ExplainError: if there are no panels, or the rows differ in length
+    """
+    if not rows or not rows[0] or len({len(row) for row in rows}) != 1:
+        raise ExplainError("a figure needs equally many panels in each row, one or more")
+    look = get_theme(theme)
+    columns = len(rows[0])
+    widths = [
+        max(row[i].size[0] + _BAR * (row[i].scale is not None) for row in rows) + 0.15
+        for i in range(columns)
+    ]
+    heights = [
+        max(panel.size[1] + _LINE * (1 + len(panel.heading.splitlines())) for panel in row)
+        for row in rows
+    ]
+    above = 0.3 * len(title.splitlines())
+    figure = ExplanationFigure(
+        figsize=(max(sum(widths), 3.4), sum(heights) + above + 0.1), layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    figure.set_facecolor(look.paper)
+    grid = figure.add_gridspec(len(rows), columns, width_ratios=widths, height_ratios=heights)
+    for number, row in enumerate(rows):
+        for column, panel in enumerate(row):
+            _draw_panel(figure, figure.add_subplot(grid[number, column]), panel, measure, look)
+    if title:
+        figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=12, fontweight="bold")
+    return figure
+
+
+def _draw_panel(figure: Figure, axes: Axes, panel: Panel, measure: str, look: Theme) -> None:
+    panel.draw(axes, look)
+    axes.set_title(panel.heading, loc="left", fontsize=9.5, color=look.ink, pad=4)
+    if panel.scale is None:
+        return
+    scale = panel.scale
+    bar = figure.colorbar(scale.color(gray=panel.gray), ax=axes, fraction=0.06, pad=0.03)
+    if scale.empty:
+        bar.set_ticks([0], labels=["0"])
+        label = "empty: 0 everywhere"
+    else:
+        low = [-scale.peak] if scale.signed and not panel.gray else []
+        ticks = [*low, 0, scale.peak]
+        bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+        label = measure if not low else f"{measure}\nblue lowers, orange raises it"
+        label = f"magnitude of the {measure}" if panel.gray else label
+    bar.set_label(label, fontsize=7.5, color=look.faint)
+    bar.ax.tick_params(labelsize=8, length=2, colors=look.faint)
+    bar.outline.set_visible(False)

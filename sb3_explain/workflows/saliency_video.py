@@ -1,0 +1,149 @@
+"""Videos of an agent's states with their attributions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sb3_explain.agents.observations import find_image
+from sb3_explain.common.attributions import normalize
+from sb3_explain.common.progress import progress_bar, track
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.report import Caption, write_video
+from sb3_explain.report.video import GAME_HEIGHT
+from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.pictures import (
+    compute_shares,
+    find_taken_targets,
+    get_pictures,
+    name_measure,
+    take_newest_frame,
+)
+
+#: number of states in the video
+VIDEO_STATES = 300
+
+
+def write_saliency_video(
+    path: Path,
+    states: StateDataset,
+    explainer: Explainer,
+    *,
+    n: int = VIDEO_STATES,
+    positions: NDArray[np.int64] | None = None,
+    attributions: Mapping[int, NDArray[Any]] | None = None,
+    notes: Sequence[str] = (),
+    fps: float = 15,
+    height: int = GAME_HEIGHT,
+    progress: bool = True,
+) -> Path | None:
+    """Write a video of states one after the other, with the attributions of the action taken.
+
+    For an agent that observes no images, it shows the rendered frames alone.
+
+    :param path: path of the video
+    :param states: states of the explainer's agent
+    :param explainer: an explainer that is ready to explain
+    :param n: number of states from the beginning of the first episode, where no positions are given
+    :param positions: (T,) positions of the states to show
+    :param attributions: (H, W) attributions of the action taken, by position, as
+        :func:`attribute_taken` returns them; computed when not given
+    :param notes: T texts under the frames
+    :param fps: frames per second
+    :param height: height of the game in pixels
+    :param progress: show progress bars
+    :return: the path; ``None`` if there are neither images nor rendered frames to show
+    """
+    agent = explainer.agent
+    name = find_image(agent)
+    if positions is None:
+        positions = np.flatnonzero(states.episode == states.episode[0])[:n]
+    rendered = states.rendered(positions[:1])
+    if name is None and rendered is None:
+        return None
+    steps = states.steps[positions]
+    scores = torch.from_numpy(states.column("scores")[positions])
+    taken = find_taken_targets(agent, states.actions[positions], scores)
+    shown, values = compute_shares(agent, scores).numpy(), states.column("values")[positions]
+    batches = np.array_split(np.arange(len(positions)), range(64, len(positions), 64))
+    if name is not None and attributions is None:
+        attributions = attribute_taken(states, explainer, positions, progress=progress)
+    laid_over = [attributions[int(p)] if attributions else None for p in positions]
+    with progress_bar("video", len(positions), "frames", progress) as bar:
+        write_video(
+            path,
+            (
+                frame
+                for rows in batches
+                for frame in get_pictures(states, positions[rows], agent, name or "")
+            ),
+            laid_over,
+            (
+                Caption(
+                    action=int(taken[row]),
+                    probabilities=shown[row],
+                    step=int(steps[row]),
+                    value=float(values[row]) if np.isfinite(values[row]) else None,
+                    note=notes[row] if notes else "",
+                )
+                for row in range(len(positions))
+            ),
+            action_names=agent.target_names,
+            measure=name_measure(agent),
+            fps=fps,
+            height=height,
+            side_by_side=name is not None,
+            signed=any(one is not None and bool((one < 0).any()) for one in laid_over),
+            title="attributions of the action" if name is not None else "",
+            game="what the agent observes" if rendered is None else "the game as rendered",
+            progress=track(bar),
+        )
+    return path
+
+
+def attribute_taken(
+    states: StateDataset,
+    explainer: Explainer,
+    positions: NDArray[np.int64],
+    *,
+    progress: bool = True,
+) -> dict[int, NDArray[Any]]:
+    """Attribute the actions taken, explaining each state once however often its position occurs.
+
+    :param states: states of an agent that observes images
+    :param explainer: an explainer that is ready to explain
+    :param positions: (T,) positions of the states, in any order
+    :param progress: show a progress bar
+    :return: (H, W) attributions by position, as :func:`scale_attributions` returns them
+    """
+    agent, name = explainer.agent, find_image(explainer.agent)
+    assert name is not None
+    attributions: dict[int, NDArray[Any]] = {}
+    distinct = np.unique(positions)
+    with progress_bar("explaining", len(distinct), "states", progress) as bar:
+        for some in np.array_split(distinct, range(64, len(distinct), 64)):
+            scores = torch.from_numpy(states.column("scores")[some])
+            taken = find_taken_targets(agent, states.actions[some], scores)
+            scaled = scale_attributions(explainer, states.batch(agent, some, taken), name)
+            attributions |= dict(zip(some.tolist(), scaled, strict=True))
+            bar.update(len(some))
+    return attributions
+
+
+def scale_attributions(explainer: Explainer, batch: StateBatch, name: str) -> NDArray[Any]:
+    """Attribute the targets of a batch in the range in which a picture shows them.
+
+    :param explainer: an explainer that is ready to explain
+    :param batch: B states with their targets
+    :param name: name of the image key that is shown
+    :return: (B, H, W) masks as they are; other attributions in [-1, 1], each divided by its largest
+        magnitude
+    """
+    attributions = take_newest_frame(explainer.attribute_batch(batch)[name], explainer.agent)
+    return (attributions if explainer.gives_masks else normalize(attributions)).cpu().numpy()

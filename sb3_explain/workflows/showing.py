@@ -1,0 +1,184 @@
+"""One call from an agent, or a model, and an observation to a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import check_arguments, require_class
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.make import make_explainer
+from sb3_explain.explainers.showing import (
+    Look,
+    describe_target,
+    list_observation_panels,
+    list_panels,
+)
+from sb3_explain.report.explanation_figure import ExplanationFigure, explanation_figure
+from sb3_explain.report.overlay_styles import OverlayStyle
+from sb3_explain.report.palette import ThemeName
+from sb3_explain.report.words import get_explainer_label
+from sb3_explain.states.cache import ForwardCache
+from sb3_explain.states.dataset import StateDataset
+
+
+@check_arguments
+def plot(
+    agent: Agent | BaseAlgorithm,
+    observations: Any,
+    explainer: str | Explainer = "sarfa",
+    target: Tensor | int | str | None = None,
+    *,
+    states: StateDataset | None = None,
+    style: OverlayStyle = "heat",
+    frames: str | int = "newest",
+    rendered: Any = None,
+    policy_inputs: Mapping[str, Any] | None = None,
+    theme: ThemeName = "light",
+    **options: Any,
+) -> ExplanationFigure:
+    """Draw what an agent attends to in an observation.
+
+    >>> observation, _ = gymnasium.make("CartPole-v1").reset(seed=0)
+    >>> sb3_explain.plot(model, observation, "input_x_gradient", target=1).savefig("cartpole.png")
+
+    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
+    :param observations: what ``model.predict`` takes: one observation or at most 16
+    :param explainer: an explainer, or the name of one, see :func:`list_explainers`
+    :param target: index or name of the target to explain; the greedy action when not given
+    :param states: states of the agent, for explainers that learn and for baselines
+    :param style: how a map is drawn on a picture: ``"heat"``, ``"contour"`` or ``"spotlight"``
+    :param frames: which frames of a stack are shown: ``"newest"``, ``"all"``, or the number of one
+    :param rendered: (h, w, 3) uint8 frame as ``env.render()`` returns it, to draw the map on
+    :param policy_inputs: ``lstm_states`` and ``action_masks``, see :meth:`Explainer.attribute`
+    :param theme: ``"light"`` or ``"dark"``
+    :param options: arguments of the explainer's class, if it is given by name
+    :return: a matplotlib Figure, whose ``image()`` is a PIL image
+    :raises ExplainError: if the observations do not fit the agent, or the explainer does not
+        support it
+    """
+    known = read_agent(agent)
+    (made,) = name_explainers(known, [explainer], states, **options).values()
+    return made.show(
+        observations,
+        target,
+        style=style,
+        frames=frames,
+        rendered=rendered,
+        policy_inputs=policy_inputs,
+        theme=theme,
+    )
+
+
+@check_arguments
+def compare(
+    agent: Agent | BaseAlgorithm,
+    observations: Any,
+    explainers: Iterable[str | Explainer] | Mapping[str, str | Explainer],
+    target: Tensor | int | str | None = None,
+    *,
+    states: StateDataset | None = None,
+    style: OverlayStyle = "heat",
+    frames: str | int = "newest",
+    rendered: Any = None,
+    policy_inputs: Mapping[str, Any] | None = None,
+    theme: ThemeName = "light",
+) -> ExplanationFigure:
+    """Draw what several methods say of the same observations, a row for each method.
+
+    >>> figure = sb3_explain.compare(image_agent, image_states.observations([0]), ["sarfa", "rise"])
+    >>> figure.savefig("methods.png")
+
+    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
+    :param observations: what ``model.predict`` takes: one observation or a few
+    :param explainers: names of explainers, explainers, or a dict of them by the name that is shown
+    :param target: index or name of the target to explain; the greedy action when not given
+    :param states: states of the agent, for explainers that learn and for baselines
+    :param style: how a map is drawn on a picture, see :meth:`Explainer.show`
+    :param frames: which frames of a stack are shown, see :meth:`Explainer.show`
+    :param rendered: (h, w, 3) uint8 frame as ``env.render()`` returns it, to draw the maps on
+    :param policy_inputs: ``lstm_states`` and ``action_masks``, see :meth:`Explainer.attribute`
+    :param theme: ``"light"`` or ``"dark"``
+    :return: a matplotlib Figure, whose ``image()`` is a PIL image
+    :raises ExplainError: as :func:`plot` does, or without a method
+    """
+    known = read_agent(agent)
+    named = name_explainers(known, explainers, states)
+    if not named:
+        raise ExplainError("there is nothing to compare: name an explainer or more")
+    first = next(iter(named.values()))
+    batch = first.read_batch(observations, target, policy_inputs).resolve_target()
+    batch = batch.with_cache(ForwardCache())
+    look = Look(style, frames, rendered)
+    look.check(batch)
+    number, rows = range(len(batch)), []
+    for name, explainer in named.items():
+        attributions = explainer.attribute_batch(batch)
+        label = get_explainer_label(name)
+        rows.append(
+            [
+                panel
+                for row in number
+                for panel in list_panels(batch, attributions, row, look, heading=label)
+            ]
+        )
+    seen = [
+        panel for row in range(len(batch)) for panel in list_observation_panels(batch, row, look)
+    ]
+    if len(seen) == len(rows[0]):  # pictures alone: the first row shows them without a map
+        rows.insert(0, seen)
+    explained = "; ".join(dict.fromkeys(describe_target(batch, row) for row in number))
+    return explanation_figure(rows, title=explained, theme=theme)
+
+
+def read_agent(agent: Agent | BaseAlgorithm) -> Agent:
+    """Return an agent as it is, and a model as an agent.
+
+    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
+    :raises ExplainError: for anything else
+    """
+    if isinstance(agent, BaseAlgorithm):
+        return Agent.from_model(agent)
+    require_class("agent", agent, Agent)
+    return agent
+
+
+def name_explainers(
+    agent: Agent,
+    explainers: Iterable[str | Explainer] | Mapping[str, str | Explainer],
+    states: StateDataset | None = None,
+    **options: Any,
+) -> dict[str, Explainer]:
+    """Return explainers by the names that are shown, and make those that are names.
+
+    :param agent: agent to explain
+    :param explainers: names of explainers, explainers, or a dict of them
+    :param states: states of the agent, for explainers that learn and for baselines
+    :param options: arguments of the class of an explainer that is given by name
+    :raises ExplainError: if an explainer explains another agent, or two have one name
+    """
+    if isinstance(explainers, str | Explainer):
+        explainers = [explainers]
+    if not isinstance(explainers, Mapping):
+        every = list(explainers)
+        names = [each.name if isinstance(each, Explainer) else each for each in every]
+        if len(set(names)) < len(every):
+            raise ExplainError("two explainers have the same name: give a dict of names to them")
+        explainers = dict(zip(names, every, strict=True))
+    named: dict[str, Explainer] = {}
+    for name, each in explainers.items():
+        if isinstance(each, str):
+            named[name] = make_explainer(each, agent, states, **options)
+            continue
+        require_class("each of explainers", each, Explainer)
+        if options:
+            raise ExplainError(f"{next(iter(options))}: give it when you make the explainer")
+        if each.agent is not agent and each.agent.fingerprint() != agent.fingerprint():
+            raise ExplainError(f"{each.name} explains another agent than the one given")
+        named[name] = each
+    return named

@@ -1,0 +1,104 @@
+"""What ``model.predict`` takes, the agent takes: SB3's own ``obs_to_tensor`` is the oracle."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.predict_input import read_observations, read_policy_inputs
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.spaces import spaces_by_key, split_keys
+from tests.agents.loading.models import CASES, make_model
+from tests.toys import dot_agent
+
+MODELS = {}
+
+
+def model_of(name):
+    if name not in MODELS:
+        model = make_model(CASES[name])
+        MODELS[name] = model, Agent.from_model(model, n_stack=1)
+    return MODELS[name]
+
+
+def sample(space: spaces.Space, n: int):
+    space.seed(3)
+    drawn = [space.sample() for _ in range(n)]
+    if isinstance(space, spaces.Dict):
+        return {key: np.stack([one[key] for one in drawn]) for key in space.spaces}
+    return np.stack(drawn)
+
+
+def one_of(batch):
+    return {k: v[0] for k, v in batch.items()} if isinstance(batch, dict) else batch[0]
+
+
+def channels_last(space, batch):
+    """Images with their channels last, all else as it is; a batch."""
+    by_key = batch if isinstance(batch, dict) else {"": batch}
+    moved = {
+        key: np.moveaxis(v, 1, -1) if len(spaces_by_key(space)[key].shape) == 3 else v
+        for key, v in by_key.items()
+    }
+    return moved if isinstance(batch, dict) else moved[""]
+
+
+@pytest.mark.parametrize("name", ["ppo", "ppo-cnn", "ppo-dict", "a2c-discrete-observation"])
+@pytest.mark.parametrize("form", ["batch", "one", "last", "one last", "tensors", "reset"])
+def test_it_reads_what_the_policy_reads(name, form):
+    model, agent = model_of(name)
+    given = sample(model.observation_space, 3)
+    if "last" in form:
+        given = channels_last(model.observation_space, given)
+    if "one" in form or form == "reset":
+        given = one_of(given)
+    expected, _ = model.policy.obs_to_tensor(given)
+    if form == "tensors":
+        given = {k: torch.as_tensor(v) for k, v in split_keys(given).items()}
+        given = given.get("", given)
+    read = read_observations(agent, (given, {"lives": 3}) if form == "reset" else given)
+    assert type(read) is type(expected)
+    for key, tensor in split_keys(expected).items():
+        assert split_keys(read)[key].dtype == tensor.dtype
+        torch.testing.assert_close(split_keys(read)[key], tensor, atol=0, rtol=0)
+
+
+def test_an_array_in_double_precision_is_read_as_the_space_has_it():
+    _, agent = model_of("ppo")
+    assert read_observations(agent, np.zeros(agent.observation_space.shape)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("ppo", np.zeros((2, 99), np.float32), "has shape (2, 99): this agent takes"),
+        ("ppo", None, "is of class NoneType: give what model.predict takes"),
+        ("ppo", {"image": 1}, "observes no dict"),
+        ("ppo-dict", np.zeros(4), "observes a dict of"),
+        ("ppo-cnn", "state.png", "is of class str"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(name, given, said):
+    with pytest.raises(ExplainError) as error:
+        read_observations(model_of(name)[1], given)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_keys_of_different_lengths_are_refused():
+    model, agent = model_of("ppo-dict")
+    given = sample(model.observation_space, 3)
+    key = next(iter(given))
+    with pytest.raises(ExplainError, match="different numbers"):
+        read_observations(agent, {**given, key: given[key][:2]})
+
+
+def test_a_single_frame_is_told_to_be_stacked():
+    with pytest.raises(ExplainError, match="2 frames stacked, as VecFrameStack"):
+        read_observations(dot_agent(2), np.zeros((24, 24, 1), np.uint8))
+
+
+def test_masks_of_one_state_get_a_batch_axis():
+    assert read_policy_inputs({"action_masks": [True, False]})["action_masks"].shape == (1, 2)
+    assert read_policy_inputs({"action_masks": np.ones((3, 2))})["action_masks"].shape == (3, 2)
+    assert read_policy_inputs(None) == {}
