@@ -28,7 +28,8 @@ class ExplanationFigure(Figure):
 
     It belongs to no window and to no global state of pyplot: nothing has to be closed.
 
-    >>> figure = sb3_explain.plot(agent, states.observations([0]), "gradient")
+    >>> from sb3_explain import plot
+    >>> figure = plot(agent, states.observations([0]), "gradient")
     >>> figure.image().mode
     'RGB'
     """

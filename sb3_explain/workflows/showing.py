@@ -45,7 +45,8 @@ def plot(
     """Draw what an agent attends to in an observation.
 
     >>> observation, _ = gymnasium.make("CartPole-v1").reset(seed=0)
-    >>> sb3_explain.plot(model, observation, "input_x_gradient", target=1).savefig("cartpole.png")
+    >>> from sb3_explain import plot
+    >>> plot(model, observation, "input_x_gradient", target=1).savefig("cartpole.png")
 
     :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
     :param observations: what ``model.predict`` takes: one observation or at most 16
@@ -91,7 +92,8 @@ def compare(
 ) -> ExplanationFigure:
     """Draw what several methods say of the same observations, a row for each method.
 
-    >>> figure = sb3_explain.compare(image_agent, image_states.observations([0]), ["sarfa", "rise"])
+    >>> from sb3_explain import compare
+    >>> figure = compare(image_agent, image_states.observations([0]), ["gradient", "occlusion"])
     >>> figure.savefig("methods.png")
 
     :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
@@ -166,7 +168,7 @@ def name_explainers(
         explainers = [explainers]
     if not isinstance(explainers, Mapping):
         every = list(explainers)
-        names = [each.name if isinstance(each, Explainer) else each for each in every]
+        names = [each.name if isinstance(each, Explainer) else str(each) for each in every]
         if len(set(names)) < len(every):
             raise ExplainError("two explainers have the same name: give a dict of names to them")
         explainers = dict(zip(names, every, strict=True))
