@@ -173,7 +173,7 @@ def name_explainers(
             raise ExplainError("two explainers have the same name: give a dict of names to them")
         explainers = dict(zip(names, every, strict=True))
     named: dict[str, Explainer] = {}
-    for name, each in explainers.items():
+    for name, each in ((str(key), given) for key, given in explainers.items()):
         if isinstance(each, str):
             named[name] = make_explainer(each, agent, states, **options)
             continue
