@@ -16,10 +16,10 @@ from torch import nn
 from sb3_explain import StateGenerator, collect, probe
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.layers import find_image_layers
+from sb3_explain.agents.targets.energies import list_targets
 from sb3_explain.probing import VARIANTS, activation_maximization, goggles, novelty
 from sb3_explain.probing.activation import REGULARIZERS
 from sb3_explain.probing.distance import PAPER, find_nearest
-from sb3_explain.probing.targets import list_targets
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import picture_rows
 from sb3_explain.report.probing_figures import distance_figure, filters_figure, novelty_figure

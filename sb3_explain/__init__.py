@@ -77,7 +77,7 @@ _MODULES = {
     "StateGenerator": "probing",
     "StateGeneratorCallback": "callbacks",
     "Swapped": "evaluation.controls",
-    "TARGETS": "probing.targets",
+    "TARGETS": "agents.targets.energies",
     "Template": "evaluation.controls",
     "VisionMask": "explainers.learned.visionmask",
     "VisionMaskCallback": "callbacks",
@@ -131,6 +131,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.agents.native import MarioPreprocessing as MarioPreprocessing
     from sb3_explain.agents.native import color_agent as color_agent
     from sb3_explain.agents.native import native_agent as native_agent
+    from sb3_explain.agents.targets.energies import TARGETS as TARGETS
     from sb3_explain.callbacks import MetricsCallback as MetricsCallback
     from sb3_explain.callbacks import SaliencyCallback as SaliencyCallback
     from sb3_explain.callbacks import StateGeneratorCallback as StateGeneratorCallback
@@ -199,7 +200,6 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.probing import goggles as goggles
     from sb3_explain.probing import novelty as novelty
     from sb3_explain.probing import probe as probe
-    from sb3_explain.probing.targets import TARGETS as TARGETS
     from sb3_explain.sgqn import RAD as RAD
     from sb3_explain.sgqn import SGQN as SGQN
     from sb3_explain.sgqn import SODA as SODA

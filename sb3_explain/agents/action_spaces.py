@@ -94,6 +94,23 @@ def greedy_targets(space: spaces.Space[Any], scores: Tensor) -> Tensor:
     return torch.cat([part & (part.cumsum(dim=-1) == 1) for part in best], dim=-1)
 
 
+def margins(space: spaces.Space[Any], scores: Tensor) -> Tensor:
+    """(B, G) probability of the best target of each group, less that of the second best.
+
+    It is 1 where there is no second, as for Box actions.
+
+    :param space: action space of the agent
+    :param scores: (B, C) scores of the targets
+    """
+    if isinstance(space, spaces.Box):
+        return torch.ones_like(scores[:, :1])
+    probabilities = log_probabilities(space, scores).exp()
+    groups = torch.split(probabilities, group_sizes(space), dim=1)
+    padded = [torch.nn.functional.pad(part, (0, 1)) for part in groups]
+    best = [part.topk(2, dim=1).values for part in padded]
+    return torch.stack([two[:, 0] - two[:, 1] for two in best], dim=1)
+
+
 def default_target(space: spaces.Space[Any], scores: Tensor, *, squashed: bool = False) -> Tensor:
     """(B,) index of the target that is explained unless another is named.
 

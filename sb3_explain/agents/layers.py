@@ -15,10 +15,12 @@ from sb3_explain.agents.reinitialize import can_reinitialize
 from sb3_explain.agents.relus import WatchReLUs
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.agents.trial_pass import trial_pass
-from sb3_explain.envs.spaces import join_keys, spaces_by_key
+from sb3_explain.envs.spaces import Observations, join_keys, spaces_by_key
 
 #: name of a module in the policy and its output, for each module in the order of the pass
 Passed = list[tuple[str, Tensor]]
+#: observations -> an output of the agent that depends on them
+Read = Callable[[Observations], Tensor]
 
 
 @contextmanager
@@ -81,7 +83,9 @@ def copy_agent(agent: Agent) -> Agent:
     return copied
 
 
-def find_outputs(agent: Agent, key: str, kind: type[nn.Module]) -> dict[str, Tensor]:
+def find_outputs(
+    agent: Agent, key: str, kind: type[nn.Module], read: Read | None = None
+) -> dict[str, Tensor]:
     """Find the modules between a key of the observation and the scores, with their outputs.
 
     A policy also has modules that its scores do not depend on: critics, target networks. So zeros
@@ -91,13 +95,19 @@ def find_outputs(agent: Agent, key: str, kind: type[nn.Module]) -> dict[str, Ten
     :param agent: agent whose policy is passed
     :param key: key of the observation; empty if it is no dict
     :param kind: class of the modules
+    :param read: function of observations that computes another output than the scores
     :return: outputs by name of the module, in the order of the pass
     """
     policy: nn.Module = agent.view.policy
     with trial_pass(policy), watch_modules(policy, lambda m: isinstance(m, kind)) as passed:
         zeros = make_blank(agent)
         zeros[key].requires_grad_()
-        agent.view.scores(join_keys(zeros), None)
+        if read is None:
+            agent.view.scores(join_keys(zeros), None)
+        else:
+            forwards = agent.forwards
+            read(join_keys(zeros))
+            agent.forwards = forwards
     return {
         name: output.detach()
         for name, output in passed
@@ -117,18 +127,21 @@ def passes_relu(agent: Agent) -> bool:
     return bool(outputs)
 
 
-def find_image_layers(agent: Agent, kind: type[nn.Module]) -> dict[str, list[str]]:
+def find_image_layers(
+    agent: Agent, kind: type[nn.Module], read: Read | None = None
+) -> dict[str, list[str]]:
     """Find the modules with outputs (B, C, h, w) between each image and the scores.
 
     :param agent: agent whose policy is passed
     :param kind: class of the modules
+    :param read: function of observations that computes another output than the scores
     :return: names of the modules in the order of the pass, by key of the image; images that pass
         none are left out
     """
     layers = {
         key: [
             name
-            for name, output in find_outputs(agent, key, kind).items()
+            for name, output in find_outputs(agent, key, kind, read).items()
             if output.dim() == 4 and len(output) == 1  # not one picture for each of its frames
         ]
         for key in find_image_keys(agent)

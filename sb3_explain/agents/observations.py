@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from sb3_explain.agents.agent import Agent
 from sb3_explain.envs.picture_axes import PictureAxes, guess_axes
+from sb3_explain.envs.spaces import spaces_by_key
 
 
 def find_image(agent: Agent) -> str | None:
@@ -50,3 +55,19 @@ def find_boards(agent: Agent) -> dict[str, PictureAxes]:
         if key not in layout.pictures
     }
     return {key: axes for key, axes in guessed.items() if axes is not None}
+
+
+def measure_extents(agent: Agent) -> dict[str, Tensor]:
+    """Measure the range of each feature by key: high minus low, or 1 if it is unbounded.
+
+    :return: (1, ...) ranges by key, in the form of ``agent.layout``
+    """
+    by_key, layout = spaces_by_key(agent.observation_space), agent.layout
+    extents = {}
+    for name, shape in layout.own_shapes.items():
+        low, high = getattr(by_key[name], "low", 0.0), getattr(by_key[name], "high", 1.0)
+        extent = np.broadcast_to(np.float64(high) - np.float64(low), shape)
+        bounded = np.isfinite(extent) & (extent > 0) & (extent < np.finfo(np.float32).max)
+        known = torch.from_numpy(np.where(bounded, extent, 1.0)).float()[None]
+        extents[name] = layout.arrange_key(name, known)
+    return extents

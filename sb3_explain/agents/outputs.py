@@ -75,6 +75,17 @@ class PolicyOutputs:
         """
         return self.view.values(self._check_and_count(observations), lstm_states)
 
+    def critics(self, observations: Observations, lstm_states: Tensor | None = None) -> Tensor:
+        """(B, n) Q_i(s, pi(s)) of each critic of SAC, TD3, DDPG, TQC and CrossQ.
+
+        The mean over quantiles for TQC; the least of them is the value.
+
+        :param observations: (B, ...) observations, or a dict of such tensors
+        :param lstm_states: (B, ...) state of a recurrent policy, as in :meth:`scores`
+        :raises ExplainError: if the agent is of another kind
+        """
+        return self.view.critics(self._check_and_count(observations), lstm_states)
+
     def scores_and_values(
         self,
         observations: Observations,

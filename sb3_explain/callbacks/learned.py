@@ -14,6 +14,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.energies import require_supported_target, require_target
 from sb3_explain.callbacks.arguments import require_names, require_whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.training_states import Step, TrainingStates
@@ -21,7 +22,6 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.training import training_options
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator
-from sb3_explain.probing.targets import require_supported_target, require_target
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.fit_parts import split_for_fit
 from sb3_explain.workflows.weaknesses import ALL, find_weaknesses, require_search_options

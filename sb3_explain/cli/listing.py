@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sb3_explain.agents.loading.algorithms import ALGORITHMS
+from sb3_explain.agents.targets.energies import TARGETS
 from sb3_explain.cli.parsing import Commands
 from sb3_explain.common.registry import Registry
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.probing.codecs import CODECS
-from sb3_explain.probing.targets import TARGETS
 from sb3_explain.states.baselines import BASELINES
 
 

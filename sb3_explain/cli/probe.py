@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from sb3_explain.agents.native import color_agent
+from sb3_explain.agents.targets.energies import TARGETS
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
     add_agent_flags,
@@ -17,7 +18,6 @@ from sb3_explain.cli.flags import (
 from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive, read_key_values
 from sb3_explain.probing.codecs import CODECS
 from sb3_explain.probing.prior import NORMAL, STATES
-from sb3_explain.probing.targets import TARGETS
 from sb3_explain.workflows.weaknesses import find_weaknesses
 
 

@@ -66,8 +66,9 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
     new = find_new_name(name, set(names))
     if new is not None:
         return ExplainError(f"{kind} {name!r} is called {new!r} now")
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    by_lower = {known.lower(): known for known in names}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    hint = f"; did you mean {by_lower[close[0]]!r}?" if close else ""
     return ExplainError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names) or 'none'})")
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.predict_input import read_observations, read_policy_inputs
+from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.renamed import find_new_name
 from sb3_explain.common.signatures import (
@@ -65,6 +66,8 @@ class Explainer(ABC):
     gives_masks: bool = False
     #: whether the attributions rank the features; those that are the same everywhere do not
     ranks_features: bool = True
+    #: why it explains actions alone, in a few words; empty if it explains any target
+    actions_only: ClassVar[str] = ""
     #: targets that it has no attributions of
     unknown_targets: Collection[int] = frozenset()
     #: whether the class takes the arguments ``baseline`` and ``states``
@@ -112,23 +115,31 @@ class Explainer(ABC):
     def attribute(
         self,
         observations: Any,
-        target: Tensor | int | None = None,
+        target: TargetLike = None,
         *,
         policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> Observations:
         """Compute the attributions of a target.
 
+        >>> from sb3_explain import Occlusion
+        >>> explainer = Occlusion(image_agent)
+        >>> for target in (2, "right", "value", "right - left"):
+        ...     attributions = explainer.attribute(image_states.observations([0, 1]), target)
+
         :param observations: what ``model.predict`` takes: one observation or a batch in the raw
             range, tensors or NumPy arrays, images with their channels first or last, or a dict of
             such
-        :param target: (B,) index of the target to explain, or one index for all states; the greedy
-            action when not given (see :func:`sb3_explain.agents.action_spaces.default_target` for
-            action spaces other than Discrete)
+        :param target: what is explained: an index or a name, such as ``"LEFT"``, ``"value"`` or
+            ``"LEFT - RIGHT"``, a function, or (B,) indices (see :mod:`sb3_explain.agents.targets`);
+            the greedy action when not given (see
+            :func:`sb3_explain.agents.action_spaces.default_target` for action spaces other than
+            Discrete)
         :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, which stay
             the same while the observations are perturbed (see
             :meth:`sb3_explain.StateDataset.policy_inputs`)
         :return: (B, ...) attributions in the policy's own layout; a dict of such for a dict
-        :raises ExplainError: if the observations do not fit the agent, or there is no such target
+        :raises ExplainError: if the observations do not fit the agent, there is no such target, or
+            the method does not explain it
         """
         batch = self.read_batch(observations, target, policy_inputs)
         return self.agent.layout.restore(self.attribute_batch(batch))
@@ -136,26 +147,23 @@ class Explainer(ABC):
     def read_batch(
         self,
         observations: Any,
-        target: Tensor | int | str | None = None,
+        target: TargetLike = None,
         policy_inputs: Mapping[str, Any] | None = None,
     ) -> StateBatch:
         """Read what ``model.predict`` takes as a batch of states.
 
         :param observations: observations as :meth:`attribute` takes them
-        :param target: target as :meth:`attribute` takes it, or its name
+        :param target: target as :meth:`attribute` takes it
         :param policy_inputs: policy inputs as :meth:`attribute` takes them
         """
-        agent = self.agent
-        if isinstance(target, str):
-            target = agent.find_target(target)
         inputs = read_policy_inputs(policy_inputs)
-        return StateBatch(agent, read_observations(agent, observations), target, inputs)
+        return StateBatch(self.agent, read_observations(self.agent, observations), target, inputs)
 
     @check_arguments
     def show(
         self,
         observations: Any,
-        target: Tensor | int | str | None = None,
+        target: TargetLike = None,
         *,
         style: OverlayStyle = "heat",
         frames: str | int = "newest",
@@ -170,7 +178,7 @@ class Explainer(ABC):
         >>> figure.savefig("left.png")
 
         :param observations: at most 16 observations, as :meth:`attribute` takes them
-        :param target: target as :meth:`attribute` takes it, or its name
+        :param target: target as :meth:`attribute` takes it
         :param style: how a map is drawn on a picture: ``"heat"``, ``"contour"`` or ``"spotlight"``
         :param frames: which frames of a stack are shown: ``"newest"``, ``"all"``, or the number of
             one, from 0 for the oldest or -1 for the newest
@@ -197,7 +205,13 @@ class Explainer(ABC):
             their forward passes
         :return: (B, ...) attributions by key, each in the form of the batch's ``by_key``: pictures
             (B, C, H, W), everything else flat
+        :raises ExplainError: if the method does not explain the batch's target
         """
+        if batch.scalar is not None and self.actions_only:
+            raise ExplainError(
+                f"{self.name} explains actions, not {batch.scalar.name}: {self.actions_only}; "
+                f"{find_alternative(self.agent)} explains it"
+            )
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {key: torch.cat([part[key] for part in parts]).detach() for key in parts[0]}
 
@@ -221,6 +235,8 @@ class Explainer(ABC):
         batch = observations
         if not isinstance(batch, StateBatch):
             batch = StateBatch(self.agent, batch, policy_inputs=policy_inputs)
+        if batch.scalar is not None:
+            batch = batch.with_target(0)
         parts = [self.explain_all(part) for part in batch.split(self.chunk(batch))]
         by_key = {key: torch.cat([p[key] for p in parts]).detach() for key in parts[0]}
         if isinstance(observations, StateBatch):

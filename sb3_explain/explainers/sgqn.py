@@ -28,6 +28,7 @@ class SGQNSaliency(Explainer):
     """
 
     name = "sgqn"
+    actions_only = "it is what the agent says of its action"
 
     @staticmethod
     def unsupported(agent: Agent) -> str | None:

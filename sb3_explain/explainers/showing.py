@@ -212,14 +212,14 @@ def merge_channels(attribution: Array) -> Array:
 
 
 def describe_target(batch: StateBatch, row: int) -> str:
-    """Name the target of a state, with its probability if it has one."""
+    """Name the target of a state, with its probability if it has one, or its value."""
     from sb3_explain.report.captions import format_probability
 
     agent = batch.agent
     target = int(batch.target[row])
-    name = agent.target_names[target]
+    name = batch.name_targets()[row]
     score = batch.own_target_scores[row]
-    if isinstance(agent.action_space, spaces.Box):
+    if batch.scalar is not None or isinstance(agent.action_space, spaces.Box):
         return f"{name} = {float(score[target]):.3g}"
     share = float(log_probabilities(agent.action_space, score)[target].exp())
     measure = "softmax of Q" if agent.view.value_based else "probability"

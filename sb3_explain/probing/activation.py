@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.energies import BETA
+from sb3_explain.agents.targets.find import find_energy
+from sb3_explain.agents.targets.outputs import read_outputs
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers.learned.losses import total_variation
-from sb3_explain.probing.targets import BETA, make_target, read_outputs
 from sb3_explain.states.blur import gaussian_blur
 
 #: no regulariser, total variation (Mahendran and Vedaldi 2016), a blur between steps (Nguyen et al.
@@ -74,7 +76,7 @@ def activation_maximization(
         )
     if regularizer not in REGULARIZERS:
         raise unknown_name("regulariser", regularizer, REGULARIZERS)
-    energy = make_target(target, agent, action=action, beta=beta)
+    energy = find_energy(agent, target, action=action, beta=beta)
     rng = np.random.default_rng(seed)
     logits = torch.from_numpy(rng.uniform(0.05, 0.95, (n, *shape))).float().logit()
     logits = logits.to(agent.device).requires_grad_()

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.energies import BETA, EnergyFunction, require_comparable
+from sb3_explain.agents.targets.find import find_energy
+from sb3_explain.agents.targets.outputs import Outputs, read_outputs
 from sb3_explain.common.checkpoints import pack
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
@@ -25,14 +28,6 @@ from sb3_explain.probing.autoencoder import Gaussian
 from sb3_explain.probing.distance import Neighbors, find_nearest, measure_difference
 from sb3_explain.probing.generator import PASS, StateGenerator
 from sb3_explain.probing.prior import STATES, Prior, make_prior, require_prior
-from sb3_explain.probing.targets import (
-    BETA,
-    Outputs,
-    Target,
-    make_target,
-    read_outputs,
-    require_comparable,
-)
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
@@ -153,8 +148,9 @@ def probe(
 
     :param generator: a generator fitted to the agent's states
     :param target: a name of :data:`sb3_explain.TARGETS`, ``"action:NAME"`` for an action, or a
-        function from :class:`~sb3_explain.probing.targets.Outputs` to (B,) energies that are small
-        where a state is of interest
+        function from :class:`~sb3_explain.agents.targets.outputs.Outputs` to (B,) energies that
+        are small where a state is of interest; another target of :mod:`sb3_explain.agents.targets`,
+        such as ``"LEFT - RIGHT"``, is high in the states that are found
     :param n_samples: number of samples
     :param steps: number of steps of the search
     :param prior: ``"states"`` to stay near the codes of training states, ``"normal"`` for N(0, I)
@@ -180,7 +176,7 @@ def probe(
     require_search(n_samples, steps, prior, prior_weight, learning_rate, beta)
     agent = generator.agent
     sharpness = beta / float(generator.network.spread)
-    energy = Energy(generator, make_target(target, agent, action=action, beta=sharpness), other)
+    energy = Energy(generator, find_energy(agent, target, action=action, beta=sharpness), other)
     name = target if isinstance(target, str) else getattr(target, "__name__", "target")
     rng = torch.Generator().manual_seed(seed)
     regularizer = make_prior(prior, generator.codes)
@@ -251,7 +247,9 @@ class Energy:
     :param other: second agent, for targets that compare two
     """
 
-    def __init__(self, generator: StateGenerator, target: Target, other: Agent | None) -> None:
+    def __init__(
+        self, generator: StateGenerator, target: EnergyFunction, other: Agent | None
+    ) -> None:
         self.generator = generator
         self.agent = generator.agent
         self.target = target

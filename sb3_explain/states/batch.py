@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
@@ -18,14 +17,18 @@ from sb3_explain.agents.action_spaces import (
     gaussian_divergence,
     greedy_targets,
     group_numbers,
-    group_sizes,
     log_probabilities,
+    margins,
     score_range,
     target_scores,
 )
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import measure_extents
+from sb3_explain.agents.targets.find import TargetLike, read_targets, require_action
+from sb3_explain.agents.targets.outputs import Outputs
+from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.spaces import SINGLE, Observations, spaces_by_key
+from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.keys import ByKey
 
@@ -56,8 +59,9 @@ class StateBatch(ByKey):
     :param agent: agent that is explained
     :param observations: (B, ...) observations in the policy's own layout and raw range, or a dict
         of such; tensors or arrays, on any device
-    :param target: (B,) index of the target to explain, or one index for all states (see
-        :mod:`sb3_explain.agents.action_spaces`); the greedy action when not given
+    :param target: what is explained: an index or a name, such as ``"LEFT"``, ``"value"`` or
+        ``"LEFT - RIGHT"``, a function, or (B,) indices (see :mod:`sb3_explain.agents.targets`); the
+        greedy action when not given
     :param policy_inputs: what the policy takes besides the observation and is never perturbed:
         ``lstm_states`` of a recurrent policy and ``action_masks``, batch-first tensors
     :param cache: cache of forward passes that explainers of these states share; nothing is shared
@@ -70,7 +74,7 @@ class StateBatch(ByKey):
         self,
         agent: Agent,
         observations: Observations,
-        target: Tensor | int | None = None,
+        target: TargetLike = None,
         policy_inputs: Mapping[str, Tensor] | None = None,
         cache: ForwardCache | None = None,
     ) -> None:
@@ -78,6 +82,8 @@ class StateBatch(ByKey):
         self.cache = cache
         #: (B,) positions of the states in the data set that they come from, if it is known
         self.positions: Tensor | None = None
+        #: the quantity that is explained, if that is no action; then it is the one target, index 0
+        self.scalar: ScalarTarget | None = None
         observations = agent.tensor(observations)
         agent.check(observations)
         by_key = observations if isinstance(observations, dict) else {SINGLE: observations}
@@ -99,23 +105,20 @@ class StateBatch(ByKey):
             if len(known) != len(self):
                 raise ExplainError(f"{name} of {len(known)} states for {len(self)}: give one each")
         if target is not None:
-            self.target = self._index(target)
+            self._set_target(target)
 
-    def _index(self, target: Tensor | int) -> Tensor:
-        given = np.asarray(target.cpu() if isinstance(target, Tensor) else target)
-        if given.dtype.kind not in "iu" or given.shape not in ((), (len(self),)):
-            what = f"target {target!r}" if given.ndim == 0 else f"a target of shape {given.shape}"
-            raise ExplainError(
-                f"{what} ({given.dtype}) for {len(self)} states: give one index, or one for each "
-                "state"
-            )
-        absent = given[(given < 0) | (given >= self.agent.n_targets)]
-        if absent.size:
-            raise ExplainError(
-                f"target {absent.flat[0]} is no target of this agent, which has "
-                f"{self.agent.n_targets}: {', '.join(self.agent.target_names)}"
-            )
-        return torch.as_tensor(given, device=self.device, dtype=torch.long).expand(len(self))
+    def _set_target(self, target: TargetLike) -> None:
+        found = read_targets(self.agent, target, len(self))
+        self.scalar = found if isinstance(found, ScalarTarget) else None
+        if isinstance(found, ScalarTarget):
+            found = torch.zeros(len(self), dtype=torch.long, device=self.device)
+        self.target = found
+
+    def name_targets(self) -> list[str]:
+        """Name the target of each of the B states."""
+        if self.scalar is not None:
+            return [self.scalar.name] * len(self)
+        return [self.agent.target_names[index] for index in self.target.tolist()]
 
     @cached_property
     def target(self) -> Tensor:
@@ -133,13 +136,13 @@ class StateBatch(ByKey):
 
     # --- the same states in other forms ----------------------------------------------------
 
-    def with_target(self, target: Tensor | int) -> StateBatch:
+    def with_target(self, target: TargetLike) -> StateBatch:
         """Return the same states with another target to explain.
 
-        :param target: (B,) index of the target, or one index for all states
+        :param target: target as the class takes it
         """
         view = copy.copy(self)
-        view.target = self._index(target)
+        view._set_target(target)
         return view
 
     def resolve_target(self) -> StateBatch:
@@ -167,15 +170,15 @@ class StateBatch(ByKey):
     def get_relevance(self, attributions: Tensor) -> Tensor:
         """Turn attributions into relevances, by which features are ranked.
 
-        These are the attributions; for a Box action they are the magnitudes: there the sign says in
-        which direction a feature moves the action, not whether the action depends on it.
+        These are the attributions; for a Box action and for a scalar target they are the
+        magnitudes: there the sign says in which direction a feature moves it, not whether it
+        depends on the feature.
 
         :param attributions: (B, ...) attributions of the target
         :return: (B, ...) relevances
         """
-        return (
-            attributions.abs() if isinstance(self.agent.action_space, spaces.Box) else attributions
-        )
+        signless = self.scalar is not None or isinstance(self.agent.action_space, spaces.Box)
+        return attributions.abs() if signless else attributions
 
     @property
     def held(self) -> Tensor:
@@ -188,16 +191,9 @@ class StateBatch(ByKey):
 
         It is high minus low, 1 if the feature is unbounded, and 0 if it is held: a category.
         """
-        by_key, layout = spaces_by_key(self.agent.observation_space), self.agent.layout
-        extents = {}
-        for name in self.by_key:
-            shape = layout.own_shapes[name]
-            low, high = getattr(by_key[name], "low", 0.0), getattr(by_key[name], "high", 1.0)
-            extent = np.broadcast_to(np.float64(high) - np.float64(low), shape)
-            bounded = np.isfinite(extent) & (extent > 0) & (extent < np.finfo(np.float32).max)
-            known = torch.from_numpy(np.where(bounded, extent, 1.0)).float()[None]
-            extents[name] = layout.arrange_key(name, known)
-        return self.flatten_keys(extents)[0].to(self.device).masked_fill(self.held, 0.0)
+        extents = measure_extents(self.agent)
+        extent = self.flatten_keys({name: extents[name] for name in self.by_key})[0]
+        return extent.to(self.device).masked_fill(self.held, 0.0)
 
     def split(self, size: int) -> list[StateBatch]:
         """Split the states into batches of at most ``size`` states each, in order."""
@@ -227,7 +223,7 @@ class StateBatch(ByKey):
         """
         if self.cache is None:
             return read()
-        return self.cache.read(self.agent, (key, self._digest), read)
+        return self.cache.read(self.agent, (key, self.scalar, self._digest), read)
 
     @cached_property
     def _digest(self) -> bytes:
@@ -247,8 +243,15 @@ class StateBatch(ByKey):
     def target_scores(
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None
     ) -> Tensor:
-        """Compute the scores (R, C) of all targets, differentiable with respect to ``rows``."""
-        return target_scores(self.agent.action_space, self.scores(rows, states))
+        """Compute the scores (R, C) of all targets, differentiable with respect to ``rows``.
+
+        They are (R, 1) for a scalar target.
+        """
+        if self.scalar is None:
+            return target_scores(self.agent.action_space, self.scores(rows, states))
+        outputs = Outputs(self.agent, *self._complete(rows, states))
+        n_rows = len(rows if isinstance(rows, Tensor) else next(iter(rows.values())))
+        return self.scalar(outputs, n_rows)[:, None]
 
     def values(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """Compute the agent's values (R,); NaN for an agent that has none."""
@@ -282,7 +285,9 @@ class StateBatch(ByKey):
         that has them); for Box actions it is exp(:meth:`similarity`) of the dimension.
 
         :return: (R, C) preferences in [0, 1]
+        :raises ExplainError: for a scalar target, which has none
         """
+        require_action(self.agent, self.scalar)
         space = self.agent.action_space
         if isinstance(space, spaces.Box):
             return self.similarity(rows, states).exp()
@@ -299,6 +304,7 @@ class StateBatch(ByKey):
 
         :return: (R,) in nats, at least 0
         """
+        require_action(self.agent, self.scalar)
         space, target = self.agent.action_space, self._targets(states)[:, None]
         if isinstance(space, spaces.Box):
             mean, std = self._marginals(rows, states)
@@ -320,6 +326,7 @@ class StateBatch(ByKey):
 
         :return: (R,) booleans
         """
+        require_action(self.agent, self.scalar)
         space, target = self.agent.action_space, self._targets(states)[:, None]
         outcome = self.target_scores(rows, states)
         if not isinstance(space, spaces.Box):
@@ -337,8 +344,11 @@ class StateBatch(ByKey):
 
     @property
     def own_target_scores(self) -> Tensor:
-        """(B, C) scores of the targets on the states themselves."""
-        return target_scores(self.agent.action_space, self.own_scores)
+        """(B, C) scores of the targets on the states themselves; (B, 1) of a scalar target."""
+        if self.scalar is None:
+            return target_scores(self.agent.action_space, self.own_scores)
+        with torch.no_grad():
+            return torch.cat([self.target_scores(*part) for part in self._own_parts()])
 
     @cached_property
     def _own_marginals(self) -> tuple[Tensor, Tensor]:
@@ -363,15 +373,9 @@ class StateBatch(ByKey):
         :return: (B,) probability of the best target less that of the second best, in [0, 1]; 1 if
             there is no second, as for Box actions
         """
-        space = self.agent.action_space
-        if isinstance(space, spaces.Box):
-            return torch.ones(len(self), device=self.device)
-        probabilities = log_probabilities(space, self.own_target_scores).exp()
-        groups = torch.split(probabilities, group_sizes(space), dim=1)
-        padded = [torch.nn.functional.pad(part, (0, 1)) for part in groups]
-        margins = [part.topk(2, dim=1).values for part in padded]
-        gaps = torch.stack([best[:, 0] - best[:, 1] for best in margins], dim=1)
-        number = group_numbers(space).to(gaps.device)[self.target]
+        require_action(self.agent, self.scalar)
+        gaps = margins(self.agent.action_space, self.own_target_scores)
+        number = group_numbers(self.agent.action_space).to(gaps.device)[self.target]
         return gaps.gather(1, number[:, None])[:, 0]
 
     def _targets(self, states: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
@@ -301,7 +302,7 @@ class StateDataset:
         self,
         agent: Agent,
         positions: Any,
-        target: Tensor | int | None = None,
+        target: TargetLike = None,
         *,
         cache: ForwardCache | None = None,
     ) -> StateBatch:
@@ -309,7 +310,7 @@ class StateDataset:
 
         :param agent: agent to explain
         :param positions: (B,) positions of the states in this view
-        :param target: (B,) index of the target to explain, or one index for all states; the greedy
+        :param target: what is explained, as :class:`~sb3_explain.StateBatch` takes it; the greedy
             action when not given
         :param cache: cache of forward passes that explainers of these states share
         """

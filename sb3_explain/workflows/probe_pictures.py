@@ -14,6 +14,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import greedy_targets, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.targets.energies import TARGETS
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers.base import Explainer
@@ -22,7 +23,6 @@ from sb3_explain.probing.distance import PAPER, measure_difference
 from sb3_explain.probing.generator import SAMPLE
 from sb3_explain.probing.goggle_returns import Goggles
 from sb3_explain.probing.search import Probe, select
-from sb3_explain.probing.targets import TARGETS
 from sb3_explain.report import Picture
 from sb3_explain.report.captions import format_probability
 from sb3_explain.report.contact_sheet import Tile, contact_sheet, picture_rows

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments, require_class
 from sb3_explain.explainers.base import Explainer
@@ -32,7 +32,7 @@ def plot(
     agent: Agent | BaseAlgorithm,
     observations: Any,
     explainer: str | Explainer = "sarfa",
-    target: Tensor | int | str | None = None,
+    target: TargetLike = None,
     *,
     states: StateDataset | None = None,
     style: OverlayStyle = "heat",
@@ -51,7 +51,9 @@ def plot(
     :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
     :param observations: what ``model.predict`` takes: one observation or at most 16
     :param explainer: an explainer, or the name of one, see :func:`list_explainers`
-    :param target: index or name of the target to explain; the greedy action when not given
+    :param target: what is explained: an action by its index or name, ``"value"``, a contrast such
+        as ``"LEFT - RIGHT"``, a function (see :mod:`sb3_explain.agents.targets`); the greedy action
+        when not given
     :param states: states of the agent, for explainers that learn and for baselines
     :param style: how a map is drawn on a picture: ``"heat"``, ``"contour"`` or ``"spotlight"``
     :param frames: which frames of a stack are shown: ``"newest"``, ``"all"``, or the number of one
@@ -81,7 +83,7 @@ def compare(
     agent: Agent | BaseAlgorithm,
     observations: Any,
     explainers: Iterable[str | Explainer] | Mapping[str, str | Explainer],
-    target: Tensor | int | str | None = None,
+    target: TargetLike = None,
     *,
     states: StateDataset | None = None,
     style: OverlayStyle = "heat",
@@ -99,7 +101,9 @@ def compare(
     :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
     :param observations: what ``model.predict`` takes: one observation or a few
     :param explainers: names of explainers, explainers, or a dict of them by the name that is shown
-    :param target: index or name of the target to explain; the greedy action when not given
+    :param target: what is explained: an action by its index or name, ``"value"``, a contrast such
+        as ``"LEFT - RIGHT"``, a function (see :mod:`sb3_explain.agents.targets`); the greedy action
+        when not given
     :param states: states of the agent, for explainers that learn and for baselines
     :param style: how a map is drawn on a picture, see :meth:`Explainer.show`
     :param frames: which frames of a stack are shown, see :meth:`Explainer.show`

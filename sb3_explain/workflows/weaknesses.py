@@ -25,6 +25,11 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.targets.energies import (
+    list_targets,
+    require_comparable,
+    require_supported_target,
+)
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path, require_file_or_nothing, write_json
 from sb3_explain.common.provenance import describe_machine
@@ -34,7 +39,6 @@ from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.probing import StateGenerator, goggles, novelty, probe
 from sb3_explain.probing.search import Probe, require_search
-from sb3_explain.probing.targets import list_targets, require_comparable, require_supported_target
 from sb3_explain.report import save
 from sb3_explain.report.page import make_title
 from sb3_explain.report.probe_page import Probed, write_probe_page

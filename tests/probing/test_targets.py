@@ -10,8 +10,10 @@ from scipy.spatial.distance import jensenshannon
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.energies import TARGETS, make_target, soft_max, soft_min
+from sb3_explain.agents.targets.find import find_energy
+from sb3_explain.agents.targets.outputs import Outputs, read_outputs
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.probing.targets import TARGETS, Outputs, make_target, soft_max, soft_min
 
 SPACE = spaces.Box(-10, 10, (3,), np.float32)
 Q = torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, 0.0], [-3.0, -1.0, -2.0]])
@@ -36,8 +38,14 @@ def agent_of(*, valued=True, value_based=False, space=None) -> Agent:
 
 
 def energies(target, agent, rows=Q, **options):
-    outputs = Outputs(agent, *agent.scores_and_values(rows))
-    return make_target(target, agent, **options)(outputs)
+    return find_energy(agent, target, **options)(read_outputs(agent, rows))
+
+
+def known(agent, scores, other=None) -> Outputs:
+    """Outputs of these scores."""
+    outputs = Outputs(agent, scores, other=other)
+    outputs.scores = scores
+    return outputs
 
 
 def test_soft_maximum_is_equation_6_and_lies_between_mean_and_maximum():
@@ -109,12 +117,12 @@ def test_uncertainty_of_several_sub_actions_is_their_mean():
 def test_disagreement_is_the_jensen_shannon_divergence():
     agent, other = agent_of(), agent_of()
     moved = Q.flip(1)
-    outputs = Outputs(agent, Q, Q[:, 0], Outputs(other, moved, Q[:, 0]))
+    outputs = known(agent, Q, known(other, moved))
     found = make_target("disagreement", agent)(outputs)
     desired = jensenshannon(Q.softmax(1), moved.softmax(1), axis=1) ** 2
     np.testing.assert_allclose(-found.numpy(), desired, atol=1e-6)
     box = agent_of(space=spaces.Box(-1, 1, (3,)))
-    outputs = Outputs(box, Q, Q[:, 0], Outputs(box, moved, Q[:, 0]))
+    outputs = known(box, Q, known(box, moved))
     assert make_target("disagreement", box)(outputs)[0].item() == pytest.approx(-6.0)
 
 
@@ -130,8 +138,7 @@ def test_a_function_is_a_target_and_takes_what_it_names():
 
 def test_every_target_says_what_it_finds_and_gives_one_energy_a_state():
     agent = agent_of(valued=False, value_based=True)
-    other = Outputs(agent, *agent.scores_and_values(Q.flip(1)))
-    outputs = Outputs(agent, *agent.scores_and_values(Q), other)
+    outputs = Outputs(agent, Q, other=Outputs(agent, Q.flip(1)))
     for name in TARGETS:
         assert (TARGETS[name].__doc__ or "").strip()
         assert make_target(name, agent, action=0)(outputs).shape == (3,)
@@ -154,3 +161,10 @@ def test_what_is_unsupported_is_a_one_line_error():
         make_target("action:north", without)
     with pytest.raises(ExplainError, match="give the other one"):
         energies("disagreement", without)
+
+
+def test_any_other_target_is_searched_for_where_it_is_high():
+    agent = agent_of(valued=False, value_based=True)
+    torch.testing.assert_close(energies("0 - 2", agent), Q[:, 2] - Q[:, 0])
+    torch.testing.assert_close(energies("advantage:1", agent), Q.mean(dim=1) - Q[:, 1])
+    assert torch.equal(energies("1", agent), energies("action:1", agent))

@@ -12,11 +12,11 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.demo import demo_agent
+from sb3_explain.agents.targets.energies import list_targets
 from sb3_explain.cli import main
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.explainers.learned.visionmask import VisionMask
-from sb3_explain.probing.targets import list_targets
 from sb3_explain.states.collection import collect
 from sb3_explain.workflows.weaknesses import (
     find_weaknesses,

@@ -19,6 +19,13 @@ class ActorQView(PolicyView):
     Scores are the deterministic action pi(s), values are min over critics of Q(s, pi(s)).
     """
 
+    @property
+    def n_critics(self) -> int:  # type: ignore[override]
+        return int(self.policy.critic.n_critics)
+
+    def critics(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        return self._q_values(observations, self.scores(observations, lstm_states))
+
     def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         actor = self.policy.actor
         if isinstance(self.policy, TD3Policy):

@@ -27,6 +27,8 @@ class PolicyView(ABC):
     value_based = False
     #: whether the policy was trained with the environment's action masks
     maskable = False
+    #: number of critics Q(s, a), of an agent whose actor gives the action
+    n_critics = 0
     #: whether action 0 of a Discrete space is its ``start``: not so for agents of SB3, which give
     #: the environment the index of the best score
     adds_start = False
@@ -47,6 +49,10 @@ class PolicyView(ABC):
     ) -> tuple[Tensor, Tensor]:
         """(B, K) scores and (B,) values; views whose two heads share layers run these once."""
         return self.scores(observations, lstm_states), self.values(observations, lstm_states)
+
+    def critics(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        """(B, n_critics) Q(s, pi(s)) of each critic."""
+        raise ExplainError("this agent has no critics Q(s, a): ask for its values or scores")
 
     def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         """(B, A) standard deviation of a Box action before squashing or clipping; 0 if none."""

@@ -8,8 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.agents.relus import WatchReLUs
+from sb3_explain.agents.targets.outputs import Outputs
 from sb3_explain.common.attributions import resize
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers.requirements import find_alternative
 from sb3_explain.states.batch import StateBatch
 
 
@@ -32,6 +36,12 @@ class TargetScores(nn.Module):
     def forward(self, *arguments: Tensor) -> Tensor:
         *by_key, states = arguments
         scores = self.batch.target_scores(dict(zip(self.names, by_key, strict=True)), states)
+        scalar = self.batch.scalar
+        if scalar is not None and not scores.requires_grad and torch.is_grad_enabled():
+            raise ExplainError(
+                f"{scalar.name} has no gradient with respect to the observation: explain it by a "
+                f"method that perturbs, such as {find_alternative(self.batch.agent)}"
+            )
         # makes the derivative by a key that the agent ignores 0; autograd would raise an error
         return scores + sum(0 * observed.sum() for observed in by_key)
 
@@ -83,6 +93,28 @@ def guide(output: Tensor) -> None:
     :param output: output of a ReLU
     """
     output.register_hook(lambda gradient: gradient.clamp_min(0))  # type: ignore[no-untyped-call]
+
+
+def find_target_layers(batch: StateBatch) -> dict[str, str]:
+    """Find the last convolution between each image and a scalar target.
+
+    The value may have a network of its own, which the scores do not pass.
+
+    :param batch: the states, whose target is scalar
+    :return: name of the layer by key of the image
+    :raises ExplainError: if no image passes a convolution on its way to the target
+    """
+    agent, scalar = batch.agent, batch.scalar
+    assert scalar is not None
+    found = find_image_layers(
+        agent, nn.Conv2d, lambda observations: scalar.read(Outputs(agent, observations))
+    )
+    if not found:
+        raise ExplainError(
+            f"no image passes a convolution on its way to {scalar.name}: explain it by "
+            f"{find_alternative(agent)}"
+        )
+    return {name: layers[-1] for name, layers in found.items()}
 
 
 def compute_grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, Tensor]:

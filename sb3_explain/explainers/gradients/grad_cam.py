@@ -10,7 +10,7 @@ from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import compute_grad_cam
+from sb3_explain.explainers.gradients.attributions import compute_grad_cam, find_target_layers
 from sb3_explain.explainers.requirements import needs_convolution
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
@@ -48,6 +48,7 @@ class GradCAM(Explainer):
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         #: name of the layer for each image, by key
         self.layers = {name: on[-1] for name, on in find_image_layers(agent, nn.Conv2d).items()}
+        self.named = layer is not None
         if layer is not None:
             passed = find_image_layers(agent, nn.Module)
             if not any(layer in names for names in passed.values()):
@@ -59,5 +60,7 @@ class GradCAM(Explainer):
         return len(self.layers)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        found = compute_grad_cam(batch, self.layers)
+        # the layer that is named counts for any target
+        own = batch.scalar is not None and not self.named
+        found = compute_grad_cam(batch, find_target_layers(batch) if own else self.layers)
         return {n: found.get(n, torch.zeros_like(observed)) for n, observed in batch.by_key.items()}

@@ -9,7 +9,11 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import compute_grad_cam, compute_guided_gradients
+from sb3_explain.explainers.gradients.attributions import (
+    compute_grad_cam,
+    compute_guided_gradients,
+    find_target_layers,
+)
 from sb3_explain.explainers.requirements import needs_convolution, needs_numbers, needs_relu
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
@@ -51,7 +55,8 @@ class GuidedGradCAM(Explainer):
         return 1 + len(self.layers)
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
-        where, detail = compute_grad_cam(batch, self.layers), compute_guided_gradients(batch)
+        layers = self.layers if batch.scalar is None else find_target_layers(batch)
+        where, detail = compute_grad_cam(batch, layers), compute_guided_gradients(batch)
         return {
             name: where[name] * detail[name] if name in where else torch.zeros_like(observed)
             for name, observed in batch.by_key.items()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import Observations
 from sb3_explain.explainers import EXPLAINERS
@@ -83,7 +84,7 @@ class IntegratedGradients(Explainer):
     def convergence_delta(
         self,
         observations: Observations,
-        target: Tensor | int | None = None,
+        target: TargetLike = None,
         *,
         policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> Tensor:

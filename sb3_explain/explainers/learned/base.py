@@ -96,6 +96,7 @@ class MaskExplainer(FittedExplainer):
     """
 
     gives_masks = True
+    actions_only = "its masks are learned from the policy"
     unsupported = staticmethod(needs_continuous)
     #: class of the settings
     Settings: ClassVar[type[MaskSettings]] = MaskSettings
@@ -116,7 +117,6 @@ class MaskExplainer(FittedExplainer):
         self.n_frames = agent.n_stack
         self.baselines = self._fit_baselines(dict.fromkeys(self.shapes))
         self.training = TrainingState()
-        #: fingerprints of the states that it was fitted on, and the options of training
         self.learned_from: dict[str, Any] = {}
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch's own would seed all GPUs too

@@ -21,7 +21,8 @@ class Greydanus(Explainer):
     """S = 1/2 ||z(s) - z(s')||^2 or 1/2 (V(s) - V(s'))^2 (Greydanus et al., 2018, eq. 2 and 3).
 
     z are the raw scores of all actions, so that the attributions are the same for every target:
-    they say where the agent looks, not for which action. For each image it costs one forward pass
+    they say where the agent looks, not for which action. Of a target that is no action, z is the
+    target alone; ``target="value"`` is the critic's part. For each image it costs one forward pass
     for each point of the grid, and one more; other keys of a Dict observation get 0.
 
     >>> from sb3_explain import Greydanus
@@ -69,7 +70,9 @@ class Greydanus(Explainer):
         return attribute_images(batch, lambda name, image: self._attribution(batch, name, image))
 
     def _attribution(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
-        if self.part == "critic":
+        if batch.scalar is not None:
+            outputs = self.local_blur.target_scores(batch, name, self.rows(image))
+        elif self.part == "critic":
             outputs = self.local_blur.values(batch, name, self.rows(image))[..., None]
             if torch.isnan(outputs).all():
                 raise ExplainError(

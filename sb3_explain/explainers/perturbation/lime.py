@@ -70,7 +70,8 @@ class Lime(Explainer):
     regression with an intercept without penalty and with sample weights exp(-d^2 / (2 width^2)),
     where d is the cosine distance of z from all ones (section 3.4, as in the authors' package).
 
-    It explains the probability of the target, or the action itself in a dimension of a Box action.
+    It explains the probability of the target, or the action itself in a dimension of a Box action,
+    or a target that is no action itself.
     One fit explains all targets. It costs ``n_samples`` forward passes for each key of the
     observation, while the other keys stay the same; weights of different keys come from different
     models.
@@ -189,7 +190,7 @@ class Lime(Explainer):
         self, batch: StateBatch, copies: dict[str, Tensor], states: Tensor
     ) -> Tensor:
         """What is explained (R, C) of every target: probabilities, or Box actions."""
-        if isinstance(self.agent.action_space, spaces.Box):
+        if batch.scalar is not None or isinstance(self.agent.action_space, spaces.Box):
             return batch.target_scores(copies, states)
         return batch.preferences(copies, states)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,9 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.blur import gaussian_blur
 from sb3_explain.states.forward_passes import make_grid_masks, read_blends
+
+#: (R, ...) copies by key and (R,) indices of their states -> (R, ...) what the agent answers
+Read = Callable[[dict[str, Tensor], Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -69,25 +73,31 @@ class LocalBlur:
         :return: (B, 1 + P, K) scores
         """
         scores: Tensor = batch.read_once(
-            (self, name), lambda: self._read(batch, name, chunk, values=False)
+            (self, name), lambda: self._read(batch, name, chunk, batch.scores)
+        )
+        return scores
+
+    def target_scores(self, batch: StateBatch, name: str, chunk: int) -> Tensor:
+        """Compute scores (B, 1 + P, C) of the targets as :meth:`scores` does those of the agent."""
+        scores: Tensor = batch.read_once(
+            (self, name, "targets"), lambda: self._read(batch, name, chunk, batch.target_scores)
         )
         return scores
 
     def values(self, batch: StateBatch, name: str, chunk: int) -> Tensor:
         """Compute values (B, 1 + P) as :meth:`scores` does scores; NaN if the agent has none."""
         values: Tensor = batch.read_once(
-            (self, name, "values"), lambda: self._read(batch, name, chunk, values=True)
+            (self, name, "values"), lambda: self._read(batch, name, chunk, batch.values)
         )
         return values
 
-    def _read(self, batch: StateBatch, name: str, chunk: int, *, values: bool) -> Tensor:
+    def _read(self, batch: StateBatch, name: str, chunk: int, read: Read) -> Tensor:
         state = batch.by_key[name]
         kernel_size = 2 * int(4 * self.sigma + 0.5) + 1
         change = gaussian_blur(state, kernel_size, self.sigma) - state
         rows, columns = (self.profiles(state, size) for size in state.shape[2:])
-        agent = batch.values if values else batch.scores
         blends = read_blends(
-            lambda copies, states: agent({name: copies}, states),
+            lambda copies, states: read({name: copies}, states),
             state,
             change,
             make_grid_masks(rows, columns, chunk),

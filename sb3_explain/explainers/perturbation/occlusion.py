@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sb3_explain.agents.action_spaces import target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image_keys
 from sb3_explain.common.errors import ExplainError
@@ -97,19 +96,17 @@ class Occlusion(Explainer):
     def _attribution(self, batch: StateBatch, name: str, image: Tensor) -> Tensor:
         rows, columns = (self._covered(image, size) for size in image.shape[2:])
         scores = batch.read_once((self, name), lambda: self._scores(batch, name, rows, columns))
-        scores = target_scores(self.agent.action_space, scores)[
-            torch.arange(len(batch)), :, batch.target
-        ]
+        scores = scores[torch.arange(len(batch)), :, batch.target]
         fall = (scores[:, :1] - scores[:, 1:]).to(image).view(-1, len(rows), len(columns))
         covering = rows.sum(dim=0)[:, None] * columns.sum(dim=0)
         attributions: Tensor = rows.T @ fall @ columns / covering
         return attributions[:, None].expand_as(image)
 
     def _scores(self, batch: StateBatch, name: str, rows: Tensor, columns: Tensor) -> Tensor:
-        """Scores (B, 1 + P, K) of the states, and of their copies without each patch."""
+        """Target scores (B, 1 + P, C) of the states, and of their copies without each patch."""
         image, chunk = batch.by_key[name], self.rows(batch.by_key[name])
         blends = read_blends(
-            lambda copies, states: batch.scores({name: copies}, states),
+            lambda copies, states: batch.target_scores({name: copies}, states),
             image,
             self.baselines[name](image) - image,
             make_grid_masks(rows, columns, chunk),

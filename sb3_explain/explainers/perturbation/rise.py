@@ -32,7 +32,8 @@ class Rise(Explainer):
 
     The masks are the same for every state, and the same N forward passes for each image explain
     every target; other keys of a Dict observation get 0. For Box actions p is exp(similarity), see
-    :meth:`sb3_explain.StateBatch.preferences`, which costs one more forward pass.
+    :meth:`sb3_explain.StateBatch.preferences`; for a target that is no action, p is its change from
+    the state. Both cost one more forward pass.
 
     >>> from sb3_explain import Rise
     >>> explainer = Rise(image_agent, n_masks=100)
@@ -141,7 +142,7 @@ class Rise(Explainer):
         return {key: a[states, batch.target] for key, a in self.explain_all(batch).items()}
 
     def explain_all(self, batch: StateBatch) -> dict[str, Tensor]:
-        n_targets = self.agent.n_targets
+        n_targets = self.agent.n_targets if batch.scalar is None else 1
         images = {n: self._attribute_image(batch, n) for n in batch.images()}
         return {
             name: images[name][:, :, None].expand(-1, -1, *observed.shape[1:2], -1, -1)
@@ -154,9 +155,11 @@ class Rise(Explainer):
         """Attributions (B, C, H, W) of all C targets for one image."""
         image, chunk = batch.by_key[name], self.rows(batch.by_key[name])
         hidden = self.baselines[name](image)
-        total = image.new_zeros(len(image), self.agent.n_targets, image[0, 0].numel())
+        n_targets = self.agent.n_targets if batch.scalar is None else 1
+        total = image.new_zeros(len(image), n_targets, image[0, 0].numel())
+        own = None if batch.scalar is None else batch.own_target_scores
         blends = read_blends(
-            lambda copies, states: self._read_outcomes(batch, {name: copies}, states),
+            lambda copies, states: self._read_outcomes(batch, {name: copies}, states, own),
             hidden,
             image - hidden,
             self.make_masks(image, chunk),
@@ -168,9 +171,11 @@ class Rise(Explainer):
         return (total / scale).view(*total.shape[:2], *image.shape[2:])
 
     def _read_outcomes(
-        self, batch: StateBatch, copies: dict[str, Tensor], states: Tensor
+        self, batch: StateBatch, copies: dict[str, Tensor], states: Tensor, own: Tensor | None
     ) -> Tensor:
-        """Outcomes p (R, C) of every target."""
+        """Outcomes p (R, C) of every target; the change from its ``own`` of a scalar target."""
+        if own is not None:
+            return batch.target_scores(copies, states) - own[states]
         if self.variant == "paper":
             return batch.preferences(copies, states)
         return batch.target_scores(copies, states).sigmoid()

@@ -45,6 +45,7 @@ class Sarfa(Explainer):
     """
 
     name = "sarfa"
+    actions_only = "it compares an action's probability with those of the others"
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Targets: what makes a state interesting, as an energy that is small in such states.
+"""Targets of a search: what makes a state interesting, as an energy that is small in such states.
 
 Rupprecht et al. (2019), section 3.3. A target is a function ``(outputs, **options) -> (B,)``, to be
 minimised, of an agent's outputs for B states. Any such function will do; those with a name are
@@ -14,7 +14,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,13 +21,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from sb3_explain.agents.action_spaces import (
-    group_numbers,
-    group_sizes,
-    log_probabilities,
-    target_scores,
-)
+from sb3_explain.agents.action_spaces import group_numbers, group_sizes
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.outputs import Outputs, read_outputs
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
 from sb3_explain.envs.spaces import spaces_by_key
@@ -40,78 +35,7 @@ TARGETS: Registry[Callable[..., Tensor]] = Registry("target", __name__)
 BETA = 5.0
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """An agent's outputs for B states.
-
-    :param agent: the agent
-    :param scores: (B, K) scores, as :meth:`sb3_explain.Agent.scores` defines them
-    :param values: (B,) values; NaN of an agent that has none
-    :param other: outputs of a second agent for the same states
-    """
-
-    agent: Agent
-    scores: Tensor
-    values: Tensor
-    other: Outputs | None = None
-
-    @property
-    def target_scores(self) -> Tensor:
-        """(B, C) scores of the targets."""
-        return target_scores(self.agent.action_space, self.scores)
-
-    @property
-    def log_probabilities(self) -> Tensor:
-        """(B, C) log-probabilities of the targets; of Q-values, those of their softmax.
-
-        :raises ExplainError: for Box actions, which have none
-        """
-        if isinstance(self.agent.action_space, spaces.Box):
-            raise ExplainError(
-                "this target compares probabilities of actions, and this agent's actions are "
-                "continuous (Box): choose a target on its value, or an action"
-            )
-        return log_probabilities(self.agent.action_space, self.target_scores)
-
-    @property
-    def q(self) -> Tensor:
-        """(B, K) Q-values, or (B, 1) V(s) of an agent without them.
-
-        :raises ExplainError: for an agent that has no values either
-        """
-        return self.scores if self.agent.view.value_based else self.value[:, None]
-
-    @property
-    def value(self) -> Tensor:
-        """(B,) values.
-
-        :raises ExplainError: for an agent that has none
-        """
-        if bool(self.values.isnan().all()):
-            raise ExplainError(
-                f"this agent ({self.agent.algo}) has no values: choose a target on its actions "
-                "('action', 'T+-' or 'uncertainty')"
-            )
-        return self.values
-
-    @property
-    def contrast(self) -> Tensor:
-        """(B, K) Q-values, or (B, C) log-probabilities of an agent without them."""
-        return self.scores if self.agent.view.value_based else self.log_probabilities
-
-
-Target = Callable[[Outputs], Tensor]
-
-
-def read_outputs(agent: Agent, observations: Any, other: Agent | None = None) -> Outputs:
-    """Return an agent's outputs for states, and those of another agent.
-
-    :param agent: the agent
-    :param observations: (B, ...) in the agent's range, or a dict of such
-    :param other: a second agent with the same observations and actions
-    """
-    others = None if other is None else Outputs(other, *other.scores_and_values(observations))
-    return Outputs(agent, *agent.scores_and_values(observations), others)
+EnergyFunction = Callable[[Outputs], Tensor]
 
 
 def soft_max(q: Tensor, beta: float) -> Tensor:
@@ -218,7 +142,7 @@ def make_target(
     *,
     action: int | str | None = None,
     beta: float = BETA,
-) -> Target:
+) -> EnergyFunction:
     """Make a function of :class:`Outputs` alone, with the target's options filled in.
 
     :param target: a name, ``"action:NAME"`` for the action of that name or number, or a function
