@@ -108,8 +108,8 @@ def test_each_critic_of_the_action(algorithm):
     for number in range(2):
         expected = critics[:, number].mean(dim=1) if algorithm is TQC else critics[number][:, 0]
         torch.testing.assert_close(read(agent, f"critic{number + 1}", observed), expected)
-    least = torch.stack([read(agent, f"critic{i}", observed) for i in (1, 2)]).amin(dim=0)
-    torch.testing.assert_close(read(agent, "value", observed), least)
+    smallest = torch.stack([read(agent, f"critic{i}", observed) for i in (1, 2)]).amin(dim=0)
+    torch.testing.assert_close(read(agent, "value", observed), smallest)
     torch.testing.assert_close(read(agent, "push - pull", observed), acted[:, 1] - acted[:, 0])
     with pytest.raises(ExplainError, match="unknown critic 'critic3'; did you mean 'critic"):
         find_target(agent, "critic3")
