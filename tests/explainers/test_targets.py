@@ -11,6 +11,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.showing import describe_target
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
 from tests.explainers.kinds import agent_of, quick, states_of
@@ -154,6 +155,16 @@ def test_occlusion_of_a_contrast_is_the_difference_of_the_actions():
     found = explainer.attribute(PICTURES, "left - right")
     apart = explainer.attribute(PICTURES, "left") - explainer.attribute(PICTURES, "right")
     torch.testing.assert_close(found, apart, atol=1e-5, rtol=1e-4)
+
+
+def test_a_figure_names_the_quantity_and_says_its_value():
+    batch = StateBatch(DOTS, PICTURES, "value")
+    assert describe_target(batch, 1) == f"value = {float(DOTS.values(PICTURES)[1]):.3g}"
+    batch = StateBatch(DOTS, PICTURES, "left - right")
+    scores = DOTS.scores(PICTURES)[1]
+    assert describe_target(batch, 1) == f"left - right = {float(scores[0] - scores[2]):.3g}"
+    figure = EXPLAINERS["occlusion"](DOTS).show(PICTURES[:1], "left - right")
+    assert figure.get_axes()
 
 
 def test_rise_of_a_quantity_is_its_mean_change_while_a_pixel_is_seen():
