@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from sb3_explain.agents.action_spaces import count_scores, target_names
@@ -27,7 +28,7 @@ from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.action_names import find_action_names, number_actions
 from sb3_explain.envs.feature_names import FeatureNames, read_feature_names
 from sb3_explain.envs.known_features import find_known_features
-from sb3_explain.envs.recipe import EnvRecipe, Normalizer, normalize
+from sb3_explain.envs.recipe import EnvRecipe, Normalizer, normalize, require_recipe
 from sb3_explain.envs.spaces import Observations, require_space
 
 #: names in rl-zoo3 of algorithms whose class has another name
@@ -77,6 +78,8 @@ class Agent(PolicyOutputs):
 
     #: how users come by one, for messages
     obtained_by: ClassVar[str] = "load_agent(...) or Agent.from_model(model) makes one"
+    #: environment of the live model, where no recipe says how to make it again; copies are played
+    vec_env: VecEnv | None = None
 
     def __init__(
         self,
@@ -94,6 +97,7 @@ class Agent(PolicyOutputs):
         picture_keys: Sequence[str] | None = None,
     ) -> None:
         super().__init__(view, observation_space, action_space)
+        require_recipe(recipe)
         self._picture_keys = [picture_keys] if isinstance(picture_keys, str) else picture_keys
         require_keys(observation_space, self._picture_keys)
         self.algo = algo
@@ -126,8 +130,8 @@ class Agent(PolicyOutputs):
         the agent does not change the model.
 
         What the model's environment says is used: its id, arguments and wrappers, the statistics of
-        VecNormalize as they are now, the frame stack, names of actions and features. An environment
-        that cannot be made again by names is named in one warning.
+        VecNormalize as they are now, the frame stack, names of actions and features. Of an
+        environment that cannot be made again by names, copies are played.
 
         :param model: any algorithm of the two libraries, Dict observations included
         :param self_check: whether the agent's answers on a few sampled observations are compared
@@ -148,7 +152,9 @@ class Agent(PolicyOutputs):
         )
         if self_check:
             check_prediction(model, view, model.observation_space, model.action_space)
-        return cls(view, model.observation_space, model.action_space, **details)
+        agent = cls(view, model.observation_space, model.action_space, **details)
+        agent.vec_env = model.get_env() if agent.recipe is None else None
+        return agent
 
     @classmethod
     def from_module(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import weakref
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
 from sb3_explain.envs.feature_names import accept_feature_names
 from sb3_explain.envs.live_recipe import ModelEnv, UnnamedEnvironmentError, name_environment
-from sb3_explain.envs.recipe import EnvRecipe, Normalizer
+from sb3_explain.envs.recipe import EnvRecipe, Normalizer, require_recipe
 from sb3_explain.envs.spaces import spaces_by_key, stack_shape
 
 logger = logging.getLogger(__name__)
@@ -41,9 +40,6 @@ logger = logging.getLogger(__name__)
 KNOWN_WRAPPERS = (
     VecCheckNan, VecFrameStack, VecMonitor, VecNormalize, VecTransposeImage, VecVideoRecorder,
 )  # fmt: skip
-
-#: environments whose agents have been warned of
-_warned: weakref.WeakSet[VecEnv] = weakref.WeakSet()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +68,7 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
     :param model: the live model
     :param given: arguments that the user gives, which come first
     """
+    require_recipe(given.get("recipe"))
     # SGQN and its baselines know how many frames their environment stacks
     own_stack = getattr(model, "n_stack", None)
     env = model.get_env()
@@ -89,15 +86,14 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
         return {"n_stack": own_stack, **given}
     live = read_live_env(model, env)
     recipe = given.get("recipe")
-    if recipe is None:
-        if live.unnamed and "recipe" not in given and env not in _warned:
-            _warned.add(env)
-            logger.warning(
-                "the environment of this model cannot be made again by names (%s): give "
-                "recipe=..., or env=... to what plays the agent",
-                live.unnamed,
-            )
-    elif live.normalizers and not recipe.normalizers and "normalizers" not in given:
+    if live.unnamed and "recipe" not in given:
+        logger.info(
+            "the environment of this model cannot be made again by names (%s): copies of it are "
+            "played, unless you give recipe=...",
+            live.unnamed,
+        )
+    unnormalized = recipe is not None and not recipe.normalizers
+    if unnormalized and live.normalizers and "normalizers" not in given:
         logger.warning("the recipe has no statistics: those of the model's VecNormalize are used")
     details = {
         "recipe": live.recipe,

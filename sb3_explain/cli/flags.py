@@ -56,6 +56,13 @@ def add_agent_flags(sub: Parser, *, required: bool = True) -> None:
         help="arguments of the environment",
     )
     group.add_argument(
+        "--gym-packages",
+        nargs="+",
+        default=[],
+        metavar="MODULE",
+        help="modules that register the environment; they are imported",
+    )
+    group.add_argument(
         "--vec-normalize",
         metavar="FILE",
         help="statistics of VecNormalize, in place of those beside the agent; no: use none",
@@ -86,6 +93,7 @@ def loading_options(options: argparse.Namespace) -> dict[str, Any]:
         "env_kwargs": read_key_values(options.env_kwargs, "--env-kwargs"),
         "vec_normalize": False if options.vec_normalize == "no" else options.vec_normalize,
         "trusted": options.trust,
+        "gym_packages": options.gym_packages,
     }
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +15,7 @@ from stable_baselines3.common.atari_wrappers import EpisodicLifeEnv
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import require_class
 from sb3_explain.common.untrusted import one_line, quote
 from sb3_explain.envs.known_wrappers import KNOWN_WRAPPERS
 from sb3_explain.envs.registered import make, register_environments
@@ -83,6 +84,9 @@ class EnvRecipe:
         ``"last"``, one of them per key, or ``None`` to stack images on their channels
     """
 
+    #: how users come by one, for messages
+    obtained_by: ClassVar[str] = 'for example EnvRecipe("CartPole-v1")'
+
     env_id: str
     env_kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
     wrappers: tuple[tuple[str, dict[str, Any]], ...] = ()
@@ -134,6 +138,12 @@ class EnvRecipe:
         if self.channels_order is not None:  # what older versions described has no such key
             described["channels_order"] = self.channels_order
         return described
+
+
+def require_recipe(recipe: object) -> None:
+    """:raises ExplainError: if something else is given for a recipe; ``None`` stands for none"""
+    if recipe is not None:
+        require_class("recipe", recipe, EnvRecipe)
 
 
 def normalize(normalizers: Mapping[str, Normalizer], observations: Any) -> Any:

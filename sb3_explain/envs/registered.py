@@ -121,6 +121,22 @@ def register_environments(
                 _register(name)
 
 
+def import_packages(packages: str | Iterable[str]) -> tuple[str, ...]:
+    """Import the modules that the user names, which may register environments.
+
+    As with RL Zoo's ``--gym-packages``, whatever they do when they are imported is done. So no name
+    may come from a file.
+
+    :param packages: dotted name of a module, or several
+    :return: their names
+    :raises ExplainError: if one cannot be imported
+    """
+    names = (packages,) if isinstance(packages, str) else tuple(packages)
+    for name in names:
+        _register(name)
+    return names
+
+
 class MissingEnvironmentError(ExplainError):
     """An environment that cannot be made here; its agent may be loaded all the same."""
 
@@ -211,5 +227,6 @@ def _register(module: str) -> None:
         gym.register_envs(importlib.import_module(module))
     except Exception as error:  # what it runs when it is imported may fail in any way
         raise ExplainError(
-            f"the package {module!r} cannot be imported ({one_line(error)})"
+            f"the package {module!r} cannot be imported ({one_line(error)}): is it installed, or "
+            "its folder in PYTHONPATH?"
         ) from error

@@ -18,10 +18,11 @@ from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clu
 from sb3_explain.common.controls import CONTROLS, list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.common.signatures import check_arguments, require_class
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.evaluation.controls import make_own_controls
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, find_base, needs
+from sb3_explain.evaluation.named_explainers import Explainers, name_explainers
 from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.explainers import EXPLAINERS
@@ -177,7 +178,7 @@ class Evaluation:
 def evaluate(
     agent: Agent,
     states: StateDataset,
-    explainers: Mapping[str, Explainer] | Iterable[Explainer] | Explainer,
+    explainers: Explainers,
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
     *,
     baseline: str | Baseline | Mapping[str, Baseline] = "background",
@@ -203,16 +204,19 @@ def evaluate(
     If a metric or an explainer fails, this is one logged line and NaN in the table; the others
     stand.
 
-    >>> from sb3_explain import InputXGradient, evaluate
+    >>> from sb3_explain import evaluate
     >>> metrics = {"insertion": {"steps": 4}, "sparseness": {}}
-    >>> evaluation = evaluate(agent, test, [InputXGradient(agent)], metrics, n_resamples=100)
+    >>> evaluation = evaluate(agent, test, ["input_x_gradient"], metrics, n_resamples=100)
     >>> table = evaluation.table()
     >>> sorted(table[table["metric"] == "insertion"]["explainer"])
     ['gradient', 'input_x_gradient', 'random']
 
     :param agent: the agent that the explainers explain
     :param states: states that no explainer has learned from
-    :param explainers: explainers by name, or a list of explainers with names of their own
+    :param explainers: an explainer or its name, a list of explainers and names, or a dict of them
+        by the names that their rows shall have. One that learns has to be fitted before, see
+        :func:`sb3_explain.make_explainer`; the baselines of those given by name are fitted on
+        ``train``
     :param metrics: names, or options by name such as ``{"insertion": {"steps": 50}}``; all metrics
         when not given. A metric that does not apply to an explainer is left out of its row
     :param baseline: what a removed feature becomes, the same for all explainers, whatever they mask
@@ -240,7 +244,6 @@ def evaluate(
             f"batch_size={batch_size}, n_resamples={n_resamples}, confidence={confidence}: give "
             "positive numbers, and a confidence below 1"
         )
-    given = _name_explainers(agent, explainers)
     chosen = bind_options(metrics)
     if boxes is None:
         chosen = {name: metric for name, metric in chosen.items() if "boxes" not in needs(metric)}
@@ -253,6 +256,8 @@ def evaluate(
 
     sample = states.sample(n_evaluated or len(states), seed)
     n = len(sample)
+    train = states.subset(sample) if train is None else train
+    given = name_explainers(agent, explainers, train)
     if not isinstance(baseline, Mapping):
         baseline = fit_baselines(baseline, states.subset(sample), agent)
 
@@ -270,7 +275,6 @@ def evaluate(
         targets.append(batch.target.cpu().numpy())
         own.append(own_preference(batch).double().cpu().numpy())
     others = OtherStates(agent, states, sample, np.concatenate(targets), seed)
-    train = states.subset(sample) if train is None else train
     own_controls: dict[str, Explainer] = {
         f"{name} {control}": made
         for name, explainer in given.items()
@@ -344,27 +348,6 @@ def note_if_narrow(n: int, episodes: int) -> str:
         f"the interval is too narrow: {n} states of {episodes} episode(s), and at least "
         f"{MIN_STATES} of {MIN_EPISODES} are needed"
     )
-
-
-def _name_explainers(
-    agent: Agent, explainers: Mapping[str, Explainer] | Iterable[Explainer] | Explainer
-) -> dict[str, Explainer]:
-    """Return explainers by name; refuse those of another agent and those not yet fitted."""
-    if isinstance(explainers, Explainer):
-        explainers = [explainers]
-    every = list(explainers.values() if isinstance(explainers, Mapping) else explainers)
-    for explainer in every:
-        require_class("each of explainers", explainer, Explainer)
-    names = explainers if isinstance(explainers, Mapping) else [one.name for one in every]
-    named = dict(zip(names, every, strict=True))
-    if len(named) < len(every):
-        raise ExplainError("two explainers have the same name: give a dict of names to them")
-    for explainer in named.values():
-        if explainer.agent is not agent:
-            raise ExplainError(f"{explainer.name} explains another agent than the one given")
-        if isinstance(explainer, FittedExplainer):
-            explainer.require_fitted()
-    return named
 
 
 def _replace_nan(interval: Interval) -> dict[str, float | int | None]:

@@ -26,6 +26,7 @@ from sb3_explain.states.episodes import (
 )
 from sb3_explain.states.splitting import split_into_parts
 from sb3_explain.states.stacks import gather, index_stacks
+from sb3_explain.states.temporary import TemporaryFolder
 
 Array = NDArray[Any]
 
@@ -59,7 +60,9 @@ class StateDataset:
     """
 
     #: how users come by one, for messages
-    obtained_by: ClassVar[str] = "collect(agent, folder=...) returns one"
+    obtained_by: ClassVar[str] = "collect(agent) returns one"
+    #: folder of the rendered frames that lasts as long as these states and their views
+    temporary: TemporaryFolder | None = None
     #: number of states that :meth:`split` left out of this part, which training states equal
     n_duplicates = 0
 

@@ -19,9 +19,9 @@ from sb3_explain.common.bootstrap import Interval, confidence_interval
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.rollouts import ParallelEnvs, open_parallel_envs
+from sb3_explain.states.environments import AnyEnv, open_parallel_envs
+from sb3_explain.states.rollouts import Rollouts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ def play_transformed(
     transforms: Mapping[str, ObservationTransform | None],
     n_episodes: int = 20,
     *,
-    env: str | EnvRecipe | None = None,
+    env: AnyEnv | None = None,
     deterministic: bool | None = None,
     max_steps: int | None = None,
     n_envs: int = 8,
@@ -80,7 +80,8 @@ def play_transformed(
     :param agent: agent that plays
     :param transforms: observation transforms by name; ``None`` for an agent of random actions
     :param n_episodes: number of episodes with each transform
-    :param env: Gymnasium id or recipe of the environment; the agent's own when not given
+    :param env: the environment, as :func:`sb3_explain.collect` takes it; the agent's own when not
+        given
     :param deterministic: whether actions are greedy, see :func:`open_parallel_envs`
     :param max_steps: largest number of steps of an episode; one that takes longer is stopped, and
         its return so far counts
@@ -126,7 +127,7 @@ def show_everything(batch: StateBatch) -> Tensor:
 
 @torch.no_grad()
 def play(
-    envs: ParallelEnvs,
+    envs: Rollouts,
     transform: ObservationTransform,
     n_episodes: int,
     max_steps: int | None,
@@ -143,9 +144,17 @@ def play(
     """
     agent, each = envs.agent, envs.each
     returns, lengths = np.zeros(n_episodes), np.zeros(n_episodes, dtype=np.int64)
-    for env in each:
-        env.begin(env.row)
-    while playing := [env for env in each if env.episode is not None]:
+    envs.rewind()
+    #: number of the next episode in each environment
+    upcoming = list(range(len(each)))
+    while True:
+        for env in each:
+            if env.episode is None and upcoming[env.row] < n_episodes and env.ready:
+                env.begin(upcoming[env.row])
+                upcoming[env.row] += len(each)
+        playing = [env for env in each if env.episode is not None]
+        if not playing:
+            return returns, lengths
         masks = envs.action_masks()
         held = {"lstm_states": envs.lstm_states, "action_masks": masks}
         policy_inputs = {name: tensor for name, tensor in held.items() if tensor is not None}
@@ -153,14 +162,12 @@ def play(
         seen = agent.layout.restore(batch.split_keys(transform(batch)))
         actions = envs.actions(seen, agent.scores(seen, **policy_inputs))
         envs.lstm_states = agent.next_lstm_states(seen, envs.lstm_states)
+        outcomes = envs.step(actions)
         for env in playing:
             episode = env.episode or 0
-            _, over = env.step(actions[env.row])
+            _, over = outcomes[env.row]
             lengths[episode] += 1
             if over or lengths[episode] == max_steps:
                 returns[episode] = env.earned
                 env.episode = None
                 advance(1)
-                if episode + len(each) < n_episodes:
-                    env.begin(episode + len(each))
-    return returns, lengths

@@ -1,14 +1,15 @@
-"""ParallelEnvs: environments that an agent plays in parallel, a batch of observations at a time.
+"""Rollouts: an agent plays in parallel environments, a batch of observations at a time.
 
 The seed of episode i is a function of (seed, i) alone. In the same one of equally many environments
-the episode is the same to the last bit whenever it is played.
+the episode is the same to the last bit whenever it is played; :mod:`.vec_rollouts` says what holds
+for a VecEnv.
 """
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -19,68 +20,61 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.frames import FrameLayout
-from sb3_explain.envs.recipe import EnvRecipe, begin_episode
+from sb3_explain.envs.recipe import begin_episode
+from sb3_explain.envs.screen import find_screen
 from sb3_explain.envs.spaces import SINGLE, Observations
-
-#: probability of a random action with which RL Zoo plays DQN and QR-DQN agents on Atari
-ZOO_EPSILON = 0.01
-
-logger = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
 
-class ParallelEnvs:
-    """Environments and the agent's stacked observations of them, with one row for each.
+class Rollouts(ABC):
+    """What an agent plays in, with the agent's stacked observations, a row for each environment.
 
     :param agent: agent that plays
-    :param recipe: recipe of the environments
+    :param layout: turns what the environments give into the agent's observations
     :param n: number of environments
     :param seed: random seed of the environments and of sampled actions
     :param sampled: whether actions are sampled; they are greedy otherwise
     :param epsilon: probability of a uniformly random action instead of the greedy one, in [0, 1]
-    :param render_mode: Gymnasium's render mode of the environments
     """
+
+    #: each environment with its episode
+    each: Sequence[Rollout]
 
     def __init__(
         self,
         agent: Agent,
-        recipe: EnvRecipe,
+        layout: FrameLayout,
         n: int,
         *,
         seed: int,
         sampled: bool,
         epsilon: float = 0.0,
-        render_mode: str | None = None,
     ) -> None:
         self.agent = agent
+        self.layout = layout
         self.seed = seed
         self.sampled = sampled
         self.epsilon = epsilon
-        envs = [recipe.make(render_mode) for _ in range(n)]
-        self.layout = FrameLayout(recipe, envs[0].observation_space, agent.observation_space)
         #: (n, ...) stacked observations by key
-        self.stacks = self.layout.empty(n)
+        self.stacks = layout.empty(n)
         #: (n, ...) state of a recurrent agent's LSTM; ``None`` for other agents
         self.lstm_states = agent.initial_lstm_states(n)
-        self._masked = agent.view.maskable and envs[0].has_wrapper_attr("action_masks")
-        self.each = [ParallelEnv(self, row, env) for row, env in enumerate(envs)]
+
+    @property
+    def stored_stacks(self) -> int | None:
+        """Frames in each stored observation, where whole observations are stored."""
+        return self.layout.n_frames if self.layout.stores_stacks else None
 
     def observations(self) -> Observations:
         """Return the stacked observations (n, ...) of all environments; of idle ones the last."""
         by_key = self.layout.observations(self.stacks)
         return self.agent.tensor(by_key[SINGLE] if set(by_key) == {SINGLE} else by_key)
 
+    @abstractmethod
     def action_masks(self) -> Tensor | None:
         """Return the action masks (n, K) of all environments; ``None`` if the agent takes none."""
-        if not self._masked:
-            return None
-        everything = np.ones(self.agent.n_targets, dtype=np.int8)
-        rows = [everything if env.episode is None else env.action_masks() for env in self.each]
-        masks: Tensor = torch.as_tensor(np.stack(rows), device=self.agent.device)
-        return masks
 
     def actions(self, observations: Observations, scores: Tensor) -> Array:
         """Choose actions (n, ...) for all environments.
@@ -98,24 +92,33 @@ class ParallelEnvs:
         pairs = zip(self.each, greedy, strict=True)
         return np.stack([env.maybe_random(action) for env, action in pairs])
 
+    @abstractmethod
+    def step(self, actions: Array) -> dict[int, tuple[float, bool]]:
+        """Take an action in each environment that plays.
+
+        :param actions: (n, ...) actions, as the environments take them
+        :return: the reward, and whether the episode is over, by row
+        """
+
+    @abstractmethod
+    def rewind(self) -> None:
+        """Let the next episodes begin from seeds of their own, wherever the environments stand."""
+
+    @abstractmethod
     def close(self) -> None:
-        """Close all environments."""
-        for env in self.each:
-            env.env.close()
+        """Close what was made to be played."""
 
 
-class ParallelEnv:
+class Rollout(ABC):
     """One of several parallel environments, which plays one episode after the other.
 
     :param envs: all parallel environments
     :param row: row of this environment in the batch
-    :param env: the Gymnasium environment
     """
 
-    def __init__(self, envs: ParallelEnvs, row: int, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, envs: Rollouts, row: int) -> None:
         self.envs = envs
         self.row = row
-        self.env = env
         #: number of the episode that is being played; None while idle
         self.episode: int | None = None
         self.rng = np.random.default_rng(0)
@@ -125,25 +128,39 @@ class ParallelEnv:
             # random actions are numbered as the agent numbers its own
             self.action_space.start = np.int64(envs.agent.first_action)
 
+    @property
+    def ready(self) -> bool:
+        """Whether an episode can begin now; if not, it can after some more steps."""
+        return True
+
     def begin(self, episode: int) -> None:
-        """Reset the environment to the start of an episode.
+        """Begin an episode.
 
         :param episode: number of the episode, from which its seed follows
         """
         self.episode = episode
         source = np.random.SeedSequence([self.envs.seed, episode])
         self.rng = np.random.default_rng(source)
-        self._start(begin_episode(self.env, int(source.generate_state(1)[0])))
+        self._reset(int(source.generate_state(1)[0]))
 
-    def _start(self, observation: Any) -> None:
+    @abstractmethod
+    def _reset(self, seed: int) -> None: ...
+
+    @abstractmethod
+    def find_screen(self) -> Callable[[], Any]:
+        """Return a function that draws the current state as RGB (h, w, 3); call it once, first."""
+
+    def start(self, observation: Any) -> None:
+        """Observe what an episode, or the game after a lost life, begins with."""
         #: whether the frame stack was emptied before the current frame
         self.starts = True
         self.envs.layout.clear(self.envs.stacks, self.row)
         if self.envs.lstm_states is not None:
             self.envs.lstm_states[self.row] = 0
-        self._see(observation)
+        self.observe(observation)
 
-    def _see(self, observation: Any) -> None:
+    def observe(self, observation: Any) -> None:
+        """Observe what the environment gives after a step."""
         #: the newest frame, by key
         self.frame = self.envs.layout.frame(observation)
         self.envs.layout.push(self.envs.stacks, self.row, self.frame)
@@ -161,17 +178,84 @@ class ParallelEnv:
         stacks = {key: stack[self.row].copy() for key, stack in self.envs.stacks.items()}
         return layout.observations(stacks)
 
-    def action_masks(self) -> Array:
-        """Return which actions the environment allows now: (K,) of 0 and 1."""
-        allowed = self.env.get_wrapper_attr("action_masks")()
-        return np.asarray(allowed, dtype=np.int8).reshape(-1)
-
     def maybe_random(self, action: Any) -> Any:
         """Replace the action, with probability epsilon, by a uniformly random one."""
         if self.rng.random() >= self.envs.epsilon:
             return action
         self.action_space.seed(int(self.rng.integers(2**31)))
         return self.action_space.sample()
+
+    @property
+    @abstractmethod
+    def earned(self) -> float:
+        """Return of the current episode so far."""
+
+
+class ParallelEnvs(Rollouts):
+    """Gymnasium environments that were made to be played, each of which is reset by itself.
+
+    :param envs: the environments, each with a Monitor
+    :param is_copy: whether they were made to be played; the user's own is not closed
+    :param settings: further arguments of :class:`Rollouts`
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        layout: FrameLayout,
+        envs: Sequence[gym.Env[Any, Any]],
+        *,
+        is_copy: bool = True,
+        **settings: Any,
+    ) -> None:
+        super().__init__(agent, layout, len(envs), **settings)
+        self.is_copy = is_copy
+        self._masked = agent.view.maskable and envs[0].has_wrapper_attr("action_masks")
+        self.each: list[ParallelEnv] = [ParallelEnv(self, row, env) for row, env in enumerate(envs)]
+
+    def action_masks(self) -> Tensor | None:
+        if not self._masked:
+            return None
+        everything = np.ones(self.agent.n_targets, dtype=np.int8)
+        rows = [everything if env.episode is None else env.action_masks() for env in self.each]
+        masks: Tensor = torch.as_tensor(np.stack(rows), device=self.agent.device)
+        return masks
+
+    def step(self, actions: Array) -> dict[int, tuple[float, bool]]:
+        playing = [env for env in self.each if env.episode is not None]
+        return {env.row: env.step(actions[env.row]) for env in playing}
+
+    def rewind(self) -> None:
+        """Do nothing: each episode begins with a reset."""
+
+    def close(self) -> None:
+        for env in self.each if self.is_copy else ():
+            env.env.close()
+
+
+class ParallelEnv(Rollout):
+    """A Gymnasium environment that plays one episode after the other.
+
+    :param env: the environment
+    """
+
+    envs: ParallelEnvs
+
+    def __init__(self, envs: ParallelEnvs, row: int, env: gym.Env[Any, Any]) -> None:
+        super().__init__(envs, row)
+        self.env = env
+
+    def _reset(self, seed: int) -> None:
+        self.start(begin_episode(self.env, seed))
+
+    def find_screen(self) -> Callable[[], Any]:
+        # which puts a wrapper between those of the environment
+        return find_screen(self.env) if self.envs.is_copy else self.env.render
+
+    def action_masks(self) -> Array:
+        """Return which actions the environment allows now: (K,) of 0 and 1."""
+        allowed = self.env.get_wrapper_attr("action_masks")()
+        return np.asarray(allowed, dtype=np.int8).reshape(-1)
 
     def step(self, action: Any) -> tuple[float, bool]:
         """Take an action in the environment.
@@ -185,79 +269,12 @@ class ParallelEnv:
             return float(reward), True
         if terminated or truncated:  # only a life is lost: the game goes on
             observation, _ = self.env.reset()
-            self._start(observation)
+            self.start(observation)
         else:
-            self._see(observation)
+            self.observe(observation)
         return float(reward), False
 
     @property
     def earned(self) -> float:
         """Return of the current episode so far, as the environment's Monitor counts it."""
         return float(sum(self.env.get_wrapper_attr("rewards")))
-
-
-def find_recipe(agent: Agent, env: str | EnvRecipe | None) -> EnvRecipe:
-    """Find how the environments in which an agent plays are made.
-
-    An agent that was trained with normalized observations sees normalized ones there too.
-
-    :param agent: agent that plays
-    :param env: Gymnasium id or recipe of the environment; the agent's own when not given
-    :raises ExplainError: if no environment is given and the agent knows none, or something else is
-        given
-    """
-    own = agent.recipe
-    if env is None or (isinstance(env, str) and own is not None and env == own.env_id):
-        if own is None:
-            raise ExplainError("this agent knows no environment: name one with env=...")
-        return own
-    if not isinstance(env, str | EnvRecipe):
-        raise ExplainError(
-            f"env is a gymnasium id or an EnvRecipe, not a {type(env).__name__}: "
-            "gymnasium.register(...) gives an environment of your own an id"
-        )
-    recipe = EnvRecipe(env, frame_stack=agent.n_stack) if isinstance(env, str) else env
-    if agent.normalizers and not recipe.normalizers:
-        logger.warning(
-            "observations of %s are normalized by the statistics of the agent", recipe.env_id
-        )
-        recipe = dataclasses.replace(recipe, normalizers=agent.normalizers)
-    return recipe
-
-
-def is_sampled_in_zoo(recipe: EnvRecipe) -> bool:
-    """Check whether RL Zoo plays this environment with sampled actions: Atari and MiniGrid."""
-    is_atari = any("AtariWrapper" in name for name, _ in recipe.wrappers)
-    return is_atari or "MiniGrid" in recipe.env_id
-
-
-def open_parallel_envs(
-    agent: Agent,
-    n: int,
-    *,
-    env: str | EnvRecipe | None = None,
-    deterministic: bool | None = None,
-    seed: int = 0,
-) -> ParallelEnvs:
-    """Open environments in which the agent plays as in RL Zoo.
-
-    :param agent: agent that plays
-    :param n: number of environments
-    :param env: Gymnasium id or recipe of the environment; the agent's own when not given
-    :param deterministic: whether actions are greedy; otherwise they are sampled or, for an agent of
-        Q-values, random with probability 0.01. When not given, they are greedy except on Atari and
-        MiniGrid, as in RL Zoo
-    :param seed: random seed of the environments and actions
-    :raises ExplainError: if the environment is unknown
-    """
-    recipe = find_recipe(agent, env)
-    sampled = is_sampled_in_zoo(recipe) if deterministic is None else not deterministic
-    randomly = sampled and agent.view.value_based
-    return ParallelEnvs(
-        agent,
-        recipe,
-        n,
-        seed=seed,
-        sampled=sampled and not randomly,
-        epsilon=ZOO_EPSILON if randomly else 0.0,
-    )

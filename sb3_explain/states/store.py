@@ -23,6 +23,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.states.episodes import (
     COLUMNS,
+    PICTURES,
     episode_folder,
     episode_folders,
     make_row_type,
@@ -170,7 +171,8 @@ class EpisodeWriter:
         row = self.length % BLOCK
         for name, value in record.items():
             observed = np.asarray(value)
-            if observed.nbytes < LARGE:
+            # pictures have an array of their own, however small: they are not read with the rest
+            if observed.nbytes < LARGE and name != PICTURES:
                 self._small.setdefault(name, []).append(observed)
             else:
                 self._large.setdefault(name, np.empty_like(observed))

@@ -333,9 +333,9 @@ def test_the_lstm_states_of_a_state_are_those_it_was_acted_with(tmp_path):
     [
         ("Missing-v0", "cannot be made"),
         ("Pendulum-v1", "the policy expects"),
-        (gym.make("CartPole-v1"), "env is a gymnasium id or an EnvRecipe, not a TimeLimit"),
+        (object, "env=object is no environment"),
     ],
-    ids=["missing", "other", "instance"],
+    ids=["missing", "other", "class"],
 )
 def test_a_refusal_leaves_nothing_on_disk(cartpole, tmp_path, env, said, capsys):
     with pytest.raises(ExplainError, match=said):

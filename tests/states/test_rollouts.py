@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sb3_explain import EnvRecipe, ExplainError
-from sb3_explain.states.rollouts import ZOO_EPSILON, is_sampled_in_zoo, open_parallel_envs
+from sb3_explain.states.env_sources import is_sampled_in_zoo
+from sb3_explain.states.environments import ZOO_EPSILON, open_parallel_envs
 from tests.toys import dot_agent
 
 ATARI = "stable_baselines3.common.atari_wrappers.AtariWrapper"

@@ -51,6 +51,7 @@ def read_recipe(
     trusted: tuple[str, ...],
     *,
     own_kwargs: Mapping[str, Any] | None = None,
+    own_packages: tuple[str, ...] = (),
     observation_space: Space | None = None,
 ) -> tuple[EnvRecipe, list[str]]:
     """The recipe of a run's environment, and notes on what had to be changed.
@@ -62,12 +63,14 @@ def read_recipe(
     :param normalizers: statistics as :func:`read_normalizers` returns them
     :param trusted: dotted names of further packages, modules, wrappers and arguments
     :param own_kwargs: arguments of the environment that the user gives, which override the files'
+    :param own_packages: modules of environments that the user names, which are imported by now
     :param observation_space: what the policy observes, if it is known: it decides which later
         version stands in for an environment that is gone
     :raises ExplainError: if the configuration is malformed, or names what is not trusted
     """
     packages = _read_names(args.get("gym_packages") or [], "gym_packages in args.yml")
     register_environments(env_id, packages, trusted)
+    packages = (*own_packages, *packages)
     notes = []
     wrappers = read_wrappers(config.get("env_wrapper"))
     for name, kwargs in wrappers:

@@ -33,9 +33,10 @@ from sb3_explain.agents.loading.saved_spaces import read_space
 from sb3_explain.agents.loading.yaml_config import read_yaml
 from sb3_explain.agents.self_check import choose_view
 from sb3_explain.common.errors import ExplainError, make_printable
-from sb3_explain.common.signatures import require_arguments, require_class
+from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.feature_names import FeatureNames, accept_feature_names
-from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.envs.recipe import EnvRecipe, require_recipe
+from sb3_explain.envs.registered import import_packages
 from sb3_explain.envs.spaces import require_space
 from sb3_explain.envs.trust import read_trusted
 
@@ -65,6 +66,7 @@ def load_agent(
     policy_kwargs: Mapping[str, Any] | None = None,
     recipe: EnvRecipe | None = None,
     trusted: str | Sequence[str] = (),
+    gym_packages: str | Sequence[str] = (),
     self_check: bool = True,
     picture_keys: Sequence[str] | None = None,
     action_names: Sequence[str] | None = None,
@@ -106,6 +108,8 @@ def load_agent(
     :param trusted: dotted names of packages, modules and wrappers that may be imported because the
         files say so, and of arguments that the files may give the environment
         (``"env_kwargs.map_path"``)
+    :param gym_packages: modules that register the environment, which are imported, as rl-zoo3 does
+        with ``--gym-packages``; what they hold is trusted
     :param self_check: whether the agent's answers on a few sampled observations are compared with
         the policy's own
     :param picture_keys: keys of the observation that are pictures, see :class:`Agent`
@@ -126,9 +130,9 @@ def load_agent(
     ):  # fmt: skip
         if space is not None:
             require_space(argument, space)
-    if recipe is not None:
-        require_class("recipe", recipe, EnvRecipe)
-    trusted = read_trusted(trusted)
+    require_recipe(recipe)
+    named = import_packages(gym_packages)
+    trusted = (*read_trusted(trusted), *named)
     name = find_algorithm(algo)
     selection = ModelSelection(load_best, load_checkpoint, load_last_checkpoint)
     files = _find_files(name, env, Path(folder), exp_id, selection, organization, repo_id, revision)
@@ -168,6 +172,7 @@ def load_agent(
             normalizers,
             trusted,
             own_kwargs=env_kwargs,
+            own_packages=named,
             observation_space=observed,
         )
         notes += changes
