@@ -100,18 +100,18 @@ def put_back_wrappers(env: VecEnv) -> Iterator[None]:
     for layer in list_vec_layers(env)[:-1]:
         own = {name: value for name, value in vars(layer).items() if name not in SHARED}
         memo: dict[int, Any] = {}
-        kept = {}
+        values = {}
         for name, value in own.items():
             try:
-                kept[name] = copy.deepcopy(value, memo)
+                values[name] = copy.deepcopy(value, memo)
             except Exception:  # such as an open file: it stays the same object
-                kept[name] = value
-        saved.append((layer, kept))
+                values[name] = value
+        saved.append((layer, values))
     try:
         yield
     finally:
-        for layer, kept in saved:
-            layer.__dict__.update(kept)
+        for layer, values in saved:
+            layer.__dict__.update(values)
 
 
 def _copy(env: gym.Env[Any, Any], memo: dict[int, Any]) -> gym.Env[Any, Any]:

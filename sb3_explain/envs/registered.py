@@ -16,7 +16,7 @@ import gymnasium as gym
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import one_line
-from sb3_explain.envs.trust import check_trusted
+from sb3_explain.envs.trust import check_trusted, read_names
 
 logger = logging.getLogger(__name__)
 
@@ -129,9 +129,9 @@ def import_packages(packages: str | Iterable[str]) -> tuple[str, ...]:
 
     :param packages: dotted name of a module, or several
     :return: their names
-    :raises ExplainError: if one cannot be imported
+    :raises ExplainError: if one cannot be imported, or something else is given
     """
-    names = (packages,) if isinstance(packages, str) else tuple(packages)
+    names = read_names(packages, "gym_packages")
     for name in names:
         _register(name)
     return names
@@ -164,7 +164,10 @@ def missing_environment(env_id: str, error: Exception) -> ExplainError:
     known = [name for name in gym.registry if not has_moved(name)]
     close = difflib.get_close_matches(env_id, known, n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close and close[0] != env_id else ""
-    return MissingEnvironmentError(f"environment {env_id!r} cannot be made{hint} ({reason})")
+    said = f"environment {env_id!r} cannot be made{hint} ({reason})"
+    if not is_registered(env_id):
+        said += ": gym_packages=[...] (--gym-packages) imports a module of yours that registers it"
+    return MissingEnvironmentError(said)
 
 
 def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:

@@ -13,21 +13,28 @@ from sb3_explain.common.untrusted import quote
 logger = logging.getLogger(__name__)
 
 
-def read_trusted(trusted: Any) -> tuple[str, ...]:
-    """The names that the user trusts, as a tuple.
+def read_names(given: Any, argument: str) -> tuple[str, ...]:
+    """The dotted names that the user gives, as a tuple.
 
-    >>> read_trusted("my_wrappers")  # one name, not its letters
+    >>> read_names("my_wrappers", "trusted")  # one name, not its letters
     ('my_wrappers',)
 
-    :param trusted: dotted name, or an iterable of dotted names
+    :param given: dotted name, or an iterable of dotted names
+    :param argument: name of the argument that they are given for
     :raises ExplainError: if it is neither
     """
-    names = (trusted,) if isinstance(trusted, str) else trusted
+    names = (given,) if isinstance(given, str) else given
     if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
         raise ExplainError(
-            f"trusted={quote(trusted)}: give a list of names, for example trusted=['my_wrappers']"
+            f"{argument}={quote(given)}: give a list of names, for example "
+            f"{argument}=['my_wrappers']"
         )
     return tuple(names)
+
+
+def read_trusted(trusted: Any) -> tuple[str, ...]:
+    """The names that the user trusts, as a tuple, see :func:`read_names`."""
+    return read_names(trusted, "trusted")
 
 
 def is_trusted(name: str, trusted: Iterable[str]) -> bool:

@@ -62,10 +62,9 @@ def find_source(agent: Agent, env: AnyEnv | None) -> EnvSource:
         return find_vec_source(agent, env)
     if isinstance(env, gym.Env):
         return find_gym_source(agent, env)
-    is_class = isinstance(env, type)
-    if not callable(env) or (is_class and not issubclass(env, gym.Env | VecEnv)):  # type: ignore[arg-type]
-        what = env.__name__ if is_class else type(env).__name__  # type: ignore[union-attr]
-        raise ExplainError(f"env={what} is no environment: {WAYS}")
+    kind = env if isinstance(env, type) else type(env)
+    if not callable(env) or (kind is env and not issubclass(kind, gym.Env | VecEnv)):
+        raise ExplainError(f"env={kind.__name__} is no environment: {WAYS}")
     return find_made_source(agent, env)
 
 

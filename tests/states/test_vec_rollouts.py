@@ -106,13 +106,13 @@ def snapshot(env):
 
 
 def test_the_users_own_does_not_move():
-    env, twin = wrap(2), wrap(2)
+    env, same = wrap(2), wrap(2)
     model = make_model(PPO, env)
     before = snapshot(env)
     collected(Agent.from_model(model), env)
     assert snapshot(env) == before
     for _ in range(12):
-        for ours, theirs in zip(env.step([0, 1])[:3], twin.step([0, 1])[:3], strict=True):
+        for ours, theirs in zip(env.step([0, 1])[:3], same.step([0, 1])[:3], strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 
