@@ -108,6 +108,7 @@ _MODULES = {
     "needs_image": "explainers.requirements",
     "novelty": "probing",
     "parameter_randomization": "evaluation.parameter_randomization",
+    "play": "workflows.play",
     "playfield": "envs.playfields",
     "plot": "workflows.showing",
     "probe": "probing",
@@ -118,6 +119,7 @@ _MODULES = {
     "run_benchmark": "workflows.benchmark",
     "split_states": "workflows.splitting",
     "scale_box": "envs.playfields",
+    "to_shap": "workflows.shap_export",
     "why": "workflows.why",
 }
 
@@ -222,6 +224,8 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.hub import from_hub as from_hub
     from sb3_explain.workflows.hub import push_to_hub as push_to_hub
     from sb3_explain.workflows.pipeline import explain as explain
+    from sb3_explain.workflows.play import play as play
+    from sb3_explain.workflows.shap_export import to_shap as to_shap
     from sb3_explain.workflows.showing import compare as compare
     from sb3_explain.workflows.showing import plot as plot
     from sb3_explain.workflows.splitting import split_states as split_states

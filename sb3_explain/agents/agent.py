@@ -24,6 +24,7 @@ from sb3_explain.agents.policy_views import ModuleView, PolicyView
 from sb3_explain.agents.self_check import check_module, check_prediction, choose_view
 from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.notebook import write_facts
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.action_names import find_action_names, number_actions
 from sb3_explain.envs.feature_names import FeatureNames, read_feature_names
@@ -290,3 +291,27 @@ class Agent(PolicyOutputs):
             "weights_sha256": self.fingerprint(),
             **self.provenance,
         }
+
+    def list_facts(self) -> dict[str, str]:
+        """List what a person wants to know of the agent first, by name."""
+        by_key = self.layout.own_shapes
+        observed = ", ".join(f"{key} {shape}".strip() for key, shape in by_key.items())
+        weights = sum(each.numel() for each in self.view.policy.parameters())
+        return {
+            "algorithm": self.algo,
+            "environment": self.recipe.env_id if self.recipe is not None else "unknown",
+            "observes": observed + (f", {self.n_stack} frames" if self.n_stack > 1 else ""),
+            "pictures": ", ".join(key or "the observation" for key in self.layout.pictures),
+            "targets": ", ".join(self.target_names),
+            "features": "; ".join(", ".join(names) for names in self.feature_names.values()),
+            "weights": f"{weights:,}",
+        }
+
+    def __repr__(self) -> str:
+        """Say which algorithm acts where."""
+        where = f" in {self.recipe.env_id}" if self.recipe is not None else ""
+        return f"Agent of {self.algo}{where} with {self.n_targets} targets"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return write_facts("Agent", self.list_facts())

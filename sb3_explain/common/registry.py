@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.notebook import read_summary, write_table
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -78,3 +79,11 @@ class Registry(Mapping[str, T]):
     def __len__(self) -> int:
         self._fill()
         return len(self._by_name)
+
+    def __repr__(self) -> str:
+        """Say what the names stand for, and all names."""
+        return f"registry of {self.kind}s: {', '.join(self)}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: each name with the first sentence of its docstring."""
+        return write_table((self.kind, ""), [(name, read_summary(self[name])) for name in self])

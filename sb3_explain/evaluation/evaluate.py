@@ -25,6 +25,7 @@ from sb3_explain.evaluation.metrics import bind_options, find_base, needs
 from sb3_explain.evaluation.named_explainers import Explainers, name_explainers
 from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
+from sb3_explain.evaluation.showing import ShownEvaluation
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.baselines import Baseline, fit_baselines
@@ -47,7 +48,7 @@ MIN_EPISODES = 5
 
 
 @dataclass(repr=False)
-class Evaluation:
+class Evaluation(ShownEvaluation):
     """The outcome of :func:`evaluate`.
 
     >>> from sb3_explain import Gradient, evaluate
@@ -69,6 +70,11 @@ class Evaluation:
     def __repr__(self) -> str:
         """Say what was measured; the figures are in :meth:`table`."""
         return f"Evaluation of {', '.join(self.rows)} on {self.states['n']} states: see table()"
+
+    @property
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Mean with its interval, by explainer and metric."""
+        return {name: row.intervals for name, row in self.rows.items()}
 
     @property
     def values(self) -> dict[str, dict[str, Array]]:
@@ -124,7 +130,7 @@ class Evaluation:
 
         :param controls: whether controls have a rank, too
         """
-        intervals = {name: row.intervals for name, row in self.rows.items()}
+        intervals = self.intervals
         return rank_explainers(intervals, () if controls else list_controls(intervals))
 
     def summary(self) -> list[str]:

@@ -14,6 +14,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.predict_input import read_observations, read_policy_inputs
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.notebook import read_summary, write_facts
 from sb3_explain.common.renamed import find_new_name
 from sb3_explain.common.signatures import (
     check_arguments,
@@ -274,6 +275,28 @@ class Explainer(ABC):
         """
         return attributions
 
+    def list_facts(self) -> dict[str, str]:
+        """List what a person wants to know of the explainer first, by name."""
+        plain = {
+            name: value
+            for name, value in vars(self).items()
+            if name[:1] != "_" and isinstance(value, bool | int | float | str)
+        }
+        return {
+            "method": read_summary(type(self)),
+            "agent": repr(self.agent),
+            "settings": ", ".join(f"{name}={value}" for name, value in plain.items()),
+            "baseline": ", ".join(dict.fromkeys(each.name for each in self.baselines.values())),
+        }
+
+    def __repr__(self) -> str:
+        """Say which method explains which agent."""
+        return f"{type(self).__name__}({self.agent!r})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return write_facts(self.name, self.list_facts())
+
 
 class FittedExplainer(Explainer):
     """An explainer that has to be fitted on states before it can explain.
@@ -329,6 +352,10 @@ class FittedExplainer(Explainer):
 
         :param folder: folder that the files are written to
         """
+
+    def list_facts(self) -> dict[str, str]:
+        """List what a person wants to know of the explainer first, by name."""
+        return {**super().list_facts(), "fitted": "yes" if self.fitted else "not yet: call fit()"}
 
     def require_fitted(self) -> None:
         """Check that the explainer has been fitted.

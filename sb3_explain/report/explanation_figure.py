@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.figures import get_theme, plain_fonts
+from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.report.figures import draw_metrics, get_theme, plain_fonts
 from sb3_explain.report.palette import Theme, ThemeName
 from sb3_explain.report.panels import Panel
+from sb3_explain.report.words import Table, list_metric_names
 
 _DPI = 110
 #: inches for a color bar, and for a line of a heading
@@ -134,3 +135,22 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel, measure: str, look: Th
     bar.set_label(label, fontsize=7.5, color=look.faint)
     bar.ax.tick_params(labelsize=8, length=2, colors=look.faint)
     bar.outline.set_visible(False)
+
+
+@plain_fonts
+def draw_evaluation(
+    table: Table, metrics: Iterable[str] | None = None, *, theme: ThemeName = "light"
+) -> ExplanationFigure:
+    """Draw the mean and interval of every explainer, in one panel for each metric.
+
+    :param table: the ``explainers`` of metrics.json
+    :param metrics: names of metrics; all when not given
+    :param theme: ``"light"`` or ``"dark"``
+    :raises ExplainError: for a metric that is not in the table
+    """
+    names = None if metrics is None else list(metrics)
+    require_known("metric of this evaluation", names or (), list_metric_names(table))
+    figure = ExplanationFigure(layout="constrained")
+    FigureCanvasAgg(figure)
+    draw_metrics(figure, table, names, theme=theme)
+    return figure

@@ -148,6 +148,26 @@ def metric_figure(
     :return: PNG
     :raises ExplainError: if there is no metric to draw
     """
+    figure = Figure(layout="constrained")
+    draw_metrics(figure, table, names, controls=controls, words=words, theme=theme, columns=columns)
+    return render_png(figure, get_theme(theme))
+
+
+def draw_metrics(
+    figure: Figure,
+    table: Table,
+    names: Sequence[str] | None = None,
+    *,
+    controls: Collection[str] = CONTROLS,
+    words: Mapping[str, MetricWords] | None = None,
+    theme: ThemeName = "light",
+    columns: int = 3,
+) -> None:
+    """Draw what :func:`metric_figure` draws into a figure, whose size is set.
+
+    :param figure: an empty figure; the other parameters are those of :func:`metric_figure`
+    :raises ExplainError: if there is no metric to draw
+    """
     look = get_theme(theme)
     names = list_metric_names(table) if names is None else list(names)
     if not names or not table:
@@ -156,14 +176,14 @@ def metric_figure(
     rows = math.ceil(len(names) / columns)
     drawn = assign_styles(table, controls)
     size = (3.9 * columns, (1.05 + 0.28 * len(table)) * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    figure.set_size_inches(size)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for i, axes in enumerate(grid.flat):
         if i < len(names):
             _draw_metric(axes, table, names[i], get_metric_words(names[i], words), drawn, look)
         else:
             axes.set_axis_off()
-    return render_png(figure, look)
+    figure.set_facecolor(look.paper)
 
 
 def _draw_metric(

@@ -24,6 +24,7 @@ from sb3_explain.states.episodes import (
     read_episodes,
     read_pictures,
 )
+from sb3_explain.states.facts import StateFacts
 from sb3_explain.states.splitting import split_into_parts
 from sb3_explain.states.stacks import gather, index_stacks
 from sb3_explain.states.temporary import TemporaryFolder
@@ -31,7 +32,7 @@ from sb3_explain.states.temporary import TemporaryFolder
 Array = NDArray[Any]
 
 
-class StateDataset:
+class StateDataset(StateFacts):
     """States of an agent in memory. Subsets are views that share the frames.
 
     :func:`collect`, :meth:`open` and :meth:`from_arrays` make one.

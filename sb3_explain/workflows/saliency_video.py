@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from sb3_explain.agents.observations import find_image
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.progress import progress_bar, track
+from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report import Caption, write_video
+from sb3_explain.report.bar_strip import BarStrip
+from sb3_explain.report.overlay import enlarge
 from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -39,13 +42,15 @@ def write_saliency_video(
     positions: NDArray[np.int64] | None = None,
     attributions: Mapping[int, NDArray[Any]] | None = None,
     notes: Sequence[str] = (),
+    bars: bool = False,
     fps: float = 15,
     height: int = GAME_HEIGHT,
     progress: bool = True,
 ) -> Path | None:
     """Write a video of states one after the other, with the attributions of the action taken.
 
-    For an agent that observes no images, it shows the rendered frames alone.
+    For an agent that observes no images, it shows the rendered frames, with bars of the features
+    beside them if so desired.
 
     :param path: path of the video
     :param states: states of the explainer's agent
@@ -55,6 +60,7 @@ def write_saliency_video(
     :param attributions: (H, W) attributions of the action taken, by position, as
         :func:`attribute_taken` returns them; computed when not given
     :param notes: T texts under the frames
+    :param bars: for an agent that observes no images, show the attributions of its features as bars
     :param fps: frames per second
     :param height: height of the game in pixels
     :param progress: show progress bars
@@ -75,13 +81,16 @@ def write_saliency_video(
     if name is not None and attributions is None:
         attributions = attribute_taken(states, explainer, positions, progress=progress)
     laid_over = [attributions[int(p)] if attributions else None for p in positions]
+    add_bars = make_bars(states, explainer, positions, height) if bars and name is None else None
     with progress_bar("video", len(positions), "frames", progress) as bar:
         write_video(
             path,
             (
-                frame
+                frame if add_bars is None else add_bars(int(row), frame)
                 for rows in batches
-                for frame in get_pictures(states, positions[rows], agent, name or "")
+                for row, frame in zip(
+                    rows, get_pictures(states, positions[rows], agent, name or ""), strict=True
+                )
             ),
             laid_over,
             (
@@ -105,6 +114,38 @@ def write_saliency_video(
             progress=track(bar),
         )
     return path
+
+
+def make_bars(
+    states: StateDataset, explainer: Explainer, positions: NDArray[np.int64], height: int
+) -> Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Explain the actions taken, and return what adds bars of the features to a rendered frame.
+
+    :param states: states of an agent that observes no images
+    :param explainer: an explainer that is ready to explain
+    :param positions: (T,) positions of the states
+    :param height: approximate height in pixels of a frame with its bars
+    :return: function of a frame's number and the frame
+    """
+    agent = explainer.agent
+    scores = torch.from_numpy(states.column("scores")[positions])
+    taken = find_taken_targets(agent, states.actions[positions], scores)
+    batch = states.batch(agent, positions, taken)
+    by_key = explainer.attribute_batch(batch)
+    flat = torch.cat([part.flatten(1) for part in by_key.values()], dim=1).double().cpu().numpy()
+    values = torch.cat([part.flatten(1) for part in batch.by_key.values()], dim=1).cpu().numpy()
+    sizes = {key: part[0].numel() for key, part in by_key.items()}
+    strip: BarStrip | None = None
+
+    def add_bars(row: int, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        nonlocal strip
+        large = enlarge(frame, max(1, height // frame.shape[0]) if frame.shape[0] < height else 1)
+        if strip is None:
+            names = list_feature_names(sizes, agent.feature_names)
+            strip = BarStrip(names, flat, large.shape[0])
+        return np.concatenate([large, strip.draw(values[row], flat[row])], axis=1)
+
+    return add_bars
 
 
 def attribute_taken(

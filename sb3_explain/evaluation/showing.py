@@ -1,0 +1,77 @@
+"""An evaluation as people see it: a table of explainers by metrics, and a figure."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sb3_explain.common.bootstrap import Interval
+from sb3_explain.common.notebook import write_facts, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sb3_explain.report.explanation_figure import ExplanationFigure
+    from sb3_explain.report.palette import ThemeName
+
+
+class ShownEvaluation(ABC):
+    """Shows intervals by explainer and metric."""
+
+    @property
+    @abstractmethod
+    def intervals(self) -> Mapping[str, Mapping[str, Interval]]:
+        """Mean with its interval, by explainer and metric."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, as in ``metrics.json``."""
+
+    def pivot(self) -> pd.DataFrame:
+        """Return a row for each explainer and a column for each metric, of texts.
+
+        >>> from sb3_explain import Gradient, evaluate
+        >>> evaluate(agent, test, [Gradient(agent)], ["sparseness"], n_resamples=100).pivot().shape
+        (4, 1)
+        """
+        import pandas as pd
+
+        metrics = list(dict.fromkeys(name for row in self.intervals.values() for name in row))
+        texts = [
+            [format_interval(row.get(metric)) for metric in metrics]
+            for row in self.intervals.values()
+        ]
+        return pd.DataFrame(texts, index=list(self.intervals), columns=metrics)
+
+    def plot(
+        self, metrics: Iterable[str] | None = None, *, theme: ThemeName = "light"
+    ) -> ExplanationFigure:
+        """Draw the mean and interval of every explainer, in one panel for each metric.
+
+        :param metrics: names of metrics; all when not given
+        :param theme: ``"light"`` or ``"dark"``
+        :return: a matplotlib Figure, whose ``image()`` is a PIL image
+        :raises ExplainError: for a metric that was not measured
+        """
+        from sb3_explain.report.explanation_figure import draw_evaluation
+
+        return draw_evaluation(self.to_dict()["explainers"], metrics, theme=theme)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: :meth:`pivot`, and what was measured."""
+        table = self.pivot()
+        rows = [(str(row[0]), *map(str, row[1:])) for row in table.itertuples()]
+        shown = write_table(("explainer", *map(str, table.columns)), rows)
+        return write_facts(repr(self), {}) + shown
+
+
+def format_interval(interval: Interval | None) -> str:
+    """Format a mean with its interval: ``0.85 [0.80, 0.90]``; nothing where there is none."""
+    if interval is None or not math.isfinite(interval.mean):
+        return ""
+    mean = f"{interval.mean:.3g}"
+    if not math.isfinite(interval.low) or not math.isfinite(interval.high):
+        return mean
+    return f"{mean} [{interval.low:.3g}, {interval.high:.3g}]"

@@ -1,0 +1,68 @@
+"""Bars of features beside the frames of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from sb3_explain.report.captions import BACKGROUND, FAINT, TEXT, load_font, truncate
+from sb3_explain.report.overlay import Frame
+from sb3_explain.report.panels import format_value
+from sb3_explain.report.scales import Scale
+
+#: height of a bar in pixels, at least
+LEAST_HEIGHT = 16
+
+
+class BarStrip:
+    """Draws the attributions of features as pictures of one size, on one scale.
+
+    :param names: names of the M features
+    :param attributions: (T, M) attributions of all frames, which decide what is shown
+    :param height: height of the pictures in pixels
+    """
+
+    def __init__(self, names: Sequence[str], attributions: NDArray[Any], height: int) -> None:
+        self.names = list(names)
+        self.scale = Scale.measure([attributions])
+        self.size = (max(320, height), height)
+        n_rows = max(1, min(len(self.names), height // LEAST_HEIGHT - 1))
+        strongest = np.argsort(-np.abs(attributions).mean(axis=0), kind="stable")[:n_rows]
+        #: indices of the features that are shown, in their order
+        self.shown = np.sort(strongest)
+
+    def draw(self, values: NDArray[Any], attributions: NDArray[Any]) -> Frame:
+        """Draw one frame's features.
+
+        :param values: (M,) what the features are
+        :param attributions: (M,) their attributions
+        :return: (height, width, 3) uint8
+        """
+        width, height = self.size
+        picture = Image.new("RGB", self.size, BACKGROUND)
+        pen = ImageDraw.Draw(picture)
+        row_height = height / (len(self.shown) + 1)
+        face = load_font(max(9, min(16, round(row_height * 0.6))))
+        split = 0.45 * width
+        zero = (split + width) / 2 if self.scale.signed else split
+        reach = (width - zero) * 0.94
+        scaled = self.scale.apply(attributions)
+        colors = self.scale.color().to_rgba(attributions, bytes=True)
+        for place, i in enumerate(self.shown):
+            middle = (place + 0.5) * row_height
+            label = truncate(f"{self.names[i]} = {format_value(values[i])}", face, split - 12)
+            pen.text((split - 6, middle), label, font=face, fill=TEXT, anchor="rm")
+            start, end = sorted((zero, zero + reach * scaled[i]))
+            thick = row_height * 0.32
+            pen.rectangle(
+                (start, middle - thick, end, middle + thick), fill=tuple(map(int, colors[i][:3]))
+            )
+        pen.line((zero, 0, zero, height - row_height), fill=FAINT)
+        ends = f"{-self.scale.peak:.2g} to " if self.scale.signed else "0 to "
+        key = f"attribution, {ends}{self.scale.peak:.2g}"
+        pen.text((split, height - row_height / 2), key, font=face, fill=FAINT, anchor="lm")
+        return np.asarray(picture)

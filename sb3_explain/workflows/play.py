@@ -1,0 +1,80 @@
+"""One call from an agent, or a model, to a video of an episode with its attributions."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import check_arguments
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.report.video import GAME_HEIGHT
+from sb3_explain.states.collection import collect
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.saliency_video import write_saliency_video
+from sb3_explain.workflows.showing import name_explainers, read_agent
+
+
+@check_arguments
+def play(
+    agent: Agent | BaseAlgorithm,
+    explainer: str | Explainer = "sarfa",
+    env: Any = None,
+    *,
+    path: str | Path = "episode.mp4",
+    n_steps: int = 300,
+    states: StateDataset | None = None,
+    seed: int = 0,
+    fps: float = 15,
+    height: int = GAME_HEIGHT,
+    progress: bool = True,
+    **options: Any,
+) -> Path:
+    """Play an episode and write it as a video, with what speaks for each action taken.
+
+    Pictures are shown under their map; for an agent that observes none, bars of the features stand
+    beside the rendered frame.
+
+    >>> from sb3_explain import play
+    >>> play(model, "input_x_gradient", path="cartpole.mp4", n_steps=5, progress=False).name
+    'cartpole.mp4'
+
+    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
+    :param explainer: an explainer, or the name of one, see :func:`list_explainers`
+    :param env: environment as :func:`collect` takes it; the agent's own when not given
+    :param path: path of the video, which ends in ``.mp4``
+    :param n_steps: largest number of steps that are shown
+    :param states: states of the agent, for explainers that learn and for baselines
+    :param seed: random seed of the episode
+    :param fps: frames per second
+    :param height: approximate height of the game in pixels
+    :param progress: show progress bars on standard error
+    :param options: arguments of the explainer's class, if it is given by name
+    :return: the path
+    :raises ExplainError: if the environment cannot be played or rendered, or the explainer does not
+        support the agent
+    """
+    known = read_agent(agent)
+    path = Path(path)
+    if path.suffix != ".mp4":
+        raise ExplainError(f"{str(path)!r}: give the video a path that ends in .mp4")
+    if n_steps < 1:
+        raise ExplainError(f"n_steps={n_steps}: give a positive number")
+    (made,) = name_explainers(known, [explainer], states, **options).values()
+    with tempfile.TemporaryDirectory() as folder:
+        played = collect(
+            known, env, n_steps, folder=Path(folder) / "states", seed=seed,
+            max_per_episode=n_steps, render=True, progress=progress,
+        )  # fmt: skip
+        first = np.flatnonzero(played.episode == played.episode[0])[:n_steps]
+        written = write_saliency_video(
+            path, played, made, positions=first, bars=True, fps=fps, height=height,
+            progress=progress,
+        )  # fmt: skip
+    assert written is not None  # there are rendered frames
+    return written

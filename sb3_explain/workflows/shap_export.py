@@ -1,0 +1,83 @@
+"""Attributions of vectors as an Explanation of the package shap, for its plots."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import check_arguments
+from sb3_explain.envs.feature_names import list_feature_names
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.showing import name_explainers, read_agent
+
+
+@check_arguments
+def to_shap(
+    agent: Agent | BaseAlgorithm,
+    observations: Any,
+    explainer: str | Explainer = "kernel_shap",
+    target: Any = 0,
+    *,
+    states: StateDataset | None = None,
+    policy_inputs: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Any:
+    """Return the attributions of a vector agent as a ``shap.Explanation``.
+
+    ``shap.plots.beeswarm`` and ``shap.plots.waterfall`` draw it. Its base values are what the
+    target's score is without the attributions, so that both add up to the score; for a method whose
+    attributions add up by themselves, such as ``kernel_shap``, that is the score of the baseline.
+
+    >>> from sb3_explain import ExplainError, to_shap
+    >>> try:
+    ...     explanation = to_shap(agent, test, "kernel_shap", 1, states=train)
+    ... except ExplainError as error:
+    ...     assert "pip install" in str(error)  # it needs shap
+
+    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
+    :param observations: what ``model.predict`` takes, or a data set of states
+    :param explainer: an explainer, or the name of one
+    :param target: target of all states, see :meth:`Explainer.attribute`; the first one by default,
+        since a beeswarm of several targets means nothing
+    :param states: states of the agent, for explainers that learn and for baselines
+    :param policy_inputs: ``lstm_states`` and ``action_masks``; those of a data set are used
+    :param options: arguments of the explainer's class, if it is given by name
+    :return: a ``shap.Explanation`` of (B, M) values
+    :raises ExplainError: if shap is not installed, or the agent observes pictures
+    """
+    known = read_agent(agent)
+    if known.layout.pictures:
+        key = next(iter(known.layout.pictures))
+        raise ExplainError(
+            f"to_shap is for vectors, and {key or 'the observation'!r} is a picture: "
+            "plot(agent, observations) draws it"
+        )
+    try:
+        shap = importlib.import_module("shap")
+    except ImportError as error:
+        raise ExplainError("to_shap needs shap: pip install 'sb3_explain[shap]'") from error
+    (made,) = name_explainers(known, [explainer], states, **options).values()
+    if isinstance(observations, StateDataset):
+        positions = np.arange(len(observations))
+        policy_inputs = policy_inputs or observations.policy_inputs(positions)
+        observations = observations.observations(positions)
+    batch = made.read_batch(observations, target, policy_inputs)
+    by_key = made.attribute_batch(batch)
+    values = torch.cat([part.flatten(1) for part in by_key.values()], dim=1).double()
+    data = torch.cat([part.flatten(1) for part in batch.by_key.values()], dim=1).double()
+    scores = batch.own_target_scores.double().gather(1, batch.target[:, None])[:, 0]
+    sizes = {key: part[0].numel() for key, part in by_key.items()}
+    return shap.Explanation(
+        values=values.cpu().numpy(),
+        base_values=(scores - values.sum(dim=1)).cpu().numpy(),
+        data=data.cpu().numpy(),
+        feature_names=list_feature_names(sizes, known.feature_names),
+    )
