@@ -58,7 +58,7 @@ class VisionMaskSettings(MaskSettings):
     area: str = "hinge"
     lambda_area: float = 1.0
     lambda_tv: float = 0.0
-    sharpness: float = 0.1
+    sharpness: float = 0.2
     lambda_lost: float = 1.0
     lambda_others: float = 0.5
     refine_steps: int = 20
