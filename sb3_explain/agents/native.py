@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.policy_views import PolicyView
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import Observations
 
 Preprocessing = Callable[[Tensor], Tensor]
@@ -160,6 +161,7 @@ class NativeView(PolicyView):
         return self.view.next_lstm_states(self._preprocess(observations), lstm_states)
 
 
+@check_arguments
 def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, int]) -> Agent:
     """The same agent observing rendered frames, so that explainers explain these.
 
@@ -199,6 +201,7 @@ def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, in
     )
 
 
+@check_arguments
 def color_agent(agent: Agent) -> Agent:
     """The same Atari agent observing color frames of its own resolution, turned gray for it.
 

@@ -7,7 +7,8 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sb3_explain.common.errors import ExplainError, require_known
 
@@ -65,6 +66,17 @@ def require_class(name: str, value: object, kind: type) -> None:
         )
 
 
+def find_own_class(hint: Any) -> type | None:
+    """The class of this package that an annotation asks for, alone or beside ``None``.
+
+    :param hint: annotation of an argument
+    """
+    is_union = get_origin(hint) in (Union, UnionType)
+    kinds = [kind for kind in (get_args(hint) if is_union else [hint]) if kind is not type(None)]
+    own = len(kinds) == 1 and isinstance(kinds[0], type) and kinds[0].__module__[:4] == "sb3_"
+    return kinds[0] if own else None
+
+
 def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: a call with wrong arguments is refused in one line before anything is done.
 
@@ -86,9 +98,8 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
             # a name that only a type checker imports has no class here
             with contextlib.suppress(NameError):
                 hints |= get_type_hints(alone, function.__globals__)
-        return {
-            n: h for n, h in hints.items() if isinstance(h, type) and h.__module__[:4] == "sb3_"
-        }
+        own = {argument: find_own_class(hint) for argument, hint in hints.items()}
+        return {argument: kind for argument, kind in own.items() if kind is not None}
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -99,7 +110,8 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
         except TypeError as error:
             raise ExplainError(f"{name}: {error}; it is {name}({takes})") from None
         for argument, kind in list_classes().items():
-            if argument in given:
+            default = signature.parameters[argument].default if argument in given else None
+            if argument in given and given[argument] is not default:
                 require_class(argument, given[argument], kind)
         return function(*args, **kwargs)
 

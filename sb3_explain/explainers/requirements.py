@@ -8,9 +8,11 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import find_image_layers, passes_relu
 from sb3_explain.agents.observations import find_feature_keys, find_image
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import spaces_by_key
 
 
+@check_arguments
 def needs_image(agent: Agent) -> str | None:
     """Return why a method that perturbs images does not support an agent; ``None`` if it does.
 

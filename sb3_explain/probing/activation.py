@@ -14,6 +14,7 @@ from sb3_explain.agents.targets.find import find_energy
 from sb3_explain.agents.targets.outputs import read_outputs
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers.learned.losses import total_variation
 from sb3_explain.states.blur import gaussian_blur
@@ -26,6 +27,7 @@ REGULARIZERS = ("plain", "tv", "blur", "jitter")
 TV, BLUR_SIGMA, BLUR_EVERY, JITTER = 5.0, 0.7, 4, 4
 
 
+@check_arguments
 def activation_maximization(
     agent: Agent,
     target: str | Callable[..., Tensor],

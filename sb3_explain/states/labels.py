@@ -9,10 +9,12 @@ import torch
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.native import BATCH, Preprocessing, as_frames
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import CHUNK
 
 
+@check_arguments
 def relabel(agent: Agent, states: StateDataset) -> StateDataset:
     """Label states with what another agent would do there, so that its explainers learn from them.
 
@@ -38,6 +40,7 @@ def relabel(agent: Agent, states: StateDataset) -> StateDataset:
     return states.with_labels({**columns, "greedy": greedy}, agent)
 
 
+@check_arguments
 def native_states(agent: Agent, states: StateDataset) -> StateDataset:
     """Return the states with their rendered frames as observations, labelled by a native agent.
 
@@ -69,6 +72,7 @@ def native_states(agent: Agent, states: StateDataset) -> StateDataset:
     return native.with_columns(greedy=greedy, scores=scores)
 
 
+@check_arguments
 def agreement(agent: Agent, states: StateDataset, preprocessing: Preprocessing) -> float:
     """Compute the share of states in which preprocessed rendered frames lead to the same action.
 

@@ -47,3 +47,13 @@ def test_a_class_that_only_type_checkers_import_hides_no_other():
 
     with pytest.raises(ExplainError, match="agent must be of class Agent"):
         draw("ppo")
+
+
+def test_a_class_beside_none_is_asked_for():
+    @check_arguments
+    def draw(agent: "Agent | None" = None, width: "int | str" = 1) -> object:
+        return agent
+
+    assert draw() is None and draw(None, "x") is None
+    with pytest.raises(ExplainError, match="agent must be of class Agent, not str: load_agent"):
+        draw("ppo")

@@ -5,16 +5,25 @@ import pytest
 from stable_baselines3 import PPO
 
 from sb3_explain import (
+    EXPLAINERS,
     Agent,
+    AtariPreprocessing,
     ExplainError,
     Gradient,
     Occlusion,
     Sarfa,
     StateDataset,
     VisionMask,
+    activation_maximization,
     collect,
+    color_agent,
+    counterfactual,
     evaluate,
+    fit_baselines,
+    list_explainers,
     make_explainer,
+    native_agent,
+    relabel,
 )
 from tests.states.live_envs import ALGORITHMS, KINDS, Field, make_field, make_model
 
@@ -135,3 +144,22 @@ def test_every_kind_of_agent_is_evaluated_by_names(algorithm, kind):
     table = evaluation.table().set_index(["explainer", "metric"])
     for name in names:
         assert np.isfinite(table.loc[(name, "sparseness"), "mean"])
+
+
+def test_every_explainer_and_whatever_asks_an_agent_refuses_a_raw_model(vector_states):
+    model = make_model(PPO, Field())
+    positions = vector_states.observations([0])
+    calls = {
+        **{name: lambda kind=kind: kind(model) for name, kind in EXPLAINERS.items()},
+        "batch": lambda: fit_baselines("mean", vector_states, model),
+        "relabel": lambda: relabel(model, vector_states),
+        "native": lambda: native_agent(model, AtariPreprocessing(), (210, 160)),
+        "color": lambda: color_agent(model),
+        "activation": lambda: activation_maximization(model, "value"),
+        "counterfactual": lambda: counterfactual(model, positions, 1, vector_states),
+        "list": lambda: list_explainers(model),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ExplainError) as error:
+            call()
+        assert str(error.value).startswith("agent must be of class Agent, not PPO: load_"), name
