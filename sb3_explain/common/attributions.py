@@ -43,8 +43,9 @@ def highest(ordering: Tensor, share: float) -> Tensor:
     """(B, N) masks of 1 at the features that come first in an order, and 0 elsewhere.
 
     :param ordering: (B, N) features in order, as :func:`order` returns them
-    :param share: share of the features that get a 1, in [0, 1]; their number is rounded
+    :param share: share of the features that get a 1, in [0, 1]; their number is rounded, and at
+        least 1 unless the share is 0
     """
-    n_highest = round(share * ordering.shape[1])
+    n_highest = max(1, round(share * ordering.shape[1])) if share else 0
     masks = torch.zeros(ordering.shape, device=ordering.device)
     return masks.scatter_(1, ordering[:, :n_highest], 1.0)

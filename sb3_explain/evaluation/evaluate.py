@@ -20,6 +20,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.evaluation.controls import make_own_controls
+from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, find_base, needs
 from sb3_explain.evaluation.named_explainers import Explainers, name_explainers
@@ -146,11 +147,15 @@ class Evaluation(ShownEvaluation):
         """
         # with the figures of reports, which take long to import
         from sb3_explain.report.summary import describe_states, summarize
+        from sb3_explain.report.wording import Wording
 
         table = self.to_dict()["explainers"]
         controls = list_controls(table)
         explained = [name for name in table if name not in controls]
-        sentences = [summarize(table, name, controls=controls) for name in explained]
+        wording = Wording.read(self.states)
+        sentences = [
+            summarize(table, name, controls=controls, wording=wording) for name in explained
+        ]
         return [*itertools.chain(*sentences), *describe_states(self.states, table)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -342,6 +347,7 @@ def evaluate(
         "own_probability": float(np.concatenate(own).mean()),
         "duplicates_left_out": states.n_duplicates,
         "note": note_if_narrow(n, episodes),
+        **describe_kind(states.batch(agent, sample[:1])),
     }
     return Evaluation(agent.describe(), described, rows)
 

@@ -61,6 +61,7 @@ def curve_figure(
     explainers: Sequence[str] | None = None,
     controls: Collection[str] = CONTROLS,
     theme: ThemeName = "light",
+    outcome: str = "probability of the action",
 ) -> bytes:
     """Draw the mean probability of the action while the observation is revealed or removed.
 
@@ -72,6 +73,7 @@ def curve_figure(
         curves
     :param controls: names of the controls, which are drawn gray and dashed
     :param theme: ``"light"`` or ``"dark"``
+    :param outcome: what the curves are of; Box actions have no probability
     :return: PNG
     """
     look = get_theme(theme)
@@ -81,6 +83,7 @@ def curve_figure(
     figure = Figure(figsize=(4.6 * len(kinds), height), layout="constrained")
     for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         _draw_curves(axes, curves, kind, drawn, look)
+        axes.set_ylabel(f"mean {outcome}")
     return render_png(figure, look)
 
 
@@ -108,7 +111,6 @@ def _draw_curves(
     lines.sort(key=lambda line: line[0], reverse=said.better == "up")
     axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
     axes.set_xlabel(_AXIS.get(kind, "share of the observation"))
-    axes.set_ylabel("mean probability of the action")
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=0)
     if lines:

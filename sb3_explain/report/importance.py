@@ -8,13 +8,14 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from sb3_explain.common.bootstrap import confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png, style_axes
-from sb3_explain.report.palette import ThemeName, assign_styles
+from sb3_explain.report.palette import Theme, ThemeName, assign_styles
 from sb3_explain.report.words import get_explainer_label
 
 
@@ -97,6 +98,7 @@ def importance_figure(
     *,
     title: str = "",
     theme: ThemeName = "light",
+    remarks: Sequence[str] = (),
 ) -> bytes:
     """Draw every feature's importance by every explainer with its interval, in a panel per target.
 
@@ -105,6 +107,7 @@ def importance_figure(
     :param targets: names of the C targets
     :param title: title of the figure, in one or more lines
     :param theme: ``"light"`` or ``"dark"``
+    :param remarks: what stands under each feature's name, such as its value; nothing by default
     :return: PNG
     :raises ExplainError: if there is nothing to draw, or the numbers of names and values differ
     """
@@ -117,7 +120,8 @@ def importance_figure(
         )
     look, drawn = get_theme(theme), assign_styles(importances, ())
     # One line for each explainer within a feature, and a gap before the next.
-    height = 0.16 * (len(importances) + 1) * len(features) + 1.4 + 0.25 * len(title.splitlines())
+    lines = max(len(importances) + 1, 3 if remarks else 0)
+    height = 0.16 * lines * len(features) + 1.4 + 0.25 * len(title.splitlines())
     figure = Figure(figsize=(1.6 + 2.3 * len(targets), height), layout="constrained")
     panels = figure.subplots(1, len(targets), squeeze=False, sharey=True, sharex=True)[0]
     offsets = (np.arange(len(importances)) - (len(importances) - 1) / 2) / (len(importances) + 1)
@@ -140,6 +144,8 @@ def importance_figure(
     panels[0].set_xlim(left=0)
     panels[0].set_ylim(len(features) - 0.5, -0.5)
     panels[0].set_yticks(range(len(features)), list(features))
+    if remarks:
+        _add_remarks(panels[0], remarks, look)
     figure.supxlabel("mean magnitude of the attribution", color=look.faint, fontsize=10.5)
     figure.legend(
         marks.values(), marks.keys(), loc="outside upper left", ncols=len(marks), frameon=False,
@@ -147,3 +153,15 @@ def importance_figure(
         title_fontproperties={"size": 12, "weight": "bold"},
     ).get_title().set_color(look.ink)  # fmt: skip
     return render_png(figure, look)
+
+
+def _add_remarks(axes: Axes, remarks: Sequence[str], look: Theme) -> None:
+    """Write a remark under the name of each feature, in a second column of smaller letters."""
+    for label in axes.get_yticklabels():
+        label.set_verticalalignment("bottom")
+    beside = axes.secondary_yaxis("left")
+    beside.set_yticks(range(len(remarks)), list(remarks))
+    beside.tick_params(length=0, pad=6, labelsize=8.5, labelcolor=look.faint)
+    for label in beside.get_yticklabels():
+        label.set_verticalalignment("top")
+    beside.spines["left"].set_visible(False)

@@ -8,6 +8,7 @@ from typing import Any
 from sb3_explain.common.schema import (
     anything,
     array,
+    flag,
     number,
     optional,
     read_document,
@@ -42,6 +43,9 @@ _STATES = record(
         "confidence": number(0, 1),
         "own_probability": _figure,
         "note": text(),
+        "pictures": flag,
+        "measure": text(100),
+        "n_features": whole(),
     },
 )
 _METRICS = record(

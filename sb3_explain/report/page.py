@@ -20,11 +20,13 @@ from sb3_explain.report.summary import describe_states, summarize
 from sb3_explain.report.tables import format_costs, make_metric_rows
 from sb3_explain.report.target_attributions import TargetAttributions, encode_png
 from sb3_explain.report.video import read_still
+from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
     MetricWords,
     Table,
     get_explainer_label,
     get_metric_words,
+    has_interval,
     list_metric_names,
 )
 
@@ -68,7 +70,7 @@ def write_report(
     :param curves: ``{explainer: {"insertion": [..], "deletion": [..]}}``, values in [0, 1]
     :param examples: states with the maps of all actions, or finished figures
     :param video: path of an MP4 to embed
-    :param video_caption: caption of the video; a general one by default
+    :param video_caption: caption of the video; one for the kind of agent by default
     :param explainer: explainer that the summary is about; by default the first that is no control
     :param title: title of the page; by default the algorithm and the environment
     :param date: date of the evaluation, as it is shown
@@ -88,24 +90,28 @@ def write_report(
     chosen = explainer or next(iter(methods or table), "")
     agent, states = metrics.get("agent") or {}, metrics.get("states") or {}
     names = list_metric_names(table)
+    wording = Wording.read(states)
+    words = {name: get_metric_words(name, words, wording) for name in names}
     drawn = assign_styles(table, controls)
     page = load_template("page.html.j2").render(
         title=title or make_title(agent),
         date=date,
         subject=get_explainer_label(chosen),
         sentences=[
-            *summarize(table, chosen, controls=controls, words=words),
+            *summarize(table, chosen, controls=controls, words=words, wording=wording),
             *describe_states(states, table),
         ],
         video=_encode_video(video),
         video_caption=video_caption,
         examples=[_encode_example(example) for example in examples],
-        metrics={name: get_metric_words(name, words) for name in names},
+        metrics=words,
+        wording=wording,
         rows=make_metric_rows(table, names, controls, words),
         colors={name: style.color for name, style in drawn.items()},
-        curves=_curve_figures(curves or {}, list(table) or None, controls),
+        curves=_curve_figures(curves or {}, list(table) or None, controls, wording.outcome),
         panels=_metric_figures(table, names, controls, words),
         interval=interval,
+        has_intervals=any(has_interval(row.get(name)) for row in table.values() for name in names),
         costs={
             get_explainer_label(name): format_costs(row.get("cost") or {})
             for name, row in table.items()
@@ -176,6 +182,7 @@ def _encode_example(example: TargetAttributions | Picture) -> dict[str, Any]:
             "probability": example.probability(action),
             "share": float(example.probabilities[action]) if len(example.probabilities) else None,
             "chosen": action == example.chosen,
+            "empty": example.is_empty(action),
         }
         for action, (name, picture) in enumerate(
             zip(example.action_names, example.pictures(), strict=True)
@@ -191,7 +198,7 @@ def _draw_themes(draw: Any) -> dict[str, str]:
 
 
 def _curve_figures(
-    curves: Curves, explainers: list[str] | None, controls: Collection[str]
+    curves: Curves, explainers: list[str] | None, controls: Collection[str], outcome: str
 ) -> Iterator[dict[str, str]]:
     for kind in ("insertion", "deletion"):
         if any(row.get(kind) for row in curves.values()):
@@ -206,6 +213,7 @@ def _curve_figures(
                         explainers=explainers,
                         controls=controls,
                         theme=theme,
+                        outcome=outcome,
                     )
                 ),
             }

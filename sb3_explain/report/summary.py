@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from sb3_explain.common.controls import CONTROLS, OWN_CONTROLS, concerns
+from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
     Estimate,
     MetricWords,
@@ -29,6 +30,7 @@ def summarize(
     *,
     controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
+    wording: Wording | None = None,
 ) -> list[str]:
     """Summarize the metrics of one explainer in sentences.
 
@@ -39,14 +41,16 @@ def summarize(
     :param explainer: name of the explainer
     :param controls: names of the controls
     :param words: presentation of further metrics
+    :param wording: words for the kind of agent; for one of pictures when not given
     """
     row = table.get(explainer, {})
     label = get_explainer_label(explainer)
-    sentences = _describe_accuracy(table, row, label, controls)
+    sentences = _describe_accuracy(table, explainer, controls, wording or Wording())
     for name in ("insertion", "deletion", "policy_preservation"):
         said = get_metric_words(name, words)
         sentences += _compare_with_controls(table, explainer, name, said, controls)
     sentences += describe_own_controls(table, explainer)
+    sentences += describe_emptiness(row, label)
     if not sentences and any(read_bounds(row[name]) for name in row if name != "cost"):
         return [f"The metrics of {label} are in the table below."]
     return sentences or [f"No metric of {label} has been computed."]
@@ -78,6 +82,22 @@ def describe_own_controls(table: Table, explainer: str) -> list[str]:
     return []
 
 
+def describe_emptiness(row: Mapping[str, Estimate], label: str) -> list[str]:
+    """Say that the masks of an explainer show nothing, where they do.
+
+    :param row: its metrics
+    :param label: its label
+    :return: one sentence, or none
+    """
+    area = read_bounds(row.get("mask_area"))
+    if area is None or area[0] >= EMPTY:
+        return []
+    return [
+        f"The masks of {label} are empty: they show {format_percent(area[0])} of the observation, "
+        "and explain nothing."
+    ]
+
+
 def _find_level(table: Table, explainer: str, control: str) -> list[str]:
     """Find the metrics by which an own control is not clearly worse, as words."""
     own, other = table.get(explainer, {}), table.get(f"{explainer} {control}", {})
@@ -95,6 +115,10 @@ def _find_level(table: Table, explainer: str, control: str) -> list[str]:
     return level
 
 
+#: largest mean of masks that are called empty
+EMPTY = 0.005
+
+
 def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
     """Say of the states what one has to know to read the metrics.
 
@@ -102,10 +126,12 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
     :param table: the ``explainers`` of metrics.json
     """
     sentences = []
-    probability = to_finite(states.get("own_probability"))
-    if probability is not None and any("insertion" in row for row in table.values()):
+    probability, wording = to_finite(states.get("own_probability")), Wording.read(states)
+    # every Box action is wholly similar to itself
+    known = probability is not None and not wording.continuous
+    if known and any("insertion" in row for row in table.values()):
         sentences.append(
-            "On the whole observations, the mean probability of the agent's action is "
+            f"On the whole observations, the mean {wording.outcome} that the agent takes is "
             f"{format_number(probability)}: insertion above it comes from maps that make the "
             "agent surer than it is."
         )
@@ -116,11 +142,10 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
 
 
 def _describe_accuracy(
-    table: Table,
-    row: Mapping[str, Estimate],
-    label: str,
-    controls: Collection[str],
+    table: Table, explainer: str, controls: Collection[str], wording: Wording
 ) -> list[str]:
+    row, label = table.get(explainer, {}), get_explainer_label(explainer)
+    nearly = ", to a 20th of its range," if wording.continuous else ""
     for name in ("accuracy", "accuracy@0.1"):
         share = read_bounds(row.get(name))
         if share is None:
@@ -133,21 +158,47 @@ def _describe_accuracy(
             area = read_bounds(row.get("mask_area"))
             part = format_percent(area[0]) if area else "part"
             text = (
-                f"{label} keeps the agent's action in {format_percent(share[0])} of "
-                f"{states}{span} while showing it {part} of the observation."
+                f"{label} keeps the agent's action{nearly} in {format_percent(share[0])} "
+                f"of {states}{span} while showing it {part} of the observation."
             )
         else:
             text = (
-                f"Shown only the tenth of the observation that {label} marks highest, the agent "
-                f"takes the same action in {format_percent(share[0])} of {states}{span}."
+                f"Shown only {wording.part(0.1)} that {label} marks highest, the agent "
+                f"takes the same action{nearly} in {format_percent(share[0])} of {states}{span}."
             )
         blind = read_bounds(table.get("empty", {}).get(name)) if "empty" in controls else None
         if blind:
             text += (
                 f" Shown nothing at all, it takes the same action in {format_percent(blind[0])}."
             )
-        return [text]
+        return [text + _compare_accuracy(table, explainer, name, controls)]
     return []
+
+
+def _compare_accuracy(table: Table, explainer: str, name: str, controls: Collection[str]) -> str:
+    """Say which other controls keep the agent's action, and whether they do so as often."""
+    own = table.get(explainer, {}).get(name)
+    won: list[str] = []
+    lost: list[str] = []
+    for other in table:
+        estimate = read_bounds(table[other].get(name))
+        counts = other in controls and other not in (explainer, "empty")
+        if not counts or estimate is None or not concerns(other, explainer):
+            continue
+        text = f"{name_in_text(other, controls)} ({format_percent(estimate[0])})"
+        (won if beats(own, table[other].get(name), "up") else lost).append(text)
+    said = f" It is kept less often by {join_words(won)}." if won else ""
+    if lost and not has_interval(own):
+        return (
+            f"{said} Whether it is kept less often by {join_words(lost)} is not shown: there are "
+            "too few episodes for an interval."
+        )
+    if lost:
+        said += (
+            f" It is kept about as often by {join_words(lost)}: this alone does not show that "
+            "the maps find what matters."
+        )
+    return said
 
 
 def _compare_with_controls(

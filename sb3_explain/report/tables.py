@@ -81,7 +81,10 @@ def _find_best(
     controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
 ) -> set[str]:
-    """Find the best method of a metric, and all that it does not clearly beat."""
+    """Find the best method of a metric, and all that it does not clearly beat.
+
+    Where there is no interval, no difference is shown: the best mean is marked alone.
+    """
     better = get_metric_words(name, words).better
     means = {
         row: values[0]
@@ -92,7 +95,16 @@ def _find_best(
         return set()
     top = (max if better == "up" else min)(means, key=means.__getitem__)
     first = table[top].get(name)
-    return {row for row in means if not beats(first, table[row].get(name), better)}
+    return {
+        row
+        for row in means
+        if means[row] == means[top]
+        or (
+            has_interval(first)
+            and has_interval(table[row].get(name))
+            and not beats(first, table[row].get(name), better)
+        )
+    }
 
 
 def _is_unproven(

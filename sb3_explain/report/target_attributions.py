@@ -28,6 +28,8 @@ from sb3_explain.report.overlay import (
 )
 from sb3_explain.report.palette import Theme, ThemeName
 
+#: largest magnitude of what cannot be seen in a picture, and counts as empty
+NOTHING = 1e-6
 _CHOSEN = "#d9720b"
 # Small games are enlarged to at least this height in pixels, for smooth borders of maps.
 _HEIGHT = 320
@@ -84,6 +86,10 @@ class TargetAttributions:
             format_probability(float(self.probabilities[action])) if len(self.probabilities) else ""
         )
 
+    def is_empty(self, action: int) -> bool:
+        """Whether the map of an action is 0 everywhere: it names nothing that matters."""
+        return not bool((np.abs(self.attributions[action]) > NOTHING).any())
+
     @property
     def _factor(self) -> int:
         height: int = self.frame.shape[0]
@@ -115,9 +121,9 @@ def target_attributions_figure(example: TargetAttributions, *, theme: ThemeName 
     for action, picture in enumerate(example.pictures()):
         chosen = action == example.chosen
         probability = example.probability(action)
-        if chosen:
-            probability += ", chosen" if probability else "chosen"
-        _draw(next(panels), picture, example.action_names[action], probability, look, chosen)
+        remarks = [probability, "chosen" * chosen, "empty map" * example.is_empty(action)]
+        remark = ", ".join(filter(None, remarks))
+        _draw(next(panels), picture, example.action_names[action], remark, look, chosen)
     for spare in panels:
         spare.set_axis_off()
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from sb3_explain.common.controls import CONTROLS, split_control
+from sb3_explain.report.wording import Wording
 
 #: a share of the observation in the name of a metric
 SHARE = re.compile(r"[01](\.\d{1,9})?")
@@ -44,19 +45,19 @@ class MetricWords:
         return {"up": "↑", "down": "↓", None: ""}[self.better]
 
 
-#: by name; metrics at a share of the observation by what precedes the share
+#: by name; metrics at a share of the observation by what precedes the share. What stands in braces
+#: depends on the kind of agent, see :class:`~sb3_explain.report.wording.Wording`
 METRIC_WORDS: Mapping[str, MetricWords] = {
     "accuracy": MetricWords(
         "Accuracy",
-        "Share of states in which the agent, shown only what the mask keeps, still chooses the "
-        "same action.",
+        "Share of states in which the agent, shown only what the mask keeps, still {same}.",
         "up",
         True,
     ),
     "accuracy@": MetricWords(
         "Accuracy at {share}",
-        "Accuracy with every map reduced to the {share} of the observation that it marks highest, "
-        "so that methods that show much and methods that show little are comparable.",
+        "Accuracy with every map reduced to {part} that it marks highest, so that "
+        "methods that show much and methods that show little are comparable.",
         "up",
         True,
     ),
@@ -76,8 +77,8 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     "insertion": MetricWords(
         "Insertion",
         "The observation is revealed from the most important features to the least, while the "
-        "probability of the action is recorded: area under that curve. High if the map ranks "
-        "first what the action depends on.",
+        "{outcome} is recorded: area under that curve. High if the map ranks first what the "
+        "action depends on.",
         "up",
         True,
     ),
@@ -98,8 +99,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "policy_preservation@": MetricWords(
         "Policy preservation at {share}",
-        "The same distance where only the {share} of the observation are shown that the map marks "
-        "highest.",
+        "The same distance where nothing is shown but {part} that the map marks highest.",
         "down",
         True,
     ),
@@ -118,7 +118,8 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     "forced_action": MetricWords(
         "Forced action",
         "How often the map of an action that the agent would not take makes the agent take it, "
-        "where only the highest tenth is shown. Low if maps show evidence and do not make it.",
+        "where nothing is shown but {tenth} that it marks highest. Low if maps show evidence and "
+        "do not make it.",
         "down",
     ),
     "local_lipschitz": MetricWords(
@@ -130,15 +131,15 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "max_sensitivity": MetricWords(
         "Max-sensitivity",
-        "How much of the map changes, at most, under noise that a person hardly sees. Low if the "
-        "map is stable. A map that never changes scores 0, so this says something only of maps "
+        "How much of the map changes, at most, under slight noise. Low if the map is "
+        "stable. A map that never changes scores 0, so this says something only of maps "
         "that are faithful.",
         "down",
     ),
     "pixel_flipping": MetricWords(
-        "Pixel flipping",
-        "Deletion with black in place of what is removed, in small steps: area under the curve of "
-        "the action's probability. Low if the map ranks first what the action depends on.",
+        "{flipped} flipping",
+        "Deletion with {flipped_to} in place of what is removed, in small steps: area under the "
+        "curve of the {outcome}. Low if the map ranks first what the action depends on.",
         "down",
         True,
     ),
@@ -196,7 +197,9 @@ _OWN_CONTROLS_IN_TEXT = {
 }
 
 
-def get_metric_words(name: str, given: Mapping[str, MetricWords] | None = None) -> MetricWords:
+def get_metric_words(
+    name: str, given: Mapping[str, MetricWords] | None = None, wording: Wording | None = None
+) -> MetricWords:
     """Get the presentation of a metric; an unknown one keeps its name and has no direction.
 
     ``"insertion donor"`` is a metric with other options, and presented as that metric;
@@ -204,20 +207,22 @@ def get_metric_words(name: str, given: Mapping[str, MetricWords] | None = None) 
 
     :param name: name of the metric
     :param given: presentation of further metrics, or in place of the package's own
+    :param wording: words for the kind of agent; for one of pictures when not given
     """
+    wording = wording or Wording()
     known = {**METRIC_WORDS, **(given or {})}
-    if name in known:
+    if name in (given or {}):
         return known[name]
     base, _, more = name.partition(" ")
     metric, at, share = base.partition("@")
-    shown = f"{100 * float(share):g}\N{NO-BREAK SPACE}%" if SHARE.fullmatch(share) else ""
-    said = known.get(base) or (known.get(metric + at) if shown else None)
+    size = float(share) if SHARE.fullmatch(share) else None
+    said = known.get(base) or (known.get(metric + at) if size is not None else None)
     if said is None:
         return MetricWords(name.replace("_", " ").capitalize(), "")
     return dataclasses.replace(
         said,
-        label=", ".join([said.label.replace("{share}", shown), *([more] if more else [])]),
-        text=said.text.replace("{share}", shown),
+        label=", ".join([wording.fill(said.label, size), *([more] if more else [])]),
+        text=wording.fill(said.text, size),
     )
 
 

@@ -35,6 +35,10 @@ from sb3_explain.report import (
     target_attributions_figure,
 )
 from sb3_explain.report.overlay import to_rgb
+from sb3_explain.report.target_attributions import NOTHING
+from sb3_explain.report.words import get_explainer_label, join_words
+from sb3_explain.states.baselines import Baseline
+from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.boards import picture_boards
 
@@ -121,6 +125,7 @@ def picture_bars(
     names = list_feature_names(
         {name: observed[0, 0].numel() for name, observed in by_key.items()}, agent.feature_names
     )
+    remarks = describe_values(states.batch(agent, sample), list(by_key), explainer.baselines)
     importance = feature_importance(flat, states.episode[sample])
     most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MAX_FEATURES])
     shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
@@ -131,14 +136,60 @@ def picture_bars(
         else ", of too few episodes for intervals"
     )
     left_out = f" The {MAX_FEATURES} most important ones." if len(most) < len(names) else ""
+    replaced = " and what it is replaced by where it is hidden" if explainer.baselines else ""
     return Picture(
         importance_figure(
-            {explainer.name: shown}, [names[i] for i in most], agent.target_names, title=title
+            {explainer.name: shown},
+            [names[i] for i in most],
+            agent.target_names,
+            title=title,
+            remarks=[remarks[i] for i in most],
         ),
-        caption=f"Which features matter to which action, over {len(sample)} test states{bars}."
-        f"{left_out}",
-        alt="importance of every feature to every action",
+        caption=f"Which features matter to which {name_target(agent)}, over {len(sample)} test "
+        f"states{bars}. Under a feature's name stand its mean and standard deviation{replaced}."
+        f"{left_out}{name_empty(importance, agent, explainer)}",
+        alt=f"importance of every feature to every {name_target(agent)}",
     )
+
+
+def describe_values(
+    batch: StateBatch, keys: Sequence[str], baselines: Mapping[str, Baseline]
+) -> list[str]:
+    """Describe the values of each feature in some states, and what replaces them.
+
+    :param batch: B states
+    :param keys: keys of the observation whose features are described
+    :param baselines: baselines by key; without one, the values alone are described
+    :return: a text for each feature: ``"0.02 ± 0.1, replaced by 0"``
+    """
+    texts = []
+    for key in keys:
+        values = batch.by_key[key].double().flatten(1).cpu()
+        said = [
+            f"{mean:.3g} ± {spread:.2g}"
+            for mean, spread in zip(values.mean(0), values.std(0, correction=0), strict=True)
+        ]
+        if key in baselines:
+            replaced = baselines[key](batch.by_key[key]).double().flatten(1).cpu().mean(0)
+            said = [f"{one}, replaced by {r:.3g}" for one, r in zip(said, replaced, strict=True)]
+        texts += said
+    return texts
+
+
+def name_target(agent: Agent) -> str:
+    """Name what is explained: an action, or a dimension of a Box action."""
+    return "dimension of the action" if isinstance(agent.action_space, spaces.Box) else "action"
+
+
+def name_empty(importance: Importance, agent: Agent, explainer: Explainer) -> str:
+    """Say which targets no feature matters to; nothing if there are none."""
+    empty = [
+        name
+        for name, means in zip(agent.target_names, importance.mean, strict=True)
+        if not (means > NOTHING).any()
+    ]
+    label = get_explainer_label(explainer.name)
+    return f" By {label}, no feature matters to {join_words(empty)}." if empty else ""
 
 
 def compute_shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import find_image
 from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
@@ -30,9 +29,6 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import make_examples, render_png
 from sb3_explain.workflows.saliency_video import write_saliency_video
 from sb3_explain.workflows.splitting import split_states
-
-#: caption of the video of an agent that observes no images
-WITHOUT_ATTRIBUTIONS = "The game; below, the action, its probability and those of the others."
 
 
 @check_arguments
@@ -171,7 +167,6 @@ def write_all(
 
     :raises ExplainError: if nothing has been measured in ``output`` yet
     """
-    agent = explainer.agent
     if not (output / "metrics.json").exists():
         raise ExplainError(f"{output} holds no metrics.json yet: run `sb3-explain evaluate` first")
     # before what takes long
@@ -187,7 +182,6 @@ def write_all(
         controls=list_controls(measured["explainers"]),
         examples=list(examples.values()),
         video=video,
-        video_caption="" if find_image(agent) is not None else WITHOUT_ATTRIBUTIONS,
         date=measured.get("made", {}).get("date", ""),
         provenance={
             "States": test.provenance,

@@ -27,7 +27,6 @@ def accuracy_at(
     """
     if not 0 <= share <= 1:
         raise ExplainError(f"share={share}: give a share of the features in [0, 1]")
-    shown = max(share, 1 / ordering.shape[1]) if share else 0.0
-    masks = highest(ordering, shown).view(batch.observations.shape)
+    masks = highest(ordering, share).view(batch.observations.shape)
     with torch.no_grad():
         return batch.keeps(blend_states(batch, masks, baseline)).float()

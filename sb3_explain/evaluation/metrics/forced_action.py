@@ -38,7 +38,7 @@ def forced_action(
     :param ordering: (B, N) order of the features, an input so that only maps that order them are
         measured
     :param rng: source of the other action, drawn state by state
-    :param share: share of the features that is shown
+    :param share: share of the features that is shown, at least one unless the share is 0
     :param rank: rank of the other action in the agent's preference, from 2 for the second best to
         the number of actions; one of them at random when not given
     :return: (B,), 1 where the other action becomes greedy and 0 where it does not; NaN for Box
