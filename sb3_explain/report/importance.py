@@ -160,7 +160,7 @@ def _add_remarks(axes: Axes, remarks: Sequence[str], look: Theme) -> None:
     for label in axes.get_yticklabels():
         label.set_verticalalignment("bottom")
     beside = axes.secondary_yaxis("left")
-    beside.set_yticks(range(len(remarks)), list(remarks))
+    beside.set_yticks(np.arange(len(remarks)) + 0.05, list(remarks))  # clear of descenders
     beside.tick_params(length=0, pad=6, labelsize=8.5, labelcolor=look.faint)
     for label in beside.get_yticklabels():
         label.set_verticalalignment("top")

@@ -93,6 +93,8 @@ def write_report(
     wording = Wording.read(states)
     words = {name: get_metric_words(name, words, wording) for name in names}
     drawn = assign_styles(table, controls)
+    if wording.continuous:  # the share of the whole observation is 1, and no probability
+        states = {name: said for name, said in states.items() if name != "own_probability"}
     page = load_template("page.html.j2").render(
         title=title or make_title(agent),
         date=date,

@@ -127,16 +127,19 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
     """
     sentences = []
     probability, wording = to_finite(states.get("own_probability")), Wording.read(states)
+    outcome = wording.outcome.replace("the action", "the agent's action")
     # every Box action is wholly similar to itself
     known = probability is not None and not wording.continuous
     if known and any("insertion" in row for row in table.values()):
         sentences.append(
-            f"On the whole observations, the mean {wording.outcome} that the agent takes is "
+            f"On the whole observations, the mean {outcome} is "
             f"{format_number(probability)}: insertion above it comes from maps that make the "
             "agent surer than it is."
         )
     note = states.get("note")
-    if isinstance(note, str) and note:
+    # where there is no interval at all, the sentences above have said so
+    known = any(has_interval(row[name]) for row in table.values() for name in row if name != "cost")
+    if isinstance(note, str) and note and known:
         sentences.append(f"{note[0].upper()}{note[1:]}.")
     return sentences
 
@@ -187,16 +190,16 @@ def _compare_accuracy(table: Table, explainer: str, name: str, controls: Collect
             continue
         text = f"{name_in_text(other, controls)} ({format_percent(estimate[0])})"
         (won if beats(own, table[other].get(name), "up") else lost).append(text)
-    said = f" It is kept less often by {join_words(won)}." if won else ""
+    said = f" The action is kept less often by {join_words(won)}." if won else ""
     if lost and not has_interval(own):
         return (
-            f"{said} Whether it is kept less often by {join_words(lost)} is not shown: there are "
-            "too few episodes for an interval."
+            f"{said} Whether the action is kept less often by {join_words(lost)} is not shown: "
+            "there are too few episodes for an interval."
         )
     if lost:
         said += (
-            f" It is kept about as often by {join_words(lost)}: this alone does not show that "
-            "the maps find what matters."
+            f" The action is kept about as often by {join_words(lost)}: this alone does not show "
+            "that the maps find what matters."
         )
     return said
 

@@ -12,13 +12,13 @@ SOFTMAX = "softmax of Q"
 #: what the curves of insertion and deletion show, by the measure
 _OUTCOMES = {
     "probability": "probability of the action",
-    SOFTMAX: "softmax of the action's Q-value",
+    SOFTMAX: "softmax of Q of the action",
     SIMILARITY: "similarity to the agent's own action",
 }
 #: what stands under a frame, by the measure
 _BARS = {
     "probability": "the action, its probability and those of the others",
-    SOFTMAX: "the action, the softmax of its Q-value and those of the others",
+    SOFTMAX: "the action, the softmax of its Q-value, and those of the others",
     SIMILARITY: "the dimension of the action, and where it and the others lie in their ranges",
 }
 _SHARES = {SIMILARITY: "position in its range"}

@@ -70,7 +70,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "mask_area": MetricWords(
         "Area shown",
-        "Mean of the map of the chosen action: the share of the observation that the mask keeps. "
+        "Mean of the explained map: the share of the observation that the mask keeps. "
         "Accuracy is worth little without it, since a mask that keeps everything is always right.",
         "down",
     ),

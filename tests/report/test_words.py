@@ -194,7 +194,7 @@ def test_nothing_is_claimed_without_intervals():
 def test_the_accuracy_of_binary_maps_is_told_where_there_are_no_masks():
     (text,) = summarize({"rise": {"accuracy@0.1": row(0.83, 0.8, 0.86)}}, "rise")
     assert text.replace("\N{NO-BREAK SPACE}", " ") == (
-        "Shown only the tenth of the observation that RISE marks highest, the agent takes the same "
+        "Shown only the 10 % of the observation that RISE marks highest, the agent takes the same "
         "action in 83 % of the 200 states (interval 80.0 to 86.0 %)."
     )
 

@@ -11,13 +11,16 @@ from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.picture_axes import PictureAxes
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
+from sb3_explain.report import Importance
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
     choose_clear_states,
     compute_shares,
+    describe_values,
     find_taken_targets,
     get_pictures,
     make_examples,
+    name_empty,
     render_png,
     take_newest_frame,
 )
@@ -101,9 +104,30 @@ def test_an_agent_without_images_is_explained_by_its_features(tmp_path):
     assert list(examples) == ["importance"]
     assert render_png(examples["importance"]).startswith(b"\x89PNG")
     assert "bars are 95 % intervals" in examples["importance"].caption
+    assert "mean and standard deviation." in examples["importance"].caption
     alone = make_examples(held.subset(np.arange(10)), Gradient(agent))["importance"]
     assert "over 10 test states, of too few episodes for intervals" in alone.caption
     assert write_saliency_video(tmp_path / "v.mp4", held, Gradient(agent)) is None
+
+
+def test_values_and_what_replaces_them_stand_beside_the_features():
+    agent = Agent.from_module(nn.Linear(2, 2), spaces.Box(-9, 9, (2,)), spaces.Discrete(2))
+    held = random_states(agent)
+    batch = held.batch(agent, [0, 1, 2])
+    seen = held.observations([0, 1, 2]).double().numpy()
+    alone = describe_values(batch, [""], {})
+    assert alone == [f"{m:.3g} ± {s:.2g}" for m, s in zip(seen.mean(0), seen.std(0), strict=True)]
+    replaced = describe_values(batch, [""], {"": lambda observed: torch.full_like(observed, 0.5)})
+    assert replaced == [f"{one}, replaced by 0.5" for one in alone]
+
+
+def test_targets_that_nothing_matters_to_are_named():
+    agent = Agent.from_module(
+        nn.Linear(2, 2), spaces.Box(-9, 9, (2,)), spaces.Discrete(2), action_names=["a", "b"]
+    )
+    means = np.array([[0.0, 0.0], [0.0, 0.1]])
+    said = name_empty(Importance(means, means, means), agent, Gradient(agent))
+    assert said == " By Plain gradient, no feature matters to a."
 
 
 def test_boards_are_drawn_as_boards_and_features_beside_them_as_bars():
