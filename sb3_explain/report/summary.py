@@ -137,9 +137,10 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
             "agent surer than it is."
         )
     note = states.get("note")
-    # where there is no interval at all, the sentences above have said so
-    known = any(has_interval(row[name]) for row in table.values() for name in row if name != "cost")
-    if isinstance(note, str) and note and known:
+    if isinstance(note, str) and note:
+        known = any(has_interval(row[n]) for row in table.values() for n in row if n != "cost")
+        if not known:
+            note = note.replace("the interval is too narrow", "there are no intervals")
         sentences.append(f"{note[0].upper()}{note[1:]}.")
     return sentences
 

@@ -182,7 +182,7 @@ def test_the_summary_says_where_maps_are_the_same_for_all_states(agent, train):
     assert all("\n" not in sentence for sentence in summary)
     assert not any("too narrow" in sentence for sentence in summary)  # 600 states, 12 episodes
     few = evaluate(agent, train.subset(np.arange(50)), [Bright(agent)], metrics, n_resamples=200)
-    assert "The interval is too narrow: 50 states of 1 episode(s)" in few.summary()[-1]
+    assert "There are no intervals: 50 states of 1 episode(s)" in few.summary()[-1]
     assert "mean probability of the agent's action" in few.summary()[-2]
 
 
