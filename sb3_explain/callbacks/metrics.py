@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.callbacks.arguments import (
     find_supported,
     require_names,
@@ -21,7 +22,8 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bind_options
-from sb3_explain.explainers.base import Explainer
+from sb3_explain.evaluation.targets import select_metrics
+from sb3_explain.explainers.base import Explainer, require_explained
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.states.dataset import StateDataset
 
@@ -46,6 +48,7 @@ class MetricsCallback(ExplainCallback):
         ``None`` for one at the end
     :param n_states: number of monitor states
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
+    :param target: what is explained in every state, see :func:`sb3_explain.evaluate`
     :param budget: largest duration, as a share of the training's own
     :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
@@ -74,6 +77,7 @@ class MetricsCallback(ExplainCallback):
         n_states: int = 64,
         folder: str | None = None,
         *,
+        target: TargetLike = None,
         budget: float | None = 0.05,
         **options: Any,
     ) -> None:  # fmt: skip
@@ -92,6 +96,7 @@ class MetricsCallback(ExplainCallback):
             measured if isinstance(measured, Mapping) else require_names("metrics", measured)
         )
         bind_options(self.metrics)
+        self.target = target
         self.n_states = require_whole("n_states", n_states)
 
     @property
@@ -99,6 +104,8 @@ class MetricsCallback(ExplainCallback):
         return len(self.monitor_states) > 0
 
     def begin(self, agent: Agent) -> None:
+        target = None if self.target is None else find_target(agent, self.target)
+        select_metrics(bind_options(self.metrics), target, agent, named=True)
         #: arguments of the explainers of this agent: those requested, or their replacements
         self.supported: dict[str, dict[str, Any]] = {}
         for name, arguments in self.explainers.items():
@@ -107,7 +114,9 @@ class MetricsCallback(ExplainCallback):
                 self.supported[stand_in] = arguments
         for name, arguments in list(self.supported.items()):
             try:
-                make_explainer(name, agent, **arguments)
+                made = make_explainer(name, agent, **arguments)
+                if target is not None:
+                    require_explained(made, target)
             except ExplainError as error:
                 if len(self.supported) == 1:
                     raise
@@ -130,7 +139,10 @@ class MetricsCallback(ExplainCallback):
 
     def evaluate_states(self, agent: Agent, states: StateDataset) -> Evaluation:
         """Measure all metrics of all explainers on some states."""
-        return evaluate(agent, states, self.make_explainers(agent), self.metrics, seed=self.seed)
+        return evaluate(
+            agent, states, self.make_explainers(agent), self.metrics, target=self.target,
+            seed=self.seed,
+        )  # fmt: skip
 
     def expected_seconds(self) -> float:
         agent = self.take_agent()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import time
 from collections.abc import Mapping
@@ -10,12 +11,14 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.callbacks.arguments import find_supported, require_ready, require_whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.tensorboard import encode_gif, write_picture
 from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates
-from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.base import Explainer, require_explained
 from sb3_explain.explainers.make import make_explainer
+from sb3_explain.explainers.showing import MOST_OBSERVATIONS, Look, draw_batch
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states.dataset import StateDataset
@@ -50,6 +53,8 @@ class SaliencyCallback(ExplainCallback):
     :param n_states: number of states on a contact sheet
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :param explainer_kwargs: arguments of the explainer
+    :param target: what is explained in every state, such as ``"value"`` (see
+        :mod:`sb3_explain.agents.targets`); the action when not given
     :param n_frames: number of frames of the video; 0 for no video
     :param budget: largest duration, as a share of the training's own
     :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
@@ -75,6 +80,7 @@ class SaliencyCallback(ExplainCallback):
         folder: str | None = None,
         *,
         explainer_kwargs: Mapping[str, Any] | None = None,
+        target: TargetLike = None,
         n_frames: int = 30,
         budget: float | None = 0.02,
         **options: Any,
@@ -83,6 +89,7 @@ class SaliencyCallback(ExplainCallback):
         self.explainer = explainer
         self.explainer_kwargs = dict(explainer_kwargs or {})
         require_ready(explainer, self.explainer_kwargs)
+        self.target = target
         self.n_states = require_whole("n_states", n_states)
         self.n_frames = require_whole("n_frames", n_frames) if n_frames else 0
 
@@ -94,7 +101,9 @@ class SaliencyCallback(ExplainCallback):
             )
         #: name of the explainer of this agent: the one requested, or its replacement
         self.supported = find_supported(self.explainer, agent)
-        make_explainer(self.supported, agent, **self.explainer_kwargs)
+        made = make_explainer(self.supported, agent, **self.explainer_kwargs)
+        if self.target is not None:
+            require_explained(made, find_target(agent, self.target))
         self.monitor_states = MonitorStates(
             self.n_states, self.beginning, self.num_timesteps, agent.n_stack
         )
@@ -116,7 +125,7 @@ class SaliencyCallback(ExplainCallback):
         explainer = self.make_explainer()
         states = self.recent.states(explainer.agent)
         began = time.perf_counter()
-        explainer.attribute_batch(states.batch(explainer.agent, [0]))
+        explainer.attribute_batch(states.batch(explainer.agent, [0], self.target))
         attribution_seconds = time.perf_counter() - began
         began = time.perf_counter()
         self.draw_picture(states.subset(states.spread(2)), explainer, "fresh")
@@ -138,8 +147,9 @@ class SaliencyCallback(ExplainCallback):
         path = folder / f"video_{self.num_timesteps}.mp4"
         shown = recent.spread(len(recent))[-self.n_frames :]
         write_saliency_video(
-            path, recent, explainer, positions=shown, height=HEIGHT, progress=False
-        )
+            path, recent, explainer, positions=shown, target=self.target, height=HEIGHT,
+            progress=False,
+        )  # fmt: skip
         if self.boards:
             self.show("video", encode_gif(path))
 
@@ -158,11 +168,13 @@ class SaliencyCallback(ExplainCallback):
         agent, name = explainer.agent, find_image(explainer.agent)
         which = "monitor states, the same each time" if group == "monitor" else "fresh states"
         when = f"{self.supported} after {self.num_timesteps:,} timesteps"
+        if name is None and self.target is not None:
+            return self.draw_features(states, explainer, f"{when}: {which}")
         if name is None:
             drawn = picture_importance(states, explainer, title=f"{when}\n{which}")
             return next(iter(drawn.values())).png
         positions = states.spread(self.n_states)
-        batch = states.batch(agent, positions)
+        batch = states.batch(agent, positions, self.target)
         attributions = scale_attributions(explainer, batch, name)
         scores = batch.own_scores.cpu()
         tiles = [
@@ -175,6 +187,21 @@ class SaliencyCallback(ExplainCallback):
                 strict=True,
             )
         ]
-        return contact_sheet(
-            tiles, agent.target_names, title=f"{when}: {which}", measure=name_measure(agent)
-        )
+        title = f"{when}: {which}"
+        if self.target is not None:
+            title += f", for {batch.name_targets()[0]}"
+        return contact_sheet(tiles, agent.target_names, title=title, measure=name_measure(agent))
+
+    def draw_features(self, states: StateDataset, explainer: Explainer, title: str) -> bytes:
+        """Draw the features of states with their attributions to the target, as a PNG."""
+        positions = states.spread(min(self.n_states, MOST_OBSERVATIONS))
+        batch = states.batch(explainer.agent, positions, self.target)
+        attributions = explainer.attribute_batch(batch)
+        figure = draw_batch(
+            batch, attributions, Look(), name=self.supported, is_mask=explainer.gives_masks,
+            theme="light",
+        )  # fmt: skip
+        figure.suptitle(title)
+        png = io.BytesIO()
+        figure.savefig(png, format="png")
+        return png.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sb3_explain.agents.targets.find import find_action
 from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, load_named_agent
 from sb3_explain.cli.parsing import Commands, not_negative, positive
 from sb3_explain.explainers.learned.visionmask import VisionMask
@@ -39,6 +40,10 @@ def add_commands(commands: Commands) -> None:
         help="number of the state in the folder",
     )
     group.add_argument(
+        "--target", metavar="ACTION",
+        help="action to explain, by name or number (default: what the agent does)",
+    )  # fmt: skip
+    group.add_argument(
         "--instead", metavar="ACTION", help="action that the agent did not take, by name or number"
     )
     group.add_argument(
@@ -68,11 +73,15 @@ def run_why(options: argparse.Namespace) -> None:
     explainer = options.explainer or VisionMask.name
     if options.explainer is None and VisionMask.unsupported(agent) is not None:
         explainer = default_explainer(agent)
-    instead = None if options.instead is None else agent.find_target(options.instead)
+    target, instead = (
+        None if name is None else find_action(agent, name)
+        for name in (options.target, options.instead)
+    )
     answer = why(
         states,
         options.state,
         prepare_explainer(agent, explainer, options.output, states),
+        target=target,
         instead=instead,
         baseline=options.baseline,
         share=options.share,
@@ -83,7 +92,8 @@ def run_why(options: argparse.Namespace) -> None:
             index=False, float_format="{:.3f}".format, na_rep=""
         )
     )
-    name = f"state_{options.state}" + ("" if instead is None else f"_not_{instead}")
+    name = f"state_{options.state}" + ("" if target is None else f"_{target}")
+    name += "" if instead is None else f"_not_{instead}"
     if explainer != VisionMask.name:
         name += f"_{explainer}"
     for path in answer.save(options.output / "why" / name):

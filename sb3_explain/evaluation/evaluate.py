@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import TargetLike, find_target
+from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.controls import CONTROLS, list_controls
 from sb3_explain.common.errors import ExplainError
@@ -27,6 +29,7 @@ from sb3_explain.evaluation.named_explainers import Explainers, name_explainers
 from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.evaluation.showing import ShownEvaluation
+from sb3_explain.evaluation.targets import select_metrics
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.states.baselines import Baseline, fit_baselines
@@ -192,6 +195,7 @@ def evaluate(
     explainers: Explainers,
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
     *,
+    target: TargetLike = None,
     baseline: str | Baseline | Mapping[str, Baseline] = "background",
     train: StateDataset | None = None,
     boxes: Array | None = None,
@@ -230,6 +234,9 @@ def evaluate(
         ``train``
     :param metrics: names, or options by name such as ``{"insertion": {"steps": 50}}``; all metrics
         when not given. A metric that does not apply to an explainer is left out of its row
+    :param target: what is explained in every state, such as ``"LEFT"`` or ``"value"`` (see
+        :mod:`sb3_explain.agents.targets`); the greedy action when not given. Metrics that ask how
+        probable an action is, such as insertion, do not measure targets that are no action
     :param baseline: what a removed feature becomes, the same for all explainers, whatever they mask
         with themselves: a name, which is fitted on ``states``; a baseline; or a baseline by key
         of the observation, such as an explainer's own ``baselines``. The outcome's
@@ -255,7 +262,8 @@ def evaluate(
             f"batch_size={batch_size}, n_resamples={n_resamples}, confidence={confidence}: give "
             "positive numbers, and a confidence below 1"
         )
-    chosen = bind_options(metrics)
+    target = None if target is None else find_target(agent, target)
+    chosen = select_metrics(bind_options(metrics), target, agent, named=metrics is not None)
     if boxes is None:
         chosen = {name: metric for name, metric in chosen.items() if "boxes" not in needs(metric)}
     elif len(boxes) != len(states):
@@ -281,7 +289,7 @@ def evaluate(
     known: dict[int, Tensor] = {}  # the agent's own scores of each batch, for which nobody pays
     targets, own = [], []
     for number, some in enumerate(positions):
-        batch = states.batch(agent, some).resolve_target()
+        batch = states.batch(agent, some, target).resolve_target()
         known[number] = batch.own_scores
         targets.append(batch.target.cpu().numpy())
         own.append(own_preference(batch).double().cpu().numpy())
@@ -303,7 +311,7 @@ def evaluate(
     def measure(named: Mapping[str, Explainer], advance: Callable[[int], Any]) -> dict[str, Row]:
         rows = {name: Measuring(one, chosen, seed, others) for name, one in named.items()}
         for number, some in enumerate(positions):
-            batch = states.batch(agent, some, cache=ForwardCache())
+            batch = states.batch(agent, some, target, cache=ForwardCache())
             batch.own_scores = known[number]
             batch = batch.resolve_target()
             replacement = apply_baselines(baseline, batch)
@@ -344,7 +352,10 @@ def evaluate(
         "baseline": " | ".join(sorted({each.name for each in baseline.values()})),
         "confidence": confidence,
         "seed": seed,
-        "own_probability": float(np.concatenate(own).mean()),
+        "own_probability": None
+        if isinstance(target, ScalarTarget)
+        else float(np.concatenate(own).mean()),
+        **({} if target is None else {"target": batch.name_targets()[0]}),
         "duplicates_left_out": states.n_duplicates,
         "note": note_if_narrow(n, episodes),
         **describe_kind(states.batch(agent, sample[:1])),

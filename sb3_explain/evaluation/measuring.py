@@ -223,6 +223,8 @@ def ask_known(explainer: Explainer, batch: StateBatch) -> tuple[StateBatch, Arra
 
     :return: the states, and whether each (B,) counts, since its target is its own
     """
+    if batch.scalar is not None:
+        return batch, np.ones(len(batch), dtype=bool)
     counts = np.array([target not in explainer.unknown_targets for target in batch.target.tolist()])
     known = sorted(set(range(batch.agent.n_targets)).difference(explainer.unknown_targets))
     if counts.all() or not known:

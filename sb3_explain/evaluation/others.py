@@ -54,7 +54,7 @@ class OtherStates:
         self.sample = sample
         self._baselines: dict[str, Mapping[str, Baseline]] = {}
         #: the last answer of :meth:`explain_swapped` to each explainer, and what was asked
-        self._swapped: WeakKeyDictionary[Explainer, tuple[bytes, dict[str, Tensor]]] = (
+        self._swapped: WeakKeyDictionary[Explainer, tuple[object, dict[str, Tensor]]] = (
             WeakKeyDictionary()
         )
         rng = np.random.default_rng(seed)
@@ -91,7 +91,7 @@ class OtherStates:
 
         :param batch: B of the evaluated states, or perturbed copies of them
         """
-        return self.states.batch(self.agent, self._find(self.partners, batch), batch.target)
+        return self.states.batch(self.agent, self._find(self.partners, batch), batch.explained)
 
     def explain_swapped(self, explainer: Explainer, batch: StateBatch) -> dict[str, Tensor]:
         """Return attributions (B, ...) by key of another state for each, for the same target.
@@ -104,8 +104,12 @@ class OtherStates:
         """
         swapped = self.swap(batch)
         assert swapped.positions is not None
-        asked = swapped.positions.numpy().tobytes() + swapped.target.cpu().numpy().tobytes()
-        known, attributions = self._swapped.get(explainer, (b"", {}))
+        asked = (
+            swapped.positions.numpy().tobytes(),
+            swapped.target.cpu().numpy().tobytes(),
+            swapped.scalar,
+        )
+        known, attributions = self._swapped.get(explainer, (None, {}))
         if known != asked:
             attributions = explainer.attribute_batch(swapped)
             self._swapped[explainer] = (asked, attributions)
@@ -124,8 +128,13 @@ class OtherStates:
 
 
 def own_preference(batch: StateBatch) -> Tensor:
-    """Compute the agent's own probability of the targets (B,) on the states; 1 for Box actions."""
+    """Compute the agent's own probability of the targets (B,) on the states; 1 for Box actions.
+
+    It is NaN for a scalar target.
+    """
     space = batch.agent.action_space
+    if batch.scalar is not None:
+        return torch.full((len(batch),), torch.nan, device=batch.device)
     if isinstance(space, spaces.Box):
         return torch.ones(len(batch), device=batch.device)
     probabilities = log_probabilities(space, batch.own_target_scores).exp()

@@ -20,6 +20,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import copy_agent, find_layers
 from sb3_explain.agents.reinitialize import reinitialize
+from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
@@ -76,6 +77,7 @@ def parameter_randomization(
     states: StateDataset,
     explainers: Iterable[str] | Mapping[str, Callable[[Agent], Explainer]],
     *,
+    target: TargetLike = None,
     fit: Callable[[FittedExplainer], Any] | None = None,
     n_layers: int | None = None,
     n_evaluated: int = 100,
@@ -104,6 +106,8 @@ def parameter_randomization(
     :param agent: the agent to explain
     :param states: states to explain it at, which no explainer has learned from
     :param explainers: names of explainers, or by name functions that make an explainer of an agent
+    :param target: what is explained in every state (see :mod:`sb3_explain.agents.targets`); the
+        greedy action when not given
     :param fit: function that fits a new explainer, on states that its agent has labelled
         (:func:`sb3_explain.relabel`); needed by explainers that learn
     :param n_layers: number of layers to randomise, from the output down; all when not given
@@ -124,7 +128,7 @@ def parameter_randomization(
         raise ExplainError("give at least one state and one explainer")
     sample = states.sample(n_evaluated, seed)
     batches = [
-        states.batch(agent, some)
+        states.batch(agent, some, target)
         for some in np.array_split(sample, range(batch_size, len(sample), batch_size))
     ]
 
@@ -212,7 +216,7 @@ def attribute_batches(
     attributions: dict[str, list[Tensor]] = {name: [] for name in explainers}
     for batch in batches:
         observations = agent.layout.restore(batch.by_key)
-        theirs = StateBatch(agent, observations, batch.target, batch.policy_inputs)
+        theirs = StateBatch(agent, observations, batch.explained, batch.policy_inputs)
         for name, explainer in explainers.items():
             attributions[name].append(theirs.flatten_keys(explainer.attribute_batch(theirs)).cpu())
     return {name: torch.cat(parts) for name, parts in attributions.items()}

@@ -13,6 +13,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.predict_input import read_observations, read_policy_inputs
 from sb3_explain.agents.targets.find import TargetLike
+from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.notebook import read_summary, write_facts
 from sb3_explain.common.renamed import find_new_name
@@ -208,11 +209,8 @@ class Explainer(ABC):
             (B, C, H, W), everything else flat
         :raises ExplainError: if the method does not explain the batch's target
         """
-        if batch.scalar is not None and self.actions_only:
-            raise ExplainError(
-                f"{self.name} explains actions, not {batch.scalar.name}: {self.actions_only}; "
-                f"{find_alternative(self.agent)} explains it"
-            )
+        if batch.scalar is not None:
+            require_explained(self, batch.scalar)
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {key: torch.cat([part[key] for part in parts]).detach() for key in parts[0]}
 
@@ -364,6 +362,20 @@ class FittedExplainer(Explainer):
         """
         if not self.fitted:
             raise ExplainError(f"this {self.name} has not been fitted: call fit(train, validation)")
+
+
+def require_explained(explainer: Explainer, target: int | ScalarTarget) -> None:
+    """Check that an explainer explains a target.
+
+    :param explainer: an explainer
+    :param target: index of an action, or a scalar target
+    :raises ExplainError: if the method explains actions alone, with the reason
+    """
+    if isinstance(target, ScalarTarget) and explainer.actions_only:
+        raise ExplainError(
+            f"{explainer.name} explains actions, not {target.name}: {explainer.actions_only}; "
+            f"{find_alternative(explainer.agent)} explains it"
+        )
 
 
 def require_supported(explainer: Explainer | type[Explainer], agent: Agent) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sb3_explain.agents.action_spaces import group_numbers, log_probabilities
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import find_action
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import SINGLE, Observations, are_images, join_keys
@@ -131,9 +132,9 @@ def counterfactual(
     agent: Agent,
     observation: Observations,
     attributions: Observations,
-    target: int | None = None,
+    target: int | str | None = None,
     *,
-    instead: int | None = None,
+    instead: int | str | None = None,
     policy_inputs: Mapping[str, Tensor] | None = None,
     baseline: str | Baseline | Mapping[str, str | Baseline] = INPAINT,
     regions: Array | Mapping[str, Array] | None = None,
@@ -154,8 +155,8 @@ def counterfactual(
     :param observation: (1, ...) the state, in the policy's own layout and raw range
     :param attributions: (1, ...) attributions of the target, in the observation's form; with
         ``instead``, the :func:`contrast` of the two targets
-    :param target: index of the target to explain; the greedy action when not given
-    :param instead: index of another target, whose probability is reported as well
+    :param target: index or name of the action to explain; the greedy action when not given
+    :param instead: index or name of another action, whose probability is reported as well
     :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, which stay
         as they are
     :param baseline: what replaces removed pixels and features: ``"inpaint"`` (for images) or a
@@ -171,6 +172,8 @@ def counterfactual(
     :raises ExplainError: if there is more than one state, no attribution is above 0, or a baseline
         is missing
     """
+    target = None if target is None else find_action(agent, target)
+    instead = None if instead is None else find_action(agent, instead)
     batch = StateBatch(agent, observation, target, policy_inputs)
     if len(batch) != 1:
         raise ExplainError(f"{len(batch)} states: ask for the counterfactual of one at a time")
@@ -178,9 +181,7 @@ def counterfactual(
         raise ExplainError(
             f"share={share}, n_regions={n_regions}: give a share in (0, 1], and 1 up"
         )
-    if instead is not None and not 0 <= instead < agent.n_targets:
-        raise ExplainError(f"{instead} is no target: it has {', '.join(agent.target_names)}")
-    if instead == int(batch.target[0]):
+    if instead is not None and instead == int(batch.target[0]):
         raise ExplainError(
             f"{agent.target_names[instead]} is what is explained: name another target"
         )

@@ -114,6 +114,11 @@ class StateBatch(ByKey):
             found = torch.zeros(len(self), dtype=torch.long, device=self.device)
         self.target = found
 
+    @property
+    def explained(self) -> Tensor | ScalarTarget:
+        """What is explained, as other batches take it: the indices, or the scalar target."""
+        return self.target if self.scalar is None else self.scalar
+
     def name_targets(self) -> list[str]:
         """Name the target of each of the B states."""
         if self.scalar is not None:
@@ -273,9 +278,7 @@ class StateBatch(ByKey):
         :return: (R, A) similarities, at most 0
         """
         mean, std = self._marginals(rows, states)
-        own_mean, own_std = self._own_marginals
-        if states is not None:
-            own_mean, own_std = own_mean[states], own_std[states]
+        own_mean, own_std = (_of(own, states) for own in self._own_marginals)
         return -gaussian_divergence(mean, std, own_mean, own_std)
 
     def preferences(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
@@ -295,7 +298,7 @@ class StateBatch(ByKey):
 
     def preference(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """Compute the :meth:`preferences` of the explained targets: (R,), in [0, 1]."""
-        return self.preferences(rows, states).gather(1, self._targets(states)[:, None])[:, 0]
+        return self.preferences(rows, states).gather(1, _of(self.target, states)[:, None])[:, 0]
 
     def divergence(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """Compute KL(policy on the state || policy on the copy), of the explained target's group.
@@ -305,7 +308,7 @@ class StateBatch(ByKey):
         :return: (R,) in nats, at least 0
         """
         require_action(self.agent, self.scalar)
-        space, target = self.agent.action_space, self._targets(states)[:, None]
+        space, target = self.agent.action_space, _of(self.target, states)[:, None]
         if isinstance(space, spaces.Box):
             mean, std = self._marginals(rows, states)
             own_mean, own_std = (_of(own, states) for own in self._own_marginals)
@@ -327,11 +330,11 @@ class StateBatch(ByKey):
         :return: (R,) booleans
         """
         require_action(self.agent, self.scalar)
-        space, target = self.agent.action_space, self._targets(states)[:, None]
+        space, target = self.agent.action_space, _of(self.target, states)[:, None]
         outcome = self.target_scores(rows, states)
         if not isinstance(space, spaces.Box):
             return greedy_targets(space, outcome).gather(1, target)[:, 0]
-        own = self.own_target_scores if states is None else self.own_target_scores[states]
+        own = _of(self.own_target_scores, states)
         moved = (outcome - own).abs().gather(1, target)[:, 0]
         extent = score_range(space, squashed=self.agent.squashed)[1].to(moved)
         return moved <= TOLERANCE * extent[target[:, 0]]
@@ -377,9 +380,6 @@ class StateBatch(ByKey):
         gaps = margins(self.agent.action_space, self.own_target_scores)
         number = group_numbers(self.agent.action_space).to(gaps.device)[self.target]
         return gaps.gather(1, number[:, None])[:, 0]
-
-    def _targets(self, states: Tensor | None) -> Tensor:
-        return self.target if states is None else self.target[states]
 
     def _complete(
         self, rows: Tensor | dict[str, Tensor], states: Tensor | None

@@ -10,9 +10,10 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.base import Explainer, require_explained
 from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
@@ -26,6 +27,7 @@ def play(
     explainer: str | Explainer = "sarfa",
     env: Any = None,
     *,
+    target: TargetLike = None,
     path: str | Path = "episode.mp4",
     n_steps: int = 300,
     states: StateDataset | None = None,
@@ -47,6 +49,8 @@ def play(
     :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
     :param explainer: an explainer, or the name of one, see :func:`list_explainers`
     :param env: environment as :func:`collect` takes it; the agent's own when not given
+    :param target: what is explained in every state, such as ``"value"`` (see
+        :mod:`sb3_explain.agents.targets`); the action taken when not given
     :param path: path of the video, which ends in ``.mp4``
     :param n_steps: largest number of steps that are shown
     :param states: states of the agent, for explainers that learn and for baselines
@@ -66,6 +70,8 @@ def play(
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
     (made,) = name_explainers(known, [explainer], states, **options).values()
+    if target is not None:
+        require_explained(made, find_target(known, target))
     with tempfile.TemporaryDirectory() as folder:
         played = collect(
             known, env, n_steps, folder=Path(folder) / "states", seed=seed,
@@ -73,7 +79,7 @@ def play(
         )  # fmt: skip
         first = np.flatnonzero(played.episode == played.episode[0])[:n_steps]
         written = write_saliency_video(
-            path, played, made, positions=first, bars=True, fps=fps, height=height,
+            path, played, made, positions=first, target=target, bars=True, fps=fps, height=height,
             progress=progress,
         )  # fmt: skip
     assert written is not None  # there are rendered frames

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.progress import progress_bar, track
 from sb3_explain.envs.feature_names import list_feature_names
@@ -43,6 +44,7 @@ def write_saliency_video(
     attributions: Mapping[int, NDArray[Any]] | None = None,
     notes: Sequence[str] = (),
     bars: bool = False,
+    target: TargetLike = None,
     fps: float = 15,
     height: int = GAME_HEIGHT,
     progress: bool = True,
@@ -61,6 +63,8 @@ def write_saliency_video(
         :func:`attribute_taken` returns them; computed when not given
     :param notes: T texts under the frames
     :param bars: for an agent that observes no images, show the attributions of its features as bars
+    :param target: what is explained in every state (see :mod:`sb3_explain.agents.targets`); the
+        action taken when not given
     :param fps: frames per second
     :param height: height of the game in pixels
     :param progress: show progress bars
@@ -79,9 +83,16 @@ def write_saliency_video(
     shown, values = compute_shares(agent, scores).numpy(), states.column("values")[positions]
     batches = np.array_split(np.arange(len(positions)), range(64, len(positions), 64))
     if name is not None and attributions is None:
-        attributions = attribute_taken(states, explainer, positions, progress=progress)
+        attributions = attribute_taken(
+            states, explainer, positions, target=target, progress=progress
+        )
+    question = "the action"
+    if target is not None:
+        question = states.batch(agent, positions[:1], target).name_targets()[0]
     laid_over = [attributions[int(p)] if attributions else None for p in positions]
-    add_bars = make_bars(states, explainer, positions, height) if bars and name is None else None
+    add_bars = None
+    if bars and name is None:
+        add_bars = make_bars(states, explainer, positions, height, target)
     with progress_bar("video", len(positions), "frames", progress) as bar:
         write_video(
             path,
@@ -109,7 +120,7 @@ def write_saliency_video(
             height=height,
             side_by_side=name is not None,
             signed=any(one is not None and bool((one < 0).any()) for one in laid_over),
-            title="attributions of the action" if name is not None else "",
+            title="" if name is None else f"attributions of {question}",
             game="what the agent observes" if rendered is None else "the game as rendered",
             progress=track(bar),
         )
@@ -117,7 +128,11 @@ def write_saliency_video(
 
 
 def make_bars(
-    states: StateDataset, explainer: Explainer, positions: NDArray[np.int64], height: int
+    states: StateDataset,
+    explainer: Explainer,
+    positions: NDArray[np.int64],
+    height: int,
+    target: TargetLike = None,
 ) -> Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]:
     """Explain the actions taken, and return what adds bars of the features to a rendered frame.
 
@@ -125,12 +140,13 @@ def make_bars(
     :param explainer: an explainer that is ready to explain
     :param positions: (T,) positions of the states
     :param height: approximate height in pixels of a frame with its bars
+    :param target: what is explained in every state instead of the action taken
     :return: function of a frame's number and the frame
     """
     agent = explainer.agent
     scores = torch.from_numpy(states.column("scores")[positions])
     taken = find_taken_targets(agent, states.actions[positions], scores)
-    batch = states.batch(agent, positions, taken)
+    batch = states.batch(agent, positions, taken if target is None else target)
     by_key = explainer.attribute_batch(batch)
     flat = torch.cat([part.flatten(1) for part in by_key.values()], dim=1).double().cpu().numpy()
     values = torch.cat([part.flatten(1) for part in batch.by_key.values()], dim=1).cpu().numpy()
@@ -153,6 +169,7 @@ def attribute_taken(
     explainer: Explainer,
     positions: NDArray[np.int64],
     *,
+    target: TargetLike = None,
     progress: bool = True,
 ) -> dict[int, NDArray[Any]]:
     """Attribute the actions taken, explaining each state once however often its position occurs.
@@ -160,6 +177,7 @@ def attribute_taken(
     :param states: states of an agent that observes images
     :param explainer: an explainer that is ready to explain
     :param positions: (T,) positions of the states, in any order
+    :param target: what is explained in every state instead of the action taken
     :param progress: show a progress bar
     :return: (H, W) attributions by position, as :func:`scale_attributions` returns them
     """
@@ -171,7 +189,8 @@ def attribute_taken(
         for some in np.array_split(distinct, range(64, len(distinct), 64)):
             scores = torch.from_numpy(states.column("scores")[some])
             taken = find_taken_targets(agent, states.actions[some], scores)
-            scaled = scale_attributions(explainer, states.batch(agent, some, taken), name)
+            batch = states.batch(agent, some, taken if target is None else target)
+            scaled = scale_attributions(explainer, batch, name)
             attributions |= dict(zip(some.tolist(), scaled, strict=True))
             bar.update(len(some))
     return attributions

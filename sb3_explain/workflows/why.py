@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.targets.find import find_action
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
@@ -59,8 +60,8 @@ def why(
     position: int,
     explainer: Explainer,
     *,
-    target: int | None = None,
-    instead: int | None = None,
+    target: int | str | None = None,
+    instead: int | str | None = None,
     baseline: str = INPAINT,
     share: float = 0.1,
     n_regions: int = 6,
@@ -76,9 +77,9 @@ def why(
     :param states: states of the explainer's agent
     :param position: position of the state among them
     :param explainer: an explainer that is ready to explain
-    :param target: index of the target to explain; the agent's own choice when not given
-    :param instead: index of another target. Regions are then those that speak for ``target`` and
-        not for this one, see :func:`sb3_explain.contrast`
+    :param target: index or name of the action to explain; the agent's own choice when not given
+    :param instead: index or name of another action. Regions are then those that speak for
+        ``target`` and not for this one, see :func:`sb3_explain.contrast`
     :param baseline: what removed features become: ``"inpaint"`` for images, where other features
         become their mean; or the name of a baseline, which is fitted on ``states``
     :param share: share of an image's pixels that form regions, in (0, 1], see
@@ -90,6 +91,8 @@ def why(
     agent = explainer.agent
     if not 0 <= position < len(states):
         raise ExplainError(f"there is no state {position}: give one of 0 to {len(states) - 1}")
+    target = None if target is None else find_action(agent, target)
+    instead = None if instead is None else find_action(agent, instead)
     batch = states.batch(agent, [position], target)
     attributions: Any = explainer.attribute_batch(batch)
     signed = not explainer.gives_masks and any(bool((m < 0).any()) for m in attributions.values())

@@ -1,0 +1,114 @@
+"""Metrics of any target: which measure it, and what those compute that do."""
+
+import numpy as np
+import pytest
+import torch
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.evaluation.evaluate import evaluate
+from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.evaluation.parameter_randomization import parameter_randomization
+from sb3_explain.evaluation.targets import OF_ACTIONS
+from sb3_explain.explainers import EXPLAINERS
+from tests.toys import dot_agent, dot_states
+
+AGENT = dot_agent()
+STATES = dot_states(AGENT, 40, length=10)
+QUICK = {"n_resamples": 20, "batch_size": 8}
+
+
+def boxes():
+    """A box of some pixels in each state."""
+    inside = np.zeros((len(STATES), 24, 24), bool)
+    inside[:, 4:9, 4:9] = True
+    return inside
+
+
+def test_every_metric_measures_the_value_or_is_one_of_actions():
+    explainer = EXPLAINERS["occlusion"](AGENT)
+    options = {"n_evaluated": 8, "boxes": boxes(), "target": "value", **QUICK}
+    row = evaluate(AGENT, STATES, [explainer], **options).rows["occlusion"]
+    assert not row.failures
+    assert not set(row.intervals) & OF_ACTIONS and "sparseness" in row.intervals
+    assert all(np.isfinite(values).any() for values in row.values.values())
+    assert set(METRICS) >= OF_ACTIONS
+
+
+@pytest.mark.parametrize("name", sorted(OF_ACTIONS))
+def test_metrics_of_actions_refuse_the_value_in_one_line(name):
+    explainer = EXPLAINERS["occlusion"](AGENT)
+    with pytest.raises(ExplainError, match=f"{name} asks how probable an action is, and value"):
+        evaluate(AGENT, STATES, [explainer], [name], target="value", **QUICK)
+
+
+def test_the_maps_that_are_measured_are_those_of_the_target():
+    explainer = EXPLAINERS["occlusion"](AGENT)
+    measured = {}
+    for target in ("value", "left", 0, "left - right"):
+        found = evaluate(AGENT, STATES, [explainer], ["sparseness"], target=target, **QUICK)
+        measured[target] = found.values["occlusion"]["sparseness"]
+        assert found.states["target"] == ("left" if target == 0 else target)
+    assert np.array_equal(measured["left"], measured[0])
+    assert not np.array_equal(measured["left"], measured["value"])
+    batch = STATES.batch(AGENT, np.arange(len(STATES)), "value")
+    maps = explainer.attribute_batch(batch)[""].abs()
+    for own, value in zip(maps, measured["value"], strict=True):
+        flat = own.flatten().double().sort().values
+        n, ranks = len(flat), torch.arange(1, len(flat) + 1).double()
+        if flat.sum() > 0:
+            gini = 2 * (ranks * flat).sum() / (n * flat.sum()) - (n + 1) / n
+            assert value == pytest.approx(float(gini), abs=1e-5)
+
+
+def test_insertion_of_a_named_action_starts_from_its_own_probability():
+    explainer = EXPLAINERS["occlusion"](AGENT)
+    options = {"target": "right", "n_evaluated": 6, **QUICK}
+    found = evaluate(AGENT, STATES, [explainer], ["insertion"], **options)
+    sample = STATES.sample(6, 0)
+    own = AGENT.probabilities(STATES.observations(sample))[:, 2].mean()
+    assert found.states["own_probability"] == pytest.approx(float(own), abs=1e-6)
+
+
+def test_an_explainer_of_actions_alone_has_no_value_and_the_others_stand():
+    explainers = [EXPLAINERS["sarfa"](AGENT), EXPLAINERS["occlusion"](AGENT)]
+    found = evaluate(AGENT, STATES, explainers, ["sparseness"], target="value", **QUICK)
+    assert "sarfa explains actions, not value" in found.rows["sarfa"].failures["sparseness"]
+    assert np.isfinite(found.values["occlusion"]["sparseness"]).any()
+
+
+def test_an_unknown_target_is_refused_before_anything_is_measured():
+    with pytest.raises(ExplainError, match="unknown target 'LEEFT'; did you mean 'left'"):
+        evaluate(AGENT, STATES, [EXPLAINERS["occlusion"](AGENT)], target="LEEFT")
+
+
+def test_weights_are_randomised_for_any_target():
+    result = parameter_randomization(
+        dense := table_agent(), dense_states(), ["gradient"], target="left - right",
+        n_evaluated=6, n_resamples=20, progress=False,
+    )  # fmt: skip
+    alike = result.values["gradient"]
+    assert np.allclose(alike["nothing"]["spearman"], 1)
+    assert not np.allclose(alike[result.layers[1]]["spearman"], 1)
+    assert dense.target_names[:2] == ("left", "right")
+
+
+def table_agent():
+    """Two actions by a network of two layers."""
+    from gymnasium import spaces
+    from torch import nn
+
+    from sb3_explain.agents.agent import Agent
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 2))
+    space = spaces.Box(-1, 1, (6,), np.float32)
+    return Agent.from_module(layers, space, spaces.Discrete(2), action_names=["left", "right"])
+
+
+def dense_states():
+    """States of :func:`table_agent`."""
+    from sb3_explain.states.dataset import StateDataset
+
+    rows = np.random.default_rng(0).uniform(-1, 1, (20, 6)).astype(np.float32)
+    return StateDataset.from_arrays(rows, np.arange(20) // 5, np.zeros(20, int))
