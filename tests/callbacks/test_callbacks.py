@@ -21,6 +21,7 @@ from sb3_explain.callbacks import (
     VisionMaskCallback,
 )
 from sb3_explain.callbacks.training_states import take_snapshot
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report.video import read_frames
 from tests.callbacks.learning import learn, make
@@ -148,6 +149,45 @@ def test_an_agent_of_vectors_shows_the_importance_of_its_features(tmp_path):
     model.learn(400, callback=callback)
     events = read_back(tmp_path / "A2C_1")
     assert set(events.Tags()["images"]) == {"saliency/monitor", "saliency/fresh"}
+
+
+@pytest.mark.parametrize("target", ["value", "left - right", 1])
+def test_callbacks_explain_any_target(tmp_path, target):
+    env = make_vec_env("CartPole-v1", seed=0)
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0)
+    common = {"target": target, "folder": str(tmp_path), "budget": None, "on_error": "raise"}
+    saliency = SaliencyCallback("gradient", every=None, n_states=2, **common)
+    metrics = MetricsCallback(["gradient"], ["sparseness"], None, 4, **common)
+    model.learn(32, callback=[saliency, metrics])
+    assert (tmp_path / "saliency" / "fresh_32.png").read_bytes()[:4] == b"\x89PNG"
+    found = metrics.measured[32]
+    assert found.states["target"] == ("right" if target == 1 else target)
+
+
+def test_callbacks_of_pictures_explain_the_value(tmp_path):
+    model = make("ppo")
+    saliency = SaliencyCallback(
+        "gradient", None, 2, str(tmp_path), target="value", n_frames=4, budget=None,
+        on_error="raise",
+    )  # fmt: skip
+    model.learn(32, callback=saliency)
+    assert list(tmp_path.glob("saliency/video_*.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("callback", "said"),
+    [
+        (lambda **common: SaliencyCallback("gradient", target="LEEFT", **common), "did you mean"),
+        (
+            lambda **common: MetricsCallback(["gradient"], target="value", **common),
+            "insertion asks how probable an action is, and value is none",
+        ),
+    ],
+)
+def test_a_target_that_cannot_be_explained_is_said_before_training(tmp_path, callback, said):
+    model = PPO("MlpPolicy", make_vec_env("CartPole-v1", seed=0), n_steps=32, batch_size=32)
+    with pytest.raises(ExplainError, match=said):
+        model.learn(32, callback=callback(folder=str(tmp_path), on_error="raise"))
 
 
 def test_the_default_explains_agents_without_relus(tmp_path, caplog):

@@ -82,10 +82,15 @@ def test_why(folder, tmp_path, capsys):
     assert "removed" in message and "together" in message
     assert (tmp_path / "why" / "state_7_greydanus.png").exists()
     assert (tmp_path / "why" / "state_7_greydanus.csv").exists()
+    greydanus = [*asked, "--explainer", "greydanus", "--regions", "1"]
+    assert main([*greydanus, "--target", "1"]) == 0
+    assert (tmp_path / "why" / "state_7_1_greydanus.png").exists()
+    assert main([*greydanus, "--target", "value"]) == 2
+    assert "value is no action: give one of" in capsys.readouterr().err
     assert main(asked) == 2
     assert "holds no visionmask: fit one first" in capsys.readouterr().err
     assert main([*asked, "--instead", "jump"]) == 2
-    assert "unknown action 'jump'" in capsys.readouterr().err
+    assert "unknown target 'jump'" in capsys.readouterr().err
     assert main(command("fit", folder, tmp_path, *QUICK)) == 0
     greedy = int(StateDataset.open(tmp_path / "states").greedy[7])
     assert main([*asked, "--instead", str((greedy + 1) % 3)]) == 0

@@ -49,6 +49,18 @@ def test_an_episode_of_a_vector_agent_has_bars_beside_the_game(model, tmp_path):
     assert (np.ptp(bars, axis=2) > 60).any()  # colors, where the game has none
 
 
+@pytest.mark.parametrize("target", ["value", "left - right"])
+def test_an_episode_of_any_target(model, tmp_path, target):
+    options = {"target": target, "n_steps": 3, "progress": False}
+    paths = [
+        play(each, "gradient", path=tmp_path / f"{number}.mp4", **options)
+        for number, each in enumerate((model, IMAGES))
+    ]
+    assert all(len(list(read_frames(path))) == 3 for path in paths)
+    with pytest.raises(ExplainError, match="sarfa explains actions, not value"):
+        play(IMAGES, "sarfa", target="value", path=tmp_path / "c.mp4", progress=False)
+
+
 def test_an_episode_of_pictures_is_one_episode(tmp_path):
     path = play(IMAGES, "gradient", path=tmp_path / "a.mp4", n_steps=60, height=96, progress=False)
     assert len(list(read_frames(path))) == 40  # an episode of Dot-v0

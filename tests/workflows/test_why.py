@@ -68,6 +68,20 @@ def test_a_contrast_takes_what_speaks_for_the_one_and_not_the_other(state):
     assert answer.picture.attribution.max() == 1
 
 
+def test_actions_are_named(state):
+    agent, states, position = state
+    target = int(states.greedy[position])
+    other = (target + 1) % 3
+    names = agent.action_names
+    by_name = why(states, position, Bright(agent), target=names[target], instead=names[other])
+    by_index = why(states, position, Bright(agent), target=target, instead=other)
+    pd.testing.assert_frame_equal(by_name.counterfactual.table(), by_index.counterfactual.table())
+    with pytest.raises(ExplainError, match="unknown target 'sdtay'; did you mean 'stay'"):
+        why(states, position, Bright(agent), instead="sdtay")
+    with pytest.raises(ExplainError, match="value is no action: give one of left, stay, right"):
+        why(states, position, Bright(agent), target="value")
+
+
 def test_files_are_written(state, tmp_path):
     agent, states, position = state
     answer = why(states, position, Bright(agent))
