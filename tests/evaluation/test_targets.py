@@ -51,8 +51,8 @@ def test_the_maps_that_are_measured_are_those_of_the_target():
     assert np.array_equal(measured["left"], measured[0])
     assert not np.array_equal(measured["left"], measured["value"])
     batch = STATES.batch(AGENT, np.arange(len(STATES)), "value")
-    maps = explainer.attribute_batch(batch)[""].abs()
-    for own, value in zip(maps, measured["value"], strict=True):
+    attributions = explainer.attribute_batch(batch)[""].abs()
+    for own, value in zip(attributions, measured["value"], strict=True):
         flat = own.flatten().double().sort().values
         n, ranks = len(flat), torch.arange(1, len(flat) + 1).double()
         if flat.sum() > 0:
