@@ -48,6 +48,7 @@ PAGES = {
         "n_samples=16": "n_samples=4, steps=5",
         "n_episodes=10": "n_episodes=2",
     },
+    "states": {},
     "metrics": {"n_states=400": "n_states=100", "n_episodes=10": "n_episodes=2"},
     "visionmask": {
         "n_states=4000": "n_states=300, max_per_episode=20",
@@ -92,6 +93,10 @@ def test_training(tmp_path):
     made = tmp_path / "tb" / "PPO_1"
     assert (made / "saliency" / "monitor_64.png").exists()
     assert (made / "metrics" / "metrics.json").exists()
+
+
+def test_states(tmp_path):
+    assert "60 [20 20 20]" in run("states", tmp_path)
 
 
 def test_highlights(tmp_path):
