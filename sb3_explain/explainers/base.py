@@ -196,7 +196,13 @@ class Explainer(ABC):
         look.check(batch)
         attributions = self.attribute_batch(batch)
         return draw_batch(
-            batch, attributions, look, name=self.name, is_mask=self.gives_masks, theme=theme
+            batch,
+            attributions,
+            look,
+            name=self.name,
+            is_mask=self.gives_masks,
+            theme=theme,
+            baselines=self.baselines,
         )
 
     @check_arguments

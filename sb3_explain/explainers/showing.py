@@ -7,10 +7,11 @@ them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,6 +22,7 @@ from sb3_explain.agents.observations import find_boards
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ def draw_batch(
     name: str,
     is_mask: bool,
     theme: ThemeName,
+    baselines: Mapping[str, Baseline] | None = None,
 ) -> ExplanationFigure:
     """Draw the attributions of a batch, a row for each observation.
 
@@ -103,6 +106,7 @@ def draw_batch(
     :param name: name of the explainer
     :param is_mask: whether the attributions are masks in [0, 1]
     :param theme: ``"light"`` or ``"dark"``
+    :param baselines: what the explainer's hidden features become, by key
     """
     from sb3_explain.report.explanation_figure import explanation_figure
     from sb3_explain.report.words import get_explainer_label
@@ -110,7 +114,14 @@ def draw_batch(
     rows = [
         [
             *list_observation_panels(batch, row, look),
-            *list_panels(batch, attributions, row, look, heading=describe_target(batch, row)),
+            *list_panels(
+                batch,
+                attributions,
+                row,
+                look,
+                heading=describe_target(batch, row),
+                baselines=baselines,
+            ),
         ]
         for row in range(len(batch))
     ]
@@ -141,6 +152,7 @@ def list_panels(
     look: Look,
     *,
     heading: str = "",
+    baselines: Mapping[str, Baseline] | None = None,
 ) -> list[Panel]:
     """List the panels of an explained observation: its pictures, its boards, its other features.
 
@@ -149,6 +161,7 @@ def list_panels(
     :param row: which of the states
     :param look: how it is drawn
     :param heading: heading of each panel
+    :param baselines: what the explainer's hidden features become, by key
     """
     # with matplotlib, which takes long to import
     from sb3_explain.report.panels import BarPanel, BoardPanel, PicturePanel
@@ -199,9 +212,24 @@ def list_panels(
                 names=list_feature_names(sizes, agent.feature_names),
                 values=np.concatenate(values),
                 attributions=bars,
+                replaced=_find_replaced(batch, row, rest, baselines or {}),
             )
         )
     return panels
+
+
+def _find_replaced(
+    batch: StateBatch, row: int, keys: Sequence[str], baselines: Mapping[str, Baseline]
+) -> Array | None:
+    """Find what the features of some keys become where they are hidden; ``None`` if none do."""
+    if not any(key in baselines for key in keys):
+        return None
+    parts = []
+    for key in keys:
+        seen = batch.by_key[key][row : row + 1]
+        hidden = baselines[key](seen) if key in baselines else torch.full_like(seen, torch.nan)
+        parts.append(hidden.double().cpu().numpy().reshape(-1))
+    return np.concatenate(parts)
 
 
 def merge_channels(attribution: Array) -> Array:

@@ -95,11 +95,21 @@ class BarPanel(Panel):
     :param names: names of the M features
     :param values: (M,) what the features are
     :param attributions: (M,) attributions in any range
+    :param replaced: (M,) what hidden features become, NaN where none does; ``None`` if none are
+        hidden
     """
 
     names: Sequence[str]
     values: NDArray[Any]
     attributions: NDArray[Any]
+    replaced: NDArray[Any] | None = None
+
+    def label(self, feature: int) -> str:
+        """Name a feature, with its value and what it is replaced by."""
+        said = f"{self.names[feature]} = {format_value(self.values[feature])}"
+        if self.replaced is None or np.isnan(self.replaced[feature]):
+            return said
+        return f"{said} (hidden: {format_value(self.replaced[feature])})"
 
     @property
     def shown(self) -> NDArray[np.int64]:
@@ -123,7 +133,7 @@ class BarPanel(Panel):
         axes.set_xlim(-peak if self.scale.signed else 0, peak)
         axes.set_xticks([])
         axes.set_ylim(max(len(shown), 2) - 0.4, -0.6)
-        labels = [f"{self.names[i]} = {format_value(self.values[i])}" for i in shown]
+        labels = [self.label(i) for i in shown]
         axes.set_yticks(range(len(shown)), labels, fontsize=9, color=look.ink)
         axes.tick_params(length=0)
         axes.set_facecolor(look.paper)

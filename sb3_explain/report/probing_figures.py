@@ -64,12 +64,16 @@ def filters_figure(weights: NDArray[Any], n_frames: int, *, theme: ThemeName = "
 
 @plain_fonts
 def novelty_figure(
-    shares: Mapping[str, Mapping[float, float]], *, theme: ThemeName = "light"
+    shares: Mapping[str, Mapping[float, float]],
+    *,
+    theme: ThemeName = "light",
+    parts: str = "pixels",
 ) -> bytes:
     """Draw the share of states that differ from the nearest one by a share of pixels (table 2).
 
     :param shares: source of the states -> threshold -> share of the states, both in [0, 1]
     :param theme: ``"light"`` or ``"dark"``
+    :param parts: what differs: ``"pixels"`` or ``"features"``
     :return: PNG
     """
     look, drawn = get_theme(theme), assign_styles(shares, ())
@@ -87,7 +91,7 @@ def novelty_figure(
     axes.set_xticks(range(len(thresholds)), [f"> {100 * t:.0f} %" for t in thresholds])
     axes.set_ylim(0, 112)
     axes.set_ylabel("% of the states", color=look.faint)
-    axes.set_xlabel("pixels that differ from the nearest training state", color=look.faint)
+    axes.set_xlabel(f"{parts} that differ from the nearest training state", color=look.faint)
     axes.legend(frameon=False, fontsize=9, labelcolor=look.ink)
     return render_png(figure, look)
 

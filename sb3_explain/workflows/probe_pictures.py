@@ -181,6 +181,7 @@ def show_quality(
     """
     agent, pictures = generator.agent, []
     name = find_image(agent)
+    parts = "features" if name is None else "pixels"
     if name is not None:
         batch = test.batch(agent, test.spread(REDRAWN))
         redrawn = generator.reconstruct_batch(batch)[name]
@@ -201,11 +202,11 @@ def show_quality(
         )
     pictures.append(
         Picture(
-            novelty_figure({"256 random states": new, "paper (driving)": PAPER}),
+            novelty_figure({"256 random states": new, "paper (driving)": PAPER}, parts=parts),
             "How many of the generator's random states differ from their nearest training state in "
-            "more than a given share of the pixels. The game decides how many can differ at all: "
+            f"more than a given share of the {parts}. The game decides how many can differ at all: "
             "the paper's figures are of its driving simulator.",
-            "share of new states by the share of pixels that differ",
+            f"share of new states by the share of {parts} that differ",
         )
     )
     return pictures

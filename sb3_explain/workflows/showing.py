@@ -130,7 +130,14 @@ def compare(
             [
                 panel
                 for row in number
-                for panel in list_panels(batch, attributions, row, look, heading=label)
+                for panel in list_panels(
+                    batch,
+                    attributions,
+                    row,
+                    look,
+                    heading=label,
+                    baselines=explainer.baselines,
+                )
             ]
         )
     seen = [

@@ -1,5 +1,6 @@
 """Panels of pictures, bars and boards, and the figure of them, from plain arrays."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -99,6 +100,10 @@ def test_of_many_features_the_strongest_are_shown_in_their_order():
     figure = explanation_figure([[panel]])
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels[0] == "f16 = 0" and len(labels) == MOST_BARS
+    replaced = np.full(n, np.nan)
+    replaced[17] = 0.5
+    panel = dataclasses.replace(panel, replaced=replaced)
+    assert [panel.label(i) for i in (16, 17)] == ["f16 = 0", "f17 = 0 (hidden: 0.5)"]
     assert "24 strongest of 40" in figure.axes[0].get_xlabel()
 
 
