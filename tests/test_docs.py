@@ -22,6 +22,7 @@ PAGES = {
         "n_evaluated=300": "n_evaluated=5",
     },
     "environments": {},
+    "pictures": {"learn(128)": "learn(64)"},
     "training": {
         "n_steps=128, batch_size=256": "n_steps=8, batch_size=64, n_epochs=1",
         "learn(1_000_000": "learn(64",

@@ -124,6 +124,8 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel, measure: str, look: Th
     scale = panel.scale
     bar = figure.colorbar(scale.color(gray=panel.gray), ax=axes, fraction=0.06, pad=0.03)
     if scale.empty:
+        said = axes.text(0.5, 0.5, "empty", transform=axes.transAxes, ha="center", va="center")
+        said.set(color=look.faint, bbox={"facecolor": look.paper, "edgecolor": "none"})
         bar.set_ticks([0], labels=["0"])
         label = "empty: 0 everywhere"
     else:

@@ -174,7 +174,7 @@ class BoardPanel(Panel):
         axes.set_yticks(np.arange(height + 1) - 0.5, labels=[])
         axes.tick_params(length=0)
         axes.grid(color=look.paper, linewidth=0.8)
-        outline = [patheffects.withStroke(linewidth=1.6, foreground="black")]
+        outline = [patheffects.withStroke(linewidth=1.0, foreground="black")]
         for row in range(height):
             for column in range(width):
                 axes.text(

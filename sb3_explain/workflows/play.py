@@ -18,13 +18,13 @@ from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.saliency_video import write_saliency_video
-from sb3_explain.workflows.showing import name_explainers, read_agent
+from sb3_explain.workflows.showing import find_default, name_explainers, read_agent
 
 
 @check_arguments
 def play(
     agent: Agent | BaseAlgorithm,
-    explainer: str | Explainer = "sarfa",
+    explainer: str | Explainer | None = None,
     env: Any = None,
     *,
     target: TargetLike = None,
@@ -47,7 +47,8 @@ def play(
     'cartpole.mp4'
 
     :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
-    :param explainer: an explainer, or the name of one, see :func:`list_explainers`
+    :param explainer: an explainer, or the name of one, see :func:`list_explainers`; as
+        :func:`plot` chooses it when not given
     :param env: environment as :func:`collect` takes it; the agent's own when not given
     :param target: what is explained in every state, such as ``"value"`` (see
         :mod:`sb3_explain.agents.targets`); the action taken when not given
@@ -69,7 +70,7 @@ def play(
         raise ExplainError(f"{str(path)!r}: give the video a path that ends in .mp4")
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
-    (made,) = name_explainers(known, [explainer], states, **options).values()
+    (made,) = name_explainers(known, [explainer or find_default(known)], states, **options).values()
     if target is not None:
         require_explained(made, find_target(known, target))
     with tempfile.TemporaryDirectory() as folder:

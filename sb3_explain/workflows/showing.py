@@ -11,8 +11,10 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments, require_class
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.make import make_explainer
+from sb3_explain.explainers.requirements import find_alternative
 from sb3_explain.explainers.showing import (
     Look,
     describe_target,
@@ -31,7 +33,7 @@ from sb3_explain.states.dataset import StateDataset
 def plot(
     agent: Agent | BaseAlgorithm,
     observations: Any,
-    explainer: str | Explainer = "sarfa",
+    explainer: str | Explainer | None = None,
     target: TargetLike = None,
     *,
     states: StateDataset | None = None,
@@ -66,7 +68,7 @@ def plot(
         support it
     """
     known = read_agent(agent)
-    (made,) = name_explainers(known, [explainer], states, **options).values()
+    (made,) = name_explainers(known, [explainer or find_default(known)], states, **options).values()
     return made.show(
         observations,
         target,
@@ -147,6 +149,11 @@ def compare(
         rows.insert(0, seen)
     explained = "; ".join(dict.fromkeys(describe_target(batch, row) for row in number))
     return explanation_figure(rows, title=explained, theme=theme)
+
+
+def find_default(agent: Agent) -> str:
+    """Return the name of the method that explains an agent unless another is named."""
+    return "sarfa" if EXPLAINERS["sarfa"].unsupported(agent) is None else find_alternative(agent)
 
 
 def read_agent(agent: Agent | BaseAlgorithm) -> Agent:

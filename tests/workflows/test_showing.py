@@ -65,3 +65,8 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(call, said):
     with pytest.raises(ExplainError) as error:
         call()
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_without_a_name_a_method_that_supports_the_agent_is_chosen(model):
+    assert plot(model, model.get_env().reset()).get_suptitle() == "Feature ablation"
+    assert plot(AGENT, STATES.observations([0])).get_suptitle() == "SARFA"
