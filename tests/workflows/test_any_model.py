@@ -74,14 +74,14 @@ def model_of(algo, observed):
     return kind(policy, env, policy_kwargs=kwargs, seed=0, device="cpu", **settings)
 
 
-def cells(*observed):
+def each_model(*observed):
     return pytest.mark.parametrize(
         ("algo", "observed"),
         [(algo, each) for each in observed or OBSERVED for algo in MODELS],
     )
 
 
-@cells()
+@each_model()
 @pytest.mark.parametrize("question", ["the action", "an action by name", "value", "a contrast"])
 def test_a_picture_of_an_observation(algo, observed, question):
     model = model_of(algo, observed)
@@ -104,7 +104,7 @@ def test_a_picture_of_an_observation(algo, observed, question):
     assert [pictures, bars] == kinds
 
 
-@cells()
+@each_model()
 def test_attributions_of_a_vec_env_s_batch(algo, observed):
     model = model_of(algo, observed)
     batch = model.get_env().reset()
@@ -116,7 +116,7 @@ def test_attributions_of_a_vec_env_s_batch(algo, observed):
 
 
 @pytest.mark.slow  # an episode and an encoder for each of fifteen models
-@cells()
+@each_model()
 def test_a_video_of_an_episode(algo, observed, tmp_path):
     model = model_of(algo, observed)
     path = play(model, "gradient", path=tmp_path / "a.mp4", n_steps=5, height=96, progress=False)
@@ -124,7 +124,7 @@ def test_a_video_of_an_episode(algo, observed, tmp_path):
 
 
 @pytest.mark.slow  # plays and measures fifteen models
-@cells()
+@each_model()
 def test_states_of_an_environment_that_is_not_registered_are_evaluated_by_names(algo, observed):
     agent = Agent.from_model(model_of(algo, observed))
     env = Custom(OBSERVED[observed], agent.action_space)
@@ -133,7 +133,7 @@ def test_states_of_an_environment_that_is_not_registered_are_evaluated_by_names(
     assert np.isfinite(evaluation.rows["gradient"].values["sparseness"]).all()
 
 
-@cells("vectors")
+@each_model("vectors")
 def test_a_shap_beeswarm(algo, observed, monkeypatch):
     model = model_of(algo, observed)
     if importlib.util.find_spec("shap") is None:
