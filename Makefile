@@ -30,7 +30,7 @@ demo: $(RUNTIME)
 
 # One thread for each of the worker processes, which are as many as the processors.
 test: $(DEVELOPMENT)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal -m "not slow" $(COVER)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal --durations=15 -m "not slow" $(COVER)
 
 # The examples, the code in the documentation, and what else takes long.
 slow: $(DEVELOPMENT)
