@@ -164,16 +164,21 @@ def describe_values(
     """
     texts = []
     for key in keys:
-        values = batch.by_key[key].double().flatten(1).cpu()
+        values = _to_rows(batch.by_key[key])
         said = [
             f"{mean:.3g} ± {spread:.2g}"
             for mean, spread in zip(values.mean(0), values.std(0, correction=0), strict=True)
         ]
         if key in baselines:
-            replaced = baselines[key](batch.by_key[key]).double().flatten(1).cpu().mean(0)
+            replaced = _to_rows(baselines[key](batch.by_key[key])).mean(0)
             said = [f"{one}, replaced by {r:.3g}" for one, r in zip(said, replaced, strict=True)]
         texts += said
     return texts
+
+
+def _to_rows(observed: Tensor) -> Tensor:
+    """Features (B, N) of observations, which of a category alone are (B,)."""
+    return observed.double().reshape(len(observed), -1).cpu()
 
 
 def name_target(agent: Agent) -> str:

@@ -72,8 +72,8 @@ def test_a_model_is_no_agent(use, model):
             "explainer must be of class Explainer, not str: make_",
         ),
         (
-            lambda a, s: evaluate(a, s, ["gradient"]),
-            "each of explainers must be of class Explainer",
+            lambda a, s: evaluate(a, s, ["gradeint"]),
+            "did you mean 'gradient'",
         ),
         (lambda a, s: evaluate(a, s, [Gradient]), "must be of class Explainer, not Gradient"),
         (lambda a, s: evaluate(a, "states", []), "states must be of class StateDataset, not str"),

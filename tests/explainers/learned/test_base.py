@@ -286,10 +286,12 @@ def test_half_precision(name, kind):
     assert all(np.isfinite(list(epoch.values())).all() for epoch in history)
     assert all(tensor.dtype != torch.bfloat16 for tensor in explainer.network.state_dict().values())
     with torch.no_grad():
-        full = explainer.losses(explainer.network, states, np.arange(8))["loss"]
+        every = np.arange(len(states))
+        full = explainer.losses(explainer.network, states, every)["loss"]
         with torch.autocast("cpu", torch.bfloat16):
-            half = explainer.losses(explainer.network, states, np.arange(8))["loss"]
-    # the logarithm of what little an untrained mask hides is steep
+            half = explainer.losses(explainer.network, states, every)["loss"]
+    # the logarithm of what little an untrained mask hides is steep, and bfloat16 orders nearly equal
+    # features otherwise, which matters in a few states
     assert float(half) == pytest.approx(float(full), rel=0.1)
 
 
