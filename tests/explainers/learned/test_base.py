@@ -290,8 +290,8 @@ def test_half_precision(name, kind):
         full = explainer.losses(explainer.network, states, every)["loss"]
         with torch.autocast("cpu", torch.bfloat16):
             half = explainer.losses(explainer.network, states, every)["loss"]
-    # the logarithm of what little an untrained mask hides is steep, and bfloat16 orders nearly equal
-    # features otherwise, which matters in a few states
+    # the logarithm of what little an untrained mask hides is steep, and bfloat16 orders nearly
+    # equal features otherwise, which matters in a few states
     assert float(half) == pytest.approx(float(full), rel=0.1)
 
 
