@@ -51,7 +51,11 @@ def copy_env(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     :param env: the environment, which is neither stepped nor reset
     :raises NotCopiedError: if a part of it cannot be copied, or may lie outside Python
     """
-    return _copy(env, {})
+    memo: dict[int, Any] = {}
+    _forget_resources(env, memo)
+    copied: gym.Env[Any, Any] = _deepcopy(env, memo)
+    _prepare(copied)
+    return copied
 
 
 def copy_vec_env(env: VecEnv) -> VecEnv:
@@ -76,9 +80,9 @@ def copy_vec_env(env: VecEnv) -> VecEnv:
         # Not by deepcopy: VecNormalize leaves out what it wraps, and others look for attributes
         # of a wrapped environment before they have one.
         wrapper = object.__new__(type(layer))
-        own = {name: value for name, value in vars(layer).items() if name not in SHARED}
         classes = getattr(layer, "class_attributes", {})
-        wrapper.__dict__.update(_deepcopy(own, memo), venv=copied, class_attributes=classes)
+        own = _deepcopy(_own_state(layer), memo)
+        wrapper.__dict__.update(own, venv=copied, class_attributes=classes)
         copied = wrapper
     return copied
 
@@ -98,10 +102,9 @@ def put_back_wrappers(env: VecEnv) -> Iterator[None]:
     """
     saved = []
     for layer in list_vec_layers(env)[:-1]:
-        own = {name: value for name, value in vars(layer).items() if name not in SHARED}
         memo: dict[int, Any] = {}
         values = {}
-        for name, value in own.items():
+        for name, value in _own_state(layer).items():
             try:
                 values[name] = copy.deepcopy(value, memo)
             except Exception:  # such as an open file: it stays the same object
@@ -114,11 +117,9 @@ def put_back_wrappers(env: VecEnv) -> Iterator[None]:
             layer.__dict__.update(values)
 
 
-def _copy(env: gym.Env[Any, Any], memo: dict[int, Any]) -> gym.Env[Any, Any]:
-    _forget_resources(env, memo)
-    copied: gym.Env[Any, Any] = _deepcopy(env, memo)
-    _prepare(copied)
-    return copied
+def _own_state(layer: VecEnv) -> dict[str, Any]:
+    """The attributes of a wrapper of a VecEnv that are not what it wraps."""
+    return {name: value for name, value in vars(layer).items() if name not in SHARED}
 
 
 def _deepcopy(value: Any, memo: dict[int, Any]) -> Any:

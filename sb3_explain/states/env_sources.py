@@ -179,10 +179,7 @@ class VecSource(EnvSource):
         return rollouts
 
     def describe(self) -> dict[str, Any]:
-        layers = [
-            f"{type(e).__module__}.{type(e).__qualname__}" for e in list_vec_layers(self._env)
-        ]
-        return {**self.recipe.describe(), "classes": layers}
+        return {**self.recipe.describe(), "classes": name_classes(list_vec_layers(self._env))}
 
 
 def fit_recipe(
