@@ -1,18 +1,14 @@
 """The code of the documentation runs: all marked blocks of a page as one script."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import sb3_explain
+from tests.pages import ROOT, read_code, run_script
 
-ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
-BLOCK = re.compile(r"^<!-- run -->\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 #: page -> what is made smaller in its code
 PAGES = {
     "quickstart": {
@@ -69,7 +65,7 @@ print(len(shown), "tests passed")
 
 
 def script_of(page: str) -> str:
-    code = "\n".join(BLOCK.findall((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")))
+    code = read_code(ROOT / "docs" / f"{page}.md")
     for written, small in PAGES[page].items():
         assert code.count(written) == 1, f"{written} in {page}.md"
         code = code.replace(written, small)
@@ -77,15 +73,7 @@ def script_of(page: str) -> str:
 
 
 def run(page: str, folder: Path) -> str:
-    """In a process of its own, so that what a page registers stays there."""
-    script = folder / f"{page}.py"
-    script.write_text(script_of(page), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, script], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_script(script_of(page), folder)
 
 
 def test_training(tmp_path):
@@ -171,7 +159,8 @@ def test_the_reference_has_every_public_name_and_no_other():
 
 def test_readers_are_shown_the_public_face():
     """Pages and examples import from sb3_explain; from inside of it in at most eight lines."""
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.py")]
+    docs, how_to = (ROOT / "docs").glob("*.md"), (ROOT / "docs" / "how_to").glob("*.md")
+    pages = [ROOT / "README.md", *docs, *how_to, *(ROOT / "examples").rglob("*.py")]
     deep = [
         f"{page.name}: {line.strip()}"
         for page in pages

@@ -205,7 +205,8 @@ def find_names(
     """Names of the actions, if they have names."""
     space = model.action_space
     if env is not None and env.env is None:  # in another process
-        meanings = tuple(map(str, env.call("get_action_meanings") or ()))
+        own = env.ask("action_names") or env.call("get_action_meanings") or ()
+        meanings = tuple(map(str, own))
         if len(meanings) == count_nameable_actions(space):
             return meanings
     return find_action_names(

@@ -59,20 +59,49 @@ def read_observations(agent: Agent, observations: Any) -> Observations:
     return batch
 
 
+def read_inputs(
+    agent: Agent, observations: Any, policy_inputs: Mapping[str, Any] | None
+) -> tuple[Observations, dict[str, Any]]:
+    """Turn all that ``model.predict`` takes into what the agent takes.
+
+    :param agent: agent that observes them
+    :param observations: observations as :func:`read_observations` takes them
+    :param policy_inputs: policy inputs as :func:`read_policy_inputs` takes them
+    :return: observations and policy inputs of a batch
+    """
+    return read_observations(agent, observations), read_policy_inputs(policy_inputs)
+
+
 def read_policy_inputs(policy_inputs: Mapping[str, Any] | None) -> dict[str, Any]:
     """Turn the policy inputs of one state or of several into those of a batch.
 
-    :param policy_inputs: ``lstm_states`` and ``action_masks``; an environment's masks of one state
-        have no batch axis
+    :param policy_inputs: ``lstm_states`` and ``action_masks``, of which ``None`` is left out; an
+        environment's masks of one state have no batch axis, and the LSTM states may be the pair
+        that ``model.predict`` returns
     :return: batch-first inputs by name
     """
-    read = dict(policy_inputs or {})
+    read = {name: given for name, given in (policy_inputs or {}).items() if given is not None}
     if "action_masks" in read:
         masks = read["action_masks"]
         read["action_masks"] = masks if isinstance(masks, Tensor) else np.asarray(masks)
         if read["action_masks"].ndim == 1:
             read["action_masks"] = read["action_masks"][None]
+    if isinstance(read.get("lstm_states"), tuple):
+        read["lstm_states"] = _join_lstm_states(read["lstm_states"])
     return read
+
+
+def _join_lstm_states(pair: tuple[Any, ...]) -> NDArray[Any]:
+    """Turn h and c of the actor, (L, B, H), into (B, 4, L, H); the critic's are NaN: unknown."""
+    actor = [np.asarray(part) for part in pair]
+    shape = actor[0].shape
+    if len(actor) != 2 or len(shape) != 3 or actor[1].shape != shape:
+        raise ExplainError(
+            "lstm_states: give the pair that model.predict returned before this observation, or "
+            "states.policy_inputs([...])"
+        )
+    unknown = np.full(shape, np.nan, actor[0].dtype)
+    return np.stack([*actor, unknown, unknown]).transpose(2, 0, 1, 3)
 
 
 def _read_key(

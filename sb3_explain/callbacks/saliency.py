@@ -14,13 +14,14 @@ from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.callbacks.arguments import find_supported, require_ready, require_whole
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.tensorboard import encode_gif, write_picture
+from sb3_explain.callbacks.tensorboard import FPS, WIDTH, write_picture
 from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates
 from sb3_explain.explainers.base import Explainer, require_explained
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.explainers.showing import MOST_OBSERVATIONS, Look, draw_batch
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
+from sb3_explain.report.gif import encode_gif
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
     compute_shares,
@@ -151,7 +152,7 @@ class SaliencyCallback(ExplainCallback):
             progress=False,
         )  # fmt: skip
         if self.boards:
-            self.show("video", encode_gif(path))
+            self.show("video", encode_gif(path, FPS, WIDTH))
 
     def show(self, name: str, encoded: bytes) -> None:
         """Write a picture to TensorBoard.

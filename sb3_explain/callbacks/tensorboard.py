@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 from torch.utils.tensorboard import SummaryWriter
-
-from sb3_explain.report.video import read_frames
 
 #: width in pixels and frames per second of a video in TensorBoard
 WIDTH, FPS = 480, 10
@@ -30,18 +27,3 @@ def write_picture(writer: SummaryWriter, name: str, encoded: bytes, step: int) -
     )
     files = writer._get_file_writer()  # type: ignore[no-untyped-call]
     files.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
-
-
-def encode_gif(video: Path) -> bytes:
-    """Encode a video as a small animated GIF; ``SummaryWriter.add_video`` would need moviepy."""
-    frames = [Image.fromarray(frame) for frame in read_frames(video)]
-    height = round(frames[0].height * WIDTH / frames[0].width)
-    small = [f.resize((WIDTH, height), Image.Resampling.BOX) for f in frames]
-    # one palette for all frames, so that colors do not flicker
-    palette = small[len(small) // 2].quantize(128)
-    indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
-    data = io.BytesIO()
-    indexed[0].save(
-        data, "GIF", save_all=True, append_images=indexed[1:], duration=1000 // FPS, loop=0
-    )
-    return data.getvalue()

@@ -124,7 +124,13 @@ def count_nameable_actions(space: spaces.Space[Any]) -> int:
 
 
 def _ask_names(env: Any) -> tuple[str, ...]:
-    """The names that an Atari game, highway-env or ViZDoom gives its actions; empty for others."""
+    """The names that an environment gives its actions; empty if it gives none.
+
+    Its attribute ``action_names`` comes first, then what Atari, highway-env and ViZDoom have.
+    """
+    own = getattr(env, "action_names", None)
+    if isinstance(own, list | tuple):
+        return tuple(map(str, own))
     meanings = getattr(env, "get_action_meanings", None)
     if callable(meanings):
         return tuple(str(name) for name in meanings())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.predict_input import read_observations, read_policy_inputs
+from sb3_explain.agents.predict_input import read_inputs
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError
@@ -25,7 +25,7 @@ from sb3_explain.common.signatures import (
 )
 from sb3_explain.common.training import TrainingOptions, training_options
 from sb3_explain.envs.spaces import Observations, join_keys
-from sb3_explain.explainers.requirements import find_alternative
+from sb3_explain.explainers.requirements import find_alternative, require_known_scores
 from sb3_explain.explainers.showing import Look, draw_batch
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
@@ -136,8 +136,8 @@ class Explainer(ABC):
             the greedy action when not given (see
             :func:`sb3_explain.agents.action_spaces.default_target` for action spaces other than
             Discrete)
-        :param policy_inputs: ``lstm_states`` of a recurrent agent and ``action_masks``, which stay
-            the same while the observations are perturbed (see
+        :param policy_inputs: ``lstm_states`` of a recurrent agent, also as ``predict`` gives them,
+            and ``action_masks``, which stay the same while the observations are perturbed (see
             :meth:`sb3_explain.StateDataset.policy_inputs`)
         :return: (B, ...) attributions in the policy's own layout; a dict of such for a dict
         :raises ExplainError: if the observations do not fit the agent, there is no such target, or
@@ -158,8 +158,8 @@ class Explainer(ABC):
         :param target: target as :meth:`attribute` takes it
         :param policy_inputs: policy inputs as :meth:`attribute` takes them
         """
-        inputs = read_policy_inputs(policy_inputs)
-        return StateBatch(self.agent, read_observations(self.agent, observations), target, inputs)
+        read, inputs = read_inputs(self.agent, observations, policy_inputs)
+        return require_known_scores(StateBatch(self.agent, read, target, inputs))
 
     @check_arguments
     def show(
@@ -239,7 +239,7 @@ class Explainer(ABC):
         """
         batch = observations
         if not isinstance(batch, StateBatch):
-            batch = StateBatch(self.agent, batch, policy_inputs=policy_inputs)
+            batch = self.read_batch(batch, None, policy_inputs)
         if batch.scalar is not None:
             batch = batch.with_target(0)
         parts = [self.explain_all(part) for part in batch.split(self.chunk(batch))]

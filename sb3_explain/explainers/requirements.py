@@ -8,8 +8,10 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import find_image_layers, passes_relu
 from sb3_explain.agents.observations import find_feature_keys, find_image
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.states.batch import StateBatch
 
 
 @check_arguments
@@ -123,3 +125,24 @@ def find_alternative(agent: Agent) -> str:
     :param agent: agent to explain
     """
     return "feature_ablation" if needs_features(agent) is None else "occlusion"
+
+
+def require_known_scores(batch: StateBatch) -> StateBatch:
+    """Return a batch if its target has a score: ``model.predict`` keeps no state of the critic.
+
+    :param batch: states to explain
+    :raises ExplainError: if the target depends on an LSTM state that is not known
+    """
+    held = batch.policy_inputs.get("lstm_states")
+    if held is None or not held.isnan().any():
+        return batch
+    try:
+        known = not batch.own_target_scores.isnan().any()
+    except ExplainError:  # it takes a value that is not known for one that there is not
+        known = False
+    if not known:
+        raise ExplainError(
+            "model.predict returns the LSTM state of the actor alone: for a target of the critic "
+            "give states.policy_inputs([...]), where states = collect(agent)"
+        )
+    return batch

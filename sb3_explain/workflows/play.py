@@ -12,8 +12,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import atomic_path
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers.base import Explainer, require_explained
+from sb3_explain.report.gif import encode_gif
 from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
@@ -52,7 +54,7 @@ def play(
     :param env: environment as :func:`collect` takes it; the agent's own when not given
     :param target: what is explained in every state, such as ``"value"`` (see
         :mod:`sb3_explain.agents.targets`); the action taken when not given
-    :param path: path of the video, which ends in ``.mp4``
+    :param path: path of the video, which ends in ``.mp4`` or ``.gif``
     :param n_steps: largest number of steps that are shown
     :param states: states of the agent, for explainers that learn and for baselines
     :param seed: random seed of the episode
@@ -66,8 +68,8 @@ def play(
     """
     known = read_agent(agent)
     path = Path(path)
-    if path.suffix != ".mp4":
-        raise ExplainError(f"{str(path)!r}: give the video a path that ends in .mp4")
+    if path.suffix not in (".mp4", ".gif"):
+        raise ExplainError(f"{str(path)!r}: give the video a path that ends in .mp4 or .gif")
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
     (made,) = name_explainers(known, [explainer or find_default(known)], states, **options).values()
@@ -79,9 +81,13 @@ def play(
             max_per_episode=n_steps, render=True, progress=progress,
         )  # fmt: skip
         first = np.flatnonzero(played.episode == played.episode[0])[:n_steps]
+        video = path if path.suffix == ".mp4" else Path(folder) / "episode.mp4"
         written = write_saliency_video(
-            path, played, made, positions=first, target=target, bars=True, fps=fps, height=height,
+            video, played, made, positions=first, target=target, bars=True, fps=fps, height=height,
             progress=progress,
         )  # fmt: skip
-    assert written is not None  # there are rendered frames
-    return written
+        assert written is not None  # there are rendered frames
+        if path.suffix == ".gif":
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(encode_gif(video, fps))
+    return path

@@ -24,6 +24,7 @@ from sb3_explain.explainers.showing import (
 from sb3_explain.report.explanation_figure import ExplanationFigure, explanation_figure
 from sb3_explain.report.overlay_styles import OverlayStyle
 from sb3_explain.report.palette import ThemeName
+from sb3_explain.report.panels import Panel
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
@@ -82,7 +83,7 @@ def plot(
 
 @check_arguments
 def compare(
-    agent: Agent | BaseAlgorithm,
+    agent: Agent | BaseAlgorithm | Mapping[str, Agent | BaseAlgorithm],
     observations: Any,
     explainers: Iterable[str | Explainer] | Mapping[str, str | Explainer],
     target: TargetLike = None,
@@ -94,15 +95,17 @@ def compare(
     policy_inputs: Mapping[str, Any] | None = None,
     theme: ThemeName = "light",
 ) -> ExplanationFigure:
-    """Draw what several methods say of the same observations, a row for each method.
+    """Draw what methods, or agents, say of the same observations, a row for each.
 
     >>> from sb3_explain import compare
     >>> figure = compare(image_agent, image_states.observations([0]), ["gradient", "occlusion"])
     >>> figure.savefig("methods.png")
 
-    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
+    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib; or a dict of them by the
+        names that are shown, which may be checkpoints of one training
     :param observations: what ``model.predict`` takes: one observation or a few
-    :param explainers: names of explainers, explainers, or a dict of them by the name that is shown
+    :param explainers: names of explainers, explainers, or a dict of them by the name that is shown;
+        names alone where there are several agents
     :param target: what is explained: an action by its index or name, ``"value"``, a contrast such
         as ``"LEFT - RIGHT"``, a function (see :mod:`sb3_explain.agents.targets`); the greedy action
         when not given
@@ -115,20 +118,21 @@ def compare(
     :return: a matplotlib Figure, whose ``image()`` is a PIL image
     :raises ExplainError: as :func:`plot` does, or without a method
     """
-    known = read_agent(agent)
-    named = name_explainers(known, explainers, states)
-    if not named:
-        raise ExplainError("there is nothing to compare: name an explainer or more")
-    first = next(iter(named.values()))
-    batch = first.read_batch(observations, target, policy_inputs).resolve_target()
-    batch = batch.with_cache(ForwardCache())
+    agents = agent if isinstance(agent, Mapping) else {"": agent}
     look = Look(style, frames, rendered)
-    look.check(batch)
-    number, rows = range(len(batch)), []
-    for name, explainer in named.items():
-        attributions = explainer.attribute_batch(batch)
-        label = get_explainer_label(name)
-        rows.append(
+    rows: list[list[Panel]] = []
+    seen: list[Panel] = []
+    titles = []
+    for who, known in ((str(name), read_agent(each)) for name, each in agents.items()):
+        named = name_explainers(known, explainers, states)
+        if not named:
+            raise ExplainError("there is nothing to compare: name an explainer or more")
+        first = next(iter(named.values()))
+        batch = first.read_batch(observations, target, policy_inputs).resolve_target()
+        batch = batch.with_cache(ForwardCache())
+        look.check(batch)
+        number, of_whom = range(len(batch)), f"{who}: " if who else ""
+        rows += [
             [
                 panel
                 for row in number
@@ -137,18 +141,23 @@ def compare(
                     attributions,
                     row,
                     look,
-                    heading=label,
+                    heading=of_whom + get_explainer_label(name),
                     baselines=explainer.baselines,
                 )
             ]
-        )
-    seen = [
-        panel for row in range(len(batch)) for panel in list_observation_panels(batch, row, look)
-    ]
+            for name, explainer in named.items()
+            for attributions in [explainer.attribute_batch(batch)]
+        ]
+        seen = seen or [
+            panel for row in number for panel in list_observation_panels(batch, row, look)
+        ]
+        explained = dict.fromkeys(describe_target(batch, row) for row in number)
+        titles.append(of_whom + "; ".join(explained))
+    if not rows:
+        raise ExplainError("there is nothing to compare: give an agent or more")
     if len(seen) == len(rows[0]):  # pictures alone: the first row shows them without a map
         rows.insert(0, seen)
-    explained = "; ".join(dict.fromkeys(describe_target(batch, row) for row in number))
-    return explanation_figure(rows, title=explained, theme=theme)
+    return explanation_figure(rows, title="\n".join(titles), theme=theme)
 
 
 def find_default(agent: Agent) -> str:

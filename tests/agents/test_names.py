@@ -1,9 +1,12 @@
 """Names of actions and features reach the agent, however it is made."""
 
+import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 from torch import nn
 
 from sb3_explain import Agent, EnvRecipe, ExplainError, SaliencyCallback, demo_agent, load_agent
@@ -82,3 +85,40 @@ def test_callbacks_have_the_names(model, tmp_path):
     model.learn(64, callback=Watching("gradient", None, **options, **given))
     assert [agent.action_names for agent in seen] == [("left", "right"), ("a", "b")]
     assert [agent.feature_names for agent in seen] == [{"": CART}, {"": ("w", "x", "y", "z")}]
+
+
+class Named(gym.Env):
+    """An environment that names its actions as it names its features."""
+
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+    feature_names = ("near", "far")
+    action_names: object = ("wait", "go")
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.0, True, False, {}
+
+
+@pytest.mark.parametrize(
+    # a process of its own imports all anew
+    "kind",
+    [DummyVecEnv, pytest.param(SubprocVecEnv, marks=pytest.mark.slow)],
+)
+def test_an_environment_of_one_s_own_names_its_actions(kind):
+    env = kind([Named])
+    try:
+        agent = Agent.from_model(PPO("MlpPolicy", env, n_steps=32, device="cpu"))
+    finally:
+        env.close()
+    assert agent.action_names == ("wait", "go") and agent.feature_names == {"": ("near", "far")}
+
+
+@pytest.mark.parametrize("names", [("wait",), "go", 3])
+def test_names_that_do_not_fit_the_actions_are_not_used(names):
+    env = Named()
+    env.action_names = names
+    agent = Agent.from_model(PPO("MlpPolicy", env, n_steps=32, device="cpu"))
+    assert agent.action_names == ("action 0", "action 1")

@@ -66,6 +66,18 @@ def test_an_episode_of_pictures_is_one_episode(tmp_path):
     assert len(list(read_frames(path))) == 40  # an episode of Dot-v0
 
 
+def test_an_episode_may_be_a_gif(tmp_path):
+    path = play(
+        IMAGES, "gradient", path=tmp_path / "a.gif", n_steps=6, height=96, fps=10, progress=False
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["a.gif"]
+    with Image.open(path) as shown:
+        assert shown.format == "GIF" and shown.info["duration"] == 100
+        first = np.asarray(shown.convert("RGB"), dtype=int)
+        shown.seek(shown.n_frames - 1)
+        assert shown.n_frames <= 6 and (np.asarray(shown.convert("RGB"), dtype=int) != first).any()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -44,6 +44,33 @@ def test_methods_are_compared_in_rows():
     assert "stay" in figure.get_suptitle()
 
 
+def test_agents_are_compared_in_rows(model):
+    other = PPO("MlpPolicy", "CartPole-v1", n_steps=32, seed=1, device="cpu")
+    observations = model.get_env().reset()
+    agents = {"one": model, "other": Agent.from_model(other)}
+    figure = compare(agents, observations, ["gradient", "input_x_gradient"], target="value")
+    drawn = [axes for axes in figure.axes if axes.patches]
+    for number, each in enumerate((model, other)):
+        agent = Agent.from_model(each)
+        expected = EXPLAINERS["input_x_gradient"](agent).attribute(observations, "value")
+        bars = [bar.get_width() for bar in drawn[2 * number + 1].patches]
+        np.testing.assert_allclose(bars, expected[0], rtol=1e-5)
+    headings = [axes.get_title(loc="left") for axes in drawn]
+    assert headings[0].startswith("one: ") and headings[2].startswith("other: ")
+    assert [line.split(":")[0] for line in figure.get_suptitle().splitlines()] == ["one", "other"]
+
+
+def test_agents_with_the_same_perturbations_share_no_forward_passes():
+    observations = STATES.observations([0])
+    agents = {"one": AGENT, "other": dot_agent()}
+    agents["other"].view.policy.gain.data.fill_(5.0)
+    together = compare(agents, observations, ["sarfa"], target="stay")
+    alone = compare(agents["other"], observations, ["sarfa"], target="stay")
+    maps = [[axes.images[-1].get_array() for axes in figure.axes if axes.images]
+            for figure in (together, alone)]  # fmt: skip
+    np.testing.assert_array_equal(maps[0][-1], maps[1][-1])
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -53,6 +80,7 @@ def test_methods_are_compared_in_rows():
         (lambda: plot(AGENT, STATES.observations([0]), "rise", n_maks=3), "'n_masks'"),
         (lambda: plot(AGENT, STATES.observations([0]), Gradient(AGENT), n=3), "when you make"),
         (lambda: compare(AGENT, STATES.observations([0]), []), "nothing to compare"),
+        (lambda: compare({}, STATES.observations([0]), ["rise"]), "nothing to compare"),
         (lambda: compare(AGENT, STATES.observations([0]), ["rise", "rise"]), "the same name"),
         (lambda: compare(AGENT, STATES.observations([0]), [3]), "must be of class Explainer"),
         (
