@@ -17,7 +17,7 @@ from PIL import Image
 from tests.pages import ROOT, list_pictures, read_code, run_script
 
 #: largest width in pixels, and number of colors: a palette is a quarter of the size
-WIDTH, COLORS = 1000, 64
+WIDTH, COLORS = 1200, 128
 
 
 def draw_page(page: Path) -> None:

@@ -40,7 +40,7 @@ def warn_if_unseeded(name: str, begin: Callable[[], Any]) -> None:
     """
     try:
         same = are_equal(begin(), begin())
-    except NotImplementedError:  # as a VecEnv may say of its method seed
+    except (AttributeError, NotImplementedError):  # not every VecEnv has a method seed
         same = False
     if not same:
         logger.warning("%s does not heed its seed: the same call will play other episodes", name)

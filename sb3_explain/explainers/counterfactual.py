@@ -22,6 +22,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import find_action
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import SINGLE, Observations, are_images, join_keys
 from sb3_explain.explainers.regions import (
     INPAINT,
@@ -209,7 +210,9 @@ def counterfactual(
     found = [region for region in areas if region.mass >= min_mass * greatest]
     for name, observed in batch.by_key.items():
         if not are_images(observed):
-            found += find_feature_regions(name, by_key[name][0])
+            sizes, known = {name: observed[0].numel()}, agent.feature_names
+            names = list_feature_names(sizes, known) if name in known else ()
+            found += find_feature_regions(name, by_key[name][0], names)
     chosen = sorted(found, key=lambda region: -region.mass)[:n_regions]
     if not chosen:
         raise ExplainError("no attribution is above 0: there is no region to remove")

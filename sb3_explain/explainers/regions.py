@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,18 @@ class Region:
         channels; or which features, in the shape of what stands under the key
     :param mass: sum of the attributions over the region, where a pixel counts by its highest
         channel
+    :param name: name of the feature, if it is one that has a name
     """
 
     key: str
     mask: Mask
     mass: float
+    name: str = ""
 
     def where(self) -> str:
-        """Say where the region is: ``"rows 34-40, columns 60-66"``, or ``"feature 3"``."""
+        """Say where it is: ``"rows 34-40, columns 60-66"``, ``"angle"`` or ``"feature 3"``."""
+        if self.name:
+            return self.name
         places = np.argwhere(self.mask)
         if self.mask.ndim != 2:
             return f"feature {int(np.flatnonzero(self.mask)[0])}"
@@ -75,17 +79,20 @@ def find_image_regions(
     return [Region(key, m, mass) for m, mass in zip(numbered, masses, strict=True) if mass > 0]
 
 
-def find_feature_regions(key: str, attribution: Tensor) -> list[Region]:
+def find_feature_regions(key: str, attribution: Tensor, names: Sequence[str] = ()) -> list[Region]:
     """Make a region of every feature that has an attribution other than 0.
 
     :param key: key of the features in the observation
     :param attribution: (...) attributions of the features
+    :param names: names of all features, if they have names
     """
     values = attribution.detach().double().cpu().numpy().reshape(-1)
     each = np.eye(len(values), dtype=bool).reshape(-1, *attribution.shape)
     # np.array: the mask of a category has no dimension, and stays an array
-    marked = zip(each[values != 0], values[values != 0], strict=True)
-    return [Region(key, np.array(mask), float(value)) for mask, value in marked]
+    return [
+        Region(key, np.array(each[i]), float(values[i]), names[i] if names else "")
+        for i in map(int, np.flatnonzero(values))
+    ]
 
 
 def make_filler(

@@ -97,7 +97,10 @@ class VecRollouts(Rollouts):
     def images(self) -> list[Any]:
         """Draw all environments: (h, w, 3) RGB, or ``None`` of what draws nothing."""
         if self._images is None:
-            self._images = list(self.env.get_images())
+            try:
+                self._images = list(self.env.get_images())
+            except AttributeError:  # where many agents are in one world, as SuperSuit makes it
+                self._images = [self.env.render()] * self.env.num_envs
         return self._images
 
     def rewind(self) -> None:

@@ -177,6 +177,27 @@ def test_features_go_one_by_one():
         counterfactual(agent, observation, 0 * attributions, baseline=Black())
 
 
+def test_features_have_their_names():
+    space = spaces.Dict(
+        wheels=spaces.Box(-5, 5, (4,), np.float32), battery=spaces.Box(0, 1, (2,), np.float32)
+    )
+
+    class Sums(nn.Module):
+        def forward(self, observed):
+            parts = [observed[key].float().sum(dim=1) for key in ("wheels", "battery")]
+            return torch.stack([sum(parts), -sum(parts)], dim=1)
+
+    # two frames of the wheels are stacked; the battery has no names
+    agent = Agent.from_module(
+        Sums(), space, spaces.Discrete(2), n_stack=2, feature_names={"wheels": ["left", "right"]}
+    )
+    observed = {"wheels": torch.tensor([[1.0, 2, 3, 4]]), "battery": torch.tensor([[0.5, 0.0]])}
+    found = counterfactual(agent, observed, observed, 0, baseline=Black())
+    assert found.table()["where"].tolist()[1:6] == [
+        "right", "left", "right, t - 1", "left, t - 1", "feature 0",
+    ]  # fmt: skip
+
+
 def test_a_category_is_one_feature():
     class Table(nn.Module):
         def forward(self, observations):

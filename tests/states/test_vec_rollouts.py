@@ -202,3 +202,38 @@ def test_statistics_of_the_agent_are_used_where_there_are_none(caplog):
     assert first == pytest.approx(
         (0 - normalizer.mean[0]) / np.sqrt(normalizer.var[0] + 1e-8), 1e-5
     )
+
+
+class OneWorld(VecEnvWrapper):
+    """Several agents in one world, as SuperSuit wraps PettingZoo's: no seed, and one picture."""
+
+    def __init__(self):
+        super().__init__(DummyVecEnv([lambda: Field(render_mode="rgb_array")] * 3))
+        self.drawn = 0
+
+    def reset(self):
+        return self.venv.reset()
+
+    def step_wait(self):
+        return self.venv.step_wait()
+
+    def seed(self, seed=None):
+        raise AttributeError("'ConcatVecEnv' object has no attribute 'seed'")
+
+    def get_images(self):
+        raise AttributeError("'ConcatVecEnv' object has no attribute 'get_images'")
+
+    def render(self, mode=None):
+        self.drawn += 1
+        return np.full((8, 8, 3), self.drawn, np.uint8)
+
+
+def test_agents_in_one_world_have_its_picture_and_no_seed(caplog):
+    agent = Agent.from_model(make_model(PPO, Field()))
+    played = collect(agent, OneWorld(), 24, render=True, progress=False)
+    assert len(played) == 24
+    assert "does not heed its seed" in caplog.text
+    firsts = np.flatnonzero(np.diff(played.episode, prepend=-1))
+    # the three agents of one step are drawn once, and have the same picture
+    pictures = played.rendered(firsts[:3])
+    assert (pictures == pictures[0, 0, 0, 0]).all()
