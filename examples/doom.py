@@ -30,7 +30,7 @@ TRAINING = {
     "normalize_reward": True,  # a kill is worth a hundred, which no value network likes
 }
 FULL = Size(timesteps=50_000, states=6_000, epochs=8, evaluated=300)
-SMALL = Size(timesteps=512, states=600, epochs=1, evaluated=8, refine_steps=2)
+SMALL = Size(timesteps=512, states=400, epochs=1, evaluated=4, refine_steps=2)
 
 
 def main() -> None:

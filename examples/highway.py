@@ -54,7 +54,7 @@ TRAINING = {
     "exploration_fraction": 0.6,
 }
 FULL = Size(timesteps=12_000, states=4_000, epochs=8, evaluated=300)
-SMALL = Size(timesteps=240, states=240, epochs=1, evaluated=8, refine_steps=2)
+SMALL = Size(timesteps=208, states=100, epochs=1, evaluated=4, refine_steps=2)
 
 
 def main() -> None:

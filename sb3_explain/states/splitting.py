@@ -50,9 +50,10 @@ def split_into_parts(
                 f"for {min_states} test states of {min_episodes} episodes beside a third of them "
                 "to learn from: collect more episodes"
             )
-        left = leave_out(states, parts) if drop_duplicates else parts
-        if len(left[-1]) >= min_states and count_episodes(states, left[-1]) >= min_episodes:
-            return show_parts(states, parts, left)
+        if len(parts[-1]) >= min_states:  # else too few, whatever is left out
+            left = leave_out(states, parts) if drop_duplicates else parts
+            if len(left[-1]) >= min_states and count_episodes(states, left[-1]) >= min_episodes:
+                return show_parts(states, parts, left)
         n_test = n_episodes + 1
 
 

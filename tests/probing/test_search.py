@@ -29,7 +29,9 @@ TRAINING = {
 def made():
     agent = dot_agent()
     train, validation, _ = dot_states(agent, 200).split(seed=0)
-    generator = StateGenerator(agent, latent=8, lambda_kl=0.1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sb3_explain.probing.codecs.WIDTH", 8)  # it is enough for a dot
+        generator = StateGenerator(agent, latent=8, lambda_kl=0.1)
     generator.fit(train, validation, progress=False, **TRAINING)
     return agent, generator, train
 

@@ -32,7 +32,7 @@ SMALL = {
     "generator_kwargs": {"latent": 4},
     "fit_kwargs": {"epochs": 1, "precision": "no"},
     "probe_kwargs": {"steps": 5},
-    "explainer_kwargs": {"max_area": 0.2},
+    "explainer_kwargs": {"max_area": 0.2, "network_options": {"width": 4}, "refine_steps": 1},
     "progress": False,
 }
 

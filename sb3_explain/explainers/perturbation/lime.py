@@ -246,6 +246,11 @@ def fit_weighted_ridge(samples: Tensor, outcomes: Tensor, weights: Tensor, alpha
     # the intercept is 0 once the means are subtracted
     z = z - (share * z).sum(dim=0)
     y = y.flatten(1) - (share * y.flatten(1)).sum(dim=0)
-    gram = z.T @ (weights[:, None] * z) + alpha * torch.eye(z.shape[1]).to(z)
-    w: Tensor = torch.linalg.solve(gram, z.T @ (weights[:, None] * y))
+    root = weights[:, None].sqrt()
+    z, y = root * z, root * y
+    w: Tensor
+    if z.shape[0] < z.shape[1]:  # the same weights from a system of n unknowns in place of M
+        w = z.T @ torch.linalg.solve(z @ z.T + alpha * torch.eye(len(z)).to(z), y)
+    else:
+        w = torch.linalg.solve(z.T @ z + alpha * torch.eye(z.shape[1]).to(z), z.T @ y)
     return w.view(-1, *outcomes.shape[1:]).movedim(0, -2)

@@ -35,6 +35,8 @@ KNOWN = {
 }
 QUIET = {"precision": "no", "progress": False}
 ONCE = {**QUIET, "epochs": 1}
+#: mask networks that learn fast, where it does not matter how well
+NARROW = {name: {"network_options": {"width": 8}} if name != "ssinet" else {} for name in LEARNED}
 #: rows and columns by which a method blurs what it learns: its masks come from quarter resolution
 FOOTPRINT = 4
 
@@ -129,7 +131,8 @@ def test_weights_to_begin_with_are_not_downloaded_again(tmp_path, monkeypatch):
 
     monkeypatch.setitem(NETWORKS._by_name, "pretrained", Pretrained)
     agent = corner_agent()
-    settings = {"network": "pretrained", "network_options": {"weights": "IMAGENET1K_V2"}}
+    options = {"weights": "IMAGENET1K_V2", "width": 8}
+    settings = {"network": "pretrained", "network_options": options}
     explainer = EXPLAINERS["visionmask"](agent, **settings)
     train, validation, _ = parts(agent)
     explainer.fit(train, validation, **ONCE)
@@ -157,7 +160,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
     options = {**QUIET, "epochs": 2, "batch_size": 16, "checkpoint_every": 3}
 
     def fit(folder):
-        explainer = LEARNED[name](agent, seed=3)
+        explainer = LEARNED[name](agent, seed=3, **NARROW[name])
         explainer.fit(train, validation, folder=folder / "training", **options)
         explainer.save(folder)
 
@@ -186,13 +189,14 @@ def test_a_killed_fit_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
 def test_a_folder_of_another_fit_is_refused(name, tmp_path):
     agent = corner_agent()
     train, validation, _ = parts(agent)
-    LEARNED[name](agent).fit(train, validation, folder=tmp_path, **ONCE)
+    narrow = NARROW[name]
+    LEARNED[name](agent, **narrow).fit(train, validation, folder=tmp_path, **ONCE)
     for settings, options, which in (
         ({"temperature": 0.5}, {}, "temperature"),
         ({}, {"learning_rate": 1e-4}, "learning_rate"),
     ):
         with pytest.raises(ExplainError, match=rf"other settings \({which}\)"):
-            LEARNED[name](agent, **settings).fit(
+            LEARNED[name](agent, **narrow, **settings).fit(
                 train, validation, folder=tmp_path, **ONCE, **options
             )
 
@@ -205,7 +209,7 @@ def test_the_same_seed_gives_the_same_bits_and_chance_is_left_alone(name):
     before, chance = agent.fingerprint(), torch.get_rng_state()
     attributions = []
     for seed in (0, 0, 1):
-        explainer = LEARNED[name](agent, seed=seed)
+        explainer = LEARNED[name](agent, seed=seed, **NARROW[name])
         explainer.fit(train, validation, **ONCE, seed=seed)
         attributions.append(explainer.attribute_all(observations))
     assert torch.equal(attributions[0], attributions[1]) and not torch.equal(
@@ -220,7 +224,7 @@ def test_the_same_seed_gives_the_same_bits_and_chance_is_left_alone(name):
 def test_outside_the_content_nothing_is_masked(name):
     agent = corner_agent()
     train, validation, test = parts(agent)
-    explainer = LEARNED[name](agent, content=(4, 6, 10, 12))
+    explainer = LEARNED[name](agent, content=(4, 6, 10, 12), **NARROW[name])
     explainer.fit(train, validation, **ONCE)
     observations = test.observations(np.arange(3))
     attributions = explainer.attribute(observations)
@@ -243,7 +247,7 @@ def test_outside_the_content_nothing_is_masked(name):
 def test_one_mask_for_all_frames(name):
     agent = corner_agent()
     train, validation, test = parts(agent)
-    explainer = LEARNED[name](agent, per_frame=False)
+    explainer = LEARNED[name](agent, per_frame=False, **NARROW[name])
     explainer.fit(train, validation, **ONCE)
     masks = explainer.attribute(test.observations(np.arange(3)))
     assert masks.shape == (3, 2, 24, 24) and torch.equal(masks[:, 0], masks[:, 1])
@@ -299,7 +303,7 @@ def test_half_precision(name, kind):
 def test_keys_may_have_any_name(name, tmp_path):
     agent = known_agent("dict")
     states = known_states(agent, 60)
-    explainer = LEARNED[name](agent)
+    explainer = LEARNED[name](agent, **NARROW[name])
     explainer.fit(states.subset(range(40)), states.subset(range(40, 60)), **ONCE)
     explainer.save(tmp_path)
     loaded = LEARNED[name].load(tmp_path, agent)

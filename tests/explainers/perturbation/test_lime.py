@@ -98,10 +98,11 @@ def test_of_box_actions_the_action_itself_is_explained():
     np.testing.assert_allclose(explainer.attribute(state[None], 2)[0], expected, atol=1e-5)
 
 
-def test_scikit_learns_ridge():
+@pytest.mark.parametrize("n_samples", [100, 4])  # more than there are features, and fewer
+def test_scikit_learns_ridge(n_samples):
     linear_model = pytest.importorskip("sklearn.linear_model")
     agent, state = vector_agent(), torch.linspace(-1, 1, 6)
-    explainer = Lime(agent, n_samples=100)
+    explainer = Lime(agent, n_samples=n_samples)
     samples, weights, outcomes = copies_and_outcomes(
         agent, explainer, state, torch.arange(6), torch.zeros(()), lambda z: softmax(z)[0]
     )
