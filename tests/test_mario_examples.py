@@ -89,7 +89,7 @@ def test_an_expert_of_another_world(tmp_path):
     data = write_mario(tmp_path / "super_mario_4_1")
     said = run(
         "super_mario.py", "--data", str(data), "-o", str(tmp_path / "out"),
-        "--epochs", "1", "--n-evaluated", "4", "--refine-steps", "2",
+        "--epochs", "1", "--n-evaluated", "4", "--refine-steps", "1",
     )  # fmt: skip
     assert "Super Mario Bros 4-1: 96 states of 6 episodes" in said and "1-1" not in said
     assert "states to learn from: 64 of 4 episode(s)" in said
@@ -109,7 +109,7 @@ def test_the_real_expert(tmp_path):
         pytest.skip("SB3_EXPLAIN_AGENTS names no folder with super_mario_1_1")
     said = run(
         "super_mario.py", "--data", str(data), "-o", str(tmp_path),
-        "--n-states", "700", "--epochs", "1", "--n-evaluated", "8", "--refine-steps", "2",
+        "--n-states", "500", "--epochs", "1", "--n-evaluated", "4", "--refine-steps", "1",
     )  # fmt: skip
     assert "Super Mario Bros 1-1, %" in said and "paper" in said and "sparseness" in said
     assert (tmp_path / "report.html").exists()
