@@ -1,12 +1,11 @@
 """The code of a page of the documentation, as one script that runs in a process of its own."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.processes import ROOT as ROOT
+from tests.processes import run_in_fork
+
 _BLOCK = re.compile(r"^<!-- run -->\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+\.png)\)")
 _LEARN = re.compile(r"\.learn\(([\d_]+)")
@@ -32,9 +31,4 @@ def run_script(code: str, folder: Path, timeout: float = 300) -> str:
     """Run a script in a folder, and return what it prints; what it registers stays there."""
     script = folder / "page.py"
     script.write_text(code, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, script], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=timeout,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_in_fork(script, folder=folder, timeout=timeout)

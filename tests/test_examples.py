@@ -1,31 +1,19 @@
 """The examples, in a small form."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sb3_explain import load_agent
+from tests.processes import ROOT, run_in_fork
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 pytestmark = pytest.mark.slow
 
 
-def run(name: str, *arguments: str, packages: Path = EXAMPLES.parent) -> str:
+def run(name: str, *arguments: str, packages: Path = ROOT) -> str:
     """What an example prints; ``packages`` may hold packages beside those that are installed."""
-    job = subprocess.run(
-        [sys.executable, str(EXAMPLES / name), *arguments],
-        capture_output=True, text=True, timeout=300,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{packages}{os.pathsep}{EXAMPLES.parent}",
-            "OMP_NUM_THREADS": "1",
-        },
-    )  # fmt: skip
-    assert job.returncode == 0, job.stderr[-2000:]
-    return job.stdout
+    return run_in_fork(EXAMPLES / name, arguments, packages=(packages, ROOT))
 
 
 def test_the_demo_agent_can_be_trained_in_parts(tmp_path):

@@ -83,7 +83,7 @@ def here(tmp_path_factory):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    """A grid of the same figures as another one draws none."""
+    """Grids whose values alone are compared draw nothing."""
     monkeypatch.setattr("sb3_explain.workflows.benchmark.output.save", lambda *_: None)
 
 

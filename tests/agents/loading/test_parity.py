@@ -96,7 +96,7 @@ def outputs_of(distribution):
     return torch.cat([part.logits for part in (inner if isinstance(inner, list) else [inner])], 1)
 
 
-class Told(NamedTuple):
+class Answers(NamedTuple):
     """What a model says of observations, by methods of SB3 alone."""
 
     observations: Any
@@ -109,54 +109,54 @@ class Told(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def told():
+def cache():
     return {}
 
 
 @pytest.fixture
-def model_says(request, case_and_model, told):
+def answers(request, case_and_model, cache):
     """What the model of a case says, which is asked once for all tests."""
     name = request.node.callspec.params["case_and_model"]
-    if name not in told:
+    if name not in cache:
         _, model = case_and_model
         observations = sample(model.observation_space)
         own, values = own_scores_and_values(model, observations)
         # SB3's recurrent predict takes one environment per row of its state, as given here.
         predicted, _ = model.predict(observations, deterministic=True)
         from_distribution = not isinstance(own, torch.Tensor)
-        told[name] = Told(observations, outputs_of(own), values, from_distribution, predicted)
-    return told[name]
+        cache[name] = Answers(observations, outputs_of(own), values, from_distribution, predicted)
+    return cache[name]
 
 
-def same(agent, says):
-    tensors = agent.tensor(says.observations)
+def same(agent, answers):
+    tensors = agent.tensor(answers.observations)
     with torch.no_grad():
         scores, values = agent.scores_and_values(tensors)
         torch.testing.assert_close(agent.scores(tensors), scores, atol=1e-6, rtol=0)
     continuous = isinstance(agent.action_space, spaces.Box)
-    given = normalized(scores, agent.action_space) if says.normalized else scores
-    torch.testing.assert_close(given, says.outputs, atol=1e-6, rtol=1e-6)
-    if says.values is None:
+    given = normalized(scores, agent.action_space) if answers.normalized else scores
+    torch.testing.assert_close(given, answers.outputs, atol=1e-6, rtol=1e-6)
+    if answers.values is None:
         assert torch.isnan(values).all()
     else:
-        torch.testing.assert_close(values, says.values, atol=1e-6, rtol=1e-6)
-        torch.testing.assert_close(agent.values(tensors), says.values, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(values, answers.values, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(agent.values(tensors), answers.values, atol=1e-6, rtol=1e-6)
     acted = agent.act(tensors)
     if continuous:
-        np.testing.assert_allclose(acted, says.predicted, atol=1e-6)
+        np.testing.assert_allclose(acted, answers.predicted, atol=1e-6)
     else:
-        np.testing.assert_array_equal(acted, says.predicted)
-        assert len(np.unique(says.predicted, axis=0)) > 1, "one action: the test shows little"
+        np.testing.assert_array_equal(acted, answers.predicted)
+        assert len(np.unique(answers.predicted, axis=0)) > 1, "one action: the test shows little"
 
 
-def test_a_live_model(case_and_model, model_says):
+def test_a_live_model(case_and_model, answers):
     case, model = case_and_model
     agent = Agent.from_model(model)
     assert agent.algo == case.algo
-    same(agent, model_says)
+    same(agent, answers)
 
 
-def test_a_bare_zip(case_and_model, model_says, tmp_path):
+def test_a_bare_zip(case_and_model, answers, tmp_path):
     case, model = case_and_model
     model.save(tmp_path / "model")
     agent = load_agent(case.algo, None, folder=tmp_path / "model.zip")
@@ -164,10 +164,10 @@ def test_a_bare_zip(case_and_model, model_says, tmp_path):
     assert agent.action_space == model.action_space
     assert agent.provenance["notes"] == []
     assert agent.fingerprint() == Agent.from_model(model).fingerprint()
-    same(agent, model_says)
+    same(agent, answers)
 
 
-def test_a_zoo_folder(case_and_model, model_says, tmp_path):
+def test_a_zoo_folder(case_and_model, answers, tmp_path):
     case, model = case_and_model
     agent = load_agent(
         case.algo.upper(),
@@ -177,7 +177,7 @@ def test_a_zoo_folder(case_and_model, model_says, tmp_path):
         action_space=model.action_space,
     )
     assert agent.recipe.env_id == "Noise-v0"
-    same(agent, model_says)
+    same(agent, answers)
 
 
 # --- nothing is changed ---------------------------------------------------------------------------
