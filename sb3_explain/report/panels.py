@@ -22,6 +22,8 @@ from sb3_explain.report.scales import Scale
 HEIGHT = 320
 #: most features of a panel of bars: those of the largest magnitudes
 MOST_BARS = 24
+#: inches for the bars themselves, and for a letter of their labels
+BARS, LETTER = 1.8, 0.075
 #: boards of more squares are drawn as pictures, without numbers
 MOST_SQUARES = 144
 
@@ -119,8 +121,9 @@ class BarPanel(Panel):
 
     @property
     def size(self) -> tuple[float, float]:
-        """As high as its features."""
-        return 4.0, 0.35 + 0.21 * max(len(self.shown), 2)
+        """As high as its features, and so wide that their labels leave the bars room."""
+        longest = max((len(self.label(feature)) for feature in self.shown), default=0)
+        return max(4.0, BARS + LETTER * longest), 0.35 + 0.21 * max(len(self.shown), 2)
 
     def draw(self, axes: Axes, look: Theme) -> None:
         """Draw a bar for each feature, from zero to its attribution."""

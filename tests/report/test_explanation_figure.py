@@ -107,6 +107,19 @@ def test_of_many_features_the_strongest_are_shown_in_their_order():
     assert "24 strongest of 40" in figure.axes[0].get_xlabel()
 
 
+def test_long_labels_leave_the_bars_room():
+    panel = BarPanel(
+        names=["pole angular velocity of the second joint"],
+        values=np.array([-0.224]),
+        attributions=np.array([0.7]),
+        replaced=np.array([0.00612]),
+        scale=Scale.measure([np.array([-0.7, 0.7])]),
+    )
+    figure = explanation_figure([[panel]])
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_position().width * figure.get_figwidth() > 1.5  # inches
+
+
 def test_a_board_says_what_stands_on_its_squares():
     squares = np.zeros((2, 2, 3))
     squares[1, 0, 2] = squares[0, 1, 1] = squares[1, 1, 1] = 1
