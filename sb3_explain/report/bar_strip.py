@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from sb3_explain.report.captions import BACKGROUND, FAINT, TEXT, load_font, truncate
 from sb3_explain.report.overlay import Frame
@@ -16,6 +16,8 @@ from sb3_explain.report.scales import Scale
 
 #: height of a bar in pixels, at least
 LEAST_HEIGHT = 16
+#: share of the width that names and values take, and a value that is as long as any
+LABELS, LONGEST_VALUE = 0.52, " = -0.00123"
 
 
 class BarStrip:
@@ -34,6 +36,28 @@ class BarStrip:
         strongest = np.argsort(-np.abs(attributions).mean(axis=0), kind="stable")[:n_rows]
         #: indices of the features that are shown, in their order
         self.shown = np.sort(strongest)
+        self.row_height = height / (len(self.shown) + 1)
+        self.face = self._choose_font()
+
+    def _choose_font(self) -> ImageFont.FreeTypeFont:
+        """Choose the largest font in which names and values fit, or the smallest one."""
+        room = LABELS * self.size[0] - 12
+        largest = max(9, min(16, round(self.row_height * 0.6)))
+        for size in range(largest, 10, -1):
+            face = load_font(size)
+            if all(face.getlength(self.names[i] + LONGEST_VALUE) <= room for i in self.shown):
+                return face
+        return load_font(min(largest, 10))
+
+    def label(self, feature: int, value: float) -> str:
+        """Name a feature with its value; a name that is too long loses its end, the value nothing.
+
+        :param feature: index of the feature
+        :param value: what the feature is
+        """
+        said = f" = {format_value(value)}"
+        room = LABELS * self.size[0] - 12 - self.face.getlength(said)
+        return truncate(self.names[feature], self.face, room) + said
 
     def draw(self, values: NDArray[Any], attributions: NDArray[Any]) -> Frame:
         """Draw one frame's features.
@@ -45,16 +69,15 @@ class BarStrip:
         width, height = self.size
         picture = Image.new("RGB", self.size, BACKGROUND)
         pen = ImageDraw.Draw(picture)
-        row_height = height / (len(self.shown) + 1)
-        face = load_font(max(9, min(16, round(row_height * 0.6))))
-        split = 0.45 * width
+        row_height, face = self.row_height, self.face
+        split = LABELS * width
         zero = (split + width) / 2 if self.scale.signed else split
         reach = (width - zero) * 0.94
         scaled = self.scale.apply(attributions)
         colors = self.scale.color().to_rgba(attributions, bytes=True)
         for place, i in enumerate(self.shown):
             middle = (place + 0.5) * row_height
-            label = truncate(f"{self.names[i]} = {format_value(values[i])}", face, split - 12)
+            label = self.label(i, values[i])
             pen.text((split - 6, middle), label, font=face, fill=TEXT, anchor="rm")
             start, end = sorted((zero, zero + reach * scaled[i]))
             thick = row_height * 0.32

@@ -25,7 +25,7 @@ from sb3_explain import (
     to_shap,
 )
 from sb3_explain.explainers.make import make_explainer
-from sb3_explain.report.bar_strip import BarStrip
+from sb3_explain.report.bar_strip import LABELS, BarStrip
 from sb3_explain.report.video import read_frames
 from tests.agents.reading import row_reader
 from tests.toys import dot_agent, dot_states
@@ -97,11 +97,19 @@ def test_bars_of_all_frames_have_one_scale():
     assert strip.scale.peak == 4 and strip.shown.tolist() == [0, 1, 2]
     shown = strip.draw(np.zeros(3), attributions[0]).astype(int)
     assert shown.shape == (120, 320, 3)
-    middle = round((0.45 * 320 + 320) / 2)
+    middle = round((LABELS * 320 + 320) / 2)
     orange, blue = shown[:30, middle:], shown[60:90, :middle]
     assert (orange[..., 0] > orange[..., 2] + 60).any()
     assert (blue[..., 2] > blue[..., 0] + 60).any()
     assert BarStrip([str(i) for i in range(99)], np.ones((1, 99)), 100).shown.size < 10
+
+
+def test_a_long_name_loses_its_end_and_never_its_value():
+    names = ["pole angular velocity", "the angle between the upper and the lower arm of the robot"]
+    strip = BarStrip(names[:1], np.ones((1, 1)), 400)
+    assert strip.label(0, -0.0415) == "pole angular velocity = -0.0415"
+    said = BarStrip(names, np.ones((1, 2)), 400).label(1, -0.00123)
+    assert said.startswith("the angle") and said.endswith("… = -0.00123")
 
 
 def explain_as_shap(values, base_values=None, data=None, feature_names=None):
