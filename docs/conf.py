@@ -9,7 +9,14 @@ author = "The sb3_explain authors"
 copyright = "2026, The sb3_explain authors"
 version = release = installed_version("sb3_explain")
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "myst_parser"]
+sys.path.insert(0, str(Path(__file__).parent))
+extensions = [
+    "sphinx.ext.autodoc", "sphinx.ext.viewcode", "myst_parser", "sphinx_copybutton", "mathml",
+    "offline",
+]  # fmt: skip
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 exclude_patterns = ["tables", "_build", "_generated"]
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
@@ -29,16 +36,18 @@ def escape_bars(app, what, name, obj, options, lines):
         lines[i] = "``".join(parts)
 
 
-def write_supported(app):
-    """Which explainer supports which agent, asked of the agents that the contract tests run on."""
+def write_tables(app):
+    """Write the tables that the tests know: which explainer supports which agent, and each call."""
     sys.path.insert(0, str(Path(app.srcdir).parent))
-    from tests.explainers.kinds import table
+    from tests.explainers import kinds
+    from tests.workflows import test_any_model
 
     generated = Path(app.srcdir) / "_generated"
     generated.mkdir(exist_ok=True)
-    (generated / "supported.md").write_text(table(), encoding="utf-8")
+    (generated / "supported.md").write_text(kinds.table(), encoding="utf-8")
+    (generated / "calls.md").write_text(test_any_model.table(), encoding="utf-8")
 
 
 def setup(app):
-    app.connect("builder-inited", write_supported)
+    app.connect("builder-inited", write_tables)
     app.connect("autodoc-process-docstring", escape_bars)

@@ -11,11 +11,16 @@ from tests.pages import ROOT, read_code, run_script
 pytestmark = pytest.mark.slow
 #: page -> what is made smaller in its code
 PAGES = {
+    "readme": {
+        "learn(20_000)": "learn(128)",
+        "n_steps=100": "n_steps=5",
+        "n_states=500": "n_states=80",
+    },
     "quickstart": {
-        "n_states=4000": "n_states=300, max_per_episode=20",
-        "epochs=5": "epochs=1, progress=False",
-        "min_test_episodes=5, min_test_states=300": "",
-        "n_evaluated=300": "n_evaluated=5",
+        "learn(20_000)": "learn(128)",
+        "n_states=2000": "n_states=300, max_per_episode=20",
+        "epochs=1": "epochs=1, progress=False",
+        "n_evaluated=50": "n_evaluated=5",
     },
     "environments": {},
     "pictures": {"learn(128)": "learn(64)"},
@@ -65,7 +70,8 @@ print(len(shown), "tests passed")
 
 
 def script_of(page: str) -> str:
-    code = read_code(ROOT / "docs" / f"{page}.md")
+    path = ROOT / "README.md" if page == "readme" else ROOT / "docs" / f"{page}.md"
+    code = read_code(path)
     for written, small in PAGES[page].items():
         assert code.count(written) == 1, f"{written} in {page}.md"
         code = code.replace(written, small)
@@ -93,10 +99,18 @@ def test_highlights(tmp_path):
     assert (tmp_path / "out" / "highlights.mp4").stat().st_size > 1000
 
 
+def test_readme(tmp_path):
+    assert "Insertion is" in run("readme", tmp_path)
+    for made in ("cartpole.png", "methods.png", "episode.mp4"):
+        assert (tmp_path / made).stat().st_size > 1000
+
+
 def test_quickstart(tmp_path):
     pytest.importorskip("ale_py")
-    assert "visionmask" in run("quickstart", tmp_path)
+    assert "sarfa" in run("quickstart", tmp_path)
     assert (tmp_path / "pong" / "visionmask" / "visionmask.safetensors").exists()
+    for picture in (ROOT / "docs" / "images" / "quickstart").glob("*.png"):
+        assert (tmp_path / picture.name).stat().st_size > 1000
 
 
 def test_extending(tmp_path):

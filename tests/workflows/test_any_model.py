@@ -140,3 +140,49 @@ def test_a_shap_beeswarm(algo, observed, monkeypatch):
         monkeypatch.setitem(sys.modules, "shap", types.SimpleNamespace(Explanation=explain_as_shap))
     given = np.concatenate([model.get_env().reset() for _ in range(4)])
     assert to_shap(model, given, "kernel_shap").values.shape == (4, 5)
+
+
+#: column of the table in docs/pictures.md -> the test of its cells, and the question that it asks
+CALLS = {
+    "`plot`": (test_a_picture_of_an_observation, "the action"),
+    "an action by name": (test_a_picture_of_an_observation, "an action by name"),
+    '`"value"`': (test_a_picture_of_an_observation, "value"),
+    "a contrast": (test_a_picture_of_an_observation, "a contrast"),
+    "`attribute` of a VecEnv's batch": (test_attributions_of_a_vec_env_s_batch, None),
+    "`play`": (test_a_video_of_an_episode, None),
+    "`collect`, `evaluate`": (
+        test_states_of_an_environment_that_is_not_registered_are_evaluated_by_names,
+        None,
+    ),
+    "`to_shap`": (test_a_shap_beeswarm, None),
+}
+
+
+def table():
+    """In Markdown: models x calls, with a yes where a test above makes the call."""
+    lines = ["| model, observes | " + " | ".join(CALLS) + " |", "|---|" + ":-:|" * len(CALLS)]
+    for observed in OBSERVED:
+        for algo in MODELS:
+            answers = [
+                "yes" if is_tested(test, algo, observed, question) else "no"
+                for test, question in CALLS.values()
+            ]
+            lines.append(f"| {algo}, {observed} | " + " | ".join(answers) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def is_tested(test, algo, observed, question):
+    """Whether a test is parametrized with a model, and with a question if it has such."""
+    given = {mark.args[0]: mark.args[1] for mark in test.pytestmark if mark.name == "parametrize"}
+    return (algo, observed) in given["algo", "observed"] and (
+        question is None or question in given["question"]
+    )
+
+
+def test_the_table_has_every_test_and_leaves_out_what_none_makes():
+    listed = {test.__name__ for test, _ in CALLS.values()}
+    parametrized = {name for name, each in globals().items() if hasattr(each, "pytestmark")}
+    assert listed == parametrized
+    rows = table().splitlines()[2:]
+    assert len(rows) == 15
+    assert [row.count("yes") for row in rows] == [7] * 5 + [8] * 5 + [7] * 5
