@@ -1,4 +1,6 @@
-"""Draw the moving picture of the README: the demo agent plays, explained by SARFA.
+"""Draw what a reader sees first: the moving picture of the README, and the quickstart's pictures.
+
+The README shows the first picture of the quickstart, whose code is the same.
 
 Run it with the root of the repository as the working folder::
 
@@ -13,10 +15,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.draw_how_to import draw_page
 from sb3_explain import demo_agent, play
 from sb3_explain.report.video import read_frames
+from tests.pages import ROOT
 
-MOVING = Path(__file__).parents[1] / "docs" / "images" / "episode.gif"
+MOVING = ROOT / "docs" / "images" / "episode.gif"
 #: steps of the episode that are shown: the agent returns the ball, and scores
 FIRST, LAST = 140, 212
 #: pixels, and number of colors of the palette
@@ -50,4 +54,5 @@ def write_gif(frames: list[Image.Image], path: Path) -> None:
 
 if __name__ == "__main__":
     write_gif(draw_episode(), MOVING)
-    print(MOVING, MOVING.stat().st_size)
+    print(MOVING.relative_to(ROOT), MOVING.stat().st_size)
+    draw_page(ROOT / "docs" / "quickstart.md")

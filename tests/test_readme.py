@@ -9,6 +9,7 @@ from tests.explainers.kinds import agent_of
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK_WITH_PICTURE = re.compile(r"```python\n([^`]*?)^```\n\n!\[", re.MULTILINE)
 TARGET = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", re.MULTILINE)
 
 
@@ -47,7 +48,8 @@ def test_links_lead_somewhere_also_on_a_package_index():
     assert len(targets) > 40
     for target in targets:
         assert target.startswith("https://"), f"{target} is relative"
-        for start in (raw, f"{repository}/blob/main/"):
+        notebooks = repository.replace("github.com", "colab.research.google.com/github")
+        for start in (raw, f"{repository}/blob/main/", f"{notebooks}/blob/main/"):
             if target.startswith(start):
                 assert (ROOT / target.removeprefix(start)).is_file(), target
         if target.startswith(urls["Documentation"]):
@@ -63,5 +65,10 @@ def test_the_gallery_has_a_sentence_and_a_picture_of_every_method():
 
 
 def test_the_first_picture_takes_eight_lines():
-    code = re.search(r"<!-- run -->\n```python\n(.*?)^```\n\n!\[", README, re.DOTALL | re.MULTILINE)
-    assert code and len([line for line in code[1].splitlines() if line]) <= 8
+    code, quickstart = (
+        BLOCK_WITH_PICTURE.search((ROOT / name).read_text(encoding="utf-8"))[1].split()
+        for name in ("README.md", "docs/quickstart.md")
+    )
+    assert code == quickstart  # whose picture the README shows
+    block = BLOCK_WITH_PICTURE.search(README)[1]
+    assert len([line for line in block.splitlines() if line]) <= 8
