@@ -32,7 +32,7 @@ def test_page(page, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_is_short_and_shows_small_pictures(page):
-    assert len((FOLDER / f"{page}.md").read_text(encoding="utf-8").splitlines()) <= 130
+    assert len((FOLDER / f"{page}.md").read_text(encoding="utf-8").splitlines()) <= 110
     for picture in list_pictures(FOLDER / f"{page}.md"):
         assert picture.stat().st_size <= 60_000, f"python -m benchmarks.draw_how_to {page}"
 

@@ -10,6 +10,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
@@ -41,8 +42,8 @@ def play(
 ) -> Path:
     """Play an episode and write it as a video, with what speaks for each action taken.
 
-    Pictures are shown under their map; for an agent that observes none, bars of the features stand
-    beside the rendered frame.
+    Pictures are shown under their map, on the rendered frame if there is one; for an agent that
+    observes none, bars of the features stand beside the rendered frame.
 
     >>> from sb3_explain import play
     >>> play(model, "input_x_gradient", path="cartpole.mp4", n_steps=5, progress=False).name
@@ -75,10 +76,12 @@ def play(
     (made,) = name_explainers(known, [explainer or find_default(known)], states, **options).values()
     if target is not None:
         require_explained(made, find_target(known, target))
+    # without frames, the pictures that the agent observes are shown
+    render = None if find_image(known) is not None else True
     with tempfile.TemporaryDirectory() as folder:
         played = collect(
             known, env, n_steps, folder=Path(folder) / "states", seed=seed,
-            max_per_episode=n_steps, render=True, progress=progress,
+            max_per_episode=n_steps, render=render, progress=progress,
         )  # fmt: skip
         first = np.flatnonzero(played.episode == played.episode[0])[:n_steps]
         video = path if path.suffix == ".mp4" else Path(folder) / "episode.mp4"
@@ -86,7 +89,7 @@ def play(
             video, played, made, positions=first, target=target, bars=True, fps=fps, height=height,
             progress=progress,
         )  # fmt: skip
-        assert written is not None  # there are rendered frames
+        assert written is not None  # there are rendered frames, or pictures
         if path.suffix == ".gif":
             with atomic_path(path) as temporary:
                 temporary.write_bytes(encode_gif(video, fps))

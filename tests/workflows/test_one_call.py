@@ -28,6 +28,7 @@ from sb3_explain.explainers.make import make_explainer
 from sb3_explain.report.bar_strip import LABELS, BarStrip
 from sb3_explain.report.video import read_frames
 from tests.agents.reading import row_reader
+from tests.states.live_envs import Field, make_model
 from tests.toys import dot_agent, dot_states
 
 IMAGES = dot_agent()
@@ -64,6 +65,14 @@ def test_an_episode_of_any_target(model, tmp_path, target):
 def test_an_episode_of_pictures_is_one_episode(tmp_path):
     path = play(IMAGES, "gradient", path=tmp_path / "a.mp4", n_steps=60, height=96, progress=False)
     assert len(list(read_frames(path))) == 40  # an episode of Dot-v0
+
+
+def test_an_environment_that_draws_nothing_shows_what_the_agent_observes(tmp_path):
+    model = make_model(PPO, Field("picture"))
+    path = play(model, "gradient", path=tmp_path / "a.mp4", n_steps=3, height=72, progress=False)
+    assert len(list(read_frames(path))) == 3
+    with pytest.raises(ExplainError, match="without render_mode='rgb_array'"):
+        play(make_model(PPO, Field()), "gradient", path=tmp_path / "b.mp4", progress=False)
 
 
 def test_an_episode_may_be_a_gif(tmp_path):
