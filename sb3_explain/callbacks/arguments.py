@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.signatures import argument_names
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
-from sb3_explain.explainers.make import default_explainer
-
-log = logging.getLogger(__name__)
 
 
 def parse_number(value: Any) -> float:
@@ -74,19 +69,3 @@ def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
         )
     require_known(f"argument of {name}", arguments, argument_names(explainer) - {"agent"})
     return explainer
-
-
-def find_supported(name: str, agent: Agent) -> str:
-    """Return the explainer's name, or that of the explainer used in its place.
-
-    Only guided backpropagation, the default, is replaced where it does not support the agent.
-
-    :param name: name of the explainer
-    :param agent: agent to be explained
-    """
-    usual = default_explainer(agent)
-    if name != "guided_backprop" or name == usual:
-        return name
-    reason = EXPLAINERS[name].unsupported(agent)
-    log.warning("%s does not support this agent (%s): %s is used instead", name, reason, usual)
-    return usual

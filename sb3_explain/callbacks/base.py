@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
@@ -25,11 +22,16 @@ from torch.utils.tensorboard import SummaryWriter
 from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.arguments import parse_number, require_whole
 from sb3_explain.callbacks.folders import claim_folder, find_results_folder
+from sb3_explain.callbacks.random_state import preserve_random_state
+from sb3_explain.callbacks.running_episodes import RunningEpisodes
+from sb3_explain.callbacks.tensorboard import FPS, WIDTH, write_picture
+from sb3_explain.callbacks.trackers import Tracker, find_trackers
 from sb3_explain.callbacks.training_states import Step, read_step, take_snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import NOT_WRITABLE
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.feature_names import FeatureNames
+from sb3_explain.report.gif import encode_gif
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ log = logging.getLogger(__name__)
 MOST_FAILURES = 3
 #: factor by which work may take longer than the last time, and still keep to the budget
 MARGIN = 1.25
+#: rough duration of the first work in seconds: it decides whether the first is made now or at the
+#: end of the training, where that is near
+FIRST_SECONDS = 2.0
 ON_ERROR = ("log", "raise")
 
 
@@ -44,15 +49,16 @@ class ExplainCallback(BaseCallback):
     """A callback that explains the agent at intervals, within a share of the training's time.
 
     A subclass defines ``kind``, :meth:`work` and, if it needs states, :meth:`watch`. Errors of its
-    work are logged in one line, and the training continues.
+    work are logged in one line, and the training continues. The first explanation is made whatever
+    it takes, all later ones within the budget; what they took is printed at the end.
 
     :param every: number of timesteps, of all environments together, between two explanations;
         ``None`` for one at the end of the training. There is one at the end in any case
     :param folder: parent of the folder that is written to, which is a new one for each training:
         ``saliency``, ``saliency_2``, ...; ``None`` for that of the training's own results, see
         :func:`sb3_explain.callbacks.folders.find_results_folder`
-    :param budget: largest duration of the work, as a share of the training's own; work that would
-        exceed it is postponed. ``None`` for no limit
+    :param budget: largest duration of the work, as a share of the training's own; all but the first
+        work that would exceed it is postponed. ``None`` for no limit
     :param on_error: ``"log"`` to log errors, or ``"raise"`` to let them end the training
     :param seed: random seed
     :param verbose: verbosity as in SB3; 1 prints a line for each explanation
@@ -102,7 +108,7 @@ class ExplainCallback(BaseCallback):
         self.spent = 0.0
         #: timesteps at which the agent was explained
         self.worked: list[int] = []
-        self._expected: float | None = None
+        self._expected = FIRST_SECONDS
         self._failures = 0
         self._running = self._refused = False
         self._began = self._due = math.inf
@@ -135,7 +141,7 @@ class ExplainCallback(BaseCallback):
         return True
 
     def write(self, values: dict[str, float]) -> None:
-        """Log numbers at the current timestep to all outputs of SB3's logger.
+        """Log numbers at the current timestep to all outputs of SB3's logger and to open trackers.
 
         They are written at once, and do not affect what SB3 has recorded for its next dump.
 
@@ -146,6 +152,23 @@ class ExplainCallback(BaseCallback):
             if not isinstance(output, TensorBoardOutputFormat):
                 shown["time/total_timesteps"] = float(self.num_timesteps)
             output.write(shown, dict.fromkeys(shown, ()), self.num_timesteps)
+        for tracker in self.trackers:
+            tracker.log(values, self.num_timesteps)
+
+    def show(self, files: Mapping[str, Path]) -> None:
+        """Show pictures and videos in TensorBoard and in open trackers.
+
+        :param files: name -> PNG or MP4 file
+        """
+        named = {f"{self.kind}/{name}": path for name, path in files.items()}
+        for writer in self.boards:
+            for name, path in named.items():
+                video = path.suffix == ".mp4"
+                encoded = encode_gif(path, FPS, WIDTH) if video else path.read_bytes()
+                write_picture(writer, name, encoded, self.num_timesteps)
+            writer.flush()
+        for tracker in self.trackers:
+            tracker.log(named, self.num_timesteps)
 
     @property
     def boards(self) -> list[SummaryWriter]:
@@ -153,19 +176,21 @@ class ExplainCallback(BaseCallback):
         outputs = self.logger.output_formats
         return [o.writer for o in outputs if isinstance(o, TensorBoardOutputFormat)]
 
+    @property
+    def trackers(self) -> list[Tracker]:
+        """Open runs of W&B and Trackio that do not read TensorBoard themselves."""
+        return find_trackers(tensorboard=bool(self.boards))
+
     def take_agent(self) -> Agent:
         """Copy the current agent, with the names that the user gives."""
         return take_snapshot(self.model, self.names)
-
-    def expected_seconds(self) -> float:
-        """Estimate the seconds of the first :meth:`work`, for example by trying a part of it."""
-        return 0.0
 
     # --- what SB3 calls ---------------------------------------------------------------------
 
     def _on_training_start(self) -> None:
         self._began = time.perf_counter()
-        self.spent, self.worked, self._failures, self._expected = 0.0, [], 0, None
+        self.spent, self.worked, self._failures, self._expected = 0.0, [], 0, FIRST_SECONDS
+        self._episodes = RunningEpisodes(self.model.n_envs, fresh=self.num_timesteps == 0)
         self._due = math.inf
         if self.every is not None:
             self._due = (self.num_timesteps // self.every + 1) * self.every
@@ -181,14 +206,11 @@ class ExplainCallback(BaseCallback):
         self._run_guarded(self._look)
         # the last explanation is made at the end: the model may learn once more after this step
         before_end = self.num_timesteps < self.model._total_timesteps
-        if self.active and self.num_timesteps >= self._due and before_end and self.ready:
-            failures = self._failures
-            affordable = self._run_guarded(self._is_affordable)
-            if affordable:
-                self._work()
-            if affordable or self._failures > failures:
-                assert self.every is not None
-                self._due = (self.num_timesteps // self.every + 1) * self.every
+        due = self.active and self.num_timesteps >= self._due and before_end and self.ready
+        if due and self._is_affordable():
+            self._work()
+            assert self.every is not None
+            self._due = (self.num_timesteps // self.every + 1) * self.every
         return True
 
     def _stay_inactive(self) -> None:
@@ -204,14 +226,10 @@ class ExplainCallback(BaseCallback):
         # rl-zoo3 calls this a second time
         if not self._running:
             return
-        self.ending, failures = True, self._failures
-        if self._run_guarded(self._is_affordable):
+        self.ending = True
+        if self._is_affordable():
             self._work()
-        elif self.active and self._failures == failures:
-            log.warning(
-                "%s: no time left for it after %.0f s of training (budget=%g): give a larger "
-                "budget", type(self).__name__, self.training_seconds, self.budget,
-            )  # fmt: skip
+        self._say_cost()
         self._running = False
         self._remove_empty_folder()
 
@@ -245,12 +263,43 @@ class ExplainCallback(BaseCallback):
         return self.budget * self.training_seconds - self.spent - (now - (self._since or now))
 
     def _is_affordable(self) -> bool:
-        if self.seconds_left <= 0:
-            return False
-        if self._expected is None and not (self.limits_itself or math.isinf(self.budget)):
-            with preserve_random_state(self.model.device):
-                self._expected = self.expected_seconds()
-        return MARGIN * (self._expected or 0.0) <= self.seconds_left
+        """Whether work keeps to the budget; the first does in any case.
+
+        Where the end of the training is near, the first waits for it: it is worth more there.
+        """
+        left = self.model._total_timesteps - self.num_timesteps
+        if not self.worked and (self.ending or left > (self.every or 0)):
+            return True
+        return MARGIN * self._expected <= self.seconds_left
+
+    def _say_cost(self) -> None:
+        """Print what the work has taken, in one line."""
+        if not self.worked:
+            return  # the log says why
+        last = "" if self.worked[-1] == self.num_timesteps else (
+            f"; none of the final agent, for which budget={self.budget:g} leaves no time"
+        )  # fmt: skip
+        times = f"{len(self.worked)} time" + "s" * (len(self.worked) > 1)
+        print(
+            f"{type(self).__name__}: {times}, {self.spent:.1f} s, {self.share:.1%} of the "
+            f"training's {self.training_seconds:.0f} s; see {self.folder}{last}"
+        )
+
+    @property
+    def share(self) -> float:
+        """What this callback has taken, as a share of the training's own time."""
+        return self.spent / max(self.training_seconds, 1e-9)
+
+    def _write_cost(self) -> bool:
+        cost = {f"{self.kind}/seconds": self.spent, f"{self.kind}/share_of_training": self.share}
+        with preserve_random_state(self.model.device):
+            for writer in self.boards:
+                for name, value in cost.items():
+                    writer.add_scalar(name, value, self.num_timesteps)
+                writer.flush()
+            for tracker in self.trackers:
+                tracker.log(cost, self.num_timesteps)
+        return True
 
     def _begin(self) -> bool:
         with preserve_random_state(self.model.device):
@@ -258,7 +307,7 @@ class ExplainCallback(BaseCallback):
         return True
 
     def _look(self) -> bool:
-        self.watch(read_step(self.model, self.locals))
+        self.watch(self._episodes.number(read_step(self.model, self.locals)))
         return True
 
     def _work(self) -> None:
@@ -275,8 +324,8 @@ class ExplainCallback(BaseCallback):
             self.worked.append(self.num_timesteps)
             if self.verbose:
                 print(f"{type(self).__name__}: {self.num_timesteps} timesteps, {self.folder}")
-        if not self.limits_itself:
-            self._expected = time.perf_counter() - began
+            self._run_guarded(self._write_cost)
+        self._expected = 0.0 if self.limits_itself else time.perf_counter() - began
 
     # --- errors and traces ------------------------------------------------------------------
 
@@ -318,21 +367,3 @@ class ExplainCallback(BaseCallback):
                 raise
             raise ExplainError(f"{base} cannot be written: choose another folder") from error
         return True
-
-
-@contextmanager
-def preserve_random_state(device: torch.device) -> Iterator[None]:
-    """Restore all global random states at the end of the context.
-
-    :param device: device of the model
-    """
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    threads = torch.get_num_threads()
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002
-            random.setstate(python_state)
-            torch.set_num_threads(threads)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike, find_target
-from sb3_explain.callbacks.arguments import (
-    find_supported,
-    require_names,
-    require_ready,
-    require_whole,
-)
+from sb3_explain.callbacks.arguments import require_names, require_ready, require_whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.training_states import MonitorStates, Step
 from sb3_explain.common.errors import ExplainError
@@ -24,15 +18,13 @@ from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.evaluation.targets import select_metrics
 from sb3_explain.explainers.base import Explainer, require_explained
-from sb3_explain.explainers.make import make_explainer
+from sb3_explain.explainers.make import default_explainer, make_explainer
 from sb3_explain.states.dataset import StateDataset
 
 log = logging.getLogger(__name__)
 
 #: the control that is logged beside the explainers
 NOTHING = "random"
-#: number of states of the trial from which the duration is estimated
-TRIAL = 2
 
 
 class MetricsCallback(ExplainCallback):
@@ -42,14 +34,15 @@ class MetricsCallback(ExplainCallback):
     ``every`` timesteps, for the explainers and for random maps (``random``). ``metrics.json`` holds
     them with their intervals.
 
-    :param explainers: names of explainers that need no fit, or explainer -> arguments
+    :param explainers: names of explainers that need no fit, or explainer -> arguments; when not
+        given :func:`sb3_explain.explainers.make.default_explainer`
     :param metrics: names of metrics, or metric -> options, see :func:`sb3_explain.evaluate`
     :param every: number of timesteps, of all environments together, between two measurements;
         ``None`` for one at the end
     :param n_states: number of monitor states
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :param target: what is explained in every state, see :func:`sb3_explain.evaluate`
-    :param budget: largest duration, as a share of the training's own
+    :param budget: largest duration, as a share of the training's own, of all but the first time
     :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :raises ExplainError: for an unknown name, or an explainer that has to be fitted
@@ -61,6 +54,7 @@ class MetricsCallback(ExplainCallback):
     >>> from stable_baselines3 import PPO
     >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0)
     >>> model = model.learn(64, callback=callback)
+    MetricsCallback: 1 time, ... s, ...% of the training's ... s; see ...metrics
     >>> (folder / "metrics" / "metrics.json").exists()
     True
     """
@@ -69,7 +63,7 @@ class MetricsCallback(ExplainCallback):
 
     def __init__(
         self,
-        explainers: Sequence[str] | Mapping[str, Mapping[str, Any] | None] = ("guided_backprop",),
+        explainers: Sequence[str] | Mapping[str, Mapping[str, Any] | None] | None = None,
         metrics: Sequence[str] | Mapping[str, Mapping[str, Any]] = (
             "insertion", "deletion", "sparseness", "accuracy@0.1",
         ),
@@ -82,12 +76,13 @@ class MetricsCallback(ExplainCallback):
         **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(every, folder, budget=budget, **options)
-        named = explainers or ()
+        named = {} if explainers is None else explainers or ()
         given = (
             named
             if isinstance(named, Mapping)
             else dict.fromkeys(require_names("explainers", named))
         )
+        #: arguments of the explainers by name; none for the default one
         self.explainers = {name: dict(arguments or {}) for name, arguments in given.items()}
         for name, arguments in self.explainers.items():
             require_ready(name, arguments)
@@ -106,12 +101,8 @@ class MetricsCallback(ExplainCallback):
     def begin(self, agent: Agent) -> None:
         target = None if self.target is None else find_target(agent, self.target)
         select_metrics(bind_options(self.metrics), target, agent, named=True)
-        #: arguments of the explainers of this agent: those requested, or their replacements
-        self.supported: dict[str, dict[str, Any]] = {}
-        for name, arguments in self.explainers.items():
-            # a requested explainer takes precedence over the replacement of another one
-            if (stand_in := find_supported(name, agent)) == name or stand_in not in self.explainers:
-                self.supported[stand_in] = arguments
+        #: arguments of the explainers that support this agent
+        self.supported = dict(self.explainers) or {default_explainer(agent, quick=True): {}}
         for name, arguments in list(self.supported.items()):
             try:
                 made = make_explainer(name, agent, **arguments)
@@ -143,14 +134,6 @@ class MetricsCallback(ExplainCallback):
             agent, states, self.make_explainers(agent), self.metrics, target=self.target,
             seed=self.seed,
         )  # fmt: skip
-
-    def expected_seconds(self) -> float:
-        agent = self.take_agent()
-        states = self.monitor_states.states(agent)
-        few = states.subset(states.spread(TRIAL))
-        began = time.perf_counter()
-        self.evaluate_states(agent, few)
-        return (time.perf_counter() - began) * max(1.0, len(states) / len(few))
 
     def work(self, folder: Path) -> None:
         agent = self.take_agent()

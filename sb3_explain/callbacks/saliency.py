@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.observations import find_boards, find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
-from sb3_explain.callbacks.arguments import find_supported, require_ready, require_whole
+from sb3_explain.callbacks.arguments import require_ready, require_whole
 from sb3_explain.callbacks.base import ExplainCallback
-from sb3_explain.callbacks.tensorboard import FPS, WIDTH, write_picture
+from sb3_explain.callbacks.sheets import draw_bars, draw_panels, draw_pictures
 from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.base import Explainer, require_explained
-from sb3_explain.explainers.make import make_explainer
-from sb3_explain.explainers.showing import MOST_OBSERVATIONS, Look, draw_batch
+from sb3_explain.explainers.make import default_explainer, make_explainer
+from sb3_explain.explainers.showing import MOST_OBSERVATIONS
 from sb3_explain.report import save
-from sb3_explain.report.contact_sheet import Tile, contact_sheet
-from sb3_explain.report.gif import encode_gif
+from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import (
-    compute_shares,
-    get_pictures,
-    name_greedy_actions,
-    name_measure,
-    picture_importance,
-)
-from sb3_explain.workflows.saliency_video import scale_attributions, write_saliency_video
+from sb3_explain.workflows.pictures import picture_importance
+from sb3_explain.workflows.saliency_video import write_saliency_video
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +34,13 @@ class SaliencyCallback(ExplainCallback):
     """Saliency maps of the greedy action in states of the training, in TensorBoard and as files.
 
     Each time two contact sheets are made, one of monitor states, which stay the same and were
-    sampled evenly over the first ``every`` timesteps, and one of the newest states; and a short
-    video of the last steps in the first environment. For an agent without images the importance of
-    its features is drawn instead of the contact sheets.
+    sampled evenly over the first ``every`` timesteps, and one of the newest states. Under each
+    state stand the agent's action, its value, the step in the episode and the return so far. With
+    them comes a short video of the last steps in the first environment or, for an agent without
+    images, a figure of the importance of its features.
 
-    :param explainer: name of an explainer that needs no fit; guided backpropagation is replaced,
-        with a warning, if it does not support the agent: by ``"gradient"`` if the agent has no
-        ReLUs, and by ``"feature_ablation"`` if it observes categories alone
+    :param explainer: name of an explainer that needs no fit; when not given
+        :func:`sb3_explain.explainers.make.default_explainer`
     :param every: number of timesteps, of all environments together, between two explanations;
         ``None`` for one at the end
     :param n_states: number of states on a contact sheet
@@ -57,7 +49,7 @@ class SaliencyCallback(ExplainCallback):
     :param target: what is explained in every state, such as ``"value"`` (see
         :mod:`sb3_explain.agents.targets`); the action when not given
     :param n_frames: number of frames of the video; 0 for no video
-    :param budget: largest duration, as a share of the training's own
+    :param budget: largest duration, as a share of the training's own, of all but the first time
     :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :raises ExplainError: for an unknown explainer, or one that has to be fitted
@@ -67,15 +59,16 @@ class SaliencyCallback(ExplainCallback):
     >>> from stable_baselines3 import PPO
     >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0)
     >>> model = model.learn(64, callback=callback)
+    SaliencyCallback: 1 time, ... s, ...% of the training's ... s; see ...saliency
     >>> sorted(path.name for path in folder.glob("saliency/*.png"))
-    ['fresh_64.png', 'monitor_64.png']
+    ['fresh_64.png', 'importance_64.png', 'monitor_64.png']
     """
 
     kind = "saliency"
 
     def __init__(
         self,
-        explainer: str = "guided_backprop",
+        explainer: str | None = None,
         every: int | None = 50_000,
         n_states: int = 8,
         folder: str | None = None,
@@ -89,19 +82,22 @@ class SaliencyCallback(ExplainCallback):
         super().__init__(every, folder, budget=budget, **options)
         self.explainer = explainer
         self.explainer_kwargs = dict(explainer_kwargs or {})
-        require_ready(explainer, self.explainer_kwargs)
+        if explainer is not None:
+            require_ready(explainer, self.explainer_kwargs)
+        elif self.explainer_kwargs:
+            raise ExplainError("explainer_kwargs are those of an explainer: name it, too")
         self.target = target
         self.n_states = require_whole("n_states", n_states)
         self.n_frames = require_whole("n_frames", n_frames) if n_frames else 0
 
     def begin(self, agent: Agent) -> None:
-        if not self.boards:
+        if not (self.boards or self.trackers):
             log.warning(
                 "SaliencyCallback: pictures are written to files only, without TensorBoard: give "
                 "the model tensorboard_log (rl-zoo3: -tb) to see them there"
             )
-        #: name of the explainer of this agent: the one requested, or its replacement
-        self.supported = find_supported(self.explainer, agent)
+        #: name of the explainer of this agent
+        self.supported = self.explainer or default_explainer(agent, quick=True)
         made = make_explainer(self.supported, agent, **self.explainer_kwargs)
         if self.target is not None:
             require_explained(made, find_target(agent, self.target))
@@ -122,87 +118,59 @@ class SaliencyCallback(ExplainCallback):
     def ready(self) -> bool:
         return len(self.monitor_states) > 0
 
-    def expected_seconds(self) -> float:
-        explainer = self.make_explainer()
-        states = self.recent.states(explainer.agent)
-        began = time.perf_counter()
-        explainer.attribute_batch(states.batch(explainer.agent, [0], self.target))
-        attribution_seconds = time.perf_counter() - began
-        began = time.perf_counter()
-        self.draw_picture(states.subset(states.spread(2)), explainer, "fresh")
-        sheet_seconds = time.perf_counter() - began
-        # two sheets, and a video and its copy in TensorBoard, which take about as long
-        return 4 * sheet_seconds + (2 * self.n_states + self.n_frames) * attribution_seconds
-
     def work(self, folder: Path) -> None:
         explainer = self.make_explainer()
         agent = explainer.agent
         recent = self.recent.states(agent)
         groups = {"monitor": self.monitor_states.states(agent), "fresh": recent}
         for group, states in groups.items():
-            png = self.draw_picture(states, explainer, group)
-            save(folder / f"{group}_{self.num_timesteps}.png", png)
-            self.show(group, png)
-        if find_image(agent) is None or not self.n_frames:
-            return
-        path = folder / f"video_{self.num_timesteps}.mp4"
-        shown = recent.spread(len(recent))[-self.n_frames :]
-        write_saliency_video(
-            path, recent, explainer, positions=shown, target=self.target, height=HEIGHT,
-            progress=False,
-        )  # fmt: skip
-        if self.boards:
-            self.show("video", encode_gif(path, FPS, WIDTH))
+            self.store(folder, group, self.draw_sheet(states, explainer, group))
+        if find_image(agent) is None:
+            if self.target is None:
+                title = f"{self.describe()}\n{len(recent)} fresh states"
+                for name, drawn in picture_importance(recent, explainer, title=title).items():
+                    self.store(folder, name, drawn.png)
+        elif self.n_frames:
+            path = folder / f"video_{self.num_timesteps}.mp4"
+            shown = recent.spread(len(recent))[-self.n_frames :]
+            write_saliency_video(
+                path, recent, explainer, positions=shown, target=self.target, height=HEIGHT,
+                progress=False,
+            )  # fmt: skip
+            self.show({"video": path})
 
-    def show(self, name: str, encoded: bytes) -> None:
-        """Write a picture to TensorBoard.
+    def store(self, folder: Path, name: str, png: bytes) -> None:
+        """Save a picture of the current timestep, and show it in TensorBoard and open trackers.
 
+        :param folder: folder to save it in
         :param name: name of the picture
-        :param encoded: PNG or GIF
+        :param png: the picture
         """
-        for writer in self.boards:
-            write_picture(writer, f"saliency/{name}", encoded, self.num_timesteps)
-            writer.flush()
+        path = folder / f"{name}_{self.num_timesteps}.png"
+        save(path, png)
+        self.show({name: path})
 
-    def draw_picture(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
-        """Draw states with their maps, or the importance of features, as a PNG."""
-        agent, name = explainer.agent, find_image(explainer.agent)
+    def describe(self) -> str:
+        """Say which explainer explains the agent of which timestep."""
+        return f"{get_explainer_label(self.supported)} after {self.num_timesteps:,} timesteps"
+
+    def draw_sheet(self, states: StateDataset, explainer: Explainer, group: str) -> bytes:
+        """Draw states with their maps, as a PNG.
+
+        :param states: monitor states or fresh ones
+        :param explainer: explainer of the current agent
+        :param group: ``"monitor"`` or ``"fresh"``
+        """
+        agent, key = explainer.agent, find_image(explainer.agent)
         which = "monitor states, the same each time" if group == "monitor" else "fresh states"
-        when = f"{self.supported} after {self.num_timesteps:,} timesteps"
-        if name is None and self.target is not None:
-            return self.draw_features(states, explainer, f"{when}: {which}")
-        if name is None:
-            drawn = picture_importance(states, explainer, title=f"{when}\n{which}")
-            return next(iter(drawn.values())).png
+        title = f"{self.describe()}: {which}"
         positions = states.spread(self.n_states)
-        batch = states.batch(agent, positions, self.target)
-        attributions = scale_attributions(explainer, batch, name)
-        scores = batch.own_scores.cpu()
-        tiles = [
-            Tile(probabilities=share, action=action, picture=picture, attribution=one, signed=True)
-            for share, action, picture, one in zip(
-                compute_shares(agent, scores).numpy(),
-                name_greedy_actions(agent, scores),
-                get_pictures(states, positions, agent, name),
-                attributions,
-                strict=True,
-            )
-        ]
-        title = f"{when}: {which}"
         if self.target is not None:
+            batch = states.batch(agent, positions[:1], self.target)
             title += f", for {batch.name_targets()[0]}"
-        return contact_sheet(tiles, agent.target_names, title=title, measure=name_measure(agent))
-
-    def draw_features(self, states: StateDataset, explainer: Explainer, title: str) -> bytes:
-        """Draw the features of states with their attributions to the target, as a PNG."""
-        positions = states.spread(min(self.n_states, MOST_OBSERVATIONS))
-        batch = states.batch(explainer.agent, positions, self.target)
-        attributions = explainer.attribute_batch(batch)
-        figure = draw_batch(
-            batch, attributions, Look(), name=self.supported, is_mask=explainer.gives_masks,
-            theme="light",
-        )  # fmt: skip
-        figure.suptitle(title)
-        png = io.BytesIO()
-        figure.savefig(png, format="png")
-        return png.getvalue()
+        if key is not None:
+            return draw_pictures(states, positions, explainer, key, self.target, title=title)
+        if find_boards(agent):
+            few = states.spread(min(self.n_states, MOST_OBSERVATIONS))
+            return draw_panels(states, few, {self.supported: explainer}, self.target, title=title)
+        return draw_bars(states, positions, explainer, self.target, title=title)

@@ -31,11 +31,13 @@ class Step:
     :param records: name -> (n_envs, ...) arrays: ``actions``, ``lstm_states`` of a recurrent
         policy, ``action_masks`` of a maskable one
     :param ends: (n_envs,) whether the episode ends with this step
+    :param rewards: (n_envs,) rewards of this step, not normalized; NaN if they are not known
     """
 
     by_key: dict[str, Array]
     records: dict[str, Array]
     ends: Array
+    rewards: Array | float = np.nan
 
 
 def read_step(model: BaseAlgorithm, known: dict[str, Any]) -> Step:
@@ -63,7 +65,12 @@ def read_step(model: BaseAlgorithm, known: dict[str, Any]) -> Step:
         fresh = torch.as_tensor(model._last_episode_starts, device=states.device)
         states = states * ~fresh.bool().reshape(-1, 1, 1, 1)
         records["lstm_states"] = states.detach().cpu().numpy()
-    return Step(by_key, records, np.asarray(known["dones"], dtype=bool))
+    normalized = model.get_vec_normalize_env()
+    rewards = known.get("rewards", np.nan)
+    if normalized is not None and normalized.norm_reward:
+        rewards = normalized.get_original_reward()
+    ends = np.asarray(known["dones"], dtype=bool)
+    return Step(by_key, records, ends, np.asarray(rewards, dtype=np.float64))
 
 
 @dataclasses.dataclass
@@ -202,7 +209,8 @@ class MonitorStates:
 
     def __init__(self, n: int, over: int, start: int, n_stack: int) -> None:
         self._seen = TrainingStates(n, n_stack)
-        self._due_timesteps = [start + round((i + 0.5) / n * over) for i in range(n)]
+        # the first at once: a training may end before it has lasted for long
+        self._due_timesteps = [start + round(i / n * over) for i in range(n)]
 
     def watch(self, step: Step, timesteps: int) -> None:
         """Add the states that are due.

@@ -40,8 +40,9 @@ def add_commands(commands: Commands) -> None:
     group = sub.add_argument_group("search")
     group.add_argument(
         "--targets", nargs="+", default=["all"], metavar="NAME",
-        help="what to search for: all (default), action:NAME, or any of "
-        f"{', '.join(name for name in TARGETS if name != 'action')}",
+        help="what to search for: all (default), action:NAME, any of "
+        f"{', '.join(name for name in TARGETS if name != 'action')}, or what --target of other "
+        "commands takes, which is high in the states that are found",
     )  # fmt: skip
     group.add_argument(
         "--samples",

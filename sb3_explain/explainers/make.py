@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments, require_arguments, require_class
 from sb3_explain.explainers import EXPLAINERS
@@ -105,12 +106,18 @@ def list_explainers(agent: Agent | None = None) -> list[str]:
     return [n for n, kind in EXPLAINERS.items() if agent is None or not kind.unsupported(agent)]
 
 
-def default_explainer(agent: Agent) -> str:
+def default_explainer(agent: Agent, *, quick: bool = False) -> str:
     """Return the name of an explainer that supports the agent, for whoever names none.
 
-    It is ``"guided_backprop"``; ``"gradient"`` for an agent without ReLUs, which that needs; and
-    ``"feature_ablation"`` for an agent without gradients, which observes categories alone.
+    All pass the test of parameter randomization. For an agent that observes images it is
+    ``"sarfa"``, or ``"input_x_gradient"`` if it has to be quick, which takes one pass forward and
+    one back. For any other agent, and where the two do not support it, it is
+    ``"feature_ablation"``, or ``"occlusion"`` of images alone.
+
+    :param agent: agent to explain
+    :param quick: whether many states are explained, or an agent while it learns
     """
-    preferred = ("guided_backprop", "gradient")
-    supported = [name for name in preferred if EXPLAINERS[name].unsupported(agent) is None]
-    return supported[0] if supported else find_alternative(agent)
+    preferred = "input_x_gradient" if quick else "sarfa"
+    if find_image(agent) is not None and EXPLAINERS[preferred].unsupported(agent) is None:
+        return preferred
+    return find_alternative(agent)

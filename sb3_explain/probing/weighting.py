@@ -12,7 +12,8 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import are_images
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import FittedExplainer
-from sb3_explain.explainers.make import default_explainer, make_explainer
+from sb3_explain.explainers.make import make_explainer
+from sb3_explain.explainers.requirements import find_alternative
 from sb3_explain.states.batch import StateBatch
 
 #: side of the mean filter over an image's weights, in pixels, in pixels
@@ -38,7 +39,7 @@ class Weighting:
         if not 0 <= uniform_share <= 1:
             raise ExplainError(f"uniform_share={uniform_share}: it is a share of the weight")
         self.uniform_share = uniform_share
-        name = default_explainer(agent) if name == SALIENCY else name
+        name = find_saliency(agent) if name == SALIENCY else name
         if name != UNIFORM and issubclass(EXPLAINERS[name], FittedExplainer):
             raise ExplainError(f"the weighting {name!r} would have to be fitted: choose another")
         self.explainer = None if name == UNIFORM else make_explainer(name, agent)
@@ -65,3 +66,11 @@ class Weighting:
         # a state in which nothing matters has no saliency to go by
         relative = (weights / mean).where(mean > 0, 1.0)
         return (1 - self.uniform_share) * relative + self.uniform_share
+
+
+def find_saliency(agent: Agent) -> str:
+    """Return the explainer whose attributions are the paper's weights, or what is nearest to it."""
+    for name in ("guided_backprop", "gradient"):
+        if EXPLAINERS[name].unsupported(agent) is None:
+            return name
+    return find_alternative(agent)

@@ -26,12 +26,19 @@ class BarStrip:
     :param names: names of the M features
     :param attributions: (T, M) attributions of all frames, which decide what is shown
     :param height: height of the pictures in pixels
+    :param width: width of the pictures in pixels; as their height, and 320 at least, when not given
     """
 
-    def __init__(self, names: Sequence[str], attributions: NDArray[Any], height: int) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        attributions: NDArray[Any],
+        height: int,
+        width: int | None = None,
+    ) -> None:
         self.names = list(names)
         self.scale = Scale.measure([attributions])
-        self.size = (max(320, height), height)
+        self.size = (width or max(320, height), height)
         n_rows = max(1, min(len(self.names), height // LEAST_HEIGHT - 1))
         strongest = np.argsort(-np.abs(attributions).mean(axis=0), kind="stable")[:n_rows]
         #: indices of the features that are shown, in their order

@@ -267,7 +267,7 @@ def highlights(
     # Fail now, not after the agent has played.
     require_numbers(k, before, after, diversity)
     importance = choose_importance(agent, importance)
-    explainer = explainer or default_explainer(agent)
+    explainer = explainer or default_explainer(agent, quick=True)
     if isinstance(explainer, str):
         require_supported(EXPLAINERS[explainer], agent)
         if issubclass(EXPLAINERS[explainer], FittedExplainer):

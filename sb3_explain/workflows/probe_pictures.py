@@ -15,6 +15,8 @@ from sb3_explain.agents.action_spaces import greedy_targets, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.energies import TARGETS
+from sb3_explain.agents.targets.find import find_target
+from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers.base import Explainer
@@ -80,14 +82,13 @@ def show_target(
     figures[f"{parts} unlike the nearest played state"] = format_probability(
         float(np.median(differing))
     )
-    target, _, action = result.target.partition(":")
+    finds, action = describe_search(agent, result.target)
     remark = ""
-    if action and not isinstance(agent.action_space, spaces.Box):
+    if action is not None and not isinstance(agent.action_space, spaces.Box):
         best = greedy_targets(agent.action_space, target_scores(agent.action_space, result.scores))
-        chosen = best[:, agent.find_target(action)].numpy()
-        if 2 * result.counts[chosen].sum() < n:
-            remark = f"In most states that were found for {action} it does something else."
-    finds = (TARGETS[target].__doc__ or "").strip().partition("\n")[0]
+        if 2 * result.counts[best[:, action].numpy()].sum() < n:
+            name = agent.target_names[action]
+            remark = f"In most states that were found for {name} it does something else."
     shown = make_tiles(batch, result, did, train, explainer)
     sheet = contact_sheet(
         shown,
@@ -107,6 +108,22 @@ def show_target(
     caption = f"States found for {result.target}, the best first.{attributions}{merged}"
     alt = f"contact sheet of {len(shown)} states found for {result.target}"
     return Probed(result.target, finds, figures, Picture(sheet, caption, alt), remark)
+
+
+def describe_search(agent: Agent, target: str) -> tuple[str, int | None]:
+    """Say what a search looks for, and which action it is about, if it is about one.
+
+    :param agent: the agent whose states are searched for
+    :param target: name of the target, see :func:`~sb3_explain.agents.targets.find.find_energy`
+    """
+    name, _, about = target.partition(":")
+    found = agent.find_target(about) if name in TARGETS and about else None
+    if name not in TARGETS:
+        other = find_target(agent, target)
+        if isinstance(other, ScalarTarget):
+            return f"{target} is high.", None
+        name, found = "action", other
+    return (TARGETS[name].__doc__ or "").strip().partition("\n")[0], found
 
 
 def make_tiles(

@@ -11,10 +11,8 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments, require_class
-from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.make import make_explainer
-from sb3_explain.explainers.requirements import find_alternative
+from sb3_explain.explainers.make import default_explainer, make_explainer
 from sb3_explain.explainers.showing import (
     Look,
     describe_target,
@@ -69,7 +67,9 @@ def plot(
         support it
     """
     known = read_agent(agent)
-    (made,) = name_explainers(known, [explainer or find_default(known)], states, **options).values()
+    (made,) = name_explainers(
+        known, [explainer or default_explainer(known)], states, **options
+    ).values()
     return made.show(
         observations,
         target,
@@ -158,11 +158,6 @@ def compare(
     if len(seen) == len(rows[0]):  # pictures alone: the first row shows them without a map
         rows.insert(0, seen)
     return explanation_figure(rows, title="\n".join(titles), theme=theme)
-
-
-def find_default(agent: Agent) -> str:
-    """Return the name of the method that explains an agent unless another is named."""
-    return "sarfa" if EXPLAINERS["sarfa"].unsupported(agent) is None else find_alternative(agent)
 
 
 def read_agent(agent: Agent | BaseAlgorithm) -> Agent:

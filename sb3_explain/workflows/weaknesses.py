@@ -25,11 +25,8 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
-from sb3_explain.agents.targets.energies import (
-    list_targets,
-    require_comparable,
-    require_supported_target,
-)
+from sb3_explain.agents.targets.energies import list_targets, require_comparable
+from sb3_explain.agents.targets.find import require_supported_target
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path, require_file_or_nothing, write_json
 from sb3_explain.common.provenance import describe_machine

@@ -1,6 +1,5 @@
 """When callbacks work, where they write, and what happens when they cannot."""
 
-import logging
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_explain.callbacks import (
     MetricsCallback,
@@ -33,17 +33,13 @@ class Sleeper(ExplainCallback):
 
     kind = "sleep"
 
-    def __init__(self, every, folder=None, seconds=0.0, trial=0.0, **options):
+    def __init__(self, every, folder=None, seconds=0.0, **options):
         super().__init__(every, folder, **{"budget": None, **options})
-        self.seconds, self.trial = seconds, trial
+        self.seconds = seconds
 
     def work(self, folder):
         time.sleep(self.seconds)
         (folder / str(self.num_timesteps)).write_text("done")
-
-    def expected_seconds(self):
-        time.sleep(self.trial)
-        return self.seconds
 
 
 class Broken(Sleeper):
@@ -154,21 +150,68 @@ class Slow:
 
 @pytest.mark.parametrize("budget", [0.2, 0.5])
 def test_the_budget_holds_within_a_fifth(budget, tmp_path):
-    callback = Sleeper(5, str(tmp_path), seconds=0.1, trial=0.02, budget=budget)
+    callback = Sleeper(5, str(tmp_path), seconds=0.1, budget=budget)
     model = cartpole()
     began = time.perf_counter()
     model.learn(256, callback=CallbackList([callback, ConvertCallback(Slow(0.01))]))
     training = time.perf_counter() - began - callback.spent
     assert len(callback.worked) >= 2
+    assert callback.worked[0] == 5  # the first is made whatever it takes
     assert 0.5 * budget < callback.spent / training <= 1.2 * budget
 
 
-def test_work_that_never_fits_is_said(tmp_path, caplog):
-    callback = Sleeper(20, str(tmp_path), seconds=1000, budget=0.02)
+@pytest.mark.parametrize("budget", [1e-9, 1e-3])
+def test_there_is_one_explanation_whatever_the_budget(budget, tmp_path, caplog, capsys):
+    callback = Sleeper(100, str(tmp_path), budget=budget)
+    cartpole().learn(1024, callback=callback)
+    assert callback.worked[0] == 100
+    callback = Sleeper(100, str(tmp_path), seconds=0.3, budget=budget)
+    cartpole().learn(256, callback=callback)
+    assert callback.worked == [100]
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("Sleeper: 1 time, 0.")
+    assert f"none of the final agent, for which budget={budget:g} leaves no time" in said
+    assert caplog.text == ""
+
+
+def test_the_first_waits_for_an_end_that_is_near(tmp_path):
+    callback = Sleeper(100, str(tmp_path), budget=0.02)
+    cartpole().learn(128, callback=callback)
+    assert callback.worked == [128]
+    callback = Sleeper(100, str(tmp_path))  # without a budget nothing waits
+    cartpole().learn(128, callback=callback)
+    assert callback.worked == [100, 128]
+
+
+def test_a_training_shorter_than_every_or_stopped_early_is_explained_at_its_end(tmp_path):
+    callback = Sleeper(50_000, str(tmp_path), budget=0.02)
     cartpole().learn(64, callback=callback)
-    assert callback.worked == []
-    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert "Sleeper: no time left for it after 0 s of training (budget=0.02)" in line
+    assert callback.worked == [64]
+    callback = Sleeper(50_000, str(tmp_path), budget=0.02)
+    stop = ConvertCallback(lambda known, _: known["self"].num_timesteps < 30)
+    cartpole().learn(1_000_000, callback=CallbackList([callback, stop]))
+    assert callback.worked == [30]
+
+
+def test_the_cost_is_said_in_one_line_and_in_tensorboard(tmp_path, capsys):
+    model = cartpole()
+    model.tensorboard_log = str(tmp_path / "tb")
+    callback = Sleeper(100, str(tmp_path), seconds=0.1)
+    model.learn(256, callback=CallbackList([callback, ConvertCallback(Slow(0.002))]))
+    (said,) = capsys.readouterr().out.splitlines()
+    share, training = callback.spent / callback.training_seconds, callback.training_seconds
+    assert said == (
+        f"Sleeper: 3 times, {callback.spent:.1f} s, {share:.1%} of the training's "
+        f"{training:.0f} s; see {callback.folder}"
+    )
+    assert 0.3 <= callback.spent < training + callback.spent
+    events = EventAccumulator(str(tmp_path / "tb" / "PPO_1"))
+    events.Reload()
+    seconds = events.Scalars("sleep/seconds")
+    assert [event.step for event in seconds] == callback.worked == [100, 200, 256]
+    assert [event.value >= 0.1 * n for n, event in enumerate(seconds, start=1)] == [True] * 3
+    assert seconds[-1].value <= callback.spent
+    assert len(events.Scalars("sleep/share_of_training")) == 3
 
 
 @pytest.mark.parametrize("nested", ["EveryNTimesteps", "EvalCallback"])
@@ -218,25 +261,14 @@ def test_the_end_comes_after_the_last_update(tmp_path):
     assert torch.equal(callback.stored, model.policy.action_net.weight)
 
 
-def test_a_trial_that_fails_is_tried_again_when_the_next_work_is_due(tmp_path, caplog):
-    class Failing(Sleeper):
-        kind = "failing"
+def test_what_has_written_nothing_leaves_no_folder(tmp_path, capsys):
+    class Silent(Sleeper):
+        def work(self, folder):
+            raise ExplainError("there is nothing to show")
 
-        def expected_seconds(self):
-            self.tried.append(self.num_timesteps)
-            raise ZeroDivisionError("no")
-
-    callback = Failing(50, str(tmp_path), budget=10.0)
-    callback.tried = []
-    cartpole().learn(256, callback=callback)
-    assert callback.tried == [50, 100, 150]
-    assert "no time for it" not in caplog.text
-
-
-def test_what_has_written_nothing_leaves_no_folder(tmp_path):
-    callback = Sleeper(None, str(tmp_path / "few"), seconds=10.0, budget=1e-9)
-    cartpole().learn(64, callback=callback)
-    assert callback.worked == [] and not any((tmp_path / "few").iterdir())
+    cartpole().learn(64, callback=Silent(None, str(tmp_path / "few")))
+    assert not any((tmp_path / "few").iterdir())
+    assert capsys.readouterr().out == ""  # the log says why
     callback = Sleeper(None, str(tmp_path / "one"))
     cartpole().learn(64, callback=callback)
     assert (tmp_path / "one" / "sleep" / "64").exists()
@@ -260,7 +292,8 @@ def test_mistakes_are_said_before_the_training(tmp_path):
         (lambda: SaliencyCallback(every="often"), "every='often': give a whole number"),
         (lambda: SaliencyCallback(n_states=0), "n_states=0"),
         (lambda: SaliencyCallback(n_states=True), "n_states=True"),
-        (lambda: SaliencyCallback(None), "unknown explainer None"),
+        (lambda: SaliencyCallback(explainer_kwargs={"stride": 3}), "name it, too"),
+        (lambda: VisionMaskCallback(n_shown=17), "n_shown=17: a sheet has 16 at most"),
         (lambda: SaliencyCallback(budget=[1]), r"budget=\[1\]"),
         (
             lambda: SaliencyCallback(evry=3),
@@ -271,7 +304,6 @@ def test_mistakes_are_said_before_the_training(tmp_path):
         (lambda: MetricsCallback(metrics=[]), "give at least one name"),
         (lambda: MetricsCallback({}), "give at least one name"),
         (lambda: StateGeneratorCallback(targets=[]), "give at least one name"),
-        (lambda: StateGeneratorCallback(targets=["feer"]), "unknown target 'feer'"),
         (lambda: StateGeneratorCallback(generator_kwargs={"latnt": 3}), "did you mean 'latent'"),
         (lambda: VisionMaskCallback(explainer_kwargs={"max_aria": 0.1}), "did you mean 'max_area'"),
         (lambda: SaliencyCallback(n_frames=2.5), "n_frames=2.5"),

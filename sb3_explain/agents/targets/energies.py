@@ -182,7 +182,7 @@ def list_targets(agent: Agent) -> list[str]:
 
 def _supports(agent: Agent, name: str) -> bool:
     try:
-        require_supported_target(agent, name)
+        try_energy(agent, make_target(name, agent))
     except ExplainError:
         return False
     return True
@@ -204,16 +204,16 @@ def require_comparable(agent: Agent, other: Agent) -> None:
         )
 
 
-def require_target(name: str) -> None:
-    """Raise an :class:`~sb3_explain.ExplainError` if there is no target of this name."""
-    TARGETS[name.partition(":")[0]]
+def try_energy(agent: Agent, energy: EnergyFunction, other: Agent | None = None) -> None:
+    """Raise an :class:`~sb3_explain.ExplainError` unless the agent has what an energy reads.
 
-
-def require_supported_target(agent: Agent, target: str, other: Agent | None = None) -> None:
-    """Raise an :class:`~sb3_explain.ExplainError` unless the agent supports the target."""
+    :param agent: agent whose outputs are read, for an observation of zeros
+    :param energy: function of the outputs
+    :param other: second agent, for targets that compare two
+    """
     zeros: Any = {
         name: torch.zeros(1, *(space.shape or ()), device=agent.device)
         for name, space in spaces_by_key(agent.observation_space).items()
     }
     with torch.no_grad():
-        make_target(target, agent)(read_outputs(agent, zeros.get("", zeros), other))
+        energy(read_outputs(agent, zeros.get("", zeros), other))

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets import scalars
-from sb3_explain.agents.targets.energies import BETA, TARGETS, EnergyFunction, make_target
+from sb3_explain.agents.targets.energies import (
+    BETA,
+    TARGETS,
+    EnergyFunction,
+    make_target,
+    try_energy,
+)
 from sb3_explain.agents.targets.outputs import Outputs
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError, unknown_name
@@ -140,6 +146,17 @@ def find_energy(
     if isinstance(found, int):
         return make_target("action", agent, action=found)
     return partial(_negate, energy=found.read)
+
+
+def require_supported_target(agent: Agent, target: str, other: Agent | None = None) -> None:
+    """Check that an agent's states can be searched for a target.
+
+    :param agent: agent whose states are searched for
+    :param target: what :func:`find_energy` takes
+    :param other: second agent, for ``"disagreement"``
+    :raises ExplainError: if there is no such target, or the agent does not have what it reads
+    """
+    try_energy(agent, find_energy(agent, target), other)
 
 
 def require_action(agent: Agent, target: ScalarTarget | None) -> None:
