@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.signatures import argument_names
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.make import make_explainer
 
 
 def parse_number(value: Any) -> float:
@@ -69,3 +71,15 @@ def require_ready(name: str, arguments: Mapping[str, Any]) -> type[Explainer]:
         )
     require_known(f"argument of {name}", arguments, argument_names(explainer) - {"agent"})
     return explainer
+
+
+def make_trial(name: str, agent: Agent, arguments: Mapping[str, Any]) -> Explainer:
+    """Make an explainer before there are states that its baseline could be fitted on.
+
+    :param name: name of the explainer
+    :param agent: agent to be explained
+    :param arguments: its arguments
+    :raises ExplainError: if it does not support the agent, or for values out of range
+    """
+    given = {key: value for key, value in arguments.items() if key != "baseline"}
+    return make_explainer(name, agent, **given)

@@ -9,7 +9,12 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike, find_target
-from sb3_explain.callbacks.arguments import require_names, require_ready, require_whole
+from sb3_explain.callbacks.arguments import (
+    make_trial,
+    require_names,
+    require_ready,
+    require_whole,
+)
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.training_states import MonitorStates, Step
 from sb3_explain.common.errors import ExplainError
@@ -18,7 +23,7 @@ from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.evaluation.targets import select_metrics
 from sb3_explain.explainers.base import Explainer, require_explained
-from sb3_explain.explainers.make import default_explainer, make_explainer
+from sb3_explain.explainers.make import QUICK, default_explainer, make_explainer
 from sb3_explain.states.dataset import StateDataset
 
 log = logging.getLogger(__name__)
@@ -102,10 +107,13 @@ class MetricsCallback(ExplainCallback):
         target = None if self.target is None else find_target(agent, self.target)
         select_metrics(bind_options(self.metrics), target, agent, named=True)
         #: arguments of the explainers that support this agent
-        self.supported = dict(self.explainers) or {default_explainer(agent, quick=True): {}}
+        self.supported = dict(self.explainers)
+        if not self.supported:
+            usual = default_explainer(agent, quick=True)
+            self.supported[usual] = QUICK.get(usual, {})
         for name, arguments in list(self.supported.items()):
             try:
-                made = make_explainer(name, agent, **arguments)
+                made = make_trial(name, agent, arguments)
                 if target is not None:
                     require_explained(made, target)
             except ExplainError as error:
@@ -119,10 +127,11 @@ class MetricsCallback(ExplainCallback):
         #: measurements by timestep
         self.measured: dict[int, Evaluation] = {}
 
-    def make_explainers(self, agent: Agent) -> dict[str, Explainer]:
-        """Make the explainers of an agent, by name."""
+    def make_explainers(self, agent: Agent, states: StateDataset) -> dict[str, Explainer]:
+        """Make the explainers of an agent, by name; their baselines are those of the states."""
         return {
-            name: make_explainer(name, agent, **given) for name, given in self.supported.items()
+            name: make_explainer(name, agent, states, **given)
+            for name, given in self.supported.items()
         }
 
     def watch(self, step: Step) -> None:
@@ -131,7 +140,7 @@ class MetricsCallback(ExplainCallback):
     def evaluate_states(self, agent: Agent, states: StateDataset) -> Evaluation:
         """Measure all metrics of all explainers on some states."""
         return evaluate(
-            agent, states, self.make_explainers(agent), self.metrics, target=self.target,
+            agent, states, self.make_explainers(agent, states), self.metrics, target=self.target,
             seed=self.seed,
         )  # fmt: skip
 

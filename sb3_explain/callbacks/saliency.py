@@ -10,13 +10,13 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_boards, find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
-from sb3_explain.callbacks.arguments import require_ready, require_whole
+from sb3_explain.callbacks.arguments import make_trial, require_ready, require_whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.sheets import draw_bars, draw_panels, draw_pictures
 from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.base import Explainer, require_explained
-from sb3_explain.explainers.make import default_explainer, make_explainer
+from sb3_explain.explainers.make import QUICK, default_explainer, make_explainer
 from sb3_explain.explainers.showing import MOST_OBSERVATIONS
 from sb3_explain.report import save
 from sb3_explain.report.words import get_explainer_label
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: height of the game in the video, in pixels
 HEIGHT = 300
+#: number of the last states that a baseline is fitted on
+BACKGROUND = 256
 
 
 class SaliencyCallback(ExplainCallback):
@@ -98,37 +100,39 @@ class SaliencyCallback(ExplainCallback):
             )
         #: name of the explainer of this agent
         self.supported = self.explainer or default_explainer(agent, quick=True)
-        made = make_explainer(self.supported, agent, **self.explainer_kwargs)
+        #: its arguments
+        self.options = self.explainer_kwargs if self.explainer else QUICK.get(self.supported, {})
+        made = make_trial(self.supported, agent, self.options)
         if self.target is not None:
             require_explained(made, find_target(agent, self.target))
         self.monitor_states = MonitorStates(
             self.n_states, self.beginning, self.num_timesteps, agent.n_stack
         )
-        self.recent = TrainingStates(max(self.n_states, self.n_frames), agent.n_stack)
+        #: number of the newest states that the video or the importance shows
+        self.n_newest = max(self.n_states, self.n_frames)
+        n_recent = max(self.n_newest, BACKGROUND if made.takes_baseline else 1)
+        self.recent = TrainingStates(n_recent, agent.n_stack)
 
     def watch(self, step: Step) -> None:
         self.monitor_states.watch(step, self.num_timesteps)
         self.recent.add(step, 0)
-
-    def make_explainer(self) -> Explainer:
-        """Make the explainer of the current agent."""
-        return make_explainer(self.supported, self.take_agent(), **self.explainer_kwargs)
 
     @property
     def ready(self) -> bool:
         return len(self.monitor_states) > 0
 
     def work(self, folder: Path) -> None:
-        explainer = self.make_explainer()
-        agent = explainer.agent
+        agent = self.take_agent()
         recent = self.recent.states(agent)
+        explainer = make_explainer(self.supported, agent, recent, **self.options)
         groups = {"monitor": self.monitor_states.states(agent), "fresh": recent}
         for group, states in groups.items():
             self.store(folder, group, self.draw_sheet(states, explainer, group))
         if find_image(agent) is None:
             if self.target is None:
-                title = f"{self.describe()}\n{len(recent)} fresh states"
-                for name, drawn in picture_importance(recent, explainer, title=title).items():
+                newest = recent.subset(range(len(recent))[-self.n_newest :])
+                title = f"{self.describe()}\n{len(newest)} fresh states"
+                for name, drawn in picture_importance(newest, explainer, title=title).items():
                     self.store(folder, name, drawn.png)
         elif self.n_frames:
             path = folder / f"video_{self.num_timesteps}.mp4"

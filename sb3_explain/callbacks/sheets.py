@@ -128,8 +128,8 @@ def draw_bars(
     batch = states.batch(agent, positions, target)
     by_key = explainer.attribute_batch(batch)
     bars, values = (
-        torch.cat([part.flatten(1) for part in parts.values()], dim=1).double().cpu().numpy()
-        for parts in (by_key, {key: batch.by_key[key].reshape(len(batch), -1) for key in by_key})
+        torch.cat([parts[key].reshape(len(batch), -1) for key in by_key], dim=1).cpu().numpy()
+        for parts in (by_key, batch.by_key)
     )
     names = list_feature_names(
         {key: part[0].numel() for key, part in by_key.items()}, agent.feature_names

@@ -16,7 +16,7 @@ from sb3_explain.callbacks.sheets import draw_panels
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.training import training_options
 from sb3_explain.explainers.learned.visionmask import VisionMask
-from sb3_explain.explainers.make import default_explainer, make_explainer
+from sb3_explain.explainers.make import make_quick_explainer
 from sb3_explain.explainers.showing import MOST_OBSERVATIONS
 from sb3_explain.report import save
 from sb3_explain.report.words import get_explainer_label
@@ -102,22 +102,19 @@ class VisionMaskCallback(FittingCallback):
         self.explainer = explainer
         if self.n_shown:
             began = time.perf_counter()
-            self.show_masks(folder, validation)
+            self.show_masks(folder, train, validation)
             self.sheet_seconds = time.perf_counter() - began
 
-    def show_masks(self, folder: Path, states: StateDataset) -> None:
+    def show_masks(self, folder: Path, train: StateDataset, states: StateDataset) -> None:
         """Draw masks of some states, each beside a saliency map of the action.
 
         :param folder: folder to write to
-        :param states: states that the explainer has not learned from
+        :param train: states that the explainer has learned from
+        :param states: states that it has not learned from
         """
         assert self.explainer is not None
-        agent = self.explainer.agent
-        saliency = default_explainer(agent, quick=True)
-        explainers = {
-            VisionMask.name: self.explainer,
-            saliency: make_explainer(saliency, agent),
-        }
+        saliency = make_quick_explainer(self.explainer.agent, train)
+        explainers = {VisionMask.name: self.explainer, saliency.name: saliency}
         path = folder / f"masks_{self.num_timesteps}.png"
         title = f"{get_explainer_label(VisionMask.name)} after {self.num_timesteps:,} timesteps"
         save(path, draw_panels(states, states.spread(self.n_shown), explainers, title=title))

@@ -48,7 +48,7 @@ def add_commands(commands: Commands) -> None:
     group.add_argument(
         "--explainer",
         help="explainer whose maps are shown; visionmask is the one in the output folder "
-        "(default: input_x_gradient, or one that supports the agent)",
+        "(default: integrated_gradients, or one that supports the agent)",
     )  # fmt: skip
     group.add_argument("--fps", type=float, default=15, help="states per second (default: 15)")
 

@@ -17,6 +17,9 @@ from sb3_explain.explainers.requirements import find_alternative
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.fit_parts import split_for_fit
 
+#: options of the quick default, by its name; those of the class take five times as long
+QUICK: dict[str, dict[str, Any]] = {"integrated_gradients": {"n_steps": 10}}
+
 
 @check_arguments
 def make_explainer(
@@ -110,14 +113,24 @@ def default_explainer(agent: Agent, *, quick: bool = False) -> str:
     """Return the name of an explainer that supports the agent, for whoever names none.
 
     All pass the test of parameter randomization. For an agent that observes images it is
-    ``"sarfa"``, or ``"input_x_gradient"`` if it has to be quick, which takes one pass forward and
-    one back. For any other agent, and where the two do not support it, it is
-    ``"feature_ablation"``, or ``"occlusion"`` of images alone.
+    ``"sarfa"``, or ``"integrated_gradients"`` if it has to be quick, with the options of
+    :data:`QUICK` and with states, whose background is its baseline. For any other agent, and where
+    the two do not support it, it is ``"feature_ablation"``, or ``"occlusion"`` of images alone.
 
     :param agent: agent to explain
     :param quick: whether many states are explained, or an agent while it learns
     """
-    preferred = "input_x_gradient" if quick else "sarfa"
+    preferred = "integrated_gradients" if quick else "sarfa"
     if find_image(agent) is not None and EXPLAINERS[preferred].unsupported(agent) is None:
         return preferred
     return find_alternative(agent)
+
+
+def make_quick_explainer(agent: Agent, states: StateDataset | None = None) -> Explainer:
+    """Make the quick default, see :func:`default_explainer`.
+
+    :param agent: agent to explain
+    :param states: states that a baseline is fitted on
+    """
+    name = default_explainer(agent, quick=True)
+    return make_unfitted(name, agent, states, **QUICK.get(name, {}))

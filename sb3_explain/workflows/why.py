@@ -180,11 +180,12 @@ def prepare_explainer(agent: Agent, name: str, output: Path, states: StateDatase
     :param agent: the agent to explain
     :param name: name of the explainer
     :param output: folder of the workflow; what an explainer has learned is in a folder of its name
-    :param states: states that the mean is fitted on
+    :param states: states that a baseline is fitted on
     :raises ExplainError: if there is no such explainer, or it has still to be fitted
     """
     if issubclass(EXPLAINERS[name], FittedExplainer):
         return make_explainer(name, agent, folder=output / name)
-    if find_image(agent) is None and EXPLAINERS[name].takes_baseline:
-        return make_explainer(name, agent, states, baseline="mean")
+    baseline: dict[str, Any] = {"baseline": "mean"} if find_image(agent) is None else {}
+    if EXPLAINERS[name].takes_baseline:
+        return make_explainer(name, agent, states, **baseline)
     return make_explainer(name, agent)

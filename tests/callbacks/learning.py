@@ -8,6 +8,7 @@ from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from tests import pixels, toys  # noqa: F401 - registers environments
@@ -78,3 +79,10 @@ def learn(model, timesteps, callback=None, **options):
     model.set_logger(Logger(None, [stored]))
     model.learn(timesteps, callback=callback, log_interval=1, **options)
     return stored.rows
+
+
+def read_back(folder):
+    """Pictures and scalars of a TensorBoard folder."""
+    events = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
+    events.Reload()
+    return events

@@ -1,39 +1,27 @@
-"""What each callback makes of a training: pictures, scalars, a VisionMask, a page."""
+"""What callbacks make of a training: pictures, scalars."""
 
 import io
 import json
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from PIL import Image
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import DummyVecEnv
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import nn
 
-from sb3_explain import StateGenerator, VisionMask, evaluate
+from sb3_explain import evaluate
 from sb3_explain.callbacks import (
     MetricsCallback,
     SaliencyCallback,
-    StateGeneratorCallback,
     VisionMaskCallback,
 )
 from sb3_explain.callbacks.training_states import take_snapshot
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report.video import read_frames
-from tests.callbacks.learning import learn, make
+from tests.callbacks.learning import learn, make, read_back
 
 SHORT = {"epochs": 2, "batch_size": 8}
-
-
-def read_back(folder):
-    """Pictures and scalars of a TensorBoard folder."""
-    events = EventAccumulator(str(folder), size_guidance={"images": 0, "scalars": 0})
-    events.Reload()
-    return events
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +70,9 @@ def test_monitor_states_stay_and_fresh_ones_do_not(tmp_path):
     seen = {"monitor": [], "fresh": []}
 
     class Watched(SaliencyCallback):
-        def draw_picture(self, states, explainer, group):
+        def draw_sheet(self, states, explainer, group):
             seen[group].append(states.observations(np.arange(len(states))).numpy().tobytes())
-            return super().draw_picture(states, explainer, group)
+            return super().draw_sheet(states, explainer, group)
 
     callback = Watched("gradient", every=100, n_states=3, n_frames=12, folder=str(tmp_path),
                        budget=None, on_error="raise")  # fmt: skip
@@ -148,7 +136,8 @@ def test_an_agent_of_vectors_shows_the_importance_of_its_features(tmp_path):
     callback = SaliencyCallback("gradient", every=200, budget=None, on_error="raise")
     model.learn(400, callback=callback)
     events = read_back(tmp_path / "A2C_1")
-    assert set(events.Tags()["images"]) == {"saliency/monitor", "saliency/fresh"}
+    pictures = {"saliency/monitor", "saliency/fresh", "saliency/importance"}
+    assert set(events.Tags()["images"]) == pictures
 
 
 @pytest.mark.parametrize("target", ["value", "left - right", 1])
@@ -190,38 +179,6 @@ def test_a_target_that_cannot_be_explained_is_said_before_training(tmp_path, cal
         model.learn(32, callback=callback(folder=str(tmp_path), on_error="raise"))
 
 
-def test_the_default_explains_agents_without_relus(tmp_path, caplog):
-    env = make_vec_env("CartPole-v1", seed=0)
-    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)  # tanh
-    saliency = SaliencyCallback(folder=str(tmp_path), budget=None, on_error="raise")
-    metrics = MetricsCallback(metrics=["sparseness"], folder=str(tmp_path), budget=None,
-                              on_error="raise")  # fmt: skip
-    model.learn(64, callback=[saliency, metrics])
-    assert saliency.worked == metrics.worked == [64]
-    assert "gradient" in metrics.measured[64].rows
-    assert "guided_backprop does not support this agent" in caplog.text
-    assert "gradient is used instead" in caplog.text
-
-
-def test_what_stands_in_does_so_for_one_training(tmp_path):
-    saliency = SaliencyCallback(folder=str(tmp_path), budget=None, on_error="raise")
-    metrics = MetricsCallback(
-        {"guided_backprop": {}, "gradient": {"max_batch_bytes": 10**6}}, ["sparseness"],
-        folder=str(tmp_path), budget=None, on_error="raise",
-    )  # fmt: skip
-    env = make_vec_env("CartPole-v1", seed=0)
-    found = []
-    for activation in (nn.Tanh, nn.ReLU):
-        model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0,
-                    policy_kwargs={"activation_fn": activation})  # fmt: skip
-        model.learn(64, callback=[saliency, metrics])
-        found.append((saliency.supported, metrics.supported))
-    assert found[0] == ("gradient", {"gradient": {"max_batch_bytes": 10**6}})  # its own arguments
-    assert found[1] == (
-        "guided_backprop", {"guided_backprop": {}, "gradient": {"max_batch_bytes": 10**6}}
-    )  # fmt: skip
-
-
 def test_an_explainer_that_does_not_serve_the_agent_is_one_line(tmp_path, caplog):
     env = make_vec_env("CartPole-v1", seed=0)
     model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)
@@ -230,156 +187,19 @@ def test_an_explainer_that_does_not_serve_the_agent_is_one_line(tmp_path, caplog
     assert "Traceback" not in caplog.text
 
 
-def test_the_visionmask_is_saved_and_is_this_agents(tmp_path):
-    model = make("ppo")
-    callback = VisionMaskCallback(
-        every=150, n_states=150, folder=str(tmp_path), fit_kwargs=SHORT, budget=None,
-        on_error="raise",
-    )  # fmt: skip
-    learn(model, 300, callback)
-    agent = take_snapshot(model)
-    loaded = VisionMask.load(tmp_path / "visionmask", agent)
-    states = callback.states(agent)
-    observations = agent.tensor(states.observations(np.arange(4)))
-    assert (loaded.attribute(observations) == callback.explainer.attribute(observations)).all()
-    on_the_way = [p.name for p in (tmp_path / "visionmask").iterdir() if p.is_dir()]
-    assert on_the_way == ["150"]
-
-
-def test_a_fit_begins_with_the_weights_of_the_one_before(tmp_path, monkeypatch):
-    started, ended = [], []
-    fit = VisionMask.fit
-
-    def watched(self, *arguments, **options):
-        started.append({k: v.clone() for k, v in self.network.state_dict().items()})
-        result = fit(self, *arguments, **options)
-        ended.append({k: v.clone() for k, v in self.network.state_dict().items()})
-        return result
-
-    monkeypatch.setattr(VisionMask, "fit", watched)
-    callback = VisionMaskCallback(
-        every=160, n_states=150, folder=str(tmp_path), fit_kwargs=SHORT, budget=None,
-        on_error="raise",
-    )  # fmt: skip
-    learn(make("ppo"), 320, callback)  # once on the way, once at the end
-    assert len(started) == 2
-    assert all((started[1][key] == ended[0][key]).all() for key in ended[0])
-    assert any((started[0][key] != ended[0][key]).any() for key in ended[0])
-
-
-def test_the_generators_page_is_made_from_the_trainings_states(tmp_path):
-    model = make("ppo")
-    callback = StateGeneratorCallback(
-        n_states=150, targets=["value_low", "value_high"], n_samples=4, folder=str(tmp_path),
-        generator_kwargs={"latent": 4}, fit_kwargs=SHORT, probe_kwargs={"steps": 3}, budget=None,
-        on_error="raise",
-    )  # fmt: skip
-    learn(model, 320, callback)
-    folder = tmp_path / "generator"
-    assert (folder / "probes.html").stat().st_size > 10_000
-    assert sorted(p.stem for p in (folder / "probes").glob("*.png")) == ["value_high", "value_low"]
-    assert not (folder / "states").exists()
-    StateGenerator.load(folder / "generator", take_snapshot(model)).require_fitted()
-
-
-def test_a_fit_that_comes_too_early_waits_for_states(tmp_path, caplog):
-    callback = VisionMaskCallback(
-        every=20, n_states=1000, folder=str(tmp_path), fit_kwargs=SHORT, budget=None
-    )
-    learn(make("ppo"), 192, callback)
-    # a tenth of the states that are wanted is enough
-    assert callback.worked[0] == 100
-    assert caplog.text == ""
-
-
-def test_long_episodes_are_split_by_pieces(tmp_path):
-    env = DummyVecEnv([lambda: Endless()])
-    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)
-    callback = VisionMaskCallback(
-        n_states=150, folder=str(tmp_path), fit_kwargs=SHORT, budget=None, on_error="raise"
-    )
-    learn(model, 192, callback)
-    assert callback.explainer.fitted
-
-
-class Endless(gym.Env):
-    """Numbers, for ever."""
-
-    observation_space = gym.spaces.Box(-1, 1, (3,), np.float32)
-    action_space = gym.spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.np_random.uniform(-1, 1, 3).astype(np.float32), {}
-
-    def step(self, action):
-        return self.np_random.uniform(-1, 1, 3).astype(np.float32), 1.0, False, False, {}
-
-
 def test_a_second_training_begins_anew(tmp_path):
     metrics = MetricsCallback(["gradient"], ["sparseness"], every=None, n_states=3,
                               folder=str(tmp_path), budget=None, on_error="raise")  # fmt: skip
     mask = VisionMaskCallback(
-        n_states=150, folder=str(tmp_path), fit_kwargs=SHORT, budget=None, on_error="raise"
+        n_states=150,
+        folder=str(tmp_path),
+        fit_kwargs=SHORT,
+        budget=None,
+        n_shown=0,
+        on_error="raise",
     )
     learn(make("ppo"), 192, [metrics, mask])
     learn(make("sac"), 160, [metrics, mask])  # of other observations
     (row,) = json.loads((tmp_path / "metrics_2" / "metrics.json").read_text())
     assert row["timesteps"] == 160
     assert (tmp_path / "visionmask_2" / "visionmask.json").exists()
-
-
-def test_few_states_are_said(tmp_path, caplog):
-    learn(make("ppo"), 64, VisionMaskCallback(n_states=10_000, folder=str(tmp_path), budget=None))
-    # said when the training begins, not at its end
-    assert "64 timesteps give too few states to learn from" in caplog.text
-    assert "n_states=640 or less" in caplog.text
-    assert not any(tmp_path.iterdir())
-
-
-def test_whole_rollouts_are_counted(tmp_path, caplog):
-    callback = VisionMaskCallback(
-        n_states=1100, folder=str(tmp_path), fit_kwargs=SHORT, budget=None
-    )
-    learn(make("dqn", train_freq=60), 61, callback)  # which makes 120 steps
-    assert callback.worked == [120]
-    callback = VisionMaskCallback(
-        n_states=1100, folder=str(tmp_path), fit_kwargs=SHORT, budget=None
-    )
-    learn(make("dqn", train_freq=(3, "episode")), 61, callback)
-    assert callback.worked == [120]  # an episode has 40 steps
-    assert "too few" not in caplog.text
-
-
-def test_a_fit_ends_when_its_share_of_the_time_is_over(tmp_path):
-    callback = VisionMaskCallback(
-        n_states=200, folder=str(tmp_path), fit_kwargs={"epochs": 10_000, "batch_size": 8},
-        budget=0.8, on_error="raise",
-    )  # fmt: skip
-    learn(make("ppo"), 1024, callback)
-    assert callback.explainer.fitted
-    assert callback.explainer.training.step < 10_000
-    assert callback.spent / callback.training_seconds < 1.2
-
-
-def test_fits_on_the_way_leave_time_for_the_one_of_the_end(tmp_path):
-    callback = VisionMaskCallback(
-        every=400, n_states=200, folder=str(tmp_path), budget=0.8, on_error="raise",
-        fit_kwargs={"epochs": 10_000, "batch_size": 8},
-    )  # fmt: skip
-    learn(make("ppo"), 1024, callback)
-    assert callback.worked == [400, 800, 1024]
-    assert (tmp_path / "visionmask" / "visionmask.json").exists()
-
-
-def test_the_generator_keeps_to_its_share_of_the_time(tmp_path):
-    callback = StateGeneratorCallback(
-        n_states=200, targets=["value_low", "value_high"], n_samples=8, folder=str(tmp_path),
-        generator_kwargs={"latent": 4}, fit_kwargs={"epochs": 10_000, "batch_size": 8},
-        probe_kwargs={"steps": 100_000}, budget=1.5, on_error="raise",
-    )  # fmt: skip
-    learn(make("ppo"), 2048, callback)
-    assert (tmp_path / "generator" / "probes.html").exists()
-    # the page itself, its figures and the last validation take some seconds more; the searches
-    # alone would take minutes
-    assert callback.spent < 1.5 * callback.training_seconds + 10

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from sb3_explain.callbacks import (
     MetricsCallback,
@@ -12,10 +13,12 @@ from sb3_explain.callbacks import (
     StateGeneratorCallback,
     VisionMaskCallback,
 )
-from tests.callbacks.learning import learn, make
+from tests.callbacks.learning import Rows, learn, make
+from tests.callbacks.tracker_modules import install_trackio, install_wandb
 
 SHORT = {"epochs": 1, "batch_size": 8}
 CALLBACKS = {
+    "default saliency": lambda folder: SaliencyCallback(folder=folder, on_error="raise"),
     "saliency": lambda folder: SaliencyCallback(
         "occlusion", every=64, n_states=3, n_frames=5, folder=folder, budget=None, on_error="raise"
     ),
@@ -71,6 +74,26 @@ def test_learning_is_bit_equal(algo, name, alone, tmp_path):
     assert weights.keys() == desired.keys()
     assert all(torch.equal(weights[key], desired[key]) for key in desired)
     assert len(logged) > 2
+    assert str(logged) == str(wanted_log)
+    assert torch.equal(chance[0], wanted_chance[0])
+    assert np.array_equal(chance[1], wanted_chance[1])
+    assert chance[2] == wanted_chance[2]
+
+
+@pytest.mark.parametrize("tensorboard", [False, True])
+def test_learning_is_bit_equal_with_open_trackers(tensorboard, alone, tmp_path, monkeypatch):
+    """Whose packages draw random numbers of their own."""
+    wandb, trackio = install_wandb(monkeypatch), install_trackio(monkeypatch)
+    model = make("ppo")
+    stored = Rows()
+    outputs = [stored, TensorBoardOutputFormat(str(tmp_path))] if tensorboard else [stored]
+    model.set_logger(Logger(str(tmp_path), outputs))
+    saliency = SaliencyCallback(None, 100, 2, str(tmp_path), n_frames=3, on_error="raise")
+    model.learn(256, callback=saliency, log_interval=1)
+    assert saliency.worked[0] == 100 and wandb.rows and trackio.rows
+    weights, logged, chance = outcome(model, stored.rows, ("saliency/",))
+    desired, wanted_log, wanted_chance = alone["ppo"]
+    assert all(torch.equal(weights[key], desired[key]) for key in desired)
     assert str(logged) == str(wanted_log)
     assert torch.equal(chance[0], wanted_chance[0])
     assert np.array_equal(chance[1], wanted_chance[1])

@@ -1,39 +1,63 @@
 """Whoever names no explainer is given one that supports the agent."""
 
-import logging
-
-import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 from stable_baselines3 import PPO
-from torch import nn
 
-from sb3_explain import Agent, list_explainers
+from sb3_explain import collect, demo_agent, list_explainers, parameter_randomization
 from sb3_explain.callbacks import MetricsCallback, SaliencyCallback
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.make import default_explainer
+from sb3_explain.explainers.make import default_explainer, make_quick_explainer
 from tests.explainers.kinds import KINDS, agent_of
 
 
+@pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_default_supports_the_agent(kind):
-    name = default_explainer(agent_of(kind))
+def test_the_default_supports_the_agent(kind, quick):
+    name = default_explainer(agent_of(kind), quick=quick)
     assert EXPLAINERS[name].unsupported(agent_of(kind)) is None
 
 
 @pytest.mark.parametrize(
-    ("space", "layers", "expected"),
+    ("kind", "expected"),
     [
-        (spaces.Box(-1, 1, (3,), np.float32), [nn.Linear(3, 2), nn.ReLU()], "guided_backprop"),
-        (spaces.Box(-1, 1, (3,), np.float32), [nn.Linear(3, 2)], "gradient"),
-        (spaces.Discrete(4), [nn.Embedding(4, 2)], "feature_ablation"),
+        ("image", ("sarfa", "integrated_gradients")),
+        ("vector", ("feature_ablation", "feature_ablation")),
+        ("category", ("feature_ablation", "feature_ablation")),
     ],
 )
-def test_which_is_the_default(space, layers, expected):
-    agent = Agent.from_module(nn.Sequential(*layers), space, spaces.Discrete(2))
-    assert default_explainer(agent) == expected
+def test_which_is_the_default(kind, expected):
+    agent = agent_of(kind)
+    found = tuple(default_explainer(agent, quick=quick) for quick in (False, True))
+    assert found == expected
+    made = make_quick_explainer(agent)
+    assert made.name == found[1]
+    if kind == "image":
+        assert made.forwards_per_state == 10
+
+
+@pytest.mark.slow
+def test_the_quick_default_notices_what_the_demo_agent_forgets():
+    """Guided backpropagation, which was the default before, hardly does."""
+    pytest.importorskip("ale_py")
+    agent = demo_agent()
+    states = collect(agent, n_states=100, max_per_episode=50, seed=0, progress=False)
+    result = parameter_randomization(
+        agent,
+        states,
+        {
+            "default": lambda forgetful: make_quick_explainer(forgetful, states),
+            "guided_backprop": EXPLAINERS["guided_backprop"],
+        },
+        n_layers=1,
+        n_evaluated=16,
+        n_resamples=50,
+        progress=False,
+    )
+    after = {name: layers["action_net"]["spearman"] for name, layers in result.intervals.items()}
+    assert abs(after["default"].mean) < 0.4
+    assert after["guided_backprop"].mean > 0.6
 
 
 @pytest.mark.parametrize("name", ["stalder", "visionmask", "ssinet", "occlusion", "kernel_shap"])
@@ -58,13 +82,13 @@ def test_a_refusal_names_what_supports_the_agent():
 
 
 @pytest.mark.parametrize("kind", [SaliencyCallback, MetricsCallback])
-def test_callbacks_explain_agents_of_categories(kind, tmp_path, caplog):
+def test_callbacks_explain_agents_of_categories(kind, tmp_path):
     model = PPO("MlpPolicy", "FrozenLake-v1", n_steps=32, batch_size=32, device="cpu", seed=0)
     callback = kind(every=32, budget=None, folder=str(tmp_path), on_error="raise")
-    with caplog.at_level(logging.WARNING):
-        model.learn(64, callback=callback)
+    model.learn(64, callback=callback)
     assert callback.worked == [32, 64]
-    assert any("feature_ablation is used instead" in r.getMessage() for r in caplog.records)
+    supported = callback.supported if kind is SaliencyCallback else next(iter(callback.supported))
+    assert supported == "feature_ablation"
 
 
 def test_an_explainer_that_does_not_support_the_agent_leaves_the_others(tmp_path, caplog):
