@@ -121,7 +121,7 @@ def test_the_generator_takes_what_probing_takes(tmp_path):
     callback = StateGeneratorCallback(
         n_states=150, targets=targets, n_samples=4, folder=str(tmp_path),
         generator_kwargs={"latent": 4}, fit_kwargs=SHORT, probe_kwargs={"steps": 3}, budget=None,
-        on_error="raise",
+        on_error="raise", action_names=["left", "stay", "right"],
     )  # fmt: skip
     model.learn(192, callback=callback)
     folder = tmp_path / "generator"
@@ -144,8 +144,9 @@ def test_the_generator_takes_what_probing_takes(tmp_path):
 def test_a_target_of_the_generator_is_checked_before_the_training(target, said, tmp_path):
     model = make("ppo")
     callback = StateGeneratorCallback(
-        n_states=150, targets=["value_low", target], folder=str(tmp_path), on_error="raise"
-    )
+        n_states=150, targets=["value_low", target], folder=str(tmp_path), on_error="raise",
+        action_names=["left", "stay", "right"],
+    )  # fmt: skip
     with pytest.raises(ExplainError, match=said):
         model.learn(192, callback=callback)
     assert model.num_timesteps == 0
