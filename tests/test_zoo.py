@@ -93,7 +93,7 @@ def test_ppo_on_pong(tmp_path):
     for tag in ("saliency/monitor", "saliency/fresh", "saliency/video"):
         assert [event.step for event in events.Images(tag)] == [128, 256]
     for metric in ("insertion", "deletion", "sparseness", "accuracy@0.1"):
-        (first, _) = events.Scalars(f"metrics/guided_backprop/{metric}")
+        (first, _) = events.Scalars(f"metrics/integrated_gradients/{metric}")
         assert 0 <= first.value <= 1
 
 

@@ -56,7 +56,8 @@ class WandbRun(Tracker):
     def syncs_tensorboard(self) -> bool:
         """Whether it reads what is written to TensorBoard."""
         patched = getattr(self.module, "patched", None) or {}
-        asked = getattr(self.run.settings, "sync_tensorboard", False)
+        settings = getattr(self.run, "settings", None)
+        asked = getattr(settings, "sync_tensorboard", False)
         return bool(asked or patched.get("tensorboard"))
 
     def wrap(self, value: float | Path) -> Any:
