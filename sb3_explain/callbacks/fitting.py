@@ -97,4 +97,6 @@ class FittingCallback(ExplainCallback):
         states = self.seen.states(agent)
         if len(np.unique(states.episode)) < PARTS:  # long episodes are split by their pieces
             states = states.with_columns(episode=states.column("piece"))
+        if len(np.unique(states.episode)) < PARTS:  # and a short training in equal parts
+            states = states.with_columns(episode=np.arange(len(states)) * PARTS // len(states))
         return states

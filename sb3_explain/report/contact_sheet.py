@@ -127,7 +127,8 @@ def _measure_features(tiles: Sequence[Tile]) -> float:
 def _draw_state(axes: Axes, tile: Tile, features: Sequence[str], look: Theme) -> None:
     image = tile.image()
     if image is not None:
-        axes.imshow(image, interpolation="nearest", aspect="equal")
+        # where it is shown smaller, no line of pixels is left out
+        axes.imshow(image, interpolation="antialiased", aspect="equal")
         axes.set_axis_off()
         return
     values = np.zeros(0) if tile.features is None else np.asarray(tile.features)
