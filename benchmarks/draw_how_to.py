@@ -16,8 +16,10 @@ from PIL import Image
 
 from tests.pages import ROOT, list_pictures, read_code, run_script
 
-#: largest width in pixels, and number of colors: a palette is a quarter of the size
-WIDTH, COLORS = 1200, 128
+#: widths in pixels, of which the first whose file is small enough is taken
+WIDTHS, BYTES = (1200, 1000, 800), 60_000
+#: number of colors: a palette is a quarter of the size
+COLORS = 128
 
 
 def draw_page(page: Path) -> None:
@@ -26,11 +28,18 @@ def draw_page(page: Path) -> None:
         print(run_script(read_code(page), Path(folder), timeout=1200))
         for picture in list_pictures(page):
             with Image.open(Path(folder) / picture.name) as made:
-                shown = made.convert("RGB")
-            shown.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
-            small = shown.quantize(COLORS, dither=Image.Dither.NONE)
-            small.save(picture, optimize=True)
+                save_small(made.convert("RGB"), picture)
             print(picture.relative_to(ROOT), picture.stat().st_size)
+
+
+def save_small(shown: Image.Image, path: Path) -> None:
+    """Store a picture in few colors, and narrower if it takes too many bytes."""
+    for width in WIDTHS:
+        narrow = shown.copy()
+        narrow.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
+        narrow.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+        if path.stat().st_size <= BYTES:
+            return
 
 
 if __name__ == "__main__":
