@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
@@ -265,6 +266,7 @@ class StateDataset(StateFacts):
         steps: NDArray[np.int64] = np.arange(len(self)) - first[number]
         return steps
 
+    @check_arguments
     def require_labels_of(self, agent: Agent) -> None:
         """Check that the labels are not known to be those of another agent.
 
@@ -275,11 +277,11 @@ class StateDataset(StateFacts):
         if theirs is not None and theirs != agent.fingerprint():
             raise ExplainError("these states were labelled by another agent: collect its own")
 
+    @check_arguments
     def with_labels(self, columns: Mapping[str, Array], agent: Agent) -> StateDataset:
         """Return the same states with the labels of another agent.
 
-        :param columns: (n, ...) arrays by name that replace those of this view, with at least
-            ``greedy``
+        :param columns: (n, ...) arrays by name that replace this view's, ``greedy`` among them
         :param agent: agent that labelled the states
         """
         view = self.with_columns(**columns)
@@ -314,8 +316,7 @@ class StateDataset(StateFacts):
 
         :param agent: agent to explain
         :param positions: (B,) positions of the states in this view
-        :param target: what is explained, as :class:`~sb3_explain.StateBatch` takes it; the greedy
-            action when not given
+        :param target: what is explained, as :class:`~sb3_explain.StateBatch` takes it
         :param cache: cache of forward passes that explainers of these states share
         """
         inputs = self.policy_inputs(positions)
@@ -378,7 +379,7 @@ class StateDataset(StateFacts):
         fractions: Sequence[float] = (0.8, 0.1, 0.1),
         seed: int = 0,
         *,
-        drop_duplicates: bool = True,
+        drop_duplicates: bool | Literal["unless_all"] = True,
         min_test_episodes: int = 0,
         min_test_states: int = 0,
     ) -> tuple[StateDataset, ...]:
@@ -389,7 +390,7 @@ class StateDataset(StateFacts):
 
         :param fractions: share of the states that each part shall have, above 0 and 1 together
         :param seed: random seed of the shuffle
-        :param drop_duplicates: whether such states are left out
+        :param drop_duplicates: whether they are left out; ``"unless_all"``: where any others stay
         :param min_test_episodes: smallest number of episodes of the last part, beyond its share
         :param min_test_states: smallest number of its states once such states are left out
         :return: a view for each part, whose ``n_duplicates`` says how many were left out of it

@@ -7,7 +7,7 @@ alike and stand still, so that a split by episodes alone leaves many such pictur
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -125,24 +125,35 @@ def leave_out(states: Stacks, parts: list[NDArray[np.int64]]) -> list[NDArray[np
 
 
 def show_parts(
-    states: S, parts: list[NDArray[np.int64]], left: list[NDArray[np.int64]]
+    states: S,
+    parts: list[NDArray[np.int64]],
+    left: list[NDArray[np.int64]],
+    *,
+    keep: bool = False,
 ) -> tuple[S, ...]:
     """Return a view for each part, and log how many states were left out of the parts.
 
     :param states: all states
     :param parts: positions of each part's states
     :param left: positions of those that stay
+    :param keep: whether a part of which nothing stays has all its states, with a warning
     :return: views of those, whose ``n_duplicates`` says how many were left out
-    :raises ExplainError: if nothing stays of a part
+    :raises ExplainError: if nothing stays of a part, unless ``keep``
     """
     views = []
-    for part, some in zip(parts, left, strict=True):
+    for name, part, some in zip(name_parts(len(parts)), parts, left, strict=True):
         if not len(some):
-            raise ExplainError(
-                f"all {len(part)} states of a part (of {len(np.unique(states.episode[part]))} "
-                "episode(s)) are in the training part, too: collect more episodes, from other "
-                "starts or with behavior='epsilon', or keep them by drop_duplicates=False"
+            seen = (
+                f"all {len(part)} states of {name} (of {len(np.unique(states.episode[part]))} "
+                "episode(s)) are in the training part, too"
             )
+            if not keep:
+                raise ExplainError(
+                    f"{seen}: collect more episodes, from other starts or with behavior='epsilon', "
+                    "or keep them by drop_duplicates=False"
+                )
+            log.warning("%s: it has them all the same, and tells nothing of states not seen", seen)
+            some = part
         views.append(states.subset(some))
         views[-1].n_duplicates = len(part) - len(some)
     left_out = [view.n_duplicates for view in views[1:]]
@@ -155,6 +166,13 @@ def show_parts(
             " + ".join(str(len(part)) for part in parts[1:]),
         )
     return tuple(views)
+
+
+def name_parts(n: int) -> Sequence[str]:
+    """Name the parts of a split, as far as their number tells what they are for."""
+    if n == 3:
+        return ("the training part", "the validation part", "the test part")
+    return [f"part {number}" for number in range(1, n + 1)]
 
 
 def find_tolerance(stored: Tensor) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ def split_into_parts(
     seed: int,
     smallest: tuple[int, int] = (0, 0),
     *,
-    drop_duplicates: bool = True,
+    drop_duplicates: bool | Literal["unless_all"] = True,
 ) -> tuple[S, ...]:
     """Split states by episode; where the last part has too few, it takes more of the first one's.
 
@@ -32,7 +32,8 @@ def split_into_parts(
     :param seed: random seed of the shuffle
     :param smallest: smallest number of episodes of the last part, and of its states without those
         that are left out
-    :param drop_duplicates: whether states that the first part shows are left out of the others
+    :param drop_duplicates: whether states that the first part shows are left out of the others;
+        ``"unless_all"`` keeps those of a part of which nothing else is left, with a warning
     :return: a view for each part, whose ``n_duplicates`` says how many were left out of it
     :raises ExplainError: for other fractions, if there are fewer episodes than parts, if no state
         of a part is left, or if less than :data:`SMALLEST` of the states would stay in the first
@@ -53,7 +54,7 @@ def split_into_parts(
         if len(parts[-1]) >= min_states:  # else too few, whatever is left out
             left = leave_out(states, parts) if drop_duplicates else parts
             if len(left[-1]) >= min_states and count_episodes(states, left[-1]) >= min_episodes:
-                return show_parts(states, parts, left)
+                return show_parts(states, parts, left, keep=drop_duplicates == "unless_all")
         n_test = n_episodes + 1
 
 

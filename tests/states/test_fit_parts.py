@@ -25,9 +25,11 @@ def test_where_all_is_known_the_validation_part_stays_with_a_line(few, caplog):
     with caplog.at_level(logging.WARNING):
         train, validation = split_for_fit(few, 0)
     assert len(train) == 64 and len(validation) == 8
-    [record] = caplog.records
-    assert "validated on states that it has seen" in record.getMessage()
-    assert "\n" not in record.getMessage()
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" are in the training part, too")[0] for line in said] == [
+        f"all 8 states of the {name} part (of 1 episode(s))" for name in ("validation", "test")
+    ]
+    assert not any("\n" in line for line in said)
 
 
 def test_otherwise_it_is_the_split_of_the_states(caplog):

@@ -7,6 +7,8 @@ import pytest
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.fit_parts import split_for_fit
+from sb3_explain.states.splitting import split_by_episode
 from sb3_explain.workflows.splitting import split_states
 
 
@@ -21,8 +23,33 @@ def test_where_only_duplicates_are_left_they_stay_with_a_line(caplog):
     with caplog.at_level(logging.WARNING):
         parts = split_states(few, 0)
     assert sum(map(len, parts)) == 40
-    [record] = caplog.records
-    assert "in the training part, too" in record.getMessage() and "\n" not in record.getMessage()
+    said = [record.getMessage() for record in caplog.records]
+    for name, line in zip(("validation", "test"), said, strict=True):
+        assert f"of the {name} part" in line and "in the training part, too" in line
+        assert "\n" not in line
+
+
+@pytest.mark.parametrize("seen", ["validation", "test"])
+def test_only_the_part_that_shows_nothing_else_has_duplicates(seen, caplog):
+    """Of the other one, whichever it is, those that training states show are left out."""
+    lengths = [8] * 10
+    episode = np.repeat(np.arange(10), lengths)
+    _, validation, test = split_by_episode(episode, (0.8, 0.1, 0.1), 0)
+    values = np.arange(80.0) % 8  # what the training part shows
+    other = test if seen == "validation" else validation
+    values[other[:5]] += 1000  # of which three are seen
+    states = StateDataset.from_arrays(values[:, None], episode, np.zeros(80, int))
+    parts = dict(zip(("training", "validation", "test"), split_states(states, 0), strict=True))
+    other_name = "test" if seen == "validation" else "validation"
+    assert len(parts[seen]) == 8 and parts[seen].n_duplicates == 0
+    assert parts[other_name].indices.tolist() == other[:5].tolist()
+    assert parts[other_name].n_duplicates == 3
+    warned = [each.getMessage() for each in caplog.records if "all the same" in each.getMessage()]
+    [line] = warned
+    assert line.startswith(f"all 8 states of the {seen} part (of 1 episode(s))")
+    # the parts of a fit are the same
+    for part, of_fit in zip(parts.values(), split_for_fit(states, 0), strict=False):
+        assert part.indices.tolist() == of_fit.indices.tolist()
 
 
 @pytest.mark.parametrize("n_episodes", [9, 12, 19])
