@@ -5,7 +5,6 @@ registry knows.
 """
 
 import functools
-import importlib.util
 import sys
 import types
 
@@ -136,8 +135,7 @@ def test_states_of_an_environment_that_is_not_registered_are_evaluated_by_names(
 @each_model("vectors")
 def test_a_shap_beeswarm(algo, observed, monkeypatch):
     model = model_of(algo, observed)
-    if importlib.util.find_spec("shap") is None:
-        monkeypatch.setitem(sys.modules, "shap", types.SimpleNamespace(Explanation=explain_as_shap))
+    monkeypatch.setitem(sys.modules, "shap", types.SimpleNamespace(Explanation=explain_as_shap))
     given = np.concatenate([model.get_env().reset() for _ in range(4)])
     assert to_shap(model, given, "kernel_shap").values.shape == (4, 5)
 

@@ -1,6 +1,5 @@
 """A video, an export to shap and reprs in one call, from a model made before."""
 
-import importlib.util
 import io
 import sys
 import types
@@ -122,7 +121,10 @@ def test_a_long_name_loses_its_end_and_never_its_value():
 
 
 def explain_as_shap(values, base_values=None, data=None, feature_names=None):
-    """Stands in for shap.Explanation, and checks what shap's plots ask of it."""
+    """Stands in for shap.Explanation, which takes long to import, and checks what plots ask of it.
+
+    ``test_shap_export.py`` draws with shap itself.
+    """
     assert values.ndim == 2 and values.shape == data.shape
     assert base_values.shape == (len(values),) and len(feature_names) == values.shape[1]
     assert all(part.dtype == np.float64 for part in (values, base_values, data))
@@ -132,8 +134,7 @@ def explain_as_shap(values, base_values=None, data=None, feature_names=None):
 
 
 def test_shap_values_and_base_values_add_up_to_the_score(model, monkeypatch, tmp_path):
-    if importlib.util.find_spec("shap") is None:
-        monkeypatch.setitem(sys.modules, "shap", types.SimpleNamespace(Explanation=explain_as_shap))
+    monkeypatch.setitem(sys.modules, "shap", types.SimpleNamespace(Explanation=explain_as_shap))
     agent = Agent.from_model(model)
     states = collect(agent, n_states=40, folder=tmp_path, render=False, progress=False)
     explainer = make_explainer("kernel_shap", agent, states, baseline="mean")

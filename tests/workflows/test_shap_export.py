@@ -1,0 +1,85 @@
+"""What to_shap returns is drawn by shap itself."""
+
+import re
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+
+from sb3_explain import Agent, collect, make_explainer, to_shap
+
+pytestmark = pytest.mark.slow  # shap takes long to import
+
+
+@pytest.fixture(scope="module")
+def agent():
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0, device="cpu").learn(64)
+    return Agent.from_model(model)
+
+
+@pytest.fixture(scope="module")
+def states(agent):
+    return collect(agent, n_states=60, max_per_episode=10, render=False, progress=False)
+
+
+@pytest.fixture
+def shap():
+    """shap, whose figures are drawn in memory, and closed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import shap
+
+    yield shap
+    plt.close("all")
+
+
+def read_texts(axes):
+    return [text.get_text() for text in axes.findobj() if hasattr(text, "get_text")]
+
+
+@pytest.mark.parametrize("name", ["kernel_shap", "feature_ablation", "input_x_gradient"])
+def test_a_beeswarm_is_drawn_without_a_warning(agent, states, shap, name):
+    made = to_shap(agent, states, name, target=1, states=states)
+    assert isinstance(made, shap.Explanation) and made.shape == (60, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        axes = shap.plots.beeswarm(made, show=False)
+    said = read_texts(axes.figure)
+    assert set(agent.feature_names[""]) <= set(said)
+    points = [each.get_offsets() for each in axes.collections if len(each.get_offsets())]
+    drawn = np.sort(np.concatenate(points)[:, 0])
+    assert len(drawn) == made.values.size
+    np.testing.assert_allclose(drawn, np.sort(made.values.flatten()), atol=1e-6)
+
+
+def test_a_waterfall_goes_from_the_baseline_to_the_score(agent, states, shap):
+    explainer = make_explainer("kernel_shap", agent, states, baseline="mean")
+    made = to_shap(agent, states, explainer, target=1)
+    observed = states.observations(np.arange(60))
+    scores = agent.scores(observed)[:, 1].detach().numpy()
+    np.testing.assert_allclose(made.values.sum(axis=1) + made.base_values, scores, atol=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        axes = shap.plots.waterfall(made[7], show=False)
+    said = " ".join(read_texts(axes.figure))
+    for name in agent.feature_names[""]:
+        assert name in said
+    shown = re.findall(r"\$ = (-?\d+\.?\d*)\$", said.replace("\N{MINUS SIGN}", "-"))
+    ends = {round(float(number), 3) for number in shown}
+    assert ends == {round(float(made.base_values[7]), 3), round(float(scores[7]), 3)}
+
+
+def test_one_observation_of_the_value_is_drawn(agent, shap):
+    observation, _ = gymnasium.make("CartPole-v1").reset(seed=0)
+    made = to_shap(agent, observation, "feature_ablation", target="value")
+    assert made.shape == (1, 4)
+    value = float(agent.values(agent.tensor(observation[None]))[0])
+    np.testing.assert_allclose(made.values.sum(axis=1) + made.base_values, value, atol=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shap.plots.waterfall(made[0], show=False)
+        shap.plots.bar(made, show=False)
