@@ -23,6 +23,7 @@ from sb3_explain.common.schema import (
     text,
     whole,
 )
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import are_images
 from sb3_explain.states.dataset import StateDataset
 
@@ -80,6 +81,7 @@ def rasterize_boxes(
     return inside
 
 
+@check_arguments
 def read_boxes(
     path: str | Path,
     states: StateDataset,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.sgqn.policies import UNTAUGHT, SGQNPolicy
@@ -31,6 +32,7 @@ class SGQNSaliency(Explainer):
     actions_only = "it is what the agent says of its action"
 
     @staticmethod
+    @check_arguments
     def unsupported(agent: Agent) -> str | None:
         """Only SGQN agents that have learned to predict their saliency are supported."""
         policy = agent.view.policy

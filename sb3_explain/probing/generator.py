@@ -20,7 +20,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.policy_views import FORBIDDEN
 from sb3_explain.common.checkpoints import TrainingState, copy_weights, pack
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import require_class
+from sb3_explain.common.signatures import check_arguments, require_class
 from sb3_explain.common.tensor_files import require_fit
 from sb3_explain.common.training import TrainingOptions, train_network, training_options
 from sb3_explain.envs.spaces import Observations
@@ -370,6 +370,7 @@ class StateGenerator:
         write_fitted(Path(folder), self.name, self.agent, fitted)
 
     @classmethod
+    @check_arguments
     def load(cls, folder: str | Path, agent: Agent) -> Self:
         """Read what :meth:`save` wrote.
 

@@ -28,6 +28,7 @@ from sb3_explain.agents.targets.find import TargetLike, read_targets, require_ac
 from sb3_explain.agents.targets.outputs import Outputs
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import require_class
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.keys import ByKey
@@ -64,8 +65,7 @@ class StateBatch(ByKey):
         greedy action when not given
     :param policy_inputs: what the policy takes besides the observation and is never perturbed:
         ``lstm_states`` of a recurrent policy and ``action_masks``, batch-first tensors
-    :param cache: cache of forward passes that explainers of these states share; nothing is shared
-        when not given
+    :param cache: cache of forward passes that explainers of these states share; none if not given
     :raises ExplainError: if there are no states, they do not fit the agent or are not finite, or
         the agent has no such target
     """
@@ -78,6 +78,7 @@ class StateBatch(ByKey):
         policy_inputs: Mapping[str, Tensor] | None = None,
         cache: ForwardCache | None = None,
     ) -> None:
+        require_class("agent", agent, Agent)
         self.agent = agent
         self.cache = cache
         #: (B,) positions of the states in the data set that they come from, if it is known

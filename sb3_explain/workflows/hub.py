@@ -17,6 +17,7 @@ from sb3_explain.agents.loading.hub import Repository
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.common.schema import read_document, record
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer
@@ -90,6 +91,7 @@ def push_to_hub(
         return repository.upload(folder, message or f"Add {learned.name}", private=private)
 
 
+@check_arguments
 def from_hub(
     repo_id: str, agent: Agent, *, revision: str | None = None, token: str | None = None
 ) -> Learned:
