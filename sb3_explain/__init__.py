@@ -53,7 +53,7 @@ _MODULES = {
     "METRICS": "evaluation.metrics",
     "MarioPreprocessing": "agents.native",
     "MaskExplainer": "explainers.learned.base",
-    "MaskSettings": "explainers.learned.base",
+    "MaskSettings": "explainers.learned.settings",
     "MetricsCallback": "callbacks",
     "NETWORKS": "explainers.learned.networks",
     "Normalizer": "envs.recipe",
@@ -179,8 +179,8 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     )
     from sb3_explain.explainers.gradients.smoothgrad import SmoothGrad as SmoothGrad
     from sb3_explain.explainers.learned.base import MaskExplainer as MaskExplainer
-    from sb3_explain.explainers.learned.base import MaskSettings as MaskSettings
     from sb3_explain.explainers.learned.networks import NETWORKS as NETWORKS
+    from sb3_explain.explainers.learned.settings import MaskSettings as MaskSettings
     from sb3_explain.explainers.learned.ssinet import SSINet as SSINet
     from sb3_explain.explainers.learned.stalder import Stalder as Stalder
     from sb3_explain.explainers.learned.visionmask import VisionMask as VisionMask

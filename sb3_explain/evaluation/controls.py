@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import require_class
 from sb3_explain.evaluation.others import OtherStates
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.batch import StateBatch
@@ -30,10 +31,12 @@ class OwnControl(Explainer):
     """
 
     def __init__(self, explained: Explainer) -> None:
+        require_class("explained", explained, Explainer)
         super().__init__(explained.agent)
         self.explained = explained
         self.gives_masks = explained.gives_masks
         self.ranks_features = explained.ranks_features
+        self.own_target = explained.own_target
 
     def to_masks(self, attributions: Tensor) -> Tensor:
         return self.explained.to_masks(attributions)
@@ -65,7 +68,7 @@ class Template(OwnControl):
         counts: Counter[int] = Counter()
         positions = self._choose()
         for some in np.split(positions, range(CHUNK, len(positions), CHUNK)):
-            batch = self.states.batch(self.agent, some).resolve_target()
+            batch = self.states.batch(self.agent, some, self.own_target).resolve_target()
             attributions = self.explained.attribute_batch(batch)
             for target in set(batch.target.tolist()):
                 here = batch.target == target
@@ -85,7 +88,7 @@ class Template(OwnControl):
 
     def _choose(self) -> NDArray[np.int64]:
         """Positions of the states that are explained."""
-        if not isinstance(self.agent.action_space, spaces.Discrete):
+        if self.own_target is not None or not isinstance(self.agent.action_space, spaces.Discrete):
             return self.states.spread(10 * PER_TARGET)
         greedy = self.states.greedy
         of_each = [np.flatnonzero(greedy == action) for action in np.unique(greedy)]

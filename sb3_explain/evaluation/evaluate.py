@@ -25,13 +25,13 @@ from sb3_explain.evaluation.controls import make_own_controls
 from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, find_base, needs
-from sb3_explain.evaluation.named_explainers import Explainers, name_explainers
 from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.evaluation.showing import ShownEvaluation
 from sb3_explain.evaluation.targets import select_metrics
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer, require_explained
+from sb3_explain.explainers.named import Explainers, name_explainers
 from sb3_explain.states.baselines import Baseline, fit_baselines
 from sb3_explain.states.blends import apply_baselines
 from sb3_explain.states.cache import ForwardCache
@@ -276,7 +276,12 @@ def evaluate(
     sample = states.sample(n_evaluated or len(states), seed)
     n = len(sample)
     train = states.subset(sample) if train is None else train
-    given = name_explainers(agent, explainers, train)
+    given = name_explainers(agent, explainers, train, fit=False)
+    for explainer in given.values():
+        if explainer.agent is not agent:  # whose forward passes are counted, and shared
+            raise ExplainError(f"{explainer.name} explains another agent than the one given")
+        if explainer.own_target is not None:
+            require_explained(explainer, target)
     if not isinstance(baseline, Mapping):
         baseline = fit_baselines(baseline, states.subset(sample), agent)
 

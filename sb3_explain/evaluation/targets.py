@@ -19,6 +19,8 @@ OF_ACTIONS = frozenset(
         *("policy_preservation", "policy_preservation@0.1", "policy_specificity"),
     }
 )
+#: metrics of a quantity that is no action, such as the value
+OF_QUANTITIES = frozenset({"value_preservation"})
 
 
 def select_metrics(
@@ -34,15 +36,23 @@ def select_metrics(
     :param target: index of an action, or a scalar target; ``None`` for the greedy action
     :param agent: agent that is explained
     :param named: whether the user named the metrics
-    :return: the same metrics; of a scalar target, those that do not ask how probable an action is
-    :raises ExplainError: if such a metric was named for a scalar target
+    :return: of a scalar target, the metrics that do not ask how probable an action is; of actions,
+        those that do not ask by how much a quantity changes
+    :raises ExplainError: if one of the others was named
     """
-    if not isinstance(target, ScalarTarget):
-        return metrics
-    of_actions = [name for name in metrics if find_base(name) in OF_ACTIONS]
-    if named and of_actions:
-        raise ExplainError(
-            f"{of_actions[0]} asks how probable an action is, and {target.name} is none: give "
-            f"target={agent.target_names[0]!r}, or another metric such as sparseness"
+    if isinstance(target, ScalarTarget):
+        refused = OF_ACTIONS
+        reason = (
+            f"asks how probable an action is, and {target.name} is none: give "
+            f"target={agent.target_names[0]!r}, or another metric such as value_preservation"
         )
-    return {name: metric for name, metric in metrics.items() if name not in of_actions}
+    else:
+        refused = OF_QUANTITIES
+        reason = (
+            "asks by how much a quantity changes, and an action is explained: give target='value', "
+            "or another metric such as policy_preservation"
+        )
+    others = [name for name in metrics if find_base(name) in refused]
+    if named and others:
+        raise ExplainError(f"{others[0]} {reason}")
+    return {name: metric for name, metric in metrics.items() if name not in others}

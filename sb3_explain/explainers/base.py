@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -25,7 +25,11 @@ from sb3_explain.common.signatures import (
 )
 from sb3_explain.common.training import TrainingOptions, training_options
 from sb3_explain.envs.spaces import Observations, join_keys
-from sb3_explain.explainers.requirements import find_alternative, require_known_scores
+from sb3_explain.explainers.requirements import (
+    find_alternative,
+    require_known_scores,
+    require_supported,
+)
 from sb3_explain.explainers.showing import Look, draw_batch
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
@@ -54,8 +58,7 @@ class Explainer(ABC):
     torch.Size([2, 2, 24, 24])
 
     :param agent: agent to explain
-    :param max_batch_bytes: largest size of the perturbed copies of one forward pass, in bytes; a
-        smaller value means smaller passes and the same attributions
+    :param max_batch_bytes: largest size in bytes of the perturbed copies of one forward pass
     :raises ExplainError: if the method does not support this agent
     """
 
@@ -70,6 +73,8 @@ class Explainer(ABC):
     ranks_features: bool = True
     #: why it explains actions alone, in a few words; empty if it explains any target
     actions_only: ClassVar[str] = ""
+    #: quantity that it was made to explain, and nothing else; ``None`` if it explains what is asked
+    own_target: ScalarTarget | None = None
     #: targets that it has no attributions of
     unknown_targets: Collection[int] = frozenset()
     #: whether the class takes the arguments ``baseline`` and ``states``
@@ -96,9 +101,15 @@ class Explainer(ABC):
         raise AttributeError(said, name=name, obj=None)
 
     @staticmethod
+    @check_arguments
     def unsupported(agent: Agent) -> str | None:
         """Return why the method does not support ``agent``, in a few words; ``None`` if it does."""
         return None
+
+    @property
+    def target_names(self) -> Sequence[str]:
+        """Names of the targets of :meth:`attribute_all`, in order."""
+        return self.agent.target_names if self.own_target is None else [self.own_target.name]
 
     @property
     def forwards_per_state(self) -> int:
@@ -159,6 +170,7 @@ class Explainer(ABC):
         :param policy_inputs: policy inputs as :meth:`attribute` takes them
         """
         read, inputs = read_inputs(self.agent, observations, policy_inputs)
+        target = self.own_target if target is None else target
         return require_known_scores(StateBatch(self.agent, read, target, inputs))
 
     @check_arguments
@@ -215,8 +227,7 @@ class Explainer(ABC):
             (B, C, H, W), everything else flat
         :raises ExplainError: if the method does not explain the batch's target
         """
-        if batch.scalar is not None:
-            require_explained(self, batch.scalar)
+        require_explained(self, batch.scalar)
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {key: torch.cat([part[key] for part in parts]).detach() for key in parts[0]}
 
@@ -227,10 +238,9 @@ class Explainer(ABC):
         *,
         policy_inputs: Mapping[str, Tensor] | None = None,
     ) -> Observations:
-        """Compute the attributions of all C targets.
+        """Compute the attributions of all C targets, those of :attr:`target_names`.
 
-        It costs no more forward passes than one target, if the method needs the same perturbed
-        copies for all of them.
+        A method that needs the same copies for all of them makes no more passes than for one.
 
         :param observations: observations as :meth:`attribute` takes them, or a batch of states
         :param policy_inputs: policy inputs as :meth:`attribute` takes them; a batch has its own
@@ -240,8 +250,8 @@ class Explainer(ABC):
         batch = observations
         if not isinstance(batch, StateBatch):
             batch = self.read_batch(batch, None, policy_inputs)
-        if batch.scalar is not None:
-            batch = batch.with_target(0)
+        if self.own_target is not None or batch.scalar is not None:
+            batch = batch.with_target(self.own_target or 0)
         parts = [self.explain_all(part) for part in batch.split(self.chunk(batch))]
         by_key = {key: torch.cat([p[key] for p in parts]).detach() for key in parts[0]}
         if isinstance(observations, StateBatch):
@@ -370,31 +380,20 @@ class FittedExplainer(Explainer):
             raise ExplainError(f"this {self.name} has not been fitted: call fit(train, validation)")
 
 
-def require_explained(explainer: Explainer, target: int | ScalarTarget) -> None:
+def require_explained(explainer: Explainer, target: int | ScalarTarget | None) -> None:
     """Check that an explainer explains a target.
 
     :param explainer: an explainer
-    :param target: index of an action, or a scalar target
-    :raises ExplainError: if the method explains actions alone, with the reason
+    :param target: index of an action, or a scalar target; ``None`` for the greedy action
+    :raises ExplainError: if it explains actions alone, with the reason, or something else
     """
-    if isinstance(target, ScalarTarget) and explainer.actions_only:
+    own, scalar = explainer.own_target, target if isinstance(target, ScalarTarget) else None
+    if own is not None:
+        if scalar is None or not scalar.is_same(own):
+            said = f"this {explainer.name} explains {own.name} alone"
+            raise ExplainError(f"{said}: give target={own.name!r}")
+    elif scalar is not None and explainer.actions_only:
         raise ExplainError(
-            f"{explainer.name} explains actions, not {target.name}: {explainer.actions_only}; "
+            f"{explainer.name} explains actions, not {scalar.name}: {explainer.actions_only}; "
             f"{find_alternative(explainer.agent)} explains it"
-        )
-
-
-def require_supported(explainer: Explainer | type[Explainer], agent: Agent) -> None:
-    """Check that an explainer supports an agent.
-
-    :param explainer: an explainer or its class
-    :param agent: agent to explain
-    :raises ExplainError: if the method does not support it, with the reason, and the name of a
-        method that does
-    """
-    reason = explainer.unsupported(agent)
-    if reason is not None:
-        raise ExplainError(
-            f"{explainer.name} does not support this agent: {reason}; {find_alternative(agent)} "
-            "does, and list_explainers(agent) names all that do"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Protocol
+
 from gymnasium import spaces
 from torch import nn
 
@@ -12,6 +14,16 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.states.batch import StateBatch
+
+
+class Method(Protocol):
+    """An explainer, or its class, as far as it says which agents it supports."""
+
+    name: ClassVar[str]
+
+    @staticmethod
+    def unsupported(agent: Agent) -> str | None:
+        """Return why the method does not support ``agent``, in a few words; ``None`` if it does."""
 
 
 @check_arguments
@@ -31,6 +43,7 @@ def needs_image(agent: Agent) -> str | None:
     return "it explains images, and this agent observes none"
 
 
+@check_arguments
 def needs_probabilities(agent: Agent) -> str | None:
     """Return why a method that compares probabilities of actions does not support an agent."""
     if isinstance(agent.action_space, spaces.Box):
@@ -38,6 +51,7 @@ def needs_probabilities(agent: Agent) -> str | None:
     return None
 
 
+@check_arguments
 def needs_numbers(agent: Agent) -> str | None:
     """Return why a method of gradients does not support an agent.
 
@@ -54,6 +68,7 @@ def needs_numbers(agent: Agent) -> str | None:
     return None
 
 
+@check_arguments
 def needs_continuous(agent: Agent) -> str | None:
     """Return why a method of noise or blends does not support an agent: all features are held."""
     if needs_numbers(agent) is not None:
@@ -63,6 +78,7 @@ def needs_continuous(agent: Agent) -> str | None:
     return None
 
 
+@check_arguments
 def needs_no_category(agent: Agent) -> str | None:
     """Return why a method that draws observations does not support an agent: a category."""
     if any(bool(each.any()) for each in agent.categories.looked_up.values()):
@@ -81,6 +97,7 @@ def _describe_category(agent: Agent) -> str:
     return f"the {which} is a category ({kind})"
 
 
+@check_arguments
 def needs_features(agent: Agent) -> str | None:
     """Return why a method that removes features of vectors does not support an agent."""
     if find_feature_keys(agent):
@@ -88,6 +105,7 @@ def needs_features(agent: Agent) -> str | None:
     return "it removes features of vectors, and this agent observes images"
 
 
+@check_arguments
 def needs_few_features(agent: Agent, n_most: int) -> str | None:
     """Return why a method that solves for all features at once does not support an agent.
 
@@ -100,6 +118,7 @@ def needs_few_features(agent: Agent, n_most: int) -> str | None:
     return f"it solves for {n_most} features at most, and this agent observes {n_features}"
 
 
+@check_arguments
 def needs_relu(agent: Agent) -> str | None:
     """Return why guided backpropagation does not support an agent: no key passes a ReLU."""
     if passes_relu(agent):
@@ -107,6 +126,7 @@ def needs_relu(agent: Agent) -> str | None:
     return "it changes the gradient of ReLUs, and this agent's scores pass none"
 
 
+@check_arguments
 def needs_convolution(agent: Agent) -> str | None:
     """Return why Grad-CAM does not support an agent: no image passes an ``nn.Conv2d``."""
     if agent.cut_keys:
@@ -146,3 +166,19 @@ def require_known_scores(batch: StateBatch) -> StateBatch:
             "give states.policy_inputs([...]), where states = collect(agent)"
         )
     return batch
+
+
+def require_supported(explainer: Method | type[Method], agent: Agent) -> None:
+    """Check that an explainer supports an agent.
+
+    :param explainer: an explainer or its class
+    :param agent: agent to explain
+    :raises ExplainError: if the method does not support it, with the reason, and the name of a
+        method that does
+    """
+    reason = explainer.unsupported(agent)
+    if reason is not None:
+        raise ExplainError(
+            f"{explainer.name} does not support this agent: {reason}; {find_alternative(agent)} "
+            "does, and list_explainers(agent) names all that do"
+        )

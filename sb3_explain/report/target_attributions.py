@@ -119,7 +119,8 @@ def target_attributions_figure(example: TargetAttributions, *, theme: ThemeName 
 
     _draw(next(panels), game, "the state", "as rendered", look)
     for action, picture in enumerate(example.pictures()):
-        chosen = action == example.chosen
+        several = len(example.action_names) > 1 or len(example.probabilities) > 0
+        chosen = action == example.chosen and several
         probability = example.probability(action)
         remarks = [probability, "chosen" * chosen, "empty map" * example.is_empty(action)]
         remark = ", ".join(filter(None, remarks))
@@ -135,7 +136,7 @@ def target_attributions_figure(example: TargetAttributions, *, theme: ThemeName 
         fontsize=14,
         fontweight="bold",
     )
-    _draw_key(figure, example.signed, look)
+    _draw_key(figure, example.signed, "the action" if len(example.probabilities) else "it", look)
     return render_png(figure, look)
 
 
@@ -153,7 +154,7 @@ def _draw(
         spine.set(visible=chosen, color=_CHOSEN, linewidth=3.5)
 
 
-def _draw_key(figure: Figure, signed: bool, look: Theme) -> None:
+def _draw_key(figure: Figure, signed: bool, what: str, look: Theme) -> None:
     """Draw the color scale of the maps in the lower left corner."""
     across, up = 1 / figure.get_figwidth(), 1 / figure.get_figheight()
     # An empty line makes the layout leave room.
@@ -164,7 +165,7 @@ def _draw_key(figure: Figure, signed: bool, look: Theme) -> None:
     key.set_axis_off()
     scale = "blue against, orange" if signed else "from unimportant to important"
     words = figure.text(
-        1.5 * across, 0.175 * up, f"{scale} for the action", va="center", color=look.faint
+        1.5 * across, 0.175 * up, f"{scale} for {what}", va="center", color=look.faint
     )
     words.set_in_layout(False)
 

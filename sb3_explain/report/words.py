@@ -103,6 +103,14 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "down",
         True,
     ),
+    "value_preservation": MetricWords(
+        "Value preservation",
+        "How far the value that is explained is, on what is revealed, from that on the whole "
+        "observation, in its own unit: area under that curve. Low if the map shows what the value "
+        "depends on.",
+        "down",
+        True,
+    ),
     "specificity": MetricWords(
         "Specificity",
         "Insertion by the map of the state minus insertion by that of another state in which the "

@@ -40,7 +40,7 @@ from sb3_explain.report.words import get_explainer_label, join_words
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.boards import picture_boards
+from sb3_explain.workflows.boards import name_targets, picture_boards
 
 #: number of states shown with the attributions of every action
 EXAMPLES = 4
@@ -91,7 +91,7 @@ def picture_importance(
     agent = explainer.agent
     sample = states.spread(IMPORTANCE_STATES)
     by_key = split_keys(explainer.attribute_all(states.batch(agent, sample)))
-    boards = picture_boards(agent, by_key, title=title)
+    boards = picture_boards(explainer, by_key, title=title)
     pictures = {f"importance_{key}".rstrip("_"): board for key, board in boards.items()}
     rest = {key: observed for key, observed in by_key.items() if key not in boards}
     if rest:
@@ -141,14 +141,15 @@ def picture_bars(
         importance_figure(
             {explainer.name: shown},
             [names[i] for i in most],
-            agent.target_names,
+            explainer.target_names,
             title=title,
             remarks=[remarks[i] for i in most],
         ),
-        caption=f"Which features matter to which {name_target(agent)}, over {len(sample)} test "
-        f"states{bars}. Under a feature's name stand its mean and standard deviation{replaced}."
-        f"{left_out}{name_empty(importance, agent, explainer)}",
-        alt=f"importance of every feature to every {name_target(agent)}",
+        caption=f"Which features matter to {name_targets(explainer, 'which')}, over {len(sample)} "
+        f"test states{bars}. Under a feature's name stand its mean and standard "
+        f"deviation{replaced}."
+        f"{left_out}{name_empty(importance, explainer)}",
+        alt=f"importance of every feature to {name_targets(explainer, 'every')}",
     )
 
 
@@ -181,16 +182,11 @@ def _to_rows(observed: Tensor) -> Tensor:
     return observed.double().reshape(len(observed), -1).cpu()
 
 
-def name_target(agent: Agent) -> str:
-    """Name what is explained: an action, or a dimension of a Box action."""
-    return "dimension of the action" if isinstance(agent.action_space, spaces.Box) else "action"
-
-
-def name_empty(importance: Importance, agent: Agent, explainer: Explainer) -> str:
+def name_empty(importance: Importance, explainer: Explainer) -> str:
     """Say which targets no feature matters to; nothing if there are none."""
     empty = [
         name
-        for name, means in zip(agent.target_names, importance.mean, strict=True)
+        for name, means in zip(explainer.target_names, importance.mean, strict=True)
         if not (means > NOTHING).any()
     ]
     label = get_explainer_label(explainer.name)
@@ -254,15 +250,18 @@ def make_target_attributions(
     :param position: position of the state
     """
     agent = explainer.agent
-    batch = states.batch(agent, [position])
+    own = explainer.own_target
+    batch = states.batch(agent, [position], own)
     attributions = take_newest_frame(split_keys(explainer.attribute_all(batch))[name], agent)
     if not explainer.gives_masks:  # one range for all targets, so that their maps compare
         attributions = normalize(attributions)
     return TargetAttributions(
         frame=get_pictures(states, np.array([position]), agent, name)[0],
         attributions=attributions[0].cpu().numpy(),
-        action_names=agent.target_names,
-        probabilities=compute_shares(agent, batch.own_scores)[0].cpu().numpy(),
+        action_names=explainer.target_names,
+        probabilities=compute_shares(agent, batch.own_scores)[0].cpu().numpy()
+        if own is None
+        else [],
         chosen=int(batch.target[0]),
         caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
         signed=not explainer.gives_masks and bool((attributions < 0).any()),

@@ -144,6 +144,7 @@ def evaluate_to(
         test,
         [explainer],
         metrics,
+        target=explainer.own_target,
         baseline=explainer.baselines,
         train=train,
         n_evaluated=n_evaluated,

@@ -17,12 +17,13 @@ from sb3_explain.common.files import atomic_path
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers.base import Explainer, require_explained
 from sb3_explain.explainers.make import default_explainer
+from sb3_explain.explainers.named import name_explainers
 from sb3_explain.report.gif import encode_gif
 from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.saliency_video import write_saliency_video
-from sb3_explain.workflows.showing import name_explainers, read_agent
+from sb3_explain.workflows.showing import read_agent
 
 
 @check_arguments
@@ -74,9 +75,8 @@ def play(
         raise ExplainError(f"{str(path)!r}: give the video a path that ends in .mp4 or .gif")
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
-    (made,) = name_explainers(
-        known, [explainer or default_explainer(known)], states, **options
-    ).values()
+    chosen = explainer or default_explainer(known)
+    (made,) = name_explainers(known, chosen, states, target=target, **options).values()
     if target is not None:
         require_explained(made, find_target(known, target))
     # without frames, the pictures that the agent observes are shown

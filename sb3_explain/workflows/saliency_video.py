@@ -64,13 +64,14 @@ def write_saliency_video(
     :param notes: T texts under the frames
     :param bars: for an agent that observes no images, show the attributions of its features as bars
     :param target: what is explained in every state (see :mod:`sb3_explain.agents.targets`); the
-        action taken when not given
+        action taken when not given, or what the explainer was made for
     :param fps: frames per second
     :param height: height of the game in pixels
     :param progress: show progress bars
     :return: the path; ``None`` if there are neither images nor rendered frames to show
     """
     agent = explainer.agent
+    target = explainer.own_target if target is None else target
     name = find_image(agent)
     if positions is None:
         positions = np.flatnonzero(states.episode == states.episode[0])[:n]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -12,7 +12,8 @@ from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments, require_class
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.make import default_explainer, make_explainer
+from sb3_explain.explainers.make import default_explainer
+from sb3_explain.explainers.named import Explainers, name_explainers
 from sb3_explain.explainers.showing import (
     Look,
     describe_target,
@@ -67,9 +68,8 @@ def plot(
         support it
     """
     known = read_agent(agent)
-    (made,) = name_explainers(
-        known, [explainer or default_explainer(known)], states, **options
-    ).values()
+    chosen = explainer or default_explainer(known)
+    (made,) = name_explainers(known, chosen, states, target=target, **options).values()
     return made.show(
         observations,
         target,
@@ -85,7 +85,7 @@ def plot(
 def compare(
     agent: Agent | BaseAlgorithm | Mapping[str, Agent | BaseAlgorithm],
     observations: Any,
-    explainers: Iterable[str | Explainer] | Mapping[str, str | Explainer],
+    explainers: Explainers,
     target: TargetLike = None,
     *,
     states: StateDataset | None = None,
@@ -124,12 +124,16 @@ def compare(
     seen: list[Panel] = []
     titles = []
     for who, known in ((str(name), read_agent(each)) for name, each in agents.items()):
-        named = name_explainers(known, explainers, states)
+        named = name_explainers(known, explainers, states, target=target)
         if not named:
             raise ExplainError("there is nothing to compare: name an explainer or more")
-        first = next(iter(named.values()))
-        batch = first.read_batch(observations, target, policy_inputs).resolve_target()
-        batch = batch.with_cache(ForwardCache())
+        own = next((one.own_target for one in named.values() if one.own_target), None)
+        asked, cache = own if target is None else target, ForwardCache()
+        batches = {  # each of the explainer's own agent, which may be another object
+            name: one.read_batch(observations, asked, policy_inputs).resolve_target()
+            for name, one in named.items()
+        }
+        batch = next(iter(batches.values()))
         look.check(batch)
         number, of_whom = range(len(batch)), f"{who}: " if who else ""
         rows += [
@@ -146,7 +150,7 @@ def compare(
                 )
             ]
             for name, explainer in named.items()
-            for attributions in [explainer.attribute_batch(batch)]
+            for attributions in [explainer.attribute_batch(batches[name].with_cache(cache))]
         ]
         seen = seen or [
             panel for row in number for panel in list_observation_panels(batch, row, look)
@@ -170,39 +174,3 @@ def read_agent(agent: Agent | BaseAlgorithm) -> Agent:
         return Agent.from_model(agent)
     require_class("agent", agent, Agent)
     return agent
-
-
-def name_explainers(
-    agent: Agent,
-    explainers: Iterable[str | Explainer] | Mapping[str, str | Explainer],
-    states: StateDataset | None = None,
-    **options: Any,
-) -> dict[str, Explainer]:
-    """Return explainers by the names that are shown, and make those that are names.
-
-    :param agent: agent to explain
-    :param explainers: names of explainers, explainers, or a dict of them
-    :param states: states of the agent, for explainers that learn and for baselines
-    :param options: arguments of the class of an explainer that is given by name
-    :raises ExplainError: if an explainer explains another agent, or two have one name
-    """
-    if isinstance(explainers, str | Explainer):
-        explainers = [explainers]
-    if not isinstance(explainers, Mapping):
-        every = list(explainers)
-        names = [each.name if isinstance(each, Explainer) else str(each) for each in every]
-        if len(set(names)) < len(every):
-            raise ExplainError("two explainers have the same name: give a dict of names to them")
-        explainers = dict(zip(names, every, strict=True))
-    named: dict[str, Explainer] = {}
-    for name, each in ((str(key), given) for key, given in explainers.items()):
-        if isinstance(each, str):
-            named[name] = make_explainer(each, agent, states, **options)
-            continue
-        require_class("each of explainers", each, Explainer)
-        if options:
-            raise ExplainError(f"{next(iter(options))}: give it when you make the explainer")
-        if each.agent is not agent and each.agent.fingerprint() != agent.fingerprint():
-            raise ExplainError(f"{each.name} explains another agent than the one given")
-        named[name] = each
-    return named

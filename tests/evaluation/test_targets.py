@@ -1,5 +1,7 @@
 """Metrics of any target: which measure it, and what those compute that do."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.parameter_randomization import parameter_randomization
-from sb3_explain.evaluation.targets import OF_ACTIONS
+from sb3_explain.evaluation.targets import OF_ACTIONS, OF_QUANTITIES
 from sb3_explain.explainers import EXPLAINERS
 from tests.toys import dot_agent, dot_states
 
@@ -29,9 +31,41 @@ def test_every_metric_measures_the_value_or_is_one_of_actions():
     options = {"n_evaluated": 8, "boxes": boxes(), "target": "value", **QUICK}
     row = evaluate(AGENT, STATES, [explainer], **options).rows["occlusion"]
     assert not row.failures
-    assert not set(row.intervals) & OF_ACTIONS and "sparseness" in row.intervals
+    assert not set(row.intervals) & OF_ACTIONS
+    assert {"sparseness", *OF_QUANTITIES} <= set(row.intervals)
     assert all(np.isfinite(values).any() for values in row.values.values())
     assert set(METRICS) >= OF_ACTIONS
+
+
+@pytest.mark.parametrize("name", sorted(OF_QUANTITIES))
+def test_metrics_of_quantities_refuse_actions_in_one_line_and_are_left_out(name):
+    explainer = EXPLAINERS["occlusion"](AGENT)
+    with pytest.raises(ExplainError, match=f"{name} asks by how much a quantity changes"):
+        evaluate(AGENT, STATES, [explainer], [name], **QUICK)
+    found = evaluate(AGENT, STATES, [], n_evaluated=2, target="left", **QUICK)
+    assert name not in found.rows["gradient"].intervals
+    assert "insertion" in found.rows["gradient"].intervals
+
+
+def test_value_preservation_is_a_slow_loop_over_steps():
+    explainer = EXPLAINERS["occlusion"](AGENT)
+    options = {"target": "value", "baseline": "black", "n_evaluated": 3, **QUICK}
+    metrics = {"value_preservation": {"steps": 4}}
+    found = evaluate(AGENT, STATES, [explainer], metrics, **options)
+    sample = STATES.sample(3, 0)
+    observations = STATES.observations(sample).float()
+    attributions = explainer.attribute(observations, "value").abs().flatten(1)
+    for number, (own, state) in enumerate(zip(attributions, observations, strict=True)):
+        order, curve = own.argsort(descending=True, stable=True), []
+        for k in range(5):
+            seen = torch.zeros_like(state).flatten()
+            some = order[: round(k * len(order) / 4)]
+            seen[some] = state.flatten()[some]
+            values = AGENT.values(torch.stack([seen.view(state.shape), state]))
+            curve.append(float((values[0] - values[1]).abs()))
+        area = sum((a + b) / 2 for a, b in pairwise(curve)) / 4
+        measured = found.values["occlusion"]["value_preservation"][number]
+        assert measured == pytest.approx(area, abs=1e-5) and area > 0
 
 
 @pytest.mark.parametrize("name", sorted(OF_ACTIONS))

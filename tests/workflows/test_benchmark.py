@@ -19,6 +19,7 @@ from sb3_explain import StateDataset, VisionMask, evaluate
 from sb3_explain.cli import main
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.metrics import METRICS
+from sb3_explain.evaluation.targets import OF_QUANTITIES
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.states.baselines import make_baseline
 from sb3_explain.workflows.benchmark import NamedAgent, run_benchmark
@@ -390,5 +391,7 @@ def test_no_ray_at_the_address(tmp_path):
 
 def test_all_means_all():
     assert {name for name, *_ in read_explainers("all")} == set(EXPLAINERS)
-    assert set(read_metrics("all")) == set(METRICS) - {"relevance_mass"}
+    assert set(read_metrics("all")) == set(METRICS) - {"relevance_mass"} - OF_QUANTITIES
+    with pytest.raises(ExplainError, match="value_preservation is no metric of actions"):
+        read_metrics("value_preservation")
     assert read_metrics({"all": {}, "insertion": {"steps": 7}})["insertion"] == {"steps": 7}

@@ -40,6 +40,14 @@ class ScalarTarget:
             )
         return found
 
+    def is_same(self, other: ScalarTarget) -> bool:
+        """Tell whether another target, of the same agent, reads the same quantity.
+
+        Two that were found by one name do, and a user's function is the same as itself alone.
+        """
+        ours, theirs = (getattr(each.read, "func", each.read) for each in (self, other))
+        return self.name == other.name and ours is theirs
+
 
 def value(outputs: Outputs) -> Tensor:
     """V(s); max_a Q(s, a) of Q-values, and the least critic's Q(s, pi(s)) of an actor with critics.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,10 +14,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sb3_explain.agents.action_spaces import greedy_targets, group_sizes
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.checkpoints import TrainingState, copy_weights, pack
 from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.common.tensor_files import require_fit
 from sb3_explain.common.training import (
     TrainingOptions,
@@ -40,12 +39,18 @@ from sb3_explain.explainers.learned.fitted import (
 )
 from sb3_explain.explainers.learned.masking import Masking, Masks
 from sb3_explain.explainers.learned.networks.keys import KeyMasks
+from sb3_explain.explainers.learned.outcomes import Outcomes, ScalarOutcomes
+from sb3_explain.explainers.learned.scalar_targets import (
+    find_scalar_target,
+    measure_spread,
+    read_spread,
+)
+from sb3_explain.explainers.learned.settings import MaskSettings, TargetSettings
 from sb3_explain.explainers.requirements import needs_continuous
 from sb3_explain.states.baselines import (
     BASELINE_FRAMES,
     Baseline,
     FunctionBaseline,
-    Replacement,
     fit_to_frames,
     make_baseline,
 )
@@ -54,30 +59,6 @@ from sb3_explain.states.dataset import StateDataset
 
 #: (R, ...) copies by key and (R,) indices of their states -> (R, K)
 Read = Callable[[Masks, Tensor], Tensor]
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskSettings:
-    """Settings of learned masks.
-
-    >>> from sb3_explain import MaskSettings, VisionMask
-    >>> VisionMask(image_agent, per_frame=False).settings.per_frame, MaskSettings().per_frame
-    (False, True)
-
-    :param baseline: name of the baseline r, or a function from observations to their replacement
-    :param per_frame: whether each stacked frame of an image has a mask of its own; otherwise all
-        frames share one
-    :param content: (top, left, height, width) in pixels of an image: only these pixels are masked,
-        the others are always visible and have attributions of 0
-    :param temperature: scores are divided by it before every softmax of the loss, above 0; it is 1
-        in the papers. A value below 1 helps for an agent whose best actions are nearly equally
-        probable, or for Q-values of a small range, since the loss then depends on the small margin
-    """
-
-    baseline: str | Replacement = "background"
-    per_frame: bool = True
-    content: tuple[int, int, int, int] | None = None
-    temperature: float = 1.0
 
 
 class MaskExplainer(FittedExplainer):
@@ -96,7 +77,7 @@ class MaskExplainer(FittedExplainer):
     """
 
     gives_masks = True
-    actions_only = "its masks are learned from the policy"
+    actions_only = "its masks are learned from the policy, unless it is made with target="
     unsupported = staticmethod(needs_continuous)
     #: class of the settings
     Settings: ClassVar[type[MaskSettings]] = MaskSettings
@@ -106,6 +87,10 @@ class MaskExplainer(FittedExplainer):
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
         super().__init__(agent)
         self.settings = self.make_settings(settings)
+        if isinstance(self.settings, TargetSettings) and self.settings.target is not None:
+            self.own_target = find_scalar_target(agent, self.settings.target)
+        #: spread of the quantity that is explained in place of actions, over training states
+        self.spread = 0.0
         #: shapes by key, in the form in which a batch has them
         self.shapes = agent.layout.shapes
         self._scales = {
@@ -142,7 +127,7 @@ class MaskExplainer(FittedExplainer):
     @property
     def n_masks(self) -> int:
         """Number of masks over each key: one for each target, or 1 for all of them."""
-        return self.agent.n_targets
+        return len(self.target_names)
 
     @abstractmethod
     def build_network(self) -> nn.Module:
@@ -193,7 +178,7 @@ class MaskExplainer(FittedExplainer):
         with torch.no_grad():
             masks = self.masking.restrict(self.masks(self.network, batch))
         # one mask for all targets is each target's mask
-        return {n: m.expand(-1, self.agent.n_targets, *m.shape[2:]) for n, m in masks.items()}
+        return {n: m.expand(-1, len(self.target_names), *m.shape[2:]) for n, m in masks.items()}
 
     # --- masks -----------------------------------------------------------------------------
 
@@ -226,6 +211,11 @@ class MaskExplainer(FittedExplainer):
         """
         return self.masking.blend(masks, batch.by_key, self.baselines)
 
+    def hide_all(self, batch: StateBatch) -> Masks:
+        """Return states (B, ...) by key of which everything is hidden that may be."""
+        nothing = {name: torch.zeros_like(each)[:, None] for name, each in batch.by_key.items()}
+        return {name: each[:, 0] for name, each in self.blend(nothing, batch)[0].items()}
+
     @property
     def covered(self) -> list[str]:
         """Keys that the masks may hide: all but those of categories alone."""
@@ -246,13 +236,16 @@ class MaskExplainer(FittedExplainer):
     ) -> TrainingState:
         """Learn masks from states that are labelled with the greedy action.
 
+        Where masks of a quantity are learned, its spread over the training states is measured.
+
         :param train: states to learn from; the baseline is fitted on their frames
         :param validation: states whose loss decides when to stop, and which weights are the best
         :param folder: folder for checkpoints and TensorBoard scalars; a run that was killed goes on
             in the same folder
         :param options: fields of :class:`sb3_explain.common.training.TrainingOptions`
         :return: the state of training, with the history of the validation losses
-        :raises ExplainError: if the states do not fit the agent, or the folder holds another run
+        :raises ExplainError: if the states do not fit the agent, the folder holds another run, or
+            the quantity that is explained is the same in all states
         """
         chosen = self.training_options(options)
         for states in (train, validation):
@@ -264,6 +257,8 @@ class MaskExplainer(FittedExplainer):
                 )
         frames = train.stored_by_key(train.spread(BASELINE_FRAMES))
         self.baselines = self._fit_baselines(self.agent.layout.arrange(frames))
+        if self.own_target is not None:
+            self.spread = measure_spread(self.agent, self.own_target, train)
         self.learned_from = learned_from(train, validation, chosen.identity())
         self.training = train_network(
             self.network,
@@ -315,21 +310,9 @@ class MaskExplainer(FittedExplainer):
         outcomes = read(rows, states.repeat(len(copies))).float() / self.settings.temperature
         return tuple(outcomes.reshape(len(copies), n_states, n_masks, -1))
 
-    def groups(self, batch: StateBatch) -> list[tuple[slice, Tensor]]:
-        """Find the greedy target of each sub-action.
-
-        :param batch: the states
-        :return: for each sub-action the slice of its targets, and (B,) index of the greedy one
-            within the slice
-        """
-        space = self.agent.action_space
-        sizes = group_sizes(space)
-        stops = list(accumulate(sizes))
-        places = [slice(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
-        if len(places) == 1:
-            return [(places[0], batch.target)]
-        chosen = greedy_targets(space, batch.own_target_scores)
-        return [(own, chosen[:, own].long().argmax(dim=1)) for own in places]
+    def read_scalar_outcomes(self, batch: StateBatch) -> Outcomes:
+        """Read what the quantity that is explained is on states, and where all is hidden."""
+        return ScalarOutcomes(batch, self.hide_all(batch), self.spread)
 
     def total_variation(self, masks: Masks) -> Tensor:
         """Compute the mean total variation of the images' masks (B, M, ...); 0 without images."""
@@ -338,12 +321,12 @@ class MaskExplainer(FittedExplainer):
         return torch.stack(each).mean() if each else torch.zeros((), device=self.agent.device)
 
     def batch(self, states: StateDataset, positions: NDArray[np.int64]) -> StateBatch:
-        """Return the states at some positions as a batch, whose greedy targets are explained."""
+        """Return the states at some positions as a batch of their greedy, or the own, target."""
         agent = self.agent
-        target = None
-        if isinstance(agent.action_space, spaces.Discrete):
+        target: Any = self.own_target
+        if target is None and isinstance(agent.action_space, spaces.Discrete):
             target = agent.tensor(states.greedy[positions])
-        return states.batch(agent, positions, target)  # type: ignore[arg-type]
+        return states.batch(agent, positions, target)
 
     # --- on disk ---------------------------------------------------------------------------
 
@@ -353,7 +336,10 @@ class MaskExplainer(FittedExplainer):
         :raises ExplainError: if the baseline is a function that is not registered
         """
         baseline = make_baseline(self.settings.baseline, None).saved_as
-        return {**dataclasses.asdict(self.settings), "baseline": baseline}
+        plain = {**dataclasses.asdict(self.settings), "baseline": baseline}
+        if self.own_target is None:  # runs that were begun before there was a choice go on
+            plain.pop("target", None)
+        return plain
 
     def save(self, folder: str | Path) -> None:
         """Save the explainer as ``<name>.safetensors`` and ``<name>.json``.
@@ -364,10 +350,13 @@ class MaskExplainer(FittedExplainer):
         tensors = {f"network.{name}": tensor for name, tensor in copy_weights(self.network).items()}
         for key, baseline in self.baselines.items():
             tensors |= {f"baseline.{key}.{k}": pack(v) for k, v in baseline.state().items()}
+        if self.own_target is not None:
+            tensors["spread"] = torch.tensor(self.spread, dtype=torch.float64)
         fitted = Fitted(self.plain_settings(), tensors, self.training, self.learned_from)
         write_fitted(Path(folder), self.name, self.agent, fitted)
 
     @classmethod
+    @check_arguments
     def load(cls, folder: str | Path, agent: Agent) -> Self:
         """Load an explainer that :meth:`save` has written.
 
@@ -391,6 +380,8 @@ class MaskExplainer(FittedExplainer):
             for key, baseline in explainer.baselines.items():
                 baseline.restore(select_prefix(f"baseline.{key}.", fitted.tensors))
                 baseline(torch.zeros(1, *explainer.shapes[key])).reshape(explainer.shapes[key])
+            if explainer.own_target is not None:
+                explainer.spread = read_spread(fitted.tensors["spread"])
         explainer.training, explainer.learned_from = fitted.training, fitted.learned_from
         return explainer
 

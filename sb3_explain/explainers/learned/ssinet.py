@@ -12,14 +12,15 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sb3_explain.agents.action_spaces import log_probabilities, score_range
+from sb3_explain.agents.action_spaces import log_probabilities, score_range, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import make_blank, watch_modules
 from sb3_explain.envs.spaces import is_image_shape, join_keys
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.explainers.learned.networks.ssinet_decoder import SSINetDecoder
+from sb3_explain.explainers.learned.settings import TargetSettings
 from sb3_explain.explainers.requirements import needs_image
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
@@ -27,7 +28,7 @@ from sb3_explain.states.dataset import StateDataset
 
 
 @dataclasses.dataclass(frozen=True)
-class SSINetSettings(MaskSettings):
+class SSINetSettings(TargetSettings):
     """Settings of an SSINet.
 
     :param alpha: weight of the mask's mean
@@ -45,6 +46,12 @@ class SSINet(MaskExplainer):
     squared difference of the action's probabilities (for Box actions, of their means in units of
     the range) with and without the mask, plus ``alpha`` times the mean of the mask. In a Dict
     observation only images are masked.
+
+    With ``target="value"``, or another quantity f, it is the squared change of f::
+
+        ((f(s m + r (1 - m)) - f(s)) / D)^2,  D = max(abs(f(s) - f(r)), spread of f in training)
+
+    The decoder still reads the convolutions that the actions pass.
 
     The authors add 1 to observations before they multiply them with the mask, so that hidden pixels
     differ from black objects. For an agent that was trained without this 1 it is subtracted again,
@@ -115,12 +122,20 @@ class SSINet(MaskExplainer):
     ) -> dict[str, Tensor]:
         batch = self.batch(states, positions).with_cache(ForwardCache())
         masks = self.masks(network, batch)
-        (seen,) = self.read_outcomes(batch.target_scores, self.blend(masks, batch)[0])
-        own = self._reading(batch)[0].float() / self.settings.temperature
-        change = (self._behavior(seen[:, 0]) - self._behavior(own)).square().mean()
+        change = self._measure_change(batch, self.blend(masks, batch)[0])
         areas = [field.mean() for field in self.masking.crop(masks).values()]
         area = torch.stack(areas).mean()
         return {"loss": change + self.settings.alpha * area, "change": change, "area": area}
+
+    def _measure_change(self, batch: StateBatch, seen: Masks) -> Tensor:
+        """Compute the mean squared change () of what shall be preserved, on (B, 1, ...) copies."""
+        if self.own_target is not None:
+            rows = {name: each[:, 0] for name, each in seen.items()}
+            states = torch.arange(len(batch), device=batch.device)
+            return self.read_scalar_outcomes(batch).read(rows, states).square().mean()
+        (scores,) = self.read_outcomes(batch.target_scores, seen)
+        own = self._reading(batch)[0].float() / self.settings.temperature
+        return (self._behavior(scores[:, 0]) - self._behavior(own)).square().mean()
 
     def _behavior(self, scores: Tensor) -> Tensor:
         """What the mask shall preserve (B, C), from target scores divided by the temperature."""
@@ -130,12 +145,15 @@ class SSINet(MaskExplainer):
         return log_probabilities(space, scores).exp()
 
     def _reading(self, batch: StateBatch) -> tuple[Tensor, list[Tensor]]:
-        """Target scores (B, C) of the states and the convolutions' outputs, from one pass."""
+        """Target scores (B, C) of the states and the convolutions' outputs, from one pass.
+
+        The convolutions are those that the actions pass, whatever the mask explains.
+        """
 
         def read() -> tuple[Tensor, list[Tensor]]:
             policy = self.agent.view.policy
             with torch.no_grad(), watch_modules(policy, is_convolution) as passed:
-                scores = batch.target_scores(batch.by_key)
+                scores = target_scores(self.agent.action_space, batch.scores(batch.by_key))
             return scores, [output for _, output in passed]
 
         reading: tuple[Tensor, list[Tensor]] = batch.read_once("convolutions", read)

@@ -14,10 +14,13 @@ from torch import Tensor, nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned import losses as loss
-from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings
+from sb3_explain.explainers.learned.base import MaskExplainer
+from sb3_explain.explainers.learned.groups import find_groups
 from sb3_explain.explainers.learned.masking import Masks
+from sb3_explain.explainers.learned.settings import TargetSettings
 from sb3_explain.explainers.requirements import needs_continuous, needs_probabilities
 from sb3_explain.states.baselines import Replacement
+from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
 #: weights of the mean area of the target's mask, and of the other targets' mask
@@ -25,7 +28,7 @@ TARGET_MEAN, OTHERS_MEAN = 0.1, 0.3
 
 
 @dataclasses.dataclass(frozen=True)
-class StalderSettings(MaskSettings):
+class StalderSettings(TargetSettings):
     """Settings of a Stalder explainer.
 
     :param network: name of the mask network for images
@@ -50,6 +53,14 @@ class Stalder(MaskExplainer):
     Stalder et al., What You See is What You Classify: Black Box Attributions (NeurIPS 2022). The
     mask of the target shall preserve the action, and what it leaves out shall not reveal it; the
     maximum of the other targets' masks is only kept small and smooth.
+
+    With ``target="value"``, or another quantity f, there is one mask m. In place of the class's
+    probability, f shall be preserved where m shows the state, and lost where m hides it::
+
+        log(1 + ((f(s m + r (1 - m)) - f(s)) / D)^2)
+        log(1 + ((f(s (1 - m) + r m) - f(r)) / D)^2)
+
+    with D = max(abs(f(s) - f(r)), spread of f over the training states). The other terms stay.
 
     For each state, training costs one pass of the mask network, and two passes of the agent for
     each sub-action; explaining costs one pass of the mask network.
@@ -82,7 +93,9 @@ class Stalder(MaskExplainer):
     ) -> dict[str, Tensor]:
         settings = self.settings
         batch = self.batch(states, positions)
-        groups = self.groups(batch)
+        if self.own_target is not None:
+            return self._scalar_losses(network, batch)
+        groups = find_groups(batch)
         masks = self.masks(network, batch)
         of_target = {n: select_target_masks(mask, groups) for n, mask in masks.items()}
         of_others = {n: select_other_masks(mask, groups) for n, mask in masks.items()}
@@ -104,6 +117,29 @@ class Stalder(MaskExplainer):
         total = (
             terms["cross_entropy"]
             + settings.lambda_e * terms["negative_entropy"]
+            + settings.lambda_tv * terms["total_variation"]
+            + settings.lambda_a * terms["bounds"]
+            + terms["mean"]
+        )
+        return {"loss": total, **terms}
+
+    def _scalar_losses(self, network: nn.Module, batch: StateBatch) -> dict[str, Tensor]:
+        """The losses of a quantity: its change takes the place of the class's probability."""
+        settings = self.settings
+        masks = self.masks(network, batch)
+        outcomes = self.read_scalar_outcomes(batch)
+        shown, hidden = ({n: x[:, 0] for n, x in each.items()} for each in self.blend(masks, batch))
+        states = torch.arange(len(batch), device=batch.device)
+        terms = {
+            "preserved": outcomes.keep(outcomes.read(shown, states)).mean(),
+            "lost": outcomes.lose(outcomes.read(hidden, states)).mean(),
+            "total_variation": self.total_variation(masks),
+            "bounds": self._mean_of(loss.area_bounds, masks),
+            "mean": TARGET_MEAN * self._mean_of(torch.mean, masks),
+        }
+        total = (
+            terms["preserved"]
+            + settings.lambda_e * terms["lost"]
             + settings.lambda_tv * terms["total_variation"]
             + settings.lambda_a * terms["bounds"]
             + terms["mean"]

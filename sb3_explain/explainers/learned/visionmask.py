@@ -49,11 +49,23 @@ class VisionMask(PatchMaskExplainer):
     Each sub-action of MultiDiscrete and MultiBinary actions, and each dimension of Box actions, is
     a policy of its own.
 
+    With ``target="value"``, or another quantity f that is no action, there is one mask a state. It
+    is learned and refined in the same way, by what f is on the copies c of the state s that show
+    the mask's part of it on the baseline r, and on those that hide this part::
+
+        preserved = log(1 + ((f(c) - f(s)) / D)^2)  where c shows it
+        lost      = log(1 + ((f(c) - f(r)) / D)^2)  where c hides it
+        D = max(abs(f(s) - f(r)), standard deviation of f over the training states)
+
     >>> from sb3_explain import VisionMask
     >>> explainer = VisionMask(agent, max_area=0.25)
     >>> training = explainer.fit(train, validation, epochs=1, progress=False)
     >>> explainer.attribute_all(test.observations([0, 1])).shape  # 2 actions
     torch.Size([2, 2, 4])
+    >>> of_value = VisionMask(agent, target="value", refine_steps=2)
+    >>> training = of_value.fit(train, validation, epochs=1, progress=False)
+    >>> of_value.attribute(test.observations([0, 1])).shape
+    torch.Size([2, 4])
 
     :param agent: agent to explain
     :param seed: random seed of the network's initial weights
@@ -77,6 +89,11 @@ class VisionMask(PatchMaskExplainer):
             raise unknown_name("area term", self.settings.area, loss.AREA_TERMS)
         if self.settings.objective not in OBJECTIVES:
             raise unknown_name("objective", self.settings.objective, OBJECTIVES)
+        if self.own_target is not None and self.settings.objective != "policy":
+            raise ExplainError(
+                f"objective={self.settings.objective!r} compares actions: leave it out with "
+                f"target={self.own_target.name!r}"
+            )
         if self.settings.patch_size is not None and self.settings.patch_size < 1:
             raise ExplainError(f"patch_size={self.settings.patch_size}: give at least 1 pixel")
         if self.settings.refine_steps < 0:
@@ -105,18 +122,19 @@ class VisionMask(PatchMaskExplainer):
     def explain(self, batch: StateBatch) -> Masks:
         if not self._refines:
             return super().explain(batch)
-        batch = batch.resolve_target()
-        return self._refined(batch, [batch.target])[0]
+        return self._refined(batch.resolve_target())[0]
 
     def explain_all(self, batch: StateBatch) -> Masks:
         if not self._refines:
             return super().explain_all(batch)
+        if self.own_target is not None:
+            return stack(self._refined(batch))
         batch = batch.with_target(0)  # the greedy one need not be found
         targets = torch.arange(self.agent.n_targets, device=batch.device)
         return stack(self._refined(batch, [each.expand(len(batch)) for each in targets]))
 
-    def _refined(self, batch: StateBatch, targets: Sequence[Tensor]) -> list[Masks]:
-        """Refined masks (B, ...) by key of each of several targets (B,)."""
+    def _refined(self, batch: StateBatch, targets: Sequence[Tensor] = ()) -> list[Masks]:
+        """Refined masks (B, ...) by key of several targets (B,), or of the batch's own one."""
         self.require_fitted()
         parts, start = [], 0
         for part in batch.split(AT_ONCE):
@@ -124,7 +142,7 @@ class VisionMask(PatchMaskExplainer):
             parts.append(refine(self, part, [each[here] for each in targets]))
         return [
             {name: torch.cat([part[number][name] for part in parts]) for name in batch.by_key}
-            for number in range(len(targets))
+            for number in range(len(targets) or 1)
         ]
 
     @property

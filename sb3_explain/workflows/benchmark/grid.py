@@ -11,8 +11,9 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.common.signatures import argument_names, check_arguments
-from sb3_explain.evaluation.metrics import METRICS, bind_options, needs
+from sb3_explain.common.signatures import argument_names, check_arguments, require_class
+from sb3_explain.evaluation.metrics import METRICS, bind_options, find_base, needs
+from sb3_explain.evaluation.targets import OF_QUANTITIES
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.states.baselines import BASELINES
@@ -169,8 +170,15 @@ def read_agents(
 
     :raises ExplainError: for a bad name, or if two agents would share a folder
     """
-    if isinstance(agents, str):
+    if isinstance(agents, str) or not isinstance(agents, Iterable):
         agents = [agents]
+    agents = agents if isinstance(agents, Mapping) else list(agents)
+    for source in agents.values() if isinstance(agents, Mapping) else agents:
+        if not isinstance(source, str):
+            alone = source[0] if isinstance(source, tuple) and source else source
+            require_class("each of agents", alone, Agent)
+            if not isinstance(agents, Mapping):
+                raise ExplainError("this agent has no name: give a dict, such as {'mine': agent}")
     if isinstance(agents, Mapping):
         named = [
             read_agent(f"{name}={source}", load_kwargs)
@@ -215,12 +223,21 @@ def read_metrics(metrics: Named) -> dict[str, dict[str, Any]]:
     :raises ExplainError: for an unknown metric or option, or one that needs more than states
     """
     options = read_options(metrics, METRICS)
-    located = [name for name, metric in bind_options(options).items() if "boxes" in needs(metric)]
-    if located and set(located) & set(metrics if not isinstance(metrics, str) else [metrics]):
-        raise ExplainError(
-            f"{located[0]} needs boxes of objects, which a grid has not: call evaluate(boxes=...)"
-        )
-    return {name: given for name, given in options.items() if name not in located}
+    asked = {metrics} if isinstance(metrics, str) else set(metrics)
+    chosen: dict[str, dict[str, Any]] = {}
+    for name, metric in bind_options(options).items():
+        lacking = ""
+        if "boxes" in needs(metric):
+            lacking = "needs boxes of objects, which a grid has not: call evaluate(boxes=...)"
+        elif find_base(name) in OF_QUANTITIES:
+            lacking = (
+                "is no metric of actions, which a grid explains: call evaluate(target='value')"
+            )
+        if lacking and name in asked:
+            raise ExplainError(f"{name} {lacking}")
+        if not lacking:
+            chosen[name] = options[name]
+    return chosen
 
 
 def read_options(named: Named, registry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

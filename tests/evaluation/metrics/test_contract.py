@@ -9,6 +9,7 @@ import torch
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.changing import Changing, change_in_order
 from sb3_explain.evaluation.metrics import METRICS, bind_options, list_options, needs
+from sb3_explain.evaluation.targets import OF_QUANTITIES
 from sb3_explain.states.batch import StateBatch
 
 
@@ -20,10 +21,21 @@ def call(metric, inputs, rows=slice(None)):
             value = value[rows]
         elif isinstance(value, StateBatch):
             known = value.positions[rows]
-            value = StateBatch(value.agent, value.observations[rows], value.target[rows])
+            explained = value.scalar or value.target[rows]
+            value = StateBatch(value.agent, value.observations[rows], explained)
             value.positions = known
         fed[name] = value
     return metric(**fed)
+
+
+@pytest.fixture
+def inputs(inputs, request):
+    """The inputs of a metric, of a target that it measures."""
+    if request.node.callspec.params.get("name") in OF_QUANTITIES:
+        positions = inputs.batch.positions
+        inputs.batch = inputs.batch.with_target("entropy")
+        inputs.batch.positions = positions
+    return inputs
 
 
 @pytest.mark.parametrize("name", METRICS)

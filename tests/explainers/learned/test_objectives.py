@@ -13,9 +13,10 @@ from sb3_explain.agents.action_spaces import group_sizes
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.explainers.learned.objectives.draws import draw_numbers, pick_others, pick_targets
-from sb3_explain.explainers.learned.objectives.outcomes import EPSILON, FLOOR, Outcomes
+from sb3_explain.explainers.learned.objectives.outcomes import FLOOR, BoxOutcomes, PolicyOutcomes
 from sb3_explain.explainers.learned.objectives.patch_masks import average_patches
 from sb3_explain.explainers.learned.objectives.policy import REGIONS, PolicyObjective, reveal
+from sb3_explain.explainers.learned.outcomes import EPSILON
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.known import KINDS, known_agent, known_states
@@ -126,7 +127,9 @@ def test_what_is_kept_and_lost_equals_the_definition(kind):
     batch = batch.with_target(targets)
     rows = batch.observations * 0.4
     hidden = batch.observations * 0.1
-    outcomes = Outcomes(batch, temperature=0.8, sharpness=0.3, hidden={"": hidden})
+    outcomes = PolicyOutcomes(
+        batch, temperature=0.8, sharpness=0.3, blind=batch.target_scores(hidden)
+    )
     read = outcomes.read({"": rows}, torch.arange(12))
     preserved, lost = outcomes.keep(read), outcomes.lose(read)
     sizes = group_sizes(agent.action_space)
@@ -164,7 +167,7 @@ def test_what_is_kept_and_lost_of_box_actions():
     batch = StateBatch(agent, known_states(agent, 6, seed=3).observations(np.arange(6)))
     batch = batch.with_target(torch.arange(6) % 3)
     rows = batch.observations * 0.9
-    outcomes = Outcomes(batch, 1.0, sharpness=0.5, hidden={"": rows})
+    outcomes = BoxOutcomes(batch)
     read = outcomes.read({"": rows}, torch.arange(6))
     moved = (agent.scores(rows) - agent.scores(batch.observations))[torch.arange(6), batch.target]
     divergence = (moved / 0.2) ** 2 / 2  # deterministic: a tenth of the range as deviation
@@ -210,7 +213,9 @@ def test_the_loss_equals_the_definition_state_by_state():
             )
             count = min(max(int(u**2 * logit.numel()), 1), logit.numel() - 1)
             threshold = order.flatten().sort(descending=True).values[count - 1 : count + 1].mean()
-            outcomes = Outcomes(one, 1.0, explainer.settings.sharpness, {"": r})
+            outcomes = PolicyOutcomes(
+                one, 1.0, explainer.settings.sharpness, one.target_scores({"": r})
+            )
             preserved = lost = 0.0
             for m in (logit.sigmoid()[None], (order > threshold).float()[None]):
                 shown, hidden = s * m + r * (1 - m), s * (1 - m) + r * m
@@ -278,7 +283,7 @@ def test_refinement_lowers_the_loss_of_states_that_were_not_learned_from():
     quick, _, _ = fitted(epochs=1, refine_steps=0)
     batch = test.batch(AGENT, np.arange(20))
     objective = PolicyObjective(explainer)
-    outcomes = objective.outcomes(batch)
+    outcomes = objective.read_outcomes(batch)(batch)
     totals = []
     for one in (quick, explainer):
         logits = torch.logit(one.attribute_batch(batch)[""], eps=1e-6)

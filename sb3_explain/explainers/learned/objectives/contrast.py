@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sb3_explain.explainers.learned import losses as loss
-from sb3_explain.explainers.learned.base import Read
-from sb3_explain.explainers.learned.masking import Masks
+from sb3_explain.explainers.learned.groups import find_groups
+from sb3_explain.explainers.learned.objectives.outcomes import BoxOutcomes
 from sb3_explain.explainers.learned.objectives.patch_masks import PatchMaskExplainer
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -32,21 +32,13 @@ class ContrastObjective:
         batch = self.explainer.batch(states, positions)
         masks = self.explainer.masks(network, batch)
         box = isinstance(self.explainer.agent.action_space, spaces.Box)
-        read = self._similarity(batch) if box else batch.target_scores
+        read = BoxOutcomes(batch).read if box else batch.target_scores
         preserved, complements = self.explainer.read_outcomes(
             read, *self.explainer.blend(masks, batch)
         )
         terms = (self._box_terms if box else self._group_terms)(batch, preserved, complements)
         total = terms["contrastive"] + settings.lambda_ne * terms["negative_entropy"]
         return self.explainer.add_mask_terms(total, terms, masks)
-
-    def _similarity(self, batch: StateBatch) -> Read:
-        def read(rows: Masks, states: Tensor) -> Tensor:
-            # actions differ by less than bfloat16 tells apart
-            with torch.autocast(self.explainer.agent.device.type, enabled=False):
-                return batch.similarity(rows, states)
-
-        return read
 
     def _box_terms(
         self, batch: StateBatch, similarity: Tensor, complement_similarity: Tensor
@@ -64,7 +56,7 @@ class ContrastObjective:
         """Mean over the sub-actions of eq. 2 to 4, each within its own masks and targets."""
         settings = self.explainer.settings
         contrastive, entropies = [], []
-        for own, target in self.explainer.groups(batch):
+        for own, target in find_groups(batch):
             scale = 2 / (own.stop - own.start) if settings.paper_scale else 1.0
             contrastive.append(loss.contrastive(scores[:, own, own], target) * scale)
             complements = complement_scores[:, own, own]

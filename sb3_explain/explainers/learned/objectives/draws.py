@@ -27,9 +27,13 @@ def draw_numbers(positions: NDArray[np.int64], n: int) -> Tensor:
 def pick_targets(batch: StateBatch, drawn: Tensor) -> StateBatch:
     """Pick the target of each state: the greedy one of a sub-action, or a dimension, at random.
 
+    A batch that explains a quantity such as the value stays as it is.
+
     :param batch: B states
     :param drawn: (B,) uniform numbers
     """
+    if batch.scalar is not None:
+        return batch
     agent = batch.agent
     drawn = drawn.to(agent.device)
     if isinstance(agent.action_space, spaces.Box):
@@ -49,8 +53,10 @@ def pick_others(batch: StateBatch, drawn: Tensor) -> Tensor | None:
     :param drawn: (B,) uniform numbers
     """
     space = batch.agent.action_space
+    if batch.scalar is not None or isinstance(space, spaces.Box):
+        return None
     sizes = torch.tensor(group_sizes(space), device=batch.device)
-    if isinstance(space, spaces.Box) or bool((sizes < 2).any()):
+    if bool((sizes < 2).any()):
         return None
     number = group_numbers(space).to(batch.device)[batch.target]
     size, start = sizes[number], (sizes.cumsum(0) - sizes)[number]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import torch
-from gymnasium import spaces
 from torch import Tensor
 from torch.nn import functional
 
 from sb3_explain.agents.action_spaces import greedy_targets, group_numbers, log_probabilities
+from sb3_explain.explainers.learned.outcomes import Outcomes
 from sb3_explain.states.batch import StateBatch
 
-#: probability that keeps the logarithm of what is lost finite
-EPSILON = 1e-2
 #: bounds of a probability whose logarithm is taken
 NEVER_SURE = (1e-6, 1 - 1e-6)
 #: least divergence, in nats, in units of which others are measured
@@ -20,46 +18,54 @@ FLOOR = 0.1
 HALVINGS = 24
 
 
-class Outcomes:
+class BoxOutcomes(Outcomes):
+    """How far the policy of a Box action's dimension moves: by its divergence."""
+
+    def read(self, rows: dict[str, Tensor], states: Tensor) -> Tensor:
+        # actions differ by less than bfloat16 tells apart
+        with torch.autocast(self.batch.device.type, enabled=False):
+            return self.batch.similarity(rows, states)
+
+    def keep(self, read: Tensor) -> Tensor:
+        """Compute the logarithm of 1 and the divergence: (B,)."""
+        # one outlier would dominate the gradient of the divergence itself
+        return torch.log1p(-self.of_target(read).clamp_max(0))
+
+
+class PolicyOutcomes(Outcomes):
     """What the policy does on B states, and on copies of them of which parts are hidden.
 
     :param batch: B states with their targets
     :param temperature: number that scores are divided by
     :param sharpness: how much surer of a greedy target than the policy what shall be preserved is:
         by a divergence that is this share, in [0, 1], of that of the hidden states
-    :param hidden: (B, ...) by key: the states of which all is hidden
+    :param blind: (B, C) scores of the targets on the states of which all is hidden
     """
 
     def __init__(
-        self, batch: StateBatch, temperature: float, sharpness: float, hidden: dict[str, Tensor]
+        self, batch: StateBatch, temperature: float, sharpness: float, blind: Tensor
     ) -> None:
-        self.batch = batch
+        super().__init__(batch)
         self.temperature = temperature
         self.space = batch.agent.action_space
-        if isinstance(self.space, spaces.Box):
-            return
         target = batch.target[:, None]
         numbers = group_numbers(self.space).to(batch.device)
         own = self._log_probabilities(batch.own_target_scores)
-        with torch.no_grad():
-            blind = self._log_probabilities(batch.target_scores(hidden))
         same_group = numbers == numbers[target]
-        lost = torch.where(same_group, own.exp() * (own - blind), 0.0).sum(dim=1)
+        unseen = own - self._log_probabilities(blind)
+        lost = torch.where(same_group, own.exp() * unseen, 0.0).sum(dim=1)
         #: (B,) in nats: the divergence of the policy that sees nothing, which others are a share of
         self.unit = lost.clamp_min(FLOOR)
-        share = share_of_target(self._of_target(own).exp(), sharpness * lost)[:, None]
+        share = share_of_target(self.of_target(own).exp(), sharpness * lost)[:, None]
         chosen = functional.one_hot(batch.target, own.shape[1])
         goal = (1 - share) * own.exp() + share * chosen
         #: (B, C) what a greedy target's mask shall preserve, within the target's sub-action
         self.goal = goal.masked_fill(~same_group, 0.0)
         self.greedy = greedy_targets(self.space, batch.own_target_scores).gather(1, target)[:, 0]
-        self.own = self._of_target(own).exp().clamp(*NEVER_SURE)
+        self.own = self.of_target(own).exp().clamp(*NEVER_SURE)
 
     def read(self, rows: dict[str, Tensor], states: Tensor) -> Tensor:
-        """Read what :meth:`keep` and :meth:`lose` take, (R, C), of copies of the states."""
-        if isinstance(self.space, spaces.Box):
-            with torch.autocast(self.batch.device.type, enabled=False):
-                return self.batch.similarity(rows, states)
+        """Read log-probabilities (R, C) of the targets on copies of the states."""
         return self._log_probabilities(self.batch.target_scores(rows, states))
 
     def keep(self, read: Tensor) -> Tensor:
@@ -69,27 +75,17 @@ class Outcomes:
         its own probability, and not be forced.
 
         :param read: (B, C) what :meth:`read` returned
-        :return: (B,) at least 0; 1 is the divergence of the policy that sees nothing. For Box
-            actions, the logarithm of 1 and the squared distance
+        :return: (B,) at least 0; 1 is the divergence of the policy that sees nothing
         """
-        if isinstance(self.space, spaces.Box):  # one outlier would dominate the gradient
-            return torch.log1p(-self._of_target(read).clamp_max(0))
         terms = torch.xlogy(self.goal, self.goal) - self.goal * read
         whole = torch.where(self.goal > 0, terms, 0.0).sum(dim=1)
-        left = self._of_target(read).exp().clamp(*NEVER_SURE)
+        left = self.of_target(read).exp().clamp(*NEVER_SURE)
         alone = self.own * (self.own / left).log()
         alone = alone + (1 - self.own) * ((1 - self.own) / (1 - left)).log()
         return torch.where(self.greedy, whole, alone) / self.unit
 
-    def lose(self, read: Tensor) -> Tensor:
-        """Compute how much of the target is left on copies (B, C) that shall lose it: (B,)."""
-        return -(1 - self._of_target(read).exp().clamp(0, 1) + EPSILON).log()
-
     def _log_probabilities(self, scores: Tensor) -> Tensor:
         return log_probabilities(self.space, scores.float() / self.temperature)
-
-    def _of_target(self, read: Tensor) -> Tensor:
-        return read.gather(1, self.batch.target[:, None])[:, 0]
 
 
 def share_of_target(probability: Tensor, allowed: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from sb3_explain.explainers.learned import losses as loss
-from sb3_explain.explainers.learned.base import MaskExplainer, MaskSettings
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.explainers.learned.masking import Masks
+from sb3_explain.explainers.learned.settings import TargetSettings
 from sb3_explain.states.batch import StateBatch
 
 #: number of patches along an image's shorter side
@@ -18,8 +19,11 @@ PATCHES = 17
 
 
 @dataclasses.dataclass(frozen=True)
-class VisionMaskSettings(MaskSettings):
+class VisionMaskSettings(TargetSettings):
     """Settings of a VisionMask.
+
+    With ``target`` there are no other targets and nothing to be surer of, so that ``sharpness`` and
+    ``lambda_others`` have no effect, and neither has ``temperature``.
 
     :param network: name of the mask network for images
     :param network_options: further arguments of the mask network, as plain data

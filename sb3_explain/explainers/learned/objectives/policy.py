@@ -8,17 +8,20 @@ features is trained along the curves on which explanations are measured.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.explainers.learned.objectives.draws import draw_numbers, pick_others, pick_targets
-from sb3_explain.explainers.learned.objectives.outcomes import Outcomes
+from sb3_explain.explainers.learned.objectives.outcomes import BoxOutcomes, PolicyOutcomes
 from sb3_explain.explainers.learned.objectives.patch_masks import PatchMaskExplainer, patch_length
+from sb3_explain.explainers.learned.outcomes import Outcomes
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 
@@ -46,10 +49,11 @@ class PolicyObjective:
         batch = pick_targets(self.explainer.batch(states, positions), drawn[0])
         others = pick_others(batch, drawn[1])
         logits = self.explainer.logits(network, batch)
-        terms = self._batch_terms(batch, logits, drawn[2], drawn[4])
+        outcomes_of = self.read_outcomes(batch)
+        terms = self._batch_terms(outcomes_of(batch), logits, drawn[2], drawn[4])
         if others is not None:
-            batch = batch.with_target(others)
-            of_others = self._batch_terms(batch, logits, drawn[3], drawn[5])
+            outcomes = outcomes_of(batch.with_target(others))
+            of_others = self._batch_terms(outcomes, logits, drawn[3], drawn[5])
             terms["loss"] = (
                 terms["loss"] + self.explainer.settings.lambda_others * of_others["loss"]
             )
@@ -57,19 +61,37 @@ class PolicyObjective:
         return terms
 
     def _batch_terms(
-        self, batch: StateBatch, logits: Masks, drawn: Tensor, split: Tensor
+        self, outcomes: Outcomes, logits: Masks, drawn: Tensor, split: Tensor
     ) -> dict[str, Tensor]:
         """Mean terms () of the states' targets, from the logits of all targets."""
-        outcomes = self.outcomes(batch)
-        own = self.select(logits, batch, batch.target)
+        own = self.select(logits, outcomes.batch, outcomes.batch.target)
         return {k: v.mean() for k, v in self.target_loss(outcomes, own, drawn, split < 0.5).items()}
 
-    def outcomes(self, batch: StateBatch) -> Outcomes:
-        """What the policy does on the states of a batch, and where everything is hidden."""
+    def read_outcomes(self, batch: StateBatch) -> Callable[[StateBatch], Outcomes]:
+        """Read what the agent does where everything is hidden, once for all targets.
+
+        :param batch: B states
+        :return: function of the states with any of their targets that returns what the agent does
+            on them
+        """
         settings = self.explainer.settings
-        nothing = {name: torch.zeros_like(each)[:, None] for name, each in batch.by_key.items()}
-        hidden = {n: each[:, 0] for n, each in self.explainer.blend(nothing, batch)[0].items()}
-        return Outcomes(batch, settings.temperature, settings.sharpness, hidden)
+        if batch.scalar is not None:
+            return self.explainer.read_scalar_outcomes
+        if isinstance(batch.agent.action_space, spaces.Box):
+            return BoxOutcomes
+        with torch.no_grad():
+            blind = batch.target_scores(self.explainer.hide_all(batch))
+        return lambda asked: PolicyOutcomes(asked, settings.temperature, settings.sharpness, blind)
+
+    @cached_property
+    def _inside(self) -> Masks:
+        """1 where a feature may be hidden, else 0: (1, ...) by key."""
+        device = self.explainer.agent.device
+        everything = {
+            name: torch.ones(1, 1, *shape, device=device)
+            for name, shape in self.explainer.shapes.items()
+        }
+        return {name: x[:, 0] for name, x in self.explainer.masking.restrict(everything).items()}
 
     def target_loss(
         self, outcomes: Outcomes, logits: Masks, drawn: Tensor, by_region: Tensor
@@ -111,8 +133,7 @@ class PolicyObjective:
 
     def _reveal(self, logits: Masks, batch: StateBatch, drawn: Tensor, by_region: Tensor) -> Masks:
         """Masks (B, ...) by key that show a drawn share of all features."""
-        everything = {name: torch.ones_like(x[:1, None]) for name, x in logits.items()}
-        inside = {name: x[:, 0] for name, x in self.explainer.masking.restrict(everything).items()}
+        inside = self._inside
         by_region = by_region.to(batch.device)
         ordered = {}
         for name, each in logits.items():

@@ -15,6 +15,7 @@ from torch import Tensor
 from sb3_explain.explainers.learned.masking import Masks
 from sb3_explain.explainers.learned.objectives.patch_masks import PatchMaskExplainer
 from sb3_explain.explainers.learned.objectives.policy import PolicyObjective
+from sb3_explain.explainers.learned.outcomes import Outcomes
 from sb3_explain.states.batch import StateBatch
 
 #: learning rate of the logits, by Adam
@@ -28,30 +29,34 @@ GOLDEN = 0.6180339887
 
 
 def refine(
-    explainer: PatchMaskExplainer, batch: StateBatch, targets: Sequence[Tensor]
+    explainer: PatchMaskExplainer, batch: StateBatch, targets: Sequence[Tensor] = ()
 ) -> list[Masks]:
     """Compute masks (B, ...) by key of each of several targets, for each state by itself.
 
     :param explainer: a fitted explainer
     :param batch: B states
-    :param targets: (B,) targets, one after the other
+    :param targets: (B,) targets, one after the other; the batch's own without
     """
     # what was made in inference mode can be no part of a backward pass, and clones can
     with torch.inference_mode(False), torch.enable_grad():
         batch = batch.with_observations(batch.observations.clone())
+        batch.target = batch.target.clone()
         batch.policy_inputs = {name: held.clone() for name, held in batch.policy_inputs.items()}
+        objective = PolicyObjective(explainer)
         with torch.no_grad():
             logits = explainer.logits(explainer.network, batch)
-            _ = batch.own_scores  # read once, whatever the number of targets
-        return [_refine(explainer, batch.with_target(each.clone()), logits) for each in targets]
+            if batch.scalar is None:
+                _ = batch.own_scores  # read once, whatever the number of targets
+        outcomes_of = objective.read_outcomes(batch)
+        asked = [batch.with_target(each.clone()) for each in targets] or [batch]
+        return [_refine(objective, outcomes_of(each), logits) for each in asked]
 
 
-def _refine(explainer: PatchMaskExplainer, batch: StateBatch, logits: Masks) -> Masks:
+def _refine(objective: PolicyObjective, outcomes: Outcomes, logits: Masks) -> Masks:
     """Refine masks (B, ...) of the states' targets, from the logits of the masks of all targets."""
+    explainer, batch = objective.explainer, outcomes.batch
     change = {name: torch.zeros_like(each[:, 0]).requires_grad_() for name, each in logits.items()}
-    objective = PolicyObjective(explainer)
     start = objective.select(logits, batch, batch.target)
-    outcomes = objective.outcomes(batch)
     optimizer = torch.optim.Adam(list(change.values()), lr=LEARNING_RATE)
     for step in range(explainer.settings.refine_steps):
         drawn = torch.full((len(batch),), step * GOLDEN % 1.0)

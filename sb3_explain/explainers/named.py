@@ -1,0 +1,95 @@
+"""Explainers that are given by their names, or made, one or several, and how they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import TargetLike, find_target
+from sb3_explain.agents.targets.scalars import ScalarTarget
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import require_class
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.make import make_explainer, make_unfitted
+from sb3_explain.states.dataset import StateDataset
+
+#: what may be given as explainers: one or several, each by its name or made
+Explainers: TypeAlias = str | Explainer | Iterable[str | Explainer] | Mapping[str, str | Explainer]
+
+
+def name_explainers(
+    agent: Agent,
+    explainers: Explainers,
+    states: StateDataset | None = None,
+    *,
+    fit: bool = True,
+    target: TargetLike = None,
+    **options: Any,
+) -> dict[str, Explainer]:
+    """Return explainers by the names that are shown, and make those that are given by name.
+
+    :param agent: the agent that they explain
+    :param explainers: a name, an explainer, a list of both, or a dict of both by other names
+    :param states: states for those that are given by name: baselines are fitted on them, and
+        explainers that learn
+    :param fit: whether explainers that learn may be given by name; they learn masks of what is
+        explained
+    :param target: what will be explained
+    :param options: arguments of the class of an explainer that is given by name
+    :raises ExplainError: for an unknown name, an explainer that has still to be fitted, one of
+        another agent, or two of the same name
+    """
+    if isinstance(explainers, str | Explainer) or not isinstance(explainers, Iterable):
+        explainers = [explainers]
+    given = list(explainers.values() if isinstance(explainers, Mapping) else explainers)
+    for one in given:
+        if not isinstance(one, str):
+            _require_ready(one, agent, options)
+    names = [one if isinstance(one, str) else one.name for one in given]
+    if isinstance(explainers, Mapping):
+        names = [str(name) for name in explainers]
+    if len(set(names)) < len(names):
+        raise ExplainError("two explainers have the same name: give a dict of names to them")
+    asked = _read_own_target(agent, target)
+    return {
+        name: _make(one, agent, states, fit, asked, options) if isinstance(one, str) else one
+        for name, one in zip(names, given, strict=True)
+    }
+
+
+def _require_ready(explainer: Explainer, agent: Agent, options: Mapping[str, Any]) -> None:
+    """Stop unless an explainer is one, explains the agent, and has been fitted."""
+    require_class("each of explainers", explainer, Explainer)
+    if options:
+        raise ExplainError(f"{next(iter(options))}: give it when you make the explainer")
+    if explainer.agent is not agent and explainer.agent.fingerprint() != agent.fingerprint():
+        raise ExplainError(f"{explainer.name} explains another agent than the one given")
+    if isinstance(explainer, FittedExplainer):
+        explainer.require_fitted()
+
+
+def _read_own_target(agent: Agent, target: TargetLike) -> dict[str, Any]:
+    """The argument by which an explainer that learns is made for a quantity; none for actions."""
+    named = isinstance(target, str) and isinstance(find_target(agent, target), ScalarTarget)
+    return {"target": target} if named else {}
+
+
+def _make(
+    name: str,
+    agent: Agent,
+    states: StateDataset | None,
+    fit: bool,
+    asked: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Explainer:
+    learns = issubclass(EXPLAINERS[name], FittedExplainer)
+    if fit:
+        return make_explainer(name, agent, states, **{**(asked if learns else {}), **options})
+    if learns:
+        raise ExplainError(
+            f"{name} learns: fit it first, on states that it is not evaluated on: "
+            f"make_explainer({name!r}, agent, states) does so; then give what it returns"
+        )
+    return make_unfitted(name, agent, states, **options)
