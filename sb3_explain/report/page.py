@@ -183,7 +183,7 @@ def _encode_example(example: TargetAttributions | Picture) -> dict[str, Any]:
             "source": encode_data_uri(encode_png(picture), "image/png"),
             "probability": example.probability(action),
             "share": float(example.probabilities[action]) if len(example.probabilities) else None,
-            "chosen": action == example.chosen,
+            "chosen": example.is_chosen(action),
             "empty": example.is_empty(action),
         }
         for action, (name, picture) in enumerate(

@@ -86,6 +86,11 @@ class TargetAttributions:
             format_probability(float(self.probabilities[action])) if len(self.probabilities) else ""
         )
 
+    def is_chosen(self, action: int) -> bool:
+        """Whether the agent takes an action; one name without a probability is a quantity's."""
+        several = len(self.action_names) > 1 or len(self.probabilities) > 0
+        return action == self.chosen and several
+
     def is_empty(self, action: int) -> bool:
         """Whether the map of an action is 0 everywhere: it names nothing that matters."""
         return not bool((np.abs(self.attributions[action]) > NOTHING).any())
@@ -119,8 +124,7 @@ def target_attributions_figure(example: TargetAttributions, *, theme: ThemeName 
 
     _draw(next(panels), game, "the state", "as rendered", look)
     for action, picture in enumerate(example.pictures()):
-        several = len(example.action_names) > 1 or len(example.probabilities) > 0
-        chosen = action == example.chosen and several
+        chosen = example.is_chosen(action)
         probability = example.probability(action)
         remarks = [probability, "chosen" * chosen, "empty map" * example.is_empty(action)]
         remark = ", ".join(filter(None, remarks))

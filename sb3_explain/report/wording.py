@@ -32,26 +32,37 @@ class Wording:
     :param measure: what is measured of the explained action: ``"probability"``,
         ``"softmax of Q"`` or, of Box actions, ``"similarity"``
     :param n_features: number of features of an observation; unknown when not given
+    :param quantity: name of what is explained, such as ``"value"``; empty for actions
     """
 
     pictures: bool = True
     measure: str = "probability"
     n_features: int | None = None
+    quantity: str = ""
 
     @classmethod
     def read(cls, states: Mapping[str, Any]) -> Wording:
         """Read the kind of agent from the ``states`` of metrics.json; older ones do not say it."""
         n_features, measure = states.get("n_features"), states.get("measure")
+        target = states.get("target")
+        # the agent's own probability is that of actions
+        scalar = isinstance(target, str) and states.get("own_probability") is None
         return cls(
             pictures=states.get("pictures", True) is not False,
             measure=measure if measure in _OUTCOMES else "probability",
             n_features=n_features if isinstance(n_features, int) and n_features > 0 else None,
+            quantity=str(target) if scalar else "",
         )
 
     @property
     def continuous(self) -> bool:
         """Whether actions are continuous, and have no probabilities."""
         return self.measure == SIMILARITY
+
+    @property
+    def explained(self) -> str:
+        """What a map is of: the action, or the quantity."""
+        return self.quantity or "the action"
 
     @property
     def outcome(self) -> str:
