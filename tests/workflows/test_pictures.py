@@ -126,7 +126,7 @@ def test_targets_that_nothing_matters_to_are_named():
         nn.Linear(2, 2), spaces.Box(-9, 9, (2,)), spaces.Discrete(2), action_names=["a", "b"]
     )
     means = np.array([[0.0, 0.0], [0.0, 0.1]])
-    said = name_empty(Importance(means, means, means), agent, Gradient(agent))
+    said = name_empty(Importance(means, means, means), Gradient(agent))
     assert said == " By Plain gradient, no feature matters to a."
 
 
