@@ -18,9 +18,10 @@ PAGES = {
     },
     "quickstart": {
         "learn(20_000)": "learn(128)",
-        "n_states=2000": "n_states=300, max_per_episode=20",
+        "n_states=2000": "n_states=160, max_per_episode=20",
+        "VisionMask(agent)": "VisionMask(agent, refine_steps=2)",
         "epochs=1": "epochs=1, progress=False",
-        "n_evaluated=50": "n_evaluated=5",
+        "n_evaluated=50": "n_evaluated=2",
     },
     "environments": {},
     "pictures": {"learn(128)": "learn(64)"},
