@@ -32,7 +32,7 @@ from sb3_explain import (
 FOLDER = Path(__file__).parents[1] / "docs" / "images" / "gallery"
 #: few states, and one epoch: a look at what a method draws, not a measurement of it
 N_STATES, FIT = 2000, {"epochs": 1, "seed": 0}
-DPI, COLORS = 84, 96
+DPI, COLORS, GAP = 84, 96, 10
 
 
 class Case(NamedTuple):
@@ -73,16 +73,16 @@ def draw_case(name: str, case: Case) -> Image.Image:
 
 
 def draw_method(name: str, cases: list[Case]) -> None:
-    """Draw the agents that one explainer supports side by side."""
+    """Draw the agents that one explainer supports, one below the other, as a phone shows them."""
     drawn = [draw_case(name, case) for case in cases if name in list_explainers(case.agent)]
     if not drawn:
         return
-    height = max(image.height for image in drawn)
-    sheet = Image.new("RGB", (sum(image.width + 16 for image in drawn) - 16, height), "white")
-    left = 0
+    width = max(image.width for image in drawn)
+    sheet = Image.new("RGB", (width, sum(image.height + GAP for image in drawn) - GAP), "white")
+    top = 0
     for image in drawn:
-        sheet.paste(image, (left, (height - image.height) // 2))
-        left += image.width + 16
+        sheet.paste(image, (0, top))
+        top += image.height + GAP
     # A palette is a quarter of the size, and these pictures have few colors.
     small = sheet.quantize(COLORS, dither=Image.Dither.NONE)
     small.save(FOLDER / f"{name}.png", optimize=True)
