@@ -372,6 +372,19 @@ def test_a_mistake_is_told_before_anything_is_made(tmp_path, wrong, said):
     assert not (tmp_path / "out").exists()
 
 
+def test_what_learns_masks_with_the_baseline_that_it_is_measured_with(tmp_path):
+    explainers = {"stalder": {}, "own=stalder": {"baseline": "mean"}, "random": {}}
+    made = grid(
+        tmp_path, {"one": AGENTS["one"]}, explainers, {"sparseness": {}}, [0], baseline="black"
+    )
+    assert not made.failures()
+    agent, _ = NamedAgent("one", AGENTS["one"], SMALL["load_kwargs"]).load()
+    learned = EXPLAINERS["stalder"]
+    folder = tmp_path / "one" / "seed_0"
+    assert learned.load(folder / "stalder", agent).settings.baseline == "black"
+    assert learned.load(folder / "own", agent).settings.baseline == "mean"
+
+
 def test_without_pyarrow_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ExplainError, match=r"^a benchmark needs pyarrow: pip install 'sb3_explain"):

@@ -13,7 +13,7 @@ from sb3_explain.evaluation.boxes import read_boxes
 from sb3_explain.report import write_report
 from sb3_explain.report.measured import read_curves, read_metrics
 from sb3_explain.workflows.benchmark.agents import NamedAgent
-from sb3_explain.workflows.benchmark.job import Cell, Job, Protocol, read_result
+from sb3_explain.workflows.benchmark.job import FORMAT, Cell, Job, Protocol, read_result
 from sb3_explain.workflows.benchmark.output import write_output
 from sb3_explain.workflows.benchmark.results import read_outcomes
 from sb3_explain.workflows.model_card import write_metrics_table
@@ -158,7 +158,7 @@ def job(tmp_path):
     made = Job(cell, "random", "random")
     cell.folder.mkdir(parents=True)
     result = {
-        "format": 1, "job": made.identity(), "agent": {}, "curves": {},
+        "format": FORMAT, "job": made.identity(), "agent": {}, "curves": {},
         "states": {"n": 4, "test": 4, "episodes": 2, "brought": False},
         "cost": {
             **COST, "metric_forwards": {"insertion": 3}, "metric_seconds": {"insertion": 0.5},

@@ -30,7 +30,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.workflows.benchmark.agents import NamedAgent
 
-FORMAT = 1
+FORMAT = 2
 _seconds = number(0)
 _RESULT = record(
     {

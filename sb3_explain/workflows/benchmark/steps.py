@@ -24,6 +24,7 @@ from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.make import make_unfitted
 from sb3_explain.states.baselines import fit_baselines
@@ -155,12 +156,14 @@ def make_job_explainer(
 ) -> Explainer:
     """Make the explainer of a job; one that learns is fitted, or loaded if it was fitted before.
 
-    Settings of the user take precedence over the cell's seed and the protocol's baseline.
+    Settings of the user take precedence over the cell's seed and the protocol's baseline, which is
+    also that of explainers that learn: masks that were learned for another one are measured on
+    states that they were not made for.
     """
     kind, options = EXPLAINERS[job.explainer], dict(job.settings)
     if "seed" in argument_names(kind):
         options.setdefault("seed", job.cell.seed)
-    if kind.takes_baseline:
+    if kind.takes_baseline or issubclass(kind, MaskExplainer):
         options.setdefault("baseline", job.cell.protocol.baseline)
     made = make_unfitted(job.explainer, agent, train, **options)
     if not isinstance(made, FittedExplainer):
