@@ -31,6 +31,7 @@ from sb3_explain.evaluation.showing import ShownEvaluation
 from sb3_explain.evaluation.targets import select_metrics
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer, require_explained
+from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.explainers.named import Explainers, name_explainers
 from sb3_explain.states.baselines import Baseline, fit_baselines
 from sb3_explain.states.blends import apply_baselines
@@ -350,6 +351,7 @@ def evaluate(
                 values, clusters, n_resamples=n_resamples, confidence=confidence, seed=seed
             )
     episodes = len(np.unique(states.episode[sample]))
+    notes = [note_if_narrow(n, episodes), note_other_baseline(given, baseline)]
     described = {
         "n": n,
         "episodes": episodes,
@@ -362,7 +364,7 @@ def evaluate(
         else float(np.concatenate(own).mean()),
         **({} if target is None else {"target": batch.name_targets()[0]}),
         "duplicates_left_out": states.n_duplicates,
-        "note": note_if_narrow(n, episodes),
+        "note": "; ".join(filter(None, notes)),
         **describe_kind(states.batch(agent, sample[:1])),
     }
     return Evaluation(agent.describe(), described, rows)
@@ -376,6 +378,16 @@ def note_if_narrow(n: int, episodes: int) -> str:
         f"the interval is too narrow: {n} states of {episodes} episode(s), and at least "
         f"{MIN_STATES} of {MIN_EPISODES} are needed"
     )
+
+
+def note_other_baseline(given: Mapping[str, Explainer], baseline: Mapping[str, Baseline]) -> str:
+    """Say whose masks were learned for another baseline than the one they are measured with."""
+    learned = {name: one for name, one in given.items() if isinstance(one, MaskExplainer)}
+    for name, explainer in learned.items():
+        for key in explainer.covered:
+            if (own := explainer.baselines[key].name) != baseline[key].name:
+                return f"{name} learned its masks for the baseline {own}"
+    return ""
 
 
 def _replace_nan(interval: Interval) -> dict[str, float | int | None]:

@@ -14,6 +14,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.controls import PER_TARGET, Swapped, Template
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.evaluation.others import OtherStates
+from sb3_explain.explainers.learned.stalder import Stalder
 from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
 from tests.evaluation.test_evaluate import Bright, Learned
@@ -213,6 +214,20 @@ def test_few_states_or_episodes_are_noted(agent, n, episodes, noted):
         if noted
         else ""
     )
+
+
+def test_masks_that_were_learned_for_another_baseline_are_noted(agent, states, train):
+    explainer = Stalder(agent, baseline="black", network_options={"width": 4})
+    explainer.fit(train, states, epochs=1, progress=False)
+
+    def note(baseline):
+        few = {"n_evaluated": 4, "n_resamples": 10}
+        made = evaluate(agent, states, explainer, ["sparseness"], baseline=baseline, **few)
+        return made.states["note"]
+
+    assert note("mean").endswith("; stalder learned its masks for the baseline black")
+    assert not note("black").endswith("black")
+    assert not note(explainer.baselines).endswith("black")
 
 
 def test_ranks_under_each_imputation(agent, states):
