@@ -27,7 +27,7 @@ PARTS = 3
 #: smallest share of the requested states that is enough for a fit during the training
 ENOUGH = 0.1
 #: smallest number of states that is enough for one at its end
-LEAST = 64
+MIN_STATES = 64
 
 
 class FittingCallback(ExplainCallback):
@@ -49,10 +49,10 @@ class FittingCallback(ExplainCallback):
         self.n_states = require_whole("n_states", n_states)
 
     def begin(self, agent: Agent) -> None:
-        if self.timesteps_left < LEAST:
+        if self.timesteps_left < MIN_STATES:
             raise ExplainError(
                 f"{self.timesteps_left} timesteps give too few states to learn from: train for at "
-                f"least {LEAST}"
+                f"least {MIN_STATES}"
             )
         self.seen = TrainingStates(self.n_states, agent.n_stack)
 
@@ -72,7 +72,7 @@ class FittingCallback(ExplainCallback):
 
     @property
     def ready(self) -> bool:
-        return len(self.seen) >= max(LEAST, ENOUGH * self.n_states)
+        return len(self.seen) >= max(MIN_STATES, ENOUGH * self.n_states)
 
     def watch(self, step: Step) -> None:
         for env in range(len(step.ends)):
@@ -84,10 +84,10 @@ class FittingCallback(ExplainCallback):
         :param agent: the current agent
         :raises ExplainError: if there are too few
         """
-        if len(self.seen) < LEAST:
+        if len(self.seen) < MIN_STATES:
             raise ExplainError(
-                f"{len(self.seen)} states are too few to learn from: train for at least {LEAST} "
-                "timesteps"
+                f"{len(self.seen)} states are too few to learn from: train for at least "
+                f"{MIN_STATES} timesteps"
             )
         if not self.ready:
             log.warning(

@@ -166,24 +166,24 @@ def draw_panels(
     """
     agent = next(iter(explainers.values())).agent
     batch = states.batch(agent, positions, target).resolve_target()
-    maps = {name: explainer.attribute_batch(batch) for name, explainer in explainers.items()}
-    cells: list[list[Panel]] = []
+    attributed = {name: explainer.attribute_batch(batch) for name, explainer in explainers.items()}
+    tiles: list[list[Panel]] = []
     for row, said in enumerate(describe_states(states, positions, agent)):
         panels: list[Panel] = list_observation_panels(batch, row, Look())
         for name, explainer in explainers.items():
             # of one method, the title says which
             label = get_explainer_label(name) if len(explainers) > 1 else ""
             panels += list_panels(
-                batch, maps[name], row, Look(), heading=label, baselines=explainer.baselines
+                batch, attributed[name], row, Look(), heading=label, baselines=explainer.baselines
             )
         # two short lines: bars are narrow beside their names
         lines = (", ".join(said[:-2]), ", ".join(said[-2:])) if len(said) > 2 else said
         first = "\n".join(filter(None, (*lines, panels[0].heading)))
-        cells.append([dataclasses.replace(panels[0], heading=first), *panels[1:]])
-    columns = count_columns(len(cells), sum(panel.size[0] + BESIDE for panel in cells[0]))
+        tiles.append([dataclasses.replace(panels[0], heading=first), *panels[1:]])
+    columns = count_columns(len(tiles), sum(panel.size[0] + BESIDE for panel in tiles[0]))
     rows = [
-        [panel for cell in cells[i : i + columns] for panel in cell]
-        for i in range(0, len(cells), columns)
+        [panel for tile in tiles[i : i + columns] for panel in tile]
+        for i in range(0, len(tiles), columns)
     ]
     figure = explanation_figure(rows, title=title)
     png = io.BytesIO()

@@ -193,7 +193,7 @@ def test_a_training_shorter_than_every_or_stopped_early_is_explained_at_its_end(
     assert callback.worked == [30]
 
 
-def test_the_cost_is_said_in_one_line_and_in_tensorboard(tmp_path, capsys):
+def test_the_cost_is_a_line_of_text_and_a_scalar_of_tensorboard(tmp_path, capsys):
     model = cartpole()
     model.tensorboard_log = str(tmp_path / "tb")
     callback = Sleeper(100, str(tmp_path), seconds=0.1)
