@@ -125,9 +125,14 @@ def main() -> None:
         fit_kwargs={"epochs": size.epochs}, seed=options.seed,
     )  # fmt: skip
     evaluation = evaluate_to(
-        options.output, train, test, explainer, None, n_evaluated=size.evaluated, seed=options.seed
+        options.output,
+        train,
+        test,
+        {explainer.name: explainer},
+        n_evaluated=size.evaluated,
+        seed=options.seed,
     )
-    write_all(options.output, test, explainer)
+    write_all(options.output, test, {explainer.name: explainer})
     row = next((game for game in PAPER if playfield(options.env) and game in options.env), None)
     print_beside(row, evaluation, options.env)
     print(f"open {options.output / 'report.html'}")

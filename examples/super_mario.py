@@ -143,10 +143,10 @@ def main() -> None:
         fit_kwargs={"epochs": options.epochs}, seed=options.seed,
     )  # fmt: skip
     evaluation = evaluate_to(
-        options.output, train, test, explainer, None,
+        options.output, train, test, {explainer.name: explainer},
         n_evaluated=options.n_evaluated, seed=options.seed,
     )  # fmt: skip
-    write_all(options.output, test, explainer)
+    write_all(options.output, test, {explainer.name: explainer})
 
     print_beside("SuperMarioBros", evaluation, make_title(world))
     print(f"open {options.output / 'report.html'}")

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_explain import __version__
+from sb3_explain.cli.completion import SHELLS, PrintCompletion
+from sb3_explain.cli.flag_names import list_flags, say_flags
+from sb3_explain.cli.outputs import prepare
 from sb3_explain.cli.parsing import Commands, Parser
 from sb3_explain.cli.zoo import is_of_zoo, run_zoo
-from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.errors import ExplainError, make_printable, unknown_name
 from sb3_explain.common.files import writing_to
 
 #: each command, the module of this package that defines its options, and a line of help
@@ -20,14 +23,14 @@ COMMANDS = {
     "demo": ("explain", "explain the Pong agent that comes with the package"),
     "explain": (
         "explain",
-        "collect, fit and evaluate what is missing, then write video, pictures and report",
+        "collect states, explain and measure them, then write video, pictures and report",
     ),
     "collect": ("explain", "play the agent and save its states"),
     "fit": ("explain", "fit a VisionMask on the collected states"),
     "report": ("explain", "write video, pictures and report from earlier results"),
     "evaluate": (
         "evaluate",
-        "measure the fitted VisionMask, or a grid of agents x explainers x seeds",
+        "measure the explainers of a folder, or a grid of agents x explainers x seeds",
     ),
     "why": ("why", "remove salient regions from one state and show how the agent's action changes"),
     "probe": ("probe", "generate states that the agent values highly, fears, or is undecided in"),
@@ -49,6 +52,9 @@ COMMANDS = {
     "list": ("listing", "list explainers, metrics, baselines, networks, targets and algorithms"),
 }
 
+#: the modules of the commands, each once
+MODULES = tuple(dict.fromkeys(module for module, _ in COMMANDS.values()))
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -56,24 +62,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: arguments of the command line; those of the process when not given
     :return: exit code: 0 after success, 2 after a mistake, 130 after Ctrl-C
     """
-    output: Path | None = None
+    options = argparse.Namespace()
     try:
         options = read_options(list(sys.argv[1:] if arguments is None else arguments))
-        output = getattr(options, "output", None)
-        with writing_to(Path(output or ".")):
-            options.command(options)
+        prepare(options)
+        with writing_to(Path(getattr(options, "output", None) or ".")):
+            run(options)
     except ExplainError as error:
-        print(f"sb3-explain: {error}", file=sys.stderr)
+        message = str(error)
+        if hasattr(options, "parser"):
+            message = make_printable(say_flags(message, list_flags(options.parser)))
+        print(f"sb3-explain: {message}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
+        output = getattr(options, "output", None)
         saved = f"what is finished is saved in {output}; " if output is not None else ""
         again = "run the same command again to go on"
         print(f"\nsb3-explain: interrupted; {saved}{again}", file=sys.stderr)
         return 130
     return 0
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run a command, and keep the flags of the agent that it has loaded in its output folder.
+
+    They are not kept after a mistake, which may be the wrong agent for the folder.
+
+    :param options: the options of the command
+    """
+    try:
+        options.command(options)
+    except KeyboardInterrupt:
+        keep_agent(options)
+        raise
+    keep_agent(options)
+
+
+def keep_agent(options: argparse.Namespace) -> None:
+    """Write the flags of the agent into the output folder, if there is both."""
+    if hasattr(options, "demo") and options.output.is_dir():
+        # the module of no command: it would be imported before it is needed
+        from sb3_explain.cli.agent_file import write_agent_file
+
+        write_agent_file(options)
 
 
 def read_options(arguments: list[str]) -> argparse.Namespace:
@@ -90,10 +124,20 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     top = Parser(prog="sb3-explain", description="Explain agents of Stable-Baselines3.")
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = Commands(top, {name: line for name, (_, line) in COMMANDS.items()})
+    top.add_argument(
+        "--print-completion", action=PrintCompletion, choices=SHELLS, metavar="SHELL",
+        add_all=lambda: add_options(commands, *MODULES),
+        help=f"print what a shell needs to complete commands and flags: {', '.join(SHELLS)}",
+    )  # fmt: skip
     called = next((word for word in arguments if not word.startswith("-")), None)
-    if called is not None:
+    if called is not None and not arguments[0].startswith("--print-completion"):
         if called not in COMMANDS:
             raise unknown_name("command", called, COMMANDS)
-        module, _ = COMMANDS[called]
+        add_options(commands, COMMANDS[called][0])
+    return top.parse_args(arguments or ["--help"])
+
+
+def add_options(commands: Commands, *modules: str) -> None:
+    """Add the options of the commands of some modules, which are imported."""
+    for module in modules:
         importlib.import_module(f"{__name__}.{module}").add_commands(commands)
-    return top.parse_args(arguments)

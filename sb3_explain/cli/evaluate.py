@@ -1,8 +1,9 @@
-"""``sb3-explain evaluate`` for one VisionMask, or a grid of agents x explainers x seeds."""
+"""``sb3-explain evaluate`` for a folder's explainers, or a grid of agents x explainers x seeds."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 
 import pandas as pd
 
+from sb3_explain.cli.agent_file import NAME as AGENT_FILE
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
     add_agent_flags,
     add_measuring_flags,
     add_result_flags,
+    add_target_flag,
     load_named_agent,
     loading_options,
 )
+from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import (
     Commands,
     Parser,
@@ -30,13 +34,15 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.learned.visionmask import VisionMask
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.report.measured import read_metrics
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.benchmark import run_benchmark
 from sb3_explain.workflows.benchmark.backends import BACKENDS
 from sb3_explain.workflows.benchmark.grid import ALL
-from sb3_explain.workflows.pipeline import evaluate_to, require_same_split
+from sb3_explain.workflows.chosen_explainers import choose_explainers
+from sb3_explain.workflows.pipeline import evaluate_to
 from sb3_explain.workflows.splitting import split_states
 
 GRID = (
@@ -52,8 +58,10 @@ def add_commands(commands: Commands) -> None:
         run_evaluate,
         f"{ZOO_AGENT} -o out\n  sb3-explain evaluate --agents demo --explainers all --seeds 0 1 "
         "-o grid",
+        folder_name="grid",
     )
-    add_agent_flags(sub, required=False)
+    add_agent_flags(sub)
+    add_target_flag(sub)
     add_grid_flags(sub)
     add_result_flags(sub)
     add_measuring_flags(sub)
@@ -119,32 +127,49 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if pick_given(options, *GRID):
         run_grid(options)
         return
-    if options.algo is None or options.env is None:
+    unnamed = options.algo is None and not (options.output / AGENT_FILE).exists()
+    if (options.algo is None) != (options.env is None) or unnamed:
         raise ExplainError("name an agent by --algo and --env, or a grid of them by --agents")
-    train, test, explainer = load_fitted(options)
+    train, test, explainers = load_explainers(options, options.target)
     evaluation = evaluate_to(
         options.output,
         train,
         test,
-        explainer,
+        explainers,
         options.metrics,
         n_evaluated=options.n_evaluated,
+        target=options.target,
         seed=options.seed,
         progress=options.progress,
     )
     print_results(evaluation, options.output)
+    say_end(options.output / "metrics.json", "report", "-o", str(options.output))
 
 
-def load_fitted(
-    options: argparse.Namespace,
-) -> tuple[StateDataset, StateDataset, VisionMask]:
-    """Load the agent's training and test states and its VisionMask from the output folder."""
+def load_explainers(
+    options: argparse.Namespace, target: str | None
+) -> tuple[StateDataset, StateDataset, dict[str, Explainer]]:
+    """Load the explainers of an output folder, and the states that they are measured on.
+
+    They are those that were fitted there, and those that were measured there before, or else the
+    usual ones.
+
+    :param options: the options of a command
+    :param target: what is explained; the action taken when not given
+    :return: states that they may learn from, states to measure on, and the explainers by name
+    """
     agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
-    explainer = VisionMask.load(options.output / "visionmask", agent)
-    train, _, test = split_states(states, options.seed)
-    require_same_split(explainer, train)
-    return train, test, explainer
+    names, measured = None, options.output / "metrics.json"
+    if measured.exists():
+        # what was explained stands before the controls, of which some are explainers
+        rows = itertools.takewhile(lambda row: row != "empty", read_metrics(measured)["explainers"])
+        names = [name for name in rows if name in EXPLAINERS] or None
+    chosen = choose_explainers(agent, options.output, names, target=target)
+    train = test = states
+    if chosen.learns:
+        train, _, test = split_states(states, options.seed)
+    return train, test, chosen.make_ready(train)
 
 
 def print_results(evaluation: Evaluation, output: Path) -> None:
@@ -152,13 +177,15 @@ def print_results(evaluation: Evaluation, output: Path) -> None:
     table = evaluation.table().pivot(index="explainer", columns="metric", values="mean")
     print(format_means(table.loc[[name for name in evaluation.rows if name in table.index]]))
     print("\n".join(f"- {sentence}" for sentence in evaluation.summary()))
-    for name in ("report.html", "metrics.json", "video.mp4"):
+    for name in ("metrics.json", "video.mp4"):
         if (output / name).exists():
             print(f"{name:13} {output / name}")
 
 
 def run_grid(options: argparse.Namespace) -> None:
     """Run ``sb3-explain evaluate`` with the flags of a grid."""
+    if options.target is not None:
+        raise ExplainError("--target is of one agent: leave it out, or name no grid")
     benchmark = run_benchmark(**grid_options(options))
     for agent, table in benchmark.join_seeds().items():
         means = {
@@ -178,6 +205,7 @@ def run_grid(options: argparse.Namespace) -> None:
         raise ExplainError(
             f"{n_failed} of {len(benchmark.outcomes)} jobs failed; the same command runs them again"
         )
+    say_end(options.output / "benchmark.md")
 
 
 def format_means(means: pd.DataFrame) -> str:
@@ -208,12 +236,13 @@ def grid_options(options: argparse.Namespace) -> dict[str, Any]:
         known = read_labels(explainers, EXPLAINERS) | read_labels(metrics, METRICS)
         raise unknown_name("explainer or metric of --settings", name, known)
     return {
-        **pick_given(options, "n_states", "baseline", "backend", "jobs", "threads", "address"),
+        **pick_given(
+            options, "n_states", "n_evaluated", "baseline", "backend", "jobs", "threads", "address"
+        ),
         "agents": options.agents or [":".join(one)],
         "explainers": explainers,
         "metrics": metrics,
         "seeds": options.seeds or [options.seed],
-        "n_evaluated": options.n_evaluated,
         "fit_kwargs": read_key_values(options.training or [], "--training"),
         "collect_kwargs": read_key_values(options.collecting or [], "--collecting"),
         "load_kwargs": loading_options(options),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from sb3_explain.agents.demo import demo_agent
-from sb3_explain.cli.evaluate import load_fitted, print_results
+from sb3_explain.cli.evaluate import load_explainers, print_results
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
     add_agent_flags,
     add_measuring_flags,
     add_result_flags,
+    add_target_flag,
     add_training_flags,
     load_named_agent,
     training_settings,
 )
+from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import (
     Commands,
     Parser,
@@ -24,29 +27,38 @@ from sb3_explain.cli.parsing import (
     positive,
     read_key_values,
 )
+from sb3_explain.common.training import training_options
+from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers.learned.networks import NETWORKS
+from sb3_explain.report.measured import read_metrics
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.collection import BEHAVIORS, collect
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pipeline import explain, fit_visionmask, write_all
+from sb3_explain.workflows.chosen_explainers import choose_explainers, is_scalar, list_fitted
+from sb3_explain.workflows.pipeline import (
+    FIRST_STATES,
+    FITTED_STATES,
+    STABILITY,
+    explain,
+    fit_visionmask,
+    write_all,
+)
 
-#: settings of `demo`, which takes a few minutes on two cores; `explain` does more by default, but
-#: with fewer states to measure on, intervals would be too narrow
+#: settings of the VisionMask of `demo`, which takes a few minutes on two cores
 DEMO_STATES = 4000
 DEMO_TRAINING = {"epochs": 8}
-DEMO_EVALUATED = 300
-#: metrics that explain each state ten times more, which the demo leaves to `evaluate`
-STABILITY = frozenset({"local_lipschitz", "max_sensitivity"})
+#: metrics that take long, which the demo leaves to `evaluate`
+LEFT_OUT = STABILITY | {"pixel_flipping"}
 
 
 def add_commands(commands: Commands) -> None:
     """Add the options of these commands."""
-    demo = commands.add("demo", run_demo, "-o demo")
+    demo = commands.add("demo", run_demo, "-o demo", folder_name="demo")
     everything = commands.add(
         "explain",
         run_explain,
-        f"{ZOO_AGENT} -o out",
+        f"{ZOO_AGENT}\n  sb3-explain explain -o explained/ppo-PongNoFrameskip-v4 --fit visionmask",
     )
     collecting = commands.add("collect", run_collect, f"{ZOO_AGENT} -n 10000 -o out")
     fitting = commands.add(
@@ -59,23 +71,41 @@ def add_commands(commands: Commands) -> None:
         add_agent_flags(sub)
     for sub in (demo, everything, collecting, fitting, reporting):
         add_result_flags(sub)
-    for sub in (everything, collecting):
-        add_collecting_flags(sub)
+    add_explainer_flags(everything)
+    add_collecting_flags(everything, "500; 10000 to fit an explainer")
+    add_collecting_flags(collecting, "10000")
     for sub in (everything, fitting):
         add_fitting_flags(sub)
         add_training_flags(sub)
     add_measuring_flags(everything)
 
 
-def add_collecting_flags(sub: Parser) -> None:
-    """Add the flags of collecting states."""
+def add_explainer_flags(sub: Parser) -> None:
+    """Add the flags that choose explainers and what they explain."""
+    sub.add_argument(
+        "--explainer", nargs="+", dest="explainers", metavar="NAME",
+        help="explainers that are shown side by side (default: two that need no fit)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--fit", metavar="NAME",
+        help="explainer that is fitted and added to the page, for example visionmask; it takes "
+        "minutes, and the page without it is written before",
+    )  # fmt: skip
+    add_target_flag(sub)
+
+
+def add_collecting_flags(sub: Parser, n_states: str) -> None:
+    """Add the flags of collecting states.
+
+    :param sub: parser of the command
+    :param n_states: number of states that are collected by default, in words
+    """
     group = sub.add_argument_group("states")
     group.add_argument(
         "-n",
         "--n-states",
         type=positive,
-        default=10_000,
-        help="number of states to collect (default: 10000)",
+        help=f"number of states to collect (default: {n_states})",
     )
     group.add_argument(
         "--n-envs", type=positive, help="number of parallel environments (default: chosen by -n)"
@@ -130,34 +160,84 @@ def add_fitting_flags(sub: Parser) -> None:
 
 def run_demo(options: argparse.Namespace) -> None:
     """``sb3-explain demo``"""
+    agent, output = demo_agent(), options.output
+    options.demo = True  # which later commands find in the output folder
+    if not (output / "report.html").exists():
+        explain(agent, output, seed=options.seed, progress=options.progress)
+        say_first_page(options)
     evaluation = explain(
-        demo_agent(),
-        options.output,
+        agent,
+        output,
+        fit="visionmask",
         n_states=DEMO_STATES,
-        n_evaluated=DEMO_EVALUATED,
         fit_kwargs=DEMO_TRAINING,
-        metrics=[metric for metric in METRICS if metric not in STABILITY],
+        metrics=[metric for metric in METRICS if metric not in LEFT_OUT],
         seed=options.seed,
         progress=options.progress,
     )
-    print_results(evaluation, options.output)
+    end_explaining(evaluation, options)
 
 
 def run_explain(options: argparse.Namespace) -> None:
     """``sb3-explain explain``"""
+    agent = load_named_agent(options)
+    fitting, training = fitting_settings(options), training_settings(options)
+    fit = options.fit or ("visionmask" if fitting or training else None)
+    training = {**training, "progress": options.progress} if fit else {}
+    chosen: dict[str, Any] = {
+        "explainers": options.explainers,
+        "n_evaluated": options.n_evaluated,
+        "metrics": options.metrics,
+        "target": options.target,
+        "seed": options.seed,
+        "progress": options.progress,
+    }
+    if fit is not None and not (options.output / "report.html").exists():
+        # Fail now, not after the first page.
+        chosen_ones = choose_explainers(agent, options.output, options.explainers, fit)
+        scalar = {"target": options.target} if is_scalar(agent, options.target) else {}
+        chosen_ones.make_unfitted(**scalar, **fitting)
+        training_options(training)
+        explain(agent, options.output, **chosen, **first_options(options))
+        say_first_page(options)
     evaluation = explain(
-        load_named_agent(options),
+        agent,
         options.output,
+        **chosen,
+        fit=fit,
         n_states=options.n_states,
-        n_evaluated=options.n_evaluated,
         collect_kwargs=collecting_options(options),
-        explainer_kwargs=fitting_settings(options),
-        fit_kwargs=training_settings(options),
-        metrics=options.metrics,
-        seed=options.seed,
-        progress=options.progress,
+        explainer_kwargs=fitting,
+        fit_kwargs=training,
     )
+    end_explaining(evaluation, options)
+
+
+def first_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Options of the page before a fit: the first episodes of those that it is fitted on."""
+    n_states = options.n_states or FITTED_STATES
+    longest = options.max_per_episode
+    if longest is None:
+        longest = max(100, math.ceil(n_states / 50))
+    several = 5 * longest if longest else FIRST_STATES
+    collecting = {**collecting_options(options), "max_per_episode": longest}
+    return {"n_states": min(n_states, several), "collect_kwargs": collecting}
+
+
+def say_first_page(options: argparse.Namespace) -> None:
+    """Say where the first page is, before the fit of an explainer begins."""
+    print("first page; a better one takes its place when the explainer is fitted:")
+    say_end(options.output / "report.html")
+
+
+def end_explaining(evaluation: Evaluation, options: argparse.Namespace) -> None:
+    """Print what was measured, the address of the page, and what to try next."""
     print_results(evaluation, options.output)
+    output, page = str(options.output), options.output / "report.html"
+    if list_fitted(options.output):
+        say_end(page, "why", "-o", output, "--state", "100")
+    else:
+        say_end(page, "explain", "-o", output, "--fit", "visionmask")
 
 
 def run_collect(options: argparse.Namespace) -> None:
@@ -165,13 +245,14 @@ def run_collect(options: argparse.Namespace) -> None:
     folder = options.output / "states"
     states = collect(
         load_named_agent(options),
-        n_states=options.n_states,
+        n_states=options.n_states or FITTED_STATES,
         folder=folder,
         seed=options.seed,
         progress=options.progress,
         **collecting_options(options),
     )
     print(f"{len(states)} states of {states.episode[-1] + 1} episodes in {folder}")
+    say_end(folder, "explain", "-o", str(options.output))
 
 
 def run_fit(options: argparse.Namespace) -> None:
@@ -181,18 +262,22 @@ def run_fit(options: argparse.Namespace) -> None:
         StateDataset.open(options.output / "states"),
         options.output / "visionmask",
         explainer_kwargs=fitting_settings(options),
-        fit_kwargs=training_settings(options),
+        fit_kwargs={**training_settings(options), "progress": options.progress},
         seed=options.seed,
     )
     last = explainer.training.history[-1]
     print(f"fitted in {explainer.fit_seconds:.0f} s; validation loss {last['loss']:.3f}")
+    say_end(options.output / "visionmask", "evaluate", "-o", str(options.output))
 
 
 def run_report(options: argparse.Namespace) -> None:
     """``sb3-explain report``"""
-    _, test, explainer = load_fitted(options)
-    page = write_all(options.output, test, explainer, progress=options.progress)
-    print(f"open {page}")
+    measured, target = options.output / "metrics.json", None
+    if measured.exists():
+        target = (read_metrics(measured).get("states") or {}).get("target")
+    _, test, explainers = load_explainers(options, target)
+    page = write_all(options.output, test, explainers, target=target, progress=options.progress)
+    say_end(page, "why", "-o", str(options.output), "--state", "100")
 
 
 def collecting_options(options: argparse.Namespace) -> dict[str, Any]:

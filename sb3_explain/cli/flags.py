@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.agents.loading.algorithms import ALGORITHMS
+from sb3_explain.cli.agent_file import NAME as AGENT_FILE
+from sb3_explain.cli.agent_file import complete_flags
 from sb3_explain.cli.parsing import Parser, not_negative, pick_given, positive, read_key_values
 
 #: flags that name an agent in the examples of the help
 ZOO_AGENT = "--algo ppo --env PongNoFrameskip-v4 -f rl-trained-agents"
 
 
-def add_agent_flags(sub: Parser, *, required: bool = True) -> None:
-    """Add the flags that name an agent, as in rl-zoo3."""
-    group = sub.add_argument_group("agent")
-    group.add_argument("--algo", required=required, help=f"algorithm: {', '.join(ALGORITHMS)}, her")
-    group.add_argument("--env", required=required, help="gymnasium id of the environment")
+def add_agent_flags(sub: Parser) -> None:
+    """Add the flags that name an agent, as in rl-zoo3; ``complete_flags`` knows their defaults."""
+    group = sub.add_argument_group(
+        "agent", "without --algo and --env, the agent of the folder that -o names"
+    )
+    group.add_argument("--algo", help=f"algorithm: {', '.join(ALGORITHMS)}, her")
+    group.add_argument("--env", help="gymnasium id of the environment")
     group.add_argument(
         "-f",
         "--folder",
-        default="logs",
         help="rl-zoo3's folder of agents, any folder with a model, or a zip (default: logs)",
     )
     group.add_argument(
-        "--exp-id", type=int, default=0, help="number of the run; 0 for the newest (default: 0)"
+        "--exp-id", type=int, help="number of the run; 0 for the newest (default: 0)"
     )
-    group.add_argument("--load-best", action="store_true", help="load best_model.zip")
+    group.add_argument("--load-best", action="store_true", default=None, help="load best_model.zip")
     group.add_argument(
         "--load-checkpoint",
         type=int,
@@ -39,26 +44,23 @@ def add_agent_flags(sub: Parser, *, required: bool = True) -> None:
     group.add_argument(
         "--load-last-checkpoint",
         action="store_true",
+        default=None,
         help="load the checkpoint after the most steps",
     )
     group.add_argument(
         "-orga", "--organization", help="download the agent of this organization from the Hub"
     )
     group.add_argument("--revision", help="branch, tag or commit of the agent on the Hub")
-    group.add_argument(
-        "--device", default="cpu", help="device of the agent: cpu, cuda or auto (default: cpu)"
-    )
+    group.add_argument("--device", help="device of the agent: cpu, cuda or auto (default: cpu)")
     group.add_argument(
         "--env-kwargs",
         nargs="+",
-        default=[],
         metavar="KEY:VALUE",
         help="arguments of the environment",
     )
     group.add_argument(
         "--gym-packages",
         nargs="+",
-        default=[],
         metavar="MODULE",
         help="modules that register the environment; they are imported",
     )
@@ -70,30 +72,42 @@ def add_agent_flags(sub: Parser, *, required: bool = True) -> None:
     group.add_argument(
         "--trust",
         nargs="+",
-        default=[],
         metavar="NAME",
         help="packages, modules or wrappers that the agent's files may import, or arguments that "
         "they may give its environment (env_kwargs.NAME); an error shows which one is meant",
     )
 
+    for what, example in (("action", "wait up down"), ("feature", "x speed angle")):
+        group.add_argument(
+            f"--{what}-names", nargs="+", metavar="NAME",
+            help=f"names of the {what}s, for example {example} (default: the environment's)",
+        )  # fmt: skip
+
 
 def load_named_agent(options: argparse.Namespace) -> Agent:
-    """Load the agent that the flags name."""
+    """Load the agent that the flags name, or the one of the output folder."""
+    named = options.algo is not None
+    complete_flags(options)
+    if not named:
+        what = "the demo's" if options.demo else f"{options.algo} {options.env}"
+        print(f"agent: {what}, as {options.output / AGENT_FILE} says", file=sys.stderr)
+    if options.demo:
+        return demo_agent(action_names=options.action_names)
     return load_agent(options.algo, options.env, **loading_options(options))
 
 
 def loading_options(options: argparse.Namespace) -> dict[str, Any]:
     """Arguments of :func:`sb3_explain.load_agent` but algorithm and environment."""
-    names = (
-        "folder", "exp_id", "load_best", "load_checkpoint", "load_last_checkpoint", "organization",
-        "revision", "device",
+    given = pick_given(
+        options, "folder", "exp_id", "load_best", "load_checkpoint", "load_last_checkpoint",
+        "organization", "revision", "device", "action_names", "feature_names",
     )  # fmt: skip
     return {
-        **{name: getattr(options, name) for name in names},
-        "env_kwargs": read_key_values(options.env_kwargs, "--env-kwargs"),
+        **given,
+        "env_kwargs": read_key_values(options.env_kwargs or [], "--env-kwargs"),
         "vec_normalize": False if options.vec_normalize == "no" else options.vec_normalize,
-        "trusted": options.trust,
-        "gym_packages": options.gym_packages,
+        "trusted": options.trust or (),
+        "gym_packages": options.gym_packages or (),
     }
 
 
@@ -105,7 +119,10 @@ def add_result_flags(sub: Parser, *, seed: bool = True) -> None:
     """
     if seed:
         sub.add_argument("--seed", type=not_negative, default=0, help="random seed (default: 0)")
-    sub.add_argument("-o", "--output", type=Path, required=True, help="folder of all results")
+    sub.add_argument(
+        "-o", "--output", type=Path,
+        help="folder of all results (default: explained/ and the agent's name)",
+    )  # fmt: skip
     sub.add_argument(
         "-P", "--progress", action=argparse.BooleanOptionalAction, default=True,
         help="show progress bars (default: yes)",
@@ -117,12 +134,12 @@ def add_measuring_flags(sub: Parser) -> None:
     sub.add_argument(
         "--n-evaluated",
         type=positive,
-        default=300,
-        help="number of test states to measure (default: 300)",
+        help="number of states to measure (default: 300; 50 of pictures if nothing was fitted)",
     )
     sub.add_argument(
-        "--metrics", nargs="+", metavar="NAME", help="names of the metrics (default: all)"
-    )
+        "--metrics", nargs="+", metavar="NAME",
+        help="names of the metrics (default: four, or all but the slowest if one was fitted)",
+    )  # fmt: skip
 
 
 def add_training_flags(sub: Parser) -> None:
@@ -142,4 +159,14 @@ def training_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Options of the training loop in the flags, by name."""
     chosen = pick_given(options, "epochs", "batch_size", "learning_rate", "precision")
     more = read_key_values(options.training, "--training")
-    return {**chosen, **more, "progress": options.progress}
+    return {**chosen, **more}
+
+
+def add_target_flag(sub: Parser) -> None:
+    """Add the flag that says what is explained."""
+    sub.add_argument(
+        "--target",
+        help="what is explained: an action by its name or number, value, entropy, q:ACTION, "
+        "advantage:ACTION, critic1, or a contrast such as 'LEFT - RIGHT' (default: the action "
+        "that the agent takes)",
+    )

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, add_result_flags, load_named_agent
+from sb3_explain.cli.flags import (
+    ZOO_AGENT,
+    add_agent_flags,
+    add_result_flags,
+    add_target_flag,
+    load_named_agent,
+)
+from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
-from sb3_explain.workflows.highlights import IMPORTANCES, highlights
+from sb3_explain.workflows.highlights import highlights
+from sb3_explain.workflows.importances import IMPORTANCES
 
 
 def add_commands(commands: Commands) -> None:
@@ -44,7 +52,12 @@ def add_commands(commands: Commands) -> None:
         help="share of all pairs of states that are more alike than two highlights may be "
         "(default: 0.1)",
     )  # fmt: skip
-    group.add_argument("--importance", help=f"measure of importance: {', '.join(IMPORTANCES)}")
+    group.add_argument(
+        "--importance", metavar="NAME",
+        help=f"measure of importance: {', '.join(IMPORTANCES)} (default: gap, or value_change for "
+        "continuous actions)",
+    )  # fmt: skip
+    add_target_flag(sub)
     group.add_argument(
         "--explainer",
         help="explainer whose maps are shown; visionmask is the one in the output folder "
@@ -56,12 +69,13 @@ def add_commands(commands: Commands) -> None:
 def run_highlights(options: argparse.Namespace) -> None:
     """``sb3-explain highlights``"""
     chosen = pick_given(
-        options, "k", "n_states", "before", "after", "diversity", "importance", "explainer", "fps",
-        "seed", "progress",
+        options, "k", "n_states", "before", "after", "diversity", "importance", "explainer",
+        "target", "fps", "seed", "progress",
     )  # fmt: skip
     found = highlights(load_named_agent(options), options.output, **chosen)
     if len(found) < options.k:
         print(f"only {len(found)} highlights differ: lower --diversity, or collect more (-n)")
-    for name in ("highlights.mp4", "highlights.png", "highlights.json"):
-        if (options.output / name).exists():
-            print(options.output / name)
+    for name in ("highlights.png", "highlights.json"):
+        print(options.output / name)
+    video, sheet = options.output / "highlights.mp4", options.output / "highlights.png"
+    say_end(video if video.exists() else sheet, "explain", "-o", str(options.output))

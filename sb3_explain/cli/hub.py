@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, load_named_agent
+from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import max_bytes, read_bounded
@@ -27,8 +28,9 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("repo_id", help="name of the repository, organization/name")
     add_agent_flags(sub)
     sub.add_argument(
-        "-o", "--output", type=Path, required=True,
-        help="output folder of `explain` or `probe`, to upload from or download into",
+        "-o", "--output", type=Path,
+        help="output folder of `explain` or `probe`, to upload from or download into (default: "
+        "that of the agent's name)",
     )  # fmt: skip
     sub.add_argument("--kind", help="what to push if the folder holds several: visionmask, ...")
     sub.add_argument("--at", metavar="REVISION", help="branch to push to, or revision to pull")
@@ -43,7 +45,7 @@ def run_hub(options: argparse.Namespace) -> None:
     if options.direction == "pull":
         learned = from_hub(options.repo_id, agent, revision=options.at)
         learned.save(options.output / learned.name)
-        print(options.output / learned.name)
+        say_end(options.output / learned.name, "explain", "-o", str(options.output))
         return
     kind = find_kind(options.output, options.kind)
     learned = list_kinds()[kind].load(options.output / kind, agent)

@@ -41,18 +41,28 @@ class Commands:
         }
 
     def add(
-        self, name: str, run: Callable[[argparse.Namespace], None], example: str = ""
+        self,
+        name: str,
+        run: Callable[[argparse.Namespace], None],
+        example: str = "",
+        *,
+        needs: Mapping[str, str] | None = None,
+        folder_name: str = "",
     ) -> Parser:
         """Set the function that runs a command, and return the command's parser.
 
         :param name: name of the command
         :param run: function that is called with the options
         :param example: example of the options, for the end of the command's help
+        :param needs: flags that the command needs, by the names of their options
+        :param folder_name: name of the output folder where no agent is named
         :return: parser to which the command's options are added
         """
         sub = self.parsers[name]
         sub.epilog = f"example:\n  sb3-explain {name} {example}"
-        sub.set_defaults(command=run)
+        sub.set_defaults(
+            command=run, name=name, parser=sub, needs=dict(needs or {}), folder_name=folder_name
+        )
         return sub
 
 

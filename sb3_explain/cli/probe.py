@@ -15,6 +15,7 @@ from sb3_explain.cli.flags import (
     load_named_agent,
     training_settings,
 )
+from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive, read_key_values
 from sb3_explain.probing.codecs import CODECS
 from sb3_explain.probing.prior import NORMAL, STATES
@@ -111,7 +112,7 @@ def run_probe(options: argparse.Namespace) -> None:
     if options.color:
         agent, other = color_agent(agent), other and color_agent(other)
     page = find_weaknesses(agent, options.output, other=other, **probing_options(options))
-    print(f"open {page}")
+    say_end(page, "highlights", "-o", str(options.output))
 
 
 def probing_options(options: argparse.Namespace) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def probing_options(options: argparse.Namespace) -> dict[str, Any]:
         "n_episodes": options.goggles,
         "attributions": not options.no_maps,
         "generator_kwargs": {**generator, **read_key_values(options.generator, "--generator")},
-        "fit_kwargs": training_settings(options),
+        "fit_kwargs": {**training_settings(options), "progress": options.progress},
         "probe_kwargs": pick_given(options, "steps", "prior", "prior_weight"),
         "explainer_kwargs": read_key_values(options.visionmask, "--visionmask"),
         "seed": options.seed,

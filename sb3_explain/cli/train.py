@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.cli.flags import add_result_flags
+from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, Parser, not_negative, positive, read_key_values
 from sb3_explain.cli.zoo import run_zoo
 from sb3_explain.envs.dmc.ids import MODES, TASKS
@@ -33,6 +34,7 @@ def add_commands(commands: Commands) -> None:
             "benchmark",
             run_benchmark_dmc,
             "dmc --algos drq sgqn --tasks cartpole_swingup --seeds 0 --backgrounds dmcgb -o out",
+            folder_name="benchmark-dmc",
         )
     )
 
@@ -156,7 +158,8 @@ def common_options(options: argparse.Namespace) -> dict[str, Any]:
 def run_train(options: argparse.Namespace) -> None:
     """``sb3-explain train``"""
     train(options.algo, options.env, options.output, seed=options.seed, **common_options(options))
-    print(options.output / "model.zip")
+    model = options.output / "model.zip"
+    say_end(model, "explain", "--algo", options.algo, "--env", options.env, "-f", str(model))
 
 
 def run_benchmark_dmc(options: argparse.Namespace) -> None:
@@ -172,3 +175,4 @@ def run_benchmark_dmc(options: argparse.Namespace) -> None:
         **common_options(options),
     )
     print((options.output / "table.md").read_text(encoding="utf-8"))
+    say_end(options.output / "table.md")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import find_action
 from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, load_named_agent
+from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, not_negative, positive
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.chosen_explainers import list_fitted
 from sb3_explain.workflows.why import prepare_explainer, why
 
 
@@ -22,6 +25,7 @@ def add_commands(commands: Commands) -> None:
         "why",
         run_why,
         f"{ZOO_AGENT} -o out --state 145 --instead RIGHT",
+        needs={"state": "--state"},
     )
     add_agent_flags(sub)
     group = sub.add_argument_group("question")
@@ -29,13 +33,11 @@ def add_commands(commands: Commands) -> None:
         "-o",
         "--output",
         type=Path,
-        required=True,
-        help="output folder of `explain` or `collect`",
+        help="output folder of `explain` or `collect` (default: that of the agent's name)",
     )
     group.add_argument(
         "--state",
         type=not_negative,
-        required=True,
         metavar="N",
         help="number of the state in the folder",
     )
@@ -48,8 +50,8 @@ def add_commands(commands: Commands) -> None:
     )
     group.add_argument(
         "--explainer", metavar="NAME",
-        help="explainer of the map; a fitted one must be in the folder (default: visionmask, or "
-        "one that supports the agent)",
+        help="explainer of the map; a fitted one must be in the folder (default: the fitted one of "
+        "the folder, or one that needs no fit)",
     )  # fmt: skip
     group.add_argument(
         "--baseline", default=INPAINT,
@@ -66,13 +68,19 @@ def add_commands(commands: Commands) -> None:
     )
 
 
+def find_usual(agent: Agent, output: Path) -> str:
+    """Name the explainer of a folder: what was fitted there, or what explains without a fit."""
+    fitted = list_fitted(output)
+    if VisionMask.name in fitted:
+        return VisionMask.name
+    return fitted[0] if fitted else default_explainer(agent)
+
+
 def run_why(options: argparse.Namespace) -> None:
     """``sb3-explain why``"""
     agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
-    explainer = options.explainer or VisionMask.name
-    if options.explainer is None and VisionMask.unsupported(agent) is not None:
-        explainer = default_explainer(agent)
+    explainer = options.explainer or find_usual(agent, options.output)
     target, instead = (
         None if name is None else find_action(agent, name)
         for name in (options.target, options.instead)
@@ -96,5 +104,18 @@ def run_why(options: argparse.Namespace) -> None:
     name += "" if instead is None else f"_not_{instead}"
     if explainer != VisionMask.name:
         name += f"_{explainer}"
-    for path in answer.save(options.output / "why" / name):
-        print(path)
+    figure, table = answer.save(options.output / "why" / name)
+    print(f"table   {table}")
+    following = ["why", "-o", str(options.output), "--state", str(options.state)]
+    found = answer.counterfactual
+    others = [name for name in agent.target_names if name != agent.target_names[found.target]]
+    if instead is None and others:
+        following += ["--instead", others[0]]
+        say_end(figure, *following, *explained_by(options))
+    else:
+        say_end(figure, "highlights", "-o", str(options.output))
+
+
+def explained_by(options: argparse.Namespace) -> list[str]:
+    """Return the flag that names the explainer, if it was given."""
+    return [] if options.explainer is None else ["--explainer", options.explainer]

@@ -13,6 +13,7 @@ RENAMED: dict[str, tuple[str, ...]] = {
     "explainer": ("stalder",),
     "localisation": ("relevance_mass",),
     "noise_sensitivity": ("max_sensitivity",),
+    "score_gap": ("gap",),
     # arguments, and what a metric asks for
     "actor_interval": ("policy_delay",),
     "behaviour": ("behavior",),

@@ -81,8 +81,9 @@ class TrainingOptions:
         counts = (self.epochs, self.batch_size, self.patience, self.checkpoint_every)
         if min(counts) < 1 or self.seed < 0 or not 0 <= self.warmup < 1:
             raise ExplainError(
-                "epochs, batch_size, patience and checkpoint_every must be at least 1, the seed "
-                f"not negative and warmup a share below 1: {self}"
+                f"epochs={self.epochs}, batch_size={self.batch_size}, patience={self.patience}, "
+                f"checkpoint_every={self.checkpoint_every}, seed={self.seed}, warmup={self.warmup}:"
+                " give counts of at least 1, no negative seed, and a warmup of at least 0, below 1"
             )
         if not self.learning_rate > 0 or not self.weight_decay >= 0 or not self.max_seconds > 0:
             raise ExplainError(

@@ -46,6 +46,7 @@ _STATES = record(
         "pictures": flag,
         "measure": text(100),
         "n_features": whole(),
+        "target": text(1000),
     },
 )
 _METRICS = record(

@@ -15,6 +15,7 @@ from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
+from sb3_explain.report.method_attributions import MethodAttributions
 from sb3_explain.report.palette import assign_styles
 from sb3_explain.report.summary import describe_states, summarize
 from sb3_explain.report.tables import format_costs, make_metric_rows
@@ -27,6 +28,7 @@ from sb3_explain.report.words import (
     get_explainer_label,
     get_metric_words,
     has_interval,
+    join_words,
     list_metric_names,
 )
 
@@ -51,6 +53,7 @@ def write_report(
     metrics: Mapping[str, Any],
     curves: Curves | None = None,
     examples: Sequence[TargetAttributions | Picture] = (),
+    methods: Sequence[MethodAttributions | Picture] = (),
     video: str | Path | None = None,
     video_caption: str = "",
     explainer: str | None = None,
@@ -69,6 +72,7 @@ def write_report(
         missing values, ``None`` and NaN are shown as a dash
     :param curves: ``{explainer: {"insertion": [..], "deletion": [..]}}``, values in [0, 1]
     :param examples: states with the maps of all actions, or finished figures
+    :param methods: states with the maps of every method, or finished figures
     :param video: path of an MP4 to embed
     :param video_caption: caption of the video; one for the kind of agent by default
     :param explainer: explainer that the summary is about; by default the first that is no control
@@ -84,10 +88,11 @@ def write_report(
     path = Path(path)
     path = path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
     table: Table = metrics.get("explainers") or {}
-    methods = [name for name in table if name not in controls]
+    explained = [name for name in table if name not in controls]
     if explainer is not None and explainer not in table:
         raise unknown_name("explainer", explainer, table)
-    chosen = explainer or next(iter(methods or table), "")
+    chosen = explainer or next(iter(explained or table), "")
+    others = [name for name in explained if name != chosen]
     agent, states = metrics.get("agent") or {}, metrics.get("states") or {}
     names = list_metric_names(table)
     wording = Wording.read(states)
@@ -99,12 +104,18 @@ def write_report(
         title=title or make_title(agent),
         date=date,
         subject=get_explainer_label(chosen),
+        subjects=join_words([get_explainer_label(name) for name in (chosen, *others) if name]),
         sentences=[
             *summarize(table, chosen, controls=controls, words=words, wording=wording),
             *describe_states(states, table),
         ],
+        others=[
+            summarize(table, name, controls=controls, words=words, wording=wording)
+            for name in others
+        ],
         video=_encode_video(video),
         video_caption=video_caption,
+        methods=[_encode_methods(each) for each in methods],
         examples=[_encode_example(example) for example in examples],
         metrics=words,
         wording=wording,
@@ -173,10 +184,30 @@ def _encode_video(path: str | Path | None) -> dict[str, Any] | None:
     }
 
 
+def _encode_picture(picture: Picture) -> dict[str, Any]:
+    source = encode_data_uri(picture.png, "image/png")
+    return {"caption": picture.caption, "alt": picture.alt, "source": source, "panels": []}
+
+
+def _encode_methods(example: MethodAttributions | Picture) -> dict[str, Any]:
+    if isinstance(example, Picture):
+        return _encode_picture(example)
+    panels = [
+        {
+            "name": label,
+            "source": encode_data_uri(encode_png(picture), "image/png"),
+            "empty": example.is_empty(label),
+        }
+        for label, picture in example.pictures()
+    ]
+    game = encode_data_uri(encode_png(example.game()), "image/png")
+    signed = bool(example.signed)
+    return {"caption": example.caption, "panels": panels, "game": game, "signed": signed}
+
+
 def _encode_example(example: TargetAttributions | Picture) -> dict[str, Any]:
     if isinstance(example, Picture):
-        source = encode_data_uri(example.png, "image/png")
-        return {"caption": example.caption, "alt": example.alt, "source": source, "panels": []}
+        return _encode_picture(example)
     panels = [
         {
             "name": name,

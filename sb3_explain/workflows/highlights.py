@@ -11,31 +11,31 @@ different.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_explain.agents.action_spaces import group_sizes, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import copy_agent, find_layers
 from sb3_explain.agents.observations import find_image
-from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.agents.targets.find import TargetLike, find_target
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, FittedExplainer
-from sb3_explain.explainers.make import default_explainer, make_explainer
+from sb3_explain.explainers.base import Explainer, FittedExplainer, require_explained
+from sb3_explain.explainers.make import default_explainer, make_explainer, make_unfitted
 from sb3_explain.explainers.requirements import require_supported
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.states.batch import PASS
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.importances import choose_importance, compute_importance
 from sb3_explain.workflows.pictures import (
     compute_shares,
     find_taken_targets,
@@ -74,52 +74,6 @@ class Highlight:
     importance: float
 
 
-def compute_score_gap(agent: Agent, states: StateDataset) -> Array:
-    """Return max - min of the scores, (n,): of Q-values (equation 1 of the paper), else of logits.
-
-    Of several sub-actions, it is the largest gap. Where it is high, the choice of action matters.
-    """
-    scores = target_scores(agent.action_space, torch.from_numpy(states.column("scores")))
-    groups = torch.split(scores, group_sizes(agent.action_space), dim=1)
-    gaps = torch.stack([group.amax(dim=1) - group.amin(dim=1) for group in groups], dim=1)
-    return gaps.amax(dim=1).double().numpy()
-
-
-def compute_value_change(agent: Agent, states: StateDataset) -> Array:
-    """Return |V(s') - V(s)|, (n,): how much the next state changes the return that is expected.
-
-    It is 0 at the end of an episode.
-    """
-    del agent
-    values = states.column("values").astype(np.float64)
-    change = np.zeros(len(values))
-    same = states.episode[1:] == states.episode[:-1]
-    change[:-1][same] = np.abs(np.diff(values))[same]
-    return change
-
-
-#: measures of importance by name
-IMPORTANCES: dict[str, Callable[[Agent, StateDataset], Array]] = {
-    "score_gap": compute_score_gap,
-    "value_change": compute_value_change,
-}
-
-
-def compute_importance(agent: Agent, states: StateDataset, name: str | None = None) -> Array:
-    """Return the importance of each state, (n,).
-
-    :param agent: the agent of the states
-    :param states: n states
-    :param name: one of :data:`IMPORTANCES`; when not given ``"score_gap"``, for Box actions
-        ``"value_change"``
-    :raises ExplainError: for an unknown name, or one that this agent does not have
-    """
-    importance = IMPORTANCES[choose_importance(agent, name)](agent, states)
-    if not np.isfinite(importance).all():
-        raise ExplainError("this agent has no values: use score_gap")
-    return importance
-
-
 @torch.no_grad()
 def represent_states(agent: Agent, states: StateDataset) -> Array:
     """Return the inputs of the agent's last layer, (n, D), standardised over the states.
@@ -144,20 +98,6 @@ def represent_states(agent: Agent, states: StateDataset) -> Array:
     std = rows.std(dim=0)
     standardized: Array = ((rows - rows.mean(dim=0)) / torch.where(std > 0, std, 1.0)).numpy()
     return standardized
-
-
-def choose_importance(agent: Agent, name: str | None) -> str:
-    """Return the name of the measure of importance to use, by default that of the action space.
-
-    :raises ExplainError: for an unknown name, or one that this agent does not have
-    """
-    continuous = isinstance(agent.action_space, spaces.Box)
-    name = name or ("value_change" if continuous else "score_gap")
-    if name not in IMPORTANCES:
-        raise unknown_name("importance", name, IMPORTANCES)
-    if name == "score_gap" and continuous:
-        raise ExplainError("Box actions have no gap of scores: use value_change")
-    return name
 
 
 def select(
@@ -230,6 +170,7 @@ def highlights(
     diversity: float = 0.1,
     importance: str | None = None,
     explainer: str | Explainer | None = None,
+    target: TargetLike = None,
     fps: float = 15,
     seed: int = 0,
     progress: bool = True,
@@ -253,10 +194,12 @@ def highlights(
     :param after: number of states shown after it
     :param diversity: share of all pairs of states that are nearer to each other than two important
         states may be, in [0, 1)
-    :param importance: ``"score_gap"`` or ``"value_change"``; by default the second for Box actions,
-        else the first
+    :param importance: a name of :data:`sb3_explain.workflows.importances.IMPORTANCES`, such as
+        ``"before_failure"``; when not given ``"gap"``, for Box actions ``"value_change"``
     :param explainer: an explainer that is ready to explain, or a name; one that learns is loaded
         from ``output``. :func:`sb3_explain.explainers.make.default_explainer` when not given
+    :param target: what is explained in every state, such as ``"LEFT"`` or ``"value"`` (see
+        :mod:`sb3_explain.agents.targets`); the action taken when not given
     :param fps: number of states per second of the video
     :param seed: random seed of the episodes
     :param progress: show progress bars
@@ -273,6 +216,10 @@ def highlights(
         require_supported(EXPLAINERS[explainer], agent)
         if issubclass(EXPLAINERS[explainer], FittedExplainer):
             explainer = make_explainer(explainer, agent, folder=output / explainer)
+    if target is not None:
+        found = find_target(agent, target)
+        asked = explainer if isinstance(explainer, Explainer) else make_unfitted(explainer, agent)
+        require_explained(asked, found)
     folder, n_envs = output / "episodes", None
     if not folder.exists():
         # parallel episodes are played to their ends, however few states are asked for
@@ -294,7 +241,7 @@ def highlights(
         seed=seed,
     )
     important = np.array([one.position for one in chosen])
-    features = name_top_features(states, explainer, important)
+    features = name_top_features(states, explainer, important, target)
     positions, notes = [], []
     for number, one in enumerate(chosen, start=1):
         shown = [*range(one.start, one.position), *[one.position] * STILL]
@@ -308,10 +255,12 @@ def highlights(
         notes += [note if at == one.position else name for at in shown]
     attributions = None
     if find_image(agent) is not None:
-        attributions = attribute_taken(states, explainer, np.array(positions), progress=progress)
+        attributions = attribute_taken(
+            states, explainer, np.array(positions), target=target, progress=progress
+        )
     write_saliency_video(
         output / "highlights.mp4", states, explainer, positions=np.array(positions),
-        attributions=attributions, notes=notes, fps=fps, progress=progress,
+        attributions=attributions, notes=notes, target=target, fps=fps, progress=progress,
     )  # fmt: skip
     save(output / "highlights.png", draw_sheet(states, explainer, chosen, features, attributions))
     steps = states.steps
@@ -332,7 +281,10 @@ def highlights(
 
 
 def name_top_features(
-    states: StateDataset, explainer: Explainer, positions: NDArray[np.int64]
+    states: StateDataset,
+    explainer: Explainer,
+    positions: NDArray[np.int64],
+    target: TargetLike = None,
 ) -> list[str]:
     """Name the features that matter most to the action taken: ``"feature 2 61%, feature 3 20%"``.
 
@@ -341,6 +293,7 @@ def name_top_features(
     :param states: states of the explainer's agent
     :param explainer: an explainer that is ready to explain
     :param positions: (m,) positions of the states to explain
+    :param target: what is explained; the action taken when not given
     :return: a text for each of the m states, empty for an agent that observes images
     """
     agent = explainer.agent
@@ -348,7 +301,8 @@ def name_top_features(
         return [""] * len(positions)
     scores = torch.from_numpy(states.column("scores")[positions])
     taken = find_taken_targets(agent, states.actions[positions], scores)
-    attributions = explainer.attribute_batch(states.batch(agent, positions, taken))
+    batch = states.batch(agent, positions, taken if target is None else target)
+    attributions = explainer.attribute_batch(batch)
     names = list_feature_names(
         {name: one[0].numel() for name, one in attributions.items()}, agent.feature_names
     )

@@ -1,8 +1,8 @@
-"""From an agent to a report: collect states, fit a VisionMask, evaluate it, and show the results.
+"""From an agent to a report: collect states, explain and measure them, and show the results.
 
-An output folder holds ``states/`` (Zarr), ``visionmask/``, ``metrics.json``, ``curves.json``,
-``attributions/*.png``, ``video.mp4`` and ``report.html``. Each step uses what an earlier run has
-finished, and continues what it has not.
+An output folder holds ``states/`` (Zarr), a folder of each explainer that was fitted, such as
+``visionmask/``, ``metrics.json``, ``curves.json``, ``attributions/*.png``, ``video.mp4`` and
+``report.html``. Each step uses what an earlier run has finished, and continues what it has not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
@@ -19,16 +21,34 @@ from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.common.training import training_options
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
-from sb3_explain.evaluation.metrics import bind_options
+from sb3_explain.evaluation.metrics import METRICS, bind_options
+from sb3_explain.evaluation.targets import select_metrics
+from sb3_explain.explainers.base import Explainer, FittedExplainer, require_explained
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
+from sb3_explain.explainers.named import Explainers
 from sb3_explain.report import save, write_report
 from sb3_explain.report.measured import read_curves, read_metrics
+from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.chosen_explainers import choose_explainers, is_scalar
 from sb3_explain.workflows.pictures import make_examples, render_png
-from sb3_explain.workflows.saliency_video import write_saliency_video
+from sb3_explain.workflows.saliency_video import VIDEO_STATES, write_saliency_video
+from sb3_explain.workflows.side_by_side import show_methods
 from sb3_explain.workflows.splitting import split_states
+
+#: number of states that are collected for a page without a fit, and for a fit
+FIRST_STATES, FITTED_STATES = 500, 10_000
+#: number of states that are measured: of an agent that observes images, whose forward passes take
+#: long, few where nothing was fitted; else as many as an interval needs
+FIRST_EVALUATED, EVALUATED = 50, 300
+#: number of states of the video of an explainer of more forward passes for a state than CHEAP
+FIRST_VIDEO, CHEAP = 60, 50
+#: metrics of a page without a fit
+FIRST_METRICS = ("accuracy@0.1", "insertion", "deletion", "sparseness")
+#: metrics that explain each state ten times more, which are left out unless they are named
+STABILITY = frozenset({"local_lipschitz", "max_sensitivity"})
 
 
 @check_arguments
@@ -56,73 +76,94 @@ def fit_visionmask(
     return load_or_fit(made, folder, train, validation, {"seed": seed, **(fit_kwargs or {})})
 
 
-def require_same_split(explainer: VisionMask, train: StateDataset) -> None:
-    """Raise an :class:`~sb3_explain.ExplainError` if it may have learned from test states."""
-    if explainer.learned_from["train"] != train.fingerprint():
-        raise ExplainError(
-            "the VisionMask was fitted on another split of the states (another seed, or states "
-            "were added since): use the same, or fit in another output folder"
-        )
-
-
 @check_arguments
 def explain(
     agent: Agent,
     output: str | Path,
+    explainers: Explainers | None = None,
     *,
-    n_states: int = 10_000,
-    n_evaluated: int = 300,
+    fit: str | None = None,
+    n_states: int | None = None,
+    n_evaluated: int | None = None,
     collect_kwargs: Mapping[str, Any] | None = None,
     explainer_kwargs: Mapping[str, Any] | None = None,
     fit_kwargs: Mapping[str, Any] | None = None,
     metrics: list[str] | None = None,
+    target: TargetLike = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Evaluation:
-    """Write a report on one agent: whatever is missing of its states, VisionMask, metrics and page.
+    """Write a report on one agent: whatever is missing of its states, metrics and page.
+
+    Without ``fit``, nothing is fitted, and the page takes less than a minute on two cores. With it,
+    the explainer that is fitted comes first on the page, before the others; what was fitted in
+    ``output`` before stays on the page.
 
     >>> from sb3_explain import explain
+    >>> evaluation = explain(agent, folder, n_states=200, n_evaluated=10, progress=False)
+    >>> list(evaluation.rows)[:2], (folder / "report.html").exists()
+    (['feature_ablation', 'integrated_gradients'], True)
     >>> evaluation = explain(
-    ...     agent, folder, n_states=200, n_evaluated=10, collect_kwargs={"max_per_episode": 20},
+    ...     agent, folder, fit="visionmask", n_states=200, n_evaluated=10,
     ...     fit_kwargs={"epochs": 1}, metrics=["sparseness"], progress=False,
     ... )
-    >>> list(evaluation.rows)[:4], (folder / "report.html").exists()
-    (['visionmask', 'visionmask template', 'visionmask swapped', 'empty'], True)
+    >>> list(evaluation.rows)[:3]
+    ['visionmask', 'feature_ablation', 'integrated_gradients']
 
     :param agent: the agent to explain
     :param output: folder for everything that is written
-    :param n_states: number of states to collect
-    :param n_evaluated: number of test states to measure on
+    :param explainers: an explainer or its name, several, or a dict of them by the names that are
+        shown; those of :func:`sb3_explain.workflows.showing.list_defaults` when not given
+    :param fit: name of an explainer that learns, which is fitted and saved in a folder of its name;
+        ``"visionmask"`` if ``explainer_kwargs`` or ``fit_kwargs`` are given
+    :param n_states: number of states to collect; 500, or 10,000 for a fit, when not given
+    :param n_evaluated: number of states to measure; 300 when not given, or 50 of an agent that
+        observes images if nothing was fitted
     :param collect_kwargs: further options of :func:`sb3_explain.collect`
-    :param explainer_kwargs: settings of the VisionMask
+    :param explainer_kwargs: settings of the explainer that is fitted
     :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
-    :param metrics: names of metrics; all when not given
+    :param metrics: names of metrics; when not given four, or, if an explainer was fitted, all but
+        those that explain each state many times
+    :param target: what is explained in every state, such as ``"LEFT"`` or ``"value"`` (see
+        :mod:`sb3_explain.agents.targets`); the greedy action when not given
     :param seed: random seed of the environments, the split, the training and the sample
     :param progress: show progress bars
     :return: what was measured, as in ``metrics.json``
     :raises ExplainError: for unknown options or metrics, before anything is played
     """
     output = Path(output)
+    if fit is None and (explainer_kwargs or fit_kwargs):
+        fit = VisionMask.name
     # Fail now, not after the long steps.
-    made = VisionMask(agent, seed=seed, **(explainer_kwargs or {}))
+    chosen = choose_explainers(agent, output, explainers, fit, target)
+    settings = {"target": target} if is_scalar(agent, target) else {}
+    made = chosen.make_unfitted(seed=seed, **settings, **(explainer_kwargs or {}))
     training_options(dict(fit_kwargs or {}))
     bind_options(metrics)
+    if target is not None:
+        found = find_target(agent, target)
+        for explainer in (*chosen.explainers.values(), *([] if made is None else [made])):
+            require_explained(explainer, found)
     states = collect(
         agent,
-        n_states=n_states,
+        n_states=n_states or (FITTED_STATES if fit else FIRST_STATES),
         folder=output / "states",
         seed=seed,
         progress=progress,
         **(collect_kwargs or {}),
     )
-    train, validation, test = split_states(states, seed)
-    options = {"seed": seed, "progress": progress, **(fit_kwargs or {})}
-    explainer = load_or_fit(made, output / "visionmask", train, validation, options)
+    train, validation, test = states, states, states
+    if chosen.learns:
+        train, validation, test = split_states(states, seed)
+    if made is not None:
+        options = {"seed": seed, "progress": progress, **(fit_kwargs or {})}
+        made = load_or_fit(made, output / made.name, train, validation, options)
+    ready = chosen.make_ready(train, made)
     evaluation = evaluate_to(
-        output, train, test, explainer, metrics,
-        n_evaluated=n_evaluated, seed=seed, progress=progress,
+        output, train, test, ready, metrics, target=target, n_evaluated=n_evaluated, seed=seed,
+        progress=progress,
     )  # fmt: skip
-    write_all(output, test, explainer, progress=progress)
+    write_all(output, test, ready, target=target, progress=progress)
     return evaluation
 
 
@@ -130,22 +171,44 @@ def evaluate_to(
     output: Path,
     train: StateDataset,
     test: StateDataset,
-    explainer: VisionMask,
-    metrics: list[str] | None,
+    explainers: Mapping[str, Explainer],
+    metrics: list[str] | None = None,
     *,
-    n_evaluated: int,
-    seed: int,
+    n_evaluated: int | None = None,
+    target: TargetLike = None,
+    seed: int = 0,
     progress: bool = True,
 ) -> Evaluation:
-    """Evaluate a VisionMask on test states, and write ``metrics.json`` and ``curves.json``."""
-    agent = explainer.agent
+    """Evaluate explainers on test states, and write ``metrics.json`` and ``curves.json``.
+
+    :param output: folder of the results
+    :param train: states that explainers were fitted on
+    :param test: states to measure on
+    :param explainers: explainers that are ready to explain by name, the page's subject first
+    :param metrics: names of metrics; as :func:`explain` chooses them when not given
+    :param n_evaluated: number of states; as :func:`explain` chooses it when not given
+    :param target: what is explained; the greedy action when not given
+    :param seed: random seed of the sample
+    :param progress: show a progress bar
+    """
+    agent = next(iter(explainers.values())).agent
+    learned = [one for one in explainers.values() if isinstance(one, FittedExplainer)]
+    if target is None and learned:
+        target = learned[0].own_target
+    if metrics is None:
+        names = [n for n in METRICS if n not in STABILITY] if learned else FIRST_METRICS
+        found = None if target is None else find_target(agent, target)
+        metrics = list(select_metrics(bind_options(names), found, agent, named=False))
+    if n_evaluated is None:
+        few = not learned and find_image(agent) is not None
+        n_evaluated = FIRST_EVALUATED if few else EVALUATED
     evaluation = evaluate(
         agent,
         test,
-        [explainer],
+        explainers,
         metrics,
-        target=explainer.own_target,
-        baseline=explainer.baselines,
+        target=target,
+        baseline=learned[0].baselines if learned else "background",
         train=train,
         n_evaluated=n_evaluated,
         seed=seed,
@@ -162,31 +225,59 @@ def evaluate_to(
 
 
 def write_all(
-    output: Path, test: StateDataset, explainer: VisionMask, progress: bool = True
+    output: Path,
+    test: StateDataset,
+    explainers: Mapping[str, Explainer],
+    *,
+    target: TargetLike = None,
+    progress: bool = True,
 ) -> Path:
-    """Write pictures of the attributions of every action, the video, and the page with both.
+    """Write pictures of the attributions, the video, and the page with both.
 
+    The video, and the pictures of every action, are those of the first explainer.
+
+    :param output: folder of the results
+    :param test: states that no explainer has learned from
+    :param explainers: explainers that are ready to explain by name, the page's subject first
+    :param target: what is explained; the greedy action when not given
+    :param progress: show a progress bar
+    :return: path of the page
     :raises ExplainError: if nothing has been measured in ``output`` yet
     """
     if not (output / "metrics.json").exists():
         raise ExplainError(f"{output} holds no metrics.json yet: run `sb3-explain evaluate` first")
     # before what takes long
     measured, curves = read_metrics(output / "metrics.json"), read_curves(output / "curves.json")
-    examples = make_examples(test, explainer)
+    subject, *others = explainers.values()
+    examples = make_examples(test, subject)
+    if find_image(subject.agent) is None:
+        for other in others:
+            drawn = make_examples(test, other)
+            examples |= {f"{name}_{other.name}": picture for name, picture in drawn.items()}
     for name, example in examples.items():
         save(output / "attributions" / f"{name}.png", render_png(example))
-    video = write_saliency_video(output / "video.mp4", test, explainer, progress=progress)
+    many = subject.forwards_per_state > CHEAP
+    video = write_saliency_video(
+        output / "video.mp4", test, subject, n=FIRST_VIDEO if many else VIDEO_STATES, bars=True,
+        target=target, progress=progress,
+    )  # fmt: skip
     return write_report(
         output,
         metrics=measured,
         curves=curves,
         controls=list_controls(measured["explainers"]),
+        explainer=subject.name if subject.name in measured["explainers"] else None,
         examples=list(examples.values()),
+        methods=show_methods(subject.agent, test, explainers, target),
         video=video,
         date=measured.get("made", {}).get("date", ""),
         provenance={
             "States": test.provenance,
-            "VisionMask": explainer.plain_settings(),
+            **{
+                get_explainer_label(name): one.plain_settings()
+                for name, one in explainers.items()
+                if isinstance(one, FittedExplainer)
+            },
             "Made with": measured.get("made", {}),
         },
     )

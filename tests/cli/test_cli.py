@@ -18,6 +18,7 @@ from sb3_explain.cli import main
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.pipeline import FIRST_METRICS
 from tests.toys import DotEnv
 
 
@@ -46,10 +47,12 @@ def command(name: str, folder: Path, output: Path, *more: str) -> list[str]:
 
 SMALL = ["-n", "400", "--max-per-episode", "20"]
 QUICK = ["--epochs", "1", "--precision", "no"]
+#: each metric is two figures of the page
+FEW = ["--metrics", "accuracy", "insertion", "deletion", "sparseness"]
 
 
 def test_explain_makes_everything(folder, tmp_path, capsys):
-    evaluated = ["--n-evaluated", "16"]
+    evaluated = ["--n-evaluated", "16", "--explainer", "integrated_gradients", *FEW]
     assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert set(metrics) >= {"agent", "states", "explainers"}
@@ -57,6 +60,7 @@ def test_explain_makes_everything(folder, tmp_path, capsys):
         "visionmask",
         "visionmask template",
         "visionmask swapped",
+        "integrated_gradients",
         "empty",
         "constant",
         "random",
@@ -69,7 +73,49 @@ def test_explain_makes_everything(folder, tmp_path, capsys):
     page = (tmp_path / "report.html").read_text()
     assert "Dot-v0" in page and "data:video/mp4" in page
     assert list((tmp_path / "attributions").glob("*.png"))
-    assert "report.html" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    # the page that needs no fit, then the better one in its place
+    assert shown.count((tmp_path / "report.html").as_uri()) == 2
+    assert shown.index("first page") < shown.index("accuracy")
+    assert f"next    sb3-explain why -o {tmp_path}" in shown
+
+
+def test_explain_without_a_fit(folder, tmp_path, monkeypatch, capsys):
+    """Two methods side by side, in a folder that is named after the agent."""
+    monkeypatch.chdir(tmp_path)
+    arguments = command("explain", folder, tmp_path, *SMALL, "--n-evaluated", "8")
+    del arguments[arguments.index("-o") : arguments.index("-o") + 2]
+    assert main(arguments) == 0
+    output = Path("explained") / "ppo-Dot-v0"
+    shown = capsys.readouterr()
+    assert f"results: {output}" in shown.err
+    assert f"next    sb3-explain explain -o {output} --fit visionmask" in shown.out
+    assert not (output / "visionmask").exists()
+    rows = json.loads((output / "metrics.json").read_text())["explainers"]
+    assert list(rows)[:2] == ["sarfa", "integrated_gradients"]
+    assert set(rows["sarfa"]) == {*FIRST_METRICS, "cost"}
+    page = (output / "report.html").read_text()
+    assert "The same state by every method" in page and "Map by SARFA" in page
+    # the next command needs no word of the agent, and may explain something else
+    again = ["explain", "-o", str(output), "--no-progress", "--n-evaluated", "8"]
+    again += ["--metrics", "sparseness"]
+    assert main([*again, "--explainer", "gradient", "--target", "value"]) == 0
+    measured = json.loads((output / "metrics.json").read_text())
+    assert next(iter(measured["explainers"])) == "gradient"
+    assert measured["states"]["target"] == "value"
+    assert "the map of value laid over it" in (output / "report.html").read_text()
+    assert main(["report", "-o", str(output), "--no-progress"]) == 0
+    assert "the map of value laid over it" in (output / "report.html").read_text()
+    capsys.readouterr()
+    for flags, said in [
+        (["--explainer", "visionmask"], "give --fit visionmask"),
+        (["--fit", "sarfa"], "name it by --explainer sarfa"),
+        (["--explainer", "sarfa", "sarfa"], "two explainers have the same name"),
+        (["--target", "LEEFT"], "unknown target 'LEEFT'"),
+    ]:
+        assert main([*again, *flags]) == 2
+        line = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said in line and line.startswith("sb3-explain: ")
 
 
 def test_why(folder, tmp_path, capsys):
@@ -87,8 +133,10 @@ def test_why(folder, tmp_path, capsys):
     assert (tmp_path / "why" / "state_7_1_greydanus.png").exists()
     assert main([*greydanus, "--target", "value"]) == 2
     assert "value is no action: give one of" in capsys.readouterr().err
-    assert main(asked) == 2
+    assert main([*asked, "--explainer", "visionmask"]) == 2
     assert "holds no visionmask: fit one first" in capsys.readouterr().err
+    assert main([*asked, "--regions", "1"]) == 0  # by a method that needs no fit
+    assert (tmp_path / "why" / "state_7_sarfa.png").exists()
     assert main([*asked, "--instead", "jump"]) == 2
     assert "unknown target 'jump'" in capsys.readouterr().err
     assert main(command("fit", folder, tmp_path, *QUICK)) == 0
@@ -99,7 +147,7 @@ def test_why(folder, tmp_path, capsys):
 
 def test_the_steps_one_by_one_equal_explain(folder, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    evaluated = ["--n-evaluated", "16"]
+    evaluated = ["--n-evaluated", "16", *FEW]
     assert main(command("explain", folder, whole, *SMALL, *QUICK, *evaluated)) == 0
     assert main(command("collect", folder, parts, *SMALL)) == 0
     assert main(command("fit", folder, parts, *QUICK)) == 0
@@ -247,6 +295,51 @@ def test_ctrl_c_names_what_is_kept(folder, tmp_path):
     assert json.loads((states / "states.json").read_text())["seed"] == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["why"], "--algo and --env (or -o with the folder of an earlier command) and --state"),
+        (["why", "-o", "out"], "give --state"),
+        (["explain"], "--algo and --env"),
+        (["explain", "--algo", "ppo"], "give --env"),
+        (["evaluate"], "or --agents"),
+        (["hub"], "direction, repo_id"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_bare_command_names_what_it_needs_in_one_line(capsys, arguments, said):
+    try:
+        code = main(arguments)
+    except SystemExit as stopped:
+        code = stopped.code
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert code == 2 and said in line and f"sb3-explain {arguments[0]} --help" in line
+
+
+def test_a_bare_call_shows_the_commands(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 0
+    assert "highlights" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_commands_and_flags(shell, capsys):
+    pytest.importorskip("shtab")
+    with pytest.raises(SystemExit) as stopped:
+        main(["--print-completion", shell])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert "highlights" in shown and "print-completion" in shown
+    assert shell == "tcsh" or "--importance" in shown
+
+
+def test_completion_without_shtab_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 2
+    assert capsys.readouterr().err == "sb3-explain: completion needs shtab: pip install shtab\n"
+
+
 def test_an_interrupted_command_without_output(monkeypatch, capsys):
     def interrupted(options):
         raise KeyboardInterrupt
@@ -264,8 +357,6 @@ def test_without_rendered_frames_the_pictures_show_what_the_agent_sees(folder, t
 
 def test_states_that_were_trained_on_are_never_tested_on(folder, tmp_path, capsys):
     assert main(command("collect", folder, tmp_path, *SMALL)) == 0
-    assert main(command("evaluate", folder, tmp_path)) == 2
-    assert "fit one first" in capsys.readouterr().err
     assert main(command("fit", folder, tmp_path, *QUICK)) == 0
     assert main(command("fit", folder, tmp_path, *QUICK)) == 0  # finds it
     assert main(command("fit", folder, tmp_path, "--epochs", "2", "--precision", "no")) == 2

@@ -16,13 +16,15 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report.video import read_frames
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.highlights import (
-    compute_importance,
-    compute_score_gap,
-    compute_value_change,
     highlights,
     name_top_features,
     represent_states,
     select,
+)
+from sb3_explain.workflows.importances import (
+    compute_importance,
+    compute_score_gap,
+    compute_value_change,
 )
 from tests.toys import dot_agent
 
@@ -133,6 +135,8 @@ def test_mistakes_are_said(tmp_path):
         ({"explainer": "sarfaa"}, "did you mean 'sarfa'"), ({"k": 0}, "k=0"),
         ({"explainer": "visionmask"}, "holds no visionmask"),
         ({"explainer": "grad_cam"}, "grad_cam does not support"),
+        ({"target": "LEEFT"}, "unknown target 'LEEFT'"),
+        ({"target": "value", "explainer": "sarfa"}, "sarfa explains actions, not value"),
     ]:  # fmt: skip
         with pytest.raises(ExplainError, match=says):
             highlights(agent, tmp_path, **arguments)
@@ -200,4 +204,4 @@ def test_box_actions_are_judged_by_their_values():
     states = line(4, 2, scores=np.zeros((4, 1)), values=np.array([0.0, 2.0, 1.0, 4.0]))
     assert compute_importance(agent, states).tolist() == [2.0, 0.0, 3.0, 0.0]
     with pytest.raises(ExplainError, match="use value_change"):
-        compute_importance(agent, states, "score_gap")
+        compute_importance(agent, states, "gap")

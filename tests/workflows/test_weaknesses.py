@@ -75,6 +75,18 @@ def test_everything_is_made_once(tmp_path, monkeypatch):
         assert file.get_tensor("codes").shape[1] == 5
 
 
+def test_what_can_be_explained_can_be_searched_for(tmp_path):
+    agent = dot_agent()
+    targets = ["LEFT", "value", "right - left", "value_low"]
+    names = ["action:left", *targets[1:]]
+    page = find_weaknesses(agent, tmp_path, targets=targets, attributions=False, **SMALL)
+    written = json.loads((tmp_path / "probes.json").read_text())
+    assert list(written["targets"]) == names
+    assert "right - left is high." in page.read_text()
+    for name in names:
+        assert (tmp_path / "probes" / f"{make_filename(name)}.png").exists()
+
+
 def test_a_probe_comes_back_from_its_file_as_it_was(tmp_path):
     agent = dot_agent()
     find_weaknesses(agent, tmp_path, targets=["T-"], attributions=False, **SMALL)
@@ -121,6 +133,9 @@ def test_mistakes_show_before_anything_long_begins(tmp_path):
     agent = dot_agent()
     for targets, line in (
         (["T*"], "unknown target 'T\\*'"),
+        (["uncertanty"], "did you mean 'uncertainty'"),
+        (["leeft"], "did you mean 'left'"),
+        (["left - lft"], "unknown target 'lft'"),
         (["action:up"], "unknown action 'up'"),
         (["disagreement"], "give the other one"),
     ):

@@ -1,0 +1,48 @@
+"""One state as every method sees it: their maps of the same target, side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_explain.report.overlay import Frame, enlarge, lay_over
+from sb3_explain.report.target_attributions import NOTHING
+
+#: smaller frames are enlarged to at least this height in pixels, for smooth borders of maps
+_HEIGHT = 320
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodAttributions:
+    """The maps of one target of one state by several methods.
+
+    :param frame: (h, w, 3) uint8, as rendered
+    :param attributions: (H, W) map of each method by its label, in [0, 1], or in [-1, 1] if it is
+        signed
+    :param signed: labels of the methods whose maps are negative where they speak against
+    :param caption: what is explained, and in which state
+    """
+
+    frame: Frame
+    attributions: Mapping[str, NDArray[Any]]
+    signed: Collection[str] = ()
+    caption: str = ""
+
+    def game(self) -> Frame:
+        """Return the frame as rendered, enlarged."""
+        return enlarge(self.frame, max(1, math.ceil(_HEIGHT / self.frame.shape[0])))
+
+    def pictures(self) -> Iterator[tuple[str, Frame]]:
+        """Draw the enlarged frame under the map of each method, with the method's label."""
+        game = self.game()
+        for label, found in self.attributions.items():
+            yield label, lay_over(game, found, signed=label in self.signed)
+
+    def is_empty(self, label: str) -> bool:
+        """Whether the map of a method is 0 everywhere."""
+        return not bool((np.abs(self.attributions[label]) > NOTHING).any())

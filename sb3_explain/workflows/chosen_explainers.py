@@ -1,0 +1,181 @@
+"""The explainers of a report: those that are named, those that were fitted before, or a default."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import TargetLike, find_target
+from sb3_explain.agents.targets.scalars import ScalarTarget
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import require_class
+from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.make import default_explainer, make_unfitted
+from sb3_explain.explainers.named import Explainers
+from sb3_explain.explainers.requirements import find_alternative, require_supported
+from sb3_explain.states.dataset import StateDataset
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The explainers of a report, before there are states.
+
+    :param agent: the agent that they explain
+    :param explainers: explainers by the names that are shown; those that are in ``by_name`` are
+        made again when there are states, which their baselines are fitted on
+    :param by_name: names of explainers that were given by name
+    :param fit: name of the explainer that is to be fitted
+    """
+
+    agent: Agent
+    explainers: Mapping[str, Explainer]
+    by_name: frozenset[str]
+    fit: str | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether one of them learns from states, so that it is measured on others."""
+        fitted = (isinstance(one, FittedExplainer) for one in self.explainers.values())
+        return self.fit is not None or any(fitted)
+
+    def make_unfitted(self, **settings: Any) -> FittedExplainer | None:
+        """Make the explainer that is to be fitted; ``None`` if there is none."""
+        if self.fit is None:
+            return None
+        made = make_unfitted(self.fit, self.agent, **settings)
+        assert isinstance(made, FittedExplainer)
+        return made
+
+    def make_ready(
+        self, train: StateDataset, fitted: FittedExplainer | None = None
+    ) -> dict[str, Explainer]:
+        """Return all explainers, those that learn first.
+
+        :param train: states that they may learn from, and that baselines are fitted on
+        :param fitted: the explainer that was to be fitted
+        :raises ExplainError: if one has learned from other states
+        """
+        ready: dict[str, Explainer] = {} if fitted is None else {fitted.name: fitted}
+        for name, one in self.explainers.items():
+            if isinstance(one, FittedExplainer):
+                require_same_split(one, train)
+            made = make_unfitted(one.name, self.agent, train) if name in self.by_name else one
+            ready[name] = made
+        return dict(
+            sorted(ready.items(), key=lambda named: not isinstance(named[1], FittedExplainer))
+        )
+
+
+def require_same_split(explainer: FittedExplainer, train: StateDataset) -> None:
+    """Raise an :class:`~sb3_explain.ExplainError` if it may have learned from test states."""
+    if explainer.learned_from.get("train") != train.fingerprint():
+        raise ExplainError(
+            f"the {explainer.name} was fitted on another split of the states (another seed, or "
+            "states were added since): use the same, or fit in another output folder"
+        )
+
+
+def choose_explainers(
+    agent: Agent,
+    output: Path,
+    explainers: Explainers | None = None,
+    fit: str | None = None,
+    target: TargetLike = None,
+) -> Choice:
+    """Choose the explainers of a report, and refuse what cannot work before anything is played.
+
+    :param agent: the agent that they explain
+    :param output: folder of the report, whose fitted explainers are loaded
+    :param explainers: explainers and names; those of :func:`.list_defaults` when not given
+    :param fit: name of an explainer that learns, which is to be fitted
+    :param target: what is to be explained
+    :raises ExplainError: for an unknown name, an explainer of another agent or one that does not
+        support it, or if one that learns was not fitted and is not to be
+    """
+    if fit is not None and not issubclass(EXPLAINERS[fit], FittedExplainer):
+        raise ExplainError(f"{fit} needs no fit: name it by explainers={fit!r}, without fit={fit}")
+    if fit is not None:
+        require_supported(EXPLAINERS[fit], agent)
+    saved = [name for name in list_fitted(output) if name != fit]
+    chosen: dict[str, Explainer] = {}
+    by_name = set()
+    named = name_all(list_defaults(agent, target) if explainers is None else explainers)
+    scalar = is_scalar(agent, target)  # most of those that learn explain actions
+    for name in saved:
+        if name not in named and not scalar:
+            named = {name: name, **named}
+    for name, each in named.items():
+        if not isinstance(each, str):
+            require_class("each of explainers", each, Explainer)
+            if each.agent is not agent:
+                raise ExplainError(f"{each.name} explains another agent than the one given")
+            chosen[name] = each
+            continue
+        kind = EXPLAINERS[each]
+        if not issubclass(kind, FittedExplainer):
+            require_supported(kind, agent)
+            chosen[name] = make_unfitted(each, agent)
+            by_name.add(name)
+        elif each in saved:
+            chosen[name] = kind.load(output / each, agent)
+        elif each != fit:
+            raise ExplainError(f"{each} learns, and was not fitted: give fit={each!r}")
+    return Choice(agent, chosen, frozenset(by_name), fit)
+
+
+def is_scalar(agent: Agent, target: TargetLike) -> bool:
+    """Tell whether a target is none of the agent's actions.
+
+    :param agent: agent to explain
+    :param target: what is explained
+    """
+    if isinstance(target, str):
+        return isinstance(find_target(agent, target), ScalarTarget)
+    return isinstance(target, ScalarTarget) or callable(target)
+
+
+def list_defaults(agent: Agent, target: TargetLike = None) -> list[str]:
+    """Return the names of the methods that explain an agent side by side unless others are named.
+
+    None of them learns. The first is :func:`.default_explainer`, or replaces parts of the
+    observation where that explains actions alone; the second, if there is one, reads gradients.
+
+    :param agent: agent to explain
+    :param target: what is explained
+    """
+    first = default_explainer(agent)
+    if EXPLAINERS[first].actions_only and is_scalar(agent, target):
+        first = find_alternative(agent)
+    of_gradients = ("grad_cam", "integrated_gradients")
+    supported = [name for name in of_gradients if EXPLAINERS[name].unsupported(agent) is None]
+    return [first, *supported[:1]]
+
+
+def list_fitted(output: Path) -> list[str]:
+    """List the names of the explainers that were fitted in an output folder."""
+    return [
+        name
+        for name, kind in EXPLAINERS.items()
+        if issubclass(kind, FittedExplainer) and (output / name / f"{name}.json").exists()
+    ]
+
+
+def name_all(explainers: Explainers) -> dict[str, str | Explainer]:
+    """Return explainers and names by the names that are shown.
+
+    :param explainers: a name, an explainer, a list of both, or a dict of both by other names
+    :raises ExplainError: if two have the same name
+    """
+    if isinstance(explainers, Mapping):
+        return dict(explainers)
+    if isinstance(explainers, str | Explainer) or not isinstance(explainers, Iterable):
+        explainers = [explainers]
+    given = list(explainers)
+    named = {one if isinstance(one, str) else getattr(one, "name", ""): one for one in given}
+    if len(named) < len(given):
+        raise ExplainError("two explainers have the same name: give a dict of names to them")
+    return named

@@ -1,0 +1,98 @@
+"""The same states explained by several methods, for the report."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.targets.find import TargetLike
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.showing import describe_target
+from sb3_explain.report import Picture
+from sb3_explain.report.method_attributions import MethodAttributions
+from sb3_explain.report.words import get_explainer_label, join_words
+from sb3_explain.states.cache import ForwardCache
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.pictures import choose_clear_states, get_pictures
+from sb3_explain.workflows.saliency_video import scale_attributions
+from sb3_explain.workflows.showing import compare
+
+#: number of states of an agent without images that are shown: bars need more room than pictures
+BAR_STATES = 3
+
+
+def show_methods(
+    agent: Agent,
+    states: StateDataset,
+    explainers: Mapping[str, Explainer],
+    target: TargetLike = None,
+) -> list[MethodAttributions | Picture]:
+    """Explain some states in which the agent is sure by every method.
+
+    :param agent: agent of the states
+    :param states: states that no explainer has learned from
+    :param explainers: explainers that are ready to explain, by the names that are shown
+    :param target: what is explained; the greedy action when not given
+    :return: of an agent that observes images, a state each; of any other one figure of all states;
+        nothing of a single explainer
+    """
+    if len(explainers) < 2:
+        return []
+    name = find_image(agent)
+    if name is None:
+        return [draw_rows(agent, states, explainers, target)]
+    positions = np.array(choose_clear_states(states, agent))
+    batch = states.batch(agent, positions, target, cache=ForwardCache()).resolve_target()
+    found = {
+        get_explainer_label(label): scale_attributions(explainer, batch, name)
+        for label, explainer in explainers.items()
+    }
+    frames = get_pictures(states, positions, agent, name)
+    return [
+        MethodAttributions(
+            frame=frames[row],
+            attributions={label: attributed[row] for label, attributed in found.items()},
+            signed=[label for label, attributed in found.items() if (attributed < 0).any()],
+            caption=f"episode {states.episode[position]}, state {int(states.indices[position])}: "
+            f"{describe_target(batch, row)}",
+        )
+        for row, position in enumerate(positions)
+    ]
+
+
+def draw_rows(
+    agent: Agent,
+    states: StateDataset,
+    explainers: Mapping[str, Explainer],
+    target: TargetLike = None,
+) -> Picture:
+    """Draw a row of states for each method, as bars or boards.
+
+    :param agent: agent of the states, which observes no images
+    :param states: states that no explainer has learned from
+    :param explainers: explainers that are ready to explain, by the names that are shown
+    :param target: what is explained; the greedy action when not given
+    """
+    positions = choose_clear_states(states, agent, BAR_STATES)
+    figure = compare(
+        agent,
+        states.observations(positions),
+        explainers,
+        target,
+        policy_inputs=states.policy_inputs(positions) or None,
+    )
+    buffer = io.BytesIO()
+    figure.image().save(buffer, format="PNG", optimize=True)
+    which = join_words(
+        [f"state {int(states.indices[p])} of episode {states.episode[p]}" for p in positions]
+    )
+    labels = join_words([get_explainer_label(name) for name in explainers])
+    return Picture(
+        buffer.getvalue(),
+        caption=f"From left to right: {which}; a row for each method.",
+        alt=f"the same states explained by {labels}",
+    )
