@@ -196,7 +196,7 @@ def run_explain(options: argparse.Namespace) -> None:
         # Fail now, not after the first page.
         chosen_ones = choose_explainers(agent, options.output, options.explainers, fit)
         scalar = {"target": options.target} if is_scalar(agent, options.target) else {}
-        chosen_ones.make_unfitted(**scalar, **fitting)
+        chosen_ones.make_unfitted(**{**scalar, **fitting})
         training_options(training)
         explain(agent, options.output, **chosen, **first_options(options))
         say_first_page(options)

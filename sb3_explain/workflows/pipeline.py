@@ -134,10 +134,12 @@ def explain(
     output = Path(output)
     if fit is None and (explainer_kwargs or fit_kwargs):
         fit = VisionMask.name
+    if target is None:  # masks may be learned for another target
+        target = (explainer_kwargs or {}).get("target")
     # Fail now, not after the long steps.
     chosen = choose_explainers(agent, output, explainers, fit, target)
     settings = {"target": target} if is_scalar(agent, target) else {}
-    made = chosen.make_unfitted(seed=seed, **settings, **(explainer_kwargs or {}))
+    made = chosen.make_unfitted(**{"seed": seed, **settings, **(explainer_kwargs or {})})
     training_options(dict(fit_kwargs or {}))
     bind_options(metrics)
     if target is not None:
