@@ -189,7 +189,7 @@ def highlights(
     :param agent: the agent to play
     :param output: folder for everything that is written
     :param k: number of highlights
-    :param n_states: number of states to play; the last episodes are played to their ends
+    :param n_states: number of states to play; the last episode is cut there
     :param before: number of states shown before an important state, within its episode
     :param after: number of states shown after it
     :param diversity: share of all pairs of states that are nearer to each other than two important

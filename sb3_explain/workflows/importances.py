@@ -82,20 +82,26 @@ def compute_nearness_to_failure(agent: Agent, states: StateDataset) -> Array:
 
     It is w / (1 + the number of states that follow in the episode). w is 1 for the episode of the
     lowest return, 0 for that of the highest, and linear between. Neither the end of a game nor a
-    limit of time says whether an agent has failed; its return does.
+    limit of time says whether an agent has failed; its return does. The last episode has w = 0: it
+    is cut where there are as many states as were asked for, and its return is not known.
 
-    :raises ExplainError: if all episodes have the same return
+    :raises ExplainError: if no two episodes before the last have different returns
     """
     del agent
     _, number, lengths = np.unique(states.episode, return_inverse=True, return_counts=True)
     rewards = states.column("rewards").astype(np.float64)
-    returns = np.bincount(number, weights=rewards)
+    returns = np.bincount(number, weights=rewards)[:-1]
+    if len(returns) < 2:
+        raise ExplainError(
+            "before the last episode, which is cut, there are no two to compare: play more "
+            "(n_states=...), or choose importance=gap"
+        )
     if np.ptp(returns) == 0:
         raise ExplainError(
             f"all {len(returns)} episodes have the return {returns[0]:.3g}, none has failed: play "
             "more (n_states=...), or choose importance=gap"
         )
-    weights = (returns.max() - returns) / np.ptp(returns)
+    weights = np.append((returns.max() - returns) / np.ptp(returns), 0.0)
     ends = np.cumsum(lengths)[number]
     nearness: Array = weights[number] / (ends - np.arange(len(number)))
     return nearness

@@ -71,10 +71,14 @@ def test_surprise_is_the_error_of_the_value(states):
 
 def test_before_failure_ranks_ends_of_bad_episodes(states):
     rewards = states.column("rewards").astype(float)
+    rewards[28:] -= 5
+    states = states.with_columns(rewards=rewards)
     episodes = split_episodes(states)
-    returns = [sum(rewards[positions]) for positions in episodes]
+    *whole, cut = episodes
+    returns = [sum(rewards[positions]) for positions in whole]
+    assert sum(rewards[cut]) < min(returns)  # it looks like the worst
     desired = np.zeros(40)
-    for positions, gained in zip(episodes, returns, strict=True):
+    for positions, gained in zip(whole, returns, strict=True):
         weight = (max(returns) - gained) / (max(returns) - min(returns))
         for left, position in enumerate(reversed(positions)):
             desired[position] = weight / (1 + left)
@@ -86,8 +90,13 @@ def test_before_failure_ranks_ends_of_bad_episodes(states):
 
 def test_episodes_of_one_return_have_not_failed(states):
     same = states.with_columns(rewards=np.zeros(40))
-    with pytest.raises(ExplainError, match="all 4 episodes have the return 0, none has failed"):
+    with pytest.raises(ExplainError, match="all 3 episodes have the return 0, none has failed"):
         compute_importance(dot_agent(), same, "before_failure")
+
+
+def test_one_whole_episode_is_compared_with_none(states):
+    with pytest.raises(ExplainError, match="there are no two to compare"):
+        compute_importance(dot_agent(), states.subset(np.arange(20)), "before_failure")
 
 
 def test_what_an_agent_does_not_have_is_refused(states, q_agent):
