@@ -82,6 +82,8 @@ def find_kind(folder: Path, chosen: str | None) -> str:
 
 def write_loading_code(options: argparse.Namespace) -> str:
     """Python code by which other people load the agent, for the model card."""
+    if options.demo:
+        return "from sb3_explain import demo_agent\n\nagent = demo_agent()"
     if options.organization is not None:
         where = f'organization="{options.organization}"'
         where += f', revision="{options.revision}"' if options.revision else ""

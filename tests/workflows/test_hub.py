@@ -1,5 +1,6 @@
 """Explainers and generators pushed to a Hub on this machine, and pulled again."""
 
+import argparse
 import json
 import pickle
 import sys
@@ -11,6 +12,8 @@ import yaml
 from stable_baselines3 import PPO
 
 from sb3_explain import StateGenerator, VisionMask, cli, collect, evaluate, load_agent
+from sb3_explain.agents.demo import demo_agent
+from sb3_explain.cli.hub import write_loading_code
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.workflows.hub import from_hub, push_to_hub
 from tests.toys import dot_agent, dot_states
@@ -154,6 +157,13 @@ def saved_ppo(tmp_path):
 class Hostile:
     def __reduce__(self):
         return (print, ("this ran",))
+
+
+def test_the_demo_agent_is_loaded_by_a_call_of_its_own():
+    pytest.importorskip("ale_py")
+    scope = {}
+    exec(write_loading_code(argparse.Namespace(demo=True)), scope)
+    assert scope["agent"].fingerprint() == demo_agent().fingerprint()
 
 
 def test_a_repository_with_a_pickle_inside_is_refused(server, learned, capsys):
