@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,6 +24,11 @@ def norm(attributions: Tensor) -> Tensor:
     """(B,) 2-norm of each state's attributions (B, ...)."""
     norms: Tensor = torch.linalg.vector_norm(attributions.reshape(len(attributions), -1), dim=1)
     return norms
+
+
+def join_features(by_key: Mapping[str, Tensor]) -> Tensor:
+    """(B, N) features of all keys of observations or attributions; a category (B,) is one."""
+    return torch.cat([part.reshape(len(part), -1) for part in by_key.values()], dim=1)
 
 
 def resize(attributions: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.targets.find import TargetLike, is_scalar
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments, require_arguments, require_class
 from sb3_explain.explainers import EXPLAINERS
@@ -109,19 +110,23 @@ def list_explainers(agent: Agent | None = None) -> list[str]:
     return [n for n, kind in EXPLAINERS.items() if agent is None or not kind.unsupported(agent)]
 
 
-def default_explainer(agent: Agent, *, quick: bool = False) -> str:
+def default_explainer(agent: Agent, target: TargetLike = None, *, quick: bool = False) -> str:
     """Return the name of an explainer that supports the agent, for whoever names none.
 
     All pass the test of parameter randomization. For an agent that observes images it is
     ``"sarfa"``, or ``"integrated_gradients"`` if it has to be quick, with the options of
     :data:`QUICK` and with states, whose background is its baseline. For any other agent, and where
-    the two do not support it, it is ``"feature_ablation"``, or ``"occlusion"`` of images alone.
+    the two do not support it, it is ``"feature_ablation"``, or ``"occlusion"`` of images alone. So
+    it is for a target that is no action, which SARFA does not explain.
 
     :param agent: agent to explain
+    :param target: what is explained; an action when not given
     :param quick: whether many states are explained, or an agent while it learns
     """
     preferred = "integrated_gradients" if quick else "sarfa"
-    if find_image(agent) is not None and EXPLAINERS[preferred].unsupported(agent) is None:
+    kind = EXPLAINERS[preferred]
+    explained = not (kind.actions_only and is_scalar(agent, target))
+    if find_image(agent) is not None and explained and kind.unsupported(agent) is None:
         return preferred
     return find_alternative(agent)
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sb3_explain.common.attributions import join_features
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import Observations, are_images
 from sb3_explain.probing.generator import StateGenerator
@@ -69,8 +70,7 @@ def find_nearest(
 def scale_features(generator: StateGenerator, observations: Observations) -> Tensor:
     """Return all features of states, (B, N), in the generator's units."""
     batch = StateBatch(generator.agent, observations)
-    by_key = generator.network.scale(batch.by_key)
-    return torch.cat([observed.flatten(1) for observed in by_key.values()], dim=1)
+    return join_features(generator.network.scale(batch.by_key))
 
 
 @torch.no_grad()

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.targets.find import TargetLike, find_target
-from sb3_explain.agents.targets.scalars import ScalarTarget
+from sb3_explain.agents.targets.find import TargetLike, is_scalar
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_class
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.make import default_explainer, make_unfitted
 from sb3_explain.explainers.named import Explainers
-from sb3_explain.explainers.requirements import find_alternative, require_supported
+from sb3_explain.explainers.requirements import require_supported
 from sb3_explain.states.dataset import StateDataset
 
 
@@ -127,29 +126,16 @@ def choose_explainers(
     return Choice(agent, chosen, frozenset(by_name), fit)
 
 
-def is_scalar(agent: Agent, target: TargetLike) -> bool:
-    """Tell whether a target is none of the agent's actions.
-
-    :param agent: agent to explain
-    :param target: what is explained
-    """
-    if isinstance(target, str):
-        return isinstance(find_target(agent, target), ScalarTarget)
-    return isinstance(target, ScalarTarget) or callable(target)
-
-
 def list_defaults(agent: Agent, target: TargetLike = None) -> list[str]:
     """Return the names of the methods that explain an agent side by side unless others are named.
 
-    None of them learns. The first is :func:`.default_explainer`, or replaces parts of the
-    observation where that explains actions alone; the second, if there is one, reads gradients.
+    None of them learns. The first is :func:`.default_explainer`; the second, if there is one, reads
+    gradients.
 
     :param agent: agent to explain
     :param target: what is explained
     """
-    first = default_explainer(agent)
-    if EXPLAINERS[first].actions_only and is_scalar(agent, target):
-        first = find_alternative(agent)
+    first = default_explainer(agent, target)
     of_gradients = ("grad_cam", "integrated_gradients")
     supported = [name for name in of_gradients if EXPLAINERS[name].unsupported(agent) is None]
     return [first, *supported[:1]]

@@ -22,6 +22,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.layers import copy_agent, find_layers
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
+from sb3_explain.common.attributions import join_features
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.common.signatures import check_arguments
@@ -306,9 +307,7 @@ def name_top_features(
     names = list_feature_names(
         {name: one[0].numel() for name, one in attributions.items()}, agent.feature_names
     )
-    flat = torch.cat(
-        [one.reshape(len(one), -1).abs().cpu() for one in attributions.values()], dim=1
-    )
+    flat = join_features(attributions).abs().cpu()
     shared = flat / flat.sum(dim=1, keepdim=True).clamp_min(1e-30)
     values, order = shared.topk(min(NAMED, len(names)), dim=1)
     return [

@@ -75,7 +75,7 @@ def play(
         raise ExplainError(f"{str(path)!r}: give the video a path that ends in .mp4 or .gif")
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
-    chosen = explainer or default_explainer(known)
+    chosen = explainer or default_explainer(known, target)
     (made,) = name_explainers(known, chosen, states, target=target, **options).values()
     if target is not None:
         require_explained(made, find_target(known, target))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike
-from sb3_explain.common.attributions import normalize
+from sb3_explain.common.attributions import join_features, normalize
 from sb3_explain.common.progress import progress_bar, track
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers.base import Explainer
@@ -149,8 +149,8 @@ def make_bars(
     taken = find_taken_targets(agent, states.actions[positions], scores)
     batch = states.batch(agent, positions, taken if target is None else target)
     by_key = explainer.attribute_batch(batch)
-    flat = torch.cat([part.flatten(1) for part in by_key.values()], dim=1).double().cpu().numpy()
-    values = torch.cat([part.flatten(1) for part in batch.by_key.values()], dim=1).cpu().numpy()
+    flat = join_features(by_key).double().cpu().numpy()
+    values = join_features(batch.by_key).cpu().numpy()
     sizes = {key: part[0].numel() for key, part in by_key.items()}
     strip: BarStrip | None = None
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.common.attributions import join_features
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.feature_names import list_feature_names
@@ -72,8 +72,8 @@ def to_shap(
         observations = observations.observations(positions)
     batch = made.read_batch(observations, target, policy_inputs)
     by_key = made.attribute_batch(batch)
-    values = torch.cat([part.flatten(1) for part in by_key.values()], dim=1).double()
-    data = torch.cat([part.flatten(1) for part in batch.by_key.values()], dim=1).double()
+    values = join_features(by_key).double()
+    data = join_features(batch.by_key).double()
     scores = batch.own_target_scores.double().gather(1, batch.target[:, None])[:, 0]
     sizes = {key: part[0].numel() for key, part in by_key.items()}
     return shap.Explanation(

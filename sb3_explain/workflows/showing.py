@@ -68,7 +68,7 @@ def plot(
         support it
     """
     known = read_agent(agent)
-    chosen = explainer or default_explainer(known)
+    chosen = explainer or default_explainer(known, target)
     (made,) = name_explainers(known, chosen, states, target=target, **options).values()
     return made.show(
         observations,

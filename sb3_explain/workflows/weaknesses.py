@@ -26,7 +26,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.energies import list_targets, require_comparable
-from sb3_explain.agents.targets.find import require_supported_target
+from sb3_explain.agents.targets.find import name_search, require_supported_target
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path, require_file_or_nothing, write_json
 from sb3_explain.common.provenance import describe_machine
@@ -122,7 +122,7 @@ def find_weaknesses(
     unfitted = StateGenerator(agent, seed=seed, **(generator_kwargs or {}))
     unfitted.training_options({"seed": seed, **(fit_kwargs or {})})
     given = [name for one in targets for name in (list_targets(agent) if one == ALL else [one])]
-    names = list(dict.fromkeys(given))
+    names = list(dict.fromkeys(name_search(agent, name) for name in given))
     if other is not None:
         require_comparable(agent, other)
     for name in names:

@@ -37,6 +37,14 @@ def test_which_is_the_default(kind, expected):
         assert made.forwards_per_state == 10
 
 
+@pytest.mark.parametrize("target", ["value", "entropy", lambda outputs: outputs.values])
+def test_the_default_explains_what_is_asked(target):
+    agent = agent_of("image")
+    name = default_explainer(agent, target)
+    assert name == "occlusion" and not EXPLAINERS[name].actions_only
+    assert default_explainer(agent, agent.target_names[0]) == "sarfa"
+
+
 @pytest.mark.slow
 def test_the_quick_default_notices_what_the_demo_agent_forgets():
     """Guided backpropagation, which was the default before, hardly does."""

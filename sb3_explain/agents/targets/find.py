@@ -106,7 +106,7 @@ def _find_alone(agent: Agent, target: str) -> int | ScalarTarget:
         return ScalarTarget(target, plain[target])
     if target in TARGETS:
         return ScalarTarget(target, partial(_negate, energy=make_target(target, agent)))
-    raise unknown_name("target", target, list_target_names(agent))
+    raise unknown_name("target", target, [*list_target_names(agent), *TARGETS])
 
 
 def find_action(agent: Agent, target: Any) -> int:
@@ -148,6 +148,19 @@ def find_energy(
     return partial(_negate, energy=found.read)
 
 
+def name_search(agent: Agent, target: str) -> str:
+    """Return the name of a search by which an action has one name, ``"action:LEFT"``.
+
+    :param agent: agent whose states are searched for
+    :param target: what :func:`find_energy` takes
+    :raises ExplainError: if there is no such target
+    """
+    if target.partition(":")[0] in TARGETS:
+        return target
+    found = find_target(agent, target)
+    return f"action:{agent.target_names[found]}" if isinstance(found, int) else target
+
+
 def require_supported_target(agent: Agent, target: str, other: Agent | None = None) -> None:
     """Check that an agent's states can be searched for a target.
 
@@ -157,6 +170,17 @@ def require_supported_target(agent: Agent, target: str, other: Agent | None = No
     :raises ExplainError: if there is no such target, or the agent does not have what it reads
     """
     try_energy(agent, find_energy(agent, target), other)
+
+
+def is_scalar(agent: Agent, target: TargetLike) -> bool:
+    """Return whether a target is none of the agent's actions.
+
+    :param agent: agent that is explained
+    :param target: what is explained; the greedy action when not given
+    """
+    if isinstance(target, str):
+        return isinstance(find_target(agent, target), ScalarTarget)
+    return isinstance(target, ScalarTarget) or callable(target)
 
 
 def require_action(agent: Agent, target: ScalarTarget | None) -> None:
