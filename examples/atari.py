@@ -9,7 +9,7 @@ agent is trained, which plays hardly better than by chance.
 
 import argparse
 
-from paper import PAPER, Size, describe_parts, options_of, print_beside, trained_agent
+from paper import MEASURED, PAPER, Size, describe_parts, options_of, print_beside, trained_agent
 from stable_baselines3 import PPO
 
 from sb3_explain import (
@@ -129,6 +129,7 @@ def main() -> None:
         train,
         test,
         {explainer.name: explainer},
+        MEASURED,
         n_evaluated=size.evaluated,
         seed=options.seed,
     )

@@ -13,7 +13,7 @@ explains a DQN of seven actions on a scenario that it does not name; the small a
 
 import os
 
-from paper import Size, add_agent_options, options_of, print_beside, trained_agent
+from paper import MEASURED, Size, add_agent_options, options_of, print_beside, trained_agent
 from stable_baselines3 import PPO
 
 from sb3_explain import EnvRecipe, explain, load_agent
@@ -66,6 +66,7 @@ def main() -> None:
         collect_kwargs={"behavior": "epsilon" if agent.view.value_based else "stochastic"},
         explainer_kwargs={"refine_steps": size.refine_steps},
         fit_kwargs={"epochs": size.epochs},
+        metrics=MEASURED,
         seed=options.seed,
     )
     print_beside("VizDoom", evaluation, options.env)

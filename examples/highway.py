@@ -8,7 +8,7 @@ An agent of your own must see what ``RECIPE`` shows it. highway-env's pictures r
 their first axis: in all pictures here the road goes down, and the left lane is on the left.
 """
 
-from paper import Size, add_agent_options, options_of, print_beside, trained_agent
+from paper import MEASURED, Size, add_agent_options, options_of, print_beside, trained_agent
 from stable_baselines3 import DQN
 
 from sb3_explain import EnvRecipe, explain, load_agent
@@ -80,6 +80,7 @@ def main() -> None:
             "refine_steps": size.refine_steps,
         },
         fit_kwargs={"epochs": size.epochs},
+        metrics=MEASURED,
         seed=options.seed,
     )
     print_beside("Highway", evaluation, RECIPE.env_id)

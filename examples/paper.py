@@ -34,6 +34,10 @@ OURS = {
 }
 
 
+#: what the examples measure; `explain` leaves the local Lipschitz estimate out unless it is named
+MEASURED = [*METRICS, "accuracy@0.1", "mask_area", "forced_action", *OURS]
+
+
 class Size(NamedTuple):
     """How much a script does.
 

@@ -18,7 +18,7 @@ import numpy as np
 import safetensors.torch
 import torch
 from gymnasium import spaces
-from paper import describe_parts, print_beside
+from paper import MEASURED, describe_parts, print_beside
 from torch import Tensor, nn
 
 from sb3_explain import Agent, EnvRecipe, ExplainError, StateDataset, split_states
@@ -143,7 +143,7 @@ def main() -> None:
         fit_kwargs={"epochs": options.epochs}, seed=options.seed,
     )  # fmt: skip
     evaluation = evaluate_to(
-        options.output, train, test, {explainer.name: explainer},
+        options.output, train, test, {explainer.name: explainer}, MEASURED,
         n_evaluated=options.n_evaluated, seed=options.seed,
     )  # fmt: skip
     write_all(options.output, test, {explainer.name: explainer})

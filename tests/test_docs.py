@@ -57,7 +57,7 @@ PAGES = {
         "n_states=4000": "n_states=300, max_per_episode=20",
         "epochs=5": "epochs=1, progress=False",
         "range(200)": "range(40)",
-        "epochs=2": "epochs=1, progress=False",
+        "native_validation, epochs=2": "native_validation, epochs=1, progress=False",
     },
     "benchmark": {"n_states=1000": "n_states=1000, n_evaluated=10, progress=False"},
 }

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from sb3_explain.agents.demo import demo_agent
+from sb3_explain.agents.targets.find import is_scalar
 from sb3_explain.cli.evaluate import load_explainers, print_results
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
@@ -35,7 +36,7 @@ from sb3_explain.report.measured import read_metrics
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.collection import BEHAVIORS, collect
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.chosen_explainers import choose_explainers, is_scalar, list_fitted
+from sb3_explain.workflows.chosen_explainers import choose_explainers, list_fitted
 from sb3_explain.workflows.pipeline import (
     FIRST_STATES,
     FITTED_STATES,

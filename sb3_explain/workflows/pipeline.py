@@ -13,7 +13,7 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
-from sb3_explain.agents.targets.find import TargetLike, find_target
+from sb3_explain.agents.targets.find import TargetLike, find_target, is_scalar
 from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
@@ -32,7 +32,7 @@ from sb3_explain.report.measured import read_curves, read_metrics
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.chosen_explainers import choose_explainers, is_scalar
+from sb3_explain.workflows.chosen_explainers import choose_explainers
 from sb3_explain.workflows.pictures import make_examples, render_png
 from sb3_explain.workflows.saliency_video import VIDEO_STATES, write_saliency_video
 from sb3_explain.workflows.side_by_side import show_methods
