@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
@@ -14,32 +11,6 @@ from sb3_explain.common.signatures import argument_names
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.make import make_explainer
-
-
-def parse_number(value: Any) -> float:
-    """Convert to a float, or to NaN what is not a number; YAML reads ``1e3`` as a string."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return math.nan
-    if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
-        return float(value)
-    return math.nan
-
-
-def require_whole(name: str, value: Any, minimum: int = 1) -> int:
-    """Return a whole number, which may be given as a float, as in YAML.
-
-    :param name: name of the argument, for the message
-    :param value: value of the argument
-    :param minimum: smallest value allowed
-    :raises ExplainError: for anything else, or a smaller number
-    """
-    given = parse_number(value)
-    if not math.isfinite(given) or int(given) != given or given < minimum:
-        raise ExplainError(f"{name}={value!r}: give a whole number of at least {minimum}")
-    return int(given)
 
 
 def require_names(what: str, given: str | Sequence[str]) -> list[str]:

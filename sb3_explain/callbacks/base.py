@@ -20,7 +20,6 @@ from stable_baselines3.common.logger import TensorBoardOutputFormat
 from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.callbacks.arguments import parse_number, require_whole
 from sb3_explain.callbacks.folders import claim_folder, find_results_folder
 from sb3_explain.callbacks.random_state import preserve_random_state
 from sb3_explain.callbacks.running_episodes import RunningEpisodes
@@ -28,7 +27,8 @@ from sb3_explain.callbacks.tensorboard import FPS, WIDTH, write_picture
 from sb3_explain.callbacks.trackers import Tracker, find_trackers
 from sb3_explain.callbacks.training_states import Step, read_step, take_snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
-from sb3_explain.common.files import NOT_WRITABLE
+from sb3_explain.common.files import writing_to
+from sb3_explain.common.numbers import parse_number, require_whole
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.feature_names import FeatureNames
 from sb3_explain.report.gif import encode_gif
@@ -360,10 +360,6 @@ class ExplainCallback(BaseCallback):
             base = Path(self.given_folder)
         else:
             base = find_results_folder(self.model, self.locals.get("callback"))
-        try:
+        with writing_to(base):
             self.folder = claim_folder(base, self.kind)
-        except OSError as error:
-            if error.errno not in NOT_WRITABLE:
-                raise
-            raise ExplainError(f"{base} cannot be written: choose another folder") from error
         return True

@@ -12,10 +12,10 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.callbacks.arguments import require_whole
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.training_states import Step, TrainingStates
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.numbers import require_whole
 from sb3_explain.states.dataset import StateDataset
 
 log = logging.getLogger(__name__)

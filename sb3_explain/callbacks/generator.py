@@ -9,8 +9,9 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import require_supported_target
-from sb3_explain.callbacks.arguments import require_names, require_whole
+from sb3_explain.callbacks.arguments import require_names
 from sb3_explain.callbacks.fitting import MIN_SECONDS, FittingCallback
+from sb3_explain.common.numbers import require_whole
 from sb3_explain.probing import StateGenerator
 from sb3_explain.workflows.weaknesses import ALL, find_weaknesses, require_search_options
 

@@ -13,12 +13,12 @@ from sb3_explain.callbacks.arguments import (
     make_trial,
     require_names,
     require_ready,
-    require_whole,
 )
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.training_states import MonitorStates, Step
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
+from sb3_explain.common.numbers import require_whole
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.evaluation.targets import select_metrics

@@ -10,11 +10,12 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_boards, find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
-from sb3_explain.callbacks.arguments import make_trial, require_ready, require_whole
+from sb3_explain.callbacks.arguments import make_trial, require_ready
 from sb3_explain.callbacks.base import ExplainCallback
 from sb3_explain.callbacks.sheets import draw_bars, draw_panels, draw_pictures
 from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.numbers import require_whole
 from sb3_explain.explainers.base import Explainer, require_explained
 from sb3_explain.explainers.make import QUICK, default_explainer, make_explainer
 from sb3_explain.explainers.showing import MOST_OBSERVATIONS

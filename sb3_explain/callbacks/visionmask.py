@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.callbacks.arguments import require_whole
 from sb3_explain.callbacks.base import FIRST_SECONDS
 from sb3_explain.callbacks.fitting import MIN_SECONDS, FittingCallback
 from sb3_explain.callbacks.sheets import draw_panels
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.numbers import require_whole
 from sb3_explain.common.training import training_options
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.explainers.make import make_quick_explainer

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from sb3_explain.common.errors import ExplainError, make_printable
+from sb3_explain.common.numbers import LARGEST
 from sb3_explain.common.renamed import RENAMED
 
 
@@ -85,6 +86,8 @@ def read_number(minimum: int, text: str) -> int:
         number = int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
+    if number > LARGEST:
+        raise argparse.ArgumentTypeError(f"{number} is above {LARGEST}")
     if number < minimum:
         raise argparse.ArgumentTypeError(f"{number} is below {minimum}")
     return number

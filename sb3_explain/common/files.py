@@ -16,11 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sb3_explain.common.errors import ExplainError
-
-#: errors of a folder that cannot be written, or that is a file
-NOT_WRITABLE = (
-    errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
-)  # fmt: skip
+from sb3_explain.common.untrusted import one_line
 
 
 @contextmanager
@@ -32,9 +28,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         file is in the file's place
     """
     path = Path(path)
-    require_file_or_nothing(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing_to(path):
+        require_file_or_nothing(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -89,22 +85,23 @@ def clear_temporary(folder: Path) -> None:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Turn errors about a full disk or a read-only folder into one line.
+    """Turn every error of a write, such as a full disk or a read-only folder, into one line.
 
     :param path: path that the block writes, for the error message
     :raises ExplainError: in place of the ``OSError`` of a failed write
     """
     try:
         yield
+    except (ConnectionError, Timeout):  # of a pipe or a lock, which is no write to a folder
+        raise
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ExplainError(
                 f"the disk is full: {path} was not written; what was complete before is kept, "
                 "free some space and run the same command again"
             ) from error
-        if error.errno in NOT_WRITABLE:
-            raise ExplainError(f"{path} cannot be written: choose another folder") from error
-        raise
+        reason = error.strerror or one_line(error)
+        raise ExplainError(f"{path} cannot be written ({reason}): choose another folder") from error
 
 
 def write_json(path: str | Path, data: Any) -> None:
@@ -128,29 +125,31 @@ def _finite(data: Any) -> Any:
 def sole_writer(folder: Path) -> Iterator[None]:
     """Lock a folder against other processes that write to it; it is created if it is missing.
 
-    If the block is refused before it leaves anything in the folder, the lock's file goes, and each
+    If the block is refused before it adds anything to the folder, the lock's file goes, and each
     folder that was created for it.
 
     :param folder: folder that the block writes to
     :raises ExplainError: if another process has locked the folder
     """
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    was_locked = (folder / ".lock").exists()
     with writing_to(folder):
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        was_locked = (folder / ".lock").exists()
         folder.mkdir(parents=True, exist_ok=True)
+        before = {each.name for each in folder.iterdir()}
     locked = folder / ".lock"
     require_file_or_nothing(locked)
     if locked.is_symlink():  # the file that it leads to would be emptied
         raise ExplainError(f"{locked} is a link: delete it")
     lock = FileLock(locked, timeout=0)
     try:
-        lock.acquire()
+        with writing_to(folder):
+            lock.acquire()
     except Timeout as error:
         raise ExplainError(f"another process is writing into {folder}") from error
     try:
         yield
     except ExplainError:
-        if not was_locked and [each.name for each in folder.iterdir()] == [".lock"]:
+        if not was_locked and {each.name for each in folder.iterdir()} <= {*before, ".lock"}:
             with contextlib.suppress(OSError):  # some systems keep a file that is open
                 locked.unlink()
                 for each in missing:

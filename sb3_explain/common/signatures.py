@@ -7,10 +7,13 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import UnionType
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.numbers import LARGEST, require_number, require_whole
+from sb3_explain.common.untrusted import quote
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,11 +80,45 @@ def find_own_class(hint: Any) -> type | None:
     return kinds[0] if own else None
 
 
+def find_plain_kind(hint: Any) -> Any:
+    """What plain value an annotation asks for, alone or beside ``None``: ``None`` if it is another.
+
+    :param hint: annotation of an argument
+    :return: ``int``, ``float``, or ``Path`` where a text may be given as well
+    """
+    is_union = get_origin(hint) in (Union, UnionType)
+    kinds = {kind for kind in (get_args(hint) if is_union else [hint]) if kind is not type(None)}
+    if kinds == {str, Path}:
+        return Path
+    return kinds.pop() if kinds in ({int}, {float}) else None
+
+
+def read_plain(name: str, value: Any, hint: Any) -> Any:
+    """Read a number or a path that a user gives for an argument.
+
+    :param name: name of the argument; one called ``seed`` is at least 0
+    :param value: what was given for it
+    :param hint: annotation of the argument
+    :raises ExplainError: if it is none
+    """
+    kind = find_plain_kind(hint)
+    if kind is None or (value is None and type(None) in get_args(hint)):
+        return value
+    if kind is int:
+        return require_whole(name, value, 0 if name == "seed" else -LARGEST)
+    if kind is float:
+        return require_number(name, value)
+    if not isinstance(value, (str, Path)) or "\0" in str(value):
+        raise ExplainError(f"{name}={quote(value)}: give a path, as text or pathlib.Path")
+    return value
+
+
 def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: a call with wrong arguments is refused in one line before anything is done.
 
-    Refused are names that do not exist, with the nearest one; missing arguments, or too many; and
-    values of another class, where an argument is annotated with a class of this package.
+    Refused are names that do not exist, with the nearest one; missing arguments, or too many;
+    values of another class, where an argument is annotated with a class of this package; and what
+    is no number, or no path, where one is annotated. Whole numbers may be written as ``1e3``.
 
     :param function: a public function
     """
@@ -91,28 +128,35 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
     name, takes = function.__name__, ", ".join(signature.parameters)
 
     @functools.cache
-    def list_classes() -> dict[str, type]:
+    def list_hints() -> dict[str, Any]:
         hints: dict[str, Any] = {}
         for argument, written in function.__annotations__.items():
             alone = types.SimpleNamespace(__annotations__={argument: written})
             # a name that only a type checker imports has no class here
             with contextlib.suppress(NameError):
                 hints |= get_type_hints(alone, function.__globals__)
-        own = {argument: find_own_class(hint) for argument, hint in hints.items()}
-        return {argument: kind for argument, kind in own.items() if kind is not None}
+        asked = {n: hint for n, hint in hints.items() if n in known}
+        return {
+            n: hint for n, hint in asked.items() if find_own_class(hint) or find_plain_kind(hint)
+        }
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if not open_ended:
             require_known(f"argument of {name}", kwargs, known)
         try:
-            given = signature.bind(*args, **kwargs).arguments
+            bound = signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ExplainError(f"{name}: {error}; it is {name}({takes})") from None
-        for argument, kind in list_classes().items():
-            default = signature.parameters[argument].default if argument in given else None
-            if argument in given and given[argument] is not default:
+        given = bound.arguments
+        for argument, hint in list_hints().items():
+            if argument not in given or given[argument] is signature.parameters[argument].default:
+                continue
+            kind = find_own_class(hint)
+            if kind is not None:
                 require_class(argument, given[argument], kind)
-        return function(*args, **kwargs)
+            else:
+                given[argument] = read_plain(argument, given[argument], hint)
+        return function(*bound.args, **bound.kwargs)
 
     return checked

@@ -10,6 +10,8 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import quote
+from sb3_explain.envs.failing import FailedEnvError
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 from sb3_explain.envs.spaces import SINGLE, check_keys, spaces_by_key, stack_shape
 
@@ -47,6 +49,11 @@ class KeyLayout:
         # observation into the same array.
         observed = np.array(raw, dtype=self.raw_dtype)
         frame = observed.transpose(2, 0, 1) if self.transposed else observed
+        if frame.shape != self.shape:
+            spare = frame.ndim - len(self.shape)  # DummyVecEnv, too, drops axes of length 1
+            if spare < 1 or frame.shape != (1,) * spare + self.shape:
+                raise ValueError(f"shape {observed.shape}")
+            frame = frame.reshape(self.shape)
         return frame.astype(self.dtype) if self.of_frames is None else self.of_frames(frame)
 
     def push(self, stack: Array, frame: Array, n_stack: int) -> None:
@@ -142,9 +149,22 @@ class FrameLayout:
         )
 
     def frame(self, raw: Any) -> dict[str, Array]:
-        """The frame of one raw observation, by key."""
+        """The frame of one raw observation, by key.
+
+        :raises FailedEnvError: if the observation is not what the environment's space says
+        """
         given = raw if isinstance(raw, dict) else {SINGLE: raw}
-        return {name: key.frame(given[name]) for name, key in self.keys.items()}
+        try:
+            return {name: key.frame(given[name]) for name, key in self.keys.items()}
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            shapes = {
+                name: np.shape(each) for name, each in given.items() if hasattr(each, "shape")
+            }
+            seen = shapes.get(SINGLE, shapes) or quote(raw)
+            raise FailedEnvError(
+                f"{self.recipe.env_id} observes what its observation_space does not hold: {seen}, "
+                "where gymnasium's check_env would say more"
+            ) from error
 
     def empty(self, batch_size: int) -> dict[str, Array]:
         """Stacks (B, ...) of frames of zeros, by key."""

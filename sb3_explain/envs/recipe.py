@@ -17,6 +17,7 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_class
 from sb3_explain.common.untrusted import one_line, quote
+from sb3_explain.envs.failing import read_reset, running_env
 from sb3_explain.envs.known_wrappers import KNOWN_WRAPPERS
 from sb3_explain.envs.registered import make, register_environments
 from sb3_explain.envs.trust import check_trusted
@@ -208,5 +209,6 @@ def begin_episode(env: gym.Env[Any, Any], seed: int) -> Any:
         if isinstance(layer, EpisodicLifeEnv):
             layer.was_real_done = True
         layer = layer.env
-    observation, _ = env.reset(seed=seed)
-    return observation
+    name = env.unwrapped.spec.id if env.unwrapped.spec else type(env.unwrapped).__name__
+    with running_env(name, "reset"):
+        return read_reset(name, env.reset(seed=seed))

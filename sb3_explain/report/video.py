@@ -10,6 +10,7 @@ import numpy as np
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
+from sb3_explain.common.numbers import require_number, require_whole
 from sb3_explain.report.captions import BACKGROUND, Caption, CaptionPanel, draw_heading
 from sb3_explain.report.overlay import (
     Attribution,
@@ -22,6 +23,10 @@ from sb3_explain.report.overlay import (
 
 #: height in pixels that small games are enlarged to by whole factors, and large ones reduced to
 GAME_HEIGHT = 640
+#: smallest and largest number of frames per second that players show
+FPS = (0.1, 1000)
+#: smallest and largest height of the game in pixels that an encoder takes
+HEIGHTS = (16, 4320)
 _GAP = 8
 # H.264 in the variant that every browser plays, with the colors of the RGB frames preserved.
 _ENCODING = [
@@ -71,6 +76,7 @@ def write_video(
     :raises ExplainError: if there is no frame, if sizes change, or if the video cannot be encoded
     """
     path = Path(path)
+    require_video(fps, height)
     pictures = _compose(
         zip(frames, attributions, captions, strict=True),
         action_names=action_names,
@@ -209,6 +215,17 @@ def _compose(
         if any(odd):
             middle = np.pad(middle, ((0, odd[0]), (0, odd[1]), (0, 0)))
         yield np.concatenate([top, middle, panel.draw(caption)])
+
+
+def require_video(fps: float, height: int = GAME_HEIGHT) -> None:
+    """Check the numbers of a video, before anything is played for it.
+
+    :param fps: frames per second, see :data:`FPS`
+    :param height: height of the game in pixels, see :data:`HEIGHTS`
+    :raises ExplainError: if one is out of range, or is no number
+    """
+    require_number("fps", fps, *FPS)
+    require_whole("height", height, *HEIGHTS)
 
 
 def _choose_factor(height: int, target: int) -> float:

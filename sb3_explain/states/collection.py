@@ -16,11 +16,12 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import sole_writer
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.envs.failing import FailedEnvError
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.env_sources import EnvSource
 from sb3_explain.states.environments import ZOO_EPSILON, AnyEnv, find_source
-from sb3_explain.states.episodes import require_room
+from sb3_explain.states.episodes import episode_folders, require_room
 from sb3_explain.states.recording import Collection
 from sb3_explain.states.store import begin_store, resume_store, withdraw_store
 from sb3_explain.states.temporary import TemporaryFolder
@@ -78,7 +79,12 @@ def collect(
     """
     if behavior not in BEHAVIORS:
         raise unknown_name("behavior", behavior, BEHAVIORS)
-    if n_states < 1 or (n_envs or 1) < 1 or (max_per_episode or 0) < 0 or seed < 0:
+    if (
+        n_states < 1
+        or (n_envs is not None and n_envs < 1)
+        or (max_per_episode or 0) < 0
+        or seed < 0
+    ):
         raise ExplainError(
             f"n_states={n_states}, n_envs={n_envs}, max_per_episode={max_per_episode}, "
             f"seed={seed}: give a positive number of states and environments, and no "
@@ -126,6 +132,13 @@ def collect(
             with progress_bar("collecting", n_states, "states", progress, done=done) as bar:
                 if collection is not None:
                     collection.run(bar.update)
+        except FailedEnvError as error:
+            withdraw_store(folder)
+            whole = len(episode_folders(folder)) if temporary is None else 0
+            if not whole:
+                raise
+            said = f"{error}; {whole} finished episode(s) stay in {folder}"
+            raise FailedEnvError(said) from error.__cause__
         except ExplainError:
             withdraw_store(folder)
             raise

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.copying import list_layers, list_vec_layers
+from sb3_explain.envs.failing import running_env
 from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.envs.seeding import Unseeded, takes_seed, warn_if_unseeded
@@ -173,7 +174,8 @@ class VecSource(EnvSource):
 
         def begin() -> Any:
             env.seed(0)
-            return env.reset()
+            with running_env(self.recipe.env_id, "reset"):
+                return env.reset()
 
         warn_if_unseeded(self.recipe.env_id, begin)
         return rollouts

@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.failures import describe_failure
 from sb3_explain.common.files import write_json, writing_to
+from sb3_explain.envs.failing import FailedEnvError, read_picture
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.states.rollouts import Rollout, Rollouts
 from sb3_explain.states.store import Buffers, EpisodeWriter
@@ -50,6 +50,8 @@ class Collection:
         self.longest: int = settings["max_per_episode"] or n
         if envs.stored_stacks is not None:
             write_json(folder / "states.json", {**settings, "stored_stacks": envs.stored_stacks})
+        #: (h, w, 3) shape of all rendered pictures, once there is one
+        self.picture_shape: tuple[int, ...] | None = None
         self.writing = ThreadPoolExecutor(max_workers=1)
         self.recorders = [Recorder(self, env) for env in envs.each]
         for recorder in self.recorders:
@@ -71,8 +73,13 @@ class Collection:
         try:
             with writing_to(self.folder):
                 self._begin_episodes()
-                while self._states_in_order() < self.n:
-                    self._step(advance)
+                try:
+                    while self._states_in_order() < self.n:
+                        self._step(advance)
+                except FailedEnvError:  # what was finished before stays
+                    for commit in self.commits:
+                        commit.result()
+                    raise
                 self._finish()
         finally:
             torch.set_num_threads(threads)
@@ -219,10 +226,15 @@ class Recorder:
             self.env.episode = None
 
     def _picture(self) -> Array:
+        collection = self.collection
+        name = collection.envs.env_name
         try:
-            return np.asarray(self.screen(), dtype=np.uint8)
-        except (gym.error.Error, NotImplementedError, TypeError, ImportError) as error:
-            raise ExplainError(
-                f"frames cannot be rendered ({error}): install what it names, or collect with "
-                "render=False (on the command line: --no-render)"
+            drawn = self.screen()
+        except Exception as error:  # the user's code may fail in any way
+            raise FailedEnvError(
+                f"frames of {name} cannot be rendered ({describe_failure(error)}): mend what it "
+                "names, or play without: render=False (on the command line: --no-render)"
             ) from error
+        picture = read_picture(name, drawn, collection.picture_shape)
+        collection.picture_shape = picture.shape
+        return picture

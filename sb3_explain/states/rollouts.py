@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.envs.failing import read_reset, running_env
 from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.recipe import begin_episode
 from sb3_explain.envs.screen import find_screen
@@ -61,6 +62,11 @@ class Rollouts(ABC):
         self.stacks = layout.empty(n)
         #: (n, ...) state of a recurrent agent's LSTM; ``None`` for other agents
         self.lstm_states = agent.initial_lstm_states(n)
+
+    @property
+    def env_name(self) -> str:
+        """Name of the environments, for messages."""
+        return self.layout.recipe.env_id
 
     @property
     def stored_stacks(self) -> int | None:
@@ -217,7 +223,8 @@ class ParallelEnvs(Rollouts):
         if not self._masked:
             return None
         everything = np.ones(self.agent.n_targets, dtype=np.int8)
-        rows = [everything if env.episode is None else env.action_masks() for env in self.each]
+        with running_env(self.env_name, "action_masks"):
+            rows = [everything if env.episode is None else env.action_masks() for env in self.each]
         masks: Tensor = torch.as_tensor(np.stack(rows), device=self.agent.device)
         return masks
 
@@ -244,8 +251,10 @@ class ParallelEnv(Rollout):
     def __init__(self, envs: ParallelEnvs, row: int, env: gym.Env[Any, Any]) -> None:
         super().__init__(envs, row)
         self.env = env
+        self._n_steps = 0
 
     def _reset(self, seed: int) -> None:
+        self._n_steps = 0
         self.start(begin_episode(self.env, seed))
 
     def find_screen(self) -> Callable[[], Any]:
@@ -263,16 +272,21 @@ class ParallelEnv(Rollout):
         :param action: the action, as the environment takes it
         :return: the reward, and whether the episode is over
         """
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._n_steps += 1
+        name = self.envs.env_name
+        with running_env(name, f"step {self._n_steps} of episode {self.episode}"):
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            earned, over = float(reward), "episode" in info
         self.starts = False
-        if "episode" in info:
-            return float(reward), True
+        if over:
+            return earned, True
         if terminated or truncated:  # only a life is lost: the game goes on
-            observation, _ = self.env.reset()
+            with running_env(name, "reset"):
+                observation = read_reset(name, self.env.reset())
             self.start(observation)
         else:
             self.observe(observation)
-        return float(reward), False
+        return earned, False
 
     @property
     def earned(self) -> float:

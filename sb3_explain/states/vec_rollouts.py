@@ -23,6 +23,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.copying import hold_statistics, list_vec_layers, put_back_wrappers
+from sb3_explain.envs.failing import running_env
 from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.screen import find_screen
 from sb3_explain.states.rollouts import Rollout, Rollouts
@@ -52,6 +53,7 @@ class VecRollouts(Rollouts):
         self._masked = agent.view.maskable and env.has_attr("action_masks")
         self.monitored = has_monitors(env)
         self._images: list[Any] | None = None
+        self._n_steps = 0
         self.each: list[VecRollout] = [VecRollout(self, row) for row in range(env.num_envs)]
 
     @property
@@ -66,13 +68,16 @@ class VecRollouts(Rollouts):
     def action_masks(self) -> Tensor | None:
         if not self._masked:
             return None
-        allowed = np.stack(self.env.env_method("action_masks")).astype(np.int8)
+        with running_env(self.env_name, "action_masks"):
+            allowed = np.stack(self.env.env_method("action_masks")).astype(np.int8)
         masks: Tensor = torch.as_tensor(allowed.reshape(len(self.each), -1))
         return masks.to(self.agent.device)
 
     def step(self, actions: Array) -> dict[int, tuple[float, bool]]:
         playing = [env.row for env in self.each if env.episode is not None]
-        observations, rewards, dones, infos = self.env.step(actions)
+        self._n_steps += 1
+        with running_env(self.env_name, f"step {self._n_steps}"):
+            observations, rewards, dones, infos = self.env.step(actions)
         self._images = None
         outcomes = {}
         for env in self.each:
@@ -88,7 +93,8 @@ class VecRollouts(Rollouts):
         # not every VecEnv takes a seed; who made the rollouts has said so
         with contextlib.suppress(Exception):
             self.env.seed(seed)
-        observations = self.env.reset()
+        with running_env(self.env_name, "reset"):
+            observations = self.env.reset()
         self._images = None
         for env in self.each:
             env.start(pick_row(observations, env.row))

@@ -33,6 +33,7 @@ from sb3_explain.explainers.make import default_explainer, make_explainer, make_
 from sb3_explain.explainers.requirements import require_supported
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
+from sb3_explain.report.video import require_video
 from sb3_explain.states.batch import PASS
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
@@ -210,6 +211,7 @@ def highlights(
     """
     output = Path(output)
     # Fail now, not after the agent has played.
+    require_video(fps)
     require_numbers(k, before, after, diversity)
     importance = choose_importance(agent, importance)
     explainer = explainer or default_explainer(agent, quick=True)

@@ -19,7 +19,7 @@ from sb3_explain.explainers.base import Explainer, require_explained
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.named import name_explainers
 from sb3_explain.report.gif import encode_gif
-from sb3_explain.report.video import GAME_HEIGHT
+from sb3_explain.report.video import GAME_HEIGHT, require_video
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.saliency_video import write_saliency_video
@@ -73,6 +73,7 @@ def play(
     path = Path(path)
     if path.suffix not in (".mp4", ".gif"):
         raise ExplainError(f"{str(path)!r}: give the video a path that ends in .mp4 or .gif")
+    require_video(fps, height)
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
     chosen = explainer or default_explainer(known, target)
@@ -83,8 +84,8 @@ def play(
     render = None if find_image(known) is not None else True
     with tempfile.TemporaryDirectory() as folder:
         played = collect(
-            known, env, n_steps, folder=Path(folder) / "states", seed=seed,
-            max_per_episode=n_steps, render=render, progress=progress,
+            known, env, n_steps, seed=seed, max_per_episode=n_steps, render=render,
+            progress=progress,
         )  # fmt: skip
         first = np.flatnonzero(played.episode == played.episode[0])[:n_steps]
         video = path if path.suffix == ".mp4" else Path(folder) / "episode.mp4"

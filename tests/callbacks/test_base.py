@@ -132,8 +132,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, caplog):
     assert model.num_timesteps == 64
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == (
-        f"Sleeper: {tmp_path}/file cannot be written: choose another folder; the training goes on "
-        "without it"
+        f"Sleeper: {tmp_path}/file cannot be written (File exists): choose another folder; the "
+        "training goes on without it"
     )
 
 
