@@ -18,6 +18,9 @@ from sb3_explain.states.dataset import StateDataset
 #: what may be given as explainers: one or several, each by its name or made
 Explainers: TypeAlias = str | Explainer | Iterable[str | Explainer] | Mapping[str, str | Explainer]
 
+#: what a policy needs beside an observation, which is no option of an explainer
+POLICY_INPUTS = {"action_masks", "lstm_states"}
+
 
 def name_explainers(
     agent: Agent,
@@ -85,6 +88,8 @@ def _make(
     options: Mapping[str, Any],
 ) -> Explainer:
     learns = issubclass(EXPLAINERS[name], FittedExplainer)
+    for given in POLICY_INPUTS & options.keys():
+        raise ExplainError(f"{given}: give policy_inputs={{{given!r}: ...}}")
     if fit:
         return make_explainer(name, agent, states, **{**(asked if learns else {}), **options})
     if learns:

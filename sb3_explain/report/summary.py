@@ -220,7 +220,8 @@ def _compare_with_controls(
         if verdict is not None:
             text = f"{name_in_text(other, controls)} ({format_number(table[other][name]['mean'])})"
             (won if verdict else lost).append(text)
-    what = f"{said.label} is {format_number((own or {})['mean'])}"
+    label = get_explainer_label(explainer)
+    what = f"{said.label} of {label} is {format_number((own or {})['mean'])}"
     side = "higher" if said.better == "up" else "lower"
     sentences = []
     if won:

@@ -77,11 +77,13 @@ def test_a_baseline_that_does_as_well_is_named():
     }
     first, second, third = summarize(table, "rise")
     assert first == (
-        "Insertion is 0.400, higher (that is, better) than for the random map (0.300), with "
-        "intervals apart."
+        "Insertion of RISE is 0.400, higher (that is, better) than for the random map (0.300), "
+        "with intervals apart."
     )
     assert second.startswith("It is not clearly better than for the plain gradient (0.390)")
-    assert third.startswith("Deletion is 0.300, not clearly better than for the random map (0.200)")
+    assert third.startswith(
+        "Deletion of RISE is 0.300, not clearly better than for the random map (0.200)"
+    )
 
 
 def test_the_control_of_another_explainer_is_no_baseline():
@@ -167,7 +169,8 @@ def test_own_controls_within_a_sentence():
     controls = ["visionmask template", "visionmask swapped"]
     first = summarize(learned(HIGH, LOW, LOW), "visionmask", controls=controls)[0]
     assert first == (
-        "Insertion is 0.800, higher (that is, better) than for the mean map of the action (0.600) "
+        "Insertion of VisionMask is 0.800, higher (that is, better) than for the mean map of the "
+        "action (0.600) "
         "and another state's map (0.600), with intervals apart."
     )
 
@@ -186,7 +189,8 @@ def test_the_agents_own_probability_and_few_states_are_told():
 def test_nothing_is_claimed_without_intervals():
     table = {"rise": {"insertion": row(0.40)}, "random": {"insertion": row(0.30)}}
     assert summarize(table, "rise") == [
-        "Insertion is 0.400, not shown to be better than for the random map (0.300): there are too "
+        "Insertion of RISE is 0.400, not shown to be better than for the random map (0.300): there "
+        "are too "
         "few episodes for an interval."
     ]
 
