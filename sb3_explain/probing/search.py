@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple
+from operator import index
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 import torch
@@ -113,9 +114,9 @@ class Probe:
 def probe(
     generator: StateGenerator,
     target: str | Callable[..., Tensor],
-    n_samples: int = 64,
+    n_samples: SupportsIndex = 64,  # no 64.0, which `int` would let pass
     *,
-    steps: int = 200,
+    steps: SupportsIndex = 200,
     prior: str = STATES,
     prior_weight: float = 0.03,
     learning_rate: float = 0.02,
@@ -174,6 +175,7 @@ def probe(
     if other is not None:
         require_comparable(generator.agent, other)
     require_search(n_samples, steps, prior, prior_weight, learning_rate, beta)
+    n_samples, steps = index(n_samples), index(steps)
     agent = generator.agent
     sharpness = beta / float(generator.network.spread)
     energy = Energy(generator, find_energy(agent, target, action=action, beta=sharpness), other)
@@ -356,8 +358,8 @@ def select(states: Any, positions: Tensor) -> Any:
 
 
 def require_search(
-    n_samples: int = 1,
-    steps: int = 1,
+    n_samples: SupportsIndex = 1,
+    steps: SupportsIndex = 1,
     prior: str = STATES,
     prior_weight: float = 0.0,
     learning_rate: float = 1.0,
@@ -366,7 +368,7 @@ def require_search(
     """Raise an :class:`~sb3_explain.ExplainError` if an option of :func:`probe` is out of range."""
     require_prior(prior)
     counts = isinstance(n_samples, Integral) and isinstance(steps, Integral)
-    counts = counts and min(n_samples, steps) >= 1
+    counts = counts and min(index(n_samples), index(steps)) >= 1
     if not counts or not (0 <= prior_weight < np.inf and learning_rate > 0 and beta > 0):
         raise ExplainError(
             f"n_samples={n_samples}, steps={steps}, prior_weight={prior_weight}, "

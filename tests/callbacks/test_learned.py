@@ -125,11 +125,17 @@ def test_the_generator_takes_what_probing_takes(tmp_path):
     )  # fmt: skip
     model.learn(192, callback=callback)
     folder = tmp_path / "generator"
-    assert list(json.loads((folder / "probes.json").read_text())["targets"]) == targets
+    names = ["action:right", *targets[1:]]  # an action has one name, however it is given
+    assert list(json.loads((folder / "probes.json").read_text())["targets"]) == names
     page = (folder / "probes.html").read_text()
     assert "right - left is high." in page and "entropy is high." in page
     events = read_back(tmp_path / "tb" / "PPO_1")
-    shown = {"generator/right", "generator/entropy", "generator/right_-_left", "generator/T-plus"}
+    shown = {
+        "generator/action_right",
+        "generator/entropy",
+        "generator/right_-_left",
+        "generator/T-plus",
+    }
     assert set(events.Tags()["images"]) == shown
 
 
