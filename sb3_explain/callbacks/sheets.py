@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.callbacks.running_episodes import RETURN, STEP
+from sb3_explain.common.attributions import join_features
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.showing import Look, list_observation_panels, list_panels
@@ -128,7 +128,7 @@ def draw_bars(
     batch = states.batch(agent, positions, target)
     by_key = explainer.attribute_batch(batch)
     bars, values = (
-        torch.cat([parts[key].reshape(len(batch), -1) for key in by_key], dim=1).cpu().numpy()
+        join_features({key: parts[key] for key in by_key}).cpu().numpy()
         for parts in (by_key, batch.by_key)
     )
     names = list_feature_names(
@@ -185,10 +185,7 @@ def draw_panels(
         [panel for tile in tiles[i : i + columns] for panel in tile]
         for i in range(0, len(tiles), columns)
     ]
-    figure = explanation_figure(rows, title=title)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-    return png.getvalue()
+    return explanation_figure(rows, title=title).encode(DPI)
 
 
 def count_columns(n: int, width: float) -> int:

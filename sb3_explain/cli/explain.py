@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import Any
 
 from sb3_explain.agents.demo import demo_agent
-from sb3_explain.agents.targets.find import is_scalar
 from sb3_explain.cli.evaluate import load_explainers, print_results
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
@@ -34,7 +32,7 @@ from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.report.measured import read_metrics
 from sb3_explain.states.baselines import BASELINES
-from sb3_explain.states.collection import BEHAVIORS, collect
+from sb3_explain.states.collection import BEHAVIORS, choose_limit, collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.chosen_explainers import choose_explainers, list_fitted
 from sb3_explain.workflows.pipeline import (
@@ -195,9 +193,8 @@ def run_explain(options: argparse.Namespace) -> None:
     }
     if fit is not None and not (options.output / "report.html").exists():
         # Fail now, not after the first page.
-        chosen_ones = choose_explainers(agent, options.output, options.explainers, fit)
-        scalar = {"target": options.target} if is_scalar(agent, options.target) else {}
-        chosen_ones.make_unfitted(**{**scalar, **fitting})
+        named = choose_explainers(agent, options.output, options.explainers, fit, options.target)
+        named.make_unfitted(**fitting)
         training_options(training)
         explain(agent, options.output, **chosen, **first_options(options))
         say_first_page(options)
@@ -219,7 +216,7 @@ def first_options(options: argparse.Namespace) -> dict[str, Any]:
     n_states = options.n_states or FITTED_STATES
     longest = options.max_per_episode
     if longest is None:
-        longest = max(100, math.ceil(n_states / 50))
+        longest = choose_limit(n_states)
     several = 5 * longest if longest else FIRST_STATES
     collecting = {**collecting_options(options), "max_per_episode": longest}
     return {"n_states": min(n_states, several), "collect_kwargs": collecting}

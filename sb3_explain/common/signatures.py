@@ -69,13 +69,18 @@ def require_class(name: str, value: object, kind: type) -> None:
         )
 
 
+def _list_kinds(hint: Any) -> list[Any]:
+    """What an annotation asks for, without ``None``."""
+    is_union = get_origin(hint) in (Union, UnionType)
+    return [kind for kind in (get_args(hint) if is_union else [hint]) if kind is not type(None)]
+
+
 def find_own_class(hint: Any) -> type | None:
     """The class of this package that an annotation asks for, alone or beside ``None``.
 
     :param hint: annotation of an argument
     """
-    is_union = get_origin(hint) in (Union, UnionType)
-    kinds = [kind for kind in (get_args(hint) if is_union else [hint]) if kind is not type(None)]
+    kinds = _list_kinds(hint)
     own = len(kinds) == 1 and isinstance(kinds[0], type) and kinds[0].__module__[:4] == "sb3_"
     return kinds[0] if own else None
 
@@ -86,8 +91,7 @@ def find_plain_kind(hint: Any) -> Any:
     :param hint: annotation of an argument
     :return: ``int``, ``float``, or ``Path`` where a text may be given as well
     """
-    is_union = get_origin(hint) in (Union, UnionType)
-    kinds = {kind for kind in (get_args(hint) if is_union else [hint]) if kind is not type(None)}
+    kinds = set(_list_kinds(hint))
     if kinds == {str, Path}:
         return Path
     return kinds.pop() if kinds in ({int}, {float}) else None

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.targets.find import TargetLike, find_target
-from sb3_explain.agents.targets.scalars import ScalarTarget
+from sb3_explain.agents.targets.find import TargetLike, is_scalar
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_class
 from sb3_explain.explainers import EXPLAINERS
@@ -44,39 +43,46 @@ def name_explainers(
     :raises ExplainError: for an unknown name, an explainer that has still to be fitted, one of
         another agent, or two of the same name
     """
+    named = name_all(explainers)
+    for one in named.values():
+        if not isinstance(one, str):
+            _require_ready(one, agent, options)
+    # masks are learned for a quantity, or for all actions
+    asked = {"target": target} if isinstance(target, str) and is_scalar(agent, target) else {}
+    return {
+        name: _make(one, agent, states, fit, asked, options) if isinstance(one, str) else one
+        for name, one in named.items()
+    }
+
+
+def name_all(explainers: Explainers) -> dict[str, str | Explainer]:
+    """Return explainers, and the names of others, by the names that are shown.
+
+    :param explainers: a name, an explainer, a list of both, or a dict of both by other names
+    :raises ExplainError: for anything else, or if two have the same name
+    """
     if isinstance(explainers, str | Explainer) or not isinstance(explainers, Iterable):
         explainers = [explainers]
     given = list(explainers.values() if isinstance(explainers, Mapping) else explainers)
     for one in given:
         if not isinstance(one, str):
-            _require_ready(one, agent, options)
+            require_class("each of explainers", one, Explainer)
     names = [one if isinstance(one, str) else one.name for one in given]
     if isinstance(explainers, Mapping):
         names = [str(name) for name in explainers]
     if len(set(names)) < len(names):
         raise ExplainError("two explainers have the same name: give a dict of names to them")
-    asked = _read_own_target(agent, target)
-    return {
-        name: _make(one, agent, states, fit, asked, options) if isinstance(one, str) else one
-        for name, one in zip(names, given, strict=True)
-    }
+    return dict(zip(names, given, strict=True))
 
 
 def _require_ready(explainer: Explainer, agent: Agent, options: Mapping[str, Any]) -> None:
-    """Stop unless an explainer is one, explains the agent, and has been fitted."""
-    require_class("each of explainers", explainer, Explainer)
+    """Stop unless an explainer explains the agent, and has been fitted."""
     if options:
         raise ExplainError(f"{next(iter(options))}: give it when you make the explainer")
     if explainer.agent is not agent and explainer.agent.fingerprint() != agent.fingerprint():
         raise ExplainError(f"{explainer.name} explains another agent than the one given")
     if isinstance(explainer, FittedExplainer):
         explainer.require_fitted()
-
-
-def _read_own_target(agent: Agent, target: TargetLike) -> dict[str, Any]:
-    """The argument by which an explainer that learns is made for a quantity; none for actions."""
-    named = isinstance(target, str) and isinstance(find_target(agent, target), ScalarTarget)
-    return {"target": target} if named else {}
 
 
 def _make(

@@ -40,13 +40,17 @@ class ExplanationFigure(Figure):
 
         :param dpi: pixels per inch
         """
-        return Image.open(io.BytesIO(self._encode(dpi))).convert("RGB")
+        return Image.open(io.BytesIO(self.encode(dpi))).convert("RGB")
 
     def _repr_png_(self) -> bytes:
         """Return what a notebook shows."""
-        return self._encode(_DPI)
+        return self.encode(_DPI)
 
-    def _encode(self, dpi: float) -> bytes:
+    def encode(self, dpi: float) -> bytes:
+        """Return the figure as a PNG.
+
+        :param dpi: pixels per inch
+        """
         buffer = io.BytesIO()
         # Without the version, equal figures are equal files.
         self.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})

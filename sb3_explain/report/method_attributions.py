@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sb3_explain.report.overlay import Frame, enlarge, lay_over
-from sb3_explain.report.target_attributions import NOTHING
-
-#: smaller frames are enlarged to at least this height in pixels, for smooth borders of maps
-_HEIGHT = 320
+from sb3_explain.report.target_attributions import find_factor, is_nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +30,7 @@ class MethodAttributions:
 
     def game(self) -> Frame:
         """Return the frame as rendered, enlarged."""
-        return enlarge(self.frame, max(1, math.ceil(_HEIGHT / self.frame.shape[0])))
+        return enlarge(self.frame, find_factor(self.frame))
 
     def pictures(self) -> Iterator[tuple[str, Frame]]:
         """Draw the enlarged frame under the map of each method, with the method's label."""
@@ -45,4 +40,4 @@ class MethodAttributions:
 
     def is_empty(self, label: str) -> bool:
         """Whether the map of a method is 0 everywhere."""
-        return not bool((np.abs(self.attributions[label]) > NOTHING).any())
+        return is_nothing(self.attributions[label])

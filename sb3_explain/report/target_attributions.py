@@ -93,12 +93,22 @@ class TargetAttributions:
 
     def is_empty(self, action: int) -> bool:
         """Whether the map of an action is 0 everywhere: it names nothing that matters."""
-        return not bool((np.abs(self.attributions[action]) > NOTHING).any())
+        return is_nothing(self.attributions[action])
 
     @property
     def _factor(self) -> int:
-        height: int = self.frame.shape[0]
-        return max(1, math.ceil(_HEIGHT / height))
+        return find_factor(self.frame)
+
+
+def find_factor(frame: Frame) -> int:
+    """By which factor a frame (h, w, 3) is enlarged to be shown."""
+    height: int = frame.shape[0]
+    return max(1, math.ceil(_HEIGHT / height))
+
+
+def is_nothing(attribution: NDArray[Any]) -> bool:
+    """Whether a map is 0 everywhere."""
+    return not bool((np.abs(attribution) > NOTHING).any())
 
 
 @plain_fonts

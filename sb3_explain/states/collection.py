@@ -101,7 +101,7 @@ def collect(
         raise ExplainError("Q-values are no probabilities: use behavior='epsilon'")
     if agent.view.value_based and behavior == "zoo" and source.is_sampled:
         behavior, epsilon = "epsilon", ZOO_EPSILON
-    limit = max(100, math.ceil(n_states / 50)) if max_per_episode is None else max_per_episode
+    limit = choose_limit(n_states) if max_per_episode is None else max_per_episode
     by_key: dict[str, Any] = spaces_by_key(agent.observation_space)
     of_stack = sum(math.prod(key.shape) * key.dtype.itemsize for key in by_key.values())
     # now, not when they have been played and are read
@@ -181,3 +181,11 @@ def balance_envs(n: int, limit: int) -> int:
         return 8
     episodes = math.ceil(n / limit)
     return math.ceil(episodes / math.ceil(episodes / 16))
+
+
+def choose_limit(n_states: int) -> int:
+    """Choose how many states of an episode are stored, where nobody says so.
+
+    :param n_states: number of states that are collected
+    """
+    return max(100, math.ceil(n_states / 50))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike, is_scalar
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import require_class
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.make import default_explainer, make_unfitted
-from sb3_explain.explainers.named import Explainers
+from sb3_explain.explainers.named import Explainers, name_all
 from sb3_explain.explainers.requirements import require_supported
 from sb3_explain.states.dataset import StateDataset
 
@@ -28,12 +27,14 @@ class Choice:
         made again when there are states, which their baselines are fitted on
     :param by_name: names of explainers that were given by name
     :param fit: name of the explainer that is to be fitted
+    :param own_target: what it learns in place of the actions; ``None`` for these
     """
 
     agent: Agent
     explainers: Mapping[str, Explainer]
     by_name: frozenset[str]
     fit: str | None = None
+    own_target: TargetLike = None
 
     @property
     def learns(self) -> bool:
@@ -45,6 +46,8 @@ class Choice:
         """Make the explainer that is to be fitted; ``None`` if there is none."""
         if self.fit is None:
             return None
+        if self.own_target is not None:
+            settings = {"target": self.own_target, **settings}
         made = make_unfitted(self.fit, self.agent, **settings)
         assert isinstance(made, FittedExplainer)
         return made
@@ -109,7 +112,6 @@ def choose_explainers(
             named = {name: name, **named}
     for name, each in named.items():
         if not isinstance(each, str):
-            require_class("each of explainers", each, Explainer)
             if each.agent is not agent:
                 raise ExplainError(f"{each.name} explains another agent than the one given")
             chosen[name] = each
@@ -123,7 +125,7 @@ def choose_explainers(
             chosen[name] = kind.load(output / each, agent)
         elif each != fit:
             raise ExplainError(f"{each} learns, and was not fitted: give fit={each!r}")
-    return Choice(agent, chosen, frozenset(by_name), fit)
+    return Choice(agent, chosen, frozenset(by_name), fit, target if scalar else None)
 
 
 def list_defaults(agent: Agent, target: TargetLike = None) -> list[str]:
@@ -148,20 +150,3 @@ def list_fitted(output: Path) -> list[str]:
         for name, kind in EXPLAINERS.items()
         if issubclass(kind, FittedExplainer) and (output / name / f"{name}.json").exists()
     ]
-
-
-def name_all(explainers: Explainers) -> dict[str, str | Explainer]:
-    """Return explainers and names by the names that are shown.
-
-    :param explainers: a name, an explainer, a list of both, or a dict of both by other names
-    :raises ExplainError: if two have the same name
-    """
-    if isinstance(explainers, Mapping):
-        return dict(explainers)
-    if isinstance(explainers, str | Explainer) or not isinstance(explainers, Iterable):
-        explainers = [explainers]
-    given = list(explainers)
-    named = {one if isinstance(one, str) else getattr(one, "name", ""): one for one in given}
-    if len(named) < len(given):
-        raise ExplainError("two explainers have the same name: give a dict of names to them")
-    return named

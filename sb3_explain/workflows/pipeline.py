@@ -13,7 +13,7 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
-from sb3_explain.agents.targets.find import TargetLike, find_target, is_scalar
+from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
@@ -113,7 +113,7 @@ def explain(
     :param agent: the agent to explain
     :param output: folder for everything that is written
     :param explainers: an explainer or its name, several, or a dict of them by the names that are
-        shown; those of :func:`sb3_explain.workflows.showing.list_defaults` when not given
+        shown; those of :func:`sb3_explain.workflows.chosen_explainers.list_defaults` when not given
     :param fit: name of an explainer that learns, which is fitted and saved in a folder of its name;
         ``"visionmask"`` if ``explainer_kwargs`` or ``fit_kwargs`` are given
     :param n_states: number of states to collect; 500, or 10,000 for a fit, when not given
@@ -138,8 +138,7 @@ def explain(
         target = (explainer_kwargs or {}).get("target")
     # Fail now, not after the long steps.
     chosen = choose_explainers(agent, output, explainers, fit, target)
-    settings = {"target": target} if is_scalar(agent, target) else {}
-    made = chosen.make_unfitted(**{"seed": seed, **settings, **(explainer_kwargs or {})})
+    made = chosen.make_unfitted(**{"seed": seed, **(explainer_kwargs or {})})
     training_options(dict(fit_kwargs or {}))
     bind_options(metrics)
     if target is not None:

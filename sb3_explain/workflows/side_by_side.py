@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +13,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.showing import describe_target
 from sb3_explain.report import Picture
 from sb3_explain.report.method_attributions import MethodAttributions
+from sb3_explain.report.target_attributions import encode_png
 from sb3_explain.report.words import get_explainer_label, join_words
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
@@ -85,14 +85,12 @@ def draw_rows(
         target,
         policy_inputs=states.policy_inputs(positions) or None,
     )
-    buffer = io.BytesIO()
-    figure.image().save(buffer, format="PNG", optimize=True)
     which = join_words(
         [f"state {int(states.indices[p])} of episode {states.episode[p]}" for p in positions]
     )
     labels = join_words([get_explainer_label(name) for name in explainers])
     return Picture(
-        buffer.getvalue(),
+        encode_png(np.asarray(figure.image())),
         caption=f"From left to right: {which}; a row for each method.",
         alt=f"the same states explained by {labels}",
     )
