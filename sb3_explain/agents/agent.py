@@ -26,8 +26,9 @@ from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.notebook import write_facts
 from sb3_explain.common.signatures import require_arguments
-from sb3_explain.envs.action_names import find_action_names, number_actions
+from sb3_explain.envs.action_names import find_action_names
 from sb3_explain.envs.feature_names import FeatureNames, read_feature_names
+from sb3_explain.envs.given_action_names import ActionNames, read_action_names
 from sb3_explain.envs.known_features import find_known_features
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer, normalize, require_recipe
 from sb3_explain.envs.spaces import Observations, require_space
@@ -58,8 +59,9 @@ class Agent(PolicyOutputs):
     :param observation_space: what the policy observes, after transposition and frame stacking
     :param action_space: action space of the environment
     :param algo: the algorithm's name in rl-zoo3, or ``"module"``
-    :param action_names: one name per score; when not given, those that the recipe's environment is
-        known for, or numbers
+    :param action_names: one name per score, or, of several sub-actions, a list for each, see
+        :func:`~sb3_explain.envs.given_action_names.read_action_names`; when not given, those that
+        the recipe's environment is known for, or numbers
     :param n_stack: number of frames stacked in an observation; when not given, as the recipe says,
         or 1 without a recipe
     :param recipe: how the agent's environment is made, if known
@@ -89,7 +91,7 @@ class Agent(PolicyOutputs):
         action_space: spaces.Space[Any],
         *,
         algo: str = "module",
-        action_names: Sequence[str] | None = None,
+        action_names: ActionNames | None = None,
         n_stack: int | None = None,
         recipe: EnvRecipe | None = None,
         normalizers: Mapping[str, Normalizer] | None = None,
@@ -112,12 +114,7 @@ class Agent(PolicyOutputs):
         self.provenance = provenance or {}
         if action_names is None and recipe is not None:
             action_names = find_action_names(recipe.env_id, action_space)
-        self.action_names = tuple(map(str, action_names or number_actions(action_space)))
-        if len(self.action_names) != self.n_scores:
-            raise ExplainError(
-                f"{len(self.action_names)} action names for {self.n_scores} scores: "
-                "give one name per score"
-            )
+        self.action_names = read_action_names(action_names, action_space)
         if feature_names is None and recipe is not None:
             feature_names = find_known_features(recipe, observation_space, self.n_stack)
         #: names of the features of each key that has some, of an observation or of one frame of it

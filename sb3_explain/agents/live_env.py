@@ -30,6 +30,7 @@ from sb3_explain.agents.last_observations import shows_normalization
 from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
 from sb3_explain.envs.feature_names import accept_feature_names
+from sb3_explain.envs.given_action_names import accept_action_names
 from sb3_explain.envs.live_recipe import ModelEnv, UnnamedEnvironmentError, name_environment
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer, require_recipe
 from sb3_explain.envs.spaces import spaces_by_key, stack_shape
@@ -205,8 +206,10 @@ def find_names(
     """Names of the actions, if they have names."""
     space = model.action_space
     if env is not None and env.env is None:  # in another process
-        own = env.ask("action_names") or env.call("get_action_meanings") or ()
-        meanings = tuple(map(str, own))
+        own = accept_action_names(env.ask("action_names"), space)
+        if own is not None:
+            return own
+        meanings = tuple(map(str, env.call("get_action_meanings") or ()))
         if len(meanings) == count_nameable_actions(space):
             return meanings
     return find_action_names(

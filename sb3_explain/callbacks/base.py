@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,6 +31,7 @@ from sb3_explain.common.files import writing_to
 from sb3_explain.common.numbers import parse_number, require_whole
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.feature_names import FeatureNames
+from sb3_explain.envs.given_action_names import ActionNames
 from sb3_explain.report.gif import encode_gif
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class ExplainCallback(BaseCallback):
         on_error: str = "log",
         seed: int | None = 0,
         verbose: int = 0,
-        action_names: Sequence[str] | None = None,
+        action_names: ActionNames | None = None,
         feature_names: FeatureNames | None = None,
         **unknown: Any,
     ) -> None:

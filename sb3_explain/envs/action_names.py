@@ -6,8 +6,9 @@ from itertools import compress
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import spaces
+
+from sb3_explain.envs.given_action_names import accept_action_names
 
 _CHEETAH = ("back thigh", "back shin", "back foot", "front thigh", "front shin", "front foot")
 _LEGS = ("thigh", "leg", "foot", "left thigh", "left leg", "left foot")
@@ -92,10 +93,15 @@ def find_action_names(
 
     :param env_id: gymnasium id of the environment
     :param space: action space of the agent
-    :param env: the environment itself, whose own names come first
+    :param env: the environment itself, whose own names come first: its attribute ``action_names``
+        or that of a wrapper, then what Atari, highway-env and ViZDoom have
     """
+    if env is not None and env.has_wrapper_attr("action_names"):
+        own = accept_action_names(env.get_wrapper_attr("action_names"), space)
+        if own is not None:
+            return own
     n_names = count_nameable_actions(space)
-    names = _ask_names(env.unwrapped) if env is not None else ()
+    names = _ask_meanings(env.unwrapped) if env is not None else ()
     names = names or _look_up(env_id.rpartition("-v")[0], space)
     # Wrappers and arguments (continuous=True) may change the number of actions.
     return names if len(names) == n_names else None
@@ -123,14 +129,8 @@ def count_nameable_actions(space: spaces.Space[Any]) -> int:
     return 0
 
 
-def _ask_names(env: Any) -> tuple[str, ...]:
-    """The names that an environment gives its actions; empty if it gives none.
-
-    Its attribute ``action_names`` comes first, then what Atari, highway-env and ViZDoom have.
-    """
-    own = getattr(env, "action_names", None)
-    if isinstance(own, list | tuple):
-        return tuple(map(str, own))
+def _ask_meanings(env: Any) -> tuple[str, ...]:
+    """What Atari, highway-env and ViZDoom say of their actions; empty if there is nothing."""
     meanings = getattr(env, "get_action_meanings", None)
     if callable(meanings):
         return tuple(str(name) for name in meanings())
@@ -156,15 +156,3 @@ def _ask_names(env: Any) -> tuple[str, ...]:
 def _to_words(constant: Any) -> str:
     """A constant's name as words: ``"LANE_LEFT"`` -> ``"lane left"``."""
     return str(constant).lower().replace("_", " ")
-
-
-def number_actions(space: spaces.Space[Any]) -> list[str]:
-    """Numbered names, one per score of an agent: ``"action 0"``, ``"action 1"``, ...
-
-    :param space: action space of the agent; a MultiDiscrete one gives ``"action 0=1"``, ...
-    """
-    if isinstance(space, spaces.Discrete):
-        return [f"action {i}" for i in range(int(space.n))]
-    if isinstance(space, spaces.MultiDiscrete):
-        return [f"action {i}={v}" for i, n in enumerate(space.nvec.ravel()) for v in range(n)]
-    return [f"action {i}" for i in range(int(np.prod(space.shape or (1,))))]

@@ -10,6 +10,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 from torch import nn
 
 from sb3_explain import Agent, EnvRecipe, ExplainError, SaliencyCallback, demo_agent, load_agent
+from sb3_explain.agents.targets.find import find_target
+from sb3_explain.agents.targets.outputs import Outputs
 
 CART = ("cart position", "cart velocity", "pole angle", "pole angular velocity")
 
@@ -122,3 +124,105 @@ def test_names_that_do_not_fit_the_actions_are_not_used(names):
     env.action_names = names
     agent = Agent.from_model(PPO("MlpPolicy", env, n_steps=32, device="cpu"))
     assert agent.action_names == ("action 0", "action 1")
+
+
+MULTI = spaces.MultiDiscrete([2, 3])
+STEER, GAS = ("left", "right"), ("stay", "half", "full")
+
+
+def make_linear(action_space, n_scores, names):
+    return Agent.from_module(
+        nn.Linear(4, n_scores), spaces.Box(-1, 1, (4,)), action_space, action_names=names
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [
+        ([STEER, GAS], (*STEER, *GAS)),
+        ((list(STEER), np.array(GAS)), (*STEER, *GAS)),
+        ([*STEER, *GAS], (*STEER, *GAS)),
+        # a name of two sub-actions says which it means
+        (
+            [("off", "on"), ("off", "half", "on")],
+            ("action 0=off", "action 0=on", "action 1=off", "action 1=half", "action 1=on"),
+        ),
+        (
+            {"steer": STEER, "gas": GAS},
+            ("steer=left", "steer=right", "gas=stay", "gas=half", "gas=full"),
+        ),
+        (["steer", "gas"], ("steer=0", "steer=1", "gas=0", "gas=1", "gas=2")),
+        ((), ("action 0=0", "action 0=1", "action 1=0", "action 1=1", "action 1=2")),
+    ],
+)
+def test_names_of_sub_actions_are_targets(names, called):
+    agent = make_linear(MULTI, 5, names)
+    assert agent.action_names == called == agent.target_names
+    for index, name in enumerate(called):
+        assert find_target(agent, name.upper()) == index
+    contrast = find_target(agent, f"{called[1]} - {called[4]}")
+    outputs = Outputs(agent, torch.ones(1, 4))
+    expected = outputs.scores[:, 1] - outputs.scores[:, 4]
+    torch.testing.assert_close(contrast(outputs, 1), expected)
+
+
+@pytest.mark.parametrize(
+    ("space", "n_scores", "names", "said"),
+    [
+        (MULTI, 5, [GAS, STEER], "lists of 3, 2 names for sub-actions of 2, 3 values"),
+        (MULTI, 5, [STEER, GAS, STEER], "lists of 2, 3, 2 names for sub-actions of 2, 3"),
+        (MULTI, 5, ["left", GAS], "lists of 0, 3 names"),
+        (MULTI, 5, {"steer": STEER}, "lists of 2 names for sub-actions of 2, 3"),
+        (MULTI, 5, ["a", "b", "c"], "3 action names for 5 scores"),
+        (MULTI, 5, "steer", "give a list of 5 names"),
+        (spaces.Discrete(2), 2, [["left"], ["right"]], "is nested.*Discrete.*one list of 2 names"),
+        (spaces.Discrete(2), 2, {0: "left", 1: "right"}, "is a dict.*one list of 2 names"),
+        (spaces.Discrete(2), 2, "no", "action_names='no': give a list of 2 names"),
+        (spaces.Discrete(2), 2, 5, "action_names=5: give a list of 2 names"),
+        (spaces.MultiBinary(2), 2, [["off", "on"]] * 2, "is nested.*MultiBinary.*2 names"),
+        (spaces.Box(-1, 1, (1, 2)), 2, [["x", "y"]], "is nested.*Box.*2 names"),
+    ],
+)
+def test_names_of_another_form_are_refused(space, n_scores, names, said):
+    with pytest.raises(ExplainError, match=said) as refused:
+        make_linear(space, n_scores, names)
+    assert "\n" not in str(refused.value)
+
+
+class Driving(Named):
+    """An environment of two sub-actions."""
+
+    action_space = MULTI
+    action_names: object = {"steer": STEER, "gas": GAS}
+
+
+def test_an_environment_names_its_sub_actions():
+    agent = Agent.from_model(PPO("MlpPolicy", Driving(), n_steps=32, device="cpu"))
+    assert agent.action_names[:3] == ("steer=left", "steer=right", "gas=stay")
+
+
+@pytest.mark.parametrize("names", [[GAS, STEER], {"steer": STEER}, ("steer",), 3])
+def test_names_of_an_environment_that_do_not_fit_are_told(names, caplog):
+    env = Driving()
+    env.action_names = names
+    agent = Agent.from_model(PPO("MlpPolicy", env, n_steps=32, device="cpu"))
+    assert agent.action_names[0] == "action 0=0"
+    assert caplog.text.count("the environment's action_names are left out") == 1
+
+
+class Binned(gym.ActionWrapper):
+    """A wrapper of three actions in place of two, which it names."""
+
+    action_names = ("brake", "wait", "go")
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.action_space = spaces.Discrete(3)
+
+    def action(self, action):
+        return action // 2
+
+
+def test_a_wrapper_names_the_actions_that_it_makes(caplog):
+    agent = Agent.from_model(PPO("MlpPolicy", Binned(Named()), n_steps=32, device="cpu"))
+    assert agent.action_names == Binned.action_names and not caplog.text

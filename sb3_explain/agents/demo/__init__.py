@@ -1,15 +1,15 @@
 """The agent that comes with the package: PPO on Pong, trained by examples/train_demo_agent.py."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.envs.feature_names import FeatureNames
+from sb3_explain.envs.given_action_names import ActionNames
 
 
 def demo_agent(
-    *, action_names: Sequence[str] | None = None, feature_names: FeatureNames | None = None
+    *, action_names: ActionNames | None = None, feature_names: FeatureNames | None = None
 ) -> Agent:
     """Load the small PPO agent on PongNoFrameskip-v4 that comes with the package.
 

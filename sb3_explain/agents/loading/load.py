@@ -35,6 +35,7 @@ from sb3_explain.agents.self_check import choose_view
 from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.feature_names import FeatureNames, accept_feature_names
+from sb3_explain.envs.given_action_names import ActionNames
 from sb3_explain.envs.recipe import EnvRecipe, require_recipe
 from sb3_explain.envs.registered import import_packages
 from sb3_explain.envs.spaces import require_space
@@ -69,7 +70,7 @@ def load_agent(
     gym_packages: str | Sequence[str] = (),
     self_check: bool = True,
     picture_keys: Sequence[str] | None = None,
-    action_names: Sequence[str] | None = None,
+    action_names: ActionNames | None = None,
     feature_names: FeatureNames | None = None,
 ) -> Agent:
     """Load an agent that stable-baselines3, sb3-contrib or rl-zoo3 saved.
