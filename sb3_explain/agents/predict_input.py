@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecTransposeImage
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.unmasked import warn_if_unmasked
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import SINGLE, Observations, join_keys, spaces_by_key
 
@@ -69,7 +70,10 @@ def read_inputs(
     :param policy_inputs: policy inputs as :func:`read_policy_inputs` takes them
     :return: observations and policy inputs of a batch
     """
-    return read_observations(agent, observations), read_policy_inputs(policy_inputs)
+    read = read_policy_inputs(policy_inputs)
+    if "action_masks" not in read:
+        warn_if_unmasked(agent, "give policy_inputs={'action_masks': env.action_masks()}")
+    return read_observations(agent, observations), read
 
 
 def read_policy_inputs(policy_inputs: Mapping[str, Any] | None) -> dict[str, Any]:

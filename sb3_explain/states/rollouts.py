@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.unmasked import warn_if_unmasked
 from sb3_explain.envs.failing import read_reset, running_env
 from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.recipe import begin_episode
@@ -72,6 +73,11 @@ class Rollouts(ABC):
     def stored_stacks(self) -> int | None:
         """Frames in each stored observation, where whole observations are stored."""
         return self.layout.n_frames if self.layout.stores_stacks else None
+
+    def warn_if_unmasked(self) -> None:
+        """Warn that a maskable policy is not told which actions are allowed here."""
+        remedy = "let it have a method action_masks(), as sb3_contrib's ActionMasker adds one"
+        warn_if_unmasked(self.agent, f"{self.env_name} has none: {remedy}")
 
     def observations(self) -> Observations:
         """Return the stacked observations (n, ...) of all environments; of idle ones the last."""
@@ -217,6 +223,8 @@ class ParallelEnvs(Rollouts):
         super().__init__(agent, layout, len(envs), **settings)
         self.is_copy = is_copy
         self._masked = agent.view.maskable and envs[0].has_wrapper_attr("action_masks")
+        if not self._masked:
+            self.warn_if_unmasked()
         self.each: list[ParallelEnv] = [ParallelEnv(self, row, env) for row, env in enumerate(envs)]
 
     def action_masks(self) -> Tensor | None:

@@ -51,6 +51,8 @@ class VecRollouts(Rollouts):
             self._as_found.enter_context(put_back_wrappers(env))
         hold_statistics(env)
         self._masked = agent.view.maskable and env.has_attr("action_masks")
+        if not self._masked:
+            self.warn_if_unmasked()
         self.monitored = has_monitors(env)
         self._images: list[Any] | None = None
         self._n_steps = 0

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from sb3_contrib import MaskablePPO
 
+from sb3_explain import Gradient
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.predict_input import read_observations, read_policy_inputs
 from sb3_explain.common.errors import ExplainError
@@ -102,3 +104,18 @@ def test_masks_of_one_state_get_a_batch_axis():
     assert read_policy_inputs({"action_masks": [True, False]})["action_masks"].shape == (1, 2)
     assert read_policy_inputs({"action_masks": np.ones((3, 2))})["action_masks"].shape == (3, 2)
     assert read_policy_inputs(None) == {}
+
+
+def test_a_maskable_agent_is_told_once_that_it_is_given_no_masks(caplog):
+    model = MaskablePPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu")
+    agent, observation = Agent.from_model(model), np.zeros(4, np.float32)
+    explainer = Gradient(agent)
+    explainer.attribute(observation, policy_inputs={"action_masks": np.ones(2, bool)})
+    assert not caplog.text
+    explainer.attribute(observation)
+    explainer.attribute(observation, policy_inputs={"action_masks": None})
+    (told,) = caplog.messages
+    assert "policy_inputs={'action_masks': env.action_masks()}" in told and "\n" not in told
+    caplog.clear()
+    Gradient(dot_agent()).attribute(np.zeros((2, 24, 24), np.uint8))  # an agent without masks
+    assert not caplog.text
