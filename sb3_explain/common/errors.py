@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sb3_explain.common.renamed import find_new_name
 
 #: the longest message of an error; with what the command line puts before it, 300 characters
 MAX_CHARACTERS = 285
+#: how alike two names are of which one may be meant by the other, as difflib measures it in [0, 1]
+CLOSE = 0.6
 
 
 def make_printable(text: str, limit: int = MAX_CHARACTERS) -> str:
@@ -30,7 +32,19 @@ def make_printable(text: str, limit: int = MAX_CHARACTERS) -> str:
     if len(line) <= limit:
         return line
     end = limit // 3
-    return f"{line[: limit - end - 5]} ... {line[-end:]}"
+    return f"{_end_with_word(line, limit - end - 5)} ... {_begin_with_word(line, end)}"
+
+
+def _end_with_word(line: str, size: int) -> str:
+    """The beginning of a line, of at most ``size`` characters, up to a word's end near there."""
+    cut = line.rfind(" ", size // 2, size + 1)
+    return line[:size] if cut < 0 else line[:cut]
+
+
+def _begin_with_word(line: str, size: int) -> str:
+    """The end of a line, of at most ``size`` characters, from a word's beginning near there."""
+    cut = line.find(" ", len(line) - size - 1, len(line) - size // 2)
+    return line[-size:] if cut < 0 else line[cut + 1 :]
 
 
 class ExplainError(Exception):
@@ -56,7 +70,7 @@ class ExplainError(Exception):
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
-    """The error for a name that does not exist, with the nearest one that does.
+    """The error for a name that does not exist, with the nearest one if one is near.
 
     :param kind: what the name stands for, for example ``"explainer"``
     :param name: the name as the user wrote it
@@ -66,10 +80,48 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
     new = find_new_name(name, set(names))
     if new is not None:
         return ExplainError(f"{kind} {name!r} is called {new!r} now")
-    by_lower = {known.lower(): known for known in names}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
-    hint = f"; did you mean {by_lower[close[0]]!r}?" if close else ""
-    return ExplainError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names) or 'none'})")
+    close = find_close_name(str(name), names)
+    hint = f"; did you mean {close!r}?" if close is not None else ""
+    said = f"unknown {kind} {name!r}{hint} (known: "
+    return ExplainError(f"{said}{join_names(names, MAX_CHARACTERS - len(said) - 1) or 'none'})")
+
+
+def find_close_name(name: str, known: Iterable[str]) -> str | None:
+    """The name that a user may have meant; ``None`` if none is near.
+
+    >>> from sb3_explain.common.errors import find_close_name
+    >>> names = ["stalder", "kernel_shap", "rise"]
+    >>> [find_close_name(name, names) for name in ("rize", "shap", "saliency")]
+    ['rise', 'kernel_shap', None]
+
+    :param name: the name as the user wrote it
+    :param known: every name that would have been right
+    """
+    by_lower = {each.lower(): each for each in known}
+    text = name.lower()
+    close = difflib.get_close_matches(text, by_lower, n=1, cutoff=CLOSE)
+    if not close and len(text) >= 3:  # a part of it, or more than it
+        parts = [each for each in by_lower if len(each) >= 3 and (text in each or each in text)]
+        close = difflib.get_close_matches(text, parts, n=1, cutoff=0)
+    return by_lower[close[0]] if close else None
+
+
+def join_names(names: Sequence[str], room: int) -> str:
+    """Names with commas between them, as many as there is room for, and how many are left out.
+
+    >>> from sb3_explain.common.errors import join_names
+    >>> join_names(["left", "right", "up"], 20), join_names(["left", "right", "down", "up"], 20)
+    ('left, right, up', 'left and 3 more')
+
+    :param names: the names
+    :param room: largest number of characters
+    """
+    for n in range(len(names), 0, -1):
+        left_out = f" and {len(names) - n} more" if n < len(names) else ""
+        joined = ", ".join(names[:n]) + left_out
+        if len(joined) <= room:
+            return joined
+    return ", ".join(names)
 
 
 def require_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -157,3 +157,13 @@ def test_depth():
     for _ in range(5000):
         deep = [deep]
     assert measure_depth(deep) == 5001 > MAX_DEPTH
+
+
+def test_a_long_message_is_cut_between_words():
+    names = [f"method_{number}" for number in range(100)]
+    message = make_printable(f"unknown: {', '.join(names)}: give one of them", 200)
+    assert len(message) <= 200
+    beginning, end = message.split(" ... ")
+    assert set(beginning.removeprefix("unknown: ").rstrip(",").split(", ")) <= set(names)
+    assert end.endswith(": give one of them")
+    assert set(end.removesuffix(": give one of them").split(", ")) <= set(names)
