@@ -20,6 +20,7 @@ from sb3_explain.agents.observations import find_feature_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.spaces import are_images, spaces_by_key
 from sb3_explain.states.blur import gaussian_blur
 from sb3_explain.states.dataset import StateDataset
@@ -304,7 +305,9 @@ def make_baseline(baseline: str | Replacement, frames: Tensor | None) -> Baselin
         fitted: Baseline = observed(frames)
         return fitted
     if not callable(observed):
-        raise ExplainError(f"baseline={observed!r}: give a name or a function of observations")
+        known = f"one of {', '.join(BASELINES)}, or a function of observations"
+        hint = "; states go to states=" if isinstance(observed, StateDataset) else ""
+        raise ExplainError(f"baseline={quote(observed)}: give {known}{hint}")
     return FunctionBaseline(observed)
 
 

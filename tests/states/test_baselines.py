@@ -13,6 +13,7 @@ from sb3_explain.states.baselines import (
 )
 from sb3_explain.states.blends import blend
 from sb3_explain.states.blur import gaussian_blur
+from tests.toys import dot_agent, dot_states
 
 RNG = np.random.default_rng(0)
 FRAMES = torch.from_numpy(RNG.integers(0, 5, (300, 2, 6, 7)).astype(np.uint8))
@@ -144,3 +145,14 @@ def test_a_registered_function_is_saved_by_its_name(monkeypatch):
 def test_a_function_that_returns_another_shape_is_refused():
     with pytest.raises(ExplainError, match="gives \\(4,\\) for observations \\(4, 6, 6, 7\\)"):
         make_baseline(lambda observations: observations.mean(dim=(1, 2, 3)), None)(STACKED)
+
+
+def test_states_are_no_baseline():
+    states = dot_states(dot_agent(), 8)
+    with pytest.raises(
+        ExplainError, match=r"one of background, .*, mean, .*; states go to states="
+    ):
+        make_baseline(states, None)
+    with pytest.raises(ExplainError, match=r"baseline=3: give one of .*, or a function") as refused:
+        make_baseline(3, None)
+    assert all(name in str(refused.value) for name in BASELINES)
