@@ -205,7 +205,8 @@ class EpisodeWriter:
             group.create_array(
                 name,
                 shape=(length, *observed.shape),
-                chunks=(BLOCK, *observed.shape),
+                # a short episode is no whole block, most of which would be zeros
+                chunks=(min(self.length, BLOCK), *observed.shape),
                 dtype=observed.dtype,
                 compressors=ZstdCodec(level=ZSTD_LEVEL),
             )
@@ -248,10 +249,11 @@ class EpisodeWriter:
 
         zstd = Zstd(level=ZSTD_LEVEL)
         for name, block in blocks.items():
-            block[n_rows:] = 0  # Zarr stores whole blocks
+            if number:
+                block[n_rows:] = 0  # Zarr stores whole blocks
             path = self._block(name, number)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(zstd.encode(block))
+            path.write_bytes(zstd.encode(block if number else block[:n_rows]))
 
 
 def pack(columns: dict[str, Array]) -> tuple[NDArray[np.uint8], list[list[Any]]]:

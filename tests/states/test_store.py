@@ -63,3 +63,18 @@ def test_an_episode_that_waits_keeps_its_last_block_from_the_next_one_of_its_env
     for number, episode in enumerate(frames):
         group = zarr.open_group(tmp_path / f"episode_{number:06d}", mode="r")
         np.testing.assert_array_equal(group["frames"][:], episode)
+
+
+def test_an_episode_that_is_shorter_than_a_block_takes_no_whole_one(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (5, 1, 20, 30), dtype=np.uint8)
+    with ThreadPoolExecutor(1) as executor:
+        writer = EpisodeWriter(tmp_path, 0, executor, Buffers())
+        for frame in frames:
+            writer.add({"frames": frame, "starts": False, "greedy": 1})
+        writer.commit(cut=True, length=3).result()  # the store needed three of the five
+    array = zarr.open_group(tmp_path / "episode_000000", mode="r")["frames"]
+    assert array.shape[0] == 3 and array.chunks[0] == 5
+    np.testing.assert_array_equal(array[:], frames[:3])
+    columns, _ = read_episodes([tmp_path / "episode_000000"])
+    np.testing.assert_array_equal(columns["frames"], frames[:3])
