@@ -285,7 +285,7 @@ def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
         "epsilon": options.epsilon,
         "max_per_episode": options.max_per_episode,
         "n_envs": options.n_envs,
-        "render": not options.no_render,
+        "render": False if options.no_render else None,
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import sole_writer
-from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.progress import progress_bar, track
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.failing import FailedEnvError
 from sb3_explain.envs.spaces import spaces_by_key
@@ -32,7 +32,7 @@ BEHAVIORS = ("zoo", "greedy", "stochastic", "epsilon")
 @check_arguments
 def collect(
     agent: Agent,
-    env: AnyEnv | None = None,
+    env: AnyEnv | EnvSource | None = None,
     n_states: int = 10_000,
     *,
     folder: str | Path | None = None,
@@ -69,8 +69,8 @@ def collect(
         begins; 0 stores whole episodes. A 50th of ``n_states``, at least 100, when not given
     :param n_envs: number of environments that are played in parallel; chosen so that all finish
         together when not given. A VecEnv has its own number
-    :param render: store RGB frames as well, for people to look at; when not given, where a live
-        environment can draw them
+    :param render: store RGB frames as well, for people to look at, which takes most of the time
+        where an environment is cheap; when not given, where the environment can draw them
     :param progress: show a progress bar on standard error
     :return: the states of the store
     :raises ExplainError: if the environment does not fit the agent, a number is out of range, or
@@ -129,9 +129,10 @@ def collect(
         try:
             # before the bar, which a refusal would leave on the screen
             collection = open_collection(source, folder, settings, n_states, lengths)
-            with progress_bar("collecting", n_states, "states", progress, done=done) as bar:
+            title = "collecting and drawing" if settings["rendered"] else "collecting"
+            with progress_bar(title, n_states, "states", progress, done=done) as bar:
                 if collection is not None:
-                    collection.run(bar.update)
+                    collection.run(track(bar))
         except FailedEnvError as error:
             withdraw_store(folder)
             whole = len(episode_folders(folder)) if temporary is None else 0

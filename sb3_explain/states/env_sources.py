@@ -19,6 +19,7 @@ from sb3_explain.envs.copying import list_layers, list_vec_layers
 from sb3_explain.envs.failing import running_env
 from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
+from sb3_explain.envs.render_modes import RGB, NoFramesError, find_fault, lists_rgb, try_drawing
 from sb3_explain.envs.seeding import Unseeded, takes_seed, warn_if_unseeded
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.states.rollouts import ParallelEnvs, Rollouts
@@ -36,8 +37,6 @@ class EnvSource(ABC):
 
     #: the only number of parallel environments that there can be; ``None`` for any number
     n_envs: int | None = None
-    #: whether the environments can draw RGB frames
-    renders = True
     #: whether RL Zoo plays with sampled actions here
     is_sampled = False
 
@@ -76,13 +75,34 @@ class EnvSource(ABC):
         :param render: what the user asks for; ``None`` for frames where there are some
         :raises ExplainError: if frames are asked for, and there are none
         """
-        if self.renders or render is False:
-            return render is not False
-        said = f"{self.recipe.env_id} was made without render_mode='rgb_array'"
+        if render is False:
+            return False
+        fault = self.find_fault()
+        if not fault:
+            return True
         if render:
-            raise ExplainError(f"{said}: make it with it, or collect with render=False")
-        logger.warning("%s: no frames are stored", said)
+            raise NoFramesError(fault)
+        logger.warning("no frames are stored: %s", fault)
         return False
+
+    def find_fault(self) -> str:
+        """Return why no RGB frames can be drawn, and what to do; empty if they can."""
+        return ""
+
+    def _say_remedy(self, *, lists_rgb: bool, fault: str = "") -> str:
+        """Return why no RGB frames are drawn, and what would draw some.
+
+        :param lists_rgb: whether the environment says that it can draw them
+        :param fault: why it does not, where that was tried
+        """
+        name = self.recipe.env_id
+        if lists_rgb:
+            return f"{name} was made without render_mode={RGB!r}: make it with it"
+        tried = f" ({fault})" if fault else ""
+        return (
+            f"{name} draws no RGB frames{tried}: let its render return (h, w, 3) uint8 and its "
+            f"metadata['render_modes'] list {RGB!r}"
+        )
 
 
 class RecipeSource(EnvSource):
@@ -91,6 +111,10 @@ class RecipeSource(EnvSource):
     def __init__(self, agent: Agent, recipe: EnvRecipe) -> None:
         super().__init__(agent, recipe)
         self.is_sampled = is_sampled_in_zoo(recipe)
+
+    def find_fault(self) -> str:
+        fault = find_fault(self.recipe)
+        return fault and self._say_remedy(lists_rgb=False, fault=fault)
 
     def open(self, n: int, *, render: bool = False, **settings: Any) -> Rollouts:
         envs = [self.recipe.make("rgb_array" if render else None) for _ in range(n)]
@@ -119,8 +143,15 @@ class GymSource(EnvSource):
         self._make = make
         self._remakes = can_render
         self.n_envs = None if make is not None else 1
-        self.renders = can_render or first.render_mode == "rgb_array"
         self.is_sampled = is_played_sampled(first)
+
+    def find_fault(self) -> str:
+        first, make = self._first, self._make
+        if self._remakes and make is not None and not lists_rgb(first):
+            fault = try_drawing(lambda: make(True))
+            return fault and self._say_remedy(lists_rgb=False, fault=fault)
+        drawn = self._remakes or first.render_mode == RGB
+        return "" if drawn else self._say_remedy(lists_rgb=lists_rgb(first))
 
     def open(self, n: int, *, render: bool = False, **settings: Any) -> Rollouts:
         made: list[gym.Env[Any, Any]] = []
@@ -164,8 +195,13 @@ class VecSource(EnvSource):
         self._env = env
         self._is_copy = is_copy
         self.n_envs = env.num_envs
-        self.renders = env.render_mode == "rgb_array"
         self.is_sampled = inner is not None and is_played_sampled(inner)
+        self._inner = inner
+
+    def find_fault(self) -> str:
+        if self._env.render_mode == RGB:
+            return ""
+        return self._say_remedy(lists_rgb=self._inner is None or lists_rgb(self._inner))
 
     def open(self, n: int, *, render: bool = False, **settings: Any) -> Rollouts:
         env = self._env

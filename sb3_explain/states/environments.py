@@ -41,13 +41,16 @@ WAYS = "give a gymnasium id, an EnvRecipe, an environment, a function that makes
 logger = logging.getLogger(__name__)
 
 
-def find_source(agent: Agent, env: AnyEnv | None) -> EnvSource:
+def find_source(agent: Agent, env: AnyEnv | EnvSource | None) -> EnvSource:
     """Find where the environments come from in which an agent plays.
 
     :param agent: agent that plays
-    :param env: what the user gives; the agent's own environment when not given
+    :param env: what the user gives, or what was found of it before; the agent's own environment
+        when not given
     :raises ExplainError: if there is none, or what is given is none
     """
+    if isinstance(env, EnvSource):
+        return env
     if env is None and agent.recipe is None and agent.vec_env is not None:
         try:
             return VecSource(agent, copy_vec_env(agent.vec_env), is_copy=True)

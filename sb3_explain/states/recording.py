@@ -65,7 +65,7 @@ class Collection:
     def run(self, advance: Callable[[int], Any]) -> None:
         """Step all environments until the store has ``n`` states.
 
-        :param advance: called with the number of new states after each step
+        :param advance: called with the number of states that are sure to be stored, after each step
         """
         # Small batches gain nothing from threads, for which the writing thread would have to wait.
         threads = torch.get_num_threads()
@@ -81,6 +81,7 @@ class Collection:
                         commit.result()
                     raise
                 self._finish()
+                advance(self.n_stored)
         finally:
             torch.set_num_threads(threads)
             self.writing.shutdown(wait=True, cancel_futures=True)
@@ -93,6 +94,21 @@ class Collection:
             total += self.finished[number].length
             number += 1
         return total + sum(r.length for r in self.recorders if r.episode == number)
+
+    def count_sure(self) -> int:
+        """Count the states that will be stored even if each running episode is as long as can be.
+
+        The store takes its states in the order of the episodes, and some that are played beside
+        them are dropped; this number grows until it is ``n``.
+        """
+        playing = {r.episode: r.length for r in self.recorders if r.episode is not None}
+        room, sure = self.n - self.n_stored, self.n_stored
+        for number in range(self.n_committed, max([*playing, *self.finished], default=-1) + 1):
+            over = self.finished.get(number)
+            length = over.length if over is not None else playing.get(number, 0)
+            sure += min(length, room)
+            room -= min(over.length if over is not None else self.longest, room)
+        return sure
 
     def _begin_episodes(self) -> None:
         """Begin episodes in idle environments, if those before them may have too few states."""
@@ -136,7 +152,7 @@ class Collection:
         outcomes = envs.step(actions)
         for recorder in playing:
             recorder.conclude(*outcomes[recorder.env.row])
-        advance(len(playing))
+        advance(self.count_sure())
         if any(recorder.episode is None for recorder in self.recorders):
             while self.commits and self.commits[0].done():
                 self.commits.pop(0).result()

@@ -15,6 +15,7 @@ from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.envs.render_modes import NoFramesError
 from sb3_explain.explainers.base import Explainer, require_explained
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.named import name_explainers
@@ -22,6 +23,7 @@ from sb3_explain.report.gif import encode_gif
 from sb3_explain.report.video import GAME_HEIGHT, require_video
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.environments import find_source
 from sb3_explain.workflows.saliency_video import write_saliency_video
 from sb3_explain.workflows.showing import read_agent
 
@@ -76,15 +78,21 @@ def play(
     require_video(fps, height)
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
+    # before anything is fitted; without frames, the pictures that the agent observes are shown
+    source = find_source(known, env)
+    try:
+        render = source.choose_render(None if find_image(known) is not None else True)
+    except NoFramesError as error:
+        raise ExplainError(
+            f"{error.reason}; without frames, plot(agent, observation) draws single states"
+        ) from error
     chosen = explainer or default_explainer(known, target)
     (made,) = name_explainers(known, chosen, states, target=target, **options).values()
     if target is not None:
         require_explained(made, find_target(known, target))
-    # without frames, the pictures that the agent observes are shown
-    render = None if find_image(known) is not None else True
     with tempfile.TemporaryDirectory() as folder:
         played = collect(
-            known, env, n_steps, seed=seed, max_per_episode=n_steps, render=render,
+            known, source, n_steps, seed=seed, max_per_episode=n_steps, render=render,
             progress=progress,
         )  # fmt: skip
         first = np.flatnonzero(played.episode == played.episode[0])[:n_steps]

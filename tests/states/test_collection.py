@@ -97,6 +97,21 @@ def test_appending_equals_collecting_at_once(cartpole, tmp_path, limit):
     same(once, states)
 
 
+@pytest.mark.parametrize("limit", [0, 7, 30])
+def test_the_bar_grows_to_the_states_that_are_stored(cartpole, tmp_path, monkeypatch, limit):
+    seen = []
+    monkeypatch.setattr("sb3_explain.states.collection.track", lambda bar: seen.append)
+    options = {"max_per_episode": limit, "n_envs": 5, "behavior": "stochastic"}
+    collected(cartpole, tmp_path / "s", n_states=100, **options)
+    assert seen == sorted(seen) and seen[-1] == 100
+    assert seen[0] >= 1 and 100 not in seen[:-2]  # not before the last step
+    # where episodes end at their limit, it grows as evenly as can be
+    assert limit != 7 or max(np.diff(seen)) <= 12
+    begun = len(seen)
+    collected(cartpole, tmp_path / "s", n_states=130, **options)  # goes on
+    assert seen[begun:] == sorted(seen[begun:]) and seen[begun] > 0 and seen[-1] == 130
+
+
 def test_the_limit_holds_and_episodes_are_many(cartpole, tmp_path):
     states = collected(cartpole, tmp_path / "s", n_states=400, max_per_episode=10)
     assert np.bincount(states.episode).max() <= 10
@@ -305,6 +320,33 @@ def test_action_masks_are_obeyed_and_kept(tmp_path):
     greedy, _ = model.predict(observations, deterministic=True, action_masks=masks.astype(bool))
     np.testing.assert_array_equal(states.greedy, greedy)
     assert masks[np.arange(60), states.actions].all()
+
+
+class OpenDoors(Doors):
+    """All doors are open, and no masks say so."""
+
+    def __getattribute__(self, name):
+        if name == "action_masks":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+    def _look(self):
+        observation = super()._look()
+        self.open = np.ones(5, bool)
+        return observation
+
+
+@pytest.mark.parametrize("make_env", [OpenDoors, lambda: DummyVecEnv([OpenDoors])])
+def test_a_maskable_agent_is_told_once_that_nothing_masks_its_actions(make_env, caplog):
+    model = MaskablePPO("MlpPolicy", "Doors-v0", n_steps=8, batch_size=8, seed=0, device="cpu")
+    agent = Agent.from_model(model, recipe=EnvRecipe("Doors-v0"))
+    for _ in range(2):
+        collect(agent, make_env(), n_states=5, render=False, progress=False)
+    (told,) = [record.getMessage() for record in caplog.records if "mask" in record.getMessage()]
+    assert "let it have a method action_masks()" in told and "\n" not in told
+    caplog.clear()
+    collect(Agent.from_model(model), "Doors-v0", n_states=5, render=False, progress=False)
+    assert not caplog.text
 
 
 def test_the_lstm_states_of_a_state_are_those_it_was_acted_with(tmp_path):

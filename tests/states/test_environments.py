@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe
+from sb3_explain.envs.render_modes import NoFramesError
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from tests.states.live_envs import ALGORITHMS, KINDS, Field, make_field, make_model
@@ -269,3 +270,64 @@ class TestInMemory:
         with pytest.raises(ExplainError):
             collected(agent, Field("dict"))
         assert not list(tmp_path.iterdir())
+
+
+class Mute(Field):
+    """An environment that draws nothing, and says so."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def render(self):
+        raise NotImplementedError
+
+
+class Sloppy(Field):
+    """An environment that draws, and does not say so."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+
+class Modeless(Mute):
+    """An environment that takes no render mode."""
+
+    def __init__(self):
+        super().__init__()
+
+
+class Gray(Field):
+    """An environment that draws gray frames."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def render(self):
+        return np.zeros((8, 8), np.uint8)
+
+
+gym.register("Draws-v0", entry_point=Mute)
+gym.register("DrawsModeless-v0", entry_point=Modeless)
+
+
+@pytest.mark.parametrize(
+    ("env", "why"),
+    [
+        (Mute, "it has no method render"),
+        (Mute(), ""),
+        (lambda: DummyVecEnv([Mute]), ""),
+        (Gray, r"uint8 of shape \(8, 8\)"),
+        ("Draws-v0", "Gymnasium asks for the mode"),
+        ("DrawsModeless-v0", "renders nothing"),
+    ],
+    ids=["class", "live", "VecEnv", "gray", "id", "without a mode"],
+)
+def test_an_environment_that_draws_nothing_is_told_before_it_is_played(agent, env, why, caplog):
+    said = f"draws no RGB frames.*{why}.*metadata.'render_modes'. list 'rgb_array'"
+    with pytest.raises(NoFramesError, match=f"{said}, or collect with render=False") as refused:
+        collected(agent, env, render=True)
+    assert "\n" not in str(refused.value)
+    assert collected(agent, env, render=None).rendered([0]) is None
+    (told,) = caplog.messages
+    assert told.startswith("no frames are stored: ") and "draws no RGB frames" in told
+
+
+def test_an_environment_that_draws_without_saying_so_is_tried(agent):
+    assert collected(agent, Sloppy, render=None).rendered([0]) is not None

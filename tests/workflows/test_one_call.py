@@ -70,8 +70,14 @@ def test_an_environment_that_draws_nothing_shows_what_the_agent_observes(tmp_pat
     model = make_model(PPO, Field("picture"))
     path = play(model, "gradient", path=tmp_path / "a.mp4", n_steps=3, height=72, progress=False)
     assert len(list(read_frames(path))) == 3
-    with pytest.raises(ExplainError, match="without render_mode='rgb_array'"):
-        play(make_model(PPO, Field()), "gradient", path=tmp_path / "b.mp4", progress=False)
+
+
+def test_an_episode_that_nothing_can_be_shown_of_is_refused_before_anything_is_fitted(tmp_path):
+    model, said = make_model(PPO, Field()), "without render_mode='rgb_array': make it with it; .*"
+    states = collect(Agent.from_model(model), n_states=20, render=False, progress=False)
+    with pytest.raises(ExplainError, match=f"{said}plot.agent, observation.") as refused:
+        play(model, "visionmask", states=states, path=tmp_path / "b.mp4", progress=False)
+    assert "render=False" not in str(refused.value)
 
 
 def test_an_episode_may_be_a_gif(tmp_path):
