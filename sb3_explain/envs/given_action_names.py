@@ -49,31 +49,31 @@ def read_action_names(names: ActionNames | None, space: spaces.Space[Any]) -> tu
     :param space: action space of the agent
     :raises ExplainError: if there are too few or too many, or a list for each of other actions
     """
-    wanted = number_actions(space)
+    numbered = number_actions(space)
     if isinstance(names, np.ndarray):
         names = names.tolist()
     if names is None or (isinstance(names, Sequence | Mapping) and not names):
-        return tuple(wanted)
+        return tuple(numbered)
     if isinstance(names, str) or not isinstance(names, Sequence | Mapping):
-        raise ExplainError(f"action_names={quote(names)}: give a list of {len(wanted)} names")
+        raise ExplainError(f"action_names={quote(names)}: give a list of {len(numbered)} names")
     values = names.values() if isinstance(names, Mapping) else names
     nested = isinstance(names, Mapping) or any(not _is_name(each) for each in values)
     if isinstance(space, spaces.MultiDiscrete):
         sizes: list[int] = space.nvec.ravel().tolist()
         if nested:
             return _join_lists(names, sizes)
-        if len(names) == len(sizes) < len(wanted):
+        if len(names) == len(sizes) < len(numbered):
             pairs = zip(names, sizes, strict=True)
             return tuple(f"{name}={value}" for name, size in pairs for value in range(size))
     elif nested:
         raise ExplainError(
             f"action_names is {'a dict' if isinstance(names, Mapping) else 'nested'}, and "
             f"{type(space).__name__} actions have no sub-actions: give one list of "
-            f"{len(wanted)} names"
+            f"{len(numbered)} names"
         )
-    if len(names) != len(wanted):
+    if len(names) != len(numbered):
         raise ExplainError(
-            f"{len(names)} action names for {len(wanted)} scores: give one name per score"
+            f"{len(names)} action names for {len(numbered)} scores: give one name per score"
         )
     return tuple(map(str, names))
 

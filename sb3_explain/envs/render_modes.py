@@ -48,8 +48,8 @@ def find_fault(recipe: EnvRecipe) -> str:
     register_environments(recipe.env_id, recipe.packages, recipe.trusted)
     spec = gym.registry.get(recipe.env_id)
     try:
-        entry = spec.entry_point if spec is not None else None
-        made = load_env_creator(entry) if isinstance(entry, str) else entry
+        entry_point = spec.entry_point if spec is not None else None
+        made = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
     except Exception:  # whoever makes the environment says what is wrong
         return ""
     if not isinstance(made, type) or lists_rgb(made):

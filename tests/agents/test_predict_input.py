@@ -114,8 +114,8 @@ def test_a_maskable_agent_is_told_once_that_it_is_given_no_masks(caplog):
     assert not caplog.text
     explainer.attribute(observation)
     explainer.attribute(observation, policy_inputs={"action_masks": None})
-    (told,) = caplog.messages
-    assert "policy_inputs={'action_masks': env.action_masks()}" in told and "\n" not in told
+    (message,) = caplog.messages
+    assert "policy_inputs={'action_masks': env.action_masks()}" in message and "\n" not in message
     caplog.clear()
     Gradient(dot_agent()).attribute(np.zeros((2, 24, 24), np.uint8))  # an agent without masks
     assert not caplog.text

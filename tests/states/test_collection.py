@@ -107,9 +107,9 @@ def test_the_bar_grows_to_the_states_that_are_stored(cartpole, tmp_path, monkeyp
     assert seen[0] >= 1 and 100 not in seen[:-2]  # not before the last step
     # where episodes end at their limit, it grows as evenly as can be
     assert limit != 7 or max(np.diff(seen)) <= 12
-    begun = len(seen)
+    n_before = len(seen)
     collected(cartpole, tmp_path / "s", n_states=130, **options)  # goes on
-    assert seen[begun:] == sorted(seen[begun:]) and seen[begun] > 0 and seen[-1] == 130
+    assert seen[n_before:] == sorted(seen[n_before:]) and seen[n_before] > 0 and seen[-1] == 130
 
 
 def test_the_limit_holds_and_episodes_are_many(cartpole, tmp_path):
@@ -342,8 +342,8 @@ def test_a_maskable_agent_is_told_once_that_nothing_masks_its_actions(make_env, 
     agent = Agent.from_model(model, recipe=EnvRecipe("Doors-v0"))
     for _ in range(2):
         collect(agent, make_env(), n_states=5, render=False, progress=False)
-    (told,) = [record.getMessage() for record in caplog.records if "mask" in record.getMessage()]
-    assert "let it have a method action_masks()" in told and "\n" not in told
+    (message,) = [record.getMessage() for record in caplog.records if "mask" in record.getMessage()]
+    assert "let it have a method action_masks()" in message and "\n" not in message
     caplog.clear()
     collect(Agent.from_model(model), "Doors-v0", n_states=5, render=False, progress=False)
     assert not caplog.text

@@ -325,8 +325,8 @@ def test_an_environment_that_draws_nothing_is_told_before_it_is_played(agent, en
         collected(agent, env, render=True)
     assert "\n" not in str(refused.value)
     assert collected(agent, env, render=None).rendered([0]) is None
-    (told,) = caplog.messages
-    assert told.startswith("no frames are stored: ") and "draws no RGB frames" in told
+    (message,) = caplog.messages
+    assert message.startswith("no frames are stored: ") and "draws no RGB frames" in message
 
 
 def test_an_environment_that_draws_without_saying_so_is_tried(agent):
