@@ -22,7 +22,8 @@ from sb3_explain.common.numbers import require_whole
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.evaluation.targets import select_metrics
-from sb3_explain.explainers.base import Explainer, require_explained
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.make import QUICK, default_explainer, make_explainer
 from sb3_explain.states.dataset import StateDataset
 

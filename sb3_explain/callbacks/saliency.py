@@ -16,7 +16,8 @@ from sb3_explain.callbacks.sheets import draw_bars, draw_panels, draw_pictures
 from sb3_explain.callbacks.training_states import MonitorStates, Step, TrainingStates
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.numbers import require_whole
-from sb3_explain.explainers.base import Explainer, require_explained
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.make import QUICK, default_explainer, make_explainer
 from sb3_explain.explainers.showing import MOST_OBSERVATIONS
 from sb3_explain.report import save

@@ -174,7 +174,13 @@ def draw_panels(
             # of one method, the title says which
             label = get_explainer_label(name) if len(explainers) > 1 else ""
             panels += list_panels(
-                batch, attributed[name], row, Look(), heading=label, baselines=explainer.baselines
+                batch,
+                attributed[name],
+                row,
+                Look(),
+                heading=label,
+                baselines=explainer.baselines,
+                left_out=explainer.left_out,
             )
         # two short lines: bars are narrow beside their names
         lines = (", ".join(said[:-2]), ", ".join(said[-2:])) if len(said) > 2 else said

@@ -30,7 +30,8 @@ from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.evaluation.showing import ShownEvaluation
 from sb3_explain.evaluation.targets import select_metrics
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, FittedExplainer, require_explained
+from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.explainers.named import Explainers, name_explainers
 from sb3_explain.states.baselines import Baseline, fit_baselines

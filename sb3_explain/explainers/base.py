@@ -25,11 +25,8 @@ from sb3_explain.common.signatures import (
 )
 from sb3_explain.common.training import TrainingOptions, training_options
 from sb3_explain.envs.spaces import Observations, join_keys
-from sb3_explain.explainers.requirements import (
-    find_alternative,
-    require_known_scores,
-    require_supported,
-)
+from sb3_explain.explainers.explained import require_explained, warn_if_left_out
+from sb3_explain.explainers.requirements import require_known_scores, require_supported
 from sb3_explain.explainers.showing import Look, draw_batch
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
@@ -110,6 +107,11 @@ class Explainer(ABC):
     def target_names(self) -> Sequence[str]:
         """Names of the targets of :meth:`attribute_all`, in order."""
         return self.agent.target_names if self.own_target is None else [self.own_target.name]
+
+    @property
+    def left_out(self) -> Collection[str]:
+        """Keys of a Dict observation that the method does not explain; their attributions are 0."""
+        return ()
 
     @property
     def forwards_per_state(self) -> int:
@@ -215,6 +217,7 @@ class Explainer(ABC):
             is_mask=self.gives_masks,
             theme=theme,
             baselines=self.baselines,
+            left_out=self.left_out,
         )
 
     @check_arguments
@@ -228,6 +231,7 @@ class Explainer(ABC):
         :raises ExplainError: if the method does not explain the batch's target
         """
         require_explained(self, batch.scalar)
+        warn_if_left_out(self)
         parts = [self.explain(part) for part in batch.split(self.chunk(batch))]
         return {key: torch.cat([part[key] for part in parts]).detach() for key in parts[0]}
 
@@ -252,6 +256,7 @@ class Explainer(ABC):
             batch = self.read_batch(batch, None, policy_inputs)
         if self.own_target is not None or batch.scalar is not None:
             batch = batch.with_target(self.own_target or 0)
+        warn_if_left_out(self)
         parts = [self.explain_all(part) for part in batch.split(self.chunk(batch))]
         by_key = {key: torch.cat([p[key] for p in parts]).detach() for key in parts[0]}
         if isinstance(observations, StateBatch):
@@ -378,22 +383,3 @@ class FittedExplainer(Explainer):
         """
         if not self.fitted:
             raise ExplainError(f"this {self.name} has not been fitted: call fit(train, validation)")
-
-
-def require_explained(explainer: Explainer, target: int | ScalarTarget | None) -> None:
-    """Check that an explainer explains a target.
-
-    :param explainer: an explainer
-    :param target: index of an action, or a scalar target; ``None`` for the greedy action
-    :raises ExplainError: if it explains actions alone, with the reason, or something else
-    """
-    own, scalar = explainer.own_target, target if isinstance(target, ScalarTarget) else None
-    if own is not None:
-        if scalar is None or not scalar.is_same(own):
-            said = f"this {explainer.name} explains {own.name} alone"
-            raise ExplainError(f"{said}: give target={own.name!r}")
-    elif scalar is not None and explainer.actions_only:
-        raise ExplainError(
-            f"{explainer.name} explains actions, not {scalar.name}: {explainer.actions_only}; "
-            f"{find_alternative(explainer.agent)} explains it"
-        )

@@ -7,7 +7,7 @@ them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 MOST_OBSERVATIONS = 16
 #: a picture whose values fill less of its range than this is stretched: it would be black
 DIMMEST = 0.1
+
+#: what stands beside a key whose attributions are 0 whatever it does
+NOT_EXPLAINED = "not explained"
 
 Array = NDArray[Any]
 
@@ -97,6 +100,7 @@ def draw_batch(
     is_mask: bool,
     theme: ThemeName,
     baselines: Mapping[str, Baseline] | None = None,
+    left_out: Collection[str] = (),
 ) -> ExplanationFigure:
     """Draw the attributions of a batch, a row for each observation.
 
@@ -107,6 +111,7 @@ def draw_batch(
     :param is_mask: whether the attributions are masks in [0, 1]
     :param theme: ``"light"`` or ``"dark"``
     :param baselines: what the explainer's hidden features become, by key
+    :param left_out: keys that the explainer does not explain
     """
     from sb3_explain.report.explanation_figure import explanation_figure
     from sb3_explain.report.words import get_explainer_label
@@ -121,6 +126,7 @@ def draw_batch(
                 look,
                 heading=describe_target(batch, row),
                 baselines=baselines,
+                left_out=left_out,
             ),
         ]
         for row in range(len(batch))
@@ -153,6 +159,7 @@ def list_panels(
     *,
     heading: str = "",
     baselines: Mapping[str, Baseline] | None = None,
+    left_out: Collection[str] = (),
 ) -> list[Panel]:
     """List the panels of an explained observation: its pictures, its boards, its other features.
 
@@ -162,6 +169,7 @@ def list_panels(
     :param look: how it is drawn
     :param heading: heading of each panel
     :param baselines: what the explainer's hidden features become, by key
+    :param left_out: keys that the explainer does not explain
     """
     # with matplotlib, which takes long to import
     from sb3_explain.report.panels import BarPanel, BoardPanel, PicturePanel
@@ -170,6 +178,7 @@ def list_panels(
     shown = {key: part[row].double().cpu().numpy() for key, part in attributions.items()}
     agent = batch.agent
     boards = find_boards(agent)
+    called = {key: _join(key, NOT_EXPLAINED * (key in left_out)) for key in shown}
     panels: list[Panel] = []
     for key in agent.layout.pictures:
         parts = [
@@ -179,7 +188,7 @@ def list_panels(
         scale = Scale.measure([part for *_, part in parts])
         panels += [
             PicturePanel(
-                heading=_lines(heading, _join(key, age)),
+                heading=_lines(heading, _join(called[key], age)),
                 scale=scale,
                 picture=picture,
                 attribution=part,
@@ -194,7 +203,7 @@ def list_panels(
         summed = part.sum(dim=0).double().cpu().numpy()
         panels.append(
             BoardPanel(
-                heading=_lines(heading, key),
+                heading=_lines(heading, called[key]),
                 scale=Scale.measure([summed]),
                 squares=squares.cpu().numpy(),
                 attribution=summed,
@@ -207,7 +216,7 @@ def list_panels(
         values = [batch.by_key[key][row].double().cpu().numpy().reshape(-1) for key in rest]
         panels.append(
             BarPanel(
-                heading=_lines(heading, ", ".join(filter(None, rest))),
+                heading=_lines(heading, _join(*(called[key] for key in rest))),
                 scale=Scale.measure([bars]),
                 names=list_feature_names(sizes, agent.feature_names),
                 values=np.concatenate(values),

@@ -28,7 +28,8 @@ from sb3_explain.common.files import write_json
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer, FittedExplainer, require_explained
+from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.make import default_explainer, make_explainer, make_unfitted
 from sb3_explain.explainers.requirements import require_supported
 from sb3_explain.report import save

@@ -23,7 +23,8 @@ from sb3_explain.common.training import training_options
 from sb3_explain.evaluation.evaluate import Evaluation, evaluate
 from sb3_explain.evaluation.metrics import METRICS, bind_options
 from sb3_explain.evaluation.targets import select_metrics
-from sb3_explain.explainers.base import Explainer, FittedExplainer, require_explained
+from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.explainers.named import Explainers

@@ -16,7 +16,8 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.render_modes import NoFramesError
-from sb3_explain.explainers.base import Explainer, require_explained
+from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.named import name_explainers
 from sb3_explain.report.gif import encode_gif

@@ -147,6 +147,7 @@ def compare(
                     look,
                     heading=of_whom + get_explainer_label(name),
                     baselines=explainer.baselines,
+                    left_out=explainer.left_out,
                 )
             ]
             for name, explainer in named.items()

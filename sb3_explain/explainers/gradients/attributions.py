@@ -46,6 +46,14 @@ class TargetScores(nn.Module):
         return scores + sum(0 * observed.sum() for observed in by_key)
 
 
+def find_whole_keys(parts: Mapping[str, Tensor]) -> list[str]:
+    """Find the keys of an observation all of whose features are of a kind.
+
+    :param parts: (...) whether each feature is, by key
+    """
+    return [key for key, each in parts.items() if bool(each.all())]
+
+
 def attribute_with_captum(
     method: Any,
     batch: StateBatch,

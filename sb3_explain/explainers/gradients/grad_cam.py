@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -54,6 +56,10 @@ class GradCAM(Explainer):
             if not any(layer in names for names in passed.values()):
                 raise unknown_name("layer", layer, sorted(set().union(*passed.values())))
             self.layers |= {name: layer for name, names in passed.items() if layer in names}
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return self.agent.layout.shapes.keys() - self.layers.keys()
 
     @property
     def forwards_per_state(self) -> int:

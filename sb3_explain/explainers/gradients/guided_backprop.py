@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import compute_guided_gradients
+from sb3_explain.explainers.gradients.attributions import compute_guided_gradients, find_whole_keys
 from sb3_explain.explainers.requirements import needs_numbers, needs_relu
 from sb3_explain.states.batch import StateBatch
 
@@ -36,6 +38,10 @@ class GuidedBackpropagation(Explainer):
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
         return needs_numbers(agent) or needs_relu(agent)
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return find_whole_keys(self.agent.categories.looked_up)
 
     @property
     def forwards_per_state(self) -> int:

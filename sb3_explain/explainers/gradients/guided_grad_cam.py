@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -49,6 +51,10 @@ class GuidedGradCAM(Explainer):
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         #: name of the layer for each image, by key
         self.layers = {name: on[-1] for name, on in find_image_layers(agent, nn.Conv2d).items()}
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return self.agent.layout.shapes.keys() - self.layers.keys()
 
     @property
     def forwards_per_state(self) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import attribute_with_captum
+from sb3_explain.explainers.gradients.attributions import attribute_with_captum, find_whole_keys
 from sb3_explain.explainers.requirements import needs_numbers
 from sb3_explain.states.batch import StateBatch
 
@@ -31,6 +33,10 @@ class InputXGradient(Explainer):
 
     name = "input_x_gradient"
     unsupported = staticmethod(needs_numbers)
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return find_whole_keys(self.agent.categories.looked_up)
 
     @property
     def forwards_per_state(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import Observations
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import attribute_with_captum
+from sb3_explain.explainers.gradients.attributions import attribute_with_captum, find_whole_keys
 from sb3_explain.explainers.requirements import needs_continuous
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
@@ -65,6 +65,10 @@ class IntegratedGradients(Explainer):
             raise ExplainError(f"n_steps={n_steps}: give at least 1 step")
         self.baselines = make_baselines(agent, baseline, states)
         self.n_steps = n_steps
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return find_whole_keys(self.agent.categories.held)
 
     @property
     def forwards_per_state(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.gradients.attributions import attribute_with_captum
+from sb3_explain.explainers.gradients.attributions import attribute_with_captum, find_whole_keys
 from sb3_explain.explainers.requirements import needs_continuous
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
@@ -63,6 +64,10 @@ class SmoothGrad(Explainer):
         self.sigma = sigma
         self.n_samples = n_samples
         self.seed = seed
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return find_whole_keys(self.agent.categories.looked_up)
 
     @property
     def forwards_per_state(self) -> int:

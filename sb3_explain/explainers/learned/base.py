@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -215,6 +215,10 @@ class MaskExplainer(FittedExplainer):
         """Return states (B, ...) by key of which everything is hidden that may be."""
         nothing = {name: torch.zeros_like(each)[:, None] for name, each in batch.by_key.items()}
         return {name: each[:, 0] for name, each in self.blend(nothing, batch)[0].items()}
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return self.shapes.keys() - set(self.covered)
 
     @property
     def covered(self) -> list[str]:

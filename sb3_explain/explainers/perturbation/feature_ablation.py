@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from torch import Tensor
 
@@ -59,6 +59,10 @@ class FeatureAblation(Explainer):
         self.baselines = make_baselines(agent, baseline, states)
         #: number of features by key
         self.by_key = count_features(agent) if images else find_feature_keys(agent)
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return self.agent.layout.shapes.keys() - self.by_key.keys()
 
     @property
     def forwards_per_state(self) -> int:

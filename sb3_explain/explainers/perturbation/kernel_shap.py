@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import product
 from math import comb
 
@@ -92,6 +93,10 @@ class KernelSHAP(Explainer):
         #: (P, M) which features each set has; the first set is empty, the second has all
         self.sets = torch.from_numpy(sets)
         self.solution = torch.from_numpy(solve_regression(sets, weights))
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return self.agent.layout.shapes.keys() - self.by_key.keys()
 
     @property
     def forwards_per_state(self) -> int:

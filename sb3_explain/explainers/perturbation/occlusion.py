@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import find_image_keys
+from sb3_explain.agents.observations import find_feature_keys, find_image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -71,6 +73,10 @@ class Occlusion(Explainer):
         self.baselines = make_baselines(agent, baseline, states)
 
     unsupported = staticmethod(needs_image)
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return find_feature_keys(self.agent)
 
     @property
     def forwards_per_state(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from gymnasium import spaces
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import find_image_keys
+from sb3_explain.agents.observations import find_feature_keys, find_image_keys
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -89,6 +89,10 @@ class Rise(Explainer):
         self._drawn: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     unsupported = staticmethod(needs_image)
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return find_feature_keys(self.agent)
 
     @property
     def forwards_per_state(self) -> int:

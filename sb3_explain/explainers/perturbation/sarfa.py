@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
 from sb3_explain.agents.action_spaces import group_numbers, log_probabilities, target_scores
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import find_image_keys
+from sb3_explain.agents.observations import find_feature_keys, find_image_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -66,6 +68,10 @@ class Sarfa(Explainer):
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
         return needs_image(agent) or needs_probabilities(agent)
+
+    @property
+    def left_out(self) -> Collection[str]:
+        return find_feature_keys(self.agent)
 
     @property
     def forwards_per_state(self) -> int:
