@@ -23,6 +23,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.folders import claim_folder, find_results_folder
 from sb3_explain.callbacks.random_state import preserve_random_state
 from sb3_explain.callbacks.running_episodes import RunningEpisodes
+from sb3_explain.callbacks.suggested_every import suggest_every
 from sb3_explain.callbacks.tensorboard import FPS, WIDTH, write_picture
 from sb3_explain.callbacks.trackers import Tracker, find_trackers
 from sb3_explain.callbacks.training_states import Step, read_step, take_snapshot
@@ -113,6 +114,7 @@ class ExplainCallback(BaseCallback):
         self._failures = 0
         self._running = self._refused = False
         self._began = self._due = math.inf
+        self._first = 0
         self._since: float | None = None
         #: whether the training is over
         self.ending = False
@@ -192,7 +194,7 @@ class ExplainCallback(BaseCallback):
         self._began = time.perf_counter()
         self.spent, self.worked, self._failures, self._expected = 0.0, [], 0, FIRST_SECONDS
         self._episodes = RunningEpisodes(self.model.n_envs, fresh=self.num_timesteps == 0)
-        self._due = math.inf
+        self._due, self._first = math.inf, self.num_timesteps
         if self.every is not None:
             self._due = (self.num_timesteps // self.every + 1) * self.every
         self._running, self.ending, self.folder = True, False, None
@@ -280,10 +282,13 @@ class ExplainCallback(BaseCallback):
         last = "" if self.worked[-1] == self.num_timesteps else (
             f"; none of the final agent, for which budget={self.budget:g} leaves no time"
         )  # fmt: skip
+        trained, more = self.num_timesteps - self._first, ""
+        if self.every is not None and self.every >= trained > 1:  # one, at the end
+            more = f"; {suggest_every(trained, self.share, self.budget)}"
         times = f"{len(self.worked)} time" + "s" * (len(self.worked) > 1)
         print(
             f"{type(self).__name__}: {times}, {self.spent:.1f} s, {self.share:.1%} of the "
-            f"training's {self.training_seconds:.0f} s; see {self.folder}{last}"
+            f"training's {self.training_seconds:.0f} s; see {self.folder}{last}{more}"
         )
 
     @property

@@ -23,8 +23,9 @@ from sb3_explain.callbacks import (
     StateGeneratorCallback,
     VisionMaskCallback,
 )
-from sb3_explain.callbacks.base import ExplainCallback
+from sb3_explain.callbacks.base import MARGIN, ExplainCallback
 from sb3_explain.callbacks.folders import claim_folder
+from sb3_explain.callbacks.suggested_every import suggest_every
 from sb3_explain.common.errors import ExplainError
 
 
@@ -212,6 +213,28 @@ def test_the_cost_is_a_line_of_text_and_a_scalar_of_tensorboard(tmp_path, capsys
     assert [event.value >= 0.1 * n for n, event in enumerate(seconds, start=1)] == [True] * 3
     assert seconds[-1].value <= callback.spent
     assert len(events.Scalars("sleep/share_of_training")) == 3
+
+
+def test_a_training_that_was_explained_once_says_how_to_see_more_of_it(tmp_path, capsys):
+    def train(every, timesteps=256, **options):
+        callback = Sleeper(every, str(tmp_path), seconds=0.01, **options)
+        cartpole().learn(timesteps, callback=callback)
+        return callback, capsys.readouterr().out.splitlines()[-1]
+
+    _, said = train(50_000, budget=1e-9)
+    every, _, budget = said.rpartition("; every=")[2].partition(" makes")[0].partition(", budget=")
+    assert every == "50" and (budget == "None" or float(budget) > 0)
+    callback, said = train(int(every), budget=None)
+    assert callback.worked == [50, 100, 150, 200, 250, 256] and "makes about" not in said
+    assert "makes about" not in train(None, budget=None)[1]  # one was asked for
+    assert train(300, budget=None)[1].endswith("; every=50 makes about 5")
+
+
+@pytest.mark.parametrize("share", [0.001, 0.03, 0.09])
+def test_the_suggested_budget_leaves_time_for_all(share):
+    budget = suggest_every(1000, share, 0.02).partition("budget=")[2].partition(" ")[0] or 0.02
+    # the last of five is made if the budget has room for one and a quarter of them
+    assert 4 * share + MARGIN * share <= float(budget) < 12 * share + 0.02
 
 
 @pytest.mark.parametrize("nested", ["EveryNTimesteps", "EvalCallback"])
