@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 #: with fewer episodes than this, blocks of states are resampled instead of episodes
 MIN_EPISODES = 10
+#: with fewer episodes than this, an interval is too narrow: much of what varies between episodes
+#: has not been seen
+ENOUGH_EPISODES = 5
 #: number of consecutive states in a block
 BLOCK = 100
 

@@ -25,6 +25,7 @@ from sb3_explain.evaluation.controls import make_own_controls
 from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, find_base, needs
+from sb3_explain.evaluation.notes import note_if_narrow, note_other_baseline, warn_if_narrow
 from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.evaluation.showing import ShownEvaluation
@@ -32,7 +33,6 @@ from sb3_explain.evaluation.targets import select_metrics
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.explained import require_explained
-from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.explainers.named import Explainers, name_explainers
 from sb3_explain.states.baselines import Baseline, fit_baselines
 from sb3_explain.states.blends import apply_baselines
@@ -47,10 +47,6 @@ Array = NDArray[Any]
 
 #: metrics whose values are means of the target's probability
 OF_PROBABILITY = frozenset({"insertion", "deletion", "pixel_flipping"})
-#: with fewer states or episodes than these, an interval is too narrow: much of what varies between
-#: episodes has not been seen
-MIN_STATES = 300
-MIN_EPISODES = 5
 
 
 @dataclass(repr=False)
@@ -276,7 +272,8 @@ def evaluate(
         )
 
     sample = states.sample(n_evaluated or len(states), seed)
-    n = len(sample)
+    n, episodes = len(sample), len(np.unique(states.episode[sample]))
+    warn_if_narrow(n, len(states), episodes)
     train = states.subset(sample) if train is None else train
     given = name_explainers(agent, explainers, train, fit=False)
     for explainer in given.values():
@@ -351,7 +348,6 @@ def evaluate(
             row.intervals[metric] = confidence_interval(
                 values, clusters, n_resamples=n_resamples, confidence=confidence, seed=seed
             )
-    episodes = len(np.unique(states.episode[sample]))
     notes = [note_if_narrow(n, episodes), note_other_baseline(given, baseline)]
     described = {
         "n": n,
@@ -369,26 +365,6 @@ def evaluate(
         **describe_kind(states.batch(agent, sample[:1])),
     }
     return Evaluation(agent.describe(), described, rows)
-
-
-def note_if_narrow(n: int, episodes: int) -> str:
-    """Say why intervals of ``n`` states are too narrow; nothing if they are not."""
-    if n >= MIN_STATES and episodes >= MIN_EPISODES:
-        return ""
-    return (
-        f"the interval is too narrow: {n} states of {episodes} episode(s), and at least "
-        f"{MIN_STATES} of {MIN_EPISODES} are needed"
-    )
-
-
-def note_other_baseline(given: Mapping[str, Explainer], baseline: Mapping[str, Baseline]) -> str:
-    """Say whose masks were learned for another baseline than the one they are measured with."""
-    learned = {name: one for name, one in given.items() if isinstance(one, MaskExplainer)}
-    for name, explainer in learned.items():
-        for key in explainer.covered:
-            if (own := explainer.baselines[key].name) != baseline[key].name:
-                return f"{name} learned its masks for the baseline {own}"
-    return ""
 
 
 def _replace_nan(interval: Interval) -> dict[str, float | int | None]:

@@ -5,6 +5,7 @@ The transformed observations decide which states the agent comes to.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.bootstrap import Interval, confidence_interval
+from sb3_explain.common.bootstrap import ENOUGH_EPISODES, Interval, confidence_interval
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
@@ -25,6 +26,8 @@ from sb3_explain.states.rollouts import Rollouts
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 #: function of some states that returns what the agent observes instead
 ObservationTransform = Callable[[StateBatch], Tensor]
@@ -97,6 +100,12 @@ def play_transformed(
         raise ExplainError(
             f"n_episodes={n_episodes}, n_envs={n_envs}, max_steps={max_steps}: give positive "
             "numbers"
+        )
+    if n_episodes < ENOUGH_EPISODES:
+        logger.warning(
+            "intervals will be too narrow, of %d episode(s): play %d at least",
+            n_episodes,
+            ENOUGH_EPISODES,
         )
     envs = open_parallel_envs(
         agent, min(n_envs, n_episodes), env=env, deterministic=deterministic, seed=seed

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from sb3_explain.common.bootstrap import ENOUGH_EPISODES
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.evaluation.evaluate import MIN_EPISODES, MIN_STATES
+from sb3_explain.evaluation.notes import MIN_STATES
 from sb3_explain.states.dataset import StateDataset
 
 logger = logging.getLogger(__name__)
 
 #: how states are split, from what is best to what can always be had, and what that costs
 WAYS: tuple[tuple[dict[str, Any], str], ...] = (
-    ({"min_test_episodes": MIN_EPISODES, "min_test_states": MIN_STATES}, ""),
+    ({"min_test_episodes": ENOUGH_EPISODES, "min_test_states": MIN_STATES}, ""),
     ({}, "the usual tenth is tested on, and intervals are too narrow"),
     # a part that shows nothing else has its duplicates, and the split says so; no other part has
     ({"drop_duplicates": "unless_all"}, ""),

@@ -14,6 +14,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.metrics.insertion import insertion
+from sb3_explain.evaluation.notes import warn_if_narrow
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.controls import Constant
 from sb3_explain.explainers.gradients.gradient import Gradient
@@ -342,3 +343,29 @@ def test_a_category_is_one_cell():
     assert (evaluation.values["all"]["accuracy"] == 1).all()
     # the baseline is the most frequent room, the first of equals
     assert evaluation.values["empty"]["accuracy"].tolist() == (rooms == 0).tolist()
+
+
+def test_narrow_intervals_are_told_before_anything_is_measured(agent, states, caplog):
+    said_before = []
+
+    class Watching(Bright):
+        def explain(self, batch):
+            said_before.append(caplog.text)
+            return super().explain(batch)
+
+    evaluate(agent, states, [Watching(agent)], ["sparseness"], n_resamples=10)
+    said = "intervals will be too narrow, 60 states of 12 episode(s): collect more, at least 300"
+    assert said in said_before[0]
+
+
+@pytest.mark.parametrize(
+    ("n", "n_given", "episodes", "said"),
+    [
+        (300, 300, 5, ""),
+        (50, 400, 9, "measure more of the 400 states (n_evaluated), at least 300 of 5 episodes"),
+        (400, 400, 4, "collect more, at least 300 of 5 episodes"),
+    ],
+)
+def test_what_to_do_about_narrow_intervals(n, n_given, episodes, said, caplog):
+    warn_if_narrow(n, n_given, episodes)
+    assert said in caplog.text and bool(caplog.messages) == bool(said)

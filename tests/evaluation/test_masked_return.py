@@ -183,6 +183,13 @@ def test_sampled_actions_come_from_the_seed(agent):
     assert returns(0) != slow_loop((1, 1), 4, 0)
 
 
+@pytest.mark.parametrize("n_episodes", [4, 5])
+def test_few_episodes_are_told_before_they_are_played(agent, n_episodes, caplog):
+    masked_return(Fixed(agent, [1.0] * 4), n_episodes, max_steps=2, progress=False)
+    messages = [f"intervals will be too narrow, of {n_episodes} episode(s): play 5 at least"]
+    assert caplog.messages == messages * (n_episodes < 5)
+
+
 def test_mistakes_are_named(agent):
     with pytest.raises(ExplainError, match="has no baseline"):
         masked_return(Empty(agent), 2, progress=False)

@@ -18,9 +18,9 @@ from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.schema import read_document, record
 from sb3_explain.common.signatures import argument_names
 from sb3_explain.evaluation.controls import make_own_controls
-from sb3_explain.evaluation.evaluate import note_if_narrow
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options
+from sb3_explain.evaluation.notes import note_if_narrow
 from sb3_explain.evaluation.others import OtherStates, own_preference
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
