@@ -10,19 +10,21 @@ docs/tables. Mario needs its data, in the folder that SB3_EXPLAIN_AGENTS names.
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from stable_baselines3 import PPO
 
 from sb3_explain import EnvRecipe, load_agent
 from sb3_explain.common.bootstrap import Interval
-from sb3_explain.common.controls import list_controls
+from sb3_explain.common.controls import list_controls, split_control
 from sb3_explain.common.files import atomic_path
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.report.grid_tables import markdown_table
 from sb3_explain.report.words import get_explainer_label, get_metric_words
 from sb3_explain.workflows.benchmark import Benchmark, run_benchmark
 from sb3_explain.workflows.benchmark.output import collect_notes
+from sb3_explain.workflows.benchmark.results import compute_interval
 
 HERE = Path(__file__).resolve().parent
 METHODS = ("visionmask", "stalder", "ssinet", "greydanus", "sarfa", "lime", "rise")
@@ -64,6 +66,14 @@ UNDER = {
     "policy_preservation patches": PATCHES,
     "policy_preservation donor": DONOR,
 }
+#: in which a map that is the state's own must be better than the same map of other states
+OWN = (
+    "insertion",
+    "insertion patches",
+    "insertion superpixels",
+    "policy_preservation",
+    "deletion",
+)
 #: the method's rank among the seven shall be at most this
 CLAIMS = {
     "accuracy@0.1": 1,
@@ -143,7 +153,7 @@ def measure(name: str, agent: str, baseline: str, explainers) -> Benchmark:
 
 
 def write_tables(made: Benchmark, name: str) -> str:
-    """Three tables: what is claimed, the same under further imputations, and the ranks."""
+    """Tables: what is claimed, what is the state's own, further imputations, and the ranks."""
     tables, notes = made.join_seeds(), collect_notes(made.outcomes)
     controls = list_controls(tables[name])
     caption = (made.output / "benchmark.md").read_text(encoding="utf-8").splitlines()[-1]
@@ -153,11 +163,35 @@ def write_tables(made: Benchmark, name: str) -> str:
     )
     under = under.removeprefix(f"## {name}").strip()
     parts = [
-        claimed, "**Under other imputations**", under,
-        "**Ranks** of the seven and of integrated gradients, 1 for the best", rank_table(made),
+        claimed,
+        "**What is the state's own**: a learned method's figures less those of its control, of the "
+        "same states",
+        own_table(made),
+        "**Under other imputations**",
+        under,
+        "**Ranks** of the seven and of integrated gradients, 1 for the best",
+        rank_table(made),
         caption,
-    ]  # fmt: skip
+    ]
     return "\n\n".join(parts) + "\n"
+
+
+def own_table(made: Benchmark) -> str:
+    """Differences of learned methods to their controls as Markdown, paired by state."""
+    outcomes = {outcome.job.row: outcome for outcome in made.outcomes}
+    words = [get_metric_words(metric) for metric in OWN]
+    rows = [["", *(f"{one.label} {one.arrow}" for one in words)], ["---", *["---:"] * len(OWN)]]
+    for name, control in outcomes.items():
+        owner = outcomes[split_control(name)[0]]
+        if owner is control:
+            continue
+        keys = ["metric", "state"]
+        assert owner.values[keys].equals(control.values[keys])
+        less = owner.values.assign(value=owner.values["value"] - control.values["value"])
+        differences = [compute_interval([replace(owner, values=less)], metric) for metric in OWN]
+        cells = [f"{d['mean']:+.3f} ({d['low']:+.3f} to {d['high']:+.3f})" for d in differences]
+        rows.append([f"{get_explainer_label(owner.job.row)} less {split_control(name)[1]}", *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def rank_table(made: Benchmark) -> str:
