@@ -189,8 +189,9 @@ def own_table(made: Benchmark) -> str:
         assert owner.values[keys].equals(control.values[keys])
         less = owner.values.assign(value=owner.values["value"] - control.values["value"])
         differences = [compute_interval([replace(owner, values=less)], metric) for metric in OWN]
-        cells = [f"{d['mean']:+.3f} ({d['low']:+.3f} to {d['high']:+.3f})" for d in differences]
-        rows.append([f"{get_explainer_label(owner.job.row)} less {split_control(name)[1]}", *cells])
+        figures = [f"{d['mean']:+.3f} ({d['low']:+.3f} to {d['high']:+.3f})" for d in differences]
+        label = f"{get_explainer_label(owner.job.row)} less {split_control(name)[1]}"
+        rows.append([label, *figures])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
