@@ -14,8 +14,12 @@ from stable_baselines3.common.vec_env import VecTransposeImage
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observed_values import check_values
+from sb3_explain.agents.plain_arrays import read_array, read_dense
+from sb3_explain.agents.policy_inputs import check_policy_inputs, read_policy_inputs
 from sb3_explain.agents.unmasked import warn_if_unmasked
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.spaces import SINGLE, Observations, join_keys, spaces_by_key
 
 
@@ -23,8 +27,8 @@ def read_observations(agent: Agent, observations: Any) -> Observations:
     """Turn what ``model.predict`` takes into a batch of observations in the agent's own layout.
 
     That is one observation or a batch of them, NumPy arrays or tensors, images with their channels
-    first or last, a dict of such, what ``reset()`` of a VecEnv or of a Gymnasium environment
-    returns.
+    first or last, a dict of such, and what ``reset()`` or ``step()`` of a VecEnv or of a Gymnasium
+    environment returns.
 
     >>> from sb3_explain.agents.predict_input import read_observations
     >>> one_observation, _ = gymnasium.make("CartPole-v1").reset(seed=0)
@@ -36,15 +40,14 @@ def read_observations(agent: Agent, observations: Any) -> Observations:
     :return: (B, ...) tensors on the agent's device, or a dict of such
     :raises ExplainError: if the observations do not fit the agent
     """
-    if isinstance(observations, tuple) and len(observations) == 2:
-        first, info = observations
-        if isinstance(info, Mapping):  # what reset() of a Gymnasium environment returns
-            observations = first
+    observations = _unpack(observations)
     by_key = spaces_by_key(agent.observation_space)
     given = observations if isinstance(observations, Mapping) else {SINGLE: observations}
     if set(given) != set(by_key):
         if isinstance(agent.observation_space, spaces.Dict):
             ours, theirs = f"a dict of {sorted(by_key)}", _name_kind(observations)
+            if isinstance(observations, Mapping):
+                raise ExplainError(f"this agent observes {ours}: {_name_difference(by_key, given)}")
         else:
             ours, theirs = "no dict", f"a dict of {sorted(map(str, given))}"
         raise ExplainError(f"this agent observes {ours}: give what its environment returns, not "
@@ -70,42 +73,30 @@ def read_inputs(
     :param policy_inputs: policy inputs as :func:`read_policy_inputs` takes them
     :return: observations and policy inputs of a batch
     """
-    read = read_policy_inputs(policy_inputs)
-    if "action_masks" not in read:
+    inputs = read_policy_inputs(policy_inputs)
+    check_policy_inputs(agent, inputs)
+    if "action_masks" not in inputs:
         warn_if_unmasked(agent, "give policy_inputs={'action_masks': env.action_masks()}")
-    return read_observations(agent, observations), read
+    return read_observations(agent, observations), inputs
 
 
-def read_policy_inputs(policy_inputs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Turn the policy inputs of one state or of several into those of a batch.
-
-    :param policy_inputs: ``lstm_states`` and ``action_masks``, of which ``None`` is left out; an
-        environment's masks of one state have no batch axis, and the LSTM states may be the pair
-        that ``model.predict`` returns
-    :return: batch-first inputs by name
-    """
-    read = {name: given for name, given in (policy_inputs or {}).items() if given is not None}
-    if "action_masks" in read:
-        masks = read["action_masks"]
-        read["action_masks"] = masks if isinstance(masks, Tensor) else np.asarray(masks)
-        if read["action_masks"].ndim == 1:
-            read["action_masks"] = read["action_masks"][None]
-    if isinstance(read.get("lstm_states"), tuple):
-        read["lstm_states"] = _join_lstm_states(read["lstm_states"])
-    return read
+def _unpack(given: Any) -> Any:
+    """The observations of what ``reset()`` or ``step()`` returned; anything else as it is."""
+    if not isinstance(given, tuple) or not given:
+        return given
+    info = given[-1]
+    if len(given) in (2, 5) and isinstance(info, Mapping):  # of a Gymnasium environment
+        return given[0]
+    of_vec_env = isinstance(info, list | tuple) and all(isinstance(one, Mapping) for one in info)
+    return given[0] if len(given) == 4 and of_vec_env else given
 
 
-def _join_lstm_states(pair: tuple[Any, ...]) -> NDArray[Any]:
-    """Turn h and c of the actor, (L, B, H), into (B, 4, L, H); the critic's are NaN: unknown."""
-    actor = [np.asarray(part) for part in pair]
-    shape = actor[0].shape
-    if len(actor) != 2 or len(shape) != 3 or actor[1].shape != shape:
-        raise ExplainError(
-            "lstm_states: give the pair that model.predict returned before this observation, or "
-            "states.policy_inputs([...])"
-        )
-    unknown = np.full(shape, np.nan, actor[0].dtype)
-    return np.stack([*actor, unknown, unknown]).transpose(2, 0, 1, 3)
+def _name_difference(known: Mapping[str, Any], given: Mapping[Any, Any]) -> str:
+    """Say which keys are missing, and which there are too many."""
+    missing = [quote(key) for key in known if key not in given]
+    further = [quote(key) for key in given if key not in known]
+    said = [f"add {', '.join(missing)}"] if missing else []
+    return " and ".join([*said, *([f"leave out {', '.join(further)}"] if further else [])])
 
 
 def _read_key(
@@ -113,17 +104,15 @@ def _read_key(
 ) -> Tensor | NDArray[Any]:
     """(B, ...) observations of one key, in the shape of its space."""
     shape = tuple(space.shape or ())
+    which = repr(key or "the observation")
     if isinstance(observed, Tensor):
-        if tuple(observed.shape[1:]) == shape and observed.dim() == len(shape) + 1:
-            return observed  # a batch already: it stays on its device
-        observed = observed.detach().cpu().numpy()
-    array = np.asarray(observed)
-    which = key or "the observation"
-    if array.dtype.kind not in "biuf":
-        raise ExplainError(
-            f"{which!r} is {_name_kind(observed)}: give what model.predict takes, such as "
-            "env.reset() returns"
-        )
+        dense = read_dense(observed, which)
+        if tuple(dense.shape[1:]) == shape and dense.dim() == len(shape) + 1:
+            check_values(dense, space, which)
+            return dense  # a batch already: it stays on its device
+    array = read_array(
+        observed, which, "give what model.predict takes, such as env.reset() returns"
+    )
     if array.dtype == np.float64 and space.dtype == np.float32:
         array = array.astype(np.float32)  # as a VecEnv hands it to the policy
     candidates = [array]
@@ -131,13 +120,14 @@ def _read_key(
         candidates.append(VecTransposeImage.transpose_image(array))
     for candidate in candidates:
         if candidate.shape == shape:
-            return candidate[None]
+            candidate = candidate[None]
         if candidate.ndim == len(shape) + 1 and candidate.shape[1:] == shape:
+            check_values(candidate, space, which)
             return candidate
     hint = "one observation or a batch of them"
     if agent.n_stack > 1 and array.size * agent.n_stack == math.prod(shape):
         hint = f"{agent.n_stack} frames stacked, as VecFrameStack returns them"
-    raise ExplainError(f"{which!r} has shape {array.shape}: this agent takes {shape}, {hint}")
+    raise ExplainError(f"{which} has shape {array.shape}: this agent takes {shape}, {hint}")
 
 
 def _name_kind(value: object) -> str:

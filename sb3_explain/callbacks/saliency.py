@@ -85,6 +85,10 @@ class SaliencyCallback(ExplainCallback):
     ) -> None:
         super().__init__(every, folder, budget=budget, **options)
         self.explainer = explainer
+        if not isinstance(explainer_kwargs, Mapping | None):
+            raise ExplainError(
+                f"explainer_kwargs={explainer_kwargs!r}: give a dict of the explainer's arguments"
+            )
         self.explainer_kwargs = dict(explainer_kwargs or {})
         if explainer is not None:
             require_ready(explainer, self.explainer_kwargs)
@@ -101,7 +105,9 @@ class SaliencyCallback(ExplainCallback):
                 "the model tensorboard_log (rl-zoo3: -tb) to see them there"
             )
         #: name of the explainer of this agent
-        self.supported = self.explainer or default_explainer(agent, quick=True)
+        self.supported = (
+            default_explainer(agent, quick=True) if self.explainer is None else self.explainer
+        )
         #: its arguments
         self.options = self.explainer_kwargs if self.explainer else QUICK.get(self.supported, {})
         made = make_trial(self.supported, agent, self.options)

@@ -124,12 +124,13 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
     values of another class, where an argument is annotated with a class of this package; and what
     is no number, or no path, where one is annotated. Whole numbers may be written as ``1e3``.
 
-    :param function: a public function
+    :param function: a public function, or the constructor of a class
     """
     signature = inspect.signature(function)
     known = {n for n, p in signature.parameters.items() if p.kind not in OTHERS}
     open_ended = takes_any(function)
-    name, takes = function.__name__, ", ".join(signature.parameters)
+    name = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    takes = ", ".join(name for name in signature.parameters if name != "self")
 
     @functools.cache
     def list_hints() -> dict[str, Any]:

@@ -227,7 +227,8 @@ def evaluate(
     :param agent: the agent that the explainers explain
     :param states: states that no explainer has learned from
     :param explainers: an explainer or its name, a list of explainers and names, or a dict of them
-        by the names that their rows shall have. One that learns has to be fitted before, see
+        by the names that their rows shall have; of an empty list, the controls alone are
+        measured. One that learns has to be fitted before, see
         :func:`sb3_explain.make_explainer`; the baselines of those given by name are fitted on
         ``train``
     :param metrics: names, or options by name such as ``{"insertion": {"steps": 50}}``; all metrics

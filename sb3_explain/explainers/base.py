@@ -17,12 +17,7 @@ from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.notebook import read_summary, write_facts
 from sb3_explain.common.renamed import find_new_name
-from sb3_explain.common.signatures import (
-    check_arguments,
-    require_arguments,
-    require_class,
-    takes_any,
-)
+from sb3_explain.common.signatures import check_arguments, require_arguments, takes_any
 from sb3_explain.common.training import TrainingOptions, training_options
 from sb3_explain.envs.spaces import Observations, join_keys
 from sb3_explain.explainers.explained import require_explained, warn_if_left_out
@@ -79,14 +74,20 @@ class Explainer(ABC):
     #: baselines of masked features by key; empty if the explainer masks nothing
     baselines: Mapping[str, Baseline] = {}
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Check the arguments of each constructor as those of a public function."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = check_arguments(cls.__init__)  # type: ignore[method-assign]
+
     def __new__(cls, *args: Any, **options: Any) -> Self:
         """Refuse arguments that the class does not have in one line, before it is made."""
         if not takes_any(cls.__init__):
             require_arguments(cls, cls, options)
         return super().__new__(cls)
 
+    @check_arguments
     def __init__(self, agent: Agent, *, max_batch_bytes: int = MAX_BATCH_BYTES) -> None:
-        require_class("agent", agent, Agent)
         self.agent = agent
         self.max_batch_bytes = max_batch_bytes
         require_supported(self, agent)

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike, is_scalar
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import require_class
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.make import make_explainer, make_unfitted
@@ -66,13 +65,42 @@ def name_all(explainers: Explainers) -> dict[str, str | Explainer]:
     given = list(explainers.values() if isinstance(explainers, Mapping) else explainers)
     for one in given:
         if not isinstance(one, str):
-            require_class("each of explainers", one, Explainer)
+            _require_explainer(one)
     names = [one if isinstance(one, str) else one.name for one in given]
     if isinstance(explainers, Mapping):
         names = [str(name) for name in explainers]
     if len(set(names)) < len(names):
         raise ExplainError("two explainers have the same name: give a dict of names to them")
     return dict(zip(names, given, strict=True))
+
+
+def name_explainer(
+    agent: Agent, explainer: Any, states: StateDataset | None = None, **options: Any
+) -> Explainer:
+    """Return one explainer, and make it if it is given by its name.
+
+    :param agent: the agent that it explains
+    :param explainer: a name, or an explainer
+    :param states: states as :func:`name_explainers` takes them
+    :param options: what else :func:`name_explainers` takes
+    :raises ExplainError: if it is not one, and where :func:`name_explainers` raises it
+    """
+    made = list(name_explainers(agent, explainer, states, **options).values())
+    if len(made) != 1:
+        raise ExplainError(
+            f"{len(made)} explainers are given: give one, or call compare for several"
+        )
+    return made[0]
+
+
+def _require_explainer(given: object) -> None:
+    if isinstance(given, Explainer):
+        return
+    kind = given if isinstance(given, type) else type(given)
+    raise ExplainError(
+        f"an explainer must be of class Explainer, not {kind.__name__}: give its name, such as "
+        f"{getattr(given, 'name', 'gradient')!r}, or what make_explainer(name, agent) returns"
+    )
 
 
 def _require_ready(explainer: Explainer, agent: Agent, options: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from sb3_explain.agents.action_spaces import log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_boards
 from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.states.baselines import Baseline
@@ -72,8 +73,8 @@ class Look:
     def check(self, batch: StateBatch) -> None:
         """Check that a batch can be drawn so, before it is explained.
 
-        :raises ExplainError: for an unknown style or frame, too many observations, or one rendered
-            frame for several
+        :raises ExplainError: for an unknown style or frame, too many observations, or a rendered
+            frame that is none, or lies over nothing, or stands for several
         """
         from sb3_explain.report.overlay_styles import OVERLAY_STYLES
 
@@ -85,7 +86,24 @@ class Look:
                 f"{len(batch)} observations: one figure shows {MOST_OBSERVATIONS} at most, such as "
                 f"observations[:{MOST_OBSERVATIONS}]"
             )
-        if self.rendered is not None and len(batch) > 1:
+        if self.rendered is not None:
+            self._check_rendered(batch)
+
+    def _check_rendered(self, batch: StateBatch) -> None:
+        given = self.rendered
+        if not (isinstance(given, np.ndarray) and given.ndim == 3 and given.shape[2] == 3) or (
+            given.dtype != np.uint8
+        ):
+            kind = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else quote(given)
+            raise ExplainError(
+                f"rendered is {kind}: give one frame (h, w, 3) uint8, as env.render() returns it"
+            )
+        if not batch.agent.layout.pictures:
+            raise ExplainError(
+                "this agent observes no picture whose map could lie over a rendered frame: leave "
+                "out rendered, or call play for a video of both"
+            )
+        if len(batch) > 1:
             raise ExplainError(
                 f"one rendered frame for {len(batch)} observations: give one of each"
             )
@@ -280,11 +298,6 @@ def _cut_frames(
         picture = look.rendered
         if picture is None:
             picture = to_rgb(observed[None, channels], low, high)[0]
-        elif picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-            raise ExplainError(
-                f"rendered is {picture.dtype} {picture.shape}: give one frame (h, w, 3) uint8, as "
-                "env.render() returns it"
-            )
         age = n_stack - 1 - number
         cut.append((f"frame t - {age}" if age else "", picture, channels))
     return cut

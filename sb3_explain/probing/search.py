@@ -19,6 +19,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.energies import BETA, EnergyFunction, require_comparable
 from sb3_explain.agents.targets.find import find_energy
 from sb3_explain.agents.targets.outputs import Outputs, read_outputs
+from sb3_explain.agents.targets.running import name_function
 from sb3_explain.common.checkpoints import pack
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
@@ -178,8 +179,9 @@ def probe(
     n_samples, steps = index(n_samples), index(steps)
     agent = generator.agent
     sharpness = beta / float(generator.network.spread)
-    energy = Energy(generator, find_energy(agent, target, action=action, beta=sharpness), other)
-    name = target if isinstance(target, str) else getattr(target, "__name__", "target")
+    name = target if isinstance(target, str) else name_function(target)
+    found = find_energy(agent, target, action=action, beta=sharpness)
+    energy = Energy(generator, name, found, other)
     rng = torch.Generator().manual_seed(seed)
     regularizer = make_prior(prior, generator.codes)
 
@@ -245,14 +247,16 @@ class Energy:
     """A target as a function of codes, differentiably.
 
     :param generator: generator that decodes the codes
+    :param name: name of the target, for messages
     :param target: function of the agent's outputs
     :param other: second agent, for targets that compare two
     """
 
     def __init__(
-        self, generator: StateGenerator, target: EnergyFunction, other: Agent | None
+        self, generator: StateGenerator, name: str, target: EnergyFunction, other: Agent | None
     ) -> None:
         self.generator = generator
+        self.name = name
         self.agent = generator.agent
         self.target = target
         self.other = other
@@ -269,14 +273,14 @@ class Energy:
         energies = self.target(self.outputs(self.generator.decode(codes)))
         if energies.shape != codes.shape[:1]:
             raise ExplainError(
-                f"the target gave shape {tuple(energies.shape)} for {len(codes)} states: it has "
-                "to give one energy each"
+                f"the target {self.name} gave shape {tuple(energies.shape)} for {len(codes)} "
+                "states: it has to give one energy each"
             )
         if not bool(energies.isfinite().all()):
             n_odd = int((~energies.isfinite()).sum())
             raise ExplainError(
-                f"the target is not finite for {n_odd} of {len(codes)} states: correct its "
-                "function, or search less far (a larger prior_weight, a smaller learning_rate)"
+                f"the target {self.name} is not finite for {n_odd} of {len(codes)} states: correct "
+                "its function, or search less far (a larger prior_weight, a smaller learning_rate)"
             )
         return energies
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.monitor import Monitor
@@ -118,6 +119,7 @@ class RecipeSource(EnvSource):
 
     def open(self, n: int, *, render: bool = False, **settings: Any) -> Rollouts:
         envs = [self.recipe.make("rgb_array" if render else None) for _ in range(n)]
+        require_same_actions(self.agent, self.recipe.env_id, envs[0].action_space)
         layout = FrameLayout(self.recipe, envs[0].observation_space, self.agent.observation_space)
         return ParallelEnvs(self.agent, layout, envs, **settings)
 
@@ -138,6 +140,7 @@ class GymSource(EnvSource):
         *,
         can_render: bool = False,
     ) -> None:
+        require_same_actions(agent, name_env(first), first.action_space)
         super().__init__(agent, fit_recipe(agent, name_env(first), first.observation_space))
         self._first = first
         self._make = make
@@ -190,6 +193,7 @@ class VecSource(EnvSource):
         base = layers[-1]
         inner = base.envs[0] if isinstance(base, DummyVecEnv) else None
         name = name_env(inner) if inner is not None else type(base).__name__
+        require_same_actions(agent, name, env.action_space)
         recipe = fit_recipe(agent, name, env.observation_space, normalized=normalized)
         super().__init__(agent, recipe)
         self._env = env
@@ -242,6 +246,26 @@ def fit_recipe(
         frame_stack=1 if as_it_stands else agent.n_stack,
         normalizers={} if normalized else agent.normalizers,
     )
+
+
+def require_same_actions(agent: Agent, name: str, space: spaces.Space[Any]) -> None:
+    """Stop where an environment takes other actions than an agent gives; bounds may differ.
+
+    :param agent: agent that plays
+    :param name: name of the environment, for messages
+    :param space: the actions that the environment takes
+    :raises ExplainError: if their kind or their numbers differ
+    """
+    ours = agent.action_space
+    same = isinstance(space, type(ours)) or isinstance(ours, type(space))
+    same = same and space.shape == ours.shape
+    for size in ("n", "nvec"):
+        same = same and np.array_equal(getattr(space, size, 0), getattr(ours, size, 0))
+    if not same:
+        raise ExplainError(
+            f"{name} takes actions {space}, and this agent gives {ours}: is it the right "
+            "environment?"
+        )
 
 
 def fits(given: tuple[int, ...], seen: tuple[int, ...]) -> bool:

@@ -215,7 +215,7 @@ def highlights(
     require_video(fps)
     require_numbers(k, before, after, diversity)
     importance = choose_importance(agent, importance)
-    explainer = explainer or default_explainer(agent, quick=True)
+    explainer = default_explainer(agent, quick=True) if explainer is None else explainer
     if isinstance(explainer, str):
         require_supported(EXPLAINERS[explainer], agent)
         if issubclass(EXPLAINERS[explainer], FittedExplainer):

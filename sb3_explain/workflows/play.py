@@ -19,7 +19,7 @@ from sb3_explain.envs.render_modes import NoFramesError
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.make import default_explainer
-from sb3_explain.explainers.named import name_explainers
+from sb3_explain.explainers.named import name_explainer
 from sb3_explain.report.gif import encode_gif
 from sb3_explain.report.video import GAME_HEIGHT, require_video
 from sb3_explain.states.collection import collect
@@ -87,8 +87,8 @@ def play(
         raise ExplainError(
             f"{error.reason}; without frames, plot(agent, observation) draws single states"
         ) from error
-    chosen = explainer or default_explainer(known, target)
-    (made,) = name_explainers(known, chosen, states, target=target, **options).values()
+    chosen = default_explainer(known, target) if explainer is None else explainer
+    made = name_explainer(known, chosen, states, target=target, **options)
     if target is not None:
         require_explained(made, find_target(known, target))
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.named import name_explainers
+from sb3_explain.explainers.named import name_explainer
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.showing import read_agent
 
@@ -65,7 +65,7 @@ def to_shap(
         shap = importlib.import_module("shap")
     except ImportError as error:
         raise ExplainError("to_shap needs shap: pip install 'sb3_explain[shap]'") from error
-    (made,) = name_explainers(known, explainer, states, target=target, **options).values()
+    made = name_explainer(known, explainer, states, target=target, **options)
     if isinstance(observations, StateDataset):
         positions = np.arange(len(observations))
         policy_inputs = policy_inputs or observations.policy_inputs(positions)

@@ -13,7 +13,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments, require_class
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.make import default_explainer
-from sb3_explain.explainers.named import Explainers, name_explainers
+from sb3_explain.explainers.named import Explainers, name_explainer, name_explainers
 from sb3_explain.explainers.showing import (
     Look,
     describe_target,
@@ -68,8 +68,8 @@ def plot(
         support it
     """
     known = read_agent(agent)
-    chosen = explainer or default_explainer(known, target)
-    (made,) = name_explainers(known, chosen, states, target=target, **options).values()
+    chosen = default_explainer(known, target) if explainer is None else explainer
+    made = name_explainer(known, chosen, states, target=target, **options)
     return made.show(
         observations,
         target,

@@ -8,7 +8,8 @@ from sb3_contrib import MaskablePPO
 
 from sb3_explain import Gradient
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.predict_input import read_observations, read_policy_inputs
+from sb3_explain.agents.policy_inputs import read_policy_inputs
+from sb3_explain.agents.predict_input import read_inputs, read_observations
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import spaces_by_key, split_keys
 from tests.agents.loading.models import CASES, make_model
@@ -119,3 +120,103 @@ def test_a_maskable_agent_is_told_once_that_it_is_given_no_masks(caplog):
     caplog.clear()
     Gradient(dot_agent()).attribute(np.zeros((2, 24, 24), np.uint8))  # an agent without masks
     assert not caplog.text
+
+
+@pytest.mark.parametrize("info", [({"lives": 3},), (0.0, False, False, {}), (0.0, False, [{}])])
+def test_what_step_returns_is_read_as_its_observation(info):
+    model, agent = model_of("ppo")
+    given = sample(model.observation_space, 1)
+    assert torch.equal(read_observations(agent, (given, *info)), read_observations(agent, given))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a[::-1].copy()[::-1],
+        lambda a: a.astype(">f4"),
+        lambda a: a.astype(np.longdouble),
+        lambda a: torch.from_numpy(a).to_sparse(),
+        lambda a: torch.from_numpy(a).bfloat16().float(),
+    ],
+)
+def test_arrays_of_any_layout_have_the_same_values(change):
+    model, agent = model_of("ppo")
+    given = np.round(sample(model.observation_space, 3))
+    read = read_observations(agent, change(given))
+    torch.testing.assert_close(read, read_observations(agent, given), atol=0, rtol=0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_array_that_is_read_only_is_read_without_a_warning():
+    model, agent = model_of("ppo")
+    given = sample(model.observation_space, 3)
+    given.flags.writeable = False
+    assert len(read_observations(agent, given)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("ppo", [[1.0, 2.0], [3.0]], "its rows differ in shape"),
+        ("ppo", torch.zeros(1, 4, device="meta"), "without values"),
+        ("a2c-discrete-observation", np.array([99]), "holds the category 99: give a whole"),
+        ("a2c-discrete-observation", np.array([-1]), "holds the category -1: give a whole"),
+        ("a2c-discrete-observation", np.array([0.5]), "holds the category 0.5: give a whole"),
+        ("a2c-discrete-observation", torch.tensor([99]), "holds the category 99: give a whole"),
+        ("ppo-dict", {"further": 1}, "leave out 'further'"),
+    ],
+)
+def test_faulty_values_are_refused_in_one_line(name, given, said):
+    with pytest.raises(ExplainError) as error:
+        read_observations(model_of(name)[1], given)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(("scale", "said"), [(1 / 255, "nearly black"), (2.0, "pixels from")])
+def test_pixels_in_another_range_are_warned_of(caplog, scale, said):
+    model, agent = model_of("ppo-cnn")
+    read_observations(agent, sample(model.observation_space, 2))
+    assert not caplog.records
+    read_observations(agent, sample(model.observation_space, 2).astype(np.float32) * scale)
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"action_mask": [1, 1]}, "did you mean 'action_masks'"),
+        (3, "must be a dict, not int"),
+        ({"lstm_states": np.zeros((1, 4, 1, 8))}, "this agent has no LSTM"),
+        ({"action_masks": "left"}, "give 0 or 1"),
+        ({"action_masks": np.zeros((3, 3))}, "allow no action"),
+    ],
+)
+def test_faulty_policy_inputs_are_refused_in_one_line(inputs, said):
+    agent = dot_agent()
+    if isinstance(inputs, dict) and isinstance(inputs.get("action_masks"), np.ndarray):
+        inputs = {"action_masks": np.zeros((3, agent.n_scores))}
+    with pytest.raises(ExplainError) as error:
+        read_inputs(agent, np.zeros((3, *agent.observation_space.shape), np.uint8), inputs)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (np.zeros((1, 4, 1, 9), np.float32), r"are \(4, 1, 9\) .* this agent's are \(4, 1, 12\)"),
+        (np.zeros((1, 4, 2, 12), np.float32), r"are \(4, 2, 12\)"),
+        (torch.zeros(1, 12), r"are \(12,\)"),
+        ((np.zeros((1, 1, 9)), np.zeros((1, 1, 9))), r"are \(4, 1, 9\)"),
+        ((np.zeros((1, 1, 12)), np.zeros((1, 2, 12))), "give the pair that model.predict returned"),
+        ((np.zeros((1, 1, 12)),), "give the pair that model.predict returned"),
+        (("h", "c"), "give the pair that model.predict returned"),
+    ],
+)
+def test_lstm_states_of_another_size_are_refused(states, said):
+    model, agent = model_of("ppo_lstm")
+    given = sample(model.observation_space, 1)
+    with pytest.raises(ExplainError, match=said):
+        read_inputs(agent, given, {"lstm_states": states})
+    _, pair = model.predict(given)
+    read, inputs = read_inputs(agent, given, {"lstm_states": pair})
+    assert len(read) == 1 and inputs["lstm_states"].shape == (1, 4, 1, 12)

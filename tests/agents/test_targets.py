@@ -9,6 +9,7 @@ from stable_baselines3 import DQN, PPO, SAC, TD3
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets import find
 from sb3_explain.agents.targets.find import find_action, find_target, list_target_names
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.batch import StateBatch
@@ -248,3 +249,15 @@ def test_what_needs_an_action_says_so():
         batch.margin()
     with pytest.raises(ExplainError, match="value is no action"):
         find_action(batch.agent, "value")
+
+
+def test_an_action_of_a_quantitys_name_is_explained_and_said(caplog):
+    _, agent = models(PPO, names=["value", "STAY", "RIGHT"], **PPOS)
+    find._warn_of_action.cache_clear()
+    assert find_target(agent, "value") == 0
+    assert "'value' is an action of this agent, which is explained" in caplog.text
+    assert list_target_names(agent) == ["value", "STAY", "RIGHT", "entropy"]
+    caplog.clear()
+    assert find_target(agent, "value") == 0 and not caplog.records  # said once
+    model_value = read(agent, lambda outputs: outputs.value, rows())
+    assert not torch.equal(model_value, read(agent, "value", rows()))

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from torch import nn
 
+from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -125,6 +128,8 @@ def test_a_map_may_be_laid_over_the_rendered_frame():
         ({"frames": "oldest"}, "give 'newest'"),
         ({"target": "leeft"}, "did you mean 'left'"),
         ({"rendered": np.zeros((4, 4))}, "give one frame"),
+        ({"rendered": np.zeros((4, 4, 3))}, "rendered is float64 (4, 4, 3): give one frame"),
+        ({"rendered": 3}, "rendered is 3: give one frame"),
         ({"teme": "dark"}, "did you mean 'theme'"),
         ({"theme": "drak"}, "did you mean 'dark'"),
     ],
@@ -133,6 +138,16 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(arguments, said):
     with pytest.raises(ExplainError) as error:
         Ramp(IMAGES).show(STATES.observations([0]), **arguments)
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rendered", "said"),
+    [(3, "rendered is 3"), (np.zeros((9, 9, 3), np.uint8), "observes no picture whose map")],
+)
+def test_no_frame_is_laid_under_the_bars_of_a_vector(rendered, said):
+    agent = Agent.from_module(nn.Linear(3, 2), spaces.Box(-1, 1, (3,)), spaces.Discrete(2))
+    with pytest.raises(ExplainError, match=said):
+        Ramp(agent).show(np.zeros(3, np.float32), rendered=rendered)
 
 
 def test_too_many_observations_are_refused():

@@ -230,6 +230,12 @@ def test_regularisers_do_what_they_say(made):
         ({"n_samples": 2.0}, "whole numbers of samples"),
         ({"prior": "flat"}, "unknown prior 'flat'"),
         ({"target": lambda outputs: outputs.value * torch.nan}, "not finite for 128 of 128 states"),
+        ({"target": lambda outputs: 1 / 0}, "the target <lambda> raised ZeroDivisionError"),
+        ({"target": lambda outputs: outputs.valeu}, "the target <lambda> raised AttributeError"),
+        ({"target": lambda: 1}, "the target <lambda> raised TypeError"),
+        ({"target": lambda outputs: 1.0}, "the target <lambda> returned float: return a tensor"),
+        ({"target": int}, "the target int raised"),
+        ({"target": torch.nn.Linear(2, 2)}, "the target Linear raised"),
     ],
 )
 def test_a_search_that_cannot_be_is_one_line(made, options, said):

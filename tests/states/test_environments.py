@@ -6,6 +6,7 @@ import threading
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.envs.classic_control import CartPoleEnv
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO
@@ -19,6 +20,7 @@ from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.envs.render_modes import NoFramesError
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.env_sources import require_same_actions
 from tests.states.live_envs import ALGORITHMS, KINDS, Field, make_field, make_model
 
 
@@ -331,3 +333,37 @@ def test_an_environment_that_draws_nothing_is_told_before_it_is_played(agent, en
 
 def test_an_environment_that_draws_without_saying_so_is_tried(agent):
     assert collected(agent, Sloppy, render=None).rendered([0]) is not None
+
+
+class FourWays(Field):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.action_space = gym.spaces.Discrete(4)
+
+
+gym.register("FourWays-v0", entry_point=FourWays)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        "FourWays-v0",
+        EnvRecipe("FourWays-v0"),
+        FourWays(),
+        FourWays,
+        DummyVecEnv([FourWays]),
+        lambda: DummyVecEnv([FourWays]),
+    ],
+)
+def test_an_environment_of_other_actions_is_refused(agent, tmp_path, env):
+    with pytest.raises(ExplainError, match=r"FourWays.* takes actions Discrete\(4\)"):
+        collected(agent, env, folder=tmp_path / "states")
+    assert not list(tmp_path.iterdir())
+
+
+def test_bounds_of_actions_may_differ():
+    wide, narrow = (gym.spaces.Box(-high, high, (2,), np.float32) for high in (2, 1))
+    agent = Agent.from_module(torch.nn.Linear(3, 2), gym.spaces.Box(-1, 1, (3,)), wide)
+    require_same_actions(agent, "narrow", narrow)
+    with pytest.raises(ExplainError, match="other takes actions"):
+        require_same_actions(agent, "other", gym.spaces.Box(-1, 1, (3,), np.float32))

@@ -24,6 +24,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import group_numbers, group_sizes
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.outputs import Outputs, read_outputs
+from sb3_explain.agents.targets.running import name_function, run_target, running_target
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.registry import Registry
 from sb3_explain.envs.spaces import spaces_by_key
@@ -156,8 +157,9 @@ def make_target(
         action = named if named and action is None else action
         function: Callable[..., Tensor] = TARGETS[name]
     else:
-        name, function = getattr(target, "__name__", "target"), target
-    accepted = list(inspect.signature(function).parameters)[1:]
+        name, function = name_function(target), target
+    with running_target(name):  # of one without a signature
+        accepted = list(inspect.signature(function).parameters)[1:]
     options: dict[str, Any] = {"beta": beta} if "beta" in accepted else {}
     if "action" in accepted:
         if action is None:
@@ -166,7 +168,7 @@ def make_target(
                 f"{', '.join(agent.target_names)}"
             )
         options["action"] = agent.find_target(action)
-    return partial(function, **options) if options else function
+    return partial(run_target, name=name, function=function, **options)
 
 
 def list_targets(agent: Agent) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from sb3_explain.agents.targets.energies import (
     try_energy,
 )
 from sb3_explain.agents.targets.outputs import Outputs
+from sb3_explain.agents.targets.running import name_function
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError, unknown_name
 
@@ -40,6 +42,14 @@ TargetLike = (
 
 #: what stands between the two targets of a contrast
 MINUS = " - "
+
+#: quantities that every agent has
+QUANTITIES: dict[str, Callable[[Outputs], Tensor]] = {
+    "value": scalars.value,
+    "entropy": scalars.entropy,
+}
+
+logger = logging.getLogger(__name__)
 
 
 def read_targets(agent: Agent, target: Any, n_states: int) -> Tensor | ScalarTarget:
@@ -90,6 +100,8 @@ def _find_alone(agent: Agent, target: str) -> int | ScalarTarget:
     """Find a target that is no contrast."""
     index = _find_index(agent, target)
     if index is not None:
+        if target in QUANTITIES:
+            _warn_of_action(target)
         return index
     name, _, action = target.partition(":")
     if name == "action" and action:
@@ -98,12 +110,8 @@ def _find_alone(agent: Agent, target: str) -> int | ScalarTarget:
         return _find_q_value(agent, name, action, target)
     if name.startswith("critic"):
         return ScalarTarget(target, partial(scalars.critic, number=_count_critic(agent, target)))
-    plain: dict[str, Callable[[Outputs], Tensor]] = {
-        "value": scalars.value,
-        "entropy": scalars.entropy,
-    }
-    if target in plain:
-        return ScalarTarget(target, plain[target])
+    if target in QUANTITIES:
+        return ScalarTarget(target, QUANTITIES[target])
     if target in TARGETS:
         return ScalarTarget(target, partial(_negate, energy=make_target(target, agent)))
     raise unknown_name("target", target, [*list_target_names(agent), *TARGETS])
@@ -208,7 +216,7 @@ def list_target_names(agent: Agent) -> list[str]:
     if _has_q_values(agent):
         names += [f"{kind}:{each}" for kind in ("q", "advantage") for each in agent.target_names]
     names += [f"critic{number}" for number in range(1, agent.view.n_critics + 1)]
-    return [*names, "entropy"]
+    return list(dict.fromkeys([*names, "entropy"]))  # an action may have the name of a quantity
 
 
 def _find_index(agent: Agent, name: str) -> int | None:
@@ -218,6 +226,15 @@ def _find_index(agent: Agent, name: str) -> int | None:
     if text in by_name:
         return by_name[text]
     return int(text) if text.isdecimal() and int(text) < agent.n_targets else None
+
+
+@cache
+def _warn_of_action(name: str) -> None:
+    logger.warning(
+        "%r is an action of this agent, which is explained; for the quantity give "
+        "target=lambda outputs: outputs.%s",
+        name, name,
+    )  # fmt: skip
 
 
 def _has_q_values(agent: Agent) -> bool:
@@ -278,7 +295,7 @@ def _as_scalar(agent: Agent, target: str) -> ScalarTarget:
 def _wrap(target: ScalarTarget | Callable[..., Any]) -> ScalarTarget:
     if isinstance(target, ScalarTarget):
         return target
-    return ScalarTarget(getattr(target, "__name__", type(target).__name__), target)
+    return ScalarTarget(name_function(target), target)
 
 
 def _negate(outputs: Outputs, energy: EnergyFunction) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sb3_explain.agents.targets.outputs import Outputs
+from sb3_explain.agents.targets.running import run_target
 from sb3_explain.common.errors import ExplainError
 
 
@@ -25,14 +26,10 @@ class ScalarTarget:
     def __call__(self, outputs: Outputs, n_states: int) -> Tensor:
         """Read the quantity of B states.
 
-        :raises ExplainError: if the function does not return one floating-point number for each
+        :raises ExplainError: if the function raises, or does not return one floating-point number
+            for each
         """
-        found = self.read(outputs)
-        if not isinstance(found, Tensor):
-            raise ExplainError(
-                f"the target {self.name} returned {type(found).__name__}: return a tensor with "
-                "one number for each state"
-            )
+        found = run_target(outputs, name=self.name, function=self.read)
         if found.shape != (n_states,) or not found.is_floating_point():
             raise ExplainError(
                 f"the target {self.name} returned {found.dtype} of shape {tuple(found.shape)} for "

@@ -1,0 +1,69 @@
+"""Whether the values of an observation are what its space says: categories and pixels."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.preprocessing import is_image_space
+from torch import Tensor
+
+from sb3_explain.common.errors import ExplainError
+
+logger = logging.getLogger(__name__)
+
+
+def check_values(observed: Tensor | NDArray[Any], space: spaces.Space[Any], which: str) -> None:
+    """Refuse categories that do not exist, and warn of pixels in another range.
+
+    :param observed: (B, ...) observations of one key
+    :param space: the key's space
+    :param which: which key it is, for messages
+    :raises ExplainError: for a category that is fractional or outside of its range
+    """
+    count = _count_categories(space)
+    if count is not None:
+        _require_categories(observed, count, which)
+    elif is_image_space(space) and len(observed):
+        low, high = float(observed.min()), float(observed.max())
+        is_float = observed.is_floating_point() if isinstance(observed, Tensor) else (
+            observed.dtype.kind == "f"
+        )  # fmt: skip
+        if low < 0 or high > 255:
+            logger.warning(
+                "%s holds pixels from %.3g to %.3g: the policy takes them as they are, and was "
+                "trained on 0..255",
+                which, low, high,
+            )  # fmt: skip
+        elif is_float and 0 < high <= 1:
+            logger.warning(
+                "%s holds pixels of at most %.3g: the policy takes them as parts of 255, nearly "
+                "black; multiply them by 255",
+                which, high,
+            )  # fmt: skip
+
+
+def _count_categories(space: spaces.Space[Any]) -> NDArray[np.int64] | None:
+    """Number of categories of each feature; ``None`` if they are numbers."""
+    if isinstance(space, spaces.Discrete):
+        return np.asarray(space.n + space.start)
+    if isinstance(space, spaces.MultiDiscrete):
+        return np.asarray(space.nvec)
+    return np.asarray(2) if isinstance(space, spaces.MultiBinary) else None
+
+
+def _require_categories(
+    observed: Tensor | NDArray[Any], count: NDArray[np.int64], which: str
+) -> None:
+    given = observed.detach().cpu().numpy() if isinstance(observed, Tensor) else observed
+    known = np.broadcast_to(count, given.shape)
+    wrong = ~((given == np.floor(given)) & (given >= 0) & (given < known)) if given.dtype != bool \
+        else np.zeros(given.shape, bool)  # fmt: skip
+    if wrong.any():
+        raise ExplainError(
+            f"{which} holds the category {given[wrong][0]:g}: give a whole number from 0 to "
+            f"{known[wrong][0] - 1}"
+        )
