@@ -119,8 +119,8 @@ class RecipeSource(EnvSource):
 
     def open(self, n: int, *, render: bool = False, **settings: Any) -> Rollouts:
         envs = [self.recipe.make("rgb_array" if render else None) for _ in range(n)]
-        require_same_actions(self.agent, self.recipe.env_id, envs[0].action_space)
         layout = FrameLayout(self.recipe, envs[0].observation_space, self.agent.observation_space)
+        require_same_actions(self.agent, self.recipe.env_id, envs[0].action_space)
         return ParallelEnvs(self.agent, layout, envs, **settings)
 
 

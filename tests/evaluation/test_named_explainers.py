@@ -102,10 +102,10 @@ def test_baselines_of_named_ones_are_fitted_on_train(vector_agent, vector_states
         (["stalder", "sarfa"], "stalder learns: fit it first"),
         (["grad_cam"], "grad_cam does not support this agent"),
         (["lime", "lime"], "two explainers have the same name: give a dict"),
-        ([7], "each of explainers must be of class Explainer, not int: make_explainer"),
-        (7, "each of explainers must be of class Explainer, not int: make_explainer"),
-        (None, "each of explainers must be of class Explainer, not NoneType"),
-        (Occlusion, "each of explainers must be of class Explainer, not Occlusion"),
+        ([7], "an explainer must be of class Explainer, not int: give its name"),
+        (7, "an explainer must be of class Explainer, not int: give its name"),
+        (None, "an explainer must be of class Explainer, not NoneType"),
+        (Occlusion, "an explainer must be of class Explainer, not Occlusion"),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_line(vector_agent, vector_states, given, says):
