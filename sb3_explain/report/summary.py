@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sb3_explain.common.controls import CONTROLS, OWN_CONTROLS, concerns
+from sb3_explain.common.controls import CONTROLS, OWN_CONTROLS
+from sb3_explain.report.standing import compare_accuracy, compare_with_controls
 from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
     Estimate,
@@ -18,8 +20,8 @@ from sb3_explain.report.words import (
     get_metric_words,
     has_interval,
     join_words,
-    name_in_text,
     read_bounds,
+    read_share,
     to_finite,
 )
 
@@ -35,7 +37,7 @@ def summarize(
     """Summarize the metrics of one explainer in sentences.
 
     The explainer is called better only where intervals do not overlap, and the sentences name the
-    controls that do as well.
+    controls that do as well, and those that are ahead.
 
     :param table: the ``explainers`` of metrics.json
     :param explainer: name of the explainer
@@ -45,10 +47,10 @@ def summarize(
     """
     row = table.get(explainer, {})
     label = get_explainer_label(explainer)
-    sentences = _describe_accuracy(table, explainer, controls, wording or Wording())
-    for name in ("insertion", "deletion", "policy_preservation"):
-        said = get_metric_words(name, words)
-        sentences += _compare_with_controls(table, explainer, name, said, controls)
+    sentences = _describe_accuracies(table, explainer, controls, wording or Wording())
+    for name in list_compared(row):
+        said = get_metric_words(name, words, wording)
+        sentences += compare_with_controls(table, explainer, name, said, controls)
     sentences += describe_own_controls(table, explainer)
     sentences += describe_emptiness(row, label)
     if not sentences and any(read_bounds(row[name]) for name in row if name != "cost"):
@@ -117,6 +119,15 @@ def _find_level(table: Table, explainer: str, control: str) -> list[str]:
 
 #: largest mean of masks that are called empty
 EMPTY = 0.005
+#: metrics that are compared with the controls: of each kind the first that is measured
+COMPARED = (
+    ("insertion",),
+    ("deletion", "pixel_flipping"),
+    ("policy_preservation",),
+    ("value_preservation",),
+)
+#: number of features that a sentence names
+MOST_NAMES = 8
 
 
 def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
@@ -142,101 +153,101 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
         if not known:
             note = note.replace("the interval is too narrow", "there are no intervals")
         sentences.append(f"{note[0].upper()}{note[1:]}.")
+    return sentences + describe_coverage(states)
+
+
+def describe_coverage(states: Mapping[str, Any]) -> list[str]:
+    """Say what the states do not show: features that never change, and what comes later.
+
+    :param states: the ``states`` of metrics.json
+    """
+    sentences = describe_unchanging(states.get("never_change") or ())
+    n_cut, limit = states.get("episodes_cut"), states.get("cut_after")
+    if n_cut and limit:
+        n = states.get("episodes_collected", n_cut)
+        which = f"all {n:,}" if n == n_cut else f"{n_cut:,} of the {n:,}"
+        sentences.append(
+            f"Of {which} episodes only the first {limit:,} states were collected: what comes later "
+            "is not in these figures. max_per_episode= (--max-per-episode) takes more, 0 all."
+        )
     return sentences
+
+
+def describe_unchanging(names: Sequence[str]) -> list[str]:
+    """Say which features never change, so that nobody takes them for unimportant.
+
+    :param names: their names
+    :return: one sentence, or none
+    """
+    if not names:
+        return []
+    listed = list(names[:MOST_NAMES])
+    if len(names) > MOST_NAMES:
+        listed.append(f"{len(names) - MOST_NAMES} more features")
+    change, them = ("changes", "it") if len(names) == 1 else ("change", "them")
+    return [
+        f"{join_words(listed)} never {change} in these states: nothing can be said about {them}."
+    ]
+
+
+def list_compared(row: Mapping[str, Estimate]) -> list[str]:
+    """List the metrics that a sentence compares with the controls: one of each kind.
+
+    :param row: the metrics of an explainer
+    """
+    listed = []
+    for kind in COMPARED:
+        families = (_find_family(row, base) for base in kind)
+        listed += next((family for family in families if family), [])
+    return listed
+
+
+def _find_family(row: Mapping[str, Estimate], base: str) -> list[str]:
+    """Find a metric, or else its variants: of other shares or options."""
+    if base in row:
+        return [base]
+    return [name for name in row if name.startswith((f"{base}@", f"{base} "))]
+
+
+def _describe_accuracies(
+    table: Table, explainer: str, controls: Collection[str], wording: Wording
+) -> list[str]:
+    """Say how often the agent does the same with masks, and with maps at each share."""
+    every = [name for name in table.get(explainer, {}) if re.match("accuracy($|[@ ])", name)]
+    plain = [name for name in every if " " not in name]  # the others are the same under options
+    return [
+        _describe_accuracy(table, explainer, name, controls, wording)
+        for name in plain or every
+        if read_bounds(table[explainer][name]) is not None
+    ]
 
 
 def _describe_accuracy(
-    table: Table, explainer: str, controls: Collection[str], wording: Wording
-) -> list[str]:
-    row, label = table.get(explainer, {}), get_explainer_label(explainer)
+    table: Table, explainer: str, name: str, controls: Collection[str], wording: Wording
+) -> str:
+    row, label = table[explainer], get_explainer_label(explainer)
     nearly = ", to a 20th of its range," if wording.continuous else ""
-    for name in ("accuracy", "accuracy@0.1"):
-        share = read_bounds(row.get(name))
-        if share is None:
-            continue
-        n = row[name].get("n")
-        states = f"the {n:,} states" if isinstance(n, int) else "the states"
-        span = f" (interval {100 * share[1]:.1f} to {100 * share[2]:.1f}\N{NO-BREAK SPACE}%)"
-        span = span if share[2] > share[1] else ""
-        if name == "accuracy":
-            area = read_bounds(row.get("mask_area"))
-            part = format_percent(area[0]) if area else "part"
-            text = (
-                f"{label} keeps the agent's action{nearly} in {format_percent(share[0])} "
-                f"of {states}{span} while showing it {part} of the observation."
-            )
-        else:
-            text = (
-                f"Shown only {wording.part(0.1)} that {label} marks highest, the agent "
-                f"takes the same action{nearly} in {format_percent(share[0])} of {states}{span}."
-            )
-        blind = read_bounds(table.get("empty", {}).get(name)) if "empty" in controls else None
-        if blind:
-            text += (
-                f" Shown nothing at all, it takes the same action in {format_percent(blind[0])}."
-            )
-        return [text + _compare_accuracy(table, explainer, name, controls)]
-    return []
-
-
-def _compare_accuracy(table: Table, explainer: str, name: str, controls: Collection[str]) -> str:
-    """Say which other controls keep the agent's action, and whether they do so as often."""
-    own = table.get(explainer, {}).get(name)
-    won: list[str] = []
-    lost: list[str] = []
-    for other in table:
-        estimate = read_bounds(table[other].get(name))
-        counts = other in controls and other not in (explainer, "empty")
-        if not counts or estimate is None or not concerns(other, explainer):
-            continue
-        text = f"{name_in_text(other, controls)} ({format_percent(estimate[0])})"
-        (won if beats(own, table[other].get(name), "up") else lost).append(text)
-    said = f" The action is kept less often by {join_words(won)}." if won else ""
-    if lost and not has_interval(own):
-        return (
-            f"{said} Whether the action is kept less often by {join_words(lost)} is not shown: "
-            "there are too few episodes for an interval."
+    mean, low, high = read_bounds(row[name]) or (0.0, 0.0, 0.0)
+    n = row[name].get("n")
+    states = f"the {n:,} states" if isinstance(n, int) else "the states"
+    span = f" (interval {100 * low:.1f} to {100 * high:.1f}\N{NO-BREAK SPACE}%)"
+    span = span if high > low else ""
+    share = read_share(name)
+    if share is None:
+        area = read_bounds(row.get("mask_area"))
+        part = format_percent(area[0]) if area else "part"
+        text = (
+            f"{label} keeps the agent's action{nearly} in {format_percent(mean)} "
+            f"of {states}{span} while showing it {part} of the observation."
         )
-    if lost:
-        said += (
-            f" The action is kept about as often by {join_words(lost)}: this alone does not show "
-            "that the maps find what matters."
+    else:
+        text = (
+            f"Shown only {wording.part(share)} that {label} marks highest, the agent "
+            f"takes the same action{nearly} in {format_percent(mean)} of {states}{span}."
         )
-    return said
-
-
-def _compare_with_controls(
-    table: Table, explainer: str, name: str, said: MetricWords, controls: Collection[str]
-) -> list[str]:
-    own = table.get(explainer, {}).get(name)
-    if read_bounds(own) is None:
-        return []
-    won: list[str] = []
-    lost: list[str] = []
-    for other in table:
-        if other not in controls or other == explainer or not concerns(other, explainer):
-            continue
-        verdict = beats(own, table[other].get(name), said.better)
-        if verdict is not None:
-            text = f"{name_in_text(other, controls)} ({format_number(table[other][name]['mean'])})"
-            (won if verdict else lost).append(text)
-    label = get_explainer_label(explainer)
-    what = f"{said.label} of {label} is {format_number((own or {})['mean'])}"
-    side = "higher" if said.better == "up" else "lower"
-    sentences = []
-    if won:
-        sentences.append(
-            f"{what}, {side} (that is, better) than for {join_words(won)}, with intervals apart."
-        )
-    if lost and not has_interval(own):
-        sentences.append(
-            f"{what}, not shown to be better than for {join_words(lost)}: there are too few "
-            "episodes for an interval."
-        )
-    elif lost:
-        start = "It is" if won else f"{what},"
-        sentences.append(
-            f"{start} not clearly better than for {join_words(lost)}: by this measure the maps are "
-            "not shown to tell more."
-        )
-    return sentences
+    said = [text]
+    blind = read_bounds(table.get("empty", {}).get(name)) if "empty" in controls else None
+    if blind:
+        kept = format_percent(blind[0])
+        said.append(f"Shown nothing at all, it takes the same action in {kept}.")
+    return " ".join([*said, *compare_accuracy(table, explainer, name, controls)])

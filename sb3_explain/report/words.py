@@ -222,8 +222,8 @@ def get_metric_words(
     if name in (given or {}):
         return known[name]
     base, _, more = name.partition(" ")
-    metric, at, share = base.partition("@")
-    size = float(share) if SHARE.fullmatch(share) else None
+    metric, at, _ = base.partition("@")
+    size = read_share(name)
     said = known.get(base) or (known.get(metric + at) if size is not None else None)
     if said is None:
         return MetricWords(name.replace("_", " ").capitalize(), "")
@@ -232,6 +232,12 @@ def get_metric_words(
         label=", ".join([wording.fill(said.label, size), *([more] if more else [])]),
         text=wording.fill(said.text, size),
     )
+
+
+def read_share(name: str) -> float | None:
+    """Read the share of the observation in the name of a metric; ``None`` if it has none."""
+    share = name.partition(" ")[0].partition("@")[2]
+    return float(share) if SHARE.fullmatch(share) else None
 
 
 def get_explainer_label(name: str) -> str:

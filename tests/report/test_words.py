@@ -81,9 +81,87 @@ def test_a_baseline_that_does_as_well_is_named():
         "with intervals apart."
     )
     assert second.startswith("It is not clearly better than for the plain gradient (0.390)")
-    assert third.startswith(
-        "Deletion of RISE is 0.300, not clearly better than for the random map (0.200)"
+    assert third == (
+        "Deletion of RISE is 0.300, but the random map (0.200) is clearly ahead, with intervals "
+        "apart: by this measure the maps tell less."
     )
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (
+            {"gradient": row(0.41, 0.37, 0.45)},
+            ["but the plain gradient (0.410) is ahead, not clearly: by this measure"],
+        ),
+        (
+            {"gradient": row(0.41, 0.37, 0.45), "random": row(0.3, 0.2, 0.37)},
+            ["better) than for the random map", "The plain gradient (0.410) is ahead, not clearly"],
+        ),
+        (
+            {"gradient": row(0.6, 0.5, 0.7), "random": row(0.5, 0.45, 0.7)},
+            ["but the plain gradient (0.600) and the random map (0.500) are clearly ahead"],
+        ),
+        (
+            {"gradient": row(0.6, 0.5, 0.7), "random": row(0.39, 0.3, 0.5)},
+            ["(0.600) is clearly ahead", "It is not clearly better than for the random map"],
+        ),
+        ({"gradient": row(0.40, 0.38, 0.42)}, ["not clearly better than for the plain gradient"]),
+    ],
+)
+def test_a_control_that_is_ahead_is_said_to_be(others, said):
+    table = {"rise": {"insertion": row(0.40, 0.38, 0.42)}}
+    table |= {name: {"insertion": each} for name, each in others.items()}
+    sentences = summarize(table, "rise")
+    assert len(sentences) == len(said)
+    for sentence, part in zip(sentences, said, strict=True):
+        assert part in sentence
+
+
+def test_a_control_that_is_ahead_without_intervals():
+    table = {"rise": {"deletion": row(0.40)}, "random": {"deletion": row(0.30)}}
+    assert summarize(table, "rise") == [
+        "Deletion of RISE is 0.400, but the random map (0.300) is ahead, not clearly: there are "
+        "too few episodes for an interval."
+    ]
+
+
+def test_a_control_that_keeps_the_action_more_often():
+    table = {
+        "rise": {"accuracy@0.25": row(0.80, 0.75, 0.85)},
+        "gradient": {"accuracy@0.25": row(0.9, 0.88, 0.92)},
+        "random": {"accuracy@0.25": row(0.82, 0.78, 0.86)},
+    }
+    (text,) = summarize(table, "rise")
+    assert "more often by the plain gradient (90\u00a0%), with intervals apart" in text
+    assert "more often, but not clearly, by the random map (82\u00a0%)" in text
+    table["rise"]["accuracy@0.25"] = row(0.80)
+    (text,) = summarize(table, "rise")
+    assert "not clearly, by the plain gradient (90\u00a0%) and the random map (82\u00a0%)" in text
+    assert "too few episodes for an interval" in text and "intervals apart" not in text
+
+
+def test_every_share_and_every_kind_of_metric_has_a_sentence():
+    low, high = row(0.5, 0.4, 0.6), row(0.8, 0.7, 0.9)
+    names = ("accuracy@0.05", "accuracy@0.25", "insertion donor", "pixel_flipping")
+    names += ("policy_preservation@0.2", "value_preservation")
+    table = {"rise": dict.fromkeys(names, low), "random": dict.fromkeys(names, high)}
+    said = [text.replace("\N{NO-BREAK SPACE}", " ") for text in summarize(table, "rise")]
+    assert said[0].startswith("Shown only the 5 % of the observation that RISE marks highest")
+    assert said[1].startswith("Shown only the 25 % of the observation that RISE marks highest")
+    starts = [text.partition(" of RISE is")[0] for text in said[2:]]
+    assert starts == [
+        "Insertion, donor",
+        "Pixel flipping",
+        "Policy preservation at 20 %",
+        "Value preservation",
+    ]
+    # of each kind, variants are told only where the metric itself was not measured
+    more = {name: low for name in ("insertion", "deletion", "policy_preservation")}
+    table["rise"] |= more
+    table["random"] |= dict.fromkeys(more, high)
+    starts = [text.partition(" of RISE is")[0] for text in summarize(table, "rise")[2:]]
+    assert starts == ["Insertion", "Deletion", "Policy preservation", "Value preservation"]
 
 
 def test_the_control_of_another_explainer_is_no_baseline():
