@@ -249,7 +249,9 @@ def run_collect(options: argparse.Namespace) -> None:
         progress=options.progress,
         **collecting_options(options),
     )
-    print(f"{len(states)} states of {states.episode[-1] + 1} episodes in {folder}")
+    n_cut, limit = states.provenance["episodes_cut"], states.provenance["max_per_episode"]
+    cut = f" ({n_cut} of them cut after {limit} states: --max-per-episode)" if n_cut else ""
+    print(f"{len(states)} states of {states.episode[-1] + 1} episodes{cut} in {folder}")
     say_end(folder, "explain", "-o", str(options.output))
 
 

@@ -37,6 +37,7 @@ from sb3_explain.explainers.named import Explainers, name_explainers
 from sb3_explain.states.baselines import Baseline, fit_baselines
 from sb3_explain.states.blends import apply_baselines
 from sb3_explain.states.cache import ForwardCache
+from sb3_explain.states.coverage import describe_coverage
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import CHUNK
 
@@ -363,6 +364,7 @@ def evaluate(
         **({} if target is None else {"target": batch.name_targets()[0]}),
         "duplicates_left_out": states.n_duplicates,
         "note": "; ".join(filter(None, notes)),
+        **describe_coverage(states, agent, sample),
         **describe_kind(states.batch(agent, sample[:1])),
     }
     return Evaluation(agent.describe(), described, rows)

@@ -47,6 +47,10 @@ _STATES = record(
         "measure": text(100),
         "n_features": whole(),
         "target": text(1000),
+        "never_change": array(text(1000)),
+        "cut_after": whole(1),
+        "episodes_cut": whole(1),
+        "episodes_collected": whole(1),
     },
 )
 _METRICS = record(

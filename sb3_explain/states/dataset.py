@@ -20,6 +20,7 @@ from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.episodes import (
+    describe_cut,
     episode_folders,
     read_description,
     read_episodes,
@@ -52,8 +53,7 @@ class StateDataset(StateFacts):
     :param columns: arrays of length N by name, with at least ``greedy`` and ``episode``
     :param starts: (N,) whether the frame stack was emptied before this frame
     :param n_stack: number of frames in an observation
-    :param pad: what fills a stack before its first frame: ``"zeros"``, or ``"repeat"`` for copies
-        of that frame
+    :param pad: what fills a stack before its first frame: ``"zeros"``, or that frame, ``"repeat"``
     :param indices: indices of the states of this view; all when not given
     :param rendered: RGB frames (N, h, w, 3), or the folder of a store that has them
     :param provenance: plain data about where the states come from
@@ -160,7 +160,7 @@ class StateDataset(StateFacts):
             n_stack=description.get("stored_stacks", description["n_stack"]),
             stores_stacks="stored_stacks" in description,
             rendered=folder if description["rendered"] else None,
-            provenance=description,
+            provenance=description | describe_cut(episodes, description.get("max_per_episode", 0)),
         )
 
     def __len__(self) -> int:

@@ -46,7 +46,7 @@ INDEX_BYTES = 24
 MAX_STATES = 10**9
 MAX_STACK = 256
 
-_ATTRIBUTES = record({"length": whole(1, MAX_STATES), "cut": flag})
+_ATTRIBUTES = record({"length": whole(1, MAX_STATES), "cut": flag}, {"over": flag})
 _SETTINGS = {
     "agent": optional(record({}, {"weights_sha256": text(100)})),
     "n_stack": whole(1, MAX_STACK),
@@ -77,11 +77,13 @@ class Attributes(NamedTuple):
     """What a store says of an episode.
 
     :param length: number of states
-    :param cut: whether the episode would have gone on
+    :param cut: whether the store was full before the episode was over
+    :param over: whether it is over after these states; older stores do not say it
     """
 
     length: int
     cut: bool
+    over: bool
 
 
 def episode_folder(folder: Path, number: int) -> Path:
@@ -119,7 +121,18 @@ def read_episode_attributes(folder: Path) -> Attributes:
     :raises ExplainError: if it is damaged
     """
     attributes = read_attributes(folder, _ATTRIBUTES)
-    return Attributes(attributes["length"], attributes["cut"])
+    return Attributes(attributes["length"], attributes["cut"], attributes.get("over", False))
+
+
+def describe_cut(folders: Sequence[Path], limit: int) -> dict[str, int]:
+    """Count the episodes, and those of which only the first ``limit`` states were stored.
+
+    :param folders: folders of the episodes
+    :param limit: states that are stored of each episode; 0 for whole episodes
+    """
+    every = [read_episode_attributes(folder) for folder in folders]
+    n_cut = sum(one.length == limit and not one.over for one in every)
+    return {"episodes": len(every), "episodes_cut": n_cut}
 
 
 def read_episodes(

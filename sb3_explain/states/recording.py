@@ -236,6 +236,7 @@ class Recorder:
         :param over: whether the episode is over
         """
         self.writer.add_outcome("rewards", np.float32(reward))
+        self.writer.over = over
         if over or self.length == self.collection.longest:
             self.writer.hand_over()
             self.collection.finished[self.episode or 0] = self.writer

@@ -158,6 +158,8 @@ class EpisodeWriter:
     ) -> None:
         self.place = episode_folder(folder, number)
         self.length = 0
+        #: whether the episode ended by itself
+        self.over = False
         self._handed_over = 0
         self._hidden = folder / f".{self.place.name}"
         self._executor = executor
@@ -188,7 +190,7 @@ class EpisodeWriter:
     def commit(self, *, cut: bool, length: int) -> Future[None]:
         """Write what is left, then move the episode to its place in the store.
 
-        :param cut: whether the episode would have gone on
+        :param cut: whether the store was full before the episode was over
         :param length: the first so many states are stored, the others are deleted
         :return: the writing, to wait for
         """
@@ -199,7 +201,8 @@ class EpisodeWriter:
         import zarr
         from zarr.codecs import ZstdCodec
 
-        attributes: dict[str, Any] = {"length": length, "cut": cut}
+        over = self.over and length == self.length
+        attributes: dict[str, Any] = {"length": length, "cut": cut, "over": over}
         group = zarr.open_group(self._hidden, mode="a", attributes=attributes)
         for name, observed in self._large.items():
             group.create_array(

@@ -35,10 +35,12 @@ from sb3_explain.report import (
     target_attributions_figure,
 )
 from sb3_explain.report.overlay import to_rgb
+from sb3_explain.report.summary import describe_unchanging
 from sb3_explain.report.target_attributions import NOTHING
 from sb3_explain.report.words import get_explainer_label, join_words
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
+from sb3_explain.states.coverage import find_unchanging, is_constant
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.boards import name_targets, picture_boards
 
@@ -126,6 +128,7 @@ def picture_bars(
         {name: observed[0, 0].numel() for name, observed in by_key.items()}, agent.feature_names
     )
     remarks = describe_values(states.batch(agent, sample), list(by_key), explainer.baselines)
+    unchanging = describe_unchanging(find_unchanging(states, agent, sample))
     importance = feature_importance(flat, states.episode[sample])
     most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MAX_FEATURES])
     shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
@@ -148,7 +151,7 @@ def picture_bars(
         caption=f"Which features matter to {name_targets(explainer, 'which')}, over {len(sample)} "
         f"test states{bars}. Under a feature's name stand its mean and standard "
         f"deviation{replaced}."
-        f"{left_out}{name_empty(importance, explainer)}",
+        f"{left_out}{name_empty(importance, explainer)}{' '.join(['', *unchanging])}",
         alt=f"importance of every feature to {name_targets(explainer, 'every')}",
     )
 
@@ -161,14 +164,16 @@ def describe_values(
     :param batch: B states
     :param keys: keys of the observation whose features are described
     :param baselines: baselines by key; without one, the values alone are described
-    :return: a text for each feature: ``"0.02 ± 0.1, replaced by 0"``
+    :return: a text for each feature: ``"0.02 ± 0.1, replaced by 0"``, or ``"always 0.02"``
     """
     texts = []
     for key in keys:
         values = _to_rows(batch.by_key[key])
+        constant = is_constant(values.amin(0), values.amax(0)) & (len(values) > 1)
+        means, spreads = values.mean(0), values.std(0, correction=0)
         said = [
-            f"{mean:.3g} ± {spread:.2g}"
-            for mean, spread in zip(values.mean(0), values.std(0, correction=0), strict=True)
+            f"always {mean:.3g}" if never else f"{mean:.3g} ± {spread:.2g}"
+            for mean, spread, never in zip(means, spreads, constant, strict=True)
         ]
         if key in baselines:
             replaced = _to_rows(baselines[key](batch.by_key[key])).mean(0)

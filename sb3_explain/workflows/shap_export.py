@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,12 @@ from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.named import name_explainer
+from sb3_explain.report.summary import describe_unchanging
+from sb3_explain.states.coverage import is_constant
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.showing import read_agent
+
+logger = logging.getLogger(__name__)
 
 
 @check_arguments
@@ -74,11 +79,15 @@ def to_shap(
     by_key = made.attribute_batch(batch)
     values = join_features(by_key).double()
     data = join_features(batch.by_key).double()
-    scores = batch.own_target_scores.double().gather(1, batch.target[:, None])[:, 0]
     sizes = {key: part[0].numel() for key, part in by_key.items()}
+    names = list_feature_names(sizes, known.feature_names)
+    constant = is_constant(data.amin(dim=0), data.amax(dim=0)).tolist() if len(data) > 1 else ()
+    for said in describe_unchanging([names[i] for i, never in enumerate(constant) if never]):
+        logger.warning("%s", said)
+    scores = batch.own_target_scores.double().gather(1, batch.target[:, None])[:, 0]
     return shap.Explanation(
         values=values.cpu().numpy(),
         base_values=(scores - values.sum(dim=1)).cpu().numpy(),
         data=data.cpu().numpy(),
-        feature_names=list_feature_names(sizes, known.feature_names),
+        feature_names=names,
     )

@@ -83,3 +83,16 @@ def test_one_observation_of_the_value_is_drawn(agent, shap):
         warnings.simplefilter("error")
         shap.plots.waterfall(made[0], show=False)
         shap.plots.bar(made, show=False)
+
+
+def test_a_feature_that_never_varies_is_named(agent, states, caplog):
+    rows = states.observations(np.arange(20)).clone()
+    rows[:, 1] = 0.25
+    to_shap(agent, rows, "input_x_gradient", target=1)
+    name = agent.feature_names[""][1]
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{name} never changes in these states: nothing can be said about it."
+    ]
+    caplog.clear()
+    to_shap(agent, rows[:1], "input_x_gradient", target=1)
+    assert not caplog.records
