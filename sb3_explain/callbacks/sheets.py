@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.callbacks.running_episodes import RETURN, STEP
 from sb3_explain.common.attributions import join_features
-from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.showing import Look, list_observation_panels, list_panels
 from sb3_explain.report.bar_strip import BarStrip
@@ -127,13 +127,9 @@ def draw_bars(
     agent = explainer.agent
     batch = states.batch(agent, positions, target)
     by_key = explainer.attribute_batch(batch)
-    bars, values = (
-        join_features({key: parts[key] for key in by_key}).cpu().numpy()
-        for parts in (by_key, batch.by_key)
-    )
-    names = list_feature_names(
-        {key: part[0].numel() for key, part in by_key.items()}, agent.feature_names
-    )
+    bars = join_features(by_key).cpu().numpy()
+    values = show_values(agent, {key: batch.by_key[key] for key in by_key}).numpy()
+    names = name_features(agent, {key: part[0].numel() for key, part in by_key.items()})
     strip = BarStrip(names, bars, BAR * (1 + min(len(names), MOST_BARS)), BARS)
     tiles = [
         Tile(share, said[0], ", ".join(said[1:]), strip.draw(*row))

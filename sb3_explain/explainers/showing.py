@@ -19,9 +19,9 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_boards
+from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.untrusted import quote
-from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
@@ -231,13 +231,13 @@ def list_panels(
     if rest:
         sizes = {key: shown[key].size for key in rest}
         bars = np.concatenate([shown[key].reshape(-1) for key in rest])
-        values = [batch.by_key[key][row].double().cpu().numpy().reshape(-1) for key in rest]
+        values = show_values(agent, {key: batch.by_key[key][row : row + 1] for key in rest})
         panels.append(
             BarPanel(
                 heading=_lines(heading, _join(*(called[key] for key in rest))),
                 scale=Scale.measure([bars]),
-                names=list_feature_names(sizes, agent.feature_names),
-                values=np.concatenate(values),
+                names=name_features(agent, sizes),
+                values=values[0].numpy(),
                 attributions=bars,
                 replaced=_find_replaced(batch, row, rest, baselines or {}),
             )
@@ -251,12 +251,12 @@ def _find_replaced(
     """Find what the features of some keys become where they are hidden; ``None`` if none do."""
     if not any(key in baselines for key in keys):
         return None
-    parts = []
+    parts = {}
     for key in keys:
         seen = batch.by_key[key][row : row + 1]
         hidden = baselines[key](seen) if key in baselines else torch.full_like(seen, torch.nan)
-        parts.append(hidden.double().cpu().numpy().reshape(-1))
-    return np.concatenate(parts)
+        parts[key] = hidden
+    return show_values(batch.agent, parts)[0].numpy()
 
 
 def merge_channels(attribution: Array) -> Array:

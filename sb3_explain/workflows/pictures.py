@@ -22,8 +22,8 @@ from sb3_explain.agents.action_spaces import (
 )
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.common.attributions import normalize
-from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report import (
@@ -124,8 +124,8 @@ def picture_bars(
         .cpu()
         .numpy()
     )
-    names = list_feature_names(
-        {name: observed[0, 0].numel() for name, observed in by_key.items()}, agent.feature_names
+    names = name_features(
+        agent, {name: observed[0, 0].numel() for name, observed in by_key.items()}
     )
     remarks = describe_values(states.batch(agent, sample), list(by_key), explainer.baselines)
     unchanging = describe_unchanging(find_unchanging(states, agent, sample))
@@ -168,7 +168,7 @@ def describe_values(
     """
     texts = []
     for key in keys:
-        values = _to_rows(batch.by_key[key])
+        values = show_values(batch.agent, {key: batch.by_key[key]})
         constant = is_constant(values.amin(0), values.amax(0)) & (len(values) > 1)
         means, spreads = values.mean(0), values.std(0, correction=0)
         said = [
@@ -176,15 +176,11 @@ def describe_values(
             for mean, spread, never in zip(means, spreads, constant, strict=True)
         ]
         if key in baselines:
-            replaced = _to_rows(baselines[key](batch.by_key[key])).mean(0)
+            hidden = baselines[key](batch.by_key[key])
+            replaced = show_values(batch.agent, {key: hidden}).mean(0)
             said = [f"{one}, replaced by {r:.3g}" for one, r in zip(said, replaced, strict=True)]
         texts += said
     return texts
-
-
-def _to_rows(observed: Tensor) -> Tensor:
-    """Features (B, N) of observations, which of a category alone are (B,)."""
-    return observed.double().reshape(len(observed), -1).cpu()
 
 
 def name_empty(importance: Importance, explainer: Explainer) -> str:

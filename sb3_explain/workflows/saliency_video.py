@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.attributions import join_features, normalize
 from sb3_explain.common.progress import progress_bar, track
-from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report import Caption, write_video
 from sb3_explain.report.bar_strip import BarStrip
@@ -150,7 +150,7 @@ def make_bars(
     batch = states.batch(agent, positions, taken if target is None else target)
     by_key = explainer.attribute_batch(batch)
     flat = join_features(by_key).double().cpu().numpy()
-    values = join_features(batch.by_key).cpu().numpy()
+    values = show_values(agent, batch.by_key).numpy()
     sizes = {key: part[0].numel() for key, part in by_key.items()}
     strip: BarStrip | None = None
 
@@ -158,7 +158,7 @@ def make_bars(
         nonlocal strip
         large = enlarge(frame, max(1, height // frame.shape[0]) if frame.shape[0] < height else 1)
         if strip is None:
-            names = list_feature_names(sizes, agent.feature_names)
+            names = name_features(agent, sizes)
             strip = BarStrip(names, flat, large.shape[0])
         return np.concatenate([large, strip.draw(values[row], flat[row])], axis=1)
 

@@ -11,10 +11,10 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.common.attributions import join_features
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.named import name_explainer
 from sb3_explain.report.summary import describe_unchanging
@@ -78,9 +78,9 @@ def to_shap(
     batch = made.read_batch(observations, target, policy_inputs)
     by_key = made.attribute_batch(batch)
     values = join_features(by_key).double()
-    data = join_features(batch.by_key).double()
+    data = show_values(known, {key: batch.by_key[key] for key in by_key})
     sizes = {key: part[0].numel() for key, part in by_key.items()}
-    names = list_feature_names(sizes, known.feature_names)
+    names = name_features(known, sizes)
     constant = is_constant(data.amin(dim=0), data.amax(dim=0)).tolist() if len(data) > 1 else ()
     for said in describe_unchanging([names[i] for i, never in enumerate(constant) if never]):
         logger.warning("%s", said)
@@ -88,6 +88,6 @@ def to_shap(
     return shap.Explanation(
         values=values.cpu().numpy(),
         base_values=(scores - values.sum(dim=1)).cpu().numpy(),
-        data=data.cpu().numpy(),
+        data=data.numpy(),
         feature_names=names,
     )
