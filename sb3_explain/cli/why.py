@@ -95,11 +95,7 @@ def run_why(options: argparse.Namespace) -> None:
         share=options.share,
         n_regions=options.regions,
     )
-    print(
-        answer.counterfactual.table().to_string(
-            index=False, float_format="{:.3f}".format, na_rep=""
-        )
-    )
+    print(answer)
     name = f"state_{options.state}" + ("" if target is None else f"_{target}")
     name += "" if instead is None else f"_not_{instead}"
     if explainer != VisionMask.name:

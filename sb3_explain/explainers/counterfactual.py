@@ -8,7 +8,7 @@ a region of any other key of an observation is a single feature.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from sb3_explain.agents.action_spaces import group_numbers, log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import find_action
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.notebook import write_facts, write_table
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import SINGLE, Observations, are_images, join_keys
@@ -60,17 +61,17 @@ class Removal:
     """
 
     regions: tuple[int, ...]
-    observation: dict[str, Tensor]
+    observation: dict[str, Tensor] = field(repr=False)
     outcome: int
     changed: bool
     preference: float
-    scores: Array
-    probabilities: Array | None
+    scores: Array = field(repr=False)
+    probabilities: Array | None = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Counterfactual:
-    """The result of :func:`counterfactual`.
+    """The result of :func:`counterfactual`, which ``print`` and notebooks show as a short table.
 
     :param target_names: names of all C targets
     :param target: index of the target that is explained
@@ -95,6 +96,69 @@ class Counterfactual:
         return name if removal.probabilities is not None else (
             f"{name} {removal.scores[removal.outcome]:+.2f}"
         )  # fmt: skip
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of a short table of texts, with its heads first.
+
+        The rows are everything, what is left without each region, and without several.
+        """
+        # with matplotlib's fonts, which take long to import
+        from sb3_explain.report.captions import format_probability
+
+        named = self.target_names[self.target]
+        heads = ["", "the agent does", f"p({named})"]
+        if self.before.probabilities is None:
+            heads[2] = f"{named} like before"
+        if self.instead is not None:
+            heads.append(f"p({self.target_names[self.instead]})")
+        rows = [(*heads, "")]
+        for removal in (self.before, *self.alone, *self.together[1:]):
+            shares = [removal.preference]
+            if self.instead is not None and removal.probabilities is not None:
+                shares.append(float(removal.probabilities[self.instead]))
+            changes = "changes" if removal.changed else ""
+            said = (self.action(removal), *map(format_probability, shares), changes)
+            rows.append((self.describe(removal), *said))
+        return rows
+
+    def describe(self, removal: Removal) -> str:
+        """Describe what is removed: ``"without 2 (angle)"`` or ``"without 1 to 3"``."""
+        if not removal.regions:
+            return "with everything"
+        last = removal.regions[-1]
+        if len(removal.regions) > 1:
+            return f"without 1 to {last}"
+        region = self.regions[last - 1]
+        return f"without {last} ({' '.join(filter(None, (region.key, region.where())))})"
+
+    def __str__(self) -> str:
+        """Write :meth:`rows` in columns."""
+        rows = self.rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([f"{self._ask()}?", *lines])
+
+    def __repr__(self) -> str:
+        """Say in one line what changes the action."""
+        changing = [str(r.regions[-1]) for r in self.alone if r.changed]
+        without = f"without {', '.join(changing)}" if changing else "without none of them"
+        return (
+            f"Counterfactual: {self._ask()}? {len(self.regions)} regions; the action changes "
+            f"{without} alone (print it for a table)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        heads, *rows = self.rows()
+        return write_facts(f"{self._ask()}?", {}) + write_table(heads, rows)
+
+    def _ask(self) -> str:
+        instead = f" and not {self.target_names[self.instead]}" if self.instead is not None else ""
+        box = self.before.probabilities is None
+        return f"Why {self.action(self.before) if box else self.target_names[self.target]}{instead}"
 
     def table(self) -> pd.DataFrame:
         """Make a table with one row for each removal: what is removed, and what the agent does.

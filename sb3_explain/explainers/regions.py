@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class Region:
     """
 
     key: str
-    mask: Mask
+    mask: Mask = field(repr=False)
     mass: float
     name: str = ""
 

@@ -41,7 +41,7 @@ class Outcome:
     action: str
     probability: float
     changed: bool
-    picture: Frame | None = None
+    picture: Frame | None = dataclasses.field(default=None, repr=False)
     other: float | None = None
 
 
@@ -70,10 +70,10 @@ class BeforeAndAfter:
     before: Outcome
     alone: Sequence[Outcome]
     together: Sequence[Outcome]
-    frame: Frame | None = None
-    attribution: Attribution | None = None
+    frame: Frame | None = dataclasses.field(default=None, repr=False)
+    attribution: Attribution | None = dataclasses.field(default=None, repr=False)
     signed: bool = False
-    outlines: Sequence[NDArray[np.bool_] | None] = ()
+    outlines: Sequence[NDArray[np.bool_] | None] = dataclasses.field(default=(), repr=False)
     contrasted: str = ""
     caption: str = ""
     measure: str = "probability"

@@ -15,6 +15,7 @@ from sb3_explain.agents.targets.find import find_action
 from sb3_explain.common.attributions import normalize
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
+from sb3_explain.common.notebook import write_facts, write_table
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -29,9 +30,9 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import get_pictures, name_measure, take_newest_frame
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Why:
-    """The outcome of :func:`why`.
+    """The outcome of :func:`why`: ``print`` shows a short table, a notebook the figure with it.
 
     :param counterfactual: what the agent does without each region, and without several
     :param picture: the contents of the figure
@@ -39,6 +40,20 @@ class Why:
 
     counterfactual: Counterfactual
     picture: BeforeAndAfter
+
+    def __str__(self) -> str:
+        """Write which state it is, and the short table."""
+        return f"{self.picture.caption}\n{self.counterfactual}"
+
+    def __repr__(self) -> str:
+        """Say in one line which state it is, and what changes the action."""
+        return f"Why ({self.picture.caption}): {self.counterfactual!r}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        heads, *rows = self.counterfactual.rows()
+        png = counterfactual_figure(self.picture)
+        return write_facts(self.picture.caption, {}, png=png) + write_table(heads, rows)
 
     def save(self, path: str | Path) -> tuple[Path, Path]:
         """Write the figure and the table.

@@ -125,7 +125,7 @@ def test_why(folder, tmp_path, capsys):
     capsys.readouterr()
     assert main([*asked, "--explainer", "greydanus", "--regions", "2"]) == 0
     message = capsys.readouterr().out
-    assert "removed" in message and "together" in message
+    assert "the agent does" in message and "without 1 (" in message
     assert (tmp_path / "why" / "state_7_greydanus.png").exists()
     assert (tmp_path / "why" / "state_7_greydanus.csv").exists()
     greydanus = [*asked, "--explainer", "greydanus", "--regions", "1"]

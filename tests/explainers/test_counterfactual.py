@@ -271,6 +271,7 @@ def test_a_box_action_changes_when_its_dimension_moves():
     assert found.before.probabilities is None
     assert "p(action)" not in found.table()
     assert found.alone[0].preference < found.alone[1].preference < 1
+    assert str(found).startswith("Why steer +0.52?") and "steer like before" in str(found)
     # what moves the dimension down is as much a part of it
     down = counterfactual(agent, observation, -observation, 0, baseline=Black())
     assert [r.mass for r in down.regions] == [r.mass for r in found.regions]
@@ -284,6 +285,31 @@ def test_what_is_not_allowed_stays_so():
         agent, observation, observation, policy_inputs=policy_inputs, baseline=Black()
     )
     assert found.alone[0].outcome == 2
+
+
+def test_it_prints_as_a_short_table():
+    agent = Agent.from_module(
+        nn.Identity(), spaces.Box(0, 9, (3,), np.float32), spaces.Discrete(3),
+        action_names=["a", "b", "c"], feature_names=["one", "two", "three"],
+    )  # fmt: skip
+    observation = torch.tensor([[5.0, 4.0, 1.0]])
+    found = counterfactual(
+        agent, observation, torch.tensor([[5.0, 4.0, 0.0]]), instead=1, baseline=Black()
+    )
+    assert str(found).splitlines() == [
+        "Why a and not b?",
+        "                 the agent does  p(a)  p(b)",
+        "with everything  a               72 %  27 %",
+        "without 1 (one)  b               2 %   94 %  changes",
+        "without 2 (two)  a               98 %  1 %",
+        "without 1 to 2   c               21 %  21 %  changes",
+    ]
+    assert repr(found) == (
+        "Counterfactual: Why a and not b? 2 regions; the action changes without 1 alone (print it "
+        "for a table)"
+    )
+    assert found._repr_html_().count("<tr>") == 5
+    assert "tensor" not in repr(found.alone) + repr(found.regions)
 
 
 # --- contrast, mistakes -----------------------------------------------------------------------

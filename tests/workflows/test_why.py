@@ -82,6 +82,17 @@ def test_actions_are_named(state):
         why(states, position, Bright(agent), target="value")
 
 
+def test_it_prints_as_a_short_table_and_a_notebook_has_the_figure(state):
+    agent, states, position = state
+    answer = why(states, position, Bright(agent))
+    said = str(answer).splitlines()
+    assert said[0] == answer.picture.caption and said[1].startswith("Why ")
+    assert len(said) == 5 and max(map(len, said)) < 90
+    assert "\n" not in repr(answer) and len(repr(answer)) < 200 and "array" not in repr(answer)
+    assert "data:image/png;base64," in answer._repr_html_()
+    assert "array" not in repr(answer.picture)
+
+
 def test_files_are_written(state, tmp_path):
     agent, states, position = state
     answer = why(states, position, Bright(agent))
