@@ -50,14 +50,17 @@ class ShownEvaluation(ABC):
     ) -> ExplanationFigure:
         """Draw the mean and interval of every explainer, in one panel for each metric.
 
-        :param metrics: names of metrics; all when not given
+        :param metrics: names of metrics; when not given all that are of more than controls
         :param theme: ``"light"`` or ``"dark"``
         :return: a matplotlib Figure, whose ``image()`` is a PIL image
         :raises ExplainError: for a metric that was not measured
         """
         from sb3_explain.report.explanation_figure import draw_evaluation
+        from sb3_explain.report.wording import Wording
 
-        return draw_evaluation(self.to_dict()["explainers"], metrics, theme=theme)
+        measured = self.to_dict()
+        wording = Wording.read(measured["states"])
+        return draw_evaluation(measured["explainers"], metrics, wording=wording, theme=theme)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: :meth:`pivot`, and what was measured."""

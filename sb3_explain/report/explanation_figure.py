@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.report.figures import draw_metrics, get_theme, plain_fonts
 from sb3_explain.report.palette import Theme, ThemeName
 from sb3_explain.report.panels import Panel
-from sb3_explain.report.words import Table, list_metric_names
+from sb3_explain.report.wording import Wording
+from sb3_explain.report.words import Table, get_metric_words, list_metric_names
 
 _DPI = 110
 #: inches for a color bar, and for a line of a heading
 _BAR, _LINE = 0.75, 0.22
+#: inches for a letter and a line of a note
+_NOTE_LETTER, _NOTE_LINE = 0.066, 0.16
 
 
 class ExplanationFigure(Figure):
@@ -83,6 +88,7 @@ def explanation_figure(
     *,
     title: str = "",
     measure: str = "attribution",
+    note: str = "",
     theme: ThemeName = "light",
 ) -> ExplanationFigure:
     """Draw panels in rows; all rows have equally many.
@@ -90,6 +96,7 @@ def explanation_figure(
     :param rows: panels of each row
     :param title: title above the figure, in one or more lines
     :param measure: name of what the color bars show
+    :param note: text under the figure, for example which panels have one scale
     :param theme: ``"light"`` or ``"dark"``
     :raises ExplainError: if there are no panels, or the rows differ in length
     """
@@ -106,15 +113,19 @@ def explanation_figure(
         for row in rows
     ]
     above = 0.3 * len(title.splitlines())
-    figure = ExplanationFigure(
-        figsize=(max(sum(widths), 3.4), sum(heights) + above + 0.1), layout="constrained"
-    )
+    width = max(sum(widths), 3.4)
+    under = textwrap.wrap(note, int(width / _NOTE_LETTER))
+    height = sum(heights) + above + 0.1 + _NOTE_LINE * len(under)
+    figure = ExplanationFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.set_facecolor(look.paper)
     grid = figure.add_gridspec(len(rows), columns, width_ratios=widths, height_ratios=heights)
     for number, row in enumerate(rows):
         for column, panel in enumerate(row):
             _draw_panel(figure, figure.add_subplot(grid[number, column]), panel, measure, look)
+    if under:
+        said = "\n".join(under)
+        figure.supxlabel(said, x=0.012, ha="left", color=look.faint, fontsize=8)
     if title:
         figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=12, fontweight="bold")
     return figure
@@ -145,12 +156,17 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel, measure: str, look: Th
 
 @plain_fonts
 def draw_evaluation(
-    table: Table, metrics: Iterable[str] | None = None, *, theme: ThemeName = "light"
+    table: Table,
+    metrics: Iterable[str] | None = None,
+    *,
+    wording: Wording | None = None,
+    theme: ThemeName = "light",
 ) -> ExplanationFigure:
     """Draw the mean and interval of every explainer, in one panel for each metric.
 
     :param table: the ``explainers`` of metrics.json
-    :param metrics: names of metrics; all when not given
+    :param metrics: names of metrics; when not given all that are of more than controls
+    :param wording: words for the kind of agent; for one of pictures when not given
     :param theme: ``"light"`` or ``"dark"``
     :raises ExplainError: for a metric that is not in the table
     """
@@ -158,5 +174,9 @@ def draw_evaluation(
     require_known("metric of this evaluation", names or (), list_metric_names(table))
     figure = ExplanationFigure(layout="constrained")
     FigureCanvasAgg(figure)
-    draw_metrics(figure, table, names, theme=theme)
+    controls = list_controls(table)
+    explained = {name: row for name, row in table.items() if name not in controls}
+    names = names or list_metric_names(explained) or list_metric_names(table)
+    words = {name: get_metric_words(name, None, wording) for name in names}
+    draw_metrics(figure, table, names, controls=controls, words=words, theme=theme)
     return figure

@@ -36,6 +36,8 @@ from sb3_explain.report.words import (
 
 _DPI = 150
 TITLE: Mapping[str, Any] = {"loc": "left", "fontsize": 13, "fontweight": "bold"}
+#: number of letters of a panel's title in full size
+LONGEST_TITLE = 30
 # Whatever the user's own settings are; a `$` in a name is no formula.
 plain_fonts = mpl.rc_context({"font.family": "DejaVu Sans", "text.parse_math": False})
 _AXIS = {
@@ -175,17 +177,31 @@ def draw_metrics(
     if not names or not table:
         raise ExplainError("no metric to draw: evaluate at least one explainer first")
     columns = min(columns, len(names))
-    rows = math.ceil(len(names) / columns)
     drawn = assign_styles(table, controls)
-    size = (3.9 * columns, (1.05 + 0.28 * len(table)) * rows)
-    figure.set_size_inches(size)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    shown = [_list_shown(table, name, controls) for name in names]
+    lines = [max(map(len, shown[i : i + columns])) for i in range(0, len(names), columns)]
+    heights = [1.05 + 0.28 * n for n in lines]
+    # every panel has names of its own: not each metric is of every explainer
+    figure.set_size_inches(5.1 * columns, sum(heights))
+    grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
     for i, axes in enumerate(grid.flat):
         if i < len(names):
-            _draw_metric(axes, table, names[i], get_metric_words(names[i], words), drawn, look)
+            said, few = get_metric_words(names[i], words), {name: drawn[name] for name in shown[i]}
+            _draw_metric(axes, table, names[i], said, few, look)
+            axes.set_ylim(lines[i // columns] - 0.5, -0.5)
         else:
             axes.set_axis_off()
     figure.set_facecolor(look.paper)
+
+
+def _list_shown(table: Table, name: str, controls: Collection[str]) -> list[str]:
+    """List the explainers of a metric: controls that it is not of are left out."""
+    shown = [
+        explainer
+        for explainer, row in table.items()
+        if explainer not in controls or read_bounds(row.get(name)) is not None
+    ]
+    return shown or list(table)
 
 
 def _draw_metric(
@@ -216,9 +232,11 @@ def _draw_metric(
             color=look.faint,
         )
     set_scale(axes, seen, said)
-    axes.set_ylim(len(table) - 0.5, -0.5)
-    axes.set_yticks(range(len(table)), [shorten_label(explainer) for explainer in drawn])
-    axes.set_title(f"{said.label} {said.arrow}", color=look.ink, **TITLE)
+    axes.set_yticks(range(len(drawn)), [shorten_label(explainer) for explainer in drawn])
+    title = f"{said.label} {said.arrow}"
+    # a long one would leave the panel
+    size = TITLE["fontsize"] * min(1.0, LONGEST_TITLE / len(title))
+    axes.set_title(title, color=look.ink, **{**TITLE, "fontsize": size})
     style_axes(axes, look)
     axes.grid(visible=False, axis="y")
 
@@ -235,7 +253,8 @@ def set_scale(axes: Axes, seen: Sequence[tuple[float, float, float]], said: Metr
     floor = 0.0 if low > -1e-9 else low - 0.05 * (high - low)
     axes.set_xlim(floor, high + 0.25 * ((high - floor) or 1))
     axes.set_xlabel({"up": "more is better", "down": "less is better", None: ""}[said.better])
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    # few, and none at the right end, where it would meet the next panel's first
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10], prune="upper"))
     threshold = find_linear_threshold(seen)
     if threshold is not None:
         # Linear below the smallest value, so that 0 has a place.

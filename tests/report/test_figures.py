@@ -1,6 +1,7 @@
 """Figures: PNG of a sensible size, the same bytes every time, one colour per explainer."""
 
 import io
+import itertools
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +17,9 @@ from sb3_explain.report import (
     save,
     target_attributions_figure,
 )
+from sb3_explain.report.explanation_figure import draw_evaluation
 from sb3_explain.report.palette import assign_styles
+from sb3_explain.report.wording import Wording
 
 CURVES = {
     "visionmask": {"insertion": [0.1, 0.5, 0.6], "deletion": [0.6, 0.2, 0.1]},
@@ -127,3 +130,50 @@ def test_styles_are_distinct_for_twenty_explainers():
     drawn = assign_styles(names, CONTROLS)
     assert len({(style.color, style.dashes) for style in drawn.values()}) == len(names)
     assert len({drawn[name].color for name in CONTROLS}) == 1
+
+
+def measured(*names, scale=1.0):
+    return {name: {"mean": 0.6 * scale, "low": 0.5 * scale, "high": 0.7 * scale} for name in names}
+
+
+def panels_of(table, **options):
+    figure = draw_evaluation(table, **options)
+    figure.encode(50)
+    return {axes.get_title(loc="left").rstrip(" ↑↓"): axes for axes in figure.axes if axes.axison}
+
+
+def test_controls_that_a_metric_is_not_of_have_no_row():
+    table = {
+        "rise": measured("insertion", "sparseness"),
+        "lime": measured("sparseness"),
+        "empty": measured("accuracy", "sparseness"),
+        "random": measured("insertion", "sparseness"),
+        "visionmask template": measured("sparseness"),
+    }
+    panels = panels_of(table)
+    rows = {name: [t.get_text() for t in axes.get_yticklabels()] for name, axes in panels.items()}
+    assert rows == {
+        "Insertion": ["RISE", "LIME", "Random map"],  # that LIME failed is seen
+        "Sparseness": ["RISE", "LIME", "Empty mask", "Random map", "VisionMask, template"],
+    }
+    assert list(panels_of(table, metrics=["accuracy"])) == ["Accuracy"]
+    assert list(panels_of({"empty": measured("accuracy")})) == ["Accuracy"]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.02, 1e-4, 13.0])
+def test_the_numbers_of_neighboring_panels_do_not_meet(scale):
+    names = ("insertion", "deletion", "policy_preservation", "specificity", "local_lipschitz")
+    wording = Wording(pictures=False, n_features=4)
+    figure = draw_evaluation(
+        {"rise": measured(*names, "policy_preservation@0.1", scale=scale)}, wording=wording
+    )
+    figure.encode(100)
+    boxes = []
+    for axes in figure.axes:
+        boxes += [t.get_window_extent() for t in axes.get_xticklabels() if t.get_text()]
+    assert len(boxes) > 12
+    for a, b in itertools.combinations(boxes, 2):
+        assert not a.overlaps(b)
+    long = figure.axes[5]
+    assert "1 of 4 features" in long.get_title(loc="left")
+    assert long.title.get_window_extent().x1 <= figure.bbox.x1
