@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,7 +20,7 @@ from sb3_explain.explainers.showing import Look, list_observation_panels, list_p
 from sb3_explain.report.bar_strip import BarStrip
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.report.explanation_figure import explanation_figure
-from sb3_explain.report.panels import Panel
+from sb3_explain.report.panels import Panel, share_scales
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
@@ -163,21 +164,28 @@ def draw_panels(
     agent = next(iter(explainers.values())).agent
     batch = states.batch(agent, positions, target).resolve_target()
     attributed = {name: explainer.attribute_batch(batch) for name, explainer in explainers.items()}
+    shown = [
+        share_scales(
+            [
+                list_panels(
+                    batch,
+                    attributed[name],
+                    row,
+                    Look(),
+                    # of one method, the title says which
+                    heading=get_explainer_label(name) if len(explainers) > 1 else "",
+                    baselines=explainer.baselines,
+                    left_out=explainer.left_out,
+                )
+                for row in range(len(batch))
+            ]
+        )
+        for name, explainer in explainers.items()
+    ]
     tiles: list[list[Panel]] = []
     for row, said in enumerate(describe_states(states, positions, agent)):
         panels: list[Panel] = list_observation_panels(batch, row, Look())
-        for name, explainer in explainers.items():
-            # of one method, the title says which
-            label = get_explainer_label(name) if len(explainers) > 1 else ""
-            panels += list_panels(
-                batch,
-                attributed[name],
-                row,
-                Look(),
-                heading=label,
-                baselines=explainer.baselines,
-                left_out=explainer.left_out,
-            )
+        panels += itertools.chain.from_iterable(each[row] for each in shown)
         # two short lines: bars are narrow beside their names
         lines = (", ".join(said[:-2]), ", ".join(said[-2:])) if len(said) > 2 else said
         first = "\n".join(filter(None, (*lines, panels[0].heading)))
@@ -187,7 +195,8 @@ def draw_panels(
         [panel for tile in tiles[i : i + columns] for panel in tile]
         for i in range(0, len(tiles), columns)
     ]
-    return explanation_figure(rows, title=title).encode(DPI)
+    note = "All states have one scale" + (" for each method." if len(explainers) > 1 else ".")
+    return explanation_figure(rows, title=title, note=note).encode(DPI)
 
 
 def count_columns(n: int, width: float) -> int:

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sb3_explain.agents.action_spaces import log_probabilities
+from sb3_explain.agents.action_spaces import group_sizes, log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_boards
 from sb3_explain.agents.shown_values import name_features, show_values
@@ -132,12 +132,12 @@ def draw_batch(
     :param left_out: keys that the explainer does not explain
     """
     from sb3_explain.report.explanation_figure import explanation_figure
+    from sb3_explain.report.panels import share_scales
     from sb3_explain.report.words import get_explainer_label
 
-    rows = [
+    explained = share_scales(
         [
-            *list_observation_panels(batch, row, look),
-            *list_panels(
+            list_panels(
                 batch,
                 attributions,
                 row,
@@ -145,12 +145,26 @@ def draw_batch(
                 heading=describe_target(batch, row),
                 baselines=baselines,
                 left_out=left_out,
-            ),
+            )
+            for row in range(len(batch))
         ]
-        for row in range(len(batch))
+    )
+    rows = [
+        [*list_observation_panels(batch, row, look), *panels]
+        for row, panels in enumerate(explained)
     ]
-    measure = "mask" if is_mask else "attribution"
-    return explanation_figure(rows, title=get_explainer_label(name), measure=measure, theme=theme)
+    note = ""
+    if len(batch) > 1:
+        note = "All observations have one scale."
+    elif len({panel.scale for panel in explained[0]}) > 1:
+        note = "Each panel has a scale of its own."
+    return explanation_figure(
+        rows,
+        title=get_explainer_label(name),
+        measure="mask" if is_mask else "attribution",
+        note=_join_sentences(note, describe_choice(batch)),
+        theme=theme,
+    )
 
 
 def list_observation_panels(batch: StateBatch, row: int, look: Look) -> list[Panel]:
@@ -281,6 +295,27 @@ def describe_target(batch: StateBatch, row: int) -> str:
     return f"{name} ({measure} {format_probability(share)})"
 
 
+def describe_choice(batch: StateBatch) -> str:
+    """Say why this part of the action is explained, where it is the one that is taken by default.
+
+    :param batch: states that were explained
+    :return: a sentence; empty for actions of one part, and for other targets
+    """
+    space = batch.agent.action_space
+    n_parts = (
+        len(group_sizes(space)) if not isinstance(space, spaces.Box) else batch.agent.n_targets
+    )
+    if batch.scalar is not None or n_parts == 1:
+        return ""
+    if not torch.equal(batch.target, batch.find_default_targets()):
+        return ""
+    if isinstance(space, spaces.Box):
+        part = "dimensions of the action, the one farthest from the middle of its range"
+    else:
+        part = "parts of the action, the one that the agent is surest of"
+    return f"Of the {n_parts} {part} is explained; target= names another."
+
+
 def _cut_frames(
     batch: StateBatch, key: str, row: int, look: Look
 ) -> list[tuple[str, Array, slice]]:
@@ -311,6 +346,10 @@ def _find_range(agent: Agent, key: str, observed: Array) -> tuple[float, float]:
     if not np.isfinite([low, high]).all() or highest - low < DIMMEST * (high - low):
         return lowest, highest
     return low, high
+
+
+def _join_sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _join(*words: str) -> str:

@@ -192,6 +192,24 @@ class BoardPanel(Panel):
         return ",".join(map(str, np.flatnonzero(stands))) or "·"
 
 
+def share_scales(rows: Sequence[Sequence[Panel]]) -> list[list[Panel]]:
+    """Give the panels of one method the same scales for all observations, so that they compare.
+
+    :param rows: for each observation its panels, in the same order
+    """
+    scales = [
+        Scale.join([panel.scale for panel in column if panel.scale is not None])
+        for column in zip(*rows, strict=True)
+    ]
+    return [
+        [
+            panel if panel.scale is None else dataclasses.replace(panel, scale=scale)
+            for panel, scale in zip(row, scales, strict=True)
+        ]
+        for row in rows
+    ]
+
+
 def format_value(value: float) -> str:
     """Format a feature's value with three digits."""
     return f"{float(value):.3g}"

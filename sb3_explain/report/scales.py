@@ -49,6 +49,20 @@ class Scale:
         peak = max((float(np.abs(each).max()) for each in every if each.size), default=0.0)
         return cls(peak, any(bool((each < 0).any()) for each in every))
 
+    @classmethod
+    def join(cls, scales: Iterable[Scale]) -> Scale:
+        """Make the scale of all attributions that some scales were measured on.
+
+        >>> from sb3_explain.report.scales import Scale
+        >>> Scale.join([Scale(2.0, signed=False), Scale(0.5, signed=True)])
+        Scale(peak=2.0, signed=True)
+
+        :param scales: any number of scales
+        """
+        every = list(scales)
+        peak = max((each.peak for each in every), default=0.0)
+        return cls(peak, any(each.signed for each in every))
+
     @property
     def empty(self) -> bool:
         """Whether all attributions are 0."""

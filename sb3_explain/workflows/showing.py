@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.named import Explainers, name_explainer, name_explainers
 from sb3_explain.explainers.showing import (
     Look,
+    describe_choice,
     describe_target,
     list_observation_panels,
     list_panels,
@@ -23,10 +25,17 @@ from sb3_explain.explainers.showing import (
 from sb3_explain.report.explanation_figure import ExplanationFigure, explanation_figure
 from sb3_explain.report.overlay_styles import OverlayStyle
 from sb3_explain.report.palette import ThemeName
-from sb3_explain.report.panels import Panel
+from sb3_explain.report.panels import Panel, share_scales
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
+
+#: what one cannot see in a figure of several methods: of one observation, and of several
+SCALES = (
+    "Each panel has a scale of its own: colors and lengths do not compare between rows.",
+    "The observations of a row have one scale: colors and lengths compare along a row, not between "
+    "rows.",
+)
 
 
 @check_arguments
@@ -122,7 +131,8 @@ def compare(
     look = Look(style, frames, rendered)
     rows: list[list[Panel]] = []
     seen: list[Panel] = []
-    titles = []
+    titles: list[str] = []
+    notes: dict[str, None] = {}
     for who, known in ((str(name), read_agent(each)) for name, each in agents.items()):
         named = name_explainers(known, explainers, states, target=target)
         if not named:
@@ -136,33 +146,39 @@ def compare(
         batch = next(iter(batches.values()))
         look.check(batch)
         number, of_whom = range(len(batch)), f"{who}: " if who else ""
-        rows += [
-            [
-                panel
-                for row in number
-                for panel in list_panels(
-                    batch,
-                    attributions,
-                    row,
-                    look,
-                    heading=of_whom + get_explainer_label(name),
-                    baselines=explainer.baselines,
-                    left_out=explainer.left_out,
-                )
-            ]
-            for name, explainer in named.items()
-            for attributions in [explainer.attribute_batch(batches[name].with_cache(cache))]
-        ]
+        explained = [describe_target(batch, row) for row in number]
+        differ = len(set(explained)) > 1
+        for name, explainer in named.items():
+            attributions = explainer.attribute_batch(batches[name].with_cache(cache))
+            label = of_whom + get_explainer_label(name)
+            of_method = share_scales(
+                [
+                    list_panels(
+                        batch,
+                        attributions,
+                        row,
+                        look,
+                        heading=f"{label}\n{explained[row]}" if differ else label,
+                        baselines=explainer.baselines,
+                        left_out=explainer.left_out,
+                    )
+                    for row in number
+                ]
+            )
+            rows.append(list(itertools.chain.from_iterable(of_method)))
         seen = seen or [
             panel for row in number for panel in list_observation_panels(batch, row, look)
         ]
-        explained = dict.fromkeys(describe_target(batch, row) for row in number)
-        titles.append(of_whom + "; ".join(explained))
+        titles += [] if differ else [of_whom + explained[0]]
+        notes[describe_choice(batch)] = None
     if not rows:
         raise ExplainError("there is nothing to compare: give an agent or more")
+    if len(rows) > 1:
+        notes[SCALES[len(batch) > 1]] = None
     if len(seen) == len(rows[0]):  # pictures alone: the first row shows them without a map
         rows.insert(0, seen)
-    return explanation_figure(rows, title="\n".join(titles), theme=theme)
+    note = " ".join(filter(None, notes))
+    return explanation_figure(rows, title="\n".join(titles), note=note, theme=theme)
 
 
 def read_agent(agent: Agent | BaseAlgorithm) -> Agent:

@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from stable_baselines3 import PPO
+from torch import nn
 
 from sb3_explain import EXPLAINERS, Agent, ExplainError, compare, plot
 from sb3_explain.explainers.gradients.gradient import Gradient
 from tests.agents.reading import row_reader
 from tests.toys import dot_agent, dot_states
 
+METHODS = ["gradient", "input_x_gradient"]
 AGENT = dot_agent()
 STATES = dot_states(AGENT, 60)
 
@@ -98,3 +101,52 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(call, said):
 def test_without_a_name_a_method_that_supports_the_agent_is_chosen(model):
     assert plot(model, model.get_env().reset()).get_suptitle() == "Feature ablation"
     assert plot(AGENT, STATES.observations([0])).get_suptitle() == "SARFA"
+
+
+def read_ranges(figure):
+    """Highest tick of each color bar, in rows."""
+    bars = [axes for axes in figure.axes if axes.get_label() == "<colorbar>"]
+    return [bar.get_yticklabels()[-1].get_text() for bar in bars]
+
+
+def read_note(figure):
+    return figure.get_supxlabel().replace("\n", " ")
+
+
+def test_observations_of_a_method_have_one_scale_and_methods_have_not(model):
+    rows = np.array([[0.1, 0.2, 0.05, 0.0], [2.0, -3.0, 0.1, 1.0]], np.float32)
+    one, other = (EXPLAINERS[name](Agent.from_model(model)) for name in METHODS)
+    figure = compare(model, rows, METHODS)
+    for position, explainer in ((0, one), (2, other)):
+        peak = f"{explainer.attribute(rows).abs().max():.2g}"
+        assert read_ranges(figure)[position : position + 2] == [peak, peak]
+    assert "compare along a row, not between rows" in read_note(figure)
+    assert "do not compare between rows" in read_note(compare(model, rows[:1], METHODS))
+    alone = plot(model, rows, METHODS[1])
+    assert read_ranges(alone) == read_ranges(figure)[2:]
+    assert read_note(alone) == "All observations have one scale."
+    assert read_note(plot(model, rows[:1], METHODS[1])) == ""
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (spaces.Box(-1, 1, (3,)), "Of the 3 dimensions of the action, the one farthest from the"),
+        (spaces.MultiDiscrete([3, 2]), "Of the 2 parts of the action, the one that the agent is"),
+        (spaces.Box(-1, 1, (1,)), ""),
+        (spaces.Discrete(3), ""),
+    ],
+)
+def test_a_figure_says_why_this_part_of_the_action_is_explained(space, said):
+    n = sum(space.nvec) if isinstance(space, spaces.MultiDiscrete) else 3
+    n = space.shape[0] if isinstance(space, spaces.Box) else n
+    agent = Agent.from_module(nn.Linear(4, n), spaces.Box(-9, 9, (4,)), space)
+    rows = np.random.default_rng(0).normal(size=(1, 4)).astype(np.float32)
+    note = read_note(plot(agent, rows, "input_x_gradient"))
+    assert note.startswith(said) and bool(note) == bool(said)
+    both = read_note(compare(agent, rows, METHODS))
+    assert both.startswith(said) and both.endswith("between rows.")
+    if said:
+        default = int(Gradient(agent).read_batch(rows, None).target[0])
+        other = plot(agent, rows, "input_x_gradient", target=(default + 1) % agent.n_targets)
+        assert read_note(other) == ""
