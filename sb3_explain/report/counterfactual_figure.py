@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
@@ -19,12 +21,16 @@ from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png
 from sb3_explain.report.overlay import Attribution, Frame, lay_over
 from sb3_explain.report.palette import Theme, ThemeName
 
-#: colors of what changes the action, and of all else
-CHANGED, UNCHANGED = "#d9720b", "#82868e"
+#: colors of what changes the action, which no map has, and of all else
+CHANGED, UNCHANGED = "#148f5b", "#82868e"
+#: what is said of the state as it is
+WHOLE = "with everything"
 #: color of the action that the explained one is contrasted with
 OTHER = "#3a86d1"
 _PANEL = 1.75
 _WORDS = 15
+#: letters in a line of a feature's name
+_WRAP = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +68,7 @@ class BeforeAndAfter:
     :param contrasted: action that the explained one is contrasted with; empty for none
     :param caption: description of the state, for example its episode and step
     :param measure: name of what the probabilities are
+    :param note: text under the figure, for example why this action is explained
     :raises ExplainError: if the numbers of names and outcomes differ
     """
 
@@ -77,6 +84,7 @@ class BeforeAndAfter:
     contrasted: str = ""
     caption: str = ""
     measure: str = "probability"
+    note: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -113,6 +121,8 @@ def counterfactual_figure(example: BeforeAndAfter, *, theme: ThemeName = "light"
         f"{asked}  {example.caption}".strip(), x=0.012, ha="left", color=look.ink, fontsize=14,
         fontweight="bold",
     )  # fmt: skip
+    if example.note:
+        figure.supxlabel(example.note, x=0.012, ha="left", color=look.faint, fontsize=9)
     return render_png(figure, look)
 
 
@@ -141,24 +151,27 @@ def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
     n = len(example.names)
     x = np.arange(1, n + 1)
     before = example.before.probability
-    axes.axhline(before, color=look.faint, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axhline(before, color=look.faint, linewidth=1, linestyle=(0, (4, 3)), label=WHOLE)
     together = [before, *(outcome.probability for outcome in example.together)]
     axes.plot(np.arange(n + 1), together, color=UNCHANGED, linewidth=2, zorder=2)
     if example.contrasted:
         other = [outcome.other or 0.0 for outcome in (example.before, *example.together)]
-        label = f"of {example.contrasted}"
+        label = f"{example.measure} of {example.contrasted}"
         axes.plot(np.arange(n + 1), other, color=OTHER, linewidth=1.5, zorder=1, label=label)
     series = ((example.alone, "D", "removed alone"), (example.together, "o", "with all before it"))
     for outcomes, marker, label in series:
         heights = [outcome.probability for outcome in outcomes]
         colors = [CHANGED if outcome.changed else UNCHANGED for outcome in outcomes]
-        axes.scatter(x, heights, c=colors, marker=marker, s=50, zorder=3)
-        axes.scatter([], [], color=UNCHANGED, marker=marker, s=50, label=label)
-    axes.scatter([], [], color=CHANGED, marker="s", s=50, label="the action changes")
+        # filled as well, for those who do not see the color
+        faces = [CHANGED if outcome.changed else look.paper for outcome in outcomes]
+        shape: Any = {"marker": marker, "s": 50, "linewidths": 1.6}
+        axes.scatter(x, heights, c=faces, edgecolors=colors, zorder=3, **shape)
+        axes.scatter([], [], c=look.paper, edgecolors=UNCHANGED, label=label, **shape)
+    axes.scatter([], [], color=CHANGED, marker="s", s=50, label="filled: the action changes")
     if example.attribution is None:
         for outcomes, above in ((example.alone, True), (example.together, False)):
             for place, outcome in zip(x, outcomes, strict=True):
-                if outcome.changed:
+                if outcome.changed and (above or place > 1):  # the first ones are the same
                     axes.annotate(
                         outcome.action,
                         (float(place), outcome.probability),
@@ -172,12 +185,19 @@ def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
     axes.set_title(f"{example.measure} of {example.action}", color=look.ink, **TITLE)
     axes.set_ylim(-0.08, 1.08)
     axes.set_xlim(-0.3, n + 0.4)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, frameon=False,
-                fontsize=9, labelcolor=look.ink, handletextpad=0.2, columnspacing=1.0)  # fmt: skip
     style_axes(axes, look)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
-    names = example.names if example.attribution is None else [str(i) for i in x]
-    axes.set_xticks([0, *x], ["nothing", *names], fontsize=10)
+    names = [str(i) for i in x]
+    if example.attribution is None:  # as narrow as their places
+        names = [textwrap.fill(name, _WRAP) for name in example.names]
+    axes.set_xticks([0, *x], [textwrap.fill(WHOLE, _WRAP), *names], fontsize=9)
+    n_lines = max(2, *(len(name.splitlines()) for name in names))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    under = ScaledTranslation(0, -0.12 - 0.16 * n_lines, figure.dpi_scale_trans)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, frameon=False, fontsize=9,
+                bbox_transform=axes.transAxes + under, labelcolor=look.ink, handletextpad=0.4,
+                columnspacing=1.0, borderaxespad=0)  # fmt: skip
 
 
 def _draw_pictures(
@@ -186,7 +206,7 @@ def _draw_pictures(
     """Draw what the agent sees with everything, and without each part."""
     panels: Any = row.subplots(1, len(outcomes) + 1)
     numbers = range(1, len(outcomes) + 1)
-    titles = ["all of it", *(f"{without} {number}" for number in numbers)]
+    titles = [WHOLE, *(f"{without} {number}" for number in numbers)]
     if without != "without":
         titles[1] = "without 1"
     for i, (axes, outcome) in enumerate(zip(panels, (example.before, *outcomes), strict=True)):

@@ -22,6 +22,7 @@ from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.counterfactual import Counterfactual, Removal, contrast, counterfactual
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.explainers.regions import INPAINT
+from sb3_explain.explainers.showing import describe_choice
 from sb3_explain.report import save
 from sb3_explain.report.counterfactual_figure import BeforeAndAfter, Outcome, counterfactual_figure
 from sb3_explain.report.overlay import to_rgb
@@ -43,7 +44,8 @@ class Why:
 
     def __str__(self) -> str:
         """Write which state it is, and the short table."""
-        return f"{self.picture.caption}\n{self.counterfactual}"
+        said = (self.picture.caption, str(self.counterfactual), self.picture.note)
+        return "\n".join(filter(None, said))
 
     def __repr__(self) -> str:
         """Say in one line which state it is, and what changes the action."""
@@ -137,6 +139,7 @@ def why(
         together=[draw_outcome(found, removal, agent) for removal in found.together],
         contrasted=agent.target_names[instead] if instead is not None else "",
         caption=caption,
+        note="" if instead is not None else describe_choice(batch),
         measure=name_measure(agent) if found.before.probabilities is not None else "what is left",
     )
     name = find_image(agent)
