@@ -81,7 +81,7 @@ class Evaluation(ShownEvaluation):
 
     @property
     def values(self) -> dict[str, dict[str, Array]]:
-        """(n,) values of the states, by explainer and metric."""
+        """(n,) values of the states by explainer and metric, whose paired differences compare."""
         return {name: row.values for name, row in self.rows.items()}
 
     @property

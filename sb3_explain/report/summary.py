@@ -248,6 +248,6 @@ def _describe_accuracy(
     said = [text]
     blind = read_bounds(table.get("empty", {}).get(name)) if "empty" in controls else None
     if blind:
-        kept = format_percent(blind[0])
-        said.append(f"Shown nothing at all, it takes the same action in {kept}.")
+        as_often = format_percent(blind[0])
+        said.append(f"Shown nothing at all, it takes the same action in {as_often}.")
     return " ".join([*said, *compare_accuracy(table, explainer, name, controls)])
