@@ -98,7 +98,7 @@ class EnvSource(ABC):
         """
         name = self.recipe.env_id
         if lists_rgb:
-            return f"{name} was made without render_mode={RGB!r}: make it with it"
+            return f"{name} was made without render_mode={RGB!r}: make it with that argument"
         tried = f" ({fault})" if fault else ""
         return (
             f"{name} draws no RGB frames{tried}: let its render return (h, w, 3) uint8 and its "

@@ -73,7 +73,10 @@ def test_an_environment_that_draws_nothing_shows_what_the_agent_observes(tmp_pat
 
 
 def test_an_episode_that_nothing_can_be_shown_of_is_refused_before_anything_is_fitted(tmp_path):
-    model, said = make_model(PPO, Field()), "without render_mode='rgb_array': make it with it; .*"
+    model, said = (
+        make_model(PPO, Field()),
+        "without render_mode='rgb_array': make it with that argument; .*",
+    )
     states = collect(Agent.from_model(model), n_states=20, render=False, progress=False)
     with pytest.raises(ExplainError, match=f"{said}plot.agent, observation.") as refused:
         play(model, "visionmask", states=states, path=tmp_path / "b.mp4", progress=False)
