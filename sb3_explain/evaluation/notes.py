@@ -34,7 +34,7 @@ def warn_if_narrow(n: int, n_given: int, episodes: int) -> None:
     :param episodes: number of episodes that the measured states are of
     """
     if note_if_narrow(n, episodes):
-        more = f"measure more of the {n_given} states (n_evaluated)"
+        more = f"measure more of the {n_given} states (n_evaluated=, --n-evaluated)"
         logger.warning(
             "intervals will be too narrow, %d states of %d episode(s): %s, at least %d of %d "
             "episodes",
