@@ -362,12 +362,7 @@ def test_narrow_intervals_are_told_before_anything_is_measured(agent, states, ca
     ("n", "n_given", "episodes", "said"),
     [
         (300, 300, 5, ""),
-        (
-            50,
-            400,
-            9,
-            "measure more of the 400 states (n_evaluated=, --n-evaluated), at least 300 of 5 episodes",
-        ),
+        (50, 400, 9, "measure more of the 400 states (n_evaluated=, --n-evaluated), at least 300"),
         (400, 400, 4, "collect more, at least 300 of 5 episodes"),
     ],
 )
