@@ -126,7 +126,7 @@ def test_explainers(tmp_path):
 
 def test_counterfactual(tmp_path):
     said = run("counterfactual", tmp_path)
-    assert "together" in said and "p(" in said
+    assert "without 1 to 2" in said and "p(" in said
 
 
 def test_probing(tmp_path):
