@@ -9,6 +9,8 @@ from sb3_explain.common.renamed import find_new_name
 
 #: the longest message of an error; with what the command line puts before it, 300 characters
 MAX_CHARACTERS = 285
+#: number of characters of the longest word that no message is cut within
+WORD = 40
 #: how alike two names are of which one may be meant by the other, as difflib measures it in [0, 1]
 CLOSE = 0.6
 
@@ -37,13 +39,13 @@ def make_printable(text: str, limit: int = MAX_CHARACTERS) -> str:
 
 def _end_with_word(line: str, size: int) -> str:
     """The beginning of a line, of at most ``size`` characters, up to a word's end near there."""
-    cut = line.rfind(" ", size // 2, size + 1)
+    cut = line.rfind(" ", size - WORD, size + 1)
     return line[:size] if cut < 0 else line[:cut]
 
 
 def _begin_with_word(line: str, size: int) -> str:
     """The end of a line, of at most ``size`` characters, from a word's beginning near there."""
-    cut = line.find(" ", len(line) - size - 1, len(line) - size // 2)
+    cut = line.find(" ", len(line) - size - 1, len(line) - size + WORD)
     return line[-size:] if cut < 0 else line[cut + 1 :]
 
 
