@@ -26,6 +26,7 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
     compute_shares,
     get_pictures,
+    name_asked,
     name_greedy_actions,
     name_measure,
 )
@@ -104,7 +105,13 @@ def draw_pictures(
             strict=True,
         )
     ]
-    return contact_sheet(tiles, agent.target_names, title=title, measure=name_measure(agent))
+    return contact_sheet(
+        tiles,
+        agent.target_names,
+        title=title,
+        measure=name_measure(agent),
+        marked=name_asked(agent, target)[1],
+    )
 
 
 def draw_bars(
@@ -131,7 +138,8 @@ def draw_bars(
     bars = join_features(by_key).cpu().numpy()
     values = show_values(agent, {key: batch.by_key[key] for key in by_key}).numpy()
     names = name_features(agent, {key: part[0].numel() for key, part in by_key.items()})
-    strip = BarStrip(names, bars, BAR * (1 + min(len(names), MOST_BARS)), BARS)
+    height, asked = BAR * (1 + min(len(names), MOST_BARS)), name_asked(agent, target)[0]
+    strip = BarStrip(names, bars, height, BARS, target=asked)
     tiles = [
         Tile(share, said[0], ", ".join(said[1:]), strip.draw(*row))
         for share, said, *row in zip(
@@ -142,7 +150,13 @@ def draw_bars(
             strict=True,
         )
     ]
-    return contact_sheet(tiles, agent.target_names, title=title, measure=name_measure(agent))
+    return contact_sheet(
+        tiles,
+        agent.target_names,
+        title=title,
+        measure=name_measure(agent),
+        marked=name_asked(agent, target)[1],
+    )
 
 
 def draw_panels(

@@ -27,6 +27,7 @@ class BarStrip:
     :param attributions: (T, M) attributions of all frames, which decide what is shown
     :param height: height of the pictures in pixels
     :param width: width of the pictures in pixels; as their height, and 320 at least, when not given
+    :param target: name of what is explained, where it is not the action taken
     """
 
     def __init__(
@@ -35,7 +36,10 @@ class BarStrip:
         attributions: NDArray[Any],
         height: int,
         width: int | None = None,
+        *,
+        target: str = "",
     ) -> None:
+        self.target = target
         self.names = list(names)
         self.scale = Scale.measure([attributions])
         self.size = (width or max(320, height), height)
@@ -93,6 +97,9 @@ class BarStrip:
             )
         pen.line((zero, 0, zero, height - row_height), fill=FAINT)
         ends = f"{-self.scale.peak:.2g} to " if self.scale.signed else "0 to "
-        key = f"attribution, {ends}{self.scale.peak:.2g}"
-        pen.text((split, height - row_height / 2), key, font=face, fill=FAINT, anchor="lm")
+        key = f", {ends}{self.scale.peak:.2g}"
+        what = f"attribution of {self.target}" if self.target else "attribution"
+        key = truncate(what, face, width - 12 - face.getlength(key)) + key
+        left = max(6, min(split, width - 6 - face.getlength(key)))
+        pen.text((left, height - row_height / 2), key, font=face, fill=FAINT, anchor="lm")
         return np.asarray(picture)

@@ -23,6 +23,8 @@ FAINT = (158, 165, 178)
 BAR = (104, 114, 134)
 TROUGH = (38, 42, 52)
 CHOSEN = (252, 165, 10)
+#: color of the target that was asked for, which need not be the action taken
+EXPLAINED = (106, 190, 255)
 #: the number of Atari's actions; where there are more, the most probable ones are shown
 MOST_BARS = 18
 
@@ -32,14 +34,14 @@ class Caption:
     """The content of the caption under one frame.
 
     :param step: number of the step, as it is shown
-    :param action: index of the action whose map is shown
+    :param action: index of the action taken; ``None`` where no single one is, as of Box actions
     :param probabilities: (K,) in [0, 1]; empty where the agent has none (Box actions)
     :param value: value of the state, if the agent estimates one
     :param note: any short text, for example ``"episode 3"``
     """
 
     step: int
-    action: int
+    action: int | None
     probabilities: Sequence[float] | NDArray[Any] = ()
     value: float | None = None
     note: str = ""
@@ -67,13 +69,22 @@ class CaptionPanel:
     :param width: width of the panel in pixels, to which the font is scaled
     :param action_names: names of the K actions
     :param measure: name of what the probabilities are
+    :param target: name of what is explained, where it is not the action taken
+    :param marked: index of the action that is explained then; ``None`` if the target is none
     """
 
     def __init__(
-        self, width: int, action_names: Sequence[str], measure: str = "probability"
+        self,
+        width: int,
+        action_names: Sequence[str],
+        measure: str = "probability",
+        *,
+        target: str = "",
+        marked: int | None = None,
     ) -> None:
         self.width = width
         self.measure = measure
+        self.target, self.marked = target, marked
         self.names = [str(name) for name in action_names]
         self.size = min(26, max(13, round(width / 42)))
         n_bars = min(len(self.names), MOST_BARS)
@@ -82,7 +93,7 @@ class CaptionPanel:
         self.row_height = round(self.size * (1.45 if self.rows <= 7 else 1.25))
         # Many actions leave less room for the words on the left.
         self.split = round(width * (0.36 if self.columns == 1 else 0.28))
-        height = max(self.rows * self.row_height + self.size, round(self.size * 7.4))
+        height = max(self.rows * self.row_height + self.size, round(self.size * (8.8 if target else 7.4)))
         # Video players draw their buttons over the lower edge: nothing is written there.
         height += round(width * 0.06)
         self.height = height + height % 2
@@ -99,20 +110,26 @@ class CaptionPanel:
     def _words(self, pen: ImageDraw.ImageDraw, caption: Caption) -> None:
         left, top, room = self.size * 0.8, self.size * 0.55, self.split - self.size * 1.4
         facts = [f"step {caption.step:,}"]
-        if len(caption.probabilities):
-            facts.insert(
-                0, f"{self.measure} {format_probability(caption.probabilities[caption.action])}"
-            )
+        # of Box actions, whose dimensions are all taken, the explained one is told
+        told = self.marked if caption.action is None else caption.action
+        if len(caption.probabilities) and told is not None:
+            facts.insert(0, f"{self.measure} {format_probability(caption.probabilities[told])}")
         if caption.value is not None and math.isfinite(caption.value):
             facts.append(f"value {caption.value:+.2f}")
-        large, small = round(self.size * 1.35), load_font(round(self.size * 0.9))
-        name = self.names[caption.action]
-        while large > self.size and load_font(large, bold=True).getlength(name) > room:
-            large -= 1
-        face = load_font(large, bold=True)
-        baseline = (left, top + self.size * 1.3)
-        pen.text(baseline, truncate(name, face, room), font=face, fill=CHOSEN, anchor="ls")
-        top += self.size * 1.85
+        small = load_font(round(self.size * 0.9))
+        taken = "" if caption.action is None else self.names[caption.action]
+        lines = [(taken, CHOSEN)]
+        if self.target:
+            said = taken and f"taken: {taken}"
+            lines = [(f"explained: {self.target}", EXPLAINED), (said, CHOSEN)]
+        for place, (words, color) in enumerate(line for line in lines if line[0]):
+            large = round(self.size * 1.35)
+            while large > self.size and load_font(large, bold=True).getlength(words) > room:
+                large -= 1
+            face = load_font(large, bold=True)
+            baseline = (left, top + self.size * (1.3 if place == 0 else 0.85))
+            pen.text(baseline, truncate(words, face, room), font=face, fill=color, anchor="ls")
+            top += self.size * (1.85 if place == 0 else 1.4)
         for i, fact in enumerate([*facts, caption.note]):
             pen.text(
                 (left, top), truncate(fact, small, room), font=small, fill=FAINT if i else TEXT
@@ -124,7 +141,10 @@ class CaptionPanel:
         actions = list(range(len(caption.probabilities)))
         if len(actions) <= MOST_BARS:
             return actions
-        return sorted(actions, key=lambda i: -float(caption.probabilities[i]))[:MOST_BARS]
+        shown = sorted(actions, key=lambda i: -float(caption.probabilities[i]))[:MOST_BARS]
+        if self.marked is not None and self.marked not in shown:
+            shown[-1] = self.marked
+        return shown
 
     def _bars(self, pen: ImageDraw.ImageDraw, caption: Caption) -> None:
         if not len(caption.probabilities):
@@ -142,6 +162,8 @@ class CaptionPanel:
             chosen = i == caption.action
             middle = y + self.row_height / 2
             ink = CHOSEN if chosen else TEXT if share >= 0.1 else FAINT
+            marked = bool(self.target) and i == self.marked
+            ink = EXPLAINED if marked else ink
             name = truncate(self.names[i], face, label - self.size * 0.4)
             pen.text((x, middle), name, font=face, fill=ink, anchor="lm")
             pen.text(
@@ -156,6 +178,12 @@ class CaptionPanel:
             if end - start >= 1:
                 pen.rectangle(
                     (start, middle - thick, end, middle + thick), fill=CHOSEN if chosen else BAR
+                )
+            if marked:
+                pen.rectangle(
+                    (start, middle - thick, stop, middle + thick),
+                    outline=EXPLAINED,
+                    width=max(2, round(self.size / 10)),
                 )
 
 

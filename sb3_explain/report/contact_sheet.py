@@ -65,6 +65,7 @@ def contact_sheet(
     title: str = "",
     measure: str = "probability",
     features: Sequence[str] = (),
+    marked: int | None = None,
     theme: ThemeName = "light",
 ) -> bytes:
     """Draw states in rows, each with a bar of the actions' probabilities.
@@ -75,6 +76,7 @@ def contact_sheet(
     :param measure: name of what the bars show; values that do not add up to 1 (of Box actions or
         several sub-actions) are drawn side by side
     :param features: names of the features of tiles without pictures
+    :param marked: index of the action that is explained in all tiles, where one was asked for
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     :raises ExplainError: if there are no tiles
@@ -98,7 +100,7 @@ def contact_sheet(
         cell = grid[divmod(place, columns)].subgridspec(2, 1, height_ratios=(body, _BAR), hspace=0)
         _draw_state(figure.add_subplot(cell[0]), tile, features, look)
         bar = figure.add_subplot(cell[1])
-        _draw_bar(bar, tile, [colors[name].color for name in actions])
+        _draw_bar(bar, tile, [colors[name].color for name in actions], marked, look)
         bar.set_xlabel(
             f"{tile.action}\n{tile.remark}" if tile.remark else tile.action,
             loc="left", color=look.ink, fontsize=8.5, labelpad=2,
@@ -106,7 +108,7 @@ def contact_sheet(
     figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=13, fontweight="bold")
     figure.legend(
         [Patch(color=colors[name].color) for name in actions],
-        actions,
+        [f"{name} (explained)" if i == marked else name for i, name in enumerate(actions)],
         title=measure,
         loc="outside lower left",
         ncols=min(len(actions), 2 * columns),
@@ -144,7 +146,9 @@ def _draw_state(axes: Axes, tile: Tile, features: Sequence[str], look: Theme) ->
         spine.set_visible(False)
 
 
-def _draw_bar(axes: Axes, tile: Tile, colors: Sequence[str]) -> None:
+def _draw_bar(
+    axes: Axes, tile: Tile, colors: Sequence[str], marked: int | None, look: Theme
+) -> None:
     """Draw probabilities stacked in one bar, or side by side if they do not add up to 1."""
     shares = np.nan_to_num(np.asarray(tile.probabilities, dtype=np.float64))
     whole = abs(shares.sum() - 1) < 1e-3
@@ -152,6 +156,10 @@ def _draw_bar(axes: Axes, tile: Tile, colors: Sequence[str]) -> None:
     lefts = np.cumsum(shares) - shares if whole else np.cumsum(slots) - slots
     widths = shares if whole else 0.92 * slots * shares
     axes.barh(np.zeros(len(shares)), widths, left=lefts, color=list(colors), height=1)
+    if marked is not None:
+        frame = {"color": "none", "edgecolor": look.ink, "linewidth": 2, "clip_on": False}
+        room = widths[marked] if whole else 0.92 * slots[marked]
+        axes.barh([0], [room], left=[lefts[marked]], height=1, **frame)
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.5, 0.5)
     axes.set_xticks([])

@@ -51,6 +51,8 @@ def write_video(
     title: str = "map of the chosen action",
     game: str = "the game as rendered",
     measure: str = "probability",
+    target: str = "",
+    marked: int | None = None,
     height: int = GAME_HEIGHT,
     progress: Callable[[int], None] | None = None,
 ) -> int:
@@ -58,7 +60,7 @@ def write_video(
 
     :param path: path of the file, which ends in ``.mp4``
     :param frames: T pictures (h, w, 3) uint8, as rendered, all of one size
-    :param attributions: T maps (H, W) of the caption's action, see
+    :param attributions: T maps (H, W) of the caption's action or of the target, see
         :func:`sb3_explain.report.lay_over`
     :param captions: T captions
     :param action_names: names of the K actions
@@ -69,6 +71,8 @@ def write_video(
     :param title: title over the map; empty for no line of titles
     :param game: title over the plain game
     :param measure: name of what the probabilities are, for example ``"softmax of Q"``
+    :param target: name of what is explained in all frames, where it is not the action taken
+    :param marked: index of the action that is explained then; ``None`` if the target is none
     :param height: approximate height of the game in pixels; small games are enlarged by a whole
         factor
     :param progress: function that is called with the number of frames written so far
@@ -85,6 +89,8 @@ def write_video(
         playfield=playfield,
         titles=[*([game] if side_by_side else []), title] if title else [],
         measure=measure,
+        target=target,
+        marked=marked,
         height=height,
     )
     first = next(pictures, None)
@@ -189,6 +195,8 @@ def _compose(
     playfield: Playfield | None,
     titles: Sequence[str],
     measure: str,
+    target: str,
+    marked: int | None,
     height: int,
 ) -> Iterator[Frame]:
     """Compose the whole pictures: titles, game, game under the map, caption."""
@@ -203,7 +211,7 @@ def _compose(
             width += width % 2
             empty = np.empty((0, width, 3), dtype=np.uint8)
             top = draw_heading(width, titles, signed=signed) if titles else empty
-            panel = CaptionPanel(width, action_names, measure)
+            panel = CaptionPanel(width, action_names, measure, target=target, marked=marked)
         elif frame.shape != shape:
             raise ExplainError(f"all frames of a video have one size: {frame.shape} after {shape}")
         game = enlarge(frame, factor)

@@ -43,6 +43,7 @@ from sb3_explain.workflows.pictures import (
     compute_shares,
     find_taken_targets,
     get_pictures,
+    name_asked,
     name_greedy_actions,
     name_measure,
 )
@@ -266,7 +267,8 @@ def highlights(
         output / "highlights.mp4", states, explainer, positions=np.array(positions),
         attributions=attributions, notes=notes, target=target, fps=fps, progress=progress,
     )  # fmt: skip
-    save(output / "highlights.png", draw_sheet(states, explainer, chosen, features, attributions))
+    sheet = draw_sheet(states, explainer, chosen, features, attributions, target)
+    save(output / "highlights.png", sheet)
     steps = states.steps
     names = name_greedy_actions(agent, torch.from_numpy(states.column("scores")[important]))
     write_json(
@@ -325,6 +327,7 @@ def draw_sheet(
     chosen: list[Highlight],
     features: Sequence[str],
     attributions: Mapping[int, Array] | None,
+    target: TargetLike = None,
 ) -> bytes:
     """Draw the important states with their attributions on one sheet, as a PNG.
 
@@ -333,8 +336,10 @@ def draw_sheet(
     :param chosen: the highlights
     :param features: what :func:`name_top_features` says of each
     :param attributions: attributions by position, of an agent that observes images
+    :param target: what is explained in every state; the action taken when not given
     """
     agent = explainer.agent
+    target = explainer.own_target if target is None else target
     name = find_image(agent)
     important = np.array([one.position for one in chosen])
     scores = torch.from_numpy(states.column("scores")[important])
@@ -351,5 +356,9 @@ def draw_sheet(
         )
         for row, action in enumerate(name_greedy_actions(agent, scores))
     ]
+    asked, marked = name_asked(agent, target)
     title = f"The {len(chosen)} most important of {len(states):,} states"
-    return contact_sheet(tiles, agent.target_names, title=title, measure=name_measure(agent))
+    title += f"; explained: {asked}" if asked else ""
+    return contact_sheet(
+        tiles, agent.target_names, title=title, measure=name_measure(agent), marked=marked
+    )

@@ -23,6 +23,7 @@ from sb3_explain.agents.action_spaces import (
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.shown_values import name_features, show_values
+from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.attributions import normalize
 from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
@@ -318,6 +319,19 @@ def find_taken_targets(agent: Agent, actions: NDArray[Any], scores: torch.Tensor
     group = torch.arange(len(sizes)).repeat_interleave(sizes)
     surest = group[default_target(space, target_scores(space, scores))]
     return taken.gather(1, surest[:, None])[:, 0]
+
+
+def name_asked(agent: Agent, target: TargetLike) -> tuple[str, int | None]:
+    """Name the target that was asked for, and find its index if it is an action.
+
+    :param agent: the agent that is explained
+    :param target: what is explained in every state; ``None`` for the action taken
+    :return: the name, empty for the action taken, and the index among ``agent.target_names``
+    """
+    if target is None:
+        return "", None
+    found = find_target(agent, target)
+    return (agent.target_names[found], found) if isinstance(found, int) else (found.name, None)
 
 
 def name_greedy_actions(agent: Agent, scores: Tensor) -> list[str]:

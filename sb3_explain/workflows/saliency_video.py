@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_explain.agents.observations import find_image
@@ -26,6 +27,7 @@ from sb3_explain.workflows.pictures import (
     compute_shares,
     find_taken_targets,
     get_pictures,
+    name_asked,
     name_measure,
     take_newest_frame,
 )
@@ -87,9 +89,9 @@ def write_saliency_video(
         attributions = attribute_taken(
             states, explainer, positions, target=target, progress=progress
         )
-    question = "the action"
-    if target is not None:
-        question = states.batch(agent, positions[:1], target).name_targets()[0]
+    question, marked = name_asked(agent, target)
+    # all dimensions of a Box action are taken: none stands out beside the one that was asked for
+    all_taken = bool(question) and isinstance(agent.action_space, spaces.Box)
     laid_over = [attributions[int(p)] if attributions else None for p in positions]
     add_bars = None
     if bars and name is None:
@@ -107,7 +109,7 @@ def write_saliency_video(
             laid_over,
             (
                 Caption(
-                    action=int(taken[row]),
+                    action=None if all_taken else int(taken[row]),
                     probabilities=shown[row],
                     step=int(steps[row]),
                     value=float(values[row]) if np.isfinite(values[row]) else None,
@@ -117,11 +119,13 @@ def write_saliency_video(
             ),
             action_names=agent.target_names,
             measure=name_measure(agent),
+            target=question,
+            marked=marked,
             fps=fps,
             height=height,
             side_by_side=name is not None,
             signed=any(one is not None and bool((one < 0).any()) for one in laid_over),
-            title="" if name is None else f"attributions of {question}",
+            title="" if name is None else f"attributions of {question or 'the action'}",
             game="what the agent observes" if rendered is None else "the game as rendered",
             progress=track(bar),
         )
@@ -159,7 +163,7 @@ def make_bars(
         large = enlarge(frame, max(1, height // frame.shape[0]) if frame.shape[0] < height else 1)
         if strip is None:
             names = name_features(agent, sizes)
-            strip = BarStrip(names, flat, large.shape[0])
+            strip = BarStrip(names, flat, large.shape[0], target=name_asked(agent, target)[0])
         return np.concatenate([large, strip.draw(values[row], flat[row])], axis=1)
 
     return add_bars

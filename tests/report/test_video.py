@@ -9,6 +9,8 @@ import pytest
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report import video as video_module
 from sb3_explain.report.captions import (
+    CHOSEN,
+    EXPLAINED,
     Caption,
     CaptionPanel,
     format_probability,
@@ -186,3 +188,37 @@ def test_long_names_are_cut_to_the_room():
 )
 def test_probabilities_are_never_rounded_to_certainty(share, text):
     assert format_probability(share) == text
+
+
+def paint(picture, color, left, right):
+    """Heights at which a color is in some columns."""
+    return np.flatnonzero((picture[:, left:right] == color).all(axis=2).any(axis=1))
+
+
+def test_the_target_that_was_asked_for_and_the_action_taken_both_stand_out():
+    panel = CaptionPanel(968, NAMES, target="LEFT", marked=1)
+    shown = panel.draw(Caption(3, 2, [0.2, 0.1, 0.7], value=1.0, note="episode 3"))
+    top = (panel.written - 3 * panel.row_height) / 2
+    target, taken = (paint(shown, color, panel.split, 968) for color in (EXPLAINED, CHOSEN))
+    assert (target >= top + panel.row_height).all() and len(target)
+    assert (target < top + 2 * panel.row_height).all()
+    assert (taken >= top + 2 * panel.row_height).all() and len(taken)
+    words = [paint(shown, color, 0, panel.split) for color in (EXPLAINED, CHOSEN)]
+    assert words[0].max() < words[1].min()  # one line above the other
+    plain = CaptionPanel(968, NAMES).draw(Caption(3, 2, [0.2, 0.1, 0.7]))
+    assert not len(paint(plain, EXPLAINED, 0, 968))
+
+
+def test_a_target_that_is_no_action_is_named_and_no_bar_is_marked():
+    panels = [CaptionPanel(640, NAMES, target=name) for name in ("value", "LEFT - RIGHT")]
+    shown = [panel.draw(Caption(3, 2, [0.2, 0.1, 0.7])) for panel in panels]
+    assert (shown[0] != shown[1]).any()
+    for panel, picture in zip(panels, shown, strict=True):
+        assert len(paint(picture, EXPLAINED, 0, panel.split))
+        assert not len(paint(picture, EXPLAINED, panel.split, 640))
+
+
+def test_of_many_actions_the_target_is_always_shown():
+    shares = np.linspace(1, 0, 30)
+    panel = CaptionPanel(640, [f"A{i}" for i in range(30)], target="A29", marked=29)
+    assert len(paint(panel.draw(Caption(0, 0, shares)), EXPLAINED, panel.split, 640))

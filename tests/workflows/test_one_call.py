@@ -25,6 +25,7 @@ from sb3_explain import (
 )
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.report.bar_strip import LABELS, BarStrip
+from sb3_explain.report.captions import CHOSEN, EXPLAINED
 from sb3_explain.report.video import read_frames
 from tests.agents.reading import row_reader
 from tests.states.live_envs import Field, make_model
@@ -59,6 +60,40 @@ def test_an_episode_of_any_target(model, tmp_path, target):
     assert all(len(list(read_frames(path))) == 3 for path in paths)
     with pytest.raises(ExplainError, match="sarfa explains actions, not value"):
         play(IMAGES, "sarfa", target="value", path=tmp_path / "c.mp4", progress=False)
+
+
+def find_color(frame, color, distance=40):
+    """Whether a video's frame has a color, as far as the encoder leaves it."""
+    return (np.abs(frame.astype(int) - color).max(axis=2) < distance).sum() > 20
+
+
+def test_the_footer_says_which_target_is_explained(model, tmp_path):
+    footers = {}
+    for target in (None, "left", "right", "value"):
+        path = tmp_path / f"{target}.mp4"
+        play(model, "gradient", target=target, path=path, n_steps=2, progress=False)
+        footers[target] = next(read_frames(path))
+    assert not find_color(footers[None], EXPLAINED)
+    assert all(find_color(footers[name], EXPLAINED) for name in ("left", "right", "value"))
+    assert all(find_color(footer, CHOSEN) for footer in footers.values())
+    # heights of the bars' frames: left is above right, and the value has none
+    marked = {
+        name: np.flatnonzero(
+            (np.abs(footer[:, footer.shape[1] // 2 :].astype(int) - EXPLAINED).max(axis=2) < 40)
+            .sum(axis=1) > 60
+        )
+        for name, footer in footers.items()
+    }  # fmt: skip
+    assert marked["left"].max() < marked["right"].min() and not len(marked["value"])
+
+
+def test_of_a_box_action_the_dimension_that_was_asked_for_alone_stands_out(tmp_path):
+    box = PPO("MlpPolicy", "Pendulum-v1", n_steps=64, seed=0, device="cpu")
+    path = tmp_path / "box.mp4"
+    play(box, "gradient", target="torque", path=path, n_steps=2, progress=False)
+    frame = next(read_frames(path))
+    # the heights of the footer, which is below the frame of the game
+    assert find_color(frame[-100:], EXPLAINED) and not find_color(frame[-100:], CHOSEN)
 
 
 def test_an_episode_of_pictures_is_one_episode(tmp_path):
