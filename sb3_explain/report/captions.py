@@ -84,7 +84,7 @@ class CaptionPanel:
     ) -> None:
         self.width = width
         self.measure = measure
-        self.target, self.marked = target, marked
+        self.marked = marked
         self.names = [str(name) for name in action_names]
         self.size = min(26, max(13, round(width / 42)))
         n_bars = min(len(self.names), MOST_BARS)
@@ -93,7 +93,13 @@ class CaptionPanel:
         self.row_height = round(self.size * (1.45 if self.rows <= 7 else 1.25))
         # Many actions leave less room for the words on the left.
         self.split = round(width * (0.36 if self.columns == 1 else 0.28))
-        height = max(self.rows * self.row_height + self.size, round(self.size * (8.8 if target else 7.4)))
+        #: what says the target, in two lines where a contrast is too long for one
+        self.explained = [f"explained: {target}"] if target else []
+        room, (first, minus, second) = self.split - self.size * 1.4, target.rpartition(" - ")
+        if minus and load_font(self.size, bold=True).getlength(self.explained[0]) > room:
+            self.explained = [f"explained: {first}", f"- {second}"]
+        words = round(self.size * (7.4 + 1.4 * len(self.explained)))
+        height = max(self.rows * self.row_height + self.size, words)
         # Video players draw their buttons over the lower edge: nothing is written there.
         height += round(width * 0.06)
         self.height = height + height % 2
@@ -119,9 +125,9 @@ class CaptionPanel:
         small = load_font(round(self.size * 0.9))
         taken = "" if caption.action is None else self.names[caption.action]
         lines = [(taken, CHOSEN)]
-        if self.target:
+        if self.explained:
             said = taken and f"taken: {taken}"
-            lines = [(f"explained: {self.target}", EXPLAINED), (said, CHOSEN)]
+            lines = [*((words, EXPLAINED) for words in self.explained), (said, CHOSEN)]
         for place, (words, color) in enumerate(line for line in lines if line[0]):
             large = round(self.size * 1.35)
             while large > self.size and load_font(large, bold=True).getlength(words) > room:
@@ -162,7 +168,7 @@ class CaptionPanel:
             chosen = i == caption.action
             middle = y + self.row_height / 2
             ink = CHOSEN if chosen else TEXT if share >= 0.1 else FAINT
-            marked = bool(self.target) and i == self.marked
+            marked = bool(self.explained) and i == self.marked
             ink = EXPLAINED if marked else ink
             name = truncate(self.names[i], face, label - self.size * 0.4)
             pen.text((x, middle), name, font=face, fill=ink, anchor="lm")

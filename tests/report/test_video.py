@@ -218,6 +218,12 @@ def test_a_target_that_is_no_action_is_named_and_no_bar_is_marked():
         assert not len(paint(picture, EXPLAINED, panel.split, 640))
 
 
+def test_a_long_contrast_names_both_its_sides():
+    panel = CaptionPanel(640, NAMES, target="the left engine - the right engine")
+    assert panel.explained == ["explained: the left engine", "- the right engine"]
+    assert CaptionPanel(640, NAMES, target="a - b").explained == ["explained: a - b"]
+
+
 def test_of_many_actions_the_target_is_always_shown():
     shares = np.linspace(1, 0, 30)
     panel = CaptionPanel(640, [f"A{i}" for i in range(30)], target="A29", marked=29)

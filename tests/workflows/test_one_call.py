@@ -93,7 +93,7 @@ def test_of_a_box_action_the_dimension_that_was_asked_for_alone_stands_out(tmp_p
     play(box, "gradient", target="torque", path=path, n_steps=2, progress=False)
     frame = next(read_frames(path))
     # the heights of the footer, which is below the frame of the game
-    assert find_color(frame[-100:], EXPLAINED) and not find_color(frame[-100:], CHOSEN)
+    assert find_color(frame[-240:], EXPLAINED) and not find_color(frame[-240:], CHOSEN)
 
 
 def test_an_episode_of_pictures_is_one_episode(tmp_path):
