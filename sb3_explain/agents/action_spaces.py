@@ -148,6 +148,23 @@ def score_range(space: spaces.Box, *, squashed: bool = False) -> tuple[Tensor, T
     return torch.from_numpy(middle), torch.from_numpy(extent)
 
 
+def measure_moves(space: spaces.Box, scores: Tensor, own: Tensor, *, squashed: bool) -> Tensor:
+    """(..., A) how far two actions are apart as the environment receives them, in their ranges.
+
+    Beyond its range an action is clipped, so that two scores there are one action.
+
+    :param space: action space of A dimensions
+    :param scores: (..., A) scores of the one action
+    :param own: (..., A) scores of the other
+    :param squashed: whether the scores lie in [-1, 1], whatever the action's range
+    """
+    extent = score_range(space, squashed=squashed)[1].to(scores)
+    if not squashed:  # else they are scaled to the range, which leaves shares of it as they are
+        low, high = (torch.from_numpy(b.reshape(-1)).to(scores) for b in (space.low, space.high))
+        scores, own = (each.clamp(low, high) for each in (scores, own))
+    return (scores - own).abs() / extent
+
+
 def gaussian_divergence(mean: Tensor, std: Tensor, own_mean: Tensor, own_std: Tensor) -> Tensor:
     """KL(N(mean, std) || N(own_mean, own_std)) of each dimension, in nats; all of one shape."""
     ratio = std / own_std

@@ -52,12 +52,14 @@ class Removal:
     :param outcome: index of the target that the agent prefers then, in the group of the explained
         target; for a Box action the explained dimension
     :param changed: whether the agent does something else than the target; for a Box action, whether
-        the dimension has moved by more than a 20th of its range
+        the dimension has moved by more than a 20th of its range, as the environment receives it
     :param preference: how much of the target is left, in [0, 1]: its probability (softmax of
         Q-values); for Box actions see :meth:`sb3_explain.StateBatch.preference`
     :param scores: (C,) scores of all targets
     :param probabilities: (C,) probabilities of all targets in their groups; ``None`` for Box
         actions
+    :param received: (A,) dimensions of a Box action as the environment receives them, clipped or
+        scaled to their ranges; ``None`` for other actions
     """
 
     regions: tuple[int, ...]
@@ -67,6 +69,7 @@ class Removal:
     preference: float
     scores: Array = field(repr=False)
     probabilities: Array | None = field(repr=False)
+    received: Array | None = field(repr=False)
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,11 +94,11 @@ class Counterfactual:
     together: tuple[Removal, ...]
 
     def action(self, removal: Removal) -> str:
-        """Name what the agent does after a removal; for a Box action with the dimension's value."""
+        """Name what the agent does after a removal; for a Box action with what is received of it."""
         name = self.target_names[removal.outcome]
-        return name if removal.probabilities is not None else (
-            f"{name} {removal.scores[removal.outcome]:+.2f}"
-        )  # fmt: skip
+        if removal.received is None:
+            return name
+        return f"{name} {removal.received[removal.outcome]:+.2f}"
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the rows of a short table of texts, with its heads first.
@@ -164,7 +167,9 @@ class Counterfactual:
         """Make a table with one row for each removal: what is removed, and what the agent does.
 
         ``p(TARGET)`` is the preference for the target; for a target to contrast it with there is a
-        column of its probability; ``p(action)`` is the probability of what the agent does.
+        column of its probability; ``p(action)`` is the probability of what the agent does. A Box
+        action has ``received``, the explained dimension as the environment receives it, and
+        ``similarity`` to the action with everything (:attr:`Removal.preference`) in their place.
         """
         import pandas as pd
 
@@ -181,9 +186,12 @@ class Counterfactual:
                 "mass": region.mass if region else np.nan,
                 "action": self.action(removal),
                 "changed": removal.changed,
-                f"p({self.target_names[self.target]})": removal.preference,
             }
-            if removal.probabilities is not None:
+            if removal.received is not None:
+                line["received"] = removal.received[self.target]
+                line["similarity"] = removal.preference
+            elif removal.probabilities is not None:
+                line[f"p({self.target_names[self.target]})"] = removal.preference
                 if self.instead is not None:
                     other = f"p({self.target_names[self.instead]})"
                     line[other] = removal.probabilities[self.instead]
@@ -347,10 +355,13 @@ def remove_regions(
     unchanged = read_blocks(batch.keeps, rows)[0]
     done = torch.full((len(rows),), target)
     probabilities: list[Array | None] = [None] * len(rows)
+    received: list[Array | None] = [None] * len(rows)
     if not isinstance(space, spaces.Box):
         groups = group_numbers(space).to(scores.device)
         done = scores.masked_fill(groups != groups[target], -torch.inf).argmax(dim=1)
         probabilities = list(log_probabilities(space, scores).exp().cpu().numpy())
+    else:
+        received = list(batch.agent.act_on(scores).reshape(len(rows), -1))
     for i, removed in enumerate(numbers):
         yield Removal(
             regions=removed,
@@ -360,4 +371,5 @@ def remove_regions(
             preference=float(preferences[i]),
             scores=scores[i].cpu().numpy(),
             probabilities=probabilities[i],
+            received=received[i],
         )

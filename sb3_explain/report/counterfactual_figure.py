@@ -20,6 +20,7 @@ from sb3_explain.report.captions import format_probability
 from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png, style_axes
 from sb3_explain.report.overlay import Attribution, Frame, lay_over
 from sb3_explain.report.palette import Theme, ThemeName
+from sb3_explain.report.wording import SIMILARITY
 
 #: colors of what changes the action, which no map has, and of all else
 CHANGED, UNCHANGED = "#148f5b", "#82868e"
@@ -67,7 +68,8 @@ class BeforeAndAfter:
     :param outlines: n boolean masks (H, W) of the parts in the map, or ``None``
     :param contrasted: action that the explained one is contrasted with; empty for none
     :param caption: description of the state, for example its episode and step
-    :param measure: name of what the probabilities are
+    :param measure: name of what the probabilities are; of Box actions, which have none,
+        :data:`sb3_explain.report.wording.SIMILARITY`
     :param note: text under the figure, for example why this action is explained
     :raises ExplainError: if the numbers of names and outcomes differ
     """
@@ -154,7 +156,7 @@ def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
     axes.axhline(before, color=look.faint, linewidth=1, linestyle=(0, (4, 3)), label=WHOLE)
     together = [before, *(outcome.probability for outcome in example.together)]
     axes.plot(np.arange(n + 1), together, color=UNCHANGED, linewidth=2, zorder=2)
-    if example.contrasted:
+    if example.contrasted and example.measure != SIMILARITY:
         other = [outcome.other or 0.0 for outcome in (example.before, *example.together)]
         label = f"{example.measure} of {example.contrasted}"
         axes.plot(np.arange(n + 1), other, color=OTHER, linewidth=1.5, zorder=1, label=label)
@@ -182,7 +184,8 @@ def _draw_curves(axes: Axes, example: BeforeAndAfter, look: Theme) -> None:
                         fontsize=9,
                         color=CHANGED,
                     )
-    axes.set_title(f"{example.measure} of {example.action}", color=look.ink, **TITLE)
+    joined = "to" if example.measure == SIMILARITY else "of"
+    axes.set_title(f"{example.measure} {joined} {example.action}", color=look.ink, **TITLE)
     axes.set_ylim(-0.08, 1.08)
     axes.set_xlim(-0.3, n + 0.4)
     style_axes(axes, look)
@@ -224,8 +227,12 @@ def _draw_pictures(
                     _outline(axes, pixels, (0, width, height, 0))
         chance = format_probability(outcome.probability)
         action = outcome.action if len(outcome.action) <= _WORDS else outcome.action[:_WORDS] + "…"
+        if example.measure == SIMILARITY:
+            chance += " similar"
+        elif outcome.changed:
+            chance += f" {example.action}"
         axes.set_xlabel(
-            f"{action}\n{chance} {example.action}" if outcome.changed else f"{action}\n{chance}",
+            f"{action}\n{chance}",
             color=CHANGED if outcome.changed and i else look.ink,
             fontsize=9.5,
         )

@@ -19,7 +19,7 @@ from sb3_explain.agents.action_spaces import (
     group_numbers,
     log_probabilities,
     margins,
-    score_range,
+    measure_moves,
     target_scores,
 )
 from sb3_explain.agents.agent import Agent
@@ -326,7 +326,7 @@ class StateBatch(ByKey):
         """Check whether the agent still does the explained target on the copies.
 
         The target has to be the best of its group; for a Box action, the dimension may have moved
-        by at most a 20th of its range.
+        by at most a 20th of its range, as the environment receives it: clipped, where it is.
 
         :return: (R,) booleans
         """
@@ -336,9 +336,8 @@ class StateBatch(ByKey):
         if not isinstance(space, spaces.Box):
             return greedy_targets(space, outcome).gather(1, target)[:, 0]
         own = _of(self.own_target_scores, states)
-        moved = (outcome - own).abs().gather(1, target)[:, 0]
-        extent = score_range(space, squashed=self.agent.squashed)[1].to(moved)
-        return moved <= TOLERANCE * extent[target[:, 0]]
+        moves = measure_moves(space, outcome, own, squashed=self.agent.squashed)
+        return moves.gather(1, target)[:, 0] <= TOLERANCE
 
     @cached_property
     def own_scores(self) -> Tensor:

@@ -335,9 +335,13 @@ def name_asked(agent: Agent, target: TargetLike) -> tuple[str, int | None]:
 
 
 def name_greedy_actions(agent: Agent, scores: Tensor) -> list[str]:
-    """Name the agent's greedy action in each state of scores (B, K)."""
+    """Name the agent's greedy action in each state of scores (B, K).
+
+    A Box action is named by its numbers as the environment receives them.
+    """
     if isinstance(agent.action_space, spaces.Box):
-        return [", ".join(f"{value:.2f}" for value in row) for row in scores.tolist()]
+        received = agent.act_on(scores).reshape(len(scores), -1)
+        return [", ".join(f"{value:.2f}" for value in row) for row in received.tolist()]
     best = greedy_targets(agent.action_space, target_scores(agent.action_space, scores))
     return [
         ", ".join(name for name, taken in zip(agent.target_names, row, strict=True) if taken)

@@ -26,6 +26,7 @@ from sb3_explain.explainers.showing import describe_choice
 from sb3_explain.report import save
 from sb3_explain.report.counterfactual_figure import BeforeAndAfter, Outcome, counterfactual_figure
 from sb3_explain.report.overlay import to_rgb
+from sb3_explain.report.wording import SIMILARITY
 from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import get_pictures, name_measure, take_newest_frame
@@ -130,9 +131,10 @@ def why(
         share=share,
         n_regions=n_regions,
     )
+    box = found.before.probabilities is None
     caption = f"episode {states.episode[position]}, state {int(states.indices[position])}"
     picture = BeforeAndAfter(
-        action=agent.target_names[found.target],
+        action=agent.target_names[found.target] if not box else found.action(found.before),
         names=[f"{region.key} {region.where()}".strip() for region in found.regions],
         before=draw_outcome(found, found.before, agent),
         alone=[draw_outcome(found, removal, agent) for removal in found.alone],
@@ -140,7 +142,7 @@ def why(
         contrasted=agent.target_names[instead] if instead is not None else "",
         caption=caption,
         note="" if instead is not None else describe_choice(batch),
-        measure=name_measure(agent) if found.before.probabilities is not None else "what is left",
+        measure=SIMILARITY if box else name_measure(agent),
     )
     name = find_image(agent)
     here = np.array([position])

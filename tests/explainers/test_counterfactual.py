@@ -6,13 +6,14 @@ import torch
 from gymnasium import spaces
 from scipy.ndimage import label
 from skimage.restoration import inpaint_biharmonic
+from stable_baselines3 import PPO, SAC
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.counterfactual import contrast, counterfactual
 from sb3_explain.explainers.regions import find_image_regions, inpaint
-from sb3_explain.states.baselines import Black, fit_to_frames
+from sb3_explain.states.baselines import Black, FunctionBaseline, fit_to_frames
 
 SIDE = 12
 
@@ -341,3 +342,51 @@ def test_agent_and_arrays_are_left_as_they_were(halves, picture):
     before, fingerprint = picture.clone(), halves.fingerprint()
     counterfactual(halves, picture, picture)
     assert torch.equal(picture, before) and halves.fingerprint() == fingerprint
+
+
+def test_a_box_action_beyond_its_range_is_compared_as_it_is_received():
+    class Doubled(nn.Module):
+        def forward(self, x):
+            return 2 * x
+
+    low, high = np.float32([-1, -0.5]), np.float32([1, 0.5])
+    agent = Agent.from_module(
+        Doubled(), spaces.Box(-5, 5, (2,), np.float32), spaces.Box(low, high),
+        action_names=["left knee", "gas"],
+    )  # fmt: skip
+    observation = torch.tensor([[1.03, 0.1]])
+    # 2.06 becomes 1.4: the environment receives 1 both times
+    hidden = FunctionBaseline(lambda observed: torch.tensor([[0.7, 0.1]]).expand_as(observed))
+    found = counterfactual(agent, observation, observation, 0, baseline=hidden)
+    clipped = np.clip(2 * np.array([[1.03, 0.1], [0.7, 0.1]]), low, high)
+    assert clipped[:, 0].tolist() == [1, 1]
+    removals = found.before, found.alone[0]
+    for removal, expected in zip(removals, clipped, strict=True):
+        np.testing.assert_allclose(removal.received, expected)
+    assert not found.alone[0].changed and found.alone[0].scores[0] == pytest.approx(1.4)
+    assert "+1.00" in str(found) and "2.06" not in str(found) and "p(" not in str(found)
+    table = found.table()
+    assert table["received"].tolist()[:2] == [1, 1] and "similarity" in table
+    assert not [column for column in table if column.startswith("p(")]
+    # from beyond the range into it by 0.3 of its extent of 2
+    inside = FunctionBaseline(lambda observed: torch.tensor([[0.2, 0.1]]).expand_as(observed))
+    assert counterfactual(agent, observation, observation, 0, baseline=inside).alone[0].changed
+
+
+@pytest.mark.parametrize("model_class", [PPO, SAC])
+def test_what_a_box_action_is_agrees_with_predict(model_class):
+    model = model_class("MlpPolicy", "Pendulum-v1", seed=0, device="cpu")
+    agent = Agent.from_model(model)
+    if model_class is PPO:
+        model.policy.action_net.bias.data += 2.5  # beyond the range of 2
+        agent = Agent.from_model(model)
+    observation = np.float32([[0.6, -0.8, 3.0]])
+    found = counterfactual(
+        agent, torch.from_numpy(observation), torch.ones(1, 3), 0, baseline=Black()
+    )
+    for removal in (found.before, *found.alone, *found.together):
+        seen = removal.observation[""].numpy()
+        taken = model.predict(seen, deterministic=True)[0]
+        np.testing.assert_allclose(removal.received, taken[0], atol=1e-5)
+        own = model.predict(observation, deterministic=True)[0]
+        assert removal.changed == (abs(taken - own)[0, 0] > 0.05 * 4)
