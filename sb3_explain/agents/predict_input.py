@@ -17,7 +17,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observed_values import check_values
 from sb3_explain.agents.plain_arrays import read_array, read_dense
 from sb3_explain.agents.policy_inputs import check_policy_inputs, read_policy_inputs
-from sb3_explain.agents.unmasked import warn_if_unmasked
+from sb3_explain.agents.missing_inputs import warn_if_stateless, warn_if_unmasked
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.spaces import SINGLE, Observations, join_keys, spaces_by_key
@@ -77,6 +77,8 @@ def read_inputs(
     check_policy_inputs(agent, inputs)
     if "action_masks" not in inputs:
         warn_if_unmasked(agent, "give policy_inputs={'action_masks': env.action_masks()}")
+    if "lstm_states" not in (policy_inputs or {}):
+        warn_if_stateless(agent)
     return read_observations(agent, observations), inputs
 
 

@@ -25,6 +25,7 @@ from sb3_explain.common.notebook import write_facts, write_table
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import SINGLE, Observations, are_images, join_keys
+from sb3_explain.explainers.forbidden import describe_forbidden
 from sb3_explain.explainers.regions import (
     INPAINT,
     Mask,
@@ -287,7 +288,9 @@ def counterfactual(
             found += find_feature_regions(name, by_key[name][0], names)
     chosen = sorted(found, key=lambda region: -region.mass)[:n_regions]
     if not chosen:
-        raise ExplainError("no attribution is above 0: there is no region to remove")
+        raise ExplainError(
+            describe_forbidden(batch) or "no attribution is above 0: there is no region to remove"
+        )
     fill = {name: make_filler(batch, name, baseline) for name in {r.key for r in chosen}}
     numbers = [(), *((i,) for i in range(1, len(chosen) + 1))]
     numbers += [tuple(range(1, i + 1)) for i in range(1, len(chosen) + 1)]

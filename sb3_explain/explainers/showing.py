@@ -23,6 +23,7 @@ from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.spaces import spaces_by_key
+from sb3_explain.explainers.forbidden import describe_forbidden
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
@@ -162,7 +163,7 @@ def draw_batch(
         rows,
         title=get_explainer_label(name),
         measure="mask" if is_mask else "attribution",
-        note=_join_sentences(note, describe_choice(batch)),
+        note=_join_sentences(note, describe_choice(batch), describe_forbidden(batch)),
         theme=theme,
     )
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.unmasked import warn_if_unmasked
+from sb3_explain.agents.missing_inputs import warn_if_unmasked
 from sb3_explain.envs.failing import read_reset, running_env
 from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.recipe import begin_episode

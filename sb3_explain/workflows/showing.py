@@ -15,6 +15,7 @@ from sb3_explain.common.signatures import check_arguments, require_class
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.named import Explainers, name_explainer, name_explainers
+from sb3_explain.explainers.forbidden import describe_forbidden
 from sb3_explain.explainers.showing import (
     Look,
     describe_choice,
@@ -170,7 +171,7 @@ def compare(
             panel for row in number for panel in list_observation_panels(batch, row, look)
         ]
         titles += [] if differ else [of_whom + explained[0]]
-        notes[describe_choice(batch)] = None
+        notes |= {describe_choice(batch): None, describe_forbidden(batch): None}
     if not rows:
         raise ExplainError("there is nothing to compare: give an agent or more")
     if len(rows) > 1:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from sb3_contrib import MaskablePPO
+from sb3_contrib import MaskablePPO, RecurrentPPO
 
 from sb3_explain import Gradient
 from sb3_explain.agents.agent import Agent
@@ -119,6 +119,23 @@ def test_a_maskable_agent_is_told_once_that_it_is_given_no_masks(caplog):
     assert "policy_inputs={'action_masks': env.action_masks()}" in message and "\n" not in message
     caplog.clear()
     Gradient(dot_agent()).attribute(np.zeros((2, 24, 24), np.uint8))  # an agent without masks
+    assert not caplog.text
+
+
+def test_a_recurrent_agent_is_told_once_that_it_is_given_no_lstm_states(caplog):
+    model = RecurrentPPO("MlpLstmPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu")
+    observation = np.zeros((1, 4), np.float32)
+    _, states = model.predict(observation)
+    explainer = Gradient(Agent.from_model(model))
+    explainer.attribute(observation, policy_inputs={"lstm_states": states})
+    explainer.attribute(observation, policy_inputs={"lstm_states": None})  # the first step
+    assert not caplog.text
+    explainer.attribute(observation)
+    explainer.attribute(observation)
+    (message,) = caplog.messages
+    assert "no lstm_states are given" in message and "\n" not in message
+    caplog.clear()
+    Gradient(dot_agent()).attribute(np.zeros((2, 24, 24), np.uint8))  # it remembers nothing
     assert not caplog.text
 
 
