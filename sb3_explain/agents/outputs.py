@@ -63,7 +63,12 @@ class PolicyOutputs:
         scores = self.view.scores(self._check_and_count(observations), lstm_states)
         return scores if action_masks is None else forbid(scores, action_masks)
 
-    def values(self, observations: Observations, lstm_states: Tensor | None = None) -> Tensor:
+    def values(
+        self,
+        observations: Observations,
+        lstm_states: Tensor | None = None,
+        action_masks: Tensor | None = None,
+    ) -> Tensor:
         """(B,) values of the states.
 
         V(s) for actor-critic agents, max Q for DQN and QR-DQN, the minimum over critics of
@@ -71,17 +76,24 @@ class PolicyOutputs:
 
         :param observations: (B, ...) observations, or a dict of such tensors
         :param lstm_states: (B, ...) state of a recurrent policy, as in :meth:`scores`
+        :param action_masks: masks as in :meth:`scores`, which values do not depend on
         :raises ExplainError: if the agent has no values: ARS, or a module that returns scores only
         """
         return self.view.values(self._check_and_count(observations), lstm_states)
 
-    def critics(self, observations: Observations, lstm_states: Tensor | None = None) -> Tensor:
+    def critics(
+        self,
+        observations: Observations,
+        lstm_states: Tensor | None = None,
+        action_masks: Tensor | None = None,
+    ) -> Tensor:
         """(B, n) Q_i(s, pi(s)) of each critic of SAC, TD3, DDPG, TQC and CrossQ.
 
         The mean over quantiles for TQC; the least of them is the value.
 
         :param observations: (B, ...) observations, or a dict of such tensors
         :param lstm_states: (B, ...) state of a recurrent policy, as in :meth:`scores`
+        :param action_masks: masks as in :meth:`scores`, which critics do not depend on
         :raises ExplainError: if the agent is of another kind
         """
         return self.view.critics(self._check_and_count(observations), lstm_states)
@@ -102,7 +114,10 @@ class PolicyOutputs:
         return scores if action_masks is None else forbid(scores, action_masks), values
 
     def probabilities(
-        self, observations: Observations, lstm_states: Tensor | None = None
+        self,
+        observations: Observations,
+        lstm_states: Tensor | None = None,
+        action_masks: Tensor | None = None,
     ) -> Tensor:
         """(B, K) probabilities of the actions; (B, A, 2) mean and standard deviation for Box.
 
@@ -110,7 +125,7 @@ class PolicyOutputs:
         does not sample from it. The probabilities of each MultiDiscrete sub-action sum to one;
         those of MultiBinary bits are independent. Parameters are those of :meth:`scores`.
         """
-        scores = self.scores(observations, lstm_states)
+        scores = self.scores(observations, lstm_states, action_masks)
         if isinstance(self.action_space, spaces.Box):
             std = self.view.std(observations, lstm_states)
             return torch.stack([scores, std], dim=-1)
@@ -142,8 +157,15 @@ class PolicyOutputs:
             means = torch.atanh(means.clamp(-1 + 1e-6, 1 - 1e-6))
         return means, std
 
-    def greedy(self, observations: Observations, lstm_states: Tensor | None = None) -> Tensor:
+    def greedy(
+        self,
+        observations: Observations,
+        lstm_states: Tensor | None = None,
+        action_masks: Tensor | None = None,
+    ) -> Tensor:
         """(B,) index of the action with the highest score, for Discrete action spaces.
+
+        Parameters are those of :meth:`scores`.
 
         :raises ExplainError: for any other action space
         """
@@ -152,7 +174,7 @@ class PolicyOutputs:
                 f"{type(self.action_space).__name__} actions have no single greedy index: "
                 "name the target action"
             )
-        return self.scores(observations, lstm_states).argmax(dim=1)
+        return self.scores(observations, lstm_states, action_masks).argmax(dim=1)
 
     def act(
         self,

@@ -14,10 +14,10 @@ from stable_baselines3.common.vec_env import VecTransposeImage
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.missing_inputs import warn_if_stateless, warn_if_unmasked
 from sb3_explain.agents.observed_values import check_values
 from sb3_explain.agents.plain_arrays import read_array, read_dense
 from sb3_explain.agents.policy_inputs import check_policy_inputs, read_policy_inputs
-from sb3_explain.agents.missing_inputs import warn_if_stateless, warn_if_unmasked
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.spaces import SINGLE, Observations, join_keys, spaces_by_key

@@ -95,7 +95,7 @@ class Counterfactual:
     together: tuple[Removal, ...]
 
     def action(self, removal: Removal) -> str:
-        """Name what the agent does after a removal; for a Box action with what is received of it."""
+        """Name what the agent does after a removal; for a Box action as it is received."""
         name = self.target_names[removal.outcome]
         if removal.received is None:
             return name

@@ -13,9 +13,9 @@ from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments, require_class
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.forbidden import describe_forbidden
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.named import Explainers, name_explainer, name_explainers
-from sb3_explain.explainers.forbidden import describe_forbidden
 from sb3_explain.explainers.showing import (
     Look,
     describe_choice,

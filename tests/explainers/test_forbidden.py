@@ -28,7 +28,11 @@ def test_a_figure_says_why_it_is_empty(explainer):
     assert SAID in notes_of(explainer.show(observation, "left", policy_inputs=given))
     assert SAID in notes_of(
         compare(
-            explainer.agent, observation, ["gradient", "input_x_gradient"], "left", policy_inputs=given
+            explainer.agent,
+            observation,
+            ["gradient", "input_x_gradient"],
+            "left",
+            policy_inputs=given,
         )
     )
     assert "forbid" not in notes_of(explainer.show(observation, "right", policy_inputs=given))

@@ -63,6 +63,12 @@ def test_action_masks_give_what_maskable_ppo_does():
         agent.act(observations, action_masks=policy_inputs["action_masks"]), expected
     )
     assert not np.array_equal(agent.act(observations), expected)
+    assert np.array_equal(agent.greedy(observations, **policy_inputs), expected)
+    with torch.no_grad():
+        allowed = model.policy.get_distribution(observations, action_masks=masks).distribution
+        values = model.policy.predict_values(observations)[:, 0]
+    torch.testing.assert_close(agent.probabilities(observations, **policy_inputs), allowed.probs)
+    torch.testing.assert_close(agent.values(observations, **policy_inputs), values)
 
 
 def test_action_masks_of_bits():
