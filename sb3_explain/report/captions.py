@@ -116,10 +116,10 @@ class CaptionPanel:
     def _words(self, pen: ImageDraw.ImageDraw, caption: Caption) -> None:
         left, top, room = self.size * 0.8, self.size * 0.55, self.split - self.size * 1.4
         facts = [f"step {caption.step:,}"]
-        # of Box actions, whose dimensions are all taken, the explained one is told
-        told = self.marked if caption.action is None else caption.action
-        if len(caption.probabilities) and told is not None:
-            facts.insert(0, f"{self.measure} {format_probability(caption.probabilities[told])}")
+        # of Box actions, whose dimensions are all taken, the explained one is shown
+        shown = self.marked if caption.action is None else caption.action
+        if len(caption.probabilities) and shown is not None:
+            facts.insert(0, f"{self.measure} {format_probability(caption.probabilities[shown])}")
         if caption.value is not None and math.isfinite(caption.value):
             facts.append(f"value {caption.value:+.2f}")
         small = load_font(round(self.size * 0.9))

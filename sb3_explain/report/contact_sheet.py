@@ -157,7 +157,7 @@ def _draw_bar(
     widths = shares if whole else 0.92 * slots * shares
     axes.barh(np.zeros(len(shares)), widths, left=lefts, color=list(colors), height=1)
     if marked is not None:
-        frame = {"color": "none", "edgecolor": look.ink, "linewidth": 2, "clip_on": False}
+        frame: Any = {"color": "none", "edgecolor": look.ink, "linewidth": 2, "clip_on": False}
         room = widths[marked] if whole else 0.92 * slots[marked]
         axes.barh([0], [room], left=[lefts[marked]], height=1, **frame)
     axes.set_xlim(0, 1)
