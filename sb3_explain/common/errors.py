@@ -38,15 +38,22 @@ def make_printable(text: str, limit: int = MAX_CHARACTERS) -> str:
 
 
 def _end_with_word(line: str, size: int) -> str:
-    """The beginning of a line, of at most ``size`` characters, up to a word's end near there."""
-    cut = line.rfind(" ", size - WORD, size + 1)
-    return line[:size] if cut < 0 else line[:cut]
+    """The first characters of a line, at most ``size``; no word is cut unless it is long."""
+    start, end = _find_word(line, size)
+    return line[:size] if end - start > WORD else line[:start].rstrip()
 
 
 def _begin_with_word(line: str, size: int) -> str:
-    """The end of a line, of at most ``size`` characters, from a word's beginning near there."""
-    cut = line.find(" ", len(line) - size - 1, len(line) - size + WORD)
-    return line[-size:] if cut < 0 else line[cut + 1 :]
+    """The last characters of a line, at most ``size``; no word is cut unless it is long."""
+    start, end = _find_word(line, len(line) - size)
+    return line[-size:] if end - start > WORD else line[end:].lstrip()
+
+
+def _find_word(line: str, place: int) -> tuple[int, int]:
+    """Where the word that holds the characters on both sides of a place begins and ends."""
+    start = line.rfind(" ", 0, place) + 1
+    end = line.find(" ", place)
+    return start, len(line) if end < 0 else end
 
 
 class ExplainError(Exception):
