@@ -27,6 +27,7 @@ from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.attributions import normalize
 from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.showing import describe_target
 from sb3_explain.report import (
     Importance,
     Picture,
@@ -43,7 +44,7 @@ from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.coverage import find_unchanging, is_constant
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.boards import name_targets, picture_boards
+from sb3_explain.workflows.boards import list_explained, name_targets, picture_boards
 
 #: number of states shown with the attributions of every action
 EXAMPLES = 4
@@ -54,7 +55,7 @@ MAX_FEATURES = 24
 
 
 def make_examples(
-    states: StateDataset, explainer: Explainer
+    states: StateDataset, explainer: Explainer, target: TargetLike = None
 ) -> dict[str, TargetAttributions | Picture]:
     """Make the report's pictures of single states, by the name of their files.
 
@@ -63,14 +64,15 @@ def make_examples(
 
     :param states: states that the explainer has not learned from
     :param explainer: an explainer that is ready to explain
+    :param target: the one target that is explained; all of the explainer's when not given
     """
     agent = explainer.agent
     name = find_image(agent)
     if name is None:
-        return {**picture_importance(states, explainer)}
+        return {**picture_importance(states, explainer, target=target)}
     positions = choose_clear_states(states, agent)
     return {
-        f"state_{number}": make_target_attributions(states, explainer, name, position)
+        f"state_{number}": make_target_attributions(states, explainer, name, position, target)
         for number, position in enumerate(positions)
     }
 
@@ -81,25 +83,41 @@ def render_png(example: TargetAttributions | Picture) -> bytes:
 
 
 def picture_importance(
-    states: StateDataset, explainer: Explainer, *, title: str = ""
+    states: StateDataset, explainer: Explainer, *, target: TargetLike = None, title: str = ""
 ) -> dict[str, Picture]:
     """Draw the mean magnitude of each feature's attribution to each target.
 
     :param states: states to explain
     :param explainer: an explainer that is ready to explain
+    :param target: the one target that is explained; all of the explainer's when not given
     :param title: title above each figure
     :return: a figure of the squares of each board, then one of the bars of all other features with
         their intervals, by the name of their files
     """
     agent = explainer.agent
     sample = states.spread(IMPORTANCE_STATES)
-    by_key = split_keys(explainer.attribute_all(states.batch(agent, sample)))
-    boards = picture_boards(explainer, by_key, title=title)
+    by_key = attribute_asked(explainer, states.batch(agent, sample, target), target)
+    boards = picture_boards(explainer, by_key, target=target, title=title)
     pictures = {f"importance_{key}".rstrip("_"): board for key, board in boards.items()}
     rest = {key: observed for key, observed in by_key.items() if key not in boards}
     if rest:
-        pictures["importance"] = picture_bars(states, sample, explainer, rest, title)
+        pictures["importance"] = picture_bars(states, sample, explainer, rest, target, title)
     return pictures
+
+
+def attribute_asked(
+    explainer: Explainer, batch: StateBatch, target: TargetLike
+) -> dict[str, Tensor]:
+    """Attribute the one target that was asked for, or all.
+
+    :param explainer: an explainer that is ready to explain
+    :param batch: B states, of that target
+    :param target: what was asked for; all targets of the explainer when not given
+    :return: (B, C, ...) attributions by key, with C = 1 of the one
+    """
+    if target is None:
+        return split_keys(explainer.attribute_all(batch))
+    return {key: each[:, None] for key, each in explainer.attribute_batch(batch).items()}
 
 
 def picture_bars(
@@ -107,6 +125,7 @@ def picture_bars(
     sample: NDArray[np.int64],
     explainer: Explainer,
     by_key: Mapping[str, Tensor],
+    target: TargetLike,
     title: str,
 ) -> Picture:
     """Draw the mean magnitudes of attributions as bars, with their intervals.
@@ -115,9 +134,10 @@ def picture_bars(
     :param sample: (B,) their positions
     :param explainer: the explainer
     :param by_key: (B, C, ...) attributions of every target by key
+    :param target: the one target that they are of; ``None`` for all of the explainer's
     :param title: title above the figure
     """
-    agent = explainer.agent
+    agent, targets = explainer.agent, list_explained(explainer, target)
     flat = (
         torch.cat(
             [observed.reshape(*observed.shape[:2], -1) for observed in by_key.values()], dim=2
@@ -145,15 +165,15 @@ def picture_bars(
         importance_figure(
             {explainer.name: shown},
             [names[i] for i in most],
-            explainer.target_names,
+            targets,
             title=title,
             remarks=[remarks[i] for i in most],
         ),
-        caption=f"Which features matter to {name_targets(explainer, 'which')}, over {len(sample)} "
-        f"test states{bars}. Under a feature's name stand its mean and standard "
+        caption=f"Which features matter to {name_targets(explainer, 'which', target)}, over "
+        f"{len(sample)} test states{bars}. Under a feature's name stand its mean and standard "
         f"deviation{replaced}."
-        f"{left_out}{name_empty(importance, explainer)}{' '.join(['', *unchanging])}",
-        alt=f"importance of every feature to {name_targets(explainer, 'every')}",
+        f"{left_out}{name_empty(importance, explainer.name, targets)}{' '.join(['', *unchanging])}",
+        alt=f"importance of every feature to {name_targets(explainer, 'every', target)}",
     )
 
 
@@ -184,14 +204,19 @@ def describe_values(
     return texts
 
 
-def name_empty(importance: Importance, explainer: Explainer) -> str:
-    """Say which targets no feature matters to; nothing if there are none."""
+def name_empty(importance: Importance, explainer: str, targets: Sequence[str]) -> str:
+    """Say which targets no feature matters to; nothing if there are none.
+
+    :param importance: importance of every feature to C targets
+    :param explainer: name of the explainer
+    :param targets: C names
+    """
     empty = [
         name
-        for name, means in zip(explainer.target_names, importance.mean, strict=True)
+        for name, means in zip(targets, importance.mean, strict=True)
         if not (means > NOTHING).any()
     ]
-    label = get_explainer_label(explainer.name)
+    label = get_explainer_label(explainer)
     return f" By {label}, no feature matters to {join_words(empty)}." if empty else ""
 
 
@@ -242,30 +267,36 @@ def choose_clear_states(states: StateDataset, agent: Agent, n: int = EXAMPLES) -
 
 
 def make_target_attributions(
-    states: StateDataset, explainer: Explainer, name: str, position: int
+    states: StateDataset,
+    explainer: Explainer,
+    name: str,
+    position: int,
+    target: TargetLike = None,
 ) -> TargetAttributions:
-    """Explain every target of one state, for a picture with its frame.
+    """Explain the target that is asked for, or every one, of one state, with its frame.
 
     :param states: states of the explainer's agent
     :param explainer: an explainer that is ready to explain
     :param name: name of the image key that is shown
     :param position: position of the state
+    :param target: the one target that is explained; all of the explainer's when not given
     """
     agent = explainer.agent
-    own = explainer.own_target
+    own = explainer.own_target if target is None else target
     batch = states.batch(agent, [position], own)
-    attributions = take_newest_frame(split_keys(explainer.attribute_all(batch))[name], agent)
+    attributions = take_newest_frame(attribute_asked(explainer, batch, own)[name], agent)
     if not explainer.gives_masks:  # one range for all targets, so that their maps compare
         attributions = normalize(attributions)
     return TargetAttributions(
         frame=get_pictures(states, np.array([position]), agent, name)[0],
         attributions=attributions[0].cpu().numpy(),
-        action_names=explainer.target_names,
+        action_names=list_explained(explainer, own),
         probabilities=compute_shares(agent, batch.own_scores)[0].cpu().numpy()
         if own is None
         else [],
-        chosen=int(batch.target[0]),
-        caption=f"episode {states.episode[position]}, state {int(states.indices[position])}",
+        chosen=int(batch.target[0]) if own is None else 0,
+        caption=f"episode {states.episode[position]}, state {int(states.indices[position])}"
+        + (f": {describe_target(batch, 0)}" if own is not None else ""),
         signed=not explainer.gives_masks and bool((attributions < 0).any()),
     )
 

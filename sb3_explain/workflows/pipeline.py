@@ -46,8 +46,8 @@ FIRST_STATES, FITTED_STATES = 500, 10_000
 FIRST_EVALUATED, EVALUATED = 50, 300
 #: number of states of the video of an explainer of more forward passes for a state than CHEAP
 FIRST_VIDEO, CHEAP = 60, 50
-#: metrics of a page without a fit
-FIRST_METRICS = ("accuracy@0.1", "insertion", "deletion", "sparseness")
+#: metrics of a page without a fit: those of them that measure what is explained
+FIRST_METRICS = ("accuracy@0.1", "insertion", "deletion", "value_preservation", "sparseness")
 #: metrics that explain each state ten times more, which are left out unless they are named
 STABILITY = frozenset({"local_lipschitz", "max_sensitivity"})
 
@@ -123,7 +123,7 @@ def explain(
     :param collect_kwargs: further options of :func:`sb3_explain.collect`
     :param explainer_kwargs: settings of the explainer that is fitted
     :param fit_kwargs: fields of :class:`sb3_explain.common.training.TrainingOptions`
-    :param metrics: names of metrics; when not given four, or, if an explainer was fitted, all but
+    :param metrics: names of metrics; when not given a few, or, if an explainer was fitted, all but
         those that explain each state many times
     :param target: what is explained in every state, such as ``"LEFT"`` or ``"value"`` (see
         :mod:`sb3_explain.agents.targets`); the greedy action when not given
@@ -195,8 +195,7 @@ def evaluate_to(
     """
     agent = next(iter(explainers.values())).agent
     learned = [one for one in explainers.values() if isinstance(one, FittedExplainer)]
-    if target is None and learned:
-        target = learned[0].own_target
+    target = find_asked(explainers, target)
     if metrics is None:
         names = [n for n in METRICS if n not in STABILITY] if learned else FIRST_METRICS
         found = None if target is None else find_target(agent, target)
@@ -226,6 +225,16 @@ def evaluate_to(
     return evaluation
 
 
+def find_asked(explainers: Mapping[str, Explainer], target: TargetLike) -> TargetLike:
+    """Find what a page explains: the target that was asked for, or that masks were learned for.
+
+    :param explainers: explainers of the page by name
+    :param target: what was asked for; ``None`` for nothing
+    """
+    learned = [one for one in explainers.values() if isinstance(one, FittedExplainer)]
+    return learned[0].own_target if target is None and learned else target
+
+
 def write_all(
     output: Path,
     test: StateDataset,
@@ -236,7 +245,8 @@ def write_all(
 ) -> Path:
     """Write pictures of the attributions, the video, and the page with both.
 
-    The video, and the pictures of every action, are those of the first explainer.
+    The video, and the pictures of every action or of the target that was asked for, are those of
+    the first explainer.
 
     :param output: folder of the results
     :param test: states that no explainer has learned from
@@ -251,10 +261,11 @@ def write_all(
     # before what takes long
     measured, curves = read_metrics(output / "metrics.json"), read_curves(output / "curves.json")
     subject, *others = explainers.values()
-    examples = make_examples(test, subject)
+    target = find_asked(explainers, target)
+    examples = make_examples(test, subject, target)
     if find_image(subject.agent) is None:
         for other in others:
-            drawn = make_examples(test, other)
+            drawn = make_examples(test, other, target)
             examples |= {f"{name}_{other.name}": picture for name, picture in drawn.items()}
     for name, example in examples.items():
         save(output / "attributions" / f"{name}.png", render_png(example))

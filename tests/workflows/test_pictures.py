@@ -122,11 +122,8 @@ def test_values_and_what_replaces_them_stand_beside_the_features():
 
 
 def test_targets_that_nothing_matters_to_are_named():
-    agent = Agent.from_module(
-        nn.Linear(2, 2), spaces.Box(-9, 9, (2,)), spaces.Discrete(2), action_names=["a", "b"]
-    )
     means = np.array([[0.0, 0.0], [0.0, 0.1]])
-    said = name_empty(Importance(means, means, means), Gradient(agent))
+    said = name_empty(Importance(means, means, means), "gradient", ["a", "b"])
     assert said == " By Plain gradient, no feature matters to a."
 
 
