@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,7 +27,7 @@ from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, find_base, needs
 from sb3_explain.evaluation.notes import note_if_narrow, note_other_baseline, warn_if_narrow
-from sb3_explain.evaluation.others import OtherStates, own_preference
+from sb3_explain.evaluation.others import OtherStates, own_choice, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.evaluation.showing import ShownEvaluation
 from sb3_explain.evaluation.targets import select_metrics
@@ -293,12 +294,13 @@ def evaluate(
     }
     positions = np.array_split(sample, range(batch_size, n, batch_size))
     known: dict[int, Tensor] = {}  # the agent's own scores of each batch, for which nobody pays
-    targets, own = [], []
+    targets, own, taken = [], [], []
     for number, some in enumerate(positions):
         batch = states.batch(agent, some, target).resolve_target()
         known[number] = batch.own_scores
         targets.append(batch.target.cpu().numpy())
         own.append(own_preference(batch).double().cpu().numpy())
+        taken.append(own_choice(batch).double().cpu().numpy())
     others = OtherStates(agent, states, sample, np.concatenate(targets), seed)
     own_controls: dict[str, Explainer] = {
         f"{name} {control}": made
@@ -351,6 +353,7 @@ def evaluate(
                 values, clusters, n_resamples=n_resamples, confidence=confidence, seed=seed
             )
     notes = [note_if_narrow(n, episodes), note_other_baseline(given, baseline)]
+    named = isinstance(target, int) and not isinstance(agent.action_space, spaces.Box)
     described = {
         "n": n,
         "episodes": episodes,
@@ -362,6 +365,7 @@ def evaluate(
         if isinstance(target, ScalarTarget)
         else float(np.concatenate(own).mean()),
         **({} if target is None else {"target": batch.name_targets()[0]}),
+        **({"target_taken": float(np.concatenate(taken).mean())} if named else {}),
         "duplicates_left_out": states.n_duplicates,
         "note": "; ".join(filter(None, notes)),
         **describe_coverage(states, agent, sample),

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sb3_explain.agents.action_spaces import log_probabilities
+from sb3_explain.agents.action_spaces import greedy_targets, log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_class
@@ -128,6 +128,18 @@ class OtherStates:
         if (found < 0).any():
             raise ExplainError("a single state has no other one to compare it with: give more")
         return found
+
+
+def own_choice(batch: StateBatch) -> Tensor:
+    """Tell in which states (B,) the agent itself takes the targets; 1 for Box actions.
+
+    It is NaN for a scalar target.
+    """
+    space = batch.agent.action_space
+    if batch.scalar is not None or isinstance(space, spaces.Box):
+        return own_preference(batch)
+    taken = greedy_targets(space, batch.own_target_scores)
+    return taken.gather(1, batch.target[:, None])[:, 0].float()
 
 
 def own_preference(batch: StateBatch) -> Tensor:

@@ -126,9 +126,9 @@ def compare_with_controls(
 
 
 def compare_accuracy(
-    table: Table, explainer: str, name: str, controls: Collection[str]
+    table: Table, explainer: str, name: str, controls: Collection[str], done: str
 ) -> list[str]:
-    """Say which other controls keep the agent's action, and whether they do so as often.
+    """Say with which other controls the agent does what is counted, and whether it does as often.
 
     The empty mask is left out, of which an own sentence speaks.
 
@@ -136,29 +136,29 @@ def compare_accuracy(
     :param explainer: name of the explainer
     :param name: name of the metric
     :param controls: names of the controls
+    :param done: what is counted, ``"the action is kept"``
     """
     others = [control for control in controls if control != "empty"]
     found = find_standing(table, explainer, name, "up", others, format_percent)
     known = has_interval(table.get(explainer, {}).get(name))
     said = []
     if found.beaten:
-        said.append(f"The action is kept less often by {join_words(found.beaten)}.")
+        said.append(f"{_capitalize(done)} less often by {join_words(found.beaten)}.")
     if found.better:
         said.append(
-            f"The action is kept more often by {join_words(found.better)}, with intervals apart: "
+            f"{_capitalize(done)} more often by {join_words(found.better)}, with intervals apart: "
             "by this measure the maps tell less."
         )
     if found.behind and not known:
         said.append(
-            f"Whether the action is kept less often by {join_words(found.behind)} is not shown: "
-            f"{_TOO_FEW}."
+            f"Whether {done} less often by {join_words(found.behind)} is not shown: {_TOO_FEW}."
         )
     level = [f"about as often by {join_words(found.behind)}"] if found.behind and known else []
     if found.ahead:
         level.append(f"more often, but not clearly, by {join_words(found.ahead)}")
     if level:
         reason = "this alone does not show that the maps find what matters" if known else _TOO_FEW
-        said.append(f"The action is kept {', and '.join(level)}: {reason}.")
+        said.append(f"{_capitalize(done)} {', and '.join(level)}: {reason}.")
     return said
 
 

@@ -51,14 +51,16 @@ def summarize(
     for name in list_compared(row):
         said = get_metric_words(name, words, wording)
         sentences += compare_with_controls(table, explainer, name, said, controls)
-    sentences += describe_own_controls(table, explainer)
+    sentences += describe_own_controls(table, explainer, wording)
     sentences += describe_emptiness(row, label)
     if not sentences and any(read_bounds(row[name]) for name in row if name != "cost"):
         return [f"The metrics of {label} are in the table below."]
     return sentences or [f"No metric of {label} has been computed."]
 
 
-def describe_own_controls(table: Table, explainer: str) -> list[str]:
+def describe_own_controls(
+    table: Table, explainer: str, wording: Wording | None = None
+) -> list[str]:
     """Say where maps that know nothing of the state do as well as an explainer's own.
 
     Another state's map does as well where the intervals of both overlap and that of their paired
@@ -66,19 +68,22 @@ def describe_own_controls(table: Table, explainer: str) -> list[str]:
 
     :param table: the ``explainers`` of metrics.json
     :param explainer: name of the explainer
+    :param wording: words for what is explained; the agent's action when not given
     :return: one sentence, or none
     """
     label = get_explainer_label(explainer)
+    named = wording.named if wording else ""
+    alike, mean_of = ("", named) if named else (" of an action", "an action")
     level = {control: _find_level(table, explainer, control) for control in OWN_CONTROLS}
     if level["swapped"]:
-        also = ", and so does the mean map of the action" if level["template"] else ""
+        also = f", and so does the mean map of {named or 'the action'}" * bool(level["template"])
         return [
             f"By {join_words(level['swapped'])}, the maps of {label} are much the same for every "
-            f"state of an action: another state's map does as well{also}."
+            f"state{alike}: another state's map does as well{also}."
         ]
     if level["template"]:
         return [
-            f"By {join_words(level['template'])}, the mean map of an action does as well as the "
+            f"By {join_words(level['template'])}, the mean map of {mean_of} does as well as the "
             f"maps of {label}: what is particular to a state is not shown to matter."
         ]
     return []
@@ -138,14 +143,20 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
     """
     sentences = []
     probability, wording = to_finite(states.get("own_probability")), Wording.read(states)
-    outcome = wording.outcome.replace("the action", "the agent's action")
+    if wording.action and wording.taken is not None:
+        sentences.append(
+            f"On the whole observations, the agent takes {wording.action} in "
+            f"{format_percent(wording.taken)} of the states."
+        )
     # every Box action is wholly similar to itself
     known = probability is not None and not wording.continuous
     if known and any("insertion" in row for row in table.values()):
         sentences.append(
-            f"On the whole observations, the mean {outcome} is "
-            f"{format_number(probability)}: insertion above it comes from maps that make the "
-            "agent surer than it is."
+            f"{'There' if sentences else 'On the whole observations,'} the mean "
+            f"{wording.own_outcome} is "
+            f"{format_number(probability)}: insertion above it comes from maps that make "
+            f"{f'{wording.action} more probable' if wording.action else 'the agent surer'} than "
+            "it is."
         )
     note = states.get("note")
     if isinstance(note, str) and note:
@@ -236,18 +247,26 @@ def _describe_accuracy(
     if share is None:
         area = read_bounds(row.get("mask_area"))
         part = format_percent(area[0]) if area else "part"
+        kept = wording.action or "the agent's action"
+        nearly = ", to a 20th of its range," if wording.continuous else ""
         text = (
-            f"{label} keeps the agent's action{nearly} in {format_percent(mean)} "
-            f"of {states}{span} while showing it {part} of the observation."
+            f"{label} keeps {kept}{nearly} in "
+            f"{format_percent(mean)} of {states}{span} while showing it {part} of the observation."
         )
+        if wording.action and not wording.continuous:
+            text = (
+                f"Shown the {part} of the observation that the masks of {label} keep, the agent "
+                f"{wording.done} in {format_percent(mean)} of {states}{span}."
+            )
     else:
         text = (
             f"Shown only {wording.part(share)} that {label} marks highest, the agent "
-            f"takes the same action{nearly} in {format_percent(mean)} of {states}{span}."
+            f"{wording.done} in {format_percent(mean)} of {states}{span}."
         )
     said = [text]
     blind = read_bounds(table.get("empty", {}).get(name)) if "empty" in controls else None
     if blind:
         as_often = format_percent(blind[0])
-        said.append(f"Shown nothing at all, it takes the same action in {as_often}.")
-    return " ".join([*said, *compare_accuracy(table, explainer, name, controls)])
+        said.append(f"Shown nothing at all, it {wording.done} in {as_often}.")
+    compared = compare_accuracy(table, explainer, name, controls, wording.is_done)
+    return " ".join([*said, *compared])

@@ -33,25 +33,34 @@ class Wording:
         ``"softmax of Q"`` or, of Box actions, ``"similarity"``
     :param n_features: number of features of an observation; unknown when not given
     :param quantity: name of what is explained, such as ``"value"``; empty for actions
+    :param action: name of the action that is explained in every state, or of the dimension of a Box
+        action; empty for the agent's own
+    :param taken: share of the states in which the agent itself takes that action; unknown when not
+        given
     """
 
     pictures: bool = True
     measure: str = "probability"
     n_features: int | None = None
     quantity: str = ""
+    action: str = ""
+    taken: float | None = None
 
     @classmethod
     def read(cls, states: Mapping[str, Any]) -> Wording:
         """Read the kind of agent from the ``states`` of metrics.json; older ones do not say it."""
         n_features, measure = states.get("n_features"), states.get("measure")
-        target = states.get("target")
+        target, taken = states.get("target"), states.get("target_taken")
+        named = target if isinstance(target, str) else ""
         # the agent's own probability is that of actions
-        scalar = isinstance(target, str) and states.get("own_probability") is None
+        scalar = states.get("own_probability") is None
         return cls(
             pictures=states.get("pictures", True) is not False,
             measure=measure if measure in _OUTCOMES else "probability",
             n_features=n_features if isinstance(n_features, int) and n_features > 0 else None,
-            quantity=str(target) if scalar else "",
+            quantity=named if scalar else "",
+            action="" if scalar else named,
+            taken=taken if isinstance(taken, float) and 0 <= taken <= 1 else None,
         )
 
     @property
@@ -60,14 +69,42 @@ class Wording:
         return self.measure == SIMILARITY
 
     @property
+    def named(self) -> str:
+        """Name of the target that was asked for; empty for the agent's own action."""
+        return self.quantity or self.action
+
+    @property
     def explained(self) -> str:
-        """What a map is of: the action, or the quantity."""
-        return self.quantity or "the action"
+        """What a map is of: the agent's action, or the target that was asked for."""
+        return self.named or "the action"
 
     @property
     def outcome(self) -> str:
         """What is recorded while features are revealed or removed."""
-        return _OUTCOMES[self.measure]
+        return self._say_outcome(self.explained)
+
+    @property
+    def own_outcome(self) -> str:
+        """What is recorded, as it is on the whole observations."""
+        return self._say_outcome(self.named or "the agent's action")
+
+    def _say_outcome(self, explained: str) -> str:
+        said = _OUTCOMES[self.measure].replace("the action", explained)
+        return said.replace("own action", f"own {self.action or 'action'}")
+
+    @property
+    def done(self) -> str:
+        """What the agent does in the states that an accuracy counts, after "the agent"."""
+        if self.continuous:
+            return f"keeps {self.action or 'the same action'}, to a 20th of its range,"
+        return f"takes {self.action or 'the same action'}"
+
+    @property
+    def is_done(self) -> str:
+        """The same, of the action: a sentence without the one by whom."""
+        if not self.action:
+            return "the action is kept"
+        return f"{self.action} is {'kept' if self.continuous else 'taken'}"
 
     @property
     def bars(self) -> str:
@@ -115,9 +152,14 @@ class Wording:
             "{tenth}": self.part(0.1),
             "{flipped}": "Pixel" if self.pictures else "Feature",
             "{flipped_to}": "black" if self.pictures else "0",
-            "{same}": "does the same, to a 20th of the range of the explained dimension"
+            "{explained}": self.explained,
+            "{alike}": "" if self.named else " in which the agent does the same",
+            "{same}": f"still does the same, to a 20th of the range of "
+            f"{self.action or 'the explained dimension'}"
             if self.continuous
-            else "chooses the same action",
+            else f"takes {self.action}, whatever it does otherwise"
+            if self.action
+            else "still chooses the same action",
         }
         if share is not None:
             gaps |= {"{share}": self.label(share), "{part}": self.part(share)}

@@ -50,7 +50,7 @@ class MetricWords:
 METRIC_WORDS: Mapping[str, MetricWords] = {
     "accuracy": MetricWords(
         "Accuracy",
-        "Share of states in which the agent, shown only what the mask keeps, still {same}.",
+        "Share of states in which the agent, shown only what the mask keeps, {same}.",
         "up",
         True,
     ),
@@ -77,15 +77,15 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     "insertion": MetricWords(
         "Insertion",
         "The observation is revealed from the most important features to the least, while the "
-        "{outcome} is recorded: area under that curve. High if the map ranks first what the "
-        "action depends on.",
+        "{outcome} is recorded: area under that curve. High if the map ranks first what "
+        "{explained} depends on.",
         "up",
         True,
     ),
     "deletion": MetricWords(
         "Deletion",
         "The observation is removed from the most important features to the least: area under the "
-        "same curve. Low if the map ranks first what the action depends on.",
+        "same curve. Low if the map ranks first what {explained} depends on.",
         "down",
         True,
     ),
@@ -105,22 +105,21 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "value_preservation": MetricWords(
         "Value preservation",
-        "How far the value that is explained is, on what is revealed, from that on the whole "
-        "observation, in its own unit: area under that curve. Low if the map shows what the value "
-        "depends on.",
+        "How far {explained} is, on what is revealed, from what it is on the whole observation, in "
+        "its own unit: area under that curve. Low if the map shows what {explained} depends on.",
         "down",
         True,
     ),
     "specificity": MetricWords(
         "Specificity",
-        "Insertion by the map of the state minus insertion by that of another state in which the "
-        "agent does the same. 0 if the map knows nothing of the state.",
+        "Insertion by the map of the state minus insertion by that of another state{alike}. "
+        "0 if the map knows nothing of the state.",
         "up",
     ),
     "policy_specificity": MetricWords(
         "Specificity, policy",
         "By how much the policy is better preserved by the map of the state than by the map of "
-        "another state in which the agent does the same.",
+        "another state{alike}.",
         "up",
     ),
     "forced_action": MetricWords(
@@ -147,7 +146,7 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     "pixel_flipping": MetricWords(
         "{flipped} flipping",
         "Deletion with {flipped_to} in place of what is removed, in small steps: area under the "
-        "curve of the {outcome}. Low if the map ranks first what the action depends on.",
+        "curve of the {outcome}. Low if the map ranks first what {explained} depends on.",
         "down",
         True,
     ),

@@ -5,13 +5,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import PPO
 
+from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.parameter_randomization import parameter_randomization
 from sb3_explain.evaluation.targets import OF_ACTIONS, OF_QUANTITIES
 from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.states.dataset import StateDataset
 from tests.toys import dot_agent, dot_states
 
 AGENT = dot_agent()
@@ -131,8 +134,6 @@ def table_agent():
     from gymnasium import spaces
     from torch import nn
 
-    from sb3_explain.agents.agent import Agent
-
     with torch.random.fork_rng():
         torch.manual_seed(0)
         layers = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 2))
@@ -142,7 +143,48 @@ def table_agent():
 
 def dense_states():
     """States of :func:`table_agent`."""
-    from sb3_explain.states.dataset import StateDataset
-
     rows = np.random.default_rng(0).uniform(-1, 1, (20, 6)).astype(np.float32)
     return StateDataset.from_arrays(rows, np.arange(20) // 5, np.zeros(20, int))
+
+
+def test_what_is_said_of_a_named_action_is_a_slow_loop_over_the_policy():
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0, device="cpu")
+    with torch.no_grad():
+        model.policy.action_net.weight.mul_(200)
+    agent = Agent.from_model(model)
+    rows = np.random.default_rng(0).uniform(-1, 1, (60, 4)).astype(np.float32)
+    states = StateDataset.from_arrays(rows, np.arange(60) // 6, np.zeros(60, int))
+    options = {"target": "left", "baseline": "black", "n_resamples": 50}
+    named = {"slopes": EXPLAINERS["gradient"](agent)}  # the gradient itself is a control
+    found = evaluate(agent, states, named, ["accuracy@0.25", "insertion"], **options)
+
+    def probabilities(observation):
+        with torch.no_grad():
+            given = model.policy.get_distribution(torch.as_tensor(observation)[None])
+        return given.distribution.probs[0].numpy()
+
+    kept, taken, own = [], [], []
+    for row in rows:
+        moved = torch.tensor(row[None], requires_grad=True)
+        latent = model.policy.mlp_extractor.forward_actor(moved)
+        (slope,) = torch.autograd.grad(model.policy.action_net(latent)[0, 0], moved)
+        shown = np.zeros(4, np.float32)
+        highest = int(slope[0].abs().argmax())
+        shown[highest] = row[highest]
+        kept.append(probabilities(shown).argmax() == 0)
+        taken.append(model.predict(row, deterministic=True)[0] == 0)
+        own.append(probabilities(row)[0])
+    assert 0.1 < np.mean(kept) < 0.9 and abs(np.mean(kept) - np.mean(taken)) > 0.01
+    assert found.intervals["slopes"]["accuracy@0.25"].mean == pytest.approx(np.mean(kept))
+    assert found.states["target_taken"] == pytest.approx(np.mean(taken))
+    said = " ".join(found.summary()).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"the agent takes left in {np.mean(kept) * 100:.0f} % of the 60 states" in said
+    assert f"the agent takes left in {np.mean(taken) * 100:.0f} % of the states." in said
+    assert f"the mean probability of left is {np.mean(own):.3f}" in said
+    assert "agent's action" not in said and "same action" not in said
+
+
+@pytest.mark.parametrize("target", [None, "value", "left - right"])
+def test_how_often_a_target_is_taken_is_said_of_named_actions_alone(target):
+    found = evaluate(AGENT, STATES, [], ["sparseness"], target=target, n_evaluated=4, **QUICK)
+    assert "target_taken" not in found.states

@@ -132,3 +132,56 @@ def test_the_page_of_a_box_agent(tmp_path):
 def test_words_given_by_the_caller_come_first():
     said = get_metric_words("accuracy", {"accuracy": METRIC_WORDS["insertion"]}, CART)
     assert said is METRIC_WORDS["insertion"]
+
+
+LEFT = Wording(pictures=False, n_features=4, action="left", taken=0.2)
+KNEE = Wording(pictures=False, measure="similarity", n_features=24, action="left knee")
+
+
+@pytest.mark.parametrize("name", [*METRIC_WORDS, "accuracy@0.1", "policy_preservation@0.1"])
+def test_metrics_of_a_named_action_are_said_to_be_of_it(name):
+    if name == "masked_return":  # of play, which has no target
+        return
+    text = get_metric_words(name, None, LEFT).text
+    for word in ("the same action", "does the same", "what the action", "probability of the act"):
+        assert word not in text
+    assert "{" not in text or name.endswith("@")
+    plain = get_metric_words(name.replace("@0.1", "@0.25"), None, CART).text
+    assert "left" not in plain
+
+
+def test_of_a_named_action_it_is_said_how_often_it_is_taken():
+    table = {
+        "visionmask": {"accuracy": row(0.95, 0.93, 0.97), "mask_area": row(0.25, 0.2, 0.3)},
+        "empty": {"accuracy": row(0.3, 0.2, 0.4)},
+        "random": {"accuracy": row(0.5, 0.4, 0.6)},
+        "constant": {"accuracy": row(0.96, 0.94, 0.98)},
+    }
+    (text,) = summarize(table, "visionmask", wording=LEFT)
+    assert text.replace("\N{NO-BREAK SPACE}", " ") == (
+        "Shown the 25 % of the observation that the masks of VisionMask keep, the agent takes left "
+        "in 95 % of the 200 states (interval 93.0 to 97.0 %). Shown nothing at all, it takes left "
+        "in 30 %. Left is taken less often by the random map (50 %). Left is taken more often, but "
+        "not clearly, by the constant mask (96 %): this alone does not show that the maps find "
+        "what matters."
+    )
+    (text,) = summarize(table, "visionmask", wording=KNEE)
+    text = text.replace("\N{NO-BREAK SPACE}", " ")
+    assert text.startswith("VisionMask keeps left knee, to a 20th of its range, in 95 % of the 200")
+    assert "Left knee is kept less often by the random map (50 %)." in text
+    assert KNEE.outcome == "similarity to the agent's own left knee"
+
+
+def test_a_named_action_and_a_quantity_are_read_from_metrics_json():
+    named = {"target": "left", "own_probability": 0.3, "target_taken": 0.2}
+    read = Wording.read(named)
+    assert (read.action, read.quantity, read.taken) == ("left", "", 0.2)
+    assert read.explained == read.named == "left" and read.outcome == "probability of left"
+    assert describe_states(named, {"rise": {"accuracy@0.1": row(0.9)}}) == [
+        "On the whole observations, the agent takes left in 20\N{NO-BREAK SPACE}% of the states."
+    ]
+    read = Wording.read({"target": "value", "own_probability": None})
+    assert (read.action, read.quantity, read.taken) == ("", "value", None)
+    assert (
+        Wording.read({"target": "left", "own_probability": 0.3, "target_taken": 7.0}).taken is None
+    )
