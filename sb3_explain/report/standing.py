@@ -27,12 +27,14 @@ class Standing:
     """The controls of one metric by how an explainer stands beside them, each with its mean.
 
     :param beaten: controls that are worse, with intervals apart
-    :param behind: controls whose means are as good or worse, but not clearly
+    :param level: controls whose means are written alike
+    :param behind: controls whose means are worse, but not clearly
     :param ahead: controls whose means are better, but not clearly
     :param better: controls that are better, with intervals apart
     """
 
     beaten: list[str]
+    level: list[str]
     behind: list[str]
     ahead: list[str]
     better: list[str]
@@ -57,7 +59,7 @@ def find_standing(
     """
     own = table.get(explainer, {}).get(name)
     mine = read_bounds(own)
-    standing = Standing([], [], [], [])
+    standing = Standing([], [], [], [], [])
     for control in table:
         other = table[control].get(name)
         theirs = read_bounds(other)
@@ -70,6 +72,8 @@ def find_standing(
             group = standing.beaten
         elif beats(other, own, better):
             group = standing.better
+        elif say(theirs[0]) == say(mine[0]):
+            group = standing.level
         else:
             group = standing.ahead if ahead else standing.behind
         group.append(f"{name_in_text(control, controls)} ({say(theirs[0])})")
@@ -111,16 +115,17 @@ def compare_with_controls(
         start += "" if sentences else f", but {join_words(found.ahead)}"
         reason = "by this measure the maps are not shown to tell more" if known else _TOO_FEW
         sentences.append(f"{start} {_are(found.ahead)} ahead, not clearly: {reason}.")
-    if found.behind and known:
+    others = found.level + found.behind
+    if others and known:
         start = "It is" if sentences else f"{what},"
         sentences.append(
-            f"{start} not clearly better than for {join_words(found.behind)}: by this measure the "
+            f"{start} not clearly better than for {join_words(others)}: by this measure the "
             "maps are not shown to tell more."
         )
-    elif found.behind:
+    elif others:
         start = "It is" if sentences else f"{what},"
         sentences.append(
-            f"{start} not shown to be better than for {join_words(found.behind)}: {_TOO_FEW}."
+            f"{start} not shown to be better than for {join_words(others)}: {_TOO_FEW}."
         )
     return sentences
 
@@ -153,12 +158,16 @@ def compare_accuracy(
         said.append(
             f"Whether {done} less often by {join_words(found.behind)} is not shown: {_TOO_FEW}."
         )
-    level = [f"about as often by {join_words(found.behind)}"] if found.behind and known else []
+    level = []
+    if found.level:
+        level.append(f"about as often by {join_words(found.level)}")
+    if found.behind and known:
+        level.append(f"less often, but not clearly, by {join_words(found.behind)}")
     if found.ahead:
         level.append(f"more often, but not clearly, by {join_words(found.ahead)}")
     if level:
         reason = "this alone does not show that the maps find what matters" if known else _TOO_FEW
-        said.append(f"{_capitalize(done)} {', and '.join(level)}: {reason}.")
+        said.append(f"{_capitalize(done)} {join_words(level)}: {reason}.")
     return said
 
 

@@ -71,6 +71,22 @@ def test_the_constant_mask_that_does_as_well_is_named():
     assert "is not shown: there are too few episodes for an interval." in text
 
 
+@pytest.mark.parametrize(
+    ("control", "said"),
+    [
+        (row(0.341, 0.289, 0.394), "kept less often, but not clearly, by the random map (34 %)"),
+        (row(0.497, 0.38, 0.6), "kept about as often by the random map (50 %)"),
+        (row(0.503, 0.38, 0.6), "kept about as often by the random map (50 %)"),
+        (row(0.6, 0.5, 0.7), "kept more often, but not clearly, by the random map (60 %)"),
+        (row(0.3, 0.25, 0.35), "kept less often by the random map (30 %)."),
+    ],
+)
+def test_how_often_a_control_keeps_the_action(control, said):
+    table = {"rise": {"accuracy@0.1": row(0.5, 0.390, 0.603)}, "random": {"accuracy@0.1": control}}
+    (text,) = summarize(table, "rise")
+    assert said in text.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_empty_masks_are_said_to_be_empty():
     table = {"visionmask": {"accuracy": row(0.4, 0.3, 0.5), "mask_area": row(0.0, 0.0, 0.0)}}
     assert summarize(table, "visionmask")[-1].startswith("The masks of VisionMask are empty")
