@@ -149,14 +149,18 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
             f"{format_percent(wording.taken)} of the states."
         )
     # every Box action is wholly similar to itself
-    known = probability is not None and not wording.continuous
-    if known and any("insertion" in row for row in table.values()):
+    known = not wording.continuous and any("insertion" in row for row in table.values())
+    if probability is not None and known:
+        where = "There" if sentences else "On the whole observations,"
+        surer = f"{wording.action} more probable" if wording.action else "the agent surer"
+        above = any(
+            (read_bounds(row[name]) or (0.0,))[0] > probability
+            for row in table.values()
+            for name in _find_family(row, "insertion")
+        )
+        reason = f": insertion above it comes from maps that make {surer} than it is" * above
         sentences.append(
-            f"{'There' if sentences else 'On the whole observations,'} the mean "
-            f"{wording.own_outcome} is "
-            f"{format_number(probability)}: insertion above it comes from maps that make "
-            f"{f'{wording.action} more probable' if wording.action else 'the agent surer'} than "
-            "it is."
+            f"{where} the mean {wording.own_outcome} is {format_number(probability)}{reason}."
         )
     note = states.get("note")
     if isinstance(note, str) and note:

@@ -261,6 +261,15 @@ def test_the_agents_own_probability_and_few_states_are_told():
         "The interval is too narrow: 100 states.",
     ]
     assert describe_states({"own_probability": 0.62, "note": ""}, {"rise": {}}) == []
+    below = {"own_probability": 0.9, "note": ""}
+    assert describe_states(below, learned(HIGH, LOW, LOW)) == [
+        "On the whole observations, the mean probability of the agent's action is 0.900."
+    ]
+    named = {**below, "target": "left", "target_taken": 0.5}
+    assert describe_states(named, learned(row(0.95), LOW, LOW))[1] == (
+        "There the mean probability of left is 0.900: insertion above it comes from maps that make "
+        "left more probable than it is."
+    )
     assert describe_states({}, {"rise": {"insertion": HIGH}}) == []  # a file of an earlier time
 
 
