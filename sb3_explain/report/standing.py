@@ -141,7 +141,7 @@ def compare_accuracy(
     :param explainer: name of the explainer
     :param name: name of the metric
     :param controls: names of the controls
-    :param done: what is counted, ``"the action is kept"``
+    :param done: what is counted, as the beginning of a sentence
     """
     others = [control for control in controls if control != "empty"]
     found = find_standing(table, explainer, name, "up", others, format_percent)

@@ -251,10 +251,10 @@ def _describe_accuracy(
     if share is None:
         area = read_bounds(row.get("mask_area"))
         part = format_percent(area[0]) if area else "part"
-        kept = wording.action or "the agent's action"
+        explained = wording.action or "the agent's action"
         nearly = ", to a 20th of its range," if wording.continuous else ""
         text = (
-            f"{label} keeps {kept}{nearly} in "
+            f"{label} keeps {explained}{nearly} in "
             f"{format_percent(mean)} of {states}{span} while showing it {part} of the observation."
         )
         if wording.action and not wording.continuous:

@@ -104,7 +104,7 @@ class Wording:
         """The same, of the action: a sentence without the one by whom."""
         if not self.action:
             return "the action is kept"
-        return f"{self.action} is {'kept' if self.continuous else 'taken'}"
+        return f"{self.action} is kept" if self.continuous else f"{self.action} is taken"
 
     @property
     def bars(self) -> str:

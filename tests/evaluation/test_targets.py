@@ -163,7 +163,7 @@ def test_what_is_said_of_a_named_action_is_a_slow_loop_over_the_policy():
             given = model.policy.get_distribution(torch.as_tensor(observation)[None])
         return given.distribution.probs[0].numpy()
 
-    kept, taken, own = [], [], []
+    stays, taken, own = [], [], []
     for row in rows:
         moved = torch.tensor(row[None], requires_grad=True)
         latent = model.policy.mlp_extractor.forward_actor(moved)
@@ -171,14 +171,14 @@ def test_what_is_said_of_a_named_action_is_a_slow_loop_over_the_policy():
         shown = np.zeros(4, np.float32)
         highest = int(slope[0].abs().argmax())
         shown[highest] = row[highest]
-        kept.append(probabilities(shown).argmax() == 0)
+        stays.append(probabilities(shown).argmax() == 0)
         taken.append(model.predict(row, deterministic=True)[0] == 0)
         own.append(probabilities(row)[0])
-    assert 0.1 < np.mean(kept) < 0.9 and abs(np.mean(kept) - np.mean(taken)) > 0.01
-    assert found.intervals["slopes"]["accuracy@0.25"].mean == pytest.approx(np.mean(kept))
+    assert 0.1 < np.mean(stays) < 0.9 and abs(np.mean(stays) - np.mean(taken)) > 0.01
+    assert found.intervals["slopes"]["accuracy@0.25"].mean == pytest.approx(np.mean(stays))
     assert found.states["target_taken"] == pytest.approx(np.mean(taken))
     said = " ".join(found.summary()).replace("\N{NO-BREAK SPACE}", " ")
-    assert f"the agent takes left in {np.mean(kept) * 100:.0f} % of the 60 states" in said
+    assert f"the agent takes left in {np.mean(stays) * 100:.0f} % of the 60 states" in said
     assert f"the agent takes left in {np.mean(taken) * 100:.0f} % of the states." in said
     assert f"the mean probability of left is {np.mean(own):.3f}" in said
     assert "agent's action" not in said and "same action" not in said
