@@ -38,6 +38,7 @@ from sb3_explain.report.video import require_video
 from sb3_explain.states.batch import PASS
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.environments import AnyEnv, find_source
 from sb3_explain.workflows.importances import choose_importance, compute_importance
 from sb3_explain.workflows.pictures import (
     compute_shares,
@@ -52,6 +53,8 @@ from sb3_explain.workflows.why import prepare_explainer
 
 Array = NDArray[np.float64]
 
+#: folder of the states of whole episodes, beside ``states/`` of other workflows
+EPISODES = "episodes"
 #: number of pairs of states that the distribution of distances is estimated from
 PAIRS = 2000
 #: states that each parallel environment plays, and the largest number of environments
@@ -167,6 +170,7 @@ def highlights(
     agent: Agent,
     output: str | Path,
     *,
+    env: AnyEnv | None = None,
     k: int = 5,
     n_states: int = 10_000,
     before: int = 30,
@@ -192,6 +196,8 @@ def highlights(
 
     :param agent: the agent to play
     :param output: folder for everything that is written
+    :param env: the environment, as :func:`sb3_explain.collect` takes it; the agent's own when not
+        given
     :param k: number of highlights
     :param n_states: number of states to play; the last episode is cut there
     :param before: number of states shown before an important state, within its episode
@@ -225,13 +231,13 @@ def highlights(
         found = find_target(agent, target)
         asked = explainer if isinstance(explainer, Explainer) else make_unfitted(explainer, agent)
         require_explained(asked, found)
-    folder, n_envs = output / "episodes", None
-    if not folder.exists():
+    folder, n_envs, source = output / EPISODES, None, find_source(agent, env)
+    if not folder.exists() and source.n_envs is None:
         # parallel episodes are played to their ends, however few states are asked for
         n_envs = min(MAX_ENVS, -(-n_states // STATES_PER_ENV))
     states = collect(
-        agent, n_states=n_states, folder=folder, seed=seed, max_per_episode=0, n_envs=n_envs,
-        progress=progress,
+        agent, source, n_states=n_states, folder=folder, seed=seed, max_per_episode=0,
+        n_envs=n_envs, progress=progress,
     )  # fmt: skip
     if isinstance(explainer, str):
         explainer = prepare_explainer(agent, explainer, output, states)

@@ -1,12 +1,14 @@
 """HIGHLIGHTS: which states are chosen, and the video of them."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
 from sb3_explain import cli, load_agent
@@ -26,6 +28,7 @@ from sb3_explain.workflows.importances import (
     compute_score_gap,
     compute_value_change,
 )
+from tests.states.live_envs import Field, make_model
 from tests.toys import dot_agent
 
 
@@ -205,3 +208,33 @@ def test_box_actions_are_judged_by_their_values():
     assert compute_importance(agent, states).tolist() == [2.0, 0.0, 3.0, 0.0]
     with pytest.raises(ExplainError, match="use value_change"):
         compute_importance(agent, states, "gap")
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["vector", "picture"])
+def test_a_model_on_any_number_of_unregistered_environments(copies, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("sb3_explain.workflows.highlights.STATES_PER_ENV", 30)
+    env = DummyVecEnv([lambda: Field(kind, render_mode="rgb_array")] * copies)
+    agent = Agent.from_model(make_model(PPO, env))
+    options = {"k": 2, "before": 2, "after": 1, "explainer": "gradient", "progress": False}
+    highlights(agent, tmp_path, n_states=40, **options)  # of two, were they made by an id
+    assert StateDataset.open(tmp_path / "episodes").provenance["n_envs"] == copies
+    highlights(agent, tmp_path, n_states=70, **options)  # goes on with what is there
+
+
+def test_one_environment_that_cannot_be_copied_may_play_more_than_its_share(tmp_path, monkeypatch):
+    monkeypatch.setattr("sb3_explain.workflows.highlights.STATES_PER_ENV", 30)
+
+    class Held(Field):
+        """It has a lock, which cannot be copied."""
+
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.lock = threading.Lock()
+
+    agent = Agent.from_model(make_model(PPO, Held()))
+    highlights(
+        agent, tmp_path, env=Held(render_mode="rgb_array"), n_states=50, k=1, explainer="gradient",
+        progress=False,
+    )  # fmt: skip
+    assert StateDataset.open(tmp_path / "episodes").provenance["n_envs"] == 1
