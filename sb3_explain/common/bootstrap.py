@@ -12,6 +12,8 @@ MIN_EPISODES = 10
 #: with fewer episodes than this, an interval is too narrow: much of what varies between episodes
 #: has not been seen
 ENOUGH_EPISODES = 5
+#: how it is said that intervals are too narrow, or that fewer than two clusters have none
+NARROW, NO_INTERVALS = "intervals are too narrow", "there are no intervals"
 #: number of consecutive states in a block
 BLOCK = 100
 

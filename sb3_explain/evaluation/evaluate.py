@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from sb3_explain.evaluation.controls import make_own_controls
 from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, find_base, needs
-from sb3_explain.evaluation.notes import note_if_narrow, note_other_baseline, warn_if_narrow
+from sb3_explain.evaluation.notes import note_if_narrow, note_other_baseline
 from sb3_explain.evaluation.others import OtherStates, own_choice, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.evaluation.showing import ShownEvaluation
@@ -41,6 +42,8 @@ from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.coverage import describe_coverage
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import CHUNK
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -276,7 +279,10 @@ def evaluate(
 
     sample = states.sample(n_evaluated or len(states), seed)
     n, episodes = len(sample), len(np.unique(states.episode[sample]))
-    warn_if_narrow(n, len(states), episodes)
+    clusters = make_clusters(states.episode)[sample]
+    narrow = note_if_narrow(n, len(states), episodes, len(np.unique(clusters)))
+    if narrow:  # now, not when everything has been measured
+        logger.warning("%s", narrow)
     train = states.subset(sample) if train is None else train
     given = name_explainers(agent, explainers, train, fit=False)
     for explainer in given.values():
@@ -346,13 +352,12 @@ def evaluate(
         reasons = [reason for row in rows.values() for reason in row.failures.values()]
         if reasons:
             raise ExplainError(f"nothing could be measured: {reasons[0]}")
-    clusters = make_clusters(states.episode)[sample]
     for row in rows.values():
         for metric, values in row.values.items():
             row.intervals[metric] = confidence_interval(
                 values, clusters, n_resamples=n_resamples, confidence=confidence, seed=seed
             )
-    notes = [note_if_narrow(n, episodes), note_other_baseline(given, baseline)]
+    notes = [narrow, note_other_baseline(given, baseline)]
     named = isinstance(target, int) and not isinstance(agent.action_space, spaces.Box)
     described = {
         "n": n,

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
-from sb3_explain.common.bootstrap import ENOUGH_EPISODES
+from sb3_explain.common.bootstrap import ENOUGH_EPISODES, NARROW, NO_INTERVALS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.states.baselines import Baseline
-
-logger = logging.getLogger(__name__)
+from sb3_explain.states.splitting import COLLECT_MORE
 
 #: with fewer states than this, an interval is too narrow, as with few episodes
 MIN_STATES = 300
 
 
-def note_if_narrow(n: int, episodes: int) -> str:
-    """Say why intervals of ``n`` states are too narrow; nothing if they are not."""
-    if n >= MIN_STATES and episodes >= ENOUGH_EPISODES:
-        return ""
-    return (
-        f"the interval is too narrow: {n} states of {episodes} episode(s), and at least "
-        f"{MIN_STATES} of {ENOUGH_EPISODES} are needed"
-    )
+def note_if_narrow(n: int, n_given: int, episodes: int, clusters: int = 2) -> str:
+    """Say that intervals are too narrow, or missing, and what to do; nothing if they are not.
 
-
-def warn_if_narrow(n: int, n_given: int, episodes: int) -> None:
-    """Warn before anything is measured that intervals will be too narrow.
-
-    :param n: number of states that will be measured
+    :param n: number of states that are measured
     :param n_given: number of states that could be
     :param episodes: number of episodes that the measured states are of
+    :param clusters: number of clusters that are resampled; fewer than two have no interval
     """
-    if note_if_narrow(n, episodes):
-        more = f"measure more of the {n_given} states (n_evaluated=, --n-evaluated)"
-        logger.warning(
-            "intervals will be too narrow, %d states of %d episode(s): %s, at least %d of %d "
-            "episodes",
-            n,
-            episodes,
-            more if n_given >= MIN_STATES and n < MIN_STATES else "collect more",
-            MIN_STATES,
-            ENOUGH_EPISODES,
-        )
+    if n >= MIN_STATES and episodes >= ENOUGH_EPISODES:
+        return ""
+    more = f"measure more of the {n_given} states (n_evaluated=, --n-evaluated)"
+    return (
+        f"{NO_INTERVALS if clusters < 2 else NARROW} with {n} states of {episodes} episode(s): "
+        f"for at least {MIN_STATES} of {ENOUGH_EPISODES}, "
+        f"{more if n < MIN_STATES <= n_given else COLLECT_MORE}"
+    )
 
 
 def note_other_baseline(given: Mapping[str, Explainer], baseline: Mapping[str, Baseline]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from sb3_explain.common.bootstrap import NARROW, NO_INTERVALS
 from sb3_explain.common.controls import CONTROLS, OWN_CONTROLS
 from sb3_explain.report.standing import compare_accuracy, compare_with_controls
 from sb3_explain.report.wording import Wording
@@ -166,7 +167,7 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
     if isinstance(note, str) and note:
         known = any(has_interval(row[n]) for row in table.values() for n in row if n != "cost")
         if not known:
-            note = note.replace("the interval is too narrow", "there are no intervals")
+            note = note.replace(NARROW, NO_INTERVALS)
         sentences.append(f"{note[0].upper()}{note[1:]}.")
     return sentences + describe_coverage(states)
 

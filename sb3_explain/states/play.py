@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.common.bootstrap import ENOUGH_EPISODES, Interval, confidence_interval
+from sb3_explain.common.bootstrap import (
+    ENOUGH_EPISODES,
+    NARROW,
+    NO_INTERVALS,
+    Interval,
+    confidence_interval,
+)
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
@@ -103,7 +109,8 @@ def play_transformed(
         )
     if n_episodes < ENOUGH_EPISODES:
         logger.warning(
-            "intervals will be too narrow, of %d episode(s): play %d at least",
+            "%s with %d episode(s): for at least %d, play more (n_episodes=)",
+            NO_INTERVALS if n_episodes < 2 else NARROW,
             n_episodes,
             ENOUGH_EPISODES,
         )

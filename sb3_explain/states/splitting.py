@@ -15,6 +15,11 @@ S = TypeVar("S", bound=Stacks)
 
 #: share of all states that the first part keeps where the last one takes more than its fraction
 SMALLEST = 1 / 3
+#: what to do about too few states or episodes
+COLLECT_MORE = (
+    "collect more states (n_states=, -n), or fewer of each episode (max_per_episode=, "
+    "--max-per-episode)"
+)
 
 
 def split_into_parts(
@@ -49,7 +54,7 @@ def split_into_parts(
             raise ExplainError(
                 f"{len(states.episode)} states of {count_episodes(states)} episodes are too few "
                 f"for {min_states} test states of {min_episodes} episodes beside a third of them "
-                "to learn from: collect more episodes"
+                f"to learn from: {COLLECT_MORE}"
             )
         if len(parts[-1]) >= min_states:  # else too few, whatever is left out
             left = leave_out(states, parts) if drop_duplicates else parts
@@ -83,7 +88,7 @@ def split_by_episode(
     if len(episodes) < len(fractions):
         raise ExplainError(
             f"{len(episode)} states of {len(episodes)} episode(s) cannot be split into "
-            f"{len(fractions)} parts by episode: collect more states, or fewer per episode"
+            f"{len(fractions)} parts by episode: {COLLECT_MORE}"
         )
     order = np.random.default_rng(seed).permutation(len(episodes))
     dealt: list[list[int]] = []

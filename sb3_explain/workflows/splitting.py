@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sb3_explain.common.bootstrap import ENOUGH_EPISODES
+from sb3_explain.common.bootstrap import ENOUGH_EPISODES, NARROW
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.evaluation.notes import MIN_STATES
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 #: how states are split, from what is best to what can always be had, and what that costs
 WAYS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"min_test_episodes": ENOUGH_EPISODES, "min_test_states": MIN_STATES}, ""),
-    ({}, "the usual tenth is tested on, and intervals are too narrow"),
+    ({}, f"the usual tenth is tested on, and {NARROW}"),
     # a part that shows nothing else has its duplicates, and the split says so; no other part has
     ({"drop_duplicates": "unless_all"}, ""),
 )

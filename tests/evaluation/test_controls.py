@@ -184,7 +184,10 @@ def test_the_summary_says_where_maps_are_the_same_for_all_states(agent, train):
     assert all("\n" not in sentence for sentence in summary)
     assert not any("too narrow" in sentence for sentence in summary)  # 600 states, 12 episodes
     few = evaluate(agent, train.subset(np.arange(50)), [Bright(agent)], metrics, n_resamples=200)
-    assert "There are no intervals: 50 states of 1 episode(s)" in few.summary()[-1]
+    assert (
+        "There are no intervals with 50 states of 1 episode(s): for at least 300 of 5, collect"
+        in few.summary()[-1]
+    )
     assert "mean probability of the agent's action" in few.summary()[-2]
 
 
@@ -210,8 +213,9 @@ def test_few_states_or_episodes_are_noted(agent, n, episodes, noted):
     [note] = set(evaluation.table()["note"])
     assert note == evaluation.states["note"]
     assert note == (
-        f"the interval is too narrow: {n} states of {episodes} episode(s), and at least 300 of 5 "
-        "are needed"
+        f"intervals are too narrow with {n} states of {episodes} episode(s): for at least 300 of "
+        "5, collect more states (n_states=, -n), or fewer of each episode (max_per_episode=, "
+        "--max-per-episode)"
         if noted
         else ""
     )

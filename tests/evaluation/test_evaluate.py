@@ -14,7 +14,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.evaluation.metrics.insertion import insertion
-from sb3_explain.evaluation.notes import warn_if_narrow
+from sb3_explain.evaluation.notes import note_if_narrow
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.controls import Constant
 from sb3_explain.explainers.gradients.gradient import Gradient
@@ -354,18 +354,31 @@ def test_narrow_intervals_are_told_before_anything_is_measured(agent, states, ca
             return super().explain(batch)
 
     evaluate(agent, states, [Watching(agent)], ["sparseness"], n_resamples=10)
-    said = "intervals will be too narrow, 60 states of 12 episode(s): collect more, at least 300"
+    said = (
+        "intervals are too narrow with 60 states of 12 episode(s): for at least 300 of 5, collect"
+    )
     assert said in said_before[0]
 
 
 @pytest.mark.parametrize(
-    ("n", "n_given", "episodes", "said"),
+    ("counts", "fault", "remedy"),
     [
-        (300, 300, 5, ""),
-        (50, 400, 9, "measure more of the 400 states (n_evaluated=, --n-evaluated), at least 300"),
-        (400, 400, 4, "collect more, at least 300 of 5 episodes"),
+        ((300, 300, 5), "", ""),
+        ((50, 400, 9), "intervals are too narrow with 50 states of 9", "measure more of the 400"),
+        ((400, 400, 4), "intervals are too narrow with 400 states of 4", "collect more states"),
+        ((50, 50, 1, 1), "there are no intervals with 50 states of 1", "collect more states"),
     ],
 )
-def test_what_to_do_about_narrow_intervals(n, n_given, episodes, said, caplog):
-    warn_if_narrow(n, n_given, episodes)
-    assert said in caplog.text and bool(caplog.messages) == bool(said)
+def test_what_to_do_about_narrow_intervals(counts, fault, remedy):
+    said = note_if_narrow(*counts)
+    assert said.startswith(fault) and remedy in said and bool(said) == bool(fault)
+
+
+def test_log_note_and_table_agree_on_one_episode(agent, caplog):
+    frames = np.arange(40.0, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 6, 6))
+    states = StateDataset.from_arrays(frames, np.zeros(40, int), np.zeros(40, int))
+    done = evaluate(agent, states, [], ["sparseness"], n_resamples=10)
+    note = done.states["note"]
+    assert note in caplog.messages and note.startswith("there are no intervals with 40 states of 1")
+    assert done.table()["low"].isna().all()
+    assert f"{note[0].upper()}{note[1:]}." in done.summary()

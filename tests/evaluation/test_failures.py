@@ -131,7 +131,7 @@ def test_the_table_the_file_and_the_page_say_why(agent, states, tmp_path):
     assert (
         table.loc[("gradient", "broken"), "note"] == "failed: ZeroDivisionError: division by zero"
     )
-    assert table.loc[("random", "broken"), "note"].startswith("the interval is too narrow: ")
+    assert table.loc[("random", "broken"), "note"].startswith("intervals are too narrow with ")
     written = json.loads(json.dumps(done.to_dict(), allow_nan=False))
     assert written["explainers"]["gradient"]["broken"] == {
         "mean": None, "low": None, "high": None, "n": 0,

@@ -186,7 +186,9 @@ def test_sampled_actions_come_from_the_seed(agent):
 @pytest.mark.parametrize("n_episodes", [4, 5])
 def test_few_episodes_are_told_before_they_are_played(agent, n_episodes, caplog):
     masked_return(Fixed(agent, [1.0] * 4), n_episodes, max_steps=2, progress=False)
-    messages = [f"intervals will be too narrow, of {n_episodes} episode(s): play 5 at least"]
+    messages = [
+        "intervals are too narrow with 4 episode(s): for at least 5, play more (n_episodes=)"
+    ]
     assert caplog.messages == messages * (n_episodes < 5)
 
 

@@ -76,7 +76,8 @@ def test_where_it_cannot_be_had_the_tenth_is_taken_with_a_line(n_episodes, lengt
     [record] = caplog.records
     assert record.getMessage() == (
         f"{n_episodes * length} states of {n_episodes} episodes are too few for 300 test states of "
-        "5 episodes beside a third of them to learn from: collect more episodes; the usual tenth "
+        "5 episodes beside a third of them to learn from: collect more states (n_states=, -n), or "
+        "fewer of each episode (max_per_episode=, --max-per-episode); the usual tenth "
         "is tested on, and intervals are too narrow"
     )
 

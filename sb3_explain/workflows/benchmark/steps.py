@@ -103,7 +103,7 @@ def run_job(job: Job) -> None:
                 "episodes": episodes,
                 "brought": brought is not None,
                 "own_probability": own_probability,
-                "note": note_if_narrow(len(sample), episodes),
+                "note": note_if_narrow(len(sample), len(test), episodes),
             },
             "failed": row.failures,
             "curves": {metric: curve.tolist() for metric, curve in row.curves.items()},
