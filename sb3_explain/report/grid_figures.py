@@ -26,11 +26,13 @@ from sb3_explain.report.figures import (
 )
 from sb3_explain.report.palette import Theme, ThemeName
 from sb3_explain.report.tables import make_metric_rows
+from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
     MetricWords,
     Table,
     format_number,
     get_metric_words,
+    has_interval,
     read_bounds,
 )
 
@@ -52,6 +54,7 @@ def bar_figure(
     *,
     controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
+    wordings: Mapping[str, Wording] | None = None,
     theme: ThemeName = "light",
     columns: int = 4,
 ) -> bytes:
@@ -62,6 +65,7 @@ def bar_figure(
     :param notes: agent -> explainer -> reason why it has no figures
     :param controls: names of the controls, which are drawn gray and last
     :param words: presentation of further metrics
+    :param wordings: words for the kind of each agent
     :param theme: ``"light"`` or ``"dark"``
     :param columns: number of panels side by side
     :return: PNG
@@ -72,20 +76,34 @@ def bar_figure(
     heights = [0.75 + n_rows * (1.1 + 0.23 * len(table)) for table in tables.values()]
     figure = Figure(figsize=(2.0 + 3.1 * columns, sum(heights)), layout="constrained")
     for part, (agent, table) in zip(_split_figure(figure, heights), tables.items(), strict=True):
+        rows = make_metric_rows(table, names, controls, words)
         part.suptitle(
-            f"{agent}   (orange: the best method and those that are not clearly worse; gray: "
-            "controls; lines: 95 % intervals)",
+            f"{agent}{describe_marks(table, names, rows)}",
             x=0.01, ha="left", fontsize=12, color=look.ink,
         )  # fmt: skip
         grid = part.subplots(n_rows, columns, squeeze=False, sharey=True)
-        rows = make_metric_rows(table, names, controls, words)
         for i, axes in enumerate(grid.flat):
             if i < len(names):
-                said = get_metric_words(names[i], words)
+                said = get_metric_words(names[i], words, (wordings or {}).get(agent))
                 _draw_bars(axes, table, names[i], said, rows, i, notes.get(agent, {}), look)
             else:
                 axes.set_axis_off()
     return render_png(figure, look)
+
+
+def describe_marks(table: Table, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say what colors and lines mean, of those that are there."""
+    marks = {
+        "orange: the best method and those that are not clearly worse": any(
+            value["best"] for row in rows for value in row["values"]
+        ),
+        "gray: controls": any(row["control"] for row in rows),
+        "lines: 95 % intervals": any(
+            has_interval(row.get(name)) for row in table.values() for name in names
+        ),
+    }
+    said = "; ".join(text for text, there in marks.items() if there)
+    return f"   ({said})" if said else ""
 
 
 def _draw_bars(
@@ -100,7 +118,10 @@ def _draw_bars(
 ) -> None:
     seen = [b for row in table.values() if (b := read_bounds(row.get(name))) is not None]
     set_scale(axes, seen, said)
-    floor = axes.get_xlim()[0]
+    left, right = axes.get_xlim()
+    if left < 0:  # bars start at 0, which may lie right of all that is seen
+        axes.set_xlim(left, max(right, -0.25 * left))
+        axes.axvline(0, color=look.faint, linewidth=0.8)
     for y, row in enumerate(rows):
         estimate = read_bounds(table[row["name"]].get(name))
         if estimate is None:
@@ -113,10 +134,10 @@ def _draw_bars(
         mean, low, high = estimate
         best = row["values"][column]["best"]
         color = _CONTROL if row["control"] else _BEST if best else _METHOD
-        axes.barh(y, mean - floor, 0.72, left=floor, color=color, alpha=0.8)
+        axes.barh(y, mean, 0.72, color=color, alpha=0.8)
         axes.plot([low, high], [y, y], color=look.ink, linewidth=1.6, solid_capstyle="butt")
         axes.annotate(
-            format_number(mean), (max(mean, high), y), xytext=(5, 0), textcoords="offset points",
+            format_number(mean), (max(mean, high, 0), y), xytext=(5, 0), textcoords="offset points",
             va="center", fontsize=9, color=look.ink if best else look.faint,
         )  # fmt: skip
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -134,6 +155,7 @@ def radar_figure(
     *,
     controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
+    wordings: Mapping[str, Wording] | None = None,
     theme: ThemeName = "light",
     columns: int = 6,
 ) -> bytes:
@@ -149,13 +171,17 @@ def radar_figure(
     :param notes: agent -> explainer -> reason why it has no figures
     :param controls: names of the controls, which are drawn gray and last
     :param words: presentation of further metrics
+    :param wordings: words for the kind of each agent
     :param theme: ``"light"`` or ``"dark"``
     :param columns: number of radars side by side
     :return: PNG
     :raises ExplainError: if there is nothing to draw
     """
     look = get_theme(theme)
-    axes_of = {agent: _make_spokes(table, names, words) for agent, table in tables.items()}
+    axes_of = {
+        agent: _make_spokes(table, names, words, (wordings or {}).get(agent))
+        for agent, table in tables.items()
+    }
     n_rows = {
         agent: _KEY + max(0, math.ceil((len(table) - _KEY * (columns - _KEY)) / columns))
         for agent, table in tables.items()
@@ -165,9 +191,9 @@ def radar_figure(
     figure = Figure(figsize=(_SIDE * columns, sum(heights)))
     for part, height, agent in zip(_split_figure(figure, heights), heights, tables, strict=True):
         table, why, spokes = tables[agent], notes.get(agent, {}), axes_of[agent]
+        dashed = f"; dashed: {shorten_label(_NOTHING)}" if table.get(_NOTHING) else ""
         part.suptitle(
-            f"{agent}   (rim: the best of all; center: the worst; "
-            f"dashed: {shorten_label(_NOTHING)})",
+            f"{agent}   (rim: the best of all; center: the worst{dashed})",
             x=0.01, y=1 - 0.15 / height, ha="left", fontsize=12, color=look.ink,
         )  # fmt: skip
         grid = part.add_gridspec(
@@ -215,11 +241,14 @@ class Spoke:
 
 
 def _make_spokes(
-    table: Table, names: Sequence[str], words: Mapping[str, MetricWords] | None
+    table: Table,
+    names: Sequence[str],
+    words: Mapping[str, MetricWords] | None,
+    wording: Wording | None,
 ) -> list[Spoke]:
     spokes = []
     for metric in names:
-        said = get_metric_words(metric, words)
+        said = get_metric_words(metric, words, wording)
         seen = [b for row in table.values() if (b := read_bounds(row.get(metric))) is not None]
         if said.better is None or len(seen) < 2:
             continue

@@ -8,6 +8,7 @@ from typing import Any
 
 from sb3_explain.common.controls import CONTROLS
 from sb3_explain.report.tables import make_metric_rows
+from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
     MISSING,
     MetricWords,
@@ -63,6 +64,7 @@ def markdown_table(
     *,
     controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
+    wordings: Mapping[str, Wording] | None = None,
 ) -> str:
     """Write a section per agent; the best mean and those not clearly worse are bold.
 
@@ -72,11 +74,12 @@ def markdown_table(
     :param caption: text under the last table
     :param controls: names of the controls, which come last and are never bold
     :param words: presentation of further metrics
+    :param wordings: words for the kind of each agent
     """
     parts = []
     for agent, table in tables.items():
         lines = _make_lines(table, names, notes.get(agent, {}), controls, words)
-        heads = ["", *_make_heads(names, words), *(head for head, *_ in COSTS)]
+        heads = _make_heads(names, words, (wordings or {}).get(agent))
         rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
         for line in lines:
             if line.empty:
@@ -101,6 +104,7 @@ def latex_table(
     *,
     controls: Collection[str] = CONTROLS,
     words: Mapping[str, MetricWords] | None = None,
+    wordings: Mapping[str, Wording] | None = None,
 ) -> str:
     r"""Write a ``table*`` per agent, with the arguments of :func:`markdown_table`.
 
@@ -109,7 +113,7 @@ def latex_table(
     parts = [r"% \usepackage{booktabs,graphicx}"]
     for agent, table in tables.items():
         lines = _make_lines(table, names, notes.get(agent, {}), controls, words)
-        heads = ["", *_make_heads(names, words), *(head for head, *_ in COSTS)]
+        heads = _make_heads(names, words, (wordings or {}).get(agent))
         rows = [_join_row(map(_escape, heads)), r"\midrule"]
         for line in lines:
             label = _escape(line.label)
@@ -161,9 +165,12 @@ def _make_lines(
     ]
 
 
-def _make_heads(names: Sequence[str], words: Mapping[str, MetricWords] | None) -> list[str]:
-    said = [get_metric_words(name, words) for name in names]
-    return [f"{each.label} {each.arrow}".rstrip() for each in said]
+def _make_heads(
+    names: Sequence[str], words: Mapping[str, MetricWords] | None, wording: Wording | None
+) -> list[str]:
+    said = [get_metric_words(name, words, wording) for name in names]
+    labels = (f"{each.label} {each.arrow}".rstrip() for each in said)
+    return ["", *labels, *(head for head, *_ in COSTS)]
 
 
 def _format_cost(cost: Mapping[str, Any], key: str, factor: float, form: str) -> str:

@@ -83,7 +83,7 @@ def _find_best(
 ) -> set[str]:
     """Find the best method of a metric, and all that it does not clearly beat.
 
-    Where there is no interval, no difference is shown: the best mean is marked alone.
+    Where the best mean has no interval, no difference is shown, and nothing is marked.
     """
     better = get_metric_words(name, words).better
     means = {
@@ -95,15 +95,13 @@ def _find_best(
         return set()
     top = (max if better == "up" else min)(means, key=means.__getitem__)
     first = table[top].get(name)
+    if not has_interval(first):
+        return set()
     return {
         row
         for row in means
         if means[row] == means[top]
-        or (
-            has_interval(first)
-            and has_interval(table[row].get(name))
-            and not beats(first, table[row].get(name), better)
-        )
+        or (has_interval(table[row].get(name)) and not beats(first, table[row].get(name), better))
     }
 
 

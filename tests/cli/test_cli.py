@@ -171,7 +171,8 @@ def test_a_grid_of_one_agent(folder, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "ppo:Dot-v0" in shown and "0.300" in shown and "benchmark.md" in shown
     results = sorted(path.name for path in tmp_path.glob("ppo-Dot-v0/seed_1/*.json"))
-    assert results == ["faint.json", "gradient.json"]
+    names = ("constant", "empty", "faint", "gradient", "random")
+    assert results == [f"{name}.json" for name in names]
     result = json.loads((tmp_path / "ppo-Dot-v0" / "seed_0" / "gradient.json").read_text())
     assert len(result["curves"]["insertion"]) == 3
 

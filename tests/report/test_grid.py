@@ -8,8 +8,11 @@ import pytest
 from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.grid_figures import Spoke, bar_figure, radar_figure
+from sb3_explain.report import grid_figures
+from sb3_explain.report.grid_figures import Spoke, bar_figure, describe_marks, radar_figure
 from sb3_explain.report.grid_tables import latex_table, markdown_table
+from sb3_explain.report.tables import make_metric_rows
+from sb3_explain.report.wording import Wording
 
 DASH = "\N{EN DASH}"
 NAMES = ["insertion", "deletion", "local_lipschitz"]
@@ -77,6 +80,45 @@ def test_latex(tables):
     assert r"\textbf{0.800} {\tiny [0.790--0.810]}" in text
     assert r"not run: needs 100 \% of the pixels" in text
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+def test_without_intervals_nothing_is_bold_and_no_line_is_promised(tables):
+    known = {name: {"mean": mean, "n": 9} for name, mean in [("insertion", 0.4), ("deletion", 0.2)]}
+    bare = {"a": {"lime": known, "sarfa": {**known, "insertion": {"mean": 0.5, "n": 9}}}}
+    assert "**" not in markdown_table(bare, NAMES[:2], {}, "")
+    assert r"\textbf" not in latex_table(bare, NAMES[:2], {}, "")
+    rows = make_metric_rows(bare["a"], NAMES[:2], (), None)
+    assert describe_marks(bare["a"], NAMES[:2], rows) == ""
+    table = tables["a_b & c"]
+    rows = make_metric_rows(table, NAMES, ["random"], None)
+    said = describe_marks(table, NAMES, rows)
+    assert "orange: " in said and "gray: controls; lines: 95 % intervals" in said
+
+
+def test_the_share_of_few_features_is_told_as_on_the_page():
+    values = {"accuracy@0.1": record(0.5)}
+    tables = {"four": {"lime": values}, "pixels": {"lime": values}}
+    wordings = {"four": Wording(pictures=False, n_features=4)}
+    text = markdown_table(tables, ["accuracy@0.1"], {}, "", wordings=wordings)
+    four, pixels = text.split("## pixels")
+    assert "Accuracy at 1 of 4 features ↑" in four
+    assert "Accuracy at 10\N{NO-BREAK SPACE}% ↑" in pixels
+    latex = latex_table(tables, ["accuracy@0.1"], {}, "", wordings=wordings)
+    assert "1 of 4 features" in latex
+
+
+@pytest.mark.parametrize("means", [(-0.1, 0.2), (-0.3, -0.1), (0.1, 0.4)])
+def test_bars_begin_at_zero(means, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(grid_figures, "render_png", lambda figure, look: drawn.append(figure))
+    table = {f"m{i}": {"specificity": record(mean)} for i, mean in enumerate(means)}
+    bar_figure({"a": table}, ["specificity"], {})
+    [part] = drawn[0].subfigs
+    axes = part.axes[0]
+    low, high = axes.get_xlim()
+    assert low <= 0 < high
+    for bar, mean in zip(axes.patches, means, strict=True):
+        assert sorted((bar.get_x(), bar.get_x() + bar.get_width())) == sorted((0.0, mean))
 
 
 def test_the_ends_of_an_axis():

@@ -105,14 +105,14 @@ def test_an_empty_map_is_said_to_be_one(tmp_path):
     assert "An empty map says that nothing that is shown matters to it." in page
 
 
-def test_without_intervals_the_best_mean_alone_is_bold():
+def test_without_intervals_nothing_is_bold():
     table = {
         "rise": {"insertion": row(0.4)},
         "lime": {"insertion": row(0.5)},
         "sarfa": {"insertion": row(0.5)},
     }
     rows = make_metric_rows(table, ["insertion"], (), None)
-    assert [each["values"][0]["best"] for each in rows] == [False, True, True]
+    assert [each["values"][0]["best"] for each in rows] == [False, False, False]
     table = {
         "rise": {"insertion": row(0.40, 0.3, 0.5)},
         "lime": {"insertion": row(0.45, 0.4, 0.5)},

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import torch
 
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.states.dataset import StateDataset
 from tests.workflows import benchmark_agents
 from tests.workflows.test_benchmark import HERE, grid
@@ -15,7 +16,11 @@ def test_what_cannot_learn_of_an_agent_has_no_controls(tmp_path):
         tmp_path, {"vectors": f"{HERE}:of_vectors", "bad": f"{HERE}:broken"}, ["ssinet"],
         ["sparseness"], seeds=[0],
     )  # fmt: skip
-    assert list(found.join_seeds()["vectors"]) == list(found.join_seeds()["bad"]) == ["ssinet"]
+    assert (
+        list(found.join_seeds()["vectors"])
+        == list(found.join_seeds()["bad"])
+        == ["ssinet", *CONTROLS]
+    )
     assert len(found.failures()) == 1
 
 

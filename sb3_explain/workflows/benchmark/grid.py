@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.progress import progress_bar
@@ -29,6 +30,8 @@ ALL = "all"
 
 #: names, or options by name
 Named = str | Iterable[str] | Mapping[str, Mapping[str, Any]]
+#: name in tables, name in the registry, and settings of each explainer
+Methods = list[tuple[str, str, dict[str, Any]]]
 
 
 @check_arguments
@@ -63,13 +66,14 @@ def run_benchmark(
     ...     output=folder, n_evaluated=10, progress=False,
     ... )
     >>> list(benchmark.join_seeds()["cartpole"])
-    ['gradient', 'random']
+    ['gradient', 'random', 'empty', 'constant']
 
     :param agents: ``"demo"``, ``"<algo>:<env>"`` or ``"<package>.<module>:<function>"``, see
         :class:`~sb3_explain.workflows.benchmark.agents.NamedAgent`. A dict of names may also hold
         agents, or pairs of an agent and its states, which only this process can run
     :param explainers: ``"all"``, names, or settings by name. ``"mine=lime"`` gives a LIME the name
-        ``mine``, so that the table may have one method with several settings
+        ``mine``, so that the table may have one method with several settings. The controls
+        ``empty``, ``constant``, ``random`` and ``gradient`` are measured in any case
     :param metrics: ``"all"``, names, or options by name
     :param output: folder for everything that is written; jobs with results in it are not repeated
     :param seeds: random seeds, each of the episodes, their split, the sample and the fits
@@ -91,7 +95,7 @@ def run_benchmark(
     if importlib.util.find_spec("pyarrow") is None:
         raise ExplainError("a benchmark needs pyarrow: pip install 'sb3_explain[benchmark]'")
     named = read_agents(agents, load_kwargs or {})
-    methods = read_explainers(explainers)
+    methods = add_controls(read_explainers(explainers))
     protocol = Protocol(
         metrics=read_metrics(metrics),
         n_states=n_states,
@@ -197,12 +201,12 @@ def read_agents(
     return named
 
 
-def read_explainers(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
+def read_explainers(explainers: Named) -> Methods:
     """Return the name in tables, the name in the registry, and the settings of each explainer.
 
     :raises ExplainError: for an unknown explainer or setting; the nearest is suggested
     """
-    methods = []
+    methods: Methods = []
     for text, settings in read_options(explainers, EXPLAINERS).items():
         name, _, explainer = text.rpartition("=")
         name = name or explainer
@@ -215,6 +219,12 @@ def read_explainers(explainers: Named) -> list[tuple[str, str, dict[str, Any]]]:
     if len({name for name, *_ in methods}) < len(methods):
         raise ExplainError("two explainers have the same name: name them as in mine=lime")
     return methods
+
+
+def add_controls(methods: Methods) -> Methods:
+    """Add the controls that were not named, since a table without them shows nothing."""
+    named = {name for name, *_ in methods}
+    return methods + [(name, name, {}) for name in CONTROLS if methods and name not in named]
 
 
 def read_metrics(metrics: Named) -> dict[str, dict[str, Any]]:

@@ -9,12 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from sb3_explain.common.bootstrap import NARROW, NO_INTERVALS
 from sb3_explain.common.controls import list_controls
 from sb3_explain.common.files import atomic_path, write_json
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.report import save, words
 from sb3_explain.report.grid_figures import bar_figure, radar_figure
 from sb3_explain.report.grid_tables import latex_table, markdown_table
+from sb3_explain.report.wording import Wording
 from sb3_explain.workflows.benchmark.job import Protocol
 from sb3_explain.workflows.benchmark.results import Outcome, Table, join_seeds, list_seeds
 
@@ -68,20 +70,23 @@ def write_output(
     lines, tables = benchmark.table(), benchmark.join_seeds()
     notes = collect_notes(outcomes)
     about = describe_jobs(outcomes, protocol, ran)
-    caption = write_statement(about)
+    known = any(
+        words.has_interval(row.get(name))
+        for table in tables.values()
+        for row in table.values()
+        for name in names
+    )
+    caption = write_statement(about, intervals=known)
+    shown: dict[str, Any] = {"controls": controls, "wordings": read_wordings(outcomes)}
     write_json(output / "about.json", about)
     write_frame(output / "benchmark.parquet", lines)
     write_frame(output / "benchmark.csv", lines)
     write_frame(output / "joined.csv", list_rows(tables))
-    write_text(
-        output / "benchmark.md", markdown_table(tables, names, notes, caption, controls=controls)
-    )
-    write_text(
-        output / "benchmark.tex", latex_table(tables, names, notes, caption, controls=controls)
-    )
+    write_text(output / "benchmark.md", markdown_table(tables, names, notes, caption, **shown))
+    write_text(output / "benchmark.tex", latex_table(tables, names, notes, caption, **shown))
     if names:
-        save(output / "bars.png", bar_figure(tables, names, notes, controls=controls))
-        save(output / "radar.png", radar_figure(tables, names, notes, controls=controls))
+        save(output / "bars.png", bar_figure(tables, names, notes, **shown))
+        save(output / "radar.png", radar_figure(tables, names, notes, **shown))
     return benchmark
 
 
@@ -93,6 +98,15 @@ def collect_notes(outcomes: list[Outcome]) -> dict[str, dict[str, str]]:
             names = outcome.names
             notes.setdefault(names["agent"], {}).setdefault(names["explainer"], outcome.note)
     return notes
+
+
+def read_wordings(outcomes: Iterable[Outcome]) -> dict[str, Wording]:
+    """Return the words for each agent's kind; results of before do not say it."""
+    return {
+        outcome.names["agent"]: Wording.read(outcome.record["states"])
+        for outcome in outcomes
+        if "states" in outcome.record
+    }
 
 
 def describe_jobs(
@@ -149,8 +163,12 @@ def average_own_probabilities(outcomes: Iterable[Outcome]) -> dict[str, float]:
     return {agent: sum(each.values()) / len(each) for agent, each in found.items()}
 
 
-def write_statement(about: dict[str, Any]) -> str:
-    """Write one line about the values, the machines and the cost, for the tables' captions."""
+def write_statement(about: dict[str, Any], *, intervals: bool) -> str:
+    """Write one line about the values, the machines and the cost, for the tables' captions.
+
+    :param about: what :func:`describe_jobs` returns
+    :param intervals: whether some mean has an interval
+    """
     seeds = words.join_words([str(seed) for seed in about["seeds"]])
     states = about["states"]
     counts = states["measured"] or [states["evaluated"]]
@@ -166,9 +184,14 @@ def write_statement(about: dict[str, Any]) -> str:
     own = words.join_words([f"{p:.2f} ({agent})" for agent, p in states["own_probability"].items()])
     owned = f" The agent's own mean probability of the targets is {own}." if own else ""
     narrow = "".join(f" {each['agent']}: {each['note']}." for each in states["notes"])
+    resampled = (
+        " and 95 % interval, bootstrapped over (seed, episode) pairs, or blocks of 100 states "
+        "where there are fewer than 10"
+    )
+    if not intervals:
+        narrow = narrow.replace(NARROW, NO_INTERVALS)
     return (
-        "Mean and 95 % interval, bootstrapped over (seed, episode) pairs, or blocks of 100 states "
-        f"where there are fewer than 10; {measured} test "
+        f"Mean{resampled if intervals else ''}; {measured} test "
         f"states{collected} for each seed ({seeds}); removed features become: "
         f"{states['baseline']}.{owned}{narrow} {machines}: {about['seconds']:,.0f} s and "
         f"{about['forwards']:,} forward passes for all jobs together."

@@ -18,6 +18,7 @@ from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.schema import read_document, record
 from sb3_explain.common.signatures import argument_names
 from sb3_explain.evaluation.controls import make_own_controls
+from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options
 from sb3_explain.evaluation.notes import note_if_narrow
@@ -103,6 +104,7 @@ def run_job(job: Job) -> None:
                 "episodes": episodes,
                 "brought": brought is not None,
                 "own_probability": own_probability,
+                **describe_kind(test.batch(agent, sample[:1])),
                 "note": note_if_narrow(len(sample), len(test), episodes),
             },
             "failed": row.failures,
