@@ -63,6 +63,30 @@ def truncate(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     return text + "…"
 
 
+def wrap(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+    """Break the lines of a text, so that none is wider than ``width`` pixels.
+
+    Lines are broken between words; a word that is wider than a line is broken within.
+    """
+    lines = []
+    for line in text.split("\n"):
+        current = ""
+        for word in line.split(" "):
+            joined = f"{current} {word}" if current else word
+            if current and face.getlength(joined) > width:
+                lines.append(current)
+                joined = word
+            while len(joined) > 1 and face.getlength(joined) > width:
+                n = max(
+                    1, sum(face.getlength(joined[: i + 1]) <= width for i in range(len(joined)))
+                )
+                lines.append(joined[:n])
+                joined = joined[n:]
+            current = joined
+        lines.append(current)
+    return "\n".join(lines)
+
+
 class CaptionPanel:
     """Draws captions of one fixed size.
 

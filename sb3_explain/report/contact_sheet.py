@@ -14,13 +14,18 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.report.captions import load_font, wrap
 from sb3_explain.report.figures import get_theme, plain_fonts, render_png
 from sb3_explain.report.overlay import Frame, enlarge, lay_over
 from sb3_explain.report.palette import Theme, ThemeName, assign_styles
 
 _COLUMNS, _WIDTH = 4, 2.9
 _HEIGHT = 240
-_BAR, _WORDS = 0.13, 0.5
+_BAR, _LINE = 0.13, 0.145
+#: sizes in points of captions, names of features and titles, and an inch
+_CAPTION, _SMALL, _TITLE, _INCH = 8.5, 7.0, 13.0, 72
+#: width in points of a legend's color with its margins, and of a tile's margins
+_PATCH, _MARGIN = 44, 14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,40 +95,70 @@ def contact_sheet(
     rows = math.ceil(len(tiles) / columns)
     width = _WIDTH * (1.25 if wide else 1.0)
     body = (
-        width * image.shape[0] / image.shape[1] if image is not None else _measure_features(tiles)
+        width * image.shape[0] / image.shape[1]
+        if image is not None
+        else 0.3 + 0.15 * _count_features(tiles)
     )
+    names = list(features) or [f"feature {i}" for i in range(_count_features(tiles))]
+    captions = _wrap_captions(tiles, [] if image is not None else names, width)
+    words = 0.1 + _LINE * max(3, *(caption.count("\n") + 1 for caption in captions))
+    room = width * columns * _INCH - _MARGIN
+    title = _wrap(title, _TITLE, room, bold=True)
+    labels = [f"{name} (explained)" if i == marked else name for i, name in enumerate(actions)]
+    widest = max((_measure(name, _CAPTION) for name in labels), default=0.0) + _PATCH
+    in_row = max(1, min(len(actions), int(room // widest)))
+    heads = 0.25 * title.count("\n") + 0.19 * max(0, math.ceil(len(actions) / in_row) - 1)
     figure = Figure(
-        figsize=(width * columns, rows * (body + _BAR + _WORDS) + 1.0), layout="constrained"
+        figsize=(width * columns, rows * (body + _BAR + words) + 1.0 + heads), layout="constrained"
     )
     grid = figure.add_gridspec(rows, columns)
-    for place, tile in enumerate(tiles):
+    for place, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         cell = grid[divmod(place, columns)].subgridspec(2, 1, height_ratios=(body, _BAR), hspace=0)
-        _draw_state(figure.add_subplot(cell[0]), tile, features, look)
+        _draw_state(figure.add_subplot(cell[0]), tile, names, look)
         bar = figure.add_subplot(cell[1])
         _draw_bar(bar, tile, [colors[name].color for name in actions], marked, look)
-        bar.set_xlabel(
-            f"{tile.action}\n{tile.remark}" if tile.remark else tile.action,
-            loc="left", color=look.ink, fontsize=8.5, labelpad=2,
-        )  # fmt: skip
-    figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=13, fontweight="bold")
+        bar.set_xlabel(caption, loc="left", color=look.ink, fontsize=_CAPTION, labelpad=2)
+    figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=_TITLE, fontweight="bold")
     figure.legend(
         [Patch(color=colors[name].color) for name in actions],
-        [f"{name} (explained)" if i == marked else name for i, name in enumerate(actions)],
+        [_wrap(name, _CAPTION, room - _PATCH) for name in labels],
         title=measure,
         loc="outside lower left",
-        ncols=min(len(actions), 2 * columns),
+        ncols=in_row,
         frameon=False,
-        fontsize=8.5,
-        title_fontsize=8.5,
+        fontsize=_CAPTION,
+        title_fontsize=_CAPTION,
         labelcolor=look.ink,
         alignment="left",
     ).get_title().set_color(look.faint)
     return render_png(figure, look)
 
 
-def _measure_features(tiles: Sequence[Tile]) -> float:
-    most = max(0 if tile.features is None else len(tile.features) for tile in tiles)
-    return 0.3 + 0.15 * most
+def _wrap(text: str, size: float, width: float, *, bold: bool = False) -> str:
+    """Break a text of a size in points into lines of at most a width in points."""
+    return wrap(text, load_font(10 * round(size), bold), 10 * width * round(size) / size)
+
+
+def _measure(text: str, size: float) -> float:
+    """Width in points of a text of a size in points."""
+    return load_font(100).getlength(text) * size / 100
+
+
+def _wrap_captions(tiles: Sequence[Tile], names: Sequence[str], width: float) -> list[str]:
+    """Write the captions of the tiles, in lines that end before the next tile.
+
+    :param tiles: the states
+    :param names: names of the features that stand left of the tiles' bars
+    :param width: width of a tile in inches
+    """
+    beside = max((_measure(name, _SMALL) + 8 for name in names), default=0.0)
+    room = max(width * _INCH - _MARGIN - beside, width * _INCH / 4)
+    texts = (f"{tile.action}\n{tile.remark}" if tile.remark else tile.action for tile in tiles)
+    return [_wrap(text, _CAPTION, room) for text in texts]
+
+
+def _count_features(tiles: Sequence[Tile]) -> int:
+    return max(0 if tile.features is None else len(tile.features) for tile in tiles)
 
 
 def _draw_state(axes: Axes, tile: Tile, features: Sequence[str], look: Theme) -> None:
@@ -138,8 +173,7 @@ def _draw_state(axes: Axes, tile: Tile, features: Sequence[str], look: Theme) ->
     axes.axvline(0, color=look.grid, linewidth=1)
     axes.set_xlim(-4, 4)
     axes.set_ylim(len(values) - 0.4, -0.6)
-    names = features or [f"feature {i}" for i in range(len(values))]
-    axes.set_yticks(range(len(values)), list(names), fontsize=7, color=look.faint)
+    axes.set_yticks(range(len(values)), features[: len(values)], fontsize=_SMALL, color=look.faint)
     axes.set_xticks([-4, 0, 4], ["-4", "mean", "+4 sd"], fontsize=6.5, color=look.faint)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -149,12 +183,19 @@ def _draw_state(axes: Axes, tile: Tile, features: Sequence[str], look: Theme) ->
 def _draw_bar(
     axes: Axes, tile: Tile, colors: Sequence[str], marked: int | None, look: Theme
 ) -> None:
-    """Draw probabilities stacked in one bar, or side by side if they do not add up to 1."""
+    """Draw probabilities stacked in one bar, or side by side if they do not add up to 1.
+
+    Side by side, each is the filled part of a pale bar, whose length is 1.
+    """
     shares = np.nan_to_num(np.asarray(tile.probabilities, dtype=np.float64))
     whole = abs(shares.sum() - 1) < 1e-3
     slots = np.full(len(shares), 1 / max(len(shares), 1))
     lefts = np.cumsum(shares) - shares if whole else np.cumsum(slots) - slots
     widths = shares if whole else 0.92 * slots * shares
+    if not whole:
+        axes.barh(
+            np.zeros(len(shares)), 0.92 * slots, left=lefts, color=list(colors), height=1, alpha=0.2
+        )
     axes.barh(np.zeros(len(shares)), widths, left=lefts, color=list(colors), height=1)
     if marked is not None:
         frame: Any = {"color": "none", "edgecolor": look.ink, "linewidth": 2, "clip_on": False}

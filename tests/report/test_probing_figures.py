@@ -4,9 +4,11 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.report import contact_sheet as contact_sheet_module
 from sb3_explain.report.contact_sheet import Tile, contact_sheet, picture_rows
 from sb3_explain.report.probing_figures import distance_figure, filters_figure, novelty_figure
 
@@ -42,6 +44,51 @@ def test_vectors_are_bars():
     assert pixels(sheet).std() > 5
     with pytest.raises(ExplainError, match="no states to show"):
         contact_sheet([], ["a"])
+
+
+def drawn_sheet(monkeypatch, *arguments, **options):
+    """The figure of a sheet, laid out, and matplotlib's renderer of it."""
+    figures = []
+    monkeypatch.setattr(
+        contact_sheet_module, "render_png", lambda figure, look: figures.append(figure)
+    )
+    contact_sheet(*arguments, **options)
+    canvas = FigureCanvasAgg(figures[0])
+    canvas.draw()
+    return figures[0], canvas.get_renderer()
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_captions_neither_overlap_nor_leave_the_sheet(pictures, n, monkeypatch):
+    remark = "importance 1.23, return -120\n" + ", ".join(
+        f"{name} 20%" for name in ("horizontal velocity of the hull", "angular velocity", "x" * 70)
+    )
+    seen = {"picture": np.zeros((20, 30, 3), np.uint8)} if pictures else {"features": np.ones(2)}
+    tiles = [Tile([0.2, 0.8], "the main engine and the left one", remark, **seen)] * n
+    names = ["horizontal velocity", "angle"]
+    actions = ["nothing at all", "the main engine and the left one at the same time, for long"]
+    title = f"The {n} most important of 10,000 states"
+    figure, renderer = drawn_sheet(monkeypatch, tiles, actions, title=title, features=names)
+    captions = [axes.xaxis.label for axes in figure.axes if axes.get_xlabel()]
+    assert len(captions) == n
+    whole, boxes = figure.bbox, [label.get_window_extent(renderer) for label in captions]
+    others = [figure._suptitle, *figure.legends]
+    for box in [*boxes, *(each.get_window_extent(renderer) for each in others)]:
+        assert box.x0 >= -1 and box.x1 <= whole.x1 + 1 and box.y0 >= -1 and box.y1 <= whole.y1 + 1
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+        assert not any(box.padded(-1).overlaps(axes.bbox) for axes in figure.axes)
+
+
+def test_what_does_not_add_up_fills_pale_bars(monkeypatch):
+    tile = Tile([0.25, 0.75, 0.5], "a, b")
+    figure, _ = drawn_sheet(monkeypatch, [tile], ["a", "b", "c"])
+    bars = figure.axes[1].patches
+    pale, full = bars[:3], bars[3:]
+    shares = [one.get_width() / whole.get_width() for one, whole in zip(full, pale, strict=True)]
+    assert shares == pytest.approx([0.25, 0.75, 0.5])
+    assert all(bar.get_alpha() for bar in pale)
 
 
 def test_rows_are_equally_long():
