@@ -13,7 +13,7 @@ from sb3_explain.cli.flags import (
 )
 from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
-from sb3_explain.workflows.highlights import highlights
+from sb3_explain.workflows.highlights import EPISODES, highlights
 from sb3_explain.workflows.importances import IMPORTANCES
 
 
@@ -75,7 +75,10 @@ def run_highlights(options: argparse.Namespace) -> None:
     found = highlights(load_named_agent(options), options.output, **chosen)
     if len(found) < options.k:
         print(f"only {len(found)} highlights differ: lower --diversity, or collect more (-n)")
+    for number, one in enumerate(found, start=1):
+        print(f"{number}  {one}")
     for name in ("highlights.png", "highlights.json"):
         print(options.output / name)
     video, sheet = options.output / "highlights.mp4", options.output / "highlights.png"
-    say_end(video if video.exists() else sheet, "explain", "-o", str(options.output))
+    asked = ("--states", EPISODES, "--state", str(found[0].position))
+    say_end(video if video.exists() else sheet, "why", "-o", str(options.output), *asked)

@@ -16,7 +16,11 @@ from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.chosen_explainers import list_fitted
+from sb3_explain.workflows.highlights import EPISODES
 from sb3_explain.workflows.why import prepare_explainer, why
+
+#: folder of the states of `explain` and `collect`
+STATES = "states"
 
 
 def add_commands(commands: Commands) -> None:
@@ -41,6 +45,11 @@ def add_commands(commands: Commands) -> None:
         metavar="N",
         help="number of the state in the folder",
     )
+    group.add_argument(
+        "--states", choices=(STATES, EPISODES), default=STATES,
+        help=f"folder of the state within the output folder: {STATES} of `explain` and `collect` "
+        f"(default), or {EPISODES} of `highlights`",
+    )  # fmt: skip
     group.add_argument(
         "--target", metavar="ACTION",
         help="action to explain, by name or number (default: what the agent does)",
@@ -79,7 +88,7 @@ def find_usual(agent: Agent, output: Path) -> str:
 def run_why(options: argparse.Namespace) -> None:
     """``sb3-explain why``"""
     agent = load_named_agent(options)
-    states = StateDataset.open(options.output / "states")
+    states = StateDataset.open(options.output / options.states)
     explainer = options.explainer or find_usual(agent, options.output)
     target, instead = (
         None if name is None else find_action(agent, name)
@@ -96,13 +105,15 @@ def run_why(options: argparse.Namespace) -> None:
         n_regions=options.regions,
     )
     print(answer)
-    name = f"state_{options.state}" + ("" if target is None else f"_{target}")
+    folder = "state" if options.states == STATES else options.states
+    name = f"{folder}_{options.state}" + ("" if target is None else f"_{target}")
     name += "" if instead is None else f"_not_{instead}"
     if explainer != VisionMask.name:
         name += f"_{explainer}"
     figure, table = answer.save(options.output / "why" / name)
     print(f"table   {table}")
     following = ["why", "-o", str(options.output), "--state", str(options.state)]
+    following += [] if options.states == STATES else ["--states", options.states]
     found = answer.counterfactual
     others = [name for name in agent.target_names if name != agent.target_names[found.target]]
     if instead is None and others:

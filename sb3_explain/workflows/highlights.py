@@ -11,6 +11,7 @@ different.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,7 +40,11 @@ from sb3_explain.states.batch import PASS
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.environments import AnyEnv, find_source
-from sb3_explain.workflows.importances import choose_importance, compute_importance
+from sb3_explain.workflows.importances import (
+    choose_importance,
+    compute_importance,
+    compute_returns,
+)
 from sb3_explain.workflows.pictures import (
     compute_shares,
     find_taken_targets,
@@ -73,12 +78,27 @@ class Highlight:
     :param start: position of the first state that is shown
     :param stop: position after the last state that is shown
     :param importance: importance of the state
+    :param episode: number of its episode
+    :param step: number of the state within its episode
+    :param episode_return: return of its episode; ``None`` in the last one, which is cut
     """
 
     position: int
     start: int
     stop: int
     importance: float
+    episode: int = 0
+    step: int = 0
+    episode_return: float | None = None
+
+    def __str__(self) -> str:
+        """Say where the state is, and how its episode ends."""
+        known = self.episode_return is not None
+        ending = f"of return {self.episode_return:.4g}" if known else "which is cut"
+        return (
+            f"state {self.position}: importance {self.importance:.3g}, step {self.step} of episode "
+            f"{self.episode}, {ending}"
+        )
 
 
 @torch.no_grad()
@@ -251,6 +271,7 @@ def highlights(
         diversity=diversity,
         seed=seed,
     )
+    chosen = place(chosen, states)
     important = np.array([one.position for one in chosen])
     features = name_top_features(states, explainer, important, target)
     positions, notes = [], []
@@ -275,21 +296,29 @@ def highlights(
     )  # fmt: skip
     sheet = draw_sheet(states, explainer, chosen, features, attributions, target)
     save(output / "highlights.png", sheet)
-    steps = states.steps
     names = name_greedy_actions(agent, torch.from_numpy(states.column("scores")[important]))
     write_json(
         output / "highlights.json",
         [
-            {
-                **dataclasses.asdict(one),
-                "episode": int(states.episode[one.position]),
-                "step": int(steps[one.position]),
-                "greedy": name,
-            }
+            {**dataclasses.asdict(one), "greedy": name}
             for one, name in zip(chosen, names, strict=True)
         ],
     )
     return chosen
+
+
+def place(chosen: Sequence[Highlight], states: StateDataset) -> list[Highlight]:
+    """Say of each highlight in which episode it is, where, and what return that has."""
+    steps, returns = states.steps, compute_returns(states)
+    return [
+        dataclasses.replace(
+            one,
+            episode=int(states.episode[one.position]),
+            step=int(steps[one.position]),
+            episode_return=None if math.isnan(earned := returns[one.position]) else float(earned),
+        )
+        for one in chosen
+    ]
 
 
 def name_top_features(
@@ -355,7 +384,7 @@ def draw_sheet(
         Tile(
             probabilities=compute_shares(agent, scores)[row].numpy(),
             action=action,
-            remark=f"importance {chosen[row].importance:.3g}\n{features[row]}".strip(),
+            remark=f"{chosen[row]}\n{features[row]}".strip(),
             picture=None if pictures is None else pictures[row],
             attribution=None if attributions is None else attributions[chosen[row].position],
             signed=not explainer.gives_masks,

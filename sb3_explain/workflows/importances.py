@@ -88,9 +88,10 @@ def compute_nearness_to_failure(agent: Agent, states: StateDataset) -> Array:
     :raises ExplainError: if no two episodes before the last have different returns
     """
     del agent
-    _, number, lengths = np.unique(states.episode, return_inverse=True, return_counts=True)
-    rewards = states.column("rewards").astype(np.float64)
-    returns = np.bincount(number, weights=rewards)[:-1]
+    _, first, number, lengths = np.unique(
+        states.episode, return_index=True, return_inverse=True, return_counts=True
+    )
+    returns = compute_returns(states)[first][:-1]
     if len(returns) < 2:
         raise ExplainError(
             "before the last episode, which is cut, there are no two to compare: play more "
@@ -105,6 +106,18 @@ def compute_nearness_to_failure(agent: Agent, states: StateDataset) -> Array:
     ends = np.cumsum(lengths)[number]
     nearness: Array = weights[number] / (ends - np.arange(len(number)))
     return nearness
+
+
+def compute_returns(states: StateDataset) -> Array:
+    """Return the return of each state's episode, (n,).
+
+    It is NaN in the last episode, which is cut where there are as many states as were asked for.
+    """
+    _, number = np.unique(states.episode, return_inverse=True)
+    rewards = states.column("rewards").astype(np.float64)
+    returns: Array = np.bincount(number, weights=rewards).astype(np.float64)
+    returns[-1] = np.nan
+    return returns[number]
 
 
 #: measures of importance by name

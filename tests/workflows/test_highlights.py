@@ -1,6 +1,7 @@
 """HIGHLIGHTS: which states are chosen, and the video of them."""
 
 import json
+import shlex
 import threading
 
 import numpy as np
@@ -160,7 +161,12 @@ def test_the_video_shows_all_contexts_and_stands_still_at_the_important_states(t
     stored = json.loads((tmp_path / "highlights.json").read_text())
     assert [row["position"] for row in stored] == [h.position for h in found]
     states = StateDataset.open(tmp_path / "episodes")
-    for row in stored:
+    for row, one in zip(stored, found, strict=True):
+        own = states.episode == row["episode"]
+        cut = row["episode"] == states.episode[-1]
+        earned = None if cut else pytest.approx(states.column("rewards")[own].sum())
+        assert row["episode_return"] == one.episode_return == earned
+        assert ("which is cut" in str(one)) == cut
         start = row["position"] - row["step"]
         assert states.episode[start] == row["episode"]
         assert start == 0 or states.episode[start - 1] != row["episode"]
@@ -177,11 +183,22 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
         "--no-progress",
     ])  # fmt: skip
     assert done == 0
+    # what is printed next is a question that has an answer
+    lines = capsys.readouterr().out.splitlines()
+    asked = shlex.split(next(line for line in lines if line.startswith("next ")))
+    assert asked[1:3] == ["sb3-explain", "why"]
+    assert cli.main(asked[2:]) == 0
+    shown = capsys.readouterr().out
+    [first, *_] = json.loads((tmp_path / "out" / "highlights.json").read_text())
+    assert asked[-1] == str(first["position"])
+    assert f"episode {first['episode']}, state {first['step']}" in shown
+    assert list((tmp_path / "out" / "why").glob(f"episodes_{first['position']}_*.png"))
+    assert any(line.startswith(f"1  state {first['position']}: ") for line in lines)
     # more states only need a larger -n, whatever played the first ones
     agent = load_agent("ppo", "CartPole-v1", folder=tmp_path / "ppo.zip")
     highlights(agent, tmp_path / "out", k=2, n_states=1200, progress=False)
     assert len(StateDataset.open(tmp_path / "out" / "episodes")) >= 1200
-    assert "highlights.mp4" in capsys.readouterr().out
+    assert any(line.startswith("open ") and line.endswith("highlights.mp4") for line in lines)
     assert len(list(read_frames(tmp_path / "out" / "highlights.mp4"))) >= 2 * 8
 
 
