@@ -375,8 +375,10 @@ def test_what_to_do_about_narrow_intervals(counts, fault, remedy):
 
 
 def test_log_note_and_table_agree_on_one_episode(agent, caplog):
-    frames = np.arange(40.0, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 6, 6))
-    states = StateDataset.from_arrays(frames, np.zeros(40, int), np.zeros(40, int))
+    frames = np.arange(40, dtype=np.uint8)[:, None, None, None].repeat(6, axis=2).repeat(6, axis=3)
+    states = StateDataset.from_arrays(
+        frames.repeat(2, axis=1), np.zeros(40, int), np.zeros(40, int)
+    )
     done = evaluate(agent, states, [], ["sparseness"], n_resamples=10)
     note = done.states["note"]
     assert note in caplog.messages and note.startswith("there are no intervals with 40 states of 1")
