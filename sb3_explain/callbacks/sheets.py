@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -105,6 +105,17 @@ def draw_pictures(
             strict=True,
         )
     ]
+    return draw_tiles(tiles, agent, target, title)
+
+
+def draw_tiles(tiles: Sequence[Tile], agent: Agent, target: TargetLike, title: str) -> bytes:
+    """Draw states with the probabilities of all actions, of which the one asked for is marked.
+
+    :param tiles: the states
+    :param agent: the agent that is explained
+    :param target: what is explained; the greedy action when not given
+    :param title: title of the sheet
+    """
     return contact_sheet(
         tiles,
         agent.target_names,
@@ -150,13 +161,7 @@ def draw_bars(
             strict=True,
         )
     ]
-    return contact_sheet(
-        tiles,
-        agent.target_names,
-        title=title,
-        measure=name_measure(agent),
-        marked=name_asked(agent, target)[1],
-    )
+    return draw_tiles(tiles, agent, target, title)
 
 
 def draw_panels(

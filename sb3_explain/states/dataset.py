@@ -141,13 +141,13 @@ class StateDataset(StateFacts):
         """
         folder = Path(folder)
         description = read_description(folder)
-        episodes = episode_folders(folder)
-        if not episodes:
+        folders = episode_folders(folder)
+        if not folders:
             raise ExplainError(f"{folder} holds no whole episode yet: run collect again")
-        columns, lengths = read_episodes(
-            episodes, description["n_stack"], rendered=description["rendered"]
+        columns, episodes = read_episodes(
+            folders, description["n_stack"], rendered=description["rendered"]
         )
-        columns["episode"] = np.repeat(np.arange(len(episodes)), lengths)
+        columns["episode"] = np.repeat(np.arange(len(episodes)), [each.length for each in episodes])
         frames = {
             name.removeprefix("frames").removeprefix("."): torch.from_numpy(columns.pop(name))
             for name in sorted(columns)

@@ -124,32 +124,32 @@ def read_episode_attributes(folder: Path) -> Attributes:
     return Attributes(attributes["length"], attributes["cut"], attributes.get("over", False))
 
 
-def describe_cut(folders: Sequence[Path], limit: int) -> dict[str, int]:
+def describe_cut(episodes: Sequence[Attributes], limit: int) -> dict[str, int]:
     """Count the episodes, and those of which only the first ``limit`` states were stored.
 
-    :param folders: folders of the episodes
+    :param episodes: what the store says of each episode
     :param limit: states that are stored of each episode; 0 for whole episodes
     """
-    every = [read_episode_attributes(folder) for folder in folders]
-    n_cut = sum(one.length == limit and not one.over for one in every)
-    return {"episodes": len(every), "episodes_cut": n_cut}
+    n_cut = sum(one.length == limit and not one.over for one in episodes)
+    return {"episodes": len(episodes), "episodes_cut": n_cut}
 
 
 def read_episodes(
     folders: Sequence[Path], n_stack: int = 1, *, rendered: bool = False
-) -> tuple[dict[str, Array], list[int]]:
+) -> tuple[dict[str, Array], list[Attributes]]:
     """Read all arrays of episodes except their rendered frames.
 
     :param folders: folders of the episodes, at least one
     :param n_stack: number of frames in an observation
     :param rendered: whether the episodes need rendered frames
-    :return: arrays by name, one episode after the other, and the lengths of the episodes
+    :return: arrays by name, one episode after the other, and what the store says of each episode
     :raises ExplainError: if an array is damaged or missing, or all are too large for the memory
     """
-    lengths, stored = [], []
+    episodes, stored = [], []
     for folder in folders:
-        lengths.append(read_episode_attributes(folder).length)
-        stored.append(open_arrays(folder, lengths[-1]))
+        episodes.append(read_episode_attributes(folder))
+        stored.append(open_arrays(folder, episodes[-1].length))
+    lengths = [episode.length for episode in episodes]
     kinds = list_kinds(stored[0])
     require_columns(kinds, folders[0], n_stack)
     for folder, arrays in zip(folders, stored, strict=True):
@@ -169,7 +169,7 @@ def read_episodes(
             small = unpack(rows, observed.attributes["fields"]) if name == COLUMNS else {name: rows}
             for column, values in small.items():
                 columns[column][start:stop] = values
-    return {OLD_NAMES.get(name, name): column for name, column in columns.items()}, lengths
+    return {OLD_NAMES.get(name, name): column for name, column in columns.items()}, episodes
 
 
 def require_room(size: int, what: str) -> None:

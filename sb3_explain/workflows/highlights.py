@@ -380,9 +380,10 @@ def draw_sheet(
     scores = torch.from_numpy(states.column("scores")[important])
     rendered = name is not None or states.rendered(important[:1]) is not None
     pictures = get_pictures(states, important, agent, name or "") if rendered else None
+    shares = compute_shares(agent, scores).numpy()
     tiles = [
         Tile(
-            probabilities=compute_shares(agent, scores)[row].numpy(),
+            probabilities=shares[row],
             action=action,
             remark=f"{chosen[row]}\n{features[row]}".strip(),
             picture=None if pictures is None else pictures[row],

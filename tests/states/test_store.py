@@ -38,8 +38,8 @@ def test_zarr_reads_the_blocks_that_were_put_where_the_specification_has_them(tm
     np.testing.assert_array_equal(
         group["frames"][length // 2 : length], frames[length // 2 : length]
     )
-    columns, lengths = read_episodes([tmp_path / "episode_000000"])
-    assert lengths == [length]
+    columns, episodes = read_episodes([tmp_path / "episode_000000"])
+    assert [episode.length for episode in episodes] == [length]
     np.testing.assert_array_equal(columns["frames"], frames[:length])
     np.testing.assert_array_equal(columns["greedy"], np.arange(length))
     np.testing.assert_array_equal(columns["rewards"], np.arange(length) / 2)
