@@ -41,9 +41,6 @@ log = logging.getLogger(__name__)
 MOST_FAILURES = 3
 #: factor by which work may take longer than the last time, and still keep to the budget
 MARGIN = 1.25
-#: rough duration of the first work in seconds: it decides whether the first is made now or at the
-#: end of the training, where that is near
-FIRST_SECONDS = 2.0
 ON_ERROR = ("log", "raise")
 
 
@@ -51,16 +48,17 @@ class ExplainCallback(BaseCallback):
     """A callback that explains the agent at intervals, within a share of the training's time.
 
     A subclass defines ``kind``, :meth:`work` and, if it needs states, :meth:`watch`. Errors of its
-    work are logged in one line, and the training continues. The first explanation is made whatever
-    it takes, all later ones within the budget; what they took is printed at the end.
+    work are logged in one line, and the training continues. The first explanation and that of the
+    final agent are made whatever they take, the others within the budget; what all took is printed
+    at the end.
 
     :param every: number of timesteps, of all environments together, between two explanations;
         ``None`` for one at the end of the training. There is one at the end in any case
     :param folder: parent of the folder that is written to, which is a new one for each training:
         ``saliency``, ``saliency_2``, ...; ``None`` for that of the training's own results, see
         :func:`sb3_explain.callbacks.folders.find_results_folder`
-    :param budget: largest duration of the work, as a share of the training's own; all but the first
-        work that would exceed it is postponed. ``None`` for no limit
+    :param budget: largest duration of the work, as a share of the training's own. Work that would
+        exceed it is postponed, but for the first and that of the final agent. ``None`` for no limit
     :param on_error: ``"log"`` to log errors, or ``"raise"`` to let them end the training
     :param seed: random seed
     :param verbose: verbosity as in SB3; 1 prints a line for each explanation
@@ -110,7 +108,7 @@ class ExplainCallback(BaseCallback):
         self.spent = 0.0
         #: timesteps at which the agent was explained
         self.worked: list[int] = []
-        self._expected = FIRST_SECONDS
+        self._expected = 0.0
         self._failures = 0
         self._running = self._refused = False
         self._began = self._due = math.inf
@@ -192,7 +190,7 @@ class ExplainCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._began = time.perf_counter()
-        self.spent, self.worked, self._failures, self._expected = 0.0, [], 0, FIRST_SECONDS
+        self.spent, self.worked, self._failures, self._expected = 0.0, [], 0, 0.0
         self._episodes = RunningEpisodes(self.model.n_envs, fresh=self.num_timesteps == 0)
         self._due, self._first = math.inf, self.num_timesteps
         if self.every is not None:
@@ -230,8 +228,7 @@ class ExplainCallback(BaseCallback):
         if not self._running:
             return
         self.ending = True
-        if self._is_affordable():
-            self._work()
+        self._work()
         self._say_cost()
         self._running = False
         self._remove_empty_folder()
@@ -266,22 +263,18 @@ class ExplainCallback(BaseCallback):
         return self.budget * self.training_seconds - self.spent - (now - (self._since or now))
 
     def _is_affordable(self) -> bool:
-        """Whether work keeps to the budget; the first does in any case.
+        """Whether work before the end keeps to the budget; the first is made in any case.
 
-        Where the end of the training is near, the first waits for it: it is worth more there.
+        The explanation of the final agent is made in any case, too, so its time is set aside.
         """
-        left = self.model._total_timesteps - self.num_timesteps
-        if not self.worked and (self.ending or left > (self.every or 0)):
-            return True
-        return MARGIN * self._expected <= self.seconds_left
+        return not self.worked or (MARGIN + 1) * self._expected <= self.seconds_left
 
     def _say_cost(self) -> None:
         """Print what the work has taken, in one line."""
         if not self.worked:
             return  # the log says why
-        last = "" if self.worked[-1] == self.num_timesteps else (
-            f"; none of the final agent, for which budget={self.budget:g} leaves no time"
-        )  # fmt: skip
+        failed = self.worked[-1] != self.num_timesteps
+        last = "; none of the final agent, which could not be explained" if failed else ""
         trained, more = self.num_timesteps - self._first, ""
         if self.every is not None and self.every >= trained > 1:  # one, at the end
             more = f"; {suggest_every(trained, self.share, self.budget)}"

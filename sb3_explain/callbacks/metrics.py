@@ -48,7 +48,8 @@ class MetricsCallback(ExplainCallback):
     :param n_states: number of monitor states
     :param folder: see :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :param target: what is explained in every state, see :func:`sb3_explain.evaluate`
-    :param budget: largest duration, as a share of the training's own, of all but the first time
+    :param budget: largest duration, as a share of the training's own, of all but the first
+        time and that of the final agent
     :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :raises ExplainError: for an unknown name, or an explainer that has to be fitted

@@ -53,7 +53,8 @@ class SaliencyCallback(ExplainCallback):
     :param target: what is explained in every state, such as ``"value"`` (see
         :mod:`sb3_explain.agents.targets`); the action when not given
     :param n_frames: number of frames of the video; 0 for no video
-    :param budget: largest duration, as a share of the training's own, of all but the first time
+    :param budget: largest duration, as a share of the training's own, of all but the first
+        time and that of the final agent
     :param options: ``on_error``, ``seed``, ``verbose``, ``action_names`` and ``feature_names`` of
         :class:`~sb3_explain.callbacks.base.ExplainCallback`
     :raises ExplainError: for an unknown explainer, or one that has to be fitted

@@ -13,7 +13,7 @@ def suggest_every(trained: int, share: float, budget: float) -> str:
     """Say which arguments make about :data:`WANTED` explanations in a training like this one.
 
     >>> from sb3_explain.callbacks.suggested_every import suggest_every
-    >>> suggest_every(10_000, share=0.003, budget=0.02)
+    >>> suggest_every(10_000, share=0.002, budget=0.02)
     'every=2000 makes about 5'
     >>> suggest_every(10_000, share=0.03, budget=0.02), suggest_every(300, share=0.4, budget=0.02)
     ('every=2000, budget=0.2 makes about 5', 'every=60, budget=None makes about 5')
@@ -23,8 +23,9 @@ def suggest_every(trained: int, share: float, budget: float) -> str:
     :param budget: the budget as it is now, in the same unit
     """
     arguments = [f"every={max(1, int(_keep_digit(trained / WANTED, math.floor)))}"]
-    # the last waits until the budget leaves room for a longer one
-    needed = (WANTED + 1) * share
+    # when a fifth of the training is left, the last but one waits until the budget leaves room for
+    # a longer one, and for the last
+    needed = (WANTED + 2) * share
     if needed > budget:
         enough = f"{_keep_digit(needed, math.ceil):g}" if needed < 1 else "None"
         arguments.append(f"budget={enough}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.callbacks.base import FIRST_SECONDS
 from sb3_explain.callbacks.fitting import MIN_SECONDS, FittingCallback
 from sb3_explain.callbacks.sheets import draw_panels
 from sb3_explain.common.errors import ExplainError
@@ -22,6 +21,9 @@ from sb3_explain.report import save
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.fit_parts import split_for_fit
+
+#: rough duration of the first sheet of masks, in seconds
+FIRST_SHEET = 2.0
 
 
 class VisionMaskCallback(FittingCallback):
@@ -85,7 +87,7 @@ class VisionMaskCallback(FittingCallback):
         #: explainer of the last fit
         self.explainer: VisionMask | None = None
         #: what the next sheet is expected to take, in seconds
-        self.sheet_seconds = FIRST_SECONDS if self.n_shown else 0.0
+        self.sheet_seconds = FIRST_SHEET if self.n_shown else 0.0
 
     def work(self, folder: Path) -> None:
         agent = self.take_agent()

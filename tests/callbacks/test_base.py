@@ -162,26 +162,28 @@ def test_the_budget_holds_within_a_fifth(budget, tmp_path):
 
 
 @pytest.mark.parametrize("budget", [1e-9, 1e-3])
-def test_there_is_one_explanation_whatever_the_budget(budget, tmp_path, caplog, capsys):
-    callback = Sleeper(100, str(tmp_path), budget=budget)
-    cartpole().learn(1024, callback=callback)
-    assert callback.worked[0] == 100
+@pytest.mark.parametrize("timesteps", [128, 512])  # an end that is nearer than the next, and far
+def test_the_first_and_the_final_agent_are_explained_whatever_the_budget(
+    timesteps, budget, tmp_path, caplog, capsys
+):
     callback = Sleeper(100, str(tmp_path), seconds=0.3, budget=budget)
-    cartpole().learn(256, callback=callback)
-    assert callback.worked == [100]
-    said = capsys.readouterr().out.splitlines()[-1]
-    assert said.startswith("Sleeper: 1 time, 0.")
-    assert f"none of the final agent, for which budget={budget:g} leaves no time" in said
+    cartpole().learn(timesteps, callback=callback)
+    assert callback.worked == [100, timesteps]
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.startswith("Sleeper: 2 times, 0.") and "final agent" not in said
     assert caplog.text == ""
 
 
-def test_the_first_waits_for_an_end_that_is_near(tmp_path):
-    callback = Sleeper(100, str(tmp_path), budget=0.02)
-    cartpole().learn(128, callback=callback)
-    assert callback.worked == [128]
-    callback = Sleeper(100, str(tmp_path))  # without a budget nothing waits
-    cartpole().learn(128, callback=callback)
-    assert callback.worked == [100, 128]
+def test_a_final_agent_that_could_not_be_explained_is_said(tmp_path, caplog, capsys):
+    class Stumbling(Sleeper):
+        def work(self, folder):
+            if self.ending:
+                raise ExplainError("a mistake")
+            super().work(folder)
+
+    cartpole().learn(128, callback=Stumbling(100, str(tmp_path)))
+    assert "none of the final agent, which could not be explained" in capsys.readouterr().out
+    assert "Stumbling: a mistake" in caplog.text
 
 
 def test_a_training_shorter_than_every_or_stopped_early_is_explained_at_its_end(tmp_path):
