@@ -116,9 +116,12 @@ class Agent(PolicyOutputs):
             action_names = find_action_names(recipe.env_id, action_space)
         self.action_names = read_action_names(action_names, action_space)
         if feature_names is None and recipe is not None:
-            feature_names = find_known_features(recipe, observation_space, self.n_stack)
+            feature_names = find_known_features(recipe, observation_space, self.n_stack) or None
         #: names of the features of each key that has some, of an observation or of one frame of it
         self.feature_names = read_feature_names(feature_names, observation_space, self.n_stack)
+        named = {"action_names": action_names, "feature_names": feature_names}
+        #: which of the two it has none of; an environment that it is played in may have some
+        self.unnamed = {argument for argument, names in named.items() if names is None}
 
     @classmethod
     def from_model(cls, model: BaseAlgorithm, *, self_check: bool = True, **details: Any) -> Agent:
@@ -282,6 +285,7 @@ class Agent(PolicyOutputs):
         return {
             "algo": self.algo,
             "actions": list(self.action_names),
+            "features": {key: list(names) for key, names in self.feature_names.items()},
             "observation_space": str(space) if isinstance(space, spaces.Dict) else shape,
             "environment": self.recipe.describe() if self.recipe is not None else None,
             "normalized": {key: each.fingerprint() for key, each in self.normalizers.items()},

@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import (
@@ -145,8 +146,8 @@ def read_live_env(model: BaseAlgorithm, env: VecEnv) -> LiveEnv:
         recipe,
         normalizers,
         n_stack,
-        find_names(model, inner, recipe),
-        find_features(model, inner, n_stack),
+        find_names(model.action_space, inner, recipe),
+        find_features(model.observation_space, inner, n_stack),
         unnamed,
     )
 
@@ -201,10 +202,14 @@ def count_frames(model: BaseAlgorithm, env: VecFrameStack) -> int:
 
 
 def find_names(
-    model: BaseAlgorithm, env: ModelEnv | None, recipe: EnvRecipe | None
+    space: spaces.Space[Any], env: ModelEnv | None, recipe: EnvRecipe | None
 ) -> tuple[str, ...] | None:
-    """Names of the actions, if they have names."""
-    space = model.action_space
+    """Find the names of actions, if the environment has some or is one of which they are known.
+
+    :param space: action space of the agent
+    :param env: the environment; ``None`` if it cannot be asked
+    :param recipe: how it is made, if that is known
+    """
     if env is not None and env.env is None:  # in another process
         own = accept_action_names(env.ask("action_names"), space)
         if own is not None:
@@ -218,8 +223,13 @@ def find_names(
 
 
 def find_features(
-    model: BaseAlgorithm, env: ModelEnv | None, n_stack: int
+    space: spaces.Space[Any], env: ModelEnv | None, n_stack: int
 ) -> dict[str, tuple[str, ...]] | None:
-    """Names of the features, if the environment has as many as the policy sees."""
+    """Find the names of features, if the environment has as many as the policy sees.
+
+    :param space: observation space of the policy
+    :param env: the environment; ``None`` if it cannot be asked
+    :param n_stack: number of frames stacked in an observation
+    """
     names = env.ask("feature_names") if env is not None else None
-    return accept_feature_names(names, model.observation_space, n_stack)
+    return accept_feature_names(names, space, n_stack)

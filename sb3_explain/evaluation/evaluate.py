@@ -15,6 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sb3_explain.agents.adopted_names import adopt_stored_names
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.agents.targets.scalars import ScalarTarget
@@ -266,6 +267,7 @@ def evaluate(
             f"batch_size={batch_size}, n_resamples={n_resamples}, confidence={confidence}: give "
             "positive numbers, and a confidence below 1"
         )
+    adopt_stored_names(agent, states.provenance.get("agent"))
     target = None if target is None else find_target(agent, target)
     chosen = select_metrics(bind_options(metrics), target, agent, named=metrics is not None)
     if boxes is None:

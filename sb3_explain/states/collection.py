@@ -51,7 +51,8 @@ def collect(
     >>> len(states), states.observations([0, 1]).shape
     (60, torch.Size([2, 4]))
 
-    :param agent: the agent that plays; it also labels every state with its greedy action
+    :param agent: the agent that plays; it also labels every state with its greedy action. If it has
+        no names of its actions or features, it takes those of the environment
     :param env: the environment: a Gymnasium id, an :class:`EnvRecipe`, a live Gymnasium
         environment or VecEnv, of which a copy is played, or a function or class that makes one; the
         agent's own when not given

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from sb3_explain.agents.adopted_names import adopt_stored_names
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
@@ -141,8 +142,7 @@ class StateDataset(StateFacts):
         """
         folder = Path(folder)
         description = read_description(folder)
-        folders = episode_folders(folder)
-        if not folders:
+        if not (folders := episode_folders(folder)):
             raise ExplainError(f"{folder} holds no whole episode yet: run collect again")
         columns, episodes = read_episodes(
             folders, description["n_stack"], rendered=description["rendered"]
@@ -263,8 +263,7 @@ class StateDataset(StateFacts):
     def steps(self) -> NDArray[np.int64]:
         """(n,) number of each state within its episode, counted in this view."""
         _, first, number = np.unique(self.episode, return_index=True, return_inverse=True)
-        steps: NDArray[np.int64] = np.arange(len(self)) - first[number]
-        return steps
+        return np.asarray(np.arange(len(self)) - first[number], np.int64)
 
     @check_arguments
     def require_labels_of(self, agent: Agent) -> None:
@@ -273,9 +272,10 @@ class StateDataset(StateFacts):
         :param agent: agent to explain
         :raises ExplainError: if another agent labelled the states
         """
-        theirs = self.provenance.get("agent", {}).get("weights_sha256")
-        if theirs is not None and theirs != agent.fingerprint():
+        known = self.provenance.get("agent") or {}
+        if known.get("weights_sha256") not in (None, agent.fingerprint()):
             raise ExplainError("these states were labelled by another agent: collect its own")
+        adopt_stored_names(agent, known)
 
     @check_arguments
     def with_labels(self, columns: Mapping[str, Array], agent: Agent) -> StateDataset:
@@ -290,9 +290,8 @@ class StateDataset(StateFacts):
 
     def fingerprint(self) -> str:
         """Compute the SHA-256 hash of the states' indices and labels."""
-        digest = hashlib.sha256(self.indices.tobytes())
-        digest.update(np.ascontiguousarray(self.greedy).tobytes())
-        return digest.hexdigest()
+        labels = np.ascontiguousarray(self.greedy)
+        return hashlib.sha256(self.indices.tobytes() + labels.tobytes()).hexdigest()
 
     def subset(self, positions: Any) -> StateDataset:
         """Return a view of some states that shares the frames.
@@ -319,6 +318,7 @@ class StateDataset(StateFacts):
         :param target: what is explained, as :class:`~sb3_explain.StateBatch` takes it
         :param cache: cache of forward passes that explainers of these states share
         """
+        adopt_stored_names(agent, self.provenance.get("agent"))
         inputs = self.policy_inputs(positions)
         batch = StateBatch(agent, self.observations(positions), target, inputs, cache)
         batch.positions = torch.as_tensor(np.asarray(positions))

@@ -14,11 +14,14 @@ from stable_baselines3.common.atari_wrappers import AtariWrapper
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
+from sb3_explain.agents.adopted_names import adopt_names
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.live_env import open_base
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.copying import list_layers, list_vec_layers
 from sb3_explain.envs.failing import running_env
 from sb3_explain.envs.frames import FrameLayout
+from sb3_explain.envs.live_recipe import ModelEnv
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.envs.render_modes import RGB, NoFramesError, find_fault, lists_rgb, try_drawing
 from sb3_explain.envs.seeding import Unseeded, takes_seed, warn_if_unseeded
@@ -112,6 +115,10 @@ class RecipeSource(EnvSource):
     def __init__(self, agent: Agent, recipe: EnvRecipe) -> None:
         super().__init__(agent, recipe)
         self.is_sampled = is_sampled_in_zoo(recipe)
+        if agent.unnamed and agent.recipe is None:  # else it was asked when the agent was made
+            env = recipe.make()
+            adopt_names(agent, ModelEnv.of(env), recipe)
+            env.close()
 
     def find_fault(self) -> str:
         fault = find_fault(self.recipe)
@@ -141,6 +148,7 @@ class GymSource(EnvSource):
         can_render: bool = False,
     ) -> None:
         require_same_actions(agent, name_env(first), first.action_space)
+        adopt_names(agent, ModelEnv.of(first))
         super().__init__(agent, fit_recipe(agent, name_env(first), first.observation_space))
         self._first = first
         self._make = make
@@ -194,6 +202,7 @@ class VecSource(EnvSource):
         inner = base.envs[0] if isinstance(base, DummyVecEnv) else None
         name = name_env(inner) if inner is not None else type(base).__name__
         require_same_actions(agent, name, env.action_space)
+        adopt_names(agent, open_base(base))
         recipe = fit_recipe(agent, name, env.observation_space, normalized=normalized)
         super().__init__(agent, recipe)
         self._env = env

@@ -22,6 +22,7 @@ from sb3_explain.common.schema import (
     record,
     require_form,
     row,
+    table,
     text,
     whole,
 )
@@ -47,8 +48,18 @@ MAX_STATES = 10**9
 MAX_STACK = 256
 
 _ATTRIBUTES = record({"length": whole(1, MAX_STATES), "cut": flag}, {"over": flag})
+_NAMES = array(text(1000), longest=100_000)
 _SETTINGS = {
-    "agent": optional(record({}, {"weights_sha256": text(100)})),
+    "agent": optional(
+        record(
+            {},
+            {
+                "weights_sha256": text(100),
+                "actions": _NAMES,
+                "features": table(_NAMES),
+            },
+        )
+    ),
     "n_stack": whole(1, MAX_STACK),
     "rendered": flag,
 }

@@ -115,7 +115,9 @@ def load_agent(
         the policy's own
     :param picture_keys: keys of the observation that are pictures, see :class:`Agent`
     :param action_names: one name per score, instead of the environment's
-    :param feature_names: names of the features, instead of the environment's, see :class:`Agent`
+    :param feature_names: names of the features, instead of the environment's, see :class:`Agent`.
+        An agent that has none, since its zip holds none and its environment is not registered,
+        takes those of the environment that it is played in first, or of its stored states
     :raises ExplainError: if there is no such agent, or it is damaged, does not fit the spaces, or
         needs code that is not trusted
     """
@@ -186,7 +188,8 @@ def load_agent(
     )
     n_stack = read_n_stack(policy_class, archive) or n_stack
     if feature_names is None:
-        feature_names = accept_feature_names(found.feature_names, both[0], n_stack or 1)
+        stacked = n_stack or (recipe.frame_stack if recipe is not None else 1)
+        feature_names = accept_feature_names(found.feature_names, both[0], stacked)
     policy = build_policy(policy_class, kwargs, archive.weights, *both, device, sizes)
     return Agent(
         choose_view(policy, *both, self_check=self_check),
