@@ -15,6 +15,7 @@ from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.common.attributions import join_features
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.named import name_explainer
 from sb3_explain.report.summary import describe_unchanging
@@ -38,9 +39,11 @@ def to_shap(
 ) -> Any:
     """Return the attributions of a vector agent as a ``shap.Explanation``.
 
-    ``shap.plots.beeswarm`` and ``shap.plots.waterfall`` draw it. Its base values are what the
-    target's score is without the attributions, so that both add up to the score; for a method whose
-    attributions add up by themselves, such as ``kernel_shap``, that is the score of the baseline.
+    ``shap.plots.beeswarm`` draws it, and ``shap.plots.waterfall`` one state of it. As shap defines
+    them, base values and attributions add up to the target's score: the base values, which shap
+    calls E[f(X)], are the target's score on the baseline. That holds for ``kernel_shap`` and, but
+    for the error of its sum, for ``integrated_gradients``. The attributions of other methods do not
+    add up to anything: for these there are no base values, which a warning says, and no waterfall.
 
     >>> from sb3_explain import ExplainError, to_shap
     >>> try:
@@ -56,7 +59,7 @@ def to_shap(
     :param states: states of the agent, for explainers that learn and for baselines
     :param policy_inputs: ``lstm_states`` and ``action_masks``; those of a data set are used
     :param options: arguments of the explainer's class, if it is given by name
-    :return: a ``shap.Explanation`` of (B, M) values
+    :return: a ``shap.Explanation`` of (B, M) values; its ``output_names`` is the target's name
     :raises ExplainError: if shap is not installed, or the agent observes pictures
     """
     known = read_agent(agent)
@@ -84,10 +87,25 @@ def to_shap(
     constant = is_constant(data.amin(dim=0), data.amax(dim=0)).tolist() if len(data) > 1 else ()
     for said in describe_unchanging([names[i] for i, never in enumerate(constant) if never]):
         logger.warning("%s", said)
-    scores = batch.own_target_scores.double().gather(1, batch.target[:, None])[:, 0]
+    base_values = None
+    if made.additive:
+        scores = batch.own_target_scores.double().gather(1, batch.target[:, None])[:, 0]
+        base_values = (scores - values.sum(dim=1)).cpu().numpy()
+    else:
+        logger.warning(
+            "attributions of %s do not add up to the score, so there are no base values, and no "
+            "waterfall: those of %s do", made.name, list_additive(),
+        )  # fmt: skip
+    explained = set(batch.name_targets())
     return shap.Explanation(
         values=values.cpu().numpy(),
-        base_values=(scores - values.sum(dim=1)).cpu().numpy(),
+        base_values=base_values,
+        output_names=explained.pop() if len(explained) == 1 else "each state's own target",
         data=data.numpy(),
         feature_names=names,
     )
+
+
+def list_additive() -> str:
+    """List the explainers whose attributions add up to the score."""
+    return " and ".join(name for name in EXPLAINERS if EXPLAINERS[name].additive)

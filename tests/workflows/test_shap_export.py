@@ -4,8 +4,10 @@ import re
 import warnings
 
 import gymnasium
+import matplotlib.pyplot
 import numpy as np
 import pytest
+import torch
 from stable_baselines3 import PPO
 
 from sb3_explain import Agent, collect, make_explainer, to_shap
@@ -73,9 +75,45 @@ def test_a_waterfall_goes_from_the_baseline_to_the_score(agent, states, shap):
     assert ends == {round(float(made.base_values[7]), 3), round(float(scores[7]), 3)}
 
 
+@pytest.mark.parametrize("name", ["kernel_shap", "integrated_gradients"])
+@pytest.mark.parametrize("target", ["left", "value", "left - right"])
+def test_base_values_are_the_scores_on_the_baseline(agent, states, name, target):
+    mean = torch.full((4,), 0.25)
+    explainer = make_explainer(name, agent, baseline=lambda seen: mean.expand_as(seen))
+    made = to_shap(agent, states, explainer, target)
+    read = {
+        "left": lambda seen: agent.scores(seen)[:, 0],
+        "value": agent.values,
+        "left - right": lambda seen: agent.scores(seen)[:, 0] - agent.scores(seen)[:, 1],
+    }[target]
+    np.testing.assert_allclose(made.base_values, float(read(mean[None])[0]), atol=1e-4)
+    scores = read(states.observations(np.arange(60))).detach().numpy()
+    np.testing.assert_allclose(made.values.sum(axis=1) + made.base_values, scores, atol=1e-5)
+    assert made.output_names == target and made[3].output_names == target
+
+
+def test_what_does_not_add_up_has_no_base_values(agent, states, shap, caplog):
+    made = to_shap(agent, states, "feature_ablation", target=1)
+    assert made.base_values is None and made.output_names == "right"
+    (line,) = [r.getMessage() for r in caplog.records if "base values" in r.getMessage()]
+    assert "feature_ablation" in line and "integrated_gradients and kernel_shap do" in line
+    with pytest.raises(TypeError):
+        shap.plots.waterfall(made[7], show=False)
+    for draw in (shap.plots.beeswarm, shap.plots.bar):
+        draw(made, show=False)
+        matplotlib.pyplot.close("all")
+
+
+def test_targets_of_their_own_have_one_name(agent, states):
+    greedy = agent.greedy(states.observations(np.arange(60)))
+    made = to_shap(agent, states, target=None)
+    several = len(set(greedy.tolist())) > 1
+    assert made.output_names == ("each state's own target" if several else "left")
+
+
 def test_one_observation_of_the_value_is_drawn(agent, shap):
     observation, _ = gymnasium.make("CartPole-v1").reset(seed=0)
-    made = to_shap(agent, observation, "feature_ablation", target="value")
+    made = to_shap(agent, observation, "kernel_shap", target="value")
     assert made.shape == (1, 4)
     value = float(agent.values(agent.tensor(observation[None]))[0])
     np.testing.assert_allclose(made.values.sum(axis=1) + made.base_values, value, atol=1e-5)
@@ -88,11 +126,11 @@ def test_one_observation_of_the_value_is_drawn(agent, shap):
 def test_a_feature_that_never_varies_is_named(agent, states, caplog):
     rows = states.observations(np.arange(20)).clone()
     rows[:, 1] = 0.25
-    to_shap(agent, rows, "input_x_gradient", target=1)
+    to_shap(agent, rows, "integrated_gradients", target=1)
     name = agent.feature_names[""][1]
     assert [r.getMessage() for r in caplog.records] == [
         f"{name} never changes in these states: nothing can be said about it."
     ]
     caplog.clear()
-    to_shap(agent, rows[:1], "input_x_gradient", target=1)
+    to_shap(agent, rows[:1], "integrated_gradients", target=1)
     assert not caplog.records

@@ -49,6 +49,7 @@ class IntegratedGradients(Explainer):
 
     name = "integrated_gradients"
     takes_baseline = True
+    additive = True
     unsupported = staticmethod(needs_continuous)
 
     def __init__(

@@ -61,6 +61,7 @@ class KernelSHAP(Explainer):
 
     name = "kernel_shap"
     takes_baseline = True
+    additive = True
 
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
