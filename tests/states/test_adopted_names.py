@@ -92,20 +92,20 @@ def test_documented_names_of_an_environment(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "expected"),
     [
         ({"feature_names": ["a", "b", "c"]}, (ACTIONS, {"": ("a", "b", "c")})),
         ({"feature_names": {}}, (ACTIONS, {})),
         ({"action_names": ["x", "y", "z"]}, (("x", "y", "z"), {"": FEATURES})),
     ],
 )
-def test_given_names_stay_and_are_stored(given, kept, file, tmp_path):
+def test_given_names_stay_and_are_stored(given, expected, file, tmp_path):
     agent = load(file, **given)
     collect(agent, Catcher(), folder=tmp_path / "states", **PLAYED)
-    assert (agent.action_names, agent.feature_names) == kept
+    assert (agent.action_names, agent.feature_names) == expected
     fresh = load(file)
     StateDataset.open(tmp_path / "states").batch(fresh, [0])
-    assert (fresh.action_names, fresh.feature_names) == kept
+    assert (fresh.action_names, fresh.feature_names) == expected
 
 
 def test_names_of_one_frame_of_a_stack(tmp_path):
