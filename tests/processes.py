@@ -11,12 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-#: libraries that take seconds to import; the package itself is imported by each script
+#: what takes seconds to import
 LIBRARIES = [
-    "accelerate", "captum.attr", "gymnasium", "imageio", "matplotlib.figure", "pandas",
-    "sb3_contrib", "scipy.stats", "skimage", "stable_baselines3", "torch._dynamo",
-    "torch.utils.tensorboard", "zarr",
+    "accelerate", "ale_py", "captum.attr", "gymnasium", "imageio", "matplotlib.figure", "pandas",
+    "sb3_contrib", "sb3_explain.agents.demo", "sb3_explain.explainers.learned.visionmask",
+    "sb3_explain.states.collection", "scipy.stats", "skimage", "stable_baselines3",
+    "torch._dynamo", "torch.utils.tensorboard", "zarr",
 ]  # fmt: skip
+
+
+def preload() -> None:
+    """Have the libraries in the server of forks, from which also SubprocVecEnv takes its workers.
+
+    Python has one such server, and asks for the names when it starts it.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(LIBRARIES)
 
 
 def run_in_fork(
@@ -36,7 +45,6 @@ def run_in_fork(
     :param timeout: seconds after which it is killed
     """
     fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(LIBRARIES)
     with tempfile.TemporaryDirectory() as said:
         outputs = (Path(said) / "out", Path(said) / "err")
         process = fork.Process(

@@ -31,7 +31,7 @@ def collect_cartpole(folder: Path) -> None:
     model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=1, device="cpu")
     agent = Agent.from_model(model, recipe=EnvRecipe("CartPole-v1"))
     collect(
-        agent, n_states=900, folder=folder, behavior="stochastic", max_per_episode=30, n_envs=5,
+        agent, n_states=600, folder=folder, behavior="stochastic", max_per_episode=30, n_envs=5,
         render=False, progress=False,
     )  # fmt: skip
 
@@ -40,7 +40,7 @@ def collect_pong(folder: Path) -> None:
     from sb3_explain.agents.demo import demo_agent
 
     torch.set_num_threads(1)
-    collect(demo_agent(), n_states=60, folder=folder, max_per_episode=10, n_envs=2, progress=False)
+    collect(demo_agent(), n_states=40, folder=folder, max_per_episode=10, n_envs=2, progress=False)
 
 
 def fit_visionmask(folder: Path) -> None:
@@ -86,12 +86,8 @@ def test_killed_runs_end_as_unbroken_ones(
 ) -> None:
     if job is collect_pong:
         pytest.importorskip("ale_py")
-    processes = multiprocessing.get_context("forkserver")
     # What a job imports is imported once, in the server that the jobs are forked from.
-    processes.set_forkserver_preload([
-        "tests.test_resume", "sb3_contrib", "sb3_explain.agents.demo", "accelerate", "zarr",
-        "ale_py", "torch.utils.tensorboard", "torch._dynamo",
-    ])  # fmt: skip
+    processes = multiprocessing.get_context("forkserver")
 
     def start(folder: Path) -> multiprocessing.process.BaseProcess:
         process = processes.Process(target=job, args=(folder,))

@@ -125,7 +125,7 @@ CARTPOLE = "DMCGB/cartpole_swingup-train-v0"
 def test_sgqn_is_trained_tuned_and_played(tmp_path):
     pytest.importorskip("dm_control")
     write(
-        tmp_path, CARTPOLE, **TINY, env_kwargs={"action_repeat": 8},
+        tmp_path, CARTPOLE, **TINY, env_kwargs={"action_repeat": 40},
         callback=[{SALIENCY: {"explainer": "sgqn", "every": 20, "n_states": 2, "n_frames": 4,
                               **FREE}}],
     )  # fmt: skip
@@ -133,9 +133,9 @@ def test_sgqn_is_trained_tuned_and_played(tmp_path):
     run(tmp_path, "train", *common, "-conf", "my.yml", "-tb", "tb", "--eval-freq", "-1", ours=True)
     events = events_below(tmp_path / "tb")
     assert [event.step for event in events.Images("saliency/monitor")] == [20, 40]
-    # an episode of 1000 steps of the simulator, eight for each decision
-    said = run(tmp_path, "enjoy", *common, "--no-render", "-n", "130", ours=True)
-    assert "Episode Length 125" in said
+    # an episode of 1000 steps of the simulator, forty for each decision
+    said = run(tmp_path, "enjoy", *common, "--no-render", "-n", "30", ours=True)
+    assert "Episode Length 25" in said
     agent = load_agent("sgqn", CARTPOLE, folder=tmp_path / "logs")
     assert agent.n_stack == 3
     run(tmp_path, "train", *common, "-conf", "my.yml", "-optimize", "--n-trials", "2",

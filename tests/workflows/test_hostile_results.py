@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.evaluation.boxes import read_boxes
-from sb3_explain.report import write_report
+from sb3_explain.report import page, write_report
 from sb3_explain.report.measured import read_curves, read_metrics
 from sb3_explain.workflows.benchmark.agents import NamedAgent
 from sb3_explain.workflows.benchmark.job import FORMAT, Cell, Job, Protocol, read_result
@@ -59,6 +60,26 @@ def results(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def drawn_once(monkeypatch):
+    """Figures of a page that are given what they were given before are not drawn again."""
+    for name in ("curve_figure", "metric_figure"):
+        monkeypatch.setattr(page, name, remember(getattr(page, name)))
+
+
+def remember(draw):
+    """A function of plain data, which keeps its results."""
+    cache = {}
+
+    def drawn(*args, **kwargs):
+        asked = pickle.dumps((args, sorted(kwargs.items())))
+        if asked not in cache:
+            cache[asked] = draw(*args, **kwargs)
+        return cache[asked]
+
+    return drawn
+
+
 def read_page(folder):
     """Both files, and the page and the table of the model card that show them."""
     measured, curves = read_metrics(folder / "metrics.json"), read_curves(folder / "curves.json")
@@ -79,6 +100,7 @@ def test_mutations_are_read_or_refused(results, name):
     assert counts["refused"] > FEW / 4
 
 
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("name", ["metrics", "curves"])
 def test_a_page_of_mutations_is_written_or_refused(results, name):
     counts = fuzz(results / f"{name}.json", lambda: read_page(results), FEW // 2)
@@ -92,6 +114,7 @@ def test_many_mutations_are_read_or_refused(results, name):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("name", ["metrics", "curves"])
 def test_a_page_of_many_mutations_is_written_or_refused(results, name):
     fuzz(results / f"{name}.json", lambda: read_page(results), MANY, seed=1)
