@@ -9,7 +9,7 @@ REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 # `make test COVERAGE=yes` says also which share of the lines the tests run.
 COVER := $(if $(COVERAGE),--cov --cov-report=term)
 
-.PHONY: venv demo test slow lint docs bench dist words clean
+.PHONY: venv demo test slow lint docs pictures bench dist words clean
 
 venv: $(DEVELOPMENT)
 
@@ -51,6 +51,13 @@ lint: $(DEVELOPMENT)
 docs: $(DEVELOPMENT)
 	rm -rf docs/_build
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+# The pictures of the documentation that scripts draw, anew; it takes half an hour or more.
+pictures: $(DEVELOPMENT)
+	$(BIN)/python -m benchmarks.draw_how_to
+	$(BIN)/python -m benchmarks.draw_front_page
+	$(BIN)/python -m benchmarks.draw_contact_sheet
+	$(BIN)/python -m benchmarks.draw_gallery
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python benchmarks/run.py
