@@ -65,8 +65,12 @@ class ObservationLayout:
         return arranged.reshape(*arranged.shape[:-1], *shape) if len(shape) > 1 else arranged
 
     def arrange(self, by_key: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Arrange observations by key, see :meth:`arrange_key`."""
-        return {key: self.arrange_key(key, observed) for key, observed in by_key.items()}
+        """Arrange observations by key, see :meth:`arrange_key`, in the order of the agent's keys.
+
+        So what is made of a dict does not depend on the order in which a user, or a file, has it.
+        """
+        keys = sorted(by_key, key=list(self.own_shapes).index)
+        return {key: self.arrange_key(key, by_key[key]) for key in keys}
 
     def restore(self, by_key: Mapping[str, Tensor]) -> Observations:
         """Return observations in their own axes, as the agent takes them: a tensor, or a dict."""

@@ -1,4 +1,4 @@
-"""Whether the values of an observation are what its space says: categories and pixels."""
+"""Whether the values of an observation can be the policy's: categories, pixels, normalized ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from stable_baselines3.common.preprocessing import is_image_space
 from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.recipe import Normalizer
 
 logger = logging.getLogger(__name__)
+
+#: share of a bound by which float32 may round above it
+ROUNDING = 1e-5
 
 
 def check_values(observed: Tensor | NDArray[Any], space: spaces.Space[Any], which: str) -> None:
@@ -42,6 +46,26 @@ def check_values(observed: Tensor | NDArray[Any], space: spaces.Space[Any], whic
                 "black; multiply them by 255",
                 which, high,
             )  # fmt: skip
+
+
+def warn_if_raw(observed: Tensor | NDArray[Any], normalizer: Normalizer | None, which: str) -> None:
+    """Warn of values that VecNormalize, which clips what it has normalized, cannot have returned.
+
+    Other raw values cannot be told from normalized ones.
+
+    :param observed: (B, ...) observations of one key
+    :param normalizer: statistics of the key; ``None`` if it is not normalized
+    :param which: which key it is, for messages
+    """
+    if normalizer is None or not len(observed):
+        return
+    largest = max(abs(float(observed.min())), abs(float(observed.max())))
+    if largest > normalizer.clip * (1 + ROUNDING):
+        logger.warning(
+            "%s holds values up to %.3g, and what VecNormalize returns ends at %.3g: give what the "
+            "normalized environment returns, or agent.normalize(observations)",
+            which, largest, normalizer.clip,
+        )  # fmt: skip
 
 
 def _count_categories(space: spaces.Space[Any]) -> NDArray[np.int64] | None:

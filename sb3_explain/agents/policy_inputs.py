@@ -20,7 +20,7 @@ LSTM_ADVICE = (
     "give the pair that model.predict returned before this observation, or "
     "states.policy_inputs([...])"
 )
-MASK_ADVICE = "give 0 or 1 for each action"
+MASK_ADVICE = "give 0 or 1 for each action of each state, as env.action_masks() returns them"
 
 
 def read_policy_inputs(policy_inputs: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -87,8 +87,14 @@ def _check_masks(agent: Agent, masks: Tensor | NDArray[Any]) -> None:
         sizes = [2] * agent.n_scores  # whether each bit may be off, and whether it may be on
     else:
         sizes = list(group_sizes(space))
-    if allowed.shape[1] != sum(sizes):
-        return  # see forbid
+    own, n = (agent.n_scores, sum(sizes)), len(plain)
+    if allowed.shape[1] not in own:
+        raise ExplainError(
+            f"action_masks are {tuple(plain.shape)}: this agent takes {(n, sum(sizes))} for {n} "
+            f"state(s); {MASK_ADVICE}"
+        )
+    if allowed.shape[1] != sum(sizes):  # of MultiBinary actions, whether each bit may be on
+        return
     for group in np.split(allowed, np.cumsum(sizes)[:-1], axis=1):
         empty = np.flatnonzero(~group.any(axis=1))
         if empty.size:

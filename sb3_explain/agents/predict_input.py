@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.missing_inputs import warn_if_stateless, warn_if_unmasked
-from sb3_explain.agents.observed_values import check_values
+from sb3_explain.agents.observed_values import check_values, warn_if_raw
 from sb3_explain.agents.plain_arrays import read_array, read_dense
 from sb3_explain.agents.policy_inputs import check_policy_inputs, read_policy_inputs
 from sb3_explain.common.errors import ExplainError
@@ -53,6 +53,8 @@ def read_observations(agent: Agent, observations: Any) -> Observations:
         raise ExplainError(f"this agent observes {ours}: give what its environment returns, not "
                            f"{theirs}")  # fmt: skip
     read = {key: _read_key(agent, key, given[key], space) for key, space in by_key.items()}
+    for key, observed in read.items():
+        warn_if_raw(observed, agent.normalizers.get(key), repr(key or "the observation"))
     sizes = {key: len(observed) for key, observed in read.items()}
     if len(set(sizes.values())) > 1:
         raise ExplainError(f"the keys have different numbers of observations: {sizes}")

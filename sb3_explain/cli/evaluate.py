@@ -94,7 +94,8 @@ def add_grid_flags(sub: Parser) -> None:
     )
     group.add_argument(
         "--baseline",
-        help=f"what replaces removed pixels: {', '.join(BASELINES)} (default: background)",
+        help=f"what replaces removed pixels and features: {', '.join(BASELINES)} "
+        "(default: background)",
     )
     group.add_argument(
         "--settings", nargs="+", metavar="NAME.KEY:VALUE",

@@ -144,7 +144,9 @@ def add_fitting_flags(sub: Parser) -> None:
         type=float,
         help="share of the pixels or features that a mask may keep without penalty",
     )
-    group.add_argument("--baseline", help=f"what replaces masked pixels: {', '.join(BASELINES)}")
+    group.add_argument(
+        "--baseline", help=f"what replaces masked pixels and features: {', '.join(BASELINES)}"
+    )
     group.add_argument("--network", help=f"network of the masks: {', '.join(NETWORKS)}")
     group.add_argument(
         "--temperature",

@@ -64,7 +64,8 @@ def add_commands(commands: Commands) -> None:
     )  # fmt: skip
     group.add_argument(
         "--baseline", default=INPAINT,
-        help=f"what replaces a region: {INPAINT} (default), {', '.join(BASELINES)}",
+        help=f"what replaces a region: {INPAINT} (default), which is for images: other "
+        f"features become their mean; or {', '.join(BASELINES)}",
     )  # fmt: skip
     group.add_argument(
         "--share",

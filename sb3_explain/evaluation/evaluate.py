@@ -209,6 +209,7 @@ def evaluate(
     n_resamples: int = 2000,
     confidence: float = 0.95,
     progress: bool = False,
+    warn: bool = True,
 ) -> Evaluation:
     """Measure explainers of an agent on states, beside controls that explain nothing.
 
@@ -255,6 +256,7 @@ def evaluate(
     :param n_resamples: number of the bootstrap's resamples
     :param confidence: confidence level of the intervals, in (0, 1)
     :param progress: show a progress bar on standard error
+    :param warn: warn at once of intervals that will be too narrow, which the outcome says, too
     :raises ExplainError: for an unknown metric, no states, an explainer that has still to be
         fitted, or if nothing could be measured
     """
@@ -283,7 +285,7 @@ def evaluate(
     n, episodes = len(sample), len(np.unique(states.episode[sample]))
     clusters = make_clusters(states.episode)[sample]
     narrow = note_if_narrow(n, len(states), episodes, len(np.unique(clusters)))
-    if narrow:  # now, not when everything has been measured
+    if narrow and warn:  # now, not when everything has been measured
         logger.warning("%s", narrow)
     train = states.subset(sample) if train is None else train
     given = name_explainers(agent, explainers, train, fit=False)

@@ -63,6 +63,8 @@ class Explainer(ABC):
     gives_masks: bool = False
     #: whether the attributions rank the features; those that are the same everywhere do not
     ranks_features: bool = True
+    #: whether it explains the probability of an action, and not its raw score
+    of_probability: bool = False
     #: why it explains actions alone, in a few words; empty if it explains any target
     actions_only: ClassVar[str] = ""
     #: quantity that it was made to explain, and nothing else; ``None`` if it explains what is asked

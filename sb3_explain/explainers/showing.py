@@ -136,6 +136,8 @@ def draw_batch(
     from sb3_explain.report.panels import share_scales
     from sb3_explain.report.words import get_explainer_label
 
+    targets = [describe_target(batch, row) for row in range(len(batch))]
+    alike = len(set(targets)) == 1  # then the title names it
     explained = share_scales(
         [
             list_panels(
@@ -143,7 +145,7 @@ def draw_batch(
                 attributions,
                 row,
                 look,
-                heading=describe_target(batch, row),
+                heading="" if alike else targets[row],
                 baselines=baselines,
                 left_out=left_out,
             )
@@ -161,7 +163,7 @@ def draw_batch(
         note = "Each panel has a scale of its own."
     return explanation_figure(
         rows,
-        title=get_explainer_label(name),
+        title=": ".join([get_explainer_label(name), *targets[:alike]]),
         measure="mask" if is_mask else "attribution",
         note=_join_sentences(note, describe_choice(batch), describe_forbidden(batch)),
         theme=theme,
@@ -297,18 +299,17 @@ def describe_target(batch: StateBatch, row: int) -> str:
 
 
 def describe_choice(batch: StateBatch) -> str:
-    """Say why this part of the action is explained, where it is the one that is taken by default.
+    """Say why this part of the action is explained, where none was asked for.
 
     :param batch: states that were explained
-    :return: a sentence; empty for actions of one part, and for other targets
+    :return: a sentence; empty for actions of one part, and for a target that was asked for, even if
+        it is the one that would have been explained without
     """
     space = batch.agent.action_space
     n_parts = (
         len(group_sizes(space)) if not isinstance(space, spaces.Box) else batch.agent.n_targets
     )
-    if batch.scalar is not None or n_parts == 1:
-        return ""
-    if not torch.equal(batch.target, batch.find_default_targets()):
+    if batch.asked or n_parts == 1:
         return ""
     if isinstance(space, spaces.Box):
         part = "dimensions of the action, the one farthest from the middle of its range"

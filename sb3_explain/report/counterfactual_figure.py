@@ -30,6 +30,8 @@ WHOLE = "with everything"
 OTHER = "#3a86d1"
 _PANEL = 1.75
 _WORDS = 15
+#: inches for a letter of the title, and of the note
+_TITLE_LETTER, _NOTE_LETTER = 0.135, 0.074
 #: letters in a line of a feature's name
 _WRAP = 12
 
@@ -119,12 +121,14 @@ def counterfactual_figure(example: BeforeAndAfter, *, theme: ThemeName = "light"
         _draw_pictures(rows[2], example, example.together, "without 1 to", look)
     asked = f"Why {example.action}"
     asked += f" and not {example.contrasted}?" if example.contrasted else "?"
+    title = textwrap.fill(f"{asked}  {example.caption}".strip(), int(width / _TITLE_LETTER))
     figure.suptitle(
-        f"{asked}  {example.caption}".strip(), x=0.012, ha="left", color=look.ink, fontsize=14,
+        title, x=0.012, ha="left", color=look.ink, fontsize=14,
         fontweight="bold",
     )  # fmt: skip
     if example.note:
-        figure.supxlabel(example.note, x=0.012, ha="left", color=look.faint, fontsize=9)
+        note = textwrap.fill(example.note, int(width / _NOTE_LETTER))
+        figure.supxlabel(note, x=0.012, ha="left", color=look.faint, fontsize=9)
     return render_png(figure, look)
 
 

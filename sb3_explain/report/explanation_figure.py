@@ -25,6 +25,8 @@ from sb3_explain.report.words import Table, get_metric_words, list_metric_names
 _DPI = 110
 #: inches for a color bar, and for a line of a heading
 _BAR, _LINE = 0.75, 0.22
+#: inches for a letter of a title
+_LETTER = 0.115
 #: inches for a letter and a line of a note
 _NOTE_LETTER, _NOTE_LINE = 0.066, 0.16
 
@@ -112,8 +114,11 @@ def explanation_figure(
         max(panel.size[1] + _LINE * (1 + len(panel.heading.splitlines())) for panel in row)
         for row in rows
     ]
-    above = 0.3 * len(title.splitlines())
     width = max(sum(widths), 3.4)
+    titles = [
+        part for line in title.splitlines() for part in textwrap.wrap(line, int(width / _LETTER))
+    ]
+    above = 0.3 * len(titles)
     under = textwrap.wrap(note, int(width / _NOTE_LETTER))
     height = sum(heights) + above + 0.1 + _NOTE_LINE * len(under)
     figure = ExplanationFigure(figsize=(width, height), layout="constrained")
@@ -126,8 +131,9 @@ def explanation_figure(
     if under:
         said = "\n".join(under)
         figure.supxlabel(said, x=0.012, ha="left", color=look.faint, fontsize=8)
-    if title:
-        figure.suptitle(title, x=0.012, ha="left", color=look.ink, fontsize=12, fontweight="bold")
+    if titles:
+        said = "\n".join(titles)
+        figure.suptitle(said, x=0.012, ha="left", color=look.ink, fontsize=12, fontweight="bold")
     return figure
 
 

@@ -43,9 +43,10 @@ plain_fonts = mpl.rc_context({"font.family": "DejaVu Sans", "text.parse_math": F
 _AXIS = {
     "insertion": "share revealed, most important first",
     "deletion": "share removed, most important first",
+    "value_preservation": "share revealed, most important first",
 }
 
-#: explainer -> ``"insertion"`` or ``"deletion"`` -> n + 1 mean probabilities
+#: explainer -> ``"insertion"``, ``"deletion"`` or ``"value_preservation"`` -> n + 1 means
 Curves = Mapping[str, Mapping[str, Sequence[float]]]
 
 
@@ -65,17 +66,18 @@ def curve_figure(
     theme: ThemeName = "light",
     outcome: str = "probability of the action",
 ) -> bytes:
-    """Draw the mean probability of the action while the observation is revealed or removed.
+    """Draw what the agent says of the action, or the value, while an observation is revealed.
 
     The legend is in the order of the areas under the curves, best first.
 
-    :param curves: explainer -> kind -> n + 1 values in [0, 1]; an explainer may lack a kind
+    :param curves: explainer -> kind -> n + 1 values: probabilities, or, for
+        ``"value_preservation"``, changes of a quantity; an explainer may lack a kind
     :param kinds: kinds of curves, each a panel
     :param explainers: explainers of the other figures, for equal colors; by default those of the
         curves
     :param controls: names of the controls, which are drawn gray and dashed
     :param theme: ``"light"`` or ``"dark"``
-    :param outcome: what the curves are of; Box actions have no probability
+    :param outcome: what the curves are of: Box actions and quantities have no probability
     :return: PNG
     """
     look = get_theme(theme)

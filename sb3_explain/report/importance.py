@@ -18,6 +18,9 @@ from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png
 from sb3_explain.report.palette import Theme, ThemeName, assign_styles
 from sb3_explain.report.words import get_explainer_label
 
+#: inches for a letter of a feature's name, and of the remark under it
+_NAME_LETTER, _REMARK_LETTER = 0.085, 0.066
+
 
 @dataclasses.dataclass(frozen=True)
 class Importance:
@@ -122,7 +125,10 @@ def importance_figure(
     # One line for each explainer within a feature, and a gap before the next.
     lines = max(len(importances) + 1, 3 if remarks else 0)
     height = 0.16 * lines * len(features) + 1.4 + 0.25 * len(title.splitlines())
-    figure = Figure(figsize=(1.6 + 2.3 * len(targets), height), layout="constrained")
+    words = max((len(remark) for remark in remarks), default=0)
+    names = max((len(name) for name in features), default=0)
+    left = max(1.6, _NAME_LETTER * names + 0.2, _REMARK_LETTER * words + 0.2)
+    figure = Figure(figsize=(left + 2.3 * len(targets), height), layout="constrained")
     panels = figure.subplots(1, len(targets), squeeze=False, sharey=True, sharex=True)[0]
     offsets = (np.arange(len(importances)) - (len(importances) - 1) / 2) / (len(importances) + 1)
     marks: dict[str, Any] = {}

@@ -48,6 +48,7 @@ _STATES = record(
         "n_features": whole(),
         "target": text(1000),
         "never_change": array(text(1000)),
+        "squares_never_change": table(array(whole(1))),
         "cut_after": whole(1),
         "episodes_cut": whole(1),
         "episodes_collected": whole(1),

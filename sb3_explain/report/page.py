@@ -70,7 +70,8 @@ def write_report(
     :param metrics: metrics.json: ``{"agent": {..}, "states": {..}, "explainers": {name: {metric:
         {"mean", "low", "high", "n"}, "cost": {"forwards", "seconds", "fit_seconds"}}}}``;
         missing values, ``None`` and NaN are shown as a dash
-    :param curves: ``{explainer: {"insertion": [..], "deletion": [..]}}``, values in [0, 1]
+    :param curves: ``{explainer: {"insertion": [..], "deletion": [..]}}``, values in [0, 1]; of a
+        quantity such as the value ``{explainer: {"value_preservation": [..]}}``, in its own unit
     :param examples: states with the maps of all actions, or finished figures
     :param methods: states with the maps of every method, or finished figures
     :param video: path of an MP4 to embed
@@ -184,14 +185,28 @@ def _encode_video(path: str | Path | None) -> dict[str, Any] | None:
     }
 
 
-def _encode_picture(picture: Picture) -> dict[str, Any]:
-    source = encode_data_uri(picture.png, "image/png")
-    return {"caption": picture.caption, "alt": picture.alt, "source": source, "panels": []}
+def encode_figure(picture: Picture) -> dict[str, Any]:
+    """Encode a finished figure for a page, with the width at which its letters have their size.
+
+    :param picture: the figure
+    :return: what the pages' templates take; ``width`` is in CSS pixels, of which an inch has 96,
+        and 0 where the PNG does not say how many of its own an inch has
+    """
+    with Image.open(io.BytesIO(picture.png)) as opened:
+        dpi = opened.info.get("dpi")
+        width = round(opened.width / dpi[0] * 96) if dpi and dpi[0] > 0 else 0
+    return {
+        "caption": picture.caption,
+        "alt": picture.alt or picture.caption,
+        "source": encode_data_uri(picture.png, "image/png"),
+        "width": width,
+        "panels": [],
+    }
 
 
 def _encode_methods(example: MethodAttributions | Picture) -> dict[str, Any]:
     if isinstance(example, Picture):
-        return _encode_picture(example)
+        return encode_figure(example)
     panels = [
         {
             "name": label,
@@ -207,7 +222,7 @@ def _encode_methods(example: MethodAttributions | Picture) -> dict[str, Any]:
 
 def _encode_example(example: TargetAttributions | Picture) -> dict[str, Any]:
     if isinstance(example, Picture):
-        return _encode_picture(example)
+        return encode_figure(example)
     panels = [
         {
             "name": name,
@@ -233,7 +248,7 @@ def _draw_themes(draw: Any) -> dict[str, str]:
 def _curve_figures(
     curves: Curves, explainers: list[str] | None, controls: Collection[str], outcome: str
 ) -> Iterator[dict[str, str]]:
-    for kind in ("insertion", "deletion"):
+    for kind in ("insertion", "deletion", "value_preservation"):
         if any(row.get(kind) for row in curves.values()):
             label = get_metric_words(kind).label
             yield {

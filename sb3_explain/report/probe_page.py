@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.common.files import atomic_path
-from sb3_explain.report.page import Picture, encode_data_uri, load_template
+from sb3_explain.report.page import Picture, encode_figure, load_template
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,16 +55,11 @@ def write_probe_page(
         title=title,
         date=date,
         sentences=sentences,
-        probed=[{**vars(row), "sheet": _encode_figure(row.sheet)} for row in probed],
+        probed=[{**vars(row), "sheet": encode_figure(row.sheet)} for row in probed],
         columns=columns,
-        quality=[_encode_figure(picture) for picture in quality],
+        quality=[encode_figure(picture) for picture in quality],
         provenance=provenance or {},
     )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
-
-
-def _encode_figure(picture: Picture) -> dict[str, str]:
-    source = encode_data_uri(picture.png, "image/png")
-    return {"source": source, "caption": picture.caption, "alt": picture.alt or picture.caption}

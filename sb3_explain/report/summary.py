@@ -178,6 +178,8 @@ def describe_coverage(states: Mapping[str, Any]) -> list[str]:
     :param states: the ``states`` of metrics.json
     """
     sentences = describe_unchanging(states.get("never_change") or ())
+    for key, count in (states.get("squares_never_change") or {}).items():
+        sentences.append(describe_unchanging_squares(key, *count[:2]))
     n_cut, limit = states.get("episodes_cut"), states.get("cut_after")
     if n_cut and limit:
         n = states.get("episodes_collected", n_cut)
@@ -204,6 +206,20 @@ def describe_unchanging(names: Sequence[str]) -> list[str]:
     return [
         f"{join_words(listed)} never {change} in these states: nothing can be said about {them}."
     ]
+
+
+def describe_unchanging_squares(key: str, n: int, total: int) -> str:
+    """Say on how many squares of a board the same stands in all states.
+
+    :param key: key of the board; empty if the observation is no dict
+    :param n: number of the squares, at least 1
+    :param total: number of all squares
+    """
+    board = f" of {key}" if key else ""
+    which = f"All {total} squares{board} never change"
+    if n < total:
+        which = f"{n} of {total} squares{board} never change{'s' if n == 1 else ''}"
+    return f"{which} in these states: nothing can be said about {'it' if n == 1 else 'them'}."
 
 
 def list_compared(row: Mapping[str, Estimate]) -> list[str]:

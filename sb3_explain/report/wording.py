@@ -89,6 +89,8 @@ class Wording:
         return self._say_outcome(self.named or "the agent's action")
 
     def _say_outcome(self, explained: str) -> str:
+        if self.quantity:
+            return f"change of {self.quantity}"
         said = _OUTCOMES[self.measure].replace("the action", explained)
         return said.replace("own action", f"own {self.action or 'action'}")
 
@@ -109,6 +111,8 @@ class Wording:
     @property
     def bars(self) -> str:
         """What stands under the frames of a video."""
+        if self.continuous and self.named:  # then no dimension stands out as the one explained
+            return "where each dimension of the action lies in its range"
         return _BARS[self.measure]
 
     @property
@@ -153,6 +157,7 @@ class Wording:
             "{flipped}": "Pixel" if self.pictures else "Feature",
             "{flipped_to}": "black" if self.pictures else "0",
             "{explained}": self.explained,
+            "{whichever}": f", drawn from all and not always {self.action}," if self.action else "",
             "{alike}": "" if self.named else " in which the agent does the same",
             "{same}": f"still does the same, to a 20th of the range of "
             f"{self.action or 'the explained dimension'}"

@@ -124,9 +124,9 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
     ),
     "forced_action": MetricWords(
         "Forced action",
-        "How often the map of an action that the agent would not take makes the agent take it, "
-        "where nothing is shown but {tenth} that it marks highest. Low if maps show evidence and "
-        "do not make it.",
+        "How often the map of an action that the agent would not take{whichever} makes the agent "
+        "take it, where nothing is shown but {tenth} that it marks highest. Low if maps show "
+        "evidence and do not make it.",
         "down",
     ),
     "local_lipschitz": MetricWords(

@@ -83,6 +83,8 @@ class StateBatch(ByKey):
         self.cache = cache
         #: (B,) positions of the states in the data set that they come from, if it is known
         self.positions: Tensor | None = None
+        #: whether a target was asked for, instead of the default
+        self.asked = target is not None
         #: the quantity that is explained, if that is no action; then it is the one target, index 0
         self.scalar: ScalarTarget | None = None
         observations = agent.tensor(observations)
@@ -148,12 +150,15 @@ class StateBatch(ByKey):
         :param target: target as the class takes it
         """
         view = copy.copy(self)
+        view.asked = True
         view._set_target(target)
         return view
 
     def resolve_target(self) -> StateBatch:
         """Return the same states with known targets, which explainers need not find any more."""
-        return self.with_target(self.find_default_targets()) if "target" not in vars(self) else self
+        if "target" not in vars(self):
+            self.target = self.find_default_targets()
+        return self
 
     def with_cache(self, cache: ForwardCache) -> StateBatch:
         """Return the same states with a cache, through which explainers share forward passes."""
@@ -273,10 +278,8 @@ class StateBatch(ByKey):
     def similarity(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """Compute minus KL(action on the copy || action on the state) of a Box action's dimensions.
 
-        It is 0 where the action is the same. For deterministic policies see
-        :meth:`sb3_explain.Agent.marginals`.
-
-        :return: (R, A) similarities, at most 0
+        :return: (R, A) similarities: 0 where the action is the same, below elsewhere; for
+            deterministic policies see :meth:`sb3_explain.Agent.marginals`
         """
         mean, std = self._marginals(rows, states)
         own_mean, own_std = (_of(own, states) for own in self._own_marginals)
@@ -304,9 +307,7 @@ class StateBatch(ByKey):
     def divergence(self, rows: Tensor | dict[str, Tensor], states: Tensor | None = None) -> Tensor:
         """Compute KL(policy on the state || policy on the copy), of the explained target's group.
 
-        For Box actions it is that of the target's dimension.
-
-        :return: (R,) in nats, at least 0
+        :return: (R,) in nats, at least 0; of a Box action, that of the target's dimension
         """
         require_action(self.agent, self.scalar)
         space, target = self.agent.action_space, _of(self.target, states)[:, None]

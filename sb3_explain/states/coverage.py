@@ -6,6 +6,7 @@ would do otherwise if it changed.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ def describe_coverage(
     :param states: states of the agent
     :param agent: the agent
     :param positions: (B,) positions of the states
-    :return: ``never_change``, the names of features; ``cut_after``, after how many states episodes
+    :return: ``never_change``, the names of features; ``squares_never_change``, how many squares of
+        each board, and of how many; ``cut_after``, after how many states episodes
         were cut, with the numbers of ``episodes_cut`` and ``episodes_collected``. What does not
         occur is left out
     """
@@ -41,6 +43,8 @@ def describe_coverage(
     never_change = find_unchanging(states, agent, positions)
     if never_change:
         described["never_change"] = never_change
+    if squares := count_unchanging_squares(states, agent, positions):
+        described["squares_never_change"] = {key: list(count) for key, count in squares.items()}
     if n_cut := states.provenance.get("episodes_cut"):
         described["cut_after"] = states.provenance["max_per_episode"]
         described["episodes_cut"] = n_cut
@@ -62,26 +66,56 @@ def find_unchanging(states: StateDataset, agent: Agent, positions: NDArray[np.in
     """
     boards = find_boards(agent)
     sizes = {key: n for key, n in find_feature_keys(agent).items() if key not in boards}
-    if not sizes or len(positions) < 2:
-        return []
-    low: Tensor | None = None
-    high: Tensor | None = None
+    constant = _find_constant(states, positions, sizes)
+    names = list_feature_names({key: sizes[key] for key in constant}, agent.feature_names)
+    every = [never for part in constant.values() for never in part.reshape(-1).tolist()]
+    return [name for name, never in zip(names, every, strict=True) if never]
+
+
+def count_unchanging_squares(
+    states: StateDataset, agent: Agent, positions: NDArray[np.int64]
+) -> dict[str, tuple[int, int]]:
+    """Count the squares of boards on which the same stands in all states.
+
+    >>> from sb3_explain.states.coverage import count_unchanging_squares
+    >>> count_unchanging_squares(states, agent, np.arange(len(states)))
+    {}
+
+    :param states: states of the agent
+    :param agent: the agent
+    :param positions: (B,) positions of the states
+    :return: how many squares, and of how many, by key of those boards that have such; of fewer than
+        two states nothing is known
+    """
+    boards = find_boards(agent)
+    counts = {}
+    for key, never in _find_constant(states, positions, boards).items():
+        squares = boards[key].to_picture(never[None])[0].all(dim=0)  # on all planes of a board
+        counts[key] = int(squares.sum()), squares.numel()
+    return {key: (n, total) for key, (n, total) in counts.items() if n}
+
+
+def _find_constant(
+    states: StateDataset, positions: NDArray[np.int64], keys: Collection[str]
+) -> dict[str, Tensor]:
+    """Tell by key which features (...) are the same in all states; nothing of fewer than two."""
+    if not keys or len(positions) < 2:
+        return {}
+    low: dict[str, Tensor] = {}
+    high: dict[str, Tensor] = {}
     for some in np.split(positions, range(CHUNK, len(positions), CHUNK)):
         by_key = split_keys(states.observations(some))
-        rows = torch.cat([by_key[key].reshape(len(some), -1).double() for key in sizes], dim=1)
-        lowest, highest = rows.amin(dim=0), rows.amax(dim=0)
-        low = lowest if low is None else torch.minimum(low, lowest)
-        high = highest if high is None else torch.maximum(high, highest)
-    assert low is not None and high is not None
-    names = list_feature_names(sizes, agent.feature_names)
-    constant = is_constant(low, high).tolist()
-    return [name for name, never in zip(names, constant, strict=True) if never]
+        for key in keys:
+            lowest, highest = by_key[key].double().amin(dim=0), by_key[key].double().amax(dim=0)
+            low[key] = torch.minimum(low.get(key, lowest), lowest)
+            high[key] = torch.maximum(high.get(key, highest), highest)
+    return {key: is_constant(low[key], high[key]) for key in keys}
 
 
 def is_constant(low: Tensor, high: Tensor) -> Tensor:
-    """Tell which features vary by rounding alone, (M,).
+    """Tell which features vary by rounding alone, (...).
 
-    :param low: (M,) smallest values
-    :param high: (M,) largest values
+    :param low: (...) smallest values
+    :param high: (...) largest values
     """
     return high - low <= ROUNDING * torch.maximum(low.abs(), high.abs())

@@ -37,12 +37,12 @@ from sb3_explain.report import (
     target_attributions_figure,
 )
 from sb3_explain.report.overlay import to_rgb
-from sb3_explain.report.summary import describe_unchanging
+from sb3_explain.report.summary import describe_unchanging, describe_unchanging_squares
 from sb3_explain.report.target_attributions import NOTHING
 from sb3_explain.report.words import get_explainer_label, join_words
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.coverage import find_unchanging, is_constant
+from sb3_explain.states.coverage import count_unchanging_squares, find_unchanging, is_constant
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.boards import list_explained, name_targets, picture_boards
 
@@ -98,6 +98,9 @@ def picture_importance(
     sample = states.spread(IMPORTANCE_STATES)
     by_key = attribute_asked(explainer, states.batch(agent, sample, target), target)
     boards = picture_boards(explainer, by_key, target=target, title=title)
+    for key, count in count_unchanging_squares(states, agent, sample).items():
+        said = f"{boards[key].caption} {describe_unchanging_squares(key, *count)}"
+        boards[key] = dataclasses.replace(boards[key], caption=said)
     pictures = {f"importance_{key}".rstrip("_"): board for key, board in boards.items()}
     rest = {key: observed for key, observed in by_key.items() if key not in boards}
     if rest:

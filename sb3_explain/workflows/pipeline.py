@@ -200,8 +200,8 @@ def evaluate_to(
         names = [n for n in METRICS if n not in STABILITY] if learned else FIRST_METRICS
         found = None if target is None else find_target(agent, target)
         metrics = list(select_metrics(bind_options(names), found, agent, named=False))
+    few = n_evaluated is None and not learned and find_image(agent) is not None
     if n_evaluated is None:
-        few = not learned and find_image(agent) is not None
         n_evaluated = FIRST_EVALUATED if few else EVALUATED
     evaluation = evaluate(
         agent,
@@ -214,6 +214,7 @@ def evaluate_to(
         n_evaluated=n_evaluated,
         seed=seed,
         progress=progress,
+        warn=not few,  # the user has not chosen so few, and the page says it
     )
     curves = {
         name: {metric: curve.tolist() for metric, curve in row.items()}

@@ -13,7 +13,6 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.showing import describe_target
 from sb3_explain.report import Picture
 from sb3_explain.report.method_attributions import MethodAttributions
-from sb3_explain.report.target_attributions import encode_png
 from sb3_explain.report.words import get_explainer_label, join_words
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
@@ -21,8 +20,10 @@ from sb3_explain.workflows.pictures import choose_clear_states, get_pictures
 from sb3_explain.workflows.saliency_video import scale_attributions
 from sb3_explain.workflows.showing import compare
 
-#: number of states of an agent without images that are shown: bars need more room than pictures
-BAR_STATES = 3
+#: number of states of an agent without images that are shown: as many bars as a page is wide
+BAR_STATES = 2
+#: pixels per inch of a figure of bars, as of the other figures of a page
+DPI = 150
 
 
 def show_methods(
@@ -90,7 +91,7 @@ def draw_rows(
     )
     labels = join_words([get_explainer_label(name) for name in explainers])
     return Picture(
-        encode_png(np.asarray(figure.image())),
+        figure.encode(DPI),
         caption=f"From left to right: {which}; a row for each method.",
         alt=f"the same states explained by {labels}",
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
@@ -27,6 +28,7 @@ from sb3_explain.report import save
 from sb3_explain.report.counterfactual_figure import BeforeAndAfter, Outcome, counterfactual_figure
 from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.wording import SIMILARITY
+from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import get_pictures, name_measure, take_newest_frame
@@ -132,6 +134,7 @@ def why(
         n_regions=n_regions,
     )
     box = found.before.probabilities is None
+    chosen = "" if instead is not None else describe_choice(batch)
     caption = f"episode {states.episode[position]}, state {int(states.indices[position])}"
     picture = BeforeAndAfter(
         action=agent.target_names[found.target] if not box else found.action(found.before),
@@ -141,7 +144,7 @@ def why(
         together=[draw_outcome(found, removal, agent) for removal in found.together],
         contrasted=agent.target_names[instead] if instead is not None else "",
         caption=caption,
-        note="" if instead is not None else describe_choice(batch),
+        note=" ".join(filter(None, [describe_order(explainer), chosen])),
         measure=SIMILARITY if box else name_measure(agent),
     )
     name = find_image(agent)
@@ -158,6 +161,21 @@ def why(
             outlines=[r.mask if r.key == name else None for r in found.regions],
         )
     return Why(found, picture)
+
+
+def describe_order(explainer: Explainer) -> str:
+    """Say by what the parts of a state are ordered, since most maps are of no probability.
+
+    :param explainer: the explainer whose attributions order them
+    """
+    agent = explainer.agent
+    ordered = f"Ordered by the attributions of {get_explainer_label(explainer.name)}, highest first"
+    if explainer.gives_masks or explainer.of_probability:
+        return f"{ordered}."
+    if isinstance(agent.action_space, spaces.Box):
+        return f"{ordered}. They are of the action; the {SIMILARITY} may have another order."
+    score = "Q-value" if agent.view.value_based else "logit"
+    return f"{ordered}. They are of the {score}; the {name_measure(agent)} may have another order."
 
 
 def draw_outcome(found: Counterfactual, removal: Removal, agent: Agent) -> Outcome:

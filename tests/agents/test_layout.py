@@ -10,6 +10,7 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.picture_axes import PictureAxes, guess_axes
+from sb3_explain.states.batch import StateBatch
 from tests.agents.reading import corner_reader
 
 
@@ -171,3 +172,18 @@ def test_axes_by_the_shape_alone():
     assert guess_axes((4, 8, 9, 3)) == PictureAxes(4, 1, 2)
     assert guess_axes((4, 3, 8, 9)) == PictureAxes(4, 2, 3)
     assert guess_axes((8,)) is None and guess_axes((1,) * 5) is None
+
+
+def test_the_order_of_the_keys_is_the_agents_whatever_a_dict_has():
+    class Sum(nn.Module):
+        def forward(self, seen):
+            return torch.cat([seen["z"], seen["a"]], dim=1)
+
+    box = spaces.Box(-9, 9, (1,))
+    space = spaces.Dict([("z", box), ("a", box)])
+    agent = Agent.from_module(Sum(), space, spaces.Discrete(2))
+    seen = {"a": torch.ones(1, 1), "z": torch.zeros(1, 1)}
+    for given in (seen, dict(reversed(seen.items()))):
+        batch = StateBatch(agent, given)
+        assert list(batch.by_key) == ["z", "a"]
+        assert batch.observations.tolist() == [[0.0, 1.0]]

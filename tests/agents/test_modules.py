@@ -104,5 +104,5 @@ def test_masks_are_arrays_or_tensors_of_the_scores_shape():
     masks = np.array([[0, 1, 0], [0, 0, 1]])
     assert agent.act(torch.zeros(2, 6), action_masks=masks).tolist() == [1, 2]
     for wrong in (torch.ones(2, 4), torch.ones(3, 3), torch.ones(3)):
-        with pytest.raises(ExplainError, match="do not fit scores of shape"):
+        with pytest.raises(ExplainError, match=r"here they are \(2, 3\): give 0 or 1 for each"):
             agent.scores(torch.zeros(2, 6), action_masks=wrong)

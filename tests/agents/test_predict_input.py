@@ -5,12 +5,14 @@ import pytest
 import torch
 from gymnasium import spaces
 from sb3_contrib import MaskablePPO, RecurrentPPO
+from torch import nn
 
 from sb3_explain import Gradient
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.policy_inputs import read_policy_inputs
 from sb3_explain.agents.predict_input import read_inputs, read_observations
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.envs.recipe import Normalizer
 from sb3_explain.envs.spaces import spaces_by_key, split_keys
 from tests.agents.loading.models import CASES, make_model
 from tests.toys import dot_agent
@@ -105,6 +107,45 @@ def test_masks_of_one_state_get_a_batch_axis():
     assert read_policy_inputs({"action_masks": [True, False]})["action_masks"].shape == (1, 2)
     assert read_policy_inputs({"action_masks": np.ones((3, 2))})["action_masks"].shape == (3, 2)
     assert read_policy_inputs(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("actions", "shape", "needed"),
+    [
+        (spaces.Discrete(4), (5, 3), (5, 4)),
+        (spaces.MultiDiscrete([3, 2]), (2, 3), (2, 5)),
+        (spaces.MultiBinary(3), (1, 4), (1, 6)),
+    ],
+)
+def test_masks_of_another_shape_are_told_the_right_one(actions, shape, needed):
+    n = {spaces.Discrete: 4, spaces.MultiDiscrete: 5, spaces.MultiBinary: 3}[type(actions)]
+    agent = Agent.from_module(nn.Linear(4, n), spaces.Box(-1, 1, (4,)), actions)
+    masks, seen = {"action_masks": np.ones(shape)}, np.zeros((shape[0], 4), np.float32)
+    with pytest.raises(ExplainError) as caught:
+        Gradient(agent).attribute(seen, policy_inputs=masks)
+    assert f"{shape}: this agent takes {needed} for {shape[0]} state(s)" in str(caught.value)
+    assert "env.action_masks()" in str(caught.value)
+    Gradient(agent).attribute(seen, policy_inputs={"action_masks": np.ones(needed)})
+
+
+def test_values_that_vecnormalize_cannot_have_returned_are_told(caplog):
+    statistics = Normalizer(np.full(4, 50.0), np.full(4, 4.0), epsilon=1e-8, clip=10.0)
+    agent = Agent.from_module(
+        nn.Linear(4, 2), spaces.Box(-999, 999, (4,)), spaces.Discrete(2),
+        normalizers={"": statistics},
+    )  # fmt: skip
+    raw = np.array([[52.0, 48.0, 999.0, 0.0]], np.float32)
+    Gradient(agent).attribute(agent.normalize(raw))  # with values at both bounds
+    Gradient(vector_agent()).attribute(raw)  # of an agent without statistics
+    assert not caplog.text
+    Gradient(agent).attribute(raw)
+    (message,) = caplog.messages
+    assert "values up to 999" in message and "ends at 10" in message
+    assert "agent.normalize(observations)" in message and "\n" not in message
+
+
+def vector_agent():
+    return Agent.from_module(nn.Linear(4, 2), spaces.Box(-999, 999, (4,)), spaces.Discrete(2))
 
 
 def test_a_maskable_agent_is_told_once_that_it_is_given_no_masks(caplog):

@@ -5,6 +5,7 @@ import numpy as np
 from sb3_explain.report import Picture, write_report
 from sb3_explain.report.method_attributions import MethodAttributions
 from sb3_explain.report.overlay import lay_over
+from sb3_explain.report.target_attributions import encode_png
 
 FRAME = np.full((160, 100, 3), 90, np.uint8)
 
@@ -33,7 +34,7 @@ def test_the_page_shows_them_with_their_names(tmp_path):
         assert words in page
     alone = write_report(tmp_path / "b.html", metrics=metrics).read_text()
     assert "by every method" not in alone
-    figure = Picture(b"png", "a row for each method", "bars")
+    figure = Picture(encode_png(np.zeros((2, 2, 3), np.uint8)), "a row for each method", "bars")
     drawn = write_report(tmp_path / "c.html", metrics=metrics, methods=[figure]).read_text()
     assert "a row for each method" in drawn and 'alt="bars"' in drawn
     metrics["states"]["target"] = "value<"

@@ -1,5 +1,6 @@
 """report.html: complete, offline, safe to open, and honest about what is missing."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from sb3_explain.report import (
     write_report,
     write_video,
 )
+from sb3_explain.report.page import encode_figure, load_template
 from sb3_explain.report.target_attributions import encode_png
 
 EVIL = "<script>alert('x')</script>\"' onerror=\"alert(1)"
@@ -232,7 +234,7 @@ def test_names_are_only_ever_text(tmp_path, place):
     path = write_report(
         tmp_path / "page.html",
         metrics=metrics,
-        examples=[example(evil_action), Picture(b"", EVIL, EVIL)],
+        examples=[example(evil_action), Picture(gray_square(), EVIL, EVIL)],
         **extra,
     )
     page = Page(path.read_text(encoding="utf-8"))
@@ -274,3 +276,18 @@ def test_a_browser_shows_it(tmp_path, full, width):
     # cards on a page, letters, and no sideways overflow: the margins have one colour
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
     assert np.ptp(picture[:, -3:], axis=(0, 1)).max() == 0
+
+
+def test_a_figure_keeps_the_size_of_its_letters():
+    """An inch of a figure is 96 pixels of a page; where it is too wide it is scrolled."""
+    square = Image.new("RGB", (1500, 30))
+    known, unknown = io.BytesIO(), io.BytesIO()
+    square.save(known, format="PNG", dpi=(150, 150))
+    square.save(unknown, format="PNG")
+    assert encode_figure(Picture(known.getvalue(), "wide"))["width"] == 960
+    assert encode_figure(Picture(unknown.getvalue(), "wide"))["width"] == 0
+    page = load_template("macros.html.j2").module
+    assert "width: 960px; min-width: 720px" in page.finished(
+        encode_figure(Picture(known.getvalue(), "wide"))
+    )
+    assert "style" not in page.finished(encode_figure(Picture(unknown.getvalue(), "wide")))

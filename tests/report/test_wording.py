@@ -201,3 +201,17 @@ def test_a_named_action_and_a_quantity_are_read_from_metrics_json():
     assert (
         Wording.read({"target": "left", "own_probability": 0.3, "target_taken": 7.0}).taken is None
     )
+
+
+@pytest.mark.parametrize("measure", ["probability", "similarity", "softmax of Q"])
+def test_a_quantity_changes_and_has_no_probability(measure):
+    said = Wording(measure=measure, quantity="value")
+    assert said.outcome == "change of value"
+    named = Wording(measure=measure, action="LEFT")
+    assert "the dimension" not in said.bars + named.bars
+
+
+def test_forced_action_of_a_named_target_says_that_it_is_of_any_action():
+    named = get_metric_words("forced_action", None, Wording(action="LEFT")).text
+    assert "would not take, drawn from all and not always LEFT, makes" in named
+    assert "LEFT" not in get_metric_words("forced_action", None, Wording()).text

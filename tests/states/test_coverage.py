@@ -1,5 +1,7 @@
 """What states do not show is said: features that never vary, and the rest of cut episodes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -13,8 +15,9 @@ from sb3_explain.evaluation.evaluate import evaluate
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.report.measured import read_metrics
 from sb3_explain.report.summary import describe_coverage as say_coverage
+from sb3_explain.report.summary import describe_unchanging_squares
 from sb3_explain.states.collection import collect
-from sb3_explain.states.coverage import describe_coverage, find_unchanging
+from sb3_explain.states.coverage import count_unchanging_squares, describe_coverage, find_unchanging
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import make_examples
 
@@ -31,6 +34,29 @@ def states_of(vectors: np.ndarray) -> StateDataset:
     n = len(vectors)
     return StateDataset.from_arrays(
         vectors.astype(np.float32), np.arange(n) // 10, np.zeros(n, int), scores=np.zeros((n, 2))
+    )
+
+
+def board_agent(key: str) -> Agent:
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(40, 2)
+
+        def forward(self, seen):
+            board = seen[key] if key else seen
+            return self.linear(board.reshape(len(board), -1).float())
+
+    board = spaces.Box(0, 1, (2, 4, 5), np.int8)
+    space = spaces.Dict({key: board}) if key else board
+    return Agent.from_module(Flat(), space, spaces.Discrete(2))
+
+
+def board_states(by_key: dict[str, np.ndarray]) -> StateDataset:
+    n = len(next(iter(by_key.values())))
+    given: Any = by_key.get("", by_key)
+    return StateDataset.from_arrays(
+        given, np.arange(n) // 10, np.zeros(n, int), scores=np.zeros((n, 2))
     )
 
 
@@ -62,6 +88,31 @@ def test_the_summary_and_the_figure_name_them(tmp_path):
     assert read_metrics(tmp_path / "metrics.json")["states"]["never_change"] == ["speed"]
     caption = make_examples(held, Gradient(agent))["importance"].caption
     assert caption.endswith(said)
+
+
+@pytest.mark.parametrize(("key", "of"), [("", ""), ("board", " of board")])
+def test_squares_of_boards_that_never_vary_are_counted(key, of, tmp_path):
+    """Two planes of 4 x 5 squares: one has to vary on one plane."""
+    rng = np.random.default_rng(1)
+    planes = rng.integers(0, 2, size=(300, 2, 4, 5)).astype(np.int8)
+    planes[:, :, 0], planes[:, 0, 1] = 1, 0
+    agent, held = board_agent(key), board_states({key: planes})
+    assert count_unchanging_squares(held, agent, np.arange(300)) == {key: (5, 20)}
+    assert count_unchanging_squares(held, agent, np.arange(1)) == {}
+    assert find_unchanging(held, agent, np.arange(300)) == []
+    evaluation = evaluate(agent, held, [Gradient(agent)], ["sparseness"], n_resamples=50)
+    said = f"5 of 20 squares{of} never change in these states: nothing can be said about them."
+    assert said in evaluation.summary()
+    write_json(tmp_path / "metrics.json", evaluation.to_dict())
+    measured = read_metrics(tmp_path / "metrics.json")["states"]
+    assert say_coverage(measured) == [said]
+    (picture,) = make_examples(held, Gradient(agent)).values()
+    assert picture.caption.endswith(said)
+
+
+def test_all_squares_or_one():
+    assert describe_unchanging_squares("", 1, 9).startswith("1 of 9 squares never changes in")
+    assert describe_unchanging_squares("b", 9, 9).startswith("All 9 squares of b never change in")
 
 
 @pytest.mark.parametrize(

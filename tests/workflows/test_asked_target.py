@@ -109,6 +109,9 @@ def test_a_page_of_the_value_measures_the_value(model, tmp_path):
     assert "are in the table below" not in page and "What value depends on" in page
     assert "Which features matter to value" in page and "which action" not in page
     assert "How far value is, on what is revealed" in page
+    assert "Revealing the observation<" in page and "the change of value is computed" in page
+    assert 'alt="Value preservation curves of Feature ablation' in page
+    assert "probability of value" not in page and "Insertion" not in page
 
 
 def test_a_page_of_an_action_speaks_of_that_action(model, tmp_path):

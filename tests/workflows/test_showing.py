@@ -99,7 +99,7 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(call, said):
 
 
 def test_without_a_name_a_method_that_supports_the_agent_is_chosen(model):
-    assert plot(model, model.get_env().reset()).get_suptitle() == "Feature ablation"
+    assert plot(model, model.get_env().reset()).get_suptitle().startswith("Feature ablation: ")
     assert plot(AGENT, STATES.observations([0])).get_suptitle() == "SARFA"
 
 
@@ -148,5 +148,26 @@ def test_a_figure_says_why_this_part_of_the_action_is_explained(space, said):
     assert both.startswith(said) and both.endswith("between rows.")
     if said:
         default = int(Gradient(agent).read_batch(rows, None).target[0])
-        other = plot(agent, rows, "input_x_gradient", target=(default + 1) % agent.n_targets)
-        assert read_note(other) == ""
+        for asked in (default, agent.target_names[default], (default + 1) % agent.n_targets):
+            assert read_note(plot(agent, rows, "input_x_gradient", target=asked)) == ""
+            assert "is explained" not in read_note(compare(agent, rows, METHODS, target=asked))
+
+
+def test_the_title_names_the_method_and_the_target_of_all_observations(model):
+    rows = np.array([[0.1, 0.2, 0.05, 0.0], [2.0, -3.0, 0.1, 1.0]], np.float32)
+    agent = Agent.from_model(model)
+    figure = plot(agent, rows[:1], "feature_ablation", target="value")
+    value = float(agent.values(agent.tensor(rows[:1])))
+    assert figure.get_suptitle() == f"Feature ablation: value = {value:.3g}"
+    assert figure.axes[0].get_title(loc="left") == ""
+    several = plot(agent, rows, "feature_ablation", target="value")  # of different values
+    assert several.get_suptitle() == "Feature ablation"
+    assert several.axes[0].get_title(loc="left").startswith("value = ")
+
+
+def test_a_long_title_is_as_wide_as_its_figure(model):
+    named = Agent.from_model(model, action_names=["push the cart to the left " * 3, "right"])
+    figure = plot(named, np.zeros((1, 4), np.float32), "gradient", target=0)
+    figure.canvas.draw()
+    title = figure._suptitle.get_window_extent()
+    assert "\n" in figure.get_suptitle() and title.x1 <= figure.bbox.x1

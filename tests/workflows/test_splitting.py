@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.fit_parts import split_for_fit
 from sb3_explain.states.splitting import split_by_episode
+from sb3_explain.workflows.pipeline import evaluate_to
 from sb3_explain.workflows.splitting import split_states
+from tests.toys import dot_agent, dot_states
 
 
 def numbered(n_episodes, length):
@@ -86,3 +89,14 @@ def test_too_few_episodes_are_still_an_error():
     states = StateDataset.from_arrays(np.arange(8.0)[:, None], np.arange(8) // 4, np.zeros(8))
     with pytest.raises(ExplainError, match="cannot be split into 3 parts"):
         split_states(states, 0)
+
+
+def test_a_page_does_not_warn_of_the_number_of_states_that_is_its_default(tmp_path, caplog):
+    agent = dot_agent()
+    states = dot_states(agent, n=60)
+    ready = {"gradient": Gradient(agent)}
+    options = {"metrics": ["sparseness"], "progress": False}
+    measured = evaluate_to(tmp_path, states, states, ready, **options)
+    assert not caplog.text and "intervals" in measured.states["note"]
+    evaluate_to(tmp_path, states, states, ready, n_evaluated=40, **options)
+    assert "with 40 states" in caplog.text

@@ -10,6 +10,8 @@ from torch import nn
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
+from sb3_explain.explainers.perturbation.rise import Rise
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.why import prepare_explainer, why
 from tests.toys import SIZE, dot_agent, dot_states
@@ -87,7 +89,7 @@ def test_it_prints_as_a_short_table_and_a_notebook_has_the_figure(state):
     answer = why(states, position, Bright(agent))
     said = str(answer).splitlines()
     assert said[0] == answer.picture.caption and said[1].startswith("Why ")
-    assert len(said) == 5 and max(map(len, said)) < 90
+    assert len(said) == 6 and max(map(len, said[:5])) < 90 and said[5].startswith("Ordered by")
     assert "\n" not in repr(answer) and len(repr(answer)) < 200 and "array" not in repr(answer)
     assert "data:image/png;base64," in answer._repr_html_()
     assert "array" not in repr(answer.picture)
@@ -138,3 +140,35 @@ def test_features_are_explained_against_the_mean_that_they_are_removed_to(linear
     explainer = prepare_explainer(agent, "kernel_shap", None, states)
     mean = states.frames_by_key()[""].float().mean(dim=0, keepdim=True)
     assert explainer.attribute(mean, 0).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (Bright, "They are of the logit; the probability may have another order."),
+        (Rise, "highest first."),
+    ],
+)
+def test_it_says_by_what_the_regions_are_ordered(state, given, said):
+    agent, states, position = state
+    answer = why(states, position, given(agent))
+    order = f"Ordered by the attributions of {'RISE' if given is Rise else 'bright'}, highest first"
+    assert order in str(answer) and str(answer).endswith(said)
+
+
+def test_its_order_is_that_of_the_logits_where_the_probability_has_another():
+    """Both actions lose by the first feature, which is why the probability hardly changes."""
+    layer = nn.Linear(2, 2, bias=False)
+    layer.weight.data = torch.tensor([[5.0, 2.0], [5.0, -2.0]])
+    agent = Agent.from_module(layer, spaces.Box(-9, 9, (2,)), spaces.Discrete(2))
+    vectors = np.array([[1.0, 1.0], [-1.0, -1.0]], np.float32)
+    scores = agent.scores(agent.tensor(vectors)).numpy()
+    states = StateDataset.from_arrays(vectors, np.zeros(2, int), scores.argmax(1), scores=scores)
+    answer = why(states, 0, FeatureAblation(agent, baseline="mean", states=states))
+    first, second = answer.counterfactual.alone
+    assert [region.where() for region in answer.counterfactual.regions] == [
+        "feature 0",
+        "feature 1",
+    ]
+    assert first.preference > 0.9 and second.preference == pytest.approx(0.5)
+    assert "They are of the logit" in answer.picture.note

@@ -81,8 +81,9 @@ def forbid(scores: Tensor, action_masks: Tensor) -> Tensor:
     size, n_scores = action_masks.numel(), scores.numel()
     if len(action_masks) != len(scores) or size not in (n_scores, 2 * n_scores):
         raise ExplainError(
-            f"action masks of shape {tuple(action_masks.shape)} do not fit scores of shape "
-            f"{tuple(scores.shape)}: give 0 or 1 for each action"
+            f"action_masks are {tuple(action_masks.shape)}, and here they are "
+            f"{tuple(scores.shape)}: give 0 or 1 for each action of each state, as "
+            "env.action_masks() returns them"
         )
     never = scores.new_tensor(FORBIDDEN)
     allowed = action_masks.to(scores.device).reshape(len(scores), -1) > 0

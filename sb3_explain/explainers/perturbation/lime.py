@@ -97,6 +97,7 @@ class Lime(Explainer):
     """
 
     name = "lime"
+    of_probability = True
     takes_baseline = True
 
     def __init__(

@@ -32,8 +32,10 @@ class Rise(Explainer):
 
     The masks are the same for every state, and the same N forward passes for each image explain
     every target; other keys of a Dict observation get 0. For Box actions p is exp(similarity), see
-    :meth:`sb3_explain.StateBatch.preferences`; for a target that is no action, p is its change from
-    the state. Both cost one more forward pass.
+    :meth:`sb3_explain.StateBatch.preferences`. For a target that is no action, such as the value or
+    a contrast of two actions, p is its change from the state less the mean change over the masks:
+    then a pixel that does not matter has 0, and the sign says whether a visible pixel raises the
+    target or lowers it. Both cost one more forward pass.
 
     >>> from sb3_explain import Rise
     >>> explainer = Rise(image_agent, n_masks=100)
@@ -57,6 +59,7 @@ class Rise(Explainer):
     """
 
     name = "rise"
+    of_probability = True
     takes_baseline = True
 
     def __init__(
@@ -84,6 +87,7 @@ class Rise(Explainer):
         self.grid = grid
         self.keep = keep
         self.variant = variant
+        self.of_probability = variant == "paper"
         self.seed = seed
         self.baselines = make_baselines(agent, baseline, states)
         self._drawn: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
@@ -161,6 +165,7 @@ class Rise(Explainer):
         hidden = self.baselines[name](image)
         n_targets = self.agent.n_targets if batch.scalar is None else 1
         total = image.new_zeros(len(image), n_targets, image[0, 0].numel())
+        visible, changes = total.new_zeros(total.shape[2]), total.new_zeros(total.shape[:2])
         own = None if batch.scalar is None else batch.own_target_scores
         blends = read_blends(
             lambda copies, states: self._read_outcomes(batch, {name: copies}, states, own),
@@ -171,6 +176,10 @@ class Rise(Explainer):
         )
         for masks, outcomes in blends:
             total += outcomes.transpose(1, 2).to(total) @ masks.flatten(1)
+            visible += masks.flatten(1).sum(dim=0)
+            changes += outcomes.sum(dim=1).to(total)
+        if own is not None:  # sum_i (p_i - mean p) m_i: hiding alone moves a quantity, too
+            total -= changes[..., None] / self.n_masks * visible
         scale = self.n_masks * (self.keep if self.variant == "paper" else 1)
         return (total / scale).view(*total.shape[:2], *image.shape[2:])
 

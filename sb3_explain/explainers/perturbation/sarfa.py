@@ -47,6 +47,7 @@ class Sarfa(Explainer):
     """
 
     name = "sarfa"
+    of_probability = True
     actions_only = "it compares an action's probability with those of the others"
 
     def __init__(

@@ -10,8 +10,10 @@ from skimage.transform import resize
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.targets.find import find_target
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.perturbation.rise import Rise
+from sb3_explain.states.batch import StateBatch
 from tests.explainers.looking import images, smooth_agent
 
 SHAPE = (2, 23, 31)
@@ -136,3 +138,18 @@ def test_what_matters_stands_out_from_what_does_not():
 def test_bad_settings_are_one_line(settings, message):
     with pytest.raises(ExplainError, match=message):
         Rise(smooth_agent(SHAPE), **settings)
+
+
+@pytest.mark.parametrize("target", ["0 - 1", "2 - 0", "entropy"])
+def test_a_quantity_is_centered_over_the_masks(target):
+    """Hiding alone moves a quantity, too: less that mean, the sign is the pixel's own."""
+    agent, seen = smooth_agent(SHAPE), images(2, SHAPE)
+    explainer = Rise(agent, n_masks=60, keep=0.4)
+    masks = all_masks(explainer, SHAPE)
+    read = find_target(agent, target)
+    for image, found in zip(seen, explainer.attribute(seen, target), strict=True):
+        copies = [torch.from_numpy(image.double().numpy() * m)[None].float() for m in masks]
+        f = np.array([StateBatch(agent, copy, read).own_target_scores.item() for copy in copies])
+        expected = ((f - f.mean())[:, None, None] * masks).sum(axis=0) / (len(masks) * 0.4)
+        np.testing.assert_allclose(found[0], expected, atol=1e-5)
+        assert (found > 0).any() and (found < 0).any()
