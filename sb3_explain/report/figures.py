@@ -36,8 +36,8 @@ from sb3_explain.report.words import (
 
 _DPI = 150
 TITLE: Mapping[str, Any] = {"loc": "left", "fontsize": 13, "fontweight": "bold"}
-#: number of letters of a panel's title in full size
-LONGEST_TITLE = 30
+#: inches of a panel of a metric; of a letter of its title in full size, and of an explainer's label
+PANEL, TITLE_LETTER, LABEL_LETTER = 5.1, 0.103, 0.092
 # Whatever the user's own settings are; a `$` in a name is no formula.
 plain_fonts = mpl.rc_context({"font.family": "DejaVu Sans", "text.parse_math": False})
 _AXIS = {
@@ -184,7 +184,7 @@ def draw_metrics(
     lines = [max(map(len, shown[i : i + columns])) for i in range(0, len(names), columns)]
     heights = [1.05 + 0.28 * n for n in lines]
     # every panel has names of its own: not each metric is of every explainer
-    figure.set_size_inches(5.1 * columns, sum(heights))
+    figure.set_size_inches(PANEL * columns, sum(heights))
     grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
     for i, axes in enumerate(grid.flat):
         if i < len(names):
@@ -236,8 +236,9 @@ def _draw_metric(
     set_scale(axes, seen, said)
     axes.set_yticks(range(len(drawn)), [shorten_label(explainer) for explainer in drawn])
     title = f"{said.label} {said.arrow}"
-    # a long one would leave the panel
-    size = TITLE["fontsize"] * min(1.0, LONGEST_TITLE / len(title))
+    # a long one would leave the panel, the more so beside long labels
+    room = PANEL - LABEL_LETTER * max(map(len, map(shorten_label, drawn))) - 0.15
+    size = TITLE["fontsize"] * min(1.0, room / (TITLE_LETTER * len(title)))
     axes.set_title(title, color=look.ink, **{**TITLE, "fontsize": size})
     style_axes(axes, look)
     axes.grid(visible=False, axis="y")

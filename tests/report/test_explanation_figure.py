@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.explanation_figure import explanation_figure
+from sb3_explain.report.explanation_figure import draw_evaluation, explanation_figure
 from sb3_explain.report.overlay_styles import draw_overlay
 from sb3_explain.report.panels import MOST_BARS, BarPanel, BoardPanel, PicturePanel
 from sb3_explain.report.scales import Scale
+from sb3_explain.report.wording import Wording
 
 GRAY = np.full((40, 40, 3), 100, np.uint8)
 
@@ -162,3 +163,18 @@ def test_rows_of_different_lengths_are_refused():
     panel = PicturePanel(picture=GRAY)
     with pytest.raises(ExplainError, match="equally many"):
         explanation_figure([[panel], [panel, panel]])
+
+
+@pytest.mark.parametrize(
+    "labels", [["lime"], ["guided_backprop", "integrated_gradients"], ["a method of my own names"]]
+)
+def test_titles_of_metrics_end_within_their_panels(labels):
+    estimate = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 10}
+    names = ["accuracy@0.1", "policy_preservation@0.1", "parameter_randomization"]
+    table = {label: dict.fromkeys(names, estimate) for label in labels}
+    figure = draw_evaluation(table, wording=Wording(pictures=False, n_features=3))
+    figure.canvas.draw()
+    titles = [axes._left_title for axes in figure.axes]
+    assert titles[0].get_text().startswith("Accuracy at 1 of 3 features")
+    for number, title in enumerate(titles, start=1):
+        assert title.get_window_extent().x1 <= number * figure.bbox.x1 / len(titles)
