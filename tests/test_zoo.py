@@ -1,4 +1,4 @@
-"""rl-zoo3's own commands, as processes, with our callbacks in the yml and our algorithms."""
+"""rl-zoo3's own commands, as processes or called, with our callbacks and our algorithms."""
 
 import importlib
 import os
@@ -97,17 +97,23 @@ def test_ppo_on_pong(tmp_path):
         assert 0 <= first.value <= 1
 
 
-def test_every_trial_of_an_optimisation_has_its_folder(tmp_path):
+def test_every_trial_of_an_optimisation_has_its_folder(tmp_path, monkeypatch):
+    from rl_zoo3.train import train
+
     write(
         tmp_path, "CartPole-v1",
         policy="MlpPolicy", n_timesteps=256, n_envs=1,
         callback=[{SALIENCY: {"explainer": "gradient", "every": 100, "folder": "pictures",
                               **FREE}}],
     )  # fmt: skip
-    run(tmp_path, "rl_zoo3.train", "--algo", "a2c", "--env", "CartPole-v1", "-conf", "my.yml",
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [
+        "rl_zoo3.train", "--algo", "a2c", "--env", "CartPole-v1", "-conf", "my.yml",
         "-optimize", "--n-trials", "2", "--n-evaluations", "1", "--eval-episodes", "1",
         "--sampler", "random", "--pruner", "none", "--no-optim-plots", "--seed", "0",
-        "--device", "cpu")  # fmt: skip
+        "--device", "cpu",
+    ])  # fmt: skip
+    train()
     folders = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert folders == ["saliency", "saliency_2"]
     assert all((tmp_path / "pictures" / name / "monitor_100.png").exists() for name in folders)
@@ -122,7 +128,7 @@ CARTPOLE = "DMCGB/cartpole_swingup-train-v0"
 
 
 @pytest.mark.slow
-def test_sgqn_is_trained_tuned_and_played(tmp_path):
+def test_sgqn_is_trained_tuned_and_played(tmp_path, monkeypatch, capsys):
     pytest.importorskip("dm_control")
     write(
         tmp_path, CARTPOLE, **TINY, env_kwargs={"action_repeat": 40},
@@ -134,13 +140,16 @@ def test_sgqn_is_trained_tuned_and_played(tmp_path):
     events = events_below(tmp_path / "tb")
     assert [event.step for event in events.Images("saliency/monitor")] == [20, 40]
     # an episode of 1000 steps of the simulator, forty for each decision
-    said = run(tmp_path, "enjoy", *common, "--no-render", "-n", "30", ours=True)
-    assert "Episode Length 25" in said
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["enjoy", *common, "--no-render", "-n", "30"]) == 0
+    assert "Episode Length 25" in capsys.readouterr().out
     agent = load_agent("sgqn", CARTPOLE, folder=tmp_path / "logs")
     assert agent.n_stack == 3
-    run(tmp_path, "train", *common, "-conf", "my.yml", "-optimize", "--n-trials", "2",
-        "--n-evaluations", "1", "--eval-episodes", "1", "--sampler", "random", "--pruner", "none",
-        "--no-optim-plots", "-n", "12", ours=True)  # fmt: skip
+    optimisation = [
+        "-optimize", "--n-trials", "2", "--n-evaluations", "1", "--eval-episodes", "1",
+        "--sampler", "random", "--pruner", "none", "--no-optim-plots", "-n", "12",
+    ]  # fmt: skip
+    assert cli.main(["train", *common, "-conf", "my.yml", *optimisation]) == 0
     (report,) = (tmp_path / "logs" / "sgqn").glob("report_*.csv")
     assert "params_saliency_quantile" in report.read_text()
 

@@ -32,7 +32,7 @@ def dots():
 def fitted(dots):
     agent, train, validation = dots
     generator = StateGenerator(agent, latent=16)
-    generator.fit(train, validation, **{**FEW, "epochs": 40, "learning_rate": 2e-3, "patience": 40})
+    generator.fit(train, validation, **{**FEW, "epochs": 24, "learning_rate": 2e-3, "patience": 40})
     return generator
 
 
