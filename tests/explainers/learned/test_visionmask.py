@@ -17,7 +17,7 @@ FAST = {"epochs": 6, "learning_rate": 5e-3, "progress": False, "precision": "no"
 @pytest.fixture(scope="module")
 def fitted():
     agent = dot_agent()
-    states = dot_states(agent, 1200)
+    states = dot_states(agent, 800)
     train, validation, test = states.split((0.7, 0.15, 0.15))
     explainer = VisionMask(agent, max_area=0.05, **VisionMask.PAPER)
     explainer.fit(train, validation, **FAST)
