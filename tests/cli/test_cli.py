@@ -1,5 +1,7 @@
 """The command line, as a user meets it: results, exit codes, one line for each mistake."""
 
+import contextlib
+import io
 import json
 import os
 import runpy
@@ -50,17 +52,28 @@ SMALL = ["-n", "400", "--max-per-episode", "20"]
 QUICK = ["--epochs", "1", "--precision", "no"]
 #: each metric is two figures of the page
 FEW = ["--metrics", "accuracy", "insertion", "deletion", "sparseness"]
+EVALUATED = ["--n-evaluated", "16", *FEW]
 
 
-def test_explain_makes_everything(folder, tmp_path, capsys):
-    evaluated = ["--n-evaluated", "16", "--explainer", "integrated_gradients", *FEW]
-    assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+@pytest.fixture(scope="module")
+def explained(folder, tmp_path_factory):
+    """The results of explain, and what it printed."""
+    output = tmp_path_factory.mktemp("explained")
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        asked = [*SMALL, *QUICK, *EVALUATED, "--explainer", "sarfa", "integrated_gradients"]
+        assert main(command("explain", folder, output, *asked)) == 0
+    return output, shown.getvalue()
+
+
+def test_explain_makes_everything(explained):
+    output, shown = explained
+    metrics = json.loads((output / "metrics.json").read_text())
     assert set(metrics) >= {"agent", "states", "explainers"}
     assert set(metrics["explainers"]) == {
         "visionmask",
         "visionmask template",
         "visionmask swapped",
+        "sarfa",
         "integrated_gradients",
         "empty",
         "constant",
@@ -71,14 +84,13 @@ def test_explain_makes_everything(folder, tmp_path, capsys):
     for name in ("accuracy", "insertion", "deletion", "sparseness"):
         assert set(ours[name]) == {"mean", "low", "high", "n"}
         assert 0 <= ours[name]["low"] <= ours[name]["mean"] <= ours[name]["high"] <= 1
-    page = (tmp_path / "report.html").read_text()
+    page = (output / "report.html").read_text()
     assert "Dot-v0" in page and "data:video/mp4" in page
-    assert list((tmp_path / "attributions").glob("*.png"))
-    shown = capsys.readouterr().out
+    assert list((output / "attributions").glob("*.png"))
     # the page that needs no fit, then the better one in its place
-    assert shown.count((tmp_path / "report.html").as_uri()) == 2
+    assert shown.count((output / "report.html").as_uri()) == 2
     assert shown.index("first page") < shown.index("accuracy")
-    assert f"next    sb3-explain why -o {tmp_path}" in shown
+    assert f"next    sb3-explain why -o {output}" in shown
 
 
 def test_explain_without_a_fit(folder, tmp_path, monkeypatch, capsys):
@@ -146,13 +158,11 @@ def test_why(folder, tmp_path, capsys):
     assert (tmp_path / "why" / f"state_7_not_{(greedy + 1) % 3}.png").exists()
 
 
-def test_the_steps_one_by_one_equal_explain(folder, tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    evaluated = ["--n-evaluated", "16", *FEW]
-    assert main(command("explain", folder, whole, *SMALL, *QUICK, *evaluated)) == 0
+def test_the_steps_one_by_one_equal_explain(folder, explained, tmp_path):
+    whole, parts = explained[0], tmp_path
     assert main(command("collect", folder, parts, *SMALL)) == 0
     assert main(command("fit", folder, parts, *QUICK)) == 0
-    assert main(command("evaluate", folder, parts, *evaluated)) == 0
+    assert main(command("evaluate", folder, parts, *EVALUATED)) == 0
     assert main(command("report", folder, parts)) == 0
     measured = [json.loads((path / "metrics.json").read_text()) for path in (whole, parts)]
     a, b = (each["explainers"] for each in measured)
