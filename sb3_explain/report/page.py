@@ -16,11 +16,14 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
 from sb3_explain.report.method_attributions import MethodAttributions
+from sb3_explain.report.page_template import render_page
 from sb3_explain.report.palette import assign_styles
 from sb3_explain.report.summary import describe_states, summarize
 from sb3_explain.report.tables import format_costs, make_metric_rows
 from sb3_explain.report.target_attributions import TargetAttributions, encode_png
 from sb3_explain.report.video import read_still
+from sb3_explain.report.viewer.playback import Playback
+from sb3_explain.report.viewer.write import write_viewer
 from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
     MetricWords,
@@ -54,6 +57,7 @@ def write_report(
     curves: Curves | None = None,
     examples: Sequence[TargetAttributions | Picture] = (),
     methods: Sequence[MethodAttributions | Picture] = (),
+    playbacks: Sequence[Playback] = (),
     video: str | Path | None = None,
     video_caption: str = "",
     explainer: str | None = None,
@@ -74,6 +78,7 @@ def write_report(
         quantity such as the value ``{explainer: {"value_preservation": [..]}}``, in its own unit
     :param examples: states with the maps of all actions, or finished figures
     :param methods: states with the maps of every method, or finished figures
+    :param playbacks: steps of the agent that can be played on the page, and of others beside it
     :param video: path of an MP4 to embed
     :param video_caption: caption of the video; one for the kind of agent by default
     :param explainer: explainer that the summary is about; by default the first that is no control
@@ -101,7 +106,12 @@ def write_report(
     drawn = assign_styles(table, controls)
     if wording.continuous:  # the share of the whole observation is 1, and no probability
         states = {name: said for name, said in states.items() if name != "own_probability"}
-    page = load_template("page.html.j2").render(
+    viewer = write_viewer(playbacks, wording)
+    page = render_page(
+        "page.html.j2",
+        styles=viewer.styles,
+        scripts=viewer.scripts,
+        viewer=viewer,
         title=title or make_title(agent),
         date=date,
         subject=get_explainer_label(chosen),
@@ -135,22 +145,6 @@ def write_report(
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
-
-
-def load_template(name: str) -> Any:
-    """Load a page's template, which escapes all values."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("sb3_explain.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
-    environment.tests["list_like"] = lambda value: isinstance(value, (list, tuple))
-    return environment.get_template(name)
 
 
 def encode_data_uri(content: bytes, kind: str) -> str:

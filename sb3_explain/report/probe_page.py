@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.common.files import atomic_path
-from sb3_explain.report.page import Picture, encode_figure, load_template
+from sb3_explain.report.page import Picture, encode_figure
+from sb3_explain.report.page_template import render_page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,8 @@ def write_probe_page(
     :return: path of the file
     """
     columns = list(dict.fromkeys(column for row in probed for column in row.figures))
-    page = load_template("probes.html.j2").render(
+    page = render_page(
+        "probes.html.j2",
         title=title,
         date=date,
         sentences=sentences,

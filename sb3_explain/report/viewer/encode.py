@@ -1,0 +1,226 @@
+"""Write a playback as a description in plain data, and the blobs that it names."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from sb3_explain.common.attributions import resize
+from sb3_explain.report.overlay import NEGATIVE, POSITIVE
+from sb3_explain.report.viewer.playback import Explained, Maps, Playback, Removal
+
+Array = NDArray[Any]
+#: keeps the content of a blob and returns its name
+Keep = Callable[[bytes], str]
+#: maps are stored with at most this many pixels on their longer side
+MAP_SIDE = 42
+#: number of pixels of a sheet, about: what a browser decodes in some milliseconds
+SHEET = 1 << 20
+#: what a browser decodes quickly, and writing does not wait for
+EFFORT = 2
+#: byte of a map that stands for 0 and for 1
+SIGNED, UNSIGNED = (127, 127), (0, 254)
+
+
+def describe_playback(playback: Playback, keep: Keep) -> dict[str, Any]:
+    """Describe a playback in plain data; what is large is kept in blobs.
+
+    :param playback: what is shown
+    :param keep: keeps the content of a blob and returns its name
+    :raises ExplainError: if the playback's arrays are not of the same steps
+    """
+    playback.require_whole()
+    chosen = playback.chosen.tolist()
+    features = None
+    if playback.features is not None:
+        values = np.asarray(playback.features, np.float32)
+        features = {"names": list(playback.feature_names), "values": write_table(values, keep)}
+    observed = None
+    if playback.observed is not None:
+        observed = {**write_sheets(playback.observed, keep), "n_stack": playback.n_stack}
+    return {
+        "name": playback.name,
+        "n": len(playback),
+        "episodes": [
+            {
+                "number": one.number,
+                "start": one.start,
+                "stop": one.stop,
+                "return": one.total,
+                "length": one.stop - one.start,
+                "ended": one.ended,
+            }
+            for one in playback.episodes
+        ],
+        "columns": {
+            name: write_table(np.asarray(column, np.float32), keep)
+            for name, column in playback.columns.items()
+        },
+        "shares": write_shares(playback.shares, keep),
+        "taken": write_table(np.asarray(playback.taken, np.int16), keep),
+        "targets": [
+            {"name": name, "chosen": share}
+            for name, share in zip(playback.target_names, chosen, strict=True)
+        ],
+        "rendered": None if playback.rendered is None else write_sheets(playback.rendered, keep),
+        "observed": observed,
+        "features": features,
+        "explainers": [
+            describe_explained(one, playback.removal, keep) for one in playback.explained
+        ],
+        "removal": None if playback.removal is None else {
+            "rows": playback.removal.rows,
+            "columns": playback.removal.columns,
+            "shares": write_shares(playback.removal.shares, keep),
+        },
+        "bookmarks": [
+            {"position": one.position, "label": one.label}
+            for one in sorted(playback.bookmarks, key=lambda mark: mark.position)
+        ],
+    }  # fmt: skip
+
+
+def describe_explained(explained: Explained, removal: Removal | None, keep: Keep) -> dict[str, Any]:
+    """Describe what one explainer says; the brightest region of each map is found here."""
+    first = explained.maps[0].values
+    return {
+        "label": explained.label,
+        "signed": explained.signed,
+        "learned": explained.learned,
+        "metrics": [dict(metric) for metric in explained.metrics],
+        "stack": first.shape[1] if first.ndim == 4 else 1,
+        "maps": [describe_maps(one, explained.signed, removal, keep) for one in explained.maps],
+    }
+
+
+def describe_maps(
+    maps: Maps, signed: bool, removal: Removal | None, keep: Keep
+) -> dict[str, Any]:
+    """Describe the maps of one target."""
+    zero, one = SIGNED if signed else UNSIGNED
+    brightest = None
+    if removal is not None:
+        brightest = write_table(find_brightest(maps.values, removal).astype(np.int16), keep)
+    described = {"target": maps.target, "brightest": brightest}
+    values = maps.values
+    if values.ndim == 2:
+        return {**described, "values": write_table(_to_bytes(values, zero, one), keep)}
+    tiles = shrink(values.reshape(-1, *values.shape[-2:]))
+    return {**described, "sheets": write_sheets(_to_bytes(tiles, zero, one), keep)}
+
+
+def find_brightest(values: Array, removal: Removal) -> NDArray[np.int64]:
+    """Find the region in which a map is largest on average.
+
+    :param values: maps as those of :class:`Maps`
+    :param removal: its regions
+    :return: (T,) numbers of regions; -1 for empty maps
+    """
+    magnitude = np.abs(np.asarray(values, np.float32))
+    if magnitude.ndim == 2:
+        of_region = magnitude
+    else:
+        if magnitude.ndim == 4:
+            magnitude = magnitude.max(axis=1)
+        rows = _bounds(magnitude.shape[1], removal.rows)
+        columns = _bounds(magnitude.shape[2], removal.columns)
+        summed = np.add.reduceat(np.add.reduceat(magnitude, rows[:-1], 1), columns[:-1], 2)
+        of_region = summed / np.outer(np.diff(rows), np.diff(columns))
+        of_region = of_region.reshape(len(magnitude), -1)
+    return np.where(of_region.max(axis=1) > 0, of_region.argmax(axis=1), -1)
+
+
+def _bounds(length: int, parts: int) -> NDArray[np.int64]:
+    """Return where each of nearly equal parts of an axis begins, and where the last one ends."""
+    return np.arange(parts + 1) * length // parts
+
+
+def shrink(maps: Array) -> NDArray[np.float32]:
+    """Shrink maps (n, H, W) to at most :data:`MAP_SIDE` pixels a side, by means."""
+    factor = math.ceil(max(maps.shape[1:]) / MAP_SIDE)
+    given = np.asarray(maps, np.float32)
+    if factor == 1:
+        return given
+    size = (math.ceil(maps.shape[1] / factor), math.ceil(maps.shape[2] / factor))
+    if all(side % factor == 0 for side in maps.shape[1:]):
+        parts = given.reshape(len(given), size[0], factor, size[1], factor)
+        means: NDArray[np.float32] = parts.mean(axis=(2, 4))
+        return means
+    return resize(torch.from_numpy(given)[:, None], size)[:, 0].numpy()
+
+
+def _to_bytes(values: Array, zero: int, one: int) -> NDArray[np.uint8]:
+    return (zero + np.asarray(values, np.float32) * one).round().clip(0, 254).astype(np.uint8)
+
+
+def write_shares(shares: Array, keep: Keep) -> dict[str, Any]:
+    """Describe shares in [0, 1], to a 250th."""
+    levels = (np.asarray(shares, np.float32) * 250).round().clip(0, 250).astype(np.uint8)
+    return {**write_table(levels, keep), "scale": 1 / 250}
+
+
+def write_table(numbers: Array, keep: Keep) -> dict[str, Any]:
+    """Describe an array of numbers."""
+    little = np.ascontiguousarray(numbers, numbers.dtype.newbyteorder("<"))
+    return {
+        "shape": list(numbers.shape),
+        "kind": str(numbers.dtype),
+        "blob": keep(little.tobytes()),
+    }
+
+
+def write_sheets(tiles: Array, keep: Keep) -> dict[str, Any]:
+    """Describe pictures of one size, which lie side by side in lossless WebP files.
+
+    :param tiles: (n, h, w) or (n, h, w, 3) uint8
+    :param keep: keeps the content of a blob and returns its name
+    """
+    height, width = tiles.shape[1:3]
+    columns = max(1, min(len(tiles), math.isqrt(SHEET) // width))
+    rows = max(1, SHEET // (columns * width * height))
+    of_sheet = columns * rows
+    return {
+        "n": len(tiles),
+        "height": height,
+        "width": width,
+        "columns": columns,
+        "tiles": of_sheet,
+        "blobs": [
+            keep(encode_webp(lay_out(tiles[start : start + of_sheet], columns)))
+            for start in range(0, len(tiles), of_sheet)
+        ],
+    }
+
+
+def lay_out(tiles: Array, columns: int) -> NDArray[np.uint8]:
+    """Lay tiles (n, h, w, ...) side by side, ``columns`` in a row; what is left over is black."""
+    n, height, width, *channels = tiles.shape
+    rows = math.ceil(n / columns)
+    sheet = np.zeros((rows * columns, height, width, *channels), np.uint8)
+    sheet[:n] = tiles
+    sheet = sheet.reshape(rows, columns, height, width, *channels).swapaxes(1, 2)
+    return sheet.reshape(rows * height, columns * width, *channels)
+
+
+def encode_webp(picture: NDArray[np.uint8]) -> bytes:
+    """Return a picture (h, w) or (h, w, 3) as a lossless WebP file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(
+        buffer, format="WEBP", lossless=True, method=EFFORT, quality=50, exact=True
+    )
+    return buffer.getvalue()
+
+
+def describe_palette() -> dict[str, Sequence[int]]:
+    """Return the colors of maps, three numbers a color."""
+    return {
+        name: colors.round().astype(int).reshape(-1).tolist()
+        for name, colors in (("positive", POSITIVE), ("negative", NEGATIVE))
+    }

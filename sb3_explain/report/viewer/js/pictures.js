@@ -1,0 +1,116 @@
+// The game and what the agent sees, with a map over both.
+
+import { layOver } from "./overlays.js";
+import { Playback } from "./playback.js";
+
+/** Height in pixels that a picture is drawn with at least. */
+const HEIGHT = 420;
+
+/** A canvas that shows tiles of one kind, enlarged by a whole number. */
+class Screen {
+  constructor(canvas, sheets) {
+    this.canvas = canvas;
+    this.sheets = sheets;
+    this.factor = Math.max(1, Math.ceil(HEIGHT / sheets.height));
+    canvas.width = sheets.width * this.factor;
+    canvas.height = sheets.height * this.factor;
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
+    this.stage = new OffscreenCanvas(canvas.width, canvas.height);
+    this.stageContext = this.stage.getContext("2d", { willReadFrequently: true });
+  }
+
+  clear() {
+    this.context.fillStyle = "#14161c";
+    this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  draw(tile) {
+    const { width, height } = this.sheets;
+    this.context.imageSmoothingEnabled = false;
+    this.context.drawImage(tile.bitmap, tile.x, tile.y, width, height, 0, 0,
+      this.canvas.width, this.canvas.height);
+  }
+
+  /** Lay a map over what was drawn. */
+  overlay(tile, sheets, look) {
+    const { width, height } = this.canvas;
+    this.stageContext.imageSmoothingEnabled = true;
+    this.stageContext.imageSmoothingQuality = "high";
+    this.stageContext.drawImage(tile.bitmap, tile.x, tile.y, sheets.width, sheets.height, 0, 0,
+      width, height);
+    const bytes = this.stageContext.getImageData(0, 0, width, height).data;
+    const values = new Float32Array(width * height);
+    for (let p = 0; p < values.length; p++) values[p] = Playback.readByte(bytes[4 * p], look.signed);
+    const drawn = this.context.getImageData(0, 0, width, height);
+    layOver(drawn.data, values, { ...look, width });
+    this.context.putImageData(drawn, 0, 0);
+  }
+
+  /** Outline a region of a grid. */
+  outline(region, { rows, columns }) {
+    const [width, height] = [this.canvas.width / columns, this.canvas.height / rows];
+    const [row, column] = [Math.floor(region / columns), region % columns];
+    for (const [color, line] of [["#000", 5], ["#fff", 2]]) {
+      this.context.strokeStyle = color;
+      this.context.lineWidth = line;
+      this.context.strokeRect(column * width + 2, row * height + 2, width - 4, height - 4);
+    }
+  }
+
+  /** The region of a grid at a place of the page. */
+  regionAt(event, { rows, columns }) {
+    const box = this.canvas.getBoundingClientRect();
+    const column = Math.floor(((event.clientX - box.left) / box.width) * columns);
+    const row = Math.floor(((event.clientY - box.top) / box.height) * rows);
+    const inside = row >= 0 && row < rows && column >= 0 && column < columns;
+    return inside ? row * columns + column : null;
+  }
+}
+
+/** The pictures of one step of a playback. */
+export class Pictures {
+  constructor(playback, { game, seen }) {
+    this.playback = playback;
+    this.game = game && playback.rendered && new Screen(game, playback.rendered);
+    this.seen = seen && playback.observed && new Screen(seen, playback.observed);
+    for (const [canvas, screen] of [[game, this.game], [seen, this.seen]]) {
+      if (canvas) canvas.closest("figure").hidden = !screen;
+    }
+    this.asked = 0;
+  }
+
+  /** Draw a step as it is asked for; what was asked for before and is not drawn yet is left out. */
+  async draw(position, { explainer, target, back, look, region }) {
+    const asked = ++this.asked;
+    const { playback } = this;
+    const chosen = playback.explainers[explainer];
+    const map = chosen && look.style !== "none" && playback.findMap(explainer, position, target);
+    const sheets = map && map.sheets;
+    const drawn = playback.frameBefore(position, back);
+    const [mapTile, gameTile, seenTile] = await Promise.all([
+      sheets ? sheets.tile(Playback.tileOf(chosen, position, back)) : null,
+      this.game ? this.game.sheets.tile(position) : null,
+      this.seen && drawn !== null ? this.seen.sheets.tile(drawn) : null,
+    ]);
+    if (asked !== this.asked) return false;
+    for (const [screen, tile] of [[this.game, gameTile], [this.seen, seenTile]]) {
+      if (!screen) continue;
+      if (tile) screen.draw(tile);
+      else screen.clear();
+      if (mapTile && tile) screen.overlay(mapTile, sheets, { ...look, signed: chosen.signed });
+      if (region !== null && playback.removal) screen.outline(region, playback.removal);
+    }
+    return true;
+  }
+
+  /** Tell of regions under the pointer, and of null when it leaves. */
+  watch(tell) {
+    for (const screen of [this.game, this.seen]) {
+      if (!screen || !this.playback.removal) continue;
+      screen.canvas.addEventListener("pointermove", (event) => {
+        tell(screen.regionAt(event, this.playback.removal));
+      });
+      screen.canvas.addEventListener("pointerleave", () => tell(null));
+    }
+  }
+}

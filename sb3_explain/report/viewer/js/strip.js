@@ -1,0 +1,119 @@
+// Features over time: a row a feature, a column a step, colored by attribution or by value.
+
+import { Playback } from "./playback.js";
+
+/** Height in pixels of a row; the style sheet's rows are as high. */
+const ROW = 24;
+
+/** Three numbers of 0..255 for a value in [-1, 1]. */
+function colorOf(value, palette) {
+  const table = value < 0 ? palette.negative : palette.positive;
+  const magnitude = Math.min(1, Math.abs(value));
+  const at = 3 * Math.min(255, Math.floor(magnitude * 255));
+  return [0, 1, 2].map((c) => 60 + magnitude ** 0.7 * (table[at + c] - 60));
+}
+
+export class Strip {
+  constructor(playback, { list, canvas }, palette) {
+    Object.assign(this, { playback, list, canvas, palette });
+    this.context = canvas.getContext("2d");
+    this.rows = playback.features.names.map((name) => {
+      const row = document.createElement("li");
+      const label = document.createElement("span");
+      const value = document.createElement("output");
+      label.textContent = name;
+      label.title = name;
+      row.append(label, value);
+      list.append(row);
+      return { row, value };
+    });
+    canvas.height = ROW * this.rows.length;
+    canvas.style.height = `${canvas.height}px`;
+  }
+
+  /** What a feature is colored by at a step, in [-1, 1]; null where there is no map. */
+  valueAt(position, feature, { explainer, target }) {
+    const map = explainer === null ? null : this.playback.findMap(explainer, position, target);
+    if (!map) return null;
+    const byte = map.values.at(position, feature);
+    return Playback.readByte(byte, this.playback.explainers[explainer].signed);
+  }
+
+  /** Draw the episode of a step, with a line at the step. */
+  draw(position, { explainer, target, look, region }) {
+    const { playback, context, canvas } = this;
+    const { start, stop } = playback.episodes[playback.episodeAt(position)];
+    const key = [start, explainer, target, look.style, look.opacity].join();
+    if (key !== this.key) {
+      this.key = key;
+      this.picture = this.render(start, stop, look.style === "none" ? null : explainer, target, look);
+    }
+    canvas.width = Math.max(1, canvas.clientWidth);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.picture, 0, 0, canvas.width, canvas.height);
+    const x = ((position - start + 0.5) / (stop - start)) * canvas.width;
+    context.fillStyle = "#fff";
+    context.fillRect(x - 1.5, 0, 3, canvas.height);
+    context.fillStyle = "#000";
+    context.fillRect(x - 0.5, 0, 1, canvas.height);
+    this.rows.forEach(({ row, value }, feature) => {
+      value.textContent = format(playback.features.values.at(position, feature));
+      row.classList.toggle("chosen", feature === region);
+    });
+  }
+
+  render(start, stop, explainer, target, look) {
+    const [width, height] = [stop - start, this.rows.length];
+    const picture = new OffscreenCanvas(width, height);
+    const context = picture.getContext("2d");
+    const pixels = context.createImageData(width, height);
+    const spread = explainer === null ? this.spread() : null;
+    for (let row = 0; row < height; row++) {
+      for (let column = 0; column < width; column++) {
+        const value = spread
+          ? (this.playback.features.values.at(start + column, row) - spread[row][0]) / spread[row][1]
+          : look.opacity * (this.valueAt(start + column, row, { explainer, target }) ?? 0);
+        const color = colorOf(value, this.palette);
+        pixels.data.set([...color, 255], 4 * (row * width + column));
+      }
+    }
+    context.putImageData(pixels, 0, 0);
+    return picture;
+  }
+
+  /** Middle and half the range of every feature over all steps. */
+  spread() {
+    return this.rows.map((_, row) => {
+      let [low, high] = [Infinity, -Infinity];
+      for (let i = 0; i < this.playback.n; i++) {
+        const value = this.playback.features.values.at(i, row);
+        if (value < low) low = value;
+        if (value > high) high = value;
+      }
+      return [(low + high) / 2, (high - low) / 2 || 1];
+    });
+  }
+
+  /** Tell of the feature under the pointer, of a click's step, and of null when it leaves. */
+  watch(tell, go) {
+    const featureAt = (event) => Math.floor((event.clientY - this.canvas.getBoundingClientRect().top) / ROW);
+    this.canvas.addEventListener("pointermove", (event) => tell(featureAt(event)));
+    this.canvas.addEventListener("pointerleave", () => tell(null));
+    this.rows.forEach(({ row }, feature) => {
+      row.addEventListener("pointerenter", () => tell(feature));
+      row.addEventListener("pointerleave", () => tell(null));
+    });
+    this.canvas.addEventListener("click", (event) => {
+      const box = this.canvas.getBoundingClientRect();
+      go((event.clientX - box.left) / box.width);
+    });
+  }
+}
+
+/** A number in at most five characters or so. */
+export function format(value) {
+  if (!Number.isFinite(value)) return "\u2013";
+  const magnitude = Math.abs(value);
+  if (magnitude !== 0 && (magnitude < 0.001 || magnitude >= 1e5)) return value.toExponential(1);
+  return String(Number(value.toPrecision(3)));
+}

@@ -1,0 +1,124 @@
+// What the agent expects and does over an episode: charts with one cursor, and bookmarks.
+
+/** At most this many targets have a line of their own. */
+const LINES = 6;
+const COLORS = ["#d9720b", "#3a86d1", "#1f9d6c", "#c6569a", "#8f6fd6", "#1c98a8"];
+
+const theme = () => {
+  const style = getComputedStyle(document.documentElement);
+  return { ink: style.getPropertyValue("--ink").trim() || "#000", grid: style.getPropertyValue("--line").trim() || "#ddd" };
+};
+
+/** The charts that a playback has numbers for: `{title, series: [{label, read}]}`. */
+function listCharts(playback, words) {
+  const charts = [];
+  const column = (name) => (position) => playback.columns[name].at(position);
+  const has = (name) => playback.columns[name];
+  if (has("value")) {
+    const series = [{ label: "value", read: column("value") }];
+    if (has("return_to_come")) series.push({ label: "return to come, discounted", read: column("return_to_come") });
+    charts.push({ title: words.value, series });
+  }
+  if (has("reward")) charts.push({ title: words.reward, series: [{ label: "reward", read: column("reward"), bars: true }] });
+  if (has("advantage")) charts.push({ title: words.advantage, series: [{ label: "advantage", read: column("advantage") }] });
+  if (has("entropy")) charts.push({ title: words.entropy, series: [{ label: "entropy", read: column("entropy") }] });
+  const order = playback.targets.map((_, i) => i).sort((a, b) => playback.targets[b].chosen - playback.targets[a].chosen);
+  charts.push({
+    title: words.shares,
+    range: [0, 1],
+    series: order.slice(0, LINES).map((target) => ({
+      label: playback.targets[target].name,
+      read: (position) => playback.shares.at(position, target),
+    })),
+  });
+  return charts;
+}
+
+export class Timeline {
+  constructor(root, playback, words, go) {
+    Object.assign(this, { root, playback, go });
+    this.charts = listCharts(playback, words);
+    this.plots = [];
+    this.episode = -1;
+    new ResizeObserver(() => this.resize()).observe(root);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
+  }
+
+  /** Show the episode of a step, with the cursor at the step. */
+  show(position) {
+    this.position = position;
+    const episode = this.playback.episodeAt(position);
+    if (episode !== this.episode) {
+      this.episode = episode;
+      this.redraw();
+    }
+    for (const { line, plot } of this.plots) this.moveLine(line, plot);
+  }
+
+  redraw() {
+    for (const { plot } of this.plots) plot.destroy();
+    this.root.replaceChildren();
+    const { start, stop } = this.playback.episodes[this.episode];
+    const steps = Array.from({ length: stop - start }, (_, i) => i);
+    const { ink, grid } = theme();
+    const marks = this.playback.bookmarks.filter((one) => one.position >= start && one.position < stop);
+    this.plots = this.charts.map((chart, number) => {
+      const figure = document.createElement("figure");
+      const title = document.createElement("figcaption");
+      title.textContent = chart.title;
+      figure.append(title);
+      this.root.append(figure);
+      const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 } };
+      const last = number === this.charts.length - 1;
+      const drawMarks = (plot) => {
+        plot.ctx.save();
+        plot.ctx.fillStyle = "#d9720b";
+        for (const mark of marks) {
+          const x = plot.valToPos(mark.position - start, "x", true);
+          plot.ctx.fillRect(x - 1, plot.bbox.top, 2, 6 * devicePixelRatio);
+        }
+        plot.ctx.restore();
+      };
+      const plot = new uPlot({
+        width: Math.max(200, this.root.clientWidth),
+        height: last ? 150 : 96,
+        cursor: { sync: { key: "steps" }, drag: { x: false, y: false }, points: { size: 6 } },
+        legend: { live: true },
+        scales: { x: { time: false }, y: chart.range ? { range: chart.range } : {} },
+        axes: [{ ...axis, show: last, size: 30 }, { ...axis, size: 52 }],
+        series: [
+          { label: "step", value: (_, raw) => (raw == null ? "" : raw) },
+          ...chart.series.map((one, i) => ({
+            label: one.label,
+            stroke: COLORS[i],
+            width: 1.5,
+            value: (_, raw) => (raw == null ? "" : Number(raw.toPrecision(3))),
+            points: { show: false },
+            ...(one.bars ? { paths: uPlot.paths.bars({ size: [1, 6] }), fill: COLORS[i] } : {}),
+          })),
+        ],
+        hooks: { draw: [drawMarks] },
+      }, [steps, ...chart.series.map((one) => steps.map((i) => one.read(start + i)))], figure);
+      plot.over.addEventListener("click", () => {
+        if (plot.cursor.idx != null) this.go(start + plot.cursor.idx);
+      });
+      const line = document.createElement("div");
+      line.className = "now";
+      plot.over.append(line);
+      return { plot, line };
+    });
+    for (const { line, plot } of this.plots) this.moveLine(line, plot);
+  }
+
+  moveLine(line, plot) {
+    const x = plot.valToPos(this.position - this.playback.episodes[this.episode].start, "x");
+    line.style.transform = `translateX(${x}px)`;
+  }
+
+  resize() {
+    for (const { plot, line } of this.plots) {
+      plot.setSize({ width: Math.max(200, this.root.clientWidth), height: plot.height });
+      this.moveLine(line, plot);
+    }
+  }
+}

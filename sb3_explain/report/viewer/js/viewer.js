@@ -1,0 +1,160 @@
+// The page: everything that is shown follows from where the player stands and what is chosen.
+
+import { listEpisodes, listFrequencies, markEpisode, plotValues } from "./episodes.js";
+import { Pane, make } from "./pane.js";
+import { Playback } from "./playback.js";
+import { Player } from "./player.js";
+import { makeSortable } from "./tables.js";
+import { Timeline } from "./timeline.js";
+
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
+
+function addOption(select, value, text) {
+  const option = make("option", text);
+  option.value = value;
+  select.append(option);
+}
+
+/** Show the playbacks of a description in the elements of a viewer. */
+export async function openViewer(root, { description, read }) {
+  const find = (name) => root.querySelector(`.${name}`);
+  const playbacks = [];
+  for (const one of description.playbacks) playbacks.push(await Playback.open(one, read));
+  const [main] = playbacks;
+  const { palette, words } = description;
+  const look = { style: "heat", opacity: 1, palette };
+  const state = { target: null, back: 0, region: null, look };
+  const panes = [];
+  const controls = {
+    scrub: find("scrub"), play: find("play"), where: find("where"), speed: find("speed"),
+    explainer: find("explainer"), target: find("target"), style: find("style"),
+    opacity: find("opacity"), back: find("back"), compare: find("compare"),
+  };
+
+  const show = async (position) => {
+    controls.scrub.value = position;
+    controls.play.textContent = player.running ? "Pause" : "Play";
+    const episode = main.episodes[main.episodeAt(position)];
+    controls.where.textContent = `episode ${episode.number}, step ${position - episode.start}`;
+    timeline.show(position);
+    markEpisode(find("episodes"), main, position);
+    const drawn = panes.map((pane) => pane.draw(Math.min(position, pane.playback.n - 1), state));
+    await Promise.all(drawn);
+    root.dataset.position = String(position);
+  };
+  const player = new Player(main.n, description.fps, show);
+  const go = (position) => player.go(position);
+  const redraw = () => show(player.position);
+  const timeline = new Timeline(find("timeline"), main, words, go);
+
+  const addPane = (playback) => {
+    const pane = new Pane(find("panes"), find("pane-template"), playback, {
+      palette,
+      words,
+      hover: (region) => {
+        if (region === state.region) return;
+        state.region = region;
+        redraw();
+      },
+      go: (share) => {
+        const { start, stop } = playback.episodes[playback.episodeAt(player.position)];
+        go(start + Math.floor(share * (stop - start)));
+      },
+    });
+    panes.push(pane);
+    return pane;
+  };
+  addPane(main);
+
+  controls.scrub.max = main.n - 1;
+  main.explainers.forEach((one, i) => addOption(controls.explainer, i, one.label));
+  addOption(controls.target, "", words.taken);
+  main.targets.forEach((one, i) => addOption(controls.target, i, one.name));
+  main.explainers.slice(0).forEach((one, i) => addOption(controls.compare, `explainer ${i}`, one.label));
+  playbacks.slice(1).forEach((one, i) => addOption(controls.compare, `agent ${i + 1}`, one.name));
+  const stack = main.observed ? main.observed.n_stack : 1;
+  for (let back = 1; back < stack; back++) {
+    addOption(controls.back, back, `${back} ${back === 1 ? "frame" : "frames"} earlier`);
+  }
+  controls.back.closest("label").hidden = stack < 2;
+  controls.explainer.closest("label").hidden = !main.explainers.length;
+
+  controls.play.addEventListener("click", () => player.toggle());
+  find("before").addEventListener("click", () => go(player.position - 1));
+  find("after").addEventListener("click", () => go(player.position + 1));
+  controls.scrub.addEventListener("input", () => go(Number(controls.scrub.value)));
+  controls.speed.addEventListener("change", () => { player.speed = Number(controls.speed.value); });
+  controls.explainer.addEventListener("change", () => {
+    panes[0].explainer = Number(controls.explainer.value);
+    redraw();
+  });
+  controls.target.addEventListener("change", () => {
+    state.target = controls.target.value === "" ? null : Number(controls.target.value);
+    redraw();
+  });
+  controls.style.addEventListener("change", () => { look.style = controls.style.value; redraw(); });
+  controls.opacity.addEventListener("input", () => { look.opacity = Number(controls.opacity.value); redraw(); });
+  controls.back.addEventListener("change", () => { state.back = Number(controls.back.value); redraw(); });
+  controls.compare.addEventListener("change", () => {
+    panes.splice(1).forEach((pane) => pane.element.remove());
+    const [kind, number] = controls.compare.value.split(" ");
+    if (kind === "agent") addPane(playbacks[Number(number)]);
+    if (kind === "explainer") addPane(main).explainer = Number(number);
+    find("panes").classList.toggle("two", panes.length === 2);
+    redraw();
+  });
+
+  listEpisodes(find("episodes"), main, go);
+  listFrequencies(find("frequencies"), main);
+  plotValues(find("value-plot"), main, go);
+  find("bookmarks").append(...main.bookmarks.map((mark) => {
+    const item = document.createElement("li");
+    const button = make("button", mark.label);
+    button.type = "button";
+    button.dataset.position = String(mark.position);
+    button.addEventListener("click", () => go(mark.position));
+    item.append(button);
+    return item;
+  }));
+  makeSortable(document);
+
+  const keys = {
+    " ": () => player.toggle(),
+    ArrowLeft: (event) => go(player.position - (event.shiftKey ? 10 : 1)),
+    ArrowRight: (event) => go(player.position + (event.shiftKey ? 10 : 1)),
+    Home: () => go(main.episodes[main.episodeAt(player.position)].start),
+    End: () => go(main.episodes[main.episodeAt(player.position)].stop - 1),
+    "-": () => changeSpeed(-1),
+    "+": () => changeSpeed(1),
+    o: () => choose(controls.style, 1),
+    e: () => choose(controls.explainer, 1),
+    t: () => choose(controls.target, 1),
+    b: () => {
+      const later = main.bookmarks.map((one) => one.position).filter((one) => one > player.position);
+      if (later.length) go(Math.min(...later));
+    },
+  };
+  const choose = (select, by) => {
+    select.selectedIndex = (select.selectedIndex + by) % select.options.length;
+    select.dispatchEvent(new Event("change"));
+  };
+  const changeSpeed = (by) => {
+    const at = SPEEDS.indexOf(player.speed) + by;
+    if (at < 0 || at >= SPEEDS.length) return;
+    player.speed = SPEEDS[at];
+    controls.speed.value = String(player.speed);
+  };
+  find("player").addEventListener("keydown", (event) => {
+    // what has keys of its own keeps them
+    if (event.target.matches("select, input, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " " && event.target.matches("button")) return;
+    const act = keys[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act(event);
+  });
+
+  await go(description.start ?? 0);
+  root.dataset.ready = "yes";
+  return player;
+}

@@ -1,0 +1,157 @@
+"""What a viewer shows of one agent, as plain arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_explain.common.errors import ExplainError
+
+Array = NDArray[Any]
+#: columns that a viewer draws, where they are given
+COLUMNS = ("value", "return_to_come", "reward", "advantage", "entropy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """Consecutive steps of one episode.
+
+    :param number: number of the episode, as it is shown
+    :param start: position of its first step
+    :param stop: position after its last step
+    :param total: sum of its rewards
+    :param ended: how it ended, in words
+    """
+
+    number: int
+    start: int
+    stop: int
+    total: float
+    ended: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bookmark:
+    """A step that is worth a look.
+
+    :param position: position of the step
+    :param label: what there is to see
+    """
+
+    position: int
+    label: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Maps:
+    """The maps of one explainer for one target in every step.
+
+    :param values: (T, H, W), (T, F, H, W) with a map for each frame of the stack, or (T, D) of
+        features; in [0, 1], or in [-1, 1] if they are signed
+    :param target: number of the target, or ``None`` for that of the action taken
+    """
+
+    values: Array
+    target: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Explained:
+    """What one explainer says of the steps.
+
+    :param label: the explainer's name, as it is shown
+    :param maps: its maps, a target each
+    :param signed: whether maps may be negative
+    :param learned: whether it learned its maps from states
+    :param metrics: how far it can be trusted: ``{"label", "value", "controls"}`` as texts
+    """
+
+    label: str
+    maps: Sequence[Maps]
+    signed: bool = False
+    learned: bool = False
+    metrics: Sequence[Mapping[str, str]] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Removal:
+    """What the agent does in every step without one region, or one feature.
+
+    :param shares: (T, R, K) in [0, 1]
+    :param rows: number of rows of regions; 0 for features
+    :param columns: number of columns of regions
+    """
+
+    shares: Array
+    rows: int = 0
+    columns: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Playback:
+    """Played steps of an agent, with what explainers say of them.
+
+    :param name: name of the agent, as it is shown
+    :param episodes: its episodes, which follow each other
+    :param shares: (T, K) probability of each target, or its position in the range, in [0, 1]
+    :param taken: (T,) number of the target of the action taken
+    :param target_names: K names
+    :param columns: (T,) numbers by name, see :data:`COLUMNS`
+    :param rendered: (T, h, w, 3) uint8 frames as a person sees them
+    :param observed: (T, H, W) or (T, H, W, 3) uint8 newest frames as the agent sees them
+    :param n_stack: number of frames that the agent sees at once
+    :param features: (T, D) values of the observation's features
+    :param feature_names: D names
+    :param explained: what explainers say
+    :param removal: what the agent does without a region
+    :param bookmarks: steps that are worth a look
+    """
+
+    name: str
+    episodes: Sequence[Episode]
+    shares: Array
+    taken: Array
+    target_names: Sequence[str]
+    columns: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    rendered: Array | None = None
+    observed: Array | None = None
+    n_stack: int = 1
+    features: Array | None = None
+    feature_names: Sequence[str] = ()
+    explained: Sequence[Explained] = ()
+    removal: Removal | None = None
+    bookmarks: Sequence[Bookmark] = ()
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return len(self.taken)
+
+    def require_whole(self) -> None:
+        """Raise an :class:`~sb3_explain.ExplainError` unless all arrays are of the same steps."""
+        lengths = {"shares": len(self.shares), "taken": len(self.taken)}
+        lengths |= {name: len(column) for name, column in self.columns.items()}
+        for name in ("rendered", "observed", "features"):
+            given = getattr(self, name)
+            if given is not None:
+                lengths[name] = len(given)
+        for explained in self.explained:
+            lengths |= {f"maps of {explained.label}": len(each.values) for each in explained.maps}
+        if self.removal is not None:
+            lengths["removal"] = len(self.removal.shares)
+        lengths["episodes"] = self.episodes[-1].stop if self.episodes else 0
+        if len(set(lengths.values())) != 1 or not len(self):
+            raise ExplainError(f"a playback has numbers of steps that differ: {lengths}")
+        if self.shares.shape[1] != len(self.target_names):
+            raise ExplainError(
+                f"{self.shares.shape[1]} shares a step, but {len(self.target_names)} target names"
+            )
+
+    @property
+    def chosen(self) -> NDArray[np.float64]:
+        """(K,) share of the steps in which each target is taken."""
+        counts = np.bincount(np.asarray(self.taken, np.int64), minlength=len(self.target_names))
+        return counts / len(self)

@@ -1,0 +1,85 @@
+"""What a page needs to show playbacks: styles, scripts, a description and blobs."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.report.viewer.bundle import UPLOT, UPLOT_STYLE, join_scripts
+from sb3_explain.report.viewer.encode import describe_palette, describe_playback
+from sb3_explain.report.viewer.playback import Playback
+from sb3_explain.report.wording import Wording
+
+STYLE = Path(__file__).parent / "viewer.css"
+#: steps that a player shows in a second
+FPS = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Viewer:
+    """The parts of a page that shows playbacks; all empty where there are none.
+
+    :param styles: style sheets
+    :param scripts: scripts, which run in this order
+    :param description: JSON, escaped for a page
+    :param blobs: base64 by the name that the description gives it
+    """
+
+    styles: Sequence[str] = ()
+    scripts: Sequence[str] = ()
+    description: Any = ""
+    blobs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def write_viewer(playbacks: Sequence[Playback], wording: Wording, *, start: int = 0) -> Viewer:
+    """Write playbacks as the parts of a page.
+
+    :param playbacks: the first is played, others can be shown beside it
+    :param wording: words for the kind of agent
+    :param start: position of the step that is shown first
+    """
+    if not playbacks:
+        return Viewer()
+    from markupsafe import Markup
+
+    blobs: dict[str, str] = {}
+
+    def keep(content: bytes) -> str:
+        name = f"blob-{len(blobs)}"
+        blobs[name] = base64.b64encode(content).decode()
+        return name
+
+    description = {
+        "format": 1,
+        "fps": FPS,
+        "start": start,
+        "palette": describe_palette(),
+        "words": describe_words(wording),
+        "playbacks": [describe_playback(one, keep) for one in playbacks],
+    }
+    # JSON in a script element: nothing in it may end the element
+    text = json.dumps(description, allow_nan=False).replace("<", "\\u003c")
+    return Viewer(
+        [UPLOT_STYLE.read_text(encoding="utf-8"), STYLE.read_text(encoding="utf-8")],
+        [UPLOT.read_text(encoding="utf-8"), join_scripts()],
+        Markup(text),  # noqa: S704 - escaped above
+        blobs,
+    )
+
+
+def describe_words(wording: Wording) -> dict[str, Any]:
+    """Return the words of a viewer for one kind of agent."""
+    return {
+        "value": "value",
+        "reward": "reward",
+        "advantage": "advantage of the step: r + 0.99 V(s') - V(s)",
+        "entropy": "entropy of the policy, in nats",
+        "shares": wording.shares,
+        "taken": "the dimension farthest out" if wording.continuous else "the action taken",
+        "region": "this region",
+        "continuous": wording.continuous,
+    }
