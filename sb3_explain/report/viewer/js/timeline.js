@@ -9,6 +9,9 @@ const theme = () => {
   return { ink: style.getPropertyValue("--ink").trim() || "#000", grid: style.getPropertyValue("--line").trim() || "#ddd" };
 };
 
+/** A number that a chart can draw; null for a gap. */
+const finite = (number) => (Number.isFinite(number) ? number : null);
+
 /** The charts that a playback has numbers for: `{title, series: [{label, read}]}`. */
 function listCharts(playback, words) {
   const charts = [];
@@ -53,6 +56,15 @@ export class Timeline {
       this.redraw();
     }
     for (const { line, plot } of this.plots) this.moveLine(line, plot);
+    this.tell();
+  }
+
+  /** Write the numbers of the step into the legends, unless a pointer reads others. */
+  tell() {
+    const idx = this.position - this.playback.episodes[this.episode].start;
+    for (const { plot } of this.plots) {
+      if (plot.cursor.left < 0 || plot.cursor.left == null) plot.setLegend({ idx });
+    }
   }
 
   redraw() {
@@ -81,7 +93,7 @@ export class Timeline {
       };
       const plot = new uPlot({
         width: Math.max(200, this.root.clientWidth),
-        height: last ? 150 : 96,
+        height: last ? 190 : 120,
         cursor: { sync: { key: "steps" }, drag: { x: false, y: false }, points: { size: 6 } },
         legend: { live: true },
         scales: { x: { time: false }, y: chart.range ? { range: chart.range } : {} },
@@ -98,16 +110,18 @@ export class Timeline {
           })),
         ],
         hooks: { draw: [drawMarks] },
-      }, [steps, ...chart.series.map((one) => steps.map((i) => one.read(start + i)))], figure);
+      }, [steps, ...chart.series.map((one) => steps.map((i) => finite(one.read(start + i))))], figure);
       plot.over.addEventListener("click", () => {
         if (plot.cursor.idx != null) this.go(start + plot.cursor.idx);
       });
       const line = document.createElement("div");
       line.className = "now";
       plot.over.append(line);
+      plot.over.addEventListener("mouseleave", () => this.tell());
       return { plot, line };
     });
     for (const { line, plot } of this.plots) this.moveLine(line, plot);
+    this.tell();
   }
 
   moveLine(line, plot) {
