@@ -35,8 +35,8 @@ def render_page(
     environment.tests["list_like"] = lambda value: isinstance(value, (list, tuple))
     style = "\n".join([STYLE.read_text(encoding="utf-8"), *styles])
     return environment.get_template(name).render(
-        style=Markup(style),  # noqa: S704 - this package's own
-        scripts=[Markup(script) for script in scripts],  # noqa: S704
+        style=Markup(style),
+        scripts=[Markup(script) for script in scripts],
         policy=make_policy(style, scripts),
         **values,
     )

@@ -18,6 +18,7 @@ from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.viewer.playback import (
     Bookmark,
     Episode,
@@ -26,7 +27,6 @@ from sb3_explain.report.viewer.playback import (
     Playback,
     Removal,
 )
-from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.batch import StateBatch
@@ -82,7 +82,8 @@ def make_playback(
         explained = [
             explain_steps(
                 states, explainer, taken, image,
-                every_target=every_target, metrics=(metrics or {}).get(name, ()), advance=bar.update,
+                every_target=every_target, metrics=(metrics or {}).get(name, ()),
+                advance=bar.update,
             )
             for name, explainer in explainers.items()
         ]  # fmt: skip

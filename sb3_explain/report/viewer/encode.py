@@ -100,9 +100,7 @@ def describe_explained(explained: Explained, removal: Removal | None, keep: Keep
     }
 
 
-def describe_maps(
-    maps: Maps, signed: bool, removal: Removal | None, keep: Keep
-) -> dict[str, Any]:
+def describe_maps(maps: Maps, signed: bool, removal: Removal | None, keep: Keep) -> dict[str, Any]:
     """Describe the maps of one target."""
     zero, one = SIGNED if signed else UNSIGNED
     brightest = None

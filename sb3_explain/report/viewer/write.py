@@ -66,7 +66,7 @@ def write_viewer(playbacks: Sequence[Playback], wording: Wording, *, start: int 
     return Viewer(
         [UPLOT_STYLE.read_text(encoding="utf-8"), STYLE.read_text(encoding="utf-8")],
         [UPLOT.read_text(encoding="utf-8"), join_scripts()],
-        Markup(text),  # noqa: S704 - escaped above
+        Markup(text),
         blobs,
     )
 
