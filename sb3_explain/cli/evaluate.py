@@ -178,9 +178,7 @@ def print_results(evaluation: Evaluation, output: Path) -> None:
     table = evaluation.table().pivot(index="explainer", columns="metric", values="mean")
     print(format_means(table.loc[[name for name in evaluation.rows if name in table.index]]))
     print("\n".join(f"- {sentence}" for sentence in evaluation.summary()))
-    for name in ("metrics.json", "video.mp4"):
-        if (output / name).exists():
-            print(f"{name:13} {output / name}")
+    print(f"{'metrics.json':13} {output / 'metrics.json'}")
 
 
 def run_grid(options: argparse.Namespace) -> None:

@@ -43,6 +43,7 @@ from sb3_explain.workflows.pipeline import (
     fit_visionmask,
     write_all,
 )
+from sb3_explain.workflows.whole_episodes import EPISODES
 
 #: settings of the VisionMask of `demo`, which takes a few minutes on two cores
 DEMO_STATES = 4000
@@ -278,7 +279,12 @@ def run_report(options: argparse.Namespace) -> None:
     if measured.exists():
         target = (read_metrics(measured).get("states") or {}).get("target")
     _, test, explainers = load_explainers(options, target)
-    page = write_all(options.output, test, explainers, target=target, progress=options.progress)
+    folder = options.output / EPISODES
+    page = write_all(
+        options.output, test, explainers,
+        played=StateDataset.open(folder) if folder.exists() else None,
+        target=target, progress=options.progress,
+    )  # fmt: skip
     say_end(page, "why", "-o", str(options.output), "--state", "100")
 
 

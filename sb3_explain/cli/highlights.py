@@ -13,8 +13,9 @@ from sb3_explain.cli.flags import (
 )
 from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
-from sb3_explain.workflows.highlights import EPISODES, highlights
+from sb3_explain.workflows.highlights import highlights
 from sb3_explain.workflows.importances import IMPORTANCES
+from sb3_explain.workflows.whole_episodes import EPISODES
 
 
 def add_commands(commands: Commands) -> None:

@@ -16,7 +16,7 @@ from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.chosen_explainers import list_fitted
-from sb3_explain.workflows.highlights import EPISODES
+from sb3_explain.workflows.whole_episodes import EPISODES
 from sb3_explain.workflows.why import prepare_explainer, why
 
 #: folder of the states of `explain` and `collect`

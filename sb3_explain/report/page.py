@@ -23,6 +23,7 @@ from sb3_explain.report.tables import format_costs, make_metric_rows
 from sb3_explain.report.target_attributions import TargetAttributions, encode_png
 from sb3_explain.report.video import read_still
 from sb3_explain.report.viewer.playback import Playback
+from sb3_explain.report.viewer.trust import describe_trust
 from sb3_explain.report.viewer.write import write_viewer
 from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
@@ -106,7 +107,8 @@ def write_report(
     drawn = assign_styles(table, controls)
     if wording.continuous:  # the share of the whole observation is 1, and no probability
         states = {name: said for name, said in states.items() if name != "own_probability"}
-    viewer = write_viewer(playbacks, wording)
+    trust = {name: describe_trust(table, name, controls, words) for name in explained}
+    viewer = write_viewer(playbacks, wording, trust)
     page = render_page(
         "page.html.j2",
         styles=viewer.styles,

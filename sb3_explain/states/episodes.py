@@ -39,6 +39,9 @@ COLUMNS = "columns"
 PICTURES = "rgb"
 #: names of columns that version 0.1 wrote in place of today's
 OLD_NAMES = {"memory": "lstm_states"}
+#: how the episode of a state ends, by the number in the column ``ended``: because whoever stored it
+#: stopped there, by itself, or by a limit of time
+ENDINGS = ("cut", "terminated", "truncated")
 #: all states together may take so many times the limit of one file
 WHOLE = 4
 #: bytes of memory that the index of a state's stack takes for each frame while it is made
@@ -47,7 +50,9 @@ INDEX_BYTES = 24
 MAX_STATES = 10**9
 MAX_STACK = 256
 
-_ATTRIBUTES = record({"length": whole(1, MAX_STATES), "cut": flag}, {"over": flag})
+_ATTRIBUTES = record(
+    {"length": whole(1, MAX_STATES), "cut": flag}, {"over": flag, "truncated": flag}
+)
 _NAMES = array(text(1000), longest=100_000)
 _SETTINGS = {
     "agent": optional(
@@ -90,11 +95,18 @@ class Attributes(NamedTuple):
     :param length: number of states
     :param cut: whether the store was full before the episode was over
     :param over: whether it is over after these states; older stores do not say it
+    :param truncated: whether it is over because a limit of time was reached
     """
 
     length: int
     cut: bool
     over: bool
+    truncated: bool
+
+    @property
+    def ending(self) -> int:
+        """How it ends, as a number that :data:`ENDINGS` names."""
+        return int(self.over) + int(self.truncated)
 
 
 def episode_folder(folder: Path, number: int) -> Path:
@@ -132,7 +144,9 @@ def read_episode_attributes(folder: Path) -> Attributes:
     :raises ExplainError: if it is damaged
     """
     attributes = read_attributes(folder, _ATTRIBUTES)
-    return Attributes(attributes["length"], attributes["cut"], attributes.get("over", False))
+    over = attributes.get("over", False)
+    truncated = over and attributes.get("truncated", False)
+    return Attributes(attributes["length"], attributes["cut"], over, truncated)
 
 
 def describe_cut(episodes: Sequence[Attributes], limit: int) -> dict[str, int]:
@@ -180,6 +194,7 @@ def read_episodes(
             small = unpack(rows, observed.attributes["fields"]) if name == COLUMNS else {name: rows}
             for column, values in small.items():
                 columns[column][start:stop] = values
+    columns["ended"] = np.repeat([one.ending for one in episodes], lengths).astype(np.uint8)
     return {OLD_NAMES.get(name, name): column for name, column in columns.items()}, episodes
 
 

@@ -181,9 +181,8 @@ def play(
         outcomes = envs.step(actions)
         for env in playing:
             episode = env.episode or 0
-            _, over = outcomes[env.row]
             lengths[episode] += 1
-            if over or lengths[episode] == max_steps:
+            if outcomes[env.row].over or lengths[episode] == max_steps:
                 returns[episode] = env.earned
                 env.episode = None
                 advance(1)

@@ -15,6 +15,7 @@ from sb3_explain.common.failures import describe_failure
 from sb3_explain.common.files import write_json, writing_to
 from sb3_explain.envs.failing import FailedEnvError, read_picture
 from sb3_explain.envs.spaces import SINGLE
+from sb3_explain.states.outcome import StepOutcome
 from sb3_explain.states.rollouts import Rollout, Rollouts
 from sb3_explain.states.store import Buffers, EpisodeWriter
 
@@ -151,7 +152,7 @@ class Collection:
             recorder.record({name: column[row] for name, column in columns.items()})
         outcomes = envs.step(actions)
         for recorder in playing:
-            recorder.conclude(*outcomes[recorder.env.row])
+            recorder.conclude(outcomes[recorder.env.row])
         advance(self.count_sure())
         if any(recorder.episode is None for recorder in self.recorders):
             while self.commits and self.commits[0].done():
@@ -229,15 +230,11 @@ class Recorder:
             record["rgb"] = self._picture()
         self.writer.add(record)
 
-    def conclude(self, reward: float, over: bool) -> None:
-        """Store what the step gave.
-
-        :param reward: reward of the step
-        :param over: whether the episode is over
-        """
-        self.writer.add_outcome("rewards", np.float32(reward))
-        self.writer.over = over
-        if over or self.length == self.collection.longest:
+    def conclude(self, outcome: StepOutcome) -> None:
+        """Store what the step gave."""
+        self.writer.add_outcome("rewards", np.float32(outcome.reward))
+        self.writer.outcome = outcome
+        if outcome.over or self.length == self.collection.longest:
             self.writer.hand_over()
             self.collection.finished[self.episode or 0] = self.writer
             self.env.episode = None

@@ -26,6 +26,7 @@ from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.recipe import begin_episode
 from sb3_explain.envs.screen import find_screen
 from sb3_explain.envs.spaces import SINGLE, Observations
+from sb3_explain.states.outcome import StepOutcome
 
 Array = NDArray[Any]
 
@@ -105,11 +106,11 @@ class Rollouts(ABC):
         return np.stack([env.maybe_random(action) for env, action in pairs])
 
     @abstractmethod
-    def step(self, actions: Array) -> dict[int, tuple[float, bool]]:
+    def step(self, actions: Array) -> dict[int, StepOutcome]:
         """Take an action in each environment that plays.
 
         :param actions: (n, ...) actions, as the environments take them
-        :return: the reward, and whether the episode is over, by row
+        :return: what the step gave, by row
         """
 
     @abstractmethod
@@ -236,7 +237,7 @@ class ParallelEnvs(Rollouts):
         masks: Tensor = torch.as_tensor(np.stack(rows), device=self.agent.device)
         return masks
 
-    def step(self, actions: Array) -> dict[int, tuple[float, bool]]:
+    def step(self, actions: Array) -> dict[int, StepOutcome]:
         playing = [env for env in self.each if env.episode is not None]
         return {env.row: env.step(actions[env.row]) for env in playing}
 
@@ -274,11 +275,10 @@ class ParallelEnv(Rollout):
         allowed = self.env.get_wrapper_attr("action_masks")()
         return np.asarray(allowed, dtype=np.int8).reshape(-1)
 
-    def step(self, action: Any) -> tuple[float, bool]:
+    def step(self, action: Any) -> StepOutcome:
         """Take an action in the environment.
 
         :param action: the action, as the environment takes it
-        :return: the reward, and whether the episode is over
         """
         self._n_steps += 1
         name = self.envs.env_name
@@ -287,14 +287,14 @@ class ParallelEnv(Rollout):
             earned, over = float(reward), "episode" in info
         self.starts = False
         if over:
-            return earned, True
+            return StepOutcome(earned, True, bool(truncated and not terminated))
         if terminated or truncated:  # only a life is lost: the game goes on
             with running_env(name, "reset"):
                 observation = read_reset(name, self.env.reset())
             self.start(observation)
         else:
             self.observe(observation)
-        return earned, False
+        return StepOutcome(earned)
 
     @property
     def earned(self) -> float:

@@ -30,6 +30,7 @@ from sb3_explain.states.episodes import (
     read_description,
     read_episode_attributes,
 )
+from sb3_explain.states.outcome import StepOutcome
 
 Array = NDArray[Any]
 
@@ -158,8 +159,8 @@ class EpisodeWriter:
     ) -> None:
         self.place = episode_folder(folder, number)
         self.length = 0
-        #: whether the episode ended by itself
-        self.over = False
+        #: what the last step gave
+        self.outcome = StepOutcome(0.0)
         self._handed_over = 0
         self._hidden = folder / f".{self.place.name}"
         self._executor = executor
@@ -201,8 +202,10 @@ class EpisodeWriter:
         import zarr
         from zarr.codecs import ZstdCodec
 
-        over = self.over and length == self.length
-        attributes: dict[str, Any] = {"length": length, "cut": cut, "over": over}
+        whole = length == self.length
+        attributes: dict[str, Any] = {"length": length, "cut": cut}
+        attributes["over"] = self.outcome.over and whole
+        attributes["truncated"] = self.outcome.truncated and whole
         group = zarr.open_group(self._hidden, mode="a", attributes=attributes)
         for name, observed in self._large.items():
             group.create_array(

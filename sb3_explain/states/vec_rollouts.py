@@ -26,6 +26,7 @@ from sb3_explain.envs.copying import hold_statistics, list_vec_layers, put_back_
 from sb3_explain.envs.failing import running_env
 from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.screen import find_screen
+from sb3_explain.states.outcome import StepOutcome
 from sb3_explain.states.rollouts import Rollout, Rollouts
 
 Array = NDArray[Any]
@@ -75,7 +76,7 @@ class VecRollouts(Rollouts):
         masks: Tensor = torch.as_tensor(allowed.reshape(len(self.each), -1))
         return masks.to(self.agent.device)
 
-    def step(self, actions: Array) -> dict[int, tuple[float, bool]]:
+    def step(self, actions: Array) -> dict[int, StepOutcome]:
         playing = [env.row for env in self.each if env.episode is not None]
         self._n_steps += 1
         with running_env(self.env_name, f"step {self._n_steps}"):
@@ -87,7 +88,8 @@ class VecRollouts(Rollouts):
             # a Monitor says where a game is over; without one, every end is one
             over = done and ("episode" in info or not self.monitored)
             env.take(pick_row(observations, env.row), float(rewards[env.row]), info, done, over)
-            outcomes[env.row] = float(rewards[env.row]), over
+            at_limit = over and bool(info.get("TimeLimit.truncated", False))
+            outcomes[env.row] = StepOutcome(float(rewards[env.row]), over, at_limit)
         return {row: outcomes[row] for row in playing}
 
     def reset(self, seed: int) -> None:

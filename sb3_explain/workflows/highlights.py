@@ -37,9 +37,8 @@ from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.report.video import require_video
 from sb3_explain.states.batch import PASS
-from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.environments import AnyEnv, find_source
+from sb3_explain.states.environments import AnyEnv
 from sb3_explain.workflows.importances import (
     choose_importance,
     compute_importance,
@@ -54,16 +53,13 @@ from sb3_explain.workflows.pictures import (
     name_measure,
 )
 from sb3_explain.workflows.saliency_video import attribute_taken, write_saliency_video
+from sb3_explain.workflows.whole_episodes import EPISODES, play_whole_episodes
 from sb3_explain.workflows.why import prepare_explainer
 
 Array = NDArray[np.float64]
 
-#: folder of the states of whole episodes, beside ``states/`` of other workflows
-EPISODES = "episodes"
 #: number of pairs of states that the distribution of distances is estimated from
 PAIRS = 2000
-#: states that each parallel environment plays, and the largest number of environments
-STATES_PER_ENV, MAX_ENVS = 1000, 8
 #: number of features that are named for each highlight
 NAMED = 3
 #: number of frames for which the video stands still at the important state
@@ -251,14 +247,9 @@ def highlights(
         found = find_target(agent, target)
         asked = explainer if isinstance(explainer, Explainer) else make_unfitted(explainer, agent)
         require_explained(asked, found)
-    folder, n_envs, source = output / EPISODES, None, find_source(agent, env)
-    if not folder.exists() and source.n_envs is None:
-        # parallel episodes are played to their ends, however few states are asked for
-        n_envs = min(MAX_ENVS, -(-n_states // STATES_PER_ENV))
-    states = collect(
-        agent, source, n_states=n_states, folder=folder, seed=seed, max_per_episode=0,
-        n_envs=n_envs, progress=progress,
-    )  # fmt: skip
+    states = play_whole_episodes(
+        agent, output / EPISODES, n_states, env=env, seed=seed, progress=progress
+    )
     if isinstance(explainer, str):
         explainer = prepare_explainer(agent, explainer, output, states)
     chosen = select(

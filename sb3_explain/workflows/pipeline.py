@@ -1,7 +1,7 @@
 """From an agent to a report: collect states, explain and measure them, and show the results.
 
-An output folder holds ``states/`` (Zarr), a folder of each explainer that was fitted, such as
-``visionmask/``, ``metrics.json``, ``curves.json``, ``attributions/*.png``, ``video.mp4`` and
+An output folder holds ``states/`` and ``episodes/`` (Zarr), a folder of each explainer that was
+fitted, such as ``visionmask/``, ``metrics.json``, ``curves.json``, ``attributions/*.png`` and
 ``report.html``. Each step uses what an earlier run has finished, and continues what it has not.
 """
 
@@ -35,17 +35,23 @@ from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.chosen_explainers import choose_explainers
 from sb3_explain.workflows.pictures import make_examples, render_png
-from sb3_explain.workflows.saliency_video import VIDEO_STATES, write_saliency_video
+from sb3_explain.workflows.playback import make_playback
 from sb3_explain.workflows.side_by_side import show_methods
 from sb3_explain.workflows.splitting import split_states
+from sb3_explain.workflows.whole_episodes import EPISODES, play_whole_episodes
 
 #: number of states that are collected for a page without a fit, and for a fit
 FIRST_STATES, FITTED_STATES = 500, 10_000
 #: number of states that are measured: of an agent that observes images, whose forward passes take
 #: long, few where nothing was fitted; else as many as an interval needs
 FIRST_EVALUATED, EVALUATED = 50, 300
-#: number of states of the video of an explainer of more forward passes for a state than CHEAP
-FIRST_VIDEO, CHEAP = 60, 50
+#: number of steps of whole episodes that are played for a page without a fit, of an agent that
+#: observes images and of another, and for one with a fit
+FIRST_PICTURES, FIRST_VECTORS, PLAYED = 600, 1000, 4000
+#: number of these steps that are shown, and of the forward passes that explain them, about
+FIRST_SHOWN, SHOWN, FIRST_PASSES, PASSES = 400, 1000, 20_000, 60_000
+#: options of collecting states that concern what is played
+PLAYING = frozenset({"env", "behavior", "epsilon", "render"})
 #: metrics of a page without a fit: those of them that measure what is explained
 FIRST_METRICS = ("accuracy@0.1", "insertion", "deletion", "value_preservation", "sparseness")
 #: metrics that explain each state ten times more, which are left out unless they are named
@@ -165,8 +171,38 @@ def explain(
         output, train, test, ready, metrics, target=target, n_evaluated=n_evaluated, seed=seed,
         progress=progress,
     )  # fmt: skip
-    write_all(output, test, ready, target=target, progress=progress)
+    played = play_episodes(
+        agent, output, collect_kwargs or {}, seed, few=not chosen.learns, progress=progress
+    )
+    write_all(output, test, ready, played=played, target=target, progress=progress)
     return evaluation
+
+
+def play_episodes(
+    agent: Agent,
+    output: Path,
+    options: Mapping[str, Any],
+    seed: int,
+    *,
+    few: bool,
+    progress: bool = True,
+) -> StateDataset:
+    """Play whole episodes for a page, or go on where an earlier run has stopped.
+
+    :param agent: the agent to play
+    :param output: folder of the results
+    :param options: options of :func:`sb3_explain.collect`, of which those of the environment and of
+        the agent's behavior are used
+    :param seed: random seed of the episodes
+    :param few: whether the page shall be there soon
+    :param progress: show a progress bar
+    """
+    pictures = find_image(agent) is not None
+    n_states = (FIRST_PICTURES if pictures else FIRST_VECTORS) if few else PLAYED
+    used = {name: each for name, each in options.items() if name in PLAYING}
+    return play_whole_episodes(
+        agent, output / EPISODES, n_states, seed=seed, progress=progress, **used
+    )
 
 
 def evaluate_to(
@@ -241,17 +277,19 @@ def write_all(
     test: StateDataset,
     explainers: Mapping[str, Explainer],
     *,
+    played: StateDataset | None = None,
     target: TargetLike = None,
     progress: bool = True,
 ) -> Path:
-    """Write pictures of the attributions, the video, and the page with both.
+    """Write pictures of the attributions, and the page with them, on which the agent is played.
 
-    The video, and the pictures of every action or of the target that was asked for, are those of
-    the first explainer.
+    The pictures of every action, or of the target that was asked for, are those of the first
+    explainer.
 
     :param output: folder of the results
     :param test: states that no explainer has learned from
     :param explainers: explainers that are ready to explain by name, the page's subject first
+    :param played: states of whole episodes, which the page plays; those of ``test`` when not given
     :param target: what is explained; the greedy action when not given
     :param progress: show a progress bar
     :return: path of the page
@@ -270,9 +308,10 @@ def write_all(
             examples |= {f"{name}_{other.name}": picture for name, picture in drawn.items()}
     for name, example in examples.items():
         save(output / "attributions" / f"{name}.png", render_png(example))
-    many = subject.forwards_per_state > CHEAP
-    video = write_saliency_video(
-        output / "video.mp4", test, subject, n=FIRST_VIDEO if many else VIDEO_STATES, bars=True,
+    learned = any(isinstance(one, FittedExplainer) for one in explainers.values())
+    playback = make_playback(
+        test if played is None else played, explainers, agent=subject.agent,
+        limit=SHOWN if learned else FIRST_SHOWN, budget=PASSES if learned else FIRST_PASSES,
         target=target, progress=progress,
     )  # fmt: skip
     return write_report(
@@ -283,7 +322,7 @@ def write_all(
         explainer=subject.name if subject.name in measured["explainers"] else None,
         examples=list(examples.values()),
         methods=show_methods(subject.agent, test, explainers, target),
-        video=video,
+        playbacks=[playback],
         date=measured.get("made", {}).get("date", ""),
         provenance={
             "States": test.provenance,

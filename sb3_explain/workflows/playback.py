@@ -1,4 +1,4 @@
-"""Play an agent's stored steps back: their numbers, their maps, and what it does without regions."""
+"""Play stored steps of an agent back: their pictures and numbers, and their maps."""
 
 from __future__ import annotations
 
@@ -7,39 +7,32 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.shown_values import name_features, show_values
+from sb3_explain.agents.targets.find import TargetLike, find_target
+from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.attributions import join_features, normalize
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import split_keys
-from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.base import Explainer
 from sb3_explain.report.overlay import to_rgb
-from sb3_explain.report.viewer.playback import (
-    Bookmark,
-    Episode,
-    Explained,
-    Maps,
-    Playback,
-    Removal,
-)
+from sb3_explain.report.viewer.playback import Explained, Maps, Playback, list_kept
 from sb3_explain.report.words import get_explainer_label
-from sb3_explain.states.baselines import make_baselines
-from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.states.forward_passes import count_rows, make_grid_masks, read_blends
-from sb3_explain.workflows.importances import DISCOUNT
 from sb3_explain.workflows.pictures import compute_shares, find_taken_targets, take_newest_frame
+from sb3_explain.workflows.removal import count_removed, remove_regions
+from sb3_explain.workflows.step_columns import compute_columns, list_bookmarks
+from sb3_explain.workflows.whole_episodes import choose_steps
 
 Array = NDArray[Any]
-#: number of regions along each side of an image that are removed
-REGIONS = 7
 #: number of states that are explained at once
 CHUNK = 64
+#: an explainer of more forward passes for all targets of a state explains the action taken only
+ALL_TARGETS = 50
 
 
 def make_playback(
@@ -47,103 +40,101 @@ def make_playback(
     explainers: Mapping[str, Explainer],
     *,
     agent: Agent,
-    metrics: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
-    every_target: bool = True,
+    limit: int = 1000,
+    budget: int = 60_000,
+    target: TargetLike = None,
     name: str = "",
     progress: bool = True,
 ) -> Playback:
-    """Explain consecutive states of whole episodes, for a page that plays them.
+    """Explain steps of whole episodes, for a page that plays them.
 
-    :param states: consecutive states, episode after episode
+    :param states: states of whole episodes, episode after episode
     :param explainers: explainers that are ready to explain by name
     :param agent: the agent of the states
-    :param metrics: how far each explainer can be trusted, as texts
-    :param every_target: whether every target is explained in every state, not the action taken only
+    :param limit: number of steps that are shown, at most
+    :param budget: number of forward passes for each explainer, about: one of many passes for a
+        state explains the first of every 2, 4, 8, ... steps
+    :param target: what is explained (see :mod:`sb3_explain.agents.targets`); every target, or the
+        action taken where that takes many passes, when not given
     :param name: name of the agent, as it is shown
     :param progress: show a progress bar
     """
+    positions, episodes = choose_steps(states, limit)
+    shown = states.subset(positions)
     image = find_image(agent)
-    scores = torch.from_numpy(states.column("scores"))
-    positions = np.arange(len(states))
-    taken = find_taken_targets(agent, states.actions, scores).numpy()
-    episodes = list_episodes(states)
-    shares = compute_shares(agent, scores).numpy()
-    columns = compute_columns(agent, states, episodes, shares)
-    observed, features, feature_names = None, None, []
+    scores = torch.from_numpy(shown.column("scores"))
+    taken = find_taken_targets(agent, shown.actions, scores)
+    columns = {key: each[positions] for key, each in compute_columns(agent, states).items()}
+    first = shown.batch(agent, np.arange(1))
+    features, names = None, []
     if image is None:
-        by_key = states.batch(agent, positions).by_key
-        features = join_features({key: one for key, one in by_key.items()}).cpu().numpy()
-        sizes = {key: one[0].numel() for key, one in by_key.items()}
-        feature_names = list_feature_names(sizes, agent.feature_names)
-    else:
-        observed = read_observed(states, agent, image)
-    n = len(explainers) * len(states)
-    with progress_bar("explaining every step", n, "states", progress) as bar:
+        by_key = shown.batch(agent, np.arange(len(shown))).by_key
+        features = show_values(agent, by_key).numpy()
+        names = name_features(agent, {key: one[0].numel() for key, one in by_key.items()})
+    every = choose_stride(count_removed(first), len(shown), budget)
+    found = None if target is None else find_target(agent, target)
+    strides = {
+        key: choose_stride(count_passes(one, found), len(shown), budget)
+        for key, one in explainers.items()
+    }
+    n = sum(len(list_kept(episodes, stride)) for stride in strides.values())
+    with progress_bar("explaining steps", n, "states", progress) as bar:
         explained = [
             explain_steps(
-                states, explainer, taken, image,
-                every_target=every_target, metrics=(metrics or {}).get(name, ()),
-                advance=bar.update,
+                shown, one, list_kept(episodes, strides[key]), taken,
+                name=key, every=strides[key], target=found, advance=bar.update,
             )
-            for name, explainer in explainers.items()
+            for key, one in explainers.items()
         ]  # fmt: skip
     return Playback(
         name=name,
         episodes=episodes,
-        shares=shares,
-        taken=taken,
+        shares=compute_shares(agent, scores).numpy(),
+        taken=taken.numpy(),
         target_names=agent.target_names,
         columns=columns,
-        rendered=states.rendered(positions),
-        observed=observed,
+        rendered=shown.rendered(np.arange(len(shown))),
+        observed=None if image is None else read_observed(shown, agent, image),
         n_stack=agent.n_stack,
         features=features,
-        feature_names=feature_names,
+        feature_names=names,
         explained=explained,
-        removal=remove_regions(states, agent, image),
+        removal=remove_regions(shown, agent, list_kept(episodes, every), every),
         bookmarks=list_bookmarks(episodes, columns),
+        asked=found.name if isinstance(found, ScalarTarget) else "",
+        target=found if isinstance(found, int) else None,
     )
 
 
-def list_episodes(states: StateDataset) -> list[Episode]:
-    """List the episodes of consecutive states, with their returns."""
-    number = states.episode
-    starts = np.flatnonzero(np.r_[True, number[1:] != number[:-1]])
-    stops = np.r_[starts[1:], len(number)]
-    rewards = states.column("rewards").astype(np.float64)
-    return [
-        Episode(int(number[start]), int(start), int(stop), float(rewards[start:stop].sum()))
-        for start, stop in zip(starts, stops, strict=True)
-    ]
+def count_passes(explainer: Explainer, target: int | ScalarTarget | None) -> int:
+    """Count the forward passes that the maps of a state take which a page shows."""
+    if explains_all(explainer, target) and not shares_passes(explainer):
+        return explainer.forwards_per_state * explainer.agent.n_targets
+    return explainer.forwards_per_state
 
 
-def compute_columns(
-    agent: Agent, states: StateDataset, episodes: Sequence[Episode], shares: Array
-) -> dict[str, Array]:
-    """Compute what a viewer draws over time; what the agent does not have is left out.
+def shares_passes(explainer: Explainer) -> bool:
+    """Whether an explainer explains all targets by the passes of one."""
+    return type(explainer).explain_all is not Explainer.explain_all
 
-    The advantage is that of the step that was taken, ``r + 0.99 V(s') - V(s)``, and the return to
-    come is discounted by 0.99, since an agent does not say with which discount it learned.
+
+def explains_all(explainer: Explainer, target: int | ScalarTarget | None) -> bool:
+    """Whether a page shows an explainer's maps of all targets, not of one."""
+    if target is not None or explainer.own_target is not None:
+        return False
+    passes = explainer.forwards_per_state * explainer.agent.n_targets
+    return shares_passes(explainer) or passes <= ALL_TARGETS
+
+
+def choose_stride(passes: int, n_steps: int, budget: int) -> int:
+    """Return the smallest power of 2 for which the first of so many steps keep to the budget.
+
+    The steps of a larger stride are therefore among those of a smaller one.
     """
-    rewards = states.column("rewards").astype(np.float64)
-    values = states.column("values").astype(np.float64)
-    come, advantage = np.zeros(len(values)), np.full(len(values), np.nan)
-    for episode in episodes:
-        later = 0.0
-        for i in reversed(range(episode.start, episode.stop)):
-            come[i] = later = rewards[i] + DISCOUNT * later
-        here = slice(episode.start, episode.stop - 1)
-        after = slice(episode.start + 1, episode.stop)
-        advantage[here] = rewards[here] + DISCOUNT * values[after] - values[here]
-    columns = {
-        "value": values,
-        "return_to_come": come,
-        "reward": rewards,
-        "advantage": advantage,
-    }
-    if not isinstance(agent.action_space, spaces.Box):
-        columns["entropy"] = -(shares * np.log(shares.clip(1e-12))).sum(axis=1)
-    return {name: column for name, column in columns.items() if np.isfinite(column).any()}
+    stride = 1
+    while passes * n_steps / stride > budget and stride < n_steps:
+        stride *= 2
+    return stride
 
 
 def read_observed(states: StateDataset, agent: Agent, image: str) -> NDArray[np.uint8]:
@@ -158,130 +149,72 @@ def read_observed(states: StateDataset, agent: Agent, image: str) -> NDArray[np.
 def explain_steps(
     states: StateDataset,
     explainer: Explainer,
-    taken: NDArray[np.int64],
-    image: str | None,
+    positions: NDArray[np.int64],
+    taken: Tensor,
     *,
-    every_target: bool,
-    metrics: Sequence[Mapping[str, str]],
+    name: str,
+    every: int,
+    target: int | ScalarTarget | None,
     advance: Any,
 ) -> Explained:
-    """Explain every state of a playback."""
+    """Explain steps of a playback.
+
+    :param states: states of all steps
+    :param explainer: the explainer
+    :param positions: positions of the states to explain
+    :param taken: targets of the actions taken in all states
+    :param name: name of the explainer
+    :param every: the positions are the first of every so many steps of an episode
+    :param target: what is explained; all targets or the action taken when not given
+    :param advance: called with the number of states that were explained
+    """
     agent = explainer.agent
+    image = find_image(agent)
+    everything = explains_all(explainer, target)
     parts: list[Tensor] = []
-    for some in np.array_split(np.arange(len(states)), range(CHUNK, len(states), CHUNK)):
-        if every_target:
+    for some in np.array_split(positions, range(CHUNK, len(positions), CHUNK)):
+        if everything:
             attributed = explainer.attribute_all(states.batch(agent, some))
         else:
-            batch = states.batch(agent, some, torch.from_numpy(taken[some]))
+            asked: TargetLike = explainer.own_target if target is None else target
+            batch = states.batch(agent, some, taken[some] if asked is None else asked)
             attributed = {
                 key: one[:, None] for key, one in explainer.attribute_batch(batch).items()
             }
-        by_key = split_keys(attributed)
-        shown = select_shown(by_key, agent, image)
+        shown = select_shown(split_keys(attributed), agent, image)
         if not explainer.gives_masks:  # one range for all targets, so that their maps compare
             shown = normalize(shown)
         parts.append(shown.half().cpu())
         advance(len(some))
     values = torch.cat(parts).numpy()
+    numbers: Sequence[int | None] = [target if isinstance(target, int) else None]
+    if everything:
+        numbers = range(values.shape[1])
     return Explained(
-        label=get_explainer_label(explainer.name),
-        maps=[
-            Maps(values[:, number], number if every_target else None)
-            for number in range(values.shape[1])
-        ],
+        name=name,
+        label=get_explainer_label(name),
+        maps=[Maps(values[:, i], number) for i, number in enumerate(numbers)],
         signed=not explainer.gives_masks and bool((values < 0).any()),
-        learned=isinstance(explainer, FittedExplainer),
-        metrics=metrics,
+        untrained=frozenset(explainer.unknown_targets),
+        every=every,
     )
 
 
 def select_shown(by_key: Mapping[str, Tensor], agent: Agent, image: str | None) -> Tensor:
     """Return the attributions that are shown: (B, C, H, W), (B, C, F, H, W) or (B, C, D)."""
     if image is None:
-        rows = [one.reshape(*one.shape[:2], -1) for one in by_key.values()]
-        return torch.cat(rows, dim=2)
+        return torch.stack(
+            [
+                join_features({key: one[:, target] for key, one in by_key.items()})
+                for target in range(next(iter(by_key.values())).shape[1])
+            ],
+            dim=1,
+        )
     attributions = by_key[image]
-    frames = attributions.unflatten(2, (agent.n_stack, -1))
+    batch, targets, _, *size = attributions.shape
+    frames = attributions.reshape(batch, targets, agent.n_stack, -1, *size)
     if agent.n_stack == 1 or all(torch.equal(frames[:, :, 0], one) for one in frames.unbind(2)):
         return take_newest_frame(attributions, agent)
     strongest = frames.abs().argmax(dim=3, keepdim=True)
-    return frames.gather(3, strongest).squeeze(3)
-
-
-@torch.no_grad()
-def remove_regions(states: StateDataset, agent: Agent, image: str | None) -> Removal:
-    """Remove every region, or feature, from every state, and pass what is left to the agent."""
-    baselines = make_baselines(agent, "background", states)
-    found: list[Tensor] = []
-    for some in np.array_split(np.arange(len(states)), range(CHUNK, len(states), CHUNK)):
-        batch = states.batch(agent, some)
-        found.append(
-            _without_patches(batch, agent, image, baselines)
-            if image is not None
-            else _without_features(batch, agent, baselines)
-        )
-    side = 0 if image is None else REGIONS
-    return Removal(torch.cat(found).numpy(), side, side)
-
-
-def _without_patches(
-    batch: StateBatch, agent: Agent, image: str, baselines: Mapping[str, Any]
-) -> Tensor:
-    observed = batch.by_key[image]
-    rows, columns = (_cover(size, observed) for size in observed.shape[2:])
-    chunk = count_rows(observed)
-    blends = read_blends(
-        lambda copies, states: batch.scores({image: copies}, states),
-        observed.float(),
-        (baselines[image](observed) - observed).float(),
-        make_grid_masks(rows, columns, chunk),
-        chunk,
-    )
-    scores = torch.cat([part for _, part in blends], dim=1)[:, 1:].cpu()
-    return compute_shares(agent, scores.flatten(0, 1)).unflatten(0, scores.shape[:2])
-
-
-def _cover(size: int, like: Tensor) -> Tensor:
-    """Whether each region covers each pixel of an axis: (n, size) of 1 and 0."""
-    bounds = torch.arange(REGIONS + 1) * size // REGIONS
-    pixels = torch.arange(size)
-    inside = (bounds[:-1, None] <= pixels) & (pixels < bounds[1:, None])
-    return inside.to(like.device, torch.float32)
-
-
-def _without_features(batch: StateBatch, agent: Agent, baselines: Mapping[str, Any]) -> Tensor:
-    found = []
-    for key, observed in batch.by_key.items():
-        start = observed.float()
-        change = baselines[key](observed).float() - start if key in baselines else start * 0
-        weights = torch.eye(start[0].numel()).reshape(-1, *start.shape[1:])
-        blends = read_blends(
-            lambda copies, states, key=key: batch.scores({key: copies}, states),
-            start,
-            change,
-            weights.split(count_rows(observed)),
-            count_rows(observed),
-        )
-        found.append(torch.cat([part for _, part in blends], dim=1).cpu())
-    scores = torch.cat(found, dim=1)
-    return compute_shares(agent, scores.flatten(0, 1)).unflatten(0, scores.shape[:2])
-
-
-def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) -> list[Bookmark]:
-    """List the steps that are worth a look first."""
-    marks = []
-    if "advantage" in columns:
-        advantage = columns["advantage"]
-        marks += [
-            Bookmark(int(np.nanargmax(advantage)), "highest advantage"),
-            Bookmark(int(np.nanargmin(advantage)), "lowest advantage"),
-        ]
-    if "value" in columns:
-        marks += [
-            Bookmark(int(np.nanargmax(columns["value"])), "highest value"),
-            Bookmark(int(np.nanargmin(columns["value"])), "lowest value"),
-        ]
-    if len(episodes) > 1:
-        worst = min(episodes, key=lambda one: one.total)
-        marks.append(Bookmark(worst.stop - 1, f"end of the worst episode ({worst.number})"))
-    return marks
+    selected: Tensor = frames.gather(3, strongest).squeeze(3)
+    return selected

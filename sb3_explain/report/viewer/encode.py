@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from sb3_explain.report.viewer.playback import Explained, Maps, Playback, Remova
 Array = NDArray[Any]
 #: keeps the content of a blob and returns its name
 Keep = Callable[[bytes], str]
+#: texts of metrics by the name of an explainer
+Trust = Mapping[str, Sequence[Mapping[str, str]]]
 #: maps are stored with at most this many pixels on their longer side
 MAP_SIDE = 42
 #: number of pixels of a sheet, about: what a browser decodes in some milliseconds
@@ -29,11 +32,15 @@ EFFORT = 2
 SIGNED, UNSIGNED = (127, 127), (0, 254)
 
 
-def describe_playback(playback: Playback, keep: Keep) -> dict[str, Any]:
+def describe_playback(
+    playback: Playback, keep: Keep, trust: Trust = MappingProxyType({})
+) -> dict[str, Any]:
     """Describe a playback in plain data; what is large is kept in blobs.
 
     :param playback: what is shown
     :param keep: keeps the content of a blob and returns its name
+    :param trust: how far each explainer can be trusted: texts ``label``, ``value`` and ``controls``
+        by its name
     :raises ExplainError: if the playback's arrays are not of the same steps
     """
     playback.require_whole()
@@ -48,13 +55,16 @@ def describe_playback(playback: Playback, keep: Keep) -> dict[str, Any]:
     return {
         "name": playback.name,
         "n": len(playback),
+        "asked": playback.asked,
+        "target": playback.target,
         "episodes": [
             {
                 "number": one.number,
                 "start": one.start,
                 "stop": one.stop,
                 "return": one.total,
-                "length": one.stop - one.start,
+                "length": one.stop - one.start if one.length is None else one.length,
+                "first": one.first,
                 "ended": one.ended,
             }
             for one in playback.episodes
@@ -73,11 +83,12 @@ def describe_playback(playback: Playback, keep: Keep) -> dict[str, Any]:
         "observed": observed,
         "features": features,
         "explainers": [
-            describe_explained(one, playback.removal, keep) for one in playback.explained
+            describe_explained(one, playback.removal, keep, trust) for one in playback.explained
         ],
         "removal": None if playback.removal is None else {
             "rows": playback.removal.rows,
             "columns": playback.removal.columns,
+            "every": playback.removal.every,
             "shares": write_shares(playback.removal.shares, keep),
         },
         "bookmarks": [
@@ -87,14 +98,17 @@ def describe_playback(playback: Playback, keep: Keep) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe_explained(explained: Explained, removal: Removal | None, keep: Keep) -> dict[str, Any]:
+def describe_explained(
+    explained: Explained, removal: Removal | None, keep: Keep, trust: Trust
+) -> dict[str, Any]:
     """Describe what one explainer says; the brightest region of each map is found here."""
     first = explained.maps[0].values
     return {
         "label": explained.label,
         "signed": explained.signed,
-        "learned": explained.learned,
-        "metrics": [dict(metric) for metric in explained.metrics],
+        "untrained": sorted(explained.untrained),
+        "every": explained.every,
+        "metrics": [dict(metric) for metric in trust.get(explained.name, ())],
         "stack": first.shape[1] if first.ndim == 4 else 1,
         "maps": [describe_maps(one, explained.signed, removal, keep) for one in explained.maps],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,15 @@ COLUMNS = ("value", "return_to_come", "reward", "advantage", "entropy")
 
 @dataclasses.dataclass(frozen=True)
 class Episode:
-    """Consecutive steps of one episode.
+    """An episode, of which consecutive steps are shown, or none.
 
     :param number: number of the episode, as it is shown
-    :param start: position of its first step
-    :param stop: position after its last step
+    :param start: position of the first step that is shown
+    :param stop: position after the last step that is shown
     :param total: sum of its rewards
     :param ended: how it ended, in words
+    :param first: number of the first step that is shown, within the episode
+    :param length: number of its steps; of those that are shown when not given
     """
 
     number: int
@@ -32,6 +34,13 @@ class Episode:
     stop: int
     total: float
     ended: str = ""
+    first: int = 0
+    length: int | None = None
+
+
+def list_kept(episodes: Sequence[Episode], every: int) -> NDArray[np.int64]:
+    """List the positions of the first of every so many steps of each episode."""
+    return np.concatenate([np.arange(one.start, one.stop, every) for one in episodes])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +57,12 @@ class Bookmark:
 
 @dataclasses.dataclass(frozen=True)
 class Maps:
-    """The maps of one explainer for one target in every step.
+    """The maps of one explainer for one target in M steps.
 
-    :param values: (T, H, W), (T, F, H, W) with a map for each frame of the stack, or (T, D) of
+    :param values: (M, H, W), (M, F, H, W) with a map for each frame of the stack, or (M, D) of
         features; in [0, 1], or in [-1, 1] if they are signed
-    :param target: number of the target, or ``None`` for that of the action taken
+    :param target: number of the target, or ``None`` for that of the action taken, or for the
+        quantity that was asked for
     """
 
     values: Array
@@ -63,32 +73,36 @@ class Maps:
 class Explained:
     """What one explainer says of the steps.
 
+    :param name: name of the explainer in the table of metrics
     :param label: the explainer's name, as it is shown
     :param maps: its maps, a target each
     :param signed: whether maps may be negative
-    :param learned: whether it learned its maps from states
-    :param metrics: how far it can be trusted: ``{"label", "value", "controls"}`` as texts
+    :param untrained: numbers of the targets that it has hardly learned anything of
+    :param every: it explains the first of every so many steps of an episode
     """
 
+    name: str
     label: str
     maps: Sequence[Maps]
     signed: bool = False
-    learned: bool = False
-    metrics: Sequence[Mapping[str, str]] = ()
+    untrained: Collection[int] = ()
+    every: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Removal:
-    """What the agent does in every step without one region, or one feature.
+    """What the agent does in M steps without one region, or one feature.
 
-    :param shares: (T, R, K) in [0, 1]
+    :param shares: (M, R, K) in [0, 1]
     :param rows: number of rows of regions; 0 for features
     :param columns: number of columns of regions
+    :param every: the first of every so many steps of an episode was tried
     """
 
     shares: Array
     rows: int = 0
     columns: int = 0
+    every: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +123,9 @@ class Playback:
     :param explained: what explainers say
     :param removal: what the agent does without a region
     :param bookmarks: steps that are worth a look
+    :param asked: name of the quantity that all maps are of; empty for actions
+    :param target: number of the target whose maps are shown first; ``None`` for that of the action
+        taken
     """
 
     name: str
@@ -125,6 +142,8 @@ class Playback:
     explained: Sequence[Explained] = ()
     removal: Removal | None = None
     bookmarks: Sequence[Bookmark] = ()
+    asked: str = ""
+    target: int | None = None
 
     def __len__(self) -> int:
         """Return the number of steps."""
@@ -138,13 +157,20 @@ class Playback:
             given = getattr(self, name)
             if given is not None:
                 lengths[name] = len(given)
-        for explained in self.explained:
-            lengths |= {f"maps of {explained.label}": len(each.values) for each in explained.maps}
-        if self.removal is not None:
-            lengths["removal"] = len(self.removal.shares)
         lengths["episodes"] = self.episodes[-1].stop if self.episodes else 0
         if len(set(lengths.values())) != 1 or not len(self):
             raise ExplainError(f"a playback has numbers of steps that differ: {lengths}")
+        for explained in self.explained:
+            expected = len(list_kept(self.episodes, explained.every))
+            for each in explained.maps:
+                if len(each.values) != expected:
+                    raise ExplainError(
+                        f"{len(each.values)} maps of {explained.label} for {expected} steps"
+                    )
+        if self.removal is not None:
+            expected = len(list_kept(self.episodes, self.removal.every))
+            if len(self.removal.shares) != expected:
+                raise ExplainError(f"removal of {len(self.removal.shares)} for {expected} steps")
         if self.shares.shape[1] != len(self.target_names):
             raise ExplainError(
                 f"{self.shares.shape[1]} shares a step, but {len(self.target_names)} target names"

@@ -7,10 +7,11 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sb3_explain.report.viewer.bundle import UPLOT, UPLOT_STYLE, join_scripts
-from sb3_explain.report.viewer.encode import describe_palette, describe_playback
+from sb3_explain.report.viewer.encode import Trust, describe_palette, describe_playback
 from sb3_explain.report.viewer.playback import Playback
 from sb3_explain.report.wording import Wording
 
@@ -35,11 +36,18 @@ class Viewer:
     blobs: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def write_viewer(playbacks: Sequence[Playback], wording: Wording, *, start: int = 0) -> Viewer:
+def write_viewer(
+    playbacks: Sequence[Playback],
+    wording: Wording,
+    trust: Trust = MappingProxyType({}),
+    *,
+    start: int = 0,
+) -> Viewer:
     """Write playbacks as the parts of a page.
 
     :param playbacks: the first is played, others can be shown beside it
     :param wording: words for the kind of agent
+    :param trust: how far each explainer can be trusted, as texts by its name
     :param start: position of the step that is shown first
     """
     if not playbacks:
@@ -59,7 +67,7 @@ def write_viewer(playbacks: Sequence[Playback], wording: Wording, *, start: int 
         "start": start,
         "palette": describe_palette(),
         "words": describe_words(wording),
-        "playbacks": [describe_playback(one, keep) for one in playbacks],
+        "playbacks": [describe_playback(one, keep, trust) for one in playbacks],
     }
     # JSON in a script element: nothing in it may end the element
     text = json.dumps(description, allow_nan=False).replace("<", "\\u003c")

@@ -10,10 +10,15 @@ export function listEpisodes(table, playback, go) {
     const row = document.createElement("tr");
     const head = make("th", "");
     head.scope = "row";
-    const button = make("button", `episode ${episode.number}`, "link");
-    button.type = "button";
-    button.addEventListener("click", () => go(episode.start));
-    head.append(button);
+    const name = `episode ${episode.number}`;
+    const n = episode.stop - episode.start;
+    if (n > 0) {
+      const button = make("button", name, "link");
+      button.type = "button";
+      button.addEventListener("click", () => go(episode.start));
+      head.append(button);
+    } else head.append(name);
+    if (n < episode.length) head.append(make("small", n > 0 ? ` the last ${n} steps` : " not on this page", "faint"));
     row.append(head, make("td", format(episode.return)), make("td", String(episode.length)), make("td", episode.ended));
     row.cells[0].dataset.sort = String(episode.number);
     row.dataset.start = String(episode.start);

@@ -65,10 +65,12 @@ export class Pane {
   }
 
   drawShares(position, { target, region }) {
-    const shares = this.playback.shares.row(position);
-    const without = region === null ? null : this.playback.without(position, region);
-    const taken = this.playback.taken.at(position);
-    const explained = this.playback.targetAt(position, target);
+    const { playback } = this;
+    const tried = region === null ? null : playback.triedAt(position);
+    const shares = playback.shares.row(tried ? tried.position : position);
+    const without = tried ? tried.without(region) : null;
+    const taken = playback.taken.at(position);
+    const explained = playback.asked ? null : playback.targetAt(position, target);
     this.rows.forEach(({ row, meter, share }, i) => {
       meter.value = without ? without[i] : shares[i];
       share.textContent = without ? `${percent(shares[i])} \u2192 ${percent(without[i])}` : percent(shares[i]);
@@ -77,39 +79,39 @@ export class Pane {
     });
   }
 
+  /** Say what becomes of a target without a region, at a step where that was tried. */
+  sayWithout(tried, region, what, target) {
+    const { playback } = this;
+    const shares = playback.shares.row(tried.position);
+    const without = tried.without(region);
+    const shown = playback.targetAt(tried.position, target);
+    return `${what}: ${playback.targets[shown].name} ${percent(shares[shown])} \u2192 `
+      + `${percent(without[shown])}${this.nameChange(shares, without)}.`;
+  }
+
   drawTrust(position, { target, region }) {
     const { playback, words } = this;
-    const explained = playback.targetAt(position, target);
-    const name = playback.targets[explained].name;
-    const shares = playback.shares.row(position);
-    this.removal.textContent = "";
-    if (region !== null && playback.removal) {
-      const without = playback.without(position, region);
-      const where = playback.features ? playback.features.names[region] : words.region;
-      this.removal.textContent = `Without ${where}: ${name} ${percent(shares[explained])} \u2192 `
-        + `${percent(without[explained])}${this.nameChange(shares, without)}.`;
-    }
+    const name = playback.asked || playback.targets[playback.targetAt(position, target)].name;
+    const nameRegion = (at, other) => (playback.features ? playback.features.names[at] : other);
+    const hovered = region === null ? null : playback.triedAt(position);
+    this.removal.textContent = hovered
+      ? this.sayWithout(hovered, region, `Without ${nameRegion(region, words.region)}`, target)
+      : "";
+    const remarks = [];
+    if (hovered) remarks.push(sayBefore("Tried", position - hovered.position));
     if (this.explainer === null) return;
     const explainer = playback.explainers[this.explainer];
-    const map = playback.findMap(this.explainer, position, target);
-    const remarks = [];
-    if (!map) remarks.push(`${explainer.label} was not asked about ${name} here.`);
-    if (map && explainer.learned && playback.targets[explained].chosen === 0) {
-      remarks.push(`${name} is never chosen in these steps: its map is hardly trained.`);
-    }
-    this.remark.textContent = remarks.join(" ");
-    if (map && map.brightest && playback.removal && region === null) {
-      const brightest = map.brightest.at(position);
-      const where = playback.features ? playback.features.names[brightest] : "brightest region";
-      if (brightest < 0) {
-        this.removal.textContent = "The map is empty here.";
-      } else {
-        const without = playback.without(position, brightest);
-        this.removal.textContent = `Removal check: without the ${where}, ${name} `
-          + `${percent(shares[explained])} \u2192 ${percent(without[explained])}`
-          + `${this.nameChange(shares, without)}.`;
+    const found = playback.findMap(this.explainer, position, target);
+    if (!found) remarks.push(`${explainer.label} was not asked about ${name} here.`);
+    else {
+      remarks.push(sayBefore("The map is that", position - found.position));
+      const own = playback.targetAt(found.position, target);
+      if (!playback.asked && explainer.untrained.includes(own)) {
+        remarks.push(`${explainer.label} met ${name} in no state that it learned from: its map is hardly trained.`);
       }
     }
+    this.remark.textContent = remarks.filter(Boolean).join(" ");
+    if (found && region === null) this.checkBrightest(found, target, nameRegion);
     if (this.measured !== this.explainer) {
       this.measured = this.explainer;
       this.trust.replaceChildren(...explainer.metrics.map((metric) => {
@@ -121,6 +123,17 @@ export class Pane {
     }
   }
 
+  /** Say what the agent does without the region in which a map is brightest, in that very state. */
+  checkBrightest({ map, index, position }, target, nameRegion) {
+    const tried = this.playback.triedAt(position);
+    if (!tried || tried.position !== position || !map.brightest) return;
+    const brightest = map.brightest.at(index);
+    this.removal.textContent = brightest < 0
+      ? "The map is empty here."
+      : this.sayWithout(tried, brightest,
+        `Removal check: without the ${nameRegion(brightest, "brightest region")}`, target);
+  }
+
   /** What it would do instead, if anything else. */
   nameChange(shares, without) {
     if (this.words.continuous) return "";
@@ -128,6 +141,11 @@ export class Pane {
     const [before, after] = [best(shares), best(without)];
     return before === after ? "" : `; it would rather do ${this.playback.targets[after].name}`;
   }
+}
+
+/** Say that something is of some steps before; nothing if it is of this step. */
+function sayBefore(what, steps) {
+  return steps > 0 ? `${what} of ${steps} ${steps === 1 ? "step" : "steps"} before.` : "";
 }
 
 export { format, make, percent };

@@ -3,8 +3,8 @@
 import { layOver } from "./overlays.js";
 import { Playback } from "./playback.js";
 
-/** Height in pixels that a picture is drawn with at least. */
-const HEIGHT = 420;
+/** Height in pixels that a picture is drawn with at least; the style sheet enlarges it. */
+const HEIGHT = 200;
 
 /** A canvas that shows tiles of one kind, enlarged by a whole number. */
 class Screen {
@@ -84,11 +84,11 @@ export class Pictures {
     const asked = ++this.asked;
     const { playback } = this;
     const chosen = playback.explainers[explainer];
-    const map = chosen && look.style !== "none" && playback.findMap(explainer, position, target);
-    const sheets = map && map.sheets;
+    const found = chosen && look.style !== "none" && playback.findMap(explainer, position, target);
+    const sheets = found && found.map.sheets;
     const drawn = playback.frameBefore(position, back);
     const [mapTile, gameTile, seenTile] = await Promise.all([
-      sheets ? sheets.tile(Playback.tileOf(chosen, position, back)) : null,
+      sheets ? sheets.tile(Playback.tileOf(chosen, found.index, back)) : null,
       this.game ? this.game.sheets.tile(position) : null,
       this.seen && drawn !== null ? this.seen.sheets.tile(drawn) : null,
     ]);

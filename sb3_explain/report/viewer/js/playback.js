@@ -52,19 +52,39 @@ export class Playback {
     return target ?? this.taken.at(position);
   }
 
-  /** The map of an explainer for a target: its own, else that of the action taken, else null. */
-  findMap(explainer, position, target) {
-    const own = this.targetAt(position, target);
-    const maps = this.explainers[explainer].maps;
-    return maps.find((one) => one.target === own)
-      ?? maps.find((one) => one.target === null && own === this.taken.at(position))
-      ?? null;
+  /**
+   * The last step up to `position` that is among the first of every so many steps of its episode.
+   *
+   * @returns `{index, position}`: its number among these steps, and its position
+   */
+  keptAt(position, every) {
+    const number = this.episodeAt(position);
+    let index = 0;
+    for (const { start, stop } of this.episodes.slice(0, number)) index += Math.ceil((stop - start) / every);
+    const { start } = this.episodes[number];
+    const within = Math.floor((position - start) / every);
+    return { index: index + within, position: start + within * every };
   }
 
-  /** The tile of a map for a step and a frame of the stack, 0 for the newest. */
-  static tileOf(explainer, position, back) {
+  /**
+   * The map of an explainer for a target that holds at a step, `{map, index, position}`, or null:
+   * of the target itself, or of the action taken if that is the target.
+   */
+  findMap(explainer, position, target) {
+    const { maps, every } = this.explainers[explainer];
+    const kept = this.keptAt(position, every);
+    const own = this.targetAt(kept.position, target);
+    const map = this.asked
+      ? maps[0]
+      : maps.find((one) => one.target === own)
+        ?? maps.find((one) => one.target === null && own === this.taken.at(kept.position));
+    return map ? { map, ...kept } : null;
+  }
+
+  /** The tile of a map by its number, and by the frame of the stack, 0 for the newest. */
+  static tileOf(explainer, index, back) {
     const frames = explainer.stack ?? 1;
-    return position * frames + (frames > 1 ? frames - 1 - back : 0);
+    return index * frames + (frames > 1 ? frames - 1 - back : 0);
   }
 
   /** The step whose newest frame is `back` frames old at `position`; null before the episode. */
@@ -78,8 +98,13 @@ export class Playback {
     return signed ? (byte - 127) / BYTE_OF_ONE.signed : byte / BYTE_OF_ONE.unsigned;
   }
 
-  /** Shares of all targets without a region; null where nothing was tried. */
-  without(position, region) {
-    return this.removal ? this.removal.shares.row(position, region) : null;
+  /** What was tried at the last step up to `position`: `{position, shares}`, a row a region. */
+  triedAt(position) {
+    if (!this.removal) return null;
+    const kept = this.keptAt(position, this.removal.every);
+    return {
+      position: kept.position,
+      without: (region) => this.removal.shares.row(kept.index, region),
+    };
   }
 }

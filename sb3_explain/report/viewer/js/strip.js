@@ -33,9 +33,9 @@ export class Strip {
 
   /** What a feature is colored by at a step, in [-1, 1]; null where there is no map. */
   valueAt(position, feature, { explainer, target }) {
-    const map = explainer === null ? null : this.playback.findMap(explainer, position, target);
-    if (!map) return null;
-    const byte = map.values.at(position, feature);
+    const found = explainer === null ? null : this.playback.findMap(explainer, position, target);
+    if (!found) return null;
+    const byte = found.map.values.at(found.index, feature);
     return Playback.readByte(byte, this.playback.explainers[explainer].signed);
   }
 

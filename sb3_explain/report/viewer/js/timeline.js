@@ -70,8 +70,8 @@ export class Timeline {
   redraw() {
     for (const { plot } of this.plots) plot.destroy();
     this.root.replaceChildren();
-    const { start, stop } = this.playback.episodes[this.episode];
-    const steps = Array.from({ length: stop - start }, (_, i) => i);
+    const { start, stop, first } = this.playback.episodes[this.episode];
+    const steps = Array.from({ length: stop - start }, (_, i) => first + i);
     const { ink, grid } = theme();
     const marks = this.playback.bookmarks.filter((one) => one.position >= start && one.position < stop);
     this.plots = this.charts.map((chart, number) => {
@@ -86,7 +86,7 @@ export class Timeline {
         plot.ctx.save();
         plot.ctx.fillStyle = "#d9720b";
         for (const mark of marks) {
-          const x = plot.valToPos(mark.position - start, "x", true);
+          const x = plot.valToPos(mark.position - start + first, "x", true);
           plot.ctx.fillRect(x - 1, plot.bbox.top, 2, 6 * devicePixelRatio);
         }
         plot.ctx.restore();
@@ -110,7 +110,7 @@ export class Timeline {
           })),
         ],
         hooks: { draw: [drawMarks] },
-      }, [steps, ...chart.series.map((one) => steps.map((i) => finite(one.read(start + i))))], figure);
+      }, [steps, ...chart.series.map((one) => steps.map((_, i) => finite(one.read(start + i))))], figure);
       plot.over.addEventListener("click", () => {
         if (plot.cursor.idx != null) this.go(start + plot.cursor.idx);
       });
@@ -125,7 +125,8 @@ export class Timeline {
   }
 
   moveLine(line, plot) {
-    const x = plot.valToPos(this.position - this.playback.episodes[this.episode].start, "x");
+    const { start, first } = this.playback.episodes[this.episode];
+    const x = plot.valToPos(this.position - start + first, "x");
     line.style.transform = `translateX(${x}px)`;
   }
 

@@ -35,7 +35,7 @@ export async function openViewer(root, { description, read }) {
     controls.scrub.value = position;
     controls.play.textContent = player.running ? "Pause" : "Play";
     const episode = main.episodes[main.episodeAt(position)];
-    controls.where.textContent = `episode ${episode.number}, step ${position - episode.start}`;
+    controls.where.textContent = `episode ${episode.number}, step ${episode.first + position - episode.start}`;
     timeline.show(position);
     markEpisode(find("episodes"), main, position);
     const drawn = panes.map((pane) => pane.draw(Math.min(position, pane.playback.n - 1), state));
@@ -78,6 +78,9 @@ export async function openViewer(root, { description, read }) {
   }
   controls.back.closest("label").hidden = stack < 2;
   controls.explainer.closest("label").hidden = !main.explainers.length;
+  controls.target.closest("label").hidden = Boolean(main.asked);
+  state.target = main.target;
+  controls.target.value = main.target ?? "";
 
   controls.play.addEventListener("click", () => player.toggle());
   find("before").addEventListener("click", () => go(player.position - 1));

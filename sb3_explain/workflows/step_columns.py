@@ -1,0 +1,84 @@
+"""What happens over the steps of episodes, and which of them are worth a look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.report.viewer.playback import Bookmark, Episode
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.importances import DISCOUNT
+from sb3_explain.workflows.pictures import compute_shares
+from sb3_explain.workflows.whole_episodes import find_endings
+
+Array = NDArray[Any]
+
+
+def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
+    """Compute what a viewer draws over time; what the agent does not have is left out.
+
+    The advantage is that of the step that was taken, ``r + 0.99 V(s') - V(s)``, and the return to
+    come is discounted by 0.99, since an agent does not say with which discount it learned. Where
+    an episode is not over by itself, the value of its last state stands for what would follow.
+
+    :param agent: the agent of the states
+    :param states: states of whole episodes, episode after episode
+    """
+    rewards = states.column("rewards").astype(np.float64)
+    values = states.column("values").astype(np.float64)
+    ended = find_endings(states)
+    starts = np.flatnonzero(np.r_[True, states.episode[1:] != states.episode[:-1]])
+    come, advantage = np.zeros(len(values)), np.full(len(values), np.nan)
+    for start, stop in zip(starts, [*starts[1:], len(values)], strict=True):
+        over = ended[start] == 1
+        later = 0.0 if over else values[stop - 1]
+        for i in reversed(range(start, stop)):
+            come[i] = later = rewards[i] + DISCOUNT * later
+        following = np.append(values[start + 1 : stop], 0.0 if over else np.nan)
+        here = slice(start, stop)
+        advantage[here] = rewards[here] + DISCOUNT * following - values[here]
+    columns = {
+        "value": values,
+        "return_to_come": come,
+        "reward": rewards,
+        "advantage": advantage,
+    }
+    if not isinstance(agent.action_space, spaces.Box):
+        shares = compute_shares(agent, torch.from_numpy(states.column("scores"))).numpy()
+        columns["entropy"] = -(shares * np.log(shares.clip(1e-12))).sum(axis=1)
+    return {name: column for name, column in columns.items() if np.isfinite(column).any()}
+
+
+def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) -> list[Bookmark]:
+    """List the steps that are worth a look first.
+
+    :param episodes: the episodes of the steps that are shown
+    :param columns: what :func:`compute_columns` returns, of the steps that are shown
+    """
+    marks = []
+    for name, said in (("advantage", "advantage"), ("value", "value")):
+        if name in columns and np.ptp(columns[name][np.isfinite(columns[name])]) > 0:
+            marks.append(Bookmark(int(np.nanargmax(columns[name])), f"highest {said}"))
+            marks.append(Bookmark(int(np.nanargmin(columns[name])), f"lowest {said}"))
+    rewards = columns["reward"]
+    losses = np.flatnonzero((rewards < 0) & (rewards == rewards.min()))
+    if 0 < len(losses) <= len(rewards) // 20:  # not where each step costs something
+        marks += [
+            Bookmark(int(losses[0]), f"first loss ({rewards[losses[0]]:.3g})"),
+            Bookmark(int(losses[-1]), f"last loss ({rewards[losses[-1]]:.3g})"),
+        ]
+    shown = [one for one in episodes if one.stop > one.start]
+    worst = min(shown, key=lambda one: one.total)
+    for one in shown:
+        if one is worst and len(shown) > 1:
+            said = f"end of episode {one.number}, the worst shown"
+        else:
+            said = f"end of episode {one.number}"
+        marks.append(Bookmark(one.stop - 1, said))
+    return marks

@@ -1,0 +1,113 @@
+"""Whole episodes of an agent: how they went, and which of their steps a page plays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.report.viewer.playback import Episode
+from sb3_explain.states.collection import collect
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.env_sources import EnvSource
+from sb3_explain.states.environments import AnyEnv, find_source
+
+#: folder of the states of whole episodes, beside ``states/`` of other workflows
+EPISODES = "episodes"
+#: states that each parallel environment plays, and the largest number of environments
+STATES_PER_ENV, MAX_ENVS = 1000, 8
+#: number of episodes that share the steps of a page if they are too long for it
+SHOWN = 3
+#: in words, how an episode ended (see :data:`sb3_explain.states.episodes.ENDINGS`)
+ENDED = ("goes on", "ended", "time limit")
+
+
+def play_whole_episodes(
+    agent: Agent,
+    folder: Path,
+    n_states: int,
+    *,
+    env: AnyEnv | EnvSource | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    **options: Any,
+) -> StateDataset:
+    """Play whole episodes, or go on where an earlier call was stopped; the last one is cut.
+
+    :param agent: the agent to play
+    :param folder: folder of the store
+    :param n_states: number of states
+    :param env: the environment, as :func:`sb3_explain.collect` takes it
+    :param seed: random seed of the episodes
+    :param progress: show a progress bar
+    :param options: further options of :func:`sb3_explain.collect`
+    """
+    source, n_envs = find_source(agent, env), None
+    if not folder.exists() and source.n_envs is None:
+        # parallel episodes are played to their ends, however few states are asked for
+        n_envs = min(MAX_ENVS, -(-n_states // STATES_PER_ENV))
+    return collect(
+        agent, source, n_states=n_states, folder=folder, seed=seed, max_per_episode=0,
+        n_envs=n_envs, progress=progress, **options,
+    )  # fmt: skip
+
+
+def choose_steps(states: StateDataset, limit: int) -> tuple[NDArray[np.int64], list[Episode]]:
+    """Choose the steps that a page plays: those of the worst and of the best episode first.
+
+    Where episodes are too long, their ends are shown, since there it is decided how they went.
+
+    :param states: states of whole episodes, episode after episode
+    :param limit: number of steps, at most
+    :return: positions of the steps, and all episodes with the places of their steps among these
+    """
+    numbers, starts, lengths = np.unique(states.episode, return_index=True, return_counts=True)
+    rewards = states.column("rewards").astype(np.float64)
+    totals = np.add.reduceat(rewards, starts)
+    ended = find_endings(states)[starts]
+    ranked = rank_episodes(totals, ended)
+    shown = np.zeros(len(numbers), np.int64)
+    left = limit
+    for place, episode in enumerate(ranked):
+        share = left // max(1, min(SHOWN, len(ranked)) - place)
+        if place < SHOWN or lengths[episode] <= left:
+            shown[episode] = min(lengths[episode], share)
+            left -= int(shown[episode])
+    positions, episodes, at = [], [], 0
+    for number, start, length, total, ending, n in zip(
+        numbers, starts, lengths, totals, ended, shown, strict=True
+    ):
+        positions.append(np.arange(start + length - n, start + length))
+        episodes.append(
+            Episode(
+                int(number), at, at + int(n), float(total), ENDED[ending],
+                first=int(length - n), length=int(length),
+            )
+        )  # fmt: skip
+        at += int(n)
+    return np.concatenate(positions), episodes
+
+
+def find_endings(states: StateDataset) -> NDArray[np.int64]:
+    """Find how each state's episode ends, (n,), as a number of :data:`ENDED`.
+
+    Of states that are not from a store, all but those of the last episode are taken to be over.
+    """
+    try:
+        ended: NDArray[np.int64] = states.column("ended").astype(np.int64)
+    except ExplainError:
+        ended = (states.episode != states.episode[-1]).astype(np.int64)
+    return ended
+
+
+def rank_episodes(totals: NDArray[np.float64], ended: NDArray[np.int64]) -> list[int]:
+    """Rank episodes by what there is to see: the worst, the best, others; last what goes on."""
+    over = [int(i) for i in np.argsort(totals, kind="stable") if ended[i]]
+    going_on = [int(i) for i in range(len(totals)) if not ended[i]]
+    first = [*over[:1], *over[:0:-1][:1]]
+    others = sorted(i for i in over if i not in first)
+    return [*first, *others, *going_on]
