@@ -85,7 +85,7 @@ def choose_steps(states: StateDataset, limit: int) -> tuple[NDArray[np.int64], l
         episodes.append(
             Episode(
                 int(number), at, at + int(n), float(total), ENDED[ending],
-                first=int(length - n), length=int(length),
+                first=int(length - n), length=int(length), over=bool(ending),
             )
         )  # fmt: skip
         at += int(n)

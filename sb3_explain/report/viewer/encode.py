@@ -66,6 +66,7 @@ def describe_playback(
                 "length": one.stop - one.start if one.length is None else one.length,
                 "first": one.first,
                 "ended": one.ended,
+                "over": one.over,
             }
             for one in playback.episodes
         ],

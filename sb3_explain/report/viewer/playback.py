@@ -27,6 +27,7 @@ class Episode:
     :param ended: how it ended, in words
     :param first: number of the first step that is shown, within the episode
     :param length: number of its steps; of those that are shown when not given
+    :param over: whether it is over after these steps, so that its return is known
     """
 
     number: int
@@ -36,6 +37,7 @@ class Episode:
     ended: str = ""
     first: int = 0
     length: int | None = None
+    over: bool = True
 
 
 def list_kept(episodes: Sequence[Episode], every: int) -> NDArray[np.int64]:

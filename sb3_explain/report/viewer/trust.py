@@ -44,7 +44,8 @@ def describe_trust(
         if found and said.better:
             best = (max if said.better == "up" else min)(found, key=found.__getitem__)
             label = get_explainer_label(best)
-            beside = f"best control: {format_estimate(table[best][metric])} ({label})"
+            label = label if label.isupper() else label[:1].lower() + label[1:]
+            beside = f"best control, {label}: {format_estimate(table[best][metric])}"
         described.append(
             {
                 "label": f"{said.label} {said.arrow}".strip(),

@@ -43,7 +43,10 @@ def make_playback(**changes):
         "n_stack": 2,
         "explained": [
             Explained(
-                "saliency", [Maps(rng.uniform(-1, 1, (N, 20, 20)), k) for k in range(K)], True
+                "saliency",
+                "saliency",
+                [Maps(rng.uniform(-1, 1, (N, 20, 20)), k) for k in range(K)],
+                True,
             )
         ],
         "removal": Removal(rng.dirichlet(np.ones(K), (N, 4)), 2, 2),

@@ -18,8 +18,8 @@ export function listEpisodes(table, playback, go) {
       button.addEventListener("click", () => go(episode.start));
       head.append(button);
     } else head.append(name);
-    if (n < episode.length) head.append(make("small", n > 0 ? ` the last ${n} steps` : " not on this page", "faint"));
-    row.append(head, make("td", format(episode.return)), make("td", String(episode.length)), make("td", episode.ended));
+    if (n < episode.length) head.append(make("small", n > 0 ? `last ${n} steps shown` : "not on this page", "faint"));
+    row.append(head, make("td", format(episode.return) + (episode.over ? "" : " so far")), make("td", String(episode.length)), make("td", episode.ended));
     row.cells[0].dataset.sort = String(episode.number);
     row.dataset.start = String(episode.start);
     body.append(row);
@@ -58,7 +58,7 @@ export function plotValues(canvas, playback, go) {
   }
   const both = steps.flatMap((i) => [value.at(i), come.at(i)]);
   const [low, high] = [Math.min(...both), Math.max(...both)];
-  const [side, margin] = [320, 34];
+  const [side, margin] = [320, 30];
   const ratio = Math.max(1, devicePixelRatio);
   canvas.width = side * ratio;
   canvas.height = side * ratio;

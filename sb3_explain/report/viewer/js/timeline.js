@@ -121,7 +121,7 @@ export class Timeline {
       return { plot, line };
     });
     for (const { line, plot } of this.plots) this.moveLine(line, plot);
-    this.tell();
+    requestAnimationFrame(() => this.tell()); // a new chart empties its legend once it is laid out
   }
 
   moveLine(line, plot) {

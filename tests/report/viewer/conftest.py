@@ -1,0 +1,48 @@
+"""A page in a real browser, opened from disk."""
+
+import os
+import shutil
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, driven by Playwright; one for all tests of a module."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no browser: install the package chromium, or set CHROMIUM to its path")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a file in a page of its own; the test fails at a request or a console message."""
+    said, pages = [], []
+
+    def open_file(path, *, width=1280, dark=False):
+        page = browser.new_page(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+        )
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                request.url.startswith(("file:", "data:", "blob:"))
+                or said.append(f"request {request.url}")
+            ),
+        )
+        pages.append(page)
+        page.goto(path.resolve().as_uri())
+        page.wait_for_selector("#viewer[data-ready=yes]", timeout=60_000)
+        return page
+
+    yield open_file
+    for page in pages:
+        page.close()
+    assert not said

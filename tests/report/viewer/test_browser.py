@@ -1,0 +1,311 @@
+"""The page in Chromium: what is clicked, moved and pressed changes what is seen."""
+
+import numpy as np
+import pytest
+
+from sb3_explain.report import write_report
+from sb3_explain.report.viewer.playback import (
+    Bookmark,
+    Episode,
+    Explained,
+    Maps,
+    Playback,
+    Removal,
+)
+
+T, K = 40, 3
+NAMES = ["left", "right", "wait"]
+#: region of a 2 x 2 grid in which the map of each target is hot, by explainer
+HOT = {"first": [0, 1, 2], "second": [3, 3, 3]}
+
+
+def squares(regions):
+    """Maps (T, 20, 20) that are 1 in one quarter, 0 elsewhere."""
+    maps = np.zeros((T, 20, 20))
+    for i, region in enumerate(regions):
+        row, column = divmod(region, 2)
+        maps[i, 10 * row : 10 * row + 10, 10 * column : 10 * column + 10] = 1
+    return maps
+
+
+def make_playback(name="the agent", shift=0):
+    """Frames that are as bright as their number says, and a share that falls without region 1."""
+    levels = (np.arange(T) * 4 + 40).astype(np.uint8)
+    shares = np.tile([0.6, 0.3, 0.1], (T, 1))
+    taken = np.zeros(T, int)
+    taken[30:] = 1
+    removed = np.tile(shares[:, None], (1, 4, 1))
+    removed[:, 1] = [0.08, 0.72, 0.2]
+    rendered = np.broadcast_to(levels[:, None, None, None], (T, 60, 40, 3)).copy()
+    rendered[..., 2] = 200 - shift
+    return Playback(
+        name=name,
+        episodes=[
+            Episode(0, 0, 10, 1.5, "ended"),
+            Episode(1, 10, 10, 9.0, "time limit", first=30, length=30),
+            Episode(2, 10, T, -2.0, "ended", first=5, length=35),
+        ],
+        shares=shares,
+        taken=taken,
+        target_names=NAMES,
+        columns={
+            "value": np.linspace(0, 1, T),
+            "reward": np.ones(T),
+            "return_to_come": np.linspace(1, 0, T),
+            "advantage": np.linspace(-1, 1, T),
+            "entropy": np.full(T, 0.5),
+        },
+        rendered=rendered,
+        observed=np.broadcast_to(levels[:, None, None], (T, 20, 20)).copy(),
+        n_stack=2,
+        explained=[
+            Explained(
+                label,
+                label,
+                [Maps(squares([HOT[label][k]] * T), k) for k in range(K)],
+                untrained=[2] if label == "first" else [],
+            )
+            for label in HOT
+        ],
+        removal=Removal(removed, 2, 2),
+        bookmarks=[Bookmark(35, "a moment")],
+    )
+
+
+METRICS = {
+    "agent": {"algo": "PPO", "environment": "Dot-v0"},
+    "states": {},
+    "explainers": {
+        name: {"insertion": {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "n": 300}}
+        for name, mean in {"first": 0.7, "second": 0.5, "random": 0.3, "empty": None}.items()
+        if mean is not None
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    return write_report(
+        folder, metrics=METRICS, playbacks=[make_playback(), make_playback("another agent", 150)]
+    )
+
+
+@pytest.fixture
+def page(open_page, path):
+    return open_page(path)
+
+
+def pixel(page, name, x, y, pane=0):
+    """Color (r, g, b) of a canvas at shares of its width and height."""
+    return page.evaluate(
+        """([name, x, y, pane]) => {
+          const canvas = document.querySelectorAll(`.pane .${name}`)[pane];
+          const context = canvas.getContext("2d");
+          const at = [Math.floor(x * canvas.width), Math.floor(y * canvas.height)];
+          return [...context.getImageData(...at, 1, 1).data].slice(0, 3);
+        }""",
+        [name, x, y, pane],
+    )
+
+
+def position(page):
+    return int(page.get_attribute("#viewer", "data-position"))
+
+
+def go(page, to):
+    page.evaluate(
+        """(to) => {
+          const scrub = document.querySelector(".scrub");
+          scrub.value = to;
+          scrub.dispatchEvent(new Event("input"));
+        }""",
+        to,
+    )
+    page.wait_for_selector(f"#viewer[data-position='{to}']")
+
+
+def settle(page):
+    """Wait until what was asked for is drawn."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 60)))")
+
+
+def until(page, what):
+    """Wait until ``what(page)`` is true; the policy forbids what Playwright waits with."""
+    for _ in range(200):
+        if what(page):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("waited for 10 s")
+
+
+def choose(page, name, option):
+    page.select_option(f".{name}", label=option)
+    settle(page)
+
+
+def is_hot(color):
+    red, _, blue = color
+    return red > blue + 40
+
+
+def test_what_is_shown_is_the_frame_of_the_step(page):
+    choose(page, "style", "no map")
+    for step in (0, 17, 39):
+        go(page, step)
+        settle(page)
+        level = step * 4 + 40
+        assert pixel(page, "game", 0.5, 0.5) == [level, level, 200]
+        assert pixel(page, "seen", 0.5, 0.5) == [level] * 3
+
+
+def test_steps_keys_and_the_clock(page):
+    page.click(".after")
+    page.click(".after")
+    settle(page)
+    assert position(page) == 2
+    assert page.inner_text(".where") == "episode 0, step 2"
+    page.click(".before")
+    settle(page)
+    assert position(page) == 1
+    page.focus(".player")
+    page.keyboard.press("Shift+ArrowRight")
+    settle(page)
+    assert position(page) == 11
+    assert page.inner_text(".where") == "episode 2, step 6"  # its first 5 steps are not shown
+    page.keyboard.press("End")
+    settle(page)
+    assert position(page) == T - 1
+    go(page, 0)
+    page.select_option(".speed", "4")
+    page.click(".play")
+    assert page.inner_text(".play") == "Pause"
+    page.wait_for_selector(f"#viewer[data-position='{T - 1}']", timeout=20_000)
+    assert page.inner_text(".play") == "Play"
+
+
+def test_the_map_is_that_of_the_target_and_the_explainer(page):
+    quarters = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]
+
+    def hot():
+        return [is_hot(pixel(page, "seen", x, y)) for x, y in quarters]
+
+    assert hot() == [True, False, False, False]  # of the action taken, left
+    choose(page, "target", "right")
+    assert hot() == [False, True, False, False]
+    choose(page, "explainer", "second")
+    assert hot() == [False, False, False, True]
+    choose(page, "explainer", "first")
+    choose(page, "target", "the action taken")
+    go(page, 35)
+    settle(page)
+    assert hot() == [False, True, False, False]  # there it takes right
+
+
+def test_a_map_is_drawn_as_heat_contour_or_spotlight(page):
+    inside, outside = (0.25, 0.25), (0.75, 0.75)
+    plain = 40
+    assert is_hot(pixel(page, "seen", *inside))
+    choose(page, "style", "spotlight")
+    assert pixel(page, "seen", *inside) == [plain] * 3
+    assert pixel(page, "seen", *outside)[0] < plain // 2
+    choose(page, "style", "contour")
+    assert pixel(page, "seen", *inside) == [plain] * 3
+    assert pixel(page, "seen", *outside) == [plain] * 3
+    assert any(pixel(page, "seen", x, 0.25)[0] > plain + 40 for x in np.linspace(0.4, 0.6, 41))
+    choose(page, "style", "heat")
+    page.evaluate(
+        """() => { const slider = document.querySelector(".opacity"); slider.value = 0;
+          slider.dispatchEvent(new Event("input")); }"""
+    )
+    settle(page)
+    assert pixel(page, "seen", *inside) == [plain] * 3
+
+
+def test_a_frame_of_the_stack(page):
+    choose(page, "style", "no map")
+    go(page, 17)
+    choose(page, "back", "1 frame earlier")
+    assert pixel(page, "seen", 0.5, 0.5) == [16 * 4 + 40] * 3
+    assert pixel(page, "game", 0.5, 0.5)[0] == 17 * 4 + 40
+
+
+def test_a_bookmark_and_an_episode_lead_to_their_steps(page):
+    page.click("text=a moment")
+    page.wait_for_selector("#viewer[data-position='35']")
+    page.click("table.episodes >> text=episode 0")
+    page.wait_for_selector("#viewer[data-position='0']")
+    rows = page.locator("table.episodes tbody tr").all_inner_texts()
+    assert "last 30 steps shown" in rows[2] and "not on this page" in rows[1]
+    assert page.locator("table.episodes tbody tr[aria-current]").count() == 1
+
+
+def test_a_hovered_region_says_what_the_agent_does_without_it(page):
+    seen = page.locator(".pane .seen")
+    box = seen.bounding_box()
+    seen.hover(position={"x": 0.75 * box["width"], "y": 0.25 * box["height"]})
+    until(page, lambda page: "Without" in page.inner_text(".removal"))
+    assert page.inner_text(".removal") == (
+        "Without this region: left 60 % \u2192 8 %; it would rather do right."
+    )
+    assert "30 % \u2192 72 %" in page.inner_text(".shares")
+    page.hover("#look")
+    until(page, lambda page: "check" in page.inner_text(".removal"))
+    # the map of left is brightest in region 0, without which nothing changes
+    assert page.inner_text(".removal") == (
+        "Removal check: without the brightest region: left 60 % \u2192 60 %."
+    )
+
+
+def test_trust_stands_under_the_map(page):
+    trust = page.inner_text(".pane .trust")
+    assert "0.700 (0.600 to 0.800)" in trust
+    assert "best control, random map: 0.300 (0.200 to 0.400)" in trust
+    assert page.inner_text(".pane .remark") == ""
+    choose(page, "target", "wait")
+    assert "hardly trained" in page.inner_text(".pane .remark")
+
+
+def test_two_explainers_and_two_agents_in_step(page):
+    choose(page, "compare", "second")
+    assert is_hot(pixel(page, "seen", 0.25, 0.25, pane=0))
+    assert is_hot(pixel(page, "seen", 0.75, 0.75, pane=1))
+    assert not is_hot(pixel(page, "seen", 0.75, 0.75, pane=0))
+    choose(page, "compare", "another agent")
+    choose(page, "style", "no map")
+    go(page, 20)
+    settle(page)
+    assert pixel(page, "game", 0.5, 0.5, pane=0) == [120, 120, 200]
+    assert pixel(page, "game", 0.5, 0.5, pane=1) == [120, 120, 50]
+    choose(page, "compare", "nothing")
+    assert page.locator(".pane").count() == 1
+
+
+def test_the_numbers_of_the_step_stand_in_the_legends(page):
+    go(page, 39)
+    settle(page)
+    values = page.locator(".timeline .u-legend").first.locator(".u-value")
+    assert values.all_inner_texts() == ["34", "1", "0"]  # step, value, return to come
+    chart = page.locator(".timeline .u-over").first
+    box = chart.bounding_box()
+    chart.click(position={"x": box["width"] * 0.5, "y": box["height"] * 0.5})
+    until(page, lambda page: abs(position(page) - 25) < 3)
+
+
+def test_a_table_sorts(page):
+    table = page.locator("section[aria-labelledby=metrics] table").first
+    head = table.locator("thead th button", has_text="Insertion")
+    first = table.locator("tbody tr:not(.divider) th").first
+    head.click()
+    assert "First" in first.inner_text() or "first" in first.inner_text()
+    head.click()
+    assert "First" not in first.inner_text() and "first" not in first.inner_text()
+    assert head.locator("xpath=..").get_attribute("aria-sort") == "ascending"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_needs_no_sideways_scroll(open_page, path, dark):
+    page = open_page(path, width=390, dark=dark)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, back[4:-1].split(","))) < 200) == dark
