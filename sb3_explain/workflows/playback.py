@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,8 @@ from sb3_explain.workflows.whole_episodes import choose_steps
 Array = NDArray[Any]
 #: number of states that are explained at once
 CHUNK = 64
-#: an explainer of more forward passes for all targets of a state explains the action taken only
+#: where all targets of a state take more forward passes than this, and than one target, the action
+#: taken alone is explained
 ALL_TARGETS = 50
 
 
@@ -73,16 +75,13 @@ def make_playback(
         names = name_features(agent, {key: one[0].numel() for key, one in by_key.items()})
     every = choose_stride(count_removed(first), len(shown), budget)
     found = None if target is None else find_target(agent, target)
-    strides = {
-        key: choose_stride(count_passes(one, found), len(shown), budget)
-        for key, one in explainers.items()
-    }
-    n = sum(len(list_kept(episodes, stride)) for stride in strides.values())
+    plans = {key: plan_explaining(one, shown, found, budget) for key, one in explainers.items()}
+    n = sum(len(list_kept(episodes, plan.every)) for plan in plans.values())
     with progress_bar("explaining steps", n, "states", progress) as bar:
         explained = [
             explain_steps(
-                shown, one, list_kept(episodes, strides[key]), taken,
-                name=key, every=strides[key], target=found, advance=bar.update,
+                shown, one, list_kept(episodes, plans[key].every), taken,
+                name=key, plan=plans[key], target=found, advance=bar.update,
             )
             for key, one in explainers.items()
         ]  # fmt: skip
@@ -106,24 +105,37 @@ def make_playback(
     )
 
 
-def count_passes(explainer: Explainer, target: int | ScalarTarget | None) -> int:
-    """Count the forward passes that the maps of a state take which a page shows."""
-    if explains_all(explainer, target) and not shares_passes(explainer):
-        return explainer.forwards_per_state * explainer.agent.n_targets
-    return explainer.forwards_per_state
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What an explainer is asked, and in which steps.
+
+    :param everything: whether it explains every target, in place of one
+    :param every: it explains the first of every so many steps of an episode
+    """
+
+    everything: bool
+    every: int
 
 
-def shares_passes(explainer: Explainer) -> bool:
-    """Whether an explainer explains all targets by the passes of one."""
-    return type(explainer).explain_all is not Explainer.explain_all
+def plan_explaining(
+    explainer: Explainer,
+    states: StateDataset,
+    target: int | ScalarTarget | None,
+    budget: int,
+) -> Plan:
+    """Plan what an explainer is asked with about so many forward passes.
 
-
-def explains_all(explainer: Explainer, target: int | ScalarTarget | None) -> bool:
-    """Whether a page shows an explainer's maps of all targets, not of one."""
-    if target is not None or explainer.own_target is not None:
-        return False
-    passes = explainer.forwards_per_state * explainer.agent.n_targets
-    return shares_passes(explainer) or passes <= ALL_TARGETS
+    Every target is explained where this takes no more passes than one of them, or few; the passes
+    are counted in the first state.
+    """
+    passes, everything = explainer.forwards_per_state, False
+    if target is None and explainer.own_target is None:
+        before = explainer.agent.forwards
+        explainer.attribute_all(states.batch(explainer.agent, np.arange(1)))
+        of_all = explainer.agent.forwards - before
+        everything = of_all <= max(passes, ALL_TARGETS)
+        passes = of_all if everything else passes
+    return Plan(everything, choose_stride(passes, len(states), budget))
 
 
 def choose_stride(passes: int, n_steps: int, budget: int) -> int:
@@ -153,7 +165,7 @@ def explain_steps(
     taken: Tensor,
     *,
     name: str,
-    every: int,
+    plan: Plan,
     target: int | ScalarTarget | None,
     advance: Any,
 ) -> Explained:
@@ -164,16 +176,15 @@ def explain_steps(
     :param positions: positions of the states to explain
     :param taken: targets of the actions taken in all states
     :param name: name of the explainer
-    :param every: the positions are the first of every so many steps of an episode
+    :param plan: what it is asked
     :param target: what is explained; all targets or the action taken when not given
     :param advance: called with the number of states that were explained
     """
     agent = explainer.agent
     image = find_image(agent)
-    everything = explains_all(explainer, target)
     parts: list[Tensor] = []
     for some in np.array_split(positions, range(CHUNK, len(positions), CHUNK)):
-        if everything:
+        if plan.everything:
             attributed = explainer.attribute_all(states.batch(agent, some))
         else:
             asked: TargetLike = explainer.own_target if target is None else target
@@ -188,7 +199,7 @@ def explain_steps(
         advance(len(some))
     values = torch.cat(parts).numpy()
     numbers: Sequence[int | None] = [target if isinstance(target, int) else None]
-    if everything:
+    if plan.everything:
         numbers = range(values.shape[1])
     return Explained(
         name=name,
@@ -196,7 +207,7 @@ def explain_steps(
         maps=[Maps(values[:, i], number) for i, number in enumerate(numbers)],
         signed=not explainer.gives_masks and bool((values < 0).any()),
         untrained=frozenset(explainer.unknown_targets),
-        every=every,
+        every=plan.every,
     )
 
 

@@ -1,5 +1,7 @@
 """The page in Chromium: what is clicked, moved and pressed changes what is seen."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -309,3 +311,48 @@ def test_a_phone_needs_no_sideways_scroll(open_page, path, dark):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, back[4:-1].split(","))) < 200) == dark
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(page, open_page, path, dark):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    shown = open_page(path, dark=True) if dark else page
+    for width in (1280, 390):
+        shown.set_viewport_size({"width": width, "height": 900})
+        found = axe.Axe().run(shown).response["violations"]
+        assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
+
+
+INJECTED = [
+    "<script>document.title='broken'</script>",
+    "\"'><img src=x>",
+    "\u202egnp",
+    "x" * 10_000,
+]
+
+
+def test_names_are_text(open_page, tmp_path):
+    playback = make_playback(name=INJECTED[0])
+    names = INJECTED[:3]
+    named = dataclasses.replace(
+        playback,
+        target_names=names,
+        bookmarks=[Bookmark(3, INJECTED[3]), Bookmark(4, INJECTED[0])],
+        explained=[
+            dataclasses.replace(one, label=f"{one.label} {INJECTED[1]}")
+            for one in playback.explained
+        ],
+    )
+    metrics = {**METRICS, "agent": {"algo": INJECTED[1], "environment": INJECTED[3]}}
+    page = open_page(
+        write_report(tmp_path, metrics=metrics, playbacks=[named], provenance={INJECTED[0]: names})
+    )
+    assert "broken" not in page.title()
+    assert page.locator("img[src=x], main script:not([type])").count() == 0
+    rows = page.locator(".pane .shares b").all_inner_texts()
+    assert rows == names
+    assert page.locator(".bookmarks button").nth(1).inner_text() == INJECTED[0]
+    assert page.locator(".explainer option").first.inner_text().endswith(INJECTED[1])
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,237 @@
+"""What a page plays: which steps, their numbers, their maps, and what is tried without regions."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from sb3_explain import Agent, Gradient, collect
+from sb3_explain.explainers.make import make_explainer
+from sb3_explain.report.viewer.playback import Episode, list_kept
+from sb3_explain.states.baselines import make_baselines
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.playback import choose_stride, make_playback
+from sb3_explain.workflows.removal import REGIONS
+from sb3_explain.workflows.step_columns import compute_columns, list_bookmarks
+from sb3_explain.workflows.whole_episodes import choose_steps, play_whole_episodes
+from tests.toys import SIZE, dot_agent
+
+
+def make_states(lengths, rewards, ended=None, values=None):
+    n = sum(lengths)
+    columns = {} if ended is None else {"ended": np.repeat(ended, lengths).astype(np.uint8)}
+    return StateDataset.from_arrays(
+        np.zeros((n, 4), np.float32),
+        np.repeat(np.arange(len(lengths)), lengths),
+        np.zeros(n, int),
+        rewards=np.asarray(rewards, np.float32),
+        values=np.zeros(n, np.float32) if values is None else np.asarray(values, np.float32),
+        scores=np.zeros((n, 3), np.float32),
+        **columns,
+    )
+
+
+def test_all_steps_are_shown_where_there_is_room():
+    positions, episodes = choose_steps(make_states([3, 2, 4], np.ones(9)), 20)
+    assert positions.tolist() == list(range(9))
+    assert [(one.start, one.stop, one.total) for one in episodes] == [
+        (0, 3, 3),
+        (3, 5, 2),
+        (5, 9, 4),
+    ]
+    # of states that do not say how they end, the last episode goes on
+    assert [one.ended for one in episodes] == ["ended", "ended", "goes on"]
+    assert [one.over for one in episodes] == [True, True, False]
+
+
+def test_the_ends_of_the_worst_and_the_best_episode_are_shown_first():
+    lengths = [10, 10, 10, 10, 10]
+    rewards = np.repeat([3.0, -5.0, 9.0, 1.0, 99.0], lengths)
+    states = make_states(lengths, rewards, ended=[1, 2, 1, 1, 0])
+    positions, episodes = choose_steps(states, 12)
+    # 4 steps each of the worst (1), the best that is over (2), and the first of the others (0)
+    assert positions.tolist() == [6, 7, 8, 9, 16, 17, 18, 19, 26, 27, 28, 29]
+    assert [one.first for one in episodes[:3]] == [6, 6, 6]
+    assert [one.stop - one.start for one in episodes] == [4, 4, 4, 0, 0]
+    assert [one.length for one in episodes] == lengths
+    assert episodes[1].ended == "time limit" and episodes[4].ended == "goes on"
+
+
+def test_what_a_short_episode_leaves_goes_to_the_others():
+    states = make_states([2, 10, 10], np.repeat([-1.0, 5.0, 0.0], [2, 10, 10]), ended=[1, 1, 1])
+    _, episodes = choose_steps(states, 12)
+    assert [one.stop - one.start for one in episodes] == [2, 5, 5]
+
+
+def test_columns_are_those_of_a_loop():
+    rng = np.random.default_rng(0)
+    lengths, ended = [4, 3, 5], [1, 2, 0]
+    rewards, values = rng.normal(size=12), rng.normal(size=12)
+    states = make_states(lengths, rewards, ended, values)
+    columns = compute_columns(dot_agent(), states)
+    rewards, values = rewards.astype(np.float32), values.astype(np.float32)
+    start = 0
+    for length, ending in zip(lengths, ended, strict=True):
+        for i in range(length):
+            at = start + i
+            come, last = 0.0, length - 1 - i
+            for j in range(length - i):
+                come += 0.99**j * rewards[at + j]
+            if ending != 1:  # what would follow is worth the last value
+                come += 0.99 ** (last + 1) * values[start + length - 1]
+            assert columns["return_to_come"][at] == pytest.approx(come, rel=1e-5)
+            if i < length - 1:
+                expected = rewards[at] + 0.99 * values[at + 1] - values[at]
+                assert columns["advantage"][at] == pytest.approx(expected, rel=1e-5)
+            elif ending == 1:
+                assert columns["advantage"][at] == pytest.approx(rewards[at] - values[at], rel=1e-5)
+            else:
+                assert np.isnan(columns["advantage"][at])
+        start += length
+    assert columns["entropy"] == pytest.approx(np.log(3), rel=1e-5)
+
+
+def test_what_is_not_finite_is_left_out():
+    states = make_states([3], np.ones(3), values=[np.nan] * 3)
+    assert set(compute_columns(dot_agent(), states)) == {"reward", "entropy"}
+
+
+def test_bookmarks_lead_to_extremes_and_losses():
+    episodes = [Episode(0, 0, 60, 5.0), Episode(1, 60, 60, 0.0), Episode(2, 60, 100, -1.0)]
+    columns = {name: np.zeros(100) for name in ("value", "advantage", "reward")}
+    columns["advantage"][[7, 50]] = [2.0, -3.0]
+    columns["reward"][[20, 90]] = -1.0
+    marks = {one.label: one.position for one in list_bookmarks(episodes, columns)}
+    assert marks == {
+        "highest advantage": 7,
+        "lowest advantage": 50,
+        "first loss (-1)": 20,
+        "last loss (-1)": 90,
+        "end of episode 0": 59,
+        "end of episode 2, the worst shown": 99,
+    }
+    columns["reward"][:] = -1.0  # where each step costs something, none stands out
+    assert not any("loss" in one.label for one in list_bookmarks(episodes, columns))
+
+
+def test_strides_are_powers_of_two_that_keep_to_the_budget():
+    assert choose_stride(1, 100, 100) == 1
+    assert choose_stride(10, 100, 300) == 4
+    assert choose_stride(10**6, 100, 1) == 128
+    episodes = [Episode(0, 0, 5, 0.0), Episode(1, 5, 14, 0.0)]
+    assert list_kept(episodes, 4).tolist() == [0, 4, 5, 9, 13]
+    assert set(list_kept(episodes, 4)) <= set(list_kept(episodes, 2))
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """An agent that reads three columns of the left half, and two whole episodes of it."""
+    agent = dot_agent()
+    folder = tmp_path_factory.mktemp("played") / "episodes"
+    return agent, play_whole_episodes(agent, folder, 80, progress=False)
+
+
+def test_how_episodes_end_is_stored(played):
+    agent, states = played
+    assert set(states.column("ended")) == {2}  # after 40 steps, which is a limit of time
+    _, episodes = choose_steps(states, 1000)
+    assert [one.ended for one in episodes] == ["time limit"] * 2
+    part = collect(agent, n_states=30, progress=False)
+    assert 0 in part.column("ended")
+
+
+def test_maps_are_those_of_the_explainer(played):
+    agent, states = played
+    explainers = {
+        "gradient": Gradient(agent),
+        "occlusion": make_explainer("occlusion", agent, states=states, patch=6, stride=6),
+        "smoothgrad": make_explainer("smoothgrad", agent, n_samples=60),
+    }
+    playback = make_playback(states, explainers, agent=agent, limit=30, budget=400, progress=False)
+    playback.require_whole()
+    positions, episodes = choose_steps(states, 30)
+    strides = {"gradient": 1, "occlusion": 2, "smoothgrad": 8}
+    for explained in playback.explained:
+        assert explained.every == strides[explained.name]
+        kept = list_kept(episodes, explained.every)
+        observed, taken = states.observations(positions[kept]), playback.taken[kept]
+        explainer = explainers[explained.name]
+        targets = [torch.from_numpy(taken)]
+        if explained.name != "smoothgrad":  # which takes too many passes for all targets
+            targets = [torch.full((len(kept),), target) for target in range(3)]
+        by_hand = torch.stack([explainer.attribute(observed, target) for target in targets], 1)
+        if explained.maps[0].values.ndim == 3:  # alike for all frames of the stack
+            by_hand = by_hand[:, :, -1]
+        largest = by_hand.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (by_hand.ndim - 1))
+        expected = (by_hand / largest.clamp_min(1e-12)).numpy()
+        if explained.name != "smoothgrad":  # which draws other noise each time
+            for number, maps in enumerate(explained.maps):
+                assert maps.target == number
+                assert maps.values == pytest.approx(expected[:, number], abs=2e-3)
+        else:
+            assert [maps.target for maps in explained.maps] == [None]
+            assert explained.maps[0].values.shape == expected[:, 0].shape
+
+
+@pytest.mark.parametrize(("target", "asked", "number"), [("value", "value", None), (1, "", 1)])
+def test_maps_of_what_is_asked_for(played, target, asked, number):
+    agent, states = played
+    explainer = Gradient(agent)
+    playback = make_playback(
+        states, {"gradient": explainer}, agent=agent, limit=4, target=target, progress=False
+    )
+    assert (playback.asked, playback.target) == (asked, number)
+    (maps,) = playback.explained[0].maps
+    assert maps.target == number
+    positions, _ = choose_steps(states, 4)
+    by_hand = explainer.attribute(states.observations(positions), target)
+    if maps.values.ndim == 3:  # alike for all frames of the stack
+        by_hand = by_hand[:, -1]
+    largest = by_hand.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (by_hand.ndim - 1))
+    assert maps.values == pytest.approx((by_hand / largest.clamp_min(1e-12)).numpy(), abs=2e-3)
+
+
+def test_removal_is_that_of_a_loop(played):
+    agent, states = played
+    playback = make_playback(states, {}, agent=agent, limit=8, progress=False)
+    positions, _ = choose_steps(states, 8)
+    shown = states.subset(positions)
+    baseline = make_baselines(agent, "background", shown)[""]
+    assert playback.removal.every == 1
+    for i in (0, 5):
+        observed = shown.observations([i]).float()
+        filled = baseline(observed)
+        for region in range(REGIONS**2):
+            row, column = divmod(region, REGIONS)
+            changed = observed.clone()
+            rows = slice(row * SIZE // REGIONS, (row + 1) * SIZE // REGIONS)
+            columns = slice(column * SIZE // REGIONS, (column + 1) * SIZE // REGIONS)
+            changed[:, :, rows, columns] = filled[:, :, rows, columns]
+            shares = torch.softmax(agent.scores(changed), dim=1)[0]
+            assert playback.removal.shares[i, region] == pytest.approx(shares.numpy(), abs=1e-4)
+
+
+def test_features_are_shown_and_removed_one_by_one():
+    rng = np.random.default_rng(0)
+    weight = torch.tensor([[2.0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]])
+    module = nn.Linear(4, 3, bias=False)
+    module.weight.data = weight
+    agent = Agent.from_module(module, spaces.Box(-9, 9, (4,)), spaces.Discrete(3))
+    frames = rng.normal(size=(6, 4)).astype(np.float32)
+    scores = (torch.from_numpy(frames) @ weight.T).numpy()
+    states = StateDataset.from_arrays(
+        frames, np.zeros(6, int), scores.argmax(1), actions=scores.argmax(1), scores=scores,
+        rewards=np.ones(6, np.float32), values=np.zeros(6, np.float32),
+    )  # fmt: skip
+    playback = make_playback(states, {}, agent=agent, progress=False)
+    assert playback.features == pytest.approx(frames)
+    assert list(playback.feature_names) == [f"feature {i}" for i in range(4)]
+    baseline = make_baselines(agent, "background", states)[""]
+    filled = baseline(torch.from_numpy(frames))
+    for feature in range(4):
+        changed = torch.from_numpy(frames).clone()
+        changed[:, feature] = filled[:, feature]
+        shares = torch.softmax(changed @ weight.T, dim=1)
+        assert playback.removal.shares[:, feature] == pytest.approx(shares.numpy(), abs=1e-5)
+    assert playback.removal.rows == 0
