@@ -15,7 +15,6 @@ from tests.test_examples import run
 def shown(folder):
     """What a script leaves for people, and what it measured."""
     assert (folder / "report.html").stat().st_size > 10_000
-    assert (folder / "video.mp4").stat().st_size > 1_000
     assert list((folder / "attributions").glob("*.png"))
     metrics = json.loads((folder / "metrics.json").read_text())
     return metrics["explainers"]["visionmask"]

@@ -78,6 +78,11 @@ def add_commands(commands: Commands) -> None:
         add_fitting_flags(sub)
         add_training_flags(sub)
     add_measuring_flags(everything)
+    everything.add_argument(
+        "--n-shown", type=positive, metavar="N",
+        help="number of steps of whole episodes that the page plays, at most (default: 400, or "
+        "1000 after a fit)",
+    )  # fmt: skip
 
 
 def add_explainer_flags(sub: Parser) -> None:
@@ -191,6 +196,7 @@ def run_explain(options: argparse.Namespace) -> None:
         "n_evaluated": options.n_evaluated,
         "metrics": options.metrics,
         "target": options.target,
+        "n_shown": options.n_shown,
         "seed": options.seed,
         "progress": options.progress,
     }

@@ -97,6 +97,7 @@ def explain(
     fit_kwargs: Mapping[str, Any] | None = None,
     metrics: list[str] | None = None,
     target: TargetLike = None,
+    n_shown: int | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Evaluation:
@@ -133,6 +134,8 @@ def explain(
         those that explain each state many times
     :param target: what is explained in every state, such as ``"LEFT"`` or ``"value"`` (see
         :mod:`sb3_explain.agents.targets`); the greedy action when not given
+    :param n_shown: number of steps of whole episodes that the page plays, at most; 400, or 1000 if
+        an explainer learned, when not given
     :param seed: random seed of the environments, the split, the training and the sample
     :param progress: show progress bars
     :return: what was measured, as in ``metrics.json``
@@ -174,7 +177,7 @@ def explain(
     played = play_episodes(
         agent, output, collect_kwargs or {}, seed, few=not chosen.learns, progress=progress
     )
-    write_all(output, test, ready, played=played, target=target, progress=progress)
+    write_all(output, test, ready, played=played, target=target, n_shown=n_shown, progress=progress)
     return evaluation
 
 
@@ -279,6 +282,7 @@ def write_all(
     *,
     played: StateDataset | None = None,
     target: TargetLike = None,
+    n_shown: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Write pictures of the attributions, and the page with them, on which the agent is played.
@@ -291,6 +295,7 @@ def write_all(
     :param explainers: explainers that are ready to explain by name, the page's subject first
     :param played: states of whole episodes, which the page plays; those of ``test`` when not given
     :param target: what is explained; the greedy action when not given
+    :param n_shown: number of steps that the page plays, at most, as :func:`explain` takes it
     :param progress: show a progress bar
     :return: path of the page
     :raises ExplainError: if nothing has been measured in ``output`` yet
@@ -311,7 +316,8 @@ def write_all(
     learned = any(isinstance(one, FittedExplainer) for one in explainers.values())
     playback = make_playback(
         test if played is None else played, explainers, agent=subject.agent,
-        limit=SHOWN if learned else FIRST_SHOWN, budget=PASSES if learned else FIRST_PASSES,
+        limit=n_shown or (SHOWN if learned else FIRST_SHOWN),
+        budget=PASSES if learned else FIRST_PASSES,
         target=target, progress=progress,
     )  # fmt: skip
     return write_report(

@@ -35,6 +35,8 @@ CHUNK = 64
 #: where all targets of a state take more forward passes than this, and than one target, the action
 #: taken alone is explained
 ALL_TARGETS = 50
+#: number of maps of a page, which take about 2 kB each
+MAPS = 18_000
 
 
 def make_playback(
@@ -75,7 +77,10 @@ def make_playback(
         names = name_features(agent, {key: one[0].numel() for key, one in by_key.items()})
     every = choose_stride(count_removed(first), len(shown), budget)
     found = None if target is None else find_target(agent, target)
-    plans = {key: plan_explaining(one, shown, found, budget) for key, one in explainers.items()}
+    plans = {
+        key: plan_explaining(one, shown, found, budget, MAPS // len(explainers))
+        for key, one in explainers.items()
+    }
     n = sum(len(list_kept(episodes, plan.every)) for plan in plans.values())
     with progress_bar("explaining steps", n, "states", progress) as bar:
         explained = [
@@ -122,20 +127,25 @@ def plan_explaining(
     states: StateDataset,
     target: int | ScalarTarget | None,
     budget: int,
+    n_maps: int,
 ) -> Plan:
-    """Plan what an explainer is asked with about so many forward passes.
+    """Plan what an explainer is asked with about so many forward passes, and for so many maps.
 
     Every target is explained where this takes no more passes than one of them, or few; the passes
     are counted in the first state.
     """
-    passes, everything = explainer.forwards_per_state, False
+    agent = explainer.agent
+    passes, maps, everything = explainer.forwards_per_state, agent.n_stack, False
     if target is None and explainer.own_target is None:
-        before = explainer.agent.forwards
-        explainer.attribute_all(states.batch(explainer.agent, np.arange(1)))
-        of_all = explainer.agent.forwards - before
+        before = agent.forwards
+        attributed = explainer.attribute_all(states.batch(agent, np.arange(1)))
+        of_all = agent.forwards - before
         everything = of_all <= max(passes, ALL_TARGETS)
-        passes = of_all if everything else passes
-    return Plan(everything, choose_stride(passes, len(states), budget))
+        if everything:
+            shown = select_shown(split_keys(attributed), agent, find_image(agent))
+            passes, maps = of_all, shown.shape[1] * (shown.shape[2] if shown.ndim == 5 else 1)
+    strides = choose_stride(passes, len(states), budget), choose_stride(maps, len(states), n_maps)
+    return Plan(everything, max(strides))
 
 
 def choose_stride(passes: int, n_steps: int, budget: int) -> int:

@@ -85,7 +85,7 @@ def test_explain_makes_everything(explained):
         assert set(ours[name]) == {"mean", "low", "high", "n"}
         assert 0 <= ours[name]["low"] <= ours[name]["mean"] <= ours[name]["high"] <= 1
     page = (output / "report.html").read_text()
-    assert "Dot-v0" in page and "data:video/mp4" in page
+    assert "Dot-v0" in page and '"explainers": [{"label": "VisionMask"' in page
     assert list((output / "attributions").glob("*.png"))
     # the page that needs no fit, then the better one in its place
     assert shown.count((output / "report.html").as_uri()) == 2
@@ -116,9 +116,9 @@ def test_explain_without_a_fit(folder, tmp_path, monkeypatch, capsys):
     measured = json.loads((output / "metrics.json").read_text())
     assert next(iter(measured["explainers"])) == "gradient"
     assert measured["states"]["target"] == "value"
-    assert "the map of value laid over it" in (output / "report.html").read_text()
+    assert '"asked": "value"' in (output / "report.html").read_text()
     assert main(["report", "-o", str(output), "--no-progress"]) == 0
-    assert "the map of value laid over it" in (output / "report.html").read_text()
+    assert '"asked": "value"' in (output / "report.html").read_text()
     capsys.readouterr()
     for flags, said in [
         (["--explainer", "visionmask"], "give --fit visionmask"),
@@ -169,7 +169,7 @@ def test_the_steps_one_by_one_equal_explain(folder, explained, tmp_path):
     for explainer in a:
         a[explainer].pop("cost"), b[explainer].pop("cost")
     assert a == b
-    assert (parts / "report.html").exists() and (parts / "video.mp4").exists()
+    assert (parts / "report.html").exists()
 
 
 def test_a_grid_of_one_agent(folder, tmp_path, capsys):
@@ -364,7 +364,8 @@ def test_an_interrupted_command_without_output(monkeypatch, capsys):
 def test_without_rendered_frames_the_pictures_show_what_the_agent_sees(folder, tmp_path):
     evaluated = ["--n-evaluated", "8", "--no-render", "--metrics", "accuracy"]
     assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0
-    assert (tmp_path / "video.mp4").exists() and (tmp_path / "report.html").exists()
+    page = (tmp_path / "report.html").read_text()
+    assert '"rendered": null' in page and '"observed": {' in page
 
 
 def test_states_that_were_trained_on_are_never_tested_on(folder, tmp_path, capsys):

@@ -40,7 +40,7 @@ def test_of_pictures(tmp_path):
     assert evaluation.states["target"] == "value"
     assert "What value depends on" in page and "Why this action" not in page
     assert "with the map of value laid over it" in page and "important for value" in page
-    assert "Value preservation" in page and (tmp_path / "video.mp4").exists()
+    assert "Value preservation" in page and '"asked": "value"' in page
     assert list((tmp_path / "attributions").glob("state_*.png"))
     loaded = VisionMask.load(tmp_path / "visionmask", left_agent())
     assert loaded.own_target.name == "value"

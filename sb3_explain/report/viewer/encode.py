@@ -24,6 +24,9 @@ Keep = Callable[[bytes], str]
 Trust = Mapping[str, Sequence[Mapping[str, str]]]
 #: maps are stored with at most this many pixels on their longer side
 MAP_SIDE = 42
+#: rendered frames are stored with about this many pixels on their longer side, at most; to the bit
+#: where they take so many bytes, else in so good a quality
+RENDERED_SIDE, FLAT, QUALITY = 320, 6000, 80
 #: number of pixels of a sheet, about: what a browser decodes in some milliseconds
 SHEET = 1 << 20
 #: what a browser decodes quickly, and writing does not wait for
@@ -80,7 +83,7 @@ def describe_playback(
             {"name": name, "chosen": share}
             for name, share in zip(playback.target_names, chosen, strict=True)
         ],
-        "rendered": None if playback.rendered is None else write_sheets(playback.rendered, keep),
+        "rendered": None if playback.rendered is None else write_rendered(playback.rendered, keep),
         "observed": observed,
         "features": features,
         "explainers": [
@@ -189,11 +192,28 @@ def write_table(numbers: Array, keep: Keep) -> dict[str, Any]:
     }
 
 
-def write_sheets(tiles: Array, keep: Keep) -> dict[str, Any]:
-    """Describe pictures of one size, which lie side by side in lossless WebP files.
+def write_rendered(frames: Array, keep: Keep) -> dict[str, Any]:
+    """Describe frames for people to look at: large ones shrunk, and rich ones lossy.
+
+    Flat drawings, as those of Atari games, stay as they are to the bit.
+
+    :param frames: (n, h, w, 3) uint8
+    :param keep: keeps the content of a blob and returns its name
+    """
+    factor = max(1, round(max(frames.shape[1:3]) / RENDERED_SIDE))
+    if factor > 1:
+        frames = np.stack([np.asarray(Image.fromarray(one).reduce(factor)) for one in frames])
+    some = frames[:: max(1, len(frames) // 8)][:8]
+    of_frame = len(encode_webp(lay_out(some, len(some)))) / len(some)
+    return write_sheets(frames, keep, lossless=of_frame <= FLAT)
+
+
+def write_sheets(tiles: Array, keep: Keep, *, lossless: bool = True) -> dict[str, Any]:
+    """Describe pictures of one size, which lie side by side in WebP files.
 
     :param tiles: (n, h, w) or (n, h, w, 3) uint8
     :param keep: keeps the content of a blob and returns its name
+    :param lossless: whether they stay as they are to the bit
     """
     height, width = tiles.shape[1:3]
     columns = max(1, min(len(tiles), math.isqrt(SHEET) // width))
@@ -206,7 +226,7 @@ def write_sheets(tiles: Array, keep: Keep) -> dict[str, Any]:
         "columns": columns,
         "tiles": of_sheet,
         "blobs": [
-            keep(encode_webp(lay_out(tiles[start : start + of_sheet], columns)))
+            keep(encode_webp(lay_out(tiles[start : start + of_sheet], columns), lossless=lossless))
             for start in range(0, len(tiles), of_sheet)
         ],
     }
@@ -222,11 +242,12 @@ def lay_out(tiles: Array, columns: int) -> NDArray[np.uint8]:
     return sheet.reshape(rows * height, columns * width, *channels)
 
 
-def encode_webp(picture: NDArray[np.uint8]) -> bytes:
-    """Return a picture (h, w) or (h, w, 3) as a lossless WebP file."""
+def encode_webp(picture: NDArray[np.uint8], *, lossless: bool = True) -> bytes:
+    """Return a picture (h, w) or (h, w, 3) as a WebP file."""
     buffer = io.BytesIO()
+    quality = 50 if lossless else QUALITY  # of a lossless file it is the effort to make it small
     Image.fromarray(picture).save(
-        buffer, format="WEBP", lossless=True, method=EFFORT, quality=50, exact=True
+        buffer, format="WEBP", lossless=lossless, method=EFFORT, quality=quality, exact=True
     )
     return buffer.getvalue()
 

@@ -10,12 +10,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.viewer.bundle import UPLOT, UPLOT_STYLE, join_scripts
 from sb3_explain.report.viewer.encode import Trust, describe_palette, describe_playback
 from sb3_explain.report.viewer.playback import Playback
 from sb3_explain.report.wording import Wording
 
 STYLE = Path(__file__).parent / "viewer.css"
+#: size of what the page carries, in MB, at most
+LIMIT = 30
 #: steps that a player shows in a second
 FPS = 15
 
@@ -49,6 +52,7 @@ def write_viewer(
     :param wording: words for the kind of agent
     :param trust: how far each explainer can be trusted, as texts by its name
     :param start: position of the step that is shown first
+    :raises ExplainError: if all this is too large for a page
     """
     if not playbacks:
         return Viewer()
@@ -61,13 +65,20 @@ def write_viewer(
         blobs[name] = base64.b64encode(content).decode()
         return name
 
+    described = [describe_playback(one, keep, trust) for one in playbacks]
+    size = sum(map(len, blobs.values())) / 2**20
+    if size > LIMIT:
+        raise ExplainError(
+            f"the page would take {size:.0f} MB, and {LIMIT} are the limit: play fewer steps "
+            "(n_shown=, --n-shown), explain one target (target=, --target) or name fewer explainers"
+        )
     description = {
         "format": 1,
         "fps": FPS,
         "start": start,
         "palette": describe_palette(),
         "words": describe_words(wording),
-        "playbacks": [describe_playback(one, keep, trust) for one in playbacks],
+        "playbacks": described,
     }
     # JSON in a script element: nothing in it may end the element
     text = json.dumps(description, allow_nan=False).replace("<", "\\u003c")

@@ -8,12 +8,14 @@ import pytest
 from PIL import Image
 
 from sb3_explain import ExplainError
+from sb3_explain.report.viewer import write
 from sb3_explain.report.viewer.encode import (
     describe_playback,
     encode_webp,
     find_brightest,
     lay_out,
     shrink,
+    write_rendered,
 )
 from sb3_explain.report.viewer.playback import (
     Bookmark,
@@ -22,7 +24,7 @@ from sb3_explain.report.viewer.playback import (
     Maps,
     Playback,
     Removal,
-)
+)from sb3_explain.report.wording import Wording
 
 N, K = 30, 3
 KINDS = {"float32": np.float32, "uint8": np.uint8, "int16": np.int16}
@@ -146,6 +148,34 @@ def test_webp_is_lossless():
     picture = np.random.default_rng(3).integers(0, 256, (16, 16, 3), np.uint8)
     read = Image.open(io.BytesIO(encode_webp(picture)))
     assert (np.asarray(read) == picture).all()
+
+
+def test_rich_frames_are_lossy_and_large_ones_shrunk():
+    rng = np.random.default_rng(4)
+    flat = np.zeros((6, 640, 480, 3), np.uint8)
+    flat[:, 100:300, 50:90] = (255, 200, 0)
+    # a landscape: smooth, with some noise, as a camera or a renderer gives
+    smooth = np.linspace(0, 200, 640)[:, None, None] + np.zeros((6, 640, 480, 3))
+    rich = (smooth + rng.integers(0, 50, smooth.shape)).astype(np.uint8)
+    for frames, lossless in ((flat, True), (rich, False)):
+        blobs = []
+
+        def keep(content, blobs=blobs):
+            blobs.append(content)
+            return str(len(blobs) - 1)
+
+        described = write_rendered(frames, keep)
+        assert (described["height"], described["width"]) == (320, 240)
+        tile = read_tile(described, blobs, 5).astype(float)
+        means = frames[5].reshape(320, 2, 240, 2, 3).mean(axis=(1, 3))
+        assert np.abs(tile - means).mean() < (0.51 if lossless else 8)
+        assert sum(map(len, blobs)) / 6 < 20_000
+
+
+def test_a_page_that_is_too_large_says_what_to_lower(monkeypatch):
+    monkeypatch.setattr(write, "LIMIT", 0.01)
+    with pytest.raises(ExplainError, match=r"are the limit: play fewer steps \(n_shown="):
+        write.write_viewer([make_playback()], Wording())
 
 
 @pytest.mark.parametrize(
