@@ -24,7 +24,8 @@ from sb3_explain.report.viewer.playback import (
     Maps,
     Playback,
     Removal,
-)from sb3_explain.report.wording import Wording
+)
+from sb3_explain.report.wording import Wording
 
 N, K = 30, 3
 KINDS = {"float32": np.float32, "uint8": np.uint8, "int16": np.int16}
