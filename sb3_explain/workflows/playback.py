@@ -21,7 +21,12 @@ from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report.overlay import to_rgb
-from sb3_explain.report.viewer.playback import Explained, Maps, Playback, list_kept
+from sb3_explain.report.viewer.playback import (
+    Explained,
+    Playback,
+    StepAttributions,
+    list_first_steps,
+)
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import compute_shares, find_taken_targets, take_newest_frame
@@ -36,7 +41,7 @@ CHUNK = 64
 #: taken alone is explained
 ALL_TARGETS = 50
 #: number of maps of a page, which take about 2 kB each
-MAPS = 18_000
+N_ATTRIBUTIONS = 18_000
 
 
 def make_playback(
@@ -78,14 +83,14 @@ def make_playback(
     every = choose_stride(count_removed(first), len(shown), budget)
     found = None if target is None else find_target(agent, target)
     plans = {
-        key: plan_explaining(one, shown, found, budget, MAPS // len(explainers))
+        key: plan_explaining(one, shown, found, budget, N_ATTRIBUTIONS // len(explainers))
         for key, one in explainers.items()
     }
-    n = sum(len(list_kept(episodes, plan.every)) for plan in plans.values())
+    n = sum(len(list_first_steps(episodes, plan.every)) for plan in plans.values())
     with progress_bar("explaining steps", n, "states", progress) as bar:
         explained = [
             explain_steps(
-                shown, one, list_kept(episodes, plans[key].every), taken,
+                shown, one, list_first_steps(episodes, plans[key].every), taken,
                 name=key, plan=plans[key], target=found, advance=bar.update,
             )
             for key, one in explainers.items()
@@ -103,7 +108,7 @@ def make_playback(
         features=features,
         feature_names=names,
         explained=explained,
-        removal=remove_regions(shown, agent, list_kept(episodes, every), every),
+        removal=remove_regions(shown, agent, list_first_steps(episodes, every), every),
         bookmarks=list_bookmarks(episodes, columns),
         asked=found.name if isinstance(found, ScalarTarget) else "",
         target=found if isinstance(found, int) else None,
@@ -127,7 +132,7 @@ def plan_explaining(
     states: StateDataset,
     target: int | ScalarTarget | None,
     budget: int,
-    n_maps: int,
+    n_attributions: int,
 ) -> Plan:
     """Plan what an explainer is asked with about so many forward passes, and for so many maps.
 
@@ -135,26 +140,30 @@ def plan_explaining(
     are counted in the first state.
     """
     agent = explainer.agent
-    passes, maps, everything = explainer.forwards_per_state, agent.n_stack, False
+    forwards, n_each, everything = explainer.forwards_per_state, agent.n_stack, False
     if target is None and explainer.own_target is None:
         before = agent.forwards
         attributed = explainer.attribute_all(states.batch(agent, np.arange(1)))
         of_all = agent.forwards - before
-        everything = of_all <= max(passes, ALL_TARGETS)
+        everything = of_all <= max(forwards, ALL_TARGETS)
         if everything:
             shown = select_shown(split_keys(attributed), agent, find_image(agent))
-            passes, maps = of_all, shown.shape[1] * (shown.shape[2] if shown.ndim == 5 else 1)
-    strides = choose_stride(passes, len(states), budget), choose_stride(maps, len(states), n_maps)
+            forwards = of_all
+            n_each = shown.shape[1] * (shown.shape[2] if shown.ndim == 5 else 1)
+    strides = (
+        choose_stride(forwards, len(states), budget),
+        choose_stride(n_each, len(states), n_attributions),
+    )
     return Plan(everything, max(strides))
 
 
-def choose_stride(passes: int, n_steps: int, budget: int) -> int:
+def choose_stride(cost: int, n_steps: int, budget: int) -> int:
     """Return the smallest power of 2 for which the first of so many steps keep to the budget.
 
     The steps of a larger stride are therefore among those of a smaller one.
     """
     stride = 1
-    while passes * n_steps / stride > budget and stride < n_steps:
+    while cost * n_steps / stride > budget and stride < n_steps:
         stride *= 2
     return stride
 
@@ -214,7 +223,7 @@ def explain_steps(
     return Explained(
         name=name,
         label=get_explainer_label(name),
-        maps=[Maps(values[:, i], number) for i, number in enumerate(numbers)],
+        attributions=[StepAttributions(values[:, i], number) for i, number in enumerate(numbers)],
         signed=not explainer.gives_masks and bool((values < 0).any()),
         untrained=frozenset(explainer.unknown_targets),
         every=plan.every,

@@ -8,7 +8,7 @@ from torch import nn
 
 from sb3_explain import Agent, Gradient, collect
 from sb3_explain.explainers.make import make_explainer
-from sb3_explain.report.viewer.playback import Episode, list_kept
+from sb3_explain.report.viewer.playback import Episode, list_first_steps
 from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.playback import choose_stride, make_playback
@@ -120,8 +120,8 @@ def test_strides_are_powers_of_two_that_keep_to_the_budget():
     assert choose_stride(10, 100, 300) == 4
     assert choose_stride(10**6, 100, 1) == 128
     episodes = [Episode(0, 0, 5, 0.0), Episode(1, 5, 14, 0.0)]
-    assert list_kept(episodes, 4).tolist() == [0, 4, 5, 9, 13]
-    assert set(list_kept(episodes, 4)) <= set(list_kept(episodes, 2))
+    assert list_first_steps(episodes, 4).tolist() == [0, 4, 5, 9, 13]
+    assert set(list_first_steps(episodes, 4)) <= set(list_first_steps(episodes, 2))
 
 
 @pytest.fixture(scope="module")
@@ -154,24 +154,24 @@ def test_maps_are_those_of_the_explainer(played):
     strides = {"gradient": 1, "occlusion": 2, "smoothgrad": 8}
     for explained in playback.explained:
         assert explained.every == strides[explained.name]
-        kept = list_kept(episodes, explained.every)
-        observed, taken = states.observations(positions[kept]), playback.taken[kept]
+        chosen = list_first_steps(episodes, explained.every)
+        observed, taken = states.observations(positions[chosen]), playback.taken[chosen]
         explainer = explainers[explained.name]
         targets = [torch.from_numpy(taken)]
         if explained.name != "smoothgrad":  # which takes too many passes for all targets
-            targets = [torch.full((len(kept),), target) for target in range(3)]
+            targets = [torch.full((len(chosen),), target) for target in range(3)]
         by_hand = torch.stack([explainer.attribute(observed, target) for target in targets], 1)
-        if explained.maps[0].values.ndim == 3:  # alike for all frames of the stack
+        if explained.attributions[0].values.ndim == 3:  # alike for all frames of the stack
             by_hand = by_hand[:, :, -1]
         largest = by_hand.abs().flatten(1).amax(dim=1).reshape(-1, *[1] * (by_hand.ndim - 1))
         expected = (by_hand / largest.clamp_min(1e-12)).numpy()
         if explained.name != "smoothgrad":  # which draws other noise each time
-            for number, maps in enumerate(explained.maps):
+            for number, maps in enumerate(explained.attributions):
                 assert maps.target == number
                 assert maps.values == pytest.approx(expected[:, number], abs=2e-3)
         else:
-            assert [maps.target for maps in explained.maps] == [None]
-            assert explained.maps[0].values.shape == expected[:, 0].shape
+            assert [maps.target for maps in explained.attributions] == [None]
+            assert explained.attributions[0].values.shape == expected[:, 0].shape
 
 
 @pytest.mark.parametrize(("target", "asked", "number"), [("value", "value", None), (1, "", 1)])
@@ -182,7 +182,7 @@ def test_maps_of_what_is_asked_for(played, target, asked, number):
         states, {"gradient": explainer}, agent=agent, limit=4, target=target, progress=False
     )
     assert (playback.asked, playback.target) == (asked, number)
-    (maps,) = playback.explained[0].maps
+    (maps,) = playback.explained[0].attributions
     assert maps.target == number
     positions, _ = choose_steps(states, 4)
     by_hand = explainer.attribute(states.observations(positions), target)

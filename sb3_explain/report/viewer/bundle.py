@@ -19,12 +19,12 @@ _EXPORT_LIST = re.compile(r"^export \{[^}]*\};\n", re.MULTILINE)
 
 
 @cache
-def join_scripts(entry: str = "page.js") -> str:
+def join_scripts(module: str = "page.js") -> str:
     """Join a module and all that it imports into one script, each module once, imports first.
 
     Names at the top of modules are therefore names of one scope, so no two may be the same.
 
-    :param entry: name of a file of the viewer's scripts
+    :param module: name of a file of the viewer's scripts
     """
     joined: list[str] = []
     seen: set[str] = set()
@@ -39,7 +39,7 @@ def join_scripts(entry: str = "page.js") -> str:
         source = _EXPORT_LIST.sub("", _EXPORT.sub("", _IMPORT.sub("", source)))
         joined.append(source.strip())
 
-    add(entry)
+    add(module)
     return '"use strict";\n' + "\n\n".join(joined) + "\n"
 
 

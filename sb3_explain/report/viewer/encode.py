@@ -15,7 +15,7 @@ from PIL import Image
 
 from sb3_explain.common.attributions import resize
 from sb3_explain.report.overlay import NEGATIVE, POSITIVE
-from sb3_explain.report.viewer.playback import Explained, Maps, Playback, Removal
+from sb3_explain.report.viewer.playback import Explained, Playback, Removal, StepAttributions
 
 Array = NDArray[Any]
 #: keeps the content of a blob and returns its name
@@ -106,7 +106,7 @@ def describe_explained(
     explained: Explained, removal: Removal | None, keep: Keep, trust: Trust
 ) -> dict[str, Any]:
     """Describe what one explainer says; the brightest region of each map is found here."""
-    first = explained.maps[0].values
+    first = explained.attributions[0].values
     return {
         "label": explained.label,
         "signed": explained.signed,
@@ -114,18 +114,23 @@ def describe_explained(
         "every": explained.every,
         "metrics": [dict(metric) for metric in trust.get(explained.name, ())],
         "stack": first.shape[1] if first.ndim == 4 else 1,
-        "maps": [describe_maps(one, explained.signed, removal, keep) for one in explained.maps],
+        "attributions": [
+            describe_attributions(one, explained.signed, removal, keep)
+            for one in explained.attributions
+        ],
     }
 
 
-def describe_maps(maps: Maps, signed: bool, removal: Removal | None, keep: Keep) -> dict[str, Any]:
+def describe_attributions(
+    given: StepAttributions, signed: bool, removal: Removal | None, keep: Keep
+) -> dict[str, Any]:
     """Describe the maps of one target."""
     zero, one = SIGNED if signed else UNSIGNED
     brightest = None
     if removal is not None:
-        brightest = write_table(find_brightest(maps.values, removal).astype(np.int16), keep)
-    described = {"target": maps.target, "brightest": brightest}
-    values = maps.values
+        brightest = write_table(find_brightest(given.values, removal).astype(np.int16), keep)
+    described = {"target": given.target, "brightest": brightest}
+    values = given.values
     if values.ndim == 2:
         return {**described, "values": write_table(_to_bytes(values, zero, one), keep)}
     tiles = shrink(values.reshape(-1, *values.shape[-2:]))
@@ -135,7 +140,7 @@ def describe_maps(maps: Maps, signed: bool, removal: Removal | None, keep: Keep)
 def find_brightest(values: Array, removal: Removal) -> NDArray[np.int64]:
     """Find the region in which a map is largest on average.
 
-    :param values: maps as those of :class:`Maps`
+    :param values: maps as those of :class:`StepAttributions`
     :param removal: its regions
     :return: (T,) numbers of regions; -1 for empty maps
     """
@@ -158,14 +163,14 @@ def _bounds(length: int, parts: int) -> NDArray[np.int64]:
     return np.arange(parts + 1) * length // parts
 
 
-def shrink(maps: Array) -> NDArray[np.float32]:
-    """Shrink maps (n, H, W) to at most :data:`MAP_SIDE` pixels a side, by means."""
-    factor = math.ceil(max(maps.shape[1:]) / MAP_SIDE)
-    given = np.asarray(maps, np.float32)
+def shrink(attributions: Array) -> NDArray[np.float32]:
+    """Shrink attributions (n, H, W) to at most :data:`MAP_SIDE` pixels a side, by means."""
+    factor = math.ceil(max(attributions.shape[1:]) / MAP_SIDE)
+    given = np.asarray(attributions, np.float32)
     if factor == 1:
         return given
-    size = (math.ceil(maps.shape[1] / factor), math.ceil(maps.shape[2] / factor))
-    if all(side % factor == 0 for side in maps.shape[1:]):
+    size = (math.ceil(attributions.shape[1] / factor), math.ceil(attributions.shape[2] / factor))
+    if all(side % factor == 0 for side in attributions.shape[1:]):
         parts = given.reshape(len(given), size[0], factor, size[1], factor)
         means: NDArray[np.float32] = parts.mean(axis=(2, 4))
         return means

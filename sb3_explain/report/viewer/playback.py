@@ -40,7 +40,7 @@ class Episode:
     over: bool = True
 
 
-def list_kept(episodes: Sequence[Episode], every: int) -> NDArray[np.int64]:
+def list_first_steps(episodes: Sequence[Episode], every: int) -> NDArray[np.int64]:
     """List the positions of the first of every so many steps of each episode."""
     return np.concatenate([np.arange(one.start, one.stop, every) for one in episodes])
 
@@ -58,7 +58,7 @@ class Bookmark:
 
 
 @dataclasses.dataclass(frozen=True)
-class Maps:
+class StepAttributions:
     """The maps of one explainer for one target in M steps.
 
     :param values: (M, H, W), (M, F, H, W) with a map for each frame of the stack, or (M, D) of
@@ -77,7 +77,7 @@ class Explained:
 
     :param name: name of the explainer in the table of metrics
     :param label: the explainer's name, as it is shown
-    :param maps: its maps, a target each
+    :param attributions: its maps, a target each
     :param signed: whether maps may be negative
     :param untrained: numbers of the targets that it has hardly learned anything of
     :param every: it explains the first of every so many steps of an episode
@@ -85,7 +85,7 @@ class Explained:
 
     name: str
     label: str
-    maps: Sequence[Maps]
+    attributions: Sequence[StepAttributions]
     signed: bool = False
     untrained: Collection[int] = ()
     every: int = 1
@@ -163,14 +163,14 @@ class Playback:
         if len(set(lengths.values())) != 1 or not len(self):
             raise ExplainError(f"a playback has numbers of steps that differ: {lengths}")
         for explained in self.explained:
-            expected = len(list_kept(self.episodes, explained.every))
-            for each in explained.maps:
+            expected = len(list_first_steps(self.episodes, explained.every))
+            for each in explained.attributions:
                 if len(each.values) != expected:
                     raise ExplainError(
                         f"{len(each.values)} maps of {explained.label} for {expected} steps"
                     )
         if self.removal is not None:
-            expected = len(list_kept(self.episodes, self.removal.every))
+            expected = len(list_first_steps(self.episodes, self.removal.every))
             if len(self.removal.shares) != expected:
                 raise ExplainError(f"removal of {len(self.removal.shares)} for {expected} steps")
         if self.shares.shape[1] != len(self.target_names):

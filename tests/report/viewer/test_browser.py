@@ -10,9 +10,9 @@ from sb3_explain.report.viewer.playback import (
     Bookmark,
     Episode,
     Explained,
-    Maps,
     Playback,
     Removal,
+    StepAttributions,
 )
 
 T, K = 40, 3
@@ -22,12 +22,12 @@ HOT = {"first": [0, 1, 2], "second": [3, 3, 3]}
 
 
 def squares(regions):
-    """Maps (T, 20, 20) that are 1 in one quarter, 0 elsewhere."""
-    maps = np.zeros((T, 20, 20))
+    """StepAttributions (T, 20, 20) that are 1 in one quarter, 0 elsewhere."""
+    pictures = np.zeros((T, 20, 20))
     for i, region in enumerate(regions):
         row, column = divmod(region, 2)
-        maps[i, 10 * row : 10 * row + 10, 10 * column : 10 * column + 10] = 1
-    return maps
+        pictures[i, 10 * row : 10 * row + 10, 10 * column : 10 * column + 10] = 1
+    return pictures
 
 
 def make_playback(name="the agent", shift=0):
@@ -64,7 +64,7 @@ def make_playback(name="the agent", shift=0):
             Explained(
                 label,
                 label,
-                [Maps(squares([HOT[label][k]] * T), k) for k in range(K)],
+                [StepAttributions(squares([HOT[label][k]] * T), k) for k in range(K)],
                 untrained=[2] if label == "first" else [],
             )
             for label in HOT

@@ -21,9 +21,9 @@ from sb3_explain.report.viewer.playback import (
     Bookmark,
     Episode,
     Explained,
-    Maps,
     Playback,
     Removal,
+    StepAttributions,
 )
 from sb3_explain.report.wording import Wording
 
@@ -48,7 +48,7 @@ def make_playback(**changes):
             Explained(
                 "saliency",
                 "saliency",
-                [Maps(rng.uniform(-1, 1, (N, 20, 20)), k) for k in range(K)],
+                [StepAttributions(rng.uniform(-1, 1, (N, 20, 20)), k) for k in range(K)],
                 True,
             )
         ],
@@ -109,17 +109,19 @@ def test_pictures_are_read_back_to_the_bit(described, i):
 def test_maps_are_read_back_to_a_level(described, i):
     playback, plain, blobs = described
     explainer = plain["explainers"][0]
-    tile = read_tile(explainer["maps"][1]["sheets"], blobs, i)[..., 0]
+    tile = read_tile(explainer["attributions"][1]["sheets"], blobs, i)[..., 0]
     # as js/playback.js reads a byte
     values = (tile.astype(float) - 127) / 127
-    assert values == pytest.approx(playback.explained[0].maps[1].values[i], abs=0.5 / 127 + 1e-6)
+    assert values == pytest.approx(
+        playback.explained[0].attributions[1].values[i], abs=0.5 / 127 + 1e-6
+    )
 
 
 def test_the_brightest_region_is_that_of_a_slow_loop():
     rng = np.random.default_rng(1)
-    maps = rng.normal(size=(5, 23, 17))
-    found = find_brightest(maps, Removal(np.zeros((5, 12, K)), 4, 3))
-    for values, region in zip(maps, found, strict=True):
+    attributions = rng.normal(size=(5, 23, 17))
+    found = find_brightest(attributions, Removal(np.zeros((5, 12, K)), 4, 3))
+    for values, region in zip(attributions, found, strict=True):
         means = []
         for r in range(4):
             for c in range(3):
@@ -130,12 +132,12 @@ def test_the_brightest_region_is_that_of_a_slow_loop():
 
 
 def test_large_maps_are_shrunk_by_means():
-    maps = np.random.default_rng(2).uniform(size=(3, 84, 84)).astype(np.float32)
-    small = shrink(maps)
+    attributions = np.random.default_rng(2).uniform(size=(3, 84, 84)).astype(np.float32)
+    small = shrink(attributions)
     assert small.shape == (3, 42, 42)
-    assert small[1, 5, 7] == pytest.approx(maps[1, 10:12, 14:16].mean(), rel=1e-5)
-    assert shrink(maps[:, :30, :20]).shape == (3, 30, 20)
-    assert shrink(maps[:, :, :50]).shape == (3, 42, 25)
+    assert small[1, 5, 7] == pytest.approx(attributions[1, 10:12, 14:16].mean(), rel=1e-5)
+    assert shrink(attributions[:, :30, :20]).shape == (3, 30, 20)
+    assert shrink(attributions[:, :, :50]).shape == (3, 42, 25)
 
 
 def test_tiles_lie_in_rows():

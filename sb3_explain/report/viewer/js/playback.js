@@ -29,7 +29,7 @@ export class Playback {
     playback.explainers = [];
     for (const explainer of described.explainers) {
       const maps = [];
-      for (const one of explainer.maps) {
+      for (const one of explainer.attributions) {
         maps.push({
           target: one.target,
           sheets: one.sheets && new Sheets(one.sheets, read),
@@ -37,7 +37,7 @@ export class Playback {
           brightest: await readTable(one.brightest ?? null, read),
         });
       }
-      playback.explainers.push({ ...explainer, maps });
+      playback.explainers.push({ ...explainer, attributions: maps });
     }
     return playback;
   }
@@ -71,7 +71,7 @@ export class Playback {
    * of the target itself, or of the action taken if that is the target.
    */
   findMap(explainer, position, target) {
-    const { maps, every } = this.explainers[explainer];
+    const { attributions: maps, every } = this.explainers[explainer];
     const kept = this.keptAt(position, every);
     const own = this.targetAt(kept.position, target);
     const map = this.asked
