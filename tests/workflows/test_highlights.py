@@ -230,7 +230,7 @@ def test_box_actions_are_judged_by_their_values():
 @pytest.mark.parametrize("copies", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["vector", "picture"])
 def test_a_model_on_any_number_of_unregistered_environments(copies, kind, tmp_path, monkeypatch):
-    monkeypatch.setattr("sb3_explain.workflows.highlights.STATES_PER_ENV", 30)
+    monkeypatch.setattr("sb3_explain.workflows.whole_episodes.STATES_PER_ENV", 30)
     env = DummyVecEnv([lambda: Field(kind, render_mode="rgb_array")] * copies)
     agent = Agent.from_model(make_model(PPO, env))
     options = {"k": 2, "before": 2, "after": 1, "explainer": "gradient", "progress": False}
@@ -240,7 +240,7 @@ def test_a_model_on_any_number_of_unregistered_environments(copies, kind, tmp_pa
 
 
 def test_one_environment_that_cannot_be_copied_may_play_more_than_its_share(tmp_path, monkeypatch):
-    monkeypatch.setattr("sb3_explain.workflows.highlights.STATES_PER_ENV", 30)
+    monkeypatch.setattr("sb3_explain.workflows.whole_episodes.STATES_PER_ENV", 30)
 
     class Held(Field):
         """It has a lock, which cannot be copied."""

@@ -39,7 +39,7 @@ def test_of_pictures(tmp_path):
     evaluation, page = make_page(left_agent(), tmp_path)
     assert evaluation.states["target"] == "value"
     assert "What value depends on" in page and "Why this action" not in page
-    assert "with the map of value laid over it" in page and "important for value" in page
+    assert "important for value" in page
     assert "Value preservation" in page and '"asked": "value"' in page
     assert list((tmp_path / "attributions").glob("state_*.png"))
     loaded = VisionMask.load(tmp_path / "visionmask", left_agent())
