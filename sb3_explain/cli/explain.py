@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
+from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.demo import demo_agent
+from sb3_explain.cli.agent_file import AGAIN, DEFAULTS
 from sb3_explain.cli.evaluate import load_explainers, print_results
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
@@ -82,6 +85,10 @@ def add_commands(commands: Commands) -> None:
         "--n-shown", type=positive, metavar="N",
         help="number of steps of whole episodes that the page plays, at most (default: 400, or "
         "1000 after a fit)",
+    )  # fmt: skip
+    everything.add_argument(
+        "--beside", nargs="+", type=Path, default=[], metavar="FOLDER",
+        help="output folders of other agents, which the page plays beside this one",
     )  # fmt: skip
 
 
@@ -191,6 +198,7 @@ def run_explain(options: argparse.Namespace) -> None:
     fitting, training = fitting_settings(options), training_settings(options)
     fit = options.fit or ("visionmask" if fitting or training else None)
     training = {**training, "progress": options.progress} if fit else {}
+    beside = load_beside(options)
     chosen: dict[str, Any] = {
         "explainers": options.explainers,
         "n_evaluated": options.n_evaluated,
@@ -212,12 +220,23 @@ def run_explain(options: argparse.Namespace) -> None:
         options.output,
         **chosen,
         fit=fit,
+        beside=beside,
         n_states=options.n_states,
         collect_kwargs=collecting_options(options),
         explainer_kwargs=fitting,
         fit_kwargs=training,
     )
     end_explaining(evaluation, options)
+
+
+def load_beside(options: argparse.Namespace) -> dict[str, Agent]:
+    """Load the agents of other output folders, by the names of the folders."""
+    unset: dict[str, Any] = dict.fromkeys((*DEFAULTS, *AGAIN, "algo", "env"))
+    beside = {}
+    for folder in options.beside:
+        of_folder = {**vars(options), **unset, "output": folder}
+        beside[folder.resolve().name] = load_named_agent(argparse.Namespace(**of_folder))
+    return beside
 
 
 def first_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -7,7 +7,7 @@ fitted, such as ``visionmask/``, ``metrics.json``, ``curves.json``, ``attributio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +30,23 @@ from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.explainers.named import Explainers
 from sb3_explain.report import save, write_report
 from sb3_explain.report.measured import read_curves, read_metrics
+from sb3_explain.report.viewer.playback import Playback
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.beside import name_folders, play_others
 from sb3_explain.workflows.chosen_explainers import choose_explainers
+from sb3_explain.workflows.page_plan import plan_page
 from sb3_explain.workflows.pictures import make_examples, render_png
 from sb3_explain.workflows.playback import make_playback
 from sb3_explain.workflows.side_by_side import show_methods
 from sb3_explain.workflows.splitting import split_states
-from sb3_explain.workflows.whole_episodes import EPISODES, play_whole_episodes
 
 #: number of states that are collected for a page without a fit, and for a fit
 FIRST_STATES, FITTED_STATES = 500, 10_000
 #: number of states that are measured: of an agent that observes images, whose forward passes take
 #: long, few where nothing was fitted; else as many as an interval needs
 FIRST_EVALUATED, EVALUATED = 50, 300
-#: number of steps of whole episodes that are played for a page without a fit, of an agent that
-#: observes images and of another, and for one with a fit
-FIRST_PICTURES, FIRST_VECTORS, PLAYED = 600, 1000, 4000
-#: number of these steps that are shown, and of the forward passes that explain them, about
-FIRST_SHOWN, SHOWN, FIRST_PASSES, PASSES = 400, 1000, 20_000, 60_000
-#: options of collecting states that concern what is played
-PLAYING = frozenset({"env", "behavior", "epsilon", "render"})
 #: metrics of a page without a fit: those of them that measure what is explained
 FIRST_METRICS = ("accuracy@0.1", "insertion", "deletion", "value_preservation", "sparseness")
 #: metrics that explain each state ten times more, which are left out unless they are named
@@ -98,6 +93,7 @@ def explain(
     metrics: list[str] | None = None,
     target: TargetLike = None,
     n_shown: int | None = None,
+    beside: Mapping[str, Agent] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Evaluation:
@@ -136,6 +132,7 @@ def explain(
         :mod:`sb3_explain.agents.targets`); the greedy action when not given
     :param n_shown: number of steps of whole episodes that the page plays, at most; 400, or 1000 if
         an explainer learned, when not given
+    :param beside: other agents by the names that are shown, which the page plays beside this one
     :param seed: random seed of the environments, the split, the training and the sample
     :param progress: show progress bars
     :return: what was measured, as in ``metrics.json``
@@ -151,6 +148,7 @@ def explain(
     made = chosen.make_unfitted(**{"seed": seed, **(explainer_kwargs or {})})
     training_options(dict(fit_kwargs or {}))
     bind_options(metrics)
+    name_folders(beside or {})
     if target is not None:
         found = find_target(agent, target)
         for explainer in (*chosen.explainers.values(), *([] if made is None else [made])):
@@ -174,38 +172,15 @@ def explain(
         output, train, test, ready, metrics, target=target, n_evaluated=n_evaluated, seed=seed,
         progress=progress,
     )  # fmt: skip
-    played = play_episodes(
-        agent, output, collect_kwargs or {}, seed, few=not chosen.learns, progress=progress
-    )
-    write_all(output, test, ready, played=played, target=target, n_shown=n_shown, progress=progress)
+    plan = plan_page(agent, learned=chosen.learns, n_states=n_states, n_shown=n_shown)
+    playing = collect_kwargs or {}
+    played = plan.play(agent, output, playing, seed=seed, progress=progress)
+    others = play_others(beside or {}, output, plan, playing, seed=seed, progress=progress)
+    write_all(
+        output, test, ready, played=played, beside=others, target=target, n_shown=n_shown,
+        progress=progress,
+    )  # fmt: skip
     return evaluation
-
-
-def play_episodes(
-    agent: Agent,
-    output: Path,
-    options: Mapping[str, Any],
-    seed: int,
-    *,
-    few: bool,
-    progress: bool = True,
-) -> StateDataset:
-    """Play whole episodes for a page, or go on where an earlier run has stopped.
-
-    :param agent: the agent to play
-    :param output: folder of the results
-    :param options: options of :func:`sb3_explain.collect`, of which those of the environment and of
-        the agent's behavior are used
-    :param seed: random seed of the episodes
-    :param few: whether the page shall be there soon
-    :param progress: show a progress bar
-    """
-    pictures = find_image(agent) is not None
-    n_states = (FIRST_PICTURES if pictures else FIRST_VECTORS) if few else PLAYED
-    used = {name: each for name, each in options.items() if name in PLAYING}
-    return play_whole_episodes(
-        agent, output / EPISODES, n_states, seed=seed, progress=progress, **used
-    )
 
 
 def evaluate_to(
@@ -281,6 +256,7 @@ def write_all(
     explainers: Mapping[str, Explainer],
     *,
     played: StateDataset | None = None,
+    beside: Sequence[Playback] = (),
     target: TargetLike = None,
     n_shown: int | None = None,
     progress: bool = True,
@@ -294,6 +270,7 @@ def write_all(
     :param test: states that no explainer has learned from
     :param explainers: explainers that are ready to explain by name, the page's subject first
     :param played: states of whole episodes, which the page plays; those of ``test`` when not given
+    :param beside: other agents, which the page plays beside this one
     :param target: what is explained; the greedy action when not given
     :param n_shown: number of steps that the page plays, at most, as :func:`explain` takes it
     :param progress: show a progress bar
@@ -314,11 +291,10 @@ def write_all(
     for name, example in examples.items():
         save(output / "attributions" / f"{name}.png", render_png(example))
     learned = any(isinstance(one, FittedExplainer) for one in explainers.values())
+    plan = plan_page(subject.agent, learned=learned, n_shown=n_shown)
     playback = make_playback(
-        test if played is None else played, explainers, agent=subject.agent,
-        limit=n_shown or (SHOWN if learned else FIRST_SHOWN),
-        budget=PASSES if learned else FIRST_PASSES,
-        target=target, progress=progress,
+        test if played is None else played, explainers, agent=subject.agent, limit=plan.limit,
+        budget=plan.budget, target=target, name="this agent" if beside else "", progress=progress,
     )  # fmt: skip
     return write_report(
         output,
@@ -328,7 +304,7 @@ def write_all(
         explainer=subject.name if subject.name in measured["explainers"] else None,
         examples=list(examples.values()),
         methods=show_methods(subject.agent, test, explainers, target),
-        playbacks=[playback],
+        playbacks=[playback, *beside],
         date=measured.get("made", {}).get("date", ""),
         provenance={
             "States": test.provenance,

@@ -361,6 +361,17 @@ def test_an_interrupted_command_without_output(monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
+def test_an_agent_beside_another(folder, tmp_path, capsys):
+    """By its output folder, which names the agent."""
+    few = ["-n", "60", "--n-evaluated", "4", "--metrics", "sparseness", "--explainer", "gradient"]
+    assert main(command("collect", folder, tmp_path / "other", "-n", "20")) == 0
+    arguments = command("explain", folder, tmp_path / "this", *few)
+    assert main([*arguments, "--beside", str(tmp_path / "other")]) == 0
+    assert '"name": "other"' in (tmp_path / "this" / "report.html").read_text()
+    assert main([*arguments, "--beside", str(tmp_path)]) == 2
+    assert "--algo" in capsys.readouterr().err
+
+
 def test_without_rendered_frames_the_pictures_show_what_the_agent_sees(folder, tmp_path):
     evaluated = ["--n-evaluated", "8", "--no-render", "--metrics", "accuracy"]
     assert main(command("explain", folder, tmp_path, *SMALL, *QUICK, *evaluated)) == 0

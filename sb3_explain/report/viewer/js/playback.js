@@ -49,7 +49,7 @@ export class Playback {
 
   /** The target whose share is shown for `target`, which is null for the action that was taken. */
   targetAt(position, target) {
-    return target ?? this.taken.at(position);
+    return target !== null && target < this.targets.length ? target : this.taken.at(position);
   }
 
   /**
