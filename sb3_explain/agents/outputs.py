@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class PolicyOutputs:
         self.action_space = action_space
         #: number of observations passed through the policy so far
         self.forwards = 0
+        #: called before each pass; an error that it raises ends the work that the pass belongs to
+        self.before_pass: Callable[[], None] | None = None
         self.view.policy.eval()
         for parameter in self.view.policy.parameters():  # requires_grad_ of TorchScript raises
             parameter.requires_grad_(False)
@@ -276,5 +278,7 @@ class PolicyOutputs:
     def _check_and_count(self, observations: Observations) -> Observations:
         """The same observations, after they are checked and added to :attr:`forwards`."""
         self.check(observations)
+        if self.before_pass is not None:
+            self.before_pass()
         self.forwards += len(next(iter(split_keys(observations).values())))
         return observations

@@ -38,6 +38,11 @@ COMMANDS = {
         "highlights",
         "show the most important situations of the agent's episodes in one short video",
     ),
+    "view": (
+        "view",
+        "serve a page of a folder's states on this machine, whatever their number; explainers run "
+        "when they are asked",
+    ),
     "train": (
         "train",
         "train by rl-zoo3, with SGQN and its baselines; with -o, train one of these so that the "

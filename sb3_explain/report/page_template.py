@@ -12,13 +12,19 @@ STYLE = Path(__file__).parent / "page.css"
 
 
 def render_page(
-    name: str, *, styles: Sequence[str] = (), scripts: Sequence[str] = (), **values: Any
+    name: str,
+    *,
+    styles: Sequence[str] = (),
+    scripts: Sequence[str] = (),
+    asks: bool = False,
+    **values: Any,
 ) -> str:
     """Render a page's template, which escapes all values.
 
     :param name: name of the template's file
     :param styles: further style sheets
     :param scripts: scripts, which run in this order
+    :param asks: whether the page may ask the server that it comes from
     :param values: what the template shows
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -33,19 +39,31 @@ def render_page(
     )
     environment.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
     environment.tests["list_like"] = lambda value: isinstance(value, (list, tuple))
-    style = "\n".join([STYLE.read_text(encoding="utf-8"), *styles])
+    style = join_styles(styles)
     return environment.get_template(name).render(
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],
-        policy=make_policy(style, scripts),
+        policy=make_policy(style, scripts, asks=asks),
         **values,
     )
 
 
-def make_policy(style: str, scripts: Sequence[str]) -> str:
-    """Return a content security policy: data URIs, and the texts given, by their hashes."""
+def join_styles(styles: Sequence[str]) -> str:
+    """Join the style sheet of all pages and further ones."""
+    return "\n".join([STYLE.read_text(encoding="utf-8"), *styles])
+
+
+def make_policy(style: str, scripts: Sequence[str], *, asks: bool = False) -> str:
+    """Return a content security policy: data URIs, and the texts given, by their hashes.
+
+    :param style: the style sheet
+    :param scripts: scripts
+    :param asks: whether the page may ask the server that it comes from
+    """
     allowed = {"img-src": "data:", "media-src": "data:", "style-src": hash_of(style)}
     if scripts:
         allowed["script-src"] = " ".join(map(hash_of, scripts))
+    if asks:
+        allowed["connect-src"] = "'self'"
     rules = [f"{kind} {sources}" for kind, sources in allowed.items()]
     return "; ".join(["default-src 'none'", *rules])

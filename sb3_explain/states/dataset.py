@@ -26,6 +26,7 @@ from sb3_explain.states.episodes import (
     read_description,
     read_episodes,
     read_pictures,
+    split_frames,
 )
 from sb3_explain.states.facts import StateFacts
 from sb3_explain.states.splitting import split_into_parts
@@ -148,11 +149,7 @@ class StateDataset(StateFacts):
             folders, description["n_stack"], rendered=description["rendered"]
         )
         columns["episode"] = np.repeat(np.arange(len(episodes)), [each.length for each in episodes])
-        frames = {
-            name.removeprefix("frames").removeprefix("."): torch.from_numpy(columns.pop(name))
-            for name in sorted(columns)
-            if name.split(".")[0] == "frames"
-        }
+        frames, columns = split_frames(columns)
         return cls(
             frames,
             columns,

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.schema import (
@@ -195,7 +197,23 @@ def read_episodes(
             for column, values in small.items():
                 columns[column][start:stop] = values
     columns["ended"] = np.repeat([one.ending for one in episodes], lengths).astype(np.uint8)
-    return {OLD_NAMES.get(name, name): column for name, column in columns.items()}, episodes
+    return rename_old(columns), episodes
+
+
+def rename_old(arrays: dict[str, Array]) -> dict[str, Array]:
+    """Return arrays by today's names."""
+    return {OLD_NAMES.get(name, name): array for name, array in arrays.items()}
+
+
+def split_frames(arrays: dict[str, Array]) -> tuple[dict[str, Tensor], dict[str, Array]]:
+    """Split arrays into frames by key of the observation, and columns by name."""
+    frames = {
+        name.removeprefix("frames").removeprefix("."): torch.from_numpy(arrays[name])
+        for name in sorted(arrays)
+        if name.split(".")[0] == "frames"
+    }
+    columns = {name: one for name, one in arrays.items() if name.split(".")[0] != "frames"}
+    return frames, columns
 
 
 def require_room(size: int, what: str) -> None:

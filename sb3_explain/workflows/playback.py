@@ -22,6 +22,7 @@ from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.viewer.playback import (
+    Episode,
     Explained,
     Playback,
     StepAttributions,
@@ -70,16 +71,10 @@ def make_playback(
     """
     positions, episodes = choose_steps(states, limit)
     shown = states.subset(positions)
-    image = find_image(agent)
-    scores = torch.from_numpy(shown.column("scores"))
-    taken = find_taken_targets(agent, shown.actions, scores)
     columns = {key: each[positions] for key, each in compute_columns(agent, states).items()}
+    playback = show_steps(shown, agent, episodes, columns)
+    taken = torch.from_numpy(playback.taken)
     first = shown.batch(agent, np.arange(1))
-    features, names = None, []
-    if image is None:
-        by_key = shown.batch(agent, np.arange(len(shown))).by_key
-        features = show_values(agent, by_key).numpy()
-        names = name_features(agent, {key: one[0].numel() for key, one in by_key.items()})
     every = choose_stride(count_removed(first), len(shown), budget)
     found = None if target is None else find_target(agent, target)
     plans = {
@@ -95,11 +90,38 @@ def make_playback(
             )
             for key, one in explainers.items()
         ]  # fmt: skip
-    return Playback(
+    return dataclasses.replace(
+        playback,
         name=name,
+        explained=explained,
+        removal=remove_regions(shown, agent, list_first_steps(episodes, every), every),
+        asked=found.name if isinstance(found, ScalarTarget) else "",
+        target=found if isinstance(found, int) else None,
+    )
+
+
+def show_steps(
+    shown: StateDataset, agent: Agent, episodes: Sequence[Episode], columns: Mapping[str, Array]
+) -> Playback:
+    """Show steps as they were played, without any map.
+
+    :param shown: states of the steps
+    :param agent: the agent of the states
+    :param episodes: the episodes, with the places of their steps
+    :param columns: what :func:`.compute_columns` returns, of these steps
+    """
+    image = find_image(agent)
+    scores = torch.from_numpy(shown.column("scores"))
+    features, names = None, []
+    if image is None:
+        by_key = shown.batch(agent, np.arange(len(shown))).by_key
+        features = show_values(agent, by_key).numpy()
+        names = name_features(agent, {key: one[0].numel() for key, one in by_key.items()})
+    return Playback(
+        name="",
         episodes=episodes,
         shares=compute_shares(agent, scores).numpy(),
-        taken=taken.numpy(),
+        taken=find_taken_targets(agent, shown.actions, scores).numpy(),
         target_names=agent.target_names,
         columns=columns,
         rendered=shown.rendered(np.arange(len(shown))),
@@ -107,11 +129,7 @@ def make_playback(
         n_stack=agent.n_stack,
         features=features,
         feature_names=names,
-        explained=explained,
-        removal=remove_regions(shown, agent, list_first_steps(episodes, every), every),
         bookmarks=list_bookmarks(episodes, columns),
-        asked=found.name if isinstance(found, ScalarTarget) else "",
-        target=found if isinstance(found, int) else None,
     )
 
 

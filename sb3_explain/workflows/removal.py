@@ -13,7 +13,7 @@ from torch import Tensor
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.report.viewer.playback import Removal
-from sb3_explain.states.baselines import make_baselines
+from sb3_explain.states.baselines import Baseline, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import count_rows, make_grid_masks, read_blends
@@ -27,19 +27,25 @@ CHUNK = 64
 
 @torch.no_grad()
 def remove_regions(
-    states: StateDataset, agent: Agent, positions: NDArray[np.int64], every: int = 1
+    states: StateDataset,
+    agent: Agent,
+    positions: NDArray[np.int64],
+    every: int = 1,
+    baselines: Mapping[str, Baseline] | None = None,
 ) -> Removal:
     """Remove every region, or feature, from states, and pass what is left to the agent.
 
-    What is removed is replaced by the background of the states.
+    What is removed is replaced by the background of the states, unless something else is given.
 
     :param states: states of the agent
     :param agent: the agent
     :param positions: positions of the states
     :param every: the positions are the first of every so many steps of an episode
+    :param baselines: what replaces it, by key
     """
     image = find_image(agent)
-    baselines = make_baselines(agent, "background", states)
+    if baselines is None:
+        baselines = make_baselines(agent, "background", states)
     found: list[Tensor] = []
     for some in np.array_split(positions, range(CHUNK, len(positions), CHUNK)):
         batch = states.batch(agent, some)

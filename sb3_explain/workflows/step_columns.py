@@ -76,6 +76,8 @@ def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) ->
     shown = [one for one in episodes if one.stop > one.start]
     worst = min(shown, key=lambda one: one.total)
     for one in shown:
+        if one.length is not None and one.first + one.stop - one.start < one.length:
+            continue  # its end is not shown
         if one is worst and len(shown) > 1:
             said = f"end of episode {one.number}, the worst shown"
         else:

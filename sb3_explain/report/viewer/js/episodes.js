@@ -47,7 +47,7 @@ export function listFrequencies(list, playback) {
 }
 
 /** Draw each step's value against the return that came; a click goes to the nearest step. */
-export function plotValues(canvas, playback, go) {
+export function plotValues(canvas, playback, go, signal) {
   const { value, return_to_come: come } = playback.columns;
   canvas.closest("figure").hidden = !(value && come);
   if (!value || !come) return;
@@ -88,7 +88,7 @@ export function plotValues(canvas, playback, go) {
     context.textAlign = "left";
   };
   draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
   canvas.addEventListener("click", (event) => {
     const box = canvas.getBoundingClientRect();
     const [x, y] = [((event.clientX - box.left) / box.width) * side, side - ((event.clientY - box.top) / box.height) * side];

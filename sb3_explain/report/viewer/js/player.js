@@ -32,6 +32,7 @@ export class Player {
       await this.go(this.position + steps);
       if (this.position === this.n - 1) {
         this.toggle(false);
+        this.ended?.();
         return;
       }
     }

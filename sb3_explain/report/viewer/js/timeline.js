@@ -38,13 +38,13 @@ function listCharts(playback, words) {
 }
 
 export class Timeline {
-  constructor(root, playback, words, go) {
+  constructor(root, playback, words, go, signal) {
     Object.assign(this, { root, playback, go });
     this.charts = listCharts(playback, words);
     this.plots = [];
     this.episode = -1;
     new ResizeObserver(() => this.resize()).observe(root);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
   }
 
   /** Show the episode of a step, with the cursor at the step. */

@@ -15,8 +15,13 @@ function addOption(select, value, text) {
   select.append(option);
 }
 
-/** Show the playbacks of a description in the elements of a viewer. */
-export async function openViewer(root, { description, read }) {
+/**
+ * Show the playbacks of a description in the elements of a viewer.
+ *
+ * @param signal where the viewer is taken away again, it lets go of the document by this
+ * @returns `{player, playbacks, panes, state, redraw}`
+ */
+export async function openViewer(root, { description, read, signal }) {
   const find = (name) => root.querySelector(`.${name}`);
   const playbacks = [];
   for (const one of description.playbacks) playbacks.push(await Playback.open(one, read));
@@ -45,7 +50,7 @@ export async function openViewer(root, { description, read }) {
   const player = new Player(main.n, description.fps, show);
   const go = (position) => player.go(position);
   const redraw = () => show(player.position);
-  const timeline = new Timeline(find("timeline"), main, words, go);
+  const timeline = new Timeline(find("timeline"), main, words, go, signal);
 
   const addPane = (playback) => {
     const pane = new Pane(find("panes"), find("pane-template"), playback, {
@@ -109,7 +114,7 @@ export async function openViewer(root, { description, read }) {
 
   listEpisodes(find("episodes"), main, go);
   listFrequencies(find("frequencies"), main);
-  plotValues(find("value-plot"), main, go);
+  plotValues(find("value-plot"), main, go, signal);
   find("bookmarks").append(...main.bookmarks.map((mark) => {
     const item = document.createElement("li");
     const button = make("button", mark.label);
@@ -159,5 +164,5 @@ export async function openViewer(root, { description, read }) {
 
   await go(description.start ?? 0);
   root.dataset.ready = "yes";
-  return player;
+  return { player, playbacks, panes, state, redraw };
 }

@@ -1,0 +1,110 @@
+"""`sb3-explain view`: one line where it cannot begin, and an end by Ctrl-C."""
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from stable_baselines3 import PPO
+
+from sb3_explain.cli import main
+from tests.mutations import require_line
+
+ENV = "CartPole-v1"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder of agents, and what `collect` has written of one of them."""
+    root = tmp_path_factory.mktemp("root")
+    place = root / "logs" / "ppo" / f"{ENV}_1"
+    place.mkdir(parents=True)
+    PPO("MlpPolicy", ENV, n_steps=64, device="cpu", seed=0).save(place / f"{ENV}.zip")
+    given = ["--algo", "ppo", "--env", ENV, "-f", str(root / "logs"), "-o", str(root / "out")]
+    assert main(["collect", *given, "-n", "60", "--no-render", "--no-progress"]) == 0
+    return root
+
+
+def test_ctrl_c_ends_it_with_one_line_and_frees_the_port(root):
+    command = [sys.executable, "-m", "sb3_explain", "view", str(root / "out")]
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2],
+        # a shell that runs in the background would have it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    try:
+        line = running.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
+        assert address, line + running.stderr.read()
+        port = int(address[1])
+        listed = json.load(urllib.request.urlopen(f"{address[0]}episodes", timeout=30))
+        assert listed["count"] >= 1
+        # one that is open and waits does not hold it up
+        with socket.create_connection(("127.0.0.1", port)):
+            running.send_signal(signal.SIGINT)
+            said, complaint = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 0
+    assert said.strip() == "ended"
+    assert "Traceback" not in complaint
+    with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
+
+
+def damage_description(out):
+    (out / "states" / "states.json").write_text("{}")
+
+
+def damage_first_episode(out):
+    (out / "states" / "episode_000000" / "zarr.json").write_text('{"zarr_format": 2}')
+
+
+def damage_metrics(out):
+    (out / "metrics.json").write_text('{"explainers": 3}')
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda out: shutil.rmtree(out), "give one that explain or collect has written"),
+        (lambda out: shutil.rmtree(out / "states"), "holds no states"),
+        (lambda out: shutil.rmtree(out / "states" / "episode_000000"), "no whole episode"),
+        (lambda out: (out / "agent.json").unlink(), "give --algo and --env"),
+        (damage_description, "states.json"),
+        (damage_first_episode, "zarr_format is 2"),
+        (damage_metrics, "explainers is 3"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_served_is_one_line(root, tmp_path, capsys, change, said):
+    out = tmp_path / "out"
+    shutil.copytree(root / "out", out)
+    agent = json.loads((out / "agent.json").read_text())
+    (out / "agent.json").write_text(json.dumps({**agent, "folder": str(root / "logs")}))
+    change(out)
+    assert main(["view", str(out)]) == 2
+    complaint = capsys.readouterr().err.strip().splitlines()[-1]
+    require_line(complaint)
+    assert said in complaint
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--states", "episodes"], "episodes/"),
+        (["--port", "70000"], "--port"),
+        (["--host", "no.such.name.invalid"], "--host"),
+        (["--target", "NOTHING"], "NOTHING"),
+    ],
+)
+def test_flags_that_cannot_be_are_one_line(root, capsys, flags, said):
+    assert main(["view", str(root / "out"), *flags]) == 2
+    assert said in capsys.readouterr().err.strip().splitlines()[-1]
