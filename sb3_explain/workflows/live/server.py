@@ -61,6 +61,8 @@ class LiveServer(ThreadingHTTPServer):
         self, host: str, port: int, page: LivePage, chunks: Chunks, mapper: Mapper
     ) -> None:
         self.page, self.chunks, self.mapper = page, chunks, mapper
+        # before what closes it again where the address cannot be used
+        self.queue: Queue[Question] = Queue(mapper.agent, mapper.answer, mapper.count_passes)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), Handler)
@@ -70,7 +72,6 @@ class LiveServer(ThreadingHTTPServer):
                 "or --host"
             ) from error
         self.guard = Guard.make(host, self.server_address[1])
-        self.queue: Queue[Question] = Queue(mapper.agent, mapper.answer, mapper.count_passes)
 
     @property
     def address(self) -> str:

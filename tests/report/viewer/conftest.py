@@ -1,26 +1,12 @@
 """A page in a real browser, opened from disk."""
 
-import os
-import shutil
-
 import pytest
 
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, driven by Playwright; one for all tests of a module."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no browser: install the package chromium, or set CHROMIUM to its path")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+from tests.browser import browser  # noqa: F401
 
 
 @pytest.fixture
-def open_page(browser):
+def open_page(browser):  # noqa: F811
     """Open a file in a page of its own; the test fails at a request or a console message."""
     said, pages = [], []
 

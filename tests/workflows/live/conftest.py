@@ -9,6 +9,7 @@ from stable_baselines3 import PPO
 
 from sb3_explain import Agent, EnvRecipe, collect
 from sb3_explain.workflows.live.view import open_live
+from tests.browser import browser  # noqa: F401
 from tests.toys import dot_agent
 
 

@@ -35,7 +35,7 @@ export class StoreList {
 
   fill(count, episodes) {
     const last = this.start + episodes.length;
-    this.count.textContent = `${this.start} to ${last - 1} of ${count.toLocaleString("en")} episodes`;
+    this.count.textContent = `Episodes ${this.start} to ${last - 1} of ${count.toLocaleString("en")}`;
     this.fewer.disabled = this.start === 0;
     this.more.disabled = last >= count;
     this.body.replaceChildren(...episodes.map((one) => {
