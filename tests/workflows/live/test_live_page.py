@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -42,10 +43,9 @@ def parts(monkeypatch):
     monkeypatch.setattr("sb3_explain.workflows.live.chunks.BLOCK", 8)
 
 
-def wait_for(page, where):
-    page.wait_for_function(
-        "where => document.querySelector('.where').textContent === where", arg=where
-    )
+def wait_for(page, text, where=".where"):
+    said = "([where, text]) => document.querySelector(where)?.textContent.includes(text)"
+    page.wait_for_function(said, arg=[where, text])
 
 
 def read_pixels(page, canvas):
@@ -70,7 +70,7 @@ def test_episodes_and_parts_are_fetched_as_they_are_asked_for(dots, serve, look,
     first = read_pixels(page, "seen")
     rows.nth(3).locator("button").click()
     wait_for(page, "episode 3, step 0")
-    assert rows.nth(3).get_attribute("aria-current") is not None
+    page.wait_for_selector(".all-episodes tr[data-number='3'][aria-current]")
     assert rows.nth(0).get_attribute("aria-current") is None
     assert read_pixels(page, "seen") != first
     page.locator(".next-part").click()
@@ -96,7 +96,7 @@ def test_an_address_of_a_step_opens_there_and_playing_goes_on_to_the_next_part(
     page.select_option(".style", "contour")
     page.locator(".play").click()
     page.wait_for_function(
-        "Number(/step (\\d+)/.exec(document.querySelector('.where').textContent)[1]) > 16"
+        "() => Number(/step (\\d+)/.exec(document.querySelector('.where').textContent)?.[1]) > 16"
     )
     assert page.locator(".part").inner_text() == "steps 16 to 31 of 40"
     assert page.locator(".style").input_value() == "contour"  # what was chosen stays
@@ -111,8 +111,10 @@ def test_a_map_is_computed_when_it_is_asked_for(dots, serve, look):
     assert "was not asked" in page.locator(".remark").inner_text()
     before = read_pixels(page, "seen")
     page.locator(".ask-one").click()
-    page.wait_for_function("/explained in/.test(document.querySelector('.asked').textContent)")
-    page.wait_for_function("document.querySelector('.remark').textContent === ''")
+    page.wait_for_function(
+        "() => /explained in/.test(document.querySelector('.asked').textContent)"
+    )
+    page.wait_for_function("() => document.querySelector('.remark').textContent === ''")
     assert read_pixels(page, "seen") != before
     removal = page.locator(".removal").inner_text()
     assert re.match(r"Removal check: without the brightest region|The map is empty", removal)
@@ -125,7 +127,7 @@ def test_a_map_is_computed_when_it_is_asked_for(dots, serve, look):
     wait_for(page, "episode 1, step 4")
     assert "was not asked" in page.locator(".remark").inner_text()
     page.locator(".ask-all").click()
-    page.wait_for_function("document.querySelector('.remark').textContent === ''")
+    page.wait_for_function("() => document.querySelector('.remark').textContent === ''")
     page.keyboard.press("Tab")
     for step in ("5", "6"):
         page.locator(".after").click()
@@ -139,14 +141,14 @@ def test_features_get_their_strip(poles, serve, look):
     before = page.evaluate(strip)
     page.select_option(".explainer", label="Feature ablation")
     page.locator(".ask-all").click()
-    page.wait_for_function("/explained in/.test(document.querySelector('.asked').textContent)")
-    page.wait_for_function("document.querySelector('.remark').textContent === ''")
+    page.wait_for_function(
+        "() => /explained in/.test(document.querySelector('.asked').textContent)"
+    )
+    page.wait_for_function("() => document.querySelector('.remark').textContent === ''")
     assert page.evaluate(strip) != before
 
 
 def test_stop_ends_the_computation(dots, serve, look, monkeypatch):
-    import torch
-
     agent, folder = dots
     server = serve(agent, folder)
 
@@ -157,7 +159,9 @@ def test_stop_ends_the_computation(dots, serve, look, monkeypatch):
     monkeypatch.setattr(server.queue, "_answer", endless)
     page = look(server.address)
     page.locator(".ask-one").click()
-    page.wait_for_function("/forward passes/.test(document.querySelector('.asked').textContent)")
+    page.wait_for_function(
+        "() => /forward passes/.test(document.querySelector('.asked').textContent)"
+    )
     assert page.locator(".ask-one").inner_text() == "Stop"
     page.locator(".ask-one").click()
     assert page.locator(".asked").inner_text() == "stopped"
@@ -168,7 +172,7 @@ def test_stop_ends_the_computation(dots, serve, look, monkeypatch):
 def test_what_is_not_there_is_said_on_the_page(dots, serve, browser):
     page = browser.new_page()
     page.goto(f"{serve(*dots).address}#77-0")
-    page.wait_for_function("document.querySelector('.failure').textContent !== ''")
+    page.wait_for_function("() => document.querySelector('.failure').textContent !== ''")
     assert page.locator(".failure").inner_text() == "there is no episode 77"
     page.fill(".jump .number", "1")
     page.locator(".jump button:not([type])").click()
