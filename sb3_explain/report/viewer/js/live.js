@@ -93,8 +93,14 @@ class Live {
     asking.querySelector(".part").textContent = `steps ${first} to ${last - 1} of ${length}`;
     before.addEventListener("click", () => this.go(number, first - 1));
     after.addEventListener("click", () => this.go(number, last));
+    if (last >= length) return;
+    const { toggle } = player;
+    player.toggle = (...given) => {
+      toggle.apply(player, given);
+      // the server has it ready when this part has been played
+      if (player.running) fetchJson(`chunks/${number}/${last}`).catch(() => {});
+    };
     player.ended = () => {
-      if (last >= length) return;
       history.replaceState(null, "", `#${number}-${last}`);
       this.follow(true);
     };
