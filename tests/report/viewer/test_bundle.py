@@ -22,18 +22,18 @@ def test_what_is_vendored_is_what_was_published():
     assert "MIT" in (UPLOT.parent / "uPlot-LICENSE.txt").read_text()
 
 
-ENTRIES = ("page.js", "live.js")
+PAGES = ("page.js", "live.js")
 
 
 def test_every_module_belongs_to_a_page():
-    joined = "".join(map(join_scripts, ENTRIES))
+    joined = "".join(map(join_scripts, PAGES))
     for path in SCRIPTS.glob("*.js"):
         assert path.read_text().splitlines()[0] in joined, path.name
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_every_module_is_joined_once_and_after_what_it_imports(entry):
-    joined = join_scripts(entry)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_module_is_joined_once_and_after_what_it_imports(page):
+    joined = join_scripts(page)
     for path in SCRIPTS.glob("*.js"):
         source = path.read_text()
         first = source.splitlines()[0]  # says what the module is for
@@ -46,9 +46,9 @@ def test_every_module_is_joined_once_and_after_what_it_imports(entry):
     assert not re.search(r"^(import|export) ", joined, re.MULTILINE)
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_no_two_names_of_modules_are_the_same(entry):
-    joined = join_scripts(entry)
+@pytest.mark.parametrize("page", PAGES)
+def test_no_two_names_of_modules_are_the_same(page):
+    joined = join_scripts(page)
     names = re.findall(r"^(?:async )?(?:function|class|const|let) (\w+)", joined, re.M)
     assert len(names) == len(set(names))
 
