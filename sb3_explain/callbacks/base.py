@@ -34,6 +34,7 @@ from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.feature_names import FeatureNames
 from sb3_explain.envs.given_action_names import ActionNames
 from sb3_explain.report.gif import encode_gif
+from sb3_explain.report.video import read_frames
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ class ExplainCallback(BaseCallback):
         for writer in self.boards:
             for name, path in named.items():
                 video = path.suffix == ".mp4"
-                encoded = encode_gif(path, FPS, WIDTH) if video else path.read_bytes()
+                encoded = encode_gif(read_frames(path), FPS, WIDTH) if video else path.read_bytes()
                 write_picture(writer, name, encoded, self.num_timesteps)
             writer.flush()
         for tracker in self.trackers:

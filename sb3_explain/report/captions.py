@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sb3_explain.report.overlay import Frame, draw_color_key
+from sb3_explain.report.overlay import Frame
+from sb3_explain.report.overlay_styles import OverlayStyle, draw_style_key
 from sb3_explain.report.words import MISSING
 
 BACKGROUND = (20, 22, 28)
@@ -217,12 +218,15 @@ class CaptionPanel:
                 )
 
 
-def draw_heading(width: int, titles: Sequence[str], *, signed: bool = False) -> Frame:
-    """Draw a strip of titles above pictures of equal width, with the color scale of the map.
+def draw_heading(
+    width: int, titles: Sequence[str], *, signed: bool = False, style: OverlayStyle = "heat"
+) -> Frame:
+    """Draw a strip of titles above pictures of equal width, with the scale of the map.
 
     :param width: width of the strip in pixels
     :param titles: title of each picture; the last one is of the map
     :param signed: whether the map has a sign
+    :param style: how the map is drawn
     :return: (height, width, 3) uint8
     """
     size = min(19, max(12, round(width / 58)))
@@ -230,7 +234,7 @@ def draw_heading(width: int, titles: Sequence[str], *, signed: bool = False) -> 
     picture = Image.new("RGB", (width, height), BACKGROUND)
     pen = ImageDraw.Draw(picture)
     face, middle, share = load_font(size), height / 2, width / len(titles)
-    key = draw_color_key(signed, BACKGROUND)
+    key = draw_style_key(style, signed, BACKGROUND)
     low, high = ("against", "for") if signed else ("low", "high")
     ramp_left = width - size * 0.8 - face.getlength(high) - size * 0.4 - size * 4
     key_left = ramp_left - size * 0.4 - face.getlength(low)

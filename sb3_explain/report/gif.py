@@ -1,32 +1,35 @@
-"""Videos as animated GIFs, which every page, chat and TensorBoard shows."""
+"""Pictures one after the other as animated GIFs, which every page, chat and TensorBoard shows."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from collections.abc import Iterable
 
 from PIL import Image
 
-from sb3_explain.report.video import read_frames
+from sb3_explain.report.overlay import Frame
 
 
-def encode_gif(video: Path, fps: float, width: int | None = None) -> bytes:
-    """Encode a video as an animated GIF that repeats.
+def encode_gif(frames: Iterable[Frame], fps: float, width: int | None = None) -> bytes:
+    """Encode pictures as an animated GIF that repeats.
 
-    :param video: path of the video
+    :param frames: pictures (h, w, 3) uint8 of one size, at least one
     :param fps: frames per second
-    :param width: width in pixels; that of the video when not given
-    :raises ExplainError: if the file is not a video
+    :param width: width in pixels; that of the pictures when not given
     """
-    frames = [Image.fromarray(frame) for frame in read_frames(video)]
-    if width is not None:
-        size = (width, round(frames[0].height * width / frames[0].width))
-        frames = [frame.resize(size, Image.Resampling.BOX) for frame in frames]
+    pictures = [_reduce(Image.fromarray(frame), width) for frame in frames]
     # one palette for all frames, so that colors do not flicker
-    palette = frames[len(frames) // 2].quantize(128)
-    indexed = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    palette = pictures[len(pictures) // 2].quantize(128)
+    indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     data = io.BytesIO()
     indexed[0].save(
         data, "GIF", save_all=True, append_images=indexed[1:], duration=round(1000 / fps), loop=0
     )
     return data.getvalue()
+
+
+def _reduce(picture: Image.Image, width: int | None) -> Image.Image:
+    if width is None:
+        return picture
+    size = (width, round(picture.height * width / picture.width))
+    return picture.resize(size, Image.Resampling.BOX)

@@ -64,7 +64,7 @@ def lay_over(
         )
     if attribution is None:
         return frame.copy()
-    values = _place(_check_attribution(attribution, signed), frame.shape[:2], playfield)
+    values = stretch(attribution, frame.shape[:2], signed=signed, playfield=playfield)
     gray = np.asarray(Image.fromarray(frame).convert("L"))
     shown = np.repeat(CONTEXT[gray][..., None], 3, axis=2)
 
@@ -86,17 +86,22 @@ def lay_over(
 
 
 def stretch(
-    attribution: Attribution, size: tuple[int, ...], *, signed: bool = False
+    attribution: Attribution,
+    size: tuple[int, ...],
+    *,
+    signed: bool = False,
+    playfield: Playfield | None = None,
 ) -> NDArray[np.float32]:
     """Stretch a map bilinearly over a frame.
 
     :param attribution: (H, W), in [0, 1], or in [-1, 1] if ``signed``
     :param size: height and width of the frame
     :param signed: whether the map may be negative
-    :return: (h, w) float32
+    :param playfield: part of the frame that the observation shows; all of it by default
+    :return: (h, w) float32, 0 outside the playfield
     :raises ExplainError: if the map is not (H, W), not finite or out of its range
     """
-    return _place(_check_attribution(attribution, signed), size, None)
+    return _place(_check_attribution(attribution, signed), size, playfield)
 
 
 def enlarge(frame: Frame, factor: float) -> Frame:

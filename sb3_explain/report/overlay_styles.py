@@ -14,6 +14,8 @@ from sb3_explain.report.overlay import (
     POSITIVE,
     Attribution,
     Frame,
+    Playfield,
+    draw_color_key,
     lay_over,
     stretch,
 )
@@ -26,7 +28,12 @@ DIM = 0.2
 
 
 def draw_overlay(
-    frame: Frame, attribution: Attribution, *, signed: bool = False, style: OverlayStyle = "heat"
+    frame: Frame,
+    attribution: Attribution,
+    *,
+    signed: bool = False,
+    style: OverlayStyle = "heat",
+    playfield: Playfield | None = None,
 ) -> Frame:
     """Draw a map on a frame.
 
@@ -36,20 +43,45 @@ def draw_overlay(
     :param style: ``"heat"``, a gray frame that glows where the map is high; ``"contour"``, the
         frame in its colors with lines at 25, 50 and 75 %; ``"spotlight"``, the frame in its colors
         where the magnitude of the map is high, and dark elsewhere
+    :param playfield: part of the frame that the observation shows; all of it by default
     :return: (h, w, 3) uint8
     :raises ExplainError: for an unknown style, or a map that does not fit
     """
+    require_style(style)
+    return OVERLAY_STYLES[style](frame, attribution, signed, playfield)
+
+
+def require_style(style: str) -> None:
+    """Raise an :class:`~sb3_explain.ExplainError` unless there is a style of this name."""
     if style not in OVERLAY_STYLES:
         raise unknown_name("style", style, OVERLAY_STYLES)
-    return OVERLAY_STYLES[style](frame, attribution, signed)
 
 
-def _draw_heat(frame: Frame, attribution: Attribution, signed: bool) -> Frame:
-    return lay_over(frame, attribution, signed=signed)
+def draw_style_key(style: OverlayStyle, signed: bool, ground: tuple[int, int, int]) -> Frame:
+    """Draw the scale of a map from its lowest value to its highest, as a style shows it.
+
+    :param style: name of the style
+    :param signed: whether the map has a sign
+    :param ground: color that stands for zero, in a style with colors
+    :return: (1, n, 3) uint8
+    """
+    if style != "spotlight":
+        return draw_color_key(signed, ground)
+    light = np.abs(np.linspace(-1 if signed else 0, 1, 256))
+    shown = np.repeat(255 * (DIM + (1 - DIM) * light)[None, :, None], 3, axis=2)
+    return shown.round().astype(np.uint8)
 
 
-def _draw_contours(frame: Frame, attribution: Attribution, signed: bool) -> Frame:
-    values = stretch(attribution, frame.shape[:2], signed=signed)
+def _draw_heat(
+    frame: Frame, attribution: Attribution, signed: bool, playfield: Playfield | None
+) -> Frame:
+    return lay_over(frame, attribution, signed=signed, playfield=playfield)
+
+
+def _draw_contours(
+    frame: Frame, attribution: Attribution, signed: bool, playfield: Playfield | None
+) -> Frame:
+    values = stretch(attribution, frame.shape[:2], signed=signed, playfield=playfield)
     shown = frame.copy()
     thickness = max(1, frame.shape[0] // 160)
     for level in LEVELS:
@@ -69,13 +101,16 @@ def _erode(inside: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
     return inside
 
 
-def _draw_spotlight(frame: Frame, attribution: Attribution, signed: bool) -> Frame:
-    light = np.abs(stretch(attribution, frame.shape[:2], signed=signed))[..., None]
+def _draw_spotlight(
+    frame: Frame, attribution: Attribution, signed: bool, playfield: Playfield | None
+) -> Frame:
+    values = stretch(attribution, frame.shape[:2], signed=signed, playfield=playfield)
+    light = np.abs(values)[..., None]
     shown: NDArray[Any] = frame * (DIM + (1 - DIM) * light)
     return shown.round().astype(np.uint8)
 
 
-OVERLAY_STYLES: Mapping[str, Callable[[Frame, Attribution, bool], Frame]] = {
+OVERLAY_STYLES: Mapping[str, Callable[[Frame, Attribution, bool, Playfield | None], Frame]] = {
     "heat": _draw_heat,
     "contour": _draw_contours,
     "spotlight": _draw_spotlight,

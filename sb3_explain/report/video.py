@@ -1,7 +1,8 @@
-"""MP4 videos of an episode: the game, the map of the action laid over it, and a caption."""
+"""Videos of an episode: the game, the map of the action laid over it, and a caption."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,14 +13,9 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.numbers import require_number, require_whole
 from sb3_explain.report.captions import BACKGROUND, Caption, CaptionPanel, draw_heading
-from sb3_explain.report.overlay import (
-    Attribution,
-    Frame,
-    Playfield,
-    enlarge,
-    lay_over,
-    scale_playfield,
-)
+from sb3_explain.report.gif import encode_gif
+from sb3_explain.report.overlay import Attribution, Frame, Playfield, enlarge, scale_playfield
+from sb3_explain.report.overlay_styles import OverlayStyle, draw_overlay, require_style
 
 #: height in pixels that small games are enlarged to by whole factors, and large ones reduced to
 GAME_HEIGHT = 640
@@ -47,6 +43,7 @@ def write_video(
     fps: float = 15,
     side_by_side: bool = True,
     signed: bool = False,
+    style: OverlayStyle = "heat",
     playfield: Playfield | None = None,
     title: str = "map of the chosen action",
     game: str = "the game as rendered",
@@ -58,7 +55,7 @@ def write_video(
 ) -> int:
     """Write a video, one frame at a time; the file appears only when it is complete.
 
-    :param path: path of the file, which ends in ``.mp4``
+    :param path: path of the file: ``.gif`` for an animated GIF, anything else for an MP4
     :param frames: T pictures (h, w, 3) uint8, as rendered, all of one size
     :param attributions: T maps (H, W) of the caption's action or of the target, see
         :func:`sb3_explain.report.lay_over`
@@ -67,6 +64,7 @@ def write_video(
     :param fps: frames per second
     :param side_by_side: whether to show the plain game left of the one with the map
     :param signed: whether the maps lie in [-1, 1]
+    :param style: how maps are drawn, see :func:`.draw_overlay`
     :param playfield: part of the frame that the observation shows
     :param title: title over the map; empty for no line of titles
     :param game: title over the plain game
@@ -77,15 +75,18 @@ def write_video(
         factor
     :param progress: function that is called with the number of frames written so far
     :return: T, the number of frames written
-    :raises ExplainError: if there is no frame, if sizes change, or if the video cannot be encoded
+    :raises ExplainError: if there is no frame, if sizes change, for an unknown style, or if the
+        video cannot be encoded
     """
     path = Path(path)
     require_video(fps, height)
+    require_style(style)
     pictures = _compose(
         zip(frames, attributions, captions, strict=True),
         action_names=action_names,
         side_by_side=side_by_side,
         signed=signed,
+        style=style,
         playfield=playfield,
         titles=[*([game] if side_by_side else []), title] if title else [],
         measure=measure,
@@ -96,8 +97,21 @@ def write_video(
     first = next(pictures, None)
     if first is None:
         raise ExplainError(f"no frames to show: {path} was not written")
+    written = 0
+
+    def count_written() -> Iterator[Frame]:
+        nonlocal written
+        for picture in itertools.chain([first], pictures):
+            yield picture
+            written += 1
+            if progress is not None:
+                progress(written)
+
     with atomic_path(path) as temporary:
-        written = _encode(temporary, first, pictures, fps, progress)
+        if path.suffix == ".gif":
+            temporary.write_bytes(encode_gif(count_written(), fps))
+            return written
+        _encode(temporary, first.shape, count_written(), fps)
         # ffmpeg may end early without an error, for example on a full disk: count the frames.
         if imageio_ffmpeg.count_frames_and_secs(str(temporary))[0] != written:
             raise ExplainError(f"{path} could not be encoded completely: is the disk full?")
@@ -138,14 +152,8 @@ def read_frames(path: str | Path) -> Iterator[Frame]:
         raise ExplainError(f"{path} is not a video that can be read") from error
 
 
-def _encode(
-    path: Path,
-    first: Frame,
-    rest: Iterator[Frame],
-    fps: float,
-    progress: Callable[[int], None] | None,
-) -> int:
-    height, width = first.shape[:2]
+def _encode(path: Path, shape: tuple[int, ...], pictures: Iterable[Frame], fps: float) -> None:
+    height, width = shape[:2]
     encoder = imageio_ffmpeg.write_frames(
         str(path),
         (width, height),
@@ -157,17 +165,12 @@ def _encode(
         ffmpeg_log_level="error",
         output_params=_ENCODING,
     )
-    written = 0
     try:
         encoder.send(None)
-        for picture in _chain(first, rest):
+        for picture in pictures:
             _send(encoder, picture)
-            written += 1
-            if progress is not None:
-                progress(written)
     finally:
         encoder.close()
-    return written
 
 
 def _send(encoder: Generator[None, Frame | None, None], picture: Frame) -> None:
@@ -181,17 +184,13 @@ def _send(encoder: Generator[None, Frame | None, None], picture: Frame) -> None:
         raise ExplainError(f"ffmpeg could not encode the video: {reason}") from error
 
 
-def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
-    yield first
-    yield from rest
-
-
 def _compose(
     triples: Iterator[tuple[Frame, Attribution | None, Caption]],
     *,
     action_names: Sequence[str],
     side_by_side: bool,
     signed: bool,
+    style: OverlayStyle,
     playfield: Playfield | None,
     titles: Sequence[str],
     measure: str,
@@ -210,14 +209,15 @@ def _compose(
             width = game.shape[1] * 2 + _GAP if side_by_side else game.shape[1]
             width += width % 2
             empty = np.empty((0, width, 3), dtype=np.uint8)
-            top = draw_heading(width, titles, signed=signed) if titles else empty
+            top = draw_heading(width, titles, signed=signed, style=style) if titles else empty
             panel = CaptionPanel(width, action_names, measure, target=target, marked=marked)
         elif frame.shape != shape:
             raise ExplainError(f"all frames of a video have one size: {frame.shape} after {shape}")
         game = enlarge(frame, factor)
-        shown = lay_over(
-            game, attribution, signed=signed, playfield=scale_playfield(playfield, factor)
-        )
+        shown = game
+        if attribution is not None:
+            part = scale_playfield(playfield, factor)
+            shown = draw_overlay(game, attribution, signed=signed, style=style, playfield=part)
         middle = np.concatenate([game, gap, shown], axis=1) if side_by_side else shown
         odd = (middle.shape[0] % 2, width - middle.shape[1])
         if any(odd):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,12 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import atomic_path
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.render_modes import NoFramesError
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.named import name_explainer
-from sb3_explain.report.gif import encode_gif
 from sb3_explain.report.video import GAME_HEIGHT, require_video
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
@@ -91,19 +88,13 @@ def play(
     made = name_explainer(known, chosen, states, target=target, **options)
     if target is not None:
         require_explained(made, find_target(known, target))
-    with tempfile.TemporaryDirectory() as folder:
-        played = collect(
-            known, source, n_steps, seed=seed, max_per_episode=n_steps, render=render,
-            progress=progress,
-        )  # fmt: skip
-        first = np.flatnonzero(played.episode == played.episode[0])[:n_steps]
-        video = path if path.suffix == ".mp4" else Path(folder) / "episode.mp4"
-        written = write_saliency_video(
-            video, played, made, positions=first, target=target, bars=True, fps=fps, height=height,
-            progress=progress,
-        )  # fmt: skip
-        assert written is not None  # there are rendered frames, or pictures
-        if path.suffix == ".gif":
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(encode_gif(video, fps))
+    played = collect(
+        known, source, n_steps, seed=seed, max_per_episode=n_steps, render=render, progress=progress
+    )
+    first = np.flatnonzero(played.episode == played.episode[0])[:n_steps]
+    written = write_saliency_video(
+        path, played, made, positions=first, target=target, bars=True, fps=fps, height=height,
+        progress=progress,
+    )  # fmt: skip
+    assert written is not None  # there are rendered frames, or pictures
     return path

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.shown_values import name_features, show_values
@@ -20,6 +21,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.report import Caption, write_video
 from sb3_explain.report.bar_strip import BarStrip
 from sb3_explain.report.overlay import enlarge
+from sb3_explain.report.overlay_styles import OverlayStyle
 from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -46,7 +48,9 @@ def write_saliency_video(
     attributions: Mapping[int, NDArray[Any]] | None = None,
     notes: Sequence[str] = (),
     bars: bool = False,
+    features: Mapping[str, Tensor] | None = None,
     target: TargetLike = None,
+    style: OverlayStyle = "heat",
     fps: float = 15,
     height: int = GAME_HEIGHT,
     progress: bool = True,
@@ -56,7 +60,7 @@ def write_saliency_video(
     For an agent that observes no images, it shows the rendered frames, with bars of the features
     beside them if so desired.
 
-    :param path: path of the video
+    :param path: path of the video, which ends in ``.mp4`` or ``.gif``
     :param states: states of the explainer's agent
     :param explainer: an explainer that is ready to explain
     :param n: number of states from the beginning of the first episode, where no positions are given
@@ -65,8 +69,10 @@ def write_saliency_video(
         :func:`attribute_taken` returns them; computed when not given
     :param notes: T texts under the frames
     :param bars: for an agent that observes no images, show the attributions of its features as bars
+    :param features: (T, ...) attributions of these features by key; computed when not given
     :param target: what is explained in every state (see :mod:`sb3_explain.agents.targets`); the
         action taken when not given, or what the explainer was made for
+    :param style: how maps are drawn, see :func:`sb3_explain.report.overlay_styles.draw_overlay`
     :param fps: frames per second
     :param height: height of the game in pixels
     :param progress: show progress bars
@@ -95,7 +101,7 @@ def write_saliency_video(
     laid_over = [attributions[int(p)] if attributions else None for p in positions]
     add_bars = None
     if bars and name is None:
-        add_bars = make_bars(states, explainer, positions, height, target)
+        add_bars = make_bars(states, explainer, positions, height, target, features)
     with progress_bar("video", len(positions), "frames", progress) as bar:
         write_video(
             path,
@@ -121,6 +127,7 @@ def write_saliency_video(
             measure=name_measure(agent),
             target=question,
             marked=marked,
+            style=style,
             fps=fps,
             height=height,
             side_by_side=name is not None,
@@ -138,21 +145,24 @@ def make_bars(
     positions: NDArray[np.int64],
     height: int,
     target: TargetLike = None,
+    by_key: Mapping[str, Tensor] | None = None,
 ) -> Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]]:
-    """Explain the actions taken, and return what adds bars of the features to a rendered frame.
+    """Return what adds bars of the features to a rendered frame.
 
     :param states: states of an agent that observes no images
     :param explainer: an explainer that is ready to explain
     :param positions: (T,) positions of the states
     :param height: approximate height in pixels of a frame with its bars
     :param target: what is explained in every state instead of the action taken
+    :param by_key: (T, ...) attributions by key; computed when not given
     :return: function of a frame's number and the frame
     """
     agent = explainer.agent
     scores = torch.from_numpy(states.column("scores")[positions])
     taken = find_taken_targets(agent, states.actions[positions], scores)
     batch = states.batch(agent, positions, taken if target is None else target)
-    by_key = explainer.attribute_batch(batch)
+    if by_key is None:
+        by_key = explainer.attribute_batch(batch)
     flat = join_features(by_key).double().cpu().numpy()
     values = show_values(agent, batch.by_key).numpy()
     sizes = {key: part[0].numel() for key, part in by_key.items()}
@@ -210,5 +220,15 @@ def scale_attributions(explainer: Explainer, batch: StateBatch, name: str) -> ND
     :return: (B, H, W) masks as they are; other attributions in [-1, 1], each divided by its largest
         magnitude
     """
-    attributions = take_newest_frame(explainer.attribute_batch(batch)[name], explainer.agent)
-    return (attributions if explainer.gives_masks else normalize(attributions)).cpu().numpy()
+    return scale_newest(explainer, explainer.attribute_batch(batch)[name])
+
+
+def scale_newest(explainer: Explainer, attributions: Tensor) -> NDArray[Any]:
+    """Return the newest frame's attributions in the range in which a picture shows them.
+
+    :param explainer: their explainer
+    :param attributions: (B, F * C, H, W) attributions of an image
+    :return: (B, H, W), as :func:`scale_attributions` returns them
+    """
+    newest = take_newest_frame(attributions, explainer.agent)
+    return (newest if explainer.gives_masks else normalize(newest)).cpu().numpy()
