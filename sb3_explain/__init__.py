@@ -92,6 +92,7 @@ _MODULES = {
     "demo_agent": "agents.demo",
     "evaluate": "evaluation.evaluate",
     "explain": "workflows.pipeline",
+    "export": "workflows.export",
     "find_weaknesses": "workflows.weaknesses",
     "fit_baselines": "states.baselines",
     "from_hub": "workflows.hub",
@@ -220,6 +221,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.states.labels import native_states as native_states
     from sb3_explain.states.labels import relabel as relabel
     from sb3_explain.workflows.benchmark import run_benchmark as run_benchmark
+    from sb3_explain.workflows.export import export as export
     from sb3_explain.workflows.highlights import highlights as highlights
     from sb3_explain.workflows.hub import from_hub as from_hub
     from sb3_explain.workflows.hub import push_to_hub as push_to_hub

@@ -43,6 +43,10 @@ COMMANDS = {
         "serve a page of a folder's states on this machine, whatever their number; explainers run "
         "when they are asked",
     ),
+    "export": (
+        "export",
+        "write steps of an episode with their maps as a video, a GIF, frames, or for Rerun",
+    ),
     "train": (
         "train",
         "train by rl-zoo3, with SGQN and its baselines; with -o, train one of these so that the "

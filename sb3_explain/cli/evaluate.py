@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -35,13 +34,12 @@ from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.report.measured import read_metrics
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.benchmark import run_benchmark
 from sb3_explain.workflows.benchmark.backends import BACKENDS
 from sb3_explain.workflows.benchmark.grid import ALL
-from sb3_explain.workflows.chosen_explainers import choose_explainers
+from sb3_explain.workflows.chosen_explainers import choose_explainers, list_measured
 from sb3_explain.workflows.pipeline import evaluate_to
 from sb3_explain.workflows.splitting import split_states
 
@@ -161,11 +159,7 @@ def load_explainers(
     """
     agent = load_named_agent(options)
     states = StateDataset.open(options.output / "states")
-    names, measured = None, options.output / "metrics.json"
-    if measured.exists():
-        # what was explained stands before the controls, of which some are explainers
-        rows = itertools.takewhile(lambda row: row != "empty", read_metrics(measured)["explainers"])
-        names = [name for name in rows if name in EXPLAINERS] or None
+    names = list_measured(options.output) or None
     chosen = choose_explainers(agent, options.output, names, target=target)
     train = test = states
     if chosen.learns:

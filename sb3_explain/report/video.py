@@ -203,7 +203,7 @@ def _compose(
     for frame, attribution, caption in triples:
         if shape is None:
             shape = frame.shape
-            factor = _choose_factor(frame.shape[0], height)
+            factor = choose_factor(frame.shape[0], height)
             game = enlarge(frame, factor)
             gap = np.full((game.shape[0], _GAP, 3), BACKGROUND, dtype=np.uint8)
             width = game.shape[1] * 2 + _GAP if side_by_side else game.shape[1]
@@ -236,6 +236,6 @@ def require_video(fps: float, height: int = GAME_HEIGHT) -> None:
     require_whole("height", height, *HEIGHTS)
 
 
-def _choose_factor(height: int, target: int) -> float:
+def choose_factor(height: int, target: int) -> float:
     """Choose a whole factor of enlargement, so that pixels stay square, or any of reduction."""
     return max(1, target // height) if height <= target * 1.2 else target / height

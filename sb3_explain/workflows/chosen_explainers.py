@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.make import default_explainer, make_unfitted
 from sb3_explain.explainers.named import Explainers, name_all
 from sb3_explain.explainers.requirements import require_supported
+from sb3_explain.report.measured import read_metrics
 from sb3_explain.states.dataset import StateDataset
 
 
@@ -141,6 +143,16 @@ def list_defaults(agent: Agent, target: TargetLike = None) -> list[str]:
     of_gradients = ("grad_cam", "integrated_gradients")
     supported = [name for name in of_gradients if EXPLAINERS[name].unsupported(agent) is None]
     return [first, *supported[:1]]
+
+
+def list_measured(output: Path) -> list[str]:
+    """List the names of the explainers that were measured in an output folder, without controls."""
+    measured = output / "metrics.json"
+    if not measured.exists():
+        return []
+    # what was explained stands before the controls, of which some are explainers
+    rows = itertools.takewhile(lambda row: row != "empty", read_metrics(measured)["explainers"])
+    return [name for name in rows if name in EXPLAINERS]
 
 
 def list_fitted(output: Path) -> list[str]:

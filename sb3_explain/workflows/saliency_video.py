@@ -34,17 +34,13 @@ from sb3_explain.workflows.pictures import (
     take_newest_frame,
 )
 
-#: number of states in the video
-VIDEO_STATES = 300
-
 
 def write_saliency_video(
     path: Path,
     states: StateDataset,
     explainer: Explainer,
+    positions: NDArray[np.int64],
     *,
-    n: int = VIDEO_STATES,
-    positions: NDArray[np.int64] | None = None,
     attributions: Mapping[int, NDArray[Any]] | None = None,
     notes: Sequence[str] = (),
     bars: bool = False,
@@ -63,7 +59,6 @@ def write_saliency_video(
     :param path: path of the video, which ends in ``.mp4`` or ``.gif``
     :param states: states of the explainer's agent
     :param explainer: an explainer that is ready to explain
-    :param n: number of states from the beginning of the first episode, where no positions are given
     :param positions: (T,) positions of the states to show
     :param attributions: (H, W) attributions of the action taken, by position, as
         :func:`attribute_taken` returns them; computed when not given
@@ -81,8 +76,6 @@ def write_saliency_video(
     agent = explainer.agent
     target = explainer.own_target if target is None else target
     name = find_image(agent)
-    if positions is None:
-        positions = np.flatnonzero(states.episode == states.episode[0])[:n]
     rendered = states.rendered(positions[:1])
     if name is None and rendered is None:
         return None

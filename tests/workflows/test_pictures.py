@@ -107,7 +107,7 @@ def test_an_agent_without_images_is_explained_by_its_features(tmp_path):
     assert "mean and standard deviation." in examples["importance"].caption
     alone = make_examples(held.subset(np.arange(10)), Gradient(agent))["importance"]
     assert "over 10 test states, of too few episodes for intervals" in alone.caption
-    assert write_saliency_video(tmp_path / "v.mp4", held, Gradient(agent)) is None
+    assert write_saliency_video(tmp_path / "v.mp4", held, Gradient(agent), np.arange(2)) is None
 
 
 def test_values_and_what_replaces_them_stand_beside_the_features():
