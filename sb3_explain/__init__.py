@@ -113,6 +113,7 @@ _MODULES = {
     "playfield": "envs.playfields",
     "plot": "workflows.showing",
     "probe": "probing",
+    "push_space": "workflows.hub_space",
     "push_to_hub": "workflows.hub",
     "rasterize_boxes": "evaluation.boxes",
     "read_boxes": "evaluation.boxes",
@@ -225,6 +226,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.highlights import highlights as highlights
     from sb3_explain.workflows.hub import from_hub as from_hub
     from sb3_explain.workflows.hub import push_to_hub as push_to_hub
+    from sb3_explain.workflows.hub_space import push_space as push_space
     from sb3_explain.workflows.pipeline import explain as explain
     from sb3_explain.workflows.play import play as play
     from sb3_explain.workflows.shap_export import to_shap as to_shap

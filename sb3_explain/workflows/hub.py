@@ -1,12 +1,13 @@
 """``push_to_hub`` and ``from_hub``: fitted explainers and generators on the Hugging Face Hub.
 
 A repository holds ``sb3_explain.json`` (its kind), ``<kind>.json`` and ``<kind>.safetensors``, and
-for people ``README.md``, ``metrics.json`` and pictures. Only the first three are ever read, so that
-nothing in a repository can run code.
+for people ``README.md``, ``metrics.json``, pictures and a video. Only the first three are ever read,
+so that nothing in a repository can run code.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.common.schema import read_document, record
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.common.untrusted import require_regular_file
 from sb3_explain.evaluation.evaluate import Evaluation
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer
@@ -26,6 +28,8 @@ from sb3_explain.report.measured import read_metrics
 from sb3_explain.workflows.model_card import Learned, write_model_card
 
 FORMAT = 1
+#: name of the video that the Hub plays on the page of a model
+REPLAY = "replay.mp4"
 #: file that names the kind of what a repository holds
 MANIFEST = "sb3_explain.json"
 
@@ -36,6 +40,7 @@ def push_to_hub(
     *,
     evaluation: Evaluation | Mapping[str, Any] | None = None,
     pictures: Mapping[str, bytes] | None = None,
+    replay: str | Path | None = None,
     load_agent: str | None = None,
     private: bool = False,
     revision: str | None = None,
@@ -53,6 +58,7 @@ def push_to_hub(
     :param repo_id: ``organization/name``; the repository is created if it does not exist
     :param evaluation: its metrics with intervals, or the content of ``metrics.json``
     :param pictures: PNGs by name, shown on the card in this order
+    :param replay: MP4 video of the agent, such as :func:`export` writes, which the Hub plays
     :param load_agent: Python code that loads the explained agent, for the card
     :param private: whether a repository that is created is private
     :param revision: branch to commit to; the main branch when not given
@@ -79,11 +85,15 @@ def push_to_hub(
             (folder / names[-1]).write_bytes(png)
         if len(set(names)) < len(names):
             raise ExplainError(f"two pictures have the same name: {', '.join(names)}")
+        if replay is not None:
+            require_regular_file(replay)
+            shutil.copyfile(replay, folder / REPLAY)
         card = write_model_card(
             learned,
             repo_id,
             metrics=measured,
             pictures=names,
+            replay="" if replay is None else REPLAY,
             settings=learned.plain_settings(),
             load_agent=load_agent,
         )

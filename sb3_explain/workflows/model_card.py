@@ -35,7 +35,7 @@ Stable-Baselines3. {words}
 | The agent | |
 |---|---|
 {agent}
-{pictures}{metrics}
+{pictures}{replay}{metrics}
 ## How to load it
 
 ```python
@@ -62,6 +62,7 @@ def write_model_card(
     *,
     metrics: Mapping[str, Any],
     pictures: Sequence[str],
+    replay: str = "",
     settings: Mapping[str, Any],
     load_agent: str | None,
 ) -> str:
@@ -71,6 +72,7 @@ def write_model_card(
     :param repo_id: ``organization/name`` of the repository
     :param metrics: metrics as in ``metrics.json``; may be empty
     :param pictures: names of the picture files beside it
+    :param replay: name of the video beside it; empty for none
     :param settings: settings of the explainer or generator
     :param load_agent: Python code that makes ``agent``; that for an agent of the zoo when not given
     """
@@ -97,6 +99,9 @@ def write_model_card(
         words=words,
         agent="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
         pictures="".join(f"\n![{name.removesuffix('.png')}]({name})\n" for name in pictures),
+        replay=f"\n[The agent at play]({replay}), with what speaks for its actions.\n"
+        if replay
+        else "",
         metrics=write_metrics_table(metrics),
         load=load_agent or load,
         name=learned.name,

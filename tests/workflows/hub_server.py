@@ -28,6 +28,8 @@ class HubServer(http.server.ThreadingHTTPServer):
         #: repositories that nobody may read
         self.closed = set()
         self.objects = {}  # of Git LFS, by SHA-256
+        #: what was said of repositories when they were made: their kind, the SDK of a Space
+        self.made = {}
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -133,10 +135,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path == "api/repos/create":
             asked = json.loads(body)
             repo_id = "/".join(filter(None, [asked.get("organization"), asked["name"]]))
+            kind = "spaces/" if asked.get("type") == "space" else ""
+            url = f"{self.server.url}/{kind}{repo_id}"
             if repo_id in self.server.repositories:
-                return self.answer(409, {"url": f"{self.server.url}/{repo_id}"})
+                return self.answer(409, {"url": url})
+            self.server.made[repo_id] = asked
             self.server.commit(repo_id, {".gitattributes": b""})
-            return self.answer(200, {"url": f"{self.server.url}/{repo_id}", "id": repo_id})
+            return self.answer(200, {"url": url, "id": repo_id})
         if path.endswith("/info/lfs/objects/batch"):
             objects = [
                 {"oid": observed["oid"], "size": observed["size"],
@@ -144,7 +149,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 for observed in json.loads(body)["objects"]
             ]  # fmt: skip
             return self.answer(200, {"transfer": "basic", "objects": objects})
-        owner, name, what, *_ = path.removeprefix("api/models/").split("/")
+        _, kind, owner, name, what, *_ = path.split("/")
         if what == "preupload":
             return self.answer(200, {"files": [
                 {"path": observed["path"], "shouldIgnore": False,
@@ -161,7 +166,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     files[value["path"]] = self.server.objects[value["oid"]]
             oid = self.server.commit(f"{owner}/{name}", files)
             return self.answer(200, {
-                "commitUrl": f"{self.server.url}/{owner}/{name}/commit/{oid}", "commitOid": oid,
+                "commitUrl": "/".join([
+                    self.server.url, *(["spaces"] if kind == "spaces" else []), owner, name,
+                    "commit", oid,
+                ]),
+                "commitOid": oid,
                 "success": True,
             })  # fmt: skip
         return self.answer(404, {"error": path})

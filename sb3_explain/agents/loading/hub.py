@@ -73,9 +73,19 @@ class Repository:
     :param repo_id: name of the repository, ``organization/name``
     :param revision: branch, tag or commit; the newest commit when not given
     :param token: access token; that of the account that is logged in when not given
+    :param space_sdk: kind of the Space, if it is one: ``"static"`` of pages
     """
 
-    def __init__(self, repo_id: str, revision: str | None = None, token: str | None = None) -> None:
+    def __init__(
+        self,
+        repo_id: str,
+        revision: str | None = None,
+        token: str | None = None,
+        *,
+        space_sdk: str | None = None,
+    ) -> None:
+        self.kind: dict[str, str] = {} if space_sdk is None else {"repo_type": "space"}
+        self.space_sdk = space_sdk
         self.hub = huggingface_hub()
         self.repo_id = repo_id
         self.revision = revision
@@ -110,12 +120,14 @@ class Repository:
         :return: address of the commit
         """
         api = self.hub.HfApi()
-        self.ask(api.create_repo, private=private, exist_ok=True)
+        made: dict[str, str] = {} if self.space_sdk is None else {"space_sdk": self.space_sdk}
+        self.ask(api.create_repo, private=private, exist_ok=True, **self.kind, **made)
         commit = self.ask(
             api.upload_folder,
             folder_path=folder,
             commit_message=message,
             revision=self.revision,
+            **self.kind,
         )
         return str(commit.commit_url)
 
