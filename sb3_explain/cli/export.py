@@ -72,7 +72,7 @@ def add_commands(commands: Commands) -> None:
     )
     drawn.add_argument("--fps", type=float, default=15, help="steps per second (default: 15)")
     drawn.add_argument(
-        "--height", type=positive, help="height of the game in pixels (default: 640; 210 of a GIF)"
+        "--height", type=positive, help="height of the game in pixels (default: 640; 420 of a GIF)"
     )
 
 

@@ -1,8 +1,8 @@
 """``push_to_hub`` and ``from_hub``: fitted explainers and generators on the Hugging Face Hub.
 
 A repository holds ``sb3_explain.json`` (its kind), ``<kind>.json`` and ``<kind>.safetensors``, and
-for people ``README.md``, ``metrics.json``, pictures and a video. Only the first three are ever read,
-so that nothing in a repository can run code.
+for people ``README.md``, ``metrics.json``, pictures and a video. Only the first three are ever
+read, so that nothing in a repository can run code.
 """
 
 from __future__ import annotations

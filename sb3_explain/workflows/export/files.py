@@ -34,7 +34,7 @@ VIDEO, GIF, RECORDING, FRAMES = ".mp4", ".gif", ".rrd", ""
 #: number of steps by default, and of a GIF alone, which a README shows
 STEPS, GIF_STEPS = 300, 100
 #: height of the game in a GIF by default
-GIF_HEIGHT = 210
+GIF_HEIGHT = 420
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ def export(
     :param n_steps: number of steps, at most; 300 when not given, or 100 of GIFs alone
     :param style: how maps are drawn: ``"heat"``, ``"contour"`` or ``"spotlight"``
     :param fps: steps per second
-    :param height: approximate height of the game in pixels; 640 when not given, 210 of a GIF
+    :param height: approximate height of the game in pixels; 640 when not given, 420 of a GIF
     :param progress: show progress bars
     :return: the paths, and which steps they show
     :raises ExplainError: if there are no such states, steps or pictures, or for a suffix, an
