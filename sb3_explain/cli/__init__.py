@@ -23,11 +23,11 @@ COMMANDS = {
     "demo": ("explain", "explain the Pong agent that comes with the package"),
     "explain": (
         "explain",
-        "collect states, explain and measure them, then write video, pictures and report",
+        "collect states, explain and measure them, then write pictures and report",
     ),
     "collect": ("explain", "play the agent and save its states"),
     "fit": ("explain", "fit a VisionMask on the collected states"),
-    "report": ("explain", "write video, pictures and report from earlier results"),
+    "report": ("explain", "write pictures and report from earlier results"),
     "evaluate": (
         "evaluate",
         "measure the explainers of a folder, or a grid of agents x explainers x seeds",

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from sb3_explain.common.controls import CONTROLS
-from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.errors import unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
 from sb3_explain.report.method_attributions import MethodAttributions
@@ -21,7 +18,6 @@ from sb3_explain.report.palette import assign_styles
 from sb3_explain.report.summary import describe_states, summarize
 from sb3_explain.report.tables import format_costs, make_metric_rows
 from sb3_explain.report.target_attributions import TargetAttributions, encode_png
-from sb3_explain.report.video import read_still
 from sb3_explain.report.viewer.playback import Playback
 from sb3_explain.report.viewer.trust import describe_trust
 from sb3_explain.report.viewer.write import write_viewer
@@ -59,8 +55,6 @@ def write_report(
     examples: Sequence[TargetAttributions | Picture] = (),
     methods: Sequence[MethodAttributions | Picture] = (),
     playbacks: Sequence[Playback] = (),
-    video: str | Path | None = None,
-    video_caption: str = "",
     explainer: str | None = None,
     title: str | None = None,
     date: str = "",
@@ -80,8 +74,6 @@ def write_report(
     :param examples: states with the maps of all actions, or finished figures
     :param methods: states with the maps of every method, or finished figures
     :param playbacks: steps of the agent that can be played on the page, and of others beside it
-    :param video: path of an MP4 to embed
-    :param video_caption: caption of the video; one for the kind of agent by default
     :param explainer: explainer that the summary is about; by default the first that is no control
     :param title: title of the page; by default the algorithm and the environment
     :param date: date of the evaluation, as it is shown
@@ -90,7 +82,7 @@ def write_report(
     :param words: presentation of further metrics
     :param interval: description of what ``low`` and ``high`` are
     :return: path of the file
-    :raises ExplainError: if the video cannot be read or ``explainer`` is not in the table
+    :raises ExplainError: if ``explainer`` is not in the table
     """
     path = Path(path)
     path = path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
@@ -126,8 +118,6 @@ def write_report(
             summarize(table, name, controls=controls, words=words, wording=wording)
             for name in others
         ],
-        video=_encode_video(video),
-        video_caption=video_caption,
         methods=[_encode_methods(each) for each in methods],
         examples=[_encode_example(example) for example in examples],
         metrics=words,
@@ -162,23 +152,6 @@ def make_title(agent: Mapping[str, Any]) -> str:
     algo = str(agent.get("algo", "agent"))
     algo = algo.upper() if algo.islower() and len(algo) <= 5 else algo
     return f"{algo} on {environment}" if environment else algo
-
-
-def _encode_video(path: str | Path | None) -> dict[str, Any] | None:
-    if path is None:
-        return None
-    path = Path(path)
-    if not path.is_file():
-        raise ExplainError(f"{path} does not exist: give an existing video")
-    picture = read_still(path)
-    poster = io.BytesIO()
-    Image.fromarray(picture).save(poster, format="JPEG", quality=85)
-    return {
-        "source": encode_data_uri(path.read_bytes(), "video/mp4"),
-        "poster": encode_data_uri(poster.getvalue(), "image/jpeg"),
-        "height": picture.shape[0],
-        "width": picture.shape[1],
-    }
 
 
 def encode_figure(picture: Picture) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def make_policy(style: str, scripts: Sequence[str], *, asks: bool = False) -> st
     :param scripts: scripts
     :param asks: whether the page may ask the server that it comes from
     """
-    allowed = {"img-src": "data:", "media-src": "data:", "style-src": hash_of(style)}
+    allowed = {"img-src": "data:", "style-src": hash_of(style)}
     if scripts:
         allowed["script-src"] = " ".join(map(hash_of, scripts))
     if asks:

@@ -118,25 +118,6 @@ def write_video(
     return written
 
 
-def read_still(path: str | Path, share: float = 1 / 3) -> Frame:
-    """Read one picture (h, w, 3) of a video, to be shown in its place.
-
-    :param path: path of the video
-    :param share: position in the video, as a share of its duration in [0, 1)
-    :raises ExplainError: if the file is not a video
-    """
-    try:
-        frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
-        start = share * seconds if frames > 1 else 0
-        reader = imageio_ffmpeg.read_frames(str(path), input_params=["-ss", f"{start:.3f}"])
-        width, height = next(reader)["size"]
-        picture = np.frombuffer(next(reader), dtype=np.uint8).reshape(height, width, 3)
-        reader.close()
-    except (OSError, RuntimeError, StopIteration) as error:
-        raise ExplainError(f"{path} is not a video that can be read") from error
-    return picture
-
-
 def read_frames(path: str | Path) -> Iterator[Frame]:
     """Read all pictures (h, w, 3) of a video, first to last.
 

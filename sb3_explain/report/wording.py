@@ -16,11 +16,6 @@ _OUTCOMES = {
     SIMILARITY: "similarity to the agent's own action",
 }
 #: what stands under a frame, by the measure
-_BARS = {
-    "probability": "the action, its probability and those of the others",
-    SOFTMAX: "the action, the softmax of its Q-value, and those of the others",
-    SIMILARITY: "the dimension of the action, and where it and the others lie in their ranges",
-}
 _SHARES = {SIMILARITY: "position in its range"}
 
 
@@ -107,13 +102,6 @@ class Wording:
         if not self.action:
             return "the action is kept"
         return f"{self.action} is kept" if self.continuous else f"{self.action} is taken"
-
-    @property
-    def bars(self) -> str:
-        """What stands under the frames of a video."""
-        if self.continuous and self.named:  # then no dimension stands out as the one explained
-            return "where each dimension of the action lies in its range"
-        return _BARS[self.measure]
 
     @property
     def shares(self) -> str:

@@ -12,12 +12,10 @@ from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report import (
-    Caption,
     MetricWords,
     Picture,
     TargetAttributions,
     write_report,
-    write_video,
 )
 from sb3_explain.report.page import encode_figure
 from sb3_explain.report.page_template import render_page
@@ -111,22 +109,12 @@ def example(name="RIGHT"):
 
 
 @pytest.fixture(scope="module")
-def video(tmp_path_factory):
-    path = tmp_path_factory.mktemp("video") / "game.mp4"
-    frames = np.random.default_rng(0).integers(0, 256, (6, 42, 32, 3), dtype=np.uint8)
-    captions = [Caption(i, 0, [0.6, 0.4]) for i in range(6)]
-    write_video(path, frames, np.ones((6, 8, 8)), captions, action_names=["LEFT", "RIGHT"])
-    return path
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory, video):
+def full(tmp_path_factory):
     return write_report(
         tmp_path_factory.mktemp("report"),
         metrics=METRICS,
         curves=CURVES,
         examples=[example(), Picture(gray_square(), "A figure of one's own", "a grey square")],
-        video=video,
         date="1 May 2030",
         provenance={"Versions": {"torch": "2.8"}},
     )
@@ -155,10 +143,7 @@ def test_nothing_is_fetched_from_anywhere(page, full):
     assert policy["content"].startswith("default-src 'none'")
 
 
-def test_video_and_pictures_are_inside(page, video):
-    (player,) = page.having("video")
-    assert player["src"].startswith("data:video/mp4;base64,") and "controls" in player
-    assert len(player["src"]) * 3 / 4 == pytest.approx(video.stat().st_size, rel=0.01, abs=40)
+def test_pictures_are_inside(page):
     sources = [image["src"] for image in page.having("img")]
     # the state and two actions, one figure, two kinds of curves, one panel for each of six metrics
     assert len(sources) == 3 + 1 + 2 + 6
@@ -246,15 +231,13 @@ def test_names_are_only_ever_text(tmp_path, place):
 
 def test_an_empty_result_is_still_a_page(tmp_path):
     page = Page(write_report(tmp_path / "a.html", metrics={}).read_text(encoding="utf-8"))
-    assert not page.having("table") and not page.having("video")
+    assert not page.having("table")
     write_report(tmp_path / "b.html", metrics={"explainers": {"random": {}}}, curves={"random": {}})
 
 
-def test_mistakes_are_told_and_leave_no_page(tmp_path, video):
+def test_mistakes_are_told_and_leave_no_page(tmp_path):
     with pytest.raises(ExplainError, match="did you mean 'rise'"):
         write_report(tmp_path, metrics=METRICS, explainer="rize")
-    with pytest.raises(ExplainError, match="does not exist"):
-        write_report(tmp_path, metrics=METRICS, video=tmp_path / "none.mp4")
     assert not list(tmp_path.iterdir())
 
 

@@ -17,7 +17,8 @@ from sb3_explain.report.captions import (
     load_font,
     truncate,
 )
-from sb3_explain.report.video import read_still, write_video
+from sb3_explain.report.overlay_styles import draw_overlay
+from sb3_explain.report.video import read_frames, write_video
 
 NAMES = ["NOOP", "LEFT", "RIGHT"]
 
@@ -135,13 +136,36 @@ def test_frames_are_not_kept(tmp_path):
     assert peak(40) < peak(4) + 5e6
 
 
-def test_a_still_is_one_picture_of_the_video(tmp_path):
+def test_frames_are_read_from_a_video_alone(tmp_path):
     path = tmp_path / "a.mp4"
-    write_video(path, *inputs(6), action_names=NAMES)
-    assert read_still(path).shape == iio.imread(path).shape[1:]
+    write_video(path, *inputs(3), action_names=NAMES)
+    assert [frame.shape for frame in read_frames(path)] == [iio.imread(path).shape[1:]] * 3
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(ExplainError, match="not a video"):
-        read_still(tmp_path / "text.mp4")
+        list(read_frames(tmp_path / "text.mp4"))
+
+
+def test_a_gif_has_the_same_pictures_as_a_video(tmp_path):
+    for name in ("a.gif", "a.mp4"):
+        assert write_video(tmp_path / name, *inputs(5), action_names=NAMES, fps=10) == 5
+    shown, filmed = iio.imread(tmp_path / "a.gif"), iio.imread(tmp_path / "a.mp4")
+    assert shown.shape == filmed.shape
+    assert np.abs(shown.astype(int) - filmed).mean() < 6
+    assert iio.immeta(tmp_path / "a.gif")["duration"] == 100
+
+
+@pytest.mark.parametrize("style", ["heat", "contour", "spotlight"])
+def test_maps_are_drawn_in_each_style(tmp_path, style):
+    path, (frames, attributions, captions) = tmp_path / "a.gif", inputs(1, (64, 64))
+    frame, map_ = next(frames), next(attributions)
+    write_video(path, [frame], [map_], captions, action_names=NAMES, height=64, style=style)
+    (shown,) = iio.imread(path)
+    expected = draw_overlay(frame, map_, style=style)
+    top = next(r for r in range(64) if (shown[r : r + 64, :64] == shown[r, 0]).all())
+    right = shown[top : top + 64, 64 + 8 :]
+    assert np.abs(right.astype(int) - expected).mean() < 8
+    with pytest.raises(ExplainError, match="did you mean 'heat'"):
+        write_video(path, [frame], [map_], captions, action_names=NAMES, style="haet")
 
 
 @pytest.mark.parametrize("k", [1, 2, 6, 7, 8, 18, 40])
