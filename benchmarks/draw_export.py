@@ -13,9 +13,9 @@ from sb3_explain.workflows.whole_episodes import EPISODES, play_whole_episodes
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images" / "export"
 #: number of played states, as `explain` plays them for a first page, and the step that is shown
-PLAYED, STEP = 600, 565
+PLAYED, STEP = 600, 542
 #: height of each picture of the step, and the gap between them, in pixels
-HEIGHT, GAP = 315, 6
+HEIGHT, GAP = 420, 8
 
 
 def main() -> None:

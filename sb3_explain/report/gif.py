@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 
+import numpy as np
 from PIL import Image
 
 from sb3_explain.report.overlay import Frame
+
+#: number of colors, and of the pictures, spread over all, that they are chosen from
+COLORS, PALETTE_FRAMES = 128, 8
 
 
 def encode_gif(frames: Iterable[Frame], fps: float, width: int | None = None) -> bytes:
@@ -19,7 +23,8 @@ def encode_gif(frames: Iterable[Frame], fps: float, width: int | None = None) ->
     """
     pictures = [_reduce(Image.fromarray(frame), width) for frame in frames]
     # one palette for all frames, so that colors do not flicker
-    palette = pictures[len(pictures) // 2].quantize(128)
+    some = [pictures[i] for i in np.linspace(0, len(pictures) - 1, PALETTE_FRAMES).astype(int)]
+    palette = Image.fromarray(np.concatenate(some)).quantize(COLORS)
     indexed = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     data = io.BytesIO()
     indexed[0].save(

@@ -3,8 +3,10 @@
 import argparse
 import json
 import pickle
+import shutil
 import sys
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,9 @@ from sb3_explain import StateGenerator, VisionMask, cli, collect, evaluate, load
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.cli.hub import write_loading_code
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.files import write_json
 from sb3_explain.workflows.hub import from_hub, push_to_hub
+from sb3_explain.workflows.hub_space import push_space
 from tests.toys import dot_agent, dot_states
 from tests.workflows.hub_server import HubServer
 
@@ -128,7 +132,11 @@ def test_from_the_command_line(server, tmp_path, saved_ppo, capsys):
     (out / "attributions").mkdir()
     (out / "attributions" / "importance.png").write_bytes(PNG)
     assert cli.main(["hub", "push", REPOSITORY, *which, "-o", str(out)]) == 0
-    assert f"{server.url}/{REPOSITORY}/commit/" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"{server.url}/{REPOSITORY}/commit/" in said.out
+    assert said.err.strip() == (
+        f"no replay.mp4: {out} holds no states yet: run `sb3-explain explain` first"
+    )
     files = server.repositories[REPOSITORY][-1][1]
     assert files["importance.png"] == PNG
     assert 'load_agent("ppo", "CartPole-v1", folder="logs")' in files["README.md"].decode()
@@ -138,6 +146,71 @@ def test_from_the_command_line(server, tmp_path, saved_ppo, capsys):
     assert torch.equal(pulled.attribute(observation), mask.attribute(observation))
     assert cli.main(["hub", "push", REPOSITORY, *which, "-o", str(tmp_path)]) == 2
     assert "holds none (of " in capsys.readouterr().err
+
+
+def test_the_agent_at_play_goes_with_it(server, tmp_path, saved_ppo, capsys):
+    """As a video that the Hub plays; without frames, a line says that there is none."""
+    pytest.importorskip("pygame")
+    folder, agent, mask = saved_ppo
+    out = tmp_path / "out"
+    mask.save(out / "visionmask")
+    push = ["hub", "push", REPOSITORY, "--algo", "ppo", "--env", "CartPole-v1", "-f", str(folder)]
+    for render in (False, True):
+        states = collect(
+            agent, n_states=60, folder=out / "episodes", render=render, max_per_episode=0,
+            progress=False,
+        )  # fmt: skip
+        assert cli.main([*push, "-o", str(out)]) == 0
+        assert ("no replay.mp4: " in capsys.readouterr().err) is not render
+        files = server.repositories[REPOSITORY][-1][1]
+        assert ("replay.mp4" in files) is render
+        assert ("(replay.mp4)" in files["README.md"].decode()) is render
+        shutil.rmtree(out / "episodes")
+    (tmp_path / "replay.mp4").write_bytes(files["replay.mp4"])
+    returns = np.bincount(states.episode)[:-1]  # of CartPole, whose last episode is cut
+    assert len(iio.imread(tmp_path / "replay.mp4")) == returns.max()
+
+
+def test_a_video_that_is_not_there(server, learned, tmp_path):
+    _, _, mask, _ = learned
+    refused("does not exist", mask, REPOSITORY, call=push_to_hub, replay=tmp_path / "none.mp4")
+    assert REPOSITORY not in server.repositories
+
+
+def test_a_page_is_a_static_space(server, tmp_path, capsys):
+    page = f"<!doctype html><title>{'x' * 100}</title>"
+    (tmp_path / "report.html").write_text(page)
+    evil = "---\nsdk: docker\n<script>"
+    agent = {"algo": "ppo", "environment": {"env_id": evil}}
+    write_json(tmp_path / "metrics.json", {"agent": agent, "explainers": {}})
+    space = "somebody/pong"
+    assert cli.main(["hub", "push", "--space", space, "-o", str(tmp_path), "--private"]) == 0
+    assert capsys.readouterr().out.strip() == f"{server.url}/spaces/{space}"
+    made = server.made[space]
+    assert (made["type"], made["sdk"], made["private"]) == ("space", "static", True)
+    files = server.repositories[space][-1][1]
+    assert set(files) == {".gitattributes", "README.md", "index.html"}
+    assert files["index.html"].decode() == page
+    _, header, _ = files["README.md"].decode().split("---\n", 2)
+    said = yaml.safe_load(header)
+    assert said["sdk"] == "static" and said["title"] == f"PPO on {' '.join(evil.split())}"
+    assert push_space(tmp_path, space) == f"{server.url}/spaces/{space}"  # once more
+    assert len(server.repositories[space]) == 3
+
+
+def test_a_space_that_cannot_be_made_is_a_one_line_error(server, tmp_path, monkeypatch, capsys):
+    refused("holds no report.html yet", tmp_path, "somebody/pong", call=push_space)
+    (tmp_path / "report.html").write_text("<!doctype html>")
+    refused("no name of a repository", tmp_path, "a b", call=push_space)
+    refused("does not let you write to", tmp_path, "a/b", call=push_space, token="hf_wrong")
+    for arguments, says in [
+        (["push"], "name the repository, organization/name, or a Space by --space"),
+        (["pull", "--space", "a/b"], "--space uploads a page: leave it out, or push"),
+    ]:
+        assert cli.main(["hub", *arguments, "-o", str(tmp_path)]) == 2
+        assert says in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    refused(r"pip install 'sb3-explain\[hub\]'", tmp_path, "a/b", call=push_space)
 
 
 @pytest.fixture

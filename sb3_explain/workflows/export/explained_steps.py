@@ -64,7 +64,7 @@ class ExplainedSteps:
         return find_image(self.agent)
 
     @cached_property
-    def maps(self) -> NDArray[np.float32] | None:
+    def scaled(self) -> NDArray[np.float32] | None:
         """(T, H, W) attributions of the newest frame as they are drawn; ``None`` without images."""
         if self.image is None:
             return None
@@ -73,7 +73,7 @@ class ExplainedSteps:
     @cached_property
     def signed(self) -> bool:
         """Whether the maps lie in [-1, 1], not in [0, 1]."""
-        return self.maps is not None and bool((self.maps < 0).any())
+        return self.scaled is not None and bool((self.scaled < 0).any())
 
     @cached_property
     def taken(self) -> Tensor:

@@ -202,13 +202,13 @@ def write_file(
     if path.suffix == FRAMES:
         write_frames(path, explained, style=style, height=height, progress=progress)
         return
-    maps, positions = explained.maps, explained.steps.positions
+    scaled, positions = explained.scaled, explained.steps.positions
     write_saliency_video(
         path,
         explained.states,
         explained.explainer,
         positions,
-        attributions=None if maps is None else dict(zip(positions.tolist(), maps, strict=True)),
+        attributions=None if scaled is None else dict(zip(positions.tolist(), scaled, strict=True)),
         bars=True,
         features=explained.by_key,
         target=explained.target,

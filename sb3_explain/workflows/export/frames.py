@@ -76,16 +76,16 @@ def write_frames(
                     for key, each in explained.by_key.items()
                 }
                 write_arrays(temporary / f"{name}.npz", arrays)
-                if explained.maps is not None:
-                    map_ = to_16_bits(explained.maps[row], explained.signed)
+                if explained.scaled is not None:
+                    map_ = to_16_bits(explained.scaled[row], explained.signed)
                     Image.fromarray(map_).save(temporary / f"{name}_map.png")
                 if pictures is not None:
                     game = pictures[place]
                     large = enlarge(game, choose_factor(len(game), height))
                     Image.fromarray(large).save(temporary / f"{name}.png")
-                    if explained.maps is not None:
+                    if explained.scaled is not None:
                         shown = draw_overlay(
-                            large, explained.maps[row], signed=explained.signed, style=style
+                            large, explained.scaled[row], signed=explained.signed, style=style
                         )
                     else:
                         bars = bars or make_bars(

@@ -101,7 +101,7 @@ def log_pictures(
         if pictures is not None:
             game = encode_png(pictures[place])
             recording.log("game", rr.EncodedImage(contents=game, media_type="image/png"))
-        if explained.maps is None:
+        if explained.scaled is None:
             continue
         for key, each in explained.by_key.items():
             recording.log(
@@ -110,7 +110,7 @@ def log_pictures(
             )
         if pictures is not None:
             shown = draw_overlay(
-                pictures[place], explained.maps[row], signed=explained.signed, style=style
+                pictures[place], explained.scaled[row], signed=explained.signed, style=style
             )
             overlay = encode_png(shown)
             recording.log("overlay", rr.EncodedImage(contents=overlay, media_type="image/png"))
@@ -132,7 +132,7 @@ def arrange_views(rr: Any, explained: ExplainedSteps) -> Any:
     pictures = []
     if explained.pictures(np.arange(1)) is not None:
         pictures.append(rrb.Spatial2DView(origin="game", name="game"))
-        if explained.maps is not None:
+        if explained.scaled is not None:
             pictures.append(rrb.Spatial2DView(origin="overlay", name="map"))
     series = [*explained.columns, name_series(explained)]
     series += ["features", "attributions"] if explained.features is not None else []
