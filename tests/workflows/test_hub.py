@@ -134,9 +134,8 @@ def test_from_the_command_line(server, tmp_path, saved_ppo, capsys):
     assert cli.main(["hub", "push", REPOSITORY, *which, "-o", str(out)]) == 0
     said = capsys.readouterr()
     assert f"{server.url}/{REPOSITORY}/commit/" in said.out
-    assert said.err.strip() == (
-        f"no replay.mp4: {out} holds no states yet: run `sb3-explain explain` first"
-    )
+    none = f"no replay.mp4: {out} holds no states yet: run `sb3-explain explain` first"
+    assert said.err.splitlines()[0] == none
     files = server.repositories[REPOSITORY][-1][1]
     assert files["importance.png"] == PNG
     assert 'load_agent("ppo", "CartPole-v1", folder="logs")' in files["README.md"].decode()
@@ -167,8 +166,9 @@ def test_the_agent_at_play_goes_with_it(server, tmp_path, saved_ppo, capsys):
         assert ("(replay.mp4)" in files["README.md"].decode()) is render
         shutil.rmtree(out / "episodes")
     (tmp_path / "replay.mp4").write_bytes(files["replay.mp4"])
-    returns = np.bincount(states.episode)[:-1]  # of CartPole, whose last episode is cut
-    assert len(iio.imread(tmp_path / "replay.mp4")) == returns.max()
+    lengths = np.bincount(states.episode)  # which are CartPole's returns; the last one is cut
+    best = lengths[:-1].max() if len(lengths) > 1 else lengths[0]
+    assert len(iio.imread(tmp_path / "replay.mp4")) == best
 
 
 def test_a_video_that_is_not_there(server, learned, tmp_path):
@@ -187,7 +187,8 @@ def test_a_page_is_a_static_space(server, tmp_path, capsys):
     assert cli.main(["hub", "push", "--space", space, "-o", str(tmp_path), "--private"]) == 0
     assert capsys.readouterr().out.strip() == f"{server.url}/spaces/{space}"
     made = server.made[space]
-    assert (made["type"], made["sdk"], made["private"]) == ("space", "static", True)
+    assert (made["type"], made["sdk"]) == ("space", "static")
+    assert True in (made.get("private"), made.get("visibility") == "private"), made
     files = server.repositories[space][-1][1]
     assert set(files) == {".gitattributes", "README.md", "index.html"}
     assert files["index.html"].decode() == page

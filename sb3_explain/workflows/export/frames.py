@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import atomic_folder, write_json
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.provenance import describe_machine
-from sb3_explain.report.overlay import enlarge
+from sb3_explain.report.overlay import Frame, enlarge
 from sb3_explain.report.overlay_styles import OverlayStyle, draw_overlay
 from sb3_explain.report.video import choose_factor
 from sb3_explain.workflows.export.explained_steps import ExplainedSteps
@@ -61,8 +62,8 @@ def write_frames(
     :param progress: show a progress bar
     """
     require_own(folder)
-    agent, steps = explained.agent, explained.steps
-    bars = None
+    steps = explained.steps
+    draw = choose_overlay(explained, style, height)
     with (
         atomic_folder(folder) as temporary,
         progress_bar("frames", len(steps), "steps", progress) as bar,
@@ -70,39 +71,48 @@ def write_frames(
         for rows in explained.chunks():
             pictures = explained.pictures(rows)
             for place, row in enumerate(rows.tolist()):
-                name = f"step_{steps.numbers[row]:06d}"
-                arrays = {
-                    key: agent.layout.restore_key(key, each[row : row + 1])[0].numpy()
-                    for key, each in explained.by_key.items()
-                }
-                write_arrays(temporary / f"{name}.npz", arrays)
-                if explained.scaled is not None:
-                    map_ = to_16_bits(explained.scaled[row], explained.signed)
-                    Image.fromarray(map_).save(temporary / f"{name}_map.png")
+                stem = f"{temporary}/step_{steps.numbers[row]:06d}"
+                write_attributions(stem, explained, row)
                 if pictures is not None:
-                    game = pictures[place]
-                    large = enlarge(game, choose_factor(len(game), height))
-                    Image.fromarray(large).save(temporary / f"{name}.png")
-                    if explained.scaled is not None:
-                        shown = draw_overlay(
-                            large, explained.scaled[row], signed=explained.signed, style=style
-                        )
-                    else:
-                        bars = bars or make_bars(
-                            explained.states, explained.explainer, steps.positions, height,
-                            explained.target, explained.by_key,
-                        )  # fmt: skip
-                        shown = bars(row, large)
-                    Image.fromarray(shown).save(temporary / f"{name}_overlay.png")
+                    game = enlarge(pictures[place], choose_factor(pictures.shape[1], height))
+                    Image.fromarray(game).save(f"{stem}.png")
+                    Image.fromarray(draw(row, game)).save(f"{stem}_overlay.png")
                 bar.update(1)
         explained.table().to_csv(temporary / TABLE, index=False)
         write_json(temporary / DESCRIPTION, describe_export(explained, style))
 
 
-def write_arrays(path: Path, by_key: dict[str, NDArray[Any]]) -> None:
-    """Write arrays by key as a compressed ``.npz``; that of no key is called ``attributions``."""
-    named = {key or "attributions": each for key, each in by_key.items()}
-    np.savez_compressed(path, allow_pickle=False, **named)
+def choose_overlay(
+    explained: ExplainedSteps, style: OverlayStyle, height: int
+) -> Callable[[int, Frame], Frame]:
+    """Return what draws a step's map on its frame, or bars of its features beside it."""
+    scaled, signed = explained.scaled, explained.signed
+    if scaled is None:
+        return make_bars(
+            explained.states, explained.explainer, explained.steps.positions, height,
+            explained.target, explained.by_key,
+        )  # fmt: skip
+    return lambda row, frame: draw_overlay(frame, scaled[row], signed=signed, style=style)
+
+
+def write_attributions(stem: str, explained: ExplainedSteps, row: int) -> None:
+    """Write a step's attributions as ``.npz``, and its map, if there is one, as a picture.
+
+    The array is called ``attributions``; of a Dict observation each is ``attributions/KEY``.
+
+    :param stem: path of the files without suffix
+    :param explained: the steps
+    :param row: number of the step among those that are exported
+    """
+    arrays = {
+        f"attributions/{key}" if key else "attributions": explained.agent.layout.restore_key(
+            key, each[row : row + 1]
+        )[0].numpy()
+        for key, each in explained.by_key.items()
+    }
+    np.savez_compressed(f"{stem}.npz", allow_pickle=False, **arrays)
+    if explained.scaled is not None:
+        Image.fromarray(to_16_bits(explained.scaled[row], explained.signed)).save(f"{stem}_map.png")
 
 
 def to_16_bits(map_: NDArray[np.float32], signed: bool) -> NDArray[np.uint16]:
