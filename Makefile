@@ -58,6 +58,7 @@ pictures: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks.draw_front_page
 	$(BIN)/python -m benchmarks.draw_contact_sheet
 	$(BIN)/python -m benchmarks.draw_gallery
+	$(BIN)/python -m benchmarks.draw_export
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python benchmarks/run.py

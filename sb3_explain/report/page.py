@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import io
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import unknown_name

@@ -207,8 +207,6 @@ def test_a_named_action_and_a_quantity_are_read_from_metrics_json():
 def test_a_quantity_changes_and_has_no_probability(measure):
     said = Wording(measure=measure, quantity="value")
     assert said.outcome == "change of value"
-    named = Wording(measure=measure, action="LEFT")
-    assert "the dimension" not in said.bars + named.bars
 
 
 def test_forced_action_of_a_named_target_says_that_it_is_of_any_action():
