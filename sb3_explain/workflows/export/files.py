@@ -195,7 +195,7 @@ def write_file(
 ) -> None:
     """Write one file, or folder, of a kind that its suffix says."""
     if path.suffix == RECORDING:
-        write_recording(path, explained, style=style, progress=progress)
+        write_recording(path, explained, style=style, fps=fps, progress=progress)
         return
     if height is None:
         height = GIF_HEIGHT if path.suffix == GIF else GAME_HEIGHT

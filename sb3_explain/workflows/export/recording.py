@@ -35,7 +35,12 @@ def import_rerun() -> Any:
 
 
 def write_recording(
-    path: Path, explained: ExplainedSteps, *, style: OverlayStyle, progress: bool = True
+    path: Path,
+    explained: ExplainedSteps,
+    *,
+    style: OverlayStyle,
+    fps: float,
+    progress: bool = True,
 ) -> None:
     """Write a recording; the file appears only when it is complete.
 
@@ -45,6 +50,7 @@ def write_recording(
     :param path: path of the file, which ends in ``.rrd``
     :param explained: the steps
     :param style: how maps are drawn
+    :param fps: steps per second
     :param progress: show a progress bar
     """
     rr = import_rerun()
@@ -53,7 +59,7 @@ def write_recording(
         # one time line: when something was written says nothing of the agent
         recording.set_log_time_enabled(False)
         recording.set_log_tick_enabled(False)
-        recording.save(temporary, default_blueprint=arrange_views(rr, explained))
+        recording.save(temporary, default_blueprint=arrange_views(rr, explained, fps))
         recording.send_recording_name(f"{explained.explainer.name}, {explained.steps}")
         log_series(rr, recording, explained)
         with progress_bar("recording", len(explained.steps), "steps", progress) as bar:
@@ -126,21 +132,26 @@ def name_axes(n: int) -> list[str]:
     return ["channel", "row", "column"] if n == 3 else ["feature"][:n]
 
 
-def arrange_views(rr: Any, explained: ExplainedSteps) -> Any:
-    """Arrange what is shown first: pictures on the left, series on the right."""
+def arrange_views(rr: Any, explained: ExplainedSteps, fps: float) -> Any:
+    """Arrange what is shown first: pictures on the left, series on the right.
+
+    :param fps: steps per second
+    """
     rrb = rr.blueprint
     pictures = []
     if explained.pictures(np.arange(1)) is not None:
         pictures.append(rrb.Spatial2DView(origin="game", name="game"))
         if explained.scaled is not None:
             pictures.append(rrb.Spatial2DView(origin="overlay", name="map"))
-    series = [*explained.columns, name_series(explained)]
-    series += ["features", "attributions"] if explained.features is not None else []
+    names = [*explained.columns, name_series(explained)]
+    names += ["features", "attributions"] if explained.features is not None else []
+    series = [rrb.TimeSeriesView(origin=name, name=name) for name in names]
     return rrb.Blueprint(
         rrb.Horizontal(
             *([rrb.Vertical(*pictures)] if pictures else []),
-            rrb.Vertical(*(rrb.TimeSeriesView(origin=name, name=name) for name in series)),
+            rrb.Vertical(*series),
+            column_shares=[2, 3] if pictures else None,
         ),
-        rrb.TimePanel(timeline=TIMELINE),
+        rrb.TimePanel(timeline=TIMELINE, fps=fps, state="collapsed"),
         collapse_panels=True,
     )
