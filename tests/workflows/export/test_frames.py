@@ -82,7 +82,8 @@ def test_it_says_what_was_exported(exported):
 def test_maps_with_a_sign_are_around_the_middle(exported, tmp_path):
     agent, _, _, folder = exported
     export(
-        agent, folder.parent, tmp_path / "signed", explainer="gradient", target="left - stay",
+        agent, folder.parent, tmp_path / "signed", explainer="input_x_gradient",
+        target="right - left",
         n_steps=40, progress=False,
     )  # fmt: skip
     extremes = []
@@ -96,7 +97,7 @@ def test_maps_with_a_sign_are_around_the_middle(exported, tmp_path):
         extremes += [newest.min(), newest.max()]
     assert min(extremes) < 0
     said = json.loads((tmp_path / "signed" / "export.json").read_text())
-    assert said["map_range"] == [-1, 1] and said["target"] == "left - stay"
+    assert said["map_range"] == [-1, 1] and said["target"] == "right - left"
 
 
 def test_features_of_vectors_are_in_the_table(tmp_path):
