@@ -31,7 +31,7 @@ def test_arguments_become_flags(message, said):
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("enjoy", "list")])
 def test_every_flag_of_a_table_exists(name):
-    positional = {"hub": ["push", "a/b"], "benchmark": ["dmc"]}.get(name, [])
+    positional = {"hub": ["push", "a/b"], "benchmark": ["dmc"], "view": ["out"]}.get(name, [])
     extra = ["--algo", "sac", "--env", "x", "-o", "out"] if name == "train" else []
     options = read_options([name, *positional, *extra])
     flags = list_flags(options.parser)
