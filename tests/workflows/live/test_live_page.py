@@ -5,6 +5,9 @@ import re
 import pytest
 import torch
 
+from sb3_explain.report.live_page import write_live_page
+from sb3_explain.report.wording import Wording
+
 
 @pytest.fixture
 def look(browser):
@@ -195,3 +198,25 @@ def test_the_token_goes_from_the_address_into_a_cookie(dots, serve, look):
 def test_nothing_is_wider_than_the_screen(poles, serve, look, width):
     page = look(serve(*poles).address, width=width, dark=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing_on_the_live_page(dots, serve, look, dark):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = look(serve(*dots).address, dark=dark)
+    found = axe.Axe().run(page).response["violations"]
+    assert not [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
+
+
+def test_names_that_are_no_names_are_text(browser, tmp_path):
+    evil = "</script><script>document.title='got in'</script>\u202e\"'"
+    given = {"n_steps": 64, "title": evil, "provenance": {evil: {"a": evil}}}
+    live = write_live_page(Wording(), **given)
+    assert b"<script>document.title" not in live.html
+    path = tmp_path / "page.html"
+    path.write_bytes(live.html)
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    assert page.locator("h1").inner_text().startswith("</script><script>")
+    assert page.title() != "got in"
+    page.close()
