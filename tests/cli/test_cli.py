@@ -315,7 +315,8 @@ def test_ctrl_c_names_what_is_kept(folder, tmp_path):
         (["explain"], "--algo and --env"),
         (["explain", "--algo", "ppo"], "give --env"),
         (["evaluate"], "or --agents"),
-        (["hub"], "direction, repo_id"),
+        (["export"], "--algo and --env (or -o with the folder of an earlier command)"),
+        (["hub"], "direction"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
