@@ -307,6 +307,22 @@ def test_ctrl_c_names_what_is_kept(folder, tmp_path):
     assert json.loads((states / "states.json").read_text())["seed"] == 0
 
 
+def test_export_needs_the_folder_alone(folder, tmp_path, capsys):
+    """Names and number of the files, and what is printed of them."""
+    assert main(command("collect", folder, tmp_path, "-n", "60", "--max-per-episode", "20")) == 0
+    asked = ["export", "-o", str(tmp_path), "--no-progress", "--explainer", "gradient"]
+    capsys.readouterr()
+    assert main([*asked, "--gif", "--frames", "--episode", "1", "--n-steps", "4"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("steps 16 to 19 of episode 1 (return ")
+    assert (tmp_path / "video.gif").exists() and not (tmp_path / "video.mp4").exists()
+    names = {path.name for path in (tmp_path / "frames").glob("*.npz")}
+    assert names == {f"step_{step:06d}.npz" for step in range(16, 20)}
+    assert f"B  {tmp_path / 'video.gif'}\n" in shown
+    assert main([*asked, "--gif", "--episode", "9"]) == 2
+    assert "there is no episode 9: the folder holds 0 to 2" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
