@@ -43,6 +43,11 @@ def join_scripts(module: str = "page.js") -> str:
     return '"use strict";\n' + "\n\n".join(joined) + "\n"
 
 
+def join_module() -> str:
+    """Join the scripts of the viewer in a notebook into one ECMAScript module, as anywidget runs it."""
+    return UPLOT.read_text(encoding="utf-8") + "\n" + join_scripts("widget.js")
+
+
 def hash_of(text: str) -> str:
     """Return the source of a content security policy that allows one inline text."""
     digest = hashlib.sha256(text.encode()).digest()

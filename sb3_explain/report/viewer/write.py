@@ -58,19 +58,46 @@ def write_viewer(
         return Viewer()
     from markupsafe import Markup
 
-    blobs: dict[str, str] = {}
+    text, contents = describe_viewer(playbacks, wording, trust, start=start)
+    blobs = {name: base64.b64encode(content).decode() for name, content in contents.items()}
+    # in a script element, nothing may end the element
+    return Viewer(
+        read_styles(),
+        [UPLOT.read_text(encoding="utf-8"), join_scripts()],
+        Markup(text.replace("<", "\\u003c")),
+        blobs,
+    )
+
+
+def describe_viewer(
+    playbacks: Sequence[Playback],
+    wording: Wording,
+    trust: Trust = MappingProxyType({}),
+    *,
+    start: int = 0,
+) -> tuple[str, dict[str, bytes]]:
+    """Describe playbacks for a viewer: JSON, and the blobs by the names that it gives them.
+
+    :param playbacks: playbacks as :func:`write_viewer` takes them
+    :param wording: words for the kind of agent
+    :param trust: how far each explainer can be trusted, as texts by its name
+    :param start: position of the step that is shown first
+    :raises ExplainError: if all this is too large for a page
+    """
+    blobs: dict[str, bytes] = {}
 
     def keep(content: bytes) -> str:
         name = f"blob-{len(blobs)}"
-        blobs[name] = base64.b64encode(content).decode()
+        blobs[name] = content
         return name
 
     described = [describe_playback(one, keep, trust) for one in playbacks]
-    size = sum(map(len, blobs.values())) / 2**20
+    size = sum(map(len, blobs.values())) * 4 / 3 / 2**20  # as base64
     if size > LIMIT:
         raise ExplainError(
             f"the page would take {size:.0f} MB, and {LIMIT} are the limit: play fewer steps "
-            "(n_shown=, --n-shown), explain one target (target=, --target) or name fewer explainers"
+            "(n_shown=, --n-shown, n_steps= of view), explain one target (target=, --target) or "
+            "name fewer explainers"
         )
     description = {
         "format": 1,
@@ -80,14 +107,12 @@ def write_viewer(
         "words": describe_words(wording),
         "playbacks": described,
     }
-    # JSON in a script element: nothing in it may end the element
-    text = json.dumps(description, allow_nan=False).replace("<", "\\u003c")
-    return Viewer(
-        [UPLOT_STYLE.read_text(encoding="utf-8"), STYLE.read_text(encoding="utf-8")],
-        [UPLOT.read_text(encoding="utf-8"), join_scripts()],
-        Markup(text),
-        blobs,
-    )
+    return json.dumps(description, allow_nan=False), blobs
+
+
+def read_styles() -> list[str]:
+    """Read the style sheets of a viewer, which a page's own comes before."""
+    return [UPLOT_STYLE.read_text(encoding="utf-8"), STYLE.read_text(encoding="utf-8")]
 
 
 def describe_words(wording: Wording) -> dict[str, Any]:

@@ -64,7 +64,7 @@ export function plotValues(canvas, playback, go, signal) {
   canvas.height = side * ratio;
   const scale = (one) => margin + ((one - low) / (high - low || 1)) * (side - 2 * margin);
   const draw = () => {
-    const style = getComputedStyle(document.documentElement);
+    const style = getComputedStyle(canvas);
     const context = canvas.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, side, side);

@@ -2,10 +2,13 @@
 
 /** At most this many targets have a line of their own. */
 const LINES = 6;
+/** Number of time lines so far. */
+let timelines = 0;
 const COLORS = ["#d9720b", "#3a86d1", "#1f9d6c", "#c6569a", "#8f6fd6", "#1c98a8"];
 
-const theme = () => {
-  const style = getComputedStyle(document.documentElement);
+/** Colors of a chart, which are those of the element that it lies in. */
+const readTheme = (element) => {
+  const style = getComputedStyle(element);
   return { ink: style.getPropertyValue("--ink").trim() || "#000", grid: style.getPropertyValue("--line").trim() || "#ddd" };
 };
 
@@ -42,6 +45,7 @@ export class Timeline {
     Object.assign(this, { root, playback, go });
     this.charts = listCharts(playback, words);
     this.plots = [];
+    this.key = `steps ${++timelines}`; // cursors move together within one time line
     this.episode = -1;
     new ResizeObserver(() => this.resize()).observe(root);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
@@ -72,7 +76,7 @@ export class Timeline {
     this.root.replaceChildren();
     const { start, stop, first } = this.playback.episodes[this.episode];
     const steps = Array.from({ length: stop - start }, (_, i) => first + i);
-    const { ink, grid } = theme();
+    const { ink, grid } = readTheme(this.root);
     const marks = this.playback.bookmarks.filter((one) => one.position >= start && one.position < stop);
     this.plots = this.charts.map((chart, number) => {
       const figure = document.createElement("figure");
@@ -94,7 +98,7 @@ export class Timeline {
       const plot = new uPlot({
         width: Math.max(200, this.root.clientWidth),
         height: last ? 190 : 120,
-        cursor: { sync: { key: "steps" }, drag: { x: false, y: false }, points: { size: 6 } },
+        cursor: { sync: { key: this.key }, drag: { x: false, y: false }, points: { size: 6 } },
         legend: { live: true },
         scales: { x: { time: false }, y: chart.range ? { range: chart.range } : {} },
         axes: [{ ...axis, show: last, size: 30 }, { ...axis, size: 52 }],

@@ -4,7 +4,6 @@ import { listEpisodes, listFrequencies, markEpisode, plotValues } from "./episod
 import { Pane, make } from "./pane.js";
 import { Playback } from "./playback.js";
 import { Player } from "./player.js";
-import { makeSortable } from "./tables.js";
 import { Timeline } from "./timeline.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
@@ -124,7 +123,6 @@ export async function openViewer(root, { description, read, signal }) {
     item.append(button);
     return item;
   }));
-  makeSortable(document);
 
   const keys = {
     " ": () => player.toggle(),
