@@ -22,7 +22,7 @@ $(RUNTIME): $(REQUIREMENTS)
 	touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[atari,benchmark,box2d,dmc,highway,hub,ray,shap,vizdoom,zoo,docs,test,lint]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[atari,benchmark,box2d,dmc,highway,hub,notebook,ray,shap,vizdoom,zoo,docs,test,lint]'
 	touch $@
 
 demo: $(RUNTIME)

@@ -122,6 +122,7 @@ _MODULES = {
     "split_states": "workflows.splitting",
     "scale_box": "envs.playfields",
     "to_shap": "workflows.shap_export",
+    "view": "workflows.notebook_view",
     "why": "workflows.why",
 }
 
@@ -227,6 +228,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.hub import from_hub as from_hub
     from sb3_explain.workflows.hub import push_to_hub as push_to_hub
     from sb3_explain.workflows.hub_space import push_space as push_space
+    from sb3_explain.workflows.notebook_view import view as view
     from sb3_explain.workflows.pipeline import explain as explain
     from sb3_explain.workflows.play import play as play
     from sb3_explain.workflows.shap_export import to_shap as to_shap

@@ -18,6 +18,7 @@ from sb3_explain.report.figures import Curves, curve_figure, metric_figure
 from sb3_explain.report.method_attributions import MethodAttributions
 from sb3_explain.report.page_template import render_page
 from sb3_explain.report.palette import assign_styles
+from sb3_explain.report.siblings import list_siblings
 from sb3_explain.report.summary import describe_states, summarize
 from sb3_explain.report.tables import format_costs, make_metric_rows
 from sb3_explain.report.target_attributions import TargetAttributions, encode_png
@@ -58,6 +59,7 @@ def write_report(
     examples: Sequence[TargetAttributions | Picture] = (),
     methods: Sequence[MethodAttributions | Picture] = (),
     playbacks: Sequence[Playback] = (),
+    gallery: Sequence[Picture] = (),
     explainer: str | None = None,
     title: str | None = None,
     date: str = "",
@@ -77,6 +79,7 @@ def write_report(
     :param examples: states with the maps of all actions, or finished figures
     :param methods: states with the maps of every method, or finished figures
     :param playbacks: steps of the agent that can be played on the page, and of others beside it
+    :param gallery: contact sheets of states that were searched for
     :param explainer: explainer that the summary is about; by default the first that is no control
     :param title: title of the page; by default the algorithm and the environment
     :param date: date of the evaluation, as it is shown
@@ -109,6 +112,7 @@ def write_report(
         styles=viewer.styles,
         scripts=viewer.scripts,
         viewer=viewer,
+        siblings=list_siblings(path),
         title=title or make_title(agent),
         date=date,
         subject=get_explainer_label(chosen),
@@ -123,6 +127,7 @@ def write_report(
         ],
         methods=[_encode_methods(each) for each in methods],
         examples=[_encode_example(example) for example in examples],
+        gallery=[encode_figure(picture) for picture in gallery],
         metrics=words,
         wording=wording,
         rows=make_metric_rows(table, names, controls, words),

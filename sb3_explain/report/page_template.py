@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sb3_explain.report.viewer.bundle import hash_of
+from sb3_explain.report.viewer.bundle import hash_of, join_scripts
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from sb3_explain.report.siblings import Sibling
 
 STYLE = Path(__file__).parent / "page.css"
 
@@ -17,18 +22,45 @@ def render_page(
     styles: Sequence[str] = (),
     scripts: Sequence[str] = (),
     asks: bool = False,
+    siblings: Sequence[Sibling] = (),
     **values: Any,
 ) -> str:
     """Render a page's template, which escapes all values.
 
     :param name: name of the template's file
     :param styles: further style sheets
-    :param scripts: scripts, which run in this order
+    :param scripts: scripts, which run in this order; one that sorts tables when there are none
     :param asks: whether the page may ask the server that it comes from
+    :param siblings: pages and pictures of the same folder, which the page links to
     :param values: what the template shows
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
+
+    style, scripts = join_styles(styles), scripts or [join_scripts("sorting.js")]
+    return (
+        make_environment()
+        .get_template(name)
+        .render(
+            style=Markup(style),
+            scripts=[Markup(script) for script in scripts],
+            policy=make_policy(style, scripts, asks=asks),
+            siblings=siblings,
+            **values,
+        )
+    )
+
+
+def render_part(name: str) -> str:
+    """Render a template that needs no values.
+
+    :param name: name of the template's file
+    """
+    return make_environment().get_template(name).render()
+
+
+def make_environment() -> Environment:
+    """Make the environment in which templates are rendered."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("sb3_explain.report", "."),
@@ -39,13 +71,7 @@ def render_page(
     )
     environment.tests["mapping_like"] = lambda value: isinstance(value, Mapping)
     environment.tests["list_like"] = lambda value: isinstance(value, (list, tuple))
-    style = join_styles(styles)
-    return environment.get_template(name).render(
-        style=Markup(style),
-        scripts=[Markup(script) for script in scripts],
-        policy=make_policy(style, scripts, asks=asks),
-        **values,
-    )
+    return environment
 
 
 def join_styles(styles: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.page import Picture, encode_figure
 from sb3_explain.report.page_template import render_page
+from sb3_explain.report.siblings import list_siblings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ def write_probe_page(
     columns = list(dict.fromkeys(column for row in probed for column in row.figures))
     page = render_page(
         "probes.html.j2",
+        siblings=list_siblings(path),
         title=title,
         date=date,
         sentences=sentences,

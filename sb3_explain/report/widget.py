@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import anywidget
 import traitlets
 
-from sb3_explain.report.page_template import STYLE, render_part
+from sb3_explain.report.page_template import join_styles, render_part
 from sb3_explain.report.viewer.bundle import join_module
 from sb3_explain.report.viewer.playback import Playback
 from sb3_explain.report.viewer.write import describe_viewer, read_styles
@@ -39,5 +39,5 @@ def make_widget(playbacks: Sequence[Playback], wording: Wording) -> PlaybackWidg
         description=description,
         blobs=blobs,
         elements=render_part("viewer/viewer.html.j2"),
-        styles="\n".join([STYLE.read_text(encoding="utf-8"), *read_styles()]),
+        styles=join_styles(read_styles()),
     )

@@ -28,7 +28,7 @@ ENDED = ("goes on", "ended", "time limit")
 
 def play_whole_episodes(
     agent: Agent,
-    folder: Path,
+    folder: Path | None,
     n_states: int,
     *,
     env: AnyEnv | EnvSource | None = None,
@@ -39,7 +39,7 @@ def play_whole_episodes(
     """Play whole episodes, or go on where an earlier call was stopped; the last one is cut.
 
     :param agent: the agent to play
-    :param folder: folder of the store
+    :param folder: folder of the store; without it, the states are kept in memory
     :param n_states: number of states
     :param env: the environment, as :func:`sb3_explain.collect` takes it
     :param seed: random seed of the episodes
@@ -47,7 +47,7 @@ def play_whole_episodes(
     :param options: further options of :func:`sb3_explain.collect`
     """
     source, n_envs = find_source(agent, env), None
-    if not folder.exists() and source.n_envs is None:
+    if not (folder and folder.exists()) and source.n_envs is None:
         # parallel episodes are played to their ends, however few states are asked for
         n_envs = min(MAX_ENVS, -(-n_states // STATES_PER_ENV))
     return collect(

@@ -44,7 +44,7 @@ def join_scripts(module: str = "page.js") -> str:
 
 
 def join_module() -> str:
-    """Join the scripts of the viewer in a notebook into one ECMAScript module, as anywidget runs it."""
+    """Join the scripts of a notebook's viewer into one ECMAScript module, as anywidget runs it."""
     return UPLOT.read_text(encoding="utf-8") + "\n" + join_scripts("widget.js")
 
 
