@@ -40,6 +40,7 @@ class Tile:
         shown beside the picture
     :param features: (M,) features of a state without images, in standard deviations from the mean
     :param signed: whether the map lies in [-1, 1] rather than [0, 1]
+    :param values: (M,) the same features in their own units, which stand beside their names
     """
 
     probabilities: Sequence[float] | NDArray[Any]
@@ -49,6 +50,14 @@ class Tile:
     attribution: NDArray[Any] | None = None
     features: NDArray[Any] | None = None
     signed: bool = False
+    values: NDArray[Any] | None = None
+
+    def name_features(self, names: Sequence[str]) -> list[str]:
+        """Name the features of this state, with their values if these are known."""
+        n = 0 if self.features is None else len(self.features)
+        if self.values is None:
+            return list(names[:n])
+        return [f"{name}: {value:.3g}" for name, value in zip(names, self.values, strict=False)]
 
     def image(self) -> Frame | None:
         """Return the picture and, beside it, the picture under its map; ``None`` without one."""
@@ -100,7 +109,8 @@ def contact_sheet(
         else 0.3 + 0.15 * _count_features(tiles)
     )
     names = list(features) or [f"feature {i}" for i in range(_count_features(tiles))]
-    captions = _wrap_captions(tiles, [] if image is not None else names, width)
+    written = {label: None for tile in tiles for label in tile.name_features(names)}
+    captions = _wrap_captions(tiles, [] if image is not None else list(written), width)
     words = 0.1 + _LINE * max(3, *(caption.count("\n") + 1 for caption in captions))
     room = width * columns * _INCH - _MARGIN
     title = _wrap(title, _TITLE, room, bold=True)
@@ -173,7 +183,8 @@ def _draw_state(axes: Axes, tile: Tile, features: Sequence[str], look: Theme) ->
     axes.axvline(0, color=look.grid, linewidth=1)
     axes.set_xlim(-4, 4)
     axes.set_ylim(len(values) - 0.4, -0.6)
-    axes.set_yticks(range(len(values)), features[: len(values)], fontsize=_SMALL, color=look.faint)
+    labels = tile.name_features(features)
+    axes.set_yticks(range(len(values)), labels, fontsize=_SMALL, color=look.faint)
     axes.set_xticks([-4, 0, 4], ["-4", "mean", "+4 sd"], fontsize=6.5, color=look.faint)
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.common.files import atomic_path
+from sb3_explain.report.feature_table import FeatureRow
 from sb3_explain.report.page import Picture, encode_figure
 from sb3_explain.report.page_template import render_page
 from sb3_explain.report.siblings import list_siblings
@@ -22,6 +23,7 @@ class Probed:
     :param figures: column -> text of this target's row of the table
     :param sheet: contact sheet of the states
     :param remark: a sentence for the summary
+    :param features: features of the states, of an agent that observes no pictures
     """
 
     name: str
@@ -29,6 +31,7 @@ class Probed:
     figures: Mapping[str, str]
     sheet: Picture
     remark: str = ""
+    features: Sequence[FeatureRow] = ()
 
 
 def write_probe_page(

@@ -36,6 +36,7 @@ from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.beside import name_folders, play_others
 from sb3_explain.workflows.chosen_explainers import choose_explainers
+from sb3_explain.workflows.found_beside import read_gallery, read_highlights
 from sb3_explain.workflows.page_plan import plan_page
 from sb3_explain.workflows.pictures import make_examples, render_png
 from sb3_explain.workflows.playback import make_playback
@@ -281,6 +282,8 @@ def write_all(
         raise ExplainError(f"{output} holds no metrics.json yet: run `sb3-explain evaluate` first")
     # before what takes long
     measured, curves = read_metrics(output / "metrics.json"), read_curves(output / "curves.json")
+    gallery, shown = read_gallery(output), test if played is None else played
+    highlights = read_highlights(output, shown)
     subject, *others = explainers.values()
     target = find_asked(explainers, target)
     examples = make_examples(test, subject, target)
@@ -293,8 +296,8 @@ def write_all(
     learned = any(isinstance(one, FittedExplainer) for one in explainers.values())
     plan = plan_page(subject.agent, learned=learned, n_shown=n_shown)
     playback = make_playback(
-        test if played is None else played, explainers, agent=subject.agent, limit=plan.limit,
-        budget=plan.budget, target=target, name="this agent" if beside else "", progress=progress,
+        shown, explainers, agent=subject.agent, limit=plan.limit, budget=plan.budget, target=target,
+        name="this agent" if beside else "", marked=highlights, progress=progress,
     )  # fmt: skip
     return write_report(
         output,
@@ -305,6 +308,7 @@ def write_all(
         examples=list(examples.values()),
         methods=show_methods(subject.agent, test, explainers, target),
         playbacks=[playback, *beside],
+        gallery=gallery,
         date=measured.get("made", {}).get("date", ""),
         provenance={
             "States": test.provenance,

@@ -22,6 +22,7 @@ from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.viewer.playback import (
+    Bookmark,
     Episode,
     Explained,
     Playback,
@@ -54,6 +55,7 @@ def make_playback(
     budget: int = 60_000,
     target: TargetLike = None,
     name: str = "",
+    marked: Sequence[Bookmark] = (),
     progress: bool = True,
 ) -> Playback:
     """Explain steps of whole episodes, for a page that plays them.
@@ -67,6 +69,8 @@ def make_playback(
     :param target: what is explained (see :mod:`sb3_explain.agents.targets`); every target, or the
         action taken where that takes many passes, when not given
     :param name: name of the agent, as it is shown
+    :param marked: further steps that are worth a look, by their positions among ``states``; those
+        that are not shown are left out
     :param progress: show a progress bar
     """
     positions, episodes = choose_steps(states, limit)
@@ -97,7 +101,18 @@ def make_playback(
         removal=remove_regions(shown, agent, list_first_steps(episodes, every), every),
         asked=found.name if isinstance(found, ScalarTarget) else "",
         target=found if isinstance(found, int) else None,
+        bookmarks=[*playback.bookmarks, *place_bookmarks(marked, positions)],
     )
+
+
+def place_bookmarks(marked: Sequence[Bookmark], positions: NDArray[np.int64]) -> list[Bookmark]:
+    """Place bookmarks of all states among the steps that are shown; others are left out."""
+    places = {int(position): place for place, position in enumerate(positions)}
+    return [
+        dataclasses.replace(one, position=places[one.position])
+        for one in marked
+        if one.position in places
+    ]
 
 
 def show_steps(

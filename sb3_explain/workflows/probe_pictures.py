@@ -14,20 +14,21 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import greedy_targets, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.agents.targets.energies import TARGETS
 from sb3_explain.agents.targets.find import find_target
 from sb3_explain.agents.targets.scalars import ScalarTarget
-from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.probing import StateGenerator
-from sb3_explain.probing.distance import PAPER, measure_difference
+from sb3_explain.probing.distance import DIFFERS, PAPER, measure_difference
 from sb3_explain.probing.generator import SAMPLE
 from sb3_explain.probing.goggle_returns import Goggles
 from sb3_explain.probing.search import Probe, select
 from sb3_explain.report import Picture
 from sb3_explain.report.captions import format_probability
 from sb3_explain.report.contact_sheet import Tile, contact_sheet, picture_rows
+from sb3_explain.report.feature_table import make_feature_rows
 from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.probe_page import Probed
 from sb3_explain.report.probing_figures import novelty_figure
@@ -89,17 +90,21 @@ def show_target(
         if 2 * result.counts[best[:, action].numpy()].sum() < n:
             name = agent.target_names[action]
             remark = f"In most states that were found for {name} it does something else."
+    names, features = [], []
+    if find_image(agent) is None:
+        names = name_features(agent, {key: one[0].numel() for key, one in batch.by_key.items()})
+        played = train.batch(agent, train.spread(SAMPLE)).by_key
+        features = make_feature_rows(
+            names, *(show_values(agent, each).numpy() for each in (played, batch.by_key)),
+            weights=result.counts.numpy(),
+        )  # fmt: skip
     shown = make_tiles(batch, result, did, train, explainer)
     sheet = contact_sheet(
         shown,
         agent.target_names,
         title=f"{result.target}: the best {len(shown)} of {len(result.counts)} states",
         measure=name_measure(agent),
-        features=list_feature_names(
-            {name: e[0].numel() for name, e in batch.by_key.items()}, agent.feature_names
-        )
-        if find_image(agent) is None
-        else [],
+        features=names,
     )
     merged = f" {result.n_merged} of {n} samples were duplicates." if result.n_merged else ""
     attributions = (
@@ -107,7 +112,7 @@ def show_target(
     )
     caption = f"States found for {result.target}, the best first.{attributions}{merged}"
     alt = f"contact sheet of {len(shown)} states found for {result.target}"
-    return Probed(result.target, finds, figures, Picture(sheet, caption, alt), remark)
+    return Probed(result.target, finds, figures, Picture(sheet, caption, alt), remark, features)
 
 
 def describe_search(agent: Agent, target: str) -> tuple[str, int | None]:
@@ -137,7 +142,7 @@ def make_tiles(
     agent = batch.agent
     name, n = find_image(agent), min(SHOWN, len(did))
     probabilities = compute_shares(agent, result.scores[:n]).numpy()
-    attributions = pictures = rows = None
+    attributions = pictures = rows = values = None
     if name is not None:
         pictures = draw_frames(agent, batch.by_key[name][:n], name)
         if explainer is not None:
@@ -146,6 +151,7 @@ def make_tiles(
             attributions = take_newest_frame(explained, agent).cpu().numpy()
     else:
         rows = standardize_features(agent, batch.observations.flatten(1)[:n], train)
+        values = show_values(agent, batch.by_key).numpy()
     tiles = []
     for i in range(n):
         value = float(result.values[i])
@@ -160,6 +166,7 @@ def make_tiles(
                 picture=None if pictures is None else pictures[i],
                 attribution=None if attributions is None else attributions[i],
                 features=None if rows is None else rows[i].cpu().numpy(),
+                values=None if values is None else values[i],
             )
         )
     return tiles
@@ -217,12 +224,19 @@ def show_quality(
                 "states, their reconstructions and the weighting",
             )
         )
+    shares: dict[str, Mapping[float, float]] = {"256 random states": new}
+    compared = f"A feature differs by more than {DIFFERS:.0%} of its range."
+    if name is not None:
+        shares["paper (driving)"] = PAPER
+        compared = (
+            "The game decides how many can differ at all: the paper's figures are of its driving "
+            "simulator."
+        )
     pictures.append(
         Picture(
-            novelty_figure({"256 random states": new, "paper (driving)": PAPER}, parts=parts),
+            novelty_figure(shares, parts=parts),
             "How many of the generator's random states differ from their nearest training state in "
-            f"more than a given share of the {parts}. The game decides how many can differ at all: "
-            "the paper's figures are of its driving simulator.",
+            f"more than a given share of the {parts}. {compared}",
             f"share of new states by the share of {parts} that differ",
         )
     )

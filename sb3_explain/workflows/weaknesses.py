@@ -176,6 +176,14 @@ def find_weaknesses(
             "novelty": {str(threshold): share for threshold, share in new.items()},
             "goggles": None if played is None else played.table().to_dict("records"),
             "targets": {row.name: dict(row.figures) for row in probed},
+            "sheets": [
+                {
+                    "file": f"{make_filename(row.name)}.png",
+                    "caption": row.sheet.caption,
+                    "alt": row.sheet.alt,
+                }
+                for row in probed
+            ],
             "made": made,
         },
     )

@@ -1,0 +1,74 @@
+"""What other workflows have left in a page's folder, and a page shows: highlights and probes."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.schema import array, number, read_document, record, text, whole
+from sb3_explain.common.untrusted import max_bytes, read_bounded
+from sb3_explain.report.page import Picture
+from sb3_explain.report.viewer.playback import Bookmark
+from sb3_explain.states.dataset import StateDataset
+
+#: the most contact sheets of a page, and bytes of one
+SHEETS, SHEET_BYTES = 24, 2**23
+
+_HIGHLIGHTS = array(
+    record({"episode": whole(), "step": whole(), "importance": number(finite=False)}), 0, 1000
+)
+_SHEET = record({"file": text(300), "caption": text(2000), "alt": text(2000)})
+_PROBES = record({}, {"sheets": array(_SHEET, 0, 1000)})
+
+
+def read_highlights(folder: Path, states: StateDataset) -> list[Bookmark]:
+    """Read where the highlights of a folder are among states of whole episodes.
+
+    :param folder: output folder; nothing if it has no ``highlights.json``
+    :param states: states of the episodes from which they were chosen, or of others: what is not
+        among them is left out
+    :raises ExplainError: if the file is damaged
+    """
+    path = folder / "highlights.json"
+    if not path.exists():
+        return []
+    found = read_document(path, _HIGHLIGHTS, "run `sb3-explain highlights` again")
+    steps, marks = states.steps, []
+    for rank, one in enumerate(found, start=1):
+        here = np.flatnonzero((states.episode == one["episode"]) & (steps == one["step"]))
+        if len(here):
+            label = f"highlight {rank}: importance {one['importance']:.3g}"
+            marks.append(Bookmark(int(here[0]), label))
+    return marks
+
+
+def read_gallery(folder: Path) -> list[Picture]:
+    """Read the contact sheets of the states that were searched for.
+
+    :param folder: output folder; nothing if it has no ``probes.json``
+    :raises ExplainError: if a file is damaged
+    """
+    path, remedy = folder / "probes.json", "run `sb3-explain probe` again"
+    if not path.exists():
+        return []
+    sheets = read_document(path, _PROBES, remedy).get("sheets", [])
+    pictures = []
+    for sheet in sheets[:SHEETS]:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+\.png", sheet["file"]):
+            raise ExplainError(f"{path} names no picture of probes/ ({remedy})")
+        drawn = folder / "probes" / sheet["file"]
+        if not drawn.exists():  # somebody has taken it away
+            continue
+        content = read_bounded(drawn, min(SHEET_BYTES, max_bytes()))
+        try:
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
+                opened.verify()
+        except Exception as error:  # Pillow raises many kinds
+            raise ExplainError(f"{drawn} is damaged ({remedy})") from error
+        pictures.append(Picture(content, sheet["caption"], sheet["alt"]))
+    return pictures
