@@ -38,7 +38,7 @@ class FeatureRow:
 def make_feature_rows(
     names: Sequence[str], played: NDArray[Any], found: NDArray[Any], weights: NDArray[Any]
 ) -> list[FeatureRow]:
-    """Make the rows of the features, those that lie farthest from their mean in played states first.
+    """Make the rows of the features: first those that lie farthest from their mean when played.
 
     :param names: M names
     :param played: (N, M) values in states that were played

@@ -14,7 +14,7 @@ from sb3_explain.report.viewer.write import describe_viewer, read_styles
 from sb3_explain.report.wording import Wording
 
 
-class PlaybackWidget(anywidget.AnyWidget):  # type: ignore[misc]
+class PlaybackWidget(anywidget.AnyWidget):
     """Playbacks that a notebook plays.
 
     What is shown is that of a page: the description is JSON, and blobs are bytes by the names that

@@ -93,11 +93,9 @@ def show_target(
     names, features = [], []
     if find_image(agent) is None:
         names = name_features(agent, {key: one[0].numel() for key, one in batch.by_key.items()})
-        played = train.batch(agent, train.spread(SAMPLE)).by_key
-        features = make_feature_rows(
-            names, *(show_values(agent, each).numpy() for each in (played, batch.by_key)),
-            weights=result.counts.numpy(),
-        )  # fmt: skip
+        usual_states = train.batch(agent, train.spread(SAMPLE)).by_key
+        played, found = (show_values(agent, one).numpy() for one in (usual_states, batch.by_key))
+        features = make_feature_rows(names, played, found, result.counts)
     shown = make_tiles(batch, result, did, train, explainer)
     sheet = contact_sheet(
         shown,
@@ -225,7 +223,10 @@ def show_quality(
             )
         )
     shares: dict[str, Mapping[float, float]] = {"256 random states": new}
-    compared = f"A feature differs by more than {DIFFERS:.0%} of its range."
+    compared = (
+        f"A feature differs by more than {DIFFERS:g} of its range or, without bounds, of its "
+        "standard deviation."
+    )
     if name is not None:
         shares["paper (driving)"] = PAPER
         compared = (

@@ -1,6 +1,7 @@
 """The page of an agent's states of interest: what it does, keeps, shows and refuses."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import safetensors
 import torch
 from gymnasium import spaces
+from stable_baselines3 import PPO
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
@@ -17,7 +19,9 @@ from sb3_explain.cli import main
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.explainers.learned.visionmask import VisionMask
+from sb3_explain.report.words import format_number
 from sb3_explain.states.collection import collect
+from sb3_explain.workflows.splitting import split_states
 from sb3_explain.workflows.weaknesses import (
     find_weaknesses,
     load_or_fit_visionmask,
@@ -128,6 +132,33 @@ def test_an_agent_of_vectors_and_continuous_actions(tmp_path):
     assert list(written) == [f"action:{agent.target_names[0]}", "T-", "T+"]
     assert "features unlike the nearest" in page.read_text()
     assert (tmp_path / "probes" / "T-plus.png").exists()
+
+
+def test_a_vector_agents_page_speaks_of_features(tmp_path):
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, seed=0, device="cpu")
+    names = ["cart position (m)", "cart velocity (m/s)", "angle (rad)", "angular velocity (rad/s)"]
+    agent = Agent.from_model(model, recipe=EnvRecipe("CartPole-v1"), feature_names=names)
+    page = find_weaknesses(agent, tmp_path, targets=["T-", "uncertainty"], **SMALL)
+    text = page.read_text()
+    body = re.sub(r"<(style|script)>.*?</\1>", "", text, flags=re.S)
+    body = re.sub(r'src="data:[^"]*"', "", body)
+    for word in ("pixel", "picture", "black", "image"):
+        assert not re.search(word, body, re.I), word
+    states = collect(
+        agent, folder=tmp_path / "generator_states", n_states=120, behavior="epsilon", epsilon=0.1,
+        progress=False, **SMALL["collect_kwargs"],
+    )  # fmt: skip
+    train, _, _ = split_states(states, 0)
+    seen = train.observations(np.arange(len(train))).double()
+    for name in ("T-minus", "uncertainty"):
+        with safetensors.safe_open(tmp_path / "probes" / f"{name}.safetensors", "pt") as file:
+            best = file.get_tensor("states.")[0].double()
+        apart = (best - seen.mean(dim=0)) / seen.std(dim=0, correction=0)
+        for feature, label in enumerate(names):
+            assert f'<th scope="row">{label}</th>' in text
+            assert f"<td>{format_number(float(best[feature]))}</td>" in text
+            assert f"<td>{apart[feature]:+.1f} sd</td>" in text
+    assert text.count('class="sortable"') == 3
 
 
 def test_mistakes_show_before_anything_long_begins(tmp_path):

@@ -20,7 +20,8 @@ HOST = """<!DOCTYPE html><html lang="en"><title>host</title>
 #: what a notebook does with a widget; blobs begin at odd places of their buffers, as in messages
 SHOW = """async ([place, esm, state, blobs]) => {
   const views = {};
-  for (const [name, text] of Object.entries(blobs)) {
+  for (const name in blobs) {
+    const text = blobs[name];
     const binary = atob(text);
     const bytes = new Uint8Array(binary.length + 1);
     for (let i = 0; i < binary.length; i++) bytes[i + 1] = binary.charCodeAt(i);
