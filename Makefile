@@ -1,6 +1,8 @@
 # From a bare clone: `make demo` and `make test` set up all they need in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# What is imported is compiled when it first is: most of what is installed never is.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Stamps: an environment is installed once, and again when a requirement changes.
 RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
@@ -17,12 +19,12 @@ venv: $(DEVELOPMENT)
 # torch comes first and by its exact version, so that no other package chooses it.
 $(RUNTIME): $(REQUIREMENTS)
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(shell grep '^torch==' constraints.txt)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[atari]'
+	$(PIP) install --no-compile $(shell grep '^torch==' constraints.txt)
+	$(PIP) install --no-compile -c constraints.txt -e '.[atari]'
 	touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[atari,benchmark,box2d,dmc,highway,hub,notebook,ray,shap,vizdoom,zoo,docs,test,lint]'
+	$(PIP) install --no-compile -c constraints.txt -e '.[atari,benchmark,box2d,dmc,highway,hub,notebook,ray,shap,vizdoom,zoo,docs,test,lint]'
 	touch $@
 
 demo: $(RUNTIME)
