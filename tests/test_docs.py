@@ -57,7 +57,7 @@ PAGES = {
         "n_states=4000": "n_states=300, max_per_episode=20",
         "epochs=5": "epochs=1, progress=False",
         "range(200)": "range(40)",
-        'agent, max_area=0.1, baseline="background"': 'agent, max_area=0.1, baseline="background", refine_steps=2',
+        "max_area=0.1, baseline=": "max_area=0.1, refine_steps=2, baseline=",
         "native, content=": "native, refine_steps=2, content=",
         "native_validation, epochs=2": "native_validation, epochs=1, progress=False",
     },
