@@ -50,7 +50,7 @@ def write_viewer(
 
     :param playbacks: the first is played, others can be shown beside it
     :param wording: words for the kind of agent
-    :param trust: how far each explainer can be trusted, as texts by its name
+    :param trust: how far each explainer of the first playback can be trusted, as texts by its name
     :param start: position of the step that is shown first
     :raises ExplainError: if all this is too large for a page
     """
@@ -91,7 +91,11 @@ def describe_viewer(
         blobs[name] = content
         return name
 
-    described = [describe_playback(one, keep, trust) for one in playbacks]
+    # what was measured is of the first agent alone
+    described = [
+        describe_playback(one, keep, {} if number else trust)
+        for number, one in enumerate(playbacks)
+    ]
     size = sum(map(len, blobs.values())) * 4 / 3 / 2**20  # as base64
     if size > LIMIT:
         raise ExplainError(

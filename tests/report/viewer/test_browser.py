@@ -279,6 +279,9 @@ def test_two_explainers_and_two_agents_in_step(page):
     settle(page)
     assert pixel(page, "game", 0.5, 0.5, pane=0) == [120, 120, 200]
     assert pixel(page, "game", 0.5, 0.5, pane=1) == [120, 120, 50]
+    # what was measured is of the first agent
+    assert "0.700" in page.locator(".trust").nth(0).inner_text()
+    assert page.locator(".trust").nth(1).inner_text() == ""
     choose(page, "compare", "nothing")
     assert page.locator(".pane").count() == 1
 

@@ -111,7 +111,7 @@ export class Pane {
       }
     }
     this.remark.textContent = remarks.filter(Boolean).join(" ");
-    if (found && region === null) this.checkBrightest(found, target, nameRegion);
+    if (found && region === null) this.checkBrightest(found, position, target, nameRegion);
     if (this.measured !== this.explainer) {
       this.measured = this.explainer;
       this.trust.replaceChildren(...explainer.metrics.map((metric) => {
@@ -124,14 +124,14 @@ export class Pane {
   }
 
   /** Say what the agent does without the region in which a map is brightest, in that very state. */
-  checkBrightest({ map, index, position }, target, nameRegion) {
+  checkBrightest({ map, index, position }, shown, target, nameRegion) {
     const tried = this.playback.triedAt(position);
     if (!tried || tried.position !== position || !map.brightest) return;
     const brightest = map.brightest.at(index);
     this.removal.textContent = brightest < 0
       ? "The map is empty here."
       : this.sayWithout(tried, brightest,
-        `Removal check: without the ${nameRegion(brightest, "brightest region")}`, target);
+        `Removal check${sayThen(shown - position)}: without the ${nameRegion(brightest, "brightest region")}`, target);
   }
 
   /** What it would do instead, if anything else. */
@@ -142,6 +142,9 @@ export class Pane {
     return before === after ? "" : `; it would rather do ${this.playback.targets[after].name}`;
   }
 }
+
+/** How many steps before something was; nothing if it is of this step. */
+const sayThen = (steps) => (steps > 0 ? `, ${steps} ${steps === 1 ? "step" : "steps"} before` : "");
 
 /** Say that something is of some steps before; nothing if it is of this step. */
 function sayBefore(what, steps) {
