@@ -59,6 +59,7 @@ pictures: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks.draw_how_to
 	$(BIN)/python -m benchmarks.draw_front_page
 	$(BIN)/python -m benchmarks.draw_contact_sheet
+	$(BIN)/python -m benchmarks.draw_page
 	$(BIN)/python -m benchmarks.draw_gallery
 	$(BIN)/python -m benchmarks.draw_export
 
