@@ -83,7 +83,7 @@ def add_commands(commands: Commands) -> None:
     add_measuring_flags(everything)
     everything.add_argument(
         "--n-shown", type=positive, metavar="N",
-        help="number of steps of whole episodes that the page plays, at most (default: 400, or "
+        help="number of steps of whole episodes that the page plays, at most (default: 300, or "
         "1000 after a fit)",
     )  # fmt: skip
     everything.add_argument(

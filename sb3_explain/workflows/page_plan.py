@@ -16,7 +16,7 @@ from sb3_explain.workflows.whole_episodes import EPISODES, play_whole_episodes
 #: observes images and of another, and for one with a fit
 FIRST_PICTURES, FIRST_VECTORS, PLAYED = 600, 1000, 4000
 #: number of these steps that are shown, and of the forward passes that explain them, about
-FIRST_SHOWN, SHOWN, FIRST_PASSES, PASSES = 400, 1000, 20_000, 60_000
+FIRST_SHOWN, SHOWN, FIRST_PASSES, PASSES = 300, 1000, 32_000, 60_000
 #: options of collecting states that concern what is played
 PLAYING = frozenset({"env", "behavior", "epsilon", "render"})
 

@@ -131,7 +131,7 @@ def explain(
         those that explain each state many times
     :param target: what is explained in every state, such as ``"LEFT"`` or ``"value"`` (see
         :mod:`sb3_explain.agents.targets`); the greedy action when not given
-    :param n_shown: number of steps of whole episodes that the page plays, at most; 400, or 1000 if
+    :param n_shown: number of steps of whole episodes that the page plays, at most; 300, or 1000 if
         an explainer learned, when not given
     :param beside: other agents by the names that are shown, which the page plays beside this one
     :param seed: random seed of the environments, the split, the training and the sample
