@@ -65,7 +65,7 @@ def describe_playback(
                 "number": one.number,
                 "start": one.start,
                 "stop": one.stop,
-                "return": one.total,
+                "return": one.total if math.isfinite(one.total) else None,
                 "length": one.stop - one.start if one.length is None else one.length,
                 "first": one.first,
                 "ended": one.ended,

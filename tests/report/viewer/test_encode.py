@@ -175,6 +175,12 @@ def test_rich_frames_are_lossy_and_large_ones_shrunk():
         assert sum(map(len, blobs)) / 6 < 20_000
 
 
+def test_a_return_that_is_no_number_is_none():
+    episodes = [Episode(0, 0, 10, float("nan")), Episode(1, 10, N, float("inf"))]
+    plain = describe_playback(make_playback(episodes=episodes), lambda content: "0")
+    assert [one["return"] for one in plain["episodes"]] == [None, None]
+
+
 def test_a_page_that_is_too_large_says_what_to_lower(monkeypatch):
     monkeypatch.setattr(write, "LIMIT", 0.01)
     with pytest.raises(ExplainError, match=r"are the limit: play fewer steps \(n_shown="):
