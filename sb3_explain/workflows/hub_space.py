@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import yaml
 
@@ -13,6 +14,7 @@ from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.report.measured import read_metrics
 from sb3_explain.report.page import make_title
+from sb3_explain.report.siblings import list_siblings
 
 #: number of characters of a title, at most
 TITLE = 100
@@ -60,10 +62,30 @@ def push_space(
     title = make_title(read_metrics(measured).get("agent") or {}) if measured.exists() else "agent"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        shutil.copyfile(page, folder / "index.html")
+        copy_pages(page, folder)
         (folder / "README.md").write_text(write_space_card(title), encoding="utf-8")
         commit = repository.upload(folder, "Add the page", private=private)
     return commit.partition("/commit/")[0]
+
+
+def copy_pages(page: Path, folder: Path) -> None:
+    """Copy a page, as ``index.html``, and the files beside it that it links to.
+
+    :param page: path of the page
+    :param folder: folder to copy into
+    """
+    shutil.copyfile(page, folder / "index.html")
+    text = page.read_text(encoding="utf-8")
+    for one in list_siblings(page):
+        if not one.address or f'<a href="{one.address}">' not in text:
+            continue
+        copied = folder / unquote(one.address)
+        copied.parent.mkdir(exist_ok=True)
+        shutil.copyfile(page.parent / unquote(one.address), copied)
+        if copied.suffix == ".html":
+            other = copied.read_text(encoding="utf-8")
+            back = f'<a href="{page.name}">'
+            copied.write_text(other.replace(back, '<a href="index.html">'), encoding="utf-8")
 
 
 def write_space_card(title: str) -> str:

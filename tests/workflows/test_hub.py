@@ -3,8 +3,10 @@
 import argparse
 import json
 import pickle
+import re
 import shutil
 import sys
+from urllib.parse import unquote
 
 import imageio.v3 as iio
 import numpy as np
@@ -18,8 +20,9 @@ from sb3_explain.agents.demo import demo_agent
 from sb3_explain.cli.hub import write_loading_code
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
+from sb3_explain.report import write_report
 from sb3_explain.workflows.hub import from_hub, push_to_hub
-from sb3_explain.workflows.hub_space import push_space
+from sb3_explain.workflows.hub_space import copy_pages, push_space
 from tests.toys import dot_agent, dot_states
 from tests.workflows.hub_server import HubServer
 
@@ -175,6 +178,25 @@ def test_a_video_that_is_not_there(server, learned, tmp_path):
     _, _, mask, _ = learned
     refused("does not exist", mask, REPOSITORY, call=push_to_hub, replay=tmp_path / "none.mp4")
     assert REPOSITORY not in server.repositories
+
+
+def test_the_links_of_a_space_lead_somewhere(tmp_path):
+    (tmp_path / "a" / "why").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    page = tmp_path / "a" / "report.html"
+    for name in ("probes.html", "highlights.mp4", "why/state 3.png", "states.json"):
+        (page.parent / name).write_text('<a href="report.html">Report</a>')
+    write_report(page, metrics={})
+    (page.parent / "highlights.png").touch()  # after the page, which has no link to it
+    copy_pages(page, tmp_path / "b")
+    for name in ("index.html", "probes.html"):
+        links = re.findall(r'<a href="([^"]+)">', (tmp_path / "b" / name).read_text())
+        assert links
+        for address in links:
+            assert (tmp_path / "b" / unquote(address)).is_file()
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {
+        "index.html", "probes.html", "highlights.mp4", "why",
+    }  # fmt: skip
 
 
 def test_a_page_is_a_static_space(server, tmp_path, capsys):
