@@ -13,9 +13,10 @@ from sb3_explain.cli.flags import (
 )
 from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
+from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.highlights import highlights
 from sb3_explain.workflows.importances import IMPORTANCES
-from sb3_explain.workflows.whole_episodes import EPISODES
+from sb3_explain.workflows.whole_episodes import EPISODES, describe_episodes
 
 
 def add_commands(commands: Commands) -> None:
@@ -49,9 +50,9 @@ def add_commands(commands: Commands) -> None:
         help="number of states shown after each highlight (default: 10)",
     )
     group.add_argument(
-        "--diversity", type=float, default=0.1,
+        "--diversity", type=float,
         help="share of all pairs of states that are more alike than two highlights may be "
-        "(default: 0.1)",
+        "(default: 0.1; 0 with --importance before_failure)",
     )  # fmt: skip
     group.add_argument(
         "--importance", metavar="NAME",
@@ -76,6 +77,7 @@ def run_highlights(options: argparse.Namespace) -> None:
     found = highlights(load_named_agent(options), options.output, **chosen)
     if len(found) < options.k:
         print(f"only {len(found)} highlights differ: lower --diversity, or collect more (-n)")
+    print(describe_episodes(StateDataset.open(options.output / EPISODES)))
     for number, one in enumerate(found, start=1):
         print(f"{number}  {one}")
     for name in ("highlights.png", "highlights.json"):

@@ -191,7 +191,7 @@ def highlights(
     n_states: int = 10_000,
     before: int = 30,
     after: int = 10,
-    diversity: float = 0.1,
+    diversity: float | None = None,
     importance: str | None = None,
     explainer: str | Explainer | None = None,
     target: TargetLike = None,
@@ -219,7 +219,7 @@ def highlights(
     :param before: number of states shown before an important state, within its episode
     :param after: number of states shown after it
     :param diversity: share of all pairs of states that are nearer to each other than two important
-        states may be, in [0, 1)
+        states may be, in [0, 1); 0.1 when not given, and 0 before failures, of which each counts
     :param importance: a name of :data:`sb3_explain.workflows.importances.IMPORTANCES`, such as
         ``"before_failure"``; when not given ``"gap"``, for Box actions ``"value_change"``
     :param explainer: an explainer that is ready to explain, or a name; one that learns is loaded
@@ -236,8 +236,10 @@ def highlights(
     output = Path(output)
     # Fail now, not after the agent has played.
     require_video(fps)
-    require_numbers(k, before, after, diversity)
     importance = choose_importance(agent, importance)
+    if diversity is None:
+        diversity = 0.0 if importance == "before_failure" else 0.1
+    require_numbers(k, before, after, diversity)
     explainer = default_explainer(agent, quick=True) if explainer is None else explainer
     if isinstance(explainer, str):
         require_supported(EXPLAINERS[explainer], agent)

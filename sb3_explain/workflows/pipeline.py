@@ -32,6 +32,7 @@ from sb3_explain.report import save, write_report
 from sb3_explain.report.measured import read_curves, read_metrics
 from sb3_explain.report.viewer.playback import Playback
 from sb3_explain.report.words import get_explainer_label
+from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.beside import name_folders, play_others
@@ -297,7 +298,10 @@ def write_all(
     plan = plan_page(subject.agent, learned=learned, n_shown=n_shown)
     playback = make_playback(
         shown, explainers, agent=subject.agent, limit=plan.limit, budget=plan.budget, target=target,
-        name="this agent" if beside else "", marked=highlights, progress=progress,
+        name="this agent" if beside else "", marked=highlights,
+        # as the other pictures hide it, else as the metrics do
+        baselines=subject.baselines or make_baselines(subject.agent, "background", test),
+        progress=progress,
     )  # fmt: skip
     return write_report(
         output,

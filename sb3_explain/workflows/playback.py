@@ -30,6 +30,7 @@ from sb3_explain.report.viewer.playback import (
     list_first_steps,
 )
 from sb3_explain.report.words import get_explainer_label
+from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import compute_shares, find_taken_targets, take_newest_frame
 from sb3_explain.workflows.removal import count_removed, remove_regions
@@ -56,6 +57,7 @@ def make_playback(
     target: TargetLike = None,
     name: str = "",
     marked: Sequence[Bookmark] = (),
+    baselines: Mapping[str, Baseline] | None = None,
     progress: bool = True,
 ) -> Playback:
     """Explain steps of whole episodes, for a page that plays them.
@@ -71,6 +73,8 @@ def make_playback(
     :param name: name of the agent, as it is shown
     :param marked: further steps that are worth a look, by their positions among ``states``; those
         that are not shown are left out
+    :param baselines: what replaces a region or a feature that is removed, by key; the background of
+        the steps when not given
     :param progress: show a progress bar
     """
     positions, episodes = choose_steps(states, limit)
@@ -98,7 +102,7 @@ def make_playback(
         playback,
         name=name,
         explained=explained,
-        removal=remove_regions(shown, agent, list_first_steps(episodes, every), every),
+        removal=remove_regions(shown, agent, list_first_steps(episodes, every), every, baselines),
         asked=found.name if isinstance(found, ScalarTarget) else "",
         target=found if isinstance(found, int) else None,
         bookmarks=[*playback.bookmarks, *place_bookmarks(marked, positions)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,31 @@ def choose_steps(states: StateDataset, limit: int) -> tuple[NDArray[np.int64], l
         )  # fmt: skip
         at += int(n)
     return np.concatenate(positions), episodes
+
+
+def describe_episodes(states: StateDataset) -> str:
+    """Say how an agent's episodes went: how many, their returns, how they ended, and the worst.
+
+    :param states: states of whole episodes, episode after episode
+    """
+    _, episodes = choose_steps(states, 1)
+    over = sorted((one for one in episodes if one.over), key=lambda one: one.total)
+    if not over:
+        (first, *_) = episodes
+        return f"no episode is over after {len(states)} states: return {first.total:.4g} so far"
+    totals = [one.total for one in over]
+    endings = Counter(one.ended for one in over)
+    ended = ", ".join(
+        f"{n} ended" if how == "ended" else f"{n} by a {how}" for how, n in endings.items()
+    )
+    said = (
+        f"{len(over)} whole episode(s), returns {totals[0]:.4g} to {totals[-1]:.4g} "
+        f"(median {float(np.median(totals)):.4g}): {ended}"
+    )
+    if totals[0] == totals[-1]:
+        return said
+    worst = [f"episode {one.number} ({one.total:.4g}, {one.ended})" for one in over[:SHOWN]]
+    return f"{said}; the worst: {', '.join(worst)}"
 
 
 def find_endings(states: StateDataset) -> NDArray[np.int64]:

@@ -255,3 +255,19 @@ def test_one_environment_that_cannot_be_copied_may_play_more_than_its_share(tmp_
         progress=False,
     )  # fmt: skip
     assert StateDataset.open(tmp_path / "episodes").provenance["n_envs"] == 1
+
+
+@pytest.mark.parametrize(("importance", "diversity"), [("before_failure", 0.0), (None, 0.1)])
+def test_failures_that_are_alike_are_all_shown(monkeypatch, tmp_path, importance, diversity):
+    asked = {}
+
+    def select_and_tell(*arguments, **options):
+        asked.update(options)
+        return select(*arguments, **options)
+
+    monkeypatch.setattr("sb3_explain.workflows.highlights.select", select_and_tell)
+    highlights(
+        dot_agent(), tmp_path, k=1, n_states=130, before=2, after=1, importance=importance,
+        progress=False,
+    )  # fmt: skip
+    assert asked["diversity"] == diversity

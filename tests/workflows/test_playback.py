@@ -14,7 +14,11 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.playback import choose_stride, make_playback
 from sb3_explain.workflows.removal import REGIONS
 from sb3_explain.workflows.step_columns import compute_columns, list_bookmarks
-from sb3_explain.workflows.whole_episodes import choose_steps, play_whole_episodes
+from sb3_explain.workflows.whole_episodes import (
+    choose_steps,
+    describe_episodes,
+    play_whole_episodes,
+)
 from tests.toys import SIZE, dot_agent
 
 
@@ -62,6 +66,17 @@ def test_what_a_short_episode_leaves_goes_to_the_others():
     states = make_states([2, 10, 10], np.repeat([-1.0, 5.0, 0.0], [2, 10, 10]), ended=[1, 1, 1])
     _, episodes = choose_steps(states, 12)
     assert [one.stop - one.start for one in episodes] == [2, 5, 5]
+
+
+def test_episodes_are_told_in_words():
+    rewards = np.repeat([3.0, -5.0, 9.0, 1.0], 10)
+    states = make_states([10] * 4, rewards, ended=[1, 2, 1, 0])
+    assert describe_episodes(states) == (
+        "3 whole episode(s), returns -50 to 90 (median 30): 1 by a time limit, 2 ended; the worst: "
+        "episode 1 (-50, time limit), episode 0 (30, ended), episode 2 (90, ended)"
+    )
+    going_on = describe_episodes(make_states([10], np.ones(10), ended=[0]))
+    assert going_on == "no episode is over after 10 states: return 10 so far"
 
 
 def test_columns_are_those_of_a_loop():

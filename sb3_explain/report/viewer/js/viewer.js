@@ -1,10 +1,11 @@
 // The page: everything that is shown follows from where the player stands and what is chosen.
 
-import { listEpisodes, listFrequencies, markEpisode, plotValues } from "./episodes.js";
+import { listEpisodes, listFrequencies, markEpisode } from "./episodes.js";
 import { Pane, make } from "./pane.js";
 import { Playback } from "./playback.js";
 import { Player } from "./player.js";
 import { Timeline } from "./timeline.js";
+import { plotValues } from "./values.js";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 

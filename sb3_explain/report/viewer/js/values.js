@@ -1,0 +1,119 @@
+// Whether the agent's value tells what comes: each step's value against the return that came.
+
+import { format } from "./strip.js";
+
+/** Side and margin of the square in pixels. */
+const SIDE = 320;
+const MARGIN = 30;
+/** Value and return are of one scale if neither spans so many times as much as the other. */
+const ALIKE = 4;
+
+/** Smallest and largest of numbers. */
+function rangeOf(numbers) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const one of numbers) {
+    if (one < low) low = one;
+    if (one > high) high = one;
+  }
+  return [low, high];
+}
+
+/** Ranks of numbers; equal ones share the mean of theirs. */
+function rank(numbers) {
+  const order = numbers.map((_, i) => i).sort((a, b) => numbers[a] - numbers[b]);
+  const ranks = new Array(numbers.length);
+  for (let i = 0; i < order.length;) {
+    let j = i;
+    while (j < order.length && numbers[order[j]] === numbers[order[i]]) j++;
+    for (let k = i; k < j; k++) ranks[order[k]] = (i + j - 1) / 2;
+    i = j;
+  }
+  return ranks;
+}
+
+/** Spearman's rank correlation; NaN where one of both is constant. */
+export function correlateRanks(first, second) {
+  const [a, b] = [rank(first), rank(second)];
+  const middle = (a.length - 1) / 2;
+  let [both, one, other] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++) {
+    both += (a[i] - middle) * (b[i] - middle);
+    one += (a[i] - middle) ** 2;
+    other += (b[i] - middle) ** 2;
+  }
+  return both / Math.sqrt(one * other);
+}
+
+/** Whether numbers of both ranges may be of one unit. */
+function isOneScale([low, high], [other, top]) {
+  const [span, width] = [high - low, top - other];
+  const apart = Math.abs((low + high) / 2 - (other + top) / 2);
+  return span < ALIKE * width && width < ALIKE * span && apart < ALIKE * Math.max(span, width);
+}
+
+/** Draw each step's value against the return that came; a click goes to the nearest step. */
+export function plotValues(canvas, playback, go, signal) {
+  const { value, return_to_come: come } = playback.columns;
+  const figure = canvas.closest("figure");
+  const steps = value && come
+    ? Array.from({ length: playback.n }, (_, i) => i).filter((i) => Number.isFinite(come.at(i)) && Number.isFinite(value.at(i)))
+    : [];
+  figure.hidden = !steps.length;
+  if (!steps.length) return;
+  const values = steps.map((i) => value.at(i));
+  const returns = steps.map((i) => come.at(i));
+  let [across, up] = [rangeOf(returns), rangeOf(values)];
+  const together = isOneScale(across, up);
+  if (together) across = up = rangeOf([...across, ...up]);
+  const correlation = correlateRanks(values, returns);
+  figure.querySelector(".value-note").textContent = [
+    together
+      ? "On the line it is right."
+      : "Both are on scales of their own: an agent that learned from scaled or clipped rewards has a value in units of these, and so has its advantage.",
+    Number.isFinite(correlation) ? `Rank correlation ${correlation.toFixed(2)}.` : "",
+  ].filter(Boolean).join(" ");
+  const place = (one, [low, high]) => MARGIN + ((one - low) / (high - low || 1)) * (SIDE - 2 * MARGIN);
+  const ratio = Math.max(1, devicePixelRatio);
+  canvas.width = SIDE * ratio;
+  canvas.height = SIDE * ratio;
+  const draw = () => {
+    const style = getComputedStyle(canvas);
+    const context = canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, SIDE, SIDE);
+    if (together) {
+      context.strokeStyle = style.getPropertyValue("--faint");
+      context.beginPath();
+      context.moveTo(MARGIN, SIDE - MARGIN);
+      context.lineTo(SIDE - MARGIN, MARGIN);
+      context.stroke();
+    }
+    context.fillStyle = "rgba(217, 114, 11, .45)";
+    steps.forEach((_, i) => {
+      context.fillRect(place(returns[i], across) - 1.5, SIDE - place(values[i], up) - 1.5, 3, 3);
+    });
+    context.fillStyle = style.getPropertyValue("--ink");
+    context.font = "12px system-ui, sans-serif";
+    context.fillText(format(across[0]), MARGIN - 8, SIDE - 10);
+    context.textAlign = "right";
+    context.fillText(`${format(across[1])} return to come`, SIDE - 4, SIDE - 10);
+    context.save();
+    context.translate(14, MARGIN - 20);
+    context.rotate(-Math.PI / 2);
+    context.fillText(`value ${format(up[1])}`, 0, 0);
+    context.textAlign = "left";
+    context.fillText(format(up[0]), -(SIDE - 2 * MARGIN) - 12, 0);
+    context.restore();
+    context.textAlign = "left";
+  };
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
+  canvas.addEventListener("click", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * SIDE;
+    const y = SIDE - ((event.clientY - box.top) / box.height) * SIDE;
+    const distance = (i) => (place(returns[i], across) - x) ** 2 + (place(values[i], up) - y) ** 2;
+    const nearest = steps.reduce((best, _, i) => (distance(i) < distance(best) ? i : best), 0);
+    go(steps[nearest]);
+  });
+}
