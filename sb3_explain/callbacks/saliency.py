@@ -117,7 +117,7 @@ class SaliencyCallback(ExplainCallback):
         self.monitor_states = MonitorStates(
             self.n_states, self.beginning, self.num_timesteps, agent.n_stack
         )
-        #: number of the newest states that the video or the importance shows
+        #: number of recent states that the video or the importance shows
         self.n_newest = max(self.n_states, self.n_frames)
         n_recent = max(self.n_newest, BACKGROUND if made.takes_baseline else 1)
         self.recent = TrainingStates(n_recent, agent.n_stack)
@@ -139,9 +139,10 @@ class SaliencyCallback(ExplainCallback):
             self.store(folder, group, self.draw_sheet(states, explainer, group))
         if find_image(agent) is None:
             if self.target is None:
-                newest = recent.subset(range(len(recent))[-self.n_newest :])
-                title = f"{self.describe()}\n{len(newest)} fresh states"
-                for name, drawn in picture_importance(newest, explainer, title=title).items():
+                # not the last ones, which follow each other and are alike
+                some = recent.subset(recent.spread(self.n_newest))
+                title = f"{self.describe()}\n{len(some)} of the last {len(recent):,} states"
+                for name, drawn in picture_importance(some, explainer, title=title).items():
                     self.store(folder, name, drawn.png)
         elif self.n_frames:
             path = folder / f"video_{self.num_timesteps}.mp4"
