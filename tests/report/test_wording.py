@@ -137,7 +137,8 @@ def test_the_page_of_a_box_agent(tmp_path):
         },
     }  # fmt: skip
     page = write_report(tmp_path / "page.html", metrics=metrics).read_text()
-    page = re.sub(r"data:[^\"]*", "", page[page.index("<body>") :]).lower()
+    page = re.sub(r"<script>.*?</script>", "", page[page.index("<body>") :], flags=re.S)
+    page = re.sub(r"data:[^\"]*", "", page).lower()
     for word in ("pixel", "black", "cell", "probabilit"):
         assert word not in page
     assert "accuracy at 1 of 3 features" in page and "to a 20th of its range" in page
