@@ -1,7 +1,9 @@
 """A report shows what highlights and probe have left in its folder."""
 
+import base64
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.viewer.playback import Bookmark
 from sb3_explain.workflows.found_beside import read_gallery, read_highlights
+from sb3_explain.workflows.pipeline import explain
 from sb3_explain.workflows.playback import place_bookmarks
 from tests.toys import dot_agent, dot_states
 
@@ -83,3 +86,25 @@ def test_a_damaged_sheet_is_one_line(tmp_path):
     write_sheets(tmp_path, "T.png")
     with pytest.raises(ExplainError, match=r"T\.png is damaged"):
         read_gallery(tmp_path)
+
+
+@pytest.mark.slow  # episodes, metrics and a page
+def test_a_report_shows_what_is_there(tmp_path):
+    (tmp_path / "probes").mkdir()
+    content = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(content, format="PNG")
+    (tmp_path / "probes" / "T-minus.png").write_bytes(content.getvalue())
+    (tmp_path / "probes.html").touch()
+    write_sheets(tmp_path, "T-minus.png")
+    write_highlights(tmp_path, (1, 5))
+    explain(
+        dot_agent(), tmp_path, "gradient", n_states=60, n_evaluated=5, metrics=["sparseness"],
+        n_shown=1000, progress=False,
+    )  # fmt: skip
+    page = (tmp_path / "report.html").read_text()
+    assert "of T-minus.png" in page and base64.b64encode(content.getvalue()).decode() in page
+    assert '<a href="probes.html">' in page
+    found = re.search(r'<script type="application/json" id="playback">(.*?)</script>', page)
+    playback = json.loads(found[1])["playbacks"][0]
+    (mark,) = [one for one in playback["bookmarks"] if one["label"].startswith("highlight 1")]
+    assert mark["position"] == playback["episodes"][1]["start"] + 5
