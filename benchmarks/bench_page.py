@@ -23,7 +23,7 @@ def run(record) -> None:
     agent = demo_agent()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        states = play_whole_episodes(agent, folder / "episodes", 2500, progress=False)
+        states = play_whole_episodes(agent, folder / "episodes", 3200, progress=False)
         explainers = {name: make_explainer(name, agent, states=states) for name in NAMES}
         began = time.perf_counter()
         playback = make_playback(
