@@ -10,7 +10,7 @@ from typing import Any
 from gymnasium import spaces
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.untrusted import one_line
+from sb3_explain.common.untrusted import one_line, quote
 from sb3_explain.envs.spaces import SINGLE, spaces_by_key
 
 logger = logging.getLogger(__name__)
@@ -48,16 +48,23 @@ def accept_feature_names(
 ) -> dict[str, tuple[str, ...]] | None:
     """Read the names that an environment has for its features; warn of those that do not fit.
 
+    Names of the other keys of a Dict observation stay.
+
     :param names: the environment's attribute ``feature_names``; ``None`` if it has none
     :param space: observation space of the policy
     :param n_stack: number of frames stacked in an observation
     :return: names by key; ``None`` if there are none that fit
     """
-    try:
-        return read_feature_names(names, space, n_stack) or None
-    except (ExplainError, TypeError) as error:
-        logger.warning("the environment's feature_names are left out (%s)", one_line(error))
+    if names is None:
         return None
+    accepted: dict[str, tuple[str, ...]] = {}
+    for key, given in names.items() if isinstance(names, Mapping) else [(SINGLE, names)]:
+        try:
+            accepted |= read_feature_names({key: given}, space, n_stack)
+        except (ExplainError, TypeError) as error:
+            what = f"feature_names of {quote(str(key))}" if key else "feature_names"
+            logger.warning("the environment's %s are left out (%s)", what, one_line(error))
+    return accepted or None
 
 
 def list_feature_names(

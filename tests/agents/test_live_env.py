@@ -19,7 +19,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.callbacks import SaliencyCallback
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.feature_names import list_feature_names
+from sb3_explain.envs.feature_names import accept_feature_names, list_feature_names
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 from sb3_explain.states.collection import collect
 from sb3_explain.states.environments import find_recipe
@@ -243,6 +243,15 @@ class TestFeatureNames:
         model.get_env().envs[0].unwrapped.feature_names = ("angle",)
         assert Agent.from_model(model, recipe=None).feature_names == {}
         assert "feature_names are left out" in caplog.text
+
+    def test_that_do_not_fit_leave_the_others(self, caplog):
+        space = spaces.Dict(
+            {"mode": spaces.Discrete(3), "sensors": spaces.Box(-1, 1, (2,), np.float32)}
+        )
+        names = {"mode": ("off", "slow", "fast"), "sensors": ("heat", "light"), "gone": ("x",)}
+        assert accept_feature_names(names, space, 1) == {"sensors": ("heat", "light")}
+        assert caplog.text.count("are left out") == 2
+        assert "feature_names of 'mode' are left out (3 feature names for 1" in caplog.text
 
 
 def test_a_model_without_its_environment(tmp_path, caplog):
