@@ -31,7 +31,7 @@ HOOKS = {
     *("MetricsCallback.evaluate_states", "MetricsCallback.make_explainers", "ForwardCache.read"),
 }
 #: which wrap a model
-WRAPPING = {"plot", "compare", "play", "to_shap"}
+WRAPPING = {"plot", "compare", "play", "to_shap", "view"}
 ABSTRACT = {"MaskExplainer", "FittedExplainer.load"}
 
 

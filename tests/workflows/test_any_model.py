@@ -94,10 +94,10 @@ def test_a_picture_of_an_observation(algo, observed, question):
     observation = model.get_env().reset()
     figure = plot(model, observation, "gradient", target)
     said = " ".join(axes.get_title(loc="left") for axes in figure.axes)
-    assert (target or "") in said
-    kinds = {"pictures": [1, 0], "vectors": [0, 1], "Dict": [1, 1]}[observed]
-    without_map = ("", "observation", "image")  # "" are color bars
-    drawn = [axes for axes in figure.axes if axes.get_title(loc="left") not in without_map]
+    assert (target or "") in f"{figure.get_suptitle()} {said}"
+    # each picture stands beside itself under its map
+    kinds = {"pictures": [2, 0], "vectors": [0, 1], "Dict": [2, 1]}[observed]
+    drawn = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     pictures = sum(bool(axes.images) for axes in drawn)
     bars = sum(bool(axes.patches) for axes in drawn)
     assert [pictures, bars] == kinds

@@ -164,7 +164,7 @@ def test_a_long_name_loses_its_end_and_never_its_value():
     assert said.startswith("the angle") and said.endswith("… = -0.00123")
 
 
-def explain_as_shap(values, base_values=None, data=None, feature_names=None):
+def explain_as_shap(values, base_values=None, data=None, feature_names=None, output_names=None):
     """Stands in for shap.Explanation, which takes long to import, and checks what plots ask of it.
 
     ``test_shap_export.py`` draws with shap itself.
@@ -172,6 +172,7 @@ def explain_as_shap(values, base_values=None, data=None, feature_names=None):
     assert values.ndim == 2 and values.shape == data.shape
     assert base_values.shape == (len(values),) and len(feature_names) == values.shape[1]
     assert all(part.dtype == np.float64 for part in (values, base_values, data))
+    assert isinstance(output_names, str)
     return types.SimpleNamespace(
         values=values, base_values=base_values, data=data, feature_names=feature_names
     )
