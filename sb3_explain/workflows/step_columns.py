@@ -15,7 +15,7 @@ from sb3_explain.report.viewer.playback import Bookmark, Episode
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.importances import DISCOUNT
 from sb3_explain.workflows.pictures import compute_shares
-from sb3_explain.workflows.whole_episodes import find_endings
+from sb3_explain.workflows.whole_episodes import find_endings, read_numbers
 
 Array = NDArray[Any]
 
@@ -30,8 +30,7 @@ def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
     :param agent: the agent of the states
     :param states: states of whole episodes, episode after episode
     """
-    rewards = states.column("rewards").astype(np.float64)
-    values = states.column("values").astype(np.float64)
+    rewards, values = read_numbers(states, "rewards"), read_numbers(states, "values")
     ended = find_endings(states)
     starts = np.flatnonzero(np.r_[True, states.episode[1:] != states.episode[:-1]])
     come, advantage = np.zeros(len(values)), np.full(len(values), np.nan)
@@ -66,7 +65,7 @@ def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) ->
         if name in columns and np.ptp(columns[name][np.isfinite(columns[name])]) > 0:
             marks.append(Bookmark(int(np.nanargmax(columns[name])), f"highest {said}"))
             marks.append(Bookmark(int(np.nanargmin(columns[name])), f"lowest {said}"))
-    rewards = columns["reward"]
+    rewards = columns.get("reward", np.zeros(1))
     losses = np.flatnonzero((rewards < 0) & (rewards == rewards.min()))
     if 0 < len(losses) <= len(rewards) // 20:  # not where each step costs something
         marks += [

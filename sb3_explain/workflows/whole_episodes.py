@@ -67,8 +67,7 @@ def choose_steps(states: StateDataset, limit: int) -> tuple[NDArray[np.int64], l
     :return: positions of the steps, and all episodes with the places of their steps among these
     """
     numbers, starts, lengths = np.unique(states.episode, return_index=True, return_counts=True)
-    rewards = states.column("rewards").astype(np.float64)
-    totals = np.add.reduceat(rewards, starts)
+    totals = np.add.reduceat(read_numbers(states, "rewards"), starts)
     ended = find_endings(states)[starts]
     ranked = rank_episodes(totals, ended)
     shown = np.zeros(len(numbers), np.int64)
@@ -116,6 +115,15 @@ def describe_episodes(states: StateDataset) -> str:
         return said
     worst = [f"episode {one.number} ({one.total:.4g}, {one.ended})" for one in over[:SHOWN]]
     return f"{said}; the worst: {', '.join(worst)}"
+
+
+def read_numbers(states: StateDataset, name: str) -> NDArray[np.float64]:
+    """Read a column of numbers, (n,); NaN where the states, of arrays, do not have it."""
+    try:
+        numbers: NDArray[np.float64] = states.column(name).astype(np.float64)
+    except ExplainError:
+        numbers = np.full(len(states), np.nan)
+    return numbers
 
 
 def find_endings(states: StateDataset) -> NDArray[np.int64]:

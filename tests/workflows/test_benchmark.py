@@ -138,10 +138,11 @@ def test_elsewhere_is_the_same_though_a_worker_is_killed(here, tmp_path, monkeyp
         pytest.importorskip("ray")
     monkeypatch.setenv(benchmark_agents.KILL_IN, str(tmp_path))
     (tmp_path / "kill").touch()
-    elsewhere = grid(tmp_path, seeds=[1], backend=backend, jobs=2)
+    killed = {"two": AGENTS["two"]}
+    elsewhere = grid(tmp_path, killed, seeds=[1], backend=backend, jobs=2)
     assert not (tmp_path / "kill").exists(), "no worker was killed"
     assert not elsewhere.failures()
-    assert_same(elsewhere, here, "seed == 1")
+    assert_same(elsewhere, here, "agent == 'two' and seed == 1")
 
 
 def written(paths):

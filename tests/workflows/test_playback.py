@@ -112,6 +112,20 @@ def test_what_is_not_finite_is_left_out():
     assert set(compute_columns(dot_agent(), states)) == {"reward", "entropy"}
 
 
+def test_states_of_arrays_may_have_no_rewards_and_no_values(played):
+    agent, states = played
+    few = states.subset(np.arange(8))
+    bare = StateDataset.from_arrays(
+        few.frames(), few.episode, few.greedy, n_stack=2,
+        actions=few.actions, scores=few.column("scores"),
+    )  # fmt: skip
+    playback = make_playback(bare, {}, agent=agent, progress=False)
+    playback.require_whole()
+    assert set(playback.columns) == {"entropy"}
+    assert np.isnan(playback.episodes[0].total)
+    assert [one.label for one in playback.bookmarks] == ["end of episode 0"]
+
+
 def test_bookmarks_lead_to_extremes_and_losses():
     episodes = [Episode(0, 0, 60, 5.0), Episode(1, 60, 60, 0.0), Episode(2, 60, 100, -1.0)]
     columns = {name: np.zeros(100) for name in ("value", "advantage", "reward")}
