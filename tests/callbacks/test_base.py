@@ -204,10 +204,10 @@ def test_the_cost_is_a_line_of_text_and_a_scalar_of_tensorboard(tmp_path, capsys
     (said,) = capsys.readouterr().out.splitlines()
     share, training = callback.spent / callback.training_seconds, callback.training_seconds
     start, _, rest = said.partition("% of the")
-    start, _, told = start.rpartition(" ")
+    start, _, percent = start.rpartition(" ")
     assert start == f"Sleeper: 3 times, {callback.spent:.1f} s,"
     # the training's time goes on for a moment after the line
-    assert float(told) == pytest.approx(100 * share, abs=1)
+    assert float(percent) == pytest.approx(100 * share, abs=1)
     assert rest == f" training's {training:.0f} s; see {callback.folder}"
     assert 0.3 <= callback.spent < training + callback.spent
     events = EventAccumulator(str(tmp_path / "tb" / "PPO_1"))
