@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sb3_explain.cli.flags import add_agent_flags, add_target_flag, load_named_agent
 from sb3_explain.cli.parsing import Commands, not_negative
-from sb3_explain.workflows.live.view import STORES, find_store, open_live
+from sb3_explain.workflows.live.view import find_store, open_live
+from sb3_explain.workflows.whole_episodes import STORES
 
 
 def add_commands(commands: Commands) -> None:

@@ -45,8 +45,8 @@ from sb3_explain.workflows.importances import (
     compute_returns,
 )
 from sb3_explain.workflows.pictures import (
+    batch_taken,
     compute_shares,
-    find_taken_targets,
     get_pictures,
     name_asked,
     name_greedy_actions,
@@ -333,10 +333,7 @@ def name_top_features(
     agent = explainer.agent
     if find_image(agent) is not None:
         return [""] * len(positions)
-    scores = torch.from_numpy(states.column("scores")[positions])
-    taken = find_taken_targets(agent, states.actions[positions], scores)
-    batch = states.batch(agent, positions, taken if target is None else target)
-    attributions = explainer.attribute_batch(batch)
+    attributions = explainer.attribute_batch(batch_taken(states, agent, positions, target))
     names = list_feature_names(
         {name: one[0].numel() for name, one in attributions.items()}, agent.feature_names
     )

@@ -5,22 +5,20 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
-from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.named import Explainers, name_explainers
 from sb3_explain.report.page import make_title
-from sb3_explain.report.wording import SIMILARITY, Wording
+from sb3_explain.report.wording import Wording
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.environments import AnyEnv
 from sb3_explain.workflows.chosen_explainers import list_defaults
-from sb3_explain.workflows.pictures import name_measure
 from sb3_explain.workflows.playback import make_playback
 from sb3_explain.workflows.showing import read_agent
 from sb3_explain.workflows.whole_episodes import play_whole_episodes
@@ -90,9 +88,4 @@ def view(
         limit=n_steps, budget=PASSES, target=target, name=make_title(agent.describe()),
         progress=progress,
     )  # fmt: skip
-    continuous = isinstance(agent.action_space, spaces.Box)
-    wording = Wording(
-        pictures=find_image(agent) is not None,
-        measure=SIMILARITY if continuous else name_measure(agent),
-    )
-    return make_widget([playback], wording)
+    return make_widget([playback], Wording.read(describe_kind(states.batch(agent, [0]))))

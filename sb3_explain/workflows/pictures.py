@@ -355,6 +355,22 @@ def find_taken_targets(agent: Agent, actions: NDArray[Any], scores: torch.Tensor
     return taken.gather(1, surest[:, None])[:, 0]
 
 
+def batch_taken(
+    states: StateDataset, agent: Agent, positions: NDArray[np.int64], target: TargetLike = None
+) -> StateBatch:
+    """Return states as a batch that explains the action taken in each, or what is asked for.
+
+    :param states: states of the agent
+    :param agent: agent to explain
+    :param positions: (B,) positions of the states
+    :param target: what is explained in every state; the action taken when not given
+    """
+    if target is None:
+        scores = torch.from_numpy(states.column("scores")[positions])
+        target = find_taken_targets(agent, states.actions[positions], scores)
+    return states.batch(agent, positions, target)
+
+
 def name_asked(agent: Agent, target: TargetLike) -> tuple[str, int | None]:
     """Name the target that was asked for, and find its index if it is an action.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
-from sb3_explain.report.viewer.playback import Removal
+from sb3_explain.report.viewer.playback import Removal, bound_regions
 from sb3_explain.states.baselines import Baseline, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -84,7 +84,7 @@ def _without_patches(
 
 def _cover(size: int, like: Tensor) -> Tensor:
     """Whether each region covers each pixel of an axis: (n, size) of 1 and 0."""
-    bounds = torch.arange(REGIONS + 1) * size // REGIONS
+    bounds = torch.from_numpy(bound_regions(size, REGIONS))
     pixels = torch.arange(size)
     inside = (bounds[:-1, None] <= pixels) & (pixels < bounds[1:, None])
     return inside.to(like.device, torch.float32)

@@ -26,6 +26,7 @@ from sb3_explain.report.video import GAME_HEIGHT
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
+    batch_taken,
     compute_shares,
     find_taken_targets,
     get_pictures,
@@ -151,9 +152,7 @@ def make_bars(
     :return: function of a frame's number and the frame
     """
     agent = explainer.agent
-    scores = torch.from_numpy(states.column("scores")[positions])
-    taken = find_taken_targets(agent, states.actions[positions], scores)
-    batch = states.batch(agent, positions, taken if target is None else target)
+    batch = batch_taken(states, agent, positions, target)
     if by_key is None:
         by_key = explainer.attribute_batch(batch)
     flat = join_features(by_key).double().cpu().numpy()
@@ -195,9 +194,7 @@ def attribute_taken(
     distinct = np.unique(positions)
     with progress_bar("explaining", len(distinct), "states", progress) as bar:
         for some in np.array_split(distinct, range(64, len(distinct), 64)):
-            scores = torch.from_numpy(states.column("scores")[some])
-            taken = find_taken_targets(agent, states.actions[some], scores)
-            batch = states.batch(agent, some, taken if target is None else target)
+            batch = batch_taken(states, agent, some, target)
             scaled = scale_attributions(explainer, batch, name)
             attributions |= dict(zip(some.tolist(), scaled, strict=True))
             bar.update(len(some))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from sb3_explain.states.environments import AnyEnv, find_source
 
 #: folder of the states of whole episodes, beside ``states/`` of other workflows
 EPISODES = "episodes"
+#: folders of stores within an output folder, the preferred one first
+STORES = (EPISODES, "states")
 #: states that each parallel environment plays, and the largest number of environments
 STATES_PER_ENV, MAX_ENVS = 1000, 8
 #: number of episodes that share the steps of a page if they are too long for it
@@ -66,30 +70,42 @@ def choose_steps(states: StateDataset, limit: int) -> tuple[NDArray[np.int64], l
     :param limit: number of steps, at most
     :return: positions of the steps, and all episodes with the places of their steps among these
     """
+    listed = list_episodes(states)
+    ranked = rank_episodes(listed)
+    shown = [0] * len(listed)
+    left = limit
+    for place, number in enumerate(ranked):
+        length = listed[number].stop - listed[number].start
+        share = left // max(1, min(SHOWN, len(ranked)) - place)
+        if place < SHOWN or length <= left:
+            shown[number] = min(length, share)
+            left -= shown[number]
+    positions, episodes, at = [], [], 0
+    for one, n in zip(listed, shown, strict=True):
+        positions.append(np.arange(one.stop - n, one.stop))
+        first = one.stop - one.start - n
+        episodes.append(dataclasses.replace(one, start=at, stop=at + n, first=first))
+        at += n
+    return np.concatenate(positions), episodes
+
+
+def list_episodes(states: StateDataset) -> list[Episode]:
+    """List all episodes, with the positions of their steps among the states.
+
+    :param states: states, episode after episode
+    """
     numbers, starts, lengths = np.unique(states.episode, return_index=True, return_counts=True)
     totals = np.add.reduceat(read_numbers(states, "rewards"), starts)
-    ended = find_endings(states)[starts]
-    ranked = rank_episodes(totals, ended)
-    shown = np.zeros(len(numbers), np.int64)
-    left = limit
-    for place, episode in enumerate(ranked):
-        share = left // max(1, min(SHOWN, len(ranked)) - place)
-        if place < SHOWN or lengths[episode] <= left:
-            shown[episode] = min(lengths[episode], share)
-            left -= int(shown[episode])
-    positions, episodes, at = [], [], 0
-    for number, start, length, total, ending, n in zip(
-        numbers, starts, lengths, totals, ended, shown, strict=True
-    ):
-        positions.append(np.arange(start + length - n, start + length))
-        episodes.append(
-            Episode(
-                int(number), at, at + int(n), float(total), ENDED[ending],
-                first=int(length - n), length=int(length), over=bool(ending),
-            )
-        )  # fmt: skip
-        at += int(n)
-    return np.concatenate(positions), episodes
+    endings = find_endings(states)[starts]
+    return [
+        Episode(
+            int(number), int(start), int(start + length), float(total), ENDED[ending],
+            length=int(length), over=bool(ending),
+        )
+        for number, start, length, total, ending in zip(
+            numbers, starts, lengths, totals, endings, strict=True
+        )
+    ]  # fmt: skip
 
 
 def describe_episodes(states: StateDataset) -> str:
@@ -97,7 +113,7 @@ def describe_episodes(states: StateDataset) -> str:
 
     :param states: states of whole episodes, episode after episode
     """
-    _, episodes = choose_steps(states, 1)
+    episodes = list_episodes(states)
     over = sorted((one for one in episodes if one.over), key=lambda one: one.total)
     if not over:
         (first, *_) = episodes
@@ -138,10 +154,13 @@ def find_endings(states: StateDataset) -> NDArray[np.int64]:
     return ended
 
 
-def rank_episodes(totals: NDArray[np.float64], ended: NDArray[np.int64]) -> list[int]:
-    """Rank episodes by what there is to see: the worst, the best, others; last what goes on."""
-    over = [int(i) for i in np.argsort(totals, kind="stable") if ended[i]]
-    going_on = [int(i) for i in range(len(totals)) if not ended[i]]
+def rank_episodes(episodes: Sequence[Episode]) -> list[int]:
+    """Rank episodes by what there is to see: the worst, the best, others; last what goes on.
+
+    :return: places in the list
+    """
+    totals = np.array([one.total for one in episodes])
+    over = [int(i) for i in np.argsort(totals, kind="stable") if episodes[i].over]
     first = [*over[:1], *over[:0:-1][:1]]
     others = sorted(i for i in over if i not in first)
-    return [*first, *others, *going_on]
+    return [*first, *others, *(i for i, one in enumerate(episodes) if not one.over)]

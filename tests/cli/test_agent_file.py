@@ -7,22 +7,19 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stable_baselines3 import PPO
 
 from sb3_explain.cli import main
 from sb3_explain.cli.agent_file import AGAIN, DEFAULTS, HERE, complete_flags, write_agent_file
 from sb3_explain.common.errors import ExplainError
+from tests.cli.zoo_agent import ENV, save_cartpole
 from tests.mutations import require_line
-
-ENV = "CartPole-v1"
 
 
 @pytest.fixture(scope="module")
 def collected(tmp_path_factory):
     """A folder of agents, and an output folder with a few states."""
     root = tmp_path_factory.mktemp("root")
-    model = PPO("MlpPolicy", ENV, n_steps=64, device="cpu", seed=0)
-    model.save(root / "logs" / "ppo" / f"{ENV}_1" / f"{ENV}.zip")
+    save_cartpole(root / "logs")
     arguments = ["--algo", "ppo", "--env", ENV, "-f", str(root / "logs"), "-o", str(root / "out")]
     assert main(["collect", *arguments, "-n", "60", "--max-per-episode", "10", "--no-render",
                  "--no-progress", "--action-names", "west", "east"]) == 0  # fmt: skip

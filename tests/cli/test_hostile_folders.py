@@ -6,21 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stable_baselines3 import PPO
 
 from sb3_explain.cli import main
+from tests.cli.zoo_agent import ENV, save_cartpole
 from tests.mutations import require_line
-
-ENV = "CartPole-v1"
 
 
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory):
     """A folder of agents, and what `explain` has written about one of them."""
     root = tmp_path_factory.mktemp("root")
-    place = root / "logs" / "ppo" / f"{ENV}_1"
-    place.mkdir(parents=True)
-    PPO("MlpPolicy", ENV, n_steps=64, device="cpu", seed=0).save(place / f"{ENV}.zip")
+    save_cartpole(root / "logs")
     assert main(command("explain", root, "-n", "200", "--max-per-episode", "10", "--epochs", "1",
                         "--n-evaluated", "10", "--metrics", "sparseness")) == 0  # fmt: skip
     return root

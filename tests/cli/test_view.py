@@ -11,21 +11,17 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from stable_baselines3 import PPO
 
 from sb3_explain.cli import main
+from tests.cli.zoo_agent import ENV, save_cartpole
 from tests.mutations import require_line
-
-ENV = "CartPole-v1"
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     """A folder of agents, and what `collect` has written of one of them."""
     root = tmp_path_factory.mktemp("root")
-    place = root / "logs" / "ppo" / f"{ENV}_1"
-    place.mkdir(parents=True)
-    PPO("MlpPolicy", ENV, n_steps=64, device="cpu", seed=0).save(place / f"{ENV}.zip")
+    save_cartpole(root / "logs")
     given = ["--algo", "ppo", "--env", ENV, "-f", str(root / "logs"), "-o", str(root / "out")]
     assert main(["collect", *given, "-n", "60", "--no-render", "--no-progress"]) == 0
     return root

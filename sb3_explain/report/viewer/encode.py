@@ -15,7 +15,13 @@ from PIL import Image
 
 from sb3_explain.common.attributions import resize
 from sb3_explain.report.overlay import NEGATIVE, POSITIVE
-from sb3_explain.report.viewer.playback import Explained, Playback, Removal, StepAttributions
+from sb3_explain.report.viewer.playback import (
+    Explained,
+    Playback,
+    Removal,
+    StepAttributions,
+    bound_regions,
+)
 
 Array = NDArray[Any]
 #: keeps the content of a blob and returns its name
@@ -150,17 +156,12 @@ def find_brightest(values: Array, removal: Removal) -> NDArray[np.int64]:
     else:
         if magnitude.ndim == 4:
             magnitude = magnitude.max(axis=1)
-        rows = _bounds(magnitude.shape[1], removal.rows)
-        columns = _bounds(magnitude.shape[2], removal.columns)
+        rows = bound_regions(magnitude.shape[1], removal.rows)
+        columns = bound_regions(magnitude.shape[2], removal.columns)
         summed = np.add.reduceat(np.add.reduceat(magnitude, rows[:-1], 1), columns[:-1], 2)
         of_region = summed / np.outer(np.diff(rows), np.diff(columns))
         of_region = of_region.reshape(len(magnitude), -1)
     return np.where(of_region.max(axis=1) > 0, of_region.argmax(axis=1), -1)
-
-
-def _bounds(length: int, parts: int) -> NDArray[np.int64]:
-    """Return where each of nearly equal parts of an axis begins, and where the last one ends."""
-    return np.arange(parts + 1) * length // parts
 
 
 def shrink(attributions: Array) -> NDArray[np.float32]:

@@ -107,6 +107,16 @@ class Removal:
     every: int = 1
 
 
+def bound_regions(length: int, n: int) -> NDArray[np.int64]:
+    """Return where each of n nearly equal regions of an axis begins, and where the last one ends.
+
+    :param length: number of pixels of the axis
+    :param n: number of regions along it
+    :return: (n + 1,)
+    """
+    return np.arange(n + 1) * length // n
+
+
 @dataclasses.dataclass(frozen=True)
 class Playback:
     """Played steps of an agent, with what explainers say of them.

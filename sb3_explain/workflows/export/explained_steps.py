@@ -22,6 +22,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.export.steps import Steps
 from sb3_explain.workflows.pictures import (
+    batch_taken,
     compute_shares,
     find_taken_targets,
     get_pictures,
@@ -170,9 +171,7 @@ def explain_steps(
     n = len(steps)
     with progress_bar("explaining", n, "states", progress) as bar:
         for positions in np.array_split(steps.positions, range(CHUNK, n, CHUNK)):
-            scores = torch.from_numpy(states.column("scores")[positions])
-            taken = find_taken_targets(agent, states.actions[positions], scores)
-            batch = states.batch(agent, positions, taken if target is None else target)
+            batch = batch_taken(states, agent, positions, target)
             attributed = explainer.attribute_batch(batch)
             parts.append({key: each.cpu() for key, each in attributed.items()})
             bar.update(len(positions))

@@ -27,7 +27,7 @@ from sb3_explain.workflows.export.frames import require_own, write_frames
 from sb3_explain.workflows.export.recording import import_rerun, write_recording
 from sb3_explain.workflows.export.steps import Steps, WhichEpisode, choose_part
 from sb3_explain.workflows.saliency_video import write_saliency_video
-from sb3_explain.workflows.whole_episodes import EPISODES
+from sb3_explain.workflows.whole_episodes import STORES
 
 #: suffixes of the files; a path without a suffix is a folder of frames
 VIDEO, GIF, RECORDING, FRAMES = ".mp4", ".gif", ".rrd", ""
@@ -148,7 +148,7 @@ def open_episodes(output: Path) -> StateDataset:
 
     :raises ExplainError: if there are none
     """
-    for folder in (output / EPISODES, output / "states"):
+    for folder in (output / name for name in STORES):
         if folder.exists():
             return StateDataset.open(folder)
     raise ExplainError(f"{output} holds no states yet: run `sb3-explain explain` first")

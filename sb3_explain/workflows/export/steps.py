@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import quote
+from sb3_explain.report.viewer.playback import Episode
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.whole_episodes import ENDED, find_endings
+from sb3_explain.workflows.whole_episodes import list_episodes
 
 #: an episode by its number, or by its return among those that are over
 WhichEpisode = int | Literal["worst", "best"]
@@ -68,46 +70,33 @@ def choose_part(
     """
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
-    numbers, starts, lengths = np.unique(states.episode, return_index=True, return_counts=True)
-    totals = np.add.reduceat(states.column("rewards").astype(np.float64), starts)
-    endings = find_endings(states)[starts]
-    place = find_episode(episode, numbers, totals, endings)
-    length = int(lengths[place])
+    found = find_episode(episode, list_episodes(states))
+    length = found.stop - found.start
     if start is None:
         start = max(0, length - n_steps)
     if not 0 <= start < length:
-        raise ExplainError(
-            f"start={start}: episode {numbers[place]} has the steps 0 to {length - 1}"
-        )
+        raise ExplainError(f"start={start}: episode {found.number} has the steps 0 to {length - 1}")
     stop = min(length, start + n_steps)
     return Steps(
-        np.arange(starts[place] + start, starts[place] + stop),
-        int(numbers[place]), start, length, float(totals[place]), ENDED[endings[place]],
+        np.arange(found.start + start, found.start + stop),
+        found.number, start, length, found.total, found.ended,
     )  # fmt: skip
 
 
-def find_episode(
-    episode: WhichEpisode,
-    numbers: NDArray[np.int64],
-    totals: NDArray[np.float64],
-    endings: NDArray[np.int64],
-) -> int:
-    """Find the place of an episode among all.
+def find_episode(episode: WhichEpisode, episodes: Sequence[Episode]) -> Episode:
+    """Find an episode among all.
 
     :param episode: its number, or ``"worst"`` or ``"best"``
-    :param numbers: numbers of all episodes
-    :param totals: their returns
-    :param endings: how they ended, 0 where they were cut
+    :param episodes: all episodes
     :raises ExplainError: if there is no such episode
     """
     if isinstance(episode, str):
         if episode not in ("worst", "best"):
             raise ExplainError(f"episode={quote(episode)}: give a number, worst or best")
-        over = np.flatnonzero(endings) if endings.any() else np.arange(len(numbers))
-        best = totals[over].argmax() if episode == "best" else totals[over].argmin()
-        return int(over[best])
-    place = np.flatnonzero(numbers == episode)
-    if not len(place):
-        known = f"0 to {numbers[-1]}" if len(numbers) > 1 else "0 alone"
+        over = [one for one in episodes if one.over] or episodes
+        return (max if episode == "best" else min)(over, key=lambda one: one.total)
+    found = next((one for one in episodes if one.number == episode), None)
+    if found is None:
+        known = f"0 to {episodes[-1].number}" if len(episodes) > 1 else "0 alone"
         raise ExplainError(f"there is no episode {episode}: the folder holds {known}")
-    return int(place[0])
+    return found

@@ -145,7 +145,6 @@ class Chunks:
             return f"{part.episode}/{part.start}/{len(blobs) - 1}"
 
         described = describe_playback(self.play(part), keep)
-        described["episodes"][0]["return"] = self.sum_rewards(part.episode)
         described["explainers"] = self._explainers
         # what is tried on request comes with the map; only its regions are known before
         side = 0 if described["observed"] is None else REGIONS

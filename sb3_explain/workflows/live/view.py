@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gymnasium import spaces
-
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.controls import CONTROLS, list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.make import list_explainers
@@ -21,18 +19,14 @@ from sb3_explain.report.live_page import write_live_page
 from sb3_explain.report.measured import read_metrics
 from sb3_explain.report.page import make_title
 from sb3_explain.report.viewer.trust import describe_trust
-from sb3_explain.report.wording import SIMILARITY, Wording
+from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import get_metric_words, list_metric_names
 from sb3_explain.states.parts import Part, StoreReader
 from sb3_explain.workflows.chosen_explainers import list_defaults, list_fitted
 from sb3_explain.workflows.live.chunks import Chunks
 from sb3_explain.workflows.live.mapper import Mapper
 from sb3_explain.workflows.live.server import LiveServer
-from sb3_explain.workflows.pictures import name_measure
-from sb3_explain.workflows.whole_episodes import EPISODES
-
-#: folders of stores within an output folder, the preferred one first
-STORES = (EPISODES, "states")
+from sb3_explain.workflows.whole_episodes import STORES
 
 
 @check_arguments
@@ -64,7 +58,8 @@ def open_live(
     """
     folder = Path(folder)
     reader = StoreReader(find_store(folder, states))
-    reader.read([Part(0, 0, 1)]).require_labels_of(agent)  # which may name its actions
+    first = reader.read([Part(0, 0, 1)])
+    first.require_labels_of(agent)  # which may name its actions
     found = None if target is None else find_target(agent, target)
     asked = found if isinstance(found, ScalarTarget) else None
     explainers = choose_live(agent, folder, found)
@@ -75,11 +70,7 @@ def open_live(
         reader, agent, name=title, explainers=mapper.list_explainers(),
         asked="" if asked is None else asked.name, target=found if isinstance(found, int) else None,
     )  # fmt: skip
-    continuous = isinstance(agent.action_space, spaces.Box)
-    wording = Wording(
-        pictures=find_image(agent) is not None,
-        measure=SIMILARITY if continuous else name_measure(agent),
-    )
+    wording = Wording.read(describe_kind(first.batch(agent, [0])))
     page = write_live_page(
         wording, n_steps=chunks.n_steps, title=title,
         provenance={"Agent": agent.describe(), "States": reader.description},
