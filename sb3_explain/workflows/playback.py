@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -164,6 +164,19 @@ class Plan:
     every: int
 
 
+class Cost(NamedTuple):
+    """What a state costs that is explained.
+
+    :param everything: whether every target is explained, in place of one
+    :param forwards: number of forward passes
+    :param n_attributions: number of maps or strips that come of it
+    """
+
+    everything: bool
+    forwards: int
+    n_attributions: int
+
+
 def plan_explaining(
     explainer: Explainer,
     states: StateDataset,
@@ -171,27 +184,33 @@ def plan_explaining(
     budget: int,
     n_attributions: int,
 ) -> Plan:
-    """Plan what an explainer is asked with about so many forward passes, and for so many maps.
+    """Plan what an explainer is asked with about so many forward passes, and for so many maps."""
+    cost = count_cost(explainer, states, target)
+    strides = (
+        choose_stride(cost.forwards, len(states), budget),
+        choose_stride(cost.n_attributions, len(states), n_attributions),
+    )
+    return Plan(cost.everything, max(strides))
 
-    Every target is explained where this takes no more passes than one of them, or few; the passes
-    are counted in the first state.
+
+def count_cost(
+    explainer: Explainer, states: StateDataset, target: int | ScalarTarget | None
+) -> Cost:
+    """Count what the first state costs, which is explained for it.
+
+    Every target is explained where this takes no more passes than one of them, or few.
     """
     agent = explainer.agent
-    forwards, n_each, everything = explainer.forwards_per_state, agent.n_stack, False
-    if target is None and explainer.own_target is None:
-        before = agent.forwards
-        attributed = explainer.attribute_all(states.batch(agent, np.arange(1)))
-        of_all = agent.forwards - before
-        everything = of_all <= max(forwards, ALL_TARGETS)
-        if everything:
-            shown = select_shown(split_keys(attributed), agent, find_image(agent))
-            forwards = of_all
-            n_each = shown.shape[1] * (shown.shape[2] if shown.ndim == 5 else 1)
-    strides = (
-        choose_stride(forwards, len(states), budget),
-        choose_stride(n_each, len(states), n_attributions),
-    )
-    return Plan(everything, max(strides))
+    of_one = Cost(False, explainer.forwards_per_state, agent.n_stack)
+    if target is not None or explainer.own_target is not None:
+        return of_one
+    before = agent.forwards
+    attributed = explainer.attribute_all(states.batch(agent, np.arange(1)))
+    of_all = agent.forwards - before
+    if of_all > max(of_one.forwards, ALL_TARGETS):
+        return of_one
+    shown = select_shown(split_keys(attributed), agent, find_image(agent))
+    return Cost(True, of_all, shown.shape[1] * (shown.shape[2] if shown.ndim == 5 else 1))
 
 
 def choose_stride(cost: int, n_steps: int, budget: int) -> int:

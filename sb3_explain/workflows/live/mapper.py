@@ -22,7 +22,7 @@ from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import Baseline, make_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.parts import Part, StoreReader
-from sb3_explain.workflows.playback import ALL_TARGETS, Plan, explain_steps, show_steps
+from sb3_explain.workflows.playback import Cost, Plan, count_cost, explain_steps, show_steps
 from sb3_explain.workflows.removal import count_removed, remove_regions
 
 
@@ -62,6 +62,7 @@ class Mapper:
         self.asked = asked
         self._explainers = dict(explainers)
         self._trust = trust
+        self._costs: dict[str, Cost] = {}
         self._sample: StateDataset | None = None
         self._baselines: Mapping[str, Baseline] | None = None
 
@@ -103,11 +104,8 @@ class Mapper:
 
     def count_passes(self, question: Question) -> int:
         """Count the forward passes that a question takes, about."""
-        explainer = self.get_explainer(question.explainer)
+        of_state = self._count_cost(question).forwards
         first = self.reader.read([question.part._replace(stop=question.part.start + 1)])
-        of_state = explainer.forwards_per_state
-        if self._explains_all(explainer) and not shares_forwards(explainer):
-            of_state *= self.agent.n_targets
         removed = count_removed(first.batch(self.agent, np.arange(1)))
         return (of_state + removed) * (question.part.stop - question.part.start)
 
@@ -122,7 +120,7 @@ class Mapper:
         episode = Episode(part.episode, 0, n, 0.0, first=part.start)
         columns = {"reward": np.zeros(n)}
         playback = show_steps(states, self.agent, [episode], columns)
-        everything, start = self._explains_all(explainer), time.perf_counter()
+        everything, start = self._count_cost(question).everything, time.perf_counter()
         explained = explain_steps(
             states, explainer, positions, torch.from_numpy(playback.taken),
             name=question.explainer, plan=Plan(everything, 1),
@@ -149,14 +147,10 @@ class Mapper:
         answer = {"playback": described, "blobs": blobs, "seconds": seconds}
         return json.dumps(answer, allow_nan=False).encode()
 
-    def _explains_all(self, explainer: Explainer) -> bool:
-        """Whether the maps of all targets cost little more than that of one."""
-        if self.asked is not None or explainer.own_target is not None:
-            return False
-        of_all = explainer.forwards_per_state * self.agent.n_targets
-        return shares_forwards(explainer) or of_all <= ALL_TARGETS
-
-
-def shares_forwards(explainer: Explainer) -> bool:
-    """Whether an explainer explains all targets by the forward passes of one."""
-    return type(explainer).explain_all is not Explainer.explain_all
+    def _count_cost(self, question: Question) -> Cost:
+        """Count what a state costs, in the first step of a question to each explainer."""
+        if question.explainer not in self._costs:
+            first = self.reader.read([question.part._replace(stop=question.part.start + 1)])
+            explainer = self.get_explainer(question.explainer)
+            self._costs[question.explainer] = count_cost(explainer, first, self.asked)
+        return self._costs[question.explainer]

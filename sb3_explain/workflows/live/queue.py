@@ -148,6 +148,7 @@ class Queue(Generic[K]):
         self._before, self._current = self._agent.forwards, job
         try:
             job.total = self._count(job.question)
+            self._before = self._agent.forwards  # counting may take passes of its own
             return self._answer(job.question), ""
         except StoppedWorkError:
             return None, STOPPED
