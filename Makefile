@@ -8,6 +8,9 @@ RUNTIME := .venv/.runtime
 DEVELOPMENT := .venv/.development
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 
+# Where the environment forbids it, each of the many processes would compile torch and all else anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # `make test COVERAGE=yes` says also which share of the lines the tests run.
 COVER := $(if $(COVERAGE),--cov --cov-report=term)
 
