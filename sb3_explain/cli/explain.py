@@ -31,7 +31,6 @@ from sb3_explain.cli.parsing import (
 )
 from sb3_explain.common.training import training_options
 from sb3_explain.evaluation.evaluate import Evaluation
-from sb3_explain.evaluation.metrics import METRICS
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.report.measured import read_metrics
 from sb3_explain.states.baselines import BASELINES
@@ -41,7 +40,6 @@ from sb3_explain.workflows.chosen_explainers import choose_explainers, list_fitt
 from sb3_explain.workflows.pipeline import (
     FIRST_STATES,
     FITTED_STATES,
-    STABILITY,
     explain,
     fit_visionmask,
     write_all,
@@ -51,8 +49,6 @@ from sb3_explain.workflows.whole_episodes import EPISODES
 #: settings of the VisionMask of `demo`, which takes a few minutes on two cores
 DEMO_STATES = 4000
 DEMO_TRAINING = {"epochs": 8}
-#: metrics that take long, which the demo leaves to `evaluate`
-LEFT_OUT = STABILITY | {"pixel_flipping"}
 
 
 def add_commands(commands: Commands) -> None:
@@ -185,7 +181,6 @@ def run_demo(options: argparse.Namespace) -> None:
         fit="visionmask",
         n_states=DEMO_STATES,
         fit_kwargs=DEMO_TRAINING,
-        metrics=[metric for metric in METRICS if metric not in LEFT_OUT],
         seed=options.seed,
         progress=options.progress,
     )

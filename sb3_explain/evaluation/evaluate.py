@@ -27,7 +27,7 @@ from sb3_explain.common.signatures import check_arguments
 from sb3_explain.evaluation.controls import make_own_controls
 from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.evaluation.measuring import Measuring, Row
-from sb3_explain.evaluation.metrics import bind_options, find_base, needs
+from sb3_explain.evaluation.metrics import bind_options, find_base
 from sb3_explain.evaluation.notes import note_if_narrow, note_other_baseline
 from sb3_explain.evaluation.others import OtherStates, own_choice, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
@@ -271,15 +271,13 @@ def evaluate(
         )
     adopt_stored_names(agent, states.provenance.get("agent"))
     target = None if target is None else find_target(agent, target)
-    chosen = select_metrics(bind_options(metrics), target, agent, named=metrics is not None)
-    if boxes is None:
-        chosen = {name: metric for name, metric in chosen.items() if "boxes" not in needs(metric)}
-    elif len(boxes) != len(states):
+    chosen = select_metrics(
+        bind_options(metrics), target, agent, named=metrics is not None, boxes=boxes is not None
+    )
+    if boxes is not None and len(boxes) != len(states):
         raise ExplainError(f"boxes of {len(boxes)} states for {len(states)}: give (n, H, W)")
     if not chosen:
-        raise ExplainError(
-            "there is nothing to measure: name a metric; relevance_mass needs boxes="
-        )
+        raise ExplainError("there is nothing to measure: name a metric")
 
     sample = states.sample(n_evaluated or len(states), seed)
     n, episodes = len(sample), len(np.unique(states.episode[sample]))

@@ -258,9 +258,10 @@ class StateDataset(StateFacts):
 
     @property
     def steps(self) -> NDArray[np.int64]:
-        """(n,) number of each state within its episode, counted in this view."""
-        _, first, number = np.unique(self.episode, return_index=True, return_inverse=True)
-        return np.asarray(np.arange(len(self)) - first[number], np.int64)
+        """(n,) number of each state within its episode, from 0, whatever this view leaves out."""
+        whole = self._columns["episode"]
+        _, first, number = np.unique(whole, return_index=True, return_inverse=True)
+        return np.asarray(np.arange(len(whole)) - first[number], np.int64)[self.indices]
 
     @check_arguments
     def require_labels_of(self, agent: Agent) -> None:

@@ -298,10 +298,16 @@ def make_target_attributions(
         if own is None
         else [],
         chosen=int(batch.target[0]) if own is None else 0,
-        caption=f"episode {states.episode[position]}, state {int(states.indices[position])}"
+        caption=name_state(states, position)
         + (f": {describe_target(batch, 0)}" if own is not None else ""),
         signed=not explainer.gives_masks and bool((attributions < 0).any()),
     )
+
+
+def name_state(states: StateDataset, position: int) -> str:
+    """Name a state by its step, and by its number in the store, which commands take."""
+    number = int(states.indices[position])
+    return f"episode {states.episode[position]}, step {states.steps[position]} (state {number})"
 
 
 def get_pictures(

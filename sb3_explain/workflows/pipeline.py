@@ -51,8 +51,9 @@ FIRST_STATES, FITTED_STATES = 500, 10_000
 FIRST_EVALUATED, EVALUATED = 50, 300
 #: metrics of a page without a fit: those of them that measure what is explained
 FIRST_METRICS = ("accuracy@0.1", "insertion", "deletion", "value_preservation", "sparseness")
-#: metrics that explain each state ten times more, which are left out unless they are named
-STABILITY = frozenset({"local_lipschitz", "max_sensitivity"})
+#: metrics that explain each state ten times more, or take hundreds of forward passes for it, which
+#: are left out unless they are named
+SLOW = frozenset({"local_lipschitz", "max_sensitivity", "pixel_flipping"})
 
 
 @check_arguments
@@ -149,11 +150,13 @@ def explain(
     chosen = choose_explainers(agent, output, explainers, fit, target)
     made = chosen.make_unfitted(**{"seed": seed, **(explainer_kwargs or {})})
     training_options(dict(fit_kwargs or {}))
-    bind_options(metrics)
     name_folders(beside or {})
-    if target is not None:
-        found = find_target(agent, target)
-        for explainer in (*chosen.explainers.values(), *([] if made is None else [made])):
+    asked = dict(chosen.explainers) | ({} if made is None else {made.name: made})
+    own = find_asked(asked, target)
+    found = None if own is None else find_target(agent, own)
+    select_metrics(bind_options(metrics), found, agent, named=metrics is not None)
+    if found is not None:
+        for explainer in asked.values():
             require_explained(explainer, found)
     states = collect(
         agent,
@@ -174,7 +177,7 @@ def explain(
         output, train, test, ready, metrics, target=target, n_evaluated=n_evaluated, seed=seed,
         progress=progress,
     )  # fmt: skip
-    plan = plan_page(agent, learned=chosen.learns, n_states=n_states, n_shown=n_shown)
+    plan = plan_page(learned=chosen.learns, n_states=n_states, n_shown=n_shown)
     playing = collect_kwargs or {}
     played = plan.play(agent, output, playing, seed=seed, progress=progress)
     others = play_others(beside or {}, output, plan, playing, seed=seed, progress=progress)
@@ -213,7 +216,7 @@ def evaluate_to(
     learned = [one for one in explainers.values() if isinstance(one, FittedExplainer)]
     target = find_asked(explainers, target)
     if metrics is None:
-        names = [n for n in METRICS if n not in STABILITY] if learned else FIRST_METRICS
+        names = [n for n in METRICS if n not in SLOW] if learned else FIRST_METRICS
         found = None if target is None else find_target(agent, target)
         metrics = list(select_metrics(bind_options(names), found, agent, named=False))
     few = n_evaluated is None and not learned and find_image(agent) is not None
@@ -295,7 +298,7 @@ def write_all(
     for name, example in examples.items():
         save(output / "attributions" / f"{name}.png", render_png(example))
     learned = any(isinstance(one, FittedExplainer) for one in explainers.values())
-    plan = plan_page(subject.agent, learned=learned, n_shown=n_shown)
+    plan = plan_page(learned=learned, n_shown=n_shown)
     playback = make_playback(
         shown, explainers, agent=subject.agent, limit=plan.limit, budget=plan.budget, target=target,
         name="this agent" if beside else "", marked=highlights,

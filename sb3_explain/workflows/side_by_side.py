@@ -16,7 +16,7 @@ from sb3_explain.report.method_attributions import MethodAttributions
 from sb3_explain.report.words import get_explainer_label, join_words
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import choose_clear_states, get_pictures
+from sb3_explain.workflows.pictures import choose_clear_states, get_pictures, name_state
 from sb3_explain.workflows.saliency_video import scale_attributions
 from sb3_explain.workflows.showing import compare
 
@@ -58,8 +58,7 @@ def show_methods(
             frame=frames[row],
             attributions={label: attributed[row] for label, attributed in found.items()},
             signed=[label for label, attributed in found.items() if (attributed < 0).any()],
-            caption=f"episode {states.episode[position]}, state {int(states.indices[position])}: "
-            f"{describe_target(batch, row)}",
+            caption=f"{name_state(states, position)}: {describe_target(batch, row)}",
         )
         for row, position in enumerate(positions)
     ]
@@ -86,9 +85,7 @@ def draw_rows(
         target,
         policy_inputs=states.policy_inputs(positions) or None,
     )
-    which = join_words(
-        [f"state {int(states.indices[p])} of episode {states.episode[p]}" for p in positions]
-    )
+    which = join_words([name_state(states, position) for position in positions])
     labels = join_words([get_explainer_label(name) for name in explainers])
     return Picture(
         figure.encode(DPI),

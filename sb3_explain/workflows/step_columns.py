@@ -15,7 +15,7 @@ from sb3_explain.report.viewer.playback import Bookmark, Episode
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.importances import DISCOUNT
 from sb3_explain.workflows.pictures import compute_shares
-from sb3_explain.workflows.whole_episodes import find_endings, read_numbers
+from sb3_explain.workflows.whole_episodes import find_endings, find_losses, read_numbers
 
 Array = NDArray[Any]
 
@@ -66,8 +66,8 @@ def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) ->
             marks.append(Bookmark(int(np.nanargmax(columns[name])), f"highest {said}"))
             marks.append(Bookmark(int(np.nanargmin(columns[name])), f"lowest {said}"))
     rewards = columns.get("reward", np.zeros(1))
-    losses = np.flatnonzero((rewards < 0) & (rewards == rewards.min()))
-    if 0 < len(losses) <= len(rewards) // 20:  # not where each step costs something
+    losses = find_losses(rewards)
+    if len(losses):
         marks += [
             Bookmark(int(losses[0]), f"first loss ({rewards[losses[0]]:.3g})"),
             Bookmark(int(losses[-1]), f"last loss ({rewards[losses[-1]]:.3g})"),

@@ -24,9 +24,11 @@ EPISODES = "episodes"
 #: folders of stores within an output folder, the preferred one first
 STORES = (EPISODES, "states")
 #: states that each parallel environment plays, and the largest number of environments
-STATES_PER_ENV, MAX_ENVS = 1000, 8
+STATES_PER_ENV, MAX_ENVS = 2500, 8
 #: number of episodes that share the steps of a page if they are too long for it
 SHOWN = 3
+#: number of steps that are shown before what is lost, and the share of the steps that may lose
+LEAD, RARE = 30, 1 / 20
 #: in words, how an episode ended (see :data:`sb3_explain.states.episodes.ENDINGS`)
 ENDED = ("goes on", "ended", "time limit")
 
@@ -64,7 +66,8 @@ def play_whole_episodes(
 def choose_steps(states: StateDataset, limit: int) -> tuple[NDArray[np.int64], list[Episode]]:
     """Choose the steps that a page plays: those of the worst and of the best episode first.
 
-    Where episodes are too long, their ends are shown, since there it is decided how they went.
+    Of an episode that is too long, the steps are shown in which it loses most, if it seldom does,
+    or else its end: there it is decided how it went.
 
     :param states: states of whole episodes, episode after episode
     :param limit: number of steps, at most
@@ -80,13 +83,36 @@ def choose_steps(states: StateDataset, limit: int) -> tuple[NDArray[np.int64], l
         if place < SHOWN or length <= left:
             shown[number] = min(length, share)
             left -= shown[number]
+    rewards = read_numbers(states, "rewards")
     positions, episodes, at = [], [], 0
     for one, n in zip(listed, shown, strict=True):
-        positions.append(np.arange(one.stop - n, one.stop))
-        first = one.stop - one.start - n
+        first = choose_first(rewards[one.start : one.stop], n)
+        positions.append(one.start + first + np.arange(n))
         episodes.append(dataclasses.replace(one, start=at, stop=at + n, first=first))
         at += n
     return np.concatenate(positions), episodes
+
+
+def choose_first(rewards: NDArray[np.float64], n: int) -> int:
+    """Choose the first of n steps of an episode that are shown.
+
+    They are those with the most losses, which are not counted at their beginning since one wants to
+    see what came before; the latest of several. Where nothing is lost, the last n are shown.
+
+    :param rewards: (T,) rewards of the episode
+    :param n: number of steps, at most T
+    """
+    lost = np.zeros(len(rewards) + 1)
+    lost[find_losses(rewards) + 1] = 1
+    until = lost.cumsum()
+    n_lost = until[n:] - until[min(LEAD, n // 2) : len(until) - n + min(LEAD, n // 2)]
+    return int(len(n_lost) - 1 - n_lost[::-1].argmax())
+
+
+def find_losses(rewards: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Find the steps of the lowest reward, (n,), if it is negative and few steps have it."""
+    losses = np.flatnonzero((rewards < 0) & (rewards == rewards.min(initial=0)))
+    return losses if len(losses) <= RARE * len(rewards) else losses[:0]
 
 
 def list_episodes(states: StateDataset) -> list[Episode]:

@@ -31,7 +31,7 @@ from sb3_explain.report.wording import SIMILARITY
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import get_pictures, name_measure, take_newest_frame
+from sb3_explain.workflows.pictures import get_pictures, name_measure, name_state, take_newest_frame
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -135,7 +135,7 @@ def why(
     )
     box = found.before.probabilities is None
     chosen = "" if instead is not None else describe_choice(batch)
-    caption = f"episode {states.episode[position]}, state {int(states.indices[position])}"
+    caption = name_state(states, position)
     picture = BeforeAndAfter(
         action=agent.target_names[found.target] if not box else found.action(found.before),
         names=[f"{region.key} {region.where()}".strip() for region in found.regions],

@@ -274,7 +274,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, tmp_path, capsys, change,
 
 
 def test_what_cannot_work_fails_before_the_long_steps(folder, tmp_path, capsys):
-    for wrong in (["--metrics", "insertoin"], ["--network", "compat"]):
+    of_a_quantity = ["--fit", "visionmask", "--metrics", "insertion", "value_preservation"]
+    for wrong in (["--metrics", "insertoin"], ["--network", "compat"], of_a_quantity):
         assert main(command("explain", folder, tmp_path / "out", *wrong)) == 2
         assert not (tmp_path / "out").exists()
     capsys.readouterr()

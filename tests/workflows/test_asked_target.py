@@ -1,6 +1,7 @@
 """Pages of a target that was asked for: every picture, figure, metric and sentence is of it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -91,8 +92,8 @@ def test_pictures_are_of_the_target():
         assert list(example.action_names) == ["left"] and len(example.attributions) == 1
         assert not example.is_chosen(0)
         where, _, said = example.caption.partition(": ")
-        episode, state = (int(part.split()[-1]) for part in where.split(", "))
-        position = episode * 20 + state
+        episode, step, position = map(int, re.findall(r"\d+", where))
+        assert position == episode * 20 + step
         share = agent.probabilities(states.observations([position]))[0, 0]
         assert said.startswith("left (probability ")
         if 0.01 < share < 0.99:

@@ -15,6 +15,7 @@ from sb3_explain.workflows.playback import choose_stride, make_playback
 from sb3_explain.workflows.removal import REGIONS
 from sb3_explain.workflows.step_columns import compute_columns, list_bookmarks
 from sb3_explain.workflows.whole_episodes import (
+    choose_first,
     choose_steps,
     describe_episodes,
     play_whole_episodes,
@@ -60,6 +61,27 @@ def test_the_ends_of_the_worst_and_the_best_episode_are_shown_first():
     assert [one.stop - one.start for one in episodes] == [4, 4, 4, 0, 0]
     assert [one.length for one in episodes] == lengths
     assert episodes[1].ended == "time limit" and episodes[4].ended == "goes on"
+
+
+@pytest.mark.parametrize(
+    ("lost", "n", "first"),
+    [
+        ([], 100, 900),  # the end
+        ([990], 100, 900),  # which shows it, too
+        ([400], 100, 370),  # the 30 steps before it, and what follows
+        ([400, 450, 800], 100, 370),  # more at once
+        ([400, 450, 800, 850], 100, 770),  # the later of two
+        ([10], 100, 900),  # too early to see what came before
+        ([400], 20, 390),  # half of few steps come before it
+        (range(0, 1000, 10), 100, 900),  # not where every tenth step loses
+        ([400], 1000, 0),
+        ([400], 0, 1000),
+    ],
+)
+def test_of_a_long_episode_the_steps_that_lose_are_shown(lost, n, first):
+    rewards = np.zeros(1000)
+    rewards[list(lost)] = -1
+    assert choose_first(rewards, n) == first
 
 
 def test_what_a_short_episode_leaves_goes_to_the_others():

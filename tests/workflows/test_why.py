@@ -52,7 +52,8 @@ def test_without_the_dot_the_agent_has_no_reason_left(state):
     np.testing.assert_allclose(found.alone[0].probabilities, 1 / 3, atol=0.01)
     assert answer.picture.before.picture.max() == 255
     assert answer.picture.alone[0].picture.max() < 130
-    assert answer.picture.caption == f"episode {states.episode[position]}, state {position}"
+    where = f"episode {states.episode[position]}, step {states.steps[position]} (state {position})"
+    assert answer.picture.caption == where
     black = why(states, position, Bright(agent), baseline="black")
     np.testing.assert_allclose(black.counterfactual.alone[0].probabilities, 1 / 3, atol=1e-6)
 
