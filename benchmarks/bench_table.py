@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 
 from sb3_explain import EnvRecipe, load_agent
 from sb3_explain.common.bootstrap import Interval
-from sb3_explain.common.controls import list_controls, split_control
+from sb3_explain.common.controls import split_control
 from sb3_explain.common.files import atomic_path
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.report.grid_tables import markdown_table
@@ -155,11 +155,9 @@ def measure(name: str, agent: str, baseline: str, explainers) -> Benchmark:
 def write_tables(made: Benchmark, name: str) -> str:
     """Tables: what is claimed, what is the state's own, further imputations, and the ranks."""
     tables, notes = made.join_seeds(), collect_notes(made.outcomes)
-    controls = list_controls(tables[name])
     caption = (made.output / "benchmark.md").read_text(encoding="utf-8").splitlines()[-1]
     claimed, under = (
-        markdown_table(tables, list(metrics), notes, "", controls=controls).strip()
-        for metrics in (MAIN, UNDER)
+        markdown_table(tables, list(metrics), notes, "").strip() for metrics in (MAIN, UNDER)
     )
     under = under.removeprefix(f"## {name}").strip()
     parts = [

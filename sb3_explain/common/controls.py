@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: the explainers that any useful one must beat
+#: the explainers that any useful one must beat, in the order in which they are added to a table
 CONTROLS = ("empty", "constant", "random", "gradient")
+
+#: the control that is a method, too: whoever asks for it wants to see it beside other methods
+METHOD = "gradient"
 
 #: controls of an explainer that learns, whose names follow its own: ``"visionmask template"``
 OWN_CONTROLS = ("template", "swapped")
@@ -17,9 +20,26 @@ def split_control(name: str) -> tuple[str, str]:
     return (explainer, control) if explainer and control in OWN_CONTROLS else (name, "")
 
 
+def list_asked(names: Iterable[str]) -> list[str]:
+    """List the rows of a table that were asked for; controls that were added stand last.
+
+    :param names: names of all rows, in the table's order; without ``empty``, nothing was added
+    """
+    asked = [name for name in names if not split_control(name)[1]]
+    rank = len(CONTROLS) if CONTROLS[0] in asked else 0
+    while asked and asked[-1] in CONTROLS[:rank]:
+        rank = CONTROLS.index(asked.pop())
+    return asked
+
+
 def list_controls(names: Iterable[str]) -> list[str]:
-    """List the names of a table that are controls, those of an explainer's own among them."""
-    return [name for name in names if name in CONTROLS or split_control(name)[1]]
+    """List the rows of a table that are controls, those of an explainer's own among them.
+
+    :param names: names of all rows, in the table's order
+    """
+    names = list(names)
+    methods = [name for name in list_asked(names) if name == METHOD or name not in CONTROLS]
+    return [name for name in names if name not in methods]
 
 
 def concerns(control: str, explainer: str) -> bool:

@@ -184,5 +184,5 @@ def draw_evaluation(
     explained = {name: row for name, row in table.items() if name not in controls}
     names = names or list_metric_names(explained) or list_metric_names(table)
     words = {name: get_metric_words(name, None, wording) for name in names}
-    draw_metrics(figure, table, names, controls=controls, words=words, theme=theme)
+    draw_metrics(figure, table, names, words=words, theme=theme)
     return figure

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from sb3_explain.common.controls import CONTROLS
+from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.palette import THEMES, Style, Theme, ThemeName, assign_styles
@@ -62,7 +62,7 @@ def curve_figure(
     kinds: Sequence[str] = ("insertion", "deletion"),
     *,
     explainers: Sequence[str] | None = None,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     theme: ThemeName = "light",
     outcome: str = "probability of the action",
 ) -> bytes:
@@ -75,13 +75,15 @@ def curve_figure(
     :param kinds: kinds of curves, each a panel
     :param explainers: explainers of the other figures, for equal colors; by default those of the
         curves
-    :param controls: names of the controls, which are drawn gray and dashed
+    :param controls: names of the controls, which are drawn gray and dashed; when not given, those
+        of the explainers
     :param theme: ``"light"`` or ``"dark"``
     :param outcome: what the curves are of: Box actions and quantities have no probability
     :return: PNG
     """
     look = get_theme(theme)
-    drawn = assign_styles(curves if explainers is None else explainers, controls)
+    shown = curves if explainers is None else explainers
+    drawn = assign_styles(shown, list_controls(shown) if controls is None else controls)
     # Room for the legend: one line per explainer, under the axes.
     height = 3.0 + 0.22 * len(curves)
     figure = Figure(figsize=(4.6 * len(kinds), height), layout="constrained")
@@ -138,7 +140,7 @@ def metric_figure(
     table: Table,
     names: Sequence[str] | None = None,
     *,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     words: Mapping[str, MetricWords] | None = None,
     theme: ThemeName = "light",
     columns: int = 3,
@@ -147,7 +149,7 @@ def metric_figure(
 
     :param table: the ``explainers`` of metrics.json; missing and NaN values stay empty
     :param names: names of the metrics; all by default
-    :param controls: names of the controls, which are drawn gray
+    :param controls: names of the controls, which are drawn gray; when not given, those of the table
     :param words: presentation of further metrics
     :param theme: ``"light"`` or ``"dark"``
     :param columns: largest number of panels side by side
@@ -164,7 +166,7 @@ def draw_metrics(
     table: Table,
     names: Sequence[str] | None = None,
     *,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     words: Mapping[str, MetricWords] | None = None,
     theme: ThemeName = "light",
     columns: int = 3,
@@ -179,6 +181,7 @@ def draw_metrics(
     if not names or not table:
         raise ExplainError("no metric to draw: evaluate at least one explainer first")
     columns = min(columns, len(names))
+    controls = list_controls(table) if controls is None else controls
     drawn = assign_styles(table, controls)
     shown = [_list_shown(table, name, controls) for name in names]
     lines = [max(map(len, shown[i : i + columns])) for i in range(0, len(names), columns)]

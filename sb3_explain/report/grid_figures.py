@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from sb3_explain.common.controls import CONTROLS
+from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import (
     TITLE,
@@ -52,7 +52,7 @@ def bar_figure(
     names: Sequence[str],
     notes: Mapping[str, Mapping[str, str]],
     *,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     words: Mapping[str, MetricWords] | None = None,
     wordings: Mapping[str, Wording] | None = None,
     theme: ThemeName = "light",
@@ -63,7 +63,8 @@ def bar_figure(
     :param tables: agent -> explainer -> metric -> estimate
     :param names: names of the metrics, in order
     :param notes: agent -> explainer -> reason why it has no figures
-    :param controls: names of the controls, which are drawn gray and last
+    :param controls: names of the controls, which are drawn gray and last; when not given, those of
+        each table
     :param words: presentation of further metrics
     :param wordings: words for the kind of each agent
     :param theme: ``"light"`` or ``"dark"``
@@ -76,7 +77,8 @@ def bar_figure(
     heights = [0.75 + n_rows * (1.1 + 0.23 * len(table)) for table in tables.values()]
     figure = Figure(figsize=(2.0 + 3.1 * columns, sum(heights)), layout="constrained")
     for part, (agent, table) in zip(_split_figure(figure, heights), tables.items(), strict=True):
-        rows = make_metric_rows(table, names, controls, words)
+        known = list_controls(table) if controls is None else controls
+        rows = make_metric_rows(table, names, known, words)
         part.suptitle(
             f"{agent}{describe_marks(table, names, rows)}",
             x=0.01, ha="left", fontsize=12, color=look.ink,
@@ -153,7 +155,7 @@ def radar_figure(
     names: Sequence[str],
     notes: Mapping[str, Mapping[str, str]],
     *,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     words: Mapping[str, MetricWords] | None = None,
     wordings: Mapping[str, Wording] | None = None,
     theme: ThemeName = "light",
@@ -169,7 +171,8 @@ def radar_figure(
     :param tables: agent -> explainer -> metric -> estimate
     :param names: names of the metrics, in order
     :param notes: agent -> explainer -> reason why it has no figures
-    :param controls: names of the controls, which are drawn gray and last
+    :param controls: names of the controls, which are drawn gray and last; when not given, those of
+        each table
     :param words: presentation of further metrics
     :param wordings: words for the kind of each agent
     :param theme: ``"light"`` or ``"dark"``
@@ -206,10 +209,11 @@ def radar_figure(
             for row in range(n_rows[agent])
             for column in range(0 if row >= _KEY else _KEY, columns)
         ]
-        ordered = sorted(table, key=lambda name: name in controls)
+        known = list_controls(table) if controls is None else controls
+        ordered = sorted(table, key=known.__contains__)
         for cell, name in zip(free, ordered, strict=False):
             axes = part.add_subplot(cell, projection="polar")
-            color = _CONTROL if name in controls else _METHOD
+            color = _CONTROL if name in known else _METHOD
             _draw_radar(axes, table, name, spokes, color, why.get(name, ""), look)
     return render_png(figure, look)
 

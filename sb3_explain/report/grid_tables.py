@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sb3_explain.common.controls import CONTROLS
+from sb3_explain.common.controls import list_controls
 from sb3_explain.report.tables import make_metric_rows
 from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
@@ -62,7 +62,7 @@ def markdown_table(
     notes: Notes,
     caption: str,
     *,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     words: Mapping[str, MetricWords] | None = None,
     wordings: Mapping[str, Wording] | None = None,
 ) -> str:
@@ -72,7 +72,8 @@ def markdown_table(
     :param names: names of the metrics, in the order of the columns
     :param notes: agent -> explainer -> reason why it has no figures
     :param caption: text under the last table
-    :param controls: names of the controls, which come last and are never bold
+    :param controls: names of the controls, which come last and are never bold; when not given,
+        those of each table
     :param words: presentation of further metrics
     :param wordings: words for the kind of each agent
     """
@@ -102,7 +103,7 @@ def latex_table(
     notes: Notes,
     caption: str,
     *,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     words: Mapping[str, MetricWords] | None = None,
     wordings: Mapping[str, Wording] | None = None,
 ) -> str:
@@ -151,9 +152,10 @@ def _make_lines(
     table: Table,
     names: Sequence[str],
     notes: Mapping[str, str],
-    controls: Collection[str],
+    controls: Collection[str] | None,
     words: Mapping[str, MetricWords] | None,
 ) -> list[Line]:
+    controls = list_controls(table) if controls is None else controls
     return [
         Line(
             row["label"],

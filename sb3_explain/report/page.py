@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from sb3_explain.common.controls import CONTROLS
+from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
@@ -64,7 +64,7 @@ def write_report(
     title: str | None = None,
     date: str = "",
     provenance: Mapping[str, Any] | None = None,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     words: Mapping[str, MetricWords] | None = None,
     interval: str = "95 % bootstrap interval",
 ) -> Path:
@@ -84,7 +84,7 @@ def write_report(
     :param title: title of the page; by default the algorithm and the environment
     :param date: date of the evaluation, as it is shown
     :param provenance: further plain data for the last section: seeds, versions, command
-    :param controls: names of the controls, which are set apart
+    :param controls: names of the controls, which are set apart; when not given, those of the table
     :param words: presentation of further metrics
     :param interval: description of what ``low`` and ``high`` are
     :return: path of the file
@@ -93,6 +93,7 @@ def write_report(
     path = Path(path)
     path = path if path.suffix.lower() in (".html", ".htm") else path / "report.html"
     table: Table = metrics.get("explainers") or {}
+    controls = list_controls(table) if controls is None else controls
     explained = [name for name in table if name not in controls]
     if explainer is not None and explainer not in table:
         raise unknown_name("explainer", explainer, table)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sb3_explain.common.controls import CONTROLS
+from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png, style_axes
 from sb3_explain.report.palette import Style, Theme, ThemeName, assign_styles
@@ -26,7 +26,7 @@ def randomization_figure(
     similarities: Similarities,
     layers: Sequence[str],
     *,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     theme: ThemeName = "light",
 ) -> bytes:
     """Draw means and intervals of all explainers against the layers, in a panel per measure.
@@ -34,7 +34,8 @@ def randomization_figure(
     :param similarities: explainer -> layer -> measure -> mean, low, high; an explainer's name may
         be followed by a comma and a remark, and is then drawn thin and dashed in its color
     :param layers: names of the layers in the order in which they were randomized
-    :param controls: names of the controls, which are drawn gray and dashed
+    :param controls: names of the controls, which are drawn gray and dashed; when not given, those
+        of the explainers
     :param theme: ``"light"`` or ``"dark"``
     :return: PNG
     :raises ExplainError: if there is nothing to draw
@@ -44,7 +45,8 @@ def randomization_figure(
     measures = [measure for measure in MEASURES if measure in found]
     if not measures:
         raise ExplainError("no similarity to draw: run the parameter randomization first")
-    drawn = _assign_styles(similarities, controls)
+    known = list_controls(similarities) if controls is None else controls
+    drawn = _assign_styles(similarities, known)
     figure = Figure(
         figsize=(5.2 * len(measures), 3.6 + 0.22 * len(similarities)), layout="constrained"
     )

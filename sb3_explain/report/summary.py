@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sb3_explain.common.bootstrap import NARROW, NO_INTERVALS
-from sb3_explain.common.controls import CONTROLS, OWN_CONTROLS
+from sb3_explain.common.controls import OWN_CONTROLS, list_controls
 from sb3_explain.report.standing import compare_accuracy, compare_with_controls
 from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
@@ -31,7 +31,7 @@ def summarize(
     table: Table,
     explainer: str,
     *,
-    controls: Collection[str] = CONTROLS,
+    controls: Collection[str] | None = None,
     words: Mapping[str, MetricWords] | None = None,
     wording: Wording | None = None,
 ) -> list[str]:
@@ -42,10 +42,11 @@ def summarize(
 
     :param table: the ``explainers`` of metrics.json
     :param explainer: name of the explainer
-    :param controls: names of the controls
+    :param controls: names of the controls; when not given, those of the table
     :param words: presentation of further metrics
     :param wording: words for the kind of agent; for one of pictures when not given
     """
+    controls = list_controls(table) if controls is None else controls
     row = table.get(explainer, {})
     label = get_explainer_label(explainer)
     sentences = _describe_accuracies(table, explainer, controls, wording or Wording())

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from sb3_explain.common.controls import CONTROLS, split_control
+from sb3_explain.common.controls import split_control
 from sb3_explain.report.wording import Wording
 
 #: a share of the observation in the name of a metric
@@ -317,7 +317,7 @@ def join_words(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def name_in_text(name: str, controls: Collection[str] = CONTROLS) -> str:
+def name_in_text(name: str, controls: Collection[str]) -> str:
     """Name an explainer within a sentence: a control with its article, others by their label."""
     own_control = split_control(name)[1]
     if own_control:

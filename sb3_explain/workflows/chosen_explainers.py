@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike, is_scalar
+from sb3_explain.common.controls import list_asked
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -150,9 +150,7 @@ def list_measured(output: Path) -> list[str]:
     measured = output / "metrics.json"
     if not measured.exists():
         return []
-    # what was explained stands before the controls, of which some are explainers
-    rows = itertools.takewhile(lambda row: row != "empty", read_metrics(measured)["explainers"])
-    return [name for name in rows if name in EXPLAINERS]
+    return [name for name in list_asked(read_metrics(measured)["explainers"]) if name in EXPLAINERS]
 
 
 def list_fitted(output: Path) -> list[str]:

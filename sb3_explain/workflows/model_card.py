@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sb3_explain.agents.loading.hub import huggingface_hub
+from sb3_explain.common.controls import list_controls
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.probing import StateGenerator
 from sb3_explain.report.summary import describe_own_controls
 from sb3_explain.report.words import (
     MISSING,
+    Table,
     format_number,
     get_explainer_label,
     get_metric_words,
+    join_words,
     list_metric_names,
     read_bounds,
 )
@@ -145,6 +148,13 @@ def write_header(
     return text
 
 
+def describe_controls(table: Table) -> str:
+    """Say which rows of a table are controls, in one sentence."""
+    labels = [get_explainer_label(name) for name in list_controls(table)]
+    are = "is a control" if len(labels) == 1 else "are controls"
+    return f"{join_words(labels)} {are}, for comparison." if labels else ""
+
+
 def write_metrics_table(metrics: Mapping[str, Any]) -> str:
     """Return means and intervals of all explainers in Markdown; empty without metrics."""
     table = metrics.get("explainers", {})
@@ -157,7 +167,7 @@ def write_metrics_table(metrics: Mapping[str, Any]) -> str:
         "\n## Metrics\n",
         f"Means over {states.get('n', '?')} states of {states.get('episodes', '?')} episodes, with "
         f"{100 * states.get('confidence', 0.95):.0f} % intervals. ↑ more is better, ↓ less is. "
-        "The other rows are controls, for comparison.\n",
+        f"{describe_controls(table)}\n",
         f"| | {' | '.join(heads)} |",
         f"|---|{'---|' * len(heads)}",
     ]

@@ -14,7 +14,6 @@ from typing import Any
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
-from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.common.provenance import describe_machine
@@ -310,7 +309,6 @@ def write_all(
         output,
         metrics=measured,
         curves=curves,
-        controls=list_controls(measured["explainers"]),
         explainer=subject.name if subject.name in measured["explainers"] else None,
         examples=list(examples.values()),
         methods=show_methods(subject.agent, test, explainers, target),

@@ -72,6 +72,16 @@ def test_names_in_every_form(vector_agent, vector_states):
         assert explained(measure(vector_agent, vector_states, given)) == rows
 
 
+def test_the_gradient_that_was_asked_for_is_no_control(vector_agent, vector_states):
+    asked = evaluate(vector_agent, vector_states, ["gradient", "lime"], ["insertion"])
+    assert list(asked.ranks(controls=False).index) == ["gradient", "lime"]
+    added = evaluate(vector_agent, vector_states, ["lime"], ["insertion"])
+    assert list(added.ranks(controls=False).index) == ["lime"]
+    assert "the plain gradient" in " ".join(added.summary())
+    assert "the plain gradient" not in " ".join(asked.summary())
+    assert "of Plain gradient is" in " ".join(asked.summary())
+
+
 def test_a_name_is_the_explainer_with_its_defaults(agent, states):
     named = measure(agent, states, ["sarfa", "grad_cam"], n_evaluated=4)
     assert explained(named) == ["sarfa", "grad_cam", "gradient"]

@@ -67,6 +67,28 @@ def test_markdown(tables):
     assert "LIME: failed: disk" in text and text.rstrip().endswith("the caption")
 
 
+def test_the_gradient_that_was_asked_for_is_no_control(tables, monkeypatch):
+    methods = {name: each for name, each in tables["a_b & c"].items() if name != "random"}
+    gradient = {"gradient": row(0.95, 0.05, 1e-4)}
+    controls = {name: row(0.1, 0.9, 9.0) for name in ("empty", "constant", "random")}
+    grids = {"asked": methods | gradient | controls, "added": methods | controls | gradient}
+    asked, added = markdown_table(grids, NAMES, {}, "").split("## added")
+    assert [pixels[0] for pixels in markdown_rows(asked)[-4:]] == [
+        "Plain gradient", "Empty mask", "Constant mask", "Random map"
+    ]  # fmt: skip
+    assert markdown_rows(added)[-1][0] == "Plain gradient"
+    assert "**0.950**" in asked and "**0.950**" not in added and "**0.800**" in added
+    drawn = []
+    monkeypatch.setattr(
+        grid_figures,
+        "_draw_radar",
+        lambda _, table, name, spokes, color, *rest: drawn.append((name, color)),
+    )
+    radar_figure(grids, NAMES, {})
+    gray = dict(drawn)["random"]
+    assert [color == gray for name, color in drawn if name == "gradient"] == [False, True]
+
+
 def test_latex(tables):
     text = latex_table(tables, NAMES, NOTES, "50 % of #1_2")
     assert r"\caption{a\_b \& c. 50 \% of \#1\_2 LIME: failed: disk.}" in text

@@ -110,6 +110,25 @@ def example(name="RIGHT"):
     )
 
 
+def test_the_gradient_that_was_asked_for_is_no_control(tmp_path):
+    known = METRICS["explainers"]
+    controls = {name: known["random"] for name in ("empty", "constant", "random")}
+    lines = {}
+    for name, table in {
+        "asked": {"gradient": known["rise"], "visionmask": known["visionmask"], **controls},
+        "added": {"visionmask": known["visionmask"], **controls, "gradient": known["rise"]},
+    }.items():
+        path = write_report(tmp_path / name, metrics={"explainers": table})
+        page = path.read_text(encoding="utf-8")
+        assert ("Insertion of Plain gradient is" in page) == (name == "asked")
+        lines[name] = re.findall(
+            r'<tr( class="control")?><th scope="row">.*?</svg>(.*?)</th>', page
+        )
+    assert dict(map(reversed, lines["asked"]))["Plain gradient"] == ""
+    assert dict(map(reversed, lines["added"]))["Plain gradient"]
+    assert all(dict(map(reversed, each))["Random map"] for each in lines.values())
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     return write_report(

@@ -121,6 +121,8 @@ def test_the_card_says_what_it_is(server, learned):
     assert values == {name: round(row[name].mean, 4) for name in ("accuracy", "insertion")}
     assert agent.fingerprint() in body
     assert f"{row['insertion'].mean:.3f} ({row['insertion'].low:.3f} to" in body
+    assert "VisionMask, template, VisionMask, swapped, Empty mask, Constant mask" in body
+    assert "and Plain gradient are controls, for comparison." in body
     assert "![state_3](state_3.png)" in body
     assert files["state_3.png"] == PNG
     assert json.loads(files["metrics.json"])["explainers"].keys() == evaluation.rows.keys()

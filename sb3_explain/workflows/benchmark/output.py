@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from sb3_explain.common.bootstrap import NARROW, NO_INTERVALS
-from sb3_explain.common.controls import list_controls
 from sb3_explain.common.files import atomic_path, write_json
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.report import save, words
@@ -65,7 +64,6 @@ def write_output(
     """
     measured = {name for outcome in outcomes for name in outcome.metrics}
     names = [name for name in protocol.metrics if name in measured]
-    controls = list_controls({outcome.names["explainer"] for outcome in outcomes})
     benchmark = Benchmark(outcomes, names, output)
     lines, tables = benchmark.table(), benchmark.join_seeds()
     notes = collect_notes(outcomes)
@@ -77,7 +75,7 @@ def write_output(
         for name in names
     )
     caption = write_statement(about, intervals=known)
-    shown: dict[str, Any] = {"controls": controls, "wordings": read_wordings(outcomes)}
+    shown: dict[str, Any] = {"wordings": read_wordings(outcomes)}
     write_json(output / "about.json", about)
     write_frame(output / "benchmark.parquet", lines)
     write_frame(output / "benchmark.csv", lines)
