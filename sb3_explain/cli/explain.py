@@ -44,6 +44,7 @@ from sb3_explain.workflows.pipeline import (
     fit_visionmask,
     write_all,
 )
+from sb3_explain.workflows.suggested_state import suggest_state
 from sb3_explain.workflows.whole_episodes import EPISODES
 
 #: settings of the VisionMask of `demo`, which takes a few minutes on two cores
@@ -254,11 +255,22 @@ def say_first_page(options: argparse.Namespace) -> None:
 def end_explaining(evaluation: Evaluation, options: argparse.Namespace) -> None:
     """Print what was measured, the address of the page, and what to try next."""
     print_results(evaluation, options.output)
-    output, page = str(options.output), options.output / "report.html"
+    page = options.output / "report.html"
     if list_fitted(options.output):
-        say_end(page, "why", "-o", output, "--state", "100")
+        say_end_with_question(page, options.output)
     else:
-        say_end(page, "explain", "-o", output, "--fit", "visionmask")
+        say_end(page, "explain", "-o", str(options.output), "--fit", "visionmask")
+
+
+def say_end_with_question(made: Path, output: Path) -> None:
+    """Print the address of what a command has made, and ``why`` of a state worth the question.
+
+    :param made: file or folder
+    :param output: output folder that holds states
+    """
+    position, reason = suggest_state(StateDataset.open(output / "states"))
+    asked = ("why", "-o", str(output), "--state", str(position))
+    say_end(made, *asked, reason=f"state {position}: {reason}")
 
 
 def run_collect(options: argparse.Namespace) -> None:
@@ -305,7 +317,7 @@ def run_report(options: argparse.Namespace) -> None:
         played=StateDataset.open(folder) if folder.exists() else None,
         target=target, progress=options.progress,
     )  # fmt: skip
-    say_end(page, "why", "-o", str(options.output), "--state", "100")
+    say_end_with_question(page, options.output)
 
 
 def collecting_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.highlights import highlights
 from sb3_explain.workflows.importances import IMPORTANCES
+from sb3_explain.workflows.suggested_state import suggest_state_of
 from sb3_explain.workflows.whole_episodes import EPISODES, describe_episodes
 
 
@@ -77,11 +78,16 @@ def run_highlights(options: argparse.Namespace) -> None:
     found = highlights(load_named_agent(options), options.output, **chosen)
     if len(found) < options.k:
         print(f"only {len(found)} highlights differ: lower --diversity, or collect more (-n)")
-    print(describe_episodes(StateDataset.open(options.output / EPISODES)))
+    states = StateDataset.open(options.output / EPISODES)
+    print(describe_episodes(states))
     for number, one in enumerate(found, start=1):
         print(f"{number}  {one}")
     for name in ("highlights.png", "highlights.json"):
         print(options.output / name)
     video, sheet = options.output / "highlights.mp4", options.output / "highlights.png"
-    asked = ("--states", EPISODES, "--state", str(found[0].position))
-    say_end(video if video.exists() else sheet, "why", "-o", str(options.output), *asked)
+    position, reason = suggest_state_of(states, found[0])
+    asked = ("--states", EPISODES, "--state", str(position))
+    say_end(
+        video if video.exists() else sheet, "why", "-o", str(options.output), *asked,
+        reason=f"state {position}: {reason}",
+    )  # fmt: skip

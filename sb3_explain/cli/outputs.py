@@ -54,12 +54,15 @@ def name_folder(options: argparse.Namespace) -> str:
     return re.sub(r"[^\w.\-]+", "-", f"{options.algo}-{options.env}{run}")
 
 
-def say_end(made: Path, *following: str) -> None:
+def say_end(made: Path, *following: str, reason: str = "") -> None:
     """Print the address of what a command has made, and the command to try next.
 
     :param made: file or folder
     :param following: the words of a command of this program
+    :param reason: why it is worth a try, on a line of its own
     """
     print(f"open    {made.resolve().as_uri()}")
     if following:
         print(f"next    sb3-explain {shlex.join(following)}")
+    if reason:
+        print(f"        {reason}")

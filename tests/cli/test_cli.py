@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -90,7 +91,8 @@ def test_explain_makes_everything(explained):
     # the page that needs no fit, then the better one in its place
     assert shown.count((output / "report.html").as_uri()) == 2
     assert shown.index("first page") < shown.index("accuracy")
-    assert f"next    sb3-explain why -o {output}" in shown
+    [asked] = re.findall(rf"next    sb3-explain why -o {output} --state (\d+)\n", shown)
+    assert f"        state {asked}: step " in shown and int(asked) < 400
 
 
 def test_explain_without_a_fit(folder, tmp_path, monkeypatch, capsys):

@@ -180,7 +180,7 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
     done = cli.main([
         "highlights", "--algo", "ppo", "--env", "CartPole-v1", "-f", str(tmp_path / "ppo.zip"),
         "-n", "300", "-k", "2", "--before", "4", "--after", "2", "-o", str(tmp_path / "out"),
-        "--no-progress",
+        "--no-progress", "--importance", "before_failure",
     ])  # fmt: skip
     assert done == 0
     # what is printed next is a question that has an answer
@@ -190,9 +190,15 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
     assert cli.main(asked[2:]) == 0
     shown = capsys.readouterr().out
     [first, *_] = json.loads((tmp_path / "out" / "highlights.json").read_text())
-    assert asked[-1] == str(first["position"])
-    assert f"episode {first['episode']}, state {first['step']}" in shown
-    assert list((tmp_path / "out" / "why").glob(f"episodes_{first['position']}_*.png"))
+    assert first["position"] == first["stop"] - 1  # the end, where nothing can be done any more
+    position = int(asked[-1])
+    assert first["start"] <= position < first["position"]
+    step = first["step"] - first["position"] + position
+    assert any(
+        f"state {position}: step {step} of episode {first['episode']}, " in one for one in lines
+    )
+    assert f"episode {first['episode']}, state {step}" in shown
+    assert list((tmp_path / "out" / "why").glob(f"episodes_{position}_*.png"))
     assert any(line.startswith(f"1  state {first['position']}: ") for line in lines)
     # more states only need a larger -n, whatever played the first ones
     agent = load_agent("ppo", "CartPole-v1", folder=tmp_path / "ppo.zip")
