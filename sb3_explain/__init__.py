@@ -79,6 +79,7 @@ _MODULES = {
     "Swapped": "evaluation.controls",
     "TARGETS": "agents.targets.energies",
     "Template": "evaluation.controls",
+    "ValueUnits": "agents.value_units",
     "VisionMask": "explainers.learned.visionmask",
     "VisionMaskCallback": "callbacks",
     "activation_maximization": "probing",
@@ -137,6 +138,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.agents.native import color_agent as color_agent
     from sb3_explain.agents.native import native_agent as native_agent
     from sb3_explain.agents.targets.energies import TARGETS as TARGETS
+    from sb3_explain.agents.value_units import ValueUnits as ValueUnits
     from sb3_explain.callbacks import MetricsCallback as MetricsCallback
     from sb3_explain.callbacks import SaliencyCallback as SaliencyCallback
     from sb3_explain.callbacks import StateGeneratorCallback as StateGeneratorCallback

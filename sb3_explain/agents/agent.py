@@ -23,6 +23,7 @@ from sb3_explain.agents.outputs import PolicyOutputs
 from sb3_explain.agents.policy_views import ModuleView, PolicyView
 from sb3_explain.agents.self_check import check_module, check_prediction, choose_view
 from sb3_explain.agents.snapshot import snapshot
+from sb3_explain.agents.value_units import ValueUnits
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.notebook import write_facts
 from sb3_explain.common.signatures import require_arguments
@@ -75,6 +76,8 @@ class Agent(PolicyOutputs):
         observation that is no dict is ``""``. When not given, those that a convolution of the
         policy reads, by whichever axes, and those that Stable-Baselines3 treats as images (uint8
         from 0 to 255); all else, such as a board that the policy flattens, is features
+    :param value_units: the discount that the agent learned with, and the scale of its rewards; not
+        known when not given
     :raises ExplainError: if the number of names is not the number of scores or features, or the
         observation has no such key
     """
@@ -98,6 +101,7 @@ class Agent(PolicyOutputs):
         feature_names: FeatureNames | None = None,
         provenance: dict[str, Any] | None = None,
         picture_keys: Sequence[str] | None = None,
+        value_units: ValueUnits | None = None,
     ) -> None:
         super().__init__(view, observation_space, action_space)
         require_recipe(recipe)
@@ -111,6 +115,8 @@ class Agent(PolicyOutputs):
         self.normalizers = dict(normalizers or (recipe.normalizers if recipe is not None else {}))
         #: number of frames stacked in an observation
         self.n_stack = n_stack or (recipe.frame_stack if recipe is not None else 1)
+        #: how the returns were discounted and rewards scaled that its value is of
+        self.value_units = value_units or ValueUnits()
         self.provenance = provenance or {}
         if action_names is None and recipe is not None:
             action_names = find_action_names(recipe.env_id, action_space)

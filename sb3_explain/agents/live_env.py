@@ -28,6 +28,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 from sb3_explain.agents.last_observations import shows_normalization
+from sb3_explain.agents.value_units import ValueUnits, read_discount, read_reward_scale
 from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
 from sb3_explain.envs.feature_names import accept_feature_names
@@ -74,6 +75,8 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
     # SGQN and its baselines know how many frames their environment stacks
     own_stack = getattr(model, "n_stack", None)
     env = model.get_env()
+    discount = read_discount(getattr(model, "gamma", None))
+    units = {"value_units": ValueUnits(discount, read_reward_scale(env))}
     if env is None:
         last, raw = model._last_obs, model._last_original_obs
         if isinstance(model, OnPolicyAlgorithm):
@@ -85,7 +88,7 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
                 "this model was trained with VecNormalize, but has no environment that holds the "
                 "statistics: load it with env=..., or give the agent its normalizers"
             )
-        return {"n_stack": own_stack, **given}
+        return {"n_stack": own_stack, **units, **given}
     live = read_live_env(model, env)
     recipe = given.get("recipe")
     if live.unnamed and "recipe" not in given:
@@ -105,7 +108,7 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
         "action_names": live.action_names,
         "feature_names": live.feature_names,
     }
-    return {**details, **given}
+    return {**details, **units, **given}
 
 
 def read_live_env(model: BaseAlgorithm, env: VecEnv) -> LiveEnv:

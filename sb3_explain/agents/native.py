@@ -198,6 +198,7 @@ def native_agent(agent: Agent, preprocessing: Preprocessing, size: tuple[int, in
         n_stack=agent.n_stack,
         recipe=agent.recipe,
         provenance=agent.provenance,
+        value_units=agent.value_units,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
-from sb3_explain.agents.targets.find import TargetLike, is_scalar
+from sb3_explain.agents.targets.find import TargetLike, find_target, is_scalar
+from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments, require_arguments, require_class
 from sb3_explain.explainers import EXPLAINERS
@@ -17,6 +19,8 @@ from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.requirements import find_alternative
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.fit_parts import split_for_fit
+
+logger = logging.getLogger(__name__)
 
 #: options of the quick default, by its name; those of the class take five times as long
 QUICK: dict[str, dict[str, Any]] = {"integrated_gradients": {"n_steps": 10}}
@@ -117,7 +121,7 @@ def default_explainer(agent: Agent, target: TargetLike = None, *, quick: bool = 
     ``"sarfa"``, or ``"integrated_gradients"`` if it has to be quick, with the options of
     :data:`QUICK` and with states, whose background is its baseline. For any other agent, and where
     the two do not support it, it is ``"feature_ablation"``, or ``"occlusion"`` of images alone. So
-    it is for a target that is no action, which SARFA does not explain.
+    it is for a target that is no action, which SARFA does not explain; a line says so.
 
     :param agent: agent to explain
     :param target: what is explained; an action when not given
@@ -125,10 +129,17 @@ def default_explainer(agent: Agent, target: TargetLike = None, *, quick: bool = 
     """
     preferred = "integrated_gradients" if quick else "sarfa"
     kind = EXPLAINERS[preferred]
-    explained = not (kind.actions_only and is_scalar(agent, target))
-    if find_image(agent) is not None and explained and kind.unsupported(agent) is None:
-        return preferred
-    return find_alternative(agent)
+    if find_image(agent) is None or kind.unsupported(agent) is not None:
+        return find_alternative(agent)
+    if kind.actions_only and is_scalar(agent, target):
+        asked, found = find_target(agent, target), find_alternative(agent)
+        assert isinstance(asked, ScalarTarget)
+        logger.warning(
+            "%s explains actions, not %s: %s explains it instead (explainer= names another)",
+            preferred, asked.name, found,
+        )  # fmt: skip
+        return found
+    return preferred
 
 
 def make_quick_explainer(agent: Agent, states: StateDataset | None = None) -> Explainer:

@@ -23,7 +23,7 @@ from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.spaces import spaces_by_key
-from sb3_explain.explainers.forbidden import describe_forbidden
+from sb3_explain.explainers.forbidden import describe_forbidden, describe_masks
 from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
 
@@ -38,7 +38,7 @@ MOST_OBSERVATIONS = 16
 #: a picture whose values fill less of its range than this is stretched: it would be black
 DIMMEST = 0.1
 
-#: what stands beside a key whose attributions are 0 whatever it does
+#: what is said of a key whose attributions are 0 whatever it does
 NOT_EXPLAINED = "not explained"
 
 Array = NDArray[Any]
@@ -136,7 +136,7 @@ def draw_batch(
     from sb3_explain.report.panels import share_scales
     from sb3_explain.report.words import get_explainer_label
 
-    targets = [describe_target(batch, row) for row in range(len(batch))]
+    targets = [describe_explained(batch, row) for row in range(len(batch))]
     alike = len(set(targets)) == 1  # then the title names it
     explained = share_scales(
         [
@@ -180,7 +180,11 @@ def list_observation_panels(batch: StateBatch, row: int, look: Look) -> list[Pan
     from sb3_explain.report.panels import PicturePanel
 
     return [
-        PicturePanel(heading=_join(key, age) or "observation", picture=picture)
+        PicturePanel(
+            heading=_join("" if look.rendered is None else "rendered game", key, age)
+            or "observation",
+            picture=picture,
+        )
         for key in batch.agent.layout.pictures
         for age, picture, _ in _cut_frames(batch, key, row, look)
     ]
@@ -213,7 +217,6 @@ def list_panels(
     shown = {key: part[row].double().cpu().numpy() for key, part in attributions.items()}
     agent = batch.agent
     boards = find_boards(agent)
-    called = {key: _join(key, NOT_EXPLAINED * (key in left_out)) for key in shown}
     panels: list[Panel] = []
     for key in agent.layout.pictures:
         parts = [
@@ -223,7 +226,7 @@ def list_panels(
         scale = Scale.measure([part for *_, part in parts])
         panels += [
             PicturePanel(
-                heading=_lines(heading, _join(called[key], age)),
+                heading=_lines(heading, _join(call_keys([key], left_out), age)),
                 scale=scale,
                 picture=picture,
                 attribution=part,
@@ -238,7 +241,7 @@ def list_panels(
         summed = part.sum(dim=0).double().cpu().numpy()
         panels.append(
             BoardPanel(
-                heading=_lines(heading, called[key]),
+                heading=_lines(heading, call_keys([key], left_out)),
                 scale=Scale.measure([summed]),
                 squares=squares.cpu().numpy(),
                 attribution=summed,
@@ -251,7 +254,7 @@ def list_panels(
         values = show_values(agent, {key: batch.by_key[key][row : row + 1] for key in rest})
         panels.append(
             BarPanel(
-                heading=_lines(heading, _join(*(called[key] for key in rest))),
+                heading=_lines(heading, call_keys(rest, left_out)),
                 scale=Scale.measure([bars]),
                 names=name_features(agent, sizes),
                 values=values[0].numpy(),
@@ -260,6 +263,21 @@ def list_panels(
             )
         )
     return panels
+
+
+def call_keys(keys: Sequence[str], left_out: Collection[str]) -> str:
+    """Name the keys of a panel, and which of them are not explained.
+
+    :param keys: keys of the observation; one that is no dict has the key ``""``
+    :param left_out: keys that the explainer does not explain
+    """
+    from sb3_explain.report.words import join_words
+
+    known = [key for key in keys if key not in left_out]
+    if not known:
+        return " ".join(filter(None, (join_words(keys), f"({NOT_EXPLAINED})")))
+    others = [key for key in keys if key in left_out]
+    return join_words(known) + (f"; {NOT_EXPLAINED}: {join_words(others)}" if others else "")
 
 
 def _find_replaced(
@@ -281,6 +299,11 @@ def merge_channels(attribution: Array) -> Array:
     strongest = np.abs(attribution).argmax(axis=0)[None]
     merged: Array = np.take_along_axis(attribution, strongest, axis=0)[0]
     return merged
+
+
+def describe_explained(batch: StateBatch, row: int, between: str = "\n") -> str:
+    """Name the target of a state and, after ``between``, say what its action masks allow."""
+    return between.join(filter(None, (describe_target(batch, row), describe_masks(batch, row))))
 
 
 def describe_target(batch: StateBatch, row: int) -> str:

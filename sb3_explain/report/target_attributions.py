@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class TargetAttributions:
     :param caption: description of the state, for example ``"episode 3, step 120"``
     :param signed: whether the maps lie in [-1, 1]
     :param playfield: part of the frame that the observation shows
+    :param forbidden: indices of the actions that action masks forbid here
     :raises ExplainError: if the numbers of maps, names and probabilities differ, or there is no
         action ``chosen``
     """
@@ -59,6 +60,7 @@ class TargetAttributions:
     caption: str = ""
     signed: bool = False
     playfield: Playfield | None = None
+    forbidden: Collection[int] = ()
 
     def __post_init__(self) -> None:
         n = len(self.action_names)
@@ -82,6 +84,8 @@ class TargetAttributions:
 
     def probability(self, action: int) -> str:
         """Format the probability of an action; empty if the agent has none."""
+        if action in self.forbidden:
+            return "forbidden"
         return (
             format_probability(float(self.probabilities[action])) if len(self.probabilities) else ""
         )

@@ -16,9 +16,6 @@ from sb3_explain.states.dataset import StateDataset
 
 Array = NDArray[np.float64]
 
-#: discount of the next state's value in `surprise`; an agent does not say with which it learned
-DISCOUNT = 0.99
-
 
 def compute_score_gap(agent: Agent, states: StateDataset) -> Array:
     """Return max - min of the scores, (n,): of Q-values (equation 1 of the paper), else of logits.
@@ -63,16 +60,17 @@ def compute_low_value(agent: Agent, states: StateDataset) -> Array:
 
 
 def compute_surprise(agent: Agent, states: StateDataset) -> Array:
-    """Return |r + 0.99 V(s') - V(s)|, (n,): the error of the value that the agent expected.
+    """Return |r + gamma V(s') - V(s)|, (n,): the error of the value that the agent expected.
 
+    Gamma and the scale of rewards are those that the agent learned with, as far as they are known.
     It is 0 at the end of an episode, which may be that of the game or of the time.
     """
-    del agent
-    values = states.column("values").astype(np.float64)
+    units = agent.value_units
+    values = units.unscale(states.column("values").astype(np.float64))
     rewards = states.column("rewards").astype(np.float64)
     surprise = np.zeros(len(values))
     same = states.episode[1:] == states.episode[:-1]
-    error = rewards[:-1] + DISCOUNT * values[1:] - values[:-1]
+    error = rewards[:-1] + units.gamma * values[1:] - values[:-1]
     surprise[:-1][same] = np.abs(error)[same]
     return surprise
 

@@ -27,7 +27,8 @@ from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.attributions import normalize
 from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.showing import describe_target
+from sb3_explain.explainers.forbidden import list_forbidden
+from sb3_explain.explainers.showing import describe_explained
 from sb3_explain.report import (
     Importance,
     Picture,
@@ -286,7 +287,7 @@ def make_target_attributions(
     """
     agent = explainer.agent
     own = explainer.own_target if target is None else target
-    batch = states.batch(agent, [position], own)
+    asked, batch = own is not None, states.batch(agent, [position], own)
     attributions = take_newest_frame(attribute_asked(explainer, batch, own)[name], agent)
     if not explainer.gives_masks:  # one range for all targets, so that their maps compare
         attributions = normalize(attributions)
@@ -294,12 +295,11 @@ def make_target_attributions(
         frame=get_pictures(states, np.array([position]), agent, name)[0],
         attributions=attributions[0].cpu().numpy(),
         action_names=list_explained(explainer, own),
-        probabilities=compute_shares(agent, batch.own_scores)[0].cpu().numpy()
-        if own is None
-        else [],
-        chosen=int(batch.target[0]) if own is None else 0,
+        probabilities=[] if asked else compute_shares(agent, batch.own_scores)[0].cpu().numpy(),
+        chosen=0 if asked else int(batch.target[0]),
+        forbidden=() if asked else list_forbidden(batch),
         caption=name_state(states, position)
-        + (f": {describe_target(batch, 0)}" if own is not None else ""),
+        + (f": {describe_explained(batch, 0, '; ')}" if asked else ""),
         signed=not explainer.gives_masks and bool((attributions < 0).any()),
     )
 

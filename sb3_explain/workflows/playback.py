@@ -20,6 +20,7 @@ from sb3_explain.common.attributions import join_features, normalize
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.forbidden import find_forbidden
 from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.viewer.playback import (
     Bookmark,
@@ -149,7 +150,16 @@ def show_steps(
         features=features,
         feature_names=names,
         bookmarks=list_bookmarks(episodes, columns),
+        forbidden=read_forbidden(shown, agent, scores),
+        value_note=agent.value_units.describe(),
     )
+
+
+def read_forbidden(states: StateDataset, agent: Agent, scores: Tensor) -> NDArray[np.bool_] | None:
+    """Read which targets action masks forbid in every state, (T, K); ``None`` without masks."""
+    if not states.policy_inputs([0]).keys() >= {"action_masks"}:
+        return None
+    return find_forbidden(agent.action_space, scores).numpy()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from sb3_explain.explainers.named import Explainers, name_explainer, name_explai
 from sb3_explain.explainers.showing import (
     Look,
     describe_choice,
-    describe_target,
+    describe_explained,
     list_observation_panels,
     list_panels,
 )
@@ -147,7 +147,7 @@ def compare(
         batch = next(iter(batches.values()))
         look.check(batch)
         number, of_whom = range(len(batch)), f"{who}: " if who else ""
-        explained = [describe_target(batch, row) for row in number]
+        explained = [describe_explained(batch, row) for row in number]
         differ = len(set(explained)) > 1
         for name, explainer in named.items():
             attributions = explainer.attribute_batch(batches[name].with_cache(cache))

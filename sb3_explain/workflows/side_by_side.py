@@ -10,7 +10,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.showing import describe_target
+from sb3_explain.explainers.showing import describe_explained
 from sb3_explain.report import Picture
 from sb3_explain.report.method_attributions import MethodAttributions
 from sb3_explain.report.words import get_explainer_label, join_words
@@ -58,7 +58,7 @@ def show_methods(
             frame=frames[row],
             attributions={label: attributed[row] for label, attributed in found.items()},
             signed=[label for label, attributed in found.items() if (attributed < 0).any()],
-            caption=f"{name_state(states, position)}: {describe_target(batch, row)}",
+            caption=f"{name_state(states, position)}: {describe_explained(batch, row, '; ')}",
         )
         for row, position in enumerate(positions)
     ]

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sb3_explain.agents.agent import Agent
 from sb3_explain.report.viewer.playback import Bookmark, Episode
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.importances import DISCOUNT
 from sb3_explain.workflows.pictures import compute_shares
 from sb3_explain.workflows.whole_episodes import find_endings, find_losses, read_numbers
 
@@ -23,14 +22,17 @@ Array = NDArray[Any]
 def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
     """Compute what a viewer draws over time; what the agent does not have is left out.
 
-    The advantage is that of the step that was taken, ``r + 0.99 V(s') - V(s)``, and the return to
-    come is discounted by 0.99, since an agent does not say with which discount it learned. Where
-    an episode is not over by itself, the value of its last state stands for what would follow.
+    The advantage is that of the step that was taken, ``r + gamma V(s') - V(s)``, and the return to
+    come is discounted by gamma, with which the agent learned, or else by 0.99. Values are in the
+    environment's own rewards where it is known how VecNormalize scaled them. Where an episode is
+    not over by itself, the value of its last state stands for what would follow.
 
     :param agent: the agent of the states
     :param states: states of whole episodes, episode after episode
     """
-    rewards, values = read_numbers(states, "rewards"), read_numbers(states, "values")
+    units = agent.value_units
+    rewards = read_numbers(states, "rewards")
+    values = units.unscale(read_numbers(states, "values"))
     ended = find_endings(states)
     starts = np.flatnonzero(np.r_[True, states.episode[1:] != states.episode[:-1]])
     come, advantage = np.zeros(len(values)), np.full(len(values), np.nan)
@@ -38,10 +40,10 @@ def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
         over = ended[start] == 1
         later = 0.0 if over else values[stop - 1]
         for i in reversed(range(start, stop)):
-            come[i] = later = rewards[i] + DISCOUNT * later
+            come[i] = later = rewards[i] + units.gamma * later
         following = np.append(values[start + 1 : stop], 0.0 if over else np.nan)
         here = slice(start, stop)
-        advantage[here] = rewards[here] + DISCOUNT * following - values[here]
+        advantage[here] = rewards[here] + units.gamma * following - values[here]
     columns = {
         "value": values,
         "return_to_come": come,

@@ -21,6 +21,7 @@ from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.counterfactual import Counterfactual, Removal, contrast, counterfactual
+from sb3_explain.explainers.forbidden import describe_masks
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.explainers.showing import describe_choice
@@ -135,6 +136,8 @@ def why(
     )
     box = found.before.probabilities is None
     chosen = "" if instead is not None else describe_choice(batch)
+    masks = describe_masks(batch, 0)
+    masks = f"{masks[:1].upper()}{masks[1:]}." if masks else ""
     caption = name_state(states, position)
     picture = BeforeAndAfter(
         action=agent.target_names[found.target] if not box else found.action(found.before),
@@ -144,7 +147,7 @@ def why(
         together=[draw_outcome(found, removal, agent) for removal in found.together],
         contrasted=agent.target_names[instead] if instead is not None else "",
         caption=caption,
-        note=" ".join(filter(None, [describe_order(explainer), chosen])),
+        note=" ".join(filter(None, [describe_order(explainer), chosen, masks])),
         measure=SIMILARITY if box else name_measure(agent),
     )
     name = find_image(agent)

@@ -37,12 +37,19 @@ def test_which_is_the_default(kind, expected):
         assert made.forwards_per_state == 10
 
 
-@pytest.mark.parametrize("target", ["value", "entropy", lambda outputs: outputs.values])
-def test_the_default_explains_what_is_asked(target):
+@pytest.mark.parametrize("target", ["value", "entropy", "0 - 1", lambda outputs: outputs.values])
+def test_the_default_explains_what_is_asked(target, caplog):
     agent = agent_of("image")
+    assert default_explainer(agent, agent.target_names[0]) == "sarfa"
+    assert not caplog.messages
     name = default_explainer(agent, target)
     assert name == "occlusion" and not EXPLAINERS[name].actions_only
-    assert default_explainer(agent, agent.target_names[0]) == "sarfa"
+    [said] = caplog.messages
+    asked = target if isinstance(target, str) else "<lambda>"
+    assert said.startswith(f"sarfa explains actions, not {asked}: occlusion explains it instead")
+    caplog.clear()
+    assert default_explainer(agent_of("vector"), target) == "feature_ablation"
+    assert not caplog.messages  # it is the usual one
 
 
 @pytest.mark.slow

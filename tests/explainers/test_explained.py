@@ -7,6 +7,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import argument_names
 from sb3_explain.explainers import EXPLAINERS, explained
 from sb3_explain.explainers.base import FittedExplainer
+from sb3_explain.explainers.showing import call_keys
 from sb3_explain.states.batch import StateBatch
 from tests.explainers.kinds import QUICK, agent_of, states_of
 
@@ -61,11 +62,26 @@ def test_a_figure_says_which_key_is_not_explained():
     observations = states_of(KIND).observations([0])
     figure = make("occlusion").show(observations)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert sum("vector, not explained" in title for title in titles) == 1
-    assert not any("image, not explained" in title for title in titles)
+    assert sum(title == "vector (not explained)" for title in titles) == 1
+    assert not any("image (not explained" in title for title in titles)
     figure = compare(agent_of(KIND), observations, [make("occlusion"), make("lime")])
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert sum("not explained" in title for title in titles) == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "left_out", "said"),
+    [
+        ([""], [], ""),
+        ([""], [""], "(not explained)"),
+        (["sensors", "goal", "mode"], [], "sensors, goal and mode"),
+        (["sensors", "goal", "mode"], ["mode"], "sensors and goal; not explained: mode"),
+        (["sensors", "mode"], ["mode", "sensors", "x"], "sensors and mode (not explained)"),
+        (["goal", "mode", "kind"], ["mode", "kind"], "goal; not explained: mode and kind"),
+    ],
+)
+def test_keys_of_one_panel_are_named_in_words(keys, left_out, said):
+    assert call_keys(keys, left_out) == said
 
 
 def test_a_key_of_categories_has_no_gradient(caplog):

@@ -6,6 +6,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from sb3_explain import compare
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
@@ -118,6 +119,13 @@ def test_a_map_may_be_laid_over_the_rendered_frame():
     rendered = np.full((50, 30, 3), 77, np.uint8)
     _, (panel,) = panels_of(Ramp(IMAGES), STATES.observations([0]), rendered=rendered)
     np.testing.assert_array_equal(panel.picture, rendered)
+    for figure in (
+        Ramp(IMAGES).show(STATES.observations([0]), rendered=rendered),
+        compare(IMAGES, STATES.observations([0]), [Ramp(IMAGES)], rendered=rendered),
+    ):
+        assert figure.axes[0].get_title(loc="left") == "rendered game"
+    plain = Ramp(IMAGES).show(STATES.observations([0]))
+    assert plain.axes[0].get_title(loc="left") == "observation"
 
 
 @pytest.mark.parametrize(

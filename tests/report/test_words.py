@@ -2,6 +2,7 @@
 
 import pytest
 
+from sb3_explain.common.controls import CONTROLS
 from sb3_explain.report.summary import (
     describe_own_controls,
     describe_states,
@@ -75,7 +76,7 @@ def test_a_baseline_that_does_as_well_is_named():
         "random": {"insertion": row(0.30, 0.29, 0.31), "deletion": row(0.2, 0.19, 0.21)},
         "gradient": {"insertion": row(0.39, 0.37, 0.41)},
     }
-    first, second, third = summarize(table, "rise")
+    first, second, third = summarize(table, "rise", controls=CONTROLS)
     assert first == (
         "Insertion of RISE is 0.400, higher (that is, better) than for the random map (0.300), "
         "with intervals apart."
@@ -112,7 +113,7 @@ def test_a_baseline_that_does_as_well_is_named():
 def test_a_control_that_is_ahead_is_said_to_be(others, said):
     table = {"rise": {"insertion": row(0.40, 0.38, 0.42)}}
     table |= {name: {"insertion": each} for name, each in others.items()}
-    sentences = summarize(table, "rise")
+    sentences = summarize(table, "rise", controls=CONTROLS)
     assert len(sentences) == len(said)
     for sentence, part in zip(sentences, said, strict=True):
         assert part in sentence
@@ -120,7 +121,7 @@ def test_a_control_that_is_ahead_is_said_to_be(others, said):
 
 def test_a_control_that_is_ahead_without_intervals():
     table = {"rise": {"deletion": row(0.40)}, "random": {"deletion": row(0.30)}}
-    assert summarize(table, "rise") == [
+    assert summarize(table, "rise", controls=CONTROLS) == [
         "Deletion of RISE is 0.400, but the random map (0.300) is ahead, not clearly: there are "
         "too few episodes for an interval."
     ]
@@ -132,11 +133,11 @@ def test_a_control_that_keeps_the_action_more_often():
         "gradient": {"accuracy@0.25": row(0.9, 0.88, 0.92)},
         "random": {"accuracy@0.25": row(0.82, 0.78, 0.86)},
     }
-    (text,) = summarize(table, "rise")
+    (text,) = summarize(table, "rise", controls=CONTROLS)
     assert "more often by the plain gradient (90\u00a0%), with intervals apart" in text
     assert "more often, but not clearly, by the random map (82\u00a0%)" in text
     table["rise"]["accuracy@0.25"] = row(0.80)
-    (text,) = summarize(table, "rise")
+    (text,) = summarize(table, "rise", controls=CONTROLS)
     assert "not clearly, by the plain gradient (90\u00a0%) and the random map (82\u00a0%)" in text
     assert "too few episodes for an interval" in text and "intervals apart" not in text
 

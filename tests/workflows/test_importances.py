@@ -9,10 +9,10 @@ from gymnasium import spaces
 from stable_baselines3 import DQN, PPO, SAC
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.value_units import ValueUnits
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.importances import (
-    DISCOUNT,
     IMPORTANCES,
     choose_importance,
     compute_importance,
@@ -59,14 +59,24 @@ def test_a_low_value_is_important(states):
     assert compute_importance(dot_agent(), states, "value_low") == pytest.approx(desired)
 
 
-def test_surprise_is_the_error_of_the_value(states):
+@pytest.mark.parametrize(
+    ("units", "gamma", "scale"),
+    [
+        (ValueUnits(), 0.99, 1.0),  # the usual one, of an agent that says nothing
+        (ValueUnits(discount=0.9), 0.9, 1.0),
+        (ValueUnits(discount=0.5, reward_scale=3.0), 0.5, 3.0),
+    ],
+)
+def test_surprise_is_the_error_of_the_value(states, units, gamma, scale):
     values, rewards = (states.column(name).astype(float) for name in ("values", "rewards"))
+    agent = dot_agent()
+    agent.value_units = units
     desired = np.zeros(40)
     for positions in split_episodes(states):
         for here, following in itertools.pairwise(positions):
-            expected = rewards[here] + DISCOUNT * values[following]
-            desired[here] = abs(expected - values[here])
-    assert compute_importance(dot_agent(), states, "surprise") == pytest.approx(desired)
+            expected = rewards[here] + gamma * scale * values[following]
+            desired[here] = abs(expected - scale * values[here])
+    assert compute_importance(agent, states, "surprise") == pytest.approx(desired)
 
 
 def test_before_failure_ranks_ends_of_bad_episodes(states):

@@ -7,7 +7,9 @@ from gymnasium import spaces
 from torch import nn
 
 from sb3_explain import Agent, Gradient, collect
+from sb3_explain.agents.value_units import ValueUnits
 from sb3_explain.explainers.make import make_explainer
+from sb3_explain.report.viewer.encode import describe_playback
 from sb3_explain.report.viewer.playback import Episode, list_first_steps
 from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.dataset import StateDataset
@@ -101,25 +103,32 @@ def test_episodes_are_told_in_words():
     assert going_on == "no episode is over after 10 states: return 10 so far"
 
 
-def test_columns_are_those_of_a_loop():
+@pytest.mark.parametrize(
+    ("units", "gamma", "scale"),
+    [(ValueUnits(), 0.99, 1.0), (ValueUnits(discount=0.8, reward_scale=5.0), 0.8, 5.0)],
+)
+def test_columns_are_those_of_a_loop(units, gamma, scale):
     rng = np.random.default_rng(0)
     lengths, ended = [4, 3, 5], [1, 2, 0]
     rewards, values = rng.normal(size=12), rng.normal(size=12)
     states = make_states(lengths, rewards, ended, values)
-    columns = compute_columns(dot_agent(), states)
-    rewards, values = rewards.astype(np.float32), values.astype(np.float32)
+    agent = dot_agent()
+    agent.value_units = units
+    columns = compute_columns(agent, states)
+    rewards, values = rewards.astype(np.float32), scale * values.astype(np.float32)
+    assert columns["value"] == pytest.approx(values)
     start = 0
     for length, ending in zip(lengths, ended, strict=True):
         for i in range(length):
             at = start + i
             come, last = 0.0, length - 1 - i
             for j in range(length - i):
-                come += 0.99**j * rewards[at + j]
+                come += gamma**j * rewards[at + j]
             if ending != 1:  # what would follow is worth the last value
-                come += 0.99 ** (last + 1) * values[start + length - 1]
+                come += gamma ** (last + 1) * values[start + length - 1]
             assert columns["return_to_come"][at] == pytest.approx(come, rel=1e-5)
             if i < length - 1:
-                expected = rewards[at] + 0.99 * values[at + 1] - values[at]
+                expected = rewards[at] + gamma * values[at + 1] - values[at]
                 assert columns["advantage"][at] == pytest.approx(expected, rel=1e-5)
             elif ending == 1:
                 assert columns["advantage"][at] == pytest.approx(rewards[at] - values[at], rel=1e-5)
@@ -286,3 +295,26 @@ def test_features_are_shown_and_removed_one_by_one():
         shares = torch.softmax(changed @ weight.T, dim=1)
         assert playback.removal.shares[:, feature] == pytest.approx(shares.numpy(), abs=1e-5)
     assert playback.removal.rows == 0
+
+
+def test_a_page_knows_what_masks_forbid_at_each_step():
+    module = nn.Linear(4, 3)
+    agent = Agent.from_module(module, spaces.Box(-9, 9, (4,), np.float32), spaces.Discrete(3))
+    masks = np.array([[1, 1, 1], [1, 0, 1], [0, 0, 1]])
+    frames = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    scores = agent.scores(torch.from_numpy(frames), action_masks=torch.from_numpy(masks))
+    columns = {
+        "rewards": np.ones(3, np.float32), "values": np.zeros(3, np.float32),
+        "scores": scores.detach().numpy(), "actions": np.full(3, 2),
+    }  # fmt: skip
+    states = StateDataset.from_arrays(
+        frames, np.zeros(3, int), np.full(3, 2), action_masks=masks, **columns
+    )
+    made = make_playback(states, {"g": Gradient(agent)}, agent=agent, progress=False)
+    np.testing.assert_array_equal(made.forbidden, masks == 0)
+    assert "discounted by 0.99, the usual number" in made.value_note
+    described = describe_playback(made, lambda content: content.hex())
+    assert described["forbidden"]["blob"] == (masks == 0).astype(np.uint8).tobytes().hex()
+    bare = StateDataset.from_arrays(frames, np.zeros(3, int), np.full(3, 2), **columns)
+    made = make_playback(bare, {"g": Gradient(agent)}, agent=agent, progress=False)
+    assert made.forbidden is None and describe_playback(made, bytes.hex)["forbidden"] is None

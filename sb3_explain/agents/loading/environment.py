@@ -157,13 +157,8 @@ def read_normalizers(
     :param trusted: dotted names of packages that the file may name
     :raises ExplainError: if the observations are normalized, but the statistics are missing
     """
-    if isinstance(normalize, str):
-        normalize = read_expression(normalize, "normalize in config.yml")
-    if normalize is None or normalize is False:
-        return {}
-    if normalize is not True and not isinstance(normalize, dict):
-        raise ExplainError(f"normalize in config.yml is {quote(normalize)}: no truth value or dict")
-    if isinstance(normalize, dict) and normalize.get("norm_obs") is False:
+    normalize = read_normalize(normalize)
+    if normalize is False or (normalize is not True and normalize.get("norm_obs") is False):
         return {}
     if statistics is None:
         raise ExplainError(
@@ -171,6 +166,21 @@ def read_normalizers(
             "(vecnormalize.pkl) are missing: give vec_normalize=..."
         )
     return read_statistics(statistics, trusted)
+
+
+def read_normalize(normalize: Any) -> bool | dict[str, Any]:
+    """Read ``normalize`` of ``config.yml``: whether there is VecNormalize, or its arguments.
+
+    :param normalize: True or False, a dict, or their source text
+    :raises ExplainError: for anything else
+    """
+    if isinstance(normalize, str):
+        normalize = read_expression(normalize, "normalize in config.yml")
+    if normalize is None:
+        return False
+    if not isinstance(normalize, bool | dict):
+        raise ExplainError(f"normalize in config.yml is {quote(normalize)}: no truth value or dict")
+    return normalize
 
 
 def _read_mapping(given: Any, what: str) -> Mapping[str, Any]:

@@ -25,13 +25,18 @@ from sb3_explain.agents.loading.archive import read_archive
 from sb3_explain.agents.loading.environment import read_recipe
 from sb3_explain.agents.loading.folder import AgentFiles, ModelSelection, find_files
 from sb3_explain.agents.loading.hub import download
-from sb3_explain.agents.loading.normalization import count_normalized_frames, find_normalizers
+from sb3_explain.agents.loading.normalization import (
+    count_normalized_frames,
+    find_normalizers,
+    find_reward_scale,
+)
 from sb3_explain.agents.loading.policies import build_policy, read_n_stack
 from sb3_explain.agents.loading.policy_kwargs import read_policy_kwargs, read_saved_sizes
 from sb3_explain.agents.loading.policy_spaces import find_spaces
 from sb3_explain.agents.loading.saved_spaces import read_space
 from sb3_explain.agents.loading.yaml_config import read_yaml
 from sb3_explain.agents.self_check import choose_view
+from sb3_explain.agents.value_units import ValueUnits, read_discount
 from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.feature_names import FeatureNames, accept_feature_names
@@ -162,6 +167,7 @@ def load_agent(
         files, config, archive.data, trainer, vec_normalize, trusted
     )
     notes += said
+    scale = find_reward_scale(files, config, archive.data, trainer, vec_normalize, trusted)
     if recipe is not None:
         if normalizers or vec_normalize is False:
             recipe = dataclasses.replace(recipe, normalizers=normalizers)
@@ -201,6 +207,7 @@ def load_agent(
         normalizers=normalizers,
         picture_keys=picture_keys,
         feature_names=feature_names,
+        value_units=ValueUnits(read_discount(archive.data.get("gamma")), scale),
         provenance={
             # A name of bytes that are no UTF-8 could not be written to a page.
             "file": make_printable(files.model.name),

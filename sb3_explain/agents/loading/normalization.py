@@ -11,9 +11,9 @@ from typing import Any
 from gymnasium import spaces
 
 from sb3_explain.agents.last_observations import shows_normalization
-from sb3_explain.agents.loading.environment import read_normalizers
+from sb3_explain.agents.loading.environment import read_normalize, read_normalizers
 from sb3_explain.agents.loading.folder import AgentFiles
-from sb3_explain.agents.loading.pickled_statistics import read_statistics
+from sb3_explain.agents.loading.pickled_statistics import read_reward_scale, read_statistics
 from sb3_explain.agents.loading.saved_observations import read_observations
 from sb3_explain.agents.loading.saved_spaces import read_space
 from sb3_explain.common.errors import ExplainError
@@ -78,6 +78,29 @@ def find_normalizers(
     if note:
         logger.warning("%s", note)
     return normalizers, [note] if note else []
+
+
+def find_reward_scale(
+    files: AgentFiles,
+    config: Mapping[str, Any],
+    data: Mapping[str, Any],
+    algo: str,
+    given: Given,
+    trusted: tuple[str, ...],
+) -> float | None:
+    """By what VecNormalize divided the agent's rewards, with the arguments of the former.
+
+    :return: ``None`` if rewards were not normalized, or nothing says so
+    :raises ExplainError: if the statistics are ambiguous or damaged
+    """
+    if given is False:
+        return None
+    path = find_statistics(files) if given is None else Path(str(given))
+    if given is None and files.config is not None:
+        path = path if read_normalize(config.get("normalize")) else None
+    elif given is None and tell_normalized(data, algo) is False:
+        path = None
+    return None if path is None else read_reward_scale(path, trusted)
 
 
 def tell_normalized(data: Mapping[str, Any], algo: str) -> bool | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import one_line, quote, read_bounded, require_within_limit
 from sb3_explain.envs.recipe import Normalizer
 
+T = TypeVar("T")
 MAX_BYTES = 64 * 2**20
 #: the share of the limit of bytes that all statistics of a file may take as float64
 SHARE = 1 / 2
@@ -64,6 +65,21 @@ def read_statistics(path: Path, trusted: Iterable[str] = ()) -> dict[str, Normal
     :return: empty if the observations were not normalized
     :raises ExplainError: if the file is anything else, or holds no finite statistics
     """
+    return _read_file(path, trusted, _read_normalizers)
+
+
+def read_reward_scale(path: Path, trusted: Iterable[str] = ()) -> float | None:
+    """Read by what VecNormalize divided rewards when it was saved.
+
+    :param path: path of a file that ``VecNormalize.save`` wrote
+    :param trusted: as for :func:`read_statistics`
+    :return: ``None`` if rewards were not normalized
+    :raises ExplainError: as :func:`read_statistics` does
+    """
+    return _read_file(path, trusted, _read_reward_scale)
+
+
+def _read_file(path: Path, trusted: Iterable[str], read: Callable[[Any], T]) -> T:
     content = read_bounded(path, MAX_BYTES)
     try:
         root, symbols = read_records(content)
@@ -72,7 +88,7 @@ def read_statistics(path: Path, trusted: Iterable[str] = ()) -> dict[str, Normal
                 raise DamagedPickleError(
                     f"it names {quote(str(symbol))}, which statistics do not need"
                 )
-        return _read_normalizers(root)
+        return read(root)
     except DamagedPickleError as error:
         raise ExplainError(
             f"{path.name} does not hold the statistics of VecNormalize and was not unpickled "
@@ -118,6 +134,17 @@ def _read_normalizers(root: Any) -> dict[str, Normalizer]:
         size += made.mean.nbytes + made.var.nbytes
         require_within_limit(size, "the statistics of VecNormalize", share=SHARE)
     return normalizers
+
+
+def _read_reward_scale(root: Any) -> float | None:
+    state = _read_state(root, VEC_NORMALIZE)
+    if not state.get("norm_reward", True) or state.get("ret_rms") is None:
+        return None
+    made = _read_normalizer(state["ret_rms"], _read_number(state.get("epsilon")), 1.0)
+    scale = np.sqrt(made.var + made.epsilon)
+    if scale.size != 1 or not 0 < scale.item() < math.inf:
+        raise DamagedPickleError("a scale of rewards that is no number above 0")
+    return float(scale.item())
 
 
 def _read_normalizer(record: Any, epsilon: float, clip: float) -> Normalizer:

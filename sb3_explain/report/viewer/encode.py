@@ -66,6 +66,7 @@ def describe_playback(
         "n": len(playback),
         "asked": playback.asked,
         "target": playback.target,
+        "value_note": playback.value_note,
         "episodes": [
             {
                 "number": one.number,
@@ -84,6 +85,9 @@ def describe_playback(
             for name, column in playback.columns.items()
         },
         "shares": write_shares(playback.shares, keep),
+        "forbidden": None if playback.forbidden is None else write_table(
+            np.asarray(playback.forbidden, np.uint8), keep
+        ),
         "taken": write_table(np.asarray(playback.taken, np.int16), keep),
         "targets": [
             {"name": name, "chosen": share}

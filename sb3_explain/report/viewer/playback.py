@@ -135,9 +135,11 @@ class Playback:
     :param explained: what explainers say
     :param removal: what the agent does without a region
     :param bookmarks: steps that are worth a look
+    :param forbidden: (T, K) whether action masks forbid each target; ``None`` without masks
     :param asked: name of the quantity that all maps are of; empty for actions
     :param target: number of the target whose maps are shown first; ``None`` for that of the action
         taken
+    :param value_note: sentences on the discount of returns and the unit of values
     """
 
     name: str
@@ -154,8 +156,10 @@ class Playback:
     explained: Sequence[Explained] = ()
     removal: Removal | None = None
     bookmarks: Sequence[Bookmark] = ()
+    forbidden: Array | None = None
     asked: str = ""
     target: int | None = None
+    value_note: str = ""
 
     def __len__(self) -> int:
         """Return the number of steps."""
@@ -165,7 +169,7 @@ class Playback:
         """Raise an :class:`~sb3_explain.ExplainError` unless all arrays are of the same steps."""
         lengths = {"shares": len(self.shares), "taken": len(self.taken)}
         lengths |= {name: len(column) for name, column in self.columns.items()}
-        for name in ("rendered", "observed", "features"):
+        for name in ("rendered", "observed", "features", "forbidden"):
             given = getattr(self, name)
             if given is not None:
                 lengths[name] = len(given)

@@ -124,7 +124,7 @@ def describe_words(wording: Wording) -> dict[str, Any]:
     return {
         "value": "value",
         "reward": "reward",
-        "advantage": "advantage of the step: r + 0.99 V(s') - V(s)",
+        "advantage": "advantage of the step: r + \N{GREEK SMALL LETTER GAMMA} V(s') - V(s)",
         "entropy": "entropy of the policy, in nats",
         "shares": wording.shares,
         "taken": "the dimension farthest out" if wording.continuous else "the action taken",

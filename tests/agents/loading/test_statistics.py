@@ -9,7 +9,8 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
-from sb3_explain.agents.loading.pickled_statistics import read_statistics
+from sb3_explain.agents.loading.pickled_statistics import read_reward_scale, read_statistics
+from sb3_explain.common.errors import ExplainError
 from tests.agents.loading.models import MIXED, Noise
 
 VECTOR = spaces.Box(-3, 3, (2, 3), np.float32)
@@ -56,6 +57,28 @@ def test_rewards_alone(tmp_path):
     env = normalized(VECTOR, norm_obs=False)
     env.save(str(tmp_path / "vecnormalize.pkl"))
     assert read_statistics(tmp_path / "vecnormalize.pkl") == {}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_the_scale_of_rewards(tmp_path, protocol):
+    env = normalized(VECTOR, epsilon=0.5)
+    env.ret_rms.update(np.array([3.0, 7.0, 20.0]))
+    path = tmp_path / "vecnormalize.pkl"
+    path.write_bytes(pickle.dumps(env, protocol))
+    assert 7.0 / read_reward_scale(path) == pytest.approx(float(env.normalize_reward(7.0)))
+    env.norm_reward = False
+    path.write_bytes(pickle.dumps(env, protocol))
+    assert read_reward_scale(path) is None
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf, -1.0, np.ones(2), "3"])
+def test_a_scale_of_rewards_that_is_none(tmp_path, spoilt):
+    env = normalized(VECTOR)
+    env.ret_rms.var = spoilt
+    path = tmp_path / "vecnormalize.pkl"
+    path.write_bytes(pickle.dumps(env))
+    with pytest.raises(ExplainError, match="does not hold the statistics of VecNormalize"):
+        read_reward_scale(path)
 
 
 @pytest.mark.parametrize("name", ["numpy.core.multiarray", "numpy._core.multiarray"])

@@ -161,6 +161,57 @@ def test_what_is_shown_is_the_frame_of_the_step(page):
         assert pixel(page, "seen", 0.5, 0.5) == [level] * 3
 
 
+def test_what_masks_forbid_is_struck_out(open_page, tmp_path):
+    forbidden = np.zeros((T, K), bool)
+    forbidden[17, 2] = True
+    played = dataclasses.replace(make_playback(), forbidden=forbidden, value_note="In thalers.")
+    page = open_page(write_report(tmp_path, metrics=METRICS, playbacks=[played]))
+    assert "In thalers." in page.inner_text(".value-note")
+    for step in (16, 17):
+        go(page, step)
+        settle(page)
+        struck = page.eval_on_selector_all(
+            ".shares b", "all => all.map((one) => getComputedStyle(one).textDecorationLine)"
+        )
+        texts = page.eval_on_selector_all(
+            ".shares span", "all => all.map((one) => one.textContent)"
+        )
+        assert struck == ["none", "none", "line-through" if step == 17 else "none"]
+        assert texts == ["60 %", "30 %", "forbidden" if step == 17 else "10 %"]
+
+
+@pytest.mark.parametrize(
+    ("explainer", "style", "low", "high", "cold"),
+    [
+        ("first", "heat", "against it", "for it", True),
+        ("second", "heat", "does not matter", "matters most", False),
+        ("second", "no map", "lowest value of the feature", "highest", True),
+    ],
+)
+def test_the_strip_says_what_its_colors_are(open_page, tmp_path, explainer, style, low, high, cold):
+    values = np.tile(np.linspace(-1, 1, 5), (T, 1))
+    explained = [
+        Explained("first", "first", [StepAttributions(values)], signed=True),
+        Explained("second", "second", [StepAttributions(np.abs(values))]),
+    ]
+    played = dataclasses.replace(
+        make_playback(), rendered=None, observed=None, removal=None, explained=explained,
+        features=values, feature_names=list("abcde"),
+    )  # fmt: skip
+    page = open_page(write_report(tmp_path, metrics=METRICS, playbacks=[played]))
+    choose(page, "choices .explainer", explainer)
+    choose(page, "style", style)
+    assert page.inner_text(".pane .strip-legend .low") == low
+    assert page.inner_text(".pane .strip-legend .high") == high
+    pixels = page.evaluate(
+        """() => {
+          const ramp = document.querySelector(".pane .ramp");
+          return [...ramp.getContext("2d").getImageData(0, 0, ramp.width, 1).data];
+        }"""
+    )
+    assert is_hot(pixels[-4:-1]) and (pixels[2] > pixels[0] + 40) == cold
+
+
 def test_steps_keys_and_the_clock(page):
     page.click(".after")
     page.click(".after")

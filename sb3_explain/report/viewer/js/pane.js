@@ -36,7 +36,7 @@ export class Pane {
     const features = find("features");
     features.hidden = !playback.features;
     if (playback.features) {
-      this.strip = new Strip(playback, { list: find("feature-list"), canvas: find("strip") }, palette);
+      this.strip = new Strip(playback, { list: find("feature-list"), canvas: find("strip"), legend: find("strip-legend") }, palette);
       this.strip.watch(hover, go);
     }
     this.rows = playback.targets.map((target) => {
@@ -70,10 +70,13 @@ export class Pane {
     const shares = playback.shares.row(tried ? tried.position : position);
     const without = tried ? tried.without(region) : null;
     const taken = playback.taken.at(position);
+    const forbidden = playback.forbidden && playback.forbidden.row(position);
     const explained = playback.asked ? null : playback.targetAt(position, target);
     this.rows.forEach(({ row, meter, share }, i) => {
       meter.value = without ? without[i] : shares[i];
       share.textContent = without ? `${percent(shares[i])} \u2192 ${percent(without[i])}` : percent(shares[i]);
+      if (forbidden && forbidden[i]) share.textContent = "forbidden";
+      row.classList.toggle("forbidden", Boolean(forbidden && forbidden[i]));
       row.classList.toggle("taken", i === taken);
       row.classList.toggle("explained", i === explained);
     });

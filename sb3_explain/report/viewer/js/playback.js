@@ -16,6 +16,7 @@ export class Playback {
       playback.columns[name] = await readTable(column, read);
     }
     playback.shares = await readTable(described.shares, read);
+    playback.forbidden = await readTable(described.forbidden, read);
     playback.taken = await readTable(described.taken, read);
     playback.rendered = described.rendered && new Sheets(described.rendered, read);
     playback.observed = described.observed && new Sheets(described.observed, read);

@@ -14,8 +14,8 @@ function colorOf(value, palette) {
 }
 
 export class Strip {
-  constructor(playback, { list, canvas }, palette) {
-    Object.assign(this, { playback, list, canvas, palette });
+  constructor(playback, { list, canvas, legend }, palette) {
+    Object.assign(this, { playback, list, canvas, legend, palette });
     this.context = canvas.getContext("2d");
     this.rows = playback.features.names.map((name) => {
       const row = document.createElement("li");
@@ -46,7 +46,9 @@ export class Strip {
     const key = [start, explainer, target, look.style, look.opacity].join();
     if (key !== this.key) {
       this.key = key;
-      this.picture = this.render(start, stop, look.style === "none" ? null : explainer, target, look);
+      const shown = look.style === "none" ? null : explainer;
+      this.picture = this.render(start, stop, shown, target, look);
+      this.explain(shown, look);
     }
     canvas.width = Math.max(1, canvas.clientWidth);
     context.imageSmoothingEnabled = false;
@@ -79,6 +81,25 @@ export class Strip {
     }
     context.putImageData(pixels, 0, 0);
     return picture;
+  }
+
+  /** Draw the colors beside what they stand for. */
+  explain(explainer, look) {
+    const maps = explainer === null ? null : this.playback.explainers[explainer];
+    const signed = !maps || maps.signed;
+    const [low, high] = !maps
+      ? ["lowest value of the feature", "highest"]
+      : signed ? ["against it", "for it"] : ["does not matter", "matters most"];
+    this.legend.querySelector(".low").textContent = low;
+    this.legend.querySelector(".high").textContent = high;
+    const ramp = this.legend.querySelector("canvas");
+    const context = ramp.getContext("2d");
+    for (let x = 0; x < ramp.width; x++) {
+      const share = x / (ramp.width - 1);
+      const value = (maps ? look.opacity : 1) * (signed ? 2 * share - 1 : share);
+      context.fillStyle = `rgb(${colorOf(value, this.palette).join()})`;
+      context.fillRect(x, 0, 1, ramp.height);
+    }
   }
 
   /** Middle and half the range of every feature over all steps. */

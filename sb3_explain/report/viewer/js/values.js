@@ -67,6 +67,7 @@ export function plotValues(canvas, playback, go, signal) {
   if (together) across = up = rangeOf([...across, ...up]);
   const correlation = correlateRanks(values, returns);
   figure.querySelector(".value-note").textContent = [
+    playback.value_note,
     together
       ? "On the line it is right."
       : "Both are on scales of their own: an agent that learned from scaled or clipped rewards has a value in units of these, and so has its advantage.",
