@@ -23,6 +23,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.folders import claim_folder, find_results_folder
 from sb3_explain.callbacks.random_state import preserve_random_state
 from sb3_explain.callbacks.running_episodes import RunningEpisodes
+from sb3_explain.callbacks.schedule import Schedule, name_some
 from sb3_explain.callbacks.suggested_every import suggest_every
 from sb3_explain.callbacks.tensorboard import FPS, WIDTH, write_picture
 from sb3_explain.callbacks.trackers import Tracker, find_trackers
@@ -50,8 +51,9 @@ class ExplainCallback(BaseCallback):
 
     A subclass defines ``kind``, :meth:`work` and, if it needs states, :meth:`watch`. Errors of its
     work are logged in one line, and the training continues. The first explanation and that of the
-    final agent are made whatever they take, the others within the budget; what all took is printed
-    at the end.
+    final agent are made whatever they take, the others within the budget. When they were made, what
+    the budget postponed or left out and what all took is printed at the end, and is in
+    ``schedule.json`` of the folder.
 
     :param every: number of timesteps, of all environments together, between two explanations;
         ``None`` for one at the end of the training. There is one at the end in any case
@@ -109,6 +111,8 @@ class ExplainCallback(BaseCallback):
         self.spent = 0.0
         #: timesteps at which the agent was explained
         self.worked: list[int] = []
+        #: what had to wait for the budget
+        self.schedule = Schedule(self.every)
         self._expected = 0.0
         self._failures = 0
         self._running = self._refused = False
@@ -192,6 +196,7 @@ class ExplainCallback(BaseCallback):
     def _on_training_start(self) -> None:
         self._began = time.perf_counter()
         self.spent, self.worked, self._failures, self._expected = 0.0, [], 0, 0.0
+        self.schedule = Schedule(self.every)
         self._episodes = RunningEpisodes(self.model.n_envs, fresh=self.num_timesteps == 0)
         self._due, self._first = math.inf, self.num_timesteps
         if self.every is not None:
@@ -209,7 +214,9 @@ class ExplainCallback(BaseCallback):
         # the last explanation is made at the end: the model may learn once more after this step
         before_end = self.num_timesteps < self.model._total_timesteps
         due = self.active and self.num_timesteps >= self._due and before_end and self.ready
-        if due and self._is_affordable():
+        if due and not self._is_affordable():
+            self.schedule.wait(self.num_timesteps)
+        elif due:
             self._work()
             assert self.every is not None
             self._due = (self.num_timesteps // self.every + 1) * self.every
@@ -231,6 +238,7 @@ class ExplainCallback(BaseCallback):
         self.ending = True
         self._work()
         self._say_cost()
+        self._run_guarded(self._write_schedule)
         self._running = False
         self._remove_empty_folder()
 
@@ -279,10 +287,12 @@ class ExplainCallback(BaseCallback):
         trained, more = self.num_timesteps - self._first, ""
         if self.every is not None and self.every >= trained > 1:  # one, at the end
             more = f"; {suggest_every(trained, self.share, self.budget)}"
-        times = f"{len(self.worked)} time" + "s" * (len(self.worked) > 1)
+        waited = self.schedule.describe(len(self.worked), self.share, self.budget)
+        at = name_some([f"{timesteps:,}" for timesteps in self.worked])
+        times = f"{len(self.worked)} time{'s' * (len(self.worked) > 1)}, after {at} timesteps"
         print(
             f"{type(self).__name__}: {times}, {self.spent:.1f} s, {self.share:.1%} of the "
-            f"training's {self.training_seconds:.0f} s; see {self.folder}{last}{more}"
+            f"training's {self.training_seconds:.0f} s; see {self.folder}{last}{waited}{more}"
         )
 
     @property
@@ -299,6 +309,14 @@ class ExplainCallback(BaseCallback):
                 writer.flush()
             for tracker in self.trackers:
                 tracker.log(cost, self.num_timesteps)
+        return True
+
+    def _write_schedule(self) -> bool:
+        if self.worked:
+            assert self.folder is not None
+            budget = self.budget if math.isfinite(self.budget) else None
+            cost = {"budget": budget, "seconds": self.spent, "share_of_training": self.share}
+            self.schedule.write(self.folder, self.worked, cost)
         return True
 
     def _begin(self) -> bool:
@@ -322,6 +340,8 @@ class ExplainCallback(BaseCallback):
         if self._run_guarded(once):
             self._failures = 0
             self.worked.append(self.num_timesteps)
+            if not self.ending:
+                self.schedule.make(self.num_timesteps)
             if self.verbose:
                 print(f"{type(self).__name__}: {self.num_timesteps} timesteps, {self.folder}")
             self._run_guarded(self._write_cost)

@@ -25,11 +25,23 @@ def suggest_every(trained: int, share: float, budget: float) -> str:
     arguments = [f"every={max(1, int(_keep_digit(trained / WANTED, math.floor)))}"]
     # when a fifth of the training is left, the last but one waits until the budget leaves room for
     # a longer one, and for the last
-    needed = (WANTED + 2) * share
-    if needed > budget:
-        enough = f"{_keep_digit(needed, math.ceil):g}" if needed < 1 else "None"
-        arguments.append(f"budget={enough}")
+    if (WANTED + 2) * share > budget:
+        arguments.append(f"budget={suggest_budget(WANTED * share, share)}")
     return f"{', '.join(arguments)} makes about {WANTED}"
+
+
+def suggest_budget(of_all: float, share: float) -> str:
+    """Say which budget has room for some explanations, the last of which waits for none.
+
+    >>> from sb3_explain.callbacks.suggested_every import suggest_budget
+    >>> suggest_budget(0.15, share=0.03), suggest_budget(2.0, share=0.4)
+    ('0.3', 'None')
+
+    :param of_all: what all of them take, as a share of the training's own time
+    :param share: what one of them takes
+    """
+    needed = of_all + 2 * share
+    return f"{_keep_digit(needed, math.ceil):g}" if 0 < needed < 1 else "None"
 
 
 def _keep_digit(value: float, rounded: Callable[[float], int]) -> float:

@@ -55,7 +55,7 @@ class VisionMaskCallback(FittingCallback):
     >>> model = model.learn(256, callback=callback)
     VisionMaskCallback: 1 time, ... s, ...% of the training's ... s; see ...visionmask
     >>> sorted(path.name for path in folder.glob("visionmask/*"))
-    ['masks_256.png', 'visionmask.json', 'visionmask.safetensors']
+    ['masks_256.png', 'schedule.json', 'visionmask.json', 'visionmask.safetensors']
     """
 
     kind = "visionmask"

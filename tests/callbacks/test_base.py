@@ -1,5 +1,6 @@
 """When callbacks work, where they write, and what happens when they cannot."""
 
+import json
 import time
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_the_end_alone_and_not_twice(tmp_path):
     model.learn(128, callback=callback)
     callback.on_training_end()  # as rl-zoo3 does
     assert callback.worked == [128]
-    assert [path.name for path in (tmp_path / "sleep").iterdir()] == ["128"]
+    assert sorted(path.name for path in (tmp_path / "sleep").iterdir()) == ["128", "schedule.json"]
 
 
 def test_every_training_has_a_folder_of_its_own(tmp_path):
@@ -170,8 +171,31 @@ def test_the_first_and_the_final_agent_are_explained_whatever_the_budget(
     cartpole().learn(timesteps, callback=callback)
     assert callback.worked == [100, timesteps]
     (said,) = capsys.readouterr().out.splitlines()
-    assert said.startswith("Sleeper: 2 times, 0.") and "final agent" not in said
+    assert said.startswith(f"Sleeper: 2 times, after 100 and {timesteps} timesteps, 0.")
+    assert "final agent" not in said and "postponed" not in said
+    left_out = list(range(200, timesteps, 100))
+    assert ("left out 200, 300" in said) == bool(left_out) == ("has room" in said)
+    record = json.loads((callback.folder / "schedule.json").read_text())
+    assert record["explained"] == [100, timesteps] and record["budget"] == budget
+    assert record["left_out"] == left_out and record["postponed"] == []
     assert caplog.text == ""
+
+
+def test_what_the_budget_postpones_is_said_and_kept(tmp_path, capsys, monkeypatch):
+    """Two are due at 200 and 300: one is made late, the other never; so many are affordable."""
+    monkeypatch.setattr(
+        Sleeper, "_is_affordable", lambda self: not self.worked or 260 <= self.num_timesteps < 290
+    )
+    callback = Sleeper(100, str(tmp_path), seconds=0.01, budget=0.02)
+    cartpole().learn(448, callback=callback)
+    assert callback.worked == [100, 260, 448]
+    (said,) = capsys.readouterr().out.splitlines()
+    assert "3 times, after 100, 260 and 448 timesteps, " in said
+    assert "; the budget of 0.02 postponed 200 to 260 and left out 300 and 400, for which " in said
+    record = json.loads((callback.folder / "schedule.json").read_text())
+    assert record["postponed"] == [{"due": 200, "made": 260}]
+    assert record["left_out"] == callback.schedule.left_out == [300, 400]
+    assert record["seconds"] == pytest.approx(callback.spent, abs=0.2)
 
 
 def test_a_final_agent_that_could_not_be_explained_is_said(tmp_path, caplog, capsys):
@@ -205,7 +229,7 @@ def test_the_cost_is_a_line_of_text_and_a_scalar_of_tensorboard(tmp_path, capsys
     share, training = callback.spent / callback.training_seconds, callback.training_seconds
     start, _, rest = said.partition("% of the")
     start, _, percent = start.rpartition(" ")
-    assert start == f"Sleeper: 3 times, {callback.spent:.1f} s,"
+    assert start == f"Sleeper: 3 times, after 100, 200 and 256 timesteps, {callback.spent:.1f} s,"
     # the training's time goes on for a moment after the line
     assert float(percent) == pytest.approx(100 * share, abs=1)
     assert rest == f" training's {training:.0f} s; see {callback.folder}"

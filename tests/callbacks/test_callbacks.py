@@ -55,7 +55,7 @@ def test_pictures_are_in_tensorboard(shown):
 
 def test_pictures_are_on_disk(shown):
     folder, *_ = shown
-    stored = sorted(path.name for path in (folder / "saliency").iterdir())
+    stored = sorted(path.name for path in (folder / "saliency").glob("*_*"))
     assert stored == sorted(
         f"{kind}_{step}.{end}"
         for step in (100, 200, 256)
@@ -125,7 +125,7 @@ def test_without_tensorboard_pictures_are_on_disk_alone(tmp_path, caplog):
         "gradient", every=None, folder=str(tmp_path), budget=None, on_error="raise"
     ))  # fmt: skip
     assert not any("saliency" in key for _, row in rows for key in row)
-    assert {path.suffix for path in (tmp_path / "saliency").iterdir()} == {".png", ".mp4"}
+    assert {path.suffix for path in (tmp_path / "saliency").glob("*_*")} == {".png", ".mp4"}
     (line,) = [record.getMessage() for record in caplog.records]
     assert "give the model tensorboard_log" in line
 
