@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -142,28 +141,24 @@ class Evaluation(ShownEvaluation):
         return rank_explainers(intervals, () if controls else list_controls(intervals))
 
     def summary(self) -> list[str]:
-        """Return in sentences what the metrics show of each explainer, and what they do not show.
+        """Return in few sentences which explainer is best by which metric, and what is not shown.
 
-        For an explainer that learns, a sentence says where another state's map, or the mean map of
-        the action, does as well as the state's own.
+        They say whether its interval is apart from that of the next best and from those of the
+        controls, and what cannot be told from so few states. For an explainer that learns, a
+        sentence says where another state's map, or the mean map of the action, does as well as the
+        state's own.
 
         >>> from sb3_explain import InputXGradient, evaluate
         >>> evaluation = evaluate(agent, test, [InputXGradient(agent)], ["insertion"])
-        >>> evaluation.summary()[0].startswith("Insertion is")
+        >>> evaluation.summary()[0].startswith("Insertion (higher is better): Input")
         True
         """
         # with the figures of reports, which take long to import
-        from sb3_explain.report.summary import describe_states, summarize
-        from sb3_explain.report.wording import Wording
+        from sb3_explain.report.comparison import compare_methods
+        from sb3_explain.report.summary import describe_states
 
         table = self.to_dict()["explainers"]
-        controls = list_controls(table)
-        explained = [name for name in table if name not in controls]
-        wording = Wording.read(self.states)
-        sentences = [
-            summarize(table, name, controls=controls, wording=wording) for name in explained
-        ]
-        return [*itertools.chain(*sentences), *describe_states(self.states, table)]
+        return [*compare_methods(table, self.states), *describe_states(self.states, table)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as in ``metrics.json``: shares in [0, 1], ``None`` where undefined.

@@ -1,0 +1,94 @@
+"""Which method is best is said once for each metric, and what is not known only once."""
+
+import pytest
+
+from sb3_explain.report.comparison import compare_methods
+
+STATES = {"n": 60, "episodes": 4}
+
+
+def row(mean, half=None, n=60):
+    bounds = {} if half is None else {"low": mean - half, "high": mean + half}
+    return {"mean": mean, **bounds, "n": n}
+
+
+def table_of(metric, half=0.01, **means):
+    return {name: {metric: row(mean, half)} for name, mean in means.items()}
+
+
+def said(table):
+    return [text.replace("\N{NO-BREAK SPACE}", " ") for text in compare_methods(table, STATES)]
+
+
+def test_a_clear_best_is_one_sentence():
+    table = table_of("insertion", lime=0.8, rise=0.5, empty=0.1, random=0.2)
+    assert said(table) == [
+        "Insertion (higher is better): LIME is best (0.800), clearly before the next, RISE "
+        "(0.500); it is clearly better than the empty mask (0.100) and the random map (0.200)."
+    ]
+    # lower is better: the order turns, and neither is better than the controls
+    table = {
+        name: {"deletion": each["insertion"]} for name, each in table.items() if name != "empty"
+    }
+    assert said(table) == [
+        "Deletion (lower is better): RISE is best (0.500), clearly before the next, LIME (0.800); "
+        "it is clearly behind the random map (0.200).",
+        "LIME is not clearly better than every control by deletion.",
+    ]
+
+
+def test_what_overlaps_is_said_once_for_all_metrics():
+    table = {
+        name: {"insertion": row(mean, half), "policy_preservation": row(1 - mean, half)}
+        for name, mean, half in (("lime", 0.8, 0.1), ("rise", 0.75, 0.1), ("random", 0.7, 0.3))
+    }
+    first, second, third, last = said(table)
+    assert "LIME is best (0.800), not clearly before the next, RISE (0.750); it is" in first
+    assert first.endswith("it is not clearly better than the random map (0.700).")
+    assert second.startswith("Policy preservation (lower is better): LIME is best (0.200)")
+    assert third == (
+        "RISE is not clearly better than every control by insertion and policy preservation."
+    )
+    assert last == (
+        "From these 60 states of 4 episode(s) it cannot be told which of the two best is better by "
+        "insertion and policy preservation: their intervals overlap; the paired differences of "
+        "`values` may tell more."
+    )
+
+
+def test_without_intervals_no_order_is_clear():
+    first, *_, last = said(table_of("insertion", None, lime=0.8, rise=0.5, random=0.9))
+    assert "not clearly before the next" in first and "behind, not clearly, the random map" in first
+    assert last.endswith("by insertion: there are no intervals.")
+
+
+def test_a_single_method_is_compared_with_the_controls_alone():
+    [text] = said(table_of("insertion", lime=0.8, empty=0.5, random=0.9, gradient=0.795))
+    assert text == (
+        "Insertion (higher is better): LIME (0.800); it is clearly better than the empty mask "
+        "(0.500), not clearly better than the plain gradient (0.795) and clearly behind the random "
+        "map (0.900)."
+    )
+
+
+def test_the_gradient_that_was_asked_for_may_be_best():
+    text, *_ = said(table_of("insertion", gradient=0.9, lime=0.8, empty=0.1, random=0.2))
+    assert "Plain gradient is best (0.900), clearly before the next, LIME" in text
+
+
+def test_shares_are_told_in_states():
+    [text] = said(table_of("accuracy@0.1", lime=0.8, random=0.5))
+    assert text == (
+        "Accuracy at 10 % (higher is better): LIME (the agent takes the same action in 80 % "
+        "of the 60 states); it is clearly better than the random map (50 %)."
+    )
+
+
+@pytest.mark.parametrize("table", [table_of("insertion", empty=0.1, random=0.2), {}])
+def test_of_controls_alone_nothing_is_said(table):
+    assert compare_methods(table, STATES) == []
+
+
+def test_other_metrics_name_no_best():
+    [text] = said(table_of("sparseness", lime=0.8, rise=0.5))
+    assert text.startswith("No metric that tests maps against the agent was measured")
