@@ -16,7 +16,7 @@ def suggest_every(trained: int, share: float, budget: float) -> str:
     >>> suggest_every(10_000, share=0.002, budget=0.02)
     'every=2000 makes about 5'
     >>> suggest_every(10_000, share=0.03, budget=0.02), suggest_every(300, share=0.4, budget=0.02)
-    ('every=2000, budget=0.2 makes about 5', 'every=60, budget=None makes about 5')
+    ('every=2000, budget=0.3 makes about 5', 'every=60, budget=None makes about 5')
 
     :param trained: number of timesteps of the training
     :param share: duration of one explanation, as a share of the training's own

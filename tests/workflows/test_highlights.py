@@ -179,7 +179,7 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
     model.save(tmp_path / "ppo.zip")
     done = cli.main([
         "highlights", "--algo", "ppo", "--env", "CartPole-v1", "-f", str(tmp_path / "ppo.zip"),
-        "-n", "300", "-k", "2", "--before", "4", "--after", "2", "-o", str(tmp_path / "out"),
+        "-n", "700", "-k", "2", "--before", "4", "--after", "2", "-o", str(tmp_path / "out"),
         "--no-progress", "--importance", "before_failure",
     ])  # fmt: skip
     assert done == 0
