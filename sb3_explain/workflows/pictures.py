@@ -46,6 +46,7 @@ from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.coverage import count_unchanging_squares, find_unchanging, is_constant
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.boards import list_explained, name_targets, picture_boards
+from sb3_explain.workflows.whole_episodes import name_state
 
 #: number of states shown with the attributions of every action
 EXAMPLES = 4
@@ -302,12 +303,6 @@ def make_target_attributions(
         + (f": {describe_explained(batch, 0, '; ')}" if asked else ""),
         signed=not explainer.gives_masks and bool((attributions < 0).any()),
     )
-
-
-def name_state(states: StateDataset, position: int) -> str:
-    """Name a state by its step, and by its number in the store, which commands take."""
-    number = int(states.indices[position])
-    return f"episode {states.episode[position]}, step {states.steps[position]} (state {number})"
 
 
 def get_pictures(

@@ -16,9 +16,10 @@ from sb3_explain.report.method_attributions import MethodAttributions
 from sb3_explain.report.words import get_explainer_label, join_words
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import choose_clear_states, get_pictures, name_state
+from sb3_explain.workflows.pictures import choose_clear_states, get_pictures
 from sb3_explain.workflows.saliency_video import scale_attributions
 from sb3_explain.workflows.showing import compare
+from sb3_explain.workflows.whole_episodes import name_state
 
 #: number of states of an agent without images that are shown: as many bars as a page is wide
 BAR_STATES = 2

@@ -134,6 +134,12 @@ def list_episodes(states: StateDataset) -> list[Episode]:
     ]  # fmt: skip
 
 
+def name_state(states: StateDataset, position: int) -> str:
+    """Name a state by its step, and by its number in the store, which commands take."""
+    number = int(states.indices[position])
+    return f"episode {states.episode[position]}, step {states.steps[position]} (state {number})"
+
+
 def describe_episodes(states: StateDataset) -> str:
     """Say how an agent's episodes went: how many, their returns, how they ended, and the worst.
 

@@ -32,7 +32,8 @@ from sb3_explain.report.wording import SIMILARITY
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import get_pictures, name_measure, name_state, take_newest_frame
+from sb3_explain.workflows.pictures import get_pictures, name_measure, take_newest_frame
+from sb3_explain.workflows.whole_episodes import name_state
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

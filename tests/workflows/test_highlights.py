@@ -197,7 +197,7 @@ def test_from_the_command_line_for_an_agent_of_vectors(tmp_path, capsys):
     assert any(
         f"state {position}: step {step} of episode {first['episode']}, " in one for one in lines
     )
-    assert f"episode {first['episode']}, state {position}" in shown
+    assert f"episode {first['episode']}, step {step} (state {position})" in shown
     assert list((tmp_path / "out" / "why").glob(f"episodes_{position}_*.png"))
     assert any(line.startswith(f"1  state {first['position']}: ") for line in lines)
     # more states only need a larger -n, whatever played the first ones
