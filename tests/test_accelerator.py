@@ -16,6 +16,7 @@ from sb3_explain.workflows.pipeline import explain
 from sb3_explain.workflows.weaknesses import find_weaknesses
 from sb3_explain.workflows.why import why
 from tests.callbacks.learning import make
+from tests.explainers.kinds import quick
 from tests.toys import dot_agent
 
 
@@ -67,9 +68,9 @@ def test_the_stand_in_refuses():
 
 def test_from_an_agent_to_its_report(tmp_path):
     training = {"epochs": 1, "batch_size": 64, "progress": False}
-    settings = {"network": "compact"}
+    settings = {"network": "compact", "refine_steps": 1}
     explain(
-        dot_agent(), tmp_path, n_states=200, n_evaluated=12, explainer_kwargs=settings,
+        dot_agent(), tmp_path, n_states=200, n_evaluated=4, explainer_kwargs=settings,
         fit_kwargs=training, progress=False,
     )  # fmt: skip
     assert (tmp_path / "report.html").exists()
@@ -79,7 +80,7 @@ def test_every_explainer_and_metric(tmp_path):
     agent = dot_agent()
     states = collect(agent, n_states=60, folder=tmp_path, max_per_episode=20, progress=False)
     supported = {
-        name: EXPLAINERS[name](agent)
+        name: quick(name, agent, states)
         for name in EXPLAINERS
         if EXPLAINERS[name].unsupported(agent) is None and not hasattr(EXPLAINERS[name], "fit")
     }
@@ -102,7 +103,7 @@ def test_states_of_interest(tmp_path):
     page = find_weaknesses(
         dot_agent(), tmp_path, targets=["T-", "action:0"], n_states=200, n_samples=4, n_episodes=2,
         generator_kwargs={"latent": 4}, fit_kwargs={"epochs": 1, "batch_size": 64},
-        probe_kwargs={"steps": 3}, explainer_kwargs={}, progress=False,
+        probe_kwargs={"steps": 3}, explainer_kwargs={"refine_steps": 1}, progress=False,
     )  # fmt: skip
     assert page.exists()
 
@@ -110,7 +111,8 @@ def test_states_of_interest(tmp_path):
 def test_callbacks(tmp_path):
     model = make("dqn", tensorboard_log=str(tmp_path))
     made = [
-        SaliencyCallback("gradient", every=60, folder=str(tmp_path), budget=None, on_error="raise"),
+        SaliencyCallback("gradient", every=60, n_states=2, n_frames=4, folder=str(tmp_path),
+                         budget=None, on_error="raise"),
         MetricsCallback(["gradient"], ["deletion"], every=60, n_states=4, folder=str(tmp_path),
                         budget=None, on_error="raise"),
     ]  # fmt: skip

@@ -23,10 +23,12 @@ CALLBACKS = {
         "occlusion", every=64, n_states=3, n_frames=5, folder=folder, budget=None, on_error="raise"
     ),
     "metrics": lambda folder: MetricsCallback(
-        ["gradient", "rise"], every=96, n_states=4, folder=folder, budget=None, on_error="raise"
+        {"gradient": {}, "rise": {"n_masks": 100}}, every=96, n_states=4, folder=folder,
+        budget=None, on_error="raise",
     ),
     "visionmask": lambda folder: VisionMaskCallback(
-        every=130, n_states=120, folder=folder, fit_kwargs=SHORT, budget=None, on_error="raise"
+        every=130, n_states=120, folder=folder, explainer_kwargs={"refine_steps": 1},
+        fit_kwargs=SHORT, budget=None, on_error="raise",
     ),
     "generator": lambda folder: StateGeneratorCallback(
         n_states=120, targets=["value_low"], n_samples=4, folder=folder, fit_kwargs=SHORT,

@@ -49,8 +49,8 @@ def command(name: str, folder: Path, output: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
-SMALL = ["-n", "400", "--max-per-episode", "20"]
-QUICK = ["--epochs", "1", "--precision", "no"]
+SMALL = ["-n", "200", "--max-per-episode", "10"]
+QUICK = ["--epochs", "1", "--precision", "no", "--visionmask", "refine_steps:1"]
 #: each metric is two figures of the page
 FEW = ["--metrics", "accuracy", "insertion", "deletion", "sparseness"]
 EVALUATED = ["--n-evaluated", "16", *FEW]
@@ -263,7 +263,7 @@ def test_help_shows_an_example(name, capsys):
 def test_a_mistake_is_one_line_and_exit_code_2(folder, tmp_path, capsys, change, said):
     arguments = {
         "--algo": "ppo", "--env": "Dot-v0", "-f": str(folder), "-o": str(tmp_path / "out"),
-        "-n": "200", "--epochs": "1", "--max-per-episode": "20", **change,
+        "-n": "200", "--epochs": "1", "--max-per-episode": "20", "--n-evaluated": "1", **change,
     }  # fmt: skip
     flat = [part for pair in arguments.items() for part in pair]
     try:
@@ -403,11 +403,11 @@ def test_states_that_were_trained_on_are_never_tested_on(folder, tmp_path, capsy
     assert main(command("collect", folder, tmp_path, *SMALL)) == 0
     assert main(command("fit", folder, tmp_path, *QUICK)) == 0
     assert main(command("fit", folder, tmp_path, *QUICK)) == 0  # finds it
-    assert main(command("fit", folder, tmp_path, "--epochs", "2", "--precision", "no")) == 2
+    assert main(command("fit", folder, tmp_path, *QUICK, "--epochs", "2")) == 2
     assert "of other settings, training or states" in capsys.readouterr().err
     assert main(command("evaluate", folder, tmp_path, "--seed", "1")) == 2
     assert "another split" in capsys.readouterr().err
-    assert main(command("collect", folder, tmp_path, "-n", "600", "--max-per-episode", "20")) == 0
+    assert main(command("collect", folder, tmp_path, "-n", "300", "--max-per-episode", "10")) == 0
     assert main(command("evaluate", folder, tmp_path)) == 2
     assert "another split" in capsys.readouterr().err
 

@@ -98,10 +98,10 @@ def share_of_target(probability: Tensor, allowed: Tensor) -> Tensor:
     :return: (B,) the largest shares whose divergence is allowed, in [0, 1)
     """
     p = probability.clamp(*NEVER_SURE)
-    low, high = torch.zeros_like(p), torch.ones_like(p)
-    for _ in range(HALVINGS):
-        share = (low + high) / 2
-        divergence = -p * torch.log1p(share * (1 - p) / p) - (1 - p) * torch.log1p(-share)
-        fits = divergence <= allowed
-        low, high = torch.where(fits, share, low), torch.where(fits, high, share)
-    return low
+    rest, negative = 1 - p, -p
+    allowed_share = torch.zeros_like(p)
+    for halving in range(1, HALVINGS + 1):
+        share = allowed_share + 0.5**halving
+        divergence = negative * torch.log1p(share * rest / p) - rest * torch.log1p(-share)
+        allowed_share = torch.where(divergence <= allowed, share, allowed_share)
+    return allowed_share
