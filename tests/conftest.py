@@ -12,12 +12,14 @@ from tests.processes import preload
 def pytest_sessionstart() -> None:
     """Let whatever starts the server of forks first, have it import the libraries."""
     preload()
+    gc.disable()  # what collection imports and makes, stays
 
 
 def pytest_collection_finish() -> None:
     """Libraries and tests stay to the end: the garbage collector need not look through them."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
