@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sb3_explain.agents.action_spaces import group_sizes
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.shown_values import name_features, show_values
@@ -35,7 +36,11 @@ from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import compute_shares, find_taken_targets, take_newest_frame
 from sb3_explain.workflows.removal import count_removed, remove_regions
-from sb3_explain.workflows.step_columns import compute_columns, list_bookmarks
+from sb3_explain.workflows.step_columns import (
+    compute_columns,
+    describe_drawing,
+    list_bookmarks,
+)
 from sb3_explain.workflows.whole_episodes import choose_steps
 
 Array = NDArray[Any]
@@ -68,7 +73,7 @@ def make_playback(
     :param agent: the agent of the states
     :param limit: number of steps that are shown, at most
     :param budget: number of forward passes for each explainer, about: one of many passes for a
-        state explains the first of every 2, 4, 8, ... steps
+        state explains the first of every 2, 4, 8, ... steps, and those with a bookmark
     :param target: what is explained (see :mod:`sb3_explain.agents.targets`); every target, or the
         action taken where that takes many passes, when not given
     :param name: name of the agent, as it is shown
@@ -84,18 +89,26 @@ def make_playback(
     playback = show_steps(shown, agent, episodes, columns)
     taken = torch.from_numpy(playback.taken)
     first = shown.batch(agent, np.arange(1))
-    every = choose_stride(count_removed(first), len(shown), budget)
+    bookmarks = [*playback.bookmarks, *place_bookmarks(marked, positions)]
+
+    def choose(every: int) -> NDArray[np.int64]:
+        """Choose the first of every so many steps, and all with a bookmark."""
+        firsts = list_first_steps(episodes, every)
+        return np.union1d(firsts, np.array([one.position for one in bookmarks], np.int64))
+
+    removed = choose(choose_stride(count_removed(first), len(shown), budget))
     found = None if target is None else find_target(agent, target)
     plans = {
         key: plan_explaining(one, shown, found, budget, N_ATTRIBUTIONS // len(explainers))
         for key, one in explainers.items()
     }
-    n = sum(len(list_first_steps(episodes, plan.every)) for plan in plans.values())
+    chosen = {key: choose(plan.every) for key, plan in plans.items()}
+    n = sum(map(len, chosen.values()))
     with progress_bar("explaining steps", n, "states", progress) as bar:
         explained = [
             explain_steps(
-                shown, one, list_first_steps(episodes, plans[key].every), taken,
-                name=key, plan=plans[key], target=found, advance=bar.update,
+                shown, one, chosen[key], taken,
+                name=key, everything=plans[key].everything, target=found, advance=bar.update,
             )
             for key, one in explainers.items()
         ]  # fmt: skip
@@ -103,10 +116,10 @@ def make_playback(
         playback,
         name=name,
         explained=explained,
-        removal=remove_regions(shown, agent, list_first_steps(episodes, every), every, baselines),
+        removal=remove_regions(shown, agent, removed, baselines),
         asked=found.name if isinstance(found, ScalarTarget) else "",
         target=found if isinstance(found, int) else None,
-        bookmarks=[*playback.bookmarks, *place_bookmarks(marked, positions)],
+        bookmarks=bookmarks,
     )
 
 
@@ -143,6 +156,8 @@ def show_steps(
         shares=compute_shares(agent, scores).numpy(),
         taken=find_taken_targets(agent, shown.actions, scores).numpy(),
         target_names=agent.target_names,
+        groups=group_sizes(agent.action_space),
+        drawn=describe_drawing(agent, shown),
         columns=columns,
         rendered=shown.rendered(np.arange(len(shown))),
         observed=None if image is None else read_observed(shown, agent, image),
@@ -167,7 +182,7 @@ class Plan:
     """What an explainer is asked, and in which steps.
 
     :param everything: whether it explains every target, in place of one
-    :param every: it explains the first of every so many steps of an episode
+    :param every: it explains the first of every so many steps of an episode, and others
     """
 
     everything: bool
@@ -250,7 +265,7 @@ def explain_steps(
     taken: Tensor,
     *,
     name: str,
-    plan: Plan,
+    everything: bool,
     target: int | ScalarTarget | None,
     advance: Any,
 ) -> Explained:
@@ -258,10 +273,10 @@ def explain_steps(
 
     :param states: states of all steps
     :param explainer: the explainer
-    :param positions: positions of the states to explain
+    :param positions: positions of the states to explain, in order
     :param taken: targets of the actions taken in all states
     :param name: name of the explainer
-    :param plan: what it is asked
+    :param everything: whether every target is explained, in place of one
     :param target: what is explained; all targets or the action taken when not given
     :param advance: called with the number of states that were explained
     """
@@ -269,7 +284,7 @@ def explain_steps(
     image = find_image(agent)
     parts: list[Tensor] = []
     for some in np.array_split(positions, range(CHUNK, len(positions), CHUNK)):
-        if plan.everything:
+        if everything:
             attributed = explainer.attribute_all(states.batch(agent, some))
         else:
             asked: TargetLike = explainer.own_target if target is None else target
@@ -284,7 +299,7 @@ def explain_steps(
         advance(len(some))
     values = torch.cat(parts).numpy()
     numbers: Sequence[int | None] = [target if isinstance(target, int) else None]
-    if plan.everything:
+    if everything:
         numbers = range(values.shape[1])
     return Explained(
         name=name,
@@ -292,7 +307,8 @@ def explain_steps(
         attributions=[StepAttributions(values[:, i], number) for i, number in enumerate(numbers)],
         signed=not explainer.gives_masks and bool((values < 0).any()),
         untrained=frozenset(explainer.unknown_targets),
-        every=plan.every,
+        positions=positions,
+        common=explainer.gives_masks,
     )
 
 

@@ -23,6 +23,17 @@ from sb3_explain.workflows.pictures import compute_shares
 REGIONS = 7
 #: number of states at once
 CHUNK = 64
+#: what a baseline puts in place of a region of a picture, and of a feature, by its name
+_REPLACED = (
+    {
+        "background": "what each pixel shows most often",
+        "most_frequent": "the most frequent color of all frames",
+        "mean": "the mean color of all frames",
+        "below": "darker than anything that is seen",
+        "blur": "the picture itself, blurred",
+    },
+    {"background": "the median", "most_frequent": "the median", "black": "0"},
+)
 
 
 @torch.no_grad()
@@ -30,7 +41,6 @@ def remove_regions(
     states: StateDataset,
     agent: Agent,
     positions: NDArray[np.int64],
-    every: int = 1,
     baselines: Mapping[str, Baseline] | None = None,
 ) -> Removal:
     """Remove every region, or feature, from states, and pass what is left to the agent.
@@ -39,8 +49,7 @@ def remove_regions(
 
     :param states: states of the agent
     :param agent: the agent
-    :param positions: positions of the states
-    :param every: the positions are the first of every so many steps of an episode
+    :param positions: positions of the states, in order
     :param baselines: what replaces it, by key
     """
     image = find_image(agent)
@@ -55,7 +64,24 @@ def remove_regions(
             else _without_features(batch, agent, baselines)
         )
     side = 0 if image is None else REGIONS
-    return Removal(torch.cat(found).numpy(), side, side, every)
+    filled = baselines[image] if image is not None else next(iter(baselines.values()))
+    return Removal(
+        torch.cat(found).numpy(),
+        side,
+        side,
+        positions,
+        describe_baseline(filled, image is not None),
+    )
+
+
+def describe_baseline(baseline: Baseline, pictures: bool) -> str:
+    """Say by what a region of a picture, or a feature, is replaced.
+
+    :param baseline: what replaces it
+    :param pictures: whether it is a region of a picture
+    """
+    said = _REPLACED[0 if pictures else 1].get(baseline.name)
+    return f"{baseline.name} ({said})" if said else baseline.name
 
 
 def count_removed(batch: StateBatch) -> int:

@@ -56,6 +56,36 @@ def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
     return {name: column for name, column in columns.items() if np.isfinite(column).any()}
 
 
+def describe_drawing(agent: Agent, states: StateDataset) -> str:
+    """Say how the actions of states were found from what the agent says of all of them.
+
+    Where nobody wrote it down, an action that is not the greedy one tells that it was drawn.
+
+    :param agent: the agent that played
+    :param states: its states
+    """
+    behavior, epsilon = states.provenance.get("behavior"), states.provenance.get("epsilon") or 0
+    if behavior not in ("greedy", "stochastic", "epsilon"):
+        behavior = (
+            "greedy"
+            if np.allclose(states.actions - agent.first_action, states.greedy)
+            else "stochastic"
+        )
+    by_value = agent.view.value_based
+    if isinstance(agent.action_space, spaces.Box):
+        if behavior == "stochastic":
+            return "The action taken is drawn around these values."
+        said, instead = "The action taken has these values", "it is random"
+    else:
+        if behavior == "stochastic" and not by_value:
+            return "Actions are drawn from these probabilities."
+        best = "action of the highest value" if by_value else "most probable action"
+        said, instead = f"The {best} is taken", "a random one"
+    if behavior == "greedy":
+        return f"{said}."
+    return f"{said}, but at times{f' (probability {epsilon:g})' if epsilon else ''} {instead}."
+
+
 def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) -> list[Bookmark]:
     """List the steps that are worth a look first.
 

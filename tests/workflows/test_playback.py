@@ -1,12 +1,14 @@
 """What a page plays: which steps, their numbers, their maps, and what is tried without regions."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from torch import nn
 
-from sb3_explain import Agent, Gradient, collect
+from sb3_explain import Agent, ExplainError, Gradient, collect
 from sb3_explain.agents.value_units import ValueUnits
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.report.viewer.encode import describe_playback
@@ -15,7 +17,11 @@ from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.playback import choose_stride, make_playback
 from sb3_explain.workflows.removal import REGIONS
-from sb3_explain.workflows.step_columns import compute_columns, list_bookmarks
+from sb3_explain.workflows.step_columns import (
+    compute_columns,
+    describe_drawing,
+    list_bookmarks,
+)
 from sb3_explain.workflows.whole_episodes import (
     choose_first,
     choose_steps,
@@ -157,6 +163,47 @@ def test_states_of_arrays_may_have_no_rewards_and_no_values(played):
     assert [one.label for one in playback.bookmarks] == ["end of episode 0"]
 
 
+def play_with(behavior, *, actions=(0, 1), **changes):
+    """Two states of which 0 is the greedy action, played as the store says."""
+    states = StateDataset.from_arrays(
+        np.zeros((2, 4), np.float32), np.zeros(2, int), np.zeros(2, int), actions=np.array(actions),
+        scores=np.zeros((2, 3), np.float32),
+    )  # fmt: skip
+    states.provenance = {"behavior": behavior, **changes} if behavior else {}
+    return states
+
+
+@pytest.mark.parametrize(
+    ("states", "by_value", "said"),
+    [
+        (play_with("stochastic", actions=(0, 0)), False, "Actions are drawn from these"),
+        (play_with("greedy"), False, "The most probable action is taken."),
+        # what nobody wrote down shows where another action is taken
+        (play_with("zoo"), False, "Actions are drawn from these probabilities."),
+        (play_with("", actions=(0, 0)), False, "The most probable action is taken."),
+        (play_with("zoo"), True, "The action of the highest value is taken, but at times a random"),
+        (play_with("epsilon", epsilon=0.05), False, "but at times (probability 0.05) a random one"),
+    ],
+)
+def test_how_actions_are_drawn_is_said(states, by_value, said):
+    module = nn.Linear(4, 3)
+    agent = Agent.from_module(
+        module, spaces.Box(-9, 9, (4,)), spaces.Discrete(3), value_based=by_value
+    )
+    assert said in describe_drawing(agent, states)
+
+
+def test_steps_of_maps_are_in_order_and_as_many_as_maps(played):
+    agent, states = played
+    whole = make_playback(
+        states, {"gradient": Gradient(agent)}, agent=agent, limit=8, progress=False
+    )
+    for positions in ([0, 1, 2], [0, 2, 1, 3, 4, 5, 6, 7], list(range(1, 9))):
+        explained = dataclasses.replace(whole.explained[0], positions=np.array(positions))
+        with pytest.raises(ExplainError, match="maps of Plain gradient"):
+            dataclasses.replace(whole, explained=[explained]).require_whole()
+
+
 def test_bookmarks_lead_to_extremes_and_losses():
     episodes = [Episode(0, 0, 60, 5.0), Episode(1, 60, 60, 0.0), Episode(2, 60, 100, -1.0)]
     columns = {name: np.zeros(100) for name in ("value", "advantage", "reward")}
@@ -213,8 +260,10 @@ def test_maps_are_those_of_the_explainer(played):
     positions, episodes = choose_steps(states, 30)
     strides = {"gradient": 1, "occlusion": 2, "smoothgrad": 8}
     for explained in playback.explained:
-        assert explained.every == strides[explained.name]
-        chosen = list_first_steps(episodes, explained.every)
+        chosen = explained.positions
+        firsts = list_first_steps(episodes, strides[explained.name])
+        marked = [one.position for one in playback.bookmarks]
+        assert chosen.tolist() == sorted({*firsts, *marked})
         observed, taken = states.observations(positions[chosen]), playback.taken[chosen]
         explainer = explainers[explained.name]
         targets = [torch.from_numpy(taken)]
@@ -258,7 +307,8 @@ def test_removal_is_that_of_a_loop(played):
     positions, _ = choose_steps(states, 8)
     shown = states.subset(positions)
     baseline = make_baselines(agent, "background", shown)[""]
-    assert playback.removal.every == 1
+    assert playback.removal.positions.tolist() == list(range(8))
+    assert playback.removal.filled == "background (what each pixel shows most often)"
     for i in (0, 5):
         observed = shown.observations([i]).float()
         filled = baseline(observed)

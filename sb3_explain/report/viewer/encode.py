@@ -89,6 +89,8 @@ def describe_playback(
             np.asarray(playback.forbidden, np.uint8), keep
         ),
         "taken": write_table(np.asarray(playback.taken, np.int16), keep),
+        "drawn": playback.drawn,
+        "groups": list(playback.groups) or [len(playback.target_names)],
         "targets": [
             {"name": name, "chosen": share}
             for name, share in zip(playback.target_names, chosen, strict=True)
@@ -102,7 +104,8 @@ def describe_playback(
         "removal": None if playback.removal is None else {
             "rows": playback.removal.rows,
             "columns": playback.removal.columns,
-            "every": playback.removal.every,
+            "positions": list_positions(playback.removal.positions),
+            "filled": playback.removal.filled,
             "shares": write_shares(playback.removal.shares, keep),
         },
         "bookmarks": [
@@ -121,7 +124,8 @@ def describe_explained(
         "label": explained.label,
         "signed": explained.signed,
         "untrained": sorted(explained.untrained),
-        "every": explained.every,
+        "positions": list_positions(explained.positions),
+        "common": explained.common,
         "metrics": [dict(metric) for metric in trust.get(explained.name, ())],
         "stack": first.shape[1] if first.ndim == 4 else 1,
         "attributions": [
@@ -129,6 +133,11 @@ def describe_explained(
             for one in explained.attributions
         ],
     }
+
+
+def list_positions(positions: Array | None) -> list[int] | None:
+    """List positions of steps; ``None`` for all."""
+    return None if positions is None else np.asarray(positions).tolist()
 
 
 def describe_attributions(

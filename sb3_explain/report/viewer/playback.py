@@ -80,7 +80,8 @@ class Explained:
     :param attributions: its maps, a target each
     :param signed: whether maps may be negative
     :param untrained: numbers of the targets that it has hardly learned anything of
-    :param every: it explains the first of every so many steps of an episode
+    :param positions: (M,) positions of the steps that it explains, in order; all when not given
+    :param common: whether 1 stands for the same in all steps, and not for the largest value of each
     """
 
     name: str
@@ -88,7 +89,8 @@ class Explained:
     attributions: Sequence[StepAttributions]
     signed: bool = False
     untrained: Collection[int] = ()
-    every: int = 1
+    positions: Array | None = None
+    common: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,13 +100,16 @@ class Removal:
     :param shares: (M, R, K) in [0, 1]
     :param rows: number of rows of regions; 0 for features
     :param columns: number of columns of regions
-    :param every: the first of every so many steps of an episode was tried
+    :param positions: (M,) positions of the steps in which this was tried, in order; all when not
+        given
+    :param filled: by what it is replaced, in words
     """
 
     shares: Array
     rows: int = 0
     columns: int = 0
-    every: int = 1
+    positions: Array | None = None
+    filled: str = ""
 
 
 def bound_regions(length: int, n: int) -> NDArray[np.int64]:
@@ -126,6 +131,9 @@ class Playback:
     :param shares: (T, K) probability of each target, or its position in the range, in [0, 1]
     :param taken: (T,) number of the target of the action taken
     :param target_names: K names
+    :param groups: numbers of targets of each part of the action, of which each part takes one; one
+        part when not given
+    :param drawn: how the action is found from the shares, in words
     :param columns: (T,) numbers by name, see :data:`COLUMNS`
     :param rendered: (T, h, w, 3) uint8 frames as a person sees them
     :param observed: (T, H, W) or (T, H, W, 3) uint8 newest frames as the agent sees them
@@ -147,6 +155,8 @@ class Playback:
     shares: Array
     taken: Array
     target_names: Sequence[str]
+    groups: Sequence[int] = ()
+    drawn: str = ""
     columns: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     rendered: Array | None = None
     observed: Array | None = None
@@ -177,20 +187,22 @@ class Playback:
         if len(set(lengths.values())) != 1 or not len(self):
             raise ExplainError(f"a playback has numbers of steps that differ: {lengths}")
         for explained in self.explained:
-            expected = len(list_first_steps(self.episodes, explained.every))
             for each in explained.attributions:
-                if len(each.values) != expected:
-                    raise ExplainError(
-                        f"{len(each.values)} maps of {explained.label} for {expected} steps"
-                    )
+                what = f"maps of {explained.label}"
+                self._require_steps(what, len(each.values), explained.positions)
         if self.removal is not None:
-            expected = len(list_first_steps(self.episodes, self.removal.every))
-            if len(self.removal.shares) != expected:
-                raise ExplainError(f"removal of {len(self.removal.shares)} for {expected} steps")
+            self._require_steps("removals", len(self.removal.shares), self.removal.positions)
         if self.shares.shape[1] != len(self.target_names):
             raise ExplainError(
                 f"{self.shares.shape[1]} shares a step, but {len(self.target_names)} target names"
             )
+
+    def _require_steps(self, what: str, n: int, positions: Array | None) -> None:
+        steps = np.arange(len(self)) if positions is None else np.asarray(positions)
+        if n != len(steps):
+            raise ExplainError(f"{n} {what} for {len(steps)} steps")
+        if len(steps) and (steps[0] < 0 or steps[-1] >= len(self) or (np.diff(steps) < 1).any()):
+            raise ExplainError(f"{what} are of steps that are out of order: {steps.tolist()}")
 
     @property
     def chosen(self) -> NDArray[np.float64]:

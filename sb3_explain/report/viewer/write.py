@@ -14,7 +14,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.viewer.bundle import UPLOT, UPLOT_STYLE, join_scripts
 from sb3_explain.report.viewer.encode import Trust, describe_palette, describe_playback
 from sb3_explain.report.viewer.playback import Playback
-from sb3_explain.report.wording import Wording
+from sb3_explain.report.wording import SOFTMAX, Wording
 
 STYLE = Path(__file__).parent / "viewer.css"
 #: size of what the page carries, in MB, at most
@@ -121,6 +121,7 @@ def read_styles() -> list[str]:
 
 def describe_words(wording: Wording) -> dict[str, Any]:
     """Return the words of a viewer for one kind of agent."""
+    by_value = wording.measure == SOFTMAX
     return {
         "value": "value",
         "reward": "reward",
@@ -130,4 +131,6 @@ def describe_words(wording: Wording) -> dict[str, Any]:
         "taken": "the dimension farthest out" if wording.continuous else "the action taken",
         "region": "this region",
         "continuous": wording.continuous,
+        "best": "highest value" if by_value else "most probable",
+        "best_action": "action of the highest value" if by_value else "most probable action",
     }

@@ -150,7 +150,8 @@ class Chunks:
         side = 0 if described["observed"] is None else REGIONS
         nothing = np.zeros((0, 1, len(self.agent.target_names)))
         described["removal"] = {
-            "rows": side, "columns": side, "every": 1, "shares": write_shares(nothing, keep),
+            "rows": side, "columns": side, "positions": None, "filled": "",
+            "shares": write_shares(nothing, keep),
         }  # fmt: skip
         return Chunk(json.dumps(described, allow_nan=False).encode(), blobs)
 

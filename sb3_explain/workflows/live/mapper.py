@@ -22,7 +22,7 @@ from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import Baseline, make_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.parts import Part, StoreReader
-from sb3_explain.workflows.playback import Cost, Plan, count_cost, explain_steps, show_steps
+from sb3_explain.workflows.playback import Cost, count_cost, explain_steps, show_steps
 from sb3_explain.workflows.removal import count_removed, remove_regions
 
 
@@ -71,8 +71,8 @@ class Mapper:
         return [
             {
                 "name": name, "label": get_explainer_label(name), "signed": False, "untrained": [],
-                "every": 1, "metrics": [dict(one) for one in self._trust.get(name, ())],
-                "stack": 1, "attributions": [],
+                "positions": None, "common": False, "stack": 1, "attributions": [],
+                "metrics": [dict(one) for one in self._trust.get(name, ())],
             }
             for name in self._explainers
         ]  # fmt: skip
@@ -123,7 +123,7 @@ class Mapper:
         everything, start = self._count_cost(question).everything, time.perf_counter()
         explained = explain_steps(
             states, explainer, positions, torch.from_numpy(playback.taken),
-            name=question.explainer, plan=Plan(everything, 1),
+            name=question.explainer, everything=everything,
             target=None if everything else self.asked or question.target, advance=lambda n: None,
         )  # fmt: skip
         seconds = time.perf_counter() - start

@@ -112,31 +112,31 @@ def test_a_map_is_computed_when_it_is_asked_for(dots, serve, look):
     page = look(f"{server.address}#1-3")
     wait_for(page, "episode 1, step 3")
     page.select_option(".explainer", label="Occlusion")
-    assert "was not asked" in page.locator(".remark").inner_text()
+    assert "was not asked" in page.locator(".age").inner_text()
     before = read_pixels(page, "seen")
     page.locator(".ask-one").click()
     page.wait_for_function(
         "() => /explained in/.test(document.querySelector('.asked').textContent)"
     )
-    page.wait_for_function("() => document.querySelector('.remark').textContent === ''")
+    page.wait_for_function("() => /^map of step/.test(document.querySelector('.age').textContent)")
     assert read_pixels(page, "seen") != before
     removal = page.locator(".removal").inner_text()
-    assert re.match(r"Removal check: without the brightest region|The map is empty", removal)
+    assert re.match(r"Removal check of step 3(, without the brightest region:|: the map)", removal)
     # hovering says what it does without the region there
     page.locator("canvas.seen").hover()
-    assert page.locator(".removal").inner_text().startswith("Without this region")
+    assert page.locator(".removal").inner_text().startswith("Step 3, without this region")
     page.mouse.move(0, 0)
     # of the next step there is none
     page.locator(".after").click()
     wait_for(page, "episode 1, step 4")
-    assert "was not asked" in page.locator(".remark").inner_text()
+    assert "was not asked" in page.locator(".age").inner_text()
     page.locator(".ask-all").click()
-    page.wait_for_function("() => document.querySelector('.remark').textContent === ''")
+    page.wait_for_function("() => /^map of step/.test(document.querySelector('.age').textContent)")
     page.keyboard.press("Tab")
     for step in ("5", "6"):
         page.locator(".after").click()
         wait_for(page, f"episode 1, step {step}")
-        assert page.locator(".remark").inner_text() == ""
+        assert page.locator(".age").inner_text().startswith(f"map of step {step}")
 
 
 def test_features_get_their_strip(poles, serve, look):
@@ -148,7 +148,7 @@ def test_features_get_their_strip(poles, serve, look):
     page.wait_for_function(
         "() => /explained in/.test(document.querySelector('.asked').textContent)"
     )
-    page.wait_for_function("() => document.querySelector('.remark').textContent === ''")
+    page.wait_for_function("() => /^map of step/.test(document.querySelector('.age').textContent)")
     assert page.evaluate(strip) != before
 
 

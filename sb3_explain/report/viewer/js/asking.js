@@ -18,8 +18,8 @@ export function makeGrowing(playback) {
       if (part.explainer !== explainer || !holds(part, position)) continue;
       const found = part.answered.findMap(0, position - part.from, target);
       if (!found) continue;
-      const { stack, signed, untrained } = part.answered.explainers[0];
-      Object.assign(playback.explainers[explainer], { stack, signed, untrained });
+      const { stack, signed, untrained, common } = part.answered.explainers[0];
+      Object.assign(playback.explainers[explainer], { stack, signed, untrained, common });
       return { ...found, position: found.position + part.from };
     }
     return findMap.call(playback, explainer, position, target);
@@ -30,7 +30,11 @@ export function makeGrowing(playback) {
     const tried = part.answered.triedAt(position - part.from);
     return { ...tried, position: tried.position + part.from };
   };
-  return (explainer, from, answered) => parts.unshift({ explainer, from, answered });
+  return (explainer, from, answered) => {
+    parts.unshift({ explainer, from, answered });
+    playback.removal.filled = answered.removal.filled;
+    playback.version += 1;
+  };
 }
 
 export class Asking {

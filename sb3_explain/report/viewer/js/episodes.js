@@ -1,6 +1,7 @@
 // How the agent plays: its episodes, how often it does what, and its value against the return.
 
-import { make, percent } from "./pane.js";
+import { make } from "./elements.js";
+import { percent } from "./removing.js";
 import { format } from "./strip.js";
 
 /** Fill the table of episodes; a click on a row goes to its first step. */

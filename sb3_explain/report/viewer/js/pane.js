@@ -1,16 +1,19 @@
 // One agent at one step, explained by one explainer: pictures or features, shares, and trust.
 
+import { Bars } from "./bars.js";
+import { countSteps, make } from "./elements.js";
+import { drawLegend } from "./legend.js";
 import { Pictures } from "./pictures.js";
-import { Strip, format } from "./strip.js";
+import { listChecks, sayChecks, sayRemoval } from "./removing.js";
+import { Strip } from "./strip.js";
 
-const percent = (share) => `${Math.round(100 * share)} %`;
+/** A map whose largest magnitude is below this is weak: it has no line of a contour. */
+const WEAK = 0.25;
 
-/** Make an element with a text. */
-function make(kind, text, name = "") {
-  const element = document.createElement(kind);
-  element.textContent = text;
-  if (name) element.className = name;
-  return element;
+/** Say that there is little or nothing to see on a map; nothing of others, or without one. */
+function sayStrength(peak) {
+  if (peak === null || peak >= WEAK) return "";
+  return peak > 0 ? `weak map: at most ${peak.toFixed(2)} of the scale` : "empty map: nothing matters to it here";
 }
 
 export class Pane {
@@ -18,45 +21,50 @@ export class Pane {
    * @param root where the pane is added
    * @param template the pane's elements
    * @param playback what is shown
-   * @param options `{palette, words, go, hover}`
+   * @param options `{palette, words, go, jump, regions}`: where a click in the strip goes to, as a
+   *   share of the episode; where a step goes to; and which region is looked at
    */
-  constructor(root, template, playback, { palette, words, go, hover }) {
+  constructor(root, template, playback, { palette, words, go, jump, regions }) {
     this.element = template.content.firstElementChild.cloneNode(true);
     root.append(this.element);
-    this.playback = playback;
-    this.words = words;
+    Object.assign(this, { playback, words, jump, checked: {} });
     this.explainer = playback.explainers.length ? 0 : null;
     const find = (name) => this.element.querySelector(`.${name}`);
     Object.assign(this, {
-      title: find("pane-title"), bars: find("shares"), trust: find("trust"),
-      removal: find("removal"), remark: find("remark"),
+      title: find("pane-title"), trust: find("trust"), removal: find("removal"), remark: find("remark"),
+      age: find("age"), legend: find("legend"), checks: find("checks"), filled: find("filled"),
+      earlier: find("earlier-map"), later: find("later-map"), ofMap: find("of-map"),
     });
+    this.noun = playback.features ? "feature" : "region";
+    find("hint").hidden = !playback.removal;
+    find("hint").textContent = `Point at, or tap, a ${this.noun}: what does the agent do without it?`;
+    this.bars = new Bars({ list: find("shares"), line: find("drawn") }, playback, words);
     this.pictures = new Pictures(playback, { game: find("game"), seen: find("seen") });
-    this.pictures.watch(hover);
+    this.pictures.watch(regions);
     const features = find("features");
     features.hidden = !playback.features;
     if (playback.features) {
       this.strip = new Strip(playback, { list: find("feature-list"), canvas: find("strip"), legend: find("strip-legend") }, palette);
-      this.strip.watch(hover, go);
+      this.strip.watch(regions, go);
     }
-    this.rows = playback.targets.map((target) => {
-      const row = document.createElement("li");
-      const meter = document.createElement("meter");
-      Object.assign(meter, { min: 0, max: 1 });
-      meter.setAttribute("aria-label", target.name);
-      const share = make("span", "");
-      row.append(make("b", target.name), meter, share);
-      this.bars.append(row);
-      return { row, meter, share };
-    });
+    this.earlier.addEventListener("click", () => this.goToMap(-1));
+    this.later.addEventListener("click", () => this.goToMap(1));
   }
 
   async draw(position, state) {
+    const { playback, explainer } = this;
+    Object.assign(this, { position, target: state.target });
+    const found = explainer === null ? null : playback.findMap(explainer, position, state.target);
+    const brightest = this.findBrightest(found);
+    const given = { ...state, explainer, found, brightest };
     this.title.textContent = this.describe();
     this.drawShares(position, state);
-    this.drawTrust(position, state);
-    if (this.strip) this.strip.draw(position, { ...state, explainer: this.explainer });
-    return this.pictures.draw(position, { ...state, explainer: this.explainer });
+    this.sayWhatGoes(position, state, found, brightest);
+    if (explainer !== null) this.drawTrust(position, state, found);
+    if (this.strip) this.strip.draw(position, given);
+    const { drawn, peak } = await this.pictures.draw(position, given);
+    if (drawn && explainer !== null) this.sayAge(position, state.target, found, peak);
+    return drawn;
   }
 
   describe() {
@@ -64,94 +72,108 @@ export class Pane {
     return [this.playback.name, explainer].filter(Boolean).join(" \u00b7 ");
   }
 
+  /** The region in which a map is brightest; null without a map, -1 for an empty one. */
+  findBrightest(found) {
+    return found && found.map.brightest ? found.map.brightest.at(found.index) : null;
+  }
+
   drawShares(position, { target, region }) {
     const { playback } = this;
     const tried = region === null ? null : playback.triedAt(position);
     const shares = playback.shares.row(tried ? tried.position : position);
-    const without = tried ? tried.without(region) : null;
-    const taken = playback.taken.at(position);
-    const forbidden = playback.forbidden && playback.forbidden.row(position);
     const explained = playback.asked ? null : playback.targetAt(position, target);
-    this.rows.forEach(({ row, meter, share }, i) => {
-      meter.value = without ? without[i] : shares[i];
-      share.textContent = without ? `${percent(shares[i])} \u2192 ${percent(without[i])}` : percent(shares[i]);
-      if (forbidden && forbidden[i]) share.textContent = "forbidden";
-      row.classList.toggle("forbidden", Boolean(forbidden && forbidden[i]));
-      row.classList.toggle("taken", i === taken);
-      row.classList.toggle("explained", i === explained);
-    });
+    this.bars.draw(position, shares, tried ? tried.without(region) : null, explained);
+  }
+
+  /** Say what the agent does without the region that is looked at, or that is brightest. */
+  sayWhatGoes(position, { target, region }, found, brightest) {
+    const { playback } = this;
+    const nameRegion = (at, other) => (playback.features ? playback.features.names[at] : other);
+    const tried = region === null ? found && playback.triedAt(found.position) : playback.triedAt(position);
+    const [step, older] = tried ? [playback.stepAt(tried.position), position - tried.position] : [];
+    const when = `${step}${older ? `, ${countSteps(older)} before` : ""}`;
+    if (region !== null && tried) {
+      this.removal.textContent = this.sayWithout(tried, region,
+        `Step ${when}, without ${nameRegion(region, this.words.region)}`, target);
+    } else if (tried && brightest !== null && tried.position === found.position) {
+      this.removal.textContent = brightest < 0
+        ? `Removal check of step ${when}: the map is empty, nothing is removed.`
+        : this.sayWithout(tried, brightest,
+          `Removal check of step ${when}, without ${nameRegion(brightest, "the brightest region")}`, target);
+    } else this.removal.textContent = tried ? "The removal check was not made in the step of this map." : "";
+    const { removal } = playback;
+    this.filled.textContent = removal && removal.filled ? `What is removed is replaced by: ${removal.filled}.` : "";
   }
 
   /** Say what becomes of a target without a region, at a step where that was tried. */
   sayWithout(tried, region, what, target) {
-    const { playback } = this;
-    const shares = playback.shares.row(tried.position);
-    const without = tried.without(region);
-    const shown = playback.targetAt(tried.position, target);
-    return `${what}: ${playback.targets[shown].name} ${percent(shares[shown])} \u2192 `
-      + `${percent(without[shown])}${this.nameChange(shares, without)}.`;
-  }
-
-  drawTrust(position, { target, region }) {
     const { playback, words } = this;
+    const shown = playback.targetAt(tried.position, target);
+    return `${what}: ${sayRemoval({
+      names: playback.targets.map((one) => one.name),
+      shares: playback.shares.row(tried.position),
+      without: tried.without(region),
+      taken: playback.taken.at(tried.position),
+      shown,
+      group: playback.groupOf(shown),
+      words,
+    })}`;
+  }
+
+  /** Say of which step the map is, and whether there is anything to see on it. */
+  sayAge(position, target, found, peak) {
+    const { playback, explainer } = this;
+    const older = found ? position - found.position : 0;
     const name = playback.asked || playback.targets[playback.targetAt(position, target)].name;
-    const nameRegion = (at, other) => (playback.features ? playback.features.names[at] : other);
-    const hovered = region === null ? null : playback.triedAt(position);
-    this.removal.textContent = hovered
-      ? this.sayWithout(hovered, region, `Without ${nameRegion(region, words.region)}`, target)
-      : "";
-    const remarks = [];
-    if (hovered) remarks.push(sayBefore("Tried", position - hovered.position));
+    const said = !found
+      ? `${playback.explainers[explainer].label} was not asked about ${name} here.`
+      : `map of step ${playback.stepAt(found.position)}${older ? `, ${countSteps(older)} before` : ""}`;
+    const strength = found && found.map.values ? playback.findPeak(explainer, found) : peak;
+    this.age.textContent = [said, sayStrength(strength)].filter(Boolean).join(" \u00b7 ");
+    this.element.classList.toggle("older", older > 0);
+    const whole = playback.isWhole(explainer);
+    for (const [button, by] of [[this.earlier, -1], [this.later, 1]]) {
+      button.hidden = whole;
+      button.disabled = !whole && playback.findOwn(explainer, position, target, by) === null;
+    }
+  }
+
+  /** Go to the next step with a map of its own, or to the one before. */
+  goToMap(by) {
     if (this.explainer === null) return;
+    const own = this.playback.findOwn(this.explainer, this.position, this.target, by);
+    if (own !== null) this.jump(own);
+  }
+
+  /** Show what is known of the explainer, of this target, and of its scale. */
+  drawTrust(position, { target, look }, found) {
+    const { playback, words } = this;
     const explainer = playback.explainers[this.explainer];
-    const found = playback.findMap(this.explainer, position, target);
-    if (!found) remarks.push(`${explainer.label} was not asked about ${name} here.`);
-    else {
-      remarks.push(sayBefore("The map is that", position - found.position));
-      const own = playback.targetAt(found.position, target);
-      if (!playback.asked && explainer.untrained.includes(own)) {
-        remarks.push(`${explainer.label} met ${name} in no state that it learned from: its map is hardly trained.`);
-      }
-    }
-    this.remark.textContent = remarks.filter(Boolean).join(" ");
-    if (found && region === null) this.checkBrightest(found, position, target, nameRegion);
-    if (this.measured !== this.explainer) {
-      this.measured = this.explainer;
-      this.trust.replaceChildren(...explainer.metrics.map((metric) => {
-        const item = document.createElement("div");
-        item.append(make("dt", metric.label), make("dd", metric.value));
-        item.append(make("dd", metric.controls, "faint"));
-        return item;
-      }));
-    }
+    const own = found && !playback.asked ? playback.targetAt(found.position, target) : null;
+    this.remark.textContent = own !== null && explainer.untrained.includes(own)
+      ? `${explainer.label} met ${playback.targets[own].name} in no state that it learned from: its map is hardly trained.`
+      : "";
+    this.legend.hidden = Boolean(playback.features);
+    if (!playback.features) drawLegend(this.legend, explainer, look.style);
+    this.checks.textContent = sayChecks(this.findChecks(target), { words, noun: this.noun });
+    if (this.measured === this.explainer) return;
+    this.measured = this.explainer;
+    this.trust.replaceChildren(...explainer.metrics.map((metric) => {
+      const item = document.createElement("div");
+      item.append(make("dt", metric.label), make("dd", metric.value));
+      item.append(make("dd", metric.controls, "faint"));
+      return item;
+    }));
   }
 
-  /** Say what the agent does without the region in which a map is brightest, in that very state. */
-  checkBrightest({ map, index, position }, shown, target, nameRegion) {
-    const tried = this.playback.triedAt(position);
-    if (!tried || tried.position !== position || !map.brightest) return;
-    const brightest = map.brightest.at(index);
-    this.removal.textContent = brightest < 0
-      ? "The map is empty here."
-      : this.sayWithout(tried, brightest,
-        `Removal check${sayThen(shown - position)}: without the ${nameRegion(brightest, "brightest region")}`, target);
-  }
-
-  /** What it would do instead, if anything else. */
-  nameChange(shares, without) {
-    if (this.words.continuous) return "";
-    const best = (all) => all.indexOf(Math.max(...all));
-    const [before, after] = [best(shares), best(without)];
-    return before === after ? "" : `; it would rather do ${this.playback.targets[after].name}`;
+  /** The removal checks of all maps of a target, counted once. */
+  findChecks(target) {
+    const { playback, explainer, words } = this;
+    const key = [explainer, target, playback.version].join();
+    if (this.checked.key !== key) {
+      const none = explainer === null || !playback.removal;
+      this.checked = { key, ...(none ? { checks: [], chance: 0 } : listChecks(playback, explainer, target, words)) };
+    }
+    return this.checked;
   }
 }
-
-/** How many steps before something was; nothing if it is of this step. */
-const sayThen = (steps) => (steps > 0 ? `, ${steps} ${steps === 1 ? "step" : "steps"} before` : "");
-
-/** Say that something is of some steps before; nothing if it is of this step. */
-function sayBefore(what, steps) {
-  return steps > 0 ? `${what} of ${steps} ${steps === 1 ? "step" : "steps"} before.` : "";
-}
-
-export { format, make, percent };

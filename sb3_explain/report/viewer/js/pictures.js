@@ -5,6 +5,12 @@ import { Playback } from "./playback.js";
 
 /** Height in pixels that a picture is drawn with at least; the style sheet enlarges it. */
 const HEIGHT = 200;
+/** How long dashes and the gaps between them are, in pixels of the canvas. */
+const DASHES = [5, 4];
+/** A map of an earlier step is as strong as this share of one of the step itself. */
+const FADED = 0.45;
+/** The grid of one region, which is the whole picture. */
+const WHOLE = { rows: 1, columns: 1 };
 
 /** A canvas that shows tiles of one kind, enlarged by a whole number. */
 class Screen {
@@ -31,7 +37,7 @@ class Screen {
       this.canvas.width, this.canvas.height);
   }
 
-  /** Lay a map over what was drawn. */
+  /** Lay a map over what was drawn; the answer is its largest magnitude. */
   overlay(tile, sheets, look) {
     const { width, height } = this.canvas;
     this.stageContext.imageSmoothingEnabled = true;
@@ -40,21 +46,36 @@ class Screen {
       width, height);
     const bytes = this.stageContext.getImageData(0, 0, width, height).data;
     const values = new Float32Array(width * height);
-    for (let p = 0; p < values.length; p++) values[p] = Playback.readByte(bytes[4 * p], look.signed);
+    let peak = 0;
+    for (let p = 0; p < values.length; p++) {
+      values[p] = Playback.readByte(bytes[4 * p], look.signed);
+      peak = Math.max(peak, Math.abs(values[p]));
+    }
+    if (peak === 0) return peak; // an empty map leaves the picture as it is
     const drawn = this.context.getImageData(0, 0, width, height);
     layOver(drawn.data, values, { ...look, width });
     this.context.putImageData(drawn, 0, 0);
+    return peak;
   }
 
   /** Outline a region of a grid. */
-  outline(region, { rows, columns }) {
+  outline(region, grid) {
+    for (const [color, line] of [["#000", 5], ["#fff", 2]]) this.frame(region, grid, color, line, []);
+  }
+
+  /** Outline a region of a grid, thin and dashed: black and white in turn show on any picture. */
+  dash(region, grid) {
+    this.frame(region, grid, "#000", 1.5, []);
+    this.frame(region, grid, "#fff", 1.5, DASHES);
+  }
+
+  frame(region, { rows, columns }, color, line, dashes) {
     const [width, height] = [this.canvas.width / columns, this.canvas.height / rows];
     const [row, column] = [Math.floor(region / columns), region % columns];
-    for (const [color, line] of [["#000", 5], ["#fff", 2]]) {
-      this.context.strokeStyle = color;
-      this.context.lineWidth = line;
-      this.context.strokeRect(column * width + 2, row * height + 2, width - 4, height - 4);
-    }
+    this.context.strokeStyle = color;
+    this.context.lineWidth = line;
+    this.context.setLineDash(dashes);
+    this.context.strokeRect(column * width + 2, row * height + 2, width - 4, height - 4);
   }
 
   /** The region of a grid at a place of the page. */
@@ -79,38 +100,51 @@ export class Pictures {
     this.asked = 0;
   }
 
-  /** Draw a step as it is asked for; what was asked for before and is not drawn yet is left out. */
-  async draw(position, { explainer, target, back, look, region }) {
+  /**
+   * Draw a step as it is asked for; what was asked for before and is not drawn yet is left out.
+   *
+   * @param found the map that is drawn, as `findMap` finds it, or null
+   * @param brightest the region that is framed, or null
+   * @returns `{drawn, peak}`: whether it was drawn, and the largest magnitude of the map, if any
+   */
+  async draw(position, { explainer, found, brightest, back, look, region }) {
     const asked = ++this.asked;
     const { playback } = this;
     const chosen = playback.explainers[explainer];
-    const found = chosen && look.style !== "none" && playback.findMap(explainer, position, target);
-    const sheets = found && found.map.sheets;
+    const sheets = found && look.style !== "none" ? found.map.sheets : null;
+    const older = sheets && found.position !== position;
+    const opacity = look.opacity * (older ? FADED : 1);
+    let peak = null;
     const drawn = playback.frameBefore(position, back);
     const [mapTile, gameTile, seenTile] = await Promise.all([
       sheets ? sheets.tile(Playback.tileOf(chosen, found.index, back)) : null,
       this.game ? this.game.sheets.tile(position) : null,
       this.seen && drawn !== null ? this.seen.sheets.tile(drawn) : null,
     ]);
-    if (asked !== this.asked) return false;
+    if (asked !== this.asked) return { drawn: false, peak };
     for (const [screen, tile] of [[this.game, gameTile], [this.seen, seenTile]]) {
       if (!screen) continue;
       if (tile) screen.draw(tile);
       else screen.clear();
-      if (mapTile && tile) screen.overlay(mapTile, sheets, { ...look, signed: chosen.signed });
+      if (mapTile && tile) peak = screen.overlay(mapTile, sheets, { ...look, opacity, signed: chosen.signed });
+      if (sheets && older) screen.dash(0, WHOLE);
+      if (sheets && brightest !== null) screen.dash(brightest, playback.removal);
       if (region !== null && playback.removal) screen.outline(region, playback.removal);
     }
-    return true;
+    return { drawn: true, peak };
   }
 
-  /** Tell of regions under the pointer, and of null when it leaves. */
-  watch(tell) {
+  /** Let regions be chosen on the pictures. */
+  watch(regions) {
+    const { removal } = this.playback;
+    if (!removal || !removal.rows) return;
     for (const screen of [this.game, this.seen]) {
-      if (!screen || !this.playback.removal) continue;
-      screen.canvas.addEventListener("pointermove", (event) => {
-        tell(screen.regionAt(event, this.playback.removal));
-      });
-      screen.canvas.addEventListener("pointerleave", () => tell(null));
+      if (!screen) continue;
+      const { canvas } = screen;
+      canvas.tabIndex = 0;
+      canvas.classList.add("pointed");
+      regions.watch(canvas, (event) => screen.regionAt(event, removal), removal);
+      canvas.addEventListener("click", (event) => regions.toggle(screen.regionAt(event, removal)));
     }
   }
 }

@@ -10,7 +10,7 @@ export class Playback {
   /** Read the numbers; pictures and maps are read when they are looked at. */
   static async open(described, read) {
     const playback = new Playback();
-    Object.assign(playback, described);
+    Object.assign(playback, described, { version: 0 }); // which counts maps that came later
     playback.columns = {};
     for (const [name, column] of Object.entries(described.columns)) {
       playback.columns[name] = await readTable(column, read);
@@ -54,17 +54,21 @@ export class Playback {
   }
 
   /**
-   * The last step up to `position` that is among the first of every so many steps of its episode.
+   * The last step up to `position`, of the same episode, that is among some steps.
    *
-   * @returns `{index, position}`: its number among these steps, and its position
+   * @param positions positions in order; null for all
+   * @returns `{index, position}`: its number among these steps, and its position; null for none
    */
-  keptAt(position, every) {
-    const number = this.episodeAt(position);
-    let index = 0;
-    for (const { start, stop } of this.episodes.slice(0, number)) index += Math.ceil((stop - start) / every);
-    const { start } = this.episodes[number];
-    const within = Math.floor((position - start) / every);
-    return { index: index + within, position: start + within * every };
+  keptAt(position, positions) {
+    if (positions === null) return { index: position, position };
+    let [index, after] = [-1, positions.length];
+    while (after - index > 1) {
+      const middle = (index + after) >> 1;
+      if (positions[middle] <= position) index = middle;
+      else after = middle;
+    }
+    const { start } = this.episodes[this.episodeAt(position)];
+    return index >= 0 && positions[index] >= start ? { index, position: positions[index] } : null;
   }
 
   /**
@@ -72,14 +76,46 @@ export class Playback {
    * of the target itself, or of the action taken if that is the target.
    */
   findMap(explainer, position, target) {
-    const { attributions: maps, every } = this.explainers[explainer];
-    const kept = this.keptAt(position, every);
+    const { attributions: maps, positions } = this.explainers[explainer];
+    const kept = this.keptAt(position, positions);
+    if (!kept) return null;
     const own = this.targetAt(kept.position, target);
     const map = this.asked
       ? maps[0]
       : maps.find((one) => one.target === own)
         ?? maps.find((one) => one.target === null && own === this.taken.at(kept.position));
     return map ? { map, ...kept } : null;
+  }
+
+  /** The next step, or the one before, with a map of its own; null if there is none. */
+  findOwn(explainer, position, target, by) {
+    for (let at = position + by; at >= 0 && at < this.n; at += by) {
+      if (this.findMap(explainer, at, target)?.position === at) return at;
+    }
+    return null;
+  }
+
+  /** Whether an explainer has a map of its own of every step. */
+  isWhole(explainer) {
+    const { positions } = this.explainers[explainer];
+    return this.explainers[explainer].attributions.length > 0
+      && (positions === null || positions.length === this.n);
+  }
+
+  /** The number of a step within its episode. */
+  stepAt(position) {
+    const { first, start } = this.episodes[this.episodeAt(position)];
+    return first + position - start;
+  }
+
+  /** First and one after the last target of the part of the action that a target belongs to. */
+  groupOf(target) {
+    let start = 0;
+    for (const size of this.groups) {
+      if (target < start + size) return [start, start + size];
+      start += size;
+    }
+    return [0, this.targets.length];
   }
 
   /** The tile of a map by its number, and by the frame of the stack, 0 for the newest. */
@@ -99,12 +135,20 @@ export class Playback {
     return signed ? (byte - 127) / BYTE_OF_ONE.signed : byte / BYTE_OF_ONE.unsigned;
   }
 
-  /** What was tried at the last step up to `position`: `{position, shares}`, a row a region. */
+  /** The largest magnitude of a map of features. */
+  findPeak(explainer, { map, index }) {
+    const { signed } = this.explainers[explainer];
+    return Math.max(...map.values.row(index).map((byte) => Math.abs(Playback.readByte(byte, signed))));
+  }
+
+  /** What was tried at the last step up to `position`: `{position, without}`. */
   triedAt(position) {
     if (!this.removal) return null;
-    const kept = this.keptAt(position, this.removal.every);
+    const kept = this.keptAt(position, this.removal.positions);
+    if (!kept) return null;
     return {
       position: kept.position,
+      n: this.removal.shares.shape[1],
       without: (region) => this.removal.shares.row(kept.index, region),
     };
   }

@@ -1,7 +1,7 @@
 // The episodes of a store, some at a time.
 
 import { fetchJson } from "./fetching.js";
-import { make } from "./pane.js";
+import { make } from "./elements.js";
 import { format } from "./strip.js";
 
 const LISTED = 20;

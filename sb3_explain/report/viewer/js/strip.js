@@ -40,7 +40,7 @@ export class Strip {
   }
 
   /** Draw the episode of a step, with a line at the step. */
-  draw(position, { explainer, target, look, region }) {
+  draw(position, { explainer, target, look, region, brightest }) {
     const { playback, context, canvas } = this;
     const { start, stop } = playback.episodes[playback.episodeAt(position)];
     const key = [start, explainer, target, look.style, look.opacity].join();
@@ -61,6 +61,7 @@ export class Strip {
     this.rows.forEach(({ row, value }, feature) => {
       value.textContent = format(playback.features.values.at(position, feature));
       row.classList.toggle("chosen", feature === region);
+      row.classList.toggle("brightest", feature === brightest);
     });
   }
 
@@ -115,15 +116,18 @@ export class Strip {
     });
   }
 
-  /** Tell of the feature under the pointer, of a click's step, and of null when it leaves. */
-  watch(tell, go) {
-    const featureAt = (event) => Math.floor((event.clientY - this.canvas.getBoundingClientRect().top) / ROW);
-    this.canvas.addEventListener("pointermove", (event) => tell(featureAt(event)));
-    this.canvas.addEventListener("pointerleave", () => tell(null));
-    this.rows.forEach(({ row }, feature) => {
-      row.addEventListener("pointerenter", () => tell(feature));
-      row.addEventListener("pointerleave", () => tell(null));
-    });
+  /** Let features be chosen on the list, and on the strip, where a click goes to its step. */
+  watch(regions, go) {
+    const grid = { rows: this.rows.length, columns: 1 };
+    const place = (event, box) => Math.floor((event.clientY - box.getBoundingClientRect().top) / ROW);
+    const featureAt = (box) => (event) => {
+      const feature = place(event, box);
+      return feature >= 0 && feature < this.rows.length ? feature : null;
+    };
+    this.list.tabIndex = 0;
+    this.list.classList.add("pointed");
+    for (const box of [this.list, this.canvas]) regions.watch(box, featureAt(box), grid);
+    this.list.addEventListener("click", (event) => regions.toggle(featureAt(this.list)(event)));
     this.canvas.addEventListener("click", (event) => {
       const box = this.canvas.getBoundingClientRect();
       go((event.clientX - box.left) / box.width);

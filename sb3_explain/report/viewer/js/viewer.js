@@ -1,9 +1,13 @@
 // The page: everything that is shown follows from where the player stands and what is chosen.
 
+import { make } from "./elements.js";
 import { listEpisodes, listFrequencies, markEpisode } from "./episodes.js";
-import { Pane, make } from "./pane.js";
+import { listenToKeys, returnFocus } from "./keys.js";
+import { listMoments } from "./moments.js";
+import { Pane } from "./pane.js";
 import { Playback } from "./playback.js";
 import { Player } from "./player.js";
+import { Regions } from "./regions.js";
 import { Timeline } from "./timeline.js";
 import { plotValues } from "./values.js";
 
@@ -40,7 +44,9 @@ export async function openViewer(root, { description, read, signal }) {
     controls.scrub.value = position;
     controls.play.textContent = player.running ? "Pause" : "Play";
     const episode = main.episodes[main.episodeAt(position)];
-    controls.where.textContent = `episode ${episode.number}, step ${episode.first + position - episode.start}`;
+    controls.where.replaceChildren(
+      make("span", "episode ", "wide"), `${episode.number}, `, make("span", "step ", "wide"), String(main.stepAt(position)),
+    );
     timeline.show(position);
     markEpisode(find("episodes"), main, position);
     const drawn = panes.map((pane) => pane.draw(Math.min(position, pane.playback.n - 1), state));
@@ -50,17 +56,24 @@ export async function openViewer(root, { description, read, signal }) {
   const player = new Player(main.n, description.fps, show);
   const go = (position) => player.go(position);
   const redraw = () => show(player.position);
+  /** Go to a step from elsewhere on the page, and bring the pictures into view. */
+  const jump = (position) => {
+    const { top } = find("panes").getBoundingClientRect();
+    if (top < 0 || top > innerHeight / 2) find("start").scrollIntoView({ block: "start" });
+    return go(position);
+  };
+  const regions = new Regions((region) => {
+    state.region = region;
+    redraw();
+  });
   const timeline = new Timeline(find("timeline"), main, words, go, signal);
 
   const addPane = (playback) => {
     const pane = new Pane(find("panes"), find("pane-template"), playback, {
       palette,
       words,
-      hover: (region) => {
-        if (region === state.region) return;
-        state.region = region;
-        redraw();
-      },
+      jump: go,
+      regions,
       go: (share) => {
         const { start, stop } = playback.episodes[playback.episodeAt(player.position)];
         go(start + Math.floor(share * (stop - start)));
@@ -112,18 +125,10 @@ export async function openViewer(root, { description, read, signal }) {
     redraw();
   });
 
-  listEpisodes(find("episodes"), main, go);
+  listEpisodes(find("episodes"), main, jump);
   listFrequencies(find("frequencies"), main);
-  plotValues(find("value-plot"), main, go, signal);
-  find("bookmarks").append(...main.bookmarks.map((mark) => {
-    const item = document.createElement("li");
-    const button = make("button", mark.label);
-    button.type = "button";
-    button.dataset.position = String(mark.position);
-    button.addEventListener("click", () => go(mark.position));
-    item.append(button);
-    return item;
-  }));
+  plotValues(find("value-plot"), main, jump, signal);
+  listMoments(find("bookmarks"), main, jump);
 
   const keys = {
     " ": () => player.toggle(),
@@ -136,6 +141,8 @@ export async function openViewer(root, { description, read, signal }) {
     o: () => choose(controls.style, 1),
     e: () => choose(controls.explainer, 1),
     t: () => choose(controls.target, 1),
+    m: () => panes[0].goToMap(1),
+    M: () => panes[0].goToMap(-1),
     b: () => {
       const later = main.bookmarks.map((one) => one.position).filter((one) => one > player.position);
       if (later.length) go(Math.min(...later));
@@ -151,15 +158,8 @@ export async function openViewer(root, { description, read, signal }) {
     player.speed = SPEEDS[at];
     controls.speed.value = String(player.speed);
   };
-  find("player").addEventListener("keydown", (event) => {
-    // what has keys of its own keeps them
-    if (event.target.matches("select, input, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === " " && event.target.matches("button")) return;
-    const act = keys[event.key];
-    if (!act) return;
-    event.preventDefault();
-    act(event);
-  });
+  listenToKeys({ player: find("player"), watched: find("panes"), keys, signal });
+  returnFocus(find("player"));
 
   await go(description.start ?? 0);
   root.dataset.ready = "yes";
