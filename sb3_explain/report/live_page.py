@@ -52,11 +52,11 @@ def write_live_page(
         "viewer/live.html.j2",
         styles=styles,
         scripts=scripts,
-        asks=True,
+        asks="'self'",
         description=Markup(json.dumps(description).replace("<", "\\u003c")),
         title=title,
         date="",
         provenance=provenance,
     )
-    policy = make_policy(join_styles(styles), scripts, asks=True)
+    policy = make_policy(join_styles(styles), scripts, asks="'self'")
     return LivePage(page.encode(), f"{policy}; frame-ancestors 'none'")

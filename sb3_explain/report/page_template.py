@@ -21,7 +21,7 @@ def render_page(
     *,
     styles: Sequence[str] = (),
     scripts: Sequence[str] = (),
-    asks: bool = False,
+    asks: str = "",
     siblings: Sequence[Sibling] = (),
     **values: Any,
 ) -> str:
@@ -30,7 +30,8 @@ def render_page(
     :param name: name of the template's file
     :param styles: further style sheets
     :param scripts: scripts, which run in this order; one that sorts tables when there are none
-    :param asks: whether the page may ask the server that it comes from
+    :param asks: where the page may send requests: ``"'self'"`` for the server that it comes from,
+        or an origin; nowhere when not given
     :param siblings: pages and pictures of the same folder, which the page links to
     :param values: what the template shows
     """
@@ -79,17 +80,17 @@ def join_styles(styles: Sequence[str]) -> str:
     return "\n".join([STYLE.read_text(encoding="utf-8"), *styles])
 
 
-def make_policy(style: str, scripts: Sequence[str], *, asks: bool = False) -> str:
+def make_policy(style: str, scripts: Sequence[str], *, asks: str = "") -> str:
     """Return a content security policy: data URIs, and the texts given, by their hashes.
 
     :param style: the style sheet
     :param scripts: scripts
-    :param asks: whether the page may ask the server that it comes from
+    :param asks: where the page may send requests, as :func:`render_page` takes it
     """
     allowed = {"img-src": "data:", "style-src": hash_of(style)}
     if scripts:
         allowed["script-src"] = " ".join(map(hash_of, scripts))
     if asks:
-        allowed["connect-src"] = "'self'"
+        allowed["connect-src"] = asks
     rules = [f"{kind} {sources}" for kind, sources in allowed.items()]
     return "; ".join(["default-src 'none'", *rules])

@@ -95,7 +95,7 @@ def _without_patches(
     batch: StateBatch, agent: Agent, image: str, baselines: Mapping[str, Any]
 ) -> Tensor:
     observed = batch.by_key[image]
-    rows, columns = (_cover(size, observed) for size in observed.shape[2:])
+    rows, columns = (cover_regions(size, observed) for size in observed.shape[2:])
     chunk = count_rows(observed)
     blends = read_blends(
         lambda copies, states: batch.scores({image: copies}, states),
@@ -108,7 +108,7 @@ def _without_patches(
     return compute_shares(agent, scores.flatten(0, 1)).reshape(*scores.shape[:2], -1)
 
 
-def _cover(size: int, like: Tensor) -> Tensor:
+def cover_regions(size: int, like: Tensor) -> Tensor:
     """Whether each region covers each pixel of an axis: (n, size) of 1 and 0."""
     bounds = torch.from_numpy(bound_regions(size, REGIONS))
     pixels = torch.arange(size)

@@ -19,12 +19,13 @@ _EXPORT_LIST = re.compile(r"^export \{[^}]*\};\n", re.MULTILINE)
 
 
 @cache
-def join_scripts(module: str = "page.js") -> str:
+def join_scripts(module: str = "page.js", folder: Path = SCRIPTS) -> str:
     """Join a module and all that it imports into one script, each module once, imports first.
 
     Names at the top of modules are therefore names of one scope, so no two may be the same.
 
-    :param module: name of a file of the viewer's scripts
+    :param module: name of a file of scripts
+    :param folder: folder of the scripts; that of the viewer's when not given
     """
     joined: list[str] = []
     seen: set[str] = set()
@@ -33,7 +34,7 @@ def join_scripts(module: str = "page.js") -> str:
         if name in seen:
             return
         seen.add(name)
-        source = (SCRIPTS / name).read_text(encoding="utf-8")
+        source = (folder / name).read_text(encoding="utf-8")
         for imported in _IMPORT.findall(source):
             add(imported)
         source = _EXPORT_LIST.sub("", _EXPORT.sub("", _IMPORT.sub("", source)))
