@@ -65,6 +65,7 @@ pictures: $(DEVELOPMENT)
 	$(BIN)/python -m benchmarks.draw_page
 	$(BIN)/python -m benchmarks.draw_gallery
 	$(BIN)/python -m benchmarks.draw_export
+	$(BIN)/python -m benchmarks.draw_study
 
 bench: $(DEVELOPMENT)
 	$(BIN)/python benchmarks/run.py

@@ -83,6 +83,7 @@ _MODULES = {
     "VisionMask": "explainers.learned.visionmask",
     "VisionMaskCallback": "callbacks",
     "activation_maximization": "probing",
+    "analyze_study": "workflows.study",
     "agreement": "states.labels",
     "collect": "states.collection",
     "compare": "workflows.showing",
@@ -94,6 +95,7 @@ _MODULES = {
     "evaluate": "evaluation.evaluate",
     "explain": "workflows.pipeline",
     "export": "workflows.export",
+    "export_study": "workflows.study",
     "find_weaknesses": "workflows.weaknesses",
     "fit_baselines": "states.baselines",
     "from_hub": "workflows.hub",
@@ -122,6 +124,7 @@ _MODULES = {
     "run_benchmark": "workflows.benchmark",
     "split_states": "workflows.splitting",
     "scale_box": "envs.playfields",
+    "study_power": "workflows.study",
     "to_shap": "workflows.shap_export",
     "view": "workflows.notebook_view",
     "why": "workflows.why",
@@ -237,6 +240,9 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.showing import compare as compare
     from sb3_explain.workflows.showing import plot as plot
     from sb3_explain.workflows.splitting import split_states as split_states
+    from sb3_explain.workflows.study import analyze_study as analyze_study
+    from sb3_explain.workflows.study import export_study as export_study
+    from sb3_explain.workflows.study import study_power as study_power
     from sb3_explain.workflows.weaknesses import find_weaknesses as find_weaknesses
     from sb3_explain.workflows.why import why as why
 else:  # a type checker that saw __getattr__ would believe that every name exists

@@ -47,6 +47,11 @@ COMMANDS = {
         "export",
         "write steps of an episode with their maps as a video, a GIF, frames, or for Rerun",
     ),
+    "study": (
+        "study",
+        "make a study of people: a page that asks them what maps tell, the analysis of their "
+        "answers, and the power of such a study",
+    ),
     "train": (
         "train",
         "train by rl-zoo3, with SGQN and its baselines; with -o, train one of these so that the "

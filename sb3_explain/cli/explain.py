@@ -8,7 +8,6 @@ from typing import Any
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.demo import demo_agent
-from sb3_explain.cli.agent_file import AGAIN, DEFAULTS
 from sb3_explain.cli.evaluate import load_explainers, print_results
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
@@ -17,6 +16,7 @@ from sb3_explain.cli.flags import (
     add_result_flags,
     add_target_flag,
     add_training_flags,
+    load_agent_of_folder,
     load_named_agent,
     training_settings,
 )
@@ -227,12 +227,9 @@ def run_explain(options: argparse.Namespace) -> None:
 
 def load_beside(options: argparse.Namespace) -> dict[str, Agent]:
     """Load the agents of other output folders, by the names of the folders."""
-    unset: dict[str, Any] = dict.fromkeys((*DEFAULTS, *AGAIN, "algo", "env"))
-    beside = {}
-    for folder in options.beside:
-        of_folder = {**vars(options), **unset, "output": folder}
-        beside[folder.resolve().name] = load_named_agent(argparse.Namespace(**of_folder))
-    return beside
+    return {
+        folder.resolve().name: load_agent_of_folder(options, folder) for folder in options.beside
+    }
 
 
 def first_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -14,6 +14,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "generator_kwargs": ("--generator",),
     "explainers": ("--explainer", "--explainers"),
     "metrics": ("--metrics",),
+    "n_participants": ("--participants",),
     "n_episodes": ("--goggles", "--n-episodes"),
     "n_regions": ("--regions",),
     "n_samples": ("--samples",),

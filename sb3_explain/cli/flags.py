@@ -11,8 +11,8 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.agents.loading.algorithms import ALGORITHMS
+from sb3_explain.cli.agent_file import AGAIN, DEFAULTS, complete_flags
 from sb3_explain.cli.agent_file import NAME as AGENT_FILE
-from sb3_explain.cli.agent_file import complete_flags
 from sb3_explain.cli.parsing import Parser, not_negative, pick_given, positive, read_key_values
 
 #: flags that name an agent in the examples of the help
@@ -94,6 +94,16 @@ def load_named_agent(options: argparse.Namespace) -> Agent:
     if options.demo:
         return demo_agent(action_names=options.action_names)
     return load_agent(options.algo, options.env, **loading_options(options))
+
+
+def load_agent_of_folder(options: argparse.Namespace, folder: Path) -> Agent:
+    """Load the agent of another output folder.
+
+    :param options: options of the command, whose flags of an agent are not those of this one
+    :param folder: the other output folder
+    """
+    unset: dict[str, Any] = dict.fromkeys((*DEFAULTS, *AGAIN, "algo", "env"))
+    return load_named_agent(argparse.Namespace(**{**vars(options), **unset, "output": folder}))
 
 
 def loading_options(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,70 +1,89 @@
-"""Intervals of means over participants and items, from a table with a row for each participant."""
+"""Intervals of means over participants and items, from a table with a row for each participant.
+
+The variance of a mean is estimated from sums over each participant, and over each item (cluster
+robust, Cameron, Gelbach and Miller 2011), and its t distribution has as many degrees of freedom as
+there are of the fewer. Answers of one participant, or to one item, may depend on one another.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sb3_explain.common.bootstrap import Interval, confidence_interval
+from sb3_explain.common.bootstrap import Interval
 
 Array = NDArray[Any]
 
 
-def bound_over_participants(
-    values: ArrayLike, *, n_resamples: int = 2000, seed: int = 0
-) -> Interval:
+def bound_over_participants(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
     """Compute the mean of all answers and its interval over participants.
 
     It says what other participants would answer to the same items.
 
+    >>> from sb3_explain.common.crossed import bound_over_participants
+    >>> bound_over_participants([[0, 1], [1, 1], [1, 0], [1, 1]]).mean
+    0.75
+
     :param values: (P, I) value of each participant's answer to each item; NaN where there is none
-    :param n_resamples: number of draws of the bootstrap
-    :param seed: random seed of the draws
+    :param confidence: confidence level in (0, 1)
+    :return: the mean and its bounds, NaN if there are fewer than two participants
     """
-    table = np.asarray(values, float)
-    participants = np.repeat(np.arange(len(table)), table.shape[1])
-    return confidence_interval(table.ravel(), participants, n_resamples=n_resamples, seed=seed)
+    residuals, mean, n = _find_residuals(values)
+    by_participant = sum_squares(residuals, axis=1)
+    return _bound(mean, n, by_participant, _count(residuals, axis=1) - 1, confidence)
 
 
-def bound_over_both(
-    values: ArrayLike, *, n_resamples: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> Interval:
+def bound_over_both(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
     """Compute the mean of all answers and its interval over participants and items together.
 
-    It says what other participants would answer to other items. Both are drawn with replacement,
-    and an answer counts as often as its participant times its item (the pigeonhole bootstrap, Owen
-    2007).
+    It says what other participants would answer to other items. What both sums count twice, the
+    squares of single answers, is taken off once.
 
     :param values: (P, I) value of each participant's answer to each item; NaN where there is none
-    :param n_resamples: number of draws of the bootstrap
     :param confidence: confidence level in (0, 1)
-    :param seed: random seed of the draws
+    :return: the mean and its bounds, NaN if there are fewer than two participants, or items
     """
+    residuals, mean, n = _find_residuals(values)
+    by_participant, by_item = (sum_squares(residuals, axis=axis) for axis in (1, 0))
+    variance = by_participant + by_item - float(np.nansum(residuals**2))
+    fewer = min(_count(residuals, axis=1), _count(residuals, axis=0))
+    return _bound(mean, n, max(variance, by_participant), fewer - 1, confidence)
+
+
+def sum_squares(residuals: Array, axis: int) -> float:
+    """Sum the squares of the clusters' sums, corrected for the number G of clusters: G / (G - 1).
+
+    :param residuals: (P, I) values less their mean; NaN where there is none
+    :param axis: 1 for participants, 0 for items
+    """
+    n_clusters = _count(residuals, axis)
+    if n_clusters < 2:
+        return math.nan
+    return float((np.nansum(residuals, axis=axis) ** 2).sum() * n_clusters / (n_clusters - 1))
+
+
+def _find_residuals(values: ArrayLike) -> tuple[Array, float, int]:
+    """Values less their mean, the mean, and how many there are."""
     table = np.asarray(values, float)
-    known = ~np.isnan(table)
-    table, known = (
-        table[known.any(axis=1)][:, known.any(axis=0)],
-        known[known.any(axis=1)][:, known.any(axis=0)],
-    )
-    n = int(known.sum())
-    if n == 0:
-        return Interval(np.nan, np.nan, np.nan, 0)
-    filled = np.where(known, table, 0.0)
-    mean = float(filled.sum() / n)
-    if min(table.shape) < 2:
-        return Interval(mean, np.nan, np.nan, n)
-    rng = np.random.default_rng(seed)
-    by_participant, by_item = (
-        rng.multinomial(size, np.full(size, 1 / size), n_resamples) for size in table.shape
-    )
-    sums = ((by_participant @ filled) * by_item).sum(axis=1)
-    counts = ((by_participant @ known) * by_item).sum(axis=1)
-    means = sums[counts > 0] / counts[counts > 0]
-    edge = (1 - confidence) / 2
-    low, high = np.quantile(means, [edge, 1 - edge])
-    return Interval(mean, float(low), float(high), n)
+    n = int((~np.isnan(table)).sum())
+    mean = float(np.nansum(table) / n) if n else math.nan
+    return table - mean, mean, n
+
+
+def _count(residuals: Array, axis: int) -> int:
+    return int((~np.isnan(residuals)).any(axis=axis).sum())
+
+
+def _bound(mean: float, n: int, squares: float, freedom: int, confidence: float) -> Interval:
+    from scipy import stats
+
+    if freedom < 1 or math.isnan(squares):
+        return Interval(mean, math.nan, math.nan, n)
+    margin = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(squares) / n
+    return Interval(mean, mean - margin, mean + margin, n)
 
 
 def bound_ranking(

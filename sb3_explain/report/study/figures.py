@@ -35,7 +35,7 @@ def opinion_figure(rows: Sequence[Row], *, theme: ThemeName = "light") -> bytes:
     the share and its Wilson interval.
 
     :param rows: rows with ``arm``, ``question``, ``responses``, ``positive``, ``share``, ``low``
-        and ``high``; those whose question is ``"all"`` go into the titles, unless there are no others
+        and ``high``; those of the question ``"all"`` go into titles, unless there are no others
     :param theme: ``"light"`` or ``"dark"``
     """
     look = get_theme(theme)
@@ -118,7 +118,7 @@ def gain_figure(rows: Sequence[Row], *, theme: ThemeName = "light") -> bytes:
     :param theme: ``"light"`` or ``"dark"``
     """
     look = get_theme(theme)
-    drawn = assign_styles([row["arm"] for row in rows], GRAY)
+    drawn = assign_styles(dict.fromkeys(row["arm"] for row in rows), GRAY)
     figure = Figure(figsize=(7.2, 1.4 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for number, row in enumerate(rows):

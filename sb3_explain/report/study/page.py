@@ -45,19 +45,19 @@ INSTRUCTIONS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Moment:
+class Scene:
     """Pictures of one state.
 
     :param now: (h, w, 3) the game
     :param before: the game a moment before; ``None`` at the start of an episode
-    :param maps: the game under the map of each arm that has one, by the arm's letter
+    :param overlays: the game under the map of each arm that has one, by the arm's letter
     :param numbered: the game with numbered regions; ``None`` for a state without
     :param action: words for what the agent does, where it is shown
     """
 
     now: Frame
     before: Frame | None
-    maps: Mapping[str, Frame]
+    overlays: Mapping[str, Frame]
     numbered: Frame | None = None
     action: str = ""
 
@@ -70,7 +70,7 @@ class PageQuestion:
     :param task: ``"predict"``, ``"region"``, ``"opinion"``, ``"agent"`` or ``"check"``
     :param options: words of the buttons
     :param arms: letter of each group's arm; ``None`` for a group that is not asked
-    :param moment: pictures of its state; ``None`` for a check
+    :param scene: pictures of its state; ``None`` for a check
     :param after: name of the question of the same state that it follows
     :param text: words of a check
     """
@@ -79,7 +79,7 @@ class PageQuestion:
     task: str
     options: Sequence[str]
     arms: Sequence[str | None]
-    moment: Moment | None = None
+    scene: Scene | None = None
     after: str = ""
     text: str = ""
 
@@ -102,21 +102,21 @@ class Pictures:
         return self._names[source]
 
 
-def describe_moment(moment: Moment, pictures: Pictures, *, acts: bool) -> dict[str, Any]:
+def describe_scene(scene: Scene, pictures: Pictures, *, acts: bool) -> dict[str, Any]:
     """Describe the pictures of a state in plain data.
 
-    :param moment: the pictures
+    :param scene: the pictures
     :param pictures: where they are added
     :param acts: whether the page says what the agent does
     """
     described: dict[str, Any] = {
-        "now": pictures.add(moment.now),
-        "before": pictures.add(moment.before),
-        "maps": {letter: pictures.add(each) for letter, each in moment.maps.items()},
+        "now": pictures.add(scene.now),
+        "before": pictures.add(scene.before),
+        "overlays": {letter: pictures.add(each) for letter, each in scene.overlays.items()},
     }
-    if moment.numbered is not None:
-        described["numbered"] = pictures.add(moment.numbered)
-    return described | ({"action": moment.action} if acts else {})
+    if scene.numbered is not None:
+        described["numbered"] = pictures.add(scene.numbered)
+    return described | ({"action": scene.action} if acts else {})
 
 
 def write_study_page(
@@ -126,7 +126,7 @@ def write_study_page(
     questions: Sequence[PageQuestion],
     groups: int,
     signed: Sequence[str] = (),
-    examples: Sequence[Sequence[Moment]] = (),
+    examples: Sequence[Sequence[Scene]] = (),
     about: str = "",
     post: str = "",
 ) -> str:
@@ -137,7 +137,7 @@ def write_study_page(
     :param questions: all questions
     :param groups: number of groups, of which a participant is drawn into one
     :param signed: letters of the arms whose maps have a sign
-    :param examples: moments of each of two agents, for questions which of them acts
+    :param examples: scenes of each of two agents, for questions which of them acts
     :param about: what participants should know of the game, before the instructions
     :param post: address that answers are sent to; only saved when not given
     """
@@ -152,11 +152,11 @@ def write_study_page(
             "options": list(one.options),
         }
         described |= {"arms": list(one.arms), "after": one.after, "text": one.text}
-        if one.moment is not None:
+        if one.scene is not None:
             acts = one.task in ("opinion", "agent")
-            described |= describe_moment(one.moment, pictures, acts=acts)
+            described |= describe_scene(one.scene, pictures, acts=acts)
         asked.append(described)
-    shown = [[describe_moment(one, pictures, acts=True) for one in row] for row in examples]
+    shown = [[describe_scene(one, pictures, acts=True) for one in row] for row in examples]
     longest = max(count_steps(questions, group) for group in range(groups))
     sending = ", and they are sent to whoever runs the study" if post else ""
     description = {

@@ -230,7 +230,7 @@ def measure_study(
         means=[
             row
             for name, (values, table) in outcomes.items()
-            for row in measure_means(values, table, arms, name, **options)
+            for row in measure_means(values, table, arms, name)
         ],
         comparisons={
             name: [one for one in found if one.n and not np.isnan(one.difference)]

@@ -50,7 +50,7 @@ class Arms:
         placebos = [RANDOM_MAP, *([] if self.placebo is None else [RANDOMIZED_AGENT])]
         return [NO_MAP, *self.explainers, *placebos]
 
-    def draw_maps(self, positions: NDArray[np.int64]) -> dict[str, Array]:
+    def attribute(self, positions: NDArray[np.int64]) -> dict[str, Array]:
         """Compute the maps (n, H, W) of each arm that has one, in [-1, 1], by the arm's name.
 
         All are of the action that the agent takes.
@@ -70,13 +70,13 @@ class Arms:
                     self.states.policy_inputs(positions[rows]),
                 )
                 drawn.setdefault(RANDOMIZED_AGENT, []).append(_attribute(self.placebo, randomized))
-        maps = {name: np.concatenate(parts) for name, parts in drawn.items()}
-        imitated = maps[next(iter(self.explainers))]
+        attributions = {name: np.concatenate(parts) for name, parts in drawn.items()}
+        imitated = attributions[next(iter(self.explainers))]
         seeds = (np.random.default_rng([self.seed, int(position)]) for position in positions)
-        maps[RANDOM_MAP] = np.stack(
+        attributions[RANDOM_MAP] = np.stack(
             [draw_surrogate(each, rng) for each, rng in zip(imitated, seeds, strict=True)]
         )
-        return maps
+        return attributions
 
 
 def _split(n: int) -> Iterator[slice]:

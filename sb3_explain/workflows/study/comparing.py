@@ -110,9 +110,7 @@ def compare_arms(
         else:
             shift, test = compare_ranks(means[one], means[other]), "Mann-Whitney"
             bounds = _bound_groups(means[one], means[other], n_resamples, seed)
-        found.append(
-            Comparison(one, other, *bounds, test, shift.p, np.nan, shift.effect, shift.n)
-        )
+        found.append(Comparison(one, other, *bounds, test, shift.p, np.nan, shift.effect, shift.n))
     adjusted = adjust_holm([one.p for one in found])
     return [
         dataclasses.replace(one, p_holm=float(p)) for one, p in zip(found, adjusted, strict=True)

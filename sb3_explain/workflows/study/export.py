@@ -23,7 +23,7 @@ from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.named import Explainers, name_all
 from sb3_explain.report.page import make_title
-from sb3_explain.report.study.page import Moment, write_study_page
+from sb3_explain.report.study.page import Scene, write_study_page
 from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
@@ -150,7 +150,7 @@ def export_study(
     )
     more, further = ask_opinions(layout, arms, candidates.subset(opinions), answers)
     asked, signed = asked + more, signed | further
-    examples: list[list[Moment]] = []
+    examples: list[list[Scene]] = []
     if other is not None:
         others = make_others(other, states, arms, other_explainers, train, seed)
         more, examples, further = ask_agents(
@@ -276,7 +276,7 @@ def write_study(
     letters: Mapping[str, str],
     *,
     signed: Sequence[str],
-    examples: Sequence[Sequence[Moment]] = (),
+    examples: Sequence[Sequence[Scene]] = (),
     about: str = "",
     post: str = "",
 ) -> Study:
@@ -287,7 +287,7 @@ def write_study(
     :param asked: the questions with their answers and pictures
     :param letters: letter of each arm by its name
     :param signed: letters of arms whose maps have a sign
-    :param examples: moments of each of two agents
+    :param examples: scenes of each of two agents
     :param about: what participants should know of the game
     :param post: address that answers are sent to
     """

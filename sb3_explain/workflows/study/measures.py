@@ -44,23 +44,19 @@ def _count_opinions(arm: str, question: str, responses: Array) -> Row:
             "share": share, "low": low, "high": high}  # fmt: skip
 
 
-def measure_means(
-    values: Array, table: Table, arms: Sequence[str], outcome: str, n_resamples: int, seed: int
-) -> list[Row]:
+def measure_means(values: Array, table: Table, arms: Sequence[str], outcome: str) -> list[Row]:
     """Compute the mean of an outcome in each arm, with its two intervals.
 
     :param values: (P, I) outcome of each answer
     :param table: answers, for their arms
     :param arms: names of the arms
     :param outcome: name of the outcome
-    :param n_resamples: number of the bootstrap's draws
-    :param seed: random seed of the bootstrap
     """
     rows = []
     for number, arm in enumerate(arms):
         shown = table.of_arm(values, number)
-        people = bound_over_participants(shown, n_resamples=n_resamples, seed=seed)
-        both = bound_over_both(shown, n_resamples=n_resamples, seed=seed)
+        people = bound_over_participants(shown)
+        both = bound_over_both(shown)
         rows.append({
             "outcome": outcome, "arm": arm, "mean": people.mean, "low": people.low,
             "high": people.high, "low_both": both.low, "high_both": both.high,

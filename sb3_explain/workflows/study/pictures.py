@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sb3_explain.agents.observations import find_image
 from sb3_explain.report.overlay import Frame, enlarge, lay_over
-from sb3_explain.report.study.page import Moment
+from sb3_explain.report.study.page import Scene
 from sb3_explain.report.video import choose_factor
 from sb3_explain.report.viewer.playback import bound_regions
 from sb3_explain.workflows.pictures import get_pictures
@@ -25,13 +25,13 @@ COLORS = 128
 BLACK, YELLOW = (0, 0, 0), (255, 221, 51)
 
 
-def draw_moments(
+def draw_scenes(
     arms: Arms,
     positions: NDArray[np.int64],
     letters: Mapping[str, str],
     words: Sequence[str],
     regions: Sequence[Sequence[int]] = (),
-) -> tuple[list[Moment], set[str]]:
+) -> tuple[list[Scene], set[str]]:
     """Draw the pictures of states.
 
     :param arms: what makes the maps
@@ -46,12 +46,12 @@ def draw_moments(
     assert image is not None
     frames = get_pictures(states, positions, agent, image)
     earlier = np.maximum(positions - max(1, agent.n_stack - 1), 0)
-    begun = states.episode[earlier] != states.episode[positions]
+    starts = states.episode[earlier] != states.episode[positions]
     before = get_pictures(states, earlier, agent, image)
-    drawn = arms.draw_maps(positions)
+    drawn = arms.attribute(positions)
     signed = {name for name, each in drawn.items() if (each < 0).any()}
     factor = choose_factor(frames.shape[1], HEIGHT)
-    moments = []
+    scenes = []
     for row in range(len(positions)):
         game = enlarge(frames[row], factor)
         under = {
@@ -59,18 +59,18 @@ def draw_moments(
             for name, each in drawn.items()
         }
         asked = regions[row] if regions else ()
-        moments.append(
-            Moment(
+        scenes.append(
+            Scene(
                 now=game,
                 before=None
-                if begun[row] or earlier[row] == positions[row]
+                if starts[row] or earlier[row] == positions[row]
                 else (enlarge(before[row], factor)),
-                maps=under,
+                overlays=under,
                 numbered=number_regions(game, asked) if len(asked) else None,
                 action=words[row],
             )
         )
-    return moments, {letters[name] for name in signed}
+    return scenes, {letters[name] for name in signed}
 
 
 def reduce_colors(picture: Frame) -> Frame:

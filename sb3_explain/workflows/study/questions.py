@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.report.study.page import Moment, PageQuestion
+from sb3_explain.report.study.page import PageQuestion, Scene
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.study.arms import Arms
-from sb3_explain.workflows.study.pictures import draw_moments
+from sb3_explain.workflows.study.pictures import draw_scenes
 from sb3_explain.workflows.study.plan import (
     AGENTS,
     NO_MAP,
@@ -105,21 +105,21 @@ def ask_predictions(
     """
     numbered = [() if one is None else one.regions for one in regions]
     words = [answers.words[right] for right in chosen.answers]
-    moments, signed = draw_moments(arms, chosen.positions, layout.letters, words, numbered)
+    scenes, signed = draw_scenes(arms, chosen.positions, layout.letters, words, numbered)
     asked = []
-    for i, moment in enumerate(moments):
+    for i, scene in enumerate(scenes):
         state = describe_state(arms.states, chosen.positions[i])
-        plain = dataclasses.replace(moment, numbered=None)
+        plain = dataclasses.replace(scene, numbered=None)
         name = f"predict-{i + 1}"
         asked.append(
-            layout.make(name, answers.words, i, int(chosen.answers[i]), state, moment=plain)
+            layout.make(name, answers.words, i, int(chosen.answers[i]), state, scene=plain)
         )
         region = regions[i]
         if region is not None:
             options = [str(number + 1) for number in range(len(region.regions))]
             asked.append(
                 layout.make(
-                    f"region-{i + 1}", options, i, region.truth, state, moment=moment, after=name
+                    f"region-{i + 1}", options, i, region.truth, state, scene=scene, after=name
                 )
             )
     return asked, signed
@@ -135,13 +135,13 @@ def ask_opinions(
     :return: the questions, and the letters of arms whose maps have a sign
     """
     words = [answers.words[right] for right in chosen.answers]
-    moments, signed = draw_moments(arms, chosen.positions, layout.letters, words)
+    scenes, signed = draw_scenes(arms, chosen.positions, layout.letters, words)
     asked = [
         layout.make(
             f"opinion-{i + 1}", YES_NO, i, None,
-            describe_state(arms.states, chosen.positions[i]), moment=moment,
+            describe_state(arms.states, chosen.positions[i]), scene=scene,
         )
-        for i, moment in enumerate(moments)
+        for i, scene in enumerate(scenes)
     ]  # fmt: skip
     return asked, signed
 
@@ -154,7 +154,7 @@ def ask_agents(
     answers: Answers,
     n: int,
     rng: np.random.Generator,
-) -> tuple[list[Asked], list[list[Moment]], set[str]]:
+) -> tuple[list[Asked], list[list[Scene]], set[str]]:
     """Ask which of two agents acts, after examples of both, in states in which they differ.
 
     :param layout: what all questions share
@@ -185,7 +185,7 @@ def ask_agents(
         [answers.words[each] for each in doing[rows]] for doing in (candidates.answers, theirs)
     ]
     drawn = [
-        draw_moments(arms, positions, layout.letters, said)
+        draw_scenes(arms, positions, layout.letters, said)
         for arms, said in zip(both, words, strict=True)
     ]
     # agent X is the one or the other, which the page does not say
@@ -196,7 +196,7 @@ def ask_agents(
         layout.make(
             f"agent-{i + 1}", AGENTS, i, order.index(which),
             describe_state(both[0].states, positions[EXAMPLES + i]),
-            moment=drawn[which][0][EXAMPLES + i],
+            scene=drawn[which][0][EXAMPLES + i],
         )
         for i, which in enumerate(acting)
     ]  # fmt: skip

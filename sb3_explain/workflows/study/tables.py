@@ -46,7 +46,7 @@ def _table_means(results: StudyMeasures) -> ResultTable:
     ]
     return ResultTable(
         "Right answers by arm",
-        "In percent; of a gain in points. Intervals of 95 % by the bootstrap.",
+        "In percent; of a gain in points. Intervals of 95 %.",
         ["Outcome and arm", "Mean", "over participants", "over states, too", "Participants",
          "Answers"],
         rows,

@@ -21,7 +21,7 @@ export function tell(title, texts, options, keep = () => {}) {
   return ask(title, options, makeParagraphs(texts), keep);
 }
 
-function listMoments(question, pictures, caption = "now") {
+function listScenes(question, pictures, caption = "now") {
   const now = [caption, pictures[question.now], "the game at this moment"];
   if (question.before === null) return [now];
   return [[AGO, pictures[question.before], "the game a moment before", "small"], now];
@@ -29,14 +29,14 @@ function listMoments(question, pictures, caption = "now") {
 
 /** What stands beside the moment: the map of an arm, or the picture again in the arm without. */
 function showArm(question, arm, pictures) {
-  const map = question.maps[arm] ?? null;
+  const map = question.overlays[arm] ?? null;
   return map === null
     ? ["the same moment again", pictures[question.now], "the game at this moment, again"]
     : ["the map", pictures[map], "the game at this moment in gray, with colors where the map is high"];
 }
 
 function explainMap(question, arm, signed) {
-  if ((question.maps[arm] ?? null) === null) return "";
+  if ((question.overlays[arm] ?? null) === null) return "";
   return signed.includes(arm)
     ? '<p class="faint">less <span class="key signed"></span> more: orange speaks for what the agent does, blue against it.</p>'
     : '<p class="faint">less <span class="key"></span> more: bright colors mark what matters to the agent.</p>';
@@ -48,17 +48,17 @@ const MAKERS = {
     const [before, after] = [keep(question, "before"), keep(question, "after")];
     const sure = (record) =>
       ask("How sure are you?", SURE, "", (response) => record.rate(response + 1));
-    const again = (question.maps[arm] ?? null) === null
+    const again = (question.overlays[arm] ?? null) === null
       ? "Look once more. What will the agent do next?"
       : "Here is a map of what may matter to the agent. What will it do next?";
-    const moments = listMoments(question, pictures);
+    const scenes = listScenes(question, pictures);
     return [
-      ask("What will the agent do next?", question.options, makeFigures(moments), before.answer),
+      ask("What will the agent do next?", question.options, makeFigures(scenes), before.answer),
       sure(before),
       ask(
         again,
         question.options,
-        makeFigures([...moments, showArm(question, arm, pictures)]) + explainMap(question, arm, signed),
+        makeFigures([...scenes, showArm(question, arm, pictures)]) + explainMap(question, arm, signed),
         after.answer,
       ),
       sure(after),
@@ -67,7 +67,7 @@ const MAKERS = {
   region(question, arm, study, keep) {
     const { pictures, signed } = study;
     const figures = [
-      ...listMoments({ ...question, now: question.numbered }, pictures, "now, with numbered regions"),
+      ...listScenes({ ...question, now: question.numbered }, pictures, "now, with numbered regions"),
       showArm(question, arm, pictures),
     ];
     const asked = "Without one of these regions, the agent does something else. Which region?";
@@ -76,20 +76,20 @@ const MAKERS = {
   },
   opinion(question, arm, study, keep) {
     const { pictures, signed } = study;
-    const figures = [...listMoments(question, pictures), showArm(question, arm, pictures)];
+    const figures = [...listScenes(question, pictures), showArm(question, arm, pictures)];
     const asked = `The agent does: ${question.action}. Does the map help you to understand the decision?`;
     const html = makeFigures(figures) + explainMap(question, arm, signed);
     return [ask(asked, question.options, html, keep(question, "").answer)];
   },
   agent(question, arm, study, keep) {
     const { pictures, signed } = study;
-    const show = (moment) => [
-      ...listMoments({ ...moment, before: null }, pictures, `it does: ${moment.action}`),
-      showArm(moment, arm, pictures),
+    const show = (scene) => [
+      ...listScenes({ ...scene, before: null }, pictures, `it does: ${scene.action}`),
+      showArm(scene, arm, pictures),
     ];
     const examples = study.examples.map(
-      (moments, number) =>
-        `<h3>${escapeHtml(question.options[number])}</h3>${makeFigures(moments.flatMap(show))}`,
+      (scenes, number) =>
+        `<h3>${escapeHtml(question.options[number])}</h3>${makeFigures(scenes.flatMap(show))}`,
     );
     const html =
       `<div class="examples">${examples.join("")}</div><h3>Which agent is this?</h3>` +
