@@ -20,8 +20,8 @@ def prepare(options: argparse.Namespace) -> None:
     :param options: the options of a command, which are changed
     :raises ExplainError: if flags are missing
     """
-    if not hasattr(options, "output") or getattr(options, "step", "") == "power":
-        return  # a simulation has no agent
+    if not hasattr(options, "output"):
+        return
     missing = list_missing(options)
     if missing:
         raise ExplainError(f"give {' and '.join(missing)} (see sb3-explain {options.name} --help)")

@@ -14,7 +14,7 @@ from sb3_explain.cli.flags import (
     load_named_agent,
 )
 from sb3_explain.cli.outputs import say_end
-from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
+from sb3_explain.cli.parsing import Commands, Parser, not_negative, pick_given, positive
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.workflows.chosen_explainers import list_fitted
@@ -23,30 +23,30 @@ from sb3_explain.workflows.study.plan import DESIGNS, FOLDER, KEY
 
 
 def add_commands(commands: Commands) -> None:
-    """Add the options of ``study``."""
+    """Add the options of ``study``: a parser for each step."""
     sub = commands.add(
         "study",
-        run_study,
+        run_export,
         "export -o out --explainer visionmask\n  sb3-explain study analyse -o out answers/*.json"
         "\n  sb3-explain study power --participants 60 --n-states 9 --effect 0.15",
     )
-    sub.add_argument("step", choices=STEPS, help="what to do")
-    sub.add_argument(
-        "answers", nargs="*", type=Path, metavar="FILE",
-        help="of analyse: files that participants saved, or a folder of them",
-    )  # fmt: skip
+    steps = sub.add_subparsers(required=True, metavar="STEP", parser_class=Parser)
+    add_export(steps.add_parser("export", help="write the page, the plan and the key"))
+    add_analyze(
+        steps.add_parser(
+            "analyse", aliases=["analyze"], help="analyze the answers, and write a page"
+        )
+    )
+    add_power(steps.add_parser("power", help="simulate how often a study finds an effect"))
+
+
+def add_export(sub: Parser) -> None:
+    """Add the options of ``study export``."""
+    sub.set_defaults(command=run_export, parser=sub)
     add_agent_flags(sub)
     add_result_flags(sub)
-    asked = sub.add_argument_group("export and power")
-    asked.add_argument(
-        "--n-states", type=positive, default=9,
-        help="number of states whose action is to be predicted (default: 9)",
-    )  # fmt: skip
-    asked.add_argument(
-        "--design", default="within",
-        help=f"{' or '.join(DESIGNS)} participants (default: within)",
-    )  # fmt: skip
-    page = sub.add_argument_group("export")
+    add_study_flags(sub)
+    page = sub.add_argument_group("page")
     page.add_argument(
         "--explainer", nargs="+", metavar="NAME",
         help="explainers whose maps are shown; those that learn must be in the output folder "
@@ -71,29 +71,51 @@ def add_commands(commands: Commands) -> None:
         "--n-played", type=positive, default=2000,
         help="number of states to play where the folder has none (default: 2000)",
     )  # fmt: skip
-    analyzed = sub.add_argument_group("analyse")
-    analyzed.add_argument(
+
+
+def add_analyze(sub: Parser) -> None:
+    """Add the options of ``study analyse``."""
+    sub.set_defaults(command=run_analyze, parser=sub, needs={"output": "-o"})
+    sub.add_argument(
+        "answers", nargs="+", type=Path, metavar="FILE",
+        help="files that participants saved, or a folder of them",
+    )  # fmt: skip
+    add_result_flags(sub)
+    sub.add_argument(
         "--keep-failed", action="store_true",
         help="count participants who failed an attention check, too",
     )  # fmt: skip
-    simulated = sub.add_argument_group("power")
-    simulated.add_argument("--participants", type=positive, metavar="N", help="number of them")
-    simulated.add_argument(
+
+
+def add_power(sub: Parser) -> None:
+    """Add the options of ``study power``."""
+    sub.set_defaults(command=run_power, parser=sub)
+    add_study_flags(sub)
+    sub.add_argument(
+        "--participants", type=positive, required=True, metavar="N", help="number of participants"
+    )
+    sub.add_argument(
         "--effect", type=float, default=0.15,
         help="probability by which the map makes more predictions right (default: 0.15)",
     )  # fmt: skip
-    simulated.add_argument("--n-arms", type=positive, default=4, help="number of arms (default: 4)")
-    simulated.add_argument(
+    sub.add_argument("--n-arms", type=positive, default=4, help="number of arms (default: 4)")
+    sub.add_argument(
         "--accuracy", type=float, default=0.5,
         help="probability of a right prediction without a map (default: 0.5)",
     )  # fmt: skip
+    sub.add_argument("--seed", type=not_negative, default=0, help="random seed (default: 0)")
 
 
-def run_study(options: argparse.Namespace) -> None:
-    """``sb3-explain study``"""
-    if options.answers and options.step not in ANALYZE:
-        raise ExplainError(f"{options.answers[0]}: only analyse takes files of answers")
-    STEPS[options.step](options)
+def add_study_flags(sub: Parser) -> None:
+    """Add the flags of what is asked whom."""
+    sub.add_argument(
+        "--n-states", type=positive, default=9,
+        help="number of states whose action is to be predicted (default: 9)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--design", default="within",
+        help=f"{' or '.join(DESIGNS)} participants (default: within)",
+    )  # fmt: skip
 
 
 def run_export(options: argparse.Namespace) -> None:
@@ -129,8 +151,6 @@ def run_analyze(options: argparse.Namespace) -> None:
 
 def run_power(options: argparse.Namespace) -> None:
     """``sb3-explain study power``"""
-    if options.participants is None:
-        raise ExplainError("give --participants, the number of them")
     print(
         study_power(
             options.participants, options.n_states, options.effect, n_arms=options.n_arms,
@@ -151,9 +171,3 @@ def read_words(pairs: Sequence[str]) -> dict[str, str]:
             raise ExplainError(f"--words {pair!r}: give ACTION:WORDS, for example RIGHT:up")
         read[action] = words
     return read
-
-
-#: names of the step that analyzes, in both spellings
-ANALYZE = ("analyse", "analyze")
-#: what each step runs
-STEPS = {"export": run_export, **dict.fromkeys(ANALYZE, run_analyze), "power": run_power}

@@ -31,7 +31,12 @@ def test_arguments_become_flags(message, said):
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("enjoy", "list")])
 def test_every_flag_of_a_table_exists(name):
-    words = {"hub": ["push", "a/b"], "benchmark": ["dmc"], "view": ["out"], "study": ["power"]}
+    words = {
+        "hub": ["push", "a/b"],
+        "benchmark": ["dmc"],
+        "view": ["out"],
+        "study": ["power", "--participants", "9"],
+    }
     positional = words.get(name, [])
     extra = ["--algo", "sac", "--env", "x", "-o", "out"] if name == "train" else []
     options = read_options([name, *positional, *extra])

@@ -99,7 +99,7 @@ def export_study(
     ...     image_agent, folder, "gradient", n_states=3, n_played=200, progress=False
     ... )
     >>> study.page.name, study.plan.groups
-    ('study.html', 4)
+    ('study.html', 3)
 
     :param agent: an agent that observes images and has discrete actions
     :param output: output folder of :func:`sb3_explain.explain`, whose states and fitted explainers

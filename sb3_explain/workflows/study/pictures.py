@@ -41,6 +41,8 @@ def draw_scenes(
     :param regions: regions of each state in the order of their numbers, empty for none
     :return: the pictures, and the letters of the arms whose maps have a sign
     """
+    if not len(positions):
+        return [], set()
     agent, states = arms.agent, arms.states
     image = find_image(agent)
     assert image is not None

@@ -169,17 +169,13 @@ def ask_agents(
     """
     target = both[1].states.batch(both[1].agent, candidates.positions).target.cpu().numpy()
     theirs = answers.of_action[target]
-    used = set(taken)
-    different = np.array(
-        [row for row in np.flatnonzero(theirs != candidates.answers) if row not in used], np.int64
-    )
-    if len(different) < n + EXAMPLES:
+    different = theirs != candidates.answers
+    if different.sum() < n + EXAMPLES:
         raise ExplainError(
-            f"the two agents do different things in {len(different)} states that are left, of the "
+            f"the two agents do different things in {different.sum()} states, of the "
             f"{n + EXAMPLES} that are needed: play more states (n_played=), or leave out the other"
         )
-    some = choose_states(candidates.subset(different), n + EXAMPLES, rng)
-    rows = different[some]
+    rows = choose_states(candidates, n + EXAMPLES, rng, taken=taken, allowed=different)
     positions = candidates.positions[rows]
     words = [
         [answers.words[each] for each in doing[rows]] for doing in (candidates.answers, theirs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from sb3_explain.report.words import get_explainer_label, join_words
@@ -51,6 +52,8 @@ def say_points(share: float) -> str:
 
 def say_comparison(one: Comparison) -> str:
     """Say a difference with its interval and its adjusted p-value."""
+    if math.isnan(one.p):
+        return f"{say_points(one.difference)} (too few participants to test)"
     bounds = f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
     found = "" if one.p_holm < LEVEL else ", not significant"
     return f"{say_points(one.difference)} (95 % interval {bounds}; p = {one.p_holm:.3g}{found})"
@@ -95,13 +98,13 @@ def _say_opinions(results: StudyMeasures) -> Iterator[str]:
         said = [f"{name_arm(row['arm'])} in {row['share']:.0%}" for row in whole]
         yield f"The map is said to help to understand: {join_words(said)} of responses."
     rho, p = results.relation["rho"], results.relation["p"]
-    if rho == rho:
+    if not math.isnan(rho):
         related = "goes with" if p < LEVEL and rho > 0 else "is not shown to go with"
         yield (
             f"Saying that maps help {related} being helped by them (rank correlation {rho:+.2f}, "
             f"p = {p:.2g})."
         )
-    if results.ranking.mean == results.ranking.mean:
+    if not math.isnan(results.ranking.mean):
         low, high = results.ranking.low, results.ranking.high
         yield (
             f"A right prediction has the higher confidence than a wrong one in "

@@ -131,6 +131,7 @@ def choose_states(
     rng: np.random.Generator,
     *,
     taken: Sequence[int] = (),
+    allowed: Array | None = None,
     preferred: Array | None = None,
 ) -> list[int]:
     """Choose states one after the other: of the answer, kind and episode that has the fewest.
@@ -141,6 +142,7 @@ def choose_states(
     :param n: number of states
     :param rng: random numbers, which decide between equals
     :param taken: rows that are chosen already, for other questions
+    :param allowed: (n,) whether a state may be chosen; all when not given
     :param preferred: (n,) whether a state is better than others of its answer
     :return: n rows of the candidates
     :raises ExplainError: if there are fewer different ones
@@ -148,7 +150,7 @@ def choose_states(
     preferred = np.ones(len(candidates.positions), bool) if preferred is None else preferred
     ties = rng.permutation(len(preferred))
     strata = 2 * candidates.answers + candidates.clear
-    free = np.ones(len(preferred), bool)
+    free = np.ones(len(preferred), bool) if allowed is None else allowed.copy()
     for row in taken:
         free &= ~_find_near(candidates, row)
     chosen: list[int] = []
