@@ -42,7 +42,7 @@ def opinion_figure(rows: Sequence[Row], *, theme: ThemeName = "light") -> bytes:
     arms = list(dict.fromkeys(row["arm"] for row in rows))
     drawn = assign_styles(arms, GRAY)
     n = max(sum(row["arm"] == arm for row in rows) for arm in arms)
-    figure = Figure(figsize=(max(5.2, 0.75 * n), 2.9 * len(arms)), layout="constrained")
+    figure = Figure(figsize=(max(7.2, 0.75 * n), 2.9 * len(arms)), layout="constrained")
     panels = figure.subplots(len(arms), 1, squeeze=False, sharey=True)[:, 0]
     for axes, arm in zip(panels, arms, strict=True):
         own = [row for row in rows if row["arm"] == arm]
@@ -67,6 +67,8 @@ def _draw_opinions(axes: Axes, arm: str, rows: Sequence[Row], style: Style, look
     said = "" if whole is None else f": {whole['positive']} of {whole['responses']} positive"
     axes.set_title(f"{get_explainer_label(arm)}{said}", color=look.ink, **TITLE)
     axes.set_ylim(0, 1.3 * max(total))
+    if len(each) < 3:  # few bars are no wider than many
+        axes.set_xlim(-1.2, len(each) + 0.2)
     axes.set_ylabel("number")
     style_axes(axes, look)
     axes.grid(visible=False, axis="x")

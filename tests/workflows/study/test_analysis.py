@@ -231,8 +231,8 @@ def test_the_power_is_that_of_whole_analyses(exported):
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth_as_often_as_they_say():
-    """300 studies: the intervals of means and of differences hold the truth in 92 to 98 %."""
-    people, arms, n_people, n_items, effect = People(), name_arms(4), 60, 12, 0.2
+    """900 studies: the intervals of means hold the truth in 92 to 98 %; of differences, in 300."""
+    people, arms, n_people, n_items, effect = People(), name_arms(4), 60, 20, 0.2
     rng = np.random.default_rng(0)
     items = draw_items(people, n_items, rng)
     many = draw_items(people, 4000, np.random.default_rng(1))
@@ -244,18 +244,19 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
         "accuracy of others": find_chances(people, many, ability).mean(),
         "difference": expect_gain(people, items, effect),
     }
-    covered = dict.fromkeys(truths, 0)
-    for _ in range(300):
+    covered = {name: [] for name in truths}
+    for number in range(900):
         given = draw_arms(arms, rng.integers(4, size=n_people), n_items, "within")
         effects = np.where(given == 1, effect, 0.0)
         before, after = draw_predictions(people, items, effects, n_people, rng)
         found = {
             "gain": bound_over_participants(np.where(given == 1, after - before, np.nan)),
             "accuracy": bound_over_participants(np.where(given == 1, before, np.nan)),
-            "difference": compare_arms(
-                after - before, given, arms, "within", n_permutations=9, n_resamples=400
-            )[0],
         }
+        if number % 3 == 0:
+            options = {"n_permutations": 9, "n_resamples": 400}
+            gains = after - before
+            found["difference"] = compare_arms(gains, given, arms, "within", **options)[0]
         others = draw_items(people, n_items, rng)
         before, after = draw_predictions(people, others, effects, n_people, rng)
         found |= {
@@ -263,6 +264,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
             "accuracy of others": bound_over_both(np.where(given == 1, before, np.nan)),
         }
         for name, interval in found.items():
-            covered[name] += interval.low <= truths[name] <= interval.high
-    shares = {name: count / 300 for name, count in covered.items()}
+            covered[name].append(interval.low <= truths[name] <= interval.high)
+    shares = {name: float(np.mean(each)) for name, each in covered.items()}
+    print(shares)
     assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
