@@ -27,7 +27,7 @@ $(RUNTIME): $(REQUIREMENTS)
 	touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(PIP) install --no-compile -c constraints.txt -e '.[atari,benchmark,box2d,dmc,highway,hub,notebook,ray,shap,vizdoom,zoo,docs,test,lint]'
+	$(PIP) install --no-compile -c constraints.txt -e '.[atari,benchmark,box2d,dmc,highway,hub,notebook,ray,robot,shap,vizdoom,zoo,docs,test,lint]'
 	touch $@
 
 demo: $(RUNTIME)

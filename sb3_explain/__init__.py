@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.common.renamed import find_new_name
-from sb3_explain.envs.dmc import ids
+from sb3_explain.envs.dmc import ids as dmc
+from sb3_explain.envs.robot import ids as robot
 
 __version__ = "0.1.0"
 
-ids.register()
+dmc.register()
+robot.register()
 
 #: each public name and its module, which is imported when the name is first used
 _MODULES = {

@@ -44,6 +44,8 @@ PACKAGES = (
         ("NoFrameskip", "ALE/", "ale_py", "cv2", "OpenCV"),
     ),
     Package("Box2D", "pip install 'sb3-explain[box2d]'", ("Box2D", "box2d"), registers=False),
+    # before the next one: the error of these environments names MuJoCo too
+    Package("mujoco", "pip install 'sb3-explain[robot]'", ("ROBOT/",), registers=False),
     Package("mujoco", "pip install 'gymnasium[mujoco]'", ("MuJoCo", "mujoco"), registers=False),
     Package("panda_gym", "pip install panda-gym", ("Panda",)),
     Package(

@@ -25,7 +25,7 @@ TIMES = frozenset(
 #: words of names whose values are files, programs, modules, functions or addresses
 REFUSED = frozenset(
     {
-        "address", "args", "argv", "callback", "class", "cls", "cmd", "code", "command",
+        "address", "args", "argv", "assets", "callback", "class", "cls", "cmd", "code", "command",
         "directory", "dump", "entry", "exe", "executable", "exec", "files", "filename", "folder",
         "func", "function", "host", "import", "iwad", "lib", "library", "log", "module", "package",
         "paths", "plugin", "port", "program", "record", "save", "script", "socket", "uri", "url",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from sb3_explain.envs.dmc.scenes import (
     read_color_sets,
     replace_green,
 )
+from sb3_explain.envs.opengl import choose_renderer, draw, no_opengl
 
 #: camera of the benchmark, by domain; 0 for all others
 CAMERAS = {"quadruped": 2}
@@ -173,34 +171,3 @@ def load_task(task: str) -> tuple[str, Any]:
         raise unknown_name("task", task, tasks)
     domain, name = tasks[name]
     return domain, DmControlCompatibilityV0(suite.load(domain, name))
-
-
-def choose_renderer() -> None:
-    """Let MuJoCo draw by EGL if there is no screen, unless the user has set ``MUJOCO_GL``.
-
-    This only has an effect before MuJoCo is imported.
-    """
-    headless = sys.platform == "linux" and not os.environ.get("DISPLAY")
-    if headless:
-        os.environ.setdefault("MUJOCO_GL", "egl")
-
-
-def draw(render: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """The picture that a function draws.
-
-    :param render: function that draws by OpenGL
-    :raises ExplainError: if OpenGL is missing
-    """
-    try:
-        return render()
-    except (AttributeError, ImportError, RuntimeError, OSError) as error:
-        raise no_opengl(error) from error
-
-
-def no_opengl(error: Exception) -> ExplainError:
-    """The error that says how to install OpenGL, from the error of MuJoCo."""
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ExplainError(
-        f"MuJoCo cannot draw ({said}): without a screen install OpenGL's libraries (Debian: "
-        "libegl1 libgl1) and set MUJOCO_GL=egl, or osmesa (libosmesa6)"
-    )

@@ -1,0 +1,43 @@
+"""Drawing by MuJoCo: the renderer of a machine without a screen, and what to say without OpenGL."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sb3_explain.common.errors import ExplainError
+
+
+def choose_renderer() -> None:
+    """Let MuJoCo draw by EGL if there is no screen, unless the user has set ``MUJOCO_GL``.
+
+    This only has an effect before MuJoCo is imported.
+    """
+    headless = sys.platform == "linux" and not os.environ.get("DISPLAY")
+    if headless:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def draw(render: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The picture that a function draws.
+
+    :param render: function that draws by OpenGL
+    :raises ExplainError: if OpenGL is missing
+    """
+    try:
+        return render()
+    except Exception as error:  # of EGL, OSMesa and GLFW, and MuJoCo's own, which has no base
+        raise no_opengl(error) from error
+
+
+def no_opengl(error: Exception) -> ExplainError:
+    """The error that says how to install OpenGL, from the error of MuJoCo."""
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ExplainError(
+        f"MuJoCo cannot draw ({said}): without a screen install OpenGL's libraries (Debian: "
+        "libegl1 libgl1) and set MUJOCO_GL=egl, or osmesa (libosmesa6)"
+    )
