@@ -6,9 +6,17 @@ the same way, so that the motion between them is preserved.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from sb3_explain.common.errors import unknown_name
+
+#: what is done to the states of the augmented losses and of the auxiliary tasks
+STRONG = ("overlay", "convolution")
 
 
 def random_shift(
@@ -51,26 +59,32 @@ def center_crop(images: Tensor, size: int = 84) -> Tensor:
 
 
 def random_convolution(
-    images: Tensor, *, channels: int = 3, generator: torch.Generator | None = None
+    images: Tensor,
+    *,
+    channels: int = 3,
+    largest: float = 255,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Pass each state through a random 3x3 convolution of its own (Lee et al. 2020).
 
     The weights are standard normal, the border is repeated, and a sigmoid maps the result back to
-    [0, 255]. All frames of a state have the same weights.
+    the range of the images. All frames of a state have the same weights.
 
     :param images: (B, n_stack * channels, H, W)
     :param channels: number of channels C of a single frame
+    :param largest: largest value of a pixel, e.g. 1 where the images are in [0, 1]
     :param generator: random generator of the weights, on the CPU
-    :return: (B, n_stack * channels, H, W) float, in [0, 255]
+    :return: (B, n_stack * channels, H, W) float, in [0, largest]
     """
     n, depth, height, width = images.shape
-    weights = torch.randn(n * channels, channels, 3, 3, generator=generator).to(images.device)
+    scaled = (images if images.is_floating_point() else images.float()) / largest
+    weights = torch.randn(n * channels, channels, 3, 3, generator=generator).to(scaled)
     # frames become the batch and states the groups, each with weights of its own
-    frames = images.float().view(n, -1, channels, height, width).transpose(0, 1) / 255
+    frames = scaled.reshape(n, -1, channels, height, width).transpose(0, 1)
     padded = functional.pad(frames.reshape(-1, n * channels, height, width), [1] * 4, "replicate")
-    drawn = functional.conv2d(padded, weights, groups=n).sigmoid() * 255
+    drawn = functional.conv2d(padded, weights, groups=n).sigmoid() * largest
     drawn = drawn.view(-1, n, channels, height, width).transpose(0, 1)
-    return drawn.reshape(n, depth, height, width)
+    return drawn.reshape(n, depth, height, width).to(scaled)
 
 
 def random_overlay(
@@ -100,6 +114,26 @@ def random_overlay(
     )
     frames = images.unflatten(1, (-1, pictures.shape[1]))  # type: ignore[no-untyped-call]
     return torch.lerp(frames, over[:, None], share).flatten(1, 2)
+
+
+def get_augmentation(name: str, channels: int, size: int | None) -> Callable[[Tensor], Tensor]:
+    """Augmentation of sampled states (B, n_stack * channels, H, W) in [0, 255].
+
+    :param name: ``"none"``, ``"shift"``, ``"convolution"``, or ``"crop"`` where there is a size
+    :param channels: number of channels C of a single frame
+    :param size: side of the crops in pixels; ``None`` for networks that look at whole images
+    :raises ExplainError: for an unknown name; the nearest is suggested
+    """
+    known: dict[str, Callable[[Tensor], Tensor]] = {
+        "none": lambda images: images,
+        "shift": random_shift,
+        "convolution": partial(random_convolution, channels=channels),
+    }
+    if size is not None:
+        known["crop"] = partial(random_crop, size=size)
+    if name not in known:
+        raise unknown_name("augmentation", name, known)
+    return known[name]
 
 
 def _draw_offsets(

@@ -20,7 +20,6 @@ from torch.nn import functional
 from sb3_explain.sgqn.batch import Batch
 from sb3_explain.sgqn.pixel_sac import PixelSAC
 from sb3_explain.sgqn.policies import PixelPolicy
-from sb3_explain.sgqn.requirements import require_overlay
 
 
 class DrQ(PixelSAC):
@@ -52,13 +51,13 @@ class DrQ(PixelSAC):
 
 
 class SVEA(PixelSAC):
-    """SVEA: half of the critics' loss is of overlaid states, with clean targets (Hansen et al.
+    """SVEA: half of the critics' loss is of augmented states, with clean targets (Hansen et al.
     2021).
 
     :param policy: ``"PixelPolicy"`` or a class derived from it
     :param env: environment, see :class:`PixelSAC`
     :param augmentation: augmentation of s and s', see :class:`PixelSAC`
-    :param augmented_loss_weight: weight of the overlaid states in the critics' loss, in [0, 1]
+    :param augmented_loss_weight: weight of the augmented states in the critics' loss, in [0, 1]
     :param sac_kwargs: further arguments of :class:`PixelSAC`
 
     >>> from sb3_explain import SVEA
@@ -209,8 +208,7 @@ class SODA(RAD):
     def _setup_model(self) -> None:
         super()._setup_model()
         policy = self.policy
-        if self.n_aux > 0:
-            require_overlay(self.observation_space.shape[0], self.n_stack, "n_aux=0")  # type: ignore[index]
+        self._require_augmentable("n_aux=0", self.n_aux > 0)
         self.fast = policy.soda_encoder()
         self.aux_optimizer = torch.optim.Adam(
             [*self.fast.parameters(), *policy.soda_predictor.parameters()], lr=self.aux_lr
@@ -235,7 +233,7 @@ class SODA(RAD):
         states = self.replay_buffer.sample(self.aux_batch_size, env=self._vec_normalize_env)
         first, second = (self._scale(self._augment(states.observations)) for _ in range(2))
         with self._precision():
-            predicted = self.policy.soda_predictor(self.fast(self.overlay(first)))
+            predicted = self.policy.soda_predictor(self.fast(self.augment_strongly(first)))
             with torch.no_grad():
                 slow = self.policy.slow(second)
         loss = functional.mse_loss(

@@ -21,22 +21,27 @@ N_TEXTURES = 512
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
-def load_overlays(folder: str | Path | None, size: tuple[int, int], *, seed: int = 0) -> Tensor:
+def load_overlays(
+    folder: str | Path | None, size: tuple[int, int], *, seed: int = 0, gray: bool = False
+) -> Tensor:
     """Load the pictures of a folder, or draw textures, with a warning, where none is given.
 
     :param folder: folder of pictures, or ``None`` for textures
     :param size: size (H, W) of the pictures, in pixels
     :param seed: random seed of the textures, or of the choice among too many pictures
-    :return: (P, 3, H, W) uint8
+    :param gray: whether the pictures have one channel, the mean of red, green and blue
+    :return: (P, 3, H, W) uint8, or (P, 1, H, W)
     :raises ExplainError: if the folder is missing or holds no pictures
     """
     if folder is not None:
-        return read_pictures(folder, size, seed=seed)
-    logger.warning(
-        "no folder of overlays is given: procedural textures are used, with which results are not "
-        "those of the benchmark's protocol"
-    )
-    return draw_textures(N_TEXTURES, size, seed=seed)
+        pictures = read_pictures(folder, size, seed=seed)
+    else:
+        logger.warning(
+            "no folder of overlays is given: procedural textures are used, with which results are "
+            "not those of the benchmark's protocol"
+        )
+        pictures = draw_textures(N_TEXTURES, size, seed=seed)
+    return pictures.float().mean(1, keepdim=True).round().to(torch.uint8) if gray else pictures
 
 
 def read_pictures(

@@ -9,7 +9,6 @@ of the warm-up; only the critics' loss trains the CNN.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,20 +21,24 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
-from torch.nn import functional
 
-from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_arguments
-from sb3_explain.sgqn.augmentations import center_crop, random_crop, random_overlay, random_shift
+from sb3_explain.sgqn.augmentations import (
+    center_crop,
+    get_augmentation,
+    random_convolution,
+    random_overlay,
+)
 from sb3_explain.sgqn.batch import Batch
 from sb3_explain.sgqn.overlays import load_overlays
-from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy
+from sb3_explain.sgqn.policies import PixelActor, PixelCritic, PixelPolicy, sum_squared_errors
 from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
 from sb3_explain.sgqn.requirements import (
+    require_augmentable,
     require_larger,
     require_meaning,
     require_not_negative,
-    require_overlay,
     require_pixels,
     require_share,
     require_stack,
@@ -63,9 +66,11 @@ class PixelSAC(SAC):
     :param warmup_delay: whether ``policy_delay`` and ``n_aux`` hold in these updates too; by
         default every one of them moves all networks, as in the code behind the paper's tables
     :param augmentation: augmentation of sampled states: ``"none"``, ``"shift"`` (by up to 4
-        pixels) or ``"crop"`` (to the ``size`` of the policy)
-    :param augmented_loss_weight: weight of the states under a random picture in the critics' loss,
-        in [0, 1]; SVEA has 0.5
+        pixels), ``"crop"`` (to the ``size`` of the policy) or ``"convolution"``
+    :param augmented_loss_weight: weight of strongly augmented states in the critics' loss, in
+        [0, 1]; SVEA has 0.5
+    :param strong_augmentation: ``"overlay"``, a random picture over each state, or
+        ``"convolution"``, a random convolution of each (Lee et al. 2020), as in the robot study
     :param n_stack: number of frames in an observation
     :param overlays: folder of pictures to overlay states with, e.g. of Places365; without one
         textures are drawn, with which results are not the benchmark's
@@ -110,6 +115,7 @@ class PixelSAC(SAC):
         warmup_delay: bool = False,
         augmentation: str = "none",
         augmented_loss_weight: float = 0.0,
+        strong_augmentation: str = "overlay",
         n_stack: int = 3,
         overlays: str | Path | None = None,
         mixed_precision: bool = False,
@@ -124,6 +130,7 @@ class PixelSAC(SAC):
         self.warmup_delay = warmup_delay
         self.augmentation = augmentation
         self.augmented_loss_weight = augmented_loss_weight
+        self.strong_augmentation = strong_augmentation
         self.n_stack = n_stack
         self.overlays = overlays
         self.mixed_precision = mixed_precision
@@ -156,12 +163,11 @@ class PixelSAC(SAC):
         return wrapped
 
     def _setup_model(self) -> None:
-        if self.augmentation not in self._augmentations():
-            raise unknown_name("augmentation", self.augmentation, self._augmentations())
         channels, height, width = self.observation_space.shape  # type: ignore[misc]
         require_stack(channels, self.n_stack)
-        if self.augmented_loss_weight > 0:
-            require_overlay(channels, self.n_stack, "augmented_loss_weight=0")
+        size = self.policy_kwargs.get("size")
+        self._change = get_augmentation(self.augmentation, channels // self.n_stack, size)
+        self._require_augmentable("augmented_loss_weight=0", self.augmented_loss_weight > 0)
         if self.augmentation == "crop":
             require_larger(height, width, self.policy_kwargs["size"])
         if self.replay_buffer_class is None:
@@ -181,17 +187,11 @@ class PixelSAC(SAC):
         self._pictures: Tensor | None = None
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_pictures"]
+        return [*super()._excluded_save_params(), "_pictures", "_change"]
 
-    def _augmentations(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        size = self.policy_kwargs.get("size")
-        known: dict[str, Callable[[Tensor], Tensor]] = {
-            "none": lambda images: images,
-            "shift": random_shift,
-        }
-        if size is not None:
-            known["crop"] = lambda images: random_crop(images, size)
-        return known
+    def _require_augmentable(self, without: str, needed: bool) -> None:
+        channels = self.observation_space.shape[0]  # type: ignore[index]
+        require_augmentable(self.strong_augmentation, channels, self.n_stack, needed * without)
 
     def load_pictures(self) -> Tensor:
         """Load the pictures to overlay states with, in the size of the networks' images.
@@ -203,15 +203,21 @@ class PixelSAC(SAC):
             channels, height, width = self.observation_space.shape  # type: ignore[misc]
             side = self.policy_kwargs.get("size")
             size = (height, width) if side is None else (side, side)
-            pictures = load_overlays(self.overlays, size, seed=self.seed or 0)
-            if channels == self.n_stack:  # grayscale frames
-                pictures = pictures.float().mean(1, keepdim=True).round().to(torch.uint8)
+            gray = channels == self.n_stack
+            pictures = load_overlays(self.overlays, size, seed=self.seed or 0, gray=gray)
             self._pictures = pictures.to(self.device)
         return self._pictures
 
     def overlay(self, images: Tensor) -> Tensor:
         """Mix images (B, C, H, W) in [0, 1], each half and half with a random picture."""
         return random_overlay(images, self.load_pictures(), scale=1 / 255)
+
+    def augment_strongly(self, images: Tensor) -> Tensor:
+        """Change images (B, C, H, W) in [0, 1] by the ``strong_augmentation``."""
+        if self.strong_augmentation == "overlay":
+            return self.overlay(images)
+        changed = random_convolution(images, channels=images.shape[1] // self.n_stack, largest=1)
+        return changed.contiguous(memory_format=torch.channels_last)
 
     def learn(
         self,
@@ -286,7 +292,7 @@ class PixelSAC(SAC):
         )
 
     def _augment(self, images: Tensor) -> Tensor:
-        images = self._augmentations()[self.augmentation](images)
+        images = self._change(images)
         size = self.policy_kwargs.get("size")
         return images if size is None else center_crop(images, size)
 
@@ -335,15 +341,16 @@ class PixelSAC(SAC):
         return losses
 
     def _critic_losses(self, batch: Batch, targets: Tensor) -> dict[str, Tensor]:
-        """Compute the critics' loss sum_i MSE(Q_i(s, a), y), and that of overlaid states."""
+        """Compute the critics' loss sum_i MSE(Q_i(s, a), y), and that of augmented states."""
         clean = self._sum_squared_errors(batch.images, batch.actions, targets)
         if self.augmented_loss_weight == 0:
             return {"critic_loss": clean}
         # Hansen et al. (2021), SVEA, equation 9: the target is of clean states
-        overlaid = self._sum_squared_errors(self.overlay(batch.images), batch.actions, targets)
+        changed = self.augment_strongly(batch.images)
+        augmented = self._sum_squared_errors(changed, batch.actions, targets)
         return {
             "critic_loss": (1 - self.augmented_loss_weight) * clean,
-            "overlaid_loss": self.augmented_loss_weight * overlaid,
+            "overlaid_loss": self.augmented_loss_weight * augmented,
         }
 
     def _sum_squared_errors(self, images: Tensor, actions: Tensor, targets: Tensor) -> Tensor:
@@ -391,9 +398,3 @@ class PixelSAC(SAC):
         optimizer.zero_grad()
         loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
         optimizer.step()
-
-
-def sum_squared_errors(q_values: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-    """Compute sum_i MSE(Q_i, y) of the critics' Q-values and the targets, each (B, 1)."""
-    errors = [functional.mse_loss(q.to(targets), targets) for q in q_values]
-    return torch.stack(errors).sum()

@@ -14,6 +14,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Flatten
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import require_arguments
@@ -311,3 +312,9 @@ class SGQNPolicy(PixelPolicy):
             "decoder_filters": self.decoder_filters,
             "predicts_saliency": self.predicts_saliency,
         }
+
+
+def sum_squared_errors(q_values: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+    """Compute sum_i MSE(Q_i, y) of the critics' Q-values and the targets, each (B, 1)."""
+    errors = [functional.mse_loss(q.to(targets), targets) for q in q_values]
+    return torch.stack(errors).sum()

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.sgqn.augmentations import STRONG
 
 #: arguments of SB3's SAC that are not supported, with the value that has no effect
 WITHOUT = {"use_sde": False, "target_update_interval": 1, "n_steps": 1}
@@ -47,18 +48,21 @@ def require_stack(channels: int, n_stack: int) -> None:
         raise ExplainError(f"{channels} channels are not {n_stack} stacked frames: give n_stack")
 
 
-def require_overlay(channels: int, n_stack: int, without: str) -> None:
-    """Require frames that a picture can be laid over: of one channel or of red, green and blue.
+def require_augmentable(strong: str, channels: int, n_stack: int, without: str) -> None:
+    """Require frames for the strong augmentation: a picture has one channel, or three.
 
+    :param strong: name of the strong augmentation
     :param channels: number of channels of an observation
     :param n_stack: number of frames that are stacked in it
-    :param without: the argument that does without overlays, for the message
-    :raises ExplainError: for frames of any other number of channels
+    :param without: the argument that does without it, for the message; empty if nothing needs it
+    :raises ExplainError: for an unknown name, and for frames of any other number of channels
     """
-    if channels // n_stack not in (1, 3):
+    if strong not in STRONG:
+        raise unknown_name("strong_augmentation", strong, STRONG)
+    if without and strong == "overlay" and channels // n_stack not in (1, 3):
         raise ExplainError(
             f"frames of {channels // n_stack} channels cannot be mixed with a picture: give frames "
-            f"of 1 or 3, another n_stack, or {without}"
+            f"of 1 or 3, another n_stack, strong_augmentation='convolution', or {without}"
         )
 
 

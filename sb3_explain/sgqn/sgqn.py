@@ -15,11 +15,10 @@ from torch.nn import functional
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.sgqn.attribution import Attribution, binarize, get_attribution, require_quantile
 from sb3_explain.sgqn.batch import Batch
-from sb3_explain.sgqn.pixel_sac import PixelSAC, sum_squared_errors
-from sb3_explain.sgqn.policies import SGQNPolicy
+from sb3_explain.sgqn.pixel_sac import PixelSAC
+from sb3_explain.sgqn.policies import SGQNPolicy, sum_squared_errors
 from sb3_explain.sgqn.requirements import (
     require_not_negative,
-    require_overlay,
     require_whole,
 )
 
@@ -30,7 +29,7 @@ class SGQN(PixelSAC):
     """Saliency-guided Q-networks on SAC: Bertoin et al. (2022), algorithm 1.
 
     The critics must give the same Q-values when only the pixels most salient to Q1 are kept, and a
-    decoder learns to predict these pixels from the state under a random picture.
+    decoder learns to predict these pixels from the strongly augmented state.
 
     :param policy: ``"SGQNPolicy"`` or a class derived from it
     :param env: environment, see :class:`PixelSAC`
@@ -117,8 +116,7 @@ class SGQN(PixelSAC):
                     "give n_aux=0, or leave out predicts_saliency"
                 )
             return
-        if self.n_aux > 0:
-            require_overlay(self.observation_space.shape[0], self.n_stack, "n_aux=0")  # type: ignore[index]
+        self._require_augmentable("n_aux=0", self.n_aux > 0)
         encoder = self.critic.features_extractor
         self.aux_optimizer = torch.optim.Adam(
             [*encoder.parameters(), *self.policy.decoder.parameters()], lr=self.aux_lr
@@ -194,7 +192,7 @@ class SGQN(PixelSAC):
     def _update_saliency(self, batch: Batch, mask: Tensor) -> dict[str, Tensor]:
         """Make one step of the CNN, the critics' projection and the decoder towards the mask."""
         with self._precision():
-            embedding = self.critic.features_extractor(self.overlay(batch.images))
+            embedding = self.critic.features_extractor(self.augment_strongly(batch.images))
             logits = self.policy.decoder(embedding, batch.actions)
         loss = functional.binary_cross_entropy_with_logits(
             logits.to(batch.images), mask.to(batch.images)

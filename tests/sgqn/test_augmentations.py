@@ -69,6 +69,17 @@ def test_a_convolution_of_its_own_for_each_state(images):
             torch.testing.assert_close(convolved[i, 3 * frame : 3 * frame + 3], expected)
 
 
+def test_a_convolution_of_other_ranges_and_channels_is_the_same(images):
+    ours = random_convolution(images / 255, channels=1, largest=1, generator=seeded())
+    theirs = random_convolution(images, channels=1, generator=seeded()) / 255
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.randn(40, 1, 3, 3, generator=seeded())
+    for i in (0, 39):
+        padded = functional.pad(images[i, :, None] / 255, [1] * 4, "replicate")
+        expected = functional.conv2d(padded, weights[i : i + 1])[:, 0].sigmoid()
+        torch.testing.assert_close(ours[i], expected)
+
+
 def test_an_overlay_is_one_picture_over_all_frames(images):
     pictures = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (5, 3, 12, 11), np.uint8))
     mixed = random_overlay(images, pictures, share=0.25, generator=seeded())

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.sgqn.augmentations import random_crop
+from sb3_explain.sgqn.augmentations import center_crop, random_convolution, random_crop
 from sb3_explain.sgqn.baselines import RAD, SODA, SVEA, DrQ
 from sb3_explain.sgqn.pixel_sac import PixelSAC
-from tests.pixels import SMALL, PointEnv
+from sb3_explain.sgqn.sgqn import SGQN
+from tests.pixels import SIZE, SMALL, PointEnv
 
 SETTINGS = {
     "seed": 0, "buffer_size": 300, "learning_starts": 40, "warmup_updates": 0, "batch_size": 8,
@@ -58,6 +59,45 @@ def test_svea_has_half_of_its_loss_from_overlaid_states_with_clean_targets():
         q1, q2 = model.critic(255 * images, batch.actions)
         expected = 0.5 * (((q1 - targets) ** 2).mean() + ((q2 - targets) ** 2).mean())
         torch.testing.assert_close(losses[name], expected)
+
+
+@pytest.mark.parametrize(("algorithm", "size"), ALGORITHMS)
+def test_each_may_sample_states_through_random_convolutions(algorithm, size, monkeypatch):
+    model = made(algorithm, size, augmentation="convolution")
+    model.learn(39)
+    data = model.replay_buffer.sample(8)
+    monkeypatch.setattr(model.replay_buffer, "sample", lambda *_, **__: data)
+    torch.manual_seed(4)
+    batch = model._sample_batch(8)
+    torch.manual_seed(4)
+    for ours, states in ((batch.images, data.observations),
+                         (batch.next_images, data.next_observations)):  # fmt: skip
+        expected = random_convolution(states) / 255
+        torch.testing.assert_close(ours, center_crop(expected, size or SIZE))
+
+
+def test_random_convolutions_may_stand_for_the_overlaid_pictures():
+    model = made(SVEA, strong_augmentation="convolution")
+    model.learn(45)
+    batch, targets = model._sample_batch(8), torch.randn(8, 1)
+    torch.manual_seed(4)
+    losses = model._critic_losses(batch, targets)
+    torch.manual_seed(4)
+    changed = random_convolution(255 * batch.images) / 255
+    q1, q2 = model.critic(255 * changed, batch.actions)
+    expected = 0.5 * (((q1 - targets) ** 2).mean() + ((q2 - targets) ** 2).mean())
+    torch.testing.assert_close(losses["overlaid_loss"], expected)
+    assert model._pictures is None
+    others = [made(SODA, 28, strong_augmentation="convolution"),
+              made(SGQN, strong_augmentation="convolution")]  # fmt: skip
+    for other in others:
+        loss = "soda_loss" if isinstance(other, SODA) else "saliency_loss"
+        other.learn(39)
+        other._n_updates = 2
+        losses = other._update(other._sample_batch(8))
+        assert losses[loss].isfinite() and other._pictures is None
+    with pytest.raises(ExplainError, match="unknown strong_augmentation 'overlays'; did you mean"):
+        made(SVEA, strong_augmentation="overlays")
 
 
 def test_rad_learns_from_crops_and_acts_on_the_middle():
