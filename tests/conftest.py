@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from sb3_explain.envs.opengl import choose_renderer
 from tests.processes import preload
 
 
 def pytest_sessionstart() -> None:
     """Let whatever starts the server of forks first, have it import the libraries."""
+    choose_renderer()  # before any test imports MuJoCo
     preload()
     gc.disable()  # what collection imports and makes, stays
 

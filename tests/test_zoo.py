@@ -157,6 +157,7 @@ def test_sgqn_is_trained_tuned_and_played(tmp_path, monkeypatch, capsys):
 def test_all_our_algorithms_have_settings_for_all_tasks():
     from sb3_explain import zoo
     from sb3_explain.envs.dmc.ids import TASKS, env_id
+    from sb3_explain.envs.robot import ids as robot
 
     assert set(zoo.OURS) == {"drq", "pixelsac", "rad", "sgqn", "soda", "svea"}
     for algo, algorithm in zoo.OURS.items():
@@ -167,6 +168,15 @@ def test_all_our_algorithms_have_settings_for_all_tasks():
             assert observed["n_timesteps"] == 500_000
             assert observed.get("env_kwargs", {}) == (
                 {"size": 100} if algo in ("rad", "soda") else {}
+            )
+        for task in robot.TASKS:
+            observed = settings[robot.env_id(task, "train")]
+            assert observed["policy"] in algorithm.policy_aliases
+            assert observed["n_timesteps"] == 250_000 and observed["n_stack"] == 1
+            strong = "convolution" if algo in ("sgqn", "soda", "svea") else None
+            assert observed.get("strong_augmentation") == strong
+            assert observed.get("env_kwargs", {}).get("size") == (
+                100 if algo in ("rad", "soda") else None
             )
         if algo == "sgqn":
             rho = {task: settings[env_id(task, "train")]["saliency_quantile"] for task in TASKS}

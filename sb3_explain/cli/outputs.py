@@ -49,7 +49,7 @@ def name_folder(options: argparse.Namespace) -> str:
     """Name an output folder after the agent, or after the command that has none."""
     given = vars(options)
     if given.get("algo") is None or given.get("env") is None:
-        return str(options.folder_name)
+        return str(options.folder_name).format_map(given)
     run = f"_{options.exp_id}" if given.get("exp_id") else ""
     return re.sub(r"[^\w.\-]+", "-", f"{options.algo}-{options.env}{run}")
 

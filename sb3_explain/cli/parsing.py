@@ -56,7 +56,8 @@ class Commands:
         :param run: function that is called with the options
         :param example: example of the options, for the end of the command's help
         :param needs: flags that the command needs, by the names of their options
-        :param folder_name: name of the output folder where no agent is named
+        :param folder_name: name of the output folder where no agent is named; it may have options
+            in braces
         :return: parser to which the command's options are added
         """
         sub = self.parsers[name]

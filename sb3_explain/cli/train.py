@@ -1,4 +1,4 @@
-"""``sb3-explain train``, ``enjoy`` and ``benchmark dmc``: SGQN, its baselines and rl-zoo3."""
+"""``sb3-explain train``, ``enjoy`` and ``benchmark``: SGQN, its baselines and rl-zoo3."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from sb3_explain.cli.flags import add_result_flags
 from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, Parser, not_negative, positive, read_key_values
 from sb3_explain.cli.zoo import run_zoo
-from sb3_explain.envs.dmc.ids import MODES, TASKS
-from sb3_explain.workflows.pixel_training import RECIPES, run_dmc, train
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.workflows.pixel_training import RECIPES, run_dmc, run_robot, train
+from sb3_explain.workflows.pixel_training.suites import DMC, ROBOT, find_suite
 
 
 def add_commands(commands: Commands) -> None:
@@ -32,9 +33,10 @@ def add_commands(commands: Commands) -> None:
     add_benchmark_flags(
         commands.add(
             "benchmark",
-            run_benchmark_dmc,
-            "dmc --algos drq sgqn --tasks cartpole_swingup --seeds 0 --backgrounds dmcgb -o out",
-            folder_name="benchmark-dmc",
+            run_benchmark,
+            "dmc --algos drq sgqn --tasks cartpole_swingup --seeds 0 --backgrounds dmcgb -o out\n"
+            "  sb3-explain benchmark robot --algos sac svea sgqn --tasks reach --seeds 0 -o out",
+            folder_name="benchmark-{benchmark}",
         )
     )
 
@@ -50,7 +52,9 @@ def add_train_flags(sub: Parser) -> None:
 def add_benchmark_flags(sub: Parser) -> None:
     """Add the flags of the benchmark."""
     sub.add_argument(
-        "benchmark", choices=["dmc"], help="name of the benchmark: DMControl generalization"
+        "benchmark",
+        choices=["dmc", "robot"],
+        help="name of the benchmark: DMControl generalization, or the robot study",
     )
     sub.add_argument(
         "--algos",
@@ -62,9 +66,8 @@ def add_benchmark_flags(sub: Parser) -> None:
     sub.add_argument(
         "--tasks",
         nargs="+",
-        default=list(TASKS),
         metavar="NAME",
-        help=f"tasks, of {', '.join(TASKS)} (default: all)",
+        help=f"tasks, of {', '.join(DMC.tasks)}, or {', '.join(ROBOT.tasks)} (default: all)",
     )
     sub.add_argument(
         "--seeds",
@@ -77,12 +80,18 @@ def add_benchmark_flags(sub: Parser) -> None:
     sub.add_argument(
         "--modes",
         nargs="+",
-        default=["train", "video_easy", "video_hard"],
         metavar="NAME",
-        help=f"modes to evaluate in, of {', '.join(MODES)}",
+        help=f"modes to evaluate in, of {', '.join(DMC.modes)} (default: without colors), or "
+        f"{', '.join(ROBOT.modes)} (default: all)",
     )
     sub.add_argument(
-        "--backgrounds", type=Path, metavar="FOLDER", help="folder of the background videos"
+        "--backgrounds", type=Path, metavar="FOLDER", help="folder of the background videos (dmc)"
+    )
+    sub.add_argument(
+        "--assets",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the authors' meshes and textures (robot; default: capsules)",
     )
     sub.add_argument(
         "--n-episodes",
@@ -100,8 +109,7 @@ def add_common_flags(sub: Parser) -> None:
         "-n",
         "--n-timesteps",
         type=positive,
-        default=500_000,
-        help="number of timesteps (default: 500000)",
+        help=f"number of timesteps (default: {DMC.timesteps}, of the robot {ROBOT.timesteps})",
     )
     sub.add_argument(
         "--part",
@@ -147,7 +155,6 @@ def common_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.overlays is not None:
         settings["overlays"] = options.overlays
     return {
-        "timesteps": options.n_timesteps,
         "part": options.part,
         "env_kwargs": read_key_values(options.env_kwargs, "--env-kwargs"),
         "settings": settings,
@@ -157,21 +164,33 @@ def common_options(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_train(options: argparse.Namespace) -> None:
     """``sb3-explain train``"""
-    train(options.algo, options.env, options.output, seed=options.seed, **common_options(options))
+    suite = find_suite(options.env) or DMC
+    timesteps = options.n_timesteps or suite.timesteps
+    train(
+        options.algo, options.env, options.output, timesteps=timesteps, seed=options.seed,
+        **common_options(options),
+    )  # fmt: skip
     model = options.output / "model.zip"
     say_end(model, "explain", "--algo", options.algo, "--env", options.env, "-f", str(model))
 
 
-def run_benchmark_dmc(options: argparse.Namespace) -> None:
-    """``sb3-explain benchmark dmc``"""
-    run_dmc(
+def run_benchmark(options: argparse.Namespace) -> None:
+    """``sb3-explain benchmark``"""
+    run, own, other = {
+        "dmc": (run_dmc, "backgrounds", "assets"), "robot": (run_robot, "assets", "backgrounds"),
+    }[options.benchmark]  # fmt: skip
+    if getattr(options, other) is not None:
+        raise ExplainError(f"benchmark {options.benchmark} has no --{other}: leave it out")
+    given = {
+        "tasks": options.tasks, "modes": options.modes, "timesteps": options.n_timesteps,
+        own: getattr(options, own),
+    }  # fmt: skip
+    run(
         options.output,
         algos=options.algos,
-        tasks=options.tasks,
         seeds=options.seeds,
-        modes=options.modes,
         n_episodes=options.n_episodes,
-        backgrounds=options.backgrounds,
+        **{name: value for name, value in given.items() if value is not None},
         **common_options(options),
     )
     print((options.output / "table.md").read_text(encoding="utf-8"))

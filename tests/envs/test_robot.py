@@ -10,16 +10,13 @@ from scipy.spatial.transform import Rotation
 
 from examples.robot import play, steer
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.envs.opengl import choose_renderer
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.envs.robot import tasks
+from sb3_explain.envs.robot.environment import RobotEnv
 from sb3_explain.envs.robot.ids import MODES, TASKS, env_id
+from sb3_explain.envs.robot.scenes import MESHES, TIMESTEPS, compile_scene
 
-choose_renderer()
 mujoco = pytest.importorskip("mujoco")
-
-from sb3_explain.envs.robot.environment import RobotEnv  # noqa: E402
-from sb3_explain.envs.robot.scenes import MESHES, TIMESTEPS, compile_scene  # noqa: E402
 
 
 class Undrawn(RobotEnv):

@@ -14,13 +14,14 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.dmc.environment import DMCGeneralizationEnv
 from sb3_explain.sgqn.overlays import draw_textures
 from sb3_explain.workflows.pixel_training import run_dmc, saliency_pictures
-from sb3_explain.workflows.pixel_training.table import read_published, write_table
+from sb3_explain.workflows.pixel_training.suites import DMC, read_published
+from sb3_explain.workflows.pixel_training.table import write_table
 from tests.envs.test_dmc import write_video
 from tests.pixels import SIZE, SMALL, PointEnv
 
 
 def test_the_papers_figures_are_there():
-    figures = read_published()
+    figures = read_published(DMC)
     assert len(figures) == 100 and not figures.duplicated(["task", "mode", "algo"]).any()
     known = figures.set_index(["task", "mode", "algo"])["mean"]
     # tables 1 and 2 of Bertoin et al. (2022)
@@ -37,7 +38,7 @@ def test_the_table_has_ours_above_the_papers():
             for seed, value in ((0, 500.0), (1, 540.0))]  # fmt: skip
     rows += [("cartpole_swingup", "video_hard", "drq", 0, 100.4)]
     results = pd.DataFrame(rows, columns=["task", "mode", "algo", "seed", "return"])
-    lines = write_table(results).splitlines()
+    lines = write_table(results, DMC).splitlines()
     assert lines[0] == "| mode | task | | drq | sgqn |"
     assert lines[2] == "| video_hard | cartpole_swingup | ours | 100 | 520 ± 20 |"
     assert lines[3] == "| | | *paper* | *128 ± 19* | *526 ± 41* |"
@@ -132,7 +133,7 @@ def test_pictures_show_what_each_network_sees(monkeypatch):
         for weights in models["rad"].critic.features_extractor.parameters():
             weights.normal_(0, 0.2)  # the first ones pass a quarter of the pixels at most
         models["sac_consistency"].critic.q_networks[0][-1].weight.zero_()
-    rows = saliency_pictures.draw_saliency_rows(models, "walker_walk", ["train"], {}, seed=0)
+    rows = saliency_pictures.draw_saliency_rows(models, DMC, "walker_walk", ["train"], {}, seed=0)
     assert list(rows) == [
         "rad: state", "rad: true", "rad: mask",
         "sgqn: state", "sgqn: true", "sgqn: mask", "sgqn: predicted",

@@ -18,7 +18,7 @@ from sb3_explain.workflows.benchmark.job import FORMAT, Cell, Job, Protocol, rea
 from sb3_explain.workflows.benchmark.output import write_output
 from sb3_explain.workflows.benchmark.results import read_outcomes
 from sb3_explain.workflows.model_card import write_metrics_table
-from sb3_explain.workflows.pixel_training.benchmark import read_returns
+from sb3_explain.workflows.pixel_training.benchmark import read_episodes
 from sb3_explain.workflows.pixel_training.run_folder import read_curve
 from tests.limits import refuse_within
 from tests.mutations import FEW, MANY, fuzz, require_line
@@ -89,7 +89,7 @@ def read_page(folder):
 
 READERS = {
     "run": lambda folder: read_curve(folder, {"seed": 0}),
-    "returns": lambda folder: read_returns(folder / "returns.json", {"n": 1}),
+    "returns": lambda folder: read_episodes(folder / "returns.json", {"n": 1}),
     "boxes": lambda folder: read_boxes(folder / "boxes.json", dot_states(dot_agent(), n=4)),
 }
 

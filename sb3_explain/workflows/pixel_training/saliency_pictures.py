@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sb3_explain.envs.dmc.ids import env_id
 from sb3_explain.sgqn import SGQN, PixelSAC
 from sb3_explain.sgqn.attribution import binarize
 from sb3_explain.sgqn.augmentations import center_crop
 from sb3_explain.workflows.pixel_training.recipes import RECIPES, get_quantile
+from sb3_explain.workflows.pixel_training.suites import Suite
 from sb3_explain.workflows.pixel_training.training import make_env
 
 #: number of an episode's states that are shown, at equal distances
@@ -23,6 +23,7 @@ SHOWN = 4
 
 def draw_saliency_rows(
     models: Mapping[str, PixelSAC],
+    suite: Suite,
     task: str,
     modes: Sequence[str],
     env_kwargs: Mapping[str, Any],
@@ -35,6 +36,7 @@ def draw_saliency_rows(
     binarised; and ``predicted``, the attribution that an SGQN agent predicts.
 
     :param models: trained models by the name of the algorithm
+    :param suite: benchmark that the task belongs to
     :param task: name of the task
     :param modes: modes of the environment
     :param env_kwargs: further arguments of the environments
@@ -44,7 +46,7 @@ def draw_saliency_rows(
     rows: dict[str, list[NDArray[np.uint8]]] = {}
     for algo, model in models.items():
         for mode in modes:
-            env = make_env(env_id(task, mode), RECIPES[algo].size, env_kwargs)
+            env = make_env(suite.get_id(task, mode), RECIPES[algo].size, env_kwargs)
             states = play_states(model, env, seed)
             env.close()
             observations = torch.from_numpy(states)

@@ -24,7 +24,12 @@ from sb3_explain.common.progress import progress_bar
 from sb3_explain.envs.registered import register_environments
 from sb3_explain.sgqn import PixelSAC
 from sb3_explain.sgqn.replay_buffer import FrameStackReplayBuffer
-from sb3_explain.workflows.pixel_training.recipes import Recipe, get_recipe, require_known
+from sb3_explain.workflows.pixel_training.recipes import (
+    Recipe,
+    get_recipe,
+    require_known,
+    select_settings,
+)
 from sb3_explain.workflows.pixel_training.run_folder import (
     FRAMES,
     clear,
@@ -35,6 +40,7 @@ from sb3_explain.workflows.pixel_training.run_folder import (
     read_curve,
     save_checkpoint,
 )
+from sb3_explain.workflows.pixel_training.suites import find_suite
 
 #: seeds of test episodes begin here; those of training are below
 TEST_SEED = 1_000_000
@@ -85,9 +91,11 @@ def train(
         "algo": algo, "env": env_id, "timesteps": timesteps, "seed": seed, "part": part,
         "env_kwargs": make_plain(env_kwargs), "settings": make_plain(settings),
     }  # fmt: skip
+    suite = find_suite(env_id)
     given = {
         "buffer_size": rows,
         "replay_buffer_kwargs": {"file": folder / FRAMES},
+        **(select_settings(suite.settings, algo) if suite else {}),
         **recipe.settings,
         # SB3 writes into the policy's arguments
         **copy.deepcopy(dict(settings or {})),
@@ -182,7 +190,7 @@ def make_env(
     """
     register_environments(env_id)
     kwargs = dict(env_kwargs or {})
-    if env_id.startswith("DMCGB/"):
+    if find_suite(env_id) is not None:
         kwargs.setdefault("size", size)
     try:
         return gym.make(env_id, **kwargs)
