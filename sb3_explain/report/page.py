@@ -141,11 +141,28 @@ def write_report(
             get_explainer_label(name): format_costs(row.get("cost") or {})
             for name, row in table.items()
         },
-        provenance={"Agent": agent, "States": states, **(provenance or {})},
+        provenance=drop_repeated({"Agent": agent, "States": states, **(provenance or {})}),
     )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
+
+
+def drop_repeated(data: Mapping[str, Any], shown: list[Any] | None = None) -> dict[str, Any]:
+    """Drop every part of plain data that equals a part that comes before it.
+
+    :param data: plain data; parts are mappings within it that are not empty
+    :param shown: parts that came before
+    """
+    shown = [] if shown is None else shown
+    unique: dict[str, Any] = {}
+    for name, each in data.items():
+        if not isinstance(each, Mapping) or not each:
+            unique[name] = each
+        elif each not in shown:
+            shown.append(each)
+            unique[name] = drop_repeated(each, shown)
+    return unique
 
 
 def encode_data_uri(content: bytes, kind: str) -> str:
@@ -190,6 +207,8 @@ def _encode_methods(example: MethodAttributions | Picture) -> dict[str, Any]:
             "name": label,
             "source": encode_data_uri(encode_png(picture), "image/png"),
             "empty": example.is_empty(label),
+            "probability": "",
+            "chosen": False,
         }
         for label, picture in example.pictures()
     ]

@@ -154,7 +154,6 @@ METRIC_WORDS: Mapping[str, MetricWords] = {
         "Sparseness",
         "Gini index of the map, from 0 (everything equally important) to 1 (a single feature). "
         "High if the map is concentrated; this does not mean that the map is right.",
-        "up",
     ),
     "masked_return": MetricWords(
         "Masked return",

@@ -18,7 +18,7 @@ from sb3_explain.report import (
     TargetAttributions,
     write_report,
 )
-from sb3_explain.report.page import encode_figure
+from sb3_explain.report.page import drop_repeated, encode_figure
 from sb3_explain.report.page_template import render_page
 from sb3_explain.report.target_attributions import encode_png
 from sb3_explain.report.viewer.bundle import hash_of
@@ -105,9 +105,7 @@ class Page(HTMLParser):
 
 def example(name="RIGHT"):
     frame = np.zeros((21, 16, 3), dtype=np.uint8)
-    return TargetAttributions(
-        frame, np.zeros((2, 8, 8)), ["LEFT", name], [0.25, 0.75], 1, "Step 12"
-    )
+    return TargetAttributions(frame, np.ones((2, 8, 8)), ["LEFT", name], [0.25, 0.75], 1, "Step 12")
 
 
 def test_the_gradient_that_was_asked_for_is_no_control(tmp_path):
@@ -179,7 +177,7 @@ def test_pictures_are_inside(page):
 
 def test_every_explainer_and_metric_has_its_place(page):
     head = page.rows[0]
-    for label in ("Accuracy ↑", "Area shown ↓", "Insertion ↑", "Deletion ↓", "Sparseness ↑"):
+    for label in ("Accuracy ↑", "Area shown ↓", "Insertion ↑", "Deletion ↓", "Sparseness"):
         assert label in [pixel.replace("\u00a0", " ") for pixel in head]
     assert "Fresh metric" in head
     assert page.row("VisionMask")[1] == "0.9700.960\N{EN DASH}0.980"
@@ -300,3 +298,32 @@ def test_a_figure_keeps_the_size_of_its_letters():
         )  # fmt: skip
         assert said in page
         assert "style=" not in page  # which the policy would not let in
+
+
+def test_what_provenance_says_twice_is_shown_once():
+    environment = {"env_id": "Pong", "wrappers": []}
+    agent = {"algo": "ppo", "environment": environment}
+    given = {
+        "Agent": agent,
+        "States": {"seed": 0, "agent": dict(agent), "environment": environment},
+    }
+    assert drop_repeated(given) == {"Agent": agent, "States": {"seed": 0}}
+    different = {"Agent": agent, "States": {"agent": {**agent, "run": 2}, "notes": {}}}
+    assert drop_repeated(different)["States"] == {"agent": {"algo": "ppo", "run": 2}, "notes": {}}
+
+
+def test_empty_maps_are_named_in_place_of_pictures(tmp_path):
+    attributions = np.zeros((3, 8, 8))
+    attributions[1, 2:5, 2:5] = 1
+    example = TargetAttributions(
+        np.zeros((8, 8, 3), np.uint8), attributions, ["UP", "DOWN", "LEFT"], chosen=0,
+        probabilities=[0.5, 0.3, 0.2],
+    )  # fmt: skip
+    page = write_report(tmp_path, metrics=METRICS, examples=[example]).read_text()
+    assert "Empty map of: UP (50" in page and "LEFT (20" in page
+    assert page.count('alt="Map of ') == 1 and 'alt="Map of DOWN' in page
+
+
+def test_sparseness_has_no_better_direction(tmp_path):
+    page = write_report(tmp_path, metrics=METRICS).read_text()
+    assert ">Sparseness</th>" in page and "Sparseness\N{NO-BREAK SPACE}" not in page

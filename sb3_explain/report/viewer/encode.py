@@ -26,8 +26,8 @@ from sb3_explain.report.viewer.playback import (
 Array = NDArray[Any]
 #: keeps the content of a blob and returns its name
 Keep = Callable[[bytes], str]
-#: texts of metrics by the name of an explainer
-Trust = Mapping[str, Sequence[Mapping[str, str]]]
+#: what is said of each metric, by the name of an explainer
+Trust = Mapping[str, Sequence[Mapping[str, str | bool | None]]]
 #: maps are stored with at most this many pixels on their longer side
 MAP_SIDE = 42
 #: rendered frames are stored with about this many pixels on their longer side, at most; to the bit

@@ -8,6 +8,7 @@ from sb3_explain.common.controls import concerns
 from sb3_explain.report.words import (
     MetricWords,
     Table,
+    beats,
     format_number,
     get_explainer_label,
     has_interval,
@@ -20,16 +21,17 @@ def describe_trust(
     explainer: str,
     controls: Collection[str],
     words: Mapping[str, MetricWords],
-) -> list[dict[str, str]]:
+) -> list[dict[str, str | bool | None]]:
     """Describe each metric of an explainer, beside the best of its controls.
 
     :param table: the ``explainers`` of metrics.json
     :param explainer: name of the explainer
     :param controls: names of the controls
     :param words: presentation of the metrics, by name
-    :return: texts ``label``, ``value`` and ``controls`` of every metric that was measured
+    :return: texts ``label``, ``value`` and ``controls`` of every metric that was measured, and
+        whether it is clearly ``better`` than that of the best control; ``None`` without one
     """
-    described = []
+    described: list[dict[str, str | bool | None]] = []
     for metric, said in words.items():
         own = table.get(explainer, {}).get(metric)
         if read_bounds(own) is None:
@@ -40,9 +42,10 @@ def describe_trust(
             if name in controls and name != explainer and concerns(name, explainer)
             and (bounds := read_bounds(table[name].get(metric)))
         }  # fmt: skip
-        beside = ""
+        beside, better = "", None
         if found and said.better:
             best = (max if said.better == "up" else min)(found, key=found.__getitem__)
+            better = beats(own, table[best][metric], said.better)
             label = get_explainer_label(best)
             label = label if label.isupper() else label[:1].lower() + label[1:]
             beside = f"best control, {label}: {format_estimate(table[best][metric])}"
@@ -51,6 +54,7 @@ def describe_trust(
                 "label": f"{said.label} {said.arrow}".strip(),
                 "value": format_estimate(own),
                 "controls": beside,
+                "better": better,
             }
         )
     return described

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.make import make_unfitted
-from sb3_explain.report.viewer.encode import describe_playback
+from sb3_explain.report.viewer.encode import Trust, describe_playback
 from sb3_explain.report.viewer.playback import Episode
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import Baseline, make_baselines
@@ -54,7 +54,7 @@ class Mapper:
         reader: StoreReader,
         agent: Agent,
         explainers: Mapping[str, Explainer | None],
-        trust: Mapping[str, Sequence[Mapping[str, str]]],
+        trust: Trust,
         asked: ScalarTarget | None = None,
     ) -> None:
         self.reader = reader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sb3_explain.agents.agent import Agent
@@ -18,6 +18,7 @@ from sb3_explain.explainers.make import list_explainers
 from sb3_explain.report.live_page import write_live_page
 from sb3_explain.report.measured import read_metrics
 from sb3_explain.report.page import make_title
+from sb3_explain.report.viewer.encode import Trust
 from sb3_explain.report.viewer.trust import describe_trust
 from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import get_metric_words, list_metric_names
@@ -130,9 +131,7 @@ def choose_live(
     return chosen | dict.fromkeys([*first, *others, *controls])
 
 
-def read_trust(
-    folder: Path, explainers: Sequence[str]
-) -> Mapping[str, Sequence[Mapping[str, str]]]:
+def read_trust(folder: Path, explainers: Sequence[str]) -> Trust:
     """Read how far explainers can be trusted, from what was measured in a folder, if anything."""
     path = folder / "metrics.json"
     if not path.exists():

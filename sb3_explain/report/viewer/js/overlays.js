@@ -1,10 +1,12 @@
-// A map laid over a picture, as heat, contour or spotlight: as sb3_explain.report draws it.
+// A map laid over a picture, as heat, contour or spotlight.
 
 /** Magnitudes between which the color of heat fades in. */
 const LOW = 0.05;
 const HIGH = 0.75;
 const LEVELS = [0.25, 0.5, 0.75];
 const DIM = 0.2;
+/** How bright a picture stays under heat where the map is low. */
+const PALE = 0.7;
 
 const gray = (pixels, i) => 0.299 * pixels[i] + 0.587 * pixels[i + 1] + 0.114 * pixels[i + 2];
 
@@ -17,8 +19,8 @@ function drawHeat(pixels, values, opacity, palette) {
     const weight = faded * faded * (3 - 2 * faded);
     const color = 3 * Math.min(255, Math.floor(magnitude * 255));
     const table = values[p] < 0 ? palette.negative : palette.positive;
-    const context = 14 + 0.5 * light;
     for (let c = 0; c < 3; c++) {
+      const context = PALE * pixels[i + c]; // in its own colors, so that nothing of the game is lost
       const glow = table[color + c] * (0.55 + (0.45 * light) / 255) + 110 * (light / 255) ** 2;
       const shown = Math.min(255, Math.max(0, context + weight * (glow - context)));
       pixels[i + c] += opacity * (shown - pixels[i + c]);

@@ -16,6 +16,15 @@ function sayStrength(peak) {
   return peak > 0 ? `weak map: at most ${peak.toFixed(2)} of the scale` : "empty map: nothing matters to it here";
 }
 
+/** In how many metrics an explainer is clearly better than its best control. */
+function sayTrust(metrics) {
+  const compared = metrics.filter((one) => one.better !== null);
+  const better = compared.filter((one) => one.better).map((one) => one.label);
+  if (!compared.length) return metrics.map((one) => `${one.label} ${one.value}`).join(", ");
+  return `Metrics: clearly better than the best control in ${better.length} of ${compared.length}`
+    + `${better.length ? ` (${better.join(", ")})` : ""}`;
+}
+
 export class Pane {
   /**
    * @param root where the pane is added
@@ -31,7 +40,7 @@ export class Pane {
     this.explainer = playback.explainers.length ? 0 : null;
     const find = (name) => this.element.querySelector(`.${name}`);
     Object.assign(this, {
-      title: find("pane-title"), trust: find("trust"), removal: find("removal"), remark: find("remark"),
+      title: find("pane-title"), trust: find("trust"), fold: find("trust-fold"), line: find("trust-line"), removal: find("removal"), remark: find("remark"),
       age: find("age"), legend: find("legend"), checks: find("checks"), filled: find("filled"),
       earlier: find("earlier-map"), later: find("later-map"), ofMap: find("of-map"),
     });
@@ -47,6 +56,8 @@ export class Pane {
       this.strip = new Strip(playback, { list: find("feature-list"), canvas: find("strip"), legend: find("strip-legend") }, palette);
       this.strip.watch(regions, go);
     }
+    // of the page, where there is one
+    find("to-table").hidden = !this.element.getRootNode().querySelector("#metrics");
     this.earlier.addEventListener("click", () => this.goToMap(-1));
     this.later.addEventListener("click", () => this.goToMap(1));
   }
@@ -158,6 +169,8 @@ export class Pane {
     this.checks.textContent = sayChecks(this.findChecks(target), { words, noun: this.noun });
     if (this.measured === this.explainer) return;
     this.measured = this.explainer;
+    this.fold.hidden = !explainer.metrics.length;
+    this.line.textContent = sayTrust(explainer.metrics);
     this.trust.replaceChildren(...explainer.metrics.map((metric) => {
       const item = document.createElement("div");
       item.append(make("dt", metric.label), make("dd", metric.value));

@@ -1,9 +1,15 @@
-// What the agent expects and does over an episode: charts with one cursor, and bookmarks.
+// What the agent expects and does over an episode: charts with one cursor, bookmarks, and checks.
+
+import { CheckStrip } from "./check_strip.js";
 
 /** At most this many targets have a line of their own. */
 const LINES = 6;
 /** Number of time lines so far. */
 let timelines = 0;
+/** Room at the left of a chart for its axis and at the right for the last bookmark, in pixels. */
+const [AXIS, END] = [52, 12];
+/** A line that is not looked at is as strong as this. */
+const FADED_LINE = 0.3;
 const COLORS = ["#d9720b", "#3a86d1", "#1f9d6c", "#c6569a", "#8f6fd6", "#1c98a8"];
 
 /** Colors of a chart, which are those of the element that it lies in. */
@@ -22,7 +28,7 @@ function listCharts(playback, words) {
   const has = (name) => playback.columns[name];
   if (has("value")) {
     const series = [{ label: "value", read: column("value") }];
-    if (has("return_to_come")) series.push({ label: "return to come, discounted", read: column("return_to_come") });
+    if (has("return_to_come")) series.push({ label: "future return, discounted", read: column("return_to_come") });
     charts.push({ title: words.value, series });
   }
   if (has("reward")) charts.push({ title: words.reward, series: [{ label: "reward", read: column("reward"), bars: true }] });
@@ -32,6 +38,7 @@ function listCharts(playback, words) {
   charts.push({
     title: words.shares,
     range: [0, 1],
+    order,
     series: order.slice(0, LINES).map((target) => ({
       label: playback.targets[target].name,
       read: (position) => playback.shares.at(position, target),
@@ -47,20 +54,49 @@ export class Timeline {
     this.plots = [];
     this.key = `steps ${++timelines}`; // cursors move together within one time line
     this.episode = -1;
+    this.checks = new CheckStrip(words, go);
     new ResizeObserver(() => this.resize()).observe(root);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      this.redraw();
+      this.show(this.position, this.target);
+    }, { signal });
   }
 
   /** Show the episode of a step, with the cursor at the step. */
-  show(position) {
-    this.position = position;
+  show(position, target) {
+    Object.assign(this, { position, target });
     const episode = this.playback.episodeAt(position);
     if (episode !== this.episode) {
       this.episode = episode;
       this.redraw();
     }
-    for (const { line, plot } of this.plots) this.moveLine(line, plot);
+    this.moveLines();
+    this.light(this.playback.targetAt(position, target));
     this.tell();
+  }
+
+  /** Let the line of a target stand out among those of all. */
+  light(target) {
+    if (target === this.lit) return;
+    this.lit = target;
+    this.charts.forEach(({ order }, number) => {
+      const line = order ? order.slice(0, LINES).indexOf(target) : -1;
+      if (order) this.plots[number].plot.setSeries(line < 0 ? null : line + 1, { focus: true });
+    });
+  }
+
+  /** Show the removal checks of the maps that are looked at. */
+  showChecks(checked) {
+    if (this.checks.key === checked.key) return;
+    this.checks.key = checked.key;
+    this.checks.found = checked.checks;
+    this.checks.draw(this.playback.episodes[this.episode]);
+  }
+
+  moveLines() {
+    const episode = this.playback.episodes[this.episode];
+    for (const { line, plot } of this.plots) this.moveLine(line, plot);
+    this.checks.move((this.position - episode.start) / Math.max(1, episode.stop - 1 - episode.start));
   }
 
   /** Write the numbers of the step into the legends, unless a pointer reads others. */
@@ -78,6 +114,7 @@ export class Timeline {
     const steps = Array.from({ length: stop - start }, (_, i) => first + i);
     const { ink, grid } = readTheme(this.root);
     const marks = this.playback.bookmarks.filter((one) => one.position >= start && one.position < stop);
+    this.lit = null;
     this.plots = this.charts.map((chart, number) => {
       const figure = document.createElement("figure");
       const title = document.createElement("figcaption");
@@ -86,22 +123,15 @@ export class Timeline {
       this.root.append(figure);
       const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 } };
       const last = number === this.charts.length - 1;
-      const drawMarks = (plot) => {
-        plot.ctx.save();
-        plot.ctx.fillStyle = "#d9720b";
-        for (const mark of marks) {
-          const x = plot.valToPos(mark.position - start + first, "x", true);
-          plot.ctx.fillRect(x - 1, plot.bbox.top, 2, 6 * devicePixelRatio);
-        }
-        plot.ctx.restore();
-      };
       const plot = new uPlot({
         width: Math.max(200, this.root.clientWidth),
         height: last ? 190 : 120,
+        padding: [8, END, last ? 0 : 8, 0], // a tick at the border has room for its number
+        focus: { alpha: FADED_LINE },
         cursor: { sync: { key: this.key }, drag: { x: false, y: false }, points: { size: 6 } },
         legend: { live: true },
         scales: { x: { time: false }, y: chart.range ? { range: chart.range } : {} },
-        axes: [{ ...axis, show: last, size: 30 }, { ...axis, size: 52 }],
+        axes: [{ ...axis, show: last, size: 30 }, { ...axis, size: AXIS }],
         series: [
           { label: "step", value: (_, raw) => (raw == null ? "" : raw) },
           ...chart.series.map((one, i) => ({
@@ -113,7 +143,6 @@ export class Timeline {
             ...(one.bars ? { paths: uPlot.paths.bars({ size: [1, 6] }), fill: COLORS[i] } : {}),
           })),
         ],
-        hooks: { draw: [drawMarks] },
       }, [steps, ...chart.series.map((one) => steps.map((_, i) => finite(one.read(start + i))))], figure);
       plot.over.addEventListener("click", () => {
         if (plot.cursor.idx != null) this.go(start + plot.cursor.idx);
@@ -121,10 +150,13 @@ export class Timeline {
       const line = document.createElement("div");
       line.className = "now";
       plot.over.append(line);
+      plot.over.append(...marks.map((mark) => this.makeTick(mark, start, stop)));
       plot.over.addEventListener("mouseleave", () => this.tell());
       return { plot, line };
     });
-    for (const { line, plot } of this.plots) this.moveLine(line, plot);
+    this.root.append(this.checks.element);
+    this.checks.draw(this.playback.episodes[this.episode]);
+    this.moveLines();
     requestAnimationFrame(() => this.tell()); // a new chart empties its legend once it is laid out
   }
 
@@ -134,10 +166,23 @@ export class Timeline {
     line.style.transform = `translateX(${x}px)`;
   }
 
+  /** Make the tick of a bookmark among the steps of an episode; a click leads there. */
+  makeTick({ position, label }, start, stop) {
+    const tick = document.createElement("span");
+    tick.className = "tick";
+    tick.title = `${label} \u00b7 ${this.playback.stepAt(position)}`;
+    tick.addEventListener("click", (event) => {
+      event.stopPropagation();
+      this.go(position);
+    });
+    tick.style.left = `${(100 * (position - start)) / Math.max(1, stop - 1 - start)}%`;
+    return tick;
+  }
+
   resize() {
-    for (const { plot, line } of this.plots) {
+    for (const { plot } of this.plots) {
       plot.setSize({ width: Math.max(200, this.root.clientWidth), height: plot.height });
-      this.moveLine(line, plot);
     }
+    this.moveLines();
   }
 }

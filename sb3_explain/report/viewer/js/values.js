@@ -51,15 +51,20 @@ function isOneScale([low, high], [other, top]) {
   return span < ALIKE * width && width < ALIKE * span && apart < ALIKE * Math.max(span, width);
 }
 
-/** Draw each step's value against the return that came; a click goes to the nearest step. */
-export function plotValues(canvas, playback, go, signal) {
+/**
+ * Draw each step's value against the return that came; a click goes to the nearest step.
+ *
+ * @param mark the element that marks a step
+ * @returns a function that puts the mark on a step
+ */
+export function plotValues({ canvas, mark }, playback, go, signal) {
   const { value, return_to_come: come } = playback.columns;
   const figure = canvas.closest("figure");
   const steps = value && come
     ? Array.from({ length: playback.n }, (_, i) => i).filter((i) => Number.isFinite(come.at(i)) && Number.isFinite(value.at(i)))
     : [];
   figure.hidden = !steps.length;
-  if (!steps.length) return;
+  if (!steps.length) return () => {};
   const values = steps.map((i) => value.at(i));
   const returns = steps.map((i) => come.at(i));
   let [across, up] = [rangeOf(returns), rangeOf(values)];
@@ -95,17 +100,22 @@ export function plotValues(canvas, playback, go, signal) {
     });
     context.fillStyle = style.getPropertyValue("--ink");
     context.font = "12px system-ui, sans-serif";
-    context.fillText(format(across[0]), MARGIN - 8, SIDE - 10);
-    context.textAlign = "right";
-    context.fillText(`${format(across[1])} return to come`, SIDE - 4, SIDE - 10);
+    // ticks stand at the ends of an axis, its name in the middle
+    const label = ([low, high], name) => {
+      for (const [text, align, at] of [[format(low), "left", MARGIN], [name, "center", SIDE / 2], [format(high), "right", SIDE - MARGIN]]) {
+        context.textAlign = align;
+        context.fillText(text, at, 0);
+      }
+    };
     context.save();
-    context.translate(14, MARGIN - 20);
-    context.rotate(-Math.PI / 2);
-    context.fillText(`value ${format(up[1])}`, 0, 0);
-    context.textAlign = "left";
-    context.fillText(format(up[0]), -(SIDE - 2 * MARGIN) - 12, 0);
+    context.translate(0, SIDE - 10);
+    label(across, "future return");
     context.restore();
-    context.textAlign = "left";
+    context.save();
+    context.translate(16, SIDE);
+    context.rotate(-Math.PI / 2);
+    label(up, "value");
+    context.restore();
   };
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
@@ -117,4 +127,12 @@ export function plotValues(canvas, playback, go, signal) {
     const nearest = steps.reduce((best, _, i) => (distance(i) < distance(best) ? i : best), 0);
     go(steps[nearest]);
   });
+  const numbers = new Map(steps.map((position, i) => [position, i]));
+  return (position) => {
+    const i = numbers.get(position);
+    mark.hidden = i === undefined;
+    if (mark.hidden) return;
+    mark.style.left = `${(100 * place(returns[i], across)) / SIDE}%`;
+    mark.style.bottom = `${(100 * place(values[i], up)) / SIDE}%`;
+  };
 }

@@ -47,9 +47,11 @@ export async function openViewer(root, { description, read, signal }) {
     controls.where.replaceChildren(
       make("span", "episode ", "wide"), `${episode.number}, `, make("span", "step ", "wide"), String(main.stepAt(position)),
     );
-    timeline.show(position);
+    timeline.show(position, state.target);
     markEpisode(find("episodes"), main, position);
+    markValue(position);
     const drawn = panes.map((pane) => pane.draw(Math.min(position, pane.playback.n - 1), state));
+    timeline.showChecks(panes[0].findChecks(state.target));
     await Promise.all(drawn);
     root.dataset.position = String(position);
   };
@@ -66,6 +68,7 @@ export async function openViewer(root, { description, read, signal }) {
     state.region = region;
     redraw();
   });
+  const markValue = plotValues({ canvas: find("value-plot"), mark: find("value-mark") }, main, jump, signal);
   const timeline = new Timeline(find("timeline"), main, words, go, signal);
 
   const addPane = (playback) => {
@@ -127,7 +130,6 @@ export async function openViewer(root, { description, read, signal }) {
 
   listEpisodes(find("episodes"), main, jump);
   listFrequencies(find("frequencies"), main);
-  plotValues(find("value-plot"), main, jump, signal);
   listMoments(find("bookmarks"), main, jump);
 
   const keys = {
