@@ -1,5 +1,7 @@
 """A small playback whose pixels are known, and what drives its page."""
 
+import dataclasses
+
 import numpy as np
 
 from sb3_explain.report.viewer.playback import (
@@ -68,6 +70,24 @@ def make_playback(name="the agent", shift=0):
         removal=Removal(removed, 2, 2),
         bookmarks=[Bookmark(35, "a moment")],
     )
+
+
+def explain_some(playback, name, positions):
+    """The same playback, of which one explainer explains some steps only."""
+    explained = [
+        one
+        if one.name != name
+        else dataclasses.replace(
+            one,
+            positions=np.array(positions),
+            attributions=[
+                dataclasses.replace(each, values=each.values[positions])
+                for each in one.attributions
+            ],
+        )
+        for one in playback.explained
+    ]
+    return dataclasses.replace(playback, explained=explained)
 
 
 METRICS = {

@@ -12,6 +12,7 @@ from tests.report.viewer.driving import (
     K,
     T,
     choose,
+    explain_some,
     go,
     make_playback,
     pixel,
@@ -56,11 +57,17 @@ def page(open_page, path):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_moves_from_step_to_step(open_page, path, width):
-    page = open_page(path, width=width)
+def test_nothing_moves_from_step_to_step(open_page, tmp_path, width):
+    playback = explain_some(make_playback(), "first", [0, 10, 34])
+    page = open_page(write_report(tmp_path, metrics=METRICS, playbacks=[playback]), width=width)
     places = set()
-    # another action is taken at the second, hardly trained at the third, and a region is pointed at
-    for step, target in ((0, "the action taken"), (35, "the action taken"), (36, "wait")):
+    # steps with a map of their own and with an older one, actions taken and hardly trained
+    for step, target in (
+        (0, "the action taken"),
+        (5, "the action taken"),
+        (34, "the action taken"),
+        (36, "wait"),
+    ):
         go(page, step)
         choose(page, "target", target)
         places.add(tuple(page.evaluate(

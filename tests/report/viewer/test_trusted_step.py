@@ -6,30 +6,21 @@ import numpy as np
 import pytest
 
 from sb3_explain.report import write_report
-from tests.report.viewer.driving import METRICS, choose, go, make_playback, pixel, settle, until
+from tests.report.viewer.driving import (
+    METRICS,
+    choose,
+    explain_some,
+    go,
+    make_playback,
+    pixel,
+    settle,
+    until,
+)
 
 SAY = """([shares, without, taken, shown, group, continuous]) => sayRemoval({
   names: ["a", "b", "c"], shares, without, taken, shown, group,
   words: { continuous, best: "most probable", best_action: "most probable action" },
 })"""
-
-
-def explain_some(playback, name, positions):
-    """The same playback, of which one explainer explains some steps only."""
-    explained = [
-        one
-        if one.name != name
-        else dataclasses.replace(
-            one,
-            positions=np.array(positions),
-            attributions=[
-                dataclasses.replace(each, values=each.values[positions])
-                for each in one.attributions
-            ],
-        )
-        for one in playback.explained
-    ]
-    return dataclasses.replace(playback, explained=explained)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +69,10 @@ def page(open_page, path):
             ([0.41, 0.4, 0.19], [0.4, 0.41, 0.19], 0, 0, [0, 3], False),
             "a (taken, most probable) 41 % → 40 %, a small change; the most probable action is "
             "then b (40 % → 41 %), nearly as much before and after.",
+        ),
+        (
+            ([0.2, 0.5, 0.3], [0.25, 0.5, 0.25], 0, 0, [0, 3], False),
+            "a (taken) 20 % → 25 %; the most probable action stays b (50 %).",
         ),
         # a tie is no change
         (

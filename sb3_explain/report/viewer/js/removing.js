@@ -21,6 +21,11 @@ export function compareBest(shares, without, group) {
   return { before, after: changed ? after : before, changed };
 }
 
+/** A share before and after; once if it is the same. */
+function sayBoth(before, after) {
+  return differ(before, after) ? `${percent(before)} \u2192 ${percent(after)}` : percent(before);
+}
+
 /** A share that moves, in words. */
 function sayMove(before, after, unit = "") {
   if (differ(before, after) === 0) return `stays at ${percent(before)}${unit}`;
@@ -28,7 +33,6 @@ function sayMove(before, after, unit = "") {
   return `${sayBoth(before, after)}${unit}${small}`;
 }
 
-const sayBoth = (before, after) => `${percent(before)} \u2192 ${percent(after)}`;
 
 /** What becomes of a dimension of a continuous action, and which one moves most. */
 function sayDimensions(names, shares, without, shown) {
