@@ -103,7 +103,7 @@ def test_highlights(tmp_path):
 
 
 def test_readme(tmp_path):
-    assert "Insertion of" in run("readme", tmp_path)
+    assert "Insertion (higher is better): Integrated gradients is best" in run("readme", tmp_path)
     for made in ("cartpole.png", "methods.png", "episode.mp4"):
         assert (tmp_path / made).stat().st_size > 1000
 

@@ -30,7 +30,7 @@ SHOWN = 3
 #: number of steps that are shown before what is lost, and the share of the steps that may lose
 LEAD, RARE = 30, 1 / 20
 #: in words, how an episode ended (see :data:`sb3_explain.states.episodes.ENDINGS`)
-ENDED = ("goes on", "ended", "time limit")
+ENDED = ("unfinished", "ended", "time limit")
 
 
 def play_whole_episodes(
@@ -121,12 +121,14 @@ def list_episodes(states: StateDataset) -> list[Episode]:
     :param states: states, episode after episode
     """
     numbers, starts, lengths = np.unique(states.episode, return_index=True, return_counts=True)
-    totals = np.add.reduceat(read_numbers(states, "rewards"), starts)
+    rewards = read_numbers(states, "rewards")
+    totals = np.add.reduceat(rewards, starts)
     endings = find_endings(states)[starts]
     return [
         Episode(
             int(number), int(start), int(start + length), float(total), ENDED[ending],
             length=int(length), over=bool(ending),
+            losses=tuple(find_losses(rewards[start : start + length]).tolist()),
         )
         for number, start, length, total, ending in zip(
             numbers, starts, lengths, totals, endings, strict=True

@@ -54,7 +54,7 @@ def test_all_steps_are_shown_where_there_is_room():
         (5, 9, 4),
     ]
     # of states that do not say how they end, the last episode goes on
-    assert [one.ended for one in episodes] == ["ended", "ended", "goes on"]
+    assert [one.ended for one in episodes] == ["ended", "ended", "unfinished"]
     assert [one.over for one in episodes] == [True, True, False]
 
 
@@ -68,7 +68,7 @@ def test_the_ends_of_the_worst_and_the_best_episode_are_shown_first():
     assert [one.first for one in episodes[:3]] == [6, 6, 6]
     assert [one.stop - one.start for one in episodes] == [4, 4, 4, 0, 0]
     assert [one.length for one in episodes] == lengths
-    assert episodes[1].ended == "time limit" and episodes[4].ended == "goes on"
+    assert episodes[1].ended == "time limit" and episodes[4].ended == "unfinished"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,13 @@ def test_of_a_long_episode_the_steps_that_lose_are_shown(lost, n, first):
     rewards = np.zeros(1000)
     rewards[list(lost)] = -1
     assert choose_first(rewards, n) == first
+
+
+def test_episodes_name_the_steps_that_lose():
+    rewards = np.zeros(90)
+    rewards[[7, 39, 50]] = -1, -1, 1
+    _, episodes = choose_steps(make_states([40, 50], rewards), 10)
+    assert [one.losses for one in episodes] == [(7, 39), ()]
 
 
 def test_what_a_short_episode_leaves_goes_to_the_others():

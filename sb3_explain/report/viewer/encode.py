@@ -75,6 +75,7 @@ def describe_playback(
                 "return": one.total if math.isfinite(one.total) else None,
                 "length": one.stop - one.start if one.length is None else one.length,
                 "first": one.first,
+                "losses": list(one.losses),
                 "ended": one.ended,
                 "over": one.over,
             }

@@ -28,6 +28,7 @@ class Episode:
     :param first: number of the first step that is shown, within the episode
     :param length: number of its steps; of those that are shown when not given
     :param over: whether it is over after these steps, so that its return is known
+    :param losses: numbers of its steps that lose something, of all of the episode
     """
 
     number: int
@@ -38,6 +39,7 @@ class Episode:
     first: int = 0
     length: int | None = None
     over: bool = True
+    losses: tuple[int, ...] = ()
 
 
 def list_first_steps(episodes: Sequence[Episode], every: int) -> NDArray[np.int64]:

@@ -42,8 +42,8 @@ def make_playback(name="the agent", shift=0):
         name=name,
         episodes=[
             Episode(0, 0, 10, 1.5, "ended"),
-            Episode(1, 10, 10, 9.0, "time limit", first=30, length=30),
-            Episode(2, 10, T, -2.0, "ended", first=5, length=35),
+            Episode(1, 10, 10, 9.0, "time limit", first=30, length=30, losses=(2, 9, 11, 29)),
+            Episode(2, 10, T, -2.0, "ended", first=5, length=35, losses=(3, 34)),
         ],
         shares=shares,
         taken=taken,

@@ -173,7 +173,11 @@ def test_a_bookmark_and_an_episode_lead_to_their_steps(page):
     page.click("table.episodes >> text=episode 0")
     page.wait_for_selector("#viewer[data-position='0']")
     rows = page.locator("table.episodes tbody tr").all_inner_texts()
-    assert "last 30 steps shown" in rows[2] and "not on this page" in rows[1]
+    assert "steps 5 to 34 shown" in rows[2] and "not on this page" in rows[1]
+    assert (
+        "loses at step 3, 34" in rows[2] and "loses 4 times, first at step 2, last at 29" in rows[1]
+    )
+    assert "loses" not in rows[0]
     assert page.locator("table.episodes tbody tr[aria-current]").count() == 1
 
 

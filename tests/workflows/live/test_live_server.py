@@ -47,7 +47,9 @@ def test_episodes_are_listed_a_few_at_a_time(dots, dot_server, ask):
     totals = [rewards[states.episode == number].sum() for number in (3, 4)]
     assert [one["return"] for one in listed["episodes"]] == pytest.approx(totals)
     last = ask(dot_server, "/episodes?start=5&n=1000").plain["episodes"]
-    assert [(one["length"], one["over"], one["ended"]) for one in last] == [(20, False, "goes on")]
+    assert [(one["length"], one["over"], one["ended"]) for one in last] == [
+        (20, False, "unfinished")
+    ]
     assert ask(dot_server, "/episodes?start=999999999").plain["episodes"] == []
 
 

@@ -4,6 +4,9 @@ import { make } from "./elements.js";
 import { percent } from "./removing.js";
 import { format } from "./strip.js";
 
+/** Number of losses that are named one by one. */
+const MOST_LOSSES = 3;
+
 /** Fill the table of episodes; a click on a row goes to its first step. */
 export function listEpisodes(table, playback, go) {
   const body = table.tBodies[0];
@@ -19,12 +22,20 @@ export function listEpisodes(table, playback, go) {
       button.addEventListener("click", () => go(episode.start));
       head.append(button);
     } else head.append(name);
-    if (n < episode.length) head.append(make("small", n > 0 ? `last ${n} steps shown` : "not on this page", "faint"));
+    const { first, losses } = episode;
+    if (losses.length > 0) head.append(make("small", describeLosses(losses), "faint"));
+    if (n < episode.length) head.append(make("small", n > 0 ? `steps ${first} to ${first + n - 1} shown` : "not on this page", "faint"));
     row.append(head, make("td", format(episode.return) + (episode.over ? "" : " so far")), make("td", String(episode.length)), make("td", episode.ended));
     row.cells[0].dataset.sort = String(episode.number);
     row.dataset.start = String(episode.start);
     body.append(row);
   }
+}
+
+/** Say when an episode loses something: at which steps, or how often. */
+function describeLosses(losses) {
+  if (losses.length <= MOST_LOSSES) return `loses at step ${losses.join(", ")}`;
+  return `loses ${losses.length} times, first at step ${losses[0]}, last at ${losses.at(-1)}`;
 }
 
 /** Mark the row of the episode that is shown. */
