@@ -97,6 +97,8 @@ def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) ->
         if name in columns and np.ptp(columns[name][np.isfinite(columns[name])]) > 0:
             marks.append(Bookmark(int(np.nanargmax(columns[name])), f"highest {said}"))
             marks.append(Bookmark(int(np.nanargmin(columns[name])), f"lowest {said}"))
+    if "entropy" in columns and np.ptp(columns["entropy"]) > 0:
+        marks.append(Bookmark(int(columns["entropy"].argmin()), "surest decision"))
     rewards = columns.get("reward", np.zeros(1))
     losses = find_losses(rewards)
     if len(losses):

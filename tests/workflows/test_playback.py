@@ -216,10 +216,12 @@ def test_bookmarks_lead_to_extremes_and_losses():
     columns = {name: np.zeros(100) for name in ("value", "advantage", "reward")}
     columns["advantage"][[7, 50]] = [2.0, -3.0]
     columns["reward"][[20, 90]] = -1.0
+    columns["entropy"] = np.where(np.arange(100) == 33, 0.1, 1.0)
     marks = {one.label: one.position for one in list_bookmarks(episodes, columns)}
     assert marks == {
         "highest advantage": 7,
         "lowest advantage": 50,
+        "surest decision": 33,
         "first loss (-1)": 20,
         "last loss (-1)": 90,
         "end of episode 0": 59,

@@ -113,7 +113,7 @@ def test_a_click_elsewhere_brings_the_pictures_into_view(page):
         page.wait_for_timeout(200)
         top = page.evaluate("document.querySelector('.panes').getBoundingClientRect().top")
         assert 0 <= top <= 250, click
-    assert page.inner_text(".bookmarks button") == "a moment · 2, 30"  # episode, step
+    assert page.inner_text(".bookmarks button") == "a moment · episode 2, step 30"
     above = [page.locator(name).bounding_box()["y"] for name in (".bookmarks", ".panes")]
     assert above == sorted(above)
 

@@ -310,7 +310,8 @@ def test_names_are_text(open_page, tmp_path):
     assert page.locator("img[src=x], main script:not([type])").count() == 0
     rows = page.locator(".pane .shares b").all_inner_texts()
     assert rows == names
-    assert page.locator(".bookmarks button").nth(1).inner_text() == f"{INJECTED[0]} \u00b7 0, 4"
+    said = page.locator(".bookmarks button").nth(1).inner_text()
+    assert said == f"{INJECTED[0]} \u00b7 episode 0, step 4"
     assert page.locator(".explainer option").first.inner_text().endswith(INJECTED[1])
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})

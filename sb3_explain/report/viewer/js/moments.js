@@ -7,10 +7,9 @@ export function listMoments(list, playback, go) {
   const several = playback.episodes.filter((one) => one.stop > one.start).length > 1;
   list.append(...playback.bookmarks.map(({ position, label }) => {
     const { number } = playback.episodes[playback.episodeAt(position)];
-    const step = `${several ? `${number}, ` : ""}${playback.stepAt(position)}`;
+    const step = `${several ? `episode ${number}, ` : ""}step ${playback.stepAt(position)}`;
     const button = make("button", `${label} \u00b7 ${step}`);
     button.type = "button";
-    button.title = `${label}: episode ${number}, step ${playback.stepAt(position)}`;
     button.dataset.position = String(position);
     button.addEventListener("click", () => go(position));
     const item = document.createElement("li");
