@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.observations import find_image
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.whole_episodes import EPISODES, play_whole_episodes
 
 #: number of steps of whole episodes that are played for a page without a fit, so that a game may be
-#: over, and for one with a fit
-FIRST_PLAYED, PLAYED = 2400, 4000
+#: over, of an agent that observes images and of another, and for one with a fit
+FIRST_PICTURES, FIRST_VECTORS, PLAYED = 2400, 1000, 4000
 #: number of these steps that are shown, and of the forward passes that explain them, about
 FIRST_SHOWN, SHOWN, FIRST_PASSES, PASSES = 300, 1000, 32_000, 60_000
 #: options of collecting states that concern what is played
@@ -61,15 +62,17 @@ class PagePlan:
 
 
 def plan_page(
-    *, learned: bool, n_states: int | None = None, n_shown: int | None = None
+    agent: Agent, *, learned: bool, n_states: int | None = None, n_shown: int | None = None
 ) -> PagePlan:
     """Plan how much of an agent a page plays.
 
+    :param agent: the agent
     :param learned: whether an explainer learned from states, so that nobody waits for the page
     :param n_states: number of states that the user wants to have collected; no more are played
     :param n_shown: number of steps that the user wants to see, at most
     """
-    played = PLAYED if learned else FIRST_PLAYED
+    few = FIRST_PICTURES if find_image(agent) is not None else FIRST_VECTORS
+    played = PLAYED if learned else few
     limit = n_shown or (SHOWN if learned else FIRST_SHOWN)
     return PagePlan(
         max(limit if n_shown else 1, min(played, n_states or played)),

@@ -176,7 +176,7 @@ def explain(
         output, train, test, ready, metrics, target=target, n_evaluated=n_evaluated, seed=seed,
         progress=progress,
     )  # fmt: skip
-    plan = plan_page(learned=chosen.learns, n_states=n_states, n_shown=n_shown)
+    plan = plan_page(agent, learned=chosen.learns, n_states=n_states, n_shown=n_shown)
     playing = collect_kwargs or {}
     played = plan.play(agent, output, playing, seed=seed, progress=progress)
     others = play_others(beside or {}, output, plan, playing, seed=seed, progress=progress)
@@ -297,7 +297,7 @@ def write_all(
     for name, example in examples.items():
         save(output / "attributions" / f"{name}.png", render_png(example))
     learned = any(isinstance(one, FittedExplainer) for one in explainers.values())
-    plan = plan_page(learned=learned, n_shown=n_shown)
+    plan = plan_page(subject.agent, learned=learned, n_shown=n_shown)
     playback = make_playback(
         shown, explainers, agent=subject.agent, limit=plan.limit, budget=plan.budget, target=target,
         name="this agent" if beside else "", marked=highlights,

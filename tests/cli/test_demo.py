@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 SIZES = [
     (explain, {"DEMO_STATES": 300, "DEMO_TRAINING": {"epochs": 1}}),
     (pipeline, {"FIRST_STATES": 100, "FIRST_EVALUATED": 1, "EVALUATED": 1}),
-    (page_plan, {"FIRST_PLAYED": 40, "PLAYED": 60, "FIRST_SHOWN": 4, "SHOWN": 5}),
+    (page_plan, {"FIRST_PICTURES": 40, "PLAYED": 60, "FIRST_SHOWN": 4, "SHOWN": 5}),
 ]
 
 

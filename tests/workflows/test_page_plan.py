@@ -7,23 +7,25 @@ from torch import nn
 from sb3_explain import Agent
 from sb3_explain.workflows import page_plan
 from sb3_explain.workflows.page_plan import PagePlan, plan_page
+from tests.toys import dot_agent
 
 VECTOR = Agent.from_module(nn.Linear(4, 2), spaces.Box(-1, 1, (4,)), spaces.Discrete(2))
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("agent", "options", "expected"),
     [
-        ({"learned": False}, PagePlan(2400, 300, 32_000)),
-        ({"learned": True}, PagePlan(4000, 1000, 60_000)),
+        (dot_agent(), {"learned": False}, PagePlan(2400, 300, 32_000)),
+        (VECTOR, {"learned": False}, PagePlan(1000, 300, 32_000)),
+        (VECTOR, {"learned": True}, PagePlan(4000, 1000, 60_000)),
         # no more are played than the user wants to have collected, unless more are to be shown
-        ({"learned": True, "n_states": 50}, PagePlan(50, 1000, 60_000)),
-        ({"learned": False, "n_states": 50, "n_shown": 80}, PagePlan(80, 80, 32_000)),
-        ({"learned": False, "n_states": 5000}, PagePlan(2400, 300, 32_000)),
+        (VECTOR, {"learned": True, "n_states": 50}, PagePlan(50, 1000, 60_000)),
+        (VECTOR, {"learned": False, "n_states": 50, "n_shown": 80}, PagePlan(80, 80, 32_000)),
+        (VECTOR, {"learned": False, "n_states": 5000}, PagePlan(1000, 300, 32_000)),
     ],
 )
-def test_how_much_is_played(options, expected):
-    assert plan_page(**options) == expected
+def test_how_much_is_played(agent, options, expected):
+    assert plan_page(agent, **options) == expected
 
 
 def test_what_is_played_is_as_it_was_collected(monkeypatch, tmp_path):
