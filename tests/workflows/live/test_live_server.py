@@ -59,7 +59,7 @@ def test_a_part_is_described_as_on_a_page_with_its_blobs(dots, dot_server, ask):
     assert described["n"] == 40
     assert described["episodes"][0] | {"return": 0, "over": 1} == {
         "number": 2, "start": 0, "stop": 40, "return": 0, "length": 40, "first": 0,
-        "ended": "time limit", "over": 1,
+        "ended": "time limit", "over": 1, "losses": [],
     }  # fmt: skip
     blob = ask(dot_server, f"/chunks/{described['columns']['reward']['blob']}")
     rewards = np.frombuffer(blob.content, np.float32)
