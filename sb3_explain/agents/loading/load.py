@@ -25,11 +25,7 @@ from sb3_explain.agents.loading.archive import read_archive
 from sb3_explain.agents.loading.environment import read_recipe
 from sb3_explain.agents.loading.folder import AgentFiles, ModelSelection, find_files
 from sb3_explain.agents.loading.hub import download
-from sb3_explain.agents.loading.normalization import (
-    count_normalized_frames,
-    find_normalizers,
-    find_reward_scale,
-)
+from sb3_explain.agents.loading.normalization import count_normalized_frames, find_normalization
 from sb3_explain.agents.loading.policies import build_policy, read_n_stack
 from sb3_explain.agents.loading.policy_kwargs import read_policy_kwargs, read_saved_sizes
 from sb3_explain.agents.loading.policy_spaces import find_spaces
@@ -163,11 +159,10 @@ def load_agent(
     require_arguments(policy_class, policy_class, policy_kwargs or {})
     kwargs = read_policy_kwargs(archive, config, policy_kwargs)
 
-    normalizers, said = find_normalizers(
+    normalizers, reward_scale, said = find_normalization(
         files, config, archive.data, trainer, vec_normalize, trusted
     )
     notes += said
-    scale = find_reward_scale(files, config, archive.data, trainer, vec_normalize, trusted)
     if recipe is not None:
         if normalizers or vec_normalize is False:
             recipe = dataclasses.replace(recipe, normalizers=normalizers)
@@ -207,7 +202,7 @@ def load_agent(
         normalizers=normalizers,
         picture_keys=picture_keys,
         feature_names=feature_names,
-        value_units=ValueUnits(read_discount(archive.data.get("gamma")), scale),
+        value_units=ValueUnits(read_discount(archive.data.get("gamma")), reward_scale),
         provenance={
             # A name of bytes that are no UTF-8 could not be written to a page.
             "file": make_printable(files.model.name),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gymnasium import spaces
 
@@ -32,15 +32,28 @@ TELLING = ("a2c", "ppo", "ppo_lstm", "trpo")
 Given = str | Path | bool | None
 
 
-def find_normalizers(
+class Normalization(NamedTuple):
+    """What VecNormalize did while an agent learned.
+
+    :param normalizers: the statistics that normalize the agent's observations, per key
+    :param reward_scale: by what it divided rewards; ``None`` if it did not, or nothing says so
+    :param notes: what to know of the statistics
+    """
+
+    normalizers: dict[str, Normalizer]
+    reward_scale: float | None = None
+    notes: Sequence[str] = ()
+
+
+def find_normalization(
     files: AgentFiles,
     config: Mapping[str, Any],
     data: Mapping[str, Any],
     algo: str,
     given: Given,
     trusted: tuple[str, ...],
-) -> tuple[dict[str, Normalizer], list[str]]:
-    """The statistics that normalize the agent's observations, per key, and notes on them.
+) -> Normalization:
+    """Find what VecNormalize did while an agent learned.
 
     :param files: the files of the agent
     :param config: content of ``config.yml``, empty if there is none
@@ -51,56 +64,38 @@ def find_normalizers(
     :raises ExplainError: if the statistics are missing, ambiguous or damaged
     """
     if given is False:
-        return {}, []
+        return Normalization({})
     if given is not None:
         if not isinstance(given, str | Path):
             raise ExplainError(f"vec_normalize is {quote(given)}: give a path, or False for none")
-        return read_statistics(Path(given), trusted), []
+        return _read_both(Path(given), trusted)
     path = find_statistics(files)
     if files.config is not None:
-        return read_normalizers(config.get("normalize"), path, trusted), []
+        normalize = config.get("normalize")
+        normalizers = read_normalizers(normalize, path, trusted)
+        if path is None or not read_normalize(normalize):
+            return Normalization(normalizers)
+        return Normalization(normalizers, read_reward_scale(path, trusted))
     was_normalized = tell_normalized(data, algo)
-    note = ""
-    normalizers: dict[str, Normalizer] = {}
+    model, found, note = files.model.name, Normalization({}), ""
     if path is None and was_normalized:
         note = (
-            f"{files.model.name} was trained with VecNormalize, whose statistics are not beside "
-            "it: give vec_normalize=FILE (--vec-normalize), or False if only rewards were "
-            "normalized"
+            f"{model} was trained with VecNormalize, whose statistics are not beside it: give "
+            "vec_normalize=FILE (--vec-normalize), or False if only rewards were normalized"
         )
     elif path is not None and was_normalized is False:
-        note = (
-            f"{path.name} beside {files.model.name} is left out: the agent was trained without "
-            "VecNormalize"
-        )
-    elif path is not None and (normalizers := read_statistics(path, trusted)):
-        note = f"observations are normalized by {path.name}, which stands beside {files.model.name}"
+        note = f"{path.name} beside {model} is left out: the agent was trained without VecNormalize"
+    elif path is not None:
+        found = _read_both(path, trusted)
+        if found.normalizers:
+            note = f"observations are normalized by {path.name}, which stands beside {model}"
     if note:
         logger.warning("%s", note)
-    return normalizers, [note] if note else []
+    return found._replace(notes=[note] if note else [])
 
 
-def find_reward_scale(
-    files: AgentFiles,
-    config: Mapping[str, Any],
-    data: Mapping[str, Any],
-    algo: str,
-    given: Given,
-    trusted: tuple[str, ...],
-) -> float | None:
-    """By what VecNormalize divided the agent's rewards, with the arguments of the former.
-
-    :return: ``None`` if rewards were not normalized, or nothing says so
-    :raises ExplainError: if the statistics are ambiguous or damaged
-    """
-    if given is False:
-        return None
-    path = find_statistics(files) if given is None else Path(str(given))
-    if given is None and files.config is not None:
-        path = path if read_normalize(config.get("normalize")) else None
-    elif given is None and tell_normalized(data, algo) is False:
-        path = None
-    return None if path is None else read_reward_scale(path, trusted)
+def _read_both(path: Path, trusted: tuple[str, ...]) -> Normalization:
+    return Normalization(read_statistics(path, trusted), read_reward_scale(path, trusted))
 
 
 def tell_normalized(data: Mapping[str, Any], algo: str) -> bool | None:
