@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gymnasium as gym
+from sb3_explain.envs.task_ids import make_task_id, register_tasks
 
 NAMESPACE = "DMCGB"
 #: tasks of Bertoin et al. (2022), table 1; ``DMCGeneralizationEnv(task)`` makes any other
@@ -12,16 +12,9 @@ MODES = ("train", "color_easy", "color_hard", "video_easy", "video_hard")
 
 def env_id(task: str, mode: str) -> str:
     """The gymnasium id of a task in a mode."""
-    return f"{NAMESPACE}/{task}-{mode}-v0"
+    return make_task_id(NAMESPACE, task, mode)
 
 
 def register() -> None:
     """Register all tasks in all modes with gymnasium, without importing MuJoCo."""
-    for task in TASKS:
-        for mode in MODES:
-            if env_id(task, mode) not in gym.registry:
-                gym.register(
-                    env_id(task, mode),
-                    entry_point="sb3_explain.envs.dmc.environment:DMCGeneralizationEnv",
-                    kwargs={"task": task, "mode": mode},
-                )
+    register_tasks(NAMESPACE, TASKS, MODES, "sb3_explain.envs.dmc.environment:DMCGeneralizationEnv")

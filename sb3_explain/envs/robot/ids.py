@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gymnasium as gym
+from sb3_explain.envs.task_ids import make_task_id, register_tasks
 
 NAMESPACE = "ROBOT"
 #: tasks of Bertoin et al. (2022), appendix D
@@ -12,16 +12,9 @@ MODES = ("train", "test1", "test2", "test3")
 
 def env_id(task: str, mode: str) -> str:
     """The gymnasium id of a task in a mode."""
-    return f"{NAMESPACE}/{task}-{mode}-v0"
+    return make_task_id(NAMESPACE, task, mode)
 
 
 def register() -> None:
     """Register both tasks in all modes with gymnasium, without importing MuJoCo."""
-    for task in TASKS:
-        for mode in MODES:
-            if env_id(task, mode) not in gym.registry:
-                gym.register(
-                    env_id(task, mode),
-                    entry_point="sb3_explain.envs.robot.environment:RobotEnv",
-                    kwargs={"task": task, "mode": mode},
-                )
+    register_tasks(NAMESPACE, TASKS, MODES, "sb3_explain.envs.robot.environment:RobotEnv")
