@@ -66,11 +66,12 @@ def number_steps(episodes: ArrayLike) -> NDArray[np.int64]:
 
     :param episodes: (n,) number of each state's episode, in time order within an episode
     """
-    names, episode = np.unique(np.asarray(episodes), return_inverse=True)
+    _, episode, lengths = np.unique(np.asarray(episodes), return_inverse=True, return_counts=True)
     step = np.zeros(len(episode), dtype=np.int64)
-    for i in range(len(names)):
-        here = np.flatnonzero(episode == i)
-        step[here] = np.arange(len(here))
+    # episode after episode, each in its own order
+    step[np.argsort(episode, kind="stable")] = np.arange(len(episode)) - np.repeat(
+        np.cumsum(lengths) - lengths, lengths
+    )
     return step
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from sb3_explain.agents.adopted_names import adopt_stored_names
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike
+from sb3_explain.common.bootstrap import number_steps
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import SINGLE, Observations
@@ -259,9 +260,7 @@ class StateDataset(StateFacts):
     @property
     def steps(self) -> NDArray[np.int64]:
         """(n,) number of each state within its episode, from 0, whatever this view leaves out."""
-        whole = self._columns["episode"]
-        _, first, number = np.unique(whole, return_index=True, return_inverse=True)
-        return np.asarray(np.arange(len(whole)) - first[number], np.int64)[self.indices]
+        return number_steps(self._columns["episode"])[self.indices]
 
     @check_arguments
     def require_labels_of(self, agent: Agent) -> None:
