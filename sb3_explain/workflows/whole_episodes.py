@@ -83,27 +83,27 @@ def choose_steps(states: StateDataset, limit: int) -> tuple[NDArray[np.int64], l
         if place < SHOWN or length <= left:
             shown[number] = min(length, share)
             left -= shown[number]
-    rewards = read_numbers(states, "rewards")
     positions, episodes, at = [], [], 0
     for one, n in zip(listed, shown, strict=True):
-        first = choose_first(rewards[one.start : one.stop], n)
+        first = choose_first(one.losses, one.stop - one.start, n)
         positions.append(one.start + first + np.arange(n))
         episodes.append(dataclasses.replace(one, start=at, stop=at + n, first=first))
         at += n
     return np.concatenate(positions), episodes
 
 
-def choose_first(rewards: NDArray[np.float64], n: int) -> int:
+def choose_first(losses: Sequence[int], length: int, n: int) -> int:
     """Choose the first of n steps of an episode that are shown.
 
     They are those with the most losses, which are not counted at their beginning since one wants to
     see what came before; the latest of several. Where nothing is lost, the last n are shown.
 
-    :param rewards: (T,) rewards of the episode
-    :param n: number of steps, at most T
+    :param losses: numbers of the steps that lose something
+    :param length: number of steps of the episode
+    :param n: number of those that are shown, at most all
     """
-    lost = np.zeros(len(rewards) + 1)
-    lost[find_losses(rewards) + 1] = 1
+    lost = np.zeros(length + 1)
+    lost[np.array(losses, np.int64) + 1] = 1
     until = lost.cumsum()
     n_lost = until[n:] - until[min(LEAD, n // 2) : len(until) - n + min(LEAD, n // 2)]
     return int(len(n_lost) - 1 - n_lost[::-1].argmax())

@@ -13,9 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
-from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 
 from sb3_explain.cli import main
 from sb3_explain.evaluation.metrics import METRICS
@@ -23,23 +20,15 @@ from sb3_explain.evaluation.targets import OF_QUANTITIES
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pipeline import FIRST_METRICS
-from tests.toys import DotEnv
+from tests.cli.zoo_agent import save_dot
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small agent in the zoo's layout: a linear policy on the pictures of DotEnv."""
-    folder = tmp_path_factory.mktemp("logs")
-    torch.manual_seed(0)
-    env = VecFrameStack(DummyVecEnv([DotEnv]), 2)
-    # CnnPolicy needs 36 pixels; the flattened picture is enough here
-    model = PPO("MlpPolicy", env, n_steps=64, policy_kwargs={"net_arch": [16]}, device="cpu")
-    run = folder / "ppo" / "Dot-v0_1"
-    model.save(run / "Dot-v0.zip")
-    (run / "Dot-v0").mkdir()
-    config = "frame_stack: 2\npolicy: MlpPolicy\npolicy_kwargs: dict(net_arch=[16])\n"
-    (run / "Dot-v0" / "config.yml").write_text(config)
-    return folder
+    logs = tmp_path_factory.mktemp("logs")
+    save_dot(logs)
+    return logs
 
 
 def command(name: str, folder: Path, output: Path, *more: str) -> list[str]:

@@ -3,27 +3,17 @@
 from pathlib import Path
 
 import pytest
-import torch
-from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 
 from sb3_explain.cli import main
 from sb3_explain.workflows.study.simulation import write_simulated
-from tests.toys import DotEnv
+from tests.cli.zoo_agent import save_dot
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output folder of a study of a small agent of pictures."""
     folder = tmp_path_factory.mktemp("logs")
-    torch.manual_seed(0)
-    env = VecFrameStack(DummyVecEnv([DotEnv]), 2)
-    model = PPO("MlpPolicy", env, n_steps=64, policy_kwargs={"net_arch": [16]}, device="cpu")
-    run = folder / "ppo" / "Dot-v0_1"
-    model.save(run / "Dot-v0.zip")
-    (run / "Dot-v0").mkdir()
-    config = "frame_stack: 2\npolicy: MlpPolicy\npolicy_kwargs: dict(net_arch=[16])\n"
-    (run / "Dot-v0" / "config.yml").write_text(config)
+    save_dot(folder)
     output = tmp_path_factory.mktemp("out")
     given = ["--algo", "ppo", "--env", "Dot-v0", "-f", str(folder), "-o", str(output)]
     asked = ["--explainer", "gradient", "--n-states", "4", "--n-played", "300", "--no-progress"]

@@ -26,6 +26,7 @@ from sb3_explain.workflows.whole_episodes import (
     choose_first,
     choose_steps,
     describe_episodes,
+    find_losses,
     play_whole_episodes,
 )
 from tests.toys import SIZE, dot_agent
@@ -89,7 +90,7 @@ def test_the_ends_of_the_worst_and_the_best_episode_are_shown_first():
 def test_of_a_long_episode_the_steps_that_lose_are_shown(lost, n, first):
     rewards = np.zeros(1000)
     rewards[list(lost)] = -1
-    assert choose_first(rewards, n) == first
+    assert choose_first(find_losses(rewards).tolist(), len(rewards), n) == first
 
 
 def test_episodes_name_the_steps_that_lose():

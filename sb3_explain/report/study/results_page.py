@@ -11,7 +11,7 @@ from typing import Any
 from sb3_explain.common.files import atomic_path
 from sb3_explain.report.page import Picture, encode_figure
 from sb3_explain.report.page_template import render_page
-from sb3_explain.report.words import MISSING, get_explainer_label
+from sb3_explain.report.words import MISSING
 
 #: title, caption and description of each figure
 FIGURES = {
@@ -103,8 +103,3 @@ def show_range(low: float, high: float, *, signed: bool = False) -> str:
 def show_number(value: float, form: str = ".3g") -> str:
     """Show a number, or a dash where there is none."""
     return MISSING if math.isnan(value) else format(value, form)
-
-
-def show_arm(name: str) -> str:
-    """Show an arm by its label."""
-    return get_explainer_label(name)

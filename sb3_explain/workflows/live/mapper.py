@@ -104,8 +104,8 @@ class Mapper:
 
     def count_passes(self, question: Question) -> int:
         """Count the forward passes that a question takes, about."""
-        of_state = self._count_cost(question).forwards
         first = self.reader.read([question.part._replace(stop=question.part.start + 1)])
+        of_state = self._count_cost(question.explainer, first).forwards
         removed = count_removed(first.batch(self.agent, np.arange(1)))
         return (of_state + removed) * (question.part.stop - question.part.start)
 
@@ -120,7 +120,8 @@ class Mapper:
         episode = Episode(part.episode, 0, n, 0.0, first=part.start)
         columns = {"reward": np.zeros(n)}
         playback = show_steps(states, self.agent, [episode], columns)
-        everything, start = self._count_cost(question).everything, time.perf_counter()
+        everything = self._count_cost(question.explainer, states).everything
+        start = time.perf_counter()
         explained = explain_steps(
             states, explainer, positions, torch.from_numpy(playback.taken),
             name=question.explainer, everything=everything,
@@ -147,10 +148,8 @@ class Mapper:
         answer = {"playback": described, "blobs": blobs, "seconds": seconds}
         return json.dumps(answer, allow_nan=False).encode()
 
-    def _count_cost(self, question: Question) -> Cost:
-        """Count what a state costs, in the first step of a question to each explainer."""
-        if question.explainer not in self._costs:
-            first = self.reader.read([question.part._replace(stop=question.part.start + 1)])
-            explainer = self.get_explainer(question.explainer)
-            self._costs[question.explainer] = count_cost(explainer, first, self.asked)
-        return self._costs[question.explainer]
+    def _count_cost(self, name: str, states: StateDataset) -> Cost:
+        """Count what a state costs an explainer, once, in the first of some states."""
+        if name not in self._costs:
+            self._costs[name] = count_cost(self.get_explainer(name), states, self.asked)
+        return self._costs[name]

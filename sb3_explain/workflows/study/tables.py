@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sb3_explain.report.study.results_page import (
     ResultTable,
-    show_arm,
     show_number,
     show_range,
     show_share,
 )
+from sb3_explain.report.words import get_explainer_label
 from sb3_explain.workflows.study.results import StudyMeasures
 
 #: names of the outcomes
@@ -35,7 +35,7 @@ def list_tables(results: StudyMeasures) -> list[ResultTable]:
 def _table_means(results: StudyMeasures) -> ResultTable:
     rows = [
         [
-            f"{OUTCOMES[row['outcome']]}: {show_arm(row['arm'])}",
+            f"{OUTCOMES[row['outcome']]}: {get_explainer_label(row['arm'])}",
             show_share(row["mean"]),
             show_range(row["low"], row["high"]),
             show_range(row["low_both"], row["high_both"]),
@@ -59,7 +59,7 @@ def _table_comparisons(results: StudyMeasures) -> list[ResultTable]:
         scale = 1.0 if outcome != "confidence" else 0.01  # a rating has no percent
         rows = [
             [
-                f"{show_arm(one.arm)} over {show_arm(one.other)}",
+                f"{get_explainer_label(one.arm)} over {get_explainer_label(one.other)}",
                 show_number(100 * scale * one.difference, "+.2f" if scale < 1 else "+.1f"),
                 show_range(scale * one.low, scale * one.high, signed=True),
                 show_number(one.p),
@@ -82,7 +82,7 @@ def _table_comparisons(results: StudyMeasures) -> list[ResultTable]:
 
 def _table_changes(results: StudyMeasures) -> ResultTable:
     rows = [
-        [show_arm(row["arm"]), str(row["became right"]), str(row["became wrong"]),
+        [get_explainer_label(row["arm"]), str(row["became right"]), str(row["became wrong"]),
          show_number(row["p"])]
         for row in results.changes
     ]  # fmt: skip
@@ -97,7 +97,7 @@ def _table_changes(results: StudyMeasures) -> ResultTable:
 
 def _table_agreement(results: StudyMeasures) -> ResultTable:
     rows = [
-        [show_arm(row["arm"]), show_number(row["regions"], ".2f"),
+        [get_explainer_label(row["arm"]), show_number(row["regions"], ".2f"),
          show_number(row["confidence"], ".2f")]
         for row in results.agreement
     ]  # fmt: skip
