@@ -101,7 +101,8 @@ def test_an_empty_map_is_said_to_be_one(tmp_path):
     example = TargetAttributions(frame, attributed, ["LEFT", "RIGHT"], [0.25, 0.75], 1)
     assert [example.is_empty(action) for action in (0, 1)] == [True, False]
     page = write_report(tmp_path / "page.html", metrics={}, examples=[example]).read_text()
-    assert page.count("empty map</span>") == 1 and 'alt="Map of LEFT, empty, probability' in page
+    assert "Empty map of: LEFT (25 %)." in page
+    assert re.findall(r'alt="Map of (\w+)', page) == ["RIGHT"]
     assert "An empty map says that nothing that is shown matters to it." in page
 
 
