@@ -16,6 +16,7 @@ from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.callbacks.running_episodes import RETURN, STEP
 from sb3_explain.common.attributions import join_features
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.forbidden import list_all_forbidden
 from sb3_explain.explainers.showing import Look, list_observation_panels, list_panels
 from sb3_explain.report.bar_strip import BarStrip
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
@@ -96,12 +97,21 @@ def draw_pictures(
     attributions = scale_attributions(explainer, batch, key)
     signed = not explainer.gives_masks and bool((attributions < 0).any())
     tiles = [
-        Tile(share, said[0], ", ".join(said[1:]), picture, attribution, signed=signed)
-        for share, said, picture, attribution in zip(
+        Tile(
+            share,
+            said[0],
+            ", ".join(said[1:]),
+            picture,
+            attribution,
+            signed=signed,
+            forbidden=forbidden,
+        )
+        for share, said, picture, attribution, forbidden in zip(
             compute_shares(agent, batch.own_scores.cpu()).numpy(),
             describe_states(states, positions, agent),
             get_pictures(states, positions, agent, key),
             attributions,
+            list_all_forbidden(agent.action_space, batch.own_scores),
             strict=True,
         )
     ]
@@ -152,10 +162,11 @@ def draw_bars(
     height, asked = BAR * (1 + min(len(names), MOST_BARS)), name_asked(agent, target)[0]
     strip = BarStrip(names, bars, height, BARS, target=asked)
     tiles = [
-        Tile(share, said[0], ", ".join(said[1:]), strip.draw(*row))
-        for share, said, *row in zip(
+        Tile(share, said[0], ", ".join(said[1:]), strip.draw(*row), forbidden=forbidden)
+        for share, said, forbidden, *row in zip(
             compute_shares(agent, batch.own_scores.cpu()).numpy(),
             describe_states(states, positions, agent),
+            list_all_forbidden(agent.action_space, batch.own_scores),
             values,
             bars,
             strict=True,

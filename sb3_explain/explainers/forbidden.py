@@ -27,6 +27,17 @@ def find_forbidden(action_space: spaces.Space[Any], scores: Tensor) -> Tensor:
     return target_scores(action_space, scores) <= FORBIDDEN / 2
 
 
+def list_all_forbidden(action_space: spaces.Space[Any], scores: Tensor) -> list[list[int]]:
+    """List the numbers of the targets that action masks forbid, for each of B states.
+
+    :param action_space: any action space; policies of Box actions take no masks
+    :param scores: (B, K) scores under the masks
+    """
+    if isinstance(action_space, spaces.Box):
+        return [[] for _ in scores]
+    return [row.nonzero()[:, 0].tolist() for row in find_forbidden(action_space, scores)]
+
+
 def describe_masks(batch: StateBatch, row: int) -> str:
     """Say which actions the masks of a state forbid, or which alone they allow, if those are fewer.
 
@@ -50,9 +61,7 @@ def list_forbidden(batch: StateBatch, row: int = 0) -> list[int]:
     """List the numbers of the targets that the action masks of a state forbid."""
     if "action_masks" not in batch.policy_inputs:
         return []
-    forbidden = find_forbidden(batch.agent.action_space, batch.own_scores)[row]
-    numbers: list[int] = forbidden.nonzero()[:, 0].tolist()
-    return numbers
+    return list_all_forbidden(batch.agent.action_space, batch.own_scores[row : row + 1])[0]
 
 
 def _list_names(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Caption:
     :param probabilities: (K,) in [0, 1]; empty where the agent has none (Box actions)
     :param value: value of the state, if the agent estimates one
     :param note: any short text, for example ``"episode 3"``
+    :param forbidden: indices of the actions that action masks forbid here
     """
 
     step: int
@@ -46,6 +47,7 @@ class Caption:
     probabilities: Sequence[float] | NDArray[Any] = ()
     value: float | None = None
     note: str = ""
+    forbidden: Collection[int] = ()
 
 
 @cache
@@ -195,11 +197,15 @@ class CaptionPanel:
             ink = CHOSEN if chosen else TEXT if share >= 0.1 else FAINT
             marked = bool(self.explained) and i == self.marked
             ink = EXPLAINED if marked else ink
+            forbidden = i in caption.forbidden
+            said = "forbidden" if forbidden else format_probability(share)
             name = truncate(self.names[i], face, label - self.size * 0.4)
             pen.text((x, middle), name, font=face, fill=ink, anchor="lm")
-            pen.text(
-                (x + column, middle), format_probability(share), font=face, fill=ink, anchor="rm"
-            )
+            pen.text((x + column, middle), said, font=face, fill=ink, anchor="rm")
+            if forbidden:  # struck out, and without a bar
+                stroke = (x, middle, x + face.getlength(name), middle)
+                pen.line(stroke, fill=ink, width=max(1, round(self.size / 14)))
+                continue
             start, stop = x + label, x + column - number
             thick = self.row_height * 0.24
             if stop <= start:

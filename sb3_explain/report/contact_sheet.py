@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Tile:
     :param features: (M,) features of a state without images, in standard deviations from the mean
     :param signed: whether the map lies in [-1, 1] rather than [0, 1]
     :param values: (M,) the same features in their own units, which stand beside their names
+    :param forbidden: indices of the actions that action masks forbid in the state
     """
 
     probabilities: Sequence[float] | NDArray[Any]
@@ -51,6 +52,13 @@ class Tile:
     features: NDArray[Any] | None = None
     signed: bool = False
     values: NDArray[Any] | None = None
+    forbidden: Collection[int] = ()
+
+    def describe(self, actions: Sequence[str]) -> str:
+        """Describe the state in lines: the action, the remark, and which actions are forbidden."""
+        forbidden = ", ".join(actions[i] for i in self.forbidden)
+        lines = (self.action, self.remark, f"forbidden: {forbidden}" if forbidden else "")
+        return "\n".join(filter(None, lines))
 
     def name_features(self, names: Sequence[str]) -> list[str]:
         """Name the features of this state, with their values if these are known."""
@@ -110,7 +118,7 @@ def contact_sheet(
     )
     names = list(features) or [f"feature {i}" for i in range(_count_features(tiles))]
     written = {label: None for tile in tiles for label in tile.name_features(names)}
-    captions = _wrap_captions(tiles, [] if image is not None else list(written), width)
+    captions = _wrap_captions(tiles, actions, [] if image is not None else list(written), width)
     words = 0.1 + _LINE * max(3, *(caption.count("\n") + 1 for caption in captions))
     room = width * columns * _INCH - _MARGIN
     title = _wrap(title, _TITLE, room, bold=True)
@@ -154,17 +162,19 @@ def _measure(text: str, size: float) -> float:
     return load_font(100).getlength(text) * size / 100
 
 
-def _wrap_captions(tiles: Sequence[Tile], names: Sequence[str], width: float) -> list[str]:
+def _wrap_captions(
+    tiles: Sequence[Tile], actions: Sequence[str], names: Sequence[str], width: float
+) -> list[str]:
     """Write the captions of the tiles, in lines that end before the next tile.
 
     :param tiles: the states
+    :param actions: names of the actions
     :param names: names of the features that stand left of the tiles' bars
     :param width: width of a tile in inches
     """
     beside = max((_measure(name, _SMALL) + 8 for name in names), default=0.0)
     room = max(width * _INCH - _MARGIN - beside, width * _INCH / 4)
-    texts = (f"{tile.action}\n{tile.remark}" if tile.remark else tile.action for tile in tiles)
-    return [_wrap(text, _CAPTION, room) for text in texts]
+    return [_wrap(tile.describe(actions), _CAPTION, room) for tile in tiles]
 
 
 def _count_features(tiles: Sequence[Tile]) -> int:

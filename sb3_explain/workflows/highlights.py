@@ -31,6 +31,7 @@ from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.explained import require_explained
+from sb3_explain.explainers.forbidden import list_all_forbidden
 from sb3_explain.explainers.make import default_explainer, make_explainer, make_unfitted
 from sb3_explain.explainers.requirements import require_supported
 from sb3_explain.report import save
@@ -371,6 +372,7 @@ def draw_sheet(
     rendered = name is not None or states.rendered(important[:1]) is not None
     pictures = get_pictures(states, important, agent, name or "") if rendered else None
     shares = compute_shares(agent, scores).numpy()
+    forbidden = list_all_forbidden(agent.action_space, scores)
     tiles = [
         Tile(
             probabilities=shares[row],
@@ -379,6 +381,7 @@ def draw_sheet(
             picture=None if pictures is None else pictures[row],
             attribution=None if attributions is None else attributions[chosen[row].position],
             signed=not explainer.gives_masks,
+            forbidden=forbidden[row],
         )
         for row, action in enumerate(name_greedy_actions(agent, scores))
     ]

@@ -20,6 +20,7 @@ from sb3_explain.agents.targets.find import find_target
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.forbidden import list_all_forbidden
 from sb3_explain.probing import StateGenerator
 from sb3_explain.probing.distance import DIFFERS, PAPER, measure_difference
 from sb3_explain.probing.generator import SAMPLE
@@ -150,6 +151,7 @@ def make_tiles(
     else:
         rows = standardize_features(agent, batch.observations.flatten(1)[:n], train)
         values = show_values(agent, batch.by_key).numpy()
+    forbidden = list_all_forbidden(agent.action_space, result.scores[:n])
     tiles = []
     for i in range(n):
         value = float(result.values[i])
@@ -165,6 +167,7 @@ def make_tiles(
                 attribution=None if attributions is None else attributions[i],
                 features=None if rows is None else rows[i].cpu().numpy(),
                 values=None if values is None else values[i],
+                forbidden=forbidden[i],
             )
         )
     return tiles

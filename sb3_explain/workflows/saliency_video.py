@@ -18,6 +18,7 @@ from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.attributions import join_features, normalize
 from sb3_explain.common.progress import progress_bar, track
 from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.forbidden import list_all_forbidden
 from sb3_explain.report import Caption, write_video
 from sb3_explain.report.bar_strip import BarStrip
 from sb3_explain.report.overlay import enlarge
@@ -84,6 +85,7 @@ def write_saliency_video(
     scores = torch.from_numpy(states.column("scores")[positions])
     taken = find_taken_targets(agent, states.actions[positions], scores)
     shown, values = compute_shares(agent, scores).numpy(), states.column("values")[positions]
+    forbidden = list_all_forbidden(agent.action_space, scores)
     batches = np.array_split(np.arange(len(positions)), range(64, len(positions), 64))
     if name is not None and attributions is None:
         attributions = attribute_taken(
@@ -114,6 +116,7 @@ def write_saliency_video(
                     step=int(steps[row]),
                     value=float(values[row]) if np.isfinite(values[row]) else None,
                     note=notes[row] if notes else "",
+                    forbidden=forbidden[row],
                 )
                 for row in range(len(positions))
             ),

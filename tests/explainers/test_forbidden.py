@@ -7,7 +7,7 @@ from gymnasium import spaces
 from sb3_contrib import MaskablePPO
 
 from sb3_explain import Agent, ExplainError, Gradient, StateBatch, compare, counterfactual, plot
-from sb3_explain.explainers.forbidden import describe_forbidden, describe_masks
+from sb3_explain.explainers.forbidden import describe_forbidden, describe_masks, list_all_forbidden
 from sb3_explain.states.baselines import Black
 
 SAID = "The action masks forbid left: its score is the same whatever is observed."
@@ -22,6 +22,17 @@ def explainer():
 def notes_of(figure):
     """All texts under a figure."""
     return " ".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
+def test_what_masks_forbid_is_listed_for_every_state():
+    agent = Agent.from_model(
+        MaskablePPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0, device="cpu")
+    )
+    masks = torch.tensor([[0, 1], [1, 1], [1, 0]])
+    scores = agent.scores(torch.ones(3, 4), action_masks=masks)
+    assert list_all_forbidden(agent.action_space, scores) == [[0], [], [1]]
+    box = spaces.Box(-1, 1, (2,))
+    assert list_all_forbidden(box, torch.full((2, 2), -1e9)) == [[], []]
 
 
 def test_a_figure_says_why_it_is_empty(explainer):

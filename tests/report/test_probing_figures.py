@@ -30,6 +30,13 @@ def test_a_sheet_shows_pictures_and_how_probable_the_actions_are():
     assert 2 < right / left < 3.2  # the key has both once
 
 
+def test_a_tile_names_what_masks_forbid():
+    actions = ["left", "right", "wait"]
+    said = Tile([0, 1, 0], "right", "value 1", forbidden=[0, 2]).describe(actions)
+    assert said == "right\nvalue 1\nforbidden: left, wait"
+    assert Tile([0.5, 0.5, 0], "right").describe(actions) == "right"
+
+
 def test_beside_a_picture_stands_its_map():
     gray = np.full((20, 20, 3), 120, np.uint8)
     tile = Tile([1.0], "go", picture=gray, attribution=np.eye(20))

@@ -11,6 +11,7 @@ from sb3_explain.report import video as video_module
 from sb3_explain.report.captions import (
     CHOSEN,
     EXPLAINED,
+    TROUGH,
     Caption,
     CaptionPanel,
     format_probability,
@@ -185,6 +186,21 @@ def test_a_longer_probability_is_a_longer_bar():
     long = orange[:, panel.split :].any(axis=0).sum()
     short = (panel.draw(Caption(0, 1, [0.5, 0.3, 0.2])).astype(int)[..., 0] > 200)[:, panel.split :]
     assert long > 300 and short.any(axis=0).sum() < long
+
+
+def test_what_masks_forbid_is_struck_out_and_has_no_bar():
+    panel = CaptionPanel(968, NAMES)
+    allowed = panel.draw(Caption(0, 1, [0.2, 0.7, 0.1])).astype(int)
+    forbidden = panel.draw(Caption(0, 1, [0.2, 0.7, 0.1], forbidden=[2])).astype(int)
+    top = (panel.written - panel.rows * panel.row_height) / 2
+    row = slice(round(top + 2 * panel.row_height), round(top + 3 * panel.row_height))
+    assert (allowed[: row.start] == forbidden[: row.start]).all()
+    assert (allowed[row] == TROUGH).all(axis=-1).any()
+    assert not (forbidden[row] == TROUGH).all(axis=-1).any()
+    # the stroke is the longest line of one color
+    middle = forbidden[row.start + panel.row_height // 2, panel.split :]
+    lit = np.flatnonzero(middle.min(axis=1) > 150)
+    assert np.split(lit, np.flatnonzero(np.diff(lit) > 1) + 1)[0].size > 20
 
 
 def test_without_probabilities_or_value_there_are_still_words():
