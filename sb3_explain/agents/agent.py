@@ -71,7 +71,8 @@ class Agent(PolicyOutputs):
     :param feature_names: names of the features of an observation, or of one frame of it; a dict of
         them for Dict observations, or for several keys of them. When not given, those that the
         recipe's environment is documented with; ``{}`` for none
-    :param provenance: plain data about where the agent comes from
+    :param provenance: plain data about where the agent comes from; its ``"description"``, who the
+        agent is and what its actions do in a sentence or two, stands at the head of pages
     :param picture_keys: keys of the observation that are pictures, ``()`` for none; the key of an
         observation that is no dict is ``""``. When not given, those that a convolution of the
         policy reads, by whichever axes, and those that Stable-Baselines3 treats as images (uint8

@@ -7,6 +7,12 @@ from sb3_explain.agents.loading import load_agent
 from sb3_explain.envs.feature_names import FeatureNames
 from sb3_explain.envs.given_action_names import ActionNames
 
+#: who the agent is and what its actions do, for pages
+DESCRIPTION = (
+    "The agent plays the green paddle on the right. RIGHT and RIGHTFIRE move it up, LEFT and "
+    "LEFTFIRE down; NOOP and FIRE let it be."
+)
+
 
 def demo_agent(
     *, action_names: ActionNames | None = None, feature_names: FeatureNames | None = None
@@ -24,10 +30,12 @@ def demo_agent(
     :param feature_names: names of its features, see :class:`Agent`
     :raises ExplainError: if the extra ``atari`` is not installed
     """
-    return load_agent(
+    agent = load_agent(
         "ppo",
         "PongNoFrameskip-v4",
         folder=Path(__file__).parent,
         action_names=action_names,
         feature_names=feature_names,
     )
+    agent.provenance["description"] = DESCRIPTION
+    return agent
