@@ -30,6 +30,7 @@ from sb3_explain.report.viewer.playback import (
     Playback,
     StepAttributions,
     list_first_steps,
+    list_steps_to,
 )
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import Baseline
@@ -73,7 +74,7 @@ def make_playback(
     :param agent: the agent of the states
     :param limit: number of steps that are shown, at most
     :param budget: number of forward passes for each explainer, about: one of many passes for a
-        state explains the first of every 2, 4, 8, ... steps, and those with a bookmark
+        state explains the first of every 2, 4, 8, ... steps, and those that lead to a bookmark
     :param target: what is explained (see :mod:`sb3_explain.agents.targets`); every target, or the
         action taken where that takes many passes, when not given
     :param name: name of the agent, as it is shown
@@ -92,9 +93,9 @@ def make_playback(
     bookmarks = [*playback.bookmarks, *place_bookmarks(marked, positions)]
 
     def choose(every: int) -> NDArray[np.int64]:
-        """Choose the first of every so many steps, and all with a bookmark."""
+        """Choose the first of every so many steps, and all that lead to a bookmark."""
         firsts = list_first_steps(episodes, every)
-        return np.union1d(firsts, np.array([one.position for one in bookmarks], np.int64))
+        return np.union1d(firsts, list_steps_to(bookmarks, episodes))
 
     removed = choose(choose_stride(count_removed(first), len(shown), budget))
     found = None if target is None else find_target(agent, target)

@@ -17,6 +17,8 @@ from sb3_explain.workflows.pictures import compute_shares
 from sb3_explain.workflows.whole_episodes import find_endings, find_losses, read_numbers
 
 Array = NDArray[Any]
+#: number of steps before a loss that are of interest: in Pong, the ball is still before the paddle
+BEFORE_LOSS = 5
 
 
 def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
@@ -100,13 +102,8 @@ def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) ->
     if "entropy" in columns and np.ptp(columns["entropy"]) > 0:
         marks.append(Bookmark(int(columns["entropy"].argmin()), "surest decision"))
     rewards = columns.get("reward", np.zeros(1))
-    losses = find_losses(rewards)
-    if len(losses):
-        marks += [
-            Bookmark(int(losses[0]), f"first loss ({rewards[losses[0]]:.3g})"),
-            Bookmark(int(losses[-1]), f"last loss ({rewards[losses[-1]]:.3g})"),
-        ]
     shown = [one for one in episodes if one.stop > one.start]
+    marks += mark_losses(rewards, shown)
     worst = min(shown, key=lambda one: one.total)
     for one in shown:
         if one.length is not None and one.first + one.stop - one.start < one.length:
@@ -116,4 +113,28 @@ def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) ->
         else:
             said = f"end of episode {one.number}"
         marks.append(Bookmark(one.stop - 1, said))
+    return marks
+
+
+def mark_losses(rewards: Array, episodes: Sequence[Episode]) -> list[Bookmark]:
+    """Mark the first and the last loss, and the steps before each, where it can still be seen.
+
+    All steps from there on are explained.
+
+    :param rewards: (T,) rewards of the steps that are shown
+    :param episodes: episodes of these steps
+    """
+    losses = find_losses(rewards).tolist()
+    named = {"loss": losses[0]} if len(losses) == 1 else {}
+    if len(losses) > 1:
+        named = {"first loss": losses[0], "last loss": losses[-1]}
+    marks = []
+    for name, loss in named.items():
+        earlier = [one.start for one in episodes if one.start <= loss]
+        earlier += [one + 1 for one in losses if one < loss]  # what follows a loss before this one
+        lead = min(BEFORE_LOSS, loss - max(earlier))
+        if lead:
+            steps = "1 step" if lead == 1 else f"{lead} steps"
+            marks.append(Bookmark(loss - lead, f"{steps} before the {name}"))
+        marks.append(Bookmark(loss, f"{name} ({rewards[loss]:.3g})", lead))
     return marks

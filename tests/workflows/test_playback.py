@@ -12,7 +12,7 @@ from sb3_explain import Agent, ExplainError, Gradient, collect
 from sb3_explain.agents.value_units import ValueUnits
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.report.viewer.encode import describe_playback
-from sb3_explain.report.viewer.playback import Episode, list_first_steps
+from sb3_explain.report.viewer.playback import Episode, list_first_steps, list_steps_to
 from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.playback import choose_stride, make_playback
@@ -21,6 +21,7 @@ from sb3_explain.workflows.step_columns import (
     compute_columns,
     describe_drawing,
     list_bookmarks,
+    mark_losses,
 )
 from sb3_explain.workflows.whole_episodes import (
     choose_first,
@@ -223,13 +224,36 @@ def test_bookmarks_lead_to_extremes_and_losses():
         "highest advantage": 7,
         "lowest advantage": 50,
         "surest decision": 33,
+        "5 steps before the first loss": 15,
         "first loss (-1)": 20,
+        "5 steps before the last loss": 85,
         "last loss (-1)": 90,
         "end of episode 0": 59,
         "end of episode 2, the worst shown": 99,
     }
     columns["reward"][:] = -1.0  # where each step costs something, none stands out
     assert not any("loss" in one.label for one in list_bookmarks(episodes, columns))
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([3], {"3 steps before the loss": 0, "loss (-1)": 3}),
+        # not before the episode, nor among what a loss before has begun
+        (
+            [60, 63],
+            {"first loss (-1)": 60, "2 steps before the last loss": 61, "last loss (-1)": 63},
+        ),
+    ],
+)
+def test_what_comes_before_a_loss_is_marked_and_explained(losses, said):
+    episodes = [Episode(0, 0, 60, 5.0), Episode(1, 60, 100, -1.0)]
+    rewards = np.zeros(100)
+    rewards[losses] = -1
+    marks = mark_losses(rewards, episodes)
+    assert {one.label: one.position for one in marks} == said
+    steps = list_steps_to(marks, episodes).tolist()
+    assert steps == ([0, 1, 2, 3] if losses == [3] else [60, 61, 62, 63])
 
 
 def test_strides_are_powers_of_two_that_keep_to_the_budget():

@@ -53,10 +53,24 @@ class Bookmark:
 
     :param position: position of the step
     :param label: what there is to see
+    :param lead: number of steps before it, of the same episode, that are explained like itself
     """
 
     position: int
     label: str
+    lead: int = 1
+
+
+def list_steps_to(bookmarks: Sequence[Bookmark], episodes: Sequence[Episode]) -> NDArray[np.int64]:
+    """List the positions of bookmarks and of the steps that lead to them, in order."""
+    steps = {
+        position
+        for mark in bookmarks
+        for one in episodes
+        if one.start <= mark.position < one.stop
+        for position in range(max(one.start, mark.position - mark.lead), mark.position + 1)
+    }
+    return np.array(sorted(steps), np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
