@@ -22,6 +22,7 @@ from sb3_explain.report.words import (
     join_words,
     list_metric_names,
     read_bounds,
+    read_share,
 )
 
 _SIDES = {"up": "higher is better", "down": "lower is better"}
@@ -86,13 +87,15 @@ def _name_best(
     best, *others = _rank(table, name, words, methods)
     of_share = name.startswith("accuracy")
     say = format_percent if of_share else format_number
-    row = table[best][name]
-    value = say(row["mean"])
+    row, label = table[best][name], get_explainer_label(best)
+    text = f"{words.label} ({_SIDES[words.better or 'up']}): {label}"
     if of_share:
+        text += " keeps the choice best" * bool(others)
+        text += f"; shown only {_name_shown(name, label, wording)}, the agent {wording.done} in "
         states = f"the {row['n']:,} states" if isinstance(row.get("n"), int) else "the states"
-        value = f"the agent {wording.done} in {value} of {states}"
-    head = f"{words.label} ({_SIDES[words.better or 'up']}): {get_explainer_label(best)}"
-    text = f"{head} is best ({value})" if others else f"{head} ({value})"
+        text += f"{say(row['mean'])} of {states}"
+    else:
+        text += " is best" * bool(others) + f" ({say(row['mean'])})"
     if others:
         following = table[others[0]][name]
         clear = "clearly before" if beats(row, following, words.better) else "not clearly before"
@@ -106,6 +109,13 @@ def _name_best(
     ]
     beside = [f"{how} {join_words(names)}" for how, names in parts if names]
     return text + (f"; it is {join_words(beside)}." if beside else ".")
+
+
+def _name_shown(name: str, label: str, wording: Wording) -> str:
+    share = read_share(name)
+    if share is None:
+        return f"what the masks of {label} keep"
+    return f"{wording.part(share)} that {label} marks highest"
 
 
 def _say_unproven(

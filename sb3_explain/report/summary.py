@@ -143,6 +143,15 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
     :param states: the ``states`` of metrics.json
     :param table: the ``explainers`` of metrics.json
     """
+    return describe_own_outcome(states, table) + describe_caution(states, table)
+
+
+def describe_own_outcome(states: Mapping[str, Any], table: Table) -> list[str]:
+    """Say what the agent does on the whole observations of the states.
+
+    :param states: the ``states`` of metrics.json
+    :param table: the ``explainers`` of metrics.json
+    """
     sentences = []
     probability, wording = to_finite(states.get("own_probability")), Wording.read(states)
     if wording.action and wording.taken is not None:
@@ -164,7 +173,16 @@ def describe_states(states: Mapping[str, Any], table: Table) -> list[str]:
         sentences.append(
             f"{where} the mean {wording.own_outcome} is {format_number(probability)}{reason}."
         )
-    note = states.get("note")
+    return sentences
+
+
+def describe_caution(states: Mapping[str, Any], table: Table) -> list[str]:
+    """Say why the metrics of these states tell less than they seem to.
+
+    :param states: the ``states`` of metrics.json
+    :param table: the ``explainers`` of metrics.json
+    """
+    note, sentences = states.get("note"), []
     if isinstance(note, str) and note:
         known = any(has_interval(row[n]) for row in table.values() for n in row if n != "cost")
         if not known:

@@ -79,8 +79,15 @@ def test_the_gradient_that_was_asked_for_may_be_best():
 def test_shares_are_told_in_states():
     [text] = said(table_of("accuracy@0.1", lime=0.8, random=0.5))
     assert text == (
-        "Accuracy at 10 % (higher is better): LIME (the agent takes the same action in 80 % "
-        "of the 60 states); it is clearly better than the random map (50 %)."
+        "Accuracy at 10 % (higher is better): LIME; shown only the 10 % of the observation that "
+        "LIME marks highest, the agent takes the same action in 80 % of the 60 states; it is "
+        "clearly better than the random map (50 %)."
+    )
+    first, *_ = said(table_of("accuracy", lime=0.8, rise=0.7, random=0.5))
+    assert first == (
+        "Accuracy (higher is better): LIME keeps the choice best; shown only what the masks of "
+        "LIME keep, the agent takes the same action in 80 % of the 60 states, clearly before the "
+        "next, RISE (70 %); it is clearly better than the random map (50 %)."
     )
 
 
