@@ -114,6 +114,11 @@ def pixel(page, name, x, y, pane=0):
     )
 
 
+def read(page, selector):
+    """The text of the first element, with ordinary spaces in place of those that break no line."""
+    return page.locator(selector).first.inner_text().replace("\N{NO-BREAK SPACE}", " ")
+
+
 def position(page):
     return int(page.get_attribute("#viewer", "data-position"))
 

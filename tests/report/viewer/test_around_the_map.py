@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sb3_explain.report import write_report
+from sb3_explain.report import TargetAttributions, write_report
+from sb3_explain.report.method_attributions import MethodAttributions
 from sb3_explain.report.viewer.playback import Explained, StepAttributions
 from tests.report.viewer.driving import (
     METRICS,
@@ -14,9 +15,11 @@ from tests.report.viewer.driving import (
     choose,
     explain_some,
     go,
+    is_hot,
     make_playback,
     pixel,
     position,
+    read,
     settle,
     squares,
     until,
@@ -139,7 +142,8 @@ def test_the_game_keeps_its_colors_under_heat(open_page, scaled_path):
     for style in ("heat", "contour", "spotlight"):
         choose(page, "style", style)
         choose(page, "explainer", "times 0.125")
-        assert "weak map: at most 0.13 of the scale" in page.inner_text(".age")
+        strength = page.inner_text(".age").partition(" · ")[2]
+        assert strength == "at most 0.13 of the largest over all targets"
         choose(page, "explainer", "times 0")
         assert "empty map" in page.inner_text(".age")
         assert pixel(page, "game", 0.25, 0.25) == [200, 80, 20]  # as it is
@@ -147,12 +151,99 @@ def test_the_game_keeps_its_colors_under_heat(open_page, scaled_path):
         assert page.inner_text(".age") == "map of step 0"
 
 
+def test_a_map_is_drawn_up_to_its_own_largest_value_or_that_of_all_targets(open_page, scaled_path):
+    page = open_page(scaled_path)
+    hot = pixel(page, "seen", 0.75, 0.25)
+    assert is_hot(hot)
+    choose(page, "scale", "all targets")
+    assert pixel(page, "seen", 0.75, 0.25) == hot  # of one scale in all steps
+    choose(page, "explainer", "times 0.125")
+    assert not is_hot(pixel(page, "seen", 0.75, 0.25))
+    assert "weak map: at most 0.13 of the scale" in page.inner_text(".age")
+    assert "1 is its largest value over all targets shown" in page.inner_text(".legend")
+    choose(page, "scale", "this map")
+    assert pixel(page, "seen", 0.75, 0.25) == hot
+    assert "Each map has its own scale" in page.inner_text(".legend")
+
+
+def test_a_strip_is_drawn_by_the_same_scale(open_page, tmp_path):
+    values = np.tile([0.1, 0.05, 0], (T, 1))
+    played = dataclasses.replace(
+        make_playback(), rendered=None, observed=None, removal=None, features=values,
+        feature_names=list("abc"),
+        explained=[Explained("first", "first", [StepAttributions(values)])],
+    )  # fmt: skip
+    page = open_page(write_report(tmp_path, metrics=METRICS, playbacks=[played]))
+
+    def read_first():
+        """Color of the first feature, at the right of the line."""
+        return page.evaluate(
+            """() => {
+              const strip = document.querySelector(".pane .strip");
+              const copy = new OffscreenCanvas(strip.width, strip.height).getContext("2d");
+              copy.drawImage(strip, 0, 0);
+              const { data } = copy.getImageData(strip.width - 3, 12, 1, 1);
+              return [...data].slice(0, 3);
+            }"""
+        )
+
+    assert is_hot(read_first())
+    assert "at most 0.10 of the largest" in page.inner_text(".age")
+    choose(page, "scale", "all targets")
+    assert not is_hot(read_first())
+
+
+def test_a_still_opens_its_step_or_says_that_it_cannot(open_page, tmp_path):
+    frame = np.zeros((20, 20, 3), np.uint8)
+    still = TargetAttributions(
+        frame, np.ones((3, 8, 8)), ["left", "right", "wait"], [0.2, 0.3, 0.5], 2,
+        caption="episode 2, step 12", positions={"episode 2, step 12": 17},
+    )  # fmt: skip
+    methods = MethodAttributions(
+        frame, {"second": np.ones((8, 8))}, positions={"episode 0, step 3": 3}
+    )
+    shown = {"metrics": METRICS, "playbacks": [make_playback()]}
+    stills = {"examples": [still], "methods": [methods]}
+    page = open_page(write_report(tmp_path / "in", **shown, **stills, in_player=True))
+    page.click("img[alt='Map by second']")
+    until(page, lambda page: position(page) == 3)
+    assert page.input_value(".choices .explainer") == "1"
+    page.click("img[alt^='Map of right']")
+    until(page, lambda page: position(page) == 17)
+    assert page.input_value(".choices .explainer") == "0"
+    assert page.input_value(".choices .target") == "1"
+    assert page.locator(".panes").bounding_box()["y"] < 600
+    page.click("text=Open episode 0, step 3 in the player")
+    until(page, lambda page: position(page) == 3)
+    elsewhere = open_page(write_report(tmp_path / "out", **shown, **stills))
+    assert elsewhere.locator("text=Of an episode that is not in the player.").count() == 2
+    assert elsewhere.locator("a[data-position]").count() == 0
+
+
+def test_steps_asked_for_within_a_frame_are_drawn_once(page):
+    drawn = page.evaluate(
+        """async () => {
+          const [viewer, scrub] = [".viewer", ".scrub"].map((name) => document.querySelector(name));
+          const positions = [];
+          const watcher = new MutationObserver(() => positions.push(viewer.dataset.position));
+          watcher.observe(viewer, { attributeFilter: ["data-position"] });
+          for (let step = 1; step <= 20; step++) {
+            scrub.value = step;
+            scrub.dispatchEvent(new Event("input"));
+          }
+          await new Promise((done) => setTimeout(done, 300));
+          return positions;
+        }"""
+    )
+    assert drawn == ["20"]
+
+
 def test_the_legend_says_range_and_scale(open_page, scaled_path):
     page = open_page(scaled_path)
     said = " ".join(page.inner_text(".legend").split())
     assert said == "0 1 The scale is the same in every step."
     choose(page, "explainer", "times 0.125")
-    assert "Each step has its own scale" in page.inner_text(".legend")
+    assert "Each map has its own scale" in page.inner_text(".legend")
     choose(page, "style", "contour")
     assert page.inner_text(".legend").startswith("lines at 0.25")
     choose(page, "style", "no map")
@@ -162,12 +253,12 @@ def test_the_legend_says_range_and_scale(open_page, scaled_path):
 def test_removals_are_counted_over_all_maps(page):
     # of left the map is hot in region 0, of right, which is taken from step 30 on, in region 1,
     # and only without region 1 of 4 the most probable action changes
-    assert page.inner_text(".checks") == (
+    assert read(page, ".checks") == (
         "Removing the brightest region changes the most probable action in 10 of 40 maps (25 %); "
         "a region at random does in 25 %."
     )
     choose(page, "target", "right")
-    assert "in 40 of 40 maps (100 %)" in page.inner_text(".checks")
+    assert "in 40 of 40 maps (100 %)" in read(page, ".checks")
     choose(page, "target", "the action taken")
     go(page, 12)
     settle(page)
@@ -208,7 +299,7 @@ def test_the_line_of_the_taken_action_stands_out(page):
     def count_full(step):
         """Count the pixels of two lines that are drawn in full, not faded."""
         go(page, step)
-        page.wait_for_timeout(200)
+        page.wait_for_timeout(400)  # it is drawn once the steps rest
         return page.evaluate(
             """() => {
               const chart = [...document.querySelectorAll(".timeline canvas")].at(-2);
@@ -242,7 +333,7 @@ def test_metrics_are_one_line_that_opens(page):
     assert "in 0 of 1" in line.inner_text()
 
 
-def test_a_phone_has_the_sentence_under_the_picture_and_a_bar_of_one_row(open_page, path):
+def test_a_phone_has_the_sentence_under_the_picture_and_scrubs_by_its_width(open_page, path):
     page = open_page(path, width=390)
     game, removal, seen = (
         page.locator(f".pane {name}").bounding_box() for name in (".game", ".removal", ".seen")
@@ -250,7 +341,8 @@ def test_a_phone_has_the_sentence_under_the_picture_and_a_bar_of_one_row(open_pa
     assert game["width"] > 300 and seen["width"] > 300
     assert game["y"] + game["height"] < removal["y"] < seen["y"]
     assert removal["y"] - game["y"] - game["height"] < 120
-    controls = page.locator(".transport > button, .transport .scrub, .transport .where")
+    assert page.locator(".scrub").bounding_box()["width"] > 320
+    controls = page.locator(".transport > button, .transport .where")
     boxes = [one.bounding_box() for one in controls.all()]
     middles = [box["y"] + box["height"] / 2 for box in boxes]
     assert max(middles) - min(middles) < 12

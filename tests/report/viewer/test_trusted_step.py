@@ -13,6 +13,7 @@ from tests.report.viewer.driving import (
     go,
     make_playback,
     pixel,
+    read,
     settle,
     until,
 )
@@ -85,7 +86,10 @@ def page(open_page, path):
             ([0.9, 0.8, 0.2], [0.1, 0.7, 0.3], 1, 1, [1, 3], False),
             "b (taken, most probable) 80 % → 70 %; it stays the most probable action.",
         ),
-        (([0.5, 0.2, 0.5], [0.1, 0.2, 0.5], 1, 0, [0, 3], True), "a 50 % → 10 % of its range."),
+        (
+            ([0.5, 0.2, 0.5], [0.1, 0.2, 0.5], 1, 0, [0, 3], True),
+            "a 50 % → 10 % of its range.",
+        ),
         (
             ([0.5, 0.2, 0.5], [0.49, 0.6, 0.5], 1, 0, [0, 3], True),
             "a 50 % → 49 % of its range, a small change; b moves most, 20 % → 60 %.",
@@ -93,7 +97,7 @@ def page(open_page, path):
     ],
 )
 def test_like_is_compared_with_like(page, given, said):
-    assert page.evaluate(SAY, list(given)) == said
+    assert page.evaluate(SAY, list(given)).replace("\N{NO-BREAK SPACE}", " ") == said
 
 
 def test_taken_and_most_probable_are_marked_and_how_it_is_drawn_is_said(page):
@@ -121,6 +125,14 @@ def test_an_older_map_is_faded_and_says_its_step(page):
     choose(page, "style", "heat")
     older = pixel(page, "seen", 0.25, 0.25)
     assert plain[0] < older[0] < own[0]
+    # which a frame says, too
+    orange = [217, 114, 11]
+    assert pixel(page, "seen", 0.5, 0) == pixel(page, "game", 0, 0.5) == orange
+    assert "the map is of an earlier step" in page.inner_text(".marks-legend")
+    assert "the region that the removal check removes" in page.inner_text(".marks-legend")
+    go(page, 14)
+    settle(page)
+    assert pixel(page, "seen", 0.75, 0) != orange
     # an episode begins with a map of its own: none is held over from the one before
     go(page, 10)
     settle(page)
@@ -142,6 +154,7 @@ def test_buttons_and_keys_lead_to_steps_with_a_map_of_their_own(page):
     assert page.locator(".later-map").is_disabled()
     choose(page, "explainer", "second")  # which explains all steps
     assert page.locator(".later-map").is_hidden()
+    assert page.locator(".of-older").is_hidden()
 
 
 def test_the_removed_square_is_marked_and_what_replaces_it_said(page):
@@ -164,18 +177,26 @@ def test_a_tap_pins_a_region_and_a_second_one_releases_it(browser, path):
     page = context.new_page()
     page.goto(path.resolve().as_uri())
     page.wait_for_selector("#viewer[data-ready=yes]")
-    assert "Point at, or tap, a region" in page.inner_text(".hint")
+    assert "Point at, or tap, a region" in read(page, ".looked-at")
+    assert page.locator(".release").is_hidden()
     seen = page.locator(".pane .seen")
     assert seen.evaluate("(canvas) => getComputedStyle(canvas).cursor") == "crosshair"
     box = seen.bounding_box()
     place = {"x": 0.75 * box["width"], "y": 0.25 * box["height"]}
     seen.tap(position=place)
-    until(page, lambda page: "without this region" in page.inner_text(".removal"))
+    pinned = "without the pinned region in row 1, column 2: left"
+    until(page, lambda page: pinned in read(page, ".looked-at"))
     page.tap("#look")
     settle(page)
-    assert "without this region" in page.inner_text(".removal")  # it stays
+    assert pinned in read(page, ".looked-at")  # it stays
+    assert "without the brightest region" in page.inner_text(".removal")  # which is still said
     seen.tap(position=place)
-    until(page, lambda page: "brightest region" in page.inner_text(".removal"))
+    until(page, lambda page: "Point at" in read(page, ".looked-at"))
+    seen.tap(position=place)
+    until(page, lambda page: pinned in read(page, ".looked-at"))
+    page.tap(".release")
+    until(page, lambda page: "Point at" in read(page, ".looked-at"))
+    assert page.locator(".release").is_hidden()
     context.close()
 
 
@@ -185,9 +206,10 @@ def test_arrow_keys_choose_a_region_of_the_picture_that_has_the_focus(page):
     page.keyboard.press("ArrowRight")  # from the first region to the one at its right
     page.wait_for_timeout(100)
     until(
-        page, lambda page: "left (taken, most probable) 60 % → 8 %" in page.inner_text(".removal")
+        page,
+        lambda page: "left (taken, most probable) 60 % → 8 %" in read(page, ".looked-at"),
     )
     assert page.get_attribute("#viewer", "data-position") == "0"  # no step was made
     page.keyboard.press("Escape")
-    until(page, lambda page: "brightest region" in page.inner_text(".removal"))
+    until(page, lambda page: "Point at" in read(page, ".looked-at"))
     assert "picture" in page.locator(".keys").text_content()

@@ -124,7 +124,7 @@ def test_a_map_is_computed_when_it_is_asked_for(dots, serve, look):
     assert re.match(r"Removal check of step 3(, without the brightest region:|: the map)", removal)
     # hovering says what it does without the region there
     page.locator("canvas.seen").hover()
-    assert page.locator(".removal").inner_text().startswith("Step 3, without this region")
+    assert page.locator(".looked-at").inner_text().startswith("Step 3, without this region")
     page.mouse.move(0, 0)
     # of the next step there is none
     page.locator(".after").click()

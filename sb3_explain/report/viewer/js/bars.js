@@ -1,6 +1,6 @@
 // How likely each action is at a step, or where each dimension stands, and which one is taken.
 
-import { make } from "./elements.js";
+import { make, write } from "./elements.js";
 import { findBest, percent } from "./removing.js";
 
 export class Bars {
@@ -34,14 +34,14 @@ export class Bars {
     this.rows.forEach(({ row, meter, share, marks }, i) => {
       const best = !words.continuous && findBest(shares, playback.groupOf(i)) === i;
       meter.value = without ? without[i] : shares[i];
-      share.textContent = without ? `${percent(shares[i])} \u2192 ${percent(without[i])}` : percent(shares[i]);
-      if (forbidden && forbidden[i]) share.textContent = "forbidden";
+      const moved = without ? `${percent(shares[i])} \u2192 ${percent(without[i])}` : percent(shares[i]);
+      write(share, forbidden && forbidden[i] ? "forbidden" : moved);
       row.classList.toggle("forbidden", Boolean(forbidden && forbidden[i]));
       row.classList.toggle("taken", i === taken);
       row.classList.toggle("explained", i === explained);
       const [mark, said] = [[i === taken ? "\u25cf" : "", best ? "\u25b2" : ""],
         [i === taken ? "taken" : "", best ? words.best : ""]].map((all) => all.filter(Boolean));
-      marks.textContent = mark.join("");
+      write(marks, mark.join(""));
       marks.title = said.join(", ");
     });
   }

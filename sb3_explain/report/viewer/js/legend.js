@@ -7,8 +7,8 @@ const ENDS = {
   spotlight: () => ["dark: 0", "lit: 1"],
 };
 
-/** Fill a legend: a bar of colors with its range, and whether all steps share the scale. */
-export function drawLegend(element, { signed, common }, style) {
+/** Fill a legend: a bar of colors with its range, and what the scale of a map is. */
+export function drawLegend(element, { signed, common }, { style, own }) {
   const [low, high, bar, note] = ["low", "high", "key", "scale"].map((name) => element.querySelector(`.${name}`));
   element.hidden = style === "none";
   if (element.hidden) return;
@@ -17,5 +17,5 @@ export function drawLegend(element, { signed, common }, style) {
   bar.classList.toggle("light", style === "spotlight");
   note.textContent = common
     ? "The scale is the same in every step."
-    : "Each step has its own scale: 1 is its largest value over all targets shown.";
+    : `Each ${own ? "map" : "step"} has its own scale: 1 is its largest value${own ? "" : " over all targets shown"}.`;
 }

@@ -5,7 +5,7 @@ import { fetchJson, readFrom } from "./fetching.js";
 import { StoreList } from "./store_list.js";
 import { openViewer } from "./viewer.js";
 
-const CHOICES = ["explainer", "target", "style", "opacity", "back", "compare", "speed"];
+const CHOICES = ["explainer", "target", "style", "scale", "opacity", "back", "compare", "speed"];
 
 class Live {
   constructor(document, description) {

@@ -1,7 +1,7 @@
 // One agent at one step, explained by one explainer: pictures or features, shares, and trust.
 
 import { Bars } from "./bars.js";
-import { countSteps, make } from "./elements.js";
+import { countSteps, make, write } from "./elements.js";
 import { drawLegend } from "./legend.js";
 import { Pictures } from "./pictures.js";
 import { listChecks, sayChecks, sayRemoval } from "./removing.js";
@@ -10,10 +10,19 @@ import { Strip } from "./strip.js";
 /** A map whose largest magnitude is below this is weak: it has no line of a contour. */
 const WEAK = 0.25;
 
-/** Say that there is little or nothing to see on a map; nothing of others, or without one. */
-function sayStrength(peak) {
-  if (peak === null || peak >= WEAK) return "";
-  return peak > 0 ? `weak map: at most ${peak.toFixed(2)} of the scale` : "empty map: nothing matters to it here";
+/** The largest magnitude of a map that may be shown up to it, as it is said. */
+const FULL = 0.995;
+
+/**
+ * Say how strong a map is that is drawn up to its own largest value; of another that there is little
+ * to see on it; nothing without a map.
+ */
+function sayStrength(peak, own) {
+  if (peak === null || peak >= (own ? FULL : WEAK)) return "";
+  if (peak === 0) return "empty map: nothing matters to it here";
+  return own
+    ? `at most ${peak.toFixed(2)} of the largest over all targets`
+    : `weak map: at most ${peak.toFixed(2)} of the scale`;
 }
 
 /** In how many metrics an explainer is clearly better than its best control. */
@@ -40,13 +49,15 @@ export class Pane {
     this.explainer = playback.explainers.length ? 0 : null;
     const find = (name) => this.element.querySelector(`.${name}`);
     Object.assign(this, {
-      title: find("pane-title"), trust: find("trust"), fold: find("trust-fold"), line: find("trust-line"), removal: find("removal"), remark: find("remark"),
+      title: find("pane-title"), trust: find("trust"), fold: find("trust-fold"), line: find("trust-line"), removal: find("removal"), lookedAt: find("looked-at"), release: find("release"), remark: find("remark"),
       age: find("age"), legend: find("legend"), checks: find("checks"), filled: find("filled"),
-      earlier: find("earlier-map"), later: find("later-map"), ofMap: find("of-map"),
+      earlier: find("earlier-map"), later: find("later-map"), older: find("of-older"),
     });
     this.noun = playback.features ? "feature" : "region";
-    find("hint").hidden = !playback.removal;
-    find("hint").textContent = `Point at, or tap, a ${this.noun}: what does the agent do without it?`;
+    find("chosen-region").hidden = !playback.removal;
+    this.release.addEventListener("click", () => regions.release());
+    find("removed-said").textContent = `the ${this.noun} that the removal check removes`;
+    find("marks-legend").hidden = !playback.removal;
     this.bars = new Bars({ list: find("shares"), line: find("drawn") }, playback, words);
     this.pictures = new Pictures(playback, { game: find("game"), seen: find("seen") });
     this.pictures.watch(regions);
@@ -68,13 +79,14 @@ export class Pane {
     const found = explainer === null ? null : playback.findMap(explainer, position, state.target);
     const brightest = this.findBrightest(found);
     const given = { ...state, explainer, found, brightest };
-    this.title.textContent = this.describe();
+    write(this.title, this.describe());
     this.drawShares(position, state);
-    this.sayWhatGoes(position, state, found, brightest);
+    this.sayCheck(position, found, brightest, state.target);
+    this.sayRegion(position, state);
     if (explainer !== null) this.drawTrust(position, state, found);
     if (this.strip) this.strip.draw(position, given);
     const { drawn, peak } = await this.pictures.draw(position, given);
-    if (drawn && explainer !== null) this.sayAge(position, state.target, found, peak);
+    if (drawn && explainer !== null) this.sayAge(position, state, found, peak);
     return drawn;
   }
 
@@ -96,24 +108,45 @@ export class Pane {
     this.bars.draw(position, shares, tried ? tried.without(region) : null, explained);
   }
 
-  /** Say what the agent does without the region that is looked at, or that is brightest. */
-  sayWhatGoes(position, { target, region }, found, brightest) {
+  /** Name a step that something was tried in, and how long ago that is. */
+  nameStep(tried, position) {
+    const older = position - tried.position;
+    return `${this.playback.stepAt(tried.position)}${older ? `, ${countSteps(older)} before` : ""}`;
+  }
+
+  nameRegion(region, other) {
+    return this.playback.features ? this.playback.features.names[region] : other;
+  }
+
+  /** Say what the agent does without the region in which the map is brightest. */
+  sayCheck(position, found, brightest, target) {
     const { playback } = this;
-    const nameRegion = (at, other) => (playback.features ? playback.features.names[at] : other);
-    const tried = region === null ? found && playback.triedAt(found.position) : playback.triedAt(position);
-    const [step, older] = tried ? [playback.stepAt(tried.position), position - tried.position] : [];
-    const when = `${step}${older ? `, ${countSteps(older)} before` : ""}`;
-    if (region !== null && tried) {
-      this.removal.textContent = this.sayWithout(tried, region,
-        `Step ${when}, without ${nameRegion(region, this.words.region)}`, target);
-    } else if (tried && brightest !== null && tried.position === found.position) {
-      this.removal.textContent = brightest < 0
-        ? `Removal check of step ${when}: the map is empty, nothing is removed.`
-        : this.sayWithout(tried, brightest,
-          `Removal check of step ${when}, without ${nameRegion(brightest, "the brightest region")}`, target);
-    } else this.removal.textContent = tried ? "The removal check was not made in the step of this map." : "";
+    const tried = found && playback.triedAt(found.position);
+    let said = "";
+    if (tried && (brightest === null || tried.position !== found.position)) {
+      said = "The removal check was not made in the step of this map.";
+    } else if (tried) {
+      const what = `Removal check of step ${this.nameStep(tried, position)}`;
+      said = brightest < 0
+        ? `${what}: the map is empty, nothing is removed.`
+        : this.sayWithout(tried, brightest, `${what}, without ${this.nameRegion(brightest, "the brightest region")}`, target);
+    }
+    write(this.removal, said);
     const { removal } = playback;
-    this.filled.textContent = removal && removal.filled ? `What is removed is replaced by: ${removal.filled}.` : "";
+    write(this.filled, removal && removal.filled ? `What is removed is replaced by: ${removal.filled}.` : "");
+  }
+
+  /** Say what the agent does without the region that is looked at, and that it is pinned. */
+  sayRegion(position, { target, region, pinned }) {
+    const { playback, noun } = this;
+    const tried = region === null ? null : playback.triedAt(position);
+    this.release.hidden = !pinned;
+    const columns = playback.removal && playback.removal.columns;
+    const place = columns ? ` in row ${Math.floor(region / columns) + 1}, column ${(region % columns) + 1}` : "";
+    const name = pinned ? `the pinned ${noun}${place}` : this.words.region;
+    write(this.lookedAt, tried
+      ? this.sayWithout(tried, region, `Step ${this.nameStep(tried, position)}, without ${this.nameRegion(region, name)}`, target)
+      : `Point at, or tap, a ${noun}: what does the agent do without it?`);
   }
 
   /** Say what becomes of a target without a region, at a step where that was tried. */
@@ -132,15 +165,16 @@ export class Pane {
   }
 
   /** Say of which step the map is, and whether there is anything to see on it. */
-  sayAge(position, target, found, peak) {
+  sayAge(position, { target, look }, found, peak) {
     const { playback, explainer } = this;
+    const own = look.own && !playback.explainers[explainer].common;
     const older = found ? position - found.position : 0;
     const name = playback.asked || playback.targets[playback.targetAt(position, target)].name;
     const said = !found
       ? `${playback.explainers[explainer].label} was not asked about ${name} here.`
       : `map of step ${playback.stepAt(found.position)}${older ? `, ${countSteps(older)} before` : ""}`;
     const strength = found && found.map.values ? playback.findPeak(explainer, found) : peak;
-    this.age.textContent = [said, sayStrength(strength)].filter(Boolean).join(" \u00b7 ");
+    write(this.age, [said, sayStrength(strength, own)].filter(Boolean).join(" \u00b7 "));
     this.element.classList.toggle("older", older > 0);
     const whole = playback.isWhole(explainer);
     for (const [button, by] of [[this.earlier, -1], [this.later, 1]]) {
@@ -161,12 +195,13 @@ export class Pane {
     const { playback, words } = this;
     const explainer = playback.explainers[this.explainer];
     const own = found && !playback.asked ? playback.targetAt(found.position, target) : null;
-    this.remark.textContent = own !== null && explainer.untrained.includes(own)
+    write(this.remark, own !== null && explainer.untrained.includes(own)
       ? `${explainer.label} met ${playback.targets[own].name} in no state that it learned from: its map is hardly trained.`
-      : "";
+      : "");
     this.legend.hidden = Boolean(playback.features);
-    if (!playback.features) drawLegend(this.legend, explainer, look.style);
-    this.checks.textContent = sayChecks(this.findChecks(target), { words, noun: this.noun });
+    if (!playback.features) drawLegend(this.legend, explainer, look);
+    this.older.hidden = Boolean(playback.features) || playback.isWhole(this.explainer);
+    write(this.checks, sayChecks(this.findChecks(target), { words, noun: this.noun }));
     if (this.measured === this.explainer) return;
     this.measured = this.explainer;
     this.fold.hidden = !explainer.metrics.length;

@@ -1,6 +1,6 @@
 // The game and what the agent sees, with a map over both.
 
-import { layOver } from "./overlays.js";
+import { enlargeMap, layOver } from "./overlays.js";
 import { Playback } from "./playback.js";
 
 /** Height in pixels that a picture is drawn with at least; the style sheet enlarges it. */
@@ -9,8 +9,37 @@ const HEIGHT = 200;
 const DASHES = [5, 4];
 /** A map of an earlier step is as strong as this share of one of the step itself. */
 const FADED = 0.45;
-/** The grid of one region, which is the whole picture. */
-const WHOLE = { rows: 1, columns: 1 };
+/** Color and width in pixels of the frame around the picture under such a map. */
+const OLDER = ["#d9720b", 4];
+
+/** Read the pixels of tiles of one kind. */
+class TileReader {
+  constructor({ width, height }) {
+    Object.assign(this, { width, height });
+    this.context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  }
+
+  /** The pixels of a tile, RGBA; they hold until the next one is read. */
+  read({ bitmap, x, y }) {
+    const { context, width, height } = this;
+    context.clearRect(0, 0, width, height);
+    context.drawImage(bitmap, x, y, width, height, 0, 0, width, height);
+    return context.getImageData(0, 0, width, height).data;
+  }
+}
+
+/** The values of a map's tile, and the largest magnitude among them. */
+function readMap(reader, tile, signed) {
+  const { width, height } = reader;
+  const bytes = reader.read(tile);
+  const values = new Float32Array(width * height);
+  let peak = 0;
+  for (let p = 0; p < values.length; p++) {
+    values[p] = Playback.readByte(bytes[4 * p], signed);
+    peak = Math.max(peak, Math.abs(values[p]));
+  }
+  return { values, width, height, peak };
+}
 
 /** A canvas that shows tiles of one kind, enlarged by a whole number. */
 class Screen {
@@ -21,8 +50,8 @@ class Screen {
     canvas.width = sheets.width * this.factor;
     canvas.height = sheets.height * this.factor;
     this.context = canvas.getContext("2d", { willReadFrequently: true });
-    this.stage = new OffscreenCanvas(canvas.width, canvas.height);
-    this.stageContext = this.stage.getContext("2d", { willReadFrequently: true });
+    this.reader = new TileReader(sheets);
+    this.image = this.context.createImageData(canvas.width, canvas.height);
   }
 
   clear() {
@@ -37,25 +66,22 @@ class Screen {
       this.canvas.width, this.canvas.height);
   }
 
-  /** Lay a map over what was drawn; the answer is its largest magnitude. */
-  overlay(tile, sheets, look) {
-    const { width, height } = this.canvas;
-    this.stageContext.imageSmoothingEnabled = true;
-    this.stageContext.imageSmoothingQuality = "high";
-    this.stageContext.drawImage(tile.bitmap, tile.x, tile.y, sheets.width, sheets.height, 0, 0,
-      width, height);
-    const bytes = this.stageContext.getImageData(0, 0, width, height).data;
-    const values = new Float32Array(width * height);
-    let peak = 0;
-    for (let p = 0; p < values.length; p++) {
-      values[p] = Playback.readByte(bytes[4 * p], look.signed);
-      peak = Math.max(peak, Math.abs(values[p]));
+  /** Draw a tile under a map, whose values are multiplied by `scale`. */
+  drawUnder(tile, map, scale, look) {
+    const { factor, image, sheets: { width, height }, canvas } = this;
+    const pixels = new Uint32Array(this.reader.read(tile).buffer);
+    const enlarged = new Uint32Array(image.data.buffer);
+    const row = factor * width;
+    for (let y = 0, at = 0; y < height; y++) {
+      const start = y * factor * row;
+      for (let x = 0, out = start; x < width; x++, at++) {
+        for (let copy = 0; copy < factor; copy++, out++) enlarged[out] = pixels[at];
+      }
+      for (let copy = 1; copy < factor; copy++) enlarged.copyWithin(start + copy * row, start, start + row);
     }
-    if (peak === 0) return peak; // an empty map leaves the picture as it is
-    const drawn = this.context.getImageData(0, 0, width, height);
-    layOver(drawn.data, values, { ...look, width });
-    this.context.putImageData(drawn, 0, 0);
-    return peak;
+    const levels = enlargeMap(map, [canvas.width, canvas.height], scale);
+    layOver(image.data, levels, { ...look, width: canvas.width });
+    this.context.putImageData(image, 0, 0);
   }
 
   /** Outline a region of a grid. */
@@ -67,6 +93,14 @@ class Screen {
   dash(region, grid) {
     this.frame(region, grid, "#000", 1.5, []);
     this.frame(region, grid, "#fff", 1.5, DASHES);
+  }
+
+  /** Frame the whole picture. */
+  frameAll([color, line]) {
+    this.context.setLineDash([]);
+    this.context.strokeStyle = color;
+    this.context.lineWidth = line;
+    this.context.strokeRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
   frame(region, { rows, columns }, color, line, dashes) {
@@ -98,6 +132,7 @@ export class Pictures {
       if (canvas) canvas.closest("figure").hidden = !screen;
     }
     this.asked = 0;
+    this.readers = new Map(); // by the size of maps
   }
 
   /**
@@ -113,25 +148,33 @@ export class Pictures {
     const chosen = playback.explainers[explainer];
     const sheets = found && look.style !== "none" ? found.map.sheets : null;
     const older = sheets && found.position !== position;
-    const opacity = look.opacity * (older ? FADED : 1);
-    let peak = null;
     const drawn = playback.frameBefore(position, back);
     const [mapTile, gameTile, seenTile] = await Promise.all([
       sheets ? sheets.tile(Playback.tileOf(chosen, found.index, back)) : null,
       this.game ? this.game.sheets.tile(position) : null,
       this.seen && drawn !== null ? this.seen.sheets.tile(drawn) : null,
     ]);
-    if (asked !== this.asked) return { drawn: false, peak };
+    if (asked !== this.asked) return { drawn: false, peak: null };
+    const map = mapTile && readMap(this.readerOf(sheets), mapTile, chosen.signed);
+    const scale = map && look.own && !chosen.common ? 1 / map.peak : 1;
+    const opacity = look.opacity * (older ? FADED : 1);
     for (const [screen, tile] of [[this.game, gameTile], [this.seen, seenTile]]) {
       if (!screen) continue;
-      if (tile) screen.draw(tile);
-      else screen.clear();
-      if (mapTile && tile) peak = screen.overlay(mapTile, sheets, { ...look, opacity, signed: chosen.signed });
-      if (sheets && older) screen.dash(0, WHOLE);
+      if (!tile) screen.clear();
+      // an empty map leaves the picture as it is
+      else if (map && map.peak > 0) screen.drawUnder(tile, map, scale, { ...look, opacity });
+      else screen.draw(tile);
+      if (sheets && older) screen.frameAll(OLDER);
       if (sheets && brightest !== null) screen.dash(brightest, playback.removal);
       if (region !== null && playback.removal) screen.outline(region, playback.removal);
     }
-    return { drawn: true, peak };
+    return { drawn: true, peak: map && map.peak };
+  }
+
+  readerOf({ width, height }) {
+    const key = [width, height].join();
+    if (!this.readers.has(key)) this.readers.set(key, new TileReader({ width, height }));
+    return this.readers.get(key);
   }
 
   /** Let regions be chosen on the pictures. */

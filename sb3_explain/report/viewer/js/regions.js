@@ -4,7 +4,7 @@
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 export class Regions {
-  /** @param changed called with the region that is looked at, or null */
+  /** @param changed called with the region that is looked at, or null, and whether it is pinned */
   constructor(changed) {
     Object.assign(this, { changed, hovered: null, pinned: null });
   }
@@ -14,9 +14,13 @@ export class Regions {
   }
 
   update(part) {
-    const before = this.shown;
+    const [shown, pinned] = [this.shown, this.pinned];
     Object.assign(this, part);
-    if (this.shown !== before) this.changed(this.shown);
+    if (this.shown !== shown || this.pinned !== pinned) this.changed(this.shown, this.pinned !== null);
+  }
+
+  release() {
+    this.update({ pinned: null, hovered: null });
   }
 
   /** Pin a region; the same one again is released. */
@@ -36,7 +40,6 @@ export class Regions {
     element.addEventListener("pointerleave", (event) => isTouch(event) || this.update({ hovered: null }));
     element.addEventListener("keydown", (event) => {
       if (event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === "Escape") this.update({ pinned: null, hovered: null });
       if (!(event.key in ARROWS)) return;
       event.preventDefault();
       event.stopPropagation();

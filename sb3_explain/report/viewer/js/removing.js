@@ -4,7 +4,7 @@
 const SMALL = 2;
 
 const toPoints = (share) => Math.round(100 * share);
-const percent = (share) => `${toPoints(share)} %`;
+const percent = (share) => `${toPoints(share)}\u00a0%`; // in one line
 const differ = (first, second) => Math.abs(toPoints(first) - toPoints(second));
 
 /** The number of the largest share of a part of the action; of equal ones the first. */

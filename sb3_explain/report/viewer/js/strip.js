@@ -1,5 +1,6 @@
 // Features over time: a row a feature, a column a step, colored by attribution or by value.
 
+import { write } from "./elements.js";
 import { Playback } from "./playback.js";
 
 /** Height in pixels of a row; the style sheet's rows are as high. */
@@ -29,28 +30,32 @@ export class Strip {
     });
     canvas.height = ROW * this.rows.length;
     canvas.style.height = `${canvas.height}px`;
+    new ResizeObserver(() => { this.width = canvas.clientWidth; }).observe(canvas);
   }
 
-  /** What a feature is colored by at a step, in [-1, 1]; null where there is no map. */
-  valueAt(position, feature, { explainer, target }) {
-    const found = explainer === null ? null : this.playback.findMap(explainer, position, target);
-    if (!found) return null;
-    const byte = found.map.values.at(found.index, feature);
-    return Playback.readByte(byte, this.playback.explainers[explainer].signed);
+  /** What the features are colored by at a step, each in [-1, 1]; 0 where there is no map. */
+  valuesAt(position, { explainer, target, look }) {
+    const found = this.playback.findMap(explainer, position, target);
+    if (!found) return this.rows.map(() => 0);
+    const { signed, common } = this.playback.explainers[explainer];
+    const values = found.map.values.row(found.index).map((byte) => Playback.readByte(byte, signed));
+    const peak = Math.max(...values.map(Math.abs));
+    return look.own && !common && peak > 0 ? values.map((value) => value / peak) : values;
   }
 
   /** Draw the episode of a step, with a line at the step. */
   draw(position, { explainer, target, look, region, brightest }) {
     const { playback, context, canvas } = this;
     const { start, stop } = playback.episodes[playback.episodeAt(position)];
-    const key = [start, explainer, target, look.style, look.opacity].join();
+    const key = [start, explainer, target, look.style, look.opacity, look.own].join();
     if (key !== this.key) {
       this.key = key;
       const shown = look.style === "none" ? null : explainer;
       this.picture = this.render(start, stop, shown, target, look);
       this.explain(shown, look);
     }
-    canvas.width = Math.max(1, canvas.clientWidth);
+    if (!this.width) this.width = canvas.clientWidth; // reading it lays the page out
+    canvas.width = Math.max(1, this.width);
     context.imageSmoothingEnabled = false;
     context.drawImage(this.picture, 0, 0, canvas.width, canvas.height);
     const x = ((position - start + 0.5) / (stop - start)) * canvas.width;
@@ -59,7 +64,7 @@ export class Strip {
     context.fillStyle = "#000";
     context.fillRect(x - 0.5, 0, 1, canvas.height);
     this.rows.forEach(({ row, value }, feature) => {
-      value.textContent = format(playback.features.values.at(position, feature));
+      write(value, format(playback.features.values.at(position, feature)));
       row.classList.toggle("chosen", feature === region);
       row.classList.toggle("brightest", feature === brightest);
     });
@@ -71,11 +76,12 @@ export class Strip {
     const context = picture.getContext("2d");
     const pixels = context.createImageData(width, height);
     const spread = explainer === null ? this.spread() : null;
-    for (let row = 0; row < height; row++) {
-      for (let column = 0; column < width; column++) {
+    for (let column = 0; column < width; column++) {
+      const attributed = spread ? null : this.valuesAt(start + column, { explainer, target, look });
+      for (let row = 0; row < height; row++) {
         const value = spread
           ? (this.playback.features.values.at(start + column, row) - spread[row][0]) / spread[row][1]
-          : look.opacity * (this.valueAt(start + column, row, { explainer, target }) ?? 0);
+          : look.opacity * attributed[row];
         const color = colorOf(value, this.palette);
         pixels.data.set([...color, 255], 4 * (row * width + column));
       }

@@ -8,6 +8,8 @@ const LINES = 6;
 let timelines = 0;
 /** Room at the left of a chart for its axis and at the right for the last bookmark, in pixels. */
 const [AXIS, END] = [52, 12];
+/** Milliseconds after which steps that follow each other are at rest. */
+const REST = 150;
 /** A line that is not looked at is as strong as this. */
 const FADED_LINE = 0.3;
 const COLORS = ["#d9720b", "#3a86d1", "#1f9d6c", "#c6569a", "#8f6fd6", "#1c98a8"];
@@ -71,12 +73,15 @@ export class Timeline {
       this.redraw();
     }
     this.moveLines();
-    this.light(this.playback.targetAt(position, target));
     this.tell();
+    // which draws a chart anew: once the steps have come to rest
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.light(), REST);
   }
 
-  /** Let the line of a target stand out among those of all. */
-  light(target) {
+  /** Let the line of the target that is shown stand out among those of all. */
+  light() {
+    const target = this.playback.targetAt(this.position, this.target);
     if (target === this.lit) return;
     this.lit = target;
     this.charts.forEach(({ order }, number) => {

@@ -51,6 +51,14 @@ function isOneScale([low, high], [other, top]) {
   return span < ALIKE * width && width < ALIKE * span && apart < ALIKE * Math.max(span, width);
 }
 
+/** Say by how much values are above or below the returns on average. */
+function sayBias(values, returns) {
+  const mean = (numbers) => numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
+  const bias = mean(values) - mean(returns);
+  const side = bias > 0 ? "too high" : "too low";
+  return `On average it is ${format(Math.abs(bias))} ${side}: ${format(mean(values))}, and ${format(mean(returns))} came.`;
+}
+
 /**
  * Draw each step's value against the return that came; a click goes to the nearest step.
  *
@@ -74,7 +82,7 @@ export function plotValues({ canvas, mark }, playback, go, signal) {
   figure.querySelector(".value-note").textContent = [
     playback.value_note,
     together
-      ? "On the line it is right."
+      ? `On the line it is right. ${sayBias(values, returns)}`
       : "Both are on scales of their own: an agent that learned from scaled or clipped rewards has a value in units of these, and so has its advantage.",
     Number.isFinite(correlation) ? `Rank correlation ${correlation.toFixed(2)}.` : "",
   ].filter(Boolean).join(" ");

@@ -1,6 +1,6 @@
 // The page: everything that is shown follows from where the player stands and what is chosen.
 
-import { make } from "./elements.js";
+import { make, write } from "./elements.js";
 import { listEpisodes, listFrequencies, markEpisode } from "./episodes.js";
 import { listenToKeys, returnFocus } from "./keys.js";
 import { listMoments } from "./moments.js";
@@ -10,6 +10,21 @@ import { Player } from "./player.js";
 import { Regions } from "./regions.js";
 import { Timeline } from "./timeline.js";
 import { plotValues } from "./values.js";
+
+/** Let calls between two frames of the screen become one call, with what was given last. */
+function joinCalls(call) {
+  let [given, pending] = [null, null];
+  return (value) => {
+    given = value;
+    pending ??= new Promise((resolve, reject) => {
+      requestAnimationFrame(() => {
+        pending = null;
+        call(given).then(resolve, reject);
+      });
+    });
+    return pending;
+  };
+}
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
@@ -31,22 +46,28 @@ export async function openViewer(root, { description, read, signal }) {
   for (const one of description.playbacks) playbacks.push(await Playback.open(one, read));
   const [main] = playbacks;
   const { palette, words } = description;
-  const look = { style: "heat", opacity: 1, palette };
-  const state = { target: null, back: 0, region: null, look };
+  const look = { style: "heat", opacity: 1, palette, own: true };
+  const state = { target: null, back: 0, region: null, pinned: false, look };
   const panes = [];
   const controls = {
     scrub: find("scrub"), play: find("play"), where: find("where"), speed: find("speed"),
     explainer: find("explainer"), target: find("target"), style: find("style"),
-    opacity: find("opacity"), back: find("back"), compare: find("compare"),
+    opacity: find("opacity"), back: find("back"), compare: find("compare"), scale: find("scale"),
   };
 
+  const where = { episode: make("span", ""), step: make("span", "") };
+  controls.where.replaceChildren(make("span", "episode ", "wide"), where.episode, make("span", "step ", "wide"), where.step);
+
+  let playing = false;
   const show = async (position) => {
     controls.scrub.value = position;
-    controls.play.textContent = player.running ? "Pause" : "Play";
-    const episode = main.episodes[main.episodeAt(position)];
-    controls.where.replaceChildren(
-      make("span", "episode ", "wide"), `${episode.number}, `, make("span", "step ", "wide"), String(main.stepAt(position)),
-    );
+    write(controls.play, player.running ? "Pause" : "Play");
+    write(where.episode, `${main.episodes[main.episodeAt(position)].number}, `);
+    write(where.step, String(main.stepAt(position)));
+    if (playing !== player.running) { // what plays is not read out
+      playing = player.running;
+      for (const one of root.querySelectorAll("[aria-live]")) one.setAttribute("aria-live", playing ? "off" : "polite");
+    }
     timeline.show(position, state.target);
     markEpisode(find("episodes"), main, position);
     markValue(position);
@@ -55,17 +76,17 @@ export async function openViewer(root, { description, read, signal }) {
     await Promise.all(drawn);
     root.dataset.position = String(position);
   };
-  const player = new Player(main.n, description.fps, show);
+  const player = new Player(main.n, description.fps, joinCalls(show));
   const go = (position) => player.go(position);
-  const redraw = () => show(player.position);
+  const redraw = () => player.show(player.position);
   /** Go to a step from elsewhere on the page, and bring the pictures into view. */
   const jump = (position) => {
     const { top } = find("panes").getBoundingClientRect();
     if (top < 0 || top > innerHeight / 2) find("start").scrollIntoView({ block: "start" });
     return go(position);
   };
-  const regions = new Regions((region) => {
-    state.region = region;
+  const regions = new Regions((region, pinned) => {
+    Object.assign(state, { region, pinned });
     redraw();
   });
   const markValue = plotValues({ canvas: find("value-plot"), mark: find("value-mark") }, main, jump, signal);
@@ -100,6 +121,7 @@ export async function openViewer(root, { description, read, signal }) {
   controls.back.closest("label").hidden = stack < 2;
   controls.explainer.closest("label").hidden = !main.explainers.length;
   controls.target.closest("label").hidden = Boolean(main.asked);
+  controls.scale.closest("label").hidden = main.explainers.every((one) => one.common);
   state.target = main.target;
   controls.target.value = main.target ?? "";
 
@@ -118,6 +140,7 @@ export async function openViewer(root, { description, read, signal }) {
   });
   controls.style.addEventListener("change", () => { look.style = controls.style.value; redraw(); });
   controls.opacity.addEventListener("input", () => { look.opacity = Number(controls.opacity.value); redraw(); });
+  controls.scale.addEventListener("change", () => { look.own = controls.scale.value === "own"; redraw(); });
   controls.back.addEventListener("change", () => { state.back = Number(controls.back.value); redraw(); });
   controls.compare.addEventListener("change", () => {
     panes.splice(1).forEach((pane) => pane.element.remove());
@@ -145,6 +168,7 @@ export async function openViewer(root, { description, read, signal }) {
     t: () => choose(controls.target, 1),
     m: () => panes[0].goToMap(1),
     M: () => panes[0].goToMap(-1),
+    Escape: () => regions.release(),
     b: () => {
       const later = main.bookmarks.map((one) => one.position).filter((one) => one > player.position);
       if (later.length) go(Math.min(...later));
@@ -163,7 +187,19 @@ export async function openViewer(root, { description, read, signal }) {
   listenToKeys({ player: find("player"), watched: find("panes"), keys, signal });
   returnFocus(find("player"));
 
-  await go(description.start ?? 0);
+  /** Show a step by an explainer and for a target, where they are given, from elsewhere. */
+  const open = ({ position, explainer, target }) => {
+    const by = main.explainers.findIndex((one) => one.label === explainer);
+    for (const [select, value] of [[controls.explainer, by < 0 ? undefined : by], [controls.target, target]]) {
+      if (value === undefined) continue;
+      select.value = String(value);
+      select.dispatchEvent(new Event("change"));
+    }
+    return jump(Number(position));
+  };
+
+  player.position = description.start ?? 0;
+  await show(player.position); // at once, even where a page is not in view and has no frames
   root.dataset.ready = "yes";
-  return { player, playbacks, panes, state, redraw };
+  return { player, playbacks, panes, state, redraw, open };
 }
