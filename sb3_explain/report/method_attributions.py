@@ -21,12 +21,14 @@ class MethodAttributions:
         signed
     :param signed: labels of the methods whose maps are negative where they speak against
     :param caption: what is explained, and in which state
+    :param positions: positions of the states that are shown, by their names, among all given ones
     """
 
     frame: Frame
     attributions: Mapping[str, NDArray[Any]]
     signed: Collection[str] = ()
     caption: str = ""
+    positions: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def game(self) -> Frame:
         """Return the frame as rendered, enlarged."""

@@ -14,12 +14,13 @@ from PIL import Image
 from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.common.files import atomic_path
+from sb3_explain.report.comparison import compare_methods
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
 from sb3_explain.report.method_attributions import MethodAttributions
 from sb3_explain.report.page_template import render_page
 from sb3_explain.report.palette import assign_styles
 from sb3_explain.report.siblings import list_siblings
-from sb3_explain.report.summary import describe_states, summarize
+from sb3_explain.report.summary import describe_caution, describe_own_outcome, summarize
 from sb3_explain.report.tables import format_costs, make_metric_rows
 from sb3_explain.report.target_attributions import TargetAttributions, encode_png
 from sb3_explain.report.viewer.playback import Playback
@@ -44,11 +45,13 @@ class Picture:
     :param png: content of a PNG file
     :param caption: text under the figure
     :param alt: description of the figure for those who cannot see it
+    :param positions: positions of the states that are shown, by their names, among all given ones
     """
 
     png: bytes
     caption: str
     alt: str = ""
+    positions: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def write_report(
@@ -60,6 +63,7 @@ def write_report(
     methods: Sequence[MethodAttributions | Picture] = (),
     playbacks: Sequence[Playback] = (),
     gallery: Sequence[Picture] = (),
+    in_player: bool = False,
     explainer: str | None = None,
     title: str | None = None,
     date: str = "",
@@ -80,6 +84,8 @@ def write_report(
     :param methods: states with the maps of every method, or finished figures
     :param playbacks: steps of the agent that can be played on the page, and of others beside it
     :param gallery: contact sheets of states that were searched for
+    :param in_player: whether ``examples`` and ``methods`` show steps of the first playback, so that
+        they open these
     :param explainer: explainer that the summary is about; by default the first that is no control
     :param title: title of the page; by default the algorithm and the environment
     :param date: date of the evaluation, as it is shown
@@ -106,6 +112,10 @@ def write_report(
     drawn = assign_styles(table, controls)
     if wording.continuous:  # the share of the whole observation is 1, and no probability
         states = {name: said for name, said in states.items() if name != "own_probability"}
+    described = {
+        name: summarize(table, name, controls=controls, words=words, wording=wording)
+        for name in (chosen, *others)
+    }
     trust = {name: describe_trust(table, name, controls, words) for name in explained}
     viewer = write_viewer(playbacks, wording, trust)
     page = render_page(
@@ -117,15 +127,13 @@ def write_report(
         title=title or make_title(agent),
         date=date,
         subject=get_explainer_label(chosen),
+        several=bool(others),
+        in_player=in_player and bool(playbacks),
         subjects=join_words([get_explainer_label(name) for name in (chosen, *others) if name]),
-        sentences=[
-            *summarize(table, chosen, controls=controls, words=words, wording=wording),
-            *describe_states(states, table),
-        ],
-        others=[
-            summarize(table, name, controls=controls, words=words, wording=wording)
-            for name in others
-        ],
+        description=read_description(agent),
+        verdict=compare_methods(table, states) or described[chosen],
+        caution=describe_caution(states, table),
+        described=[*described.values(), describe_own_outcome(states, table)],
         methods=[_encode_methods(each) for each in methods],
         examples=[_encode_example(example) for example in examples],
         gallery=[encode_figure(picture) for picture in gallery],
@@ -180,6 +188,12 @@ def make_title(agent: Mapping[str, Any]) -> str:
     return f"{algo} on {environment}" if environment else algo
 
 
+def read_description(agent: Mapping[str, Any]) -> str:
+    """Read who the agent is and what its actions do, in words; empty where nobody said it."""
+    described = agent.get("description")
+    return described if isinstance(described, str) else ""
+
+
 def encode_figure(picture: Picture) -> dict[str, Any]:
     """Encode a finished figure for a page, with the width at which its letters have their size.
 
@@ -196,6 +210,7 @@ def encode_figure(picture: Picture) -> dict[str, Any]:
         "source": encode_data_uri(picture.png, "image/png"),
         "width": width,
         "panels": [],
+        "positions": picture.positions,
     }
 
 
@@ -213,8 +228,13 @@ def _encode_methods(example: MethodAttributions | Picture) -> dict[str, Any]:
         for label, picture in example.pictures()
     ]
     game = encode_data_uri(encode_png(example.game()), "image/png")
-    signed = bool(example.signed)
-    return {"caption": example.caption, "panels": panels, "game": game, "signed": signed}
+    return {
+        "caption": example.caption,
+        "panels": panels,
+        "game": game,
+        "signed": bool(example.signed),
+        "positions": example.positions,
+    }
 
 
 def _encode_example(example: TargetAttributions | Picture) -> dict[str, Any]:
@@ -228,13 +248,20 @@ def _encode_example(example: TargetAttributions | Picture) -> dict[str, Any]:
             "share": float(example.probabilities[action]) if len(example.probabilities) else None,
             "chosen": example.is_chosen(action),
             "empty": example.is_empty(action),
+            "target": action if len(example.probabilities) else None,
         }
         for action, (name, picture) in enumerate(
             zip(example.action_names, example.pictures(), strict=True)
         )
     ]
     game = encode_data_uri(encode_png(example.game()), "image/png")
-    return {"caption": example.caption, "panels": panels, "game": game, "signed": example.signed}
+    return {
+        "caption": example.caption,
+        "panels": panels,
+        "game": game,
+        "signed": example.signed,
+        "positions": example.positions,
+    }
 
 
 def _draw_themes(draw: Any) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class TargetAttributions:
     :param signed: whether the maps lie in [-1, 1]
     :param playfield: part of the frame that the observation shows
     :param forbidden: indices of the actions that action masks forbid here
+    :param positions: positions of the states that are shown, by their names, among all given ones
     :raises ExplainError: if the numbers of maps, names and probabilities differ, or there is no
         action ``chosen``
     """
@@ -61,6 +62,7 @@ class TargetAttributions:
     signed: bool = False
     playfield: Playfield | None = None
     forbidden: Collection[int] = ()
+    positions: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.action_names)

@@ -50,8 +50,7 @@ from sb3_explain.workflows.whole_episodes import name_state
 
 #: number of states shown with the attributions of every action
 EXAMPLES = 4
-#: of agents without images: number of states that attributions are averaged over, and of features
-#: that are shown
+#: of agents without images: number of states in an average, and of features that are shown
 IMPORTANCE_STATES = 300
 MAX_FEATURES = 24
 
@@ -302,6 +301,7 @@ def make_target_attributions(
         caption=name_state(states, position)
         + (f": {describe_explained(batch, 0, '; ')}" if asked else ""),
         signed=not explainer.gives_masks and bool((attributions < 0).any()),
+        positions={name_state(states, position): position},
     )
 
 

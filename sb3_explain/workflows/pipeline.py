@@ -42,6 +42,7 @@ from sb3_explain.workflows.pictures import make_examples, render_png
 from sb3_explain.workflows.playback import make_playback
 from sb3_explain.workflows.side_by_side import show_methods
 from sb3_explain.workflows.splitting import split_states
+from sb3_explain.workflows.whole_episodes import choose_steps
 
 #: number of states that are collected for a page without a fit, and for a fit
 FIRST_STATES, FITTED_STATES = 500, 10_000
@@ -289,15 +290,19 @@ def write_all(
     highlights = read_highlights(output, shown)
     subject, *others = explainers.values()
     target = find_asked(explainers, target)
-    examples = make_examples(test, subject, target)
-    if find_image(subject.agent) is None:
+    learned = any(isinstance(one, FittedExplainer) for one in explainers.values())
+    plan = plan_page(subject.agent, learned=learned, n_shown=n_shown)
+    # pictures of the player's steps open these, but what learned is shown on what it has not seen
+    in_player = not learned or played is None
+    stills = shown.subset(choose_steps(shown, plan.limit)[0]) if in_player else test
+    pictured = find_image(subject.agent) is not None
+    examples = make_examples(stills if pictured else test, subject, target)
+    if not pictured:
         for other in others:
             drawn = make_examples(test, other, target)
             examples |= {f"{name}_{other.name}": picture for name, picture in drawn.items()}
     for name, example in examples.items():
         save(output / "attributions" / f"{name}.png", render_png(example))
-    learned = any(isinstance(one, FittedExplainer) for one in explainers.values())
-    plan = plan_page(subject.agent, learned=learned, n_shown=n_shown)
     playback = make_playback(
         shown, explainers, agent=subject.agent, limit=plan.limit, budget=plan.budget, target=target,
         name="this agent" if beside else "", marked=highlights,
@@ -311,7 +316,8 @@ def write_all(
         curves=curves,
         explainer=subject.name if subject.name in measured["explainers"] else None,
         examples=list(examples.values()),
-        methods=show_methods(subject.agent, test, explainers, target),
+        methods=show_methods(subject.agent, stills, explainers, target),
+        in_player=in_player,
         playbacks=[playback, *beside],
         gallery=gallery,
         date=measured.get("made", {}).get("date", ""),

@@ -60,6 +60,7 @@ def show_methods(
             attributions={label: attributed[row] for label, attributed in found.items()},
             signed=[label for label, attributed in found.items() if (attributed < 0).any()],
             caption=f"{name_state(states, position)}: {describe_explained(batch, row, '; ')}",
+            positions={name_state(states, position): int(position)},
         )
         for row, position in enumerate(positions)
     ]
@@ -86,10 +87,11 @@ def draw_rows(
         target,
         policy_inputs=states.policy_inputs(positions) or None,
     )
-    which = join_words([name_state(states, position) for position in positions])
+    named = {name_state(states, position): int(position) for position in positions}
     labels = join_words([get_explainer_label(name) for name in explainers])
     return Picture(
         figure.encode(DPI),
-        caption=f"From left to right: {which}; a row for each method.",
+        caption=f"From left to right: {join_words(list(named))}; a row for each method.",
         alt=f"the same states explained by {labels}",
+        positions=named,
     )

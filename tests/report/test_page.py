@@ -205,7 +205,28 @@ def test_costs_and_provenance_are_told(page):
         assert fact in text
 
 
-def test_the_first_paragraph_says_it_in_words(page):
+def test_the_first_card_compares_the_methods_and_warns_as_the_table_does(full):
+    page = full.read_text(encoding="utf-8")
+    _, card, *rest = page.split("<section")
+    assert card.startswith(' aria-labelledby="summary"')
+    lead = re.search(r'<div class="lead"><p>(.*?)</p>', card).group(1)
+    assert lead.startswith("Accuracy (higher is better): VisionMask")
+    assert "clearly better than the empty mask (31" in lead
+    assert "<li>Insertion (higher is better): VisionMask is best (0.420), not clearly" in card
+    caution = '<p class="caution">The interval is too narrow: 4 episode(s).</p>'
+    assert caution in card
+    [table] = [one for one in rest if one.startswith(' aria-labelledby="metrics"')]
+    assert table.index(caution) < table.index("<table")
+
+
+def test_who_the_agent_is_stands_first(tmp_path):
+    agent = {"algo": "ppo", "description": "It plays <left>."}
+    path = write_report(tmp_path, metrics={**METRICS, "agent": agent})
+    card = path.read_text(encoding="utf-8").split("<section")[1]
+    assert "<p>It plays &lt;left&gt;.</p>" in card
+
+
+def test_each_method_is_described_in_words(page):
     text = " ".join(" ".join(page.text).split())
     assert (
         "VisionMask keeps the agent's action in 97 % of the 1,000 states (interval 96.0 to 98.0 %)"

@@ -28,6 +28,14 @@ def test_another_agent_is_played_from_the_same_seeds(tmp_path):
     # the same weights and seeds: the same states
     assert np.array_equal(own.frames(), others.frames())
     assert this["n"] == that["n"] == len(own) == 60
+    # pictures of steps that are played open these
+    links = re.findall(
+        r'data-position="(\d+)">Open episode (\d+), step (\d+) \(',
+        (tmp_path / "report.html").read_text(),
+    )
+    assert links
+    for place, episode, step in np.array(links, int):
+        assert (own.episode[place], own.steps[place]) == (episode, step)
 
 
 @pytest.mark.parametrize("names", [["..", "b"], ["a b", "a/b"]])

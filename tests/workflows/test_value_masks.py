@@ -42,6 +42,10 @@ def test_of_pictures(tmp_path):
     assert "important for value" in page
     assert "Value preservation" in page and '"asked": "value"' in page
     assert list((tmp_path / "attributions").glob("state_*.png"))
+    # they are of states that it has not learned from
+    assert "Of an episode that is not in the player." in page and "data-position" not in (
+        page.replace("[data-position]", "")
+    )
     loaded = VisionMask.load(tmp_path / "visionmask", left_agent())
     assert loaded.own_target.name == "value"
 
