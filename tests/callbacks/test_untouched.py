@@ -35,6 +35,12 @@ CALLBACKS = {
         generator_kwargs={"latent": 4}, probe_kwargs={"steps": 3}, budget=None, on_error="raise",
     ),
 }  # fmt: skip
+#: every callback on two kinds of algorithms, and the one that plays most often on all three
+PAIRS = [
+    ("default saliency", "ppo"), ("default saliency", "sac"), ("saliency", "ppo"),
+    ("saliency", "dqn"), ("saliency", "sac"), ("metrics", "dqn"), ("metrics", "ppo"),
+    ("visionmask", "sac"), ("visionmask", "ppo"), ("generator", "dqn"), ("generator", "sac"),
+]  # fmt: skip
 #: of the clock, which no two trainings share
 CLOCK = ("time/fps", "time/time_elapsed")
 
@@ -64,9 +70,8 @@ def alone():
     return results
 
 
-@pytest.mark.parametrize("algo", ["ppo", "dqn", "sac"])
-@pytest.mark.parametrize("name", list(CALLBACKS))
-def test_learning_is_bit_equal(algo, name, alone, tmp_path):
+@pytest.mark.parametrize(("name", "algo"), PAIRS)
+def test_learning_is_bit_equal(name, algo, alone, tmp_path):
     model = make(algo)
     callback = CALLBACKS[name](str(tmp_path))
     rows = learn(model, 256, callback)
