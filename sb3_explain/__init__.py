@@ -29,7 +29,9 @@ _MODULES = {
     "Agent": "agents.agent",
     "AtariPreprocessing": "agents.native",
     "BASELINES": "states.baselines",
+    "CHECKS": "workflows.diagnosis",
     "Constant": "explainers.controls",
+    "Diagnosis": "workflows.diagnosis",
     "DrQ": "sgqn",
     "EXPLAINERS": "explainers",
     "Empty": "explainers.controls",
@@ -38,6 +40,7 @@ _MODULES = {
     "ExplainError": "common.errors",
     "Explainer": "explainers.base",
     "FeatureAblation": "explainers.perturbation.feature_ablation",
+    "Finding": "workflows.diagnosis",
     "FittedBaseline": "states.baselines",
     "FittedExplainer": "explainers.base",
     "ForwardCache": "states.cache",
@@ -94,6 +97,7 @@ _MODULES = {
     "contrast": "explainers.counterfactual",
     "counterfactual": "explainers.counterfactual",
     "demo_agent": "agents.demo",
+    "diagnose": "workflows.diagnosis",
     "evaluate": "evaluation.evaluate",
     "explain": "workflows.pipeline",
     "export": "workflows.export",
@@ -230,6 +234,10 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.states.labels import native_states as native_states
     from sb3_explain.states.labels import relabel as relabel
     from sb3_explain.workflows.benchmark import run_benchmark as run_benchmark
+    from sb3_explain.workflows.diagnosis import CHECKS as CHECKS
+    from sb3_explain.workflows.diagnosis import Diagnosis as Diagnosis
+    from sb3_explain.workflows.diagnosis import Finding as Finding
+    from sb3_explain.workflows.diagnosis import diagnose as diagnose
     from sb3_explain.workflows.export import export as export
     from sb3_explain.workflows.highlights import highlights as highlights
     from sb3_explain.workflows.hub import from_hub as from_hub

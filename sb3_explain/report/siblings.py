@@ -9,6 +9,7 @@ from urllib.parse import quote
 #: pages, pictures and tables that workflows leave in an output folder, in the order of their links
 NAMES = {
     "report.html": "Report",
+    "diagnosis.html": "Diagnosis",
     "probes.html": "States of interest",
     "highlights.mp4": "Highlights, a video",
     "highlights.png": "Highlights, a picture",
