@@ -32,6 +32,10 @@ COMMANDS = {
         "evaluate",
         "measure the explainers of a folder, or a grid of agents x explainers x seeds",
     ),
+    "diagnose": (
+        "diagnose",
+        "say what is wrong with an agent: what it sees, what it does, what it earns",
+    ),
     "why": ("why", "remove salient regions from one state and show how the agent's action changes"),
     "probe": ("probe", "generate states that the agent values highly, fears, or is undecided in"),
     "highlights": (

@@ -15,6 +15,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.probing.codecs import CODECS
 from sb3_explain.states.baselines import BASELINES
+from sb3_explain.workflows.diagnosis.findings import CHECKS
 
 
 def add_commands(commands: Commands) -> None:
@@ -28,6 +29,7 @@ def run_list(options: argparse.Namespace) -> None:
     registries: Sequence[tuple[str, Registry[Any]]] = (
         ("explainers", EXPLAINERS),
         ("metrics", METRICS),
+        ("checks of diagnose", CHECKS),
         ("baselines", BASELINES),
         ("mask networks", NETWORKS),
         ("targets", TARGETS),
