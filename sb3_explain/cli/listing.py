@@ -15,7 +15,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.networks import NETWORKS
 from sb3_explain.probing.codecs import CODECS
 from sb3_explain.states.baselines import BASELINES
-from sb3_explain.workflows.diagnosis.findings import CHECKS
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 
 def add_commands(commands: Commands) -> None:

@@ -16,8 +16,8 @@ def test_diagnose_prints_and_saves_its_findings(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "FAULT: all actions are equally probable in nearly every state" in shown
     assert "layers: " in shown and "not looked at" not in shown
-    kept = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
-    assert [one["name"] for one in kept["findings"]] == ["prefers nothing"]
+    saved = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert [one["name"] for one in saved["findings"]] == ["prefers nothing"]
     assert (tmp_path / "out" / "diagnosis.html").exists()
     assert main([*arguments, "--checks", "layer"]) == 2
     assert "unknown check 'layer'; did you mean 'layers'?" in capsys.readouterr().err

@@ -26,7 +26,8 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.env_sources import EnvSource
 from sb3_explain.states.environments import AnyEnv, find_source
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, ORDER, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import ORDER, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 from sb3_explain.workflows.showing import read_agent
 from sb3_explain.workflows.whole_episodes import play_whole_episodes
 
@@ -47,9 +48,9 @@ class Diagnosis:
     >>> from sb3_explain import diagnose
     >>> report = diagnose(agent, checks=["one_action", "layers"], n_states=60, progress=False)
     >>> print(report)
-    nothing found in 60 states of ... episode(s)
+    nothing found in 60 states of 1 episode(s)
     looked at:
-      layers: 4 layers in 60 states: at most 0% dead units, 0% saturated ones
+      layers: 8 layers in 60 states: at most 0% dead units, 0% saturated ones
       one_action: greedy actions of 60 states: ...
 
     :param findings: what is wrong, the gravest first

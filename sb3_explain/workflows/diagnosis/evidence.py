@@ -17,7 +17,7 @@ from sb3_explain.agents.layers import watch_modules
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.feature_names import list_feature_names
-from sb3_explain.envs.spaces import split_keys
+from sb3_explain.envs.spaces import spaces_by_key, split_keys
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
@@ -92,6 +92,12 @@ class Evidence:
     def pictures(self) -> list[str]:
         """Keys of the observation that are pictures."""
         return list(self.agent.layout.pictures)
+
+    @property
+    def number_keys(self) -> list[str]:
+        """Keys of the observation that are features of numbers: no pictures, no categories."""
+        by_key = spaces_by_key(self.agent.observation_space)
+        return [key for key in self.feature_names if isinstance(by_key[key], spaces.Box)]
 
     @cached_property
     def batch(self) -> StateBatch:

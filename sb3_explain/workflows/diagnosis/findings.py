@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from sb3_explain.common.bootstrap import Interval
-from sb3_explain.common.registry import Registry
 from sb3_explain.report.diagnosis_figure import Bars
-
-if TYPE_CHECKING:
-    from sb3_explain.workflows.diagnosis.evidence import Evidence
 
 Severity = Literal["fault", "warning"]
 #: how sure a finding is: counted in the states that were played, an interval that leaves out the
@@ -22,6 +18,7 @@ Sure = Literal["certain", "very likely", "likely"]
 #: cause is said first
 ORDER = (
     "observations",
+    "blindness",
     "normalization",
     "frame_order",
     "feature_order",
@@ -30,7 +27,6 @@ ORDER = (
     "layers",
     "saturation",
     "one_action",
-    "blindness",
     "irrelevant",
     "noise",
     "value",
@@ -114,8 +110,3 @@ class Look:
 
 class NotLookedError(Exception):
     """A check does not apply: its message says why."""
-
-
-Check = Callable[["Evidence"], Look]
-#: checks of an agent by name: functions of an ``Evidence`` that return a ``Look``
-CHECKS: Registry[Check] = Registry("check", "sb3_explain.workflows.diagnosis.checks")

@@ -40,7 +40,7 @@ class Trial:
     :param name: what was arranged otherwise
     :param own: mean return of the agent as it is
     :param repaired: mean return with the arrangement
-    :param gain: mean difference over pairs of episodes, with a 99 % interval
+    :param gain: mean difference over pairs of episodes, with its 95 % interval
     :param helps: whether the arrangement is better beyond doubt
     :param n_tried: number of arrangements that were tried
     """
@@ -102,11 +102,12 @@ def try_arrangements(evidence: Evidence, given: Mapping[str, Arrangement]) -> Tr
         gain = Interval(float(screened[best] - own.mean()), np.nan, np.nan, N_SCREENED)
         return Trial(best, float(own.mean()), float(screened[best]), gain, False, len(given))
     own, repaired = play(Arrangement(), n, seed), play(given[best], n, seed)
-    gain = confidence_interval(
-        repaired - own, np.arange(n), confidence=CONFIDENCE, seed=evidence.seed
+    gain, sure = (
+        confidence_interval(repaired - own, np.arange(n), confidence=level, seed=evidence.seed)
+        for level in (0.95, CONFIDENCE)
     )
     randomly = evidence.play(None, n_episodes=n, seed=seed)
-    helps = gain.low > 0 and gain.mean > GAIN * (repaired.mean() - randomly.mean())
+    helps = sure.low > 0 and gain.mean > GAIN * (repaired.mean() - randomly.mean())
     return Trial(best, float(own.mean()), float(repaired.mean()), gain, bool(helps), len(given))
 
 

@@ -14,7 +14,8 @@ from sb3_explain.workflows.diagnosis.checks.blindness import measure_features
 from sb3_explain.workflows.diagnosis.checks.layers import measure_dead, measure_full
 from sb3_explain.workflows.diagnosis.checks.value import correlate
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, ORDER, Finding
+from sb3_explain.workflows.diagnosis.findings import ORDER, Finding
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 N = 200
 
@@ -66,7 +67,7 @@ def follow(*, action_names=("low", "high"), **net) -> Agent:
     env = Follow()
     return Agent.from_module(
         Net(**net), env.observation_space, env.action_space, recipe=EnvRecipe("Follow-v0"),
-        action_names=list(action_names), feature_names=["told", "noise"],
+        action_names=list(action_names), feature_names=["signal", "noise"],
         value_units=ValueUnits(discount=0.0),
     )  # fmt: skip
 
@@ -141,7 +142,7 @@ def test_the_effect_of_permuting_features_adds_up_for_a_linear_agent():
     shown = rng.normal(size=(4000, 2)).astype(np.float32)
     states = StateDataset.from_arrays(shown, np.arange(4000) // 20, np.zeros(4000, int))
     effects = dict(measure_features(Evidence(follow(weights=(2.0, 1.0)), states)))
-    assert effects["told"].mean == pytest.approx(0.8, abs=0.06)
+    assert effects["signal"].mean == pytest.approx(0.8, abs=0.06)
     assert effects["noise"].mean == pytest.approx(0.2, abs=0.03)
 
 
@@ -149,7 +150,7 @@ def test_dead_and_full_units_by_hand():
     outputs = torch.zeros(40, 4)
     outputs[:, 0] = torch.linspace(-1, 1, 40)  # alive
     outputs[:, 1] = 0.3  # dead
-    outputs[:, 2] = 0.999 * torch.linspace(-1, 1, 40).sign()  # full
+    outputs[:, 2] = 0.9999 * torch.linspace(-1, 1, 40).sign()  # full
     outputs[0, 3] = 1.0  # alive in one state
     assert measure_dead(outputs) == 0.25
     assert measure_full(outputs, is_sigmoid=False) == 0.25
@@ -234,8 +235,26 @@ def test_everything_is_saved(tmp_path):
     assert "low and high swapped" in text
     assert "not looked at: the policy takes no masks of actions" in text
     assert "style=" not in text
-    kept = json.loads((tmp_path / "diagnosis.json").read_text())
-    assert [one["name"] for one in kept["findings"]] == ["action order"]
-    assert kept["findings"][0]["evidence"] == {"mean": 20.0, "low": 20.0, "high": 20.0, "n": 6}
+    saved = json.loads((tmp_path / "diagnosis.json").read_text())
+    assert [one["name"] for one in saved["findings"]] == ["action order"]
+    assert saved["findings"][0]["evidence"] == {"mean": 20.0, "low": 20.0, "high": 20.0, "n": 6}
     assert (tmp_path / "diagnosis.png").read_bytes() == report.plot()
     assert "action order" in report._repr_html_() or "swapped" in report._repr_html_()
+
+
+def test_categories_are_looked_at_without_noise_or_swaps():
+    class Table(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scores = nn.Embedding(4, 3)
+
+        def forward(self, observations):
+            return self.scores(observations.long())
+
+    agent = Agent.from_module(Table(), spaces.Discrete(4), spaces.Discrete(3))
+    shown = np.arange(N) % 4
+    states = StateDataset.from_arrays(shown, np.arange(N) // 20, np.zeros(N, int))
+    report = diagnose(agent, states, progress=False)
+    assert report.skipped["noise"] == "categories have no noise"
+    assert report.skipped["feature_order"] == "there is nothing to arrange otherwise"
+    assert "blindness" in report.looks

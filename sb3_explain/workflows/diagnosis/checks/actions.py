@@ -10,7 +10,8 @@ from sb3_explain.agents.action_spaces import greedy_targets, group_sizes, target
 from sb3_explain.common.bootstrap import Interval
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: share of the states with one action, and the spread of a Box action in its range
 ALWAYS, STILL = 0.99, 0.01

@@ -12,7 +12,8 @@ from sb3_explain.common.bootstrap import Interval
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: share of the variance of the scores below which an agent is blind to a feature
 BLIND = 1e-7
@@ -36,7 +37,7 @@ def check_blindness(evidence: Evidence) -> Look:
             Finding(
                 "blind to features",
                 f"{named}: the agent does the same whatever the feature says, though it changes",
-                "warning", "certain", effects[blind[0]],
+                "fault", "certain", effects[blind[0]],
                 f"times the scores' variance is what permuting {blind[0]} does",
                 "check that the feature reaches the network (index, key, mask); if it is not "
                 "needed, leave it out",
@@ -117,7 +118,7 @@ def measure_features(evidence: Evidence) -> Iterator[tuple[str, Interval]]:
             yield name, evidence.interval(evidence.measure_change(rows) / 2)
 
 
-def measure_squares(evidence: Evidence, key: str) -> np.ndarray:  # type: ignore[type-arg]
+def measure_squares(evidence: Evidence, key: str) -> np.ndarray:
     """(7, 7) the same for squares of a picture; NaN where nothing changes."""
     rng = np.random.default_rng(evidence.seed)
     seen: Tensor = evidence.batch.by_key[key]

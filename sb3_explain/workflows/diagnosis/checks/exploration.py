@@ -12,7 +12,8 @@ from sb3_explain.agents.policy_views.actor_q import ARSView
 from sb3_explain.common.bootstrap import Interval, confidence_interval
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: entropy in units of the highest from which no action is preferred
 UNDECIDED = 0.995

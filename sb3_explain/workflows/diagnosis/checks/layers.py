@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from sb3_explain.common.bootstrap import Interval
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: smallest number of units of a layer that is looked at
 UNITS = 8
@@ -16,7 +17,7 @@ LIMIT = 0.9
 #: change over the states, in units of the output's size, below which a unit is dead
 STILL = 1e-5
 #: output of tanh beyond which it is saturated, and the share of the states for a saturated unit
-FULL, ALWAYS = 0.99, 0.95
+FULL, ALWAYS = 0.999, 0.99
 
 
 @CHECKS.register("layers")
@@ -37,8 +38,8 @@ def check_layers(evidence: Evidence) -> Look:
              "dead units",
              "a lower learning rate or another initialization; check that the observations have "
              "the scale of the training"),
-        find(full, n, "saturated layer", "is at the end of its range in nearly every state: it "
-             "tells states apart no more, and has no gradient", "saturated units",
+        find(full, n, "saturated layer", "is at an end of its range in nearly every state: it "
+             "sees little but signs, and has hardly any gradient", "saturated units",
              "normalize the observations (VecNormalize), or lower the learning rate"),
     ]  # fmt: skip
     said = f"{len(dead)} layers in {n} states: at most {max(dead.values()):.0%} dead units"

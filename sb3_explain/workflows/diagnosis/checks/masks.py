@@ -8,7 +8,8 @@ from sb3_explain.agents.action_spaces import log_probabilities, target_scores
 from sb3_explain.common.bootstrap import Interval
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 
 @CHECKS.register("masks")

@@ -7,7 +7,8 @@ import torch
 from sb3_explain.envs.spaces import are_images
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: noise in standard deviations of each feature, or of the pixels
 SMALL = (0.001, 0.003, 0.01)
@@ -19,20 +20,24 @@ LIMIT = 0.25
 def check_noise(evidence: Evidence) -> Look:
     """Actions that the smallest noise of the observations changes."""
     batch = evidence.batch
+    keys = [*evidence.number_keys, *evidence.pictures]
+    if not keys:
+        raise NotLookedError("categories have no noise")
     generator = torch.Generator().manual_seed(evidence.seed)
     changed = []
     for size in SMALL:
-        rows = {}
-        for key, seen in batch.by_key.items():
+        rows = dict(batch.by_key)
+        for key in keys:
+            seen = batch.by_key[key]
             std = seen.std() if are_images(seen) else seen.std(dim=0, keepdim=True)
             draws = torch.randn(seen.shape, generator=generator).to(seen)
-            rows[key] = seen if batch.by_key[key].dim() == 1 else seen + size * std * draws
+            rows[key] = seen + size * std * draws
         with torch.no_grad():
-            kept = batch.keeps(rows)
-        changed.append(evidence.interval(1 - kept.double().numpy(force=True)))
+            same = batch.keeps(rows)
+        changed.append(evidence.interval(1 - same.double().numpy(force=True)))
     bars = Bars(
-        "Actions that noise changes", "share of the states",
-        [f"noise of {size:.1%} of a standard deviation" for size in SMALL],
+        "Actions that noise of the observations changes", "share of the states",
+        [f"{size:.1%} of a standard deviation" for size in SMALL],
         [one.mean for one in changed], [one.low for one in changed], [one.high for one in changed],
         limit=LIMIT, beyond=[one.mean > LIMIT for one in changed],
     )  # fmt: skip

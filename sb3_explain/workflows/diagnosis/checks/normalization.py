@@ -12,7 +12,8 @@ from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.play import ObservationTransform
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 from sb3_explain.workflows.diagnosis.repairs import Arrangement, try_arrangements
 
 #: mean of a normalized feature, in either direction, that a training may leave it with
@@ -26,18 +27,18 @@ Statistics = Mapping[str, tuple[Tensor, Tensor]]
 @CHECKS.register("normalization")
 def check_normalization(evidence: Evidence) -> Look:
     """Normalization of observations that is missing, stale, or of an agent that had none."""
-    keys = list(evidence.feature_names)
+    keys = evidence.number_keys
     if not keys:
-        raise NotLookedError("pictures are not normalized by VecNormalize")
+        raise NotLookedError("pictures and categories are not normalized by VecNormalize")
     misfit = measure_misfit(evidence) if evidence.agent.normalizers else None
     arrangements = {
         "normalized by the played states": Arrangement(_standardize(measure(evidence.batch, keys))),
         "normalized by random play": Arrangement(_standardize(measure_random(evidence, keys))),
     }
-    if evidence.agent.normalizers and not evidence.pictures:
+    if evidence.agent.normalizers and keys == list(evidence.observed):
         arrangements["without normalization"] = Arrangement(_undo(evidence))
     trial = try_arrangements(evidence, arrangements)
-    said = f"normalization of {sum(map(len, evidence.feature_names.values()))} features: "
+    said = f"normalization of {sum(len(evidence.feature_names[key]) for key in keys)} features: "
     said += trial.describe()
     if not trial.helps:
         return Look(said, (), misfit)

@@ -10,7 +10,8 @@ from sb3_explain.common.bootstrap import Interval
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look
+from sb3_explain.workflows.diagnosis.findings import Finding, Look
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: smallest number of states of which one can say that something never changes
 ENOUGH = 50
@@ -110,7 +111,8 @@ def find_constant(evidence: Evidence, key: str, flat: Tensor, names: list[str]) 
         Finding(
             "constant features",
             f"{_join(said)}: never changes in {len(flat)} states of {n_episodes} episode(s)",
-            "warning" if masked else "fault", "certain", Interval(share, share, share, len(flat)), "of the features",
+            "warning" if masked else "fault", "certain",
+            Interval(share, share, share, len(flat)), "of the features",
             "check the sensor; if it is masked or unused on purpose, leave it out of the "
             "observation",
         )

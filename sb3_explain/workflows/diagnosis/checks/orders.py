@@ -10,7 +10,8 @@ from torch import Tensor
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.play import ObservationTransform
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 from sb3_explain.workflows.diagnosis.repairs import (
     Arrangement,
     Trial,
@@ -28,7 +29,7 @@ def check_frame_order(evidence: Evidence) -> Look:
 
     def reverse(batch: StateBatch) -> Tensor:
         by_key = {
-            key: seen.unflatten(1, (n, -1)).flip(1).flatten(1, 2)
+            key: seen.reshape(len(seen), n, -1, *seen.shape[2:]).flip(1).flatten(1, 2)
             for key, seen in batch.by_key.items()
             if seen.shape[1] % n == 0
         }
@@ -47,7 +48,8 @@ def check_frame_order(evidence: Evidence) -> Look:
 def check_feature_order(evidence: Evidence) -> Look:
     """Two features that are swapped."""
     arrangements = {}
-    for key, names in evidence.feature_names.items():
+    for key in evidence.number_keys:
+        names = evidence.feature_names[key]
         n = evidence.agent.n_stack
         frames = n if len(names) % n == 0 else 1
         size = len(names) // frames
@@ -65,7 +67,7 @@ def check_feature_order(evidence: Evidence) -> Look:
 def _swap(key: str, first: int, second: int, frames: int) -> ObservationTransform:
     def transform(batch: StateBatch) -> Tensor:
         by_key = dict(batch.by_key)
-        stacked = by_key[key].unflatten(1, (frames, -1)).clone()
+        stacked = by_key[key].reshape(len(by_key[key]), frames, -1).clone()
         stacked[:, :, [first, second]] = stacked[:, :, [second, first]]
         by_key[key] = stacked.flatten(1)
         return batch.flatten_keys(by_key)

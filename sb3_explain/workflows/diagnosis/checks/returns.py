@@ -7,7 +7,8 @@ import numpy as np
 from sb3_explain.common.bootstrap import confidence_interval
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look
+from sb3_explain.workflows.diagnosis.findings import Finding, Look
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 
 @CHECKS.register("returns")

@@ -8,7 +8,8 @@ from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clu
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import CHECKS, Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.registry import CHECKS
 from sb3_explain.workflows.step_columns import compute_columns
 
 #: bias in units of the returns' size, and the correlation, that are findings
@@ -73,7 +74,7 @@ def correlate(
     value: np.ndarray,
     came: np.ndarray,
     clusters: np.ndarray,
-    seed: int,  # type: ignore[type-arg]
+    seed: int,
 ) -> tuple[float, float, float]:
     """Correlation over the states with an interval by resampling clusters: low, middle, high."""
     rng = np.random.default_rng(seed)
@@ -87,13 +88,13 @@ def correlate(
     return float(low), _pearson(sums.sum(axis=1)), float(high)
 
 
-def _pearson(sums: np.ndarray) -> float:  # type: ignore[type-arg]
+def _pearson(sums: np.ndarray) -> float:
     x, y, xx, yy, xy = sums[:5] / sums[5]
     spread = (xx - x * x) * (yy - y * y)
     return float((xy - x * y) / np.sqrt(spread)) if spread > 1e-12 * xx * yy else 0.0
 
 
-def draw(value: np.ndarray, came: np.ndarray) -> Bars:  # type: ignore[type-arg]
+def draw(value: np.ndarray, came: np.ndarray) -> Bars:
     """Draw mean value and mean return of bins of equally many states, by value."""
     parts = np.array_split(np.argsort(value, kind="stable"), BINS)
     labels, values = [], []
