@@ -35,6 +35,10 @@ PAGES = {
         "learn(2048)": "learn(128)",
         "n_states=2000": "n_states=200, progress=False",
     },
+    "diagnosis": {
+        "learn(20_000)": "learn(256)",
+        "n_states=2000": "n_states=200, n_episodes=5, max_steps=50, progress=False",
+    },
     "replay": {},
     "sgqn": {
         "buffer_size=100_000": "buffer_size=100, learning_starts=2, batch_size=2",
