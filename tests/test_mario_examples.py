@@ -93,7 +93,7 @@ def test_an_expert_of_another_world(tmp_path):
     )  # fmt: skip
     assert "Super Mario Bros 4-1: 96 states of 6 episodes" in said and "1-1" not in said
     assert "states to learn from: 64 of 4 episode(s)" in said
-    assert "there are no intervals with 4 states of 1 episode(s)" in said
+    assert "there are no intervals with 4 states where 300 are needed and 1 episode(s)" in said
     assert "SuperMarioBros-4-1" in (tmp_path / "out" / "report.html").read_text()
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     own = metrics["states"]["own_probability"]

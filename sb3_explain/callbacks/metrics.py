@@ -143,7 +143,7 @@ class MetricsCallback(ExplainCallback):
         """Measure all metrics of all explainers on some states."""
         return evaluate(
             agent, states, self.make_explainers(agent, states), self.metrics, target=self.target,
-            seed=self.seed,
+            seed=self.seed, warn=not self.measured,
         )  # fmt: skip
 
     def work(self, folder: Path) -> None:

@@ -25,9 +25,13 @@ def note_if_narrow(n: int, n_given: int, episodes: int, clusters: int = 2) -> st
     if n >= MIN_STATES and episodes >= ENOUGH_EPISODES:
         return ""
     more = f"measure more of the {n_given} states (n_evaluated=, --n-evaluated)"
+    lacking = []
+    if n < MIN_STATES:
+        lacking.append(f"{n} states where {MIN_STATES} are needed")
+    if episodes < ENOUGH_EPISODES:
+        lacking.append(f"{episodes} episode(s) where {ENOUGH_EPISODES} are needed")
     return (
-        f"{NO_INTERVALS if clusters < 2 else NARROW} with {n} states of {episodes} episode(s): "
-        f"for at least {MIN_STATES} of {ENOUGH_EPISODES}, "
+        f"{NO_INTERVALS if clusters < 2 else NARROW} with {' and '.join(lacking)}: "
         f"{more if n < MIN_STATES <= n_given else COLLECT_MORE}"
     )
 

@@ -185,8 +185,8 @@ def test_the_summary_says_where_maps_are_the_same_for_all_states(agent, train):
     assert not any("too narrow" in sentence for sentence in summary)  # 600 states, 12 episodes
     few = evaluate(agent, train.subset(np.arange(50)), [Bright(agent)], metrics, n_resamples=200)
     assert (
-        "There are no intervals with 50 states of 1 episode(s): for at least 300 of 5, collect"
-        in few.summary()[-1]
+        "There are no intervals with 50 states where 300 are needed and 1 episode(s) where 5 are "
+        "needed: collect" in few.summary()[-1]
     )
     assert "mean probability of the agent's action" in few.summary()[-2]
 
@@ -204,19 +204,23 @@ def test_the_agents_own_probability_stands_beside_insertion(agent, states):
 
 
 @pytest.mark.parametrize(
-    ("n", "episodes", "noted"), [(300, 5, False), (299, 12, True), (400, 4, True)]
+    ("n", "episodes", "lacking"),
+    [
+        (300, 5, ""),
+        (299, 12, "299 states where 300 are needed"),
+        (400, 4, "4 episode(s) where 5 are needed"),
+    ],
 )
-def test_few_states_or_episodes_are_noted(agent, n, episodes, noted):
+def test_few_states_or_episodes_are_noted(agent, n, episodes, lacking):
     frames = np.random.default_rng(0).integers(0, 256, (n, 1, 6, 6), dtype=np.uint8)
     states = StateDataset.from_arrays(frames, np.arange(n) * episodes // n, np.zeros(n, int))
     evaluation = evaluate(agent, states, [], ["sparseness"], n_resamples=10)
     [note] = set(evaluation.table()["note"])
     assert note == evaluation.states["note"]
     assert note == (
-        f"intervals are too narrow with {n} states of {episodes} episode(s): for at least 300 of "
-        "5, collect more states (n_states=, -n), or fewer of each episode (max_per_episode=, "
-        "--max-per-episode)"
-        if noted
+        f"intervals are too narrow with {lacking}: collect more states (n_states=, -n), or fewer "
+        "of each episode (max_per_episode=, --max-per-episode)"
+        if lacking
         else ""
     )
 

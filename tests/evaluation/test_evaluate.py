@@ -355,9 +355,7 @@ def test_narrow_intervals_are_told_before_anything_is_measured(agent, states, ca
             return super().explain(batch)
 
     evaluate(agent, states, [Watching(agent)], ["sparseness"], n_resamples=10)
-    said = (
-        "intervals are too narrow with 60 states of 12 episode(s): for at least 300 of 5, collect"
-    )
+    said = "intervals are too narrow with 60 states where 300 are needed: collect"
     assert said in said_before[0]
 
 
@@ -365,9 +363,21 @@ def test_narrow_intervals_are_told_before_anything_is_measured(agent, states, ca
     ("counts", "fault", "remedy"),
     [
         ((300, 300, 5), "", ""),
-        ((50, 400, 9), "intervals are too narrow with 50 states of 9", "measure more of the 400"),
-        ((400, 400, 4), "intervals are too narrow with 400 states of 4", "collect more states"),
-        ((50, 50, 1, 1), "there are no intervals with 50 states of 1", "collect more states"),
+        (
+            (50, 400, 9),
+            "intervals are too narrow with 50 states where 300 are needed:",
+            "measure more of the 400",
+        ),
+        (
+            (400, 400, 4),
+            "intervals are too narrow with 4 episode(s) where 5 are",
+            "collect more states",
+        ),
+        (
+            (50, 50, 1, 1),
+            "there are no intervals with 50 states where 300 are needed and 1 ep",
+            "collect more states",
+        ),
     ],
 )
 def test_what_to_do_about_narrow_intervals(counts, fault, remedy):
@@ -382,6 +392,6 @@ def test_log_note_and_table_agree_on_one_episode(agent, caplog):
     )
     done = evaluate(agent, states, [], ["sparseness"], n_resamples=10)
     note = done.states["note"]
-    assert note in caplog.messages and note.startswith("there are no intervals with 40 states of 1")
+    assert note in caplog.messages and note.startswith("there are no intervals with 40 states")
     assert done.table()["low"].isna().all()
     assert f"{note[0].upper()}{note[1:]}." in done.summary()
