@@ -110,9 +110,15 @@ def choose_first(losses: Sequence[int], length: int, n: int) -> int:
 
 
 def find_losses(rewards: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Find the steps of the lowest reward, (n,), if it is negative and few steps have it."""
+    """Find the steps that lose something, (n,): of the lowest reward, if it is negative and rare.
+
+    A game has losses where most steps have one and the same reward. Where every step has another,
+    as in a shaped task, the lowest one is no loss.
+    """
     losses = np.flatnonzero((rewards < 0) & (rewards == rewards.min(initial=0)))
-    return losses if len(losses) <= RARE * len(rewards) else losses[:0]
+    background = np.isclose(rewards, np.median(rewards)) if len(rewards) else rewards
+    rare = len(losses) <= RARE * len(rewards) and 2 * background.sum() >= len(rewards)
+    return losses if rare else losses[:0]
 
 
 def list_episodes(states: StateDataset) -> list[Episode]:

@@ -101,6 +101,15 @@ def test_episodes_name_the_steps_that_lose():
     assert [one.losses for one in episodes] == [(7, 39), ()]
 
 
+def test_shaped_rewards_are_no_losses():
+    """As of a landing: the lowest reward of every step's own is no loss, nor is a step's cost."""
+    rng = np.random.default_rng(0)
+    assert not len(find_losses(rng.normal(0, 2, 300)))
+    assert not len(find_losses(np.r_[rng.normal(1, 0.3, 299), -3.75]))
+    assert find_losses(np.r_[np.full(99, -0.02), -1]).tolist() == [99]  # lava, after steps' costs
+    assert not len(find_losses(np.full(99, -1.0))) and not len(find_losses(np.zeros(0)))
+
+
 def test_what_a_short_episode_leaves_goes_to_the_others():
     states = make_states([2, 10, 10], np.repeat([-1.0, 5.0, 0.0], [2, 10, 10]), ended=[1, 1, 1])
     _, episodes = choose_steps(states, 12)
