@@ -23,7 +23,7 @@ from sb3_explain.explainers.showing import MOST_OBSERVATIONS
 from sb3_explain.report import save
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import picture_importance
+from sb3_explain.workflows.feature_pictures import picture_importance
 from sb3_explain.workflows.saliency_video import write_saliency_video
 
 log = logging.getLogger(__name__)

@@ -119,6 +119,11 @@ class Explainer(ABC):
         return ()
 
     @property
+    def remark(self) -> str:
+        """What a reader has to know of the maps, as a sentence; empty for nothing."""
+        return ""
+
+    @property
     def forwards_per_state(self) -> int:
         """Number of forward passes for the attributions of one state whose target is known."""
         return 0
@@ -223,6 +228,7 @@ class Explainer(ABC):
             theme=theme,
             baselines=self.baselines,
             left_out=self.left_out,
+            remark=self.remark,
         )
 
     @check_arguments

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import find_image
+from sb3_explain.agents.observations import find_feature_keys, find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target, is_scalar
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError
@@ -117,17 +117,19 @@ def list_explainers(agent: Agent | None = None) -> list[str]:
 def default_explainer(agent: Agent, target: TargetLike = None, *, quick: bool = False) -> str:
     """Return the name of an explainer that supports the agent, for whoever names none.
 
-    All pass the test of parameter randomization. For an agent that observes images it is
+    All pass the test of parameter randomization. For an agent that observes images alone it is
     ``"sarfa"``, or ``"integrated_gradients"`` if it has to be quick, with the options of
-    :data:`QUICK` and with states, whose background is its baseline. For any other agent, and where
-    the two do not support it, it is ``"feature_ablation"``, or ``"occlusion"`` of images alone. So
-    it is for a target that is no action, which SARFA does not explain; a line says so.
+    :data:`QUICK` and with states, whose background is its baseline. For one that observes images
+    and features it is ``"integrated_gradients"`` too, which explains both. For any other agent, and
+    where the two do not support it, it is ``"feature_ablation"``, or ``"occlusion"`` of images
+    alone. So it is for a target that is no action, which SARFA does not explain; a line says so.
 
     :param agent: agent to explain
     :param target: what is explained; an action when not given
     :param quick: whether many states are explained, or an agent while it learns
     """
-    preferred = "integrated_gradients" if quick else "sarfa"
+    of_both = quick or find_feature_keys(agent)
+    preferred = "integrated_gradients" if of_both else "sarfa"
     kind = EXPLAINERS[preferred]
     if find_image(agent) is None or kind.unsupported(agent) is not None:
         return find_alternative(agent)

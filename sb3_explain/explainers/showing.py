@@ -120,6 +120,7 @@ def draw_batch(
     theme: ThemeName,
     baselines: Mapping[str, Baseline] | None = None,
     left_out: Collection[str] = (),
+    remark: str = "",
 ) -> ExplanationFigure:
     """Draw the attributions of a batch, a row for each observation.
 
@@ -131,6 +132,7 @@ def draw_batch(
     :param theme: ``"light"`` or ``"dark"``
     :param baselines: what the explainer's hidden features become, by key
     :param left_out: keys that the explainer does not explain
+    :param remark: what a reader has to know of the explainer's maps
     """
     from sb3_explain.report.explanation_figure import explanation_figure
     from sb3_explain.report.panels import share_scales
@@ -165,7 +167,7 @@ def draw_batch(
         rows,
         title=": ".join([get_explainer_label(name), *targets[:alike]]),
         measure="mask" if is_mask else "attribution",
-        note=_join_sentences(note, describe_choice(batch), describe_forbidden(batch)),
+        note=_join_sentences(note, remark, describe_choice(batch), describe_forbidden(batch)),
         theme=theme,
     )
 

@@ -62,6 +62,7 @@ def write_report(
     examples: Sequence[TargetAttributions | Picture] = (),
     methods: Sequence[MethodAttributions | Picture] = (),
     playbacks: Sequence[Playback] = (),
+    remarks: Sequence[str] = (),
     gallery: Sequence[Picture] = (),
     in_player: bool = False,
     explainer: str | None = None,
@@ -83,6 +84,7 @@ def write_report(
     :param examples: states with the maps of all actions, or finished figures
     :param methods: states with the maps of every method, or finished figures
     :param playbacks: steps of the agent that can be played on the page, and of others beside it
+    :param remarks: sentences on what the maps leave out
     :param gallery: contact sheets of states that were searched for
     :param in_player: whether ``examples`` and ``methods`` show steps of the first playback, so that
         they open these
@@ -123,6 +125,7 @@ def write_report(
         styles=viewer.styles,
         scripts=viewer.scripts,
         viewer=viewer,
+        remarks=remarks,
         siblings=list_siblings(path),
         title=title or make_title(agent),
         date=date,

@@ -13,6 +13,7 @@ from sb3_explain.common.controls import list_asked
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
+from sb3_explain.explainers.gradients.grad_cam import GradCAM
 from sb3_explain.explainers.make import default_explainer, make_unfitted
 from sb3_explain.explainers.named import Explainers, name_all
 from sb3_explain.explainers.requirements import require_supported
@@ -134,15 +135,23 @@ def list_defaults(agent: Agent, target: TargetLike = None) -> list[str]:
     """Return the names of the methods that explain an agent side by side unless others are named.
 
     None of them learns. The first is :func:`.default_explainer`; the second, if there is one, reads
-    gradients.
+    gradients. Where these leave keys of a Dict observation out, methods follow that explain them.
 
     :param agent: agent to explain
     :param target: what is explained
     """
-    first = default_explainer(agent, target)
-    of_gradients = ("grad_cam", "integrated_gradients")
-    supported = [name for name in of_gradients if EXPLAINERS[name].unsupported(agent) is None]
-    return [first, *supported[:1]]
+    names = [default_explainer(agent, target)]
+    left_out = set(make_unfitted(names[0], agent).left_out)
+    for name in ("grad_cam", "integrated_gradients", "feature_ablation", "occlusion"):
+        if name in names or EXPLAINERS[name].unsupported(agent) is not None:
+            continue
+        made = make_unfitted(name, agent)
+        if isinstance(made, GradCAM) and made.flat_keys:
+            continue
+        if len(names) == 1 or left_out - set(made.left_out):
+            names.append(name)
+            left_out &= set(made.left_out)
+    return names
 
 
 def list_measured(output: Path) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,37 +20,25 @@ from sb3_explain.agents.action_spaces import (
 )
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
-from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.attributions import normalize
-from sb3_explain.envs.spaces import split_keys
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.forbidden import list_forbidden
 from sb3_explain.explainers.showing import describe_explained
 from sb3_explain.report import (
-    Importance,
     Picture,
     TargetAttributions,
-    feature_importance,
-    importance_figure,
     target_attributions_figure,
 )
 from sb3_explain.report.overlay import to_rgb
-from sb3_explain.report.summary import describe_unchanging, describe_unchanging_squares
-from sb3_explain.report.target_attributions import NOTHING
-from sb3_explain.report.words import get_explainer_label, join_words
-from sb3_explain.states.baselines import Baseline
 from sb3_explain.states.batch import StateBatch
-from sb3_explain.states.coverage import count_unchanging_squares, find_unchanging, is_constant
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.boards import list_explained, name_targets, picture_boards
+from sb3_explain.workflows.boards import list_explained
+from sb3_explain.workflows.feature_pictures import attribute_asked, picture_importance
 from sb3_explain.workflows.whole_episodes import name_state
 
 #: number of states shown with the attributions of every action
 EXAMPLES = 4
-#: of agents without images: number of states in an average, and of features that are shown
-IMPORTANCE_STATES = 300
-MAX_FEATURES = 24
 
 
 def make_examples(
@@ -61,7 +47,7 @@ def make_examples(
     """Make the report's pictures of single states, by the name of their files.
 
     For an agent that observes images, they are some states with the attributions of every target;
-    for any other agent, the importance of every feature.
+    for one that observes features, the importance of each of them.
 
     :param states: states that the explainer has not learned from
     :param explainer: an explainer that is ready to explain
@@ -69,159 +55,17 @@ def make_examples(
     """
     agent = explainer.agent
     name = find_image(agent)
-    if name is None:
-        return {**picture_importance(states, explainer, target=target)}
-    positions = choose_clear_states(states, agent)
-    return {
-        f"state_{number}": make_target_attributions(states, explainer, name, position, target)
-        for number, position in enumerate(positions)
-    }
+    examples: dict[str, TargetAttributions | Picture] = {}
+    if name is not None:
+        for number, position in enumerate(choose_clear_states(states, agent)):
+            shown = make_target_attributions(states, explainer, name, position, target)
+            examples[f"state_{number}"] = shown
+    return examples | picture_importance(states, explainer, target=target)
 
 
 def render_png(example: TargetAttributions | Picture) -> bytes:
     """Return the content of an example's PNG file."""
     return example.png if isinstance(example, Picture) else target_attributions_figure(example)
-
-
-def picture_importance(
-    states: StateDataset, explainer: Explainer, *, target: TargetLike = None, title: str = ""
-) -> dict[str, Picture]:
-    """Draw the mean magnitude of each feature's attribution to each target.
-
-    :param states: states to explain
-    :param explainer: an explainer that is ready to explain
-    :param target: the one target that is explained; all of the explainer's when not given
-    :param title: title above each figure
-    :return: a figure of the squares of each board, then one of the bars of all other features with
-        their intervals, by the name of their files
-    """
-    agent = explainer.agent
-    sample = states.spread(IMPORTANCE_STATES)
-    by_key = attribute_asked(explainer, states.batch(agent, sample, target), target)
-    boards = picture_boards(explainer, by_key, target=target, title=title)
-    for key, count in count_unchanging_squares(states, agent, sample).items():
-        said = f"{boards[key].caption} {describe_unchanging_squares(key, *count)}"
-        boards[key] = dataclasses.replace(boards[key], caption=said)
-    pictures = {f"importance_{key}".rstrip("_"): board for key, board in boards.items()}
-    rest = {key: observed for key, observed in by_key.items() if key not in boards}
-    if rest:
-        pictures["importance"] = picture_bars(states, sample, explainer, rest, target, title)
-    return pictures
-
-
-def attribute_asked(
-    explainer: Explainer, batch: StateBatch, target: TargetLike
-) -> dict[str, Tensor]:
-    """Attribute the one target that was asked for, or all.
-
-    :param explainer: an explainer that is ready to explain
-    :param batch: B states, of that target
-    :param target: what was asked for; all targets of the explainer when not given
-    :return: (B, C, ...) attributions by key, with C = 1 of the one
-    """
-    if target is None:
-        return split_keys(explainer.attribute_all(batch))
-    return {key: each[:, None] for key, each in explainer.attribute_batch(batch).items()}
-
-
-def picture_bars(
-    states: StateDataset,
-    sample: NDArray[np.int64],
-    explainer: Explainer,
-    by_key: Mapping[str, Tensor],
-    target: TargetLike,
-    title: str,
-) -> Picture:
-    """Draw the mean magnitudes of attributions as bars, with their intervals.
-
-    :param states: states that were explained
-    :param sample: (B,) their positions
-    :param explainer: the explainer
-    :param by_key: (B, C, ...) attributions of every target by key
-    :param target: the one target that they are of; ``None`` for all of the explainer's
-    :param title: title above the figure
-    """
-    agent, targets = explainer.agent, list_explained(explainer, target)
-    flat = (
-        torch.cat(
-            [observed.reshape(*observed.shape[:2], -1) for observed in by_key.values()], dim=2
-        )
-        .cpu()
-        .numpy()
-    )
-    names = name_features(
-        agent, {name: observed[0, 0].numel() for name, observed in by_key.items()}
-    )
-    remarks = describe_values(states.batch(agent, sample), list(by_key), explainer.baselines)
-    unchanging = describe_unchanging(find_unchanging(states, agent, sample))
-    importance = feature_importance(flat, states.episode[sample])
-    most = np.sort(np.argsort(-importance.mean.max(axis=0), kind="stable")[:MAX_FEATURES])
-    shown = Importance(*(part[:, most] for part in dataclasses.astuple(importance)))
-    known = np.isfinite(importance.low).any()
-    bars = (
-        "; bars are 95 % intervals over episodes"
-        if known
-        else ", of too few episodes for intervals"
-    )
-    left_out = f" The {MAX_FEATURES} most important ones." if len(most) < len(names) else ""
-    replaced = " and what it is replaced by where it is hidden" if explainer.baselines else ""
-    return Picture(
-        importance_figure(
-            {explainer.name: shown},
-            [names[i] for i in most],
-            targets,
-            title=title,
-            remarks=[remarks[i] for i in most],
-        ),
-        caption=f"Which features matter to {name_targets(explainer, 'which', target)}, over "
-        f"{len(sample)} test states{bars}. Under a feature's name stand its mean and standard "
-        f"deviation{replaced}."
-        f"{left_out}{name_empty(importance, explainer.name, targets)}{' '.join(['', *unchanging])}",
-        alt=f"importance of every feature to {name_targets(explainer, 'every', target)}",
-    )
-
-
-def describe_values(
-    batch: StateBatch, keys: Sequence[str], baselines: Mapping[str, Baseline]
-) -> list[str]:
-    """Describe the values of each feature in some states, and what replaces them.
-
-    :param batch: B states
-    :param keys: keys of the observation whose features are described
-    :param baselines: baselines by key; without one, the values alone are described
-    :return: a text for each feature: ``"0.02 ± 0.1, replaced by 0"``, or ``"always 0.02"``
-    """
-    texts = []
-    for key in keys:
-        values = show_values(batch.agent, {key: batch.by_key[key]})
-        constant = is_constant(values.amin(0), values.amax(0)) & (len(values) > 1)
-        means, spreads = values.mean(0), values.std(0, correction=0)
-        said = [
-            f"always {mean:.3g}" if never else f"{mean:.3g} ± {spread:.2g}"
-            for mean, spread, never in zip(means, spreads, constant, strict=True)
-        ]
-        if key in baselines:
-            hidden = baselines[key](batch.by_key[key])
-            replaced = show_values(batch.agent, {key: hidden}).mean(0)
-            said = [f"{one}, replaced by {r:.3g}" for one, r in zip(said, replaced, strict=True)]
-        texts += said
-    return texts
-
-
-def name_empty(importance: Importance, explainer: str, targets: Sequence[str]) -> str:
-    """Say which targets no feature matters to; nothing if there are none.
-
-    :param importance: importance of every feature to C targets
-    :param explainer: name of the explainer
-    :param targets: C names
-    """
-    empty = [
-        name
-        for name, means in zip(targets, importance.mean, strict=True)
-        if not (means > NOTHING).any()
-    ]
-    label = get_explainer_label(explainer)
-    return f" By {label}, no feature matters to {join_words(empty)}." if empty else ""
 
 
 def compute_shares(agent: Agent, scores: torch.Tensor) -> torch.Tensor:

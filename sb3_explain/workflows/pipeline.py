@@ -36,11 +36,12 @@ from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.beside import name_folders, play_others
 from sb3_explain.workflows.chosen_explainers import choose_explainers
+from sb3_explain.workflows.feature_pictures import picture_importance
 from sb3_explain.workflows.found_beside import read_gallery, read_highlights
 from sb3_explain.workflows.page_plan import plan_page
 from sb3_explain.workflows.pictures import make_examples, render_png
 from sb3_explain.workflows.playback import make_playback
-from sb3_explain.workflows.side_by_side import show_methods
+from sb3_explain.workflows.side_by_side import describe_keys, show_methods
 from sb3_explain.workflows.splitting import split_states
 from sb3_explain.workflows.whole_episodes import choose_steps
 
@@ -295,12 +296,11 @@ def write_all(
     # pictures of the player's steps open these, but what learned is shown on what it has not seen
     in_player = not learned or played is None
     stills = shown.subset(choose_steps(shown, plan.limit)[0]) if in_player else test
-    pictured = find_image(subject.agent) is not None
-    examples = make_examples(stills if pictured else test, subject, target)
-    if not pictured:
-        for other in others:
-            drawn = make_examples(test, other, target)
-            examples |= {f"{name}_{other.name}": picture for name, picture in drawn.items()}
+    of_pictures = stills if find_image(subject.agent) is not None else test
+    examples = make_examples(of_pictures, subject, target)
+    for other in others:
+        drawn = picture_importance(of_pictures, other, target=target)
+        examples |= {f"{name}_{other.name}": picture for name, picture in drawn.items()}
     for name, example in examples.items():
         save(output / "attributions" / f"{name}.png", render_png(example))
     playback = make_playback(
@@ -319,6 +319,7 @@ def write_all(
         methods=show_methods(subject.agent, stills, explainers, target),
         in_player=in_player,
         playbacks=[playback, *beside],
+        remarks=describe_keys(subject.agent, explainers),
         gallery=gallery,
         date=measured.get("made", {}).get("date", ""),
         provenance={

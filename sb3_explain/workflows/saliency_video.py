@@ -95,6 +95,8 @@ def write_saliency_video(
     # all dimensions of a Box action are taken: none stands out beside the one that was asked for
     all_taken = bool(question) and isinstance(agent.action_space, spaces.Box)
     laid_over = [attributions[int(p)] if attributions else None for p in positions]
+    others = [key for key in agent.layout.shapes if key != name]
+    unshown = f"the map is of {name} alone: no {', '.join(others)}" if name and others else ""
     add_bars = None
     if bars and name is None:
         add_bars = make_bars(states, explainer, positions, height, target, features)
@@ -115,7 +117,7 @@ def write_saliency_video(
                     probabilities=shown[row],
                     step=int(steps[row]),
                     value=float(values[row]) if np.isfinite(values[row]) else None,
-                    note=notes[row] if notes else "",
+                    note=notes[row] if notes else unshown,
                     forbidden=forbidden[row],
                 )
                 for row in range(len(positions))

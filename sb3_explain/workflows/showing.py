@@ -151,6 +151,7 @@ def compare(
         differ = len(set(explained)) > 1
         for name, explainer in named.items():
             attributions = explainer.attribute_batch(batches[name].with_cache(cache))
+            notes[explainer.remark] = None
             label = of_whom + get_explainer_label(name)
             of_method = share_scales(
                 [

@@ -17,7 +17,8 @@ from sb3_explain.explainers.make import make_explainer
 from sb3_explain.explainers.showing import Look, list_panels
 from sb3_explain.report.panels import BarPanel
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.pictures import describe_values, make_examples
+from sb3_explain.workflows.feature_pictures import describe_values
+from sb3_explain.workflows.pictures import make_examples
 
 RNG = np.random.default_rng(0)
 

@@ -13,14 +13,13 @@ from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
 from sb3_explain.report import Importance
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.feature_pictures import describe_values, name_empty
 from sb3_explain.workflows.pictures import (
     choose_clear_states,
     compute_shares,
-    describe_values,
     find_taken_targets,
     get_pictures,
     make_examples,
-    name_empty,
     render_png,
     take_newest_frame,
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import find_image_layers
+from sb3_explain.agents.layers import find_image_layers, find_outputs
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
@@ -60,6 +60,21 @@ class GradCAM(Explainer):
     @property
     def left_out(self) -> Collection[str]:
         return self.agent.layout.shapes.keys() - self.layers.keys()
+
+    @property
+    def flat_keys(self) -> list[str]:
+        """Keys of the images whose map is the same everywhere: their layer has one position."""
+        outputs = {
+            key: find_outputs(self.agent, key, nn.Module)[name] for key, name in self.layers.items()
+        }
+        return [key for key, output in outputs.items() if output[0, 0].numel() == 1]
+
+    @property
+    def remark(self) -> str:
+        if not self.flat_keys:
+            return ""
+        which = f" of {', '.join(self.flat_keys)}" if self.flat_keys[0] else ""
+        return f"The map{which} by Grad-CAM is the same everywhere: the layer has 1 x 1 positions."
 
     @property
     def forwards_per_state(self) -> int:
