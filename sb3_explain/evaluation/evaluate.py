@@ -24,13 +24,14 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.evaluation.controls import make_own_controls
+from sb3_explain.evaluation.differences import pair_difference
 from sb3_explain.evaluation.kind import describe_kind
 from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, find_base
 from sb3_explain.evaluation.notes import note_if_narrow, note_other_baseline
 from sb3_explain.evaluation.others import OtherStates, own_choice, own_preference
 from sb3_explain.evaluation.ranks import rank_explainers
-from sb3_explain.evaluation.showing import ShownEvaluation
+from sb3_explain.evaluation.showing import ShownEvaluation, replace_nan
 from sb3_explain.evaluation.targets import select_metrics
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -68,15 +69,17 @@ class Evaluation(ShownEvaluation):
     :param agent: the agent, as :meth:`sb3_explain.Agent.describe` describes it
     :param states: number of states, episodes and clusters, baseline, confidence and random seed
     :param rows: what has been measured of each explainer, by name, in the table's order
+    :param clusters: (n,) cluster of each state, which are resampled, see :func:`make_clusters`
     """
 
     agent: dict[str, Any]
     states: dict[str, Any]
     rows: dict[str, Row]
+    clusters: Array
 
     def __repr__(self) -> str:
-        """Say what was measured; the figures are in :meth:`table`."""
-        return f"Evaluation of {', '.join(self.rows)} on {self.states['n']} states: see table()"
+        """Say what was measured; ``print`` shows the figures, too."""
+        return f"Evaluation of {', '.join(self.rows)} on {self.states['n']} states"
 
     @property
     def intervals(self) -> dict[str, dict[str, Interval]]:
@@ -87,6 +90,20 @@ class Evaluation(ShownEvaluation):
     def values(self) -> dict[str, dict[str, Array]]:
         """(n,) values of the states by explainer and metric, whose paired differences compare."""
         return {name: row.values for name, row in self.rows.items()}
+
+    def difference(self, one: str, other: str, metric: str) -> Interval:
+        """Mean of the paired differences of two explainers' values, with its interval.
+
+        It is wholly above 0 where ``one`` has clearly higher values than ``other``.
+
+        >>> from sb3_explain import Gradient, evaluate
+        >>> evaluation = evaluate(agent, test, [Gradient(agent)], ["insertion"])
+        >>> evaluation.difference("gradient", "gradient", "insertion").mean
+        0.0
+
+        :raises ExplainError: for an explainer or a metric that was not measured
+        """
+        return pair_difference(self.values, one, other, metric, self.clusters, self.states)
 
     @property
     def curves(self) -> dict[str, dict[str, Array]]:
@@ -169,7 +186,7 @@ class Evaluation(ShownEvaluation):
             name: {
                 **{
                     metric: {
-                        **_replace_nan(interval),
+                        **replace_nan(interval),
                         **({"failed": row.failures[metric]} if metric in row.failures else {}),
                     }
                     for metric, interval in row.intervals.items()
@@ -373,9 +390,4 @@ def evaluate(
         **describe_coverage(states, agent, sample),
         **describe_kind(states.batch(agent, sample[:1])),
     }
-    return Evaluation(agent.describe(), described, rows)
-
-
-def _replace_nan(interval: Interval) -> dict[str, float | int | None]:
-    """Return an interval for JSON, which has neither NaN nor infinity."""
-    return {key: x if math.isfinite(x) else None for key, x in interval._asdict().items()}
+    return Evaluation(agent.describe(), described, rows, clusters)

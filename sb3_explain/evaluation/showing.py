@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from sb3_explain.report.palette import ThemeName
 
 
+#: number of characters of a printed line
+WIDTH = 100
+
+
 class ShownEvaluation(ABC):
     """Shows intervals by explainer and metric."""
 
@@ -28,6 +33,16 @@ class ShownEvaluation(ABC):
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, as in ``metrics.json``."""
+
+    @abstractmethod
+    def summary(self) -> list[str]:
+        """Return in few sentences what was found, and what is not shown."""
+
+    def __str__(self) -> str:
+        """Write :meth:`pivot` and :meth:`summary`, as ``print`` shows them."""
+        table = self.pivot().to_string(line_width=WIDTH)
+        sentences = [textwrap.fill(said, WIDTH) for said in self.summary()]
+        return "\n".join([f"{self!r}", "", table, "", *sentences])
 
     def pivot(self) -> pd.DataFrame:
         """Return a row for each explainer and a column for each metric, of texts.
@@ -68,6 +83,11 @@ class ShownEvaluation(ABC):
         rows = [(str(row[0]), *map(str, row[1:])) for row in table.itertuples()]
         shown = write_table(("explainer", *map(str, table.columns)), rows)
         return write_facts(repr(self), {}) + shown
+
+
+def replace_nan(interval: Interval) -> dict[str, float | int | None]:
+    """Return an interval for JSON, which has neither NaN nor infinity."""
+    return {key: x if math.isfinite(x) else None for key, x in interval._asdict().items()}
 
 
 def format_interval(interval: Interval | None) -> str:

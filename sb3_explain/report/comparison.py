@@ -8,7 +8,12 @@ from typing import Any
 
 from sb3_explain.common.controls import list_controls
 from sb3_explain.report.standing import find_standing
-from sb3_explain.report.summary import describe_emptiness, describe_own_controls, list_compared
+from sb3_explain.report.summary import (
+    describe_emptiness,
+    describe_forced,
+    describe_own_controls,
+    list_compared,
+)
 from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import (
     MetricWords,
@@ -55,6 +60,7 @@ def compare_methods(table: Table, states: Mapping[str, Any]) -> list[str]:
     for method in methods:
         said += describe_own_controls(table, method, wording)
         said += describe_emptiness(table[method], get_explainer_label(method))
+        said += describe_forced(table, method, wording)
     return said
 
 
@@ -124,16 +130,20 @@ def _say_unproven(
     methods: Sequence[str],
     controls: Collection[str],
 ) -> list[str]:
-    """Say which of the methods that are not the best are not clearly better than all controls."""
+    """Say by which metrics a method is not clearly better than all controls.
+
+    Of a method that is the best by all of these, it has been said.
+    """
     lacking: dict[tuple[str, ...], list[str]] = {}
     best = {name: _rank(table, name, each, methods)[0] for name, each in words.items()}
     for method in methods:
-        metrics = []
+        unproven = []
         for name, each in words.items():
             found = find_standing(table, method, name, each.better, controls)
-            if best[name] != method and any((found.level, found.behind, found.ahead, found.better)):
-                metrics.append(_lower(each.label))
-        if metrics:
+            if any((found.level, found.behind, found.ahead, found.better)):
+                unproven.append(name)
+        if any(best[name] != method for name in unproven):
+            metrics = [_lower(words[name].label) for name in unproven]
             lacking.setdefault(tuple(metrics), []).append(get_explainer_label(method))
     return [
         f"{join_words(names)} {'is' if len(names) == 1 else 'are'} not clearly better than every "
@@ -162,7 +172,7 @@ def _say_open(
     which = f"these {n:,} states" if isinstance(n, int) else "these states"
     which += f" of {episodes:,} episode(s)" if isinstance(episodes, int) else ""
     reason = (
-        "their intervals overlap; the paired differences of `values` may tell more"
+        "their intervals overlap; evaluation.difference(...), of pairs, may tell more"
         if known
         else "there are no intervals"
     )

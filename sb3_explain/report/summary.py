@@ -107,6 +107,27 @@ def describe_emptiness(row: Mapping[str, Estimate], label: str) -> list[str]:
     ]
 
 
+def describe_forced(table: Table, explainer: str, wording: Wording) -> list[str]:
+    """Say that an explainer's maps of other actions make the agent take them, where they do.
+
+    :param table: the ``explainers`` of metrics.json
+    :param explainer: name of the explainer
+    :param wording: words for the kind of agent
+    :return: one sentence where its forced action is clearly above that of the random map, or none
+    """
+    own = table[explainer].get("forced_action")
+    random = table.get("random", {}).get("forced_action")
+    if own is None or random is None or not beats(random, own, "down"):
+        return []
+    few = wording.n_features is not None and wording.n_features <= FEW_FEATURES
+    natural = "; this is natural where few features decide" * (few and not wording.pictures)
+    return [
+        f"Forced action of {get_explainer_label(explainer)} is {format_number(own['mean'])}, more "
+        f"than of the random map ({format_number(random['mean'])}): its maps of other actions make "
+        f"the agent take them{natural}."
+    ]
+
+
 def _find_level(table: Table, explainer: str, control: str) -> list[str]:
     """Find the metrics by which an own control is not clearly worse, as words."""
     own, other = table.get(explainer, {}), table.get(f"{explainer} {control}", {})
@@ -133,6 +154,8 @@ COMPARED = (
     ("policy_preservation",),
     ("value_preservation",),
 )
+#: number of features, at most, of which a part makes any action likely
+FEW_FEATURES = 10
 #: number of features that a sentence names
 MOST_NAMES = 8
 

@@ -395,3 +395,33 @@ def test_log_note_and_table_agree_on_one_episode(agent, caplog):
     assert note in caplog.messages and note.startswith("there are no intervals with 40 states")
     assert done.table()["low"].isna().all()
     assert f"{note[0].upper()}{note[1:]}." in done.summary()
+
+
+def test_paired_differences_are_resampled_by_episode(agent, states):
+    done = evaluate(agent, states, ["gradient", "random"], ["insertion"], n_evaluated=30, seed=2)
+    found = done.difference("gradient", "random", "insertion")
+    taken = states.sample(30, 2)
+    values = done.values["gradient"]["insertion"] - done.values["random"]["insertion"]
+    rng, by_episode = np.random.default_rng(0), states.episode[taken]
+    episodes = np.unique(by_episode)
+    assert len(episodes) >= 10  # else blocks are resampled
+    draws = [
+        np.concatenate([values[by_episode == one] for one in rng.choice(episodes, len(episodes))])
+        for _ in range(2000)
+    ]
+    low, high = np.quantile([one.mean() for one in draws], [0.025, 0.975])
+    assert found.mean == pytest.approx(values.mean()) and found.n == 30
+    np.testing.assert_allclose([found.low, found.high], [low, high], atol=0.1 * (high - low))
+    with pytest.raises(ExplainError, match="unknown explainer 'gradeint'; did you mean 'gradient'"):
+        done.difference("gradeint", "random", "insertion")
+    with pytest.raises(ExplainError, match="unknown metric of gradient 'deletion'"):
+        done.difference("gradient", "random", "deletion")
+
+
+def test_print_shows_the_table_and_the_summary(agent, states):
+    done = evaluate(agent, states, ["gradient"], ["insertion"], n_evaluated=20)
+    shown, interval = str(done), done.intervals["gradient"]["insertion"]
+    assert f"{interval.mean:.3g} [{interval.low:.3g}, {interval.high:.3g}]" in shown
+    said = " ".join(shown.split())
+    assert all(" ".join(sentence.split()) in said for sentence in done.summary())
+    assert max(map(len, shown.splitlines())) <= 100

@@ -51,9 +51,32 @@ def test_what_overlaps_is_said_once_for_all_metrics():
     )
     assert last == (
         "From these 60 states of 4 episode(s) it cannot be told which of the two best is better by "
-        "insertion and policy preservation: their intervals overlap; the paired differences of "
-        "`values` may tell more."
+        "insertion and policy preservation: their intervals overlap; "
+        "evaluation.difference(...), of pairs, may tell more."
     )
+
+
+def test_the_list_of_what_is_not_shown_is_complete():
+    """RISE is the best by accuracy, but not clearly better than the random map by either."""
+    table = {
+        "rise": {"accuracy@0.1": row(0.9, 0.1), "insertion": row(0.5, 0.1)},
+        "lime": {"accuracy@0.1": row(0.8, 0.01), "insertion": row(0.9, 0.01)},
+        "random": {"accuracy@0.1": row(0.75, 0.08), "insertion": row(0.5, 0.1)},
+    }
+    assert (
+        "RISE is not clearly better than every control by accuracy at 10 % and insertion."
+        in said(table)
+    )
+
+
+@pytest.mark.parametrize(("n_features", "natural"), [(4, True), (500, False), (None, False)])
+def test_maps_that_force_actions_more_often_than_a_random_one_are_named(n_features, natural):
+    table = table_of("forced_action", rise=0.98, lime=0.5, random=0.52)
+    states = {**STATES, "pictures": False, "n_features": n_features}
+    told = [each for each in compare_methods(table, states) if "Forced action" in each]
+    [forced] = told
+    assert "Forced action of RISE is 0.980, more than of the random map (0.520)" in forced
+    assert ("natural where few features" in forced) == natural
 
 
 def test_without_intervals_no_order_is_clear():
