@@ -309,15 +309,23 @@ def describe_explained(batch: StateBatch, row: int, between: str = "\n") -> str:
 
 
 def describe_target(batch: StateBatch, row: int) -> str:
-    """Name the target of a state, with its probability if it has one, or its value."""
+    """Name the target of a state, with its probability if it has one, or its value.
+
+    The value of a Box action is that which the environment receives.
+    """
     from sb3_explain.report.captions import format_probability
 
     agent = batch.agent
     target = int(batch.target[row])
     name = batch.name_targets()[row]
     score = batch.own_target_scores[row]
-    if batch.scalar is not None or isinstance(agent.action_space, spaces.Box):
+    if batch.scalar is not None:
         return f"{name} = {float(score[target]):.3g}"
+    if isinstance(agent.action_space, spaces.Box):
+        own = float(score[target])
+        received = float(agent.act_on(batch.own_scores[[row]]).reshape(-1)[target])
+        of_policy = f" (the policy's {own:.3g})" if f"{own:.3g}" != f"{received:.3g}" else ""
+        return f"{name} = {received:.3g}{of_policy}"
     share = float(log_probabilities(agent.action_space, score)[target].exp())
     measure = "softmax of Q" if agent.view.value_based else "probability"
     return f"{name} ({measure} {format_probability(share)})"

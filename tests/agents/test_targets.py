@@ -203,6 +203,42 @@ def test_what_is_no_target_is_a_line(target, said):
         StateBatch(table(), rows(), target)
 
 
+def test_a_contrast_may_be_written_without_blanks():
+    agent, observed = table(), rows()
+    found = find_target(agent, "left-RIGHT")
+    assert found.name == "left - RIGHT"
+    assert torch.equal(read(agent, "left-RIGHT", observed), read(agent, "LEFT - RIGHT", observed))
+    assert torch.equal(read(agent, "value-STAY", observed), read(agent, "value - STAY", observed))
+    for unknown in ("left-rihgt", "left-", "-", "left-right-stay"):
+        with pytest.raises(ExplainError, match="unknown target"):
+            find_target(agent, unknown)
+
+
+def test_actions_that_nobody_named_are_said_to_have_no_names():
+    agent = table(names=None)
+    with pytest.raises(ExplainError, match=r"unknown target 'LEFT': nobody named this agent's"):
+        find_target(agent, "LEFT")
+    with pytest.raises(ExplainError, match="did you mean 'value'"):
+        find_target(agent, "valeu")
+
+
+def test_an_output_that_does_not_exist_names_the_nearest():
+    def risk(outputs):
+        return outputs.probabilities[:, 0]
+
+    with pytest.raises(ExplainError) as raised:
+        read(table(), risk, rows())
+    assert str(raised.value).startswith(
+        "risk: unknown output 'probabilities'; did you mean 'log_probabilities'? (known: "
+    )
+
+    def other(outputs):
+        return outputs.scores.nothing
+
+    with pytest.raises(ExplainError, match="the target other raised AttributeError"):
+        read(table(), other, rows())
+
+
 def test_what_is_no_q_value_names_the_nearest_action():
     _, agent = models(DQN, buffer_size=10)
     with pytest.raises(ExplainError, match="unknown action 'LEEFT'; did you mean 'LEFT'"):

@@ -73,8 +73,7 @@ def test_the_list_of_what_is_not_shown_is_complete():
 def test_maps_that_force_actions_more_often_than_a_random_one_are_named(n_features, natural):
     table = table_of("forced_action", rise=0.98, lime=0.5, random=0.52)
     states = {**STATES, "pictures": False, "n_features": n_features}
-    told = [each for each in compare_methods(table, states) if "Forced action" in each]
-    [forced] = told
+    [forced] = [each for each in compare_methods(table, states) if "Forced action" in each]
     assert "Forced action of RISE is 0.980, more than of the random map (0.520)" in forced
     assert ("natural where few features" in forced) == natural
 

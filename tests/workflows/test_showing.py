@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from gymnasium import spaces
-from stable_baselines3 import PPO
+from stable_baselines3 import PPO, SAC
 from torch import nn
 
 from sb3_explain import EXPLAINERS, Agent, ExplainError, compare, plot
 from sb3_explain.explainers.gradients.gradient import Gradient
+from tests.agents.loading.models import Noise
 from tests.agents.reading import row_reader
 from tests.toys import dot_agent, dot_states
 
@@ -171,3 +172,12 @@ def test_a_long_title_is_as_wide_as_its_figure(model):
     figure.canvas.draw()
     title = figure._suptitle.get_window_extent()
     assert "\n" in figure.get_suptitle() and title.x1 <= figure.bbox.x1
+
+
+def test_a_box_action_is_in_the_environments_unit():
+    env = Noise(spaces.Box(-1, 1, (4,), np.float32), spaces.Box(-2, 2, (1,), np.float32))
+    model = SAC("MlpPolicy", env, buffer_size=10, seed=3, device="cpu")
+    observation = np.array([0.9, -0.8, 0.7, 0.6], np.float32)
+    [received] = model.predict(observation, deterministic=True)[0]
+    title = " ".join(plot(model, observation, "gradient").get_suptitle().split())
+    assert f"= {received:.3g} (the policy's {received / 2:.3g})" in title

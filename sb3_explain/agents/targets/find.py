@@ -26,7 +26,7 @@ from sb3_explain.agents.targets.energies import (
 from sb3_explain.agents.targets.outputs import Outputs
 from sb3_explain.agents.targets.running import name_function
 from sb3_explain.agents.targets.scalars import ScalarTarget
-from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.errors import ExplainError, find_close_name, join_names, unknown_name
 
 #: what a target may be given as: see :mod:`sb3_explain.agents.targets`
 TargetLike = (
@@ -91,9 +91,10 @@ def find_target(agent: Agent, target: Any) -> int | ScalarTarget:
     try:
         return _find_alone(agent, target)
     except ExplainError:
-        if MINUS not in target:
+        spaced = target if MINUS in target else _space_contrast(agent, target)
+        if spaced is None:
             raise
-    return _find_contrast(agent, target)
+    return _find_contrast(agent, spaced)
 
 
 def _find_alone(agent: Agent, target: str) -> int | ScalarTarget:
@@ -114,7 +115,23 @@ def _find_alone(agent: Agent, target: str) -> int | ScalarTarget:
         return ScalarTarget(target, QUANTITIES[target])
     if target in TARGETS:
         return ScalarTarget(target, partial(_negate, energy=make_target(target, agent)))
-    raise unknown_name("target", target, [*list_target_names(agent), *TARGETS])
+    names = [*list_target_names(agent), *TARGETS]
+    if "action_names" in agent.unnamed and find_close_name(target, names) is None:
+        raise ExplainError(
+            f"unknown target {target!r}: nobody named this agent's actions ("
+            f"{join_names(agent.target_names, 60)}); give action_names= to Agent.from_model or "
+            "Agent, or the model the environment that names them, as by PPO.load(path, env=env)"
+        )
+    raise unknown_name("target", target, names)
+
+
+def _space_contrast(agent: Agent, target: str) -> str | None:
+    """Write a contrast without blanks, ``"left-right"``, with them; ``None`` if it is none."""
+    known = {name.lower() for name in list_target_names(agent)}
+    cuts = [cut for cut, mark in enumerate(target) if mark == "-"]
+    pairs = [(target[:cut].strip(), target[cut + 1 :].strip()) for cut in cuts]
+    found = [pair for pair in pairs if all(side.lower() in known for side in pair)]
+    return MINUS.join(found[0]) if len(found) == 1 else None
 
 
 def find_action(agent: Agent, target: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from sb3_explain.agents.targets.outputs import Outputs
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.failures import describe_failure
 
 
@@ -29,11 +29,20 @@ def running_target(name: str) -> Iterator[None]:
         yield
     except ExplainError:
         raise
+    except AttributeError as error:
+        if not isinstance(error.obj, Outputs):
+            raise _describe_raised(name, error) from error
+        fields = [field for field in dir(error.obj) if not field.startswith("_")]
+        raise ExplainError(f"{name}: {unknown_name('output', error.name, fields)}") from error
     except Exception as error:  # the user's code may fail in any way
-        raise ExplainError(
-            f"the target {name} raised {describe_failure(error)}: give a function of one argument, "
-            "see sb3_explain.agents.targets"
-        ) from error
+        raise _describe_raised(name, error) from error
+
+
+def _describe_raised(name: str, error: Exception) -> ExplainError:
+    return ExplainError(
+        f"the target {name} raised {describe_failure(error)}: give a function of one argument, see "
+        "sb3_explain.agents.targets"
+    )
 
 
 def run_target(
