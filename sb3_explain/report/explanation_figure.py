@@ -86,7 +86,7 @@ class ExplanationFigure(Figure):
 
 @plain_fonts
 def explanation_figure(
-    rows: Sequence[Sequence[Panel]],
+    rows: Sequence[Sequence[Panel | None]],
     *,
     title: str = "",
     measure: str = "attribution",
@@ -95,7 +95,7 @@ def explanation_figure(
 ) -> ExplanationFigure:
     """Draw panels in rows; all rows have equally many.
 
-    :param rows: panels of each row
+    :param rows: panels of each row; ``None`` leaves a place empty
     :param title: title above the figure, in one or more lines
     :param measure: name of what the color bars show
     :param note: text under the figure, for example which panels have one scale
@@ -107,11 +107,11 @@ def explanation_figure(
     look = get_theme(theme)
     columns = len(rows[0])
     widths = [
-        max(row[i].size[0] + _BAR * (row[i].scale is not None) for row in rows) + 0.15
+        max(one.size[0] + _BAR * (one.scale is not None) for row in rows if (one := row[i])) + 0.15
         for i in range(columns)
     ]
     heights = [
-        max(panel.size[1] + _LINE * (1 + len(panel.heading.splitlines())) for panel in row)
+        max(one.size[1] + _LINE * (1 + len(one.heading.splitlines())) for one in row if one)
         for row in rows
     ]
     width = max(sum(widths), 3.4)
@@ -127,7 +127,8 @@ def explanation_figure(
     grid = figure.add_gridspec(len(rows), columns, width_ratios=widths, height_ratios=heights)
     for number, row in enumerate(rows):
         for column, panel in enumerate(row):
-            _draw_panel(figure, figure.add_subplot(grid[number, column]), panel, measure, look)
+            if panel is not None:
+                _draw_panel(figure, figure.add_subplot(grid[number, column]), panel, measure, look)
     if under:
         said = "\n".join(under)
         figure.supxlabel(said, x=0.012, ha="left", color=look.faint, fontsize=8)

@@ -26,7 +26,7 @@ from sb3_explain.explainers.showing import (
 from sb3_explain.report.explanation_figure import ExplanationFigure, explanation_figure
 from sb3_explain.report.overlay_styles import OverlayStyle
 from sb3_explain.report.palette import ThemeName
-from sb3_explain.report.panels import Panel, share_scales
+from sb3_explain.report.panels import Panel, PicturePanel, share_scales
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
@@ -130,7 +130,7 @@ def compare(
     """
     agents = agent if isinstance(agent, Mapping) else {"": agent}
     look = Look(style, frames, rendered)
-    rows: list[list[Panel]] = []
+    rows: list[list[Panel | None]] = []
     seen: list[Panel] = []
     titles: list[str] = []
     notes: dict[str, None] = {}
@@ -177,8 +177,10 @@ def compare(
         raise ExplainError("there is nothing to compare: give an agent or more")
     if len(rows) > 1:
         notes[SCALES[len(batch) > 1]] = None
-    if len(seen) == len(rows[0]):  # pictures alone: the first row shows them without a map
-        rows.insert(0, seen)
+    if seen:  # the first row shows pictures without a map, in their own colors
+        pictures = iter(seen)
+        above = [next(pictures) if isinstance(one, PicturePanel) else None for one in rows[0]]
+        rows.insert(0, above)
     note = " ".join(filter(None, notes))
     return explanation_figure(rows, title="\n".join(titles), note=note, theme=theme)
 

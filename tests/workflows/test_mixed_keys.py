@@ -6,6 +6,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from sb3_explain import compare
 from sb3_explain.agents.agent import Agent
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.gradients.grad_cam import GradCAM
@@ -79,3 +80,15 @@ def test_a_uniform_map_of_grad_cam_is_said(side, flat):
     assert ("grad_cam" in list_defaults(agent)) == (not flat)
     figure = explainer.show(observations[:1])
     assert any("1 x 1" in text.get_text() for text in figure.texts) == flat
+
+
+def test_methods_are_compared_under_the_picture_in_its_colors():
+    agent, states = agent_of(MIXED[0]), states_of(MIXED[0])
+    observations = states.observations([0, 1])
+    figure = compare(agent, observations, ["gradient", "grad_cam"])
+    drawn = [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+    of_observation = drawn[:2]  # the first row; bars have no picture, and no place there
+    for shown, observed in zip(of_observation, observations["image"].numpy(), strict=True):
+        height, width = observed.shape[1:]
+        small = shown[:: len(shown) // height, :: shown.shape[1] // width][:height, :width]
+        np.testing.assert_allclose(small, observed.transpose(1, 2, 0), atol=1)
