@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sb3_explain.report.captions import BACKGROUND, FAINT, TEXT, load_font, truncate
 from sb3_explain.report.overlay import Frame
 from sb3_explain.report.panels import format_value
-from sb3_explain.report.scales import Scale
+from sb3_explain.report.scales import Scale, format_tick
 
 #: height of a bar in pixels, at least
 LEAST_HEIGHT = 16
@@ -96,8 +96,8 @@ class BarStrip:
                 (start, middle - thick, end, middle + thick), fill=tuple(map(int, colors[i][:3]))
             )
         pen.line((zero, 0, zero, height - row_height), fill=FAINT)
-        ends = f"{-self.scale.peak:.2g} to " if self.scale.signed else "0 to "
-        key = f", {ends}{self.scale.peak:.2g}"
+        ends = f"{format_tick(-self.scale.peak)} to " if self.scale.signed else "0 to "
+        key = f", {ends}{format_tick(self.scale.peak)}"
         what = f"attribution of {self.target}" if self.target else "attribution"
         key = truncate(what, face, width - 12 - face.getlength(key)) + key
         left = max(6, min(split, width - 6 - face.getlength(key)))

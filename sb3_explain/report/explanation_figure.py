@@ -19,6 +19,7 @@ from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.report.figures import draw_metrics, get_theme, plain_fonts
 from sb3_explain.report.palette import Theme, ThemeName
 from sb3_explain.report.panels import Panel
+from sb3_explain.report.scales import format_tick
 from sb3_explain.report.wording import Wording
 from sb3_explain.report.words import Table, get_metric_words, list_metric_names
 
@@ -153,7 +154,7 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel, measure: str, look: Th
     else:
         low = [-scale.peak] if scale.signed and not panel.gray else []
         ticks = [*low, 0, scale.peak]
-        bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+        bar.set_ticks(ticks, labels=[format_tick(tick) for tick in ticks])
         label = measure if not low else f"{measure}\nblue lowers, orange raises it"
         label = f"magnitude of the {measure}" if panel.gray else label
     bar.set_label(label, fontsize=7.5, color=look.faint)

@@ -20,6 +20,18 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.overlay import draw_color_key
 
 
+def format_tick(value: float) -> str:
+    """Format an end of a scale: two digits, or whole numbers without an exponent.
+
+    >>> from sb3_explain.report.scales import format_tick
+    >>> format_tick(0.1234), format_tick(-142.3), format_tick(2.5e6)
+    ('0.12', '-142', '2.5e+06')
+
+    :param value: the number
+    """
+    return f"{value:.0f}" if 100 <= abs(value) < 1e5 else f"{value:.2g}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Scale:
     """The range of attributions that are drawn with one color bar.

@@ -193,5 +193,8 @@ def read_agent(agent: Agent | BaseAlgorithm) -> Agent:
     """
     if isinstance(agent, BaseAlgorithm):
         return Agent.from_model(agent)
-    require_class("agent", agent, Agent)
+    try:
+        require_class("agent", agent, Agent)
+    except ExplainError as error:
+        raise ExplainError(f"{error}; a model of stable-baselines3 will do as it is") from None
     return agent

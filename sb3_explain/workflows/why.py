@@ -177,7 +177,10 @@ def describe_order(explainer: Explainer) -> str:
     if explainer.gives_masks or explainer.of_probability:
         return f"{ordered}."
     if isinstance(agent.action_space, spaces.Box):
-        return f"{ordered}. They are of the action; the {SIMILARITY} may have another order."
+        return (
+            f"{ordered}. They are of the action; the {SIMILARITY} may have another order. The "
+            "action changes where it moves by more than a 20th of its range."
+        )
     score = "Q-value" if agent.view.value_based else "logit"
     return f"{ordered}. They are of the {score}; the {name_measure(agent)} may have another order."
 

@@ -78,7 +78,10 @@ def test_agents_with_the_same_perturbations_share_no_forward_passes():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: plot("ppo", np.zeros(4)), "agent must be of class Agent, not str"),
+        (
+            lambda: plot("ppo", np.zeros(4)),
+            "a model of stable-baselines3 will do",
+        ),
         (lambda: plot(AGENT, STATES.observations([0]), "rize"), "did you mean 'rise'"),
         (lambda: plot(AGENT, STATES.observations([0]), "visionmask"), "learns: give states="),
         (lambda: plot(AGENT, STATES.observations([0]), "rise", n_maks=3), "'n_masks'"),

@@ -13,7 +13,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
 from sb3_explain.explainers.perturbation.rise import Rise
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.why import prepare_explainer, why
+from sb3_explain.workflows.why import describe_order, prepare_explainer, why
 from tests.toys import SIZE, dot_agent, dot_states
 
 
@@ -155,6 +155,14 @@ def test_it_says_by_what_the_regions_are_ordered(state, given, said):
     answer = why(states, position, given(agent))
     order = f"Ordered by the attributions of {'RISE' if given is Rise else 'bright'}, highest first"
     assert order in str(answer) and str(answer).endswith(said)
+
+
+def test_of_a_box_action_it_says_what_a_change_is():
+    box = spaces.Box(-1, 1, (1,), np.float32)
+    layer = nn.Linear(2, 1)
+    agent = Agent.from_module(layer, spaces.Box(-9, 9, (2,), np.float32), box)
+    said = describe_order(Bright(agent))
+    assert said.endswith("The action changes where it moves by more than a 20th of its range.")
 
 
 def test_its_order_is_that_of_the_logits_where_the_probability_has_another():

@@ -139,7 +139,7 @@ def require_model(path: Path) -> Path:
     :raises ExplainError: if it does not; the error says what it is, and which models are near
     """
     there = list_zips(path.parent, depth=1)
-    near = f"the .zip files there: {there}" if there else "there is no .zip beside it"
+    near = f"the .zip files beside it: {there}" if there else "there is no .zip beside it"
     if not path.exists():
         kind = "file" if path.suffix == ".zip" else "folder and no .zip"
         raise ExplainError(f"there is no {kind} {quote(str(path))} ({near})")
