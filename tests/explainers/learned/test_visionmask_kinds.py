@@ -24,7 +24,7 @@ QUIET = {"precision": "no", "progress": False}
 def fitted(kind, objective="policy"):
     """A VisionMask with default settings, and states that it has not seen."""
     agent = known_agent(kind)
-    train, validation, test = known_states(agent, 600).split((0.7, 0.15, 0.15))
+    train, validation, test = known_states(agent, 360).split((0.7, 0.15, 0.15))
     explainer = VisionMask(agent, objective=objective)
     explainer.fit(train, validation, **QUIET)
     return explainer, StateBatch(agent, test.observations(np.arange(len(test))))
