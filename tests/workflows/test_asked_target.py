@@ -14,7 +14,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows import pictures
+from sb3_explain.workflows import feature_pictures
 from sb3_explain.workflows.pictures import make_examples
 from sb3_explain.workflows.pipeline import explain
 from tests.agents.reading import random_states, row_reader
@@ -51,7 +51,7 @@ def slopes(model, observations, read):
 )
 def test_importances_are_of_the_target(model, monkeypatch, target, name, read):
     drawn = []
-    monkeypatch.setattr(pictures, "importance_figure", lambda *given, **_: drawn.append(given))
+    monkeypatch.setattr(feature_pictures, "importance_figure", lambda *given, **_: drawn.append(given))
     agent = Agent.from_model(model)
     held = random_states(Agent.from_module(nn.Linear(4, 2), BOX, spaces.Discrete(2)))
     picture = make_examples(held, Gradient(agent), target)["importance"]
