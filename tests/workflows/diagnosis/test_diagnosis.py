@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 from torch import nn
 
 from sb3_explain import Agent, EnvRecipe, ExplainError, Interval, StateDataset, ValueUnits, diagnose
 from sb3_explain.workflows.diagnosis.checks.blindness import measure_features
 from sb3_explain.workflows.diagnosis.checks.layers import measure_dead, measure_full
+from sb3_explain.workflows.diagnosis.checks.observations import arrange_bounds
 from sb3_explain.workflows.diagnosis.checks.value import correlate
 from sb3_explain.workflows.diagnosis.evidence import Evidence
 from sb3_explain.workflows.diagnosis.findings import ORDER, Finding
@@ -144,6 +146,14 @@ def test_the_effect_of_permuting_features_adds_up_for_a_linear_agent():
     effects = dict(measure_features(Evidence(follow(weights=(2.0, 1.0)), states)))
     assert effects["signal"].mean == pytest.approx(0.8, abs=0.06)
     assert effects["noise"].mean == pytest.approx(0.2, abs=0.03)
+
+
+def test_bounds_of_stacked_vectors_stand_as_the_frames_do():
+    stacked = VecFrameStack(DummyVecEnv([lambda: gym.make("CartPole-v1")]), 3)
+    one = np.float64(gym.make("CartPole-v1").observation_space.high)
+    bounds = arrange_bounds(stacked.observation_space.high, 3)
+    assert bounds.tolist() == [*one, *one, *one]
+    assert arrange_bounds(one, 1).tolist() == one.tolist()
 
 
 def test_dead_and_full_units_by_hand():

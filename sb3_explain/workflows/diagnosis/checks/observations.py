@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.common.bootstrap import Interval
@@ -160,12 +163,31 @@ def measure_outside(evidence: Evidence, key: str, flat: Tensor) -> Tensor:
     low, high = getattr(space, "low", None), getattr(space, "high", None)
     if low is None or high is None or tuple(np.shape(low)) != tuple(space.shape or ()):
         return torch.zeros(flat.shape[1])
-    lows, highs = (torch.from_numpy(np.float64(bound).reshape(-1)) for bound in (low, high))
+    n = evidence.agent.n_stack
+    lows, highs = (torch.from_numpy(arrange_bounds(bound, n)) for bound in (low, high))
     room = ROUNDING * (highs - lows)
     wide = ~torch.isfinite(room) | (room > 1e30)
     room = torch.where(wide, torch.zeros_like(room), room)
     values = flat.double().cpu()
     return ((values < lows - room) | (values > highs + room)).double().mean(dim=0)
+
+
+def arrange_bounds(bound: NDArray[Any], n_stack: int) -> NDArray[np.float64]:
+    """Arrange the bounds of stacked vectors as the frames stand: one frame after the other.
+
+    VecFrameStack repeats the bound of each feature in place, though it joins whole frames.
+
+    :param bound: (n_stack * D,) lower or upper bounds of the space
+    :param n_stack: number of frames
+    """
+    flat: NDArray[np.float64] = np.asarray(bound, np.float64).reshape(-1)
+    if n_stack == 1 or len(flat) % n_stack:
+        return flat
+    repeated = flat.reshape(-1, n_stack)
+    if not (repeated == repeated[:, :1]).all():
+        return flat
+    tiled: NDArray[np.float64] = np.tile(repeated[:, 0], n_stack)
+    return tiled
 
 
 def _join(names: list[str]) -> str:
