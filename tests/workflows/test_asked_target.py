@@ -51,7 +51,9 @@ def slopes(model, observations, read):
 )
 def test_importances_are_of_the_target(model, monkeypatch, target, name, read):
     drawn = []
-    monkeypatch.setattr(feature_pictures, "importance_figure", lambda *given, **_: drawn.append(given))
+    monkeypatch.setattr(
+        feature_pictures, "importance_figure", lambda *given, **_: drawn.append(given)
+    )
     agent = Agent.from_model(model)
     held = random_states(Agent.from_module(nn.Linear(4, 2), BOX, spaces.Discrete(2)))
     picture = make_examples(held, Gradient(agent), target)["importance"]
