@@ -31,7 +31,7 @@ HOOKS = {
     *("MetricsCallback.evaluate_states", "MetricsCallback.make_explainers", "ForwardCache.read"),
 }
 #: which wrap a model
-WRAPPING = {"plot", "compare", "play", "to_shap", "view"}
+WRAPPING = {"plot", "compare", "play", "to_shap", "view", "diagnose"}
 ABSTRACT = {"MaskExplainer", "FittedExplainer.load"}
 
 
@@ -92,7 +92,7 @@ def test_a_raw_model_is_refused_in_one_line(name):
     assert said.endswith("Agent.from_model(model) makes one") and "\n" not in said
 
 
-@pytest.mark.parametrize("name", sorted(WRAPPING - {"play"}))  # tested where videos are
+@pytest.mark.parametrize("name", sorted(WRAPPING - {"play", "diagnose"}))  # tested where they are
 def test_or_it_is_wrapped(name):
     if name == "to_shap":
         pytest.importorskip("shap")
