@@ -146,7 +146,7 @@ def test_sgqn_is_trained_tuned_and_played(tmp_path, monkeypatch, capsys):
     agent = load_agent("sgqn", CARTPOLE, folder=tmp_path / "logs")
     assert agent.n_stack == 3
     optimisation = [
-        "-optimize", "--n-trials", "2", "--n-evaluations", "1", "--eval-episodes", "1",
+        "-optimize", "--n-trials", "1", "--n-evaluations", "1", "--eval-episodes", "1",
         "--sampler", "random", "--pruner", "none", "--no-optim-plots", "-n", "12",
     ]  # fmt: skip
     assert cli.main(["train", *common, "-conf", "my.yml", *optimisation]) == 0

@@ -100,12 +100,11 @@ def test_every_method_finds_the_row_of_a_board(shape, beside):
             assert share(found, (0,)) > 2 / shape[0], name
 
 
-@pytest.mark.slow  # learns for half a minute
-@pytest.mark.parametrize("name", ["visionmask", "stalder"])
-def test_learned_masks_find_the_corner_of_channel_last_pictures(name):
+@pytest.mark.slow  # learns for half a minute; the layout is the same for all that learn
+def test_learned_masks_find_the_corner_of_channel_last_pictures():
     agent = corner_reader("hwc")
     states = random_states(agent, 800)
-    explainer = EXPLAINERS[name](agent, baseline="mean")
+    explainer = EXPLAINERS["stalder"](agent, baseline="mean")
     explainer.fit(*states.split((0.8, 0.2)), epochs=12, progress=False)
     found = explainer.attribute(states.observations(np.arange(20)))
     assert share(found, AXES["hwc"][2]) > 0.25

@@ -103,8 +103,8 @@ def test_mutations_are_read_or_refused(results, name):
 @pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("name", ["metrics", "curves"])
 def test_a_page_of_mutations_is_written_or_refused(results, name):
-    counts = fuzz(results / f"{name}.json", lambda: read_page(results), FEW // 2)
-    assert counts["refused"] > FEW / 8
+    counts = fuzz(results / f"{name}.json", lambda: read_page(results), FEW // 4)
+    assert counts["refused"] > FEW / 16
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_many_mutations_are_read_or_refused(results, name):
 @pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("name", ["metrics", "curves"])
 def test_a_page_of_many_mutations_is_written_or_refused(results, name):
-    fuzz(results / f"{name}.json", lambda: read_page(results), MANY, seed=1)
+    fuzz(results / f"{name}.json", lambda: read_page(results), MANY // 2, seed=1)
 
 
 #: where in metrics.json, what stands there, and what the line says
