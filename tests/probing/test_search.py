@@ -231,7 +231,7 @@ def test_regularisers_do_what_they_say(made):
         ({"prior": "flat"}, "unknown prior 'flat'"),
         ({"target": lambda outputs: outputs.value * torch.nan}, "not finite for 128 of 128 states"),
         ({"target": lambda outputs: 1 / 0}, "the target <lambda> raised ZeroDivisionError"),
-        ({"target": lambda outputs: outputs.valeu}, "the target <lambda> raised AttributeError"),
+        ({"target": lambda outputs: outputs.valeu}, "unknown output 'valeu'; did you mean 'value'"),
         ({"target": lambda: 1}, "the target <lambda> raised TypeError"),
         ({"target": lambda outputs: 1.0}, "the target <lambda> returned float: return a tensor"),
         ({"target": int}, "the target int raised"),
