@@ -187,7 +187,9 @@ export class Pane {
   goToMap(by) {
     if (this.explainer === null) return;
     const own = this.playback.findOwn(this.explainer, this.position, this.target, by);
-    if (own !== null) this.jump(own);
+    if (own === null) return;
+    this.position = own; // a second press within the same frame goes on from there
+    this.jump(own);
   }
 
   /** Show what is known of the explainer, of this target, and of its scale. */
