@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sb3_explain.common.bootstrap import Interval
 from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png
 from sb3_explain.report.palette import Theme, ThemeName
 
@@ -43,6 +44,27 @@ class Bars:
     highs: Sequence[float] = ()
     limit: float | None = None
     beyond: Sequence[bool] = ()
+
+    @classmethod
+    def of_intervals(
+        cls,
+        title: str,
+        unit: str,
+        intervals: Mapping[str, Interval],
+        *,
+        limit: float | None = None,
+        beyond: Sequence[bool] = (),
+    ) -> Bars:
+        """Make bars of means with their intervals.
+
+        :param title: what is shown, in one line
+        :param unit: what the numbers are
+        :param intervals: K intervals by the names of the numbers
+        :param limit: the limit; ``None`` for none
+        :param beyond: (K,) whether each number is beyond it
+        """
+        means, lows, highs, _ = zip(*intervals.values(), strict=True)
+        return cls(title, unit, list(intervals), means, lows, highs, limit, beyond)
 
 
 @plain_fonts

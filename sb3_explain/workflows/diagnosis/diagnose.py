@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from sb3_explain.common.numbers import require_whole
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.evaluation.showing import replace_nan
 from sb3_explain.report.diagnosis_figure import Bars, diagnosis_figure
 from sb3_explain.report.diagnosis_page import write_diagnosis_page
 from sb3_explain.report.figures import save
@@ -124,7 +124,7 @@ class Diagnosis:
         findings = [
             {
                 **{name: getattr(one, name) for name in TEXTS},
-                "evidence": {k: _finite(v) for k, v in one.evidence._asdict().items()},
+                "evidence": replace_nan(one.evidence),
                 "details": dict(one.details),
             }
             for one in self.findings
@@ -287,7 +287,3 @@ def find_checks(names: Sequence[str] | None) -> list[str]:
 
 def _draw(bars: Bars | None, said: str) -> Picture | None:
     return None if bars is None else Picture(diagnosis_figure([bars]), bars.title, said)
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None

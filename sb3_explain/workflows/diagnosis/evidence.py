@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
@@ -185,6 +186,15 @@ class Evidence:
         :param confidence: confidence level
         """
         return confidence_interval(values, self.clusters, confidence=confidence, seed=self.seed)
+
+    def interval_of_returns(self, returns: Array, confidence: float = 0.95) -> Interval:
+        """Mean over episodes with its interval.
+
+        :param returns: (n,) a value for each episode
+        :param confidence: confidence level
+        """
+        episodes = np.arange(len(returns))
+        return confidence_interval(returns, episodes, confidence=confidence, seed=self.seed)
 
     def require_values(self) -> None:
         """:raises NotLookedError: if the agent has no values"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sb3_explain.common.bootstrap import Interval
@@ -14,6 +14,8 @@ Severity = Literal["fault", "warning"]
 #: healthy range, or a sign that has other causes at times
 Sure = Literal["certain", "very likely", "likely"]
 
+#: number of names that a sentence lists
+NAMED = 4
 #: names of the checks, causes before their consequences: of two findings of equal severity the
 #: cause is said first
 ORDER = (
@@ -106,6 +108,21 @@ class Look:
     said: str
     findings: tuple[Finding, ...] = ()
     bars: Bars | None = None
+
+
+def counted(number: float, n: int) -> Interval:
+    """Return the evidence of what was counted: a number of n states, with no doubt about it.
+
+    :param number: the number, such as the share of the states
+    :param n: number of states
+    """
+    return Interval(number, number, number, n)
+
+
+def list_first(names: Sequence[str]) -> str:
+    """Join the first four names, and say how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 class NotLookedError(Exception):

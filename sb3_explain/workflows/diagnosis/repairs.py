@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.policy_views import PolicyView
-from sb3_explain.common.bootstrap import Interval, confidence_interval
+from sb3_explain.common.bootstrap import Interval
 from sb3_explain.envs.spaces import Observations
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.states.play import ObservationTransform, show_everything
@@ -103,8 +103,7 @@ def try_arrangements(evidence: Evidence, given: Mapping[str, Arrangement]) -> Tr
         return Trial(best, float(own.mean()), float(screened[best]), gain, False, len(given))
     own, repaired = play(Arrangement(), n, seed), play(given[best], n, seed)
     gain, sure = (
-        confidence_interval(repaired - own, np.arange(n), confidence=level, seed=evidence.seed)
-        for level in (0.95, CONFIDENCE)
+        evidence.interval_of_returns(repaired - own, level) for level in (0.95, CONFIDENCE)
     )
     randomly = evidence.play(None, n_episodes=n, seed=seed)
     helps = sure.low > 0 and gain.mean > GAIN * (repaired.mean() - randomly.mean())

@@ -7,18 +7,15 @@ import torch
 from gymnasium import spaces
 
 from sb3_explain.agents.action_spaces import greedy_targets, group_sizes, target_scores
-from sb3_explain.common.bootstrap import Interval
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError, counted
 from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: share of the states with one action, and the spread of a Box action in its range
 ALWAYS, STILL = 0.99, 0.01
 #: place in the action's range, from 0 to 1, beyond which it is at the end; and the share of states
 EDGE, MOSTLY = 0.99, 0.95
-#: entropy, in units of the highest, from which no action is preferred
-UNDECIDED = 0.995
 
 
 @CHECKS.register("one_action")
@@ -54,7 +51,7 @@ def check_one_action(evidence: Evidence) -> Look:
         return Look(said, (), bars)
     finding = Finding(
         "one action", f"the agent does {what} whatever happens", "fault", "certain",
-        Interval(share, share, share, n), unit,
+        counted(share, n), unit,
         "look at the inputs first (normalization, scale); then at the entropy during training: "
         "a higher ent_coef or a lower learning rate keeps a policy from collapsing",
         bars=bars,
@@ -72,12 +69,11 @@ def check_saturation(evidence: Evidence) -> Look:
     if not space.is_bounded():
         raise NotLookedError("the actions have no bounds")
     at_end = (evidence.receive(evidence.scores).abs() > EDGE / 2).double().numpy(force=True)
-    each = [evidence.interval(column) for column in at_end.T]
-    names = list(evidence.agent.action_names)
-    bars = Bars(
-        "Actions at the ends of their range", "share of the states", names,
-        [one.mean for one in each], [one.low for one in each], [one.high for one in each],
-        limit=MOSTLY, beyond=[one.mean >= MOSTLY for one in each],
+    names = evidence.agent.action_names
+    each = dict(zip(names, map(evidence.interval, at_end.T), strict=True))
+    bars = Bars.of_intervals(
+        "Actions at the ends of their range", "share of the states", each,
+        limit=MOSTLY, beyond=[one.mean >= MOSTLY for one in each.values()],
     )  # fmt: skip
     whole = evidence.interval(at_end.mean(axis=1))
     said = f"bounds of {len(names)} action(s): at an end in {whole.mean:.0%} of the states"

@@ -12,7 +12,13 @@ from sb3_explain.common.bootstrap import Interval
 from sb3_explain.common.errors import unknown_name
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import (
+    Finding,
+    Look,
+    NotLookedError,
+    counted,
+    list_first,
+)
 from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: share of the variance of the scores below which an agent is blind to a feature
@@ -32,11 +38,11 @@ def check_blindness(evidence: Evidence) -> Look:
     blind = [name for name, effect in effects.items() if effect.mean < BLIND]
     bars = draw(effects) if effects else None
     if blind and len(blind) < len(effects):
-        named = ", ".join(blind[:4]) + (f" and {len(blind) - 4} more" if len(blind) > 4 else "")
         findings.append(
             Finding(
                 "blind to features",
-                f"{named}: the agent does the same whatever the feature says, though it changes",
+                f"{list_first(blind)}: the agent does the same whatever the feature says, though "
+                "it changes",
                 "fault", "certain", effects[blind[0]],
                 f"times the scores' variance is what permuting {blind[0]} does",
                 "check that the feature reaches the network (index, key, mask); if it is not "
@@ -50,16 +56,16 @@ def check_blindness(evidence: Evidence) -> Look:
         size = effects[most].mean
         said += f": it reacts most to {most}, by {size:.2g} times the variance of the scores"
     for key, each in squares.items():
-        n_blind = int((each < BLIND).sum())
-        share = n_blind / max(1, int(np.isfinite(each).sum()))
-        said += f"{'; ' if said else ''}{np.isfinite(each).sum()} changing squares of "
+        n_blind, n_changing = int((each < BLIND).sum()), int(np.isfinite(each).sum())
+        share = n_blind / max(1, n_changing)
+        said += f"{'; ' if said else ''}{n_changing} changing squares of "
         said += f"{key or 'the picture'}: blind to {n_blind}"
-        if share > MANY and n_blind < np.isfinite(each).sum():
+        if share > MANY and n_blind < n_changing:
             findings.append(
                 Finding(
                     "blind to pixels", f"{key or 'the picture'}: the agent does the same whatever "
                     f"{n_blind} of its changing squares show", "warning", "certain",
-                    Interval(share, share, share, len(evidence.positions)),
+                    counted(share, len(evidence.positions)),
                     "of the squares that change",
                     "check cropping and masks of the picture on its way to the network",
                     details={"effect by square": each.tolist()},
@@ -144,10 +150,8 @@ def measure_squares(evidence: Evidence, key: str) -> np.ndarray:
 def draw(effects: dict[str, Interval], limit: float | None = None) -> Bars:
     """Draw the effects by feature."""
     means = [one.mean for one in effects.values()]
-    beyond = [mean < BLIND if limit is None else mean > limit for mean in means]
-    return Bars(
+    return Bars.of_intervals(
         "What permuting each feature between states does",
-        "change of the scores, in their variance", list(effects), means,
-        [one.low for one in effects.values()], [one.high for one in effects.values()],
-        limit=limit, beyond=beyond,
+        "change of the scores, in their variance", effects, limit=limit,
+        beyond=[mean < BLIND if limit is None else mean > limit for mean in means],
     )  # fmt: skip

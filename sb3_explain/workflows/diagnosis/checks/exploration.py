@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sb3_explain.agents.action_spaces import group_sizes, score_range, target_scores
 from sb3_explain.agents.action_spaces import log_probabilities as find_logs
 from sb3_explain.agents.policy_views.actor_q import ARSView
-from sb3_explain.common.bootstrap import Interval, confidence_interval
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
 from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
@@ -36,18 +35,17 @@ def check_exploration(evidence: Evidence) -> Look:
         return Look(f"{looked}; greedy against sampled return not: no environment", tuple(findings))
     greedy, drawn = (evidence.play(deterministic=way) for way in (True, False))
     randomly = evidence.play(None)
-    labels = ["greedy", "sampled", "random actions"]
-    each = [interval_of(x, evidence.seed) for x in (greedy, drawn, randomly)]
-    better = interval_of(drawn - greedy, evidence.seed)
+    played = {"greedy": greedy, "sampled": drawn, "random actions": randomly}
+    each = {name: evidence.interval_of_returns(returns) for name, returns in played.items()}
+    better = evidence.interval_of_returns(drawn - greedy)
     scale = abs(max(greedy.mean(), drawn.mean()) - randomly.mean())
     worse_drawn = better.high < 0 and -better.mean > COST * scale
     worse_greedy = better.low > 0 and better.mean > COST * scale
-    bars = Bars(
-        "Return of greedy and of sampled actions", "mean return", labels,
-        [one.mean for one in each], [one.low for one in each], [one.high for one in each],
+    bars = Bars.of_intervals(
+        "Return of greedy and of sampled actions", "mean return", each,
         beyond=[worse_greedy, worse_drawn, False],
     )  # fmt: skip
-    said = f"{looked}; return {each[0].mean:.4g} greedy, {each[1].mean:.4g} sampled"
+    said = f"{looked}; return {each['greedy'].mean:.4g} greedy, {each['sampled'].mean:.4g} sampled"
     if worse_greedy:
         findings.append(
             Finding(
@@ -111,15 +109,15 @@ def measure_std(evidence: Evidence) -> tuple[str, Finding | None]:
     space = agent.action_space
     extent = score_range(space, squashed=agent.squashed)[1].to(std)  # type: ignore[arg-type]
     shares: NDArray[np.float64] = (std / extent).double().numpy(force=True)
-    each = [evidence.interval(column) for column in shares.T]
-    bars = Bars(
-        "Standard deviation of the actions", "share of their range", list(agent.action_names),
-        [one.mean for one in each], [one.low for one in each], [one.high for one in each],
-        limit=NOISE, beyond=[one.mean > NOISE for one in each],
+    each = dict(zip(agent.action_names, map(evidence.interval, shares.T), strict=True))
+    beyond = [one.mean > NOISE for one in each.values()]
+    bars = Bars.of_intervals(
+        "Standard deviation of the actions", "share of their range", each,
+        limit=NOISE, beyond=beyond,
     )  # fmt: skip
     mean = evidence.interval(shares.mean(axis=1))
     said = f"standard deviation of the actions: {mean.mean:.3g} of their range"
-    if not all(one.mean > NOISE for one in each):
+    if not all(beyond):
         return said, None
     return said, Finding(
         "actions are mostly noise", "the policy draws its actions from all over their range, "
@@ -128,8 +126,3 @@ def measure_std(evidence: Evidence) -> tuple[str, Finding | None]:
         "that the bonus for entropy outweighs the reward",
         bars=bars,
     )  # fmt: skip
-
-
-def interval_of(values: NDArray[np.float64], seed: int) -> Interval:
-    """Mean over episodes with its interval."""
-    return confidence_interval(values, np.arange(len(values)), seed=seed)

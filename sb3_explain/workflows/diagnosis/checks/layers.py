@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sb3_explain.common.bootstrap import Interval
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError, counted
 from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: smallest number of units of a layer that is looked at
@@ -81,7 +80,7 @@ def find(
     share = shares[beyond[0]]
     more = f" (and {len(beyond) - 1} more)" if len(beyond) > 1 else ""
     return Finding(
-        name, f"{beyond[0]}{more} {said}", "fault", "certain", Interval(share, share, share, n),
+        name, f"{beyond[0]}{more} {said}", "fault", "certain", counted(share, n),
         f"of {unit} in {beyond[0]}", next_step, details={"shares": shares},
         bars=draw(shares, unit),
     )  # fmt: skip

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 
 from sb3_explain.agents.action_spaces import log_probabilities, target_scores
-from sb3_explain.common.bootstrap import Interval
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError, counted
 from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 
@@ -24,7 +23,7 @@ def check_masks(evidence: Evidence) -> Look:
         finding = Finding(
             "masks are missing",
             "the policy was trained with masks of actions, and is played without any",
-            "fault", "certain", Interval(1.0, 1.0, 1.0, n), "of states without a mask",
+            "fault", "certain", counted(1.0, n), "of states without a mask",
             "let the environment have a method action_masks(), as sb3_contrib's ActionMasker adds "
             "one, and hand the masks to predict()",
         )  # fmt: skip
@@ -36,9 +35,9 @@ def check_masks(evidence: Evidence) -> Look:
     forbidden = (shares * (masks.reshape(n, -1) == 0)).sum(dim=1).double().numpy(force=True)
     before = evidence.interval(forbidden)
     never = float((masks.reshape(n, -1) > 0).all(dim=1).float().mean())
-    bars = Bars(
-        "Probability of forbidden actions before they are masked", "probability", ["forbidden"],
-        [before.mean], [before.low], [before.high],
+    bars = Bars.of_intervals(
+        "Probability of forbidden actions before they are masked", "probability",
+        {"forbidden": before},
     )  # fmt: skip
     said = (
         f"masks of {n} states: before they are masked, forbidden actions have probability "

@@ -24,7 +24,7 @@ def check_noise(evidence: Evidence) -> Look:
     if not keys:
         raise NotLookedError("categories have no noise")
     generator = torch.Generator().manual_seed(evidence.seed)
-    changed = []
+    changed = {}
     for size in SMALL:
         rows = dict(batch.by_key)
         for key in keys:
@@ -34,24 +34,24 @@ def check_noise(evidence: Evidence) -> Look:
             rows[key] = seen + size * std * draws
         with torch.no_grad():
             same = batch.keeps(rows)
-        changed.append(evidence.interval(1 - same.double().numpy(force=True)))
-    bars = Bars(
-        "Actions that noise of the observations changes", "share of the states",
-        [f"{size:.1%} of a standard deviation" for size in SMALL],
-        [one.mean for one in changed], [one.low for one in changed], [one.high for one in changed],
-        limit=LIMIT, beyond=[one.mean > LIMIT for one in changed],
+        name = f"{size:.1%} of a standard deviation"
+        changed[name] = evidence.interval(1 - same.double().numpy(force=True))
+    *_, largest = changed.values()
+    bars = Bars.of_intervals(
+        "Actions that noise of the observations changes", "share of the states", changed,
+        limit=LIMIT, beyond=[one.mean > LIMIT for one in changed.values()],
     )  # fmt: skip
     said = (
         f"noise of {SMALL[-1]:.0%} of each feature's standard deviation: it changes "
-        f"{changed[-1].mean:.1%} of the actions"
+        f"{largest.mean:.1%} of the actions"
     )
-    if not changed[-1].low > LIMIT:
+    if not largest.low > LIMIT:
         return Look(said, (), bars)
     finding = Finding(
         "sensitive to noise",
         f"noise of {SMALL[-1]:.0%} of a standard deviation changes what the agent does in many "
         "states",
-        "warning", "very likely", changed[-1], "of the actions change",
+        "warning", "very likely", largest, "of the actions change",
         "train with noise on the observations, or with a weight decay; check the scale of the "
         "observations",
         bars=bars,

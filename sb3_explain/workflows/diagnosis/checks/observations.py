@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sb3_explain.common.bootstrap import Interval
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import Finding, Look
+from sb3_explain.workflows.diagnosis.findings import Finding, Look, counted, list_first
 from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: smallest number of states of which one can say that something never changes
@@ -55,9 +54,9 @@ def check_observations(evidence: Evidence) -> Look:
         findings.append(
             Finding(
                 "observations out of range",
-                f"{_join(beyond)}: the observation lies out of the bounds that the agent's space "
-                "gives it, or is clipped by VecNormalize",
-                "fault", "certain", Interval(share, share, share, n),
+                f"{list_first(beyond)}: the observation lies out of the bounds that the agent's "
+                "space gives it, or is clipped by VecNormalize",
+                "fault", "certain", counted(share, n),
                 f"of states out of bounds in {worst}",
                 "compare units and order of the sensor with those of the training; for clipped "
                 "observations, check that the statistics of VecNormalize belong to this agent",
@@ -84,12 +83,12 @@ def find_not_finite(flat: Tensor, names: list[str], key: str) -> list[Finding]:
         return []
     share = float(bad.any(dim=1).float().mean())
     found = bad.any(dim=0).nonzero().flatten().tolist()
-    where = _join([names[i] for i in found]) if names else f"{key or 'the picture'}"
+    where = list_first([names[i] for i in found]) if names else f"{key or 'the picture'}"
     return [
         Finding(
             "NaN observations", f"{where}: the observation is NaN or infinite, and so is all that "
             "the networks compute of it", "fault", "certain",
-            Interval(share, share, share, len(flat)), "of states with NaN or infinite numbers",
+            counted(share, len(flat)), "of states with NaN or infinite numbers",
             "find the division by zero or the missing reading in the environment; "
             "stable_baselines3.common.vec_env.VecCheckNan raises where it happens first",
         )
@@ -113,9 +112,9 @@ def find_constant(evidence: Evidence, key: str, flat: Tensor, names: list[str]) 
     return [
         Finding(
             "constant features",
-            f"{_join(said)}: never changes in {len(flat)} states of {n_episodes} episode(s)",
+            f"{list_first(said)}: never changes in {len(flat)} states of {n_episodes} episode(s)",
             "warning" if masked else "fault", "certain",
-            Interval(share, share, share, len(flat)), "of the features",
+            counted(share, len(flat)), "of the features",
             "check the sensor; if it is masked or unused on purpose, leave it out of the "
             "observation",
         )
@@ -133,7 +132,7 @@ def check_pictures(evidence: Evidence, key: str, seen: Tensor) -> list[Finding]:
                 "pictures of the wrong scale",
                 f"{key or 'the picture'}: no pixel is above {highest:.3g}, though the space has 0 "
                 "to 255: the policy divides by 255 itself",
-                "fault", "certain", Interval(highest, highest, highest, n),
+                "fault", "certain", counted(highest, n),
                 "is the brightest pixel",
                 "give pictures as uint8 from 0 to 255",
             )
@@ -147,7 +146,7 @@ def check_pictures(evidence: Evidence, key: str, seen: Tensor) -> list[Finding]:
                 "frames that never change",
                 f"{key or 'the picture'}: channel(s) {numbers} of {len(still)} are the same in all "
                 f"{n} states",
-                "fault", "certain", Interval(share, share, share, n), "of the channels",
+                "fault", "certain", counted(share, n), "of the channels",
                 "check the wrapper that stacks frames, and the renderer",
             )
         )  # fmt: skip
@@ -188,7 +187,3 @@ def arrange_bounds(bound: NDArray[Any], n_stack: int) -> NDArray[np.float64]:
         return flat
     tiled: NDArray[np.float64] = np.tile(repeated[:, 0], n_stack)
     return tiled
-
-
-def _join(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
