@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.policy_views import PolicyView
+from sb3_explain.agents.policy_views import PolicyView, WrappedView
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import Observations
@@ -120,7 +120,7 @@ def as_frames(observations: Observations) -> Tensor:
     return observations.reshape(len(observations), -1, 3, *observations.shape[2:])
 
 
-class NativeView(PolicyView):
+class NativeView(WrappedView):
     """View of a policy that observes rendered frames through a preprocessing.
 
     :param view: view of the policy on its own observations
@@ -128,37 +128,11 @@ class NativeView(PolicyView):
     """
 
     def __init__(self, view: PolicyView, preprocessing: Preprocessing) -> None:
-        super().__init__(view.policy)
-        self.view = view
+        super().__init__(view)
         self.preprocessing = preprocessing
-        self.value_based = view.value_based
-        self.maskable = view.maskable
-        self.adds_start = view.adds_start
 
-    def _preprocess(self, observations: Observations) -> Tensor:
+    def observe(self, observations: Observations) -> Tensor:
         return self.preprocessing(as_frames(observations))
-
-    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        return self.view.scores(self._preprocess(observations), lstm_states)
-
-    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        return self.view.values(self._preprocess(observations), lstm_states)
-
-    def scores_and_values(
-        self, observations: Observations, lstm_states: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        return self.view.scores_and_values(self._preprocess(observations), lstm_states)
-
-    def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        return self.view.std(self._preprocess(observations), lstm_states)
-
-    def initial_lstm_states(self, batch_size: int) -> Tensor | None:
-        return self.view.initial_lstm_states(batch_size)
-
-    def next_lstm_states(
-        self, observations: Observations, lstm_states: Tensor | None
-    ) -> Tensor | None:
-        return self.view.next_lstm_states(self._preprocess(observations), lstm_states)
 
 
 @check_arguments

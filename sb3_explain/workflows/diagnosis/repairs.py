@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.policy_views import PolicyView
+from sb3_explain.agents.policy_views import PolicyView, WrappedView
 from sb3_explain.common.bootstrap import Interval
 from sb3_explain.envs.spaces import Observations
 from sb3_explain.report.diagnosis_figure import Bars
@@ -110,7 +110,7 @@ def try_arrangements(evidence: Evidence, given: Mapping[str, Arrangement]) -> Tr
     return Trial(best, float(own.mean()), float(repaired.mean()), gain, bool(helps), len(given))
 
 
-class RearrangedView(PolicyView):
+class RearrangedView(WrappedView):
     """The view of a policy whose scores stand in another order, or with another sign.
 
     :param view: view of the policy
@@ -119,29 +119,23 @@ class RearrangedView(PolicyView):
     """
 
     def __init__(self, view: PolicyView, order: list[int], signs: list[float]) -> None:
-        self.view = view
-        self.policy = view.policy
-        self.value_based, self.maskable = view.value_based, view.maskable
-        self.adds_start = view.adds_start
+        super().__init__(view)
         self.order, self.signs = order, torch.tensor(signs)
 
-    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        scores = self.view.scores(observations, lstm_states)
+    def _arrange(self, scores: Tensor) -> Tensor:
         return scores[:, self.order] * self.signs.to(scores)
 
-    def values(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        return self.view.values(observations, lstm_states)
+    def scores(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        return self._arrange(super().scores(observations, lstm_states))
+
+    def scores_and_values(
+        self, observations: Observations, lstm_states: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        scores, values = super().scores_and_values(observations, lstm_states)
+        return self._arrange(scores), values
 
     def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
-        return self.view.std(observations, lstm_states)[:, self.order]
-
-    def initial_lstm_states(self, batch_size: int) -> Tensor | None:
-        return self.view.initial_lstm_states(batch_size)
-
-    def next_lstm_states(
-        self, observations: Observations, lstm_states: Tensor | None
-    ) -> Tensor | None:
-        return self.view.next_lstm_states(observations, lstm_states)
+        return super().std(observations, lstm_states)[:, self.order]
 
 
 def rearrange_actions(agent: Agent, order: list[int], signs: list[float]) -> Agent:
