@@ -57,21 +57,25 @@ def stacked() -> VecEnv:
     return VecFrameStack(env, 4)
 
 
-def maskable(size: int, n_invalid: int) -> VecEnv:
+#: number of actions that are forbidden in each state, by the number of actions
+FORBIDDEN = {6: 2, 8: 4, 10: 6}
+
+
+def make_masked_env(size: int) -> InvalidActionEnvDiscrete:
+    """The environment of the maskable agents of so many actions."""
+    return InvalidActionEnvDiscrete(dim=size, n_invalid_actions=FORBIDDEN[size])
+
+
+def maskable(size: int) -> VecEnv:
     """An environment that forbids some of its actions at each step."""
-    return DummyVecEnv(
-        [lambda: Monitor(InvalidActionEnvDiscrete(dim=size, n_invalid_actions=n_invalid))]
-    )
+    return DummyVecEnv([lambda: Monitor(make_masked_env(size))])
 
 
-def make_masked(size: int, n_invalid: int, seed: int) -> BaseAlgorithm:
+def make_masked(size: int, seed: int) -> BaseAlgorithm:
     """MaskablePPO before its training."""
-    env = maskable(size, n_invalid)
+    env = maskable(size)
     return MaskablePPO("MlpPolicy", env, n_steps=256, gamma=0.4, seed=seed, device="cpu")
 
-
-#: the environment of the maskable agents, and its arguments by the number of actions
-MASKED: dict[int, Any] = {0: InvalidActionEnvDiscrete, 6: (6, 2), 8: (8, 4), 10: (10, 6)}
 
 #: name -> a model that has learned nothing yet, and its timesteps
 TRAINED: dict[str, tuple[Callable[[], BaseAlgorithm], int]] = {
@@ -116,9 +120,9 @@ TRAINED: dict[str, tuple[Callable[[], BaseAlgorithm], int]] = {
     "td3 Pendulum": (
         lambda: TD3("MlpPolicy", "Pendulum-v1", seed=0, device="cpu", **OFF_POLICY), 6_000,
     ),
-    "maskable_ppo 8 actions": (lambda: make_masked(8, 4, 0), 8_000),
-    "maskable_ppo 10 actions": (lambda: make_masked(10, 6, 1), 8_000),
-    "maskable_ppo 6 actions": (lambda: make_masked(6, 2, 2), 8_000),
+    "maskable_ppo 8 actions": (lambda: make_masked(8, 0), 8_000),
+    "maskable_ppo 10 actions": (lambda: make_masked(10, 1), 8_000),
+    "maskable_ppo 6 actions": (lambda: make_masked(6, 2), 8_000),
 }  # fmt: skip
 
 

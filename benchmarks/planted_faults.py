@@ -145,20 +145,17 @@ def dead_layer(agent: Agent) -> tuple[Agent, dict[str, Any]]:
     return changed, {}
 
 
-def saturated_actor(agent: Agent) -> tuple[Agent, dict[str, Any]]:
-    changed = copy_agent(agent)
-    layer = find_output(changed)
-    layer.weight.data *= 1e4
-    layer.bias.data *= 1e4
-    return changed, {}
+def scaled(find: Callable[[Agent], list[nn.Module]], factor: float) -> Plant:
+    """Layers whose outputs are a factor times as large."""
 
+    def plant(agent: Agent) -> tuple[Agent, dict[str, Any]]:
+        changed = copy_agent(agent)
+        for layer in find(changed):
+            layer.weight.data *= factor
+            layer.bias.data *= factor
+        return changed, {}
 
-def saturated_layer(agent: Agent) -> tuple[Agent, dict[str, Any]]:
-    changed = copy_agent(agent)
-    for layer in find_module(changed, "policy_net.0"):
-        layer.weight.data *= 1e4
-        layer.bias.data *= 1e4
-    return changed, {}
+    return plant
 
 
 def too_much_noise(agent: Agent) -> tuple[Agent, dict[str, Any]]:
@@ -187,27 +184,11 @@ def find_value_heads(agent: Agent) -> list[nn.Module]:
     return own or heads or [find_output(agent)]
 
 
-def value_times_four(agent: Agent) -> tuple[Agent, dict[str, Any]]:
-    changed = copy_agent(agent)
-    for layer in find_value_heads(changed):
-        layer.weight.data *= 4
-        layer.bias.data *= 4
-    return changed, {}
-
-
 def untrained_value(agent: Agent) -> tuple[Agent, dict[str, Any]]:
     changed = copy_agent(agent)
     torch.manual_seed(0)
     for layer in find_value_heads(changed):
         layer.reset_parameters()
-    return changed, {}
-
-
-def undecided(agent: Agent) -> tuple[Agent, dict[str, Any]]:
-    changed = copy_agent(agent)
-    layer = find_output(changed)
-    layer.weight.data *= 1e-4
-    layer.bias.data *= 1e-4
     return changed, {}
 
 
@@ -248,10 +229,9 @@ class WithoutMasks(gym.Env):  # type: ignore[type-arg]
 
 
 def without_masks(agent: Agent) -> tuple[Agent, dict[str, Any]]:
-    from diagnosed_agents import MASKED
+    from diagnosed_agents import make_masked_env
 
-    size, n_invalid = MASKED[agent.n_scores]
-    return agent, {"env": lambda: WithoutMasks(MASKED[0](dim=size, n_invalid_actions=n_invalid))}
+    return agent, {"env": lambda: WithoutMasks(make_masked_env(agent.n_scores))}
 
 
 NORMALIZED = ("ppo MountainCar", "ppo BipedalWalker", "sac Pendulum, normalized")
@@ -278,11 +258,12 @@ FAULTS = {
         ("dead layer",), dead_layer, ("dqn CartPole", "qrdqn CartPole", "sac Pendulum")
     ),
     "saturated actor": Fault(
-        ("saturated actions",), saturated_actor,
+        ("saturated actions",), scaled(lambda agent: [find_output(agent)], 1e4),
         ("td3 Pendulum", "sac Pendulum, normalized", "ppo BipedalWalker"),
     ),
     "saturated layer": Fault(
-        ("saturated layer",), saturated_layer, ("a2c CartPole", "ppo MountainCar", "trpo Acrobot")
+        ("saturated layer",), scaled(lambda agent: find_module(agent, "policy_net.0"), 1e4),
+        ("a2c CartPole", "ppo MountainCar", "trpo Acrobot")
     ),
     "noise of the actions": Fault(
         ("actions are mostly noise",), too_much_noise,
@@ -293,7 +274,8 @@ FAULTS = {
         ("a2c CartPole", "sac Pendulum", "ppo LunarLander"),
     ),
     "value times four": Fault(
-        ("value is biased",), value_times_four, ("dqn CartPole", "a2c CartPole", "ppo MountainCar")
+        ("value is biased",), scaled(find_value_heads, 4),
+        ("dqn CartPole", "a2c CartPole", "ppo MountainCar")
     ),
     "untrained value": Fault(
         ("value is biased", "value does not follow the return"), untrained_value,
@@ -316,6 +298,7 @@ FAULTS = {
         ("maskable_ppo 6 actions", "maskable_ppo 8 actions", "maskable_ppo 10 actions"),
     ),
     "prefers nothing": Fault(
-        ("prefers nothing",), undecided, ("a2c CartPole", "ppo MountainCar", "ppo LunarLander")
+        ("prefers nothing",), scaled(lambda agent: [find_output(agent)], 1e-4),
+        ("a2c CartPole", "ppo MountainCar", "ppo LunarLander")
     ),
 }  # fmt: skip
