@@ -8,6 +8,7 @@ from typing import Any
 
 from sb3_explain.callbacks.suggested_every import suggest_budget
 from sb3_explain.common.files import write_json
+from sb3_explain.report.words import join_words
 
 #: name of the file in a callback's folder
 RECORD = "schedule.json"
@@ -103,4 +104,4 @@ def name_some(names: Sequence[str]) -> str:
     """
     if len(names) > MOST_NAMED:
         names = [*names[: MOST_NAMED - 1], "...", names[-1]]
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return join_words(names)

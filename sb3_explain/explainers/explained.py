@@ -26,10 +26,6 @@ class Explaining(Protocol):
     def left_out(self) -> Collection[str]:
         """Keys of the observation that it does not explain."""
 
-    @property
-    def remark(self) -> str:
-        """What a reader has to know of its maps."""
-
 
 #: names of methods, each with the keys that it was told to leave out
 _TOLD: set[tuple[str, ...]] = set()
@@ -52,22 +48,6 @@ def require_explained(explainer: Explaining, target: int | ScalarTarget | None) 
             f"{explainer.name} explains actions, not {scalar.name}: {explainer.actions_only}; "
             f"{find_alternative(explainer.agent)} explains it"
         )
-
-
-def describe_limits(explainer: Explaining, label: str) -> list[str]:
-    """Say which keys of an observation an explainer leaves out, and what else limits its maps.
-
-    :param explainer: an explainer
-    :param label: its name, as it is shown
-    :return: sentences, or none
-    """
-    keys = sorted(explainer.left_out)
-    said = []
-    if keys:
-        named = " and ".join(filter(None, [", ".join(keys[:-1]), keys[-1]]))
-        it = "it" if len(keys) == 1 else "them"
-        said.append(f"{label} does not explain {named}, whether or not the agent uses {it}.")
-    return said + [explainer.remark] * bool(explainer.remark)
 
 
 def warn_if_left_out(explainer: Explaining) -> None:

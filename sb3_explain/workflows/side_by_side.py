@@ -10,7 +10,6 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_feature_keys, find_image
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.explainers.base import Explainer
-from sb3_explain.explainers.explained import describe_limits
 from sb3_explain.explainers.showing import describe_explained
 from sb3_explain.report import Picture
 from sb3_explain.report.method_attributions import MethodAttributions
@@ -83,7 +82,14 @@ def describe_keys(agent: Agent, explainers: Mapping[str, Explainer]) -> list[str
         if bars:
             said.append(f"Figures below show how much {join_words(bars)} matter.")
     for name, explainer in explainers.items():
-        said += describe_limits(explainer, get_explainer_label(name))
+        label, left_out = get_explainer_label(name), sorted(explainer.left_out)
+        if left_out:
+            it = "it" if len(left_out) == 1 else "them"
+            said.append(
+                f"{label} does not explain {join_words(left_out)}, whether or not the agent uses "
+                f"{it}."
+            )
+        said += [explainer.remark] * bool(explainer.remark)
     if unknown:
         said.append(f"Nothing on this page explains {join_words(sorted(unknown))}.")
     return said
