@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from sb3_explain.agents.activations import watch_modules
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image_keys
 from sb3_explain.agents.reinitialize import can_reinitialize
@@ -17,35 +17,8 @@ from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.agents.trial_pass import trial_pass
 from sb3_explain.envs.spaces import Observations, join_keys, spaces_by_key
 
-#: name of a module in the policy and its output, for each module in the order of the pass
-Passed = list[tuple[str, Tensor]]
 #: observations -> an output of the agent that depends on them
 Read = Callable[[Observations], Tensor]
-
-
-@contextmanager
-def watch_modules(policy: nn.Module, is_watched: Callable[[nn.Module], bool]) -> Iterator[Passed]:
-    """Record the outputs of modules during the forward passes in the ``with`` block.
-
-    :param policy: policy whose modules are watched
-    :param is_watched: function that says whether a module is watched
-    :return: a list to which the name and the output of each watched module are appended
-    """
-    passed: Passed = []
-
-    def note(name: str) -> Callable[..., None]:
-        return lambda module, inputs, output: passed.append((name, output))
-
-    hooks = [
-        module.register_forward_hook(note(name))
-        for name, module in policy.named_modules()
-        if is_watched(module)
-    ]
-    try:
-        yield passed
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def make_blank(agent: Agent) -> dict[str, Tensor]:

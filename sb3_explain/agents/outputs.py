@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -11,9 +12,10 @@ from gymnasium import spaces
 from torch import Tensor
 
 from sb3_explain.agents.action_spaces import action_probabilities, draw_actions, score_range
+from sb3_explain.agents.activations import capture_outputs, find_batch_axes
 from sb3_explain.agents.fit import require_fit
 from sb3_explain.agents.policy_views import PolicyView, forbid
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.envs.spaces import Observations, split_keys
 
 
@@ -228,6 +230,58 @@ class PolicyOutputs:
             squashed=self.squashed,
             first_action=self.first_action,
         )
+
+    @cached_property
+    def _batch_axes(self) -> dict[str, int]:
+        return find_batch_axes(self.view, self.observation_space)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers that scores and values pass through, in the order of the pass.
+
+        They are those of the policy's modules (``named_modules``), found by a pass of sampled
+        observations when first asked for.
+
+        >>> agent.layers[:2]
+        ('features_extractor', 'features_extractor.flatten')
+        """
+        return tuple(self._batch_axes)
+
+    @overload
+    def activations(  # type: ignore[overload-overlap]  # a text is a sequence of texts
+        self, observations: Observations, layers: str, lstm_states: Tensor | None = None
+    ) -> Tensor: ...
+
+    @overload
+    def activations(
+        self, observations: Observations, layers: Sequence[str], lstm_states: Tensor | None = None
+    ) -> dict[str, Tensor]: ...
+
+    def activations(
+        self,
+        observations: Observations,
+        layers: str | Sequence[str],
+        lstm_states: Tensor | None = None,
+    ) -> Tensor | dict[str, Tensor]:
+        """(B, ...) outputs of a layer, or of several by their names.
+
+        Of a layer that is called several times in a pass they are those of the first call, and of
+        one with several outputs, such as an LSTM, the first of these.
+
+        >>> agent.activations(agent.tensor(states.observations([0, 1])), "action_net").shape
+        torch.Size([2, 2])
+
+        :param observations: (B, ...) observations, or a dict of such tensors
+        :param layers: a name of :attr:`layers`, or several
+        :param lstm_states: (B, ...) state of a recurrent policy, as in :meth:`scores`
+        :raises ExplainError: for an unknown layer; the nearest name is suggested
+        """
+        names = [layers] if isinstance(layers, str) else list(layers)
+        require_known("layer", names, self._batch_axes)
+        observations = self._check_and_count(observations)
+        with capture_outputs(self.view.policy, self._batch_axes, names) as captured:
+            self.view.scores_and_values(observations, lstm_states)
+        return captured[layers] if isinstance(layers, str) else captured
 
     @property
     def first_action(self) -> int:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sb3_explain.agents.action_spaces import log_probabilities, score_range, target_scores
+from sb3_explain.agents.activations import watch_modules
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import make_blank, watch_modules
+from sb3_explain.agents.layers import make_blank
 from sb3_explain.envs.spaces import is_image_shape, join_keys
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer

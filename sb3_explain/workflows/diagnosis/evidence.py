@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from sb3_explain.agents.action_spaces import score_range
+from sb3_explain.agents.activations import list_innermost
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import watch_modules
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.feature_names import list_feature_names
@@ -135,16 +135,13 @@ class Evidence:
     @cached_property
     def outputs(self) -> dict[str, Tensor]:
         """Output (B, ...) of each innermost module on the way to scores and values, by name."""
-        policy, batch = self.agent.view.policy, self.batch
-        with torch.no_grad(), watch_modules(policy, _is_leaf) as passed:
-            inputs = batch.policy_inputs
-            seen = self.agent.layout.restore(batch.by_key)
-            self.agent.view.scores_and_values(seen, inputs.get("lstm_states"))
-        found: dict[str, Tensor] = {}
-        for name, output in passed:
-            if isinstance(output, Tensor) and len(output) == len(batch) and output.dim() > 1:
-                found.setdefault(name, output)
-        return found
+        batch, agent = self.batch, self.agent
+        seen = agent.layout.restore(batch.by_key)
+        with torch.no_grad():
+            found = agent.activations(
+                seen, list_innermost(agent.layers), batch.policy_inputs.get("lstm_states")
+            )
+        return {name: output for name, output in found.items() if output.dim() > 1}
 
     def measure_change(self, rows: dict[str, Tensor]) -> Array:
         """(B,) squared change of the scores, in units of how much they vary between states.
@@ -262,7 +259,3 @@ class Evidence:
         if plain:
             self._played[known] = returns
         return returns
-
-
-def _is_leaf(module: nn.Module) -> bool:
-    return not list(module.children())

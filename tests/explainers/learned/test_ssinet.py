@@ -7,8 +7,8 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
 
+from sb3_explain.agents.activations import watch_modules
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import watch_modules
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.learned.networks.ssinet_decoder import SSINetDecoder, make_coordinates
 from sb3_explain.explainers.learned.ssinet import SSINet, find_feature_shapes, is_convolution
