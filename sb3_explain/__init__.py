@@ -28,6 +28,7 @@ robot.register()
 _MODULES = {
     "Agent": "agents.agent",
     "AtariPreprocessing": "agents.native",
+    "AttentionWeights": "agents.attention",
     "BASELINES": "states.baselines",
     "CHECKS": "workflows.diagnosis",
     "Constant": "explainers.controls",
@@ -90,6 +91,7 @@ _MODULES = {
     "activation_maximization": "probing",
     "analyze_study": "workflows.study",
     "agreement": "states.labels",
+    "attention": "agents.attention",
     "collect": "states.collection",
     "compare": "workflows.showing",
     "color_agent": "agents.native",
@@ -140,6 +142,8 @@ __all__ = sorted(_MODULES)
 
 if TYPE_CHECKING:  # the same names for whoever reads types without running the package
     from sb3_explain.agents.agent import Agent as Agent
+    from sb3_explain.agents.attention import AttentionWeights as AttentionWeights
+    from sb3_explain.agents.attention import attention as attention
     from sb3_explain.agents.demo import demo_agent as demo_agent
     from sb3_explain.agents.loading import load_agent as load_agent
     from sb3_explain.agents.native import AtariPreprocessing as AtariPreprocessing
