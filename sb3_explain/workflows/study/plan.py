@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -88,7 +89,7 @@ class Plan:
         known: dict[str, Any] = json.loads(json.dumps(plain))
         return known
 
-    @property
+    @functools.cached_property
     def study(self) -> str:
         """Hash of the plan, which tells its answers from those of another."""
         content = json.dumps(self.to_dict(), sort_keys=True).encode()
