@@ -65,6 +65,7 @@ _MODULES = {
     "Normalizer": "envs.recipe",
     "Occlusion": "explainers.perturbation.occlusion",
     "OtherStates": "evaluation.others",
+    "PastSteps": "explainers.past_steps",
     "PixelSAC": "sgqn",
     "RAD": "sgqn",
     "Random": "explainers.controls",
@@ -109,6 +110,7 @@ _MODULES = {
     "from_hub": "workflows.hub",
     "goggles": "probing",
     "highlights": "workflows.highlights",
+    "layer_attributions": "explainers.gradients.layer_attributions",
     "list_explainers": "explainers.make",
     "list_metrics": "evaluation.metrics",
     "load_agent": "agents.loading",
@@ -120,6 +122,7 @@ _MODULES = {
     "needs_image": "explainers.requirements",
     "novelty": "probing",
     "parameter_randomization": "evaluation.parameter_randomization",
+    "past_steps": "explainers.past_steps",
     "play": "workflows.play",
     "playfield": "envs.playfields",
     "plot": "workflows.showing",
@@ -195,6 +198,9 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.explainers.gradients.integrated_gradients import (
         IntegratedGradients as IntegratedGradients,
     )
+    from sb3_explain.explainers.gradients.layer_attributions import (
+        layer_attributions as layer_attributions,
+    )
     from sb3_explain.explainers.gradients.smoothgrad import SmoothGrad as SmoothGrad
     from sb3_explain.explainers.learned.base import MaskExplainer as MaskExplainer
     from sb3_explain.explainers.learned.networks import NETWORKS as NETWORKS
@@ -204,6 +210,8 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.explainers.learned.visionmask import VisionMask as VisionMask
     from sb3_explain.explainers.make import list_explainers as list_explainers
     from sb3_explain.explainers.make import make_explainer as make_explainer
+    from sb3_explain.explainers.past_steps import PastSteps as PastSteps
+    from sb3_explain.explainers.past_steps import past_steps as past_steps
     from sb3_explain.explainers.perturbation.feature_ablation import (
         FeatureAblation as FeatureAblation,
     )

@@ -56,6 +56,15 @@ def take_first(output: Any) -> Tensor | None:
     return first if isinstance(first, Tensor) else None
 
 
+def drop_time(module: nn.Module, output: Tensor) -> Tensor:
+    """Return what a layer says of states without the axis of the one step that an LSTM is passed.
+
+    :param module: the layer
+    :param output: (B, ...) its output, with the states first
+    """
+    return output.flatten(1) if isinstance(module, nn.RNNBase) and output.dim() == 3 else output
+
+
 def find_batch_axes(view: PolicyView, space: spaces.Space[Any]) -> dict[str, int]:
     """Find the modules that scores and values pass, and the axis of states in their outputs.
 
@@ -110,10 +119,7 @@ def capture_outputs(
             first = take_first(output)
             if name in captured or first is None:
                 return None
-            states_first = first.movedim(axes[name], 0)
-            # (B, 1, H) of the one step that a recurrent layer is passed
-            recurrent = isinstance(module, nn.RNNBase) and first.dim() == 3
-            captured[name] = states_first.flatten(1) if recurrent else states_first
+            captured[name] = drop_time(module, first.movedim(axes[name], 0))
             copied = first.clone()
             return copied if output is first else (copied, *output[1:])
 

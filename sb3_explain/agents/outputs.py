@@ -232,7 +232,8 @@ class PolicyOutputs:
         )
 
     @cached_property
-    def _batch_axes(self) -> dict[str, int]:
+    def batch_axes(self) -> dict[str, int]:
+        """The axis of the states in the output of each layer; found when first asked for."""
         return find_batch_axes(self.view, self.observation_space)
 
     @property
@@ -245,7 +246,7 @@ class PolicyOutputs:
         >>> agent.layers[:2]
         ('features_extractor', 'features_extractor.flatten')
         """
-        return tuple(self._batch_axes)
+        return tuple(self.batch_axes)
 
     @overload
     def activations(  # type: ignore[overload-overlap]  # a text is a sequence of texts
@@ -277,9 +278,9 @@ class PolicyOutputs:
         :raises ExplainError: for an unknown layer; the nearest name is suggested
         """
         names = [layers] if isinstance(layers, str) else list(layers)
-        require_known("layer", names, self._batch_axes)
+        require_known("layer", names, self.batch_axes)
         observations = self._check_and_count(observations)
-        with capture_outputs(self.view.policy, self._batch_axes, names) as captured:
+        with capture_outputs(self.view.policy, self.batch_axes, names) as captured:
             self.view.scores_and_values(observations, lstm_states)
         return captured[layers] if isinstance(layers, str) else captured
 
