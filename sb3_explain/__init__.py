@@ -56,6 +56,7 @@ _MODULES = {
     "Interval": "common.bootstrap",
     "KernelSHAP": "explainers.perturbation.kernel_shap",
     "Lime": "explainers.perturbation.lime",
+    "LinearProbes": "workflows.inside",
     "METRICS": "evaluation.metrics",
     "MarioPreprocessing": "agents.native",
     "MaskExplainer": "explainers.learned.base",
@@ -111,6 +112,7 @@ _MODULES = {
     "goggles": "probing",
     "highlights": "workflows.highlights",
     "layer_attributions": "explainers.gradients.layer_attributions",
+    "linear_probe": "workflows.inside",
     "list_explainers": "explainers.make",
     "list_metrics": "evaluation.metrics",
     "load_agent": "agents.loading",
@@ -255,6 +257,8 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.hub import from_hub as from_hub
     from sb3_explain.workflows.hub import push_to_hub as push_to_hub
     from sb3_explain.workflows.hub_space import push_space as push_space
+    from sb3_explain.workflows.inside import LinearProbes as LinearProbes
+    from sb3_explain.workflows.inside import linear_probe as linear_probe
     from sb3_explain.workflows.notebook_view import view as view
     from sb3_explain.workflows.pipeline import explain as explain
     from sb3_explain.workflows.play import play as play
