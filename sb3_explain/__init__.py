@@ -26,6 +26,7 @@ robot.register()
 
 #: each public name and its module, which is imported when the name is first used
 _MODULES = {
+    "ActivatingStates": "workflows.inside",
     "Agent": "agents.agent",
     "AtariPreprocessing": "agents.native",
     "AttentionWeights": "agents.attention",
@@ -53,6 +54,7 @@ _MODULES = {
     "GuidedGradCAM": "explainers.gradients.guided_grad_cam",
     "InputXGradient": "explainers.gradients.input_x_gradient",
     "IntegratedGradients": "explainers.gradients.integrated_gradients",
+    "Inside": "workflows.inside",
     "Interval": "common.bootstrap",
     "KernelSHAP": "explainers.perturbation.kernel_shap",
     "Lime": "explainers.perturbation.lime",
@@ -90,6 +92,7 @@ _MODULES = {
     "ValueUnits": "agents.value_units",
     "VisionMask": "explainers.learned.visionmask",
     "VisionMaskCallback": "callbacks",
+    "activating_states": "workflows.inside",
     "activation_maximization": "probing",
     "analyze_study": "workflows.study",
     "agreement": "states.labels",
@@ -111,6 +114,7 @@ _MODULES = {
     "from_hub": "workflows.hub",
     "goggles": "probing",
     "highlights": "workflows.highlights",
+    "inside": "workflows.inside",
     "layer_attributions": "explainers.gradients.layer_attributions",
     "linear_probe": "workflows.inside",
     "list_explainers": "explainers.make",
@@ -257,7 +261,11 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.hub import from_hub as from_hub
     from sb3_explain.workflows.hub import push_to_hub as push_to_hub
     from sb3_explain.workflows.hub_space import push_space as push_space
+    from sb3_explain.workflows.inside import ActivatingStates as ActivatingStates
+    from sb3_explain.workflows.inside import Inside as Inside
     from sb3_explain.workflows.inside import LinearProbes as LinearProbes
+    from sb3_explain.workflows.inside import activating_states as activating_states
+    from sb3_explain.workflows.inside import inside as inside
     from sb3_explain.workflows.inside import linear_probe as linear_probe
     from sb3_explain.workflows.notebook_view import view as view
     from sb3_explain.workflows.pipeline import explain as explain

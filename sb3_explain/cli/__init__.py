@@ -36,6 +36,10 @@ COMMANDS = {
         "diagnose",
         "say what is wrong with an agent: what it sees, what it does, what it earns",
     ),
+    "inside": (
+        "inside",
+        "show what the layers of the agent know, and which states excite their units",
+    ),
     "why": ("why", "remove salient regions from one state and show how the agent's action changes"),
     "probe": ("probe", "generate states that the agent values highly, fears, or is undecided in"),
     "highlights": (

@@ -13,6 +13,8 @@ NAMES = {
     "probes.html": "States of interest",
     "highlights.mp4": "Highlights, a video",
     "highlights.png": "Highlights, a picture",
+    "inside/layers.png": "Inside: dead units by layer",
+    "inside/linear_probes.png": "Inside: what layers know",
     "benchmark.md": "Table of the grid",
     "bars.png": "Bars of the grid",
 }

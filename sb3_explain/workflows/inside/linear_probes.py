@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
-from torch import nn
 
-from sb3_explain.agents.activations import list_innermost
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import join_features
 from sb3_explain.common.bootstrap import MIN_EPISODES, Interval, make_clusters
@@ -26,13 +21,12 @@ from sb3_explain.report.linear_probe_figure import linear_probe_figure
 from sb3_explain.report.palette import ThemeName
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.inside.concepts import Labels, read_labels
+from sb3_explain.workflows.inside.reading import choose_layers, read_activations
 
 #: number of states that are probed, of features and of pictures
 N_STATES, N_PICTURES = 1500, 500
 #: number of folds, and the fewest states of a probe
 FOLDS, FEWEST = 5, 50
-#: states of one forward pass, whose outputs of a layer are kept
-CHUNK = 64
 #: the row of a table that is no layer: what the policy is shown
 OBSERVATION = "observation"
 
@@ -207,7 +201,10 @@ def linear_probe(
     found: dict[str, list[ProbedLayer]] = {name: [] for name in concepts}
     with progress_bar("probing", 1 + len(names), "layers", progress) as bar:
         for layer in [OBSERVATION, *names]:
-            rows = read_layer(agent, states, positions, layer)
+            if layer == OBSERVATION:
+                rows = join_features(states.batch(agent, positions).by_key).numpy(force=True)
+            else:
+                rows = read_activations(agent, states, positions, layer).flatten(1).numpy()
             predicted = predict_held_out(standardize(rows), both, folds)
             for i, name in enumerate(concepts):
                 r2, control = (
@@ -217,33 +214,3 @@ def linear_probe(
                 found[name].append(ProbedLayer(name, layer, rows.shape[1], r2, control))
             bar.update(1)
     return LinearProbes(tuple(row for rows in found.values() for row in rows))
-
-
-def choose_layers(agent: Agent) -> list[str]:
-    """Choose the layers that hold no other one, less those that say the same as the one before."""
-    modules = dict(agent.view.policy.named_modules())
-    same = (nn.Flatten, nn.Identity, nn.Dropout)
-    return [name for name in list_innermost(agent.layers) if not isinstance(modules[name], same)]
-
-
-@torch.no_grad()
-def read_layer(
-    agent: Agent, states: StateDataset, positions: NDArray[np.int64], layer: str
-) -> NDArray[Any]:
-    """Read what a layer says of states, flat.
-
-    :param agent: the agent
-    :param states: its states
-    :param positions: (n,) positions of the states
-    :param layer: name of a layer, or ``"observation"``
-    :return: (n, D) numbers
-    """
-    rows = []
-    for part in np.array_split(positions, -(-len(positions) // CHUNK)):
-        batch = states.batch(agent, part)
-        if layer == OBSERVATION:
-            rows.append(join_features(batch.by_key).cpu())
-        else:
-            seen, held = agent.layout.restore(batch.by_key), batch.policy_inputs.get("lstm_states")
-            rows.append(agent.activations(seen, layer, held).reshape(len(part), -1).cpu())
-    return torch.cat(rows).numpy()
