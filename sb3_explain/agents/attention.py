@@ -18,7 +18,6 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import Observations, split_keys
-from sb3_explain.report.attention_figure import attention_figure
 from sb3_explain.report.palette import ThemeName
 
 _ATTEND = inspect.signature(functional.multi_head_attention_forward)
@@ -60,6 +59,8 @@ class AttentionWeights:
         :return: PNG
         :raises ExplainError: if there is no such state
         """
+        from sb3_explain.report.attention_figure import attention_figure
+
         n = len(next(iter(self.weights.values())))
         if not 0 <= state < n:
             raise ExplainError(f"there is no state {state}: give one of 0 to {n - 1}")

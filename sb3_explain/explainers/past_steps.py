@@ -19,9 +19,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.notebook import write_facts
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import Observations
-from sb3_explain.report.overlay import to_rgb
 from sb3_explain.report.palette import ThemeName
-from sb3_explain.report.past_steps_figure import past_steps_figure
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
@@ -121,6 +119,9 @@ class PastSteps:
         :param theme: ``"light"`` or ``"dark"``
         :return: PNG
         """
+        from sb3_explain.report.overlay import to_rgb
+        from sb3_explain.report.past_steps_figure import past_steps_figure
+
         agent = self.batch.agent
         keys, image = find_feature_keys(agent), find_image(agent)
         features = {key: self.by_key[key] for key in keys}
