@@ -7,7 +7,7 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,9 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import Observations, split_keys
-from sb3_explain.report.palette import ThemeName
+
+if TYPE_CHECKING:
+    from sb3_explain.report.palette import ThemeName
 
 _ATTEND = inspect.signature(functional.multi_head_attention_forward)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,10 +20,12 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.notebook import write_facts
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import Observations
-from sb3_explain.report.palette import ThemeName
 from sb3_explain.states.baselines import Replacement, make_baselines
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
+
+if TYPE_CHECKING:
+    from sb3_explain.report.palette import ThemeName
 
 #: most rows of all steps together in one pass with gradients
 ROWS = 512
