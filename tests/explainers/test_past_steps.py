@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from sb3_explain import ExplainError, past_steps
+from sb3_explain.agents.layers import copy_agent
+from sb3_explain.agents.policy_views.own_methods import OwnRecurrentView
 from tests.explainers.kinds import agent_of, states_of
 from tests.remembering import LENGTH, remembering_agent, remembering_states
 
@@ -78,6 +80,15 @@ def test_with_one_step_it_is_integrated_gradients_in_the_held_state(agent, state
     scores = agent.scores(rows, states_on_line)[:, 1].sum()
     slope = torch.autograd.grad(scores, rows)[0].mean(dim=0)
     torch.testing.assert_close(found.attributions[0], seen[0] * slope, rtol=1e-2, atol=1e-5)
+
+
+def test_a_policy_that_is_read_through_its_own_methods_says_the_same(agent, states):
+    expected = past_steps(agent, states, 9, "high", n_steps=6, n_points=8)
+    other = copy_agent(agent)
+    other.view = OwnRecurrentView(other.view.policy)
+    found = past_steps(other, states, 9, "high", n_steps=6, n_points=8)
+    # its logits are those of a distribution: the same to the offset of a state
+    torch.testing.assert_close(found.by_step, expected.by_step, rtol=1e-3, atol=1e-4)
 
 
 def test_dicts_with_pictures_are_explained_and_drawn():

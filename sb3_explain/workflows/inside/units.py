@@ -127,7 +127,8 @@ class ActivatingStates:
         places = None
         if self.places is not None and image is not None:
             places = self.places.clip(0) / max(float(self.places.max()), 1e-30)
-        shares = compute_shares(agent, batch.own_scores).numpy(force=True)
+        scores = batch.own_scores.cpu()
+        shares = compute_shares(agent, scores).numpy()
         tiles = [
             Tile(
                 probabilities=shares[i],
@@ -138,7 +139,7 @@ class ActivatingStates:
                 features=None if rows is None else rows[i],
                 values=None if own is None else own[i],
             )
-            for i, action in enumerate(name_greedy_actions(agent, batch.own_scores))
+            for i, action in enumerate(name_greedy_actions(agent, scores))
         ]
         return contact_sheet(
             tiles, agent.target_names, measure=name_measure(agent), features=names, theme=theme,
