@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sb3_explain.report.figures import TITLE, get_theme, plain_fonts, render_png
+from sb3_explain.report.linear_probe_figure import shorten_layer
 from sb3_explain.report.palette import ThemeName
 
 #: inches of a panel, the most panels in a row, and the most tokens whose names are written
@@ -39,8 +39,7 @@ def attention_figure(
         figure.colorbar(drawn, ax=axes, shrink=0.75).ax.tick_params(
             labelsize=7, colors=look.ink, length=0
         )
-        short = textwrap.shorten(title.replace(".", ". "), 34, placeholder="…").replace(". ", ".")
-        axes.set_title(short, **{**TITLE, "fontsize": 9}, color=look.ink)
+        axes.set_title(shorten_layer(title), **{**TITLE, "fontsize": 9}, color=look.ink)
         for axis, size, label in (
             (axes.yaxis, weights.shape[0], "token"),
             (axes.xaxis, weights.shape[1], "takes from token"),

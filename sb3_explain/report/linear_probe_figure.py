@@ -52,7 +52,7 @@ def linear_probe_figure(
             (cross,) = axes.plot([max(control, LOWEST)], [y], "x", color=CONTROL, markersize=6)
             marks = [dot, cross]
         axes.set_ylim(len(layers) - 0.4, -0.6)
-        axes.set_yticks(range(len(layers)), [_shorten(layer) for layer in layers], fontsize=8)
+        axes.set_yticks(range(len(layers)), [shorten_layer(layer) for layer in layers], fontsize=8)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
         axes.set_xlim(LOWEST - 0.03, 1.05)
         axes.tick_params(axis="x", labelsize=8)
