@@ -64,5 +64,6 @@ def linear_probe_figure(
     return render_png(figure, look)
 
 
-def _shorten(layer: str) -> str:
+def shorten_layer(layer: str) -> str:
+    """Shorten the name of a layer to 30 letters, of which the last ones tell it from others."""
     return layer if len(layer) <= LETTERS else f"…{layer[1 - LETTERS :]}"
