@@ -73,8 +73,6 @@ class Explainer(ABC):
     unknown_targets: Collection[int] = frozenset()
     #: whether the class takes the arguments ``baseline`` and ``states``
     takes_baseline: ClassVar[bool] = False
-    #: whether the attributions add up to the target's score less that on the baseline
-    additive: ClassVar[bool] = False
     #: baselines of masked features by key; empty if the explainer masks nothing
     baselines: Mapping[str, Baseline] = {}
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.shown_values import name_features, show_values
@@ -16,14 +18,19 @@ from sb3_explain.common.attributions import join_features
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers import EXPLAINERS
+from sb3_explain.explainers.additive import AdditiveExplainer
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.named import name_explainer
 from sb3_explain.report.summary import describe_unchanging
+from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.coverage import is_constant
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.showing import read_agent
 
 logger = logging.getLogger(__name__)
+
+#: share of what is explained by which a sum may miss it without a warning
+LARGE_ERROR = 0.01
 
 
 @check_arguments
@@ -42,8 +49,9 @@ def to_shap(
     ``shap.plots.beeswarm`` draws it, and ``shap.plots.waterfall`` one state of it. As shap defines
     them, base values and attributions add up to the target's score: the base values, which shap
     calls E[f(X)], are the target's score on the baseline. That holds for ``kernel_shap`` and, but
-    for the error of its sum, for ``integrated_gradients``. The attributions of other methods do not
-    add up to anything: for these there are no base values, which a warning says, and no waterfall.
+    for the error of its sum, for ``integrated_gradients``; a warning says how large this is where
+    it is more than 1 % of what is explained. The attributions of other methods do not add up to
+    anything: for these there are no base values, which a warning says, and no waterfall.
 
     >>> from sb3_explain import ExplainError, to_shap
     >>> try:
@@ -88,9 +96,8 @@ def to_shap(
     for said in describe_unchanging([names[i] for i, never in enumerate(constant) if never]):
         logger.warning("%s", said)
     base_values = None
-    if made.additive:
-        scores = batch.own_target_scores.double().gather(1, batch.target[:, None])[:, 0]
-        base_values = (scores - values.sum(dim=1)).cpu().numpy()
+    if isinstance(made, AdditiveExplainer):
+        base_values = read_base_values(made, batch, values).cpu().numpy()
     else:
         logger.warning(
             "attributions of %s do not add up to the score, so there are no base values, and no "
@@ -106,6 +113,31 @@ def to_shap(
     )
 
 
+@torch.no_grad()
+def read_base_values(explainer: AdditiveExplainer, batch: StateBatch, values: Tensor) -> Tensor:
+    """Read the target's score on the baseline, (B,), and warn where the attributions miss the rest.
+
+    :param explainer: an additive explainer
+    :param batch: the states
+    :param values: (B, M) its attributions
+    """
+    chosen = batch.target[:, None]
+    scores, base = (
+        each.double().gather(1, chosen)[:, 0]
+        for each in (batch.own_target_scores, explainer.base_scores(batch))
+    )
+    missed = (scores - base - values.sum(dim=1)).abs().max()
+    explained = (scores - base).abs().max()
+    if missed > LARGE_ERROR * explained:
+        logger.warning(
+            "attributions of %s miss the score by up to %.2g of the %.2g that they explain: raise "
+            "n_steps", explainer.name, missed, explained,
+        )  # fmt: skip
+    return base
+
+
 def list_additive() -> str:
     """List the explainers whose attributions add up to the score."""
-    return " and ".join(name for name in EXPLAINERS if EXPLAINERS[name].additive)
+    return " and ".join(
+        name for name in EXPLAINERS if issubclass(EXPLAINERS[name], AdditiveExplainer)
+    )

@@ -8,7 +8,9 @@ import matplotlib.pyplot
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from stable_baselines3 import PPO
+from torch import nn
 
 from sb3_explain import Agent, collect, make_explainer, to_shap
 
@@ -90,6 +92,22 @@ def test_base_values_are_the_scores_on_the_baseline(agent, states, name, target)
     scores = read(states.observations(np.arange(60))).detach().numpy()
     np.testing.assert_allclose(made.values.sum(axis=1) + made.base_values, scores, atol=1e-5)
     assert made.output_names == target and made[3].output_names == target
+
+
+def test_a_sum_that_misses_the_score_is_said_and_not_hidden_in_the_base_values(caplog):
+    """An agent that jumps, and integrated gradients of so few steps that they miss where."""
+
+    class Jump(nn.Module):
+        def forward(self, seen):
+            return torch.tanh(400 * (seen[:, :1] - 0.513)) * torch.tensor([[1.0, -1.0]])
+
+    agent = Agent.from_module(Jump(), spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(2))
+    observations = np.array([[1.0, 0.0], [0.2, 0.0]], np.float32)
+    made = to_shap(agent, observations, "integrated_gradients", 0, n_steps=4)
+    np.testing.assert_allclose(made.base_values, -1, atol=1e-6)
+    missed = np.abs(np.array([1, -1]) - made.base_values - made.values.sum(axis=1)).max()
+    (line,) = [r.getMessage() for r in caplog.records if "miss" in r.getMessage()]
+    assert f"by up to {missed:.2g} of the 2 that" in line and "n_steps" in line
 
 
 def test_what_does_not_add_up_has_no_base_values(agent, states, shap, caplog):

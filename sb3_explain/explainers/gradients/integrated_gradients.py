@@ -12,7 +12,7 @@ from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.spaces import Observations
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.additive import AdditiveExplainer
 from sb3_explain.explainers.gradients.attributions import attribute_with_captum, find_whole_keys
 from sb3_explain.explainers.requirements import needs_continuous
 from sb3_explain.states.baselines import Replacement, make_baselines
@@ -22,7 +22,7 @@ from sb3_explain.states.forward_passes import MAX_BATCH_BYTES
 
 
 @EXPLAINERS.register("integrated_gradients")
-class IntegratedGradients(Explainer):
+class IntegratedGradients(AdditiveExplainer):
     """(s - r) * the mean gradient between r and s, signed; Sundararajan et al. (2017), equation 1.
 
     Captum approximates the integral by a Gauss-Legendre sum of ``n_steps`` points, which costs as
@@ -49,7 +49,6 @@ class IntegratedGradients(Explainer):
 
     name = "integrated_gradients"
     takes_baseline = True
-    additive = True
     unsupported = staticmethod(needs_continuous)
 
     def __init__(
@@ -107,10 +106,11 @@ class IntegratedGradients(Explainer):
             for found in self.attribute_batch(batch).values()
         ]
         with torch.no_grad():
-            differences = batch.target_scores(batch.by_key) - batch.target_scores(
-                self._replaced(batch)
-            )
+            differences = batch.target_scores(batch.by_key) - self.base_scores(batch)
         return torch.stack(totals).sum(dim=0) - differences.gather(1, batch.target[:, None])[:, 0]
+
+    def base_scores(self, batch: StateBatch) -> Tensor:
+        return batch.target_scores(self._replaced(batch))
 
     def _replaced(self, batch: StateBatch) -> dict[str, Tensor]:
         held = self.agent.categories.held  # between two categories there is none

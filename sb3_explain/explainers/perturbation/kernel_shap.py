@@ -15,7 +15,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_feature_keys
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
-from sb3_explain.explainers.base import Explainer
+from sb3_explain.explainers.additive import AdditiveExplainer
 from sb3_explain.explainers.perturbation.features import Features
 from sb3_explain.explainers.requirements import needs_features, needs_few_features
 from sb3_explain.states.baselines import Replacement, make_baselines
@@ -28,7 +28,7 @@ MAX_FEATURES = 2048
 
 
 @EXPLAINERS.register("kernel_shap")
-class KernelSHAP(Explainer):
+class KernelSHAP(AdditiveExplainer):
     """A feature's mean contribution to the score, over the orders in which features are added.
 
     Lundberg and Lee (2017), theorem 2: features outside of a set z are replaced by their baseline,
@@ -61,7 +61,6 @@ class KernelSHAP(Explainer):
 
     name = "kernel_shap"
     takes_baseline = True
-    additive = True
 
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
@@ -108,6 +107,10 @@ class KernelSHAP(Explainer):
         values: Tensor = batch.read_once((self, "values"), lambda: self._values(features))
         target = batch.target[:, None, None].expand(-1, values.shape[1], 1)
         return features.by_key(values.gather(2, target)[:, :, 0])
+
+    def base_scores(self, batch: StateBatch) -> Tensor:
+        features = Features(batch, self.by_key, self.baselines)
+        return features.target_scores(features.replaced, torch.arange(len(batch)))
 
     def _values(self, features: Features) -> Tensor:
         """(B, M, C) Shapley values for every target."""
