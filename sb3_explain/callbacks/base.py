@@ -27,7 +27,7 @@ from sb3_explain.callbacks.schedule import Schedule, name_some
 from sb3_explain.callbacks.suggested_every import suggest_every
 from sb3_explain.callbacks.tensorboard import FPS, WIDTH, write_picture
 from sb3_explain.callbacks.trackers import Tracker, find_trackers
-from sb3_explain.callbacks.training_states import Step, read_step, take_snapshot
+from sb3_explain.callbacks.training_states import Step, read_raw, read_step, take_snapshot
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import writing_to
 from sb3_explain.common.numbers import parse_number, require_whole
@@ -202,6 +202,7 @@ class ExplainCallback(BaseCallback):
         if self.every is not None:
             self._due = (self.num_timesteps // self.every + 1) * self.every
         self._running, self.ending, self.folder = True, False, None
+        self._raw = read_raw(self.model)
         if self.parent is not None:
             self._stay_inactive()
         elif not (self._run_guarded(self._begin) and self._run_guarded(self._claim_folder)):
@@ -325,7 +326,9 @@ class ExplainCallback(BaseCallback):
         return True
 
     def _look(self) -> bool:
-        self.watch(self._episodes.number(read_step(self.model, self.locals)))
+        step = read_step(self.model, self.locals, self._raw)
+        self._raw = read_raw(self.model)
+        self.watch(self._episodes.number(step))
         return True
 
     def _work(self) -> None:

@@ -138,12 +138,12 @@ class SaliencyCallback(ExplainCallback):
         for group, states in groups.items():
             self.store(folder, group, self.draw_sheet(states, explainer, group))
         if find_image(agent) is None:
-            if self.target is None:
-                # not the last ones, which follow each other and are alike
-                some = recent.subset(recent.spread(self.n_newest))
-                title = f"{self.describe()}\n{len(some)} of the last {len(recent):,} states"
-                for name, drawn in picture_importance(some, explainer, title=title).items():
-                    self.store(folder, name, drawn.png)
+            # not the last ones, which follow each other and are alike
+            some = recent.subset(recent.spread(self.n_newest))
+            title = f"{self.describe()}\n{len(some)} of the last {len(recent):,} states"
+            drawn = picture_importance(some, explainer, target=self.target, title=title)
+            for name, picture in drawn.items():
+                self.store(folder, name, picture.png)
         elif self.n_frames:
             path = folder / f"video_{self.num_timesteps}.mp4"
             shown = recent.spread(len(recent))[-self.n_frames :]

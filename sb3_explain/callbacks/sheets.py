@@ -46,8 +46,9 @@ def describe_states(
 ) -> list[list[str]]:
     """Describe states of a training: the greedy action, its value, the step and the return so far.
 
-    What is not known is left out: the value of an agent that has none, the counts of an episode
-    that had begun before the training.
+    The value is in the environment's own rewards, as the return is. What is not known is left out:
+    the value of an agent that has none, the counts of an episode that had begun before the
+    training.
 
     :param states: states of a training
     :param positions: (n,) positions among them
@@ -56,7 +57,7 @@ def describe_states(
     """
     actions = name_greedy_actions(agent, torch.from_numpy(states.column("scores")[positions]))
     columns = {
-        "value": states.column("values")[positions],
+        "value": agent.value_units.unscale(states.column("values")[positions]),
         "step": states.column(STEP)[positions],
         "return": states.column(RETURN)[positions],
     }

@@ -32,20 +32,37 @@ class Step:
         policy, ``action_masks`` of a maskable one
     :param ends: (n_envs,) whether the episode ends with this step
     :param rewards: (n_envs,) rewards of this step, not normalized; NaN if they are not known
+    :param raw: the observations before VecNormalize, where it alone stands between both
     """
 
     by_key: dict[str, Array]
     records: dict[str, Array]
     ends: Array
     rewards: Array | float = np.nan
+    raw: dict[str, Array] | None = None
 
 
-def read_step(model: BaseAlgorithm, known: dict[str, Any]) -> Step:
+def read_raw(model: BaseAlgorithm) -> dict[str, Array] | None:
+    """Read what a model will act upon next, as it was before VecNormalize; ``None`` without it.
+
+    :param model: model that is trained
+    """
+    normalized = model.get_vec_normalize_env()
+    if normalized is None or not normalized.norm_obs:
+        return None
+    raw = normalized.get_original_obs()
+    return raw if isinstance(raw, dict) else {SINGLE: raw}
+
+
+def read_step(
+    model: BaseAlgorithm, known: dict[str, Any], raw: dict[str, Array] | None = None
+) -> Step:
     """Read the current step of a training.
 
     :param model: model that is trained
     :param known: ``locals`` of a callback in ``_on_step``, when the model's last observation is
         still the one it acted upon
+    :param raw: what :func:`read_raw` returned before this step
     :raises ExplainError: if the algorithm does not show callbacks its observations, such as ARS
     """
     observations = model._last_obs
@@ -70,7 +87,9 @@ def read_step(model: BaseAlgorithm, known: dict[str, Any]) -> Step:
     if normalized is not None and normalized.norm_reward:
         rewards = normalized.get_original_reward()
     ends = np.asarray(known["dones"], dtype=bool)
-    return Step(by_key, records, ends, np.asarray(rewards, dtype=np.float64))
+    if raw is not None and any(raw[key].shape != seen.shape for key, seen in by_key.items()):
+        raw = None  # frames are stacked, or axes moved, after they were normalized
+    return Step(by_key, records, ends, np.asarray(rewards, dtype=np.float64), raw)
 
 
 @dataclasses.dataclass
@@ -92,6 +111,10 @@ class Piece:
 class TrainingStates:
     """The last states of a training.
 
+    They are kept as they were before VecNormalize, and normalized as the agent that is asked
+    normalizes them, so that a state stays the same while statistics change. Stacked frames are kept
+    as the policy saw them.
+
     :param n: smallest number of states to hold; older ones are dropped, a piece of an episode at a
         time
     :param n_stack: number of frames in an observation
@@ -106,6 +129,7 @@ class TrainingStates:
         self._last: dict[int, dict[str, Array]] = {}
         self._n_states = self._n_episodes = 0
         self._episodes: dict[int, int] = {}
+        self._raw = False
 
     def __len__(self) -> int:
         return self._n_states
@@ -118,9 +142,9 @@ class TrainingStates:
         :param alone: whether the state counts as an episode of its own
         """
         # copies, since environments reuse their arrays; contiguous, for fast comparisons
-        by_key = {
-            name: np.array(observed[env], order="C") for name, observed in step.by_key.items()
-        }
+        self._raw = step.raw is not None and self.n_stack == 1
+        seen = step.raw if step.raw is not None and self._raw else step.by_key
+        by_key = {name: np.array(observed[env], order="C") for name, observed in seen.items()}
         record = {name: column[env] for name, column in step.records.items()}
         piece = None if alone else self._open.get(env)
         if piece is None or not self._follows(by_key, self._last[env]):
@@ -174,9 +198,14 @@ class TrainingStates:
             raise ExplainError("no state has been seen yet")
         lead = self.n_stack - 1
         lengths = [len(piece.records) for piece in self.pieces]
-        frames = {
-            name: torch.from_numpy(np.stack([f for p in self.pieces for f in p.frames[name]]))
+        stacked = {
+            name: np.stack([f for p in self.pieces for f in p.frames[name]])
             for name in self.pieces[0].frames
+        }
+        normalizers = agent.normalizers if self._raw else {}
+        frames = {
+            name: torch.from_numpy(normalizers[name](each) if name in normalizers else each)
+            for name, each in stacked.items()
         }
         episodes = [piece.episode for piece in self.pieces]
         starts = np.concatenate([np.arange(lead + length) == 0 for length in lengths])

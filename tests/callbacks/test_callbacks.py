@@ -148,7 +148,8 @@ def test_callbacks_explain_any_target(tmp_path, target):
     saliency = SaliencyCallback("gradient", every=None, n_states=2, **common)
     metrics = MetricsCallback(["gradient"], ["sparseness"], None, 4, **common)
     model.learn(32, callback=[saliency, metrics])
-    assert (tmp_path / "saliency" / "fresh_32.png").read_bytes()[:4] == b"\x89PNG"
+    for name in ("fresh", "importance"):
+        assert (tmp_path / "saliency" / f"{name}_32.png").read_bytes()[:4] == b"\x89PNG"
     found = metrics.measured[32]
     assert found.states["target"] == ("right" if target == 1 else target)
 

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import torch
 from sb3_contrib import ARS, MaskablePPO, RecurrentPPO
-from stable_baselines3 import PPO
+from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
+from sb3_explain import SaliencyCallback
 from sb3_explain.callbacks.training_states import (
     MonitorStates,
     Step,
@@ -143,6 +144,46 @@ def test_normalised_vectors_are_those_that_the_policy_saw():
     observations = states.observations(np.arange(len(states))).numpy()
     desired = {w[1][""].tobytes() for w in watcher.whole}
     assert {o.tobytes() for o in observations} == desired
+
+
+@pytest.mark.parametrize("algo", [PPO, SAC])
+def test_a_state_stays_the_same_while_statistics_change(algo, tmp_path):
+    """Raw observations of a slow list; the policy of later sees them by its statistics of then."""
+    env = VecNormalize(make_vec_env("Pendulum-v1", n_envs=2, seed=0))
+    options = {"n_steps": 32, "batch_size": 32} if algo is PPO else {"learning_starts": 8}
+    model = algo("MlpPolicy", env, seed=0, device="cpu", **options)
+    states, raw, acted_upon = [], [], []
+
+    class Watching(SaliencyCallback):
+        def watch(self, step):
+            super().watch(step)
+            acted_upon.append(step.raw[""].copy())
+
+        def work(self, folder):
+            states.append(self.monitor_states.states(self.take_agent()))
+
+    class Raw(BaseCallback):
+        def _on_training_start(self):
+            raw.append(env.get_original_obs())
+
+        def _on_step(self):
+            raw.append(env.get_original_obs())
+            return True
+
+    watching = Watching(
+        "gradient", every=64, n_states=4, folder=str(tmp_path), budget=None, on_error="raise"
+    )
+    model.learn(192, callback=[Raw(), watching])
+    np.testing.assert_array_equal(acted_upon, raw[:-1])
+    assert len(states) >= 2
+    shown = []
+    for each in (states[0], states[-1]):
+        seen = each.observations(np.arange(4)).numpy()
+        shown.append(seen)
+        assert each.n_stack == 1
+    assert not np.allclose(shown[0], shown[1])  # the statistics have changed
+    due = [raw[0][0], raw[7][1], raw[15][0], raw[23][1]]
+    np.testing.assert_allclose(shown[1], env.normalize_obs(np.stack(due)), rtol=1e-5)
 
 
 def test_the_memory_of_a_recurrent_policy_is_that_before_the_step():
