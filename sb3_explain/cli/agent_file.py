@@ -7,6 +7,7 @@ what would run code, or is not checked when the user gives it, has to be given a
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from sb3_explain.common.untrusted import quote
 NAME = "agent.json"
 #: what to do about a damaged file
 REMEDY = "give the agent's flags again, such as --algo and --env"
+#: algorithm and environment of the demo agent
+DEMO = ("ppo", "PongNoFrameskip-v4")
 #: size limit in bytes
 MAX_BYTES = 100_000
 
@@ -89,14 +92,18 @@ def read_agent_file(options: argparse.Namespace) -> dict[str, Any]:
     """
     path = Path(options.output) / NAME
     if not path.exists():
+        if is_of_demo(Path(options.output)):
+            options.demo = True
+            options.algo, options.env = DEMO
+            return {}
         raise ExplainError(
-            f"{options.output} does not say which agent it explains (it has no {NAME}): give "
-            "--algo and --env"
+            f"{options.output} does not say which agent it explains (it has no {NAME}, which the "
+            "command line writes and Python does not): give --algo and --env"
         )
     known: dict[str, Any] = read_document(path, _FORM, REMEDY, limit=MAX_BYTES)
     if known.get("demo", False):
         options.demo = True
-        options.algo, options.env = "ppo", "PongNoFrameskip-v4"
+        options.algo, options.env = DEMO
         return {}
     for name in ("algo", "env"):
         if not known.get(name):
@@ -118,6 +125,24 @@ def read_agent_file(options: argparse.Namespace) -> dict[str, Any]:
         if known.get(name) not in (None, "no"):
             known[name] = os.path.normpath(path.parent / known[name])
     return known
+
+
+def is_of_demo(folder: Path) -> bool:
+    """Return whether a folder holds states of the demo agent, by the hash of its file.
+
+    :param folder: output folder
+    """
+    # here, so that other commands start without torch
+    from sb3_explain.agents.demo import FILE
+    from sb3_explain.states.dataset import StateDataset
+    from sb3_explain.workflows.whole_episodes import STORES
+
+    for store in STORES:
+        if (folder / store).exists():
+            played_by = StateDataset.open(folder / store).provenance.get("agent")
+            known = played_by.get("sha256") if isinstance(played_by, dict) else None
+            return known is not None and known == hashlib.sha256(FILE.read_bytes()).hexdigest()
+    return False
 
 
 def write_agent_file(options: argparse.Namespace) -> None:

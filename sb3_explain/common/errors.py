@@ -78,6 +78,19 @@ class ExplainError(Exception):
         super().__init__(make_printable(message))
 
 
+class UnknownNameError(ExplainError):
+    """A name that does not exist.
+
+    :param message: what is wrong, and what to do next
+    :param name: the name as the user wrote it
+    :param known: every name that would have been right
+    """
+
+    def __init__(self, message: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(message)
+        self.name, self.known = name, frozenset(known)
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
     """The error for a name that does not exist, with the nearest one if one is near.
 
@@ -94,7 +107,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
     if close is not None and str(name).lower().split() == close.lower().split():
         hint += " (its spaces differ)"  # several are printed as one
     said = f"unknown {kind} {name!r}{hint} (known: "
-    return ExplainError(f"{said}{join_names(names, MAX_CHARACTERS - len(said) - 1) or 'none'})")
+    listed = join_names(names, MAX_CHARACTERS - len(said) - 1) or "none"
+    return UnknownNameError(f"{said}{listed})", str(name), names)
 
 
 def find_close_name(name: str, known: Iterable[str]) -> str | None:

@@ -11,7 +11,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from sb3_explain.common.errors import ExplainError, require_known
+from sb3_explain.common.errors import (
+    ExplainError,
+    UnknownNameError,
+    require_known,
+    unknown_name,
+)
 from sb3_explain.common.numbers import LARGEST, require_number, require_whole
 from sb3_explain.common.untrusted import quote
 
@@ -162,6 +167,13 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
                 require_class(argument, given[argument], kind)
             else:
                 given[argument] = read_plain(argument, given[argument], hint)
-        return function(*bound.args, **bound.kwargs)
+        try:
+            return function(*bound.args, **bound.kwargs)
+        except UnknownNameError as error:
+            if not open_ended or error.name not in kwargs or error.name in known:
+                raise
+            # what this function handed on may be a misspelled argument of its own
+            own = known - {"self"}
+            raise unknown_name(f"argument of {name}", error.name, own | error.known) from None
 
     return checked

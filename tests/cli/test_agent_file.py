@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sb3_explain import collect, demo_agent
 from sb3_explain.cli import main
 from sb3_explain.cli.agent_file import AGAIN, DEFAULTS, HERE, complete_flags, write_agent_file
 from sb3_explain.common.errors import ExplainError
@@ -44,6 +45,26 @@ def test_the_file_names_no_home_and_moves_with_its_agents(collected, tmp_path):
     assert "device" not in written
     moved = Path(shutil.copytree(collected, tmp_path / "elsewhere"))
     assert ask(moved) == 0
+
+
+@pytest.mark.parametrize("of_demo", [True, False])
+def test_a_folder_that_python_wrote_is_of_the_demo_if_its_states_are(of_demo, tmp_path):
+    pytest.importorskip("ale_py")
+    agent = demo_agent()
+    if not of_demo:
+        agent.provenance["sha256"] = "0" * 64
+    collect(
+        agent, n_states=2, folder=tmp_path / "episodes", n_envs=1, max_per_episode=2, render=False,
+        progress=False,
+    )  # fmt: skip
+    options = argparse.Namespace(output=tmp_path, algo=None, env=None)
+    options.__dict__.update(dict.fromkeys({**DEFAULTS, **AGAIN, **HERE}))
+    if of_demo:
+        complete_flags(options)
+        assert options.demo and (options.algo, options.env) == ("ppo", "PongNoFrameskip-v4")
+    else:
+        with pytest.raises(ExplainError, match="which the command line writes and Python"):
+            complete_flags(options)
 
 
 def test_what_is_given_comes_first(collected, capsys):

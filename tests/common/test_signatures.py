@@ -40,6 +40,19 @@ def test_an_unknown_name_is_said_with_the_nearest_one():
         require_arguments(Open, Open, {"_hidden": 2})
 
 
+def test_what_is_handed_on_may_be_a_misspelled_argument_of_ones_own():
+    @check_arguments
+    def draw(target=None, **options):
+        require_arguments(Base, Base, options)
+
+    draw(width=2)
+    said = "unknown argument of draw 'targt'; did you mean 'target'. .known: depth, target, width"
+    with pytest.raises(ExplainError, match=said):
+        draw(targt=1)
+    with pytest.raises(ExplainError, match="argument of draw 'widht'; did you mean 'width'"):
+        draw(widht=1)
+
+
 def test_a_class_that_only_type_checkers_import_hides_no_other():
     @check_arguments
     def draw(agent: "Agent", style: "Absent" = None) -> "Absent":  # noqa: F821

@@ -7,6 +7,8 @@ from sb3_explain.agents.loading import load_agent
 from sb3_explain.envs.feature_names import FeatureNames
 from sb3_explain.envs.given_action_names import ActionNames
 
+#: the model, as the zoo saves it
+FILE = Path(__file__).parent / "ppo" / "PongNoFrameskip-v4_1" / "PongNoFrameskip-v4.zip"
 #: who the agent is and what its actions do, for pages
 DESCRIPTION = (
     "The agent plays the green paddle on the right. RIGHT and RIGHTFIRE move it up, LEFT and "

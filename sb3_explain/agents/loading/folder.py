@@ -8,7 +8,7 @@ import itertools
 import re
 from pathlib import Path
 
-from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.errors import ExplainError, find_close_name, unknown_name
 from sb3_explain.common.untrusted import one_line, quote, require_regular_file
 
 CHECKPOINT = re.compile(r"rl_model_(\d{1,18})_steps\.zip")
@@ -142,6 +142,10 @@ def require_model(path: Path) -> Path:
     near = f"the .zip files beside it: {there}" if there else "there is no .zip beside it"
     if not path.exists():
         kind = "file" if path.suffix == ".zip" else "folder and no .zip"
+        beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = find_close_name(path.name, beside)
+        if close is not None:
+            near = f"did you mean {quote(str(path.parent / close))}?"
         raise ExplainError(f"there is no {kind} {quote(str(path))} ({near})")
     require_regular_file(path)
     if path.suffix in NOT_MODELS and not _begins_as_model(path):

@@ -181,6 +181,7 @@ def test_a_clone_of_the_hub_brings_its_files(models):
         ("one", {"best": True}, r"no agent in .*\(there is: whatever.zip\)"),
         ("nothing", {}, "there is no folder and no .zip .*suffixless.zip"),
         ("nothing.zip", {}, "there is no file .*suffixless.zip"),
+        ("mny", {}, "did you mean '.*many'"),
         ("x" * 3000, {}, "cannot be read"),
     ],
 )
