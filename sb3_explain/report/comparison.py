@@ -94,19 +94,32 @@ def _name_best(
     of_share = name.startswith("accuracy")
     say = format_percent if of_share else format_number
     row, label = table[best][name], get_explainer_label(best)
-    text = f"{words.label} ({_SIDES[words.better or 'up']}): {label}"
+    heading = f"{words.label} ({_SIDES[words.better or 'up']}):"
+    found = find_standing(table, best, name, words.better, controls, say)
+    means = {say(read[0]) for each in methods if (read := read_bounds(table[each].get(name)))}
+    if (
+        found.level
+        and means == {say(row["mean"])}
+        and not (found.beaten or found.behind or found.ahead or found.better)
+    ):
+        return (
+            f"{heading} tells nothing here, since all methods and {join_words(found.level)} have "
+            "the same."
+        )
+    best_of = " of the methods" if found.ahead or found.better else ""
+    text = f"{heading} {label}"
     if of_share:
-        text += " keeps the choice best" * bool(others)
-        text += f"; shown only {_name_shown(name, label, wording)}, the agent {wording.done} in "
+        text += f" keeps the choice best{best_of}" if others else ""
+        shown = f"hown only {_name_shown(name, label, wording)}, the agent {wording.done} in "
+        text += f"; s{shown}" if others else f". S{shown}"
         states = f"the {row['n']:,} states" if isinstance(row.get("n"), int) else "the states"
         text += f"{say(row['mean'])} of {states}"
     else:
-        text += " is best" * bool(others) + f" ({say(row['mean'])})"
+        text += f" is best{best_of}" * bool(others) + f" ({say(row['mean'])})"
     if others:
         following = table[others[0]][name]
         clear = "clearly before" if beats(row, following, words.better) else "not clearly before"
         text += f", {clear} the next, {get_explainer_label(others[0])} ({say(following['mean'])})"
-    found = find_standing(table, best, name, words.better, controls, say)
     parts = [
         ("clearly better than", found.beaten),
         ("not clearly better than", found.level + found.behind),

@@ -11,6 +11,8 @@ from sb3_explain.workflows.whole_episodes import read_numbers
 
 #: number of steps that must follow in the episode, for an action to matter to how it ends
 FOLLOWING = 5
+#: fall of the value, as a share of the largest magnitude, that tells nothing
+HARDLY = 0.01
 
 
 def suggest_state(states: StateDataset, first: int = 0, stop: int | None = None) -> tuple[int, str]:
@@ -36,6 +38,12 @@ def suggest_state(states: StateDataset, first: int = 0, stop: int | None = None)
         middle = int(open_[len(open_) // 2])
         return middle, describe_place(states, middle)
     most = int(open_[np.nanargmax(drops[open_])])
+    if drops[most] < HARDLY * np.nanmax(np.abs(values)):
+        middle = int(open_[len(open_) // 2])
+        return middle, (
+            f"{describe_place(states, middle)}; the value hardly falls anywhere: the agent does "
+            "not expect the end"
+        )
     return most, (
         f"{describe_place(states, most)}, where the value falls most: from {values[most]:.3g} to "
         f"{values[most + 1]:.3g}"

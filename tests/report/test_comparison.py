@@ -31,8 +31,8 @@ def test_a_clear_best_is_one_sentence():
         name: {"deletion": each["insertion"]} for name, each in table.items() if name != "empty"
     }
     assert said(table) == [
-        "Deletion (lower is better): RISE is best (0.500), clearly before the next, LIME (0.800); "
-        "it is clearly behind the random map (0.200).",
+        "Deletion (lower is better): RISE is best of the methods (0.500), clearly before the next, "
+        "LIME (0.800); it is clearly behind the random map (0.200).",
         "LIME is not clearly better than every control by deletion.",
     ]
 
@@ -101,7 +101,7 @@ def test_the_gradient_that_was_asked_for_may_be_best():
 def test_shares_are_told_in_states():
     [text] = said(table_of("accuracy@0.1", lime=0.8, random=0.5))
     assert text == (
-        "Accuracy at 10 % (higher is better): LIME; shown only the 10 % of the observation that "
+        "Accuracy at 10 % (higher is better): LIME. Shown only the 10 % of the observation that "
         "LIME marks highest, the agent takes the same action in 80 % of the 60 states; it is "
         "clearly better than the random map (50 %)."
     )
@@ -111,6 +111,18 @@ def test_shares_are_told_in_states():
         "LIME keep, the agent takes the same action in 80 % of the 60 states, clearly before the "
         "next, RISE (70 %); it is clearly better than the random map (50 %)."
     )
+
+
+def test_a_metric_by_which_all_are_alike_names_no_best():
+    """As of an agent that always does the same."""
+    first, *_ = said(table_of("accuracy@0.1", lime=1.0, rise=1.0, random=1.0, constant=1.0))
+    assert first == (
+        "Accuracy at 10 % (higher is better): tells nothing here, since all methods and the random "
+        "map (100 %) and the constant mask (100 %) have the same."
+    )
+    # an explainer that is best of the methods, and a control before it
+    first, *_ = said(table_of("insertion", 0.3, lime=0.6, rise=0.5, random=0.65))
+    assert "LIME is best of the methods (0.600)" in first and "behind, not clearly" in first
 
 
 @pytest.mark.parametrize("table", [table_of("insertion", empty=0.1, random=0.2), {}])

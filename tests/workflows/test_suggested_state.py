@@ -49,6 +49,12 @@ def test_without_a_drop_it_is_amid_what_is_shown(columns):
     assert position == 23 and why == "step 3 of episode 1, 8 steps before its last"
 
 
+def test_a_value_that_hardly_falls_is_said_to_expect_nothing():
+    flat = -27.9 - 0.001 * np.arange(32)
+    _, why = suggest_state(played([20, 12], values=flat))
+    assert why.endswith("hardly falls anywhere: the agent does not expect the end")
+
+
 def test_where_all_is_late_it_is_the_earliest():
     position, why = suggest_state_of(played([20, 3], values=np.zeros(23)), of(None, 22, 20, 23))
     assert position == 20
