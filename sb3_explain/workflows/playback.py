@@ -40,6 +40,7 @@ from sb3_explain.workflows.removal import count_removed, remove_regions
 from sb3_explain.workflows.step_columns import (
     compute_columns,
     describe_drawing,
+    describe_value,
     list_bookmarks,
 )
 from sb3_explain.workflows.whole_episodes import choose_steps
@@ -86,8 +87,10 @@ def make_playback(
     """
     positions, episodes = choose_steps(states, limit)
     shown = states.subset(positions)
-    columns = {key: each[positions] for key, each in compute_columns(agent, states).items()}
-    playback = show_steps(shown, agent, episodes, columns)
+    played = compute_columns(agent, states)
+    columns = {key: each[positions] for key, each in played.items()}
+    note = describe_value(agent, played, states.episode)
+    playback = show_steps(shown, agent, episodes, columns, note)
     taken = torch.from_numpy(playback.taken)
     first = shown.batch(agent, np.arange(1))
     bookmarks = [*playback.bookmarks, *place_bookmarks(marked, positions)]
@@ -135,7 +138,11 @@ def place_bookmarks(marked: Sequence[Bookmark], positions: NDArray[np.int64]) ->
 
 
 def show_steps(
-    shown: StateDataset, agent: Agent, episodes: Sequence[Episode], columns: Mapping[str, Array]
+    shown: StateDataset,
+    agent: Agent,
+    episodes: Sequence[Episode],
+    columns: Mapping[str, Array],
+    value_note: str = "",
 ) -> Playback:
     """Show steps as they were played, without any map.
 
@@ -143,6 +150,7 @@ def show_steps(
     :param agent: the agent of the states
     :param episodes: the episodes, with the places of their steps
     :param columns: what :func:`.compute_columns` returns, of these steps
+    :param value_note: what :func:`.describe_value` returns, of all steps
     """
     image = find_image(agent)
     scores = torch.from_numpy(shown.column("scores"))
@@ -167,7 +175,7 @@ def show_steps(
         feature_names=names,
         bookmarks=list_bookmarks(episodes, columns),
         forbidden=read_forbidden(shown, agent, scores),
-        value_note=agent.value_units.describe(),
+        value_note=value_note,
     )
 
 

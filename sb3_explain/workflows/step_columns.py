@@ -9,16 +9,21 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.report.viewer.playback import Bookmark, Episode
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import compute_shares
-from sb3_explain.workflows.whole_episodes import find_endings, find_losses, read_numbers
+from sb3_explain.workflows.whole_episodes import find_endings, read_numbers
 
 Array = NDArray[Any]
 #: number of steps before a loss that are of interest: in Pong, the ball is still before the paddle
 BEFORE_LOSS = 5
+#: weight of an agent's own estimate in the return of a step, at most
+ESTIMATED = 0.25
+#: value and return are of one scale if neither spans so many times as much as the other
+ALIKE = 4
 
 
 def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
@@ -27,7 +32,9 @@ def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
     The advantage is that of the step that was taken, ``r + gamma V(s') - V(s)``, and the return to
     come is discounted by gamma, with which the agent learned, or else by 0.99. Values are in the
     environment's own rewards where it is known how VecNormalize scaled them. Where an episode is
-    not over by itself, the value of its last state stands for what would follow.
+    not over by itself, the value of its last state stands for what would follow, as far as this
+    weighs little: the return of its last steps, which would be mostly the agent's own estimate, is
+    NaN.
 
     :param agent: the agent of the states
     :param states: states of whole episodes, episode after episode
@@ -43,6 +50,8 @@ def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
         later = 0.0 if over else values[stop - 1]
         for i in reversed(range(start, stop)):
             come[i] = later = rewards[i] + units.gamma * later
+        if not over:
+            come[start:stop][units.gamma ** np.arange(stop - start, 0, -1) > ESTIMATED] = np.nan
         following = np.append(values[start + 1 : stop], 0.0 if over else np.nan)
         here = slice(start, stop)
         advantage[here] = rewards[here] + units.gamma * following - values[here]
@@ -56,6 +65,54 @@ def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
         shares = compute_shares(agent, torch.from_numpy(states.column("scores"))).numpy()
         columns["entropy"] = -(shares * np.log(shares.clip(1e-12))).sum(axis=1)
     return {name: column for name, column in columns.items() if np.isfinite(column).any()}
+
+
+def describe_value(agent: Agent, columns: Mapping[str, Array], episode: Array) -> str:
+    """Say in what unit the value is, and whether it tells the return that came.
+
+    :param agent: the agent
+    :param columns: what :func:`compute_columns` returns, of all steps that were played
+    :param episode: (T,) numbers of their episodes
+    :return: sentences
+    """
+    said = agent.value_units.describe()
+    if not {"value", "return_to_come"} <= columns.keys():
+        return said
+    value, come = columns["value"], columns["return_to_come"]
+    known = np.isfinite(value) & np.isfinite(come)
+    if not known.any():
+        return said
+    value, come, n = value[known], come[known], len(np.unique(episode[known]))
+    cut = "" if known.all() else " (the others stand at the end of episodes that were cut)"
+    said += f" Of {join_counts(len(value), n)} whose return is known{cut}, "
+    if are_alike(value, come):
+        bias = float(value.mean() - come.mean())
+        side = "high" if bias > 0 else "low"
+        said += (
+            f"on average the value is {abs(bias):.3g} too {side} ({value.mean():.3g}, and "
+            f"{come.mean():.3g} came)"
+        )
+    else:
+        said += (
+            "value and return are on scales of their own, as of an agent that learned from scaled "
+            "or clipped rewards"
+        )
+    if np.ptp(value) > 0 and np.ptp(come) > 0:
+        said += f"; rank correlation {spearmanr(value, come).statistic:.2f}"
+    return f"{said}."
+
+
+def join_counts(n_steps: int, n_episodes: int) -> str:
+    """Say of how many steps of how many episodes something is."""
+    steps = "1 step" if n_steps == 1 else f"{n_steps:,} steps"
+    return f"{steps} of {'1 episode' if n_episodes == 1 else f'{n_episodes:,} episodes'}"
+
+
+def are_alike(value: Array, come: Array) -> bool:
+    """Return whether values and returns may be of one unit: neither spans many times the other."""
+    width, span = np.ptp(value), np.ptp(come)
+    apart = abs((value.max() + value.min()) - (come.max() + come.min())) / 2
+    return bool(span < ALIKE * width and width < ALIKE * span and apart < ALIKE * max(span, width))
 
 
 def describe_drawing(agent: Agent, states: StateDataset) -> str:
@@ -101,30 +158,42 @@ def list_bookmarks(episodes: Sequence[Episode], columns: Mapping[str, Array]) ->
             marks.append(Bookmark(int(np.nanargmin(columns[name])), f"lowest {said}"))
     if "entropy" in columns and np.ptp(columns["entropy"]) > 0:
         marks.append(Bookmark(int(columns["entropy"].argmin()), "surest decision"))
-    rewards = columns.get("reward", np.zeros(1))
     shown = [one for one in episodes if one.stop > one.start]
-    marks += mark_losses(rewards, shown)
-    worst = min(shown, key=lambda one: one.total)
-    for one in shown:
-        if one.length is not None and one.first + one.stop - one.start < one.length:
-            continue  # its end is not shown
-        if one is worst and len(shown) > 1:
-            said = f"end of episode {one.number}, the worst shown"
-        else:
-            said = f"end of episode {one.number}"
-        marks.append(Bookmark(one.stop - 1, said))
-    return marks
+    marks += mark_losses(columns.get("reward"), shown)
+    return marks + mark_ends(shown)
 
 
-def mark_losses(rewards: Array, episodes: Sequence[Episode]) -> list[Bookmark]:
+def mark_ends(episodes: Sequence[Episode]) -> list[Bookmark]:
+    """Mark the ends of the worst and of the best episode that are over, as far as they are shown.
+
+    :param episodes: episodes of which steps are shown
+    """
+    over = [
+        one
+        for one in episodes
+        if one.over and one.first + one.stop - one.start == (one.length or one.stop - one.start)
+    ]
+    if not over:
+        return []
+    worst, best = (choose(over, key=lambda one: one.total) for choose in (min, max))
+    if worst.total == best.total:
+        return [Bookmark(over[-1].stop - 1, f"end of episode {over[-1].number}")]
+    return [
+        Bookmark(one.stop - 1, f"end of episode {one.number}, the {how} shown")
+        for how, one in (("worst", worst), ("best", best))
+    ]
+
+
+def mark_losses(rewards: Array | None, episodes: Sequence[Episode]) -> list[Bookmark]:
     """Mark the first and the last loss, and the steps before each, where it can still be seen.
 
     All steps from there on are explained.
 
-    :param rewards: (T,) rewards of the steps that are shown
+    :param rewards: (T,) rewards of the steps that are shown, where they are known
     :param episodes: episodes of these steps
     """
-    losses = find_losses(rewards).tolist()
+    placed = ((one, one.start + loss - one.first) for one in episodes for loss in one.losses)
+    losses = [at for one, at in placed if one.start <= at < one.stop]
     named = {"loss": losses[0]} if len(losses) == 1 else {}
     if len(losses) > 1:
         named = {"first loss": losses[0], "last loss": losses[-1]}
@@ -136,5 +205,6 @@ def mark_losses(rewards: Array, episodes: Sequence[Episode]) -> list[Bookmark]:
         if lead:
             steps = "1 step" if lead == 1 else f"{lead} steps"
             marks.append(Bookmark(loss - lead, f"{steps} before the {name}"))
-        marks.append(Bookmark(loss, f"{name} ({rewards[loss]:.3g})", lead))
+        lost = "" if rewards is None else f" ({rewards[loss]:.3g})"
+        marks.append(Bookmark(loss, f"{name}{lost}", lead))
     return marks

@@ -29,6 +29,8 @@ STATES_PER_ENV, MAX_ENVS = 2500, 8
 SHOWN = 3
 #: number of steps that are shown before what is lost, and the share of the steps that may lose
 LEAD, RARE = 30, 1 / 20
+#: largest number of different rewards, beside the usual one, of a game that has losses
+MOST_REWARDS = 10
 #: in words, how an episode ended (see :data:`sb3_explain.states.episodes.ENDINGS`)
 ENDED = ("unfinished", "ended", "time limit")
 
@@ -112,13 +114,19 @@ def choose_first(losses: Sequence[int], length: int, n: int) -> int:
 def find_losses(rewards: NDArray[np.float64]) -> NDArray[np.int64]:
     """Find the steps that lose something, (n,): of the lowest reward, if it is negative and rare.
 
-    A game has losses where most steps have one and the same reward. Where every step has another,
-    as in a shaped task, the lowest one is no loss.
+    A game has losses where most steps have one and the same reward, and the others few different
+    ones. Where every step has another, as in a shaped task, the lowest one is no loss; nor where
+    such an agent stands still, and only its few moves have rewards of their own.
+
+    :param rewards: (T,) rewards of all episodes that are known
     """
     losses = np.flatnonzero((rewards < 0) & (rewards == rewards.min(initial=0)))
-    background = np.isclose(rewards, np.median(rewards)) if len(rewards) else rewards
+    background = np.isclose(rewards, np.median(rewards)) if len(rewards) else rewards == 0
     rare = len(losses) <= RARE * len(rewards) and 2 * background.sum() >= len(rewards)
-    return losses if rare else losses[:0]
+    others = rewards[~background]
+    n_different = len(np.unique(others.round(6)))
+    of_a_game = n_different <= 2 or n_different <= min(MOST_REWARDS, len(others) / 2)
+    return losses if rare and of_a_game else losses[:0]
 
 
 def list_episodes(states: StateDataset) -> list[Episode]:
@@ -130,11 +138,12 @@ def list_episodes(states: StateDataset) -> list[Episode]:
     rewards = read_numbers(states, "rewards")
     totals = np.add.reduceat(rewards, starts)
     endings = find_endings(states)[starts]
+    losses = find_losses(rewards)
     return [
         Episode(
             int(number), int(start), int(start + length), float(total), ENDED[ending],
             length=int(length), over=bool(ending),
-            losses=tuple(find_losses(rewards[start : start + length]).tolist()),
+            losses=tuple((losses[(start <= losses) & (losses < start + length)] - start).tolist()),
         )
         for number, start, length, total, ending in zip(
             numbers, starts, lengths, totals, endings, strict=True

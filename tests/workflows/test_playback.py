@@ -20,6 +20,7 @@ from sb3_explain.workflows.removal import REGIONS
 from sb3_explain.workflows.step_columns import (
     compute_columns,
     describe_drawing,
+    describe_value,
     list_bookmarks,
     mark_losses,
 )
@@ -106,6 +107,8 @@ def test_shaped_rewards_are_no_losses():
     rng = np.random.default_rng(0)
     assert not len(find_losses(rng.normal(0, 2, 300)))
     assert not len(find_losses(np.r_[rng.normal(1, 0.3, 299), -3.75]))
+    # of an agent that stands still most of the time
+    assert not len(find_losses(np.r_[np.zeros(200), rng.normal(1, 0.3, 20), -0.13]))
     assert find_losses(np.r_[np.full(99, -0.02), -1]).tolist() == [99]  # lava, after steps' costs
     assert not len(find_losses(np.full(99, -1.0))) and not len(find_losses(np.zeros(0)))
 
@@ -129,7 +132,11 @@ def test_episodes_are_told_in_words():
 
 @pytest.mark.parametrize(
     ("units", "gamma", "scale"),
-    [(ValueUnits(), 0.99, 1.0), (ValueUnits(discount=0.8, reward_scale=5.0), 0.8, 5.0)],
+    [
+        (ValueUnits(), 0.99, 1.0),
+        (ValueUnits(discount=0.8, reward_scale=5.0), 0.8, 5.0),
+        (ValueUnits(discount=0.5), 0.5, 1.0),
+    ],
 )
 def test_columns_are_those_of_a_loop(units, gamma, scale):
     rng = np.random.default_rng(0)
@@ -149,8 +156,9 @@ def test_columns_are_those_of_a_loop(units, gamma, scale):
             for j in range(length - i):
                 come += gamma**j * rewards[at + j]
             if ending != 1:  # what would follow is worth the last value
-                come += gamma ** (last + 1) * values[start + length - 1]
-            assert columns["return_to_come"][at] == pytest.approx(come, rel=1e-5)
+                weight = gamma ** (last + 1)
+                come = np.nan if weight > 0.25 else come + weight * values[start + length - 1]
+            assert columns["return_to_come"][at] == pytest.approx(come, rel=1e-5, nan_ok=True)
             if i < length - 1:
                 expected = rewards[at] + gamma * values[at + 1] - values[at]
                 assert columns["advantage"][at] == pytest.approx(expected, rel=1e-5)
@@ -160,6 +168,28 @@ def test_columns_are_those_of_a_loop(units, gamma, scale):
                 assert np.isnan(columns["advantage"][at])
         start += length
     assert columns["entropy"] == pytest.approx(np.log(3), rel=1e-5)
+
+
+def test_the_value_is_compared_where_the_return_is_known_and_in_all_steps():
+    """An agent whose value is 1 too high, and cuts the second episode short."""
+    rewards = np.ones(12)
+    come = [sum(0.5**j for j in range(8 - i)) for i in range(8)]
+    states = make_states([8, 4], rewards, [1, 0], [*(1 + np.array(come)), 0, 0, 0, 0])
+    agent = dot_agent()
+    agent.value_units = ValueUnits(discount=0.5)
+    columns = compute_columns(agent, states)
+    # of the second episode, the first three have at most a quarter of the last one's value, 0
+    known = [*come, 1.875, 1.75, 1.5]
+    assert columns["return_to_come"] == pytest.approx([*known, np.nan], nan_ok=True)
+    said = describe_value(agent, columns, states.episode)
+    assert " Of 11 steps of 2 episodes whose return is known (the others " in said
+    columns = compute_columns(agent, make_states([8], rewards[:8], [1], 1 + np.array(come)))
+    said = describe_value(agent, columns, np.zeros(8))
+    middle = np.mean(come)
+    assert said.endswith(
+        f" Of 8 steps of 1 episode whose return is known, on average the value is 1 too high "
+        f"({1 + middle:.2f}, and {middle:.2f} came); rank correlation 1.00."
+    ), said
 
 
 def test_what_is_not_finite_is_left_out():
@@ -178,7 +208,7 @@ def test_states_of_arrays_may_have_no_rewards_and_no_values(played):
     playback.require_whole()
     assert set(playback.columns) == {"entropy"}
     assert np.isnan(playback.episodes[0].total)
-    assert [one.label for one in playback.bookmarks] == ["end of episode 0"]
+    assert [one.label for one in playback.bookmarks] == []  # it is not over
 
 
 def play_with(behavior, *, actions=(0, 1), **changes):
@@ -223,7 +253,11 @@ def test_steps_of_maps_are_in_order_and_as_many_as_maps(played):
 
 
 def test_bookmarks_lead_to_extremes_and_losses():
-    episodes = [Episode(0, 0, 60, 5.0), Episode(1, 60, 60, 0.0), Episode(2, 60, 100, -1.0)]
+    episodes = [
+        Episode(0, 0, 60, 5.0, losses=(20,)),
+        Episode(1, 60, 60, 0.0),
+        Episode(2, 60, 100, -1.0, losses=(30,)),
+    ]
     columns = {name: np.zeros(100) for name in ("value", "advantage", "reward")}
     columns["advantage"][[7, 50]] = [2.0, -3.0]
     columns["reward"][[20, 90]] = -1.0
@@ -237,11 +271,9 @@ def test_bookmarks_lead_to_extremes_and_losses():
         "first loss (-1)": 20,
         "5 steps before the last loss": 85,
         "last loss (-1)": 90,
-        "end of episode 0": 59,
+        "end of episode 0, the best shown": 59,
         "end of episode 2, the worst shown": 99,
     }
-    columns["reward"][:] = -1.0  # where each step costs something, none stands out
-    assert not any("loss" in one.label for one in list_bookmarks(episodes, columns))
 
 
 @pytest.mark.parametrize(
@@ -259,6 +291,10 @@ def test_what_comes_before_a_loss_is_marked_and_explained(losses, said):
     episodes = [Episode(0, 0, 60, 5.0), Episode(1, 60, 100, -1.0)]
     rewards = np.zeros(100)
     rewards[losses] = -1
+    lost = [
+        tuple(at - one.start for at in losses if one.start <= at < one.stop) for one in episodes
+    ]
+    episodes = [dataclasses.replace(one, losses=at) for one, at in zip(episodes, lost, strict=True)]
     marks = mark_losses(rewards, episodes)
     assert {one.label: one.position for one in marks} == said
     steps = list_steps_to(marks, episodes).tolist()

@@ -20,8 +20,8 @@ from sb3_explain.states.parts import Part, StoreReader
 from sb3_explain.states.store import BLOCK
 from sb3_explain.workflows.playback import show_steps
 from sb3_explain.workflows.removal import REGIONS
-from sb3_explain.workflows.step_columns import compute_columns
-from sb3_explain.workflows.whole_episodes import ENDED
+from sb3_explain.workflows.step_columns import compute_columns, describe_value
+from sb3_explain.workflows.whole_episodes import ENDED, find_losses
 
 #: bytes of the states of a part, about, and the largest number of its steps
 PART_BYTES, PART_STEPS = 2**25, 16 * BLOCK
@@ -158,17 +158,17 @@ class Chunks:
     def play(self, part: Part) -> Playback:
         """Read steps of an episode, as a page plays them."""
         whole = self.reader.read_columns(part.episode)
-        columns = {
-            name: column[part.start : part.stop]
-            for name, column in compute_columns(self.agent, whole).items()
-        }
+        played = compute_columns(self.agent, whole)
+        columns = {name: column[part.start : part.stop] for name, column in played.items()}
         attributes = self.reader.read_attributes(part.episode)
+        rewards = whole.column("rewards").astype(np.float64)
         episode = Episode(
-            part.episode, 0, part.stop - part.start,
-            float(whole.column("rewards").sum(dtype=np.float64)), ENDED[attributes.ending],
-            first=part.start, length=attributes.length, over=attributes.over,
+            part.episode, 0, part.stop - part.start, float(rewards.sum()),
+            ENDED[attributes.ending], first=part.start, length=attributes.length,
+            over=attributes.over, losses=tuple(find_losses(rewards).tolist()),
         )  # fmt: skip
         states = self.reader.read([part])
         states.require_labels_of(self.agent)
-        played = show_steps(states, self.agent, [episode], columns)
-        return dataclasses.replace(played, name=self._name, asked=self._asked, target=self._target)
+        note = describe_value(self.agent, played, whole.episode)
+        shown = show_steps(states, self.agent, [episode], columns, note)
+        return dataclasses.replace(shown, name=self._name, asked=self._asked, target=self._target)

@@ -242,11 +242,7 @@ def test_the_numbers_of_the_step_stand_in_the_legends(page):
 
 
 def test_the_value_is_compared_with_the_return_on_one_scale_or_not(page, open_page, tmp_path):
-    said = page.inner_text(".value-note")
-    assert said == (
-        "On the line it is right. On average it is 0 too low: 0.5, and 0.5 came. "
-        "Rank correlation -1.00."
-    )
+    assert page.inner_text(".value-note") == "On the line it is right."
     canvas = page.locator(".value-plot")
     canvas.click(position={"x": 30, "y": 30})  # the lowest return, at the highest value
     until(page, lambda page: position(page) > T - 4)
@@ -254,8 +250,7 @@ def test_the_value_is_compared_with_the_return_on_one_scale_or_not(page, open_pa
     columns = {**playback.columns, "return_to_come": np.linspace(0, 300, T) ** 2}
     scaled = dataclasses.replace(playback, columns=columns)
     other = open_page(write_report(tmp_path, metrics=METRICS, playbacks=[scaled]))
-    said = other.inner_text(".value-note")
-    assert "Both are on scales of their own" in said and "Rank correlation 1.00." in said
+    assert other.inner_text(".value-note") == "Value and return have axes of their own."
 
 
 def test_a_table_sorts(page):

@@ -18,45 +18,11 @@ function rangeOf(numbers) {
   return [low, high];
 }
 
-/** Ranks of numbers; equal ones share the mean of theirs. */
-function rank(numbers) {
-  const order = numbers.map((_, i) => i).sort((a, b) => numbers[a] - numbers[b]);
-  const ranks = new Array(numbers.length);
-  for (let i = 0; i < order.length;) {
-    let j = i;
-    while (j < order.length && numbers[order[j]] === numbers[order[i]]) j++;
-    for (let k = i; k < j; k++) ranks[order[k]] = (i + j - 1) / 2;
-    i = j;
-  }
-  return ranks;
-}
-
-/** Spearman's rank correlation; NaN where one of both is constant. */
-export function correlateRanks(first, second) {
-  const [a, b] = [rank(first), rank(second)];
-  const middle = (a.length - 1) / 2;
-  let [both, one, other] = [0, 0, 0];
-  for (let i = 0; i < a.length; i++) {
-    both += (a[i] - middle) * (b[i] - middle);
-    one += (a[i] - middle) ** 2;
-    other += (b[i] - middle) ** 2;
-  }
-  return both / Math.sqrt(one * other);
-}
-
 /** Whether numbers of both ranges may be of one unit. */
 function isOneScale([low, high], [other, top]) {
   const [span, width] = [high - low, top - other];
   const apart = Math.abs((low + high) / 2 - (other + top) / 2);
   return span < ALIKE * width && width < ALIKE * span && apart < ALIKE * Math.max(span, width);
-}
-
-/** Say by how much values are above or below the returns on average. */
-function sayBias(values, returns) {
-  const mean = (numbers) => numbers.reduce((sum, one) => sum + one, 0) / numbers.length;
-  const bias = mean(values) - mean(returns);
-  const side = bias > 0 ? "too high" : "too low";
-  return `On average it is ${format(Math.abs(bias))} ${side}: ${format(mean(values))}, and ${format(mean(returns))} came.`;
 }
 
 /**
@@ -78,13 +44,9 @@ export function plotValues({ canvas, mark }, playback, go, signal) {
   let [across, up] = [rangeOf(returns), rangeOf(values)];
   const together = isOneScale(across, up);
   if (together) across = up = rangeOf([...across, ...up]);
-  const correlation = correlateRanks(values, returns);
   figure.querySelector(".value-note").textContent = [
+    together ? "On the line it is right." : "Value and return have axes of their own.",
     playback.value_note,
-    together
-      ? `On the line it is right. ${sayBias(values, returns)}`
-      : "Both are on scales of their own: an agent that learned from scaled or clipped rewards has a value in units of these, and so has its advantage.",
-    Number.isFinite(correlation) ? `Rank correlation ${correlation.toFixed(2)}.` : "",
   ].filter(Boolean).join(" ");
   const place = (one, [low, high]) => MARGIN + ((one - low) / (high - low || 1)) * (SIDE - 2 * MARGIN);
   const ratio = Math.max(1, devicePixelRatio);

@@ -32,8 +32,11 @@ def check_value(evidence: Evidence) -> Look:
     columns = compute_columns(evidence.agent, evidence.states)
     if "return_to_come" not in columns or "value" not in columns:
         raise NotLookedError("the values or rewards are NaN")
-    value, came = columns["value"], columns["return_to_come"]
-    clusters = make_clusters(evidence.states.episode, evidence.states.steps)
+    known = np.isfinite(columns["value"]) & np.isfinite(columns["return_to_come"])
+    value, came = columns["value"][known], columns["return_to_come"][known]
+    if not known.any():
+        raise NotLookedError("no return is known, since all episodes were cut")
+    clusters = make_clusters(evidence.states.episode, evidence.states.steps)[known]
     size = float(np.sqrt(np.mean(came**2)))
     if size == 0:
         raise NotLookedError("no reward was earned in these states")
@@ -41,8 +44,8 @@ def check_value(evidence: Evidence) -> Look:
     low, middle, high = correlate(value, came, clusters, evidence.seed)
     slope = float(np.cov(value, came)[0, 1] / value.var()) if value.var() > 0 else 0.0
     said = (
-        f"value against the return of {len(value)} states: bias {bias.mean:+.2g} of the returns' "
-        f"size, correlation {middle:.2f}, slope {slope:.2f}"
+        f"value against the return of the {len(value)} states whose return is known: bias "
+        f"{bias.mean:+.2g} of the returns' size, correlation {middle:.2f}, slope {slope:.2f}"
     )
     bars = draw(value, came)
     details = {"slope": slope, "correlation": [middle, low, high], "size": size}
