@@ -26,6 +26,7 @@ from sb3_explain.common.bootstrap import (
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.envs.spaces import Observations
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.environments import AnyEnv, open_parallel_envs
 from sb3_explain.states.rollouts import Rollouts
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 #: function of some states that returns what the agent observes instead
 ObservationTransform = Callable[[StateBatch], Tensor]
+#: function of the observations (n, ...) of all environments and of the policy's further inputs that
+#: returns an action for each of them
+ActionChoice = Callable[[Observations, dict[str, Tensor]], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,6 @@ def show_everything(batch: StateBatch) -> Tensor:
     return batch.observations
 
 
-@torch.no_grad()
 def play(
     envs: Rollouts,
     transform: ObservationTransform,
@@ -158,7 +161,36 @@ def play(
     :param advance: called with 1 after each episode
     :return: (n,) returns and (n,) lengths of the episodes
     """
-    agent, each = envs.agent, envs.each
+    agent = envs.agent
+
+    def choose(observations: Observations, policy_inputs: dict[str, Tensor]) -> NDArray[Any]:
+        batch = StateBatch(agent, observations, policy_inputs=policy_inputs)
+        seen = agent.layout.restore(batch.split_keys(transform(batch)))
+        actions = envs.actions(seen, agent.scores(seen, **policy_inputs))
+        envs.lstm_states = agent.next_lstm_states(seen, envs.lstm_states)
+        return actions
+
+    return play_actions(envs, choose, n_episodes, max_steps, advance)
+
+
+@torch.no_grad()
+def play_actions(
+    envs: Rollouts,
+    choose: ActionChoice,
+    n_episodes: int,
+    max_steps: int | None,
+    advance: Callable[[int], Any],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Play episodes with the actions that a function chooses.
+
+    :param envs: the environments
+    :param choose: chooses the actions of all environments, also of those that are idle
+    :param n_episodes: number of episodes
+    :param max_steps: largest number of steps of an episode; no limit if ``None``
+    :param advance: called with 1 after each episode
+    :return: (n,) returns and (n,) lengths of the episodes
+    """
+    each = envs.each
     returns, lengths = np.zeros(n_episodes), np.zeros(n_episodes, dtype=np.int64)
     envs.rewind()
     #: number of the next episode in each environment
@@ -171,14 +203,9 @@ def play(
         playing = [env for env in each if env.episode is not None]
         if not playing:
             return returns, lengths
-        masks = envs.action_masks()
-        held = {"lstm_states": envs.lstm_states, "action_masks": masks}
+        held = {"lstm_states": envs.lstm_states, "action_masks": envs.action_masks()}
         policy_inputs = {name: tensor for name, tensor in held.items() if tensor is not None}
-        batch = StateBatch(agent, envs.observations(), policy_inputs=policy_inputs)
-        seen = agent.layout.restore(batch.split_keys(transform(batch)))
-        actions = envs.actions(seen, agent.scores(seen, **policy_inputs))
-        envs.lstm_states = agent.next_lstm_states(seen, envs.lstm_states)
-        outcomes = envs.step(actions)
+        outcomes = envs.step(choose(envs.observations(), policy_inputs))
         for env in playing:
             episode = env.episode or 0
             lengths[episode] += 1
