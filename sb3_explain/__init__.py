@@ -70,6 +70,7 @@ _MODULES = {
     "OtherStates": "evaluation.others",
     "PastSteps": "explainers.past_steps",
     "PixelSAC": "sgqn",
+    "PolicyTree": "workflows.tree",
     "RAD": "sgqn",
     "Random": "explainers.controls",
     "Rise": "explainers.perturbation.rise",
@@ -105,6 +106,7 @@ _MODULES = {
     "counterfactual": "explainers.counterfactual",
     "demo_agent": "agents.demo",
     "diagnose": "workflows.diagnosis",
+    "distill": "workflows.tree",
     "evaluate": "evaluation.evaluate",
     "explain": "workflows.pipeline",
     "export": "workflows.export",
@@ -277,6 +279,8 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.study import analyze_study as analyze_study
     from sb3_explain.workflows.study import export_study as export_study
     from sb3_explain.workflows.study import study_power as study_power
+    from sb3_explain.workflows.tree import PolicyTree as PolicyTree
+    from sb3_explain.workflows.tree import distill as distill
     from sb3_explain.workflows.weaknesses import find_weaknesses as find_weaknesses
     from sb3_explain.workflows.why import why as why
 else:  # a type checker that saw __getattr__ would believe that every name exists

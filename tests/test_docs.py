@@ -39,6 +39,10 @@ PAGES = {
         "learn(20_000)": "learn(256)",
         "n_states=2000": "n_states=200, n_episodes=5, max_steps=50, progress=False",
     },
+    "tree": {
+        "learn(20_000)": "learn(256)",
+        "max_leaves=8": "max_leaves=8, n_rounds=1, n_episodes=2, n_evaluated=5, progress=False",
+    },
     "replay": {},
     "sgqn": {
         "buffer_size=100_000": "buffer_size=100, learning_starts=2, batch_size=2",
@@ -99,6 +103,11 @@ def test_training(tmp_path):
 
 def test_states(tmp_path):
     assert "60 [20 20 20]" in run("states", tmp_path)
+
+
+def test_tree(tmp_path):
+    assert "for PPO on CartPole-v1" in run("tree", tmp_path)
+    assert (tmp_path / "tree" / "tree.c").exists() and (tmp_path / "tree.png").exists()
 
 
 def test_highlights(tmp_path):

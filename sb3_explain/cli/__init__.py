@@ -40,6 +40,10 @@ COMMANDS = {
         "inside",
         "show what the layers of the agent know, and which states excite their units",
     ),
+    "tree": (
+        "tree",
+        "distill an agent into a decision tree that is read, drawn, and run as Python or C",
+    ),
     "why": ("why", "remove salient regions from one state and show how the agent's action changes"),
     "probe": ("probe", "generate states that the agent values highly, fears, or is undecided in"),
     "highlights": (

@@ -106,7 +106,11 @@ def writing_to(path: Path) -> Iterator[None]:
 
 def write_json(path: str | Path, data: Any) -> None:
     """Write plain data as JSON, atomically; NaN and infinity become ``null``."""
-    text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
+    write_text(path, json.dumps(_finite(data), indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text in UTF-8, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

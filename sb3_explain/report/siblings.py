@@ -10,6 +10,7 @@ from urllib.parse import quote
 NAMES = {
     "report.html": "Report",
     "diagnosis.html": "Diagnosis",
+    "tree.html": "Decision tree",
     "probes.html": "States of interest",
     "highlights.mp4": "Highlights, a video",
     "highlights.png": "Highlights, a picture",
