@@ -123,10 +123,10 @@ def write_table(rows: list[dict]) -> str:
         fidelity = f"{mean:.0%} ({low:.0%} to {high:.0%})"
         if row["continuous"]:
             fidelity = f"R² {mean:.2f} ({low:.2f} to {high:.2f})"
-        cells = [row["agent"], row["leaves"], row["questions"], *returns,
+        row_texts = [row["agent"], row["leaves"], row["questions"], *returns,
                  f"{find_share(row):.0%}", fidelity,
                  "the same returns" if row["same_in_c"] else "**others**"]  # fmt: skip
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(f"| {' | '.join(map(str, row_texts))} |")
     return "\n".join(lines) + "\n"
 
 

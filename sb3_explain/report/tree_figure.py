@@ -19,9 +19,7 @@ THICKEST, POINTS = 7.0, 8.5
 #: letters of the longest label
 LETTERS = 60
 #: what the reader is told of the lines
-LEGEND = (
-    "up: yes, down: no; a line is as thick, and a leaf's number as large, as its share of states"
-)
+LEGEND = "up: yes, down: no; a line's thickness and a leaf's number: share of the states"
 
 
 @dataclasses.dataclass(frozen=True)

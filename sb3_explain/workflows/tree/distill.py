@@ -62,7 +62,7 @@ def distill(
     >>> from sb3_explain import distill
     >>> tree = distill(agent, max_leaves=4, n_rounds=1, n_episodes=2, n_evaluated=5, progress=False)
     >>> print(tree)
-    decision tree of 4 leaves and at most ... questions for PPO on CartPole-v1
+    decision tree of ... leaves and at most ... questions for PPO on CartPole-v1
     return ... over 5 episodes, the agent's ...
     same action: ...
     >>> tree.save("tree").name
