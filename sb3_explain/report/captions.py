@@ -50,6 +50,10 @@ class Caption:
     forbidden: Collection[int] = ()
 
 
+#: number of letters below which a title that was cut tells nothing
+READABLE = 6
+
+
 @cache
 def load_font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Load DejaVu Sans, which comes with matplotlib, at a height of ``size`` pixels."""
@@ -248,6 +252,8 @@ def draw_heading(
         stop = key_left if i == len(titles) - 1 else share * (i + 1)
         left = share * i + size * 0.8
         words = truncate(title, face, stop - left - size)
+        if len(words) < READABLE < len(title):
+            continue  # the scale alone says more than a few letters
         pen.text((left, middle), words, font=face, fill=FAINT, anchor="lm")
     pen.text((key_left, middle), low, font=face, fill=FAINT, anchor="lm")
     pen.text((width - size * 0.8, middle), high, font=face, fill=FAINT, anchor="rm")

@@ -26,6 +26,8 @@ from sb3_explain.report.words import Table, get_metric_words, list_metric_names
 _DPI = 110
 #: inches for a color bar, and for a line of a heading
 _BAR, _LINE = 0.75, 0.22
+#: height of a panel in inches that a line on its color bar does not fit
+LOW = 1.9
 #: inches for a letter of a title
 _LETTER = 0.115
 #: inches for a letter and a line of a note
@@ -117,7 +119,9 @@ def explanation_figure(
     ]
     width = max(sum(widths), 3.4)
     titles = [
-        part for line in title.splitlines() for part in textwrap.wrap(line, int(width / _LETTER))
+        part
+        for line in title.replace(" %", "\N{NO-BREAK SPACE}%").splitlines()
+        for part in textwrap.wrap(line, int(width / _LETTER))
     ]
     above = 0.3 * len(titles)
     under = textwrap.wrap(note, int(width / _NOTE_LETTER))
@@ -155,7 +159,10 @@ def _draw_panel(figure: Figure, axes: Axes, panel: Panel, measure: str, look: Th
         low = [-scale.peak] if scale.signed and not panel.gray else []
         ticks = [*low, 0, scale.peak]
         bar.set_ticks(ticks, labels=[format_tick(tick) for tick in ticks])
-        label = measure if not low else f"{measure}\nblue lowers, orange raises it"
+        colors = "blue lowers, orange raises it"
+        if panel.size[1] < LOW:
+            colors = "blue lowers,\norange raises it"
+        label = measure if not low else f"{measure}\n{colors}"
         label = f"magnitude of the {measure}" if panel.gray else label
     bar.set_label(label, fontsize=7.5, color=look.faint)
     bar.ax.tick_params(labelsize=8, length=2, colors=look.faint)

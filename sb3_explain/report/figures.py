@@ -90,6 +90,7 @@ def curve_figure(
     for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         _draw_curves(axes, curves, kind, drawn, look)
         axes.set_ylabel(f"mean {outcome}")
+    figure.draw_without_rendering()  # ticks change with the first layout, and need other room
     return render_png(figure, look)
 
 

@@ -80,17 +80,13 @@ def collect(
     """
     if behavior not in BEHAVIORS:
         raise unknown_name("behavior", behavior, BEHAVIORS)
-    if (
-        n_states < 1
-        or (n_envs is not None and n_envs < 1)
-        or (max_per_episode or 0) < 0
-        or seed < 0
-    ):
-        raise ExplainError(
-            f"n_states={n_states}, n_envs={n_envs}, max_per_episode={max_per_episode}, "
-            f"seed={seed}: give a positive number of states and environments, and no "
-            "negative limit or seed"
-        )
+    smallest = {"n_states": 1, "n_envs": 1, "max_per_episode": 0, "seed": 0}
+    given = {
+        "n_states": n_states, "n_envs": n_envs, "max_per_episode": max_per_episode, "seed": seed
+    }  # fmt: skip
+    for name, number in given.items():
+        if number is not None and number < smallest[name]:
+            raise ExplainError(f"{name}={number}: give at least {smallest[name]}")
     if not 0 <= epsilon <= 1:
         raise ExplainError(f"epsilon={epsilon} is no probability")
     source = find_source(agent, env)
