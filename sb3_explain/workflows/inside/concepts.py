@@ -28,7 +28,9 @@ MOST_FEATURES = 8
 def list_concepts(
     agent: Agent, states: StateDataset, positions: NDArray[np.int64]
 ) -> dict[str, Array]:
-    """List what is known of states, (m,) numbers by name; what never changes is left out.
+    """List what is known of states, (m,) numbers by name, NaN where they are not known.
+
+    What never changes is left out.
 
     These are the agent's value, the discounted return to come, the reward and the entropy of the
     policy as far as the states have them, the step of the episode, and features of the observation.
@@ -42,7 +44,7 @@ def list_concepts(
         columns = compute_columns(agent, states)
         same = np.diff(states.episode) == 0
         if (np.diff(states.steps)[same] != 1).any():  # what comes after a state is left out
-            del columns["return_to_come"]
+            columns.pop("return_to_come", None)
         known = {name.replace("_", " "): each[positions] for name, each in columns.items()}
         known.pop("advantage", None)  # mostly chance
     known["step"] = states.steps[positions].astype(np.float64)
@@ -54,22 +56,20 @@ def list_concepts(
         n_values = {name: len(np.unique(each)) for name, each in named.items()}
         for name in sorted(named, key=lambda name: -n_values[name])[:MOST_FEATURES]:
             known.setdefault(name, named[name])
-    return {
-        name: each for name, each in known.items() if np.isfinite(each).all() and np.ptp(each) > 0
-    }
+    return {name: each for name, each in known.items() if _changes(each)}
 
 
 def read_labels(
     agent: Agent, states: StateDataset, labels: Labels, positions: NDArray[np.int64]
 ) -> dict[str, Array]:
-    """Read which concepts are looked for, (m,) numbers by name.
+    """Read which concepts are looked for, (m,) numbers by name, NaN where they are not known.
 
     :param agent: the agent of the states
     :param states: the states
     :param labels: what a user gave, see :func:`sb3_explain.linear_probe`
     :param positions: (m,) positions of the states that are probed
-    :raises ExplainError: for an unknown name, or numbers that are not one for each state, not
-        finite, or all the same
+    :raises ExplainError: for an unknown name, or numbers that are not one for each state, infinite,
+        or all the same
     """
     if labels is None or isinstance(labels, str) or _are_names(labels):
         known = list_concepts(agent, states, positions)
@@ -85,12 +85,18 @@ def read_labels(
     if not read:
         raise ExplainError("there is no concept to look for: give labels={'name': numbers}")
     for name, numbers in read.items():
-        if np.ptp(numbers) == 0:
+        if not _changes(numbers):
+            first = next(iter(numbers[np.isfinite(numbers)]), np.nan)
             raise ExplainError(
-                f"{quote(name)} is {numbers[0]:.4g} in all {len(numbers)} states: a probe needs a "
+                f"{quote(name)} is {first:.4g} in all {len(numbers)} states: a probe needs a "
                 "concept that changes"
             )
     return read
+
+
+def _changes(numbers: Array) -> bool:
+    known = numbers[np.isfinite(numbers)]
+    return len(known) > 0 and bool(np.ptp(known) > 0)
 
 
 def _are_names(labels: Any) -> bool:
@@ -109,10 +115,9 @@ def _read_numbers(name: str, given: Any, n: int) -> Array:
             f"labels of {quote(name)} are of shape {numbers.shape} for {n} states: give one number "
             "for each state"
         )
-    if not np.isfinite(numbers).all():
-        bad = int((~np.isfinite(numbers)).sum())
+    if np.isinf(numbers).any():
         raise ExplainError(
-            f"labels of {quote(name)} are NaN or infinite in {bad} states: leave these out, "
-            "states.subset([...])"
+            f"labels of {quote(name)} are infinite in {int(np.isinf(numbers).sum())} states: give "
+            "NaN where they are not known"
         )
     return numbers

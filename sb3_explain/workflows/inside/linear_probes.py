@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.attributions import join_features
@@ -17,6 +19,7 @@ from sb3_explain.common.numbers import require_whole
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.ridge import explain_variance, make_folds, predict_held_out, standardize
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.common.untrusted import quote
 from sb3_explain.report.linear_probe_figure import linear_probe_figure
 from sb3_explain.report.palette import ThemeName
 from sb3_explain.states.dataset import StateDataset
@@ -168,9 +171,10 @@ def linear_probe(
 
     :param agent: the agent
     :param states: states that it played
-    :param labels: what is looked for: (n,) numbers for the n states, several by their names, or
-        names of quantities that are known: ``"value"``, ``"return to come"``, ``"reward"``,
-        ``"entropy"``, ``"step"`` and the features of the observation; all known ones when not given
+    :param labels: what is looked for: (n,) numbers for the n states, NaN where they are not known;
+        several by their names; or names of known quantities: ``"value"``, ``"return to come"``,
+        ``"reward"``, ``"entropy"``, ``"step"`` and the features of the observation; all of these
+        when not given
     :param layers: names of ``agent.layers``; all innermost ones when not given
     :param n_states: number of states to probe, spread over all; 1500, or 500 of pictures, when not
         given
@@ -180,9 +184,8 @@ def linear_probe(
     :raises ExplainError: for an unknown layer or concept, a concept that never changes, or too few
         states
     """
-    names = (
-        choose_layers(agent) if layers is None else [layers] if isinstance(layers, str) else layers
-    )
+    given = [layers] if isinstance(layers, str) else layers
+    names = choose_layers(agent) if given is None else given
     require_known("layer", names, agent.layers)
     n = n_states or (N_PICTURES if agent.layout.pictures else N_STATES)
     positions = states.spread(require_whole("n_states", n))
@@ -193,11 +196,19 @@ def linear_probe(
             f"{MIN_EPISODES} episodes, and there are {len(positions)} of "
             f"{len(np.unique(states.episode))} episode(s): collect more"
         )
-    concepts = read_labels(agent, states, labels, positions)
-    known = np.stack(list(concepts.values()), axis=1)
-    shuffled = known[np.random.default_rng(seed).permutation(len(known))]
-    both = np.concatenate([known, shuffled], axis=1)
     folds = make_folds(clusters, FOLDS, seed)
+    concepts = read_labels(agent, states, labels, positions)
+    lacking = [name for name, each in concepts.items() if not _is_enough(each, folds)]
+    if lacking and labels is not None:
+        n_known = int(np.isfinite(concepts[lacking[0]]).sum())
+        raise ExplainError(
+            f"{quote(lacking[0])} is known in {n_known} states, which are too few or of too few "
+            "episodes for a probe: collect more"
+        )
+    # regressions of the same states share their matrices
+    groups: dict[bytes, dict[str, NDArray[np.float64]]] = {}
+    for name in (name for name in concepts if name not in lacking):
+        groups.setdefault(np.isfinite(concepts[name]).tobytes(), {})[name] = concepts[name]
     found: dict[str, list[ProbedLayer]] = {name: [] for name in concepts}
     with progress_bar("probing", 1 + len(names), "layers", progress) as bar:
         for layer in [OBSERVATION, *names]:
@@ -205,12 +216,36 @@ def linear_probe(
                 rows = join_features(states.batch(agent, positions).by_key).numpy(force=True)
             else:
                 rows = read_activations(agent, states, positions, layer).flatten(1).numpy()
-            predicted = predict_held_out(standardize(rows), both, folds)
-            for i, name in enumerate(concepts):
-                r2, control = (
-                    explain_variance(both[:, j], predicted[:, j], clusters, seed=seed)
-                    for j in (i, i + len(concepts))
-                )
-                found[name].append(ProbedLayer(name, layer, rows.shape[1], r2, control))
+            standardized = standardize(rows)
+            for group in groups.values():
+                r2s = _probe(standardized, np.stack(list(group.values()), 1), folds, clusters, seed)
+                for name, (r2, control) in zip(group, r2s, strict=True):
+                    found[name].append(ProbedLayer(name, layer, rows.shape[1], r2, control))
             bar.update(1)
     return LinearProbes(tuple(row for rows in found.values() for row in rows))
+
+
+def _is_enough(labels: NDArray[np.float64], folds: NDArray[np.int64]) -> bool:
+    """Whether a concept is known in enough states of every fold."""
+    known = np.isfinite(labels)
+    return int(known.sum()) >= FEWEST and len(np.unique(folds[known])) == FOLDS
+
+
+def _probe(
+    rows: NDArray[Any],
+    labels: NDArray[Any],
+    folds: NDArray[np.int64],
+    clusters: NDArray[np.int64],
+    seed: int,
+) -> list[tuple[Interval, Interval]]:
+    """R2 of M concepts (n, M) that are known in the same states, each with its control."""
+    known = np.isfinite(labels[:, 0])
+    labels, clusters = labels[known], clusters[known]
+    shuffled = labels[np.random.default_rng(seed).permutation(len(labels))]
+    both = np.concatenate([labels, shuffled], axis=1)
+    predicted = predict_held_out(rows[known], both, folds[known])
+    r2s = [
+        explain_variance(both[:, i], predicted[:, i], clusters, seed=seed)
+        for i in range(both.shape[1])
+    ]
+    return list(zip(r2s[: labels.shape[1]], r2s[labels.shape[1] :], strict=True))

@@ -229,18 +229,22 @@ def find_following(
     units seems better than it is in the states that it was chosen by.
 
     :param strengths: (n, U) activations by layer
-    :param concepts: (n,) numbers by name
+    :param concepts: (n,) numbers by name, NaN where they are not known
     :param chosen_by: (n,) whether a state is one of those that units are chosen by
     """
     found = []
     for name, labels in concepts.items():
+        known = np.isfinite(labels)
+        first, others = known & chosen_by, known & ~chosen_by
+        if not (first.any() and others.any()):
+            continue
         of_layers = {
-            layer: np.abs(correlate(each[chosen_by], labels[chosen_by]))
+            layer: np.abs(correlate(each[first], labels[first]))
             for layer, each in strengths.items()
         }
         layer = max(of_layers, key=lambda one: of_layers[one].max())
         unit = int(of_layers[layer].argmax())
-        r = correlate(strengths[layer][~chosen_by, unit : unit + 1], labels[~chosen_by])[0]
+        r = correlate(strengths[layer][others, unit : unit + 1], labels[others])[0]
         found.append(FollowingUnit(name, layer, unit, float(r)))
     return sorted(found, key=lambda one: -abs(one.r))
 

@@ -106,6 +106,16 @@ def test_known_quantities_are_probed_by_their_names(agent, states):
     assert set(everything.concepts) == {"a", "b", "c", "d", "step"}
 
 
+def test_states_in_which_a_concept_is_not_known_are_left_out(agent, states, product):
+    partly = np.where(np.arange(N) % LENGTH < 12, product, np.nan)
+    both = linear_probe(agent, states, {"all": product, "partly": partly}, "second")
+    few = np.flatnonzero(np.isfinite(partly))
+    alone = linear_probe(agent, states.subset(few), {"partly": product[few]}, "second")
+    found, expected = both.best("partly").r2, alone.best("partly").r2
+    assert found.n == expected.n == N * 12 // 20 and both.best("all").r2.n == N
+    assert found.mean == pytest.approx(expected.mean, abs=1e-3)
+
+
 def test_it_is_a_table_a_text_and_a_picture(probes):
     table = probes.table()
     assert list(table["layer"][:2]) == ["observation", "first"] and len(table) == 10
@@ -125,8 +135,10 @@ def test_mistakes_end_in_one_line(agent, states, product):
         linear_probe(agent, states, {"x": np.full(N, 2.0)})
     with pytest.raises(ExplainError, match=r"'x' are of shape \(3,\) for 600 states"):
         linear_probe(agent, states, {"x": [1, 2, 3]})
-    with pytest.raises(ExplainError, match="NaN or infinite in 1 states"):
-        linear_probe(agent, states, np.r_[np.nan, product[1:]])
+    with pytest.raises(ExplainError, match="infinite in 1 states: give NaN where"):
+        linear_probe(agent, states, np.r_[np.inf, product[1:]])
+    with pytest.raises(ExplainError, match="'x' is known in 45 states, which are too few"):
+        linear_probe(agent, states, {"x": np.r_[product[:45], np.full(N - 45, np.nan)]})
     with pytest.raises(ExplainError, match="'x' are no numbers"):
         linear_probe(agent, states, {"x": ["a"] * N})
     with pytest.raises(ExplainError, match=r"a probe needs 50 states or more .* there are 40 of 2"):
