@@ -17,6 +17,7 @@ from torch import nn
 from sb3_explain.agents.action_spaces import count_scores, target_names
 from sb3_explain.agents.categories import Categories, find_categories
 from sb3_explain.agents.differentiable import find_cut_keys
+from sb3_explain.agents.last_observations import tell_trained_normalized
 from sb3_explain.agents.layout import ObservationLayout, find_layout, require_keys
 from sb3_explain.agents.live_env import read_details
 from sb3_explain.agents.outputs import PolicyOutputs
@@ -87,6 +88,8 @@ class Agent(PolicyOutputs):
     obtained_by: ClassVar[str] = "load_agent(...) or Agent.from_model(model) makes one"
     #: environment of the live model, where no recipe says how to make it again; copies are played
     vec_env: VecEnv | None = None
+    #: whether it was trained on observations that VecNormalize normalized; ``None`` if nothing says
+    trained_normalized: bool | None = None
 
     def __init__(
         self,
@@ -161,6 +164,7 @@ class Agent(PolicyOutputs):
         if self_check:
             check_prediction(model, view, model.observation_space, model.action_space)
         agent = cls(view, model.observation_space, model.action_space, **details)
+        agent.trained_normalized = tell_trained_normalized(model)
         agent.vec_env = model.get_env() if agent.recipe is None else None
         return agent
 

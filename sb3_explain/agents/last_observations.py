@@ -7,11 +7,31 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from sb3_explain.envs.spaces import spaces_by_key
 
 #: how far raw observations may leave their bounds by rounding
 MARGIN = 1e-3
+
+
+def tell_trained_normalized(model: BaseAlgorithm) -> bool | None:
+    """Whether a live model was trained on normalized observations; ``None`` if nothing says so.
+
+    :param model: the model, as it was trained or loaded
+    """
+    now = model.get_vec_normalize_env() is not None
+    if model.num_timesteps == 0:
+        return now
+    last, raw = model._last_obs, model._last_original_obs
+    if isinstance(model, OnPolicyAlgorithm):  # holds a raw observation beside a normalized one only
+        return raw is not None
+    if shows_normalization(last, raw, model.observation_space):
+        return True
+    # algorithms with a replay buffer hold a raw one in any case; a full buffer was filled here
+    buffer = getattr(model, "replay_buffer", None)
+    return now if buffer is not None and buffer.size() > 0 else None
 
 
 def shows_normalization(last: Any, raw: Any, space: spaces.Space[Any] | None) -> bool:

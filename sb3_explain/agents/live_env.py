@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
     SubprocVecEnv,
@@ -27,7 +26,7 @@ from stable_baselines3.common.vec_env import (
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-from sb3_explain.agents.last_observations import shows_normalization
+from sb3_explain.agents.last_observations import tell_trained_normalized
 from sb3_explain.agents.value_units import ValueUnits, read_discount, read_reward_scale
 from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
@@ -78,12 +77,7 @@ def read_details(model: BaseAlgorithm, given: dict[str, Any]) -> dict[str, Any]:
     discount = read_discount(getattr(model, "gamma", None))
     units = {"value_units": ValueUnits(discount, read_reward_scale(env))}
     if env is None:
-        last, raw = model._last_obs, model._last_original_obs
-        if isinstance(model, OnPolicyAlgorithm):
-            normalized = raw is not None
-        else:  # algorithms with a replay buffer have a raw observation in any case
-            normalized = shows_normalization(last, raw, model.observation_space)
-        if normalized and not given.get("normalizers"):
+        if tell_trained_normalized(model) and not given.get("normalizers"):
             logger.warning(
                 "this model was trained with VecNormalize, but has no environment that holds the "
                 "statistics: load it with env=..., or give the agent its normalizers"

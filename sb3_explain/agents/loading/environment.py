@@ -157,8 +157,7 @@ def read_normalizers(
     :param trusted: dotted names of packages that the file may name
     :raises ExplainError: if the observations are normalized, but the statistics are missing
     """
-    normalize = read_normalize(normalize)
-    if normalize is False or (normalize is not True and normalize.get("norm_obs") is False):
+    if not normalizes_observations(normalize):
         return {}
     if statistics is None:
         raise ExplainError(
@@ -166,6 +165,17 @@ def read_normalizers(
             "(vecnormalize.pkl) are missing: give vec_normalize=..."
         )
     return read_statistics(statistics, trusted)
+
+
+def normalizes_observations(normalize: Any) -> bool:
+    """Whether ``normalize`` of ``config.yml`` says that observations are normalized.
+
+    :param normalize: True or False, a dict, or their source text
+    """
+    normalize = read_normalize(normalize)
+    if isinstance(normalize, bool):
+        return normalize
+    return normalize.get("norm_obs") is not False
 
 
 def read_normalize(normalize: Any) -> bool | dict[str, Any]:

@@ -22,10 +22,14 @@ from sb3_explain.agents.loading.algorithms import (
     find_trainer,
 )
 from sb3_explain.agents.loading.archive import read_archive
-from sb3_explain.agents.loading.environment import read_recipe
+from sb3_explain.agents.loading.environment import normalizes_observations, read_recipe
 from sb3_explain.agents.loading.folder import AgentFiles, ModelSelection, find_files
 from sb3_explain.agents.loading.hub import download
-from sb3_explain.agents.loading.normalization import count_normalized_frames, find_normalization
+from sb3_explain.agents.loading.normalization import (
+    count_normalized_frames,
+    find_normalization,
+    tell_normalized,
+)
 from sb3_explain.agents.loading.policies import build_policy, read_n_stack
 from sb3_explain.agents.loading.policy_kwargs import read_policy_kwargs, read_saved_sizes
 from sb3_explain.agents.loading.policy_spaces import find_spaces
@@ -192,7 +196,7 @@ def load_agent(
         stacked = n_stack or (recipe.frame_stack if recipe is not None else 1)
         feature_names = accept_feature_names(found.feature_names, both[0], stacked)
     policy = build_policy(policy_class, kwargs, archive.weights, *both, device, sizes)
-    return Agent(
+    agent = Agent(
         choose_view(policy, *both, self_check=self_check),
         *both,
         algo=name,
@@ -213,6 +217,12 @@ def load_agent(
             "notes": notes + found.notes,
         },
     )
+    agent.trained_normalized = (
+        tell_normalized(archive.data, trainer)
+        if files.config is None
+        else normalizes_observations(config.get("normalize"))
+    )
+    return agent
 
 
 def _find_files(

@@ -7,6 +7,7 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
+from sb3_explain import Agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.cli import read_options
 from sb3_explain.cli.flags import load_named_agent
@@ -84,6 +85,7 @@ def test_missing_statistics_are_said(trained, tmp_path, caplog):
     agent = load(tmp_path / "model.zip")
     assert "was trained with VecNormalize" in agent.provenance["notes"][0]
     assert caplog.messages == agent.provenance["notes"]
+    assert agent.trained_normalized is True
     caplog.clear()
     assert load(tmp_path / "model.zip", vec_normalize=False).provenance["notes"] == []
     assert caplog.messages == []
@@ -96,12 +98,27 @@ def test_statistics_of_another_agent_are_left_out(trained, tmp_path):
     agent = load(tmp_path / "plain.zip")
     assert not agent.normalizers
     assert "trained without VecNormalize" in agent.provenance["notes"][0]
+    assert agent.trained_normalized is False
 
 
 def test_a_replay_buffer_tells_nothing_of_normalization(tmp_path, caplog):
     model = SAC("MlpPolicy", "Pendulum-v1", learning_starts=10, device="cpu")
     model.learn(12).save(tmp_path / "model.zip")
-    assert load_agent("sac", "Pendulum-v1", folder=tmp_path / "model.zip").provenance["notes"] == []
+    agent = load_agent("sac", "Pendulum-v1", folder=tmp_path / "model.zip")
+    assert agent.provenance["notes"] == []
+    assert agent.trained_normalized is None
+    assert Agent.from_model(model).trained_normalized is False  # its buffer was filled here
+    loaded = SAC.load(tmp_path / "model.zip", env=model.get_env(), device="cpu")
+    assert Agent.from_model(loaded).trained_normalized is None
+
+
+def test_a_live_model_says_whether_it_was_trained_on_normalized_observations(trained, tmp_path):
+    trained.save(tmp_path / "model.zip")
+    raw = make_vec_env("Pendulum-v1", 1)
+    without = PPO.load(tmp_path / "model.zip", env=raw, device="cpu")
+    fresh = PPO("MlpPolicy", raw, n_steps=32, batch_size=32, device="cpu")
+    found = [Agent.from_model(model).trained_normalized for model in (trained, without, fresh)]
+    assert found == [True, True, False]
 
 
 def test_statistics_without_an_environment_are_held(trained, tmp_path):

@@ -31,12 +31,17 @@ def check_normalization(evidence: Evidence) -> Look:
     if not keys:
         raise NotLookedError("pictures and categories are not normalized by VecNormalize")
     misfit = measure_misfit(evidence) if evidence.agent.normalizers else None
-    arrangements = {
-        "normalized by the played states": Arrangement(_standardize(measure(evidence.batch, keys))),
-        "normalized by random play": Arrangement(_standardize(measure_random(evidence, keys))),
-    }
+    arrangements = {}
+    if evidence.agent.trained_normalized is not False:
+        played, randomly = measure(evidence.batch, keys), measure_random(evidence, keys)
+        arrangements = {
+            "normalized by the played states": Arrangement(_standardize(played)),
+            "normalized by random play": Arrangement(_standardize(randomly)),
+        }
     if evidence.agent.normalizers and keys == list(evidence.observed):
         arrangements["without normalization"] = Arrangement(_undo(evidence))
+    if not arrangements:
+        raise NotLookedError("the agent was trained without VecNormalize, and is played without it")
     trial = try_arrangements(evidence, arrangements)
     said = f"normalization of {sum(len(evidence.feature_names[key]) for key in keys)} features: "
     said += trial.describe()
@@ -54,7 +59,7 @@ def check_normalization(evidence: Evidence) -> Look:
         "load the statistics that were saved beside the agent (vecnormalize.pkl; "
         "vec_normalize=FILE, --vec-normalize), or none for an agent that had none",
         bars=trial.draw("Return with other normalization"),
-        details={"repaired": trial.repaired},
+        details={"repaired": trial.repaired, "tried": trial.n_tried},
     )  # fmt: skip
     return Look(said, (finding,), misfit)
 
