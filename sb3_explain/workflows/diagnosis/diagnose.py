@@ -263,11 +263,14 @@ def has_env(agent: Agent, env: AnyEnv | EnvSource | None) -> bool:
 def keep_best_repair(findings: Sequence[Finding]) -> list[Finding]:
     """Keep, of several rearrangements that help, the one that repairs most.
 
-    An agent that does the opposite of what is right earns more with anything that confuses it.
+    An agent that does the opposite of what is right earns more with anything that confuses it. Of
+    equals, the one that was chosen among fewest is kept, which is the least likely to be luck.
     """
-    repaired = {one.name: one.details["repaired"] for one in findings if "repaired" in one.details}
-    best = max(repaired, key=lambda name: repaired[name], default=None)
-    return [one for one in findings if one.name not in repaired or one.name == best]
+    trials = [one for one in findings if "repaired" in one.details]
+    best = max(
+        trials, key=lambda one: (one.details["repaired"], -one.details["tried"]), default=None
+    )
+    return [one for one in findings if "repaired" not in one.details or one is best]
 
 
 def find_checks(names: Sequence[str] | None) -> list[str]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import score_range
 from sb3_explain.agents.activations import list_innermost
 from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.policy_views.actor_q import ARSView
 from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.feature_names import list_feature_names
@@ -25,7 +26,7 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.env_sources import EnvSource
 from sb3_explain.states.environments import AnyEnv, find_source
 from sb3_explain.states.play import ObservationTransform, play_transformed, show_everything
-from sb3_explain.workflows.diagnosis.findings import NotLookedError
+from sb3_explain.workflows.diagnosis.findings import NotLookedError, list_first
 
 Array = NDArray[Any]
 
@@ -109,7 +110,19 @@ class Evidence:
         try:
             return self.states.batch(self.agent, self.positions)
         except ExplainError as error:
-            raise NotLookedError(str(error)) from error
+            raise NotLookedError(self._say_not_finite() or str(error)) from error
+
+    def _say_not_finite(self) -> str:
+        """Say which observations are NaN or infinite; nothing if there are none."""
+        found = []
+        for key, seen in self.observed.items():
+            bad = ~seen.reshape(len(seen), -1).isfinite().all(dim=0)
+            names = self.feature_names.get(key)
+            if names:
+                found += [name for name, one in zip(names, bad.tolist(), strict=True) if one]
+            elif bool(bad.any()):
+                found.append(key or "the picture")
+        return f"NaN or infinite numbers come in {list_first(found)}" if found else ""
 
     @cached_property
     def scores(self) -> Tensor:
@@ -131,6 +144,12 @@ class Evidence:
     def is_box(self) -> bool:
         """Whether the actions are continuous."""
         return isinstance(self.agent.action_space, spaces.Box)
+
+    @property
+    def samples(self) -> bool:
+        """Whether the agent has a distribution that it can draw its actions from."""
+        view = self.agent.view
+        return not (view.value_based or isinstance(view, ARSView))
 
     @cached_property
     def outputs(self) -> dict[str, Tensor]:
@@ -255,7 +274,7 @@ class Evidence:
                 max_steps=self.max_steps, progress=False, seed=seed,
             ).returns[""]  # fmt: skip
         except ExplainError as error:  # such as observations that are NaN at times
-            raise NotLookedError(str(error)) from error
+            raise NotLookedError(self._say_not_finite() or str(error)) from error
         if plain:
             self._played[known] = returns
         return returns

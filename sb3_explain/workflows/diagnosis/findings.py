@@ -14,10 +14,12 @@ Severity = Literal["fault", "warning"]
 #: healthy range, or a sign that has other causes at times
 Sure = Literal["certain", "very likely", "likely"]
 
+#: bias of a value, in units of the returns' size, from which it does not tell the return
+BIAS = 0.6
 #: number of names that a sentence lists
 NAMED = 4
-#: names of the checks, causes before their consequences: of two findings of equal severity the
-#: cause is said first
+#: names of the checks, what is a cause more often first: of two findings of equal severity the
+#: earlier one is said first
 ORDER = (
     "observations",
     "blindness",
@@ -28,12 +30,12 @@ ORDER = (
     "masks",
     "layers",
     "saturation",
+    "exploration",
+    "returns",
     "one_action",
     "irrelevant",
     "noise",
     "value",
-    "exploration",
-    "returns",
 )
 
 

@@ -1,14 +1,14 @@
 """Trials: whether an agent earns more when its observations or actions are arranged another way.
 
-An arrangement is chosen on some episodes and confirmed on others, so that trying many of them
-raises no false alarm.
+An arrangement is chosen on some episodes and confirmed on others, and has to reveal a skill: an
+agent that has learned little may earn more with anything that keeps it from doing harm.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,15 +20,22 @@ from sb3_explain.agents.policy_views import PolicyView, WrappedView
 from sb3_explain.common.bootstrap import Interval
 from sb3_explain.envs.spaces import Observations
 from sb3_explain.report.diagnosis_figure import Bars
+from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.play import ObservationTransform, show_everything
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import NotLookedError
+from sb3_explain.workflows.diagnosis.findings import BIAS, NotLookedError
+from sb3_explain.workflows.step_columns import compute_columns
+from sb3_explain.workflows.whole_episodes import play_whole_episodes
 
 #: number of episodes on which an arrangement is chosen, and the largest number of arrangements
 N_SCREENED, MOST = 5, 45
 #: confidence level of the gain; and the gain as a share of what is then earned beyond random
-#: actions: an agent that is shown something wrong earns little beyond them
+#: actions: a trained agent that is shown something wrong earns little beyond them
 CONFIDENCE, GAIN = 0.99, 0.5
+#: by how many standard deviations of the returns of random actions a skilled policy is above them
+SPREAD = 2.0
+#: number of states of which Q-values are compared with the return that comes
+N_EXPECTED = 1000
 #: name of the agent as it is, among arrangements
 AS_IS = "as it is"
 
@@ -41,7 +48,7 @@ class Trial:
     :param own: mean return of the agent as it is
     :param repaired: mean return with the arrangement
     :param gain: mean difference over pairs of episodes, with its 95 % interval
-    :param helps: whether the arrangement is better beyond doubt
+    :param helps: whether the arrangement is better beyond doubt, and reveals a skill
     :param n_tried: number of arrangements that were tried
     """
 
@@ -91,8 +98,12 @@ def try_arrangements(evidence: Evidence, given: Mapping[str, Arrangement]) -> Tr
     if len(given) > MOST:
         raise NotLookedError(f"{len(given)} arrangements are too many to try")
 
-    def play(one: Arrangement, n: int, seed: int) -> NDArray[np.float64]:
-        return evidence.play(one.transform, agent=one.agent, n_episodes=n, seed=seed)
+    def play(
+        one: Arrangement, n: int, seed: int, deterministic: bool | None = None
+    ) -> NDArray[np.float64]:
+        return evidence.play(
+            one.transform, agent=one.agent, n_episodes=n, seed=seed, deterministic=deterministic
+        )
 
     screening, n, seed = evidence.seed + 2000, evidence.n_episodes, evidence.seed + 1000
     screened = {name: play(one, N_SCREENED, screening).mean() for name, one in given.items()}
@@ -102,12 +113,81 @@ def try_arrangements(evidence: Evidence, given: Mapping[str, Arrangement]) -> Tr
         gain = Interval(float(screened[best] - own.mean()), np.nan, np.nan, N_SCREENED)
         return Trial(best, float(own.mean()), float(screened[best]), gain, False, len(given))
     own, repaired = play(Arrangement(), n, seed), play(given[best], n, seed)
-    gain, sure = (
-        evidence.interval_of_returns(repaired - own, level) for level in (0.95, CONFIDENCE)
-    )
+    gain = evidence.interval_of_returns(repaired - own)
     randomly = evidence.play(None, n_episodes=n, seed=seed)
-    helps = sure.low > 0 and gain.mean > GAIN * (repaired.mean() - randomly.mean())
-    return Trial(best, float(own.mean()), float(repaired.mean()), gain, bool(helps), len(given))
+    helps = is_far_above(evidence, repaired, [own, randomly], randomly)
+    if helps and evidence.samples:
+        # what a policy learned by sampling shows in its samples, and is no luck of their modes
+        sampled = play(Arrangement(), n, seed, False)
+        for one in (repaired, play(given[best], n, seed, False)):
+            helps &= is_far_above(evidence, one, [own, sampled, randomly], randomly)
+    if helps and evidence.agent.view.value_based:
+        helps = expects_what_it_earns(evidence, given[best])
+    return Trial(best, float(own.mean()), float(repaired.mean()), gain, helps, len(given))
+
+
+def is_far_above(
+    evidence: Evidence,
+    returns: NDArray[np.float64],
+    others: Sequence[NDArray[np.float64]],
+    randomly: NDArray[np.float64],
+) -> bool:
+    """Whether returns are beyond doubt, and by a margin that a skill has, above those of others.
+
+    A policy that has learned little earns more with anything that keeps it from doing harm, and
+    then no more than harmless play does.
+
+    :param evidence: the agent and its environment
+    :param returns: (n,) returns of episodes
+    :param others: (n,) returns of the same episodes, played otherwise; the best of them counts
+    :param randomly: (n,) returns of random actions in the same episodes
+    """
+    gain = returns - max(others, key=np.mean)
+    margin = max(GAIN * (returns.mean() - randomly.mean()), SPREAD * randomly.std())
+    return evidence.interval_of_returns(gain, CONFIDENCE).low > 0 and bool(gain.mean() > margin)
+
+
+def expects_what_it_earns(evidence: Evidence, one: Arrangement) -> bool:
+    """Whether Q-values are about the return that comes: those of a skill that was learned are.
+
+    :param evidence: the agent and its environment
+    :param one: the arrangement that it is played with
+    """
+    agent = one.agent or transform_observations(evidence.agent, one.transform)
+    states = play_whole_episodes(
+        agent, None, N_EXPECTED, env=evidence.find_env(agent), seed=evidence.seed + 1000,
+        progress=False, render=False,
+    )  # fmt: skip
+    columns = compute_columns(agent, states)
+    value, came = columns["value"], columns["return_to_come"]
+    return bool(abs((value - came).mean()) <= BIAS * np.sqrt(np.mean(came**2)))
+
+
+class TransformedView(WrappedView):
+    """The view of a policy that sees transformed observations.
+
+    :param agent: agent of the policy
+    :param transform: transform of the observations
+    """
+
+    def __init__(self, agent: Agent, transform: ObservationTransform) -> None:
+        super().__init__(agent.view)
+        self.agent, self.transform = agent, transform
+
+    def observe(self, observations: Observations) -> Observations:
+        batch = StateBatch(self.agent, observations)
+        return self.agent.layout.restore(batch.split_keys(self.transform(batch)))
+
+
+def transform_observations(agent: Agent, transform: ObservationTransform) -> Agent:
+    """Return the agent with its observations transformed.
+
+    :param agent: the agent, which stays as it is
+    :param transform: transform of the observations
+    """
+    transformed = copy.copy(agent)
+    transformed.view = TransformedView(agent, transform)
+    return transformed
 
 
 class RearrangedView(WrappedView):

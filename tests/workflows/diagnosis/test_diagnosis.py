@@ -15,9 +15,11 @@ from sb3_explain.workflows.diagnosis.checks.blindness import measure_features
 from sb3_explain.workflows.diagnosis.checks.layers import measure_dead, measure_full
 from sb3_explain.workflows.diagnosis.checks.observations import arrange_bounds
 from sb3_explain.workflows.diagnosis.checks.value import correlate
+from sb3_explain.workflows.diagnosis.diagnose import keep_best_repair
 from sb3_explain.workflows.diagnosis.evidence import Evidence
 from sb3_explain.workflows.diagnosis.findings import ORDER, Finding
 from sb3_explain.workflows.diagnosis.registry import CHECKS
+from sb3_explain.workflows.diagnosis.repairs import is_far_above
 
 N = 200
 
@@ -74,6 +76,12 @@ def follow(*, action_names=("low", "high"), **net) -> Agent:
     )  # fmt: skip
 
 
+def arrange_states(shown, length=20) -> StateDataset:
+    """States of episodes of a length."""
+    n = len(shown)
+    return StateDataset.from_arrays(shown, np.arange(n) // length, np.zeros(n, int))
+
+
 def names(agent, **options) -> list[str]:
     options = {"n_states": N, "n_episodes": 6, "progress": False, **options}
     return [one.name for one in diagnose(agent, **options).findings]
@@ -114,7 +122,59 @@ def test_a_fault_of_the_environment_is_among_the_first_two(env, found):
 
 
 def test_one_action_whatever_happens():
-    assert names(follow(), env=lambda: Follow(scale=0.0), checks=["one_action"]) == ["one action"]
+    options = {"env": lambda: Follow(scale=0.0), "checks": ["one_action"]}
+    assert names(follow(), **options) == ["one action"]
+    report = diagnose(follow(), n_states=N, progress=False, **options)
+    assert report.findings[0].said == "the agent does 'low' whatever happens"
+
+
+def test_an_agent_that_has_learned_little_is_told_so_and_not_that_its_actions_are_swapped():
+    # swapped actions earn all that can be earned, but only greedily: sampled ones are near random
+    checks = ["action_order", "feature_order", "one_action", "returns"]
+    report = diagnose(
+        follow(weights=(-0.1, 0.0005)), n_states=N, n_episodes=6, checks=checks, progress=False
+    )
+    assert "low and high swapped, earns 20 instead of 0" in report.looks["action_order"].said
+    assert [one.name for one in report.findings] == ["earns no more than random actions"]
+    assert "has not learned this task, or not enough" in report.findings[0].said
+    # it does when it is sure of what it does
+    assert names(follow(weights=(-4.0, -0.002)), checks=checks)[0] == "action order"
+
+
+def test_a_gain_is_far_above_by_hand():
+    evidence = Evidence(follow(), arrange_states(np.zeros((N, 2), np.float32)))
+    randomly = np.array([0.0, 2.0, 4.0, 2.0])  # mean 2, standard deviation 1.41
+    own = np.full(4, -90.0)
+    assert is_far_above(evidence, np.full(4, 9.0), [own, randomly], randomly)
+    # less than two standard deviations above random actions
+    assert not is_far_above(evidence, np.full(4, 4.5), [own, randomly], randomly)
+    # gain over sampled actions is less than half of what is earned beyond random ones
+    assert not is_far_above(evidence, np.full(4, 9.0), [own, np.full(4, 6.0), randomly], randomly)
+
+
+def test_bounds_that_the_agent_leaves_in_the_end_are_no_fault_of_the_sensor():
+    def look(shown):
+        states = arrange_states(shown, length=50)
+        report = diagnose(follow(), states, checks=["observations"], progress=False)
+        return [(one.name, one.severity) for one in report.findings]
+
+    steps = np.arange(N) % 50
+    inside = np.random.default_rng(0).uniform(-1, 1, (N, 2)).astype(np.float32)
+    gone, broken, flickering = inside.copy(), inside.copy(), inside.copy()
+    gone[steps >= 30, 1] += 5
+    broken[:, 1] *= 57
+    flickering[(steps >= 30) & (steps % 3 > 0), 1] += 5
+    assert look(inside) == []
+    assert look(gone) == [("leaves the bounds", "warning")]
+    assert look(broken) == look(flickering) == [("observations out of range", "fault")]
+
+
+def test_no_statistics_are_advised_to_an_agent_that_never_had_any():
+    agent, options = follow(), {"checks": ["normalization"], "n_states": N, "progress": False}
+    assert "arrangement(s) were tried" in diagnose(agent, **options).looks["normalization"].said
+    agent.trained_normalized = False
+    report = diagnose(agent, **options)
+    assert "trained without VecNormalize" in report.skipped["normalization"]
 
 
 def test_the_trials_say_the_returns_that_were_played():
@@ -228,11 +288,21 @@ def test_causes_come_before_consequences_and_faults_before_warnings():
         return Finding("x", "", severity, "certain", Interval(1, 1, 1, 1), "", "", check)
 
     given = [
-        finding("returns", "warning"), finding("one_action", "fault"), finding("layers", "fault"),
-        finding("observations", "warning"),
+        finding("value", "warning"), finding("one_action", "fault"), finding("returns", "fault"),
+        finding("layers", "fault"), finding("observations", "warning"),
     ]  # fmt: skip
     ordered = [one.check for one in sorted(given, key=lambda one: one.gravity)]
-    assert ordered == ["layers", "one_action", "observations", "returns"]
+    assert ordered == ["layers", "returns", "one_action", "observations", "value"]
+
+
+def test_of_changes_that_repair_the_best_is_kept_and_of_equals_the_one_of_fewest():
+    def finding(name, **details):
+        steady = Interval(1, 1, 1, 1)
+        return Finding(name, "", "fault", "certain", steady, "", "", "layers", details=details)
+
+    many, few = finding("many", repaired=9.0, tried=6), finding("few", repaired=9.0, tried=1)
+    other, worse = finding("other"), finding("worse", repaired=8.0, tried=1)
+    assert keep_best_repair([many, other, few, worse]) == [other, few]
 
 
 def test_everything_is_saved(tmp_path):
@@ -243,7 +313,8 @@ def test_everything_is_saved(tmp_path):
     page = report.save(tmp_path)
     text = page.read_text(encoding="utf-8")
     assert "low and high swapped" in text
-    assert "not looked at: the policy takes no masks of actions" in text
+    assert "Not looked at: the policy takes no masks of actions." in text
+    assert "<p>The agent earns more with low and high swapped" in text
     assert "style=" not in text
     saved = json.loads((tmp_path / "diagnosis.json").read_text())
     assert [one["name"] for one in saved["findings"]] == ["action order"]

@@ -7,7 +7,7 @@ from PIL import Image
 from sb3_explain import Interval
 from sb3_explain.report.diagnosis_figure import BEYOND, MOST, WITHIN, Bars, diagnosis_figure
 from sb3_explain.report.diagnosis_page import write_diagnosis_page
-from sb3_explain.workflows.diagnosis.repairs import rearrange_actions
+from sb3_explain.workflows.diagnosis.repairs import rearrange_actions, transform_observations
 from tests.toys import dot_agent, dot_states
 
 
@@ -56,3 +56,13 @@ def test_what_agents_and_features_are_called_is_text_on_the_page(tmp_path):
     )  # fmt: skip
     page = path.read_text()
     assert evil not in page and page.count("&lt;script&gt;alert(1)") >= 10
+
+
+def test_an_agent_of_transformed_observations_says_what_it_says_of_them():
+    agent = dot_agent()
+    observations = agent.tensor(dot_states(agent, 6).observations(np.arange(6)))
+    transformed = transform_observations(agent, lambda batch: batch.observations * 0.5)
+    scores, values = transformed.scores_and_values(observations)
+    by_hand = agent.scores_and_values(observations * 0.5)
+    assert torch.equal(scores, by_hand[0]) and torch.equal(values, by_hand[1])
+    assert not torch.equal(agent.scores(observations), scores)

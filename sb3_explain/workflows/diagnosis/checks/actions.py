@@ -44,9 +44,9 @@ def check_one_action(evidence: Evidence) -> Look:
             limit=ALWAYS, beyond=[value >= ALWAYS for value in values],
         )  # fmt: skip
         best = int(np.argmax(values))
-        said = f"greedy actions of {n} states: {names[best]} most often, in {values[best]:.0%}"
+        said = f"greedy actions of {n} states: '{names[best]}' most often, in {values[best]:.0%}"
         share = min(float(part.max()) for part in parts)
-        what, unit = names[best], "of the states"
+        what, unit = f"'{names[best]}'", "of the states"
     if not always:
         return Look(said, (), bars)
     finding = Finding(

@@ -41,8 +41,7 @@ def check_blindness(evidence: Evidence) -> Look:
         findings.append(
             Finding(
                 "blind to features",
-                f"{list_first(blind)}: the agent does the same whatever the feature says, though "
-                "it changes",
+                f"the agent does the same whatever {list_first(blind)} says, though it changes",
                 "fault", "certain", effects[blind[0]],
                 f"times the scores' variance is what permuting {blind[0]} does",
                 "check that the feature reaches the network (index, key, mask); if it is not "
@@ -63,8 +62,9 @@ def check_blindness(evidence: Evidence) -> Look:
         if share > MANY and n_blind < n_changing:
             findings.append(
                 Finding(
-                    "blind to pixels", f"{key or 'the picture'}: the agent does the same whatever "
-                    f"{n_blind} of its changing squares show", "warning", "certain",
+                    "blind to pixels",
+                    f"the agent does the same whatever {n_blind} of the changing squares of "
+                    f"{key or 'the picture'} show", "warning", "certain",
                     counted(share, len(evidence.positions)),
                     "of the squares that change",
                     "check cropping and masks of the picture on its way to the network",
@@ -95,7 +95,7 @@ def check_irrelevant(evidence: Evidence) -> Look:
         return Look(f"{said}: it does not depend on them", (), bars)
     finding = Finding(
         "depends on what should not matter",
-        f"{', '.join(used)}: the agent acts by it, though it should not matter",
+        f"the agent acts by {', '.join(used)}, which should not matter",
         "fault", "very likely", effects[used[0]],
         f"times the scores' variance is what permuting {used[0]} does",
         "train with it randomized or left out; look for a shortcut in the environment",

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from sb3_explain.agents.action_spaces import group_sizes, score_range, target_scores
 from sb3_explain.agents.action_spaces import log_probabilities as find_logs
-from sb3_explain.agents.policy_views.actor_q import ARSView
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
 from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
@@ -25,8 +24,7 @@ COST = 0.5
 @CHECKS.register("exploration")
 def check_exploration(evidence: Evidence) -> Look:
     """Greedy against sampled actions: returns from equal seeds, and how undecided the policy is."""
-    view = evidence.agent.view
-    if view.value_based or isinstance(view, ARSView):
+    if not evidence.samples:
         raise NotLookedError("the agent takes its best action, and samples nothing")
     findings = []
     looked, found = measure_noise(evidence)
@@ -41,6 +39,7 @@ def check_exploration(evidence: Evidence) -> Look:
     scale = abs(max(greedy.mean(), drawn.mean()) - randomly.mean())
     worse_drawn = better.high < 0 and -better.mean > COST * scale
     worse_greedy = better.low > 0 and better.mean > COST * scale
+    fails = greedy.mean() <= randomly.mean() < drawn.mean()
     bars = Bars.of_intervals(
         "Return of greedy and of sampled actions", "mean return", each,
         beyond=[worse_greedy, worse_drawn, False],
@@ -49,8 +48,11 @@ def check_exploration(evidence: Evidence) -> Look:
     if worse_greedy:
         findings.append(
             Finding(
-                "greedy fails", "its greedy actions earn far less than its sampled ones: it gets "
-                "stuck where sampling would free it", "warning", "very likely", better,
+                "greedy fails",
+                f"its greedy actions earn {each['greedy'].mean:.4g}, far less than its sampled "
+                f"ones ({each['sampled'].mean:.4g}): greedy play gets stuck where sampling would "
+                "free it",
+                "fault" if fails else "warning", "very likely", better,
                 "more return with sampled actions",
                 "play it with deterministic=False, or train on until it is sure",
                 bars=bars,

@@ -80,7 +80,7 @@ def find(
     share = shares[beyond[0]]
     more = f" (and {len(beyond) - 1} more)" if len(beyond) > 1 else ""
     return Finding(
-        name, f"{beyond[0]}{more} {said}", "fault", "certain", counted(share, n),
+        name, f"the layer {beyond[0]}{more} {said}", "fault", "certain", counted(share, n),
         f"of {unit} in {beyond[0]}", next_step, details={"shares": shares},
         bars=draw(shares, unit),
     )  # fmt: skip

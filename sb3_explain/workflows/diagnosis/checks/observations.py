@@ -21,13 +21,28 @@ ENOUGH = 50
 RARE = 0.01
 #: share of its range by which a feature may lie out of its bounds
 ROUNDING = 1e-3
+#: number of the first steps of an episode, in which an agent has not gone far; and the share of the
+#: states out of bounds after which one is within them again
+START, BACK = 20, 0.05
+#: what is said of observations out of their bounds, and the next step
+EARLY = (
+    "what is observed of {} lies out of the bounds that the agent's space gives it, or is clipped "
+    "by VecNormalize",
+    "compare units and order of the sensor with those of the training; for clipped observations, "
+    "check that the statistics of VecNormalize belong to this agent",
+)
+LATE = (
+    "the agent starts within the bounds of {}, goes beyond them, and stays there: this is where it "
+    "went, rather than a fault of the sensor",
+    "find out why it goes there: look at its episodes (sb3-explain highlights)",
+)
 
 
 @CHECKS.register("observations")
 def check_observations(evidence: Evidence) -> Look:
     """Observations that are NaN, constant, out of the space's bounds, or pictures of 0 to 1."""
     findings: list[Finding] = []
-    outside: dict[str, float] = {}
+    out: dict[str, Tensor] = {}
     for key, seen in evidence.observed.items():
         flat = seen.reshape(len(seen), -1)
         names = evidence.feature_names.get(key) or []
@@ -37,8 +52,8 @@ def check_observations(evidence: Evidence) -> Look:
             continue
         if not findings:
             findings += find_constant(evidence, key, flat, names)
-        shares = measure_outside(evidence, key, flat)
-        outside |= {name: float(share) for name, share in zip(names, shares, strict=True)}
+        out |= dict(zip(names, find_outside(evidence, key, flat).T, strict=True))
+    outside = {name: float(states.float().mean()) for name, states in out.items()}
     beyond = [name for name, share in outside.items() if share > RARE]
     bars = None
     if outside:
@@ -49,24 +64,22 @@ def check_observations(evidence: Evidence) -> Look:
         )  # fmt: skip
     if beyond:
         worst = max(beyond, key=lambda name: outside[name])
-        n = len(evidence.positions)
-        share = outside[worst]
+        late = happens_late(evidence, torch.stack([out[name] for name in beyond]).any(dim=0))
+        said, next_step = LATE if late else EARLY
         findings.append(
             Finding(
-                "observations out of range",
-                f"{list_first(beyond)}: the observation lies out of the bounds that the agent's "
-                "space gives it, or is clipped by VecNormalize",
-                "fault", "certain", counted(share, n),
-                f"of states out of bounds in {worst}",
-                "compare units and order of the sensor with those of the training; for clipped "
-                "observations, check that the statistics of VecNormalize belong to this agent",
+                "leaves the bounds" if late else "observations out of range",
+                said.format(list_first(beyond)),
+                "warning" if late else "fault", "likely" if late else "certain",
+                counted(outside[worst], len(evidence.positions)),
+                f"of states out of bounds in {worst}", next_step,
                 details={"shares": outside}, bars=bars,
             )
         )  # fmt: skip
     n_features = sum(seen[0].numel() for seen in evidence.observed.values())
-    said = f"{n_features} numbers of {len(evidence.positions)} observations: finite, "
-    said += "changing, and within the bounds of their space" if not findings else (
-        f"but for {len(findings)} finding(s)"
+    said = f"{n_features} numbers of {len(evidence.positions)} observations: "
+    said += f"{len(findings)} finding(s)" if findings else (
+        "finite, changing, and within the bounds of their space"
     )  # fmt: skip
     return Look(said, tuple(findings), bars)
 
@@ -86,8 +99,8 @@ def find_not_finite(flat: Tensor, names: list[str], key: str) -> list[Finding]:
     where = list_first([names[i] for i in found]) if names else f"{key or 'the picture'}"
     return [
         Finding(
-            "NaN observations", f"{where}: the observation is NaN or infinite, and so is all that "
-            "the networks compute of it", "fault", "certain",
+            "NaN observations", f"numbers that are NaN or infinite come in {where}, and so is all "
+            "that the networks compute of them", "fault", "certain",
             counted(share, len(flat)), "of states with NaN or infinite numbers",
             "find the division by zero or the missing reading in the environment; "
             "stable_baselines3.common.vec_env.VecCheckNan raises where it happens first",
@@ -112,11 +125,12 @@ def find_constant(evidence: Evidence, key: str, flat: Tensor, names: list[str]) 
     return [
         Finding(
             "constant features",
-            f"{list_first(said)}: never changes in {len(flat)} states of {n_episodes} episode(s)",
+            f"what never changes in {len(flat)} states of {n_episodes} episode(s): "
+            f"{list_first(said)}",
             "warning" if masked else "fault", "certain",
             counted(share, len(flat)), "of the features",
-            "check the sensor; if it is masked or unused on purpose, leave it out of the "
-            "observation",
+            "check the sensor, unless the agent never came to where it changes; if it is masked or "
+            "unused on purpose, leave it out of the observation",
         )
     ]  # fmt: skip
 
@@ -130,8 +144,8 @@ def check_pictures(evidence: Evidence, key: str, seen: Tensor) -> list[Finding]:
         findings.append(
             Finding(
                 "pictures of the wrong scale",
-                f"{key or 'the picture'}: no pixel is above {highest:.3g}, though the space has 0 "
-                "to 255: the policy divides by 255 itself",
+                f"no pixel of {key or 'the picture'} is above {highest:.3g}, though the space has "
+                "0 to 255: the policy divides by 255 itself",
                 "fault", "certain", counted(highest, n),
                 "is the brightest pixel",
                 "give pictures as uint8 from 0 to 255",
@@ -144,8 +158,8 @@ def check_pictures(evidence: Evidence, key: str, seen: Tensor) -> list[Finding]:
         findings.append(
             Finding(
                 "frames that never change",
-                f"{key or 'the picture'}: channel(s) {numbers} of {len(still)} are the same in all "
-                f"{n} states",
+                f"channel(s) {numbers} of the {len(still)} of {key or 'the picture'} are the same "
+                f"in all {n} states",
                 "fault", "certain", counted(share, n), "of the channels",
                 "check the wrapper that stacks frames, and the renderer",
             )
@@ -153,22 +167,37 @@ def check_pictures(evidence: Evidence, key: str, seen: Tensor) -> list[Finding]:
     return findings
 
 
-def measure_outside(evidence: Evidence, key: str, flat: Tensor) -> Tensor:
-    """(D,) share of the states out of the bounds; of normalized features, of clipped ones."""
+def happens_late(evidence: Evidence, out: Tensor) -> bool:
+    """Whether the agent goes out of the bounds: it starts within them, and stays out in the end.
+
+    What a sensor of other units says is out of the bounds from the start, or now and then.
+
+    :param evidence: the states
+    :param out: (B,) whether each state is out of the bounds
+    """
+    states, outside = evidence.states, out.numpy(force=True)
+    episode, steps = states.episode[evidence.positions], states.steps[evidence.positions]
+    early = outside[steps < START]
+    returns = outside[:-1] & ~outside[1:] & (episode[:-1] == episode[1:])
+    return early.size > 0 and early.mean() <= RARE and returns.sum() <= BACK * outside.sum()
+
+
+def find_outside(evidence: Evidence, key: str, flat: Tensor) -> Tensor:
+    """(B, D) whether features are out of their bounds; of normalized ones, whether clipped."""
     normalizer = evidence.agent.normalizers.get(key)
     if normalizer is not None:
-        return (flat.abs() >= normalizer.clip * (1 - 1e-6)).float().mean(dim=0)
+        return flat.abs() >= normalizer.clip * (1 - 1e-6)
     space = spaces_by_key(evidence.agent.observation_space)[key]
     low, high = getattr(space, "low", None), getattr(space, "high", None)
     if low is None or high is None or tuple(np.shape(low)) != tuple(space.shape or ()):
-        return torch.zeros(flat.shape[1])
+        return torch.zeros_like(flat, dtype=torch.bool)
     n = evidence.agent.n_stack
     lows, highs = (torch.from_numpy(arrange_bounds(bound, n)) for bound in (low, high))
     room = ROUNDING * (highs - lows)
     wide = ~torch.isfinite(room) | (room > 1e30)
     room = torch.where(wide, torch.zeros_like(room), room)
     values = flat.double().cpu()
-    return ((values < lows - room) | (values > highs + room)).double().mean(dim=0)
+    return (values < lows - room) | (values > highs + room)
 
 
 def arrange_bounds(bound: NDArray[Any], n_stack: int) -> NDArray[np.float64]:

@@ -107,6 +107,6 @@ def _say(trial: Trial, name: str, looked: str, said: str, next_step: str) -> Loo
         return Look(looked, (), bars)
     finding = Finding(
         name, said, "fault", "very likely", trial.gain, "more return", next_step, bars=bars,
-        details={"repaired": trial.repaired},
+        details={"repaired": trial.repaired, "tried": trial.n_tried},
     )  # fmt: skip
     return Look(looked, (finding,), bars)

@@ -25,9 +25,11 @@ def check_returns(evidence: Evidence) -> Look:
         return Look(said, (), bars)
     finding = Finding(
         "earns no more than random actions",
-        f"the agent earns {mean:.4g}, random actions {of_random:.4g}",
-        "warning", "very likely", gain, "more return than random actions",
-        "look at the findings above first; else train longer, or look at the reward",
+        f"the agent earns {mean:.4g}, random actions {of_random:.4g}: it has not learned this "
+        "task, or not enough, unless a fault keeps it from what it learned",
+        "fault", "very likely", gain, "more return than random actions",
+        "mend faults that are said before this one; if there are none, train longer, and look at "
+        "the reward and the learning curve",
         bars=bars,
     )  # fmt: skip
     return Look(said, (finding,), bars)

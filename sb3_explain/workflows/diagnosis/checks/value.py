@@ -8,12 +8,12 @@ from sb3_explain.common.bootstrap import Interval, confidence_interval, make_clu
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import Finding, Look, NotLookedError
+from sb3_explain.workflows.diagnosis.findings import BIAS, Finding, Look, NotLookedError
 from sb3_explain.workflows.diagnosis.registry import CHECKS
 from sb3_explain.workflows.step_columns import compute_columns
 
-#: bias in units of the returns' size, and the correlation, that are findings
-BIAS, CORRELATION = 0.6, 0.2
+#: correlation below which a value does not follow the return
+CORRELATION = 0.2
 #: spread of the returns, in units of their size, below which a correlation says nothing
 SPREAD = 0.25
 #: number of bins of the figure, and of resamples of the correlation
