@@ -1,7 +1,8 @@
-"""Healthy agents for the benchmark of diagnose: published ones, and others trained in minutes.
+"""Agents for the benchmark of diagnose: healthy ones, and weak ones that trained too little.
 
-The hyperparameters are those of RL Zoo or near them. What is trained once is kept in
-``SB3_EXPLAIN_TRAINED`` (by default a folder of the user's cache).
+Healthy ones are published, or trained in minutes with hyperparameters of RL Zoo or near them; weak
+ones have the library's own. What is trained once is kept in ``SB3_EXPLAIN_TRAINED`` (by default a
+folder of the user's cache).
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rl_zoo3.wrappers import MaskVelocityWrapper
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.envs import InvalidActionEnvDiscrete
-from stable_baselines3 import PPO, SAC, TD3
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
@@ -125,6 +127,36 @@ TRAINED: dict[str, tuple[Callable[[], BaseAlgorithm], int]] = {
     "maskable_ppo 6 actions": (lambda: make_masked(6, 2), 8_000),
 }  # fmt: skip
 
+LANDER = "LunarLander-v3"
+
+
+def make_weak(kind: type[BaseAlgorithm], env_id: str, seed: int = 0) -> BaseAlgorithm:
+    """A model with the library's hyperparameters before its training."""
+    options = {"n_steps": 1024} if kind is PPO else {}
+    return kind("MlpPolicy", env_id, seed=seed, device="cpu", **options)  # type: ignore[arg-type]
+
+
+#: weak agents, which trained too little or not at all; their wiring is right
+WEAK: dict[str, tuple[Callable[[], BaseAlgorithm], int]] = {
+    f"{kind.__name__.lower()} {env_id.partition('-')[0]}, {steps} steps, seed {seed}": (
+        partial(make_weak, kind, env_id, seed), steps,
+    )
+    for kind, env_id, steps, seed in (
+        (PPO, LANDER, 15_000, 0), (PPO, LANDER, 10_000, 1), (PPO, LANDER, 5000, 2),
+        (A2C, LANDER, 10_000, 0), (A2C, LANDER, 3000, 1),
+        (DQN, LANDER, 10_000, 0), (DQN, LANDER, 3000, 1),
+        (PPO, LANDER, 0, 0), (A2C, LANDER, 0, 1), (DQN, LANDER, 0, 2),
+        (PPO, "CartPole-v1", 2048, 0), (A2C, "CartPole-v1", 2000, 0),
+        (DQN, "CartPole-v1", 10_000, 0), (DQN, "CartPole-v1", 3000, 1),
+        (PPO, "CartPole-v1", 0, 0), (DQN, "CartPole-v1", 0, 1),
+        (PPO, "Acrobot-v1", 4000, 0), (A2C, "Acrobot-v1", 8000, 0), (DQN, "Acrobot-v1", 5000, 0),
+        (DQN, "Acrobot-v1", 0, 1),
+        (PPO, "MountainCar-v0", 10_000, 0), (A2C, "MountainCar-v0", 5000, 0),
+        (DQN, "MountainCar-v0", 10_000, 0), (DQN, "MountainCar-v0", 0, 1),
+        (PPO, "MountainCar-v0", 0, 1),
+    )
+}  # fmt: skip
+
 
 def find_cache() -> Path:
     """Folder of the trained models."""
@@ -134,9 +166,11 @@ def find_cache() -> Path:
 
 def train(name: str) -> BaseAlgorithm:
     """A trained model with its environment: from the cache, or else trained now."""
-    make, steps = TRAINED[name]
+    make, steps = (TRAINED | WEAK)[name]
     folder = find_cache() / name.replace(" ", "_").replace(",", "")
     model = make()
+    if not steps:
+        return model
     if not (folder / "model.zip").exists():
         model.learn(steps)
         model.save(folder / "model.zip")
@@ -156,7 +190,7 @@ def load_published(folder: Path, algo: str, env_id: str, **options: Any) -> Agen
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or TRAINED:
+    for name in sys.argv[1:] or TRAINED | WEAK:
         model = train(name)
         episodes = [one["r"] for one in model.ep_info_buffer or ()]
         print(name, sum(episodes) / max(1, len(episodes)), flush=True)
