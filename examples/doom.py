@@ -30,7 +30,7 @@ TRAINING = {
     "normalize_reward": True,  # a kill is worth a hundred, which no value network likes
 }
 FULL = Size(timesteps=50_000, states=6_000, epochs=8, evaluated=300)
-SMALL = Size(timesteps=512, states=400, epochs=1, evaluated=4, refine_steps=2)
+SMALL = Size(timesteps=512, states=400, epochs=1, evaluated=4, refine_steps=2, shown=24)
 
 
 def main() -> None:
@@ -62,6 +62,7 @@ def main() -> None:
         output,
         n_states=size.states,
         n_evaluated=size.evaluated,
+        n_shown=size.shown,
         # a greedy marine who never dies shows little; sampled actions lead to more of the room
         collect_kwargs={"behavior": "epsilon" if agent.view.value_based else "stochastic"},
         explainer_kwargs={"refine_steps": size.refine_steps},

@@ -54,7 +54,7 @@ TRAINING = {
     "exploration_fraction": 0.6,
 }
 FULL = Size(timesteps=12_000, states=4_000, epochs=8, evaluated=300)
-SMALL = Size(timesteps=208, states=100, epochs=1, evaluated=4, refine_steps=2)
+SMALL = Size(timesteps=208, states=100, epochs=1, evaluated=4, refine_steps=2, shown=24)
 
 
 def main() -> None:
@@ -74,6 +74,7 @@ def main() -> None:
         options.output,
         n_states=size.states,
         n_evaluated=size.evaluated,
+        n_shown=size.shown,
         # Q-values of neighbouring actions differ little; see the docs on VisionMask's temperature
         explainer_kwargs={
             "temperature": options.temperature,

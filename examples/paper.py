@@ -46,6 +46,7 @@ class Size(NamedTuple):
     :param epochs: that the masks are trained for, at most
     :param evaluated: test states that are measured on
     :param refine_steps: by which a mask is fitted to the very state that is explained
+    :param shown: steps that the page plays, at most
     """
 
     timesteps: int
@@ -53,6 +54,7 @@ class Size(NamedTuple):
     epochs: int
     evaluated: int
     refine_steps: int = 20
+    shown: int | None = None
 
 
 def options_of(doc: str, output: str) -> argparse.ArgumentParser:
