@@ -139,6 +139,7 @@ _MODULES = {
     "push_to_hub": "workflows.hub",
     "rasterize_boxes": "evaluation.boxes",
     "read_boxes": "evaluation.boxes",
+    "read_object_features": "evaluation.boxes",
     "relabel": "states.labels",
     "run_benchmark": "workflows.benchmark",
     "split_states": "workflows.splitting",
@@ -177,6 +178,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.envs.recipe import Normalizer as Normalizer
     from sb3_explain.evaluation.boxes import rasterize_boxes as rasterize_boxes
     from sb3_explain.evaluation.boxes import read_boxes as read_boxes
+    from sb3_explain.evaluation.boxes import read_object_features as read_object_features
     from sb3_explain.evaluation.controls import Swapped as Swapped
     from sb3_explain.evaluation.controls import Template as Template
     from sb3_explain.evaluation.evaluate import Evaluation as Evaluation

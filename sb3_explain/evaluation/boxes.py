@@ -113,16 +113,10 @@ def read_boxes(
     :raises ExplainError: if the file is not of this form, or describes other states
     """
     named = {} if categories is None else {"category": text(NAME)}
-    read = read_document(path, _file(record({**_XYWH, **named})), NEEDED, limit=MAX_BYTES)
+    read = _read_file(path, states, record({**_XYWH, **named}))
     height, width = read["size"]
     boxes = [[_box(observed) for observed in state if _counts(observed, categories)]
              for state in read["objects"]]  # fmt: skip
-    fingerprint = read.get("states")
-    if len(boxes) != len(states) or fingerprint not in (None, states.fingerprint()):
-        raise ExplainError(
-            f"{path} holds boxes of {len(boxes)} other states, not of these {len(states)}: detect "
-            "the objects of their rendered frames"
-        )
     frames = states.frames_by_key([0])
     by_key = frames if agent is None else agent.layout.arrange(frames)
     images = [observed for observed in by_key.values() if are_images(observed)]
@@ -130,6 +124,68 @@ def read_boxes(
         raise ExplainError("boxes need images, and these states have none")
     rows, columns = images[0].shape[2:]
     return np.stack([rasterize_boxes(b, (height, width), (rows, columns)) for b in boxes])
+
+
+@check_arguments
+def read_object_features(
+    path: str | Path, states: StateDataset, categories: Collection[str] | None = None
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Read where a game's objects are, from a file of boxes, as features for ``distill``.
+
+    Each category has as many places as any state has objects of it, from left to right; the center
+    of each is two features, in pixels of the rendered frame. A place without an object is at -1.
+
+    >>> import json
+    >>> from sb3_explain import read_object_features
+    >>> dot = {"category": "Dot", "xywh": [4, 0, 4, 2]}
+    >>> file = {"size": [48, 48], "objects": [[dot] for _ in range(len(image_states))]}
+    >>> _ = (folder / "boxes.json").write_text(json.dumps(file))
+    >>> values, names = read_object_features(folder / "boxes.json", image_states)
+    >>> names, values[0].tolist()
+    (['Dot x', 'Dot y'], [6.0, 1.0])
+
+    :param path: path of the JSON file, as :func:`read_boxes` takes it
+    :param states: the states that the detector saw, in its order
+    :param categories: names of the objects that count; all objects count when not given
+    :return: (n, M) features, and their M names
+    :raises ExplainError: if the file is not of this form, describes other states, or has no objects
+    """
+    read = _read_file(path, states, record({**_XYWH, "category": text(NAME)}))
+    centers: list[dict[str, list[tuple[float, float]]]] = []
+    for state in read["objects"]:
+        found: dict[str, list[tuple[float, float]]] = {}
+        for observed in state:
+            if _counts(observed, categories):
+                top, left, height, width = _box(observed)
+                center = (left + width / 2, top + height / 2)
+                found.setdefault(observed["category"], []).append(center)
+        centers.append(found)
+    known = sorted({name for found in centers for name in found})
+    if not known:
+        raise ExplainError(f"{path} has no objects of these categories")
+    columns, names = [], []
+    for name in known:
+        most = max(len(found.get(name, ())) for found in centers)
+        places = np.full((len(centers), most, 2), -1.0)
+        for position, found in enumerate(centers):
+            held = sorted(found.get(name, ()))
+            places[position, : len(held)] = np.reshape(held, (-1, 2))
+        columns.append(places.reshape(len(centers), -1))
+        numbers = [""] if most == 1 else [f" {i + 1}" for i in range(most)]
+        names += [f"{name}{place} {axis}" for place in numbers for axis in "xy"]
+    return np.concatenate(columns, axis=1), names
+
+
+def _read_file(path: str | Path, states: StateDataset, observed: Kind) -> Any:
+    """Read a file of boxes, each of this form, of these states."""
+    read = read_document(path, _file(observed), NEEDED, limit=MAX_BYTES)
+    n, fingerprint = len(read["objects"]), read.get("states")
+    if n != len(states) or fingerprint not in (None, states.fingerprint()):
+        raise ExplainError(
+            f"{path} holds boxes of {n} other states, not of these {len(states)}: detect the "
+            "objects of their rendered frames"
+        )
+    return read
 
 
 def _counts(observed: Any, categories: Collection[str] | None) -> bool:

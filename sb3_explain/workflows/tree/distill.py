@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_explain.agents.action_spaces import group_sizes
@@ -41,7 +42,7 @@ def distill(
     *,
     env: AnyEnv | None = None,
     max_leaves: int = 32,
-    features: Callable[[Any], Any] | None = None,
+    features: Callable[[Any], Any] | NDArray[Any] | None = None,
     feature_names: Sequence[str] | None = None,
     weights: str = "gap",
     n_rounds: int = 10,
@@ -75,7 +76,9 @@ def distill(
     :param env: environment as :func:`sb3_explain.collect` takes it; the agent's own when not given
     :param max_leaves: largest number of leaves, 2 to 4096
     :param features: of pictures, or for other questions: a function of a NumPy array (B, ...) of
-        observations as the agent sees them, or of a dict of these, that returns (B, M) numbers
+        observations as the agent sees them, or of a dict of these, that returns (B, M) numbers; or
+        (n, M) numbers for the n states alone, such as :func:`sb3_explain.read_object_features`
+        reads from a file: then no tree plays, as without an environment
     :param feature_names: M names of the features; the agent's when not given
     :param weights: how much a state matters: ``"gap"``, V(s) less the least Q(s, a), or the gap of
         log-probabilities where the policy samples; ``"probabilities"``: each action counts by the
@@ -100,8 +103,14 @@ def distill(
     if max_steps is not None:
         require_whole("max_steps", max_steps)
     teacher = Teacher(known, features, feature_names, weights=weights)
+    n_rows, n_states = teacher.n_rows, 0 if states is None else len(states)
+    if n_rows is not None and n_rows != n_states:
+        raise ExplainError(
+            f"features= has {n_rows} rows for {n_states} states (states=): give a row for each, or "
+            "a function of observations"
+        )
     first = None if states is None else label_states(teacher, states)
-    if first is not None and not has_env(known, env):
+    if first is not None and (n_rows is not None or not has_env(known, env)):
         return distill_lesson(teacher, first, max_leaves, seed)
     envs = open_parallel_envs(
         known, min(N_ENVS, n_episodes), env=env, deterministic=True, seed=seed
@@ -158,7 +167,7 @@ def label_states(teacher: Teacher, states: StateDataset) -> Lesson:
     return Lesson.join([
         teacher.label(
             teacher.agent.tensor(states.observations(rows)), states.episode[rows],
-            masks=states.policy_inputs(rows).get("action_masks"),
+            masks=states.policy_inputs(rows).get("action_masks"), rows=rows,
         )
         for rows in parts
     ])  # fmt: skip

@@ -21,8 +21,9 @@ from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.spaces import Observations, split_keys
 
 Array = NDArray[Any]
-#: function of observations (B, ...), or a dict of them, that returns features (B, M)
-Features = Callable[[Any], Any]
+#: function of observations (B, ...), or a dict of them, that returns features (B, M); or those of
+#: given states
+Features = Callable[[Any], Any] | Array
 
 #: how states may be weighted
 WEIGHTS = ("gap", "probabilities", "equal")
@@ -65,8 +66,9 @@ class Teacher:
     """An agent that says of states what it does in them.
 
     :param agent: the agent
-    :param features: function of the observations that returns the features that a tree asks for;
-        when not given, the features of the observation in the environment's own units
+    :param features: function of the observations that returns the features that a tree asks for, or
+        (n, M) these of n states; when not given, the features of the observation in the
+        environment's own units
     :param feature_names: names of the features; the agent's when not given
     :param weights: how much states matter, one of :data:`WEIGHTS`
     :raises ExplainError: if the agent has a memory, or observes pictures that no function describes
@@ -121,10 +123,19 @@ class Teacher:
             return said + (" (the softmax of Q-values)" if by_value else "")
         return "V(s) - min Q(s, a)" if by_value else "max log pi(a|s) - min log pi(a|s)"
 
-    def read_features(self, observations: Observations) -> NDArray[np.float64]:
+    @property
+    def n_rows(self) -> int | None:
+        """Number of states whose features were given; ``None`` for any states."""
+        given = self.features
+        return None if given is None or callable(given) else len(np.atleast_1d(given))
+
+    def read_features(
+        self, observations: Observations, rows: Array | None = None
+    ) -> NDArray[np.float64]:
         """(B, M) features of observations.
 
         :param observations: (B, ...) observations as the agent sees them, or a dict of these
+        :param rows: (B,) numbers of the states, where their features were given
         :raises ExplainError: if the user's function fails, or returns something else
         """
         by_key = split_keys(observations)
@@ -132,7 +143,7 @@ class Teacher:
         if self.features is None:
             values = show_values(self.agent, self.agent.layout.arrange(by_key)).numpy()
         else:
-            values = self._call(self.features, observations, n)
+            values = self._call(self.features, observations, n, rows)
         self.names = self.names or tuple(f"feature {i}" for i in range(values.shape[1]))
         if values.shape[1] != len(self.names):
             raise ExplainError(
@@ -143,14 +154,17 @@ class Teacher:
             raise ExplainError("features are NaN or infinite: a tree cannot ask for them")
         return values
 
-    def _call(self, features: Features, observations: Observations, n: int) -> Array:
+    def _call(
+        self, features: Features, observations: Observations, n: int, rows: Array | None
+    ) -> Array:
         shown = (
             {key: part.cpu().numpy() for key, part in observations.items()}
             if isinstance(observations, Mapping)
             else observations.cpu().numpy()
         )
         try:
-            values = np.asarray(features(shown), dtype=np.float64)
+            found = features(shown) if callable(features) else np.asarray(features)[rows]
+            values = np.asarray(found, dtype=np.float64)
         except Exception as error:  # the user's code may fail in any way
             raise ExplainError(f"features= fails on observations ({one_line(error)})") from error
         if values.ndim != 2 or len(values) != n:
@@ -191,13 +205,19 @@ class Teacher:
         )
 
     def label(
-        self, observations: Observations, episode: Array, *, masks: Tensor | None = None
+        self,
+        observations: Observations,
+        episode: Array,
+        *,
+        masks: Tensor | None = None,
+        rows: Array | None = None,
     ) -> Lesson:
         """Say what the agent does in some states.
 
         :param observations: (B, ...) observations as the agent sees them, or a dict of these
         :param episode: (B,) number of the episode of each
         :param masks: (B, C) which actions are allowed, which no tree knows
+        :param rows: (B,) numbers of the states, where their features were given
         :raises ExplainError: if there are masks
         """
         if masks is not None:
@@ -209,4 +229,5 @@ class Teacher:
             scores = self.agent.scores(observations)
         actions = self.agent.act_on(scores).reshape(len(scores), -1)
         weights = self.measure_weights(scores)
-        return Lesson(self.read_features(observations), actions, weights, np.asarray(episode))
+        values = self.read_features(observations, rows)
+        return Lesson(values, actions, weights, np.asarray(episode))

@@ -1,5 +1,6 @@
 """distill: trees in the environment's units, their returns, their weights, and mistakes."""
 
+import json
 import sys
 
 import gymnasium as gym
@@ -11,10 +12,10 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from sb3_contrib.common.envs import InvalidActionEnvDiscrete
 from torch import nn
 
-from sb3_explain import Agent, ExplainError, StateDataset, distill
+from sb3_explain import Agent, ExplainError, StateDataset, distill, read_object_features
 from sb3_explain.workflows.tree.distill import FRESH
 from sb3_explain.workflows.tree.teacher import Teacher
-from tests.toys import dot_agent
+from tests.toys import dot_agent, dot_states
 from tests.workflows.tree.mine import Line, Net, line_agent
 
 SMALL = {"n_rounds": 2, "n_episodes": 4, "n_evaluated": 6, "progress": False}
@@ -138,6 +139,28 @@ def test_states_without_an_environment_give_no_returns():
     one = StateDataset.from_arrays(shown, np.zeros(400, int), (shown[:, 0] > 0) * 1)
     with pytest.raises(ExplainError, match="states of one episode cannot be divided"):
         distill(agent, one, progress=False)
+
+
+def test_features_from_a_file_of_objects(tmp_path):
+    agent = dot_agent()
+    states = dot_states(agent, 200)
+    newest = states.observations(np.arange(200))[:, -1].numpy().reshape(200, 24, 24)
+    dots = [np.argwhere(picture == 255) for picture in newest]
+    boxes = [[float(d[:, 1].min()), float(d[:, 0].min()), 3.0, 3.0] for d in dots]
+    objects = [[{"category": "Dot", "xywh": box}] for box in boxes]
+    (tmp_path / "objects.json").write_text(json.dumps({"size": [24, 24], "objects": objects}))
+    values, names = read_object_features(tmp_path / "objects.json", states)
+    assert names == ["Dot x", "Dot y"]
+    assert values[:5].tolist() == [[x + 1.5, y + 1.5] for x, y, *_ in boxes[:5]]
+    tree = distill(agent, states, features=values, feature_names=names, progress=False)
+    assert tree.returns is None and tree.feature_names == ("Dot x", "Dot y")
+    assert tree.fidelity.mean > tree.measures.constant_fidelity
+    with pytest.raises(ExplainError, match="has 199 rows for 200 states"):
+        distill(agent, states, features=values[1:])
+    with pytest.raises(ExplainError, match="has 200 rows for 0 states"):
+        distill(agent, features=values)
+    with pytest.raises(ExplainError, match="has no objects of these categories"):
+        read_object_features(tmp_path / "objects.json", states, ["Ball"])
 
 
 @pytest.mark.parametrize(
