@@ -30,13 +30,33 @@ TABLE = Path(__file__).parent.parent / "docs" / "tables" / "tree.md"
 #: the agent whose tree the documentation shows, and where
 DRAWN = "ppo MountainCar"
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "tree.png"
+#: what LunarLander's own heuristic asks for, beside the features of the observation
+CORRECTIONS = ("angle to correct", "climb to correct")
+
+
+def correct_lander(observations: np.ndarray) -> np.ndarray:
+    """(B, 10) features of LunarLander: the observation, and how far angle and climb are off.
+
+    Both are those of the function ``heuristic`` of Gymnasium's LunarLander.
+    """
+    x, y, x_speed, y_speed, angle, spin, *legs = observations.T
+    stands = sum(legs) > 0
+    target = np.clip(0.5 * x + x_speed, -0.4, 0.4)
+    turn = np.where(stands, 0.0, 0.5 * (target - angle) - spin)
+    climb = np.where(stands, 0.0, 0.5 * (0.55 * np.abs(x) - y)) - 0.5 * y_speed
+    return np.column_stack([observations, turn, climb])
+
+
+#: how LunarLander is distilled
+LANDER = {"max_leaves": 64, "weights": "probabilities", "n_rounds": 20}
 #: short name -> algorithm, environment, and how the agent is distilled
 AGENTS = {
     "dqn CartPole": ("dqn", "CartPole-v1", {"max_leaves": 32}),
     "trpo Acrobot": ("trpo", "Acrobot-v1", {"max_leaves": 16}),
     "ppo MountainCar": ("ppo", "MountainCar-v0", {"max_leaves": 8}),
-    "ppo LunarLander": (
-        "ppo", "LunarLander-v2", {"max_leaves": 64, "weights": "probabilities", "n_rounds": 30},
+    "ppo LunarLander": ("ppo", "LunarLander-v2", LANDER),
+    "ppo LunarLander, two features more": (
+        "ppo", "LunarLander-v2", LANDER | {"features": correct_lander},
     ),
     "ppo BipedalWalker": ("ppo", "BipedalWalker-v3", {"max_leaves": 64, "n_rounds": 5}),
 }  # fmt: skip
@@ -82,15 +102,23 @@ def measure(name: str) -> dict:
     """Distill one agent, and play its tree in C."""
     algo, env_id, options = AGENTS[name]
     agent = load_published(Path(os.environ["SB3_EXPLAIN_AGENTS"]), algo, env_id)
+    features = options.get("features")
+    names = agent.feature_names[""] + (CORRECTIONS if features else ())
     started = time.process_time()
-    tree = distill(agent, n_evaluated=N_EVALUATED, progress=False, **options)
+    tree = distill(agent, n_evaluated=N_EVALUATED, feature_names=names, progress=False,
+                   **options)  # fmt: skip
     seconds = time.process_time() - started
     if name == DRAWN:
         with Image.open(io.BytesIO(tree.plot())) as drawn:
             save_small(drawn.convert("RGB"), PICTURE)
+    read = features or (lambda observations: observations)
+
+    def show(act):
+        return lambda observation: act(read(np.asarray(observation)[None])[0])
+
     with tempfile.TemporaryDirectory() as folder:
-        in_c = play(compile_tree(tree, Path(folder)), agent, N_PLAYED)
-    in_python = play(tree.predict, agent, N_PLAYED)
+        in_c = play(show(compile_tree(tree, Path(folder))), agent, N_PLAYED)
+    in_python = play(show(tree.predict), agent, N_PLAYED)
     found = tree.measures
     intervals = ("returns", "agent_returns", "difference", "fidelity", "own_fidelity")
     return {
@@ -149,7 +177,7 @@ def measure_all(parts: list[str]) -> list[dict]:
 
 def run(record) -> None:
     for row in measure_all([""]):
-        name = row["agent"].replace(" ", "/")
+        name = row["agent"].replace(", ", "/").replace(" ", "/")
         target = None if row["continuous"] else ">= 0.95"
         record(f"tree/{name}/share_of_return", find_share(row), "share", target)
         record(f"tree/{name}/fidelity", row["fidelity"][0], "share")
