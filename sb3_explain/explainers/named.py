@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.targets.find import TargetLike, is_scalar
+from sb3_explain.agents.targets.find import TargetLike, find_target, is_scalar
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -113,6 +113,15 @@ def _require_ready(explainer: Explainer, agent: Agent, options: Mapping[str, Any
         explainer.require_fitted()
 
 
+def is_target(agent: Agent, name: str) -> bool:
+    """Return whether an agent has a target of a name."""
+    try:
+        find_target(agent, name)
+    except ExplainError:
+        return False
+    return True
+
+
 def _make(
     name: str,
     agent: Agent,
@@ -121,6 +130,8 @@ def _make(
     asked: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> Explainer:
+    if name not in EXPLAINERS and is_target(agent, name):
+        raise ExplainError(f"{name!r} is no explainer but a target: give target={name!r}")
     learns = issubclass(EXPLAINERS[name], FittedExplainer)
     for given in POLICY_INPUTS & options.keys():
         raise ExplainError(f"{given}: give policy_inputs={{{given!r}: ...}}")

@@ -255,3 +255,12 @@ def test_an_evaluation_is_a_table_of_explainers_by_metrics_and_a_figure():
 def test_a_live_gymnasium_observation_is_drawn_in_one_line(model):
     observation = gym.make("CartPole-v1").reset(seed=1)
     assert plot(model, observation, "gradient").image().size[0] > 200
+
+
+def test_a_target_in_the_place_of_the_explainer_is_told(model):
+    observation, _ = gym.make("CartPole-v1").reset(seed=0)
+    for name in ("left", "value", "left - right"):
+        with pytest.raises(ExplainError, match=f"'{name}' is no explainer but a target: give targ"):
+            plot(model, observation, name)
+    with pytest.raises(ExplainError, match="unknown explainer 'saliancy'"):
+        plot(model, observation, "saliancy")
