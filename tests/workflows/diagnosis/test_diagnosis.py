@@ -134,7 +134,7 @@ def test_an_agent_that_has_learned_little_is_told_so_and_not_that_its_actions_ar
     report = diagnose(
         follow(weights=(-0.1, 0.0005)), n_states=N, n_episodes=6, checks=checks, progress=False
     )
-    assert "low and high swapped, earns 20 instead of 0" in report.looks["action_order"].said
+    assert "'low' and 'high' swapped, earns 20 instead of 0" in report.looks["action_order"].said
     assert [one.name for one in report.findings] == ["earns no more than random actions"]
     assert "has not learned this task, or not enough" in report.findings[0].said
     # it does when it is sure of what it does
@@ -186,7 +186,7 @@ def test_the_trials_say_the_returns_that_were_played():
     assert finding.severity == "fault"
     assert finding.sure == "very likely"
     assert finding.evidence == Interval(20.0, 20.0, 20.0, 6)  # every step of 20 is won, not lost
-    assert "low and high swapped" in finding.said
+    assert "'low' and 'high' swapped" in finding.said
 
 
 def test_features_that_should_not_matter():
@@ -312,9 +312,8 @@ def test_everything_is_saved(tmp_path):
     )  # fmt: skip
     page = report.save(tmp_path)
     text = page.read_text(encoding="utf-8")
-    assert "low and high swapped" in text
     assert "Not looked at: the policy takes no masks of actions." in text
-    assert "<p>The agent earns more with low and high swapped" in text
+    assert "<p>The agent earns more with &#39;low&#39; and &#39;high&#39; swapped" in text
     assert "style=" not in text
     saved = json.loads((tmp_path / "diagnosis.json").read_text())
     assert [one["name"] for one in saved["findings"]] == ["action order"]

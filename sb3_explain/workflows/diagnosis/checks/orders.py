@@ -79,7 +79,7 @@ def _swap(key: str, first: int, second: int, frames: int) -> ObservationTransfor
 def check_action_order(evidence: Evidence) -> Look:
     """Two actions that are swapped, or a dimension of an action with another sign."""
     agent, space = evidence.agent, evidence.agent.action_space
-    names, n = agent.action_names, agent.n_scores
+    names, n = [f"'{name}'" for name in agent.action_names], agent.n_scores
     order, signs = list(range(n)), [1.0] * n
     arrangements = {}
     if isinstance(space, spaces.Discrete | spaces.Box):

@@ -27,7 +27,7 @@ def check_returns(evidence: Evidence) -> Look:
         "earns no more than random actions",
         f"the agent earns {mean:.4g}, random actions {of_random:.4g}: it has not learned this "
         "task, or not enough, unless a fault keeps it from what it learned",
-        "fault", "very likely", gain, "more return than random actions",
+        "fault", "very likely", gain, "is its return less that of random actions",
         "mend faults that are said before this one; if there are none, train longer, and look at "
         "the reward and the learning curve",
         bars=bars,
