@@ -32,6 +32,8 @@ Array = NDArray[Any]
 
 #: number of states that the agent is asked about, of features and of pictures
 N_ASKED, N_PICTURES = 1000, 192
+#: number of states of random play
+N_RANDOM = 500
 
 
 class Evidence:
@@ -78,7 +80,10 @@ class Evidence:
     @cached_property
     def observed(self) -> dict[str, Tensor]:
         """Observations (B, ...) by key as the agent sees them: pictures (B, C, H, W), else flat."""
-        tensors = split_keys(self.agent.tensor(self.states.observations(self.positions)))
+        return self._observe(self.states, self.positions)
+
+    def _observe(self, states: StateDataset, positions: Array) -> dict[str, Tensor]:
+        tensors = split_keys(self.agent.tensor(states.observations(positions)))
         return {key: seen.float() for key, seen in self.agent.layout.arrange(tensors).items()}
 
     @cached_property
@@ -219,16 +224,21 @@ class Evidence:
         except ExplainError as error:
             raise NotLookedError(str(error)) from error
 
-    def play_randomly(self, n_states: int) -> StateDataset:
-        """Play random actions, and return the states that they lead to.
+    @cached_property
+    def observed_randomly(self) -> dict[str, Tensor]:
+        """Observations (500, ...) by key of the states that random actions lead to.
 
-        :param n_states: number of states
-        :raises NotLookedError: without an environment
+        :raises NotLookedError: without an environment, or where it fails
         """
-        return collect(
-            self.agent, self.find_env(self.agent), n_states, seed=self.seed + 3000,
-            behavior="epsilon", epsilon=1.0, render=False, progress=False,
-        )  # fmt: skip
+        source = self.find_env(self.agent)
+        try:
+            states = collect(
+                self.agent, source, N_RANDOM, seed=self.seed + 3000, behavior="epsilon",
+                epsilon=1.0, render=False, progress=False,
+            )  # fmt: skip
+        except ExplainError as error:  # such as observations that are NaN at times
+            raise NotLookedError(str(error)) from error
+        return self._observe(states, states.spread(N_RANDOM))
 
     def find_env(self, agent: Agent) -> EnvSource:
         """Find the environments for an agent, each time anew: copies are closed after play.

@@ -121,6 +121,27 @@ def test_a_fault_of_the_environment_is_among_the_first_two(env, found):
     assert found in names(follow(), env=env)[:2]
 
 
+def test_a_feature_that_random_actions_change_is_no_dead_sensor():
+    class Lamp(Follow):
+        """The second feature is 1 after an action 1."""
+
+        def step(self, action):
+            seen, *rest = super().step(action)
+            seen[1] = float(int(action) == 1)
+            return seen, *rest
+
+        def draw(self):
+            return super().draw() * np.float32([1, 0])
+
+    always = Agent.from_module(
+        Net(weights=(0.0, 0.0)), Follow().observation_space, spaces.Discrete(2)
+    )
+    options = {"checks": ["observations"], "n_states": N, "progress": False}
+    assert diagnose(always, env=Lamp, **options).findings == ()
+    (finding,) = diagnose(always, env=lambda: Follow(scale=0.0), **options).findings
+    assert finding.name == "constant features"
+
+
 def test_one_action_whatever_happens():
     options = {"env": lambda: Follow(scale=0.0), "checks": ["one_action"]}
     assert names(follow(), **options) == ["one action"]

@@ -18,8 +18,6 @@ from sb3_explain.workflows.diagnosis.repairs import Arrangement, try_arrangement
 
 #: mean of a normalized feature, in either direction, that a training may leave it with
 MEAN = 4.0
-#: number of states of random play that statistics are taken of
-N_RANDOM = 500
 
 Statistics = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -71,9 +69,8 @@ def measure(batch: StateBatch, keys: list[str]) -> Statistics:
 
 def measure_random(evidence: Evidence, keys: list[str]) -> Statistics:
     """The same of states that random actions lead to, beside those that were played."""
-    played = evidence.play_randomly(N_RANDOM)
-    batch = played.batch(evidence.agent, played.spread(N_RANDOM))
-    joined = {key: torch.cat([batch.by_key[key], evidence.batch.by_key[key]]) for key in keys}
+    both = evidence.observed_randomly, evidence.observed
+    joined = {key: torch.cat([observed[key] for observed in both]) for key in keys}
     return {key: (rows.mean(0), rows.std(0)) for key, rows in joined.items()}
 
 

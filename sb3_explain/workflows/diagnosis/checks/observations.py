@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from torch import Tensor
 from sb3_explain.envs.spaces import spaces_by_key
 from sb3_explain.report.diagnosis_figure import Bars
 from sb3_explain.workflows.diagnosis.evidence import Evidence
-from sb3_explain.workflows.diagnosis.findings import Finding, Look, counted, list_first
+from sb3_explain.workflows.diagnosis.findings import (
+    Finding,
+    Look,
+    NotLookedError,
+    counted,
+    list_first,
+)
 from sb3_explain.workflows.diagnosis.registry import CHECKS
 
 #: smallest number of states of which one can say that something never changes
@@ -109,12 +116,20 @@ def find_not_finite(flat: Tensor, names: list[str], key: str) -> list[Finding]:
 
 
 def find_constant(evidence: Evidence, key: str, flat: Tensor, names: list[str]) -> list[Finding]:
-    """Find features of floating-point numbers that are the same in all states."""
+    """Find features of floating-point numbers that are the same in all states.
+
+    Where there is an environment, they have to be the same under random actions too.
+    """
     space = spaces_by_key(evidence.agent.observation_space)[key]
     n_episodes = len(np.unique(evidence.states.episode))
     if not np.issubdtype(space.dtype, np.floating) or len(flat) < ENOUGH:
         return []
     constant = (flat == flat[:1]).all(dim=0)
+    if bool(constant.any()) and evidence.playable:
+        # what random actions change is alive: the agent never came to where it changes
+        with contextlib.suppress(NotLookedError):
+            others = evidence.observed_randomly[key].reshape(-1, flat.shape[1])
+            constant &= (others == flat[:1]).all(dim=0)
     if not bool(constant.any()):
         return []
     found = constant.nonzero().flatten().tolist()
@@ -129,8 +144,8 @@ def find_constant(evidence: Evidence, key: str, flat: Tensor, names: list[str]) 
             f"{list_first(said)}",
             "warning" if masked else "fault", "certain",
             counted(share, len(flat)), "of the features",
-            "check the sensor, unless the agent never came to where it changes; if it is masked or "
-            "unused on purpose, leave it out of the observation",
+            "check the sensor; if it is masked or unused on purpose, leave it out of the "
+            "observation",
         )
     ]  # fmt: skip
 
