@@ -49,9 +49,9 @@ def check_exploration(evidence: Evidence) -> Look:
         findings.append(
             Finding(
                 "greedy fails",
-                f"its greedy actions earn {each['greedy'].mean:.4g}, far less than its sampled "
-                f"ones ({each['sampled'].mean:.4g}): greedy play gets stuck where sampling would "
-                "free it",
+                f"the agent's greedy actions earn {each['greedy'].mean:.4g}, far less than its "
+                f"sampled ones ({each['sampled'].mean:.4g}): greedy play gets stuck where sampling "
+                "would free it",
                 "fault" if fails else "warning", "very likely", better,
                 "more return with sampled actions",
                 "play it with deterministic=False, or train on until it is sure",
@@ -61,8 +61,9 @@ def check_exploration(evidence: Evidence) -> Look:
     elif worse_drawn and not findings:
         findings.append(
             Finding(
-                "sampling ruins it", "its sampled actions earn far less than its greedy ones: what "
-                "it learned from was mostly noise", "warning", "very likely", better,
+                "sampling ruins it",
+                "the agent's sampled actions earn far less than its greedy ones: what it learned "
+                "from was mostly noise", "warning", "very likely", better,
                 "more return with sampled actions",
                 "lower the entropy bonus or log_std_init; play it with deterministic=True",
                 bars=bars,
