@@ -37,8 +37,14 @@ class PolicyTree(DecisionTree):
     ((3,), True)
     >>> code = tree.to_c()
 
-    The parameters before ``weighting`` are those of a tree that only acts.
-
+    :param nodes: the questions and the actions
+    :param feature_names: M names of the features that it may ask for
+    :param actions: names of the values of each part of an action; of continuous actions the names
+        of all dimensions as one group
+    :param action_shape: shape of an action, as the environment takes it
+    :param action_dtype: NumPy's name of its dtype
+    :param is_continuous: whether actions are continuous
+    :param first_action: number of the first discrete action
     :param weighting: what the weights of states were, in words
     :param measures: fidelity, returns and importance, from other episodes than those of the fit
     :param agent: the agent as plain data
