@@ -54,7 +54,7 @@ AGENTS = {
     "dqn CartPole": ("dqn", "CartPole-v1", {"max_leaves": 32}),
     "trpo Acrobot": ("trpo", "Acrobot-v1", {"max_leaves": 16}),
     "ppo MountainCar": ("ppo", "MountainCar-v0", {"max_leaves": 8}),
-    "ppo LunarLander": ("ppo", "LunarLander-v2", LANDER),
+    "ppo LunarLander": ("ppo", "LunarLander-v2", LANDER | {"n_rounds": 40}),
     "ppo LunarLander, two features more": (
         "ppo", "LunarLander-v2", LANDER | {"features": correct_lander},
     ),
