@@ -74,7 +74,7 @@ class Finding:
 
     @property
     def gravity(self) -> tuple[int, int]:
-        """Place among findings, the gravest lowest: faults first, then in the order of the checks."""
+        """Place among findings, the gravest lowest: faults first, then in the order of checks."""
         return int(self.severity != "fault"), ORDER.index(self.check)
 
     def describe_evidence(self) -> str:
