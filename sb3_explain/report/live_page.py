@@ -59,4 +59,4 @@ def write_live_page(
         provenance=provenance,
     )
     policy = make_policy(join_styles(styles), scripts, asks="'self'")
-    return LivePage(page.encode(), f"{policy}; frame-ancestors 'none'")
+    return LivePage(page.encode(errors="backslashreplace"), f"{policy}; frame-ancestors 'none'")

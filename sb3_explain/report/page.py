@@ -155,7 +155,7 @@ def write_report(
         provenance=drop_repeated({"Agent": agent, "States": states, **(provenance or {})}),
     )
     with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
 
 

@@ -348,3 +348,10 @@ def test_empty_maps_are_named_in_place_of_pictures(tmp_path):
 def test_sparseness_has_no_better_direction(tmp_path):
     page = write_report(tmp_path, metrics=METRICS).read_text()
     assert ">Sparseness</th>" in page and "Sparseness\N{NO-BREAK SPACE}" not in page
+
+
+def test_a_name_that_is_no_utf_8_is_written(tmp_path):
+    """As of a file whose name is of other bytes."""
+    name = b"agent-\xff.zip".decode(errors="surrogateescape")
+    page = write_report(tmp_path, metrics=METRICS, provenance={"Agent": {"file": name}})
+    assert r"agent-\udcff.zip" in page.read_text(encoding="utf-8")

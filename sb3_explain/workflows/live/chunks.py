@@ -124,7 +124,7 @@ class Chunks:
         """
         length = self.find_attributes(number).length
         if first % self.n_steps or not 0 <= first < length:
-            raise AbsentError(f"episode {number} has no part at step {first}")
+            raise AbsentError(f"episode {number} has {length:,} steps: no part begins at {first}")
         with self._lock:
             if (number, first) not in self._cached:
                 stop = min(first + self.n_steps, length)

@@ -46,6 +46,19 @@ def test_what_is_shown_is_the_frame_of_the_step(page):
         assert pixel(page, "seen", 0.5, 0.5) == [level] * 3
 
 
+def test_keys_do_nothing_where_there_is_no_explainer(open_page, tmp_path):
+    played = dataclasses.replace(make_playback(), explained=[])
+    page = open_page(write_report(tmp_path, metrics=METRICS, playbacks=[played]))
+    go(page, 3)
+    page.locator(".player").focus()
+    for key in ("e", "t", "o"):
+        page.keyboard.press(key)
+    settle(page)
+    go(page, 5)
+    settle(page)
+    assert position(page) == 5
+
+
 def test_what_masks_forbid_is_struck_out(open_page, tmp_path):
     forbidden = np.zeros((T, K), bool)
     forbidden[17, 2] = True

@@ -90,6 +90,37 @@ def test_episodes_and_parts_are_fetched_as_they_are_asked_for(dots, serve, look,
     wait_for(page, "episode 3, step 15")
 
 
+def test_an_episode_whose_numbers_come_late_is_not_shown_under_the_name_of_another(
+    dots, serve, look, parts
+):
+    page = look(f"{serve(*dots).address}#1-0")
+    wait_for(page, "episode 1, step 0")
+    held = []
+    page.route("**/chunks/0/0/0", lambda route: route.continue_() if held else held.append(route))
+    rows = page.locator(".all-episodes tbody tr")
+    rows.nth(0).locator("button").click()
+    page.wait_for_function("() => document.querySelector('[aria-busy]')")
+    while not held:
+        page.wait_for_timeout(20)
+    rows.nth(2).locator("button").click()
+    wait_for(page, "episode 2, step 0")
+    held[0].continue_()
+    page.wait_for_timeout(300)
+    assert "episode 2, step 0" in page.locator(".where").inner_text()
+    assert rows.nth(2).get_attribute("aria-current") is not None
+    assert rows.nth(0).get_attribute("aria-current") is None
+    rows.nth(0).locator("button").click()
+    wait_for(page, "episode 0, step 0")
+
+
+def test_the_address_keeps_the_step(dots, serve, look, parts):
+    page = look(f"{serve(*dots).address}#2-14")
+    wait_for(page, "episode 2, step 14")
+    page.locator(".after").click()
+    wait_for(page, "episode 2, step 15")
+    page.wait_for_function("() => location.hash === '#2-15'")
+
+
 def test_an_address_of_a_step_opens_there_and_playing_goes_on_to_the_next_part(
     dots, serve, look, parts
 ):

@@ -52,6 +52,7 @@ class Live {
       const chunk = await fetchJson(`chunks/${episode}/${first}`);
       if (asked !== this.asked) return;
       await this.open(chunk, Math.min(step - first, chunk.n - 1), running);
+      if (asked !== this.asked) return; // another part was asked for while this one was read
       this.shown = key;
       this.list.mark(episode);
     } catch (error) {
@@ -80,6 +81,7 @@ class Live {
     root.querySelector(".player .choices").after(asking);
     new Asking(asking, viewer, signal);
     this.addParts(asking, chunk.episodes[0], viewer.player);
+    this.nameSteps(chunk.episodes[0], viewer.player);
     this.restoreChoices(root, chosen);
     if (running) viewer.player.toggle(true);
   }
@@ -103,6 +105,15 @@ class Live {
     player.ended = () => {
       history.replaceState(null, "", `#${number}-${last}`);
       this.follow(true);
+    };
+  }
+
+  /** Keep the step that is shown in the address, unless it plays. */
+  nameSteps({ number, first }, player) {
+    const { show } = player;
+    player.show = async (position) => {
+      await show(position);
+      if (!player.running) history.replaceState(null, "", `#${number}-${first + position}`);
     };
   }
 

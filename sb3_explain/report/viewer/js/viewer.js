@@ -131,7 +131,7 @@ export async function openViewer(root, { description, read, signal }) {
   controls.scrub.addEventListener("input", () => go(Number(controls.scrub.value)));
   controls.speed.addEventListener("change", () => { player.speed = Number(controls.speed.value); });
   controls.explainer.addEventListener("change", () => {
-    panes[0].explainer = Number(controls.explainer.value);
+    panes[0].explainer = main.explainers.length ? Number(controls.explainer.value) : null;
     redraw();
   });
   controls.target.addEventListener("change", () => {
