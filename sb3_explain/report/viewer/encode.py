@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sb3_explain.common.attributions import resize
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.overlay import NEGATIVE, POSITIVE
 from sb3_explain.report.viewer.playback import (
     Explained,
@@ -35,6 +36,8 @@ MAP_SIDE = 42
 RENDERED_SIDE, FLAT, QUALITY = 320, 6000, 80
 #: number of pixels of a sheet, about: what a browser decodes in some milliseconds
 SHEET = 1 << 20
+#: number of pixels along a side of a WebP file, at most
+WEBP_SIDE = 16_383
 #: what a browser decodes quickly, and writing does not wait for
 EFFORT = 2
 #: byte of a map that stands for 0 and for 1
@@ -173,7 +176,9 @@ def find_brightest(values: Array, removal: Removal) -> NDArray[np.int64]:
         rows = bound_regions(magnitude.shape[1], removal.rows)
         columns = bound_regions(magnitude.shape[2], removal.columns)
         summed = np.add.reduceat(np.add.reduceat(magnitude, rows[:-1], 1), columns[:-1], 2)
-        of_region = summed / np.outer(np.diff(rows), np.diff(columns))
+        n_pixels = np.outer(np.diff(rows), np.diff(columns))
+        # of fewer pixels than regions, some have none
+        of_region = np.where(n_pixels > 0, summed / np.maximum(n_pixels, 1), 0)
         of_region = of_region.reshape(len(magnitude), -1)
     return np.where(of_region.max(axis=1) > 0, of_region.argmax(axis=1), -1)
 
@@ -236,6 +241,11 @@ def write_sheets(tiles: Array, keep: Keep, *, lossless: bool = True) -> dict[str
     :param lossless: whether they stay as they are to the bit
     """
     height, width = tiles.shape[1:3]
+    if max(height, width) > WEBP_SIDE:
+        raise ExplainError(
+            f"pictures of {height} x {width} pixels do not fit on a page: give at most "
+            f"{WEBP_SIDE:,} pixels a side"
+        )
     columns = max(1, min(len(tiles), math.isqrt(SHEET) // width))
     rows = max(1, SHEET // (columns * width * height))
     of_sheet = columns * rows

@@ -111,6 +111,23 @@ def test_the_strip_says_what_its_colors_are(open_page, tmp_path, explainer, styl
     assert is_hot(pixels[-4:-1]) and (pixels[2] > pixels[0] + 40) == cold
 
 
+def test_a_strip_of_more_rows_than_a_canvas_takes_is_drawn(open_page, tmp_path):
+    values = np.tile(np.linspace(-1, 1, 1400), (T, 1))
+    played = dataclasses.replace(
+        make_playback(), rendered=None, observed=None, removal=None, explained=[],
+        features=values, feature_names=[f"f{i}" for i in range(1400)],
+    )  # fmt: skip
+    page = open_page(write_report(tmp_path, metrics=METRICS, playbacks=[played]))
+    drawn = page.evaluate(
+        """() => {
+          const strip = document.querySelector(".pane canvas.strip");
+          const pixels = strip.getContext("2d").getImageData(5, 0, 1, strip.height).data;
+          return [strip.height, strip.clientHeight, pixels.some((one) => one > 0)];
+        }"""
+    )
+    assert drawn == [32000, 24 * 1400, True]
+
+
 def test_steps_keys_and_the_clock(page):
     page.click(".after")
     page.click(".after")

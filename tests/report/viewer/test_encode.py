@@ -16,6 +16,7 @@ from sb3_explain.report.viewer.encode import (
     lay_out,
     shrink,
     write_rendered,
+    write_sheets,
 )
 from sb3_explain.report.viewer.playback import (
     Bookmark,
@@ -131,6 +132,16 @@ def test_the_brightest_region_is_that_of_a_slow_loop():
     assert find_brightest(np.zeros((1, 8, 8)), Removal(np.zeros((1, 4, K)), 2, 2)).tolist() == [-1]
 
 
+def test_a_map_of_fewer_pixels_than_regions_has_its_brightest_pixel():
+    removal = Removal(np.zeros((1, 9, 2)), rows=3, columns=3)
+    values = np.array([[[0.1, 0.2], [0.9, 0.3]]])
+    with np.errstate(all="raise"):
+        (region,) = find_brightest(values, removal)
+    rows = np.arange(4) * 2 // 3
+    row, column = divmod(int(region), 3)
+    assert (rows[row], rows[row + 1]) == (1, 2) and (rows[column], rows[column + 1]) == (0, 1)
+
+
 def test_large_maps_are_shrunk_by_means():
     attributions = np.random.default_rng(2).uniform(size=(3, 84, 84)).astype(np.float32)
     small = shrink(attributions)
@@ -145,6 +156,11 @@ def test_tiles_lie_in_rows():
     sheet = lay_out(tiles, 2)
     assert sheet.shape == (6, 6)
     assert sheet[::2, ::3].tolist() == [[0, 1], [2, 3], [4, 0]]
+
+
+def test_a_picture_that_no_file_takes_is_refused_in_one_line():
+    with pytest.raises(ExplainError, match="1 x 20000 pixels do not fit on a page"):
+        write_sheets(np.zeros((2, 1, 20000), np.uint8), lambda content: "")
 
 
 def test_webp_is_lossless():

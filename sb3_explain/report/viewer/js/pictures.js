@@ -5,6 +5,8 @@ import { Playback } from "./playback.js";
 
 /** Height in pixels that a picture is drawn with at least; the style sheet enlarges it. */
 const HEIGHT = 200;
+/** Width in pixels that no picture is enlarged beyond. */
+const WIDEST = 4096;
 /** How long dashes and the gaps between them are, in pixels of the canvas. */
 const DASHES = [5, 4];
 /** A map of an earlier step is as strong as this share of one of the step itself. */
@@ -46,7 +48,7 @@ class Screen {
   constructor(canvas, sheets) {
     this.canvas = canvas;
     this.sheets = sheets;
-    this.factor = Math.max(1, Math.ceil(HEIGHT / sheets.height));
+    this.factor = Math.max(1, Math.min(Math.ceil(HEIGHT / sheets.height), Math.floor(WIDEST / sheets.width)));
     canvas.width = sheets.width * this.factor;
     canvas.height = sheets.height * this.factor;
     this.context = canvas.getContext("2d", { willReadFrequently: true });

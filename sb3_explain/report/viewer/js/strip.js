@@ -5,6 +5,8 @@ import { Playback } from "./playback.js";
 
 /** Height in pixels of a row; the style sheet's rows are as high. */
 const ROW = 24;
+/** Largest height of a canvas in pixels, which a browser can draw; a higher one is stretched. */
+const HIGHEST = 32000;
 
 /** Three numbers of 0..255 for a value in [-1, 1]. */
 function colorOf(value, palette) {
@@ -28,8 +30,8 @@ export class Strip {
       list.append(row);
       return { row, value };
     });
-    canvas.height = ROW * this.rows.length;
-    canvas.style.height = `${canvas.height}px`;
+    canvas.height = Math.min(HIGHEST, ROW * this.rows.length);
+    canvas.style.height = `${ROW * this.rows.length}px`;
     new ResizeObserver(() => { this.width = canvas.clientWidth; }).observe(canvas);
   }
 
