@@ -64,6 +64,7 @@ export async function openViewer(root, { description, read, signal }) {
     write(controls.play, player.running ? "Pause" : "Play");
     write(where.episode, `${main.episodes[main.episodeAt(position)].number}, `);
     write(where.step, String(main.stepAt(position)));
+    if (!player.running) controls.scrub.setAttribute("aria-valuetext", `step ${main.stepAt(position)}`);
     if (playing !== player.running) { // what plays is not read out
       playing = player.running;
       for (const one of root.querySelectorAll("[aria-live]")) one.setAttribute("aria-live", playing ? "off" : "polite");
