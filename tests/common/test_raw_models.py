@@ -31,7 +31,11 @@ HOOKS = {
     *("MetricsCallback.evaluate_states", "MetricsCallback.make_explainers", "ForwardCache.read"),
 }
 #: which wrap a model
-WRAPPING = {"plot", "compare", "play", "to_shap", "view", "diagnose"}
+WRAPPING = {"plot", "compare", "play", "to_shap", "view", "diagnose", "inside", "distill"}
+#: of these, those that are tested where they are or below
+ELSEWHERE = {"play", "diagnose", "inside", "distill"}
+#: results, which hold an agent
+RESULTS = {"ActivatingStates"}
 ABSTRACT = {"MaskExplainer", "FittedExplainer.load"}
 
 
@@ -83,7 +87,7 @@ def test_they_are_found():
     assert len(PUBLIC) > 60
 
 
-@pytest.mark.parametrize("name", sorted(set(PUBLIC) - HOOKS - WRAPPING - ABSTRACT))
+@pytest.mark.parametrize("name", sorted(set(PUBLIC) - HOOKS - WRAPPING - ABSTRACT - RESULTS))
 def test_a_raw_model_is_refused_in_one_line(name):
     with pytest.raises(ExplainError) as refusal:
         call(PUBLIC[name])
@@ -92,11 +96,19 @@ def test_a_raw_model_is_refused_in_one_line(name):
     assert said.endswith("Agent.from_model(model) makes one") and "\n" not in said
 
 
-@pytest.mark.parametrize("name", sorted(WRAPPING - {"play", "diagnose"}))  # tested where they are
+@pytest.mark.parametrize("name", sorted(WRAPPING - ELSEWHERE))
 def test_or_it_is_wrapped(name):
     if name == "to_shap":
         pytest.importorskip("shap")
     assert call(PUBLIC[name]) is not None
+
+
+def test_inside_and_distill_wrap_a_model():
+    options = {"n_rounds": 1, "n_episodes": 1, "n_evaluated": 2, "progress": False}
+    agent = sb3_explain.Agent.from_model(MODEL)
+    states = sb3_explain.collect(agent, n_states=20, max_per_episode=5, render=False)
+    assert sb3_explain.inside(MODEL, states).layers
+    assert sb3_explain.distill(MODEL, max_leaves=2, **options).returns.n == 2
 
 
 def test_in_a_list_or_a_dict_it_is_refused_as_well():
