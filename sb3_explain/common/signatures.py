@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_typ
 from sb3_explain.common.errors import (
     ExplainError,
     UnknownNameError,
+    find_close_name,
     require_known,
     unknown_name,
 )
@@ -173,7 +174,9 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
             if not open_ended or error.name not in kwargs or error.name in known:
                 raise
             # what this function handed on may be a misspelled argument of its own
-            own = known - {"self"}
-            raise unknown_name(f"argument of {name}", error.name, own | error.known) from None
+            every = error.known | (known - {"self"})
+            if find_close_name(error.name, every) in (None, *error.known):
+                raise
+            raise unknown_name(f"argument of {name}", error.name, every) from None
 
     return checked

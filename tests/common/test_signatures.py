@@ -49,7 +49,7 @@ def test_what_is_handed_on_may_be_a_misspelled_argument_of_ones_own():
     said = "unknown argument of draw 'targt'; did you mean 'target'. .known: depth, target, width"
     with pytest.raises(ExplainError, match=said):
         draw(targt=1)
-    with pytest.raises(ExplainError, match="argument of draw 'widht'; did you mean 'width'"):
+    with pytest.raises(ExplainError, match="argument of Base 'widht'; did you mean 'width'"):
         draw(widht=1)
 
 
