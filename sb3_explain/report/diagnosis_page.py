@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.common.files import atomic_path
+from sb3_explain.common.files import write_text
 from sb3_explain.report.page import Picture, encode_figure
 from sb3_explain.report.page_template import render_page
 from sb3_explain.report.siblings import list_siblings
@@ -53,6 +53,5 @@ def write_diagnosis_page(
         skipped=dict(skipped),
         provenance=provenance or {},
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sb3_explain.common.controls import list_controls
 from sb3_explain.common.errors import unknown_name
-from sb3_explain.common.files import atomic_path
+from sb3_explain.common.files import write_text
 from sb3_explain.report.comparison import compare_methods
 from sb3_explain.report.figures import Curves, curve_figure, metric_figure
 from sb3_explain.report.method_attributions import MethodAttributions
@@ -154,8 +154,7 @@ def write_report(
         },
         provenance=drop_repeated({"Agent": agent, "States": states, **(provenance or {})}),
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+    write_text(path, page)
     return path
 
 

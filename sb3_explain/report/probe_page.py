@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.common.files import atomic_path
+from sb3_explain.common.files import write_text
 from sb3_explain.report.feature_table import FeatureRow
 from sb3_explain.report.page import Picture, encode_figure
 from sb3_explain.report.page_template import render_page
@@ -67,6 +67,5 @@ def write_probe_page(
         quality=[encode_figure(picture) for picture in quality],
         provenance=provenance or {},
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path

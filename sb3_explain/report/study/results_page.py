@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.common.files import atomic_path
+from sb3_explain.common.files import write_text
 from sb3_explain.report.page import Picture, encode_figure
 from sb3_explain.report.page_template import render_page
 from sb3_explain.report.words import MISSING
@@ -79,8 +79,7 @@ def write_results_page(
         "study/results.html.j2", title=title, date="", sentences=sentences, figures=shown,
         tables=tables, provenance=provenance,
     )  # fmt: skip
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sb3_explain.common.bootstrap import NARROW, NO_INTERVALS
-from sb3_explain.common.files import atomic_path, write_json
+from sb3_explain.common.files import atomic_path, write_json, write_text
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.report import save, words
 from sb3_explain.report.grid_figures import bar_figure, radar_figure
@@ -216,12 +216,6 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
             frame.to_csv(temporary, index=False)
         else:
             frame.to_parquet(temporary, index=False)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def remove_duplicates(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

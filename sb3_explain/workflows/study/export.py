@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.common.errors import ExplainError, unknown_name
-from sb3_explain.common.files import atomic_path, sole_writer
+from sb3_explain.common.files import sole_writer, write_text
 from sb3_explain.common.provenance import describe_machine
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers.base import Explainer, FittedExplainer
@@ -303,8 +303,7 @@ def write_study(
     folder = output / FOLDER
     with sole_writer(folder):
         write_plan(folder, plan, key)
-        with atomic_path(folder / PAGE) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        write_text(folder / PAGE, page)
     return Study(folder / PAGE, plan, remark(plan))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import atomic_path, write_json
+from sb3_explain.common.files import write_json, write_text
 from sb3_explain.common.schema import (
     anything,
     array,
@@ -168,8 +168,7 @@ def write_plan(folder: Path, plan: Plan, key: Key) -> None:
     ]
     written = io.StringIO()
     csv.writer(written, lineterminator="\n").writerows(rows)
-    with atomic_path(folder / KEY) as temporary:
-        temporary.write_text(written.getvalue(), encoding="utf-8")
+    write_text(folder / KEY, written.getvalue())
 
 
 def read_plan(folder: Path) -> tuple[Plan, Key]:
