@@ -42,7 +42,7 @@ TRAINING = {
     "gamma": 0.99,
 }
 FULL = Size(timesteps=100_000, states=10_000, epochs=8, evaluated=300)
-SMALL = Size(timesteps=1024, states=120, epochs=1, evaluated=4, refine_steps=2, shown=24)
+SMALL = Size(timesteps=1024, states=120, epochs=1, evaluated=4, refine_steps=2)
 
 
 def content_of(asked: str, env_id: str, agent: Agent) -> tuple[int, int, int, int] | None:
@@ -131,7 +131,6 @@ def main() -> None:
         {explainer.name: explainer},
         MEASURED,
         n_evaluated=size.evaluated,
-        n_shown=size.shown,
         seed=options.seed,
     )
     write_all(options.output, test, {explainer.name: explainer})
