@@ -14,7 +14,10 @@ from sb3_explain.agents.loading.algorithms import ALGORITHMS
 from sb3_explain.cli.agent_file import AGAIN, DEFAULTS, complete_flags
 from sb3_explain.cli.agent_file import NAME as AGENT_FILE
 from sb3_explain.cli.parsing import Parser, not_negative, pick_given, positive, read_key_values
+from sb3_explain.workflows.whole_episodes import EPISODES
 
+#: folder of the states that `explain` and `collect` keep
+STATES = "states"
 #: flags that name an agent in the examples of the help
 ZOO_AGENT = "--algo ppo --env PongNoFrameskip-v4 -f rl-trained-agents"
 
@@ -180,3 +183,12 @@ def add_target_flag(sub: Parser) -> None:
         "advantage:ACTION, critic1, or a contrast such as 'LEFT - RIGHT' (default: the action "
         "that the agent takes)",
     )
+
+
+def add_states_flag(group: argparse._ActionsContainer) -> None:
+    """Add the flag that names the store of states of an output folder."""
+    group.add_argument(
+        "--states", choices=(STATES, EPISODES), default=STATES,
+        help=f"folder of the states within the output folder: {STATES} of `explain` and `collect` "
+        f"(default), or {EPISODES} of `highlights`",
+    )  # fmt: skip

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, add_result_flags, load_named_agent
+from sb3_explain.cli.flags import (
+    ZOO_AGENT,
+    add_agent_flags,
+    add_result_flags,
+    add_states_flag,
+    load_named_agent,
+)
 from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, pick_given, positive
-from sb3_explain.cli.why import STATES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.inside import inside
-from sb3_explain.workflows.whole_episodes import EPISODES
 
 
 def add_commands(commands: Commands) -> None:
@@ -19,11 +23,7 @@ def add_commands(commands: Commands) -> None:
     add_agent_flags(sub)
     add_result_flags(sub)
     group = sub.add_argument_group("layers")
-    group.add_argument(
-        "--states", choices=(STATES, EPISODES), default=STATES,
-        help=f"folder of the states within the output folder: {STATES} of `explain` and `collect` "
-        f"(default), or {EPISODES} of `highlights`",
-    )  # fmt: skip
+    add_states_flag(group)
     group.add_argument(
         "--layers", nargs="+", metavar="NAME",
         help="names of layers, such as mlp_extractor.policy_net.1 (default: all innermost ones)",

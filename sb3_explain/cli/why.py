@@ -7,7 +7,13 @@ from pathlib import Path
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import find_action
-from sb3_explain.cli.flags import ZOO_AGENT, add_agent_flags, load_named_agent
+from sb3_explain.cli.flags import (
+    STATES,
+    ZOO_AGENT,
+    add_agent_flags,
+    add_states_flag,
+    load_named_agent,
+)
 from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, not_negative, positive
 from sb3_explain.explainers.learned.visionmask import VisionMask
@@ -16,11 +22,7 @@ from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.chosen_explainers import list_fitted
-from sb3_explain.workflows.whole_episodes import EPISODES
 from sb3_explain.workflows.why import prepare_explainer, why
-
-#: folder of the states of `explain` and `collect`
-STATES = "states"
 
 
 def add_commands(commands: Commands) -> None:
@@ -45,11 +47,7 @@ def add_commands(commands: Commands) -> None:
         metavar="N",
         help="number of the state in the folder",
     )
-    group.add_argument(
-        "--states", choices=(STATES, EPISODES), default=STATES,
-        help=f"folder of the state within the output folder: {STATES} of `explain` and `collect` "
-        f"(default), or {EPISODES} of `highlights`",
-    )  # fmt: skip
+    add_states_flag(group)
     group.add_argument(
         "--target", metavar="ACTION",
         help="action to explain, by name or number (default: what the agent does)",
