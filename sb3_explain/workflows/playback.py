@@ -38,6 +38,8 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import compute_shares, find_taken_targets, take_newest_frame
 from sb3_explain.workflows.removal import count_removed, remove_regions
 from sb3_explain.workflows.step_columns import (
+    UNKNOWN,
+    ValueNote,
     compute_columns,
     describe_drawing,
     describe_value,
@@ -142,7 +144,7 @@ def show_steps(
     agent: Agent,
     episodes: Sequence[Episode],
     columns: Mapping[str, Array],
-    value_note: str = "",
+    note: ValueNote = UNKNOWN,
 ) -> Playback:
     """Show steps as they were played, without any map.
 
@@ -150,7 +152,7 @@ def show_steps(
     :param agent: the agent of the states
     :param episodes: the episodes, with the places of their steps
     :param columns: what :func:`.compute_columns` returns, of these steps
-    :param value_note: what :func:`.describe_value` returns, of all steps
+    :param note: what :func:`.describe_value` returns, of all steps
     """
     image = find_image(agent)
     scores = torch.from_numpy(shown.column("scores"))
@@ -175,7 +177,8 @@ def show_steps(
         feature_names=names,
         bookmarks=list_bookmarks(episodes, columns),
         forbidden=read_forbidden(shown, agent, scores),
-        value_note=value_note,
+        value_note=note.said,
+        one_scale=note.one_scale,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -67,25 +67,40 @@ def compute_columns(agent: Agent, states: StateDataset) -> dict[str, Array]:
     return {name: column for name, column in columns.items() if np.isfinite(column).any()}
 
 
-def describe_value(agent: Agent, columns: Mapping[str, Array], episode: Array) -> str:
+class ValueNote(NamedTuple):
+    """What is said beside the plot of value and return.
+
+    :param said: sentences
+    :param one_scale: whether both are of one unit
+    """
+
+    said: str = ""
+    one_scale: bool = True
+
+
+#: of steps whose value and return are not shown
+UNKNOWN = ValueNote()
+
+
+def describe_value(agent: Agent, columns: Mapping[str, Array], episode: Array) -> ValueNote:
     """Say in what unit the value is, and whether it tells the return that came.
 
     :param agent: the agent
     :param columns: what :func:`compute_columns` returns, of all steps that were played
     :param episode: (T,) numbers of their episodes
-    :return: sentences
     """
     said = agent.value_units.describe()
     if not {"value", "return_to_come"} <= columns.keys():
-        return said
+        return ValueNote(said)
     value, come = columns["value"], columns["return_to_come"]
     known = np.isfinite(value) & np.isfinite(come)
     if not known.any():
-        return said
+        return ValueNote(said)
     value, come, n = value[known], come[known], len(np.unique(episode[known]))
     cut = "" if known.all() else " (the others stand at the end of episodes that were cut)"
     said += f" Of {join_counts(len(value), n)} whose return is known{cut}, "
-    if are_alike(value, come):
+    one_scale = are_alike(value, come)
+    if one_scale:
         bias = float(value.mean() - come.mean())
         side = "high" if bias > 0 else "low"
         said += (
@@ -99,7 +114,7 @@ def describe_value(agent: Agent, columns: Mapping[str, Array], episode: Array) -
         )
     if np.ptp(value) > 0 and np.ptp(come) > 0:
         said += f"; rank correlation {spearmanr(value, come).statistic:.2f}"
-    return f"{said}."
+    return ValueNote(f"{said}.", one_scale)
 
 
 def join_counts(n_steps: int, n_episodes: int) -> str:

@@ -181,15 +181,22 @@ def test_the_value_is_compared_where_the_return_is_known_and_in_all_steps():
     # of the second episode, the first three have at most a quarter of the last one's value, 0
     known = [*come, 1.875, 1.75, 1.5]
     assert columns["return_to_come"] == pytest.approx([*known, np.nan], nan_ok=True)
-    said = describe_value(agent, columns, states.episode)
-    assert " Of 11 steps of 2 episodes whose return is known (the others " in said
+    said, one_scale = describe_value(agent, columns, states.episode)
+    assert one_scale and " Of 11 steps of 2 episodes whose return is known (the others " in said
     columns = compute_columns(agent, make_states([8], rewards[:8], [1], 1 + np.array(come)))
-    said = describe_value(agent, columns, np.zeros(8))
+    said, _ = describe_value(agent, columns, np.zeros(8))
     middle = np.mean(come)
     assert said.endswith(
         f" Of 8 steps of 1 episode whose return is known, on average the value is 1 too high "
         f"({1 + middle:.2f}, and {middle:.2f} came); rank correlation 1.00."
     ), said
+
+
+def test_values_of_scaled_rewards_are_said_to_be_on_a_scale_of_their_own():
+    states = make_states([8], np.ones(8), [1], 100 * np.arange(8))
+    said, one_scale = describe_value(dot_agent(), compute_columns(dot_agent(), states), np.zeros(8))
+    assert not one_scale and "on scales of their own" in said
+    assert said.endswith("rank correlation -1.00.")
 
 
 def test_what_is_not_finite_is_left_out():

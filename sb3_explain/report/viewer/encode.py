@@ -70,6 +70,7 @@ def describe_playback(
         "asked": playback.asked,
         "target": playback.target,
         "value_note": playback.value_note,
+        "one_scale": playback.one_scale,
         "episodes": [
             {
                 "number": one.number,

@@ -164,6 +164,7 @@ class Playback:
     :param target: number of the target whose maps are shown first; ``None`` for that of the action
         taken
     :param value_note: sentences on the discount of returns and the unit of values
+    :param one_scale: whether values and returns are of one unit, and drawn by one scale
     """
 
     name: str
@@ -186,6 +187,7 @@ class Playback:
     asked: str = ""
     target: int | None = None
     value_note: str = ""
+    one_scale: bool = True
 
     def __len__(self) -> int:
         """Return the number of steps."""

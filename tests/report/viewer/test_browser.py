@@ -278,7 +278,7 @@ def test_the_value_is_compared_with_the_return_on_one_scale_or_not(page, open_pa
     until(page, lambda page: position(page) > T - 4)
     playback = make_playback()
     columns = {**playback.columns, "return_to_come": np.linspace(0, 300, T) ** 2}
-    scaled = dataclasses.replace(playback, columns=columns)
+    scaled = dataclasses.replace(playback, columns=columns, one_scale=False)
     other = open_page(write_report(tmp_path, metrics=METRICS, playbacks=[scaled]))
     assert other.inner_text(".value-note") == "Value and return have axes of their own."
 

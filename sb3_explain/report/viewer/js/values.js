@@ -5,8 +5,6 @@ import { format } from "./strip.js";
 /** Side and margin of the square in pixels. */
 const SIDE = 320;
 const MARGIN = 30;
-/** Value and return are of one scale if neither spans so many times as much as the other. */
-const ALIKE = 4;
 
 /** Smallest and largest of numbers. */
 function rangeOf(numbers) {
@@ -16,13 +14,6 @@ function rangeOf(numbers) {
     if (one > high) high = one;
   }
   return [low, high];
-}
-
-/** Whether numbers of both ranges may be of one unit. */
-function isOneScale([low, high], [other, top]) {
-  const [span, width] = [high - low, top - other];
-  const apart = Math.abs((low + high) / 2 - (other + top) / 2);
-  return span < ALIKE * width && width < ALIKE * span && apart < ALIKE * Math.max(span, width);
 }
 
 /**
@@ -42,7 +33,7 @@ export function plotValues({ canvas, mark }, playback, go, signal) {
   const values = steps.map((i) => value.at(i));
   const returns = steps.map((i) => come.at(i));
   let [across, up] = [rangeOf(returns), rangeOf(values)];
-  const together = isOneScale(across, up);
+  const together = playback.one_scale;
   if (together) across = up = rangeOf([...across, ...up]);
   figure.querySelector(".value-note").textContent = [
     together ? "On the line it is right." : "Value and return have axes of their own.",
