@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,11 @@ def agents_folder() -> Path:
         pytest.skip("SB3_EXPLAIN_AGENTS names no folder of agents")
     below = Path(folder) / "zoo"
     return below if below.is_dir() else Path(folder)
+
+
+@pytest.fixture(scope="module")
+def few_candidates() -> Iterator[None]:
+    """Searches of states of interest draw 256 codes in place of 4,096 to choose their starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sb3_explain.probing.search.CANDIDATES", 256)
+        yield

@@ -19,6 +19,8 @@ from tests.callbacks.learning import make
 from tests.explainers.kinds import quick
 from tests.toys import dot_agent
 
+pytestmark = pytest.mark.usefixtures("few_candidates")
+
 
 class Elsewhere(torch.Tensor):
     """A tensor as on another device."""

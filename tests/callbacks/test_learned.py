@@ -20,6 +20,8 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.explanation_figure import explanation_figure
 from tests.callbacks.learning import learn, make, read_back
 
+pytestmark = pytest.mark.usefixtures("few_candidates")
+
 SHORT = {"epochs": 2, "batch_size": 8}
 
 

@@ -16,6 +16,8 @@ from sb3_explain.callbacks import (
 from tests.callbacks.learning import Rows, learn, make
 from tests.callbacks.tracker_modules import install_trackio, install_wandb
 
+pytestmark = pytest.mark.usefixtures("few_candidates")
+
 SHORT = {"epochs": 1, "batch_size": 8}
 CALLBACKS = {
     "default saliency": lambda folder: SaliencyCallback(folder=folder, on_error="raise"),

@@ -22,6 +22,8 @@ from sb3_explain.probing import generator as generators
 from sb3_explain.workflows.pictures import make_target_attributions
 from tests.toys import dot_agent, dot_states
 
+pytestmark = pytest.mark.usefixtures("few_candidates")
+
 
 class Counted:
     """Observations that pass a policy, counted by a hook, and tensors that go to a device."""

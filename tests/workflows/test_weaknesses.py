@@ -29,6 +29,8 @@ from sb3_explain.workflows.weaknesses import (
 )
 from tests.toys import SIZE, dot_agent
 
+pytestmark = pytest.mark.usefixtures("few_candidates")
+
 SMALL = {
     "n_states": 120,
     "n_samples": 6,
