@@ -19,7 +19,7 @@ from sb3_explain.agents.categories import Categories, find_categories
 from sb3_explain.agents.differentiable import find_cut_keys
 from sb3_explain.agents.last_observations import tell_trained_normalized
 from sb3_explain.agents.layout import ObservationLayout, find_layout, require_keys
-from sb3_explain.agents.live_env import read_details
+from sb3_explain.agents.live_env import name_live_env, read_details
 from sb3_explain.agents.outputs import PolicyOutputs
 from sb3_explain.agents.policy_views import ModuleView, PolicyView
 from sb3_explain.agents.self_check import check_module, check_prediction, choose_view
@@ -289,6 +289,11 @@ class Agent(PolicyOutputs):
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    @property
+    def environment(self) -> str | None:
+        """Name of the environment: its id, or its class; ``None`` if nothing says."""
+        return self.recipe.env_id if self.recipe is not None else name_live_env(self.vec_env)
+
     def describe(self) -> dict[str, Any]:
         """The agent as plain data, for reports and saved files."""
         space = self.observation_space
@@ -298,7 +303,7 @@ class Agent(PolicyOutputs):
             "actions": list(self.action_names),
             "features": {key: list(names) for key, names in self.feature_names.items()},
             "observation_space": str(space) if isinstance(space, spaces.Dict) else shape,
-            "environment": self.recipe.describe() if self.recipe is not None else None,
+            "environment": self.recipe.describe() if self.recipe is not None else self.environment,
             "normalized": {key: each.fingerprint() for key, each in self.normalizers.items()},
             "weights_sha256": self.fingerprint(),
             **self.provenance,
@@ -311,7 +316,7 @@ class Agent(PolicyOutputs):
         weights = sum(each.numel() for each in self.view.policy.parameters())
         return {
             "algorithm": self.algo,
-            "environment": self.recipe.env_id if self.recipe is not None else "unknown",
+            "environment": self.environment or "unknown",
             "observes": observed + (f", {self.n_stack} frames" if self.n_stack > 1 else ""),
             "pictures": ", ".join(key or "the observation" for key in self.layout.pictures),
             "targets": ", ".join(self.target_names),
@@ -321,7 +326,7 @@ class Agent(PolicyOutputs):
 
     def __repr__(self) -> str:
         """Say which algorithm acts where."""
-        where = f" in {self.recipe.env_id}" if self.recipe is not None else ""
+        where = f" in {self.environment}" if self.environment else ""
         return f"Agent of {self.algo}{where} with {self.n_targets} targets"
 
     def _repr_html_(self) -> str:

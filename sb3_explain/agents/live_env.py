@@ -32,7 +32,12 @@ from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.action_names import count_nameable_actions, find_action_names
 from sb3_explain.envs.feature_names import accept_feature_names
 from sb3_explain.envs.given_action_names import accept_action_names
-from sb3_explain.envs.live_recipe import ModelEnv, UnnamedEnvironmentError, name_environment
+from sb3_explain.envs.live_recipe import (
+    ModelEnv,
+    UnnamedEnvironmentError,
+    name_env,
+    name_environment,
+)
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer, require_recipe
 from sb3_explain.envs.spaces import spaces_by_key, stack_shape
 
@@ -158,6 +163,12 @@ def open_base(base: VecEnv) -> ModelEnv | None:
         idle = not base.closed and not base.waiting and base.processes[0].is_alive()
         return ModelEnv.of_worker(base) if idle else None
     return None
+
+
+def name_live_env(env: VecEnv | None) -> str | None:
+    """The name of a live environment, as far as it can be told in this process."""
+    base = env.unwrapped if env is not None else None
+    return name_env(base.envs[0]) if isinstance(base, DummyVecEnv) else None
 
 
 def copy_statistics(env: VecNormalize) -> dict[str, Normalizer]:

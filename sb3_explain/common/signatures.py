@@ -173,9 +173,9 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
         except UnknownNameError as error:
             if not open_ended or error.name not in kwargs or error.name in known:
                 raise
-            # what this function handed on may be a misspelled argument of its own
+            # what this function handed on may have been meant for itself
             every = error.known | (known - {"self"})
-            if find_close_name(error.name, every) in (None, *error.known):
+            if find_close_name(error.name, every) in error.known:
                 raise
             raise unknown_name(f"argument of {name}", error.name, every) from None
 

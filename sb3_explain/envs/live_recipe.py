@@ -90,6 +90,12 @@ class ModelEnv:
         return cls(text, ask, call)
 
 
+def name_env(env: gym.Env[Any, Any]) -> str:
+    """The id of an environment, or the name of its class."""
+    spec = env.unwrapped.spec
+    return spec.id if spec is not None else type(env.unwrapped).__name__
+
+
 def find_registered(text: str) -> EnvSpec:
     """What Gymnasium's registry has of an environment as it is printed: ``<Monitor<Env<Id-v0>>>``.
 

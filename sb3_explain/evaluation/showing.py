@@ -94,7 +94,11 @@ def format_interval(interval: Interval | None) -> str:
     """Format a mean with its interval: ``0.85 [0.80, 0.90]``; nothing where there is none."""
     if interval is None or not math.isfinite(interval.mean):
         return ""
-    mean = f"{interval.mean:.3g}"
+    # what rounding leaves of zero is zero
+    mean, low, high = (
+        "0" if abs(each) < 1e-12 else f"{each:.3g}"
+        for each in (interval.mean, interval.low, interval.high)
+    )
     if not math.isfinite(interval.low) or not math.isfinite(interval.high):
         return mean
-    return f"{mean} [{interval.low:.3g}, {interval.high:.3g}]"
+    return f"{mean} [{low}, {high}]"

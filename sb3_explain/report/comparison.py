@@ -30,6 +30,7 @@ from sb3_explain.report.words import (
     read_share,
 )
 
+_TELLS_NOTHING = "tells nothing here"
 _SIDES = {"up": "higher is better", "down": "lower is better"}
 
 
@@ -52,7 +53,9 @@ def compare_methods(table: Table, states: Mapping[str, Any]) -> list[str]:
         name: get_metric_words(name, None, wording)
         for name in _list_metrics({key: table[key] for key in methods})
     }
-    said = [_name_best(table, name, words[name], methods, controls, wording) for name in words]
+    named = [_name_best(table, name, words[name], methods, controls, wording) for name in words]
+    # the first is what a page says large: not of a metric that tells nothing here
+    said = sorted(named, key=lambda sentence: _TELLS_NOTHING in sentence)
     if not words:
         said = ["No metric that tests maps against the agent was measured: none is called best."]
     said += _say_unproven(table, words, methods, controls)
@@ -103,7 +106,7 @@ def _name_best(
         and not (found.beaten or found.behind or found.ahead or found.better)
     ):
         return (
-            f"{heading} tells nothing here, since all methods and {join_words(found.level)} have "
+            f"{heading} {_TELLS_NOTHING}, since {join_words(['all methods', *found.level])} have "
             "the same."
         )
     best_of = " of the methods" if found.ahead or found.better else ""

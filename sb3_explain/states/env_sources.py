@@ -21,7 +21,7 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.envs.copying import list_layers, list_vec_layers
 from sb3_explain.envs.failing import running_env
 from sb3_explain.envs.frames import FrameLayout
-from sb3_explain.envs.live_recipe import ModelEnv
+from sb3_explain.envs.live_recipe import ModelEnv, name_env
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.envs.render_modes import RGB, NoFramesError, find_fault, lists_rgb, try_drawing
 from sb3_explain.envs.seeding import Unseeded, takes_seed, warn_if_unseeded
@@ -280,12 +280,6 @@ def require_same_actions(agent: Agent, name: str, space: spaces.Space[Any]) -> N
 def fits(given: tuple[int, ...], seen: tuple[int, ...]) -> bool:
     """Whether observations of a shape are what a policy sees, perhaps with channels moved first."""
     return seen in (given, (given[2:] + given[:2]) if len(given) == 3 else given)
-
-
-def name_env(env: gym.Env[Any, Any]) -> str:
-    """The id of an environment, or the name of its class."""
-    spec = env.unwrapped.spec
-    return spec.id if spec is not None else type(env.unwrapped).__name__
 
 
 def name_classes(layers: Sequence[object]) -> list[str]:

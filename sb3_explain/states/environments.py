@@ -19,13 +19,13 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.copying import NotCopiedError, copy_env, copy_vec_env, list_vec_layers
+from sb3_explain.envs.live_recipe import name_env
 from sb3_explain.envs.recipe import EnvRecipe
 from sb3_explain.states.env_sources import (
     EnvSource,
     GymSource,
     RecipeSource,
     VecSource,
-    name_env,
 )
 from sb3_explain.states.rollouts import Rollouts
 

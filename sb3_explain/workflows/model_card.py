@@ -80,7 +80,7 @@ def write_model_card(
     :param load_agent: Python code that makes ``agent``; that for an agent of the zoo when not given
     """
     agent = learned.agent.describe()
-    environment = (agent.get("environment") or {}).get("env_id", "environment")
+    environment = learned.agent.environment or "environment"
     label = get_explainer_label(learned.name)
     made = describe_machine()
     words = (type(learned).__doc__ or "").strip().partition("\n")[0]

@@ -145,6 +145,9 @@ def test_what_has_no_name_is_copied(make, says, caplog):
     assert says in caplog.text
     assert "unless you give recipe=..." in caplog.text
     assert agent.recipe is None
+    name = env.unwrapped.envs[0].unwrapped.spec  # the id where there is one, else the class
+    assert agent.environment == (name.id if name else "PendulumEnv")
+    assert f" in {agent.environment} with" in repr(agent)
     assert agent.normalizers  # all else is read
     states = collect(agent, n_states=5, progress=False, render=False)
     observed = states.observations(np.arange(5)).numpy()

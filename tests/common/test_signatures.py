@@ -51,6 +51,9 @@ def test_what_is_handed_on_may_be_a_misspelled_argument_of_ones_own():
         draw(targt=1)
     with pytest.raises(ExplainError, match="argument of Base 'widht'; did you mean 'width'"):
         draw(widht=1)
+    # near none: what it takes itself is said too
+    with pytest.raises(ExplainError, match="argument of draw 'output' .known: depth, target, wid"):
+        draw(output=1)
 
 
 def test_a_class_that_only_type_checkers_import_hides_no_other():

@@ -117,9 +117,15 @@ def test_a_metric_by_which_all_are_alike_names_no_best():
     """As of an agent that always does the same."""
     first, *_ = said(table_of("accuracy@0.1", lime=1.0, rise=1.0, random=1.0, constant=1.0))
     assert first == (
-        "Accuracy at 10 % (higher is better): tells nothing here, since all methods and the random "
+        "Accuracy at 10 % (higher is better): tells nothing here, since all methods, the random "
         "map (100 %) and the constant mask (100 %) have the same."
     )
+    # what is said first, and large, tells something
+    both = table_of("accuracy@0.1", lime=1.0, rise=1.0, random=1.0)
+    for name, row in table_of("insertion", lime=0.9, rise=0.5, random=0.4).items():
+        both[name] |= row
+    first, second, *_ = said(both)
+    assert first.startswith("Insertion") and "tells nothing here" in second
     # an explainer that is best of the methods, and a control before it
     first, *_ = said(table_of("insertion", 0.3, lime=0.6, rise=0.5, random=0.65))
     assert "LIME is best of the methods (0.600)" in first and "behind, not clearly" in first
