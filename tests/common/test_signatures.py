@@ -52,7 +52,7 @@ def test_what_is_handed_on_may_be_a_misspelled_argument_of_ones_own():
     with pytest.raises(ExplainError, match="argument of Base 'widht'; did you mean 'width'"):
         draw(widht=1)
     # near none: what it takes itself is said too
-    with pytest.raises(ExplainError, match="argument of draw 'output' .known: depth, target, wid"):
+    with pytest.raises(ExplainError, match=r"argument of draw 'output' .known: depth, target, wid"):
         draw(output=1)
 
 
