@@ -146,7 +146,8 @@ def require_model(path: Path) -> Path:
         close = find_close_name(path.name, beside)
         if close is not None:
             near = f"did you mean {quote(str(path.parent / close))}?"
-        raise ExplainError(f"there is no {kind} {quote(str(path))} ({near})")
+        beside_it = f" ({near})" if there or close is not None else ""
+        raise ExplainError(f"there is no {kind} {quote(str(path))}{beside_it}")
     require_regular_file(path)
     if path.suffix in NOT_MODELS and not _begins_as_model(path):
         raise ExplainError(
