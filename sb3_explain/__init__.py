@@ -34,6 +34,7 @@ _MODULES = {
     "CHECKS": "workflows.diagnosis",
     "Constant": "explainers.controls",
     "Diagnosis": "workflows.diagnosis",
+    "DiagnosisCallback": "callbacks",
     "DrQ": "sgqn",
     "EXPLAINERS": "explainers",
     "Empty": "explainers.controls",
@@ -164,6 +165,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.agents.native import native_agent as native_agent
     from sb3_explain.agents.targets.energies import TARGETS as TARGETS
     from sb3_explain.agents.value_units import ValueUnits as ValueUnits
+    from sb3_explain.callbacks import DiagnosisCallback as DiagnosisCallback
     from sb3_explain.callbacks import MetricsCallback as MetricsCallback
     from sb3_explain.callbacks import SaliencyCallback as SaliencyCallback
     from sb3_explain.callbacks import StateGeneratorCallback as StateGeneratorCallback

@@ -8,6 +8,7 @@ import torch
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 
 from sb3_explain.callbacks import (
+    DiagnosisCallback,
     MetricsCallback,
     SaliencyCallback,
     StateGeneratorCallback,
@@ -28,6 +29,9 @@ CALLBACKS = {
         {"gradient": {}, "rise": {"n_masks": 100}}, every=96, n_states=4, folder=folder,
         budget=None, on_error="raise",
     ),
+    "diagnosis": lambda folder: DiagnosisCallback(
+        every=96, n_states=60, folder=folder, budget=None, on_error="raise"
+    ),
     "visionmask": lambda folder: VisionMaskCallback(
         every=130, n_states=120, folder=folder, explainer_kwargs={"refine_steps": 1},
         fit_kwargs=SHORT, budget=None, on_error="raise",
@@ -41,6 +45,7 @@ CALLBACKS = {
 PAIRS = [
     ("default saliency", "ppo"), ("default saliency", "sac"), ("saliency", "ppo"),
     ("saliency", "dqn"), ("saliency", "sac"), ("metrics", "dqn"), ("metrics", "ppo"),
+    ("diagnosis", "ppo"),
     ("visionmask", "sac"), ("visionmask", "ppo"), ("generator", "dqn"), ("generator", "sac"),
 ]  # fmt: skip
 #: of the clock, which no two trainings share
@@ -78,7 +83,7 @@ def test_learning_is_bit_equal(name, algo, alone, tmp_path):
     callback = CALLBACKS[name](str(tmp_path))
     rows = learn(model, 256, callback)
     assert callback.worked[-1] == 256
-    weights, logged, chance = outcome(model, rows, ("metrics/", "saliency/"))
+    weights, logged, chance = outcome(model, rows, ("metrics/", "saliency/", "diagnosis/"))
     desired, wanted_log, wanted_chance = alone[algo]
     assert weights.keys() == desired.keys()
     assert all(torch.equal(weights[key], desired[key]) for key in desired)

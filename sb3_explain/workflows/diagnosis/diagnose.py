@@ -176,6 +176,7 @@ def diagnose(
     n_episodes: int | None = None,
     max_steps: int | None = None,
     folder: str | Path | None = None,
+    play: bool = True,
     seed: int = 0,
     progress: bool = True,
 ) -> Diagnosis:
@@ -202,6 +203,7 @@ def diagnose(
         when not given
     :param folder: folder of the store of the states, which is created or continued; in memory when
         not given
+    :param play: whether to play trials; without, what needs one is not looked at
     :param seed: random seed of the episodes, the permutations and the intervals
     :param progress: show progress bars on standard error
     :return: the findings, the gravest first, and what was looked at
@@ -215,7 +217,9 @@ def diagnose(
     steps = max_steps or (PICTURE_STEPS if pictures else STEPS)
     require_whole("n_episodes", episodes, 2)
     require_whole("max_steps", steps)
-    playable = states is None or has_env(known, env)
+    if states is None and not play:
+        raise ExplainError("play=False: give states to look at")
+    playable = play and (states is None or has_env(known, env))
     if states is None:
         states = play_whole_episodes(
             known, None if folder is None else Path(folder), n, env=env, seed=seed,
