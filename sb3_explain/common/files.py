@@ -55,11 +55,16 @@ def require_file_or_nothing(path: Path) -> None:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Give a temporary folder, which replaces ``path`` when the block ends without error.
 
+    An earlier folder is renamed first, and deleted last: no system can exchange two folders at
+    once everywhere. A process that is killed between the two renames leaves both whole, as
+    ``.NAME.PID.old.tmp`` and ``.NAME.PID.tmp``, and none at ``path``.
+
     :param path: path of the finished folder
     :raises ExplainError: if the disk is full, or the folder cannot be written
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    earlier = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
     with writing_to(path):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -68,10 +73,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             for written in temporary.iterdir():
                 with written.open("rb") as file:
                     os.fsync(file.fileno())
-            shutil.rmtree(path, ignore_errors=True)
-            temporary.replace(path)
+            if path.is_dir() and not path.is_symlink():
+                path.rename(earlier)
+            temporary.rename(path)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if earlier.exists() and not path.exists():
+                earlier.rename(path)
+            for left in (temporary, earlier):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def clear_temporary(folder: Path) -> None:

@@ -52,6 +52,24 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path):
     assert [row.name for row in path.parent.iterdir()] == ["folder"]
 
 
+def test_an_earlier_folder_comes_back_where_the_new_one_cannot_be_put(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "file.txt").write_text("old")
+    rename = Path.rename
+
+    def refuse(self, target):
+        if target == path and not self.name.endswith(".old.tmp"):
+            raise OSError(errno.EIO, "no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(ExplainError, match="cannot be written"), atomic_folder(path) as temporary:
+        (temporary / "file.txt").write_text("new")
+    assert (path / "file.txt").read_text() == "old"
+    assert [row.name for row in tmp_path.iterdir()] == ["folder"]
+
+
 def test_what_killed_processes_left_is_deleted(tmp_path):
     (tmp_path / ".model.zip.17.tmp").write_text("half")
     (tmp_path / ".checkpoint-50.17.tmp").mkdir()
