@@ -113,9 +113,18 @@ def write_video(
             return written
         _encode(temporary, first.shape, count_written(), fps)
         # ffmpeg may end early without an error, for example on a full disk: count the frames.
-        if imageio_ffmpeg.count_frames_and_secs(str(temporary))[0] != written:
+        if count_frames(temporary) != written:
             raise ExplainError(f"{path} could not be encoded completely: is the disk full?")
     return written
+
+
+def count_frames(path: Path) -> int:
+    """Count the pictures of a video; 0 where nothing can be read."""
+    try:
+        n_frames: int = imageio_ffmpeg.count_frames_and_secs(str(path))[0]
+    except RuntimeError:  # which repeats all that ffmpeg says
+        return 0
+    return n_frames
 
 
 def read_frames(path: str | Path) -> Iterator[Frame]:

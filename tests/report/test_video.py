@@ -105,6 +105,17 @@ def test_an_encoder_that_stops_early_is_noticed(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_ffmpeg_cannot_read_again_is_told_in_one_line(tmp_path, monkeypatch):
+    def write_half(path, shape, pictures, fps):
+        path.write_bytes(bytes(len(list(pictures))))
+
+    monkeypatch.setattr(video_module, "_encode", write_half)
+    with pytest.raises(ExplainError, match="could not be encoded completely") as caught:
+        write_video(tmp_path / "a.mp4", *inputs(3), action_names=NAMES)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_encoder_that_will_not_start_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(video_module, "_ENCODING", ["-preset", "nonsense", "-f", "mp4"])
     with pytest.raises(ExplainError) as caught:
