@@ -88,10 +88,17 @@ def test_keys_work_wherever_the_focus_is_while_the_pictures_are_in_view(page):
     page.wait_for_timeout(200)
     page.keyboard.press("ArrowRight")
     until(page, lambda page: position(page) == 1)
+    page.keyboard.press("t")  # a letter is the player's alone where that has the focus
+    settle(page)
+    assert page.input_value(".choices .target") == ""
     page.focus(".choices .target")
     page.keyboard.press("ArrowDown")  # which is the list's own
     settle(page)
     assert position(page) == 1 and page.input_value(".choices .target") == "0"
+    page.focus(".play")
+    page.keyboard.press("t")
+    settle(page)
+    assert page.input_value(".choices .target") == "1"
     # a list that a pointer has changed leaves the keys to the player
     page.dispatch_event(".choices .style", "pointerdown")
     page.select_option(".choices .style", "contour")

@@ -1,4 +1,5 @@
-// Keys of the player, which work within it, and wherever the focus is while the pictures are in view.
+// Keys of the player, which work within it; those that write nothing also while the pictures are in view.
+// Letters and signs would be pressed by who dictates, or meant for a reader of the screen (WCAG 2.1.4).
 
 /** Keys that move within what scrolls, and the button of a range. */
 const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
@@ -14,7 +15,7 @@ function hasOwnKey(element, key) {
  * Listen to keys on the whole page, or in the whole shadow tree.
  *
  * @param player the element within which keys always work
- * @param watched the element that has to be in view where the focus is elsewhere
+ * @param watched the element that has to be in view where the focus is elsewhere, for keys but letters and signs
  * @param keys what a key does, by its name
  */
 export function listenToKeys({ player, watched, keys, signal }) {
@@ -24,7 +25,8 @@ export function listenToKeys({ player, watched, keys, signal }) {
   signal?.addEventListener("abort", () => observer.disconnect());
   player.getRootNode().addEventListener("keydown", (event) => {
     const act = keys[event.key];
-    if (!act || !(inView || player.contains(event.target))) return;
+    const writes = event.key.length === 1 && event.key !== " ";
+    if (!act || !((inView && !writes) || player.contains(event.target))) return;
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (hasOwnKey(event.target, event.key)) return;
     event.preventDefault();
