@@ -42,6 +42,8 @@ WEBP_SIDE = 16_383
 EFFORT = 2
 #: byte of a map that stands for 0 and for 1
 SIGNED, UNSIGNED = (127, 127), (0, 254)
+#: byte of a share that stands for 1, and for one that is not a number
+WHOLE, UNKNOWN = 250, 255
 
 
 def describe_playback(
@@ -203,9 +205,10 @@ def _to_bytes(values: Array, zero: int, one: int) -> NDArray[np.uint8]:
 
 
 def write_shares(shares: Array, keep: Keep) -> dict[str, Any]:
-    """Describe shares in [0, 1], to a 250th."""
-    levels = (np.asarray(shares, np.float32) * 250).round().clip(0, 250).astype(np.uint8)
-    return {**write_table(levels, keep), "scale": 1 / 250}
+    """Describe shares in [0, 1], to a 250th; NaN is unknown."""
+    levels = (np.asarray(shares, np.float32) * WHOLE).round().clip(0, WHOLE)
+    written = np.where(np.isnan(levels), UNKNOWN, levels).astype(np.uint8)
+    return {**write_table(written, keep), "scale": 1 / WHOLE, "unknown": UNKNOWN}
 
 
 def write_table(numbers: Array, keep: Keep) -> dict[str, Any]:

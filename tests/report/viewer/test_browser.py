@@ -59,6 +59,30 @@ def test_keys_do_nothing_where_there_is_no_explainer(open_page, tmp_path):
     assert position(page) == 5
 
 
+def test_what_is_not_a_number_is_unknown(open_page, tmp_path):
+    played = make_playback()
+    removed = played.removal.shares.copy()
+    removed[3] = np.nan
+    shares = played.shares.copy()
+    shares[7] = np.nan
+    played = dataclasses.replace(
+        played, shares=shares, removal=dataclasses.replace(played.removal, shares=removed)
+    )
+    page = open_page(write_report(tmp_path, metrics=METRICS, playbacks=[played]))
+    for step, texts, n_best in ((6, ["60 %", "30 %", "10 %"], 1), (7, ["unknown"] * 3, 0)):
+        go(page, step)
+        settle(page)
+        bars = page.locator(".shares").first
+        assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in
+                bars.locator("span").all_inner_texts()] == texts  # fmt: skip
+        assert bars.inner_text().count("\N{BLACK UP-POINTING TRIANGLE}") == n_best
+    for step in (3, 7):
+        go(page, step)
+        settle(page)
+        assert read(page, ".removal").endswith("unknown, the agent's output is not a number.")
+    assert f"of {T - 2} maps" in read(page, ".checks")
+
+
 def test_what_masks_forbid_is_struck_out(open_page, tmp_path):
     forbidden = np.zeros((T, K), bool)
     forbidden[17, 2] = True

@@ -16,6 +16,7 @@ from sb3_explain.report.viewer.encode import (
     lay_out,
     shrink,
     write_rendered,
+    write_shares,
     write_sheets,
 )
 from sb3_explain.report.viewer.playback import (
@@ -96,6 +97,14 @@ def test_numbers_are_read_back(described):
     assert [one["position"] for one in plain["bookmarks"]] == [3, 12]  # in order of time
     shares = [target["chosen"] for target in plain["targets"]]
     assert shares == [(playback.taken == k).mean() for k in range(K)]
+
+
+def test_a_share_that_is_not_a_number_is_none_that_can_be():
+    blobs = []
+    described = write_shares(
+        np.array([[0.0, np.nan, 1.0]]), lambda content: blobs.append(content) or "0"
+    )
+    assert list(blobs[0]) == [0, described["unknown"], 250] and described["unknown"] > 250
 
 
 @pytest.mark.parametrize("i", [0, 7, N - 1])

@@ -33,7 +33,7 @@ export class Bars {
     const forbidden = playback.forbidden && playback.forbidden.row(position);
     this.rows.forEach(({ row, meter, share, marks }, i) => {
       const best = !words.continuous && findBest(shares, playback.groupOf(i)) === i;
-      meter.value = without ? without[i] : shares[i];
+      meter.value = (without ?? shares)[i] || 0; // of NaN a meter draws nothing, and fails
       const moved = without ? `${percent(shares[i])} \u2192 ${percent(without[i])}` : percent(shares[i]);
       write(share, forbidden && forbidden[i] ? "forbidden" : moved);
       row.classList.toggle("forbidden", Boolean(forbidden && forbidden[i]));

@@ -17,19 +17,21 @@ export function readPage(document) {
 
 const KINDS = { float32: Float32Array, uint8: Uint8Array, int16: Int16Array, int32: Int32Array };
 
-/** An array that was written row by row: `at(i, j)` reads one number. */
+/** An array that was written row by row: `at(i, j)` reads one number, NaN where it is unknown. */
 export class Table {
-  constructor(shape, numbers, scale = 1) {
-    this.shape = shape;
-    this.numbers = numbers;
-    this.scale = scale;
+  constructor(shape, numbers, { scale = 1, unknown }) {
+    Object.assign(this, { shape, numbers, scale, unknown });
     this.strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+  }
+
+  read(number) {
+    return number === this.unknown ? NaN : number * this.scale;
   }
 
   at(...indices) {
     let offset = 0;
     for (let axis = 0; axis < indices.length; axis++) offset += indices[axis] * this.strides[axis];
-    return this.numbers[offset] * this.scale;
+    return this.read(this.numbers[offset]);
   }
 
   /** The last axis at the indices of the others. */
@@ -37,15 +39,15 @@ export class Table {
     let offset = 0;
     for (let axis = 0; axis < indices.length; axis++) offset += indices[axis] * this.strides[axis];
     const length = this.shape[this.shape.length - 1];
-    return Array.from(this.numbers.subarray(offset, offset + length), (one) => one * this.scale);
+    return Array.from(this.numbers.subarray(offset, offset + length), (one) => this.read(one));
   }
 }
 
-/** The table that `{shape, kind, scale, blob}` describes; null for null. */
+/** The table that `{shape, kind, scale, unknown, blob}` describes; null for null. */
 export async function readTable(described, read) {
   if (!described) return null;
   const bytes = await read(described.blob);
   const numbers = new KINDS[described.kind](bytes.buffer, bytes.byteOffset,
     bytes.byteLength / KINDS[described.kind].BYTES_PER_ELEMENT);
-  return new Table(described.shape, numbers, described.scale ?? 1);
+  return new Table(described.shape, numbers, described);
 }

@@ -4,14 +4,15 @@
 const SMALL = 2;
 
 const toPoints = (share) => Math.round(100 * share);
-const percent = (share) => `${toPoints(share)}\u00a0%`; // in one line
+const percent = (share) => (Number.isFinite(share) ? `${toPoints(share)}\u00a0%` : "unknown"); // in one line
+const isKnown = (shares) => shares.every(Number.isFinite);
 const differ = (first, second) => Math.abs(toPoints(first) - toPoints(second));
 
-/** The number of the largest share of a part of the action; of equal ones the first. */
+/** The number of the largest share of a part of the action; of equal ones the first; -1 of unknown ones. */
 export function findBest(shares, [start, stop]) {
   let best = start;
   for (let i = start + 1; i < stop; i++) if (shares[i] > shares[best]) best = i;
-  return best;
+  return Number.isFinite(shares[best]) ? best : -1;
 }
 
 /** The best target of a part of the action before and after; equal shares are no change. */
@@ -52,6 +53,7 @@ function sayDimensions(names, shares, without, shown) {
  * @param group first and one after the last target of the same part of the action
  */
 export function sayRemoval({ names, shares, without, taken, shown, group, words }) {
+  if (!isKnown(shares) || !isKnown(without)) return "unknown, the agent's output is not a number.";
   if (words.continuous) return `${sayDimensions(names, shares, without, shown)}.`;
   const { before, after, changed } = compareBest(shares, without, group);
   const roles = [shown === taken ? "taken" : "", shown === before ? words.best : ""].filter(Boolean);
@@ -91,10 +93,13 @@ export function listChecks(playback, explainer, target, words) {
     const brightest = found.map.brightest ? found.map.brightest.at(found.index) : -1;
     if (brightest < 0) continue;
     const shares = playback.shares.row(position);
+    if (!isKnown(shares)) continue;
     const shown = playback.targetAt(position, target);
     const group = playback.groupOf(shown);
     for (let region = 0; region < tried.n; region++) {
-      const changed = isChange(shares, tried.without(region), shown, group, words);
+      const without = tried.without(region);
+      if (!isKnown(without)) continue;
+      const changed = isChange(shares, without, shown, group, words);
       regions += 1;
       changes += changed;
       if (region === brightest) checks.push({ position, changed });
