@@ -327,8 +327,10 @@ def describe_target(batch: StateBatch, row: int) -> str:
         of_policy = f" (the policy's {own:.3g})" if f"{own:.3g}" != f"{received:.3g}" else ""
         return f"{name} = {received:.3g}{of_policy}"
     share = float(log_probabilities(agent.action_space, score)[target].exp())
-    measure = "softmax of Q" if agent.view.value_based else "probability"
-    return f"{name} ({measure} {format_probability(share)})"
+    if agent.view.value_based:  # of which Q is the agent's own
+        q = f"Q {float(score[target]):.3g}"
+        return f"{name} ({q}, softmax of Q {format_probability(share)})"
+    return f"{name} (probability {format_probability(share)})"
 
 
 def describe_choice(batch: StateBatch) -> str:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from captum import attr
 from gymnasium import spaces
+from stable_baselines3 import DQN
 from torch import nn
 
 from sb3_explain.agents.agent import Agent
@@ -165,6 +166,17 @@ def test_a_figure_names_the_quantity_and_says_its_value():
     assert describe_target(batch, 1) == f"left - right = {float(scores[0] - scores[2]):.3g}"
     figure = EXPLAINERS["occlusion"](DOTS).show(PICTURES[:1], "left - right")
     assert figure.get_axes()
+
+
+def test_of_q_values_the_figure_says_the_agents_own_and_their_softmax():
+    agent = Agent.from_model(DQN("MlpPolicy", "CartPole-v1", seed=0))
+    observation = np.float32([[0.1, 0.2, 0.3, 0.4]])
+    q = agent.scores(agent.tensor(observation))[0]
+    share = float(q.softmax(0)[1])
+    said = describe_target(StateBatch(agent, agent.tensor(observation), "q:right"), 0)
+    assert said.replace("\N{NO-BREAK SPACE}", " ") == (
+        f"right (Q {float(q[1]):.3g}, softmax of Q {share:.0%})".replace("%", " %")
+    )
 
 
 def test_rise_of_a_quantity_is_its_mean_while_a_pixel_is_seen_less_that_over_the_masks():
