@@ -83,6 +83,24 @@ def test_what_is_not_a_number_is_unknown(open_page, tmp_path):
     assert f"of {T - 2} maps" in read(page, ".checks")
 
 
+def test_paper_is_light_where_the_screen_is_dark(open_page, path):
+    page = open_page(path, dark=True)
+    darkest = """() => {
+      const plot = document.querySelector(".value-plot");
+      const copy = new OffscreenCanvas(plot.width, plot.height);
+      const context = copy.getContext("2d", { willReadFrequently: true }); // or the browser warns
+      context.drawImage(plot, 0, 0);
+      const { data } = context.getImageData(0, 0, plot.width, plot.height);
+      const reds = data.filter((_, i) => i % 4 === 0 && data[i + 3] > 250);
+      return [getComputedStyle(document.body).color, Math.min(...reds)];
+    }"""
+    ink, red = page.evaluate(darkest)
+    assert ink == "rgb(233, 235, 240)" and red > 100
+    page.emulate_media(media="print")
+    until(page, lambda page: page.evaluate(darkest)[1] < 60)
+    assert page.evaluate(darkest)[0] == "rgb(29, 32, 38)"
+
+
 def test_what_masks_forbid_is_struck_out(open_page, tmp_path):
     forbidden = np.zeros((T, K), bool)
     forbidden[17, 2] = True

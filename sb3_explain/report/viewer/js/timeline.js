@@ -58,7 +58,7 @@ export class Timeline {
     this.episode = -1;
     this.checks = new CheckStrip(words, go);
     new ResizeObserver(() => this.resize()).observe(root);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    matchMedia("screen and (prefers-color-scheme: dark)").addEventListener("change", () => {
       this.redraw();
       this.show(this.position, this.target);
     }, { signal });

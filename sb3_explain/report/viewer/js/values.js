@@ -79,7 +79,7 @@ export function plotValues({ canvas, mark }, playback, go, signal) {
     context.restore();
   };
   draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
+  matchMedia("screen and (prefers-color-scheme: dark)").addEventListener("change", draw, { signal });
   canvas.addEventListener("click", (event) => {
     const box = canvas.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * SIDE;
