@@ -54,6 +54,42 @@ class Picture:
     positions: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One thing that was found.
+
+    :param said: what was found, in a sentence
+    :param details: its evidence and what follows, in sentences
+    """
+
+    said: str
+    details: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A section of a page.
+
+    :param anchor: name of the section in addresses, which no other section has
+    :param heading: heading
+    :param summary: sentences that stand first
+    :param points: what was found, the most important first
+    :param pictures: finished figures
+    :param facts: folded facts: their title, and what is said of each thing by its name
+    :param rules: folded lines, whose breaks are kept
+    :param page: relative address of the page that says it all; empty for none
+    """
+
+    anchor: str
+    heading: str
+    summary: Sequence[str]
+    points: Sequence[Point] = ()
+    pictures: Sequence[Picture] = ()
+    facts: tuple[str, Mapping[str, Any]] | None = None
+    rules: str = ""
+    page: str = ""
+
+
 def write_report(
     path: str | Path,
     *,
@@ -64,6 +100,7 @@ def write_report(
     playbacks: Sequence[Playback] = (),
     remarks: Sequence[str] = (),
     gallery: Sequence[Picture] = (),
+    sections: Sequence[Section] = (),
     in_player: bool = False,
     explainer: str | None = None,
     title: str | None = None,
@@ -86,6 +123,7 @@ def write_report(
     :param playbacks: steps of the agent that can be played on the page, and of others beside it
     :param remarks: sentences on what the maps leave out
     :param gallery: contact sheets of states that were searched for
+    :param sections: what other workflows have found about the agent
     :param in_player: whether ``examples`` and ``methods`` show steps of the first playback, so that
         they open these
     :param explainer: explainer that the summary is about; by default the first that is no control
@@ -140,6 +178,7 @@ def write_report(
         methods=[_encode_methods(each) for each in methods],
         examples=[_encode_example(example) for example in examples],
         gallery=[encode_figure(picture) for picture in gallery],
+        sections=[(one, [encode_figure(each) for each in one.pictures]) for one in sections],
         metrics=words,
         wording=wording,
         rows=make_metric_rows(table, names, controls, words),

@@ -64,11 +64,22 @@ def read_gallery(folder: Path) -> list[Picture]:
         drawn = folder / "probes" / sheet["file"]
         if not drawn.exists():  # somebody has taken it away
             continue
-        content = read_bounded(drawn, min(SHEET_BYTES, max_bytes()))
-        try:
-            with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
-                opened.verify()
-        except Exception as error:  # Pillow raises many kinds
-            raise ExplainError(f"{drawn} is damaged ({remedy})") from error
+        content = read_picture(drawn, remedy)
         pictures.append(Picture(content, sheet["caption"], sheet["alt"]))
     return pictures
+
+
+def read_picture(path: Path, remedy: str) -> bytes:
+    """Read a PNG.
+
+    :param path: path of the file
+    :param remedy: what the user can do about a damaged one
+    :raises ExplainError: if it is damaged or too large
+    """
+    content = read_bounded(path, min(SHEET_BYTES, max_bytes()))
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
+            opened.verify()
+    except Exception as error:  # Pillow raises many kinds
+        raise ExplainError(f"{path} is damaged ({remedy})") from error
+    return content

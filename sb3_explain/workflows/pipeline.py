@@ -38,6 +38,7 @@ from sb3_explain.workflows.beside import name_folders, play_others
 from sb3_explain.workflows.chosen_explainers import choose_explainers
 from sb3_explain.workflows.feature_pictures import picture_importance
 from sb3_explain.workflows.found_beside import read_gallery, read_highlights
+from sb3_explain.workflows.found_sections import make_sections
 from sb3_explain.workflows.page_plan import plan_page
 from sb3_explain.workflows.pictures import make_examples, render_png
 from sb3_explain.workflows.playback import make_playback
@@ -290,6 +291,7 @@ def write_all(
     gallery, shown = read_gallery(output), test if played is None else played
     highlights = read_highlights(output, shown)
     subject, *others = explainers.values()
+    sections = make_sections(output, subject.agent, shown)
     target = find_asked(explainers, target)
     learned = any(isinstance(one, FittedExplainer) for one in explainers.values())
     plan = plan_page(subject.agent, learned=learned, n_shown=n_shown)
@@ -321,6 +323,7 @@ def write_all(
         playbacks=[playback, *beside],
         remarks=describe_keys(subject.agent, explainers),
         gallery=gallery,
+        sections=sections,
         date=measured.get("made", {}).get("date", ""),
         provenance={
             "States": test.provenance,

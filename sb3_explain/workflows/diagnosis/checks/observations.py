@@ -118,7 +118,8 @@ def find_not_finite(flat: Tensor, names: list[str], key: str) -> list[Finding]:
 def find_constant(evidence: Evidence, key: str, flat: Tensor, names: list[str]) -> list[Finding]:
     """Find features of floating-point numbers that are the same in all states.
 
-    Where there is an environment, they have to be the same under random actions too.
+    Where there is an environment, they have to be the same under random actions too. Without one,
+    the agent may never have come to where they change.
     """
     space = spaces_by_key(evidence.agent.observation_space)[key]
     n_episodes = len(np.unique(evidence.states.episode))
@@ -142,7 +143,8 @@ def find_constant(evidence: Evidence, key: str, flat: Tensor, names: list[str]) 
             "constant features",
             f"what never changes in {len(flat)} states of {n_episodes} episode(s): "
             f"{list_first(said)}",
-            "warning" if masked else "fault", "certain",
+            "warning" if masked or not evidence.playable else "fault",
+            "certain" if evidence.playable else "likely",
             counted(share, len(flat)), "of the features",
             "check the sensor; if it is masked or unused on purpose, leave it out of the "
             "observation",

@@ -1,0 +1,206 @@
+"""Sections of what diagnose, inside and tree have left in a page's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.schema import (
+    array,
+    number,
+    one_of,
+    optional,
+    read_document,
+    record,
+    table,
+    text,
+    whole,
+)
+from sb3_explain.common.untrusted import read_bounded
+from sb3_explain.report.page import Picture, Point, Section
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.diagnosis.diagnose import diagnose
+from sb3_explain.workflows.found_beside import SHEETS, read_picture
+
+#: number of states of a diagnosis without a command, of features and of pictures
+QUICK, QUICK_PICTURES = 500, 64
+#: number of findings, and of bytes of the rules, that a page shows
+FINDINGS, RULE_BYTES = 100, 2**18
+
+_BOUND = optional(number())
+_EVIDENCE = record({"mean": _BOUND, "low": _BOUND, "high": _BOUND, "n": whole()})
+_FINDING = record(
+    {
+        "said": text(2000), "severity": one_of("fault", "warning"), "sure": text(100),
+        "unit": text(1000), "next_step": text(2000), "evidence": _EVIDENCE,
+    }
+)  # fmt: skip
+_DIAGNOSIS = record(
+    {
+        "findings": array(_FINDING, 0, FINDINGS), "looked_at": table(text(5000), 100),
+        "not_looked_at": table(text(5000), 100), "states": whole(), "episodes": whole(),
+    }
+)  # fmt: skip
+_LAYER = record(
+    {"name": text(1000), "kind": text(200), "shape": array(whole(), 0, 10), "dead": number(0, 1)}
+)
+_FOLLOWING = record(
+    {"concept": text(1000), "layer": text(1000), "unit": whole(), "r": number(-1.001, 1.001)}
+)
+_INSIDE = record(
+    {"layers": array(_LAYER, 0, 10_000), "following": array(_FOLLOWING, 0, 10_000)},
+)
+#: pictures of ``inside``, and what they show
+INSIDE = {
+    "attention": "What the layers of attention attend to, by attention rollout.",
+    "linear_probes": "What each layer knows, by a linear probe in episodes that it was not fitted "
+    "on, beside shuffled labels.",
+    "past_steps": "Which of the steps before speak for what it does now.",
+    "layers": "Units that say the same in all states, by layer.",
+}
+
+
+def make_sections(folder: Path, agent: Agent, states: StateDataset) -> list[Section]:
+    """Sum up what is wrong with an agent, and what else other commands found about it.
+
+    Where ``diagnose`` left nothing, the agent is diagnosed on a few states, without playing.
+
+    :param folder: output folder
+    :param agent: the agent
+    :param states: states that it played
+    :return: sections of a page, as far as there is something to show
+    :raises ExplainError: if a file is damaged
+    """
+    diagnosed = read_diagnosis(folder) or diagnose_quickly(agent, states)
+    found = diagnosed, read_inside(folder), read_tree(folder)
+    return [section for section in found if section is not None]
+
+
+def diagnose_quickly(agent: Agent, states: StateDataset) -> Section:
+    """Diagnose an agent on a few states, without playing.
+
+    :param agent: the agent
+    :param states: states that it played
+    """
+    n = QUICK_PICTURES if agent.layout.pictures else QUICK
+    some = states.subset(states.spread(n))
+    report = diagnose(agent, some, play=False, progress=False)
+    section = show_diagnosis(report.to_dict())
+    more = "nothing was played for this: sb3-explain diagnose plays trials and looks at more"
+    return dataclasses.replace(section, summary=[*section.summary, more])
+
+
+def read_diagnosis(folder: Path) -> Section | None:
+    """Read what is wrong with the agent; ``None`` if nobody looked.
+
+    :raises ExplainError: if ``diagnosis.json`` is damaged
+    """
+    path, remedy = folder / "diagnosis.json", "run `sb3-explain diagnose` again"
+    if not path.exists():
+        return None
+    section = show_diagnosis(read_document(path, _DIAGNOSIS, remedy))
+    if section.points:  # without findings the figure is of all that was measured
+        drawn = read_pictures(folder / "diagnosis.png", "The evidence.", section.summary[0], remedy)
+        section = dataclasses.replace(section, pictures=drawn)
+    return dataclasses.replace(section, page=find_page(folder, "diagnosis.html"))
+
+
+def show_diagnosis(said: Mapping[str, Any]) -> Section:
+    """Show a diagnosis without its figures.
+
+    :param said: the diagnosis as plain data
+    """
+    looked, skipped = said["looked_at"], said["not_looked_at"]
+    places = (
+        f"in {said['states']} states of {said['episodes']} episode(s), by {len(looked)} check(s)"
+    )
+    n = len(said["findings"])
+    summary = f"{n} finding(s) {places}, the gravest first" if n else f"nothing found {places}"
+    points = [
+        Point(
+            one["said"],
+            [
+                f"{one['severity']}, {one['sure']}: {write_evidence(one)}",
+                f"next step: {one['next_step']}",
+            ],
+        )
+        for one in said["findings"]
+    ]
+    facts = looked | {name: f"not looked at: {reason}" for name, reason in skipped.items()}
+    return Section(
+        "diagnosis", "What is wrong", [summary], points, facts=("What was looked at", facts)
+    )
+
+
+def write_evidence(finding: Mapping[str, Any]) -> str:
+    """Say the number that a finding rests on, with its interval."""
+    mean, low, high, n = (finding["evidence"][name] for name in ("mean", "low", "high", "n"))
+    known = mean is not None and low is not None and high is not None
+    span = f", 95 % interval {low:.3g} to {high:.3g}" if known and low < high else ""
+    return f"{mean:.3g} {finding['unit']} (n = {n}{span})" if known else f"{finding['unit']}"
+
+
+def read_inside(folder: Path) -> Section | None:
+    """Read what is inside of the agent; ``None`` if nobody looked.
+
+    :raises ExplainError: if ``inside.json`` or a picture is damaged
+    """
+    path, remedy = folder / "inside.json", "run `sb3-explain inside` again"
+    if not path.exists():
+        return None
+    said = read_document(path, _INSIDE, remedy)
+    layers = {
+        one["name"]: f"{one['kind']}, {' x '.join(map(str, one['shape'])) or '1'}, "
+        f"{one['dead']:.0%} dead units"
+        for one in said["layers"]
+    }
+    points = [
+        Point(f"{one['concept']}: unit {one['unit']} of {one['layer']} (r = {one['r']:+.2f})")
+        for one in said["following"][:10]
+    ]
+    pictures = []
+    for name, caption in INSIDE.items():
+        pictures += read_pictures(folder / "inside" / f"{name}.png", caption, caption, remedy)
+    for sheet in sorted((folder / "inside").glob("unit_*.png"))[:SHEETS]:
+        layer, _, unit = sheet.stem.removeprefix("unit_").rpartition("_")
+        caption = f"The states that excite unit {unit} of {layer} most."
+        pictures += read_pictures(sheet, caption, caption, remedy)
+    summary = [f"{len(layers)} layers"]
+    if points:
+        summary.append("the units that follow a concept most closely, in states that they were not "
+                       "chosen by")  # fmt: skip
+    return Section("inside", "Inside", summary, points, pictures, ("All layers", layers))
+
+
+def read_tree(folder: Path) -> Section | None:
+    """Read the policy as a decision tree; ``None`` if nobody distilled it.
+
+    :raises ExplainError: if ``tree.txt`` or the picture is damaged
+    """
+    path, remedy = folder / "tree.txt", "run `sb3-explain tree` again"
+    if not path.exists():
+        return None
+    try:
+        results, _, rules = read_bounded(path, RULE_BYTES).decode().partition("\n\n")
+    except UnicodeDecodeError as error:
+        raise ExplainError(f"{path} is damaged ({remedy})") from error
+    lines = results.splitlines()
+    pictures = read_pictures(folder / "tree.png", "Its questions.", "; ".join(lines), remedy)
+    return Section(
+        "as-a-tree", "As a tree", lines, pictures=pictures, rules=rules.rstrip(),
+        page=find_page(folder, "tree.html"),
+    )  # fmt: skip
+
+
+def read_pictures(path: Path, caption: str, alt: str, remedy: str) -> list[Picture]:
+    """Read a picture, in a list; an empty one if it is not there."""
+    return [Picture(read_picture(path, remedy), caption, alt)] if path.exists() else []
+
+
+def find_page(folder: Path, name: str) -> str:
+    """Address of a page of the folder; empty if it is not there."""
+    return name if (folder / name).is_file() else ""
