@@ -99,6 +99,8 @@ def test_paper_is_light_where_the_screen_is_dark(open_page, path):
     page.emulate_media(media="print")
     until(page, lambda page: page.evaluate(darkest)[1] < 60)
     assert page.evaluate(darkest)[0] == "rgb(29, 32, 38)"
+    scheme = "getComputedStyle(document.documentElement).colorScheme"  # of the paper itself
+    assert page.evaluate(scheme) == "light"
 
 
 def test_what_masks_forbid_is_struck_out(open_page, tmp_path):
