@@ -69,6 +69,8 @@ _MODULES = {
     "Normalizer": "envs.recipe",
     "Occlusion": "explainers.perturbation.occlusion",
     "OtherStates": "evaluation.others",
+    "Outcome": "workflows.outcomes",
+    "Outcomes": "workflows.outcomes",
     "PastSteps": "explainers.past_steps",
     "PixelSAC": "sgqn",
     "PolicyTree": "workflows.tree",
@@ -130,6 +132,7 @@ _MODULES = {
     "native_states": "states.labels",
     "needs_image": "explainers.requirements",
     "novelty": "probing",
+    "outcomes": "workflows.outcomes",
     "parameter_randomization": "evaluation.parameter_randomization",
     "past_steps": "explainers.past_steps",
     "play": "workflows.play",
@@ -274,6 +277,9 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.inside import inside as inside
     from sb3_explain.workflows.inside import linear_probe as linear_probe
     from sb3_explain.workflows.notebook_view import view as view
+    from sb3_explain.workflows.outcomes import Outcome as Outcome
+    from sb3_explain.workflows.outcomes import Outcomes as Outcomes
+    from sb3_explain.workflows.outcomes import outcomes as outcomes
     from sb3_explain.workflows.pipeline import explain as explain
     from sb3_explain.workflows.play import play as play
     from sb3_explain.workflows.shap_export import to_shap as to_shap

@@ -44,6 +44,10 @@ COMMANDS = {
         "tree",
         "distill an agent into a decision tree that is read, drawn, and run as Python or C",
     ),
+    "outcomes": (
+        "outcomes",
+        "play on from a step with the agent's action and with others: returns and a video",
+    ),
     "why": ("why", "remove salient regions from one state and show how the agent's action changes"),
     "probe": ("probe", "generate states that the agent values highly, fears, or is undecided in"),
     "highlights": (

@@ -78,7 +78,6 @@ def write_video(
     :raises ExplainError: if there is no frame, if sizes change, for an unknown style, or if the
         video cannot be encoded
     """
-    path = Path(path)
     require_video(fps, height)
     require_style(style)
     pictures = _compose(
@@ -94,14 +93,34 @@ def write_video(
         marked=marked,
         height=height,
     )
-    first = next(pictures, None)
+    return write_pictures(path, pictures, fps, progress)
+
+
+def write_pictures(
+    path: str | Path,
+    pictures: Iterable[Frame],
+    fps: float,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write whole pictures as a video; the file appears only when it is complete.
+
+    :param path: path of the file: ``.gif`` for an animated GIF, anything else for an MP4
+    :param pictures: T pictures (h, w, 3) uint8 of one size, whose sides are even
+    :param fps: frames per second
+    :param progress: function that is called with the number of frames written so far
+    :return: T, the number of frames written
+    :raises ExplainError: if there is no picture, or the video cannot be encoded
+    """
+    path = Path(path)
+    remaining = iter(pictures)
+    first = next(remaining, None)
     if first is None:
         raise ExplainError(f"no frames to show: {path} was not written")
     written = 0
 
     def count_written() -> Iterator[Frame]:
         nonlocal written
-        for picture in itertools.chain([first], pictures):
+        for picture in itertools.chain([first], remaining):
             yield picture
             written += 1
             if progress is not None:

@@ -31,9 +31,11 @@ HOOKS = {
     *("MetricsCallback.evaluate_states", "MetricsCallback.make_explainers", "ForwardCache.read"),
 }
 #: which wrap a model
-WRAPPING = {"plot", "compare", "play", "to_shap", "view", "diagnose", "inside", "distill"}
+WRAPPING = {
+    "plot", "compare", "play", "to_shap", "view", "diagnose", "inside", "distill", "outcomes",
+}  # fmt: skip
 #: of these, those that are tested where they are or below
-ELSEWHERE = {"play", "diagnose", "inside", "distill"}
+ELSEWHERE = {"play", "diagnose", "inside", "distill", "outcomes"}
 #: results, which hold an agent
 RESULTS = {"ActivatingStates"}
 ABSTRACT = {"MaskExplainer", "FittedExplainer.load"}
