@@ -48,6 +48,7 @@ _MODULES = {
     "FittedExplainer": "explainers.base",
     "ForwardCache": "states.cache",
     "FrameStackReplayBuffer": "sgqn.replay_buffer",
+    "GameObject": "envs.objects",
     "GradCAM": "explainers.gradients.grad_cam",
     "Gradient": "explainers.gradients.gradient",
     "Greydanus": "explainers.perturbation.greydanus",
@@ -107,6 +108,7 @@ _MODULES = {
     "confidence_interval": "common.bootstrap",
     "contrast": "explainers.counterfactual",
     "counterfactual": "explainers.counterfactual",
+    "decode_objects": "envs.objects",
     "demo_agent": "agents.demo",
     "diagnose": "workflows.diagnosis",
     "distill": "workflows.tree",
@@ -144,6 +146,8 @@ _MODULES = {
     "rasterize_boxes": "evaluation.boxes",
     "read_boxes": "evaluation.boxes",
     "read_object_features": "evaluation.boxes",
+    "read_objects": "envs.objects",
+#X "evaluation.boxes",
     "relabel": "states.labels",
     "run_benchmark": "workflows.benchmark",
     "split_states": "workflows.splitting",
@@ -177,6 +181,9 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.common.bootstrap import confidence_interval as confidence_interval
     from sb3_explain.common.bootstrap import make_clusters as make_clusters
     from sb3_explain.common.errors import ExplainError as ExplainError
+    from sb3_explain.envs.objects import GameObject as GameObject
+    from sb3_explain.envs.objects import decode_objects as decode_objects
+    from sb3_explain.envs.objects import read_objects as read_objects
     from sb3_explain.envs.playfields import playfield as playfield
     from sb3_explain.envs.playfields import scale_box as scale_box
     from sb3_explain.envs.recipe import EnvRecipe as EnvRecipe

@@ -32,8 +32,13 @@ def playfield(env_id: str) -> Box | None:
     :param env_id: gymnasium id, for example ``"EnduroNoFrameskip-v4"`` or ``"ALE/Enduro-v5"``
     :return: (top, left, height, width) in pixels
     """
+    return PLAYFIELDS.get(find_game(env_id) or "")
+
+
+def find_game(env_id: str) -> str | None:
+    """The name of the game in a gymnasium id, such as ``"Enduro"``; ``None`` if it names none."""
     match = _GAME.fullmatch(env_id)
-    return PLAYFIELDS.get(match[1]) if match else None
+    return match[1] if match else None
 
 
 def scale_box(box: Box, native_size: tuple[int, int], size: tuple[int, int]) -> Box:
