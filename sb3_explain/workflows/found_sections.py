@@ -88,7 +88,10 @@ def diagnose_quickly(agent: Agent, states: StateDataset) -> Section:
     """
     n = QUICK_PICTURES if agent.layout.pictures else QUICK
     some = states.subset(states.spread(n))
-    report = diagnose(agent, some, play=False, progress=False)
+    try:
+        report = diagnose(agent, some, play=False, progress=False)
+    except ExplainError as error:  # the page is of use without it
+        return Section("diagnosis", "What is wrong", [f"this agent was not diagnosed: {error}"])
     section = show_diagnosis(report.to_dict())
     more = "nothing was played for this: sb3-explain diagnose plays trials and looks at more"
     return dataclasses.replace(section, summary=[*section.summary, more])

@@ -43,6 +43,12 @@ def test_an_agent_that_nobody_diagnosed_is_looked_at_without_playing(tmp_path, p
     assert section.facts[1]["returns"].startswith("not looked at")
 
 
+def test_what_cannot_be_diagnosed_has_its_reason_on_the_page(tmp_path, played):
+    agent, states = played
+    (section,) = make_sections(tmp_path, agent, states.subset(np.arange(0)))
+    assert section.summary[0].startswith("this agent was not diagnosed: there are no states")
+
+
 def test_nothing_found_says_what_was_looked_at(tmp_path, played):
     report = Diagnosis((), {"layers": Look("2 layers")}, {"value": "it has none"}, 30, 2, {})
     report.save(tmp_path)
