@@ -130,11 +130,30 @@ def make_grid_masks(rows: Tensor, columns: Tensor, chunk: int = CHUNK) -> Iterat
     :param chunk: largest number of masks in a block
     :return: blocks (p, 1, H, W) of 1 + n * m masks altogether, where j runs faster than i
     """
+    return make_masks(*pair_profiles(rows, columns), chunk)
+
+
+def pair_profiles(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Pair profiles of zeros, then each profile along y with each along x.
+
+    :param rows: (n, H) profiles along y
+    :param columns: (m, W) profiles along x
+    :return: (1 + n * m, H) and (1 + n * m, W) profiles, where those along x run faster
+    """
     pad = (0, 0, 1, 0)  # a profile of zeros before the others
-    rows, columns = (
+    return (
         functional.pad(rows.repeat_interleave(len(columns), dim=0), pad),
         functional.pad(columns.repeat(len(rows), 1), pad),
     )
+
+
+def make_masks(rows: Tensor, columns: Tensor, chunk: int = CHUNK) -> Iterator[Tensor]:
+    """Make the masks rows[i] x columns[i], in blocks (p, 1, H, W) of nearly equal size.
+
+    :param rows: (P, H) profiles along y
+    :param columns: (P, W) profiles along x
+    :param chunk: largest number of masks in a block
+    """
     n_blocks = -(-len(rows) // chunk)
     for row, column in zip(rows.chunk(n_blocks), columns.chunk(n_blocks), strict=True):
         yield row[:, None, :, None] * column[:, None, None, :]

@@ -38,6 +38,9 @@ class Greydanus(Explainer):
     :param sigma: standard deviation of the blur in pixels
     :param radius: standard deviation of the mask around each grid point in pixels
     :param stride: distance of the grid points in pixels
+    :param share: share of the grid points that are passed through the agent, in (0, 1]; what it
+        would say at the others is predicted, see
+        :class:`~sb3_explain.explainers.perturbation.local_blur.LocalBlur`
     :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: for an unknown part; when explaining, if the agent has no values
     """
@@ -52,13 +55,14 @@ class Greydanus(Explainer):
         sigma: float = 3.0,
         radius: float = 5.0,
         stride: int = 5,
+        share: float = 1.0,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if part not in ("actor", "critic"):
             raise ExplainError(f"unknown part {part!r} (known: actor, critic)")
         self.part = part
-        self.local_blur = LocalBlur(sigma, radius, stride)
+        self.local_blur = LocalBlur(sigma, radius, stride, share)
 
     unsupported = staticmethod(needs_image)
 

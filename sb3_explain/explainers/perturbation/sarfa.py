@@ -42,6 +42,9 @@ class Sarfa(Explainer):
     :param sigma: standard deviation of the blur in pixels
     :param radius: standard deviation of the mask around each grid point in pixels
     :param stride: distance of the grid points in pixels
+    :param share: share of the grid points that are passed through the agent, in (0, 1]; what it
+        would say at the others is predicted, see
+        :class:`~sb3_explain.explainers.perturbation.local_blur.LocalBlur`
     :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: for an unknown direction
     """
@@ -58,13 +61,14 @@ class Sarfa(Explainer):
         sigma: float = 3.0,
         radius: float = 5.0,
         stride: int = 5,
+        share: float = 1.0,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
         if direction not in ("forward", "reverse"):
             raise ExplainError(f"unknown direction {direction!r} (known: forward, reverse)")
         self.direction = direction
-        self.local_blur = LocalBlur(sigma, radius, stride)
+        self.local_blur = LocalBlur(sigma, radius, stride, share)
 
     @staticmethod
     def unsupported(agent: Agent) -> str | None:
