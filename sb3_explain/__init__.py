@@ -147,7 +147,6 @@ _MODULES = {
     "read_boxes": "evaluation.boxes",
     "read_object_features": "evaluation.boxes",
     "read_objects": "envs.objects",
-#X "evaluation.boxes",
     "relabel": "states.labels",
     "run_benchmark": "workflows.benchmark",
     "split_states": "workflows.splitting",
