@@ -1,4 +1,4 @@
-"""Objects read from RAM beside OCAtari's, on 1,000 frames a game.
+"""Objects read from RAM beside OCAtari's, and explainers beside what the objects of Pong do.
 
 OCAtari has an environment of its own: its Python stands in ``SB3_EXPLAIN_OCATARI``.
 """
@@ -9,10 +9,30 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-from sb3_explain import decode_objects
+import numpy as np
+from PIL import Image, ImageDraw
+
+from sb3_explain import (
+    collect_objects,
+    decode_objects,
+    demo_agent,
+    make_explainer,
+    object_agreement,
+    object_attention,
+)  # fmt: skip
+from sb3_explain.common.attributions import normalize
 from sb3_explain.envs.object_layouts import LAYOUTS
+from sb3_explain.report.overlay import lay_over
 
 ROWS = Path(__file__).with_name("objects.json")
+AGREEMENT = Path(__file__).with_name("object_agreement.json")
+DOCS = Path(__file__).parent.parent / "docs"
+#: explainers of the table, the last of which knows nothing
+EXPLAINERS = (
+    "gradient", "input_x_gradient", "guided_backprop", "smoothgrad", "grad_cam",
+    "guided_grad_cam", "occlusion", "greydanus", "sarfa", "random",
+)  # fmt: skip
+COLORS = {"Ball": (255, 255, 0), "Enemy": (255, 120, 0), "Player": (0, 220, 255)}
 N_FRAMES = 1000
 #: what OCAtari's Python runs: a game under random actions that are held, as one line of JSON
 RECORD = """
@@ -68,7 +88,63 @@ def measure(game: str) -> dict:
     }  # fmt: skip
 
 
+def show_interval(interval: list[float]) -> str:
+    """Write a correlation with its interval."""
+    mean, low, high, _ = interval
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+
+
+def draw(states, explainer, index: int) -> None:
+    """Draw the boxes of a state over its screen, and over its map."""
+    attributions = explainer.attribute(states.observations[index : index + 1])
+    found = normalize(attributions.abs().sum(dim=1, keepdim=True))[0, 0].numpy()
+    screen = states.screens[index]
+    pictures = []
+    for picture in (screen, lay_over(screen, found)):
+        large = Image.fromarray(picture).resize((480, 630), Image.Resampling.NEAREST)
+        pen = ImageDraw.Draw(large)
+        for each in states.objects[index][-1][-len(COLORS) :]:
+            x, y, right, bottom = each.x, each.y, each.x + each.width, each.y + each.height
+            pen.rectangle(
+                (3 * x - 4, 3 * y - 4, 3 * right + 3, 3 * bottom + 3),
+                outline=COLORS[each.category], width=2,
+            )  # fmt: skip
+            pen.text((3 * x - 40 * (x > 80), 3 * y - 18), each.category, COLORS[each.category])
+        pictures.append(np.asarray(large))
+    Image.fromarray(np.hstack(pictures)).save(DOCS / "images" / "objects.png", optimize=True)
+
+
+def measure_agreement() -> list[dict]:
+    """Measure the explainers of the demo agent, and write the table and the picture."""
+    agent = demo_agent()
+    states = collect_objects(agent, n_states=24, every=31)
+    explainers = {name: make_explainer(name, agent) for name in EXPLAINERS}
+    agreement = object_agreement(explainers, states, n_steps=60)
+    rows = []
+    for name, explainer in explainers.items():
+        ratios = object_attention(explainer, states).ratios
+        rows.append(
+            {"explainer": name, **{kind: list(found) for kind, found in agreement[name].items()},
+             "ratios": {each: float(np.nanmean(ratio)) for each, ratio in ratios.items()}}
+        )  # fmt: skip
+    rows.sort(key=lambda row: -row["picture"][0])
+    AGREEMENT.write_text(json.dumps(rows, indent=1) + "\n")
+    lines = ["| explainer | agreement, picture | agreement, game | Ball | Enemy | Player |",
+             "|" + "---|" * 6]  # fmt: skip
+    for row in rows:
+        ratios = " | ".join(f"{row['ratios'][name]:.1f}" for name in COLORS)
+        both = " | ".join(show_interval(row[kind]) for kind in ("picture", "game"))
+        lines.append(f"| {row['explainer']} | {both} | {ratios} |")
+    (DOCS / "tables" / "objects.md").write_text("\n".join(lines) + "\n")
+    shown = [{each.category for each in state[-1]} for state in states.objects].index({*COLORS})
+    draw(states, explainers["gradient"], shown)
+    return rows
+
+
 def run(record) -> None:
+    for row in measure_agreement():
+        record(f"objects/Pong/{row['explainer']}/agreement_picture", row["picture"][0], "rho")
+        record(f"objects/Pong/{row['explainer']}/agreement_game", row["game"][0], "rho")
     rows = [measure(game) for game in LAYOUTS]
     ROWS.write_text(json.dumps(rows, indent=1) + "\n")
     for row in rows:

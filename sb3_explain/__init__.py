@@ -68,6 +68,8 @@ _MODULES = {
     "MetricsCallback": "callbacks",
     "NETWORKS": "explainers.learned.networks",
     "Normalizer": "envs.recipe",
+    "ObjectAttention": "evaluation.objects",
+    "ObjectStates": "evaluation.object_states",
     "Occlusion": "explainers.perturbation.occlusion",
     "OtherStates": "evaluation.others",
     "Outcome": "workflows.outcomes",
@@ -105,6 +107,7 @@ _MODULES = {
     "collect": "states.collection",
     "compare": "workflows.showing",
     "color_agent": "agents.native",
+    "collect_objects": "evaluation.object_states",
     "confidence_interval": "common.bootstrap",
     "contrast": "explainers.counterfactual",
     "counterfactual": "explainers.counterfactual",
@@ -134,6 +137,8 @@ _MODULES = {
     "native_states": "states.labels",
     "needs_image": "explainers.requirements",
     "novelty": "probing",
+    "object_agreement": "evaluation.objects",
+    "object_attention": "evaluation.objects",
     "outcomes": "workflows.outcomes",
     "parameter_randomization": "evaluation.parameter_randomization",
     "past_steps": "explainers.past_steps",
@@ -147,6 +152,7 @@ _MODULES = {
     "read_boxes": "evaluation.boxes",
     "read_object_features": "evaluation.boxes",
     "read_objects": "envs.objects",
+    # X "evaluation.boxes",
     "relabel": "states.labels",
     "run_benchmark": "workflows.benchmark",
     "split_states": "workflows.splitting",
@@ -197,6 +203,11 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.evaluation.masked_return import masked_return as masked_return
     from sb3_explain.evaluation.metrics import METRICS as METRICS
     from sb3_explain.evaluation.metrics import list_metrics as list_metrics
+    from sb3_explain.evaluation.object_states import ObjectStates as ObjectStates
+    from sb3_explain.evaluation.object_states import collect_objects as collect_objects
+    from sb3_explain.evaluation.objects import ObjectAttention as ObjectAttention
+    from sb3_explain.evaluation.objects import object_agreement as object_agreement
+    from sb3_explain.evaluation.objects import object_attention as object_attention
     from sb3_explain.evaluation.others import OtherStates as OtherStates
     from sb3_explain.evaluation.parameter_randomization import (
         parameter_randomization as parameter_randomization,
