@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import TensorBoardOutputFormat
@@ -75,6 +75,13 @@ class ExplainCallback(BaseCallback):
     kind: ClassVar[str]
     #: whether the work stops by itself when the budget is used up
     limits_itself: ClassVar[bool] = False
+
+    def __new__(cls, *given: Any, **named: Any) -> Self:
+        """Refuse ``callback=SaliencyCallback``: SB3 calls what is no instance with two dicts."""
+        if len(given) == 2 and all(isinstance(each, dict) for each in given):
+            name = cls.__name__
+            raise ExplainError(f"callback={name} is a class: give an instance, callback={name}()")
+        return super().__new__(cls)
 
     def __init__(
         self,

@@ -91,6 +91,11 @@ def read_agent_file(options: argparse.Namespace) -> dict[str, Any]:
     :param options: the options of a command, which are changed
     """
     path = Path(options.output) / NAME
+    if not path.parent.is_dir():
+        raise ExplainError(
+            f"there is no folder {quote(str(path.parent))}: -o names that of an earlier command;"
+            " or give --algo, --env"
+        )
     if not path.exists():
         if is_of_demo(Path(options.output)):
             options.demo = True

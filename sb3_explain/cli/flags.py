@@ -14,6 +14,7 @@ from sb3_explain.agents.loading.algorithms import ALGORITHMS
 from sb3_explain.cli.agent_file import AGAIN, DEFAULTS, complete_flags
 from sb3_explain.cli.agent_file import NAME as AGENT_FILE
 from sb3_explain.cli.parsing import Parser, not_negative, pick_given, positive, read_key_values
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.workflows.whole_episodes import EPISODES
 
 #: folder of the states that `explain` and `collect` keep
@@ -96,7 +97,14 @@ def load_named_agent(options: argparse.Namespace) -> Agent:
         print(f"agent: {what}, as {options.output / AGENT_FILE} says", file=sys.stderr)
     if options.demo:
         return demo_agent(action_names=options.action_names)
-    return load_agent(options.algo, options.env, **loading_options(options))
+    folder = Path(options.folder)
+    try:
+        return load_agent(options.algo, options.env, **loading_options(options))
+    except ExplainError as error:
+        there = folder.exists() or folder.with_name(f"{folder.name}.zip").exists()
+        if not there and options.organization is None:
+            raise ExplainError(f"{error}: -f names the folder of the agents") from None
+        raise
 
 
 def load_agent_of_folder(options: argparse.Namespace, folder: Path) -> Agent:

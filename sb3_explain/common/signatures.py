@@ -175,7 +175,9 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
                 raise
             # what this function handed on may have been meant for itself
             every = error.known | (known - {"self"})
-            if find_close_name(error.name, every) in error.known:
+            # a class hands on what are its own settings, which are said to be unknown there
+            near_none = {None} if function.__name__ == "__init__" else set()
+            if find_close_name(error.name, every) in error.known | near_none:
                 raise
             raise unknown_name(f"argument of {name}", error.name, every) from None
 

@@ -91,6 +91,7 @@ class Evaluation(ShownEvaluation):
         """(n,) values of the states by explainer and metric, whose paired differences compare."""
         return {name: row.values for name, row in self.rows.items()}
 
+    @check_arguments
     def difference(self, one: str, other: str, metric: str) -> Interval:
         """Mean of the paired differences of two explainers' values, with its interval.
 

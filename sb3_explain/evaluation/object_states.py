@@ -74,7 +74,7 @@ class Player:
         self.agent = agent
         self.env: Any = agent.recipe.make()
         self.env_id, self.ale = find_console(self.env)
-        layer = self.env
+        layer: Any = self.env
         while layer.env is not self.env.unwrapped:
             layer = layer.env
         layer.env = self.keeper = KeepRam(layer.env)
@@ -177,7 +177,9 @@ def collect_objects(
     columns: dict[str, list[Any]] = {
         name: [] for name in ("seen", "objects", "screens", "snapshots")
     }
-    frames, recent, step = [], [], 0
+    frames: list[NDArray[np.floating]] = []
+    recent: list[list[GameObject]] = []
+    step = 0
     while len(columns["seen"]) < n_states:
         step += 1
         seen = player.observe()

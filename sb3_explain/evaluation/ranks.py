@@ -18,8 +18,8 @@ def rank_explainers(
 
     :param intervals: mean and bounds by explainer and metric
     :param leave_out: explainers without a rank, such as controls
-    :return: a row for each explainer and a column for each metric, from 1 for the best; equal means
-        share the better rank, and what has no mean has none
+    :return: a row for each explainer and a column for each metric, from 1 for the best; means that
+        are equal to six digits share the better rank, and what has no mean has none
     """
     import pandas as pd
 
@@ -28,7 +28,8 @@ def rank_explainers(
 
     means = pd.DataFrame(
         {
-            name: {metric: interval.mean for metric, interval in row.items()}
+            # without what rounding leaves, which is not the method's
+            name: {metric: float(f"{interval.mean:.6g}") for metric, interval in row.items()}
             for name, row in intervals.items()
             if name not in leave_out
         }

@@ -324,8 +324,9 @@ def describe_target(batch: StateBatch, row: int) -> str:
     if isinstance(agent.action_space, spaces.Box):
         own = float(score[target])
         received = float(agent.act_on(batch.own_scores[[row]]).reshape(-1)[target])
-        of_policy = f" (the policy's {own:.3g})" if f"{own:.3g}" != f"{received:.3g}" else ""
-        return f"{name} = {received:.3g}{of_policy}"
+        if f"{own:.3g}" == f"{received:.3g}":
+            return f"{name} = {own:.3g}"
+        return f"{name} = {received:.3g} (the policy's {own:.3g}, explained here)"
     share = float(log_probabilities(agent.action_space, score)[target].exp())
     if agent.view.value_based:  # of which Q is the agent's own
         q = f"Q {float(score[target]):.3g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sb3_explain.common.controls import list_controls
@@ -85,6 +85,21 @@ def _rank(table: Table, name: str, words: MetricWords, methods: Sequence[str]) -
     return sorted(means, key=means.__getitem__, reverse=words.better == "up")
 
 
+def _find_best(
+    table: Table, name: str, words: MetricWords, methods: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Find the methods whose means are the best, as they are written, and the others in order."""
+    ranked = _rank(table, name, words, methods)
+    say = _get_format(name)
+    means = [say(table[each][name]["mean"]) for each in ranked]
+    n = means.count(means[0])
+    return ranked[:n], ranked[n:]
+
+
+def _get_format(name: str) -> Callable[[float], str]:
+    return format_percent if name.startswith("accuracy") else format_number
+
+
 def _name_best(
     table: Table,
     name: str,
@@ -93,32 +108,37 @@ def _name_best(
     controls: Collection[str],
     wording: Wording,
 ) -> str:
-    best, *others = _rank(table, name, words, methods)
-    of_share = name.startswith("accuracy")
-    say = format_percent if of_share else format_number
-    row, label = table[best][name], get_explainer_label(best)
+    (best, *level), others = _find_best(table, name, words, methods)
+    of_share, say = name.startswith("accuracy"), _get_format(name)
+    row, labels = table[best][name], join_words(list(map(get_explainer_label, (best, *level))))
     heading = f"{words.label} ({_SIDES[words.better or 'up']}):"
     found = find_standing(table, best, name, words.better, controls, say)
-    means = {say(read[0]) for each in methods if (read := read_bounds(table[each].get(name)))}
-    if (
-        found.level
-        and means == {say(row["mean"])}
-        and not (found.beaten or found.behind or found.ahead or found.better)
-    ):
+    if found.level and not (others or found.beaten or found.behind or found.ahead or found.better):
         return (
             f"{heading} {_TELLS_NOTHING}, since {join_words(['all methods', *found.level])} have "
             "the same."
         )
-    best_of = " of the methods" if found.ahead or found.better else ""
-    text = f"{heading} {label}"
-    if of_share:
-        text += f" keeps the choice best{best_of}" if others else ""
-        shown = f"hown only {_name_shown(name, label, wording)}, the agent {wording.done} in "
-        text += f"; s{shown}" if others else f". S{shown}"
-        states = f"the {row['n']:,} states" if isinstance(row.get("n"), int) else "the states"
-        text += f"{say(row['mean'])} of {states}"
+    above = found.better + found.ahead if others or level else []
+    mean = say(row["mean"])
+    if above:
+        verb = "keeps the choice better" if of_share else "is better"
+        controls_above = join_words([each.rpartition(" (")[0] for each in above])
+        text = f"{heading} no method {verb} than {controls_above}"
+    elif level:
+        text = f"{heading} {labels} " + ("keep the choice as often" if of_share else "are level")
+    elif others:
+        text = f"{heading} {labels} " + ("keeps the choice best" if of_share else "is best")
     else:
-        text += f" is best{best_of}" * bool(others) + f" ({say(row['mean'])})"
+        text = f"{heading} {labels}"
+    if of_share:
+        shown = f"hown only {_name_shown(name, labels, wording, several=bool(level))}, "
+        states = f"the {row['n']:,} states" if isinstance(row.get("n"), int) else "the states"
+        begun = f"; s{shown}" if above or level or others else f". S{shown}"
+        text += f"{begun}the agent {wording.done} in {mean} of {states}"
+    elif above:
+        text += f"; {labels} {'are' if level else 'is'} best of them ({mean})"
+    else:
+        text += f" ({mean})"
     if others:
         following = table[others[0]][name]
         clear = "clearly before" if beats(row, following, words.better) else "not clearly before"
@@ -130,14 +150,15 @@ def _name_best(
         ("clearly behind", found.better),
     ]
     beside = [f"{how} {join_words(names)}" for how, names in parts if names]
-    return text + (f"; it is {join_words(beside)}." if beside else ".")
+    they = "they are" if level else "it is"
+    return text + (f"; {they} {join_words(beside)}." if beside else ".")
 
 
-def _name_shown(name: str, label: str, wording: Wording) -> str:
+def _name_shown(name: str, labels: str, wording: Wording, *, several: bool) -> str:
     share = read_share(name)
     if share is None:
-        return f"what the masks of {label} keep"
-    return f"{wording.part(share)} that {label} marks highest"
+        return f"what the masks of {labels} keep"
+    return f"{wording.part(share)} that {labels} mark{'' if several else 's'} highest"
 
 
 def _say_unproven(
@@ -151,14 +172,14 @@ def _say_unproven(
     Of a method that is the best by all of these, it has been said.
     """
     lacking: dict[tuple[str, ...], list[str]] = {}
-    best = {name: _rank(table, name, each, methods)[0] for name, each in words.items()}
+    best = {name: _find_best(table, name, each, methods)[0] for name, each in words.items()}
     for method in methods:
         unproven = []
         for name, each in words.items():
             found = find_standing(table, method, name, each.better, controls)
             if any((found.level, found.behind, found.ahead, found.better)):
                 unproven.append(name)
-        if any(best[name] != method for name in unproven):
+        if any(method not in best[name] for name in unproven):
             metrics = [_lower(words[name].label) for name in unproven]
             lacking.setdefault(tuple(metrics), []).append(get_explainer_label(method))
     return [
@@ -177,9 +198,9 @@ def _say_open(
     """Say by which metrics these states do not tell the two best methods apart, and why."""
     unclear, known = [], False
     for name, each in words.items():
-        ranked = _rank(table, name, each, methods)
-        if len(ranked) > 1:
-            first, second = (table[row][name] for row in ranked[:2])
+        (best, *level), others = _find_best(table, name, each, methods)
+        if others and not level:  # of those that are level, it has been said
+            first, second = table[best][name], table[others[0]][name]
             known = known or has_interval(first)
             unclear += [] if beats(first, second, each.better) else [_lower(each.label)]
     if not unclear:
@@ -188,7 +209,8 @@ def _say_open(
     which = f"these {n:,} states" if isinstance(n, int) else "these states"
     which += f" of {episodes:,} episode(s)" if isinstance(episodes, int) else ""
     reason = (
-        "their intervals overlap; evaluation.difference(...), of pairs, may tell more"
+        "their intervals overlap; differences of pairs (evaluation.difference in Python) may tell "
+        "more"
         if known
         else "there are no intervals"
     )

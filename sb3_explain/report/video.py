@@ -212,7 +212,7 @@ def _compose(
     for frame, attribution, caption in triples:
         if shape is None:
             shape = frame.shape
-            factor = choose_factor(frame.shape[0], height)
+            factor = choose_factor(frame.shape[0], height, frame.shape[1])
             game = enlarge(frame, factor)
             gap = np.full((game.shape[0], _GAP, 3), BACKGROUND, dtype=np.uint8)
             width = game.shape[1] * 2 + _GAP if side_by_side else game.shape[1]
@@ -245,6 +245,13 @@ def require_video(fps: float, height: int = GAME_HEIGHT) -> None:
     require_whole("height", height, *HEIGHTS)
 
 
-def choose_factor(height: int, target: int) -> float:
-    """Choose a whole factor of enlargement, so that pixels stay square, or any of reduction."""
-    return max(1, target // height) if height <= target * 1.2 else target / height
+def choose_factor(height: int, target: int, width: int = 1) -> float:
+    """Choose a whole factor of enlargement, so that pixels stay square, or any of reduction.
+
+    :param height: height of the frames in pixels
+    :param target: height that is asked for; what is wide is enlarged to twice this at most
+    :param width: width of the frames in pixels
+    """
+    if height > target * 1.2:
+        return target / height
+    return max(1, min(target // height, 2 * target // width))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,11 @@ from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.states.dataset import StateDataset
 
 Array = NDArray[np.float64]
+
+logger = logging.getLogger(__name__)
+
+#: range of the returns, as a share of the largest magnitude, below which no episode stands out
+NEAR = 0.5
 
 
 def compute_score_gap(agent: Agent, states: StateDataset) -> Array:
@@ -99,6 +105,14 @@ def compute_nearness_to_failure(agent: Agent, states: StateDataset) -> Array:
         raise ExplainError(
             f"all {len(returns)} episodes have the return {returns[0]:.3g}, none has failed: play "
             "more (n_states=...), or choose importance=gap"
+        )
+    if np.ptp(returns) < NEAR * np.abs(returns).max():
+        logger.warning(
+            "the returns of all %d episodes are near (%.4g to %.4g): what is shown are the ends of "
+            "the lowest, which need not have failed",
+            len(returns),
+            returns.min(),
+            returns.max(),
         )
     weights = np.append((returns.max() - returns) / np.ptp(returns), 0.0)
     ends = np.cumsum(lengths)[number]

@@ -18,6 +18,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.named import name_explainer
+from sb3_explain.report.overlay_styles import OverlayStyle, require_style
 from sb3_explain.report.video import GAME_HEIGHT, require_video
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
@@ -37,6 +38,8 @@ def play(
     n_steps: int = 300,
     states: StateDataset | None = None,
     seed: int = 0,
+    behavior: str = "zoo",
+    style: OverlayStyle = "heat",
     fps: float = 15,
     height: int = GAME_HEIGHT,
     progress: bool = True,
@@ -61,6 +64,9 @@ def play(
     :param n_steps: largest number of steps that are shown
     :param states: states of the agent, for explainers that learn and for baselines
     :param seed: random seed of the episode
+    :param behavior: how actions are chosen, as :func:`collect` takes it; ``"zoo"`` draws them by
+        chance on Atari, as RL Zoo does, and ``"greedy"`` takes the likeliest
+    :param style: how maps are drawn: ``"heat"``, ``"contour"`` or ``"spotlight"``
     :param fps: frames per second
     :param height: approximate height of the game in pixels
     :param progress: show progress bars on standard error
@@ -74,6 +80,7 @@ def play(
     if path.suffix not in (".mp4", ".gif"):
         raise ExplainError(f"{str(path)!r}: give the video a path that ends in .mp4 or .gif")
     require_video(fps, height)
+    require_style(style)
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
     # before anything is fitted; without frames, the pictures that the agent observes are shown
@@ -89,12 +96,13 @@ def play(
     if target is not None:
         require_explained(made, find_target(known, target))
     played = collect(
-        known, source, n_steps, seed=seed, max_per_episode=n_steps, render=render, progress=progress
-    )
+        known, source, n_steps, seed=seed, max_per_episode=n_steps, render=render,
+        behavior=behavior, progress=progress,
+    )  # fmt: skip
     first = np.flatnonzero(played.episode == played.episode[0])[:n_steps]
     written = write_saliency_video(
-        path, played, made, positions=first, target=target, bars=True, fps=fps, height=height,
-        progress=progress,
+        path, played, made, positions=first, target=target, bars=True, style=style, fps=fps,
+        height=height, progress=progress,
     )  # fmt: skip
     assert written is not None  # there are rendered frames, or pictures
     return path

@@ -23,7 +23,7 @@ from sb3_explain.report import Caption, write_video
 from sb3_explain.report.bar_strip import BarStrip
 from sb3_explain.report.overlay import enlarge
 from sb3_explain.report.overlay_styles import OverlayStyle
-from sb3_explain.report.video import GAME_HEIGHT
+from sb3_explain.report.video import GAME_HEIGHT, choose_factor
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
@@ -35,6 +35,9 @@ from sb3_explain.workflows.pictures import (
     name_measure,
     take_newest_frame,
 )
+
+#: what is said under a frame whose action is not the likeliest
+DRAWN = "drawn by chance"
 
 
 def write_saliency_video(
@@ -96,7 +99,10 @@ def write_saliency_video(
     all_taken = bool(question) and isinstance(agent.action_space, spaces.Box)
     laid_over = [attributions[int(p)] if attributions else None for p in positions]
     others = [key for key in agent.layout.shapes if key != name]
-    unshown = f"the map is of {name} alone: no {', '.join(others)}" if name and others else ""
+    unshown = f"map of {name} alone" if name and others else ""
+    # of an action that was drawn by chance, the frame would look like a mistake
+    drawn = np.asarray(taken.cpu()) != shown.argmax(axis=1)
+    drawn &= isinstance(agent.action_space, spaces.Discrete)
     add_bars = None
     if bars and name is None:
         add_bars = make_bars(states, explainer, positions, height, target, features)
@@ -117,7 +123,7 @@ def write_saliency_video(
                     probabilities=shown[row],
                     step=int(steps[row]),
                     value=float(values[row]) if np.isfinite(values[row]) else None,
-                    note=notes[row] if notes else unshown,
+                    note=notes[row] if notes else DRAWN if drawn[row] else unshown,
                     forbidden=forbidden[row],
                 )
                 for row in range(len(positions))
@@ -167,7 +173,8 @@ def make_bars(
 
     def add_bars(row: int, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         nonlocal strip
-        large = enlarge(frame, max(1, height // frame.shape[0]) if frame.shape[0] < height else 1)
+        # now, not with the bars, whose letters would shrink too
+        large = enlarge(frame, choose_factor(frame.shape[0], height, frame.shape[1]))
         if strip is None:
             names = name_features(agent, sizes)
             strip = BarStrip(names, flat, large.shape[0], target=name_asked(agent, target)[0])

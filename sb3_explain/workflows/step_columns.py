@@ -109,8 +109,10 @@ def describe_value(agent: Agent, columns: Mapping[str, Array], episode: Array) -
         )
     else:
         said += (
-            "value and return are on scales of their own, as of an agent that learned from scaled "
-            "or clipped rewards"
+            f"the value ({value.min():.3g} to {value.max():.3g}) is far from the return "
+            f"({come.min():.3g} to {come.max():.3g}): an agent that has trained "
+            "little does not know it yet, and one that learned from scaled or clipped rewards has "
+            "a scale of its own"
         )
     if np.ptp(value) > 0 and np.ptp(come) > 0:
         said += f"; rank correlation {spearmanr(value, come).statistic:.2f}"

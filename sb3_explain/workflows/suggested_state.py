@@ -41,8 +41,8 @@ def suggest_state(states: StateDataset, first: int = 0, stop: int | None = None)
     if drops[most] < HARDLY * np.nanmax(np.abs(values)):
         middle = int(open_[len(open_) // 2])
         return middle, (
-            f"{describe_place(states, middle)}; the value hardly falls anywhere: the agent does "
-            "not expect the end"
+            f"{describe_place(states, middle)}; the value hardly falls anywhere: the agent expects "
+            "no loss"
         )
     return most, (
         f"{describe_place(states, most)}, where the value falls most: from {values[most]:.3g} to "

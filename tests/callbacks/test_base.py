@@ -383,3 +383,11 @@ def test_mistakes_are_said_before_the_training(tmp_path):
     assert SaliencyCallback(budget="5e-2").budget == 0.05
     assert SaliencyCallback(seed=None).seed == 0
     assert StateGeneratorCallback(targets="all").targets == ["all"]
+
+
+@pytest.mark.parametrize("kind", [SaliencyCallback, MetricsCallback, VisionMaskCallback])
+def test_a_class_in_the_place_of_a_callback(kind):
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu")
+    said = rf"callback={kind.__name__} is a class: give an instance, callback={kind.__name__}\(\)"
+    with pytest.raises(ExplainError, match=said):
+        model.learn(8, callback=kind)

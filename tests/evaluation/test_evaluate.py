@@ -414,6 +414,8 @@ def test_paired_differences_are_resampled_by_episode(agent, states):
     np.testing.assert_allclose([found.low, found.high], [low, high], atol=0.1 * (high - low))
     with pytest.raises(ExplainError, match="unknown explainer 'gradeint'; did you mean 'gradient'"):
         done.difference("gradeint", "random", "insertion")
+    with pytest.raises(ExplainError, match="difference: missing a required argument: 'metric'"):
+        done.difference("gradient", "random")
     with pytest.raises(ExplainError, match="unknown metric of gradient 'deletion'"):
         done.difference("gradient", "random", "deletion")
 

@@ -31,8 +31,9 @@ def test_a_clear_best_is_one_sentence():
         name: {"deletion": each["insertion"]} for name, each in table.items() if name != "empty"
     }
     assert said(table) == [
-        "Deletion (lower is better): RISE is best of the methods (0.500), clearly before the next, "
-        "LIME (0.800); it is clearly behind the random map (0.200).",
+        "Deletion (lower is better): no method is better than the random map; RISE is best of "
+        "them (0.500), clearly before the next, LIME (0.800); it is clearly behind the random map "
+        "(0.200).",
         "LIME is not clearly better than every control by deletion.",
     ]
 
@@ -52,7 +53,7 @@ def test_what_overlaps_is_said_once_for_all_metrics():
     assert last == (
         "From these 60 states of 4 episode(s) it cannot be told which of the two best is better by "
         "insertion and policy preservation: their intervals overlap; "
-        "evaluation.difference(...), of pairs, may tell more."
+        "differences of pairs (evaluation.difference in Python) may tell more."
     )
 
 
@@ -128,7 +129,27 @@ def test_a_metric_by_which_all_are_alike_names_no_best():
     assert first.startswith("Insertion") and "tells nothing here" in second
     # an explainer that is best of the methods, and a control before it
     first, *_ = said(table_of("insertion", 0.3, lime=0.6, rise=0.5, random=0.65))
-    assert "LIME is best of the methods (0.600)" in first and "behind, not clearly" in first
+    assert "no method is better than the random map; LIME is best of them (0.600)" in first
+    assert "behind, not clearly" in first
+    first, *_ = said(table_of("accuracy@0.1", lime=0.5, rise=0.4, random=0.55))
+    assert "no method keeps the choice better than the random map; shown only the 10 %" in first
+
+
+def test_methods_whose_means_are_written_alike_are_level():
+    first, *_ = said(table_of("insertion", lime=0.618, rise=0.6180000001, random=0.618))
+    assert "tells nothing here" in first
+    table = table_of("insertion", lime=0.618, rise=0.6180000001, sarfa=0.5, random=0.4)
+    assert said(table) == [
+        "Insertion (higher is better): RISE and LIME are level (0.618), clearly before the next, "
+        "SARFA (0.500); they are clearly better than the random map (0.400)."
+    ]
+    first, *others = said(table_of("accuracy@0.1", lime=0.8, rise=0.8, random=0.79))
+    assert first == (
+        "Accuracy at 10 % (higher is better): LIME and RISE keep the choice as often; shown only "
+        "the 10 % of the observation that LIME and RISE mark highest, the agent takes the same "
+        "action in 80 % of the 60 states; they are not clearly better than the random map (79 %)."
+    )
+    assert others == []
 
 
 @pytest.mark.parametrize("table", [table_of("insertion", empty=0.1, random=0.2), {}])

@@ -19,7 +19,7 @@ from sb3_explain.report.captions import (
     truncate,
 )
 from sb3_explain.report.overlay_styles import draw_overlay
-from sb3_explain.report.video import read_frames, write_video
+from sb3_explain.report.video import choose_factor, read_frames, write_video
 
 NAMES = ["NOOP", "LEFT", "RIGHT"]
 
@@ -68,6 +68,13 @@ def test_game_and_map_stand_side_by_side_at_the_right_frame(tmp_path):
     assert np.abs(game - [40, 90, 200]).max() < 12
     assert np.ptp(gray, axis=1).max() < 12
     assert np.ptp(lit[1]) > 80 and np.ptp(lit[[0, 2]], axis=1).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "factor"), [(84, 84, 7), (40, 160, 8), (40, 2000, 1), (1280, 100, 0.5)]
+)
+def test_what_is_wide_is_enlarged_less(height, width, factor):
+    assert choose_factor(height, 640, width) == factor
 
 
 def test_a_generator_that_raises_leaves_no_file(tmp_path):

@@ -79,7 +79,7 @@ def test_surprise_is_the_error_of_the_value(states, units, gamma, scale):
     assert compute_importance(agent, states, "surprise") == pytest.approx(desired)
 
 
-def test_before_failure_ranks_ends_of_bad_episodes(states):
+def test_before_failure_ranks_ends_of_bad_episodes(states, caplog):
     rewards = states.column("rewards").astype(float)
     rewards[28:] -= 5
     states = states.with_columns(rewards=rewards)
@@ -93,9 +93,17 @@ def test_before_failure_ranks_ends_of_bad_episodes(states):
         for left, position in enumerate(reversed(positions)):
             desired[position] = weight / (1 + left)
     found = compute_importance(dot_agent(), states, "before_failure")
-    assert found == pytest.approx(desired)
+    assert found == pytest.approx(desired) and not caplog.messages
     worst = episodes[int(np.argmin(returns))]
     assert found.argmax() == worst[-1] and found.max() == 1
+
+
+def test_episodes_of_like_returns_need_not_have_failed(states, caplog):
+    rewards = np.zeros(40)
+    for number, positions in enumerate(split_episodes(states)):
+        rewards[positions[0]] = 10 + number
+    compute_importance(dot_agent(), states.with_columns(rewards=rewards), "before_failure")
+    assert "which need not have failed" in caplog.text
 
 
 def test_episodes_of_one_return_have_not_failed(states):

@@ -183,4 +183,4 @@ def test_a_box_action_is_in_the_environments_unit():
     observation = np.array([0.9, -0.8, 0.7, 0.6], np.float32)
     [received] = model.predict(observation, deterministic=True)[0]
     title = " ".join(plot(model, observation, "gradient").get_suptitle().split())
-    assert f"= {received:.3g} (the policy's {received / 2:.3g})" in title
+    assert f"= {received:.3g} (the policy's {received / 2:.3g}, explained here)" in title

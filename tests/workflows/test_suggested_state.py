@@ -52,7 +52,7 @@ def test_without_a_drop_it_is_amid_what_is_shown(columns):
 def test_a_value_that_hardly_falls_is_said_to_expect_nothing():
     flat = -27.9 - 0.001 * np.arange(32)
     _, why = suggest_state(played([20, 12], values=flat))
-    assert why.endswith("hardly falls anywhere: the agent does not expect the end")
+    assert why.endswith("hardly falls anywhere: the agent expects no loss")
 
 
 def test_where_all_is_late_it_is_the_earliest():

@@ -68,7 +68,7 @@ def read_targets(agent: Agent, target: Any, n_states: int) -> Tensor | ScalarTar
         if isinstance(target, ScalarTarget):
             return target
     if isinstance(target, list | tuple) and any(isinstance(each, str) for each in target):
-        target = [find_action(agent, each) for each in target]
+        target = [find_action(agent, each, in_list=True) for each in target]
     return _index(agent, target, n_states)
 
 
@@ -107,6 +107,9 @@ def _find_alone(agent: Agent, target: str) -> int | ScalarTarget:
     name, _, action = target.partition(":")
     if name == "action" and action:
         return find_action(agent, action)
+    if not action and (name in ("q", "advantage") or target == "action:"):
+        example = f"{name}:{agent.target_names[0]}"
+        raise ExplainError(f"target={target!r} names no action: give one, such as {example!r}")
     if name in ("q", "advantage"):
         return _find_q_value(agent, name, action, target)
     if name.startswith("critic"):
@@ -134,17 +137,19 @@ def _space_contrast(agent: Agent, target: str) -> str | None:
     return MINUS.join(found[0]) if len(found) == 1 else None
 
 
-def find_action(agent: Agent, target: Any) -> int:
+def find_action(agent: Agent, target: Any, *, in_list: bool = False) -> int:
     """Find the index of a target that is an action, for what explains actions alone.
 
     :param agent: agent that is explained
     :param target: index or name of an action
+    :param in_list: whether it stands in a list of targets, one for each state
     :raises ExplainError: if there is none; the nearest name is suggested
     """
     found = find_target(agent, target)
     if isinstance(found, ScalarTarget):
         raise ExplainError(
             f"{found.name} is no action: give one of {', '.join(agent.target_names)}"
+            + f" (a list has an action for each state; alone: target={found.name!r})" * in_list
         )
     return found
 
