@@ -133,8 +133,8 @@ def _name_best(
     if of_share:
         shown = f"hown only {_name_shown(name, labels, wording, several=bool(level))}, "
         states = f"the {row['n']:,} states" if isinstance(row.get("n"), int) else "the states"
-        begun = f"; s{shown}" if above or level or others else f". S{shown}"
-        text += f"{begun}the agent {wording.done} in {mean} of {states}"
+        clause = f"; s{shown}" if above or level or others else f". S{shown}"
+        text += f"{clause}the agent {wording.done} in {mean} of {states}"
     elif above:
         text += f"; {labels} {'are' if level else 'is'} best of them ({mean})"
     else:
