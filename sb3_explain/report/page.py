@@ -46,12 +46,14 @@ class Picture:
     :param caption: text under the figure
     :param alt: description of the figure for those who cannot see it
     :param positions: positions of the states that are shown, by their names, among all given ones
+    :param finding: what it shows, in a sentence for the top of the page; empty for nothing
     """
 
     png: bytes
     caption: str
     alt: str = ""
     positions: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    finding: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +159,8 @@ def write_report(
         for name in (chosen, *others)
     }
     trust = {name: describe_trust(table, name, controls, words) for name in explained}
+    compared = compare_methods(table, states) or described[chosen]
+    findings = [each.finding for each in examples if isinstance(each, Picture) and each.finding]
     viewer = write_viewer(playbacks, wording, trust)
     page = render_page(
         "page.html.j2",
@@ -172,7 +176,7 @@ def write_report(
         in_player=in_player and bool(playbacks),
         subjects=join_words([get_explainer_label(name) for name in (chosen, *others) if name]),
         description=read_description(agent),
-        verdict=compare_methods(table, states) or described[chosen],
+        verdict=[*compared[:1], *findings, *compared[1:]],
         caution=describe_caution(states, table),
         described=[*described.values(), describe_own_outcome(states, table)],
         methods=[_encode_methods(each) for each in methods],

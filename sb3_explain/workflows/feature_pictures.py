@@ -152,7 +152,29 @@ def picture_bars(
         f"deviation{replaced}."
         f"{left_out}{name_empty(importance, explainer.name, targets)}{' '.join(['', *unchanging])}",
         alt=f"importance of every feature to {name_targets(explainer, 'every', target)}",
+        finding=name_strongest(importance, names, explainer, len(sample)),
     )
+
+
+def name_strongest(
+    importance: Importance, names: Sequence[str], explainer: Explainer, n: int
+) -> str:
+    """Name the two features that matter most on the whole; empty where none does.
+
+    :param importance: importance of all features to all targets
+    :param names: names of the features
+    :param explainer: the explainer
+    :param n: number of states
+    """
+    strength = np.nan_to_num(importance.mean).mean(axis=0)
+    first, *others = np.argsort(-strength, kind="stable")[:2]
+    if not strength[first] > 0:
+        return ""
+    label = get_explainer_label(explainer.name)
+    said = f"By {label}, {names[first]} matters most ({strength[first]:.2g} in the mean"
+    if others and strength[others[0]] > 0:
+        said += f"; then {names[others[0]]}, {strength[others[0]]:.2g}"
+    return f"{said}; magnitudes over {n:,} states)."
 
 
 def describe_values(

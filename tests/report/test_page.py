@@ -127,20 +127,28 @@ def test_the_gradient_that_was_asked_for_is_no_control(tmp_path):
     assert all(dict(map(reversed, each))["Random map"] for each in lines.values())
 
 
+def gray_square():
+    return encode_png(np.full((4, 4, 3), 99, dtype=np.uint8))
+
+
+OWN_FIGURE = Picture(
+    gray_square(),
+    "A figure of one's own",
+    "a grey square",
+    finding="By LIME, the ball matters most.",
+)
+
+
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     return write_report(
         tmp_path_factory.mktemp("report"),
         metrics=METRICS,
         curves=CURVES,
-        examples=[example(), Picture(gray_square(), "A figure of one's own", "a grey square")],
+        examples=[example(), OWN_FIGURE],
         date="1 May 2030",
         provenance={"Versions": {"torch": "2.8"}},
     )
-
-
-def gray_square():
-    return encode_png(np.full((4, 4, 3), 99, dtype=np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +221,7 @@ def test_the_first_card_compares_the_methods_and_warns_as_the_table_does(full):
     assert lead.startswith("Accuracy (higher is better): VisionMask")
     assert "clearly better than the empty mask (31" in lead
     assert "<li>Insertion (higher is better): VisionMask is best (0.420), not clearly" in card
+    assert "<li>By LIME, the ball matters most.</li>" in card
     caution = '<p class="caution">The interval is too narrow: 4 episode(s).</p>'
     assert caution in card
     [table] = [one for one in rest if one.startswith(' aria-labelledby="metrics"')]

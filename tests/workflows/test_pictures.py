@@ -13,7 +13,7 @@ from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.explainers.perturbation.feature_ablation import FeatureAblation
 from sb3_explain.report import Importance
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.feature_pictures import describe_values, name_empty
+from sb3_explain.workflows.feature_pictures import describe_values, name_empty, name_strongest
 from sb3_explain.workflows.pictures import (
     choose_clear_states,
     compute_shares,
@@ -50,6 +50,18 @@ def test_without_rendered_frames_the_agent_s_own_are_shown():
     pictures = get_pictures(shown, np.array([2, 0]), dot_agent())
     assert pictures.shape == (2, 2, 2, 3) and pictures.dtype == np.uint8
     np.testing.assert_array_equal(pictures[0, ..., 1], [[8, 9], [10, 11]])
+
+
+def test_the_strongest_features_are_named_for_the_top_of_the_page():
+    explainer = Gradient(agent_with(spaces.Discrete(2), 2))
+    mean = np.array([[0.1, 0.0, 0.4, np.nan], [0.1, 0.0, 0.2, np.nan]])
+    names = ["a", "b", "c", "d"]
+    said = name_strongest(Importance(mean, mean, mean), names, explainer, 1200)
+    assert said == (
+        "By Plain gradient, c matters most (0.3 in the mean; then a, 0.1; magnitudes over 1,200 "
+        "states)."
+    )
+    assert name_strongest(Importance(0 * mean, mean, mean), names, explainer, 3) == ""
 
 
 def agent_with(space: spaces.Space, n_scores: int) -> Agent:
