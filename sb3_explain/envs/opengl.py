@@ -13,13 +13,16 @@ from sb3_explain.common.errors import ExplainError
 
 
 def choose_renderer() -> None:
-    """Let MuJoCo draw by EGL if there is no screen, unless the user has set ``MUJOCO_GL``.
+    """Let MuJoCo draw by EGL, and pygame in memory, if there is no screen.
 
-    This only has an effect before MuJoCo is imported.
+    What the user has set, ``MUJOCO_GL`` or ``SDL_VIDEODRIVER``, stays. It only has an effect before
+    MuJoCo is imported, and before pygame begins to draw, which complains of the missing screen.
     """
-    headless = sys.platform == "linux" and not os.environ.get("DISPLAY")
-    if headless:
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    if sys.platform != "linux" or os.environ.get("DISPLAY"):
+        return
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    if not os.environ.get("WAYLAND_DISPLAY"):
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
 def draw(render: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:

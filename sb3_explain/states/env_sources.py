@@ -22,6 +22,7 @@ from sb3_explain.envs.copying import list_layers, list_vec_layers
 from sb3_explain.envs.failing import running_env
 from sb3_explain.envs.frames import FrameLayout
 from sb3_explain.envs.live_recipe import ModelEnv, name_env
+from sb3_explain.envs.opengl import choose_renderer
 from sb3_explain.envs.recipe import EnvRecipe, begin_episode
 from sb3_explain.envs.render_modes import RGB, NoFramesError, find_fault, lists_rgb, try_drawing
 from sb3_explain.envs.seeding import Unseeded, takes_seed, warn_if_unseeded
@@ -81,6 +82,7 @@ class EnvSource(ABC):
         """
         if render is False:
             return False
+        choose_renderer()
         fault = self.find_fault()
         if not fault:
             return True
