@@ -1,5 +1,7 @@
 """Greydanus and SARFA with a share of their grid points, against the exact maps and their passes.
 
+RISE with centered masks that stop at a reliability, against the paper's map of all masks.
+
 On the demo agent, and on Super Mario 1-1 if SB3_EXPLAIN_AGENTS names the folder of its data. With
 one thread; time is the processor's, in turns with as many bare passes as the exact method needs.
 """
@@ -19,6 +21,8 @@ from sb3_explain import EXPLAINERS, collect, evaluate
 from sb3_explain.agents.demo import demo_agent
 
 SHARE, N_STATES, CHUNK, REPEATS = 0.25, 8, 128, 2
+RELIABILITY, N_RISE_STATES = 0.7, 4
+METRICS = {"insertion": {"steps": 25}, "deletion": {"steps": 25}}
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
@@ -67,13 +71,26 @@ def measure(record, agent_name, agent, states) -> None:
         record(f"{row}.passes", share, "share of the exact", "<= 0.4")
         record(f"{row}.time", fewer_seconds / bare_seconds, "of bare exact", "<= 0.4")
         record(f"{row}.spearman", agreement, "mean", ">= 0.95")
-        metrics = {"insertion": {"steps": 25}, "deletion": {"steps": 25}}
-        measured = evaluate(
-            agent, few, {"exact": exact, "fewer": fewer}, metrics, n_resamples=1, warn=False
-        ).values
-        for metric in metrics:
-            change = np.mean(measured["fewer"][metric] - measured["exact"][metric])
-            record(f"{row}.{metric}", abs(change), "off the exact", "<= 0.01")
+        record_change(record, row, agent, few, {"exact": exact, "fewer": fewer})
+    measure_rise(record, f"fewer_passes.{agent_name}.rise", agent, states)
+
+
+def measure_rise(record, row, agent, states) -> None:
+    few = states.subset(np.linspace(0, len(states) - 1, N_RISE_STATES).astype(int))
+    exact = EXPLAINERS["rise"](agent)
+    fewer = EXPLAINERS["rise"](agent, variant="centered", reliability=RELIABILITY)
+    before = agent.forwards
+    fewer.attribute(few.observations(np.arange(N_RISE_STATES)))
+    used = (agent.forwards - before) / (exact.forwards_per_state * N_RISE_STATES)
+    record(f"{row}.masks", used, "share of 4,000", "<= 0.35")
+    record_change(record, row, agent, few, {"exact": exact, "fewer": fewer})
+
+
+def record_change(record, row, agent, states, explainers) -> None:
+    measured = evaluate(agent, states, explainers, METRICS, n_resamples=1, warn=False).values
+    for metric in METRICS:
+        change = np.mean(measured["fewer"][metric] - measured["exact"][metric])
+        record(f"{row}.{metric}", abs(change), "off the exact", "<= 0.01")
 
 
 def seconds(job, *arguments) -> float:

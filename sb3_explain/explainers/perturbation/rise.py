@@ -12,6 +12,7 @@ from torch.nn import functional
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_feature_keys, find_image_keys
 from sb3_explain.common.errors import ExplainError, unknown_name
+from sb3_explain.common.reliability import bound_reliability
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.requirements import needs_image
@@ -20,7 +21,9 @@ from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.forward_passes import MAX_BATCH_BYTES, read_blends
 
-VARIANTS = ("paper", "torchray")
+VARIANTS = ("paper", "centered", "torchray")
+#: masks between two looks at how reliable the map is
+CHECK_EVERY = 250
 
 
 @EXPLAINERS.register("rise")
@@ -37,23 +40,32 @@ class Rise(Explainer):
     then a pixel that does not matter has 0, and the sign says whether a visible pixel raises the
     target or lowers it. Both cost one more forward pass.
 
+    With a ``reliability``, a state is done once its map is known that well: the masks are split in
+    two halves, of which every other block of masks is one, and the rank correlation of the halves'
+    maps says how well the map of both would agree with that of as many other masks (see
+    :func:`~sb3_explain.common.reliability.bound_reliability`). :meth:`attribute` waits for the map
+    of the target, :meth:`attribute_all` for those of all targets.
+
     >>> from sb3_explain import Rise
     >>> explainer = Rise(image_agent, n_masks=100)
     >>> explainer.attribute_all(image_states.observations([0, 1])).shape  # 3 actions
     torch.Size([2, 3, 2, 24, 24])
 
     :param agent: agent that observes images
-    :param n_masks: number of masks N
+    :param n_masks: number of masks N, the most that a state gets with a ``reliability``
     :param grid: h; masks are drawn on a grid of h x h and enlarged to the image
     :param keep: probability p1 that a point of the grid is visible, in (0, 1)
-    :param variant: ``"paper"``, or ``"torchray"`` for the formula of a widely used port: the
-        sigmoid of the score instead of p and no division by p1, so that the attributions are almost
-        constant
+    :param variant: ``"paper"``; ``"centered"`` for p less its mean over the masks, which has less
+        noise, since a pixel gets nothing for how often it was visible, and gives a pixel that does
+        not matter 0; or ``"torchray"`` for the formula of a widely used port: the sigmoid of the
+        score instead of p and no division by p1, so that the attributions are almost constant
     :param baseline: name of the baseline of hidden pixels, see
         :mod:`sb3_explain.states.baselines`, or a function from observations to their replacement;
         the paper's is black
     :param states: states that a baseline given by name is fitted on
     :param seed: random seed of the masks
+    :param reliability: a state gets no more masks once the reliability of its map is at least this,
+        in (0, 1), with a confidence of 95 %; all ``n_masks`` when not given
     :param max_batch_bytes: see :class:`~sb3_explain.Explainer`
     :raises ExplainError: for numbers out of range, or an unknown variant or baseline
     """
@@ -73,6 +85,7 @@ class Rise(Explainer):
         baseline: str | Replacement = "black",
         states: StateDataset | None = None,
         seed: int = 0,
+        reliability: float | None = None,
         max_batch_bytes: int = MAX_BATCH_BYTES,
     ) -> None:
         super().__init__(agent, max_batch_bytes=max_batch_bytes)
@@ -81,14 +94,20 @@ class Rise(Explainer):
                 f"n_masks={n_masks}, grid={grid}, keep={keep}: give at least one mask on a grid of "
                 "at least 1, and a probability between 0 and 1"
             )
+        if reliability is not None and not (0 < reliability < 1 and grid > 1):
+            raise ExplainError(
+                f"reliability={reliability}, grid={grid}: give a reliability between 0 and 1, and "
+                "a grid of at least 2"
+            )
         if variant not in VARIANTS:
             raise unknown_name("variant of rise", variant, VARIANTS)
         self.n_masks = n_masks
         self.grid = grid
         self.keep = keep
         self.variant = variant
-        self.of_probability = variant == "paper"
+        self.of_probability = variant != "torchray"
         self.seed = seed
+        self.reliability = reliability
         self.baselines = make_baselines(agent, baseline, states)
         self._drawn: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
@@ -100,7 +119,7 @@ class Rise(Explainer):
 
     @property
     def forwards_per_state(self) -> int:
-        own = isinstance(self.agent.action_space, spaces.Box) and self.variant == "paper"
+        own = isinstance(self.agent.action_space, spaces.Box) and self.of_probability
         return self.n_masks * len(find_image_keys(self.agent)) + own
 
     def make_masks(self, image: Tensor, chunk: int) -> Iterator[Tensor]:
@@ -147,11 +166,17 @@ class Rise(Explainer):
 
     def explain(self, batch: StateBatch) -> dict[str, Tensor]:
         states = torch.arange(len(batch), device=batch.device)
-        return {key: a[states, batch.target] for key, a in self.explain_all(batch).items()}
+        every = self._explain(batch, batch.target[:, None])
+        return {key: a[states, batch.target] for key, a in every.items()}
 
     def explain_all(self, batch: StateBatch) -> dict[str, Tensor]:
+        targets = torch.arange(self.agent.n_targets if batch.scalar is None else 1)
+        return self._explain(batch, targets.expand(len(batch), -1))
+
+    def _explain(self, batch: StateBatch, awaited: Tensor) -> dict[str, Tensor]:
+        """Attributions of all C targets, those ``awaited`` (B, c) as reliable as asked for."""
         n_targets = self.agent.n_targets if batch.scalar is None else 1
-        images = {n: self._attribute_image(batch, n) for n in batch.images()}
+        images = {n: self._attribute_image(batch, n, awaited) for n in batch.images()}
         return {
             name: images[name][:, :, None].expand(-1, -1, *observed.shape[1:2], -1, -1)
             if name in images
@@ -159,29 +184,51 @@ class Rise(Explainer):
             for name, observed in batch.by_key.items()
         }
 
-    def _attribute_image(self, batch: StateBatch, name: str) -> Tensor:
+    def _attribute_image(self, batch: StateBatch, name: str, awaited: Tensor) -> Tensor:
         """Attributions (B, C, H, W) of all C targets for one image."""
         image, chunk = batch.by_key[name], self.rows(batch.by_key[name])
         hidden = self.baselines[name](image)
-        n_targets = self.agent.n_targets if batch.scalar is None else 1
-        total = image.new_zeros(len(image), n_targets, image[0, 0].numel())
-        visible, changes = total.new_zeros(total.shape[2]), total.new_zeros(total.shape[:2])
         own = None if batch.scalar is None else batch.own_target_scores
-        blends = read_blends(
-            lambda copies, states: self._read_outcomes(batch, {name: copies}, states, own),
-            hidden,
-            image - hidden,
-            self.make_masks(image, chunk),
-            chunk,
+        # hiding alone moves a quantity, too
+        centered = own is not None or self.variant == "centered"
+        keep = 1.0 if self.variant == "torchray" else self.keep
+        n_targets = self.agent.n_targets if batch.scalar is None else 1
+        numbers, attributions = torch.arange(len(image), device=image.device), []
+        # a state that may stop before the others is by itself
+        for some in torch.split(numbers, len(image) if self.reliability is None else 1):
+
+            def read(copies: Tensor, states: Tensor, some: Tensor = some) -> Tensor:
+                return self._read_outcomes(batch, {name: copies}, some[states], own)
+
+            blends = read_blends(
+                read,
+                hidden[some],
+                image[some] - hidden[some],
+                self.make_masks(image, chunk),
+                chunk,
+            )
+            whole, *halves = (MaskSums(len(some), n_targets, image) for _ in range(3))
+            n_checked = 0
+            for n_block, (masks, outcomes) in enumerate(blends):
+                whole.add(masks, outcomes)
+                if self.reliability is None:
+                    continue
+                halves[n_block % 2].add(masks, outcomes)
+                if n_block % 2 and whole.n_masks - n_checked >= CHECK_EVERY:
+                    n_checked = whole.n_masks
+                    first, second = (half.attribute(keep, centered)[0] for half in halves)
+                    if self._find_least(first, second, awaited[some[0]]) >= self.reliability:
+                        break
+            attributions.append(whole.attribute(keep, centered))
+        return torch.cat(attributions).view(len(image), n_targets, *image.shape[2:])
+
+    def _find_least(self, first: Tensor, second: Tensor, awaited: Tensor) -> float:
+        """Least reliability of the awaited targets' maps, from the halves' maps (C, P) of all."""
+        pairs = (
+            (first[target].cpu().double().numpy(), second[target].cpu().double().numpy())
+            for target in awaited.tolist()
         )
-        for masks, outcomes in blends:
-            total += outcomes.transpose(1, 2).to(total) @ masks.flatten(1)
-            visible += masks.flatten(1).sum(dim=0)
-            changes += outcomes.sum(dim=1).to(total)
-        if own is not None:  # sum_i (p_i - mean p) m_i: hiding alone moves a quantity, too
-            total -= changes[..., None] / self.n_masks * visible
-        scale = self.n_masks * (self.keep if self.variant == "paper" else 1)
-        return (total / scale).view(*total.shape[:2], *image.shape[2:])
+        return min(bound_reliability(*pair, self.grid**2) for pair in pairs)
 
     def _read_outcomes(
         self, batch: StateBatch, copies: dict[str, Tensor], states: Tensor, own: Tensor | None
@@ -189,6 +236,36 @@ class Rise(Explainer):
         """Outcomes p (R, C) of every target; the change from its ``own`` of a scalar target."""
         if own is not None:
             return batch.target_scores(copies, states) - own[states]
-        if self.variant == "paper":
+        if self.of_probability:
             return batch.preferences(copies, states)
         return batch.target_scores(copies, states).sigmoid()
+
+
+class MaskSums:
+    """What some masks m_i add up to, for n states and C targets with the outcomes p_i.
+
+    :param n_states: number of states n
+    :param n_targets: number of targets C
+    :param image: (B, C, H, W) images, of whose size, type and device the sums are
+    """
+
+    def __init__(self, n_states: int, n_targets: int, image: Tensor) -> None:
+        self.n_masks = 0
+        #: (n, C, H * W) sum_i p_i m_i, (H * W,) sum_i m_i and (n, C) sum_i p_i
+        self.weighted = image.new_zeros(n_states, n_targets, image[0, 0].numel())
+        self.visible = self.weighted.new_zeros(self.weighted.shape[2])
+        self.outcomes = self.weighted.new_zeros(self.weighted.shape[:2])
+
+    def add(self, masks: Tensor, outcomes: Tensor) -> None:
+        """Add masks (p, 1, H, W) and their outcomes (n, p, C)."""
+        self.n_masks += len(masks)
+        self.weighted += outcomes.transpose(1, 2).to(self.weighted) @ masks.flatten(1)
+        self.visible += masks.flatten(1).sum(dim=0)
+        self.outcomes += outcomes.sum(dim=1).to(self.weighted)
+
+    def attribute(self, keep: float, centered: bool) -> Tensor:
+        """Compute sum_i p_i m_i / (N p1), or sum_i (p_i - mean p) m_i / (N p1): (n, C, H * W)."""
+        weighted = self.weighted
+        if centered:
+            weighted = weighted - self.outcomes[..., None] / self.n_masks * self.visible
+        return weighted / (self.n_masks * keep)
