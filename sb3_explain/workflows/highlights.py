@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.layers import copy_agent, find_layers
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.attributions import join_features
@@ -37,7 +36,6 @@ from sb3_explain.explainers.requirements import require_supported
 from sb3_explain.report import save
 from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.report.video import require_video
-from sb3_explain.states.batch import PASS
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.environments import AnyEnv
 from sb3_explain.workflows.importances import (
@@ -53,6 +51,7 @@ from sb3_explain.workflows.pictures import (
     name_greedy_actions,
     name_measure,
 )
+from sb3_explain.workflows.represented_states import represent_states
 from sb3_explain.workflows.saliency_video import attribute_taken, write_saliency_video
 from sb3_explain.workflows.whole_episodes import EPISODES, play_whole_episodes
 from sb3_explain.workflows.why import prepare_explainer
@@ -99,31 +98,6 @@ class Highlight:
 
 
 @torch.no_grad()
-def represent_states(agent: Agent, states: StateDataset) -> Array:
-    """Return the inputs of the agent's last layer, (n, D), standardised over the states.
-
-    So a score on the screen that the agent ignores makes no difference. For a module whose layers
-    are not known, the agent's scores are returned.
-    """
-    watched = copy_agent(agent)
-    layers = find_layers(watched)
-    captured: list[torch.Tensor] = []
-    if layers:
-        last = watched.view.policy.get_submodule(layers[0])
-        last.register_forward_pre_hook(
-            lambda _, inputs: captured.append(inputs[0].flatten(1).cpu())
-        )
-        for positions in np.array_split(np.arange(len(states)), -(-len(states) // PASS)):
-            batch = states.batch(watched, positions)
-            batch.scores(batch.by_key)
-    else:
-        captured.append(torch.from_numpy(states.column("scores")))
-    rows = torch.cat(captured).double()
-    std = rows.std(dim=0)
-    standardized: Array = ((rows - rows.mean(dim=0)) / torch.where(std > 0, std, 1.0)).numpy()
-    return standardized
-
-
 def select(
     importance: Array,
     episode: NDArray[np.int64],

@@ -18,17 +18,13 @@ from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.report.video import read_frames
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.highlights import (
-    highlights,
-    name_top_features,
-    represent_states,
-    select,
-)
+from sb3_explain.workflows.highlights import highlights, name_top_features, select
 from sb3_explain.workflows.importances import (
     compute_importance,
     compute_score_gap,
     compute_value_change,
 )
+from sb3_explain.workflows.represented_states import represent_states
 from tests.states.live_envs import Field, make_model
 from tests.toys import dot_agent
 

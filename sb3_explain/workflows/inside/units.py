@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sb3_explain.agents.agent import Agent
-from sb3_explain.agents.observations import find_image
-from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.notebook import write_facts
 from sb3_explain.common.numbers import require_whole
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.report.figures import save
 from sb3_explain.report.palette import ThemeName
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.inside.reading import read_activations
-from sb3_explain.workflows.pictures import (
-    compute_shares,
-    get_pictures,
-    name_greedy_actions,
-    name_measure,
-)
-from sb3_explain.workflows.probe_pictures import standardize_features
+from sb3_explain.workflows.state_sheet import choose_apart, draw_states
 from sb3_explain.workflows.whole_episodes import name_state
-
-#: states of one episode that are shown for a unit are at least so many steps apart
-APART = 10
 
 
 def put_units_second(activations: Tensor) -> Tensor:
@@ -111,38 +99,9 @@ class ActivatingStates:
         :param theme: ``"light"`` or ``"dark"``
         :return: PNG
         """
-        agent, states = self.agent, self.states
-        batch = states.batch(agent, self.positions)
-        image = find_image(agent)
-        drawn = image is not None or states.rendered(self.positions[:1]) is not None
-        pictures = get_pictures(states, self.positions, agent, image or "") if drawn else None
-        names: Sequence[str] = ()
-        rows = own = None
-        if not drawn:
-            rows = standardize_features(agent, batch.observations.flatten(1), states).numpy(
-                force=True
-            )
-            own = show_values(agent, batch.by_key).numpy()
-            names = name_features(agent, {key: one[0].numel() for key, one in batch.by_key.items()})
-        places = None
-        if self.places is not None and image is not None:
-            places = self.places.clip(0) / max(float(self.places.max()), 1e-30)
-        scores = batch.own_scores.cpu()
-        shares = compute_shares(agent, scores).numpy()
-        tiles = [
-            Tile(
-                probabilities=shares[i],
-                action=action,
-                remark=f"unit {self.values[i]:.3g}\n{name_state(states, int(self.positions[i]))}",
-                picture=None if pictures is None else pictures[i],
-                attribution=None if places is None else places[i],
-                features=None if rows is None else rows[i],
-                values=None if own is None else own[i],
-            )
-            for i, action in enumerate(name_greedy_actions(agent, scores))
-        ]
-        return contact_sheet(
-            tiles, agent.target_names, measure=name_measure(agent), features=names, theme=theme,
+        return draw_states(
+            self.agent, self.states, self.positions,
+            [f"unit {value:.3g}" for value in self.values], places=self.places, theme=theme,
             title=f"States that excite unit {self.unit} of {self.layer} most",
         )  # fmt: skip
 
@@ -184,13 +143,7 @@ def activating_states(
         raise ExplainError(f"{layer} has no unit {unit}: give one of 0 to {n_units - 1}")
     strengths = measure_strengths(activations)[:, unit].numpy()
     steps, episode = states.steps[looked], states.episode[looked]
-    chosen: list[int] = []
-    for i in np.argsort(-strengths, kind="stable").tolist():
-        near = [one for one in chosen if episode[one] == episode[i]]
-        if all(abs(steps[one] - steps[i]) >= APART for one in near):
-            chosen.append(i)
-        if len(chosen) == k:
-            break
+    chosen = choose_apart(np.argsort(-strengths, kind="stable"), episode, steps, k)
     places = activations[chosen, unit].numpy() if activations.dim() == 4 else None
     low, middle, high = np.quantile(strengths, [0.05, 0.5, 0.95]).tolist()
     return ActivatingStates(

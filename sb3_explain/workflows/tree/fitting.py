@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import importlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.workflows.scikit_learn import find_sklearn
 from sb3_explain.workflows.tree.nodes import NONE, Nodes
 from sb3_explain.workflows.tree.teacher import Lesson
 
@@ -31,10 +30,7 @@ def find_library() -> Any:
 
     :raises ExplainError: if scikit-learn is not installed
     """
-    try:
-        return importlib.import_module("sklearn.tree")
-    except ImportError as error:
-        raise ExplainError("distill needs scikit-learn: pip install 'sb3_explain[tree]'") from error
+    return find_sklearn("tree", "distill")
 
 
 def fit_nodes(lesson: Lesson, max_leaves: int, *, regress: bool, seed: int = 0) -> Nodes:
