@@ -31,6 +31,8 @@ _MODULES = {
     "AtariPreprocessing": "agents.native",
     "AttentionWeights": "agents.attention",
     "BASELINES": "states.baselines",
+    "BehaviorCluster": "workflows.behavior",
+    "BehaviorMap": "workflows.behavior",
     "CHECKS": "workflows.diagnosis",
     "Constant": "explainers.controls",
     "Diagnosis": "workflows.diagnosis",
@@ -104,6 +106,7 @@ _MODULES = {
     "analyze_study": "workflows.study",
     "agreement": "states.labels",
     "attention": "agents.attention",
+    "behavior_map": "workflows.behavior",
     "collect": "states.collection",
     "compare": "workflows.showing",
     "color_agent": "agents.native",
@@ -277,6 +280,9 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.states.labels import agreement as agreement
     from sb3_explain.states.labels import native_states as native_states
     from sb3_explain.states.labels import relabel as relabel
+    from sb3_explain.workflows.behavior import BehaviorCluster as BehaviorCluster
+    from sb3_explain.workflows.behavior import BehaviorMap as BehaviorMap
+    from sb3_explain.workflows.behavior import behavior_map as behavior_map
     from sb3_explain.workflows.benchmark import run_benchmark as run_benchmark
     from sb3_explain.workflows.diagnosis import CHECKS as CHECKS
     from sb3_explain.workflows.diagnosis import Diagnosis as Diagnosis

@@ -44,6 +44,10 @@ COMMANDS = {
         "tree",
         "distill an agent into a decision tree that is read, drawn, and run as Python or C",
     ),
+    "behavior": (
+        "behavior",
+        "draw a map of what the agent does: clusters of its states, ways between, and failures",
+    ),
     "outcomes": (
         "outcomes",
         "play on from a step with the agent's action and with others: returns and a video",

@@ -11,6 +11,7 @@ NAMES = {
     "report.html": "Report",
     "diagnosis.html": "Diagnosis",
     "tree.html": "Decision tree",
+    "behavior.html": "Behavior map",
     "probes.html": "States of interest",
     "highlights.mp4": "Highlights, a video",
     "highlights.png": "Highlights, a picture",

@@ -1,4 +1,4 @@
-"""Sections of what diagnose, inside and tree have left in a page's folder."""
+"""Sections of what diagnose, inside, tree and behavior have left in a page's folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.schema import (
     array,
+    flag,
     number,
     one_of,
     optional,
@@ -54,6 +55,8 @@ _FOLLOWING = record(
 _INSIDE = record(
     {"layers": array(_LAYER, 0, 10_000), "following": array(_FOLLOWING, 0, 10_000)},
 )
+_CLUSTER = record({"said": text(5000), "details": array(text(5000), 0, 10), "is_failure": flag})
+_BEHAVIOR = record({"results": array(text(5000), 1, 10), "clusters": array(_CLUSTER, 1, 26)})
 #: pictures of ``inside``, and what they show
 INSIDE = {
     "attention": "What the layers of attention attend to, by attention rollout.",
@@ -76,7 +79,7 @@ def make_sections(folder: Path, agent: Agent, states: StateDataset) -> list[Sect
     :raises ExplainError: if a file is damaged
     """
     diagnosed = read_diagnosis(folder) or diagnose_quickly(agent, states)
-    found = diagnosed, read_inside(folder), read_tree(folder)
+    found = diagnosed, read_inside(folder), read_tree(folder), read_behavior(folder)
     return [section for section in found if section is not None]
 
 
@@ -196,6 +199,25 @@ def read_tree(folder: Path) -> Section | None:
     return Section(
         "as-a-tree", "As a tree", lines, pictures=pictures, rules=rules.rstrip(),
         page=find_page(folder, "tree.html"),
+    )  # fmt: skip
+
+
+def read_behavior(folder: Path) -> Section | None:
+    """Read the map of what the agent does; ``None`` if nobody drew it.
+
+    :raises ExplainError: if ``behavior.json`` or the picture is damaged
+    """
+    path, remedy = folder / "behavior.json", "run `sb3-explain behavior` again"
+    if not path.exists():
+        return None
+    said = read_document(path, _BEHAVIOR, remedy)
+    clusters = sorted(said["clusters"], key=lambda one: not one["is_failure"])
+    drawn = folder / "behavior.png"
+    return Section(
+        "behavior", "Map of behavior", said["results"],
+        [Point(one["said"], one["details"]) for one in clusters],
+        read_pictures(drawn, "Its states by cluster.", said["results"][0], remedy),
+        page=find_page(folder, "behavior.html"),
     )  # fmt: skip
 
 

@@ -33,11 +33,12 @@ HOOKS = {
 #: which wrap a model
 WRAPPING = {
     "plot", "compare", "play", "to_shap", "view", "diagnose", "inside", "distill", "outcomes",
+    "behavior_map",
 }  # fmt: skip
 #: of these, those that are tested where they are or below
-ELSEWHERE = {"play", "diagnose", "inside", "distill", "outcomes"}
+ELSEWHERE = {"play", "diagnose", "inside", "distill", "outcomes", "behavior_map"}
 #: results, which hold an agent
-RESULTS = {"ActivatingStates"}
+RESULTS = {"ActivatingStates", "BehaviorMap"}
 ABSTRACT = {"MaskExplainer", "FittedExplainer.load"}
 
 
@@ -105,11 +106,12 @@ def test_or_it_is_wrapped(name):
     assert call(PUBLIC[name]) is not None
 
 
-def test_inside_and_distill_wrap_a_model():
+def test_inside_distill_and_behavior_map_wrap_a_model():
     options = {"n_rounds": 1, "n_episodes": 1, "n_evaluated": 2, "progress": False}
     agent = sb3_explain.Agent.from_model(MODEL)
     states = sb3_explain.collect(agent, n_states=20, max_per_episode=5, render=False)
     assert sb3_explain.inside(MODEL, states).layers
+    assert len(sb3_explain.behavior_map(MODEL, states, n_clusters=2).clusters) == 2
     assert sb3_explain.distill(MODEL, max_leaves=2, **options).returns.n == 2
 
 
