@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 #: quantile of the normal distribution below which 95 % of it lie
 QUANTILE = 1.645
@@ -29,6 +28,8 @@ def bound_reliability(
     :param quantile: quantile q of the normal distribution; 0 for the estimate without a bound
     :return: reliability in [0, 1); 0 if the halves do not agree, or one is the same everywhere
     """
+    from scipy.stats import rankdata  # which takes long to import
+
     ranks = [rankdata(half) for half in (first, second)]
     if min(np.ptp(each) for each in ranks) == 0:
         return 0.0
