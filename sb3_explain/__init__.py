@@ -35,6 +35,7 @@ _MODULES = {
     "BehaviorMap": "workflows.behavior",
     "CHECKS": "workflows.diagnosis",
     "Constant": "explainers.controls",
+    "CriticalSteps": "workflows.critical_steps",
     "Diagnosis": "workflows.diagnosis",
     "DiagnosisCallback": "callbacks",
     "DrQ": "sgqn",
@@ -95,6 +96,8 @@ _MODULES = {
     "StateDataset": "states.dataset",
     "StateGenerator": "probing",
     "StateGeneratorCallback": "callbacks",
+    "StateMask": "workflows.critical_steps",
+    "StateMaskFidelity": "workflows.critical_steps",
     "Swapped": "evaluation.controls",
     "TARGETS": "agents.targets.energies",
     "Template": "evaluation.controls",
@@ -284,6 +287,9 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.workflows.behavior import BehaviorMap as BehaviorMap
     from sb3_explain.workflows.behavior import behavior_map as behavior_map
     from sb3_explain.workflows.benchmark import run_benchmark as run_benchmark
+    from sb3_explain.workflows.critical_steps import CriticalSteps as CriticalSteps
+    from sb3_explain.workflows.critical_steps import StateMask as StateMask
+    from sb3_explain.workflows.critical_steps import StateMaskFidelity as StateMaskFidelity
     from sb3_explain.workflows.diagnosis import CHECKS as CHECKS
     from sb3_explain.workflows.diagnosis import Diagnosis as Diagnosis
     from sb3_explain.workflows.diagnosis import Finding as Finding

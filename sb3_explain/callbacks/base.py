@@ -21,7 +21,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.callbacks.folders import claim_folder, find_results_folder
-from sb3_explain.callbacks.random_state import preserve_random_state
 from sb3_explain.callbacks.running_episodes import RunningEpisodes
 from sb3_explain.callbacks.schedule import Schedule, name_some
 from sb3_explain.callbacks.suggested_every import suggest_every
@@ -31,6 +30,7 @@ from sb3_explain.callbacks.training_states import Step, read_raw, read_step, tak
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import writing_to
 from sb3_explain.common.numbers import parse_number, require_whole
+from sb3_explain.common.random_state import preserve_random_state
 from sb3_explain.common.signatures import require_arguments
 from sb3_explain.envs.feature_names import FeatureNames
 from sb3_explain.envs.given_action_names import ActionNames

@@ -52,6 +52,10 @@ COMMANDS = {
         "outcomes",
         "play on from a step with the agent's action and with others: returns and a video",
     ),
+    "critical": (
+        "critical",
+        "find the steps in which the agent's own action matters, and test that it does",
+    ),
     "why": ("why", "remove salient regions from one state and show how the agent's action changes"),
     "probe": ("probe", "generate states that the agent values highly, fears, or is undecided in"),
     "highlights": (

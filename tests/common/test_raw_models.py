@@ -33,10 +33,12 @@ HOOKS = {
 #: which wrap a model
 WRAPPING = {
     "plot", "compare", "play", "to_shap", "view", "diagnose", "inside", "distill", "outcomes",
-    "behavior_map",
+    "behavior_map", "StateMask", "StateMask.load",
 }  # fmt: skip
 #: of these, those that are tested where they are or below
-ELSEWHERE = {"play", "diagnose", "inside", "distill", "outcomes", "behavior_map"}
+ELSEWHERE = {
+    "play", "diagnose", "inside", "distill", "outcomes", "behavior_map", "StateMask.load",
+}  # fmt: skip
 #: results, which hold an agent
 RESULTS = {"ActivatingStates", "BehaviorMap"}
 ABSTRACT = {"MaskExplainer", "FittedExplainer.load"}

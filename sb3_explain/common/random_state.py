@@ -1,4 +1,4 @@
-"""The random states of a training, which a callback leaves as they are."""
+"""The random states of a process, which a callback or a fit leaves as they are."""
 
 from __future__ import annotations
 
