@@ -24,6 +24,10 @@ from sb3_explain.workflows.critical_steps.mask_network import LEARNING_RATE, Mas
 N_STEPS = 128
 #: number of passes over these steps in an update, and of minibatches in a pass
 N_EPOCHS, N_MINIBATCHES = 10, 8
+#: weight of the entropy: with less, a step that is kept by chance early on is never masked again
+ENTROPY = 0.1
+#: divergence of the mask policy after which an update ends early
+TARGET_KL = 0.03
 #: number of episodes of the agent that tell the unit of the bonus, and their largest length
 N_MEASURED, LONGEST = 8, 10_000
 
@@ -77,7 +81,9 @@ def train(
         n_epochs=N_EPOCHS,
         gamma=discount,
         learning_rate=LEARNING_RATE,
-        ent_coef=0.01,
+        ent_coef=ENTROPY,
+        # where all is masked advantages are noise, which is scaled to 1 all the same
+        target_kl=TARGET_KL,
         device="cpu",
     )
     model.policy = network.policy
