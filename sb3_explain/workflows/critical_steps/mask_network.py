@@ -100,17 +100,17 @@ class MaskNetwork(nn.Module):
         """Keep the statistics that VecNormalize has now."""
         for name, running in list_running(normalize):
             for part in ("mean", "var", "count"):
-                kept: Tensor = getattr(self, f"{name}_{part}")
-                kept.copy_(torch.as_tensor(getattr(running, part)))
+                buffer: Tensor = getattr(self, f"{name}_{part}")
+                buffer.copy_(torch.as_tensor(getattr(running, part)))
 
     @torch.no_grad()
     def forward(self, features: Tensor) -> Tensor:
-        """Return the probability (B,) that the agent's action is kept.
+        """Return the probability (B,) that the agent acts itself.
 
         :param features: (B, F) what the mask policy observes
         """
         deviation = (self.feature_var + EPSILON).sqrt()
         normalized = ((features.cpu().double() - self.feature_mean) / deviation).clamp(-CLIP, CLIP)
         distribution = self.policy.get_distribution(normalized.float()).distribution
-        kept: Tensor = distribution.probs[:, 0]  # type: ignore[union-attr]
-        return kept
+        own: Tensor = distribution.probs[:, 0]  # type: ignore[union-attr]
+        return own

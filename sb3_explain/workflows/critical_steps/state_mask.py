@@ -108,10 +108,10 @@ class StateMask:
         :raises ExplainError: if the environment is unknown or a VecEnv, or the folder holds a mask
             policy of another agent or with other settings
         """
-        for name, value, least in (
+        for name, value, minimum in (
             ("n_timesteps", n_timesteps, 1), ("n_envs", n_envs, 1), ("seed", seed, 0),
         ):  # fmt: skip
-            require_whole(name, value, least)
+            require_whole(name, value, minimum)
         require_number("bonus", bonus, 0, 1e6)
         place = None if folder is None else Path(folder)
         with contextlib.ExitStack() as stack:
@@ -154,8 +154,8 @@ class StateMask:
         network = self._require_fitted()
         with torch.no_grad():
             features = self._read(observations, lstm_states)
-        kept: NDArray[np.float64] = network(features).double().numpy()
-        return kept
+        own: NDArray[np.float64] = network(features).double().numpy()
+        return own
 
     @check_arguments
     def fidelity(
@@ -188,11 +188,11 @@ class StateMask:
         :raises ExplainError: if it is not fitted, or the environment is unknown or a VecEnv
         """
         self._require_fitted()
-        for name, value, least in (
+        for name, value, minimum in (
             ("n_episodes", n_episodes, 2), ("n_envs", n_envs, 1), ("seed", seed, 0),
             ("max_steps", 1 if max_steps is None else max_steps, 1),
         ):  # fmt: skip
-            require_whole(name, value, least)
+            require_whole(name, value, minimum)
         require_number("share", share, 0, 1)
         require_number("confidence", confidence, 0, 1)
         envs = self._open(env, min(n_envs, n_episodes), seed)
