@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sb3_explain.agents.agent import Agent
 from sb3_explain.common.bootstrap import Interval
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
@@ -105,18 +104,17 @@ def remove_from_picture(states: ObjectStates, category: str) -> Tensor:
     return torch.where(mark_objects(states, category), background, states.observations)
 
 
-def read_probabilities(agent: Agent, observations: Tensor) -> Array:
-    """(n, K) the policy; of agents with Q-values their softmax."""
-    scores = agent.scores(agent.tensor(observations))
-    return scores.softmax(dim=1).double().cpu().numpy()
-
-
-def change_policy(states: ObjectStates, category: str) -> Array:
-    """(n,) total variation of the policy, in [0, 1], where a category leaves the picture."""
+def change_policy(states: ObjectStates, categories: Sequence[str]) -> Array:
+    """(n, K) total variation of the policy, in [0, 1], where each category leaves the picture."""
     agent = states.player.agent
-    before = read_probabilities(agent, states.observations)
-    after = read_probabilities(agent, remove_from_picture(states, category))
-    return np.asarray(abs(after - before).sum(axis=1) / 2)
+
+    def read(observations: Tensor) -> Array:
+        scores = agent.scores(agent.tensor(observations))
+        return agent.probabilities_of(scores).double().cpu().numpy()
+
+    before = read(states.observations)
+    after = [read(remove_from_picture(states, name)) for name in categories]
+    return np.stack([abs(each - before).sum(axis=1) / 2 for each in after], axis=1)
 
 
 def play_on(player: Player, snapshot: Any, n_steps: int, written: Mapping[int, int]) -> float:
@@ -134,20 +132,20 @@ def play_on(player: Player, snapshot: Any, n_steps: int, written: Mapping[int, i
     return total
 
 
-def change_return(states: ObjectStates, category: str, n_steps: int) -> Array:
-    """(n,) how far the return of a continuation changes where a category leaves the game.
+def change_return(states: ObjectStates, categories: Sequence[str], n_steps: int) -> Array:
+    """(n, K) how far the return of a continuation changes where each category leaves the game.
 
     :raises ExplainError: if it is not known how this game loses such an object
     """
     name, _ = find_console(states.player.env)
     game = next((game for game in REMOVALS if game in name), None)
-    if game is None or category not in REMOVALS[game]:
+    if game is None or not set(categories) <= REMOVALS[game].keys():
         raise ExplainError(f"{name}: only {', '.join(REMOVALS)} can be played without an object")
-    changes = [
-        play_on(states.player, snapshot, n_steps, REMOVALS[game][category])
-        - play_on(states.player, snapshot, n_steps, {})
-        for snapshot in states.snapshots
-    ]
+    changes = []
+    for snapshot in states.snapshots:
+        own = play_on(states.player, snapshot, n_steps, {})
+        removed = [REMOVALS[game][category] for category in categories]
+        changes.append([play_on(states.player, snapshot, n_steps, each) - own for each in removed])
     return np.abs(changes)
 
 
@@ -180,8 +178,8 @@ def object_agreement(
     """
     categories = states.list_categories()
     effects = {
-        "picture": np.stack([change_policy(states, name) for name in categories], axis=1),
-        "game": np.stack([change_return(states, name, n_steps) for name in categories], axis=1),
+        "picture": change_policy(states, categories),
+        "game": change_return(states, categories, n_steps),
     }
     agreement = {}
     for name, explainer in explainers.items():

@@ -19,22 +19,7 @@ from sb3_explain.workflows.behavior.transitions import Endings
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Behavior:
-    """What is known of an agent's states in clusters.
-
-    :param agent: the agent
-    :param states: n states that it played
-    :param layer: name of the layer that says how alike states are; empty for the last layer's
-        inputs
-    :param embedding: ``"pca"`` or ``"tsne"``
-    :param clustering: where states are in the picture, and how well their clusters are apart
-    :param labels: (n,) number of the cluster of each state
-    :param clusters: the k clusters
-    :param transitions: (k, k) how often a cluster (row) was followed by another, or by itself, at
-        the next step
-    :param endings: how episodes ended
-    :param columns: (n,) numbers by name, as far as they are known: ``"value"`` and
-        ``"return_to_come"``
-    """
+    """What is known of an agent's states in clusters, see :class:`.BehaviorMap`."""
 
     agent: Agent
     states: StateDataset
