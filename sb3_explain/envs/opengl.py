@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable
@@ -21,8 +22,21 @@ def choose_renderer() -> None:
     if sys.platform != "linux" or os.environ.get("DISPLAY"):
         return
     os.environ.setdefault("MUJOCO_GL", "egl")
-    if not os.environ.get("WAYLAND_DISPLAY"):
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if not os.environ.get("WAYLAND_DISPLAY") and _pygame_draws_in_memory():
+        # not "dummy": highway-env takes it for a wish that nothing be drawn
+        os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")
+
+
+def _pygame_draws_in_memory() -> bool:
+    """Whether the installed pygame has a driver that draws in memory, as older ones have not."""
+    for package, first in (("pygame", (2, 6)), ("pygame-ce", (2, 5))):
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if tuple(int(part) for part in version.split(".")[:2]) >= first:
+            return True
+    return False
 
 
 def draw(render: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
