@@ -27,7 +27,7 @@ from sb3_explain.agents.snapshot import snapshot
 from sb3_explain.agents.value_units import ValueUnits
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.notebook import write_facts
-from sb3_explain.common.signatures import require_arguments
+from sb3_explain.common.signatures import read_instance, require_arguments
 from sb3_explain.envs.action_names import find_action_names
 from sb3_explain.envs.feature_names import FeatureNames, read_feature_names
 from sb3_explain.envs.given_action_names import ActionNames, read_action_names
@@ -85,7 +85,9 @@ class Agent(PolicyOutputs):
     """
 
     #: how users come by one, for messages
-    obtained_by: ClassVar[str] = "load_agent(...) or Agent.from_model(model) makes one"
+    obtained_by: ClassVar[str] = (
+        "load_agent(...) makes one; a model of Stable-Baselines3 will do as it is"
+    )
     #: environment of the live model, where no recipe says how to make it again; copies are played
     vec_env: VecEnv | None = None
     #: whether it was trained on observations that VecNormalize normalized; ``None`` if nothing says
@@ -167,6 +169,11 @@ class Agent(PolicyOutputs):
         agent.trained_normalized = tell_trained_normalized(model)
         agent.vec_env = model.get_env() if agent.recipe is None else None
         return agent
+
+    @classmethod
+    def from_similar(cls, given: Any) -> Any:
+        """A live model as an agent; anything else as it is, see :func:`read_agent`."""
+        return cls.from_model(given) if isinstance(given, BaseAlgorithm) else given
 
     @classmethod
     def from_module(
@@ -332,3 +339,14 @@ class Agent(PolicyOutputs):
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
         return write_facts("Agent", self.list_facts())
+
+
+def read_agent(agent: Agent | BaseAlgorithm, name: str = "agent") -> Agent:
+    """Return an agent as it is, and a model as an agent.
+
+    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
+    :param name: name of the argument
+    :raises ExplainError: for anything else
+    """
+    known: Agent = read_instance(name, agent, Agent)
+    return known

@@ -75,6 +75,22 @@ def require_class(name: str, value: object, kind: type) -> None:
         )
 
 
+def read_instance(name: str, value: Any, kind: type) -> Any:
+    """Return what a user gives for an argument as an instance of the class that is asked for.
+
+    :param name: name of the argument
+    :param value: what was given for it: an instance, or what the class makes one of
+        (its ``from_similar``)
+    :param kind: the class
+    :raises ExplainError: if it is neither, see :func:`require_class`
+    """
+    from_similar = getattr(kind, "from_similar", None)
+    if from_similar is not None:
+        value = from_similar(value)
+    require_class(name, value, kind)
+    return value
+
+
 def _list_kinds(hint: Any) -> list[Any]:
     """What an annotation asks for, without ``None``."""
     is_union = get_origin(hint) in (Union, UnionType)
@@ -128,7 +144,8 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
     Refused are names that do not exist, with the nearest one; missing arguments, or too many;
     values of another class, where an argument is annotated with a class of this package; and what
-    is no number, or no path, where one is annotated. Whole numbers may be written as ``1e3``.
+    is no number, or no path, where one is annotated. Whole numbers may be written as ``1e3``,
+    and what a class makes an instance of may be given for one, as a model for an agent.
 
     :param function: a public function, or the constructor of a class
     """
@@ -165,7 +182,7 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
                 continue
             kind = find_own_class(hint)
             if kind is not None:
-                require_class(argument, given[argument], kind)
+                given[argument] = read_instance(argument, given[argument], kind)
             else:
                 given[argument] = read_plain(argument, given[argument], hint)
         try:

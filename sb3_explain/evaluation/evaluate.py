@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
 from sb3_explain.agents.adopted_names import adopt_stored_names
@@ -36,7 +37,7 @@ from sb3_explain.evaluation.targets import select_metrics
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.explained import require_explained
-from sb3_explain.explainers.named import Explainers, name_explainers
+from sb3_explain.explainers.named import Explainers, name_explainers, read_explained_agent
 from sb3_explain.states.baselines import Baseline, fit_baselines
 from sb3_explain.states.blends import apply_baselines
 from sb3_explain.states.cache import ForwardCache
@@ -207,7 +208,7 @@ class Evaluation(ShownEvaluation):
 
 @check_arguments
 def evaluate(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     states: StateDataset,
     explainers: Explainers,
     metrics: Iterable[str] | Mapping[str, Mapping[str, Any]] | None = None,
@@ -273,6 +274,7 @@ def evaluate(
     :raises ExplainError: for an unknown metric, no states, an explainer that has still to be
         fitted, or if nothing could be measured
     """
+    agent = read_explained_agent(agent, explainers)
     if len(states) == 0:
         raise ExplainError("there are no states to evaluate on: collect some first")
     if n_evaluated is not None and n_evaluated < 1:

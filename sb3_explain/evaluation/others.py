@@ -15,7 +15,7 @@ from torch import Tensor
 from sb3_explain.agents.action_spaces import greedy_targets, log_probabilities
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import require_class
+from sb3_explain.common.signatures import read_instance, require_class
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.baselines import Baseline, fit_baselines
 from sb3_explain.states.batch import StateBatch
@@ -50,7 +50,7 @@ class OtherStates:
     def __init__(
         self, agent: Agent, states: StateDataset, sample: Array, targets: Array, seed: int
     ) -> None:
-        require_class("agent", agent, Agent)
+        agent = read_instance("agent", agent, Agent)
         require_class("states", states, StateDataset)
         self.agent = agent
         self.states = states

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.layers import copy_agent, find_layers
 from sb3_explain.agents.reinitialize import reinitialize
 from sb3_explain.agents.targets.find import TargetLike
@@ -73,7 +74,7 @@ class ParameterRandomization:
 
 @check_arguments
 def parameter_randomization(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     states: StateDataset,
     explainers: Iterable[str] | Mapping[str, Callable[[Agent], Explainer]],
     *,
@@ -120,6 +121,7 @@ def parameter_randomization(
     :return: similarities of the attributions, with intervals
     :raises ExplainError: if there are no states, or ``fit`` is missing
     """
+    agent = read_agent(agent)
     factories: Mapping[str, Callable[[Agent], Explainer]]
     factories = (
         explainers if isinstance(explainers, Mapping) else {n: EXPLAINERS[n] for n in explainers}

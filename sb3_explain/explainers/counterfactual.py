@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
 from sb3_explain.agents.action_spaces import group_numbers, log_probabilities
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.targets.find import find_action
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.notebook import write_facts, write_table
@@ -203,7 +204,7 @@ class Counterfactual:
 
 @check_arguments
 def counterfactual(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     observation: Observations,
     attributions: Observations,
     target: int | str | None = None,
@@ -246,6 +247,7 @@ def counterfactual(
     :raises ExplainError: if there is more than one state, no attribution is above 0, or a baseline
         is missing
     """
+    agent = read_agent(agent)
     target = None if target is None else find_action(agent, target)
     instead = None if instead is None else find_action(agent, instead)
     batch = StateBatch(agent, observation, target, policy_inputs)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.agents.agent import Agent
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.observations import find_feature_keys, find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target, is_scalar
 from sb3_explain.agents.targets.scalars import ScalarTarget
@@ -29,7 +31,7 @@ QUICK: dict[str, dict[str, Any]] = {"integrated_gradients": {"n_steps": 10}}
 @check_arguments
 def make_explainer(
     name: str,
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     states: StateDataset | None = None,
     folder: str | Path | None = None,
     *,
@@ -60,6 +62,7 @@ def make_explainer(
         not support, or if an explainer that learns is given neither states nor folder, or a folder
         that holds one of other options or states
     """
+    agent = read_agent(agent)
     if states is not None:
         require_class("states", states, StateDataset)
         states.require_labels_of(agent)
@@ -109,8 +112,6 @@ def list_explainers(agent: Agent | None = None) -> list[str]:
 
     :param agent: only explainers that support this agent are listed; all when not given
     """
-    if agent is not None:
-        require_class("agent", agent, Agent)
     return [n for n, kind in EXPLAINERS.items() if agent is None or not kind.unsupported(agent)]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from sb3_explain.agents.agent import Agent
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.targets.find import TargetLike, find_target, is_scalar
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
@@ -72,6 +74,21 @@ def name_all(explainers: Explainers) -> dict[str, str | Explainer]:
     if len(set(names)) < len(names):
         raise ExplainError("two explainers have the same name: give a dict of names to them")
     return dict(zip(names, given, strict=True))
+
+
+def read_explained_agent(agent: Agent | BaseAlgorithm, explainers: Explainers | None) -> Agent:
+    """Return an agent as it is; of a model, the agent of the explainers that explain it already.
+
+    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
+    :param explainers: explainers, of which some may be made
+    :raises ExplainError: for anything else
+    """
+    known = read_agent(agent)
+    if known is not agent and explainers is not None:
+        for one in name_all(explainers).values():
+            if not isinstance(one, str) and one.agent.fingerprint() == known.fingerprint():
+                return one.agent
+    return known
 
 
 def name_explainer(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.observations import find_feature_keys, find_image
 from sb3_explain.agents.shown_values import name_features
 from sb3_explain.agents.targets.find import TargetLike
@@ -151,7 +152,7 @@ class PastSteps:
 
 @check_arguments
 def past_steps(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     states: StateDataset,
     position: int,
     target: TargetLike = None,
@@ -189,6 +190,7 @@ def past_steps(
     :raises ExplainError: if the agent is not recurrent, there is no such state, or the steps before
         it or their recurrent states are not among the states
     """
+    agent = read_agent(agent)
     if not agent.recurrent:
         raise ExplainError(
             f"this agent ({agent.algo}) carries no state from step to step, so no past step "

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.targets.energies import BETA
 from sb3_explain.agents.targets.find import find_energy
 from sb3_explain.agents.targets.outputs import read_outputs
@@ -29,7 +30,7 @@ TV, BLUR_SIGMA, BLUR_EVERY, JITTER = 5.0, 0.7, 4, 4
 
 @check_arguments
 def activation_maximization(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     target: str | Callable[..., Tensor],
     n: int = 8,
     *,
@@ -66,6 +67,7 @@ def activation_maximization(
     :return: (n, C, H, W) images in the agent's range, or in the axes that it observes
     :raises ExplainError: for an agent that does not observe one image, or an unknown regulariser
     """
+    agent = read_agent(agent)
     by_key = spaces_by_key(agent.observation_space)
     space = next(iter(by_key.values()))
     shape = next(iter(agent.layout.shapes.values()))

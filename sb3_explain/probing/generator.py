@@ -20,7 +20,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.policy_views import FORBIDDEN
 from sb3_explain.common.checkpoints import TrainingState, copy_weights, pack
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import check_arguments, require_class
+from sb3_explain.common.signatures import check_arguments, read_instance
 from sb3_explain.common.tensor_files import require_fit
 from sb3_explain.common.training import TrainingOptions, train_network, training_options
 from sb3_explain.envs.spaces import Observations
@@ -80,7 +80,7 @@ class StateGenerator:
     make_settings = staticmethod(make_settings)
 
     def __init__(self, agent: Agent, *, seed: int = 0, **settings: Any) -> None:
-        require_class("agent", agent, Agent)
+        agent = read_instance("agent", agent, Agent)
         reason = needs_no_category(agent)
         if reason is not None:
             raise ExplainError(f"no generator of this agent's states: {reason}")

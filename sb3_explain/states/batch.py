@@ -28,7 +28,7 @@ from sb3_explain.agents.targets.find import TargetLike, read_targets, require_ac
 from sb3_explain.agents.targets.outputs import Outputs
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import require_class
+from sb3_explain.common.signatures import read_instance
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.keys import ByKey
@@ -78,7 +78,7 @@ class StateBatch(ByKey):
         policy_inputs: Mapping[str, Tensor] | None = None,
         cache: ForwardCache | None = None,
     ) -> None:
-        require_class("agent", agent, Agent)
+        agent = read_instance("agent", agent, Agent)
         self.agent = agent
         self.cache = cache
         #: (B,) positions of the states in the data set that they come from, if it is known

@@ -11,7 +11,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.agents.agent import Agent
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.common.files import sole_writer
 from sb3_explain.common.progress import progress_bar, track
@@ -31,7 +33,7 @@ BEHAVIORS = ("zoo", "greedy", "stochastic", "epsilon")
 
 @check_arguments
 def collect(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     env: AnyEnv | EnvSource | None = None,
     n_states: int = 10_000,
     *,
@@ -78,6 +80,7 @@ def collect(
         the store belongs to a run of other settings, or the states would take more memory than
         four times the limit of a file (``SB3_EXPLAIN_MAX_BYTES``)
     """
+    agent = read_agent(agent)
     if behavior not in BEHAVIORS:
         raise unknown_name("behavior", behavior, BEHAVIORS)
     smallest = {"n_states": 1, "n_envs": 1, "max_per_episode": 0, "seed": 0}

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.attributions import join_features
@@ -158,7 +159,7 @@ def require_numbers(k: int, before: int, after: int, diversity: float) -> None:
 
 @check_arguments
 def highlights(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     output: str | Path,
     *,
     env: AnyEnv | None = None,
@@ -208,6 +209,7 @@ def highlights(
     :raises ExplainError: for numbers out of range, or an explainer that does not support the agent
         or has still to be fitted
     """
+    agent = read_agent(agent)
     output = Path(output)
     # Fail now, not after the agent has played.
     require_video(fps)

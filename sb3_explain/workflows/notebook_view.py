@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
@@ -20,7 +20,6 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.environments import AnyEnv
 from sb3_explain.workflows.chosen_explainers import list_defaults
 from sb3_explain.workflows.playback import make_playback
-from sb3_explain.workflows.showing import read_agent
 from sb3_explain.workflows.whole_episodes import play_whole_episodes
 
 if TYPE_CHECKING:  # anywidget may be absent
@@ -73,7 +72,7 @@ def view(
         raise ExplainError("view needs anywidget: pip install 'sb3_explain[notebook]'")
     from sb3_explain.report.widget import make_widget
 
-    agent = read_agent(agent_or_model)
+    agent = read_agent(agent_or_model, "agent_or_model")
     named = list_defaults(agent, target) if explainers is None else explainers
     # Fail now, not after the agent has played.
     asked = None if target is None else find_target(agent, target)

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.targets.find import find_action
 from sb3_explain.common.bootstrap import Interval, confidence_interval
 from sb3_explain.common.errors import ExplainError
@@ -26,7 +26,6 @@ from sb3_explain.report.figures import save
 from sb3_explain.report.video import require_video, write_pictures
 from sb3_explain.states.branches import Brancher, Played
 from sb3_explain.states.environments import AnyEnv, find_source
-from sb3_explain.workflows.showing import read_agent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stable_baselines3.common.base_class import BaseAlgorithm
+
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
@@ -26,7 +28,7 @@ from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.explained import require_explained
 from sb3_explain.explainers.learned.fitted import load_or_fit
 from sb3_explain.explainers.learned.visionmask import VisionMask
-from sb3_explain.explainers.named import Explainers
+from sb3_explain.explainers.named import Explainers, read_explained_agent
 from sb3_explain.report import save, write_report
 from sb3_explain.report.measured import read_curves, read_metrics
 from sb3_explain.report.viewer.playback import Playback
@@ -85,7 +87,7 @@ def fit_visionmask(
 
 @check_arguments
 def explain(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     output: str | Path,
     explainers: Explainers | None = None,
     *,
@@ -143,6 +145,7 @@ def explain(
     :return: what was measured, as in ``metrics.json``
     :raises ExplainError: for unknown options or metrics, before anything is played
     """
+    agent = read_explained_agent(agent, explainers)
     output = Path(output)
     if fit is None and (explainer_kwargs or fit_kwargs):
         fit = VisionMask.name

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.errors import ExplainError
@@ -24,7 +24,6 @@ from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.environments import find_source
 from sb3_explain.workflows.saliency_video import write_saliency_video
-from sb3_explain.workflows.showing import read_agent
 
 
 @check_arguments

@@ -12,7 +12,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.common.attributions import join_features
 from sb3_explain.common.errors import ExplainError
@@ -25,7 +25,6 @@ from sb3_explain.report.summary import describe_unchanging
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.coverage import is_constant
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.showing import read_agent
 
 logger = logging.getLogger(__name__)
 

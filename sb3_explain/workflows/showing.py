@@ -8,10 +8,10 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.signatures import check_arguments, require_class
+from sb3_explain.common.signatures import check_arguments
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.forbidden import describe_forbidden
 from sb3_explain.explainers.make import default_explainer
@@ -183,18 +183,3 @@ def compare(
         rows.insert(0, above)
     note = " ".join(filter(None, notes))
     return explanation_figure(rows, title="\n".join(titles), note=note, theme=theme)
-
-
-def read_agent(agent: Agent | BaseAlgorithm) -> Agent:
-    """Return an agent as it is, and a model as an agent.
-
-    :param agent: an agent, or a model of stable-baselines3 or sb3-contrib
-    :raises ExplainError: for anything else
-    """
-    if isinstance(agent, BaseAlgorithm):
-        return Agent.from_model(agent)
-    try:
-        require_class("agent", agent, Agent)
-    except ExplainError as error:
-        raise ExplainError(f"{error}; a model of stable-baselines3 will do as it is") from None
-    return agent

@@ -21,9 +21,10 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.energies import list_targets, require_comparable
 from sb3_explain.agents.targets.find import name_search, require_supported_target
@@ -57,7 +58,7 @@ STATES, VISIONMASK = "generator_states", "probes/visionmask"
 
 @check_arguments
 def find_weaknesses(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     output: str | Path,
     *,
     targets: Sequence[str] = (ALL,),
@@ -114,6 +115,7 @@ def find_weaknesses(
     :return: path of the page
     :raises ExplainError: for unknown targets or options, before anything is played
     """
+    agent = read_agent(agent)
     start_time = time.perf_counter()
     output = Path(output)
     if max_seconds is not None:

@@ -1,4 +1,4 @@
-"""Every public name that takes an agent wraps a raw model of SB3, or refuses it in one line."""
+"""Every public name that takes an agent takes a raw model of SB3, and refuses all else."""
 
 import inspect
 
@@ -20,6 +20,7 @@ OTHERS = {
     "observations": OBSERVATION, "explainers": ["gradient"], "explainer": "input_x_gradient",
     "target": 0, "name": "gradient", "folder": "nowhere", "path": "episode.mp4",
     "output": "nowhere", "generator": sb3_explain.StateGenerator(AGENT),
+    "unit": 0, "step": 0, "position": 0,
     "sample": np.arange(4), "targets": np.zeros(4, int), "seed": 0, "positions": [0], "columns": {},
     "repo_id": "somebody/something", "settings": {}, "named": "mean",
 }  # fmt: skip
@@ -30,15 +31,6 @@ HOOKS = {
     *("VisionMaskCallback.states", "StateGeneratorCallback.states"),
     *("MetricsCallback.evaluate_states", "MetricsCallback.make_explainers", "ForwardCache.read"),
 }
-#: which wrap a model
-WRAPPING = {
-    "plot", "compare", "play", "to_shap", "view", "diagnose", "inside", "distill", "outcomes",
-    "behavior_map", "StateMask", "StateMask.load",
-}  # fmt: skip
-#: of these, those that are tested where they are or below
-ELSEWHERE = {
-    "play", "diagnose", "inside", "distill", "outcomes", "behavior_map", "StateMask.load",
-}  # fmt: skip
 #: results, which hold an agent
 RESULTS = {"ActivatingStates", "BehaviorMap"}
 ABSTRACT = {"MaskExplainer", "FittedExplainer.load"}
@@ -73,59 +65,67 @@ def find_argument(taker):
 PUBLIC = list_public()
 
 
-def call(taker):
+class WrappedError(Exception):
+    """Raised in place of wrapping a model."""
+
+
+def call(taker, agent=MODEL):
     """Call it with the model as its agent, and what fits as its other arguments."""
-    agent = find_argument(taker)
-    positional, named = [], {agent: MODEL}
+    named = {find_argument(taker): agent}
     for name, one in inspect.signature(taker).parameters.items():
-        if name == agent or one.default is not one.empty or one.kind in (2, 4):
+        if name in named or one.default is not one.empty or one.kind in (2, 4):
             continue
         named[name] = OTHERS.get(name, object())
-    return taker(*positional, **named)
+    return taker(**named)
 
 
 def test_they_are_found():
-    assert {"evaluate", "StateBatch", "VisionMask", "VisionMask.load", "list_explainers"} <= set(
-        PUBLIC
-    )
-    assert HOOKS - {"ExplainCallback.begin"} <= set(PUBLIC) and set(PUBLIC) >= WRAPPING
+    assert {"evaluate", "StateBatch", "VisionMask", "VisionMask.load", "plot"} <= set(PUBLIC)
+    assert HOOKS - {"ExplainCallback.begin"} <= set(PUBLIC)
     assert len(PUBLIC) > 60
 
 
-@pytest.mark.parametrize("name", sorted(set(PUBLIC) - HOOKS - WRAPPING - ABSTRACT - RESULTS))
-def test_a_raw_model_is_refused_in_one_line(name):
+@pytest.mark.parametrize("name", sorted(set(PUBLIC) - HOOKS - ABSTRACT - RESULTS))
+def test_a_raw_model_is_wrapped_and_all_else_refused_in_one_line(name, monkeypatch):
+    def refuse(given):
+        if given is MODEL:
+            raise WrappedError
+        return given
+
     with pytest.raises(ExplainError) as refusal:
-        call(PUBLIC[name])
+        call(PUBLIC[name], object())
     said = str(refusal.value)
-    assert said.startswith(f"{find_argument(PUBLIC[name])} must be of class Agent, not PPO: ")
-    assert said.endswith("Agent.from_model(model) makes one") and "\n" not in said
+    assert said.startswith(f"{find_argument(PUBLIC[name])} must be of class Agent, not object: ")
+    assert said.endswith("a model of Stable-Baselines3 will do as it is") and "\n" not in said
+    monkeypatch.setattr(sb3_explain.Agent, "from_similar", refuse)
+    with pytest.raises(WrappedError):
+        call(PUBLIC[name])
 
 
-@pytest.mark.parametrize("name", sorted(WRAPPING - ELSEWHERE))
-def test_or_it_is_wrapped(name):
-    if name == "to_shap":
-        pytest.importorskip("shap")
-    assert call(PUBLIC[name]) is not None
-
-
-def test_inside_distill_and_behavior_map_wrap_a_model():
-    options = {"n_rounds": 1, "n_episodes": 1, "n_evaluated": 2, "progress": False}
-    agent = sb3_explain.Agent.from_model(MODEL)
-    states = sb3_explain.collect(agent, n_states=20, max_per_episode=5, render=False)
+def test_a_model_is_collected_explained_and_evaluated():
+    states = sb3_explain.collect(MODEL, n_states=20, max_per_episode=5, render=False)
+    explainer = sb3_explain.InputXGradient(MODEL)
+    assert explainer.attribute(states.observations([0])).shape == (1, 4)
+    evaluation = sb3_explain.evaluate(MODEL, states, [explainer, "gradient"], ["sparseness"])
+    assert evaluation.agent == explainer.agent.describe()
+    other = PPO("MlpPolicy", "CartPole-v1", n_steps=8, seed=1, device="cpu")
+    with pytest.raises(ExplainError, match="input_x_gradient explains another agent"):
+        sb3_explain.evaluate(other, states, [explainer], ["sparseness"])
     assert sb3_explain.inside(MODEL, states).layers
     assert len(sb3_explain.behavior_map(MODEL, states, n_clusters=2).clusters) == 2
-    assert sb3_explain.distill(MODEL, max_leaves=2, **options).returns.n == 2
 
 
-def test_in_a_list_or_a_dict_it_is_refused_as_well():
-    for use in (
-        lambda: sb3_explain.run_benchmark(MODEL, ["gradient"], ["sparseness"], output="nowhere"),
-        lambda: sb3_explain.run_benchmark([MODEL], ["gradient"], ["sparseness"], output="nowhere"),
-        lambda: sb3_explain.run_benchmark({"a": MODEL}, ["random"], ["sparseness"], output="x"),
-        lambda: sb3_explain.run_benchmark({"a": (MODEL, STATES)}, ["random"], [], output="x"),
+def test_agents_of_a_benchmark_may_be_models(tmp_path):
+    settings = {"output": tmp_path, "n_evaluated": 5, "progress": False, "n_states": 60}
+    grid = sb3_explain.run_benchmark({"a": MODEL}, ["random"], ["sparseness"], **settings)
+    assert list(grid.join_seeds()) == ["a"]
+    for given, said in (
+        ({"a": object()}, "each of agents must be of class Agent, not object"),
+        ([MODEL], "this agent has no name: give a dict"),
+        (MODEL, "this agent has no name: give a dict"),
     ):
-        with pytest.raises(ExplainError, match="each of agents must be of class Agent, not PPO"):
-            use()
+        with pytest.raises(ExplainError, match=said):
+            sb3_explain.run_benchmark(given, ["random"], ["sparseness"], output="nowhere")
 
 
 def test_where_an_explainer_is_asked_for_it_is_none():

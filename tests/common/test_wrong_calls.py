@@ -1,20 +1,16 @@
 """Calls that a user may get wrong end in one line that says what to do, before anything is done."""
 
 import pytest
-from stable_baselines3 import PPO
 
 from sb3_explain import (
     Agent,
     ExplainError,
     Gradient,
     Rise,
-    VisionMask,
-    collect,
     counterfactual,
     evaluate,
     fit_baselines,
     goggles,
-    list_explainers,
     make_explainer,
     masked_return,
     probe,
@@ -31,27 +27,6 @@ def agent():
 @pytest.fixture(scope="module")
 def states(agent):
     return dot_states(agent, 40)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return PPO("MlpPolicy", "CartPole-v1", device="cpu")
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda model: make_explainer("gradient", model),
-        lambda model: Rise(model),
-        lambda model: VisionMask(model),
-        lambda model: list_explainers(model),
-        lambda model: collect(model, folder="nowhere"),
-        lambda model: evaluate(model, [], []),
-    ],
-)
-def test_a_model_is_no_agent(use, model):
-    with pytest.raises(ExplainError, match=r"agent must be of class Agent, not PPO: .*from_model"):
-        use(model)
 
 
 @pytest.mark.parametrize(

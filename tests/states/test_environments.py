@@ -219,11 +219,6 @@ def test_what_is_no_environment_is_one_line(agent, env, says, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_is_no_agent():
-    with pytest.raises(ExplainError, match=r"not PPO: load_agent\(...\) or Agent.from_model"):
-        collected(make_model(PPO, Field()), n_states=5)
-
-
 def test_a_model_is_no_environment(agent):
     with pytest.raises(ExplainError, match="env=PPO is no environment"):
         collected(agent, make_model(PPO, Field()))

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 
 from sb3_explain.agents.activations import drop_time, take_first
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.predict_input import read_inputs
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.errors import ExplainError, require_known
@@ -76,7 +77,7 @@ def tap_layer(scores: TargetScores, layer: str, axis: int) -> Iterator[Tap]:
 
 @check_arguments
 def layer_attributions(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     observations: Any,
     layer: str,
     target: TargetLike = None,
@@ -116,6 +117,7 @@ def layer_attributions(
     :return: (B, ...) attributions in the shape of ``agent.activations(observations, layer)``
     :raises ExplainError: for an unknown layer or method, or a target that the layer has no part in
     """
+    agent = read_agent(agent)
     from captum import attr
 
     require_known("layer", [layer], agent.layers)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.common.errors import ExplainError, require_known, unknown_name
 from sb3_explain.common.numbers import require_whole
 from sb3_explain.common.signatures import check_arguments
@@ -39,7 +39,6 @@ from sb3_explain.workflows.behavior.transitions import (
 )
 from sb3_explain.workflows.inside.reading import read_activations
 from sb3_explain.workflows.represented_states import represent_states, standardize
-from sb3_explain.workflows.showing import read_agent
 from sb3_explain.workflows.state_sheet import choose_apart
 from sb3_explain.workflows.step_columns import compute_columns
 from sb3_explain.workflows.whole_episodes import play_whole_episodes

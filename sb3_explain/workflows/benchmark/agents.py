@@ -13,6 +13,7 @@ from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.agents.loading.algorithms import find_algorithm
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.signatures import read_instance
 from sb3_explain.envs.trust import check_trusted, is_trusted
 from sb3_explain.states.dataset import StateDataset
 
@@ -62,6 +63,17 @@ class NamedAgent:
         if names_function(first, second, self.load_kwargs.get("trusted", ())):
             return call_function(first, second, self.load_kwargs.get("trusted", ()))
         return load_agent(first, second, **self.load_kwargs), None
+
+
+def read_source(source: Any) -> Agent | tuple[Agent, StateDataset]:
+    """Read an agent of a dict, or a pair of an agent and its states.
+
+    :raises ExplainError: if it is neither an agent nor a model
+    """
+    if isinstance(source, tuple) and source:
+        return (read_instance("each of agents", source[0], Agent), *source[1:])
+    agent: Agent = read_instance("each of agents", source, Agent)
+    return agent
 
 
 def read_agent(text: str, load_kwargs: Mapping[str, Any]) -> NamedAgent:

@@ -12,14 +12,14 @@ from sb3_explain.common.controls import CONTROLS
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.files import atomic_path
 from sb3_explain.common.progress import progress_bar
-from sb3_explain.common.signatures import argument_names, check_arguments, require_class
+from sb3_explain.common.signatures import argument_names, check_arguments
 from sb3_explain.evaluation.metrics import METRICS, bind_options, find_base, needs
 from sb3_explain.evaluation.targets import OF_QUANTITIES
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.learned.base import MaskExplainer
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.benchmark.agents import NamedAgent, read_agent
+from sb3_explain.workflows.benchmark.agents import NamedAgent, read_agent, read_source
 from sb3_explain.workflows.benchmark.backends import Failure, Run, Task, open_backend
 from sb3_explain.workflows.benchmark.job import Cell, Job, Protocol, needs_fit
 from sb3_explain.workflows.benchmark.output import Benchmark, write_output
@@ -179,15 +179,14 @@ def read_agents(
     agents = agents if isinstance(agents, Mapping) else list(agents)
     for source in agents.values() if isinstance(agents, Mapping) else agents:
         if not isinstance(source, str):
-            alone = source[0] if isinstance(source, tuple) and source else source
-            require_class("each of agents", alone, Agent)
+            read_source(source)
             if not isinstance(agents, Mapping):
                 raise ExplainError("this agent has no name: give a dict, such as {'mine': agent}")
     if isinstance(agents, Mapping):
         named = [
             read_agent(f"{name}={source}", load_kwargs)
             if isinstance(source, str)
-            else NamedAgent(name, source)
+            else NamedAgent(name, read_source(source))
             for name, source in agents.items()
         ]
     else:

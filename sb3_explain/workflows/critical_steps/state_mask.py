@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.sampled_observations import sample_observations
 from sb3_explain.common.checkpoints import Checkpoints, TrainingState, require_same_training
 from sb3_explain.common.errors import ExplainError
@@ -34,7 +34,6 @@ from sb3_explain.workflows.critical_steps.mask_network import (
     read_features,
 )
 from sb3_explain.workflows.critical_steps.training import train
-from sb3_explain.workflows.showing import read_agent
 
 #: what is added to the seed of a fit for that of episodes that it has not played
 FRESH = 1_000_000

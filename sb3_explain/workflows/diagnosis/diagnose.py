@@ -9,7 +9,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.files import write_json
 from sb3_explain.common.notebook import write_table
@@ -28,7 +28,6 @@ from sb3_explain.states.environments import AnyEnv, find_source
 from sb3_explain.workflows.diagnosis.evidence import Evidence
 from sb3_explain.workflows.diagnosis.findings import ORDER, Finding, Look, NotLookedError
 from sb3_explain.workflows.diagnosis.registry import CHECKS
-from sb3_explain.workflows.showing import read_agent
 from sb3_explain.workflows.whole_episodes import play_whole_episodes
 
 #: what a finding says in words

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from sb3_explain.agents.agent import Agent
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.targets.find import TargetLike, find_target
 from sb3_explain.common.errors import ExplainError
@@ -58,7 +60,7 @@ class Exported:
 
 @check_arguments
 def export(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     output: str | Path,
     *paths: str | Path,
     explainer: str | Explainer | None = None,
@@ -98,6 +100,7 @@ def export(
     :raises ExplainError: if there are no such states, steps or pictures, or for a suffix, an
         explainer or a target that does not fit
     """
+    agent = read_agent(agent)
     output, files = Path(output), [Path(path) for path in paths]
     require_files(files)
     require_style(style)

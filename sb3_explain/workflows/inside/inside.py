@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.attention import AttentionWeights, attention
 from sb3_explain.common.bootstrap import make_clusters
 from sb3_explain.common.errors import ExplainError
@@ -40,7 +40,6 @@ from sb3_explain.workflows.inside.units import (
     measure_strengths,
     put_units_second,
 )
-from sb3_explain.workflows.showing import read_agent
 
 T = TypeVar("T")
 

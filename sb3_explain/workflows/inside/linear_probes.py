@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.common.attributions import join_features
 from sb3_explain.common.bootstrap import MIN_EPISODES, Interval, make_clusters
 from sb3_explain.common.errors import ExplainError, require_known, unknown_name
@@ -146,7 +147,7 @@ class LinearProbes:
 
 @check_arguments
 def linear_probe(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     states: StateDataset,
     labels: Labels = None,
     layers: str | Sequence[str] | None = None,
@@ -184,6 +185,7 @@ def linear_probe(
     :raises ExplainError: for an unknown layer or concept, a concept that never changes, or too few
         states
     """
+    agent = read_agent(agent)
     given = [layers] if isinstance(layers, str) else layers
     names = choose_layers(agent) if given is None else given
     require_known("layer", names, agent.layers)

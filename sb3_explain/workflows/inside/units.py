@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.notebook import write_facts
 from sb3_explain.common.numbers import require_whole
@@ -108,7 +109,7 @@ class ActivatingStates:
 
 @check_arguments
 def activating_states(
-    agent: Agent,
+    agent: Agent | BaseAlgorithm,
     states: StateDataset,
     layer: str,
     unit: int,
@@ -134,6 +135,7 @@ def activating_states(
     :param n_states: number of states that are looked at, spread over all
     :raises ExplainError: for an unknown layer, or a unit that it does not have
     """
+    agent = read_agent(agent)
     require_known("layer", [layer], agent.layers)
     require_whole("k", k)
     looked = states.spread(require_whole("n_states", n_states))

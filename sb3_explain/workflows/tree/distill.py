@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_explain.agents.action_spaces import group_sizes
-from sb3_explain.agents.agent import Agent
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.numbers import require_whole
 from sb3_explain.common.progress import progress_bar
@@ -18,7 +18,6 @@ from sb3_explain.common.signatures import check_arguments
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.environments import AnyEnv, open_parallel_envs
 from sb3_explain.workflows.diagnosis.diagnose import has_env
-from sb3_explain.workflows.showing import read_agent
 from sb3_explain.workflows.tree.decision_tree import name_actions
 from sb3_explain.workflows.tree.fitting import find_library, fit_nodes
 from sb3_explain.workflows.tree.measures import TreeMeasures, measure_tree
