@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sb3_explain import __version__
 from sb3_explain.cli.completion import SHELLS, PrintCompletion
-from sb3_explain.cli.flag_names import list_flags, say_flags
+from sb3_explain.cli.flag_names import list_flags, say_flags, warning_in_flags
 from sb3_explain.cli.outputs import prepare
 from sb3_explain.cli.parsing import Commands, Parser
 from sb3_explain.cli.zoo import is_of_zoo, run_zoo
@@ -104,8 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = read_options(list(sys.argv[1:] if arguments is None else arguments))
         prepare(options)
-        with writing_to(Path(getattr(options, "output", None) or ".")):
+        with warning_in_flags(options), writing_to(Path(getattr(options, "output", None) or ".")):
             run(options)
+        for note in getattr(options, "notes", ()):  # not before an error
+            print(note, file=sys.stderr)
     except ExplainError as error:
         message = str(error)
         if hasattr(options, "parser"):

@@ -143,7 +143,10 @@ def add_collecting_flags(sub: Parser, n_states: str) -> None:
         "--max-per-episode", type=not_negative, metavar="N",
         help="save the first N states of an episode; 0: all (default: a 50th of -n, at least 100)",
     )  # fmt: skip
-    group.add_argument("--no-render", action="store_true", help="save no rendered frames")
+    group.add_argument(
+        "--no-render", dest="render", action="store_false", default=None,
+        help="save no rendered frames",
+    )  # fmt: skip
 
 
 def add_fitting_flags(sub: Parser) -> None:
@@ -324,7 +327,7 @@ def collecting_options(options: argparse.Namespace) -> dict[str, Any]:
         "epsilon": options.epsilon,
         "max_per_episode": options.max_per_episode,
         "n_envs": options.n_envs,
-        "render": False if options.no_render else None,
+        "render": options.render,
     }
 
 

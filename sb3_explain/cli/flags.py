@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +93,7 @@ def load_named_agent(options: argparse.Namespace) -> Agent:
     complete_flags(options)
     if not named:
         what = "the demo's" if options.demo else f"{options.algo} {options.env}"
-        print(f"agent: {what}, as {options.output / AGENT_FILE} says", file=sys.stderr)
+        options.notes.append(f"agent: {what}, as {options.output / AGENT_FILE} says")
     if options.demo:
         return demo_agent(action_names=options.action_names)
     folder = Path(options.folder)

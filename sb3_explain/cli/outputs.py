@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-import sys
 from pathlib import Path
 
 from sb3_explain.common.errors import ExplainError
@@ -17,9 +16,13 @@ EXPLAINED = Path("explained")
 def prepare(options: argparse.Namespace) -> None:
     """Choose the output folder of a command, unless it is named or there is none.
 
+    What there is to say of it is kept in the ``notes`` of the options, for the end: after an error
+    there may be no results.
+
     :param options: the options of a command, which are changed
     :raises ExplainError: if flags are missing
     """
+    options.notes = []
     if not hasattr(options, "output"):
         return
     missing = list_missing(options)
@@ -27,7 +30,7 @@ def prepare(options: argparse.Namespace) -> None:
         raise ExplainError(f"give {' and '.join(missing)} (see sb3-explain {options.name} --help)")
     if options.output is None:
         options.output = EXPLAINED / name_folder(options)
-        print(f"results: {options.output} (another folder: -o)", file=sys.stderr)
+        options.notes.append(f"results: {options.output} (another folder: -o)")
 
 
 def list_missing(options: argparse.Namespace) -> list[str]:

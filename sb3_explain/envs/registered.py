@@ -160,15 +160,13 @@ def missing_environment(env_id: str, error: Exception) -> ExplainError:
                 f"{package.install} ({reason})"
             )
     if "unexpected keyword argument 'render_mode'" in text:
-        return ExplainError(
-            f"environment {env_id!r} renders nothing: collect with render=False (--no-render)"
-        )
+        return ExplainError(f"environment {env_id!r} renders nothing: collect with render=False")
     known = [name for name in gym.registry if not has_moved(name)]
     close = difflib.get_close_matches(env_id, known, n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close and close[0] != env_id else ""
     said = f"environment {env_id!r} cannot be made{hint} ({reason})"
     if not is_registered(env_id):
-        said += ": gym_packages=[...] (--gym-packages) imports a module of yours that registers it"
+        said += ": gym_packages=[...] imports a module of yours that registers it"
     return MissingEnvironmentError(said)
 
 

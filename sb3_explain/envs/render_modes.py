@@ -26,7 +26,7 @@ class NoFramesError(ExplainError):
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}, or collect with render=False (--no-render)")
+        super().__init__(f"{reason}, or collect with render=False")
         self.reason = reason
 
 

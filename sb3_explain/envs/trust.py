@@ -77,4 +77,4 @@ def check_trusted(
 
 def allow(name: str) -> str:
     """The words that say how a name is allowed."""
-    return f"if you trust it, add --trust {name} (trusted=[...])"
+    return f"if you trust it, give trusted=['{name}']"

@@ -247,7 +247,7 @@ class Recorder:
         except Exception as error:  # the user's code may fail in any way
             raise FailedEnvError(
                 f"frames of {name} cannot be rendered ({describe_failure(error)}): mend what it "
-                "names, or collect with render=False (--no-render)"
+                "names, or collect with render=False"
             ) from error
         picture = read_picture(name, drawn, collection.picture_shape)
         collection.picture_shape = picture.shape

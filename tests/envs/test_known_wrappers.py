@@ -65,7 +65,11 @@ def test_the_zoos_wrappers_are_known(name, kwargs):
             {"filename": "x"},
             "'filename': 'x'.* a file may give it allow_early_resets only",
         ),
-        ("gymnasium.wrappers.RecordVideo", {"video_folder": "v"}, "is unknown .*--trust gymnasium"),
+        (
+            "gymnasium.wrappers.RecordVideo",
+            {"video_folder": "v"},
+            "is unknown .*trusted=.'gymnasium",
+        ),
         ("gymnasium.wrappers.HumanRendering", {}, "is unknown"),
         ("gymnasium.wrappers.FrameStackObservation", {"stack_size": 10**7}, "from 1 to 100"),
         ("gymnasium.wrappers.FrameStackObservation", {"stack_size": True}, "a whole number"),
@@ -81,7 +85,7 @@ def test_the_zoos_wrappers_are_known(name, kwargs):
         ("sb3_explain.envs.wrappers.PooledScreen", {"key": "x" * 99}, "a short name"),
         ("sb3_contrib.common.wrappers.ActionMasker", {"action_mask_fn": "close"}, "action_masks"),
         ("stable_baselines3.common.vec_env.VecVideoRecorder", {}, "is unknown"),
-        ("rl_zoo3.benchmark.X", {}, "is unknown .*--trust rl_zoo3.benchmark.X"),
+        ("rl_zoo3.benchmark.X", {}, "is unknown .*trusted=.'rl_zoo3.benchmark.X"),
         ("Box2D.examples.framework.X", {}, "is unknown"),
         ("mujoco.experimental.studio.viewer.X", {}, "is unknown"),
         ("sb3_explain.workflows.pipeline.write_all", {}, "is unknown"),
@@ -101,7 +105,7 @@ def test_other_wrappers_and_arguments_need_the_users_word(name, kwargs, says):
 def test_a_long_call_is_cut():
     with pytest.raises(ExplainError) as error:
         check_arguments(f"a.{'b' * 50}", {f"key_{i}": "x" * 500 for i in range(500)}, ())
-    assert len(str(error.value)) < 300 and "--trust a.b" in str(error.value)
+    assert len(str(error.value)) < 300 and "trusted=['a.b" in str(error.value)
 
 
 def test_the_users_own_recipe_may_give_a_known_wrapper_any_argument(tmp_path):

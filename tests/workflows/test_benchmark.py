@@ -353,7 +353,7 @@ def test_one_method_with_several_settings(tmp_path):
     [
         ({"agents": ["pp0:Dot-v0"]}, "did you mean 'ppo'"),
         ({"agents": ["dot"]}, "names no agent"),
-        ({"agents": ["os.path:join"], "load_kwargs": {}}, "--trust os"),
+        ({"agents": ["os.path:join"], "load_kwargs": {}}, "trusted=.'os"),
         ({"agents": ["demo", "demo"]}, "two agents"),
         ({"explainers": ["greydanos"]}, "did you mean 'greydanus'"),
         ({"explainers": {"occlusion": {"strid": 3}}}, "did you mean 'stride'"),

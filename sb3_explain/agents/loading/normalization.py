@@ -81,7 +81,7 @@ def find_normalization(
     if path is None and was_normalized:
         note = (
             f"{model} was trained with VecNormalize, whose statistics are not beside it: give "
-            "vec_normalize=FILE (--vec-normalize), or False if only rewards were normalized"
+            "vec_normalize=FILE, or vec_normalize=False if only rewards were normalized"
         )
     elif path is not None and was_normalized is False:
         note = f"{path.name} beside {model} is left out: the agent was trained without VecNormalize"
@@ -148,7 +148,7 @@ def find_statistics(files: AgentFiles) -> Path | None:
         if len(there) > 1 and not _are_equal(there):
             raise ExplainError(
                 f"{there[0].name} and {there[1].name} both stand beside {model.name}, and differ: "
-                "give vec_normalize=FILE (--vec-normalize), or vec_normalize=False"
+                "give vec_normalize=FILE, or vec_normalize=False"
             )
         if there:
             return there[0]
@@ -198,5 +198,5 @@ def _count_frames(shape: tuple[int, ...], seen: tuple[int, ...], n_stack: int | 
     raise ExplainError(
         f"the statistics of shape {shape} do not fit the agent, which observes {seen}"
         f"{f' ({n_stack} stacked)' if n_stack else ''}: give the right ones by "
-        "vec_normalize=FILE (--vec-normalize), or vec_normalize=False"
+        "vec_normalize=FILE, or vec_normalize=False"
     )

@@ -98,8 +98,7 @@ def find_videos(folder: str | Path | None, mode: str) -> list[Path]:
     layout = f"clips are expected as FOLDER/{mode}/video0.mp4, video1.mp4, ..."
     if folder is None:
         raise ExplainError(
-            f"mode {mode!r} needs videos: give their folder (background_folder, --backgrounds); "
-            f"{layout}"
+            f"mode {mode!r} needs videos: give their folder (background_folder=); {layout}"
         )
     found = list((Path(folder) / mode).glob("*.mp4"))
     if not found:

@@ -100,8 +100,7 @@ def describe_viewer(
     if size > LIMIT:
         raise ExplainError(
             f"the page would take {size:.0f} MB, and {LIMIT} are the limit: play fewer steps "
-            "(n_shown=, --n-shown, n_steps= of view), explain one target (target=, --target) or "
-            "name fewer explainers"
+            "(n_shown=, or n_steps= of view), explain one target (target=) or name fewer explainers"
         )
     description = {
         "format": 1,

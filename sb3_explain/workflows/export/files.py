@@ -119,7 +119,7 @@ def export(
     if shown and not has_pictures(agent, states):
         raise ExplainError(
             f"{output} has no rendered frames, and the agent observes no images: a video needs "
-            "frames (explain without --no-render); --frames and --rerun have the numbers"
+            "some, so explain without render=False; frames and Rerun files have the numbers"
         )
     explained = explain_steps(states, steps, made, target, progress=progress)
     for path in files:

@@ -68,8 +68,8 @@ class LiveServer(ThreadingHTTPServer):
             super().__init__((host, port), Handler)
         except (OSError, OverflowError) as error:
             raise ExplainError(
-                f"{host}, port {port}, cannot be used ({one_line(error)}): give another --port "
-                "or --host"
+                f"{host}, port {port}, cannot be used ({one_line(error)}): give another port= "
+                "or host="
             ) from error
         self.guard = Guard.make(host, self.server_address[1])
 

@@ -131,7 +131,7 @@ def test_the_users_word_allows_an_argument(trusted):
     kwargs = {"config": {"other_vehicles_type": "mine.Vehicle"}}
     recipe, _ = read_recipe("CartPole-v1", {}, {}, kwargs, {}, read_trusted(trusted))
     assert recipe.env_kwargs == kwargs
-    with pytest.raises(ExplainError, match=r"--trust env_kwargs\.config\.other_vehicles_type "):
+    with pytest.raises(ExplainError, match=r"trusted=.'env_kwargs\.config\.other_vehicles"):
         read_recipe("CartPole-v1", {}, {}, kwargs, {}, ("env_kwargs.config.other", "mine"))
 
 
@@ -157,7 +157,7 @@ def test_a_monitor_overwrites_nothing(folder, tmp_path):
         victim.write_text("precious")
         wrapper = {"stable_baselines3.common.monitor.Monitor": {"filename": str(victim)}}
         write_config(folder.run, {"env_wrapper": wrapper})
-        folder.refused("--trust stable_baselines3.common.monitor.Monitor")
+        folder.refused("trusted=['stable_baselines3.common.monitor.Monitor']")
         assert victim.read_text() == "precious"
     assert not list(tmp_path.glob("new.*"))
 
@@ -211,7 +211,7 @@ def test_trust_is_of_a_package_a_module_or_a_name(folder, scaled, trusted, caplo
 @pytest.mark.parametrize("trusted", ["scal", ["scaled.rewards.Hal"], "scaledrewards", ["s"], ""])
 def test_trust_is_not_of_what_only_begins_alike(folder, scaled, trusted):
     write_config(folder.run, {"env_wrapper": scaled})
-    folder.refused(f"--trust {scaled} (trusted=[...])", trusted=trusted)
+    folder.refused(f"give trusted=['{scaled}']", trusted=trusted)
     assert "scaled" not in sys.modules
 
 
