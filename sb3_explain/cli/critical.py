@@ -9,6 +9,7 @@ from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
 from sb3_explain.common.files import write_text
 from sb3_explain.workflows.critical_steps import StateMask
+from sb3_explain.workflows.critical_steps.stored_states import CRITICAL
 
 
 def add_commands(commands: Commands) -> None:
@@ -48,7 +49,7 @@ def add_commands(commands: Commands) -> None:
 
 def run_critical(options: argparse.Namespace) -> None:
     """``sb3-explain critical``"""
-    folder = options.output / "critical"
+    folder = options.output / CRITICAL
     measured = pick_given(options, "share", "n_episodes", "max_steps")
     shown = pick_given(options, "episode", "max_steps")
     mask = StateMask(load_named_agent(options))
@@ -59,4 +60,7 @@ def run_critical(options: argparse.Namespace) -> None:
     fidelity = mask.fidelity(progress=options.progress, **measured)
     print(fidelity)
     write_text(folder / "fidelity.txt", f"{fidelity}\n")
-    say_end(picture, "outcomes", "-o", str(options.output), "--step", str(found.top(1)[0]))
+    say_end(
+        picture, "outcomes", "-o", str(options.output), "--episode", str(found.episode), "--seed",
+        str(found.seed), "--step", str(found.top(1)[0]),
+    )  # fmt: skip

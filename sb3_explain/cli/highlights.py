@@ -15,7 +15,7 @@ from sb3_explain.cli.outputs import say_end
 from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.highlights import highlights
-from sb3_explain.workflows.importances import IMPORTANCES
+from sb3_explain.workflows.importances import NAMES
 from sb3_explain.workflows.suggested_state import suggest_state_of
 from sb3_explain.workflows.whole_episodes import EPISODES, describe_episodes
 
@@ -57,8 +57,8 @@ def add_commands(commands: Commands) -> None:
     )  # fmt: skip
     group.add_argument(
         "--importance", metavar="NAME",
-        help=f"measure of importance: {', '.join(IMPORTANCES)} (default: gap, or value_change for "
-        "continuous actions)",
+        help=f"measure of importance: {', '.join(NAMES)} (default: gap, or value_change for "
+        "continuous actions); critical is that of `sb3-explain critical` in the output folder",
     )  # fmt: skip
     add_target_flag(sub)
     group.add_argument(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gymnasium import spaces
+
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import find_action
 from sb3_explain.cli.flags import (
@@ -22,6 +24,7 @@ from sb3_explain.explainers.regions import INPAINT
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.chosen_explainers import list_fitted
+from sb3_explain.workflows.critical_steps.stored_states import load_fitted
 from sb3_explain.workflows.why import prepare_explainer, why
 
 
@@ -102,6 +105,7 @@ def run_why(options: argparse.Namespace) -> None:
         baseline=options.baseline,
         share=options.share,
         n_regions=options.regions,
+        state_mask=load_fitted(agent, options.output),
     )
     print(answer)
     folder = "state" if options.states == STATES else options.states
@@ -118,6 +122,15 @@ def run_why(options: argparse.Namespace) -> None:
     if instead is None and others:
         following += ["--instead", others[0]]
         say_end(figure, *following, *explained_by(options))
+    elif found.instead is not None and isinstance(agent.action_space, spaces.Discrete):
+        at = {"episode": states.episode[options.state], "step": states.steps[options.state]}
+        at["seed"] = states.provenance.get("seed") or 0
+        where = [word for name, number in at.items() for word in (f"--{name}", str(number))]
+        action = agent.target_names[found.instead]
+        say_end(
+            figure, "outcomes", "-o", str(options.output), *where, "--actions", action,
+            reason="what would have come of it in the game",
+        )  # fmt: skip
     else:
         say_end(figure, "highlights", "-o", str(options.output))
 

@@ -15,8 +15,9 @@ from sb3_explain.report.palette import Theme, ThemeName
 
 #: colors of the importance, and of the steps that are drawn
 LINE, MARK = "#3a86d1", "#d9534a"
-#: inches of the figure, of the importance, of each other curve and of the pictures
-WIDTH, TALL, LOW, PICTURES = 8.0, 1.8, 1.1, 1.5
+#: inches of the figure, of the importance, of each other curve, of the pictures at most, and of
+#: what is said above each of these
+WIDTH, TALL, LOW, PICTURES, SAID = 8.0, 1.8, 1.1, 2.5, 0.25
 
 
 @plain_fonts
@@ -38,7 +39,10 @@ def critical_figure(
     :return: PNG
     """
     look = get_theme(theme)
-    heights = [TALL, *[LOW] * len(curves), *([PICTURES] if frames else [])]
+    heights = [TALL, *[LOW] * len(curves)]
+    if frames:  # no higher than pictures of their width are
+        tallest = max(frame.shape[0] / frame.shape[1] for frame in frames.values())
+        heights.append(SAID + min(PICTURES, WIDTH / len(frames) * tallest))
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.5), layout="constrained")
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     top = figure.add_subplot(grid[0])

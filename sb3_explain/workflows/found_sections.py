@@ -1,4 +1,4 @@
-"""Sections of what diagnose, inside, tree and behavior have left in a page's folder."""
+"""Sections of what other commands have left in a page's folder, from ``diagnose`` on."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from sb3_explain.workflows.found_beside import SHEETS, read_picture
 
 #: number of states of a diagnosis without a command, of features and of pictures
 QUICK, QUICK_PICTURES = 500, 64
-#: number of findings, and of bytes of the rules, that a page shows
-FINDINGS, RULE_BYTES = 100, 2**18
+#: number of findings, and of bytes of a text, that a page shows
+FINDINGS, TEXT_BYTES = 100, 2**18
 
 _BOUND = optional(number())
 _EVIDENCE = record({"mean": _BOUND, "low": _BOUND, "high": _BOUND, "n": whole()})
@@ -79,7 +79,10 @@ def make_sections(folder: Path, agent: Agent, states: StateDataset) -> list[Sect
     :raises ExplainError: if a file is damaged
     """
     diagnosed = read_diagnosis(folder) or diagnose_quickly(agent, states)
-    found = diagnosed, read_inside(folder), read_tree(folder), read_behavior(folder)
+    found = (
+        diagnosed, read_inside(folder), read_tree(folder), read_behavior(folder),
+        read_critical(folder), read_outcomes(folder),
+    )  # fmt: skip
     return [section for section in found if section is not None]
 
 
@@ -190,10 +193,7 @@ def read_tree(folder: Path) -> Section | None:
     path, remedy = folder / "tree.txt", "run `sb3-explain tree` again"
     if not path.exists():
         return None
-    try:
-        results, _, rules = read_bounded(path, RULE_BYTES).decode().partition("\n\n")
-    except UnicodeDecodeError as error:
-        raise ExplainError(f"{path} is damaged ({remedy})") from error
+    results, _, rules = read_text(path, remedy).partition("\n\n")
     lines = results.splitlines()
     pictures = read_pictures(folder / "tree.png", "Its questions.", "; ".join(lines), remedy)
     return Section(
@@ -219,6 +219,52 @@ def read_behavior(folder: Path) -> Section | None:
         read_pictures(drawn, "Its states by cluster.", said["results"][0], remedy),
         page=find_page(folder, "behavior.html"),
     )  # fmt: skip
+
+
+def read_critical(folder: Path) -> Section | None:
+    """Read which steps of an episode are critical; ``None`` if nobody asked.
+
+    :raises ExplainError: if ``critical.txt``, ``fidelity.txt`` or the picture is damaged
+    """
+    path, remedy = folder / "critical" / "critical.txt", "run `sb3-explain critical` again"
+    if not path.exists():
+        return None
+    lines, measured = read_text(path, remedy).splitlines(), path.with_name("fidelity.txt")
+    if measured.exists():
+        lines += read_text(measured, remedy).splitlines()
+    caption = "How critical each step of an episode is, and the most critical ones."
+    drawn = read_pictures(path.with_name("critical.png"), caption, lines[0], remedy)
+    return Section("critical-steps", "Critical steps", lines, pictures=drawn)
+
+
+def read_outcomes(folder: Path) -> Section | None:
+    """Read what would have happened with another action; ``None`` if nobody asked.
+
+    :raises ExplainError: if ``outcomes.txt`` or the picture is damaged
+    """
+    path, remedy = folder / "outcomes" / "outcomes.txt", "run `sb3-explain outcomes` again"
+    if not path.exists():
+        return None
+    head, *branches = read_text(path, remedy).splitlines()
+    caption = "The branches side by side, from the step where they part."
+    drawn = read_pictures(path.with_name("outcomes.png"), caption, "; ".join(branches), remedy)
+    return Section("outcomes", "What if", [head], list(map(Point, branches)), drawn)
+
+
+def read_text(path: Path, remedy: str) -> str:
+    """Read a text that is not empty.
+
+    :param path: path of the file
+    :param remedy: what the user can do about a damaged one
+    :raises ExplainError: if it is damaged, empty or too large
+    """
+    try:
+        text = read_bounded(path, TEXT_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise ExplainError(f"{path} is damaged ({remedy})") from error
+    if not text.strip():
+        raise ExplainError(f"{path} is empty ({remedy})")
+    return text
 
 
 def read_pictures(path: Path, caption: str, alt: str, remedy: str) -> list[Picture]:

@@ -39,6 +39,8 @@ from sb3_explain.report.contact_sheet import Tile, contact_sheet
 from sb3_explain.report.video import require_video
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.environments import AnyEnv
+from sb3_explain.workflows.critical_steps import StateMask
+from sb3_explain.workflows.critical_steps.stored_states import CRITICAL
 from sb3_explain.workflows.importances import (
     choose_importance,
     compute_importance,
@@ -196,8 +198,10 @@ def highlights(
     :param after: number of states shown after it
     :param diversity: share of all pairs of states that are nearer to each other than two important
         states may be, in [0, 1); 0.1 when not given, and 0 before failures, of which each counts
-    :param importance: a name of :data:`sb3_explain.workflows.importances.IMPORTANCES`, such as
-        ``"before_failure"``; when not given ``"gap"``, for Box actions ``"value_change"``
+    :param importance: a name of :data:`sb3_explain.workflows.importances.NAMES`, such as
+        ``"before_failure"``; when not given ``"gap"``, for Box actions ``"value_change"``.
+        ``"critical"`` needs a :class:`sb3_explain.StateMask` that was fitted in the folder
+        ``critical`` of ``output``
     :param explainer: an explainer that is ready to explain, or a name; one that learns is loaded
         from ``output``. :func:`sb3_explain.explainers.make.default_explainer` when not given
     :param target: what is explained in every state, such as ``"LEFT"`` or ``"value"`` (see
@@ -214,6 +218,7 @@ def highlights(
     # Fail now, not after the agent has played.
     require_video(fps)
     importance = choose_importance(agent, importance)
+    mask = StateMask.load(agent, output / CRITICAL) if importance == CRITICAL else None
     if diversity is None:
         diversity = 0.0 if importance == "before_failure" else 0.1
     require_numbers(k, before, after, diversity)
@@ -232,7 +237,7 @@ def highlights(
     if isinstance(explainer, str):
         explainer = prepare_explainer(agent, explainer, output, states)
     chosen = select(
-        compute_importance(agent, states, importance),
+        compute_importance(agent, states, importance, mask),
         states.episode,
         represent_states(agent, states),
         k,

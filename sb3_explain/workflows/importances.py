@@ -14,6 +14,8 @@ from sb3_explain.agents.action_spaces import group_sizes, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, unknown_name
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.critical_steps import StateMask
+from sb3_explain.workflows.critical_steps.stored_states import CRITICAL, rate_states
 
 Array = NDArray[np.float64]
 
@@ -141,18 +143,29 @@ IMPORTANCES: dict[str, Callable[[Agent, StateDataset], Array]] = {
     "surprise": compute_surprise,
     "before_failure": compute_nearness_to_failure,
 }
+#: all names of importance: that of a fitted StateMask, too
+NAMES = (*IMPORTANCES, CRITICAL)
 
 
-def compute_importance(agent: Agent, states: StateDataset, name: str | None = None) -> Array:
+def compute_importance(
+    agent: Agent,
+    states: StateDataset,
+    name: str | None = None,
+    mask: StateMask | None = None,
+) -> Array:
     """Return the importance of each state, (n,).
 
     :param agent: the agent of the states
     :param states: n states in time order, episode after episode
-    :param name: one of :data:`IMPORTANCES`; when not given ``"gap"``, for Box actions
-        ``"value_change"``
+    :param name: one of :data:`NAMES`; when not given ``"gap"``, for Box actions ``"value_change"``
+    :param mask: a StateMask that was fitted, which ``"critical"`` needs
     :raises ExplainError: for an unknown name, or one that this agent does not have
     """
     name = choose_importance(agent, name)
+    if name == CRITICAL:
+        if mask is None:
+            raise ExplainError("critical needs a StateMask that was fitted")
+        return rate_states(mask, states)
     importance = IMPORTANCES[name](agent, states)
     if not np.isfinite(importance).all():
         instead = "before_failure" if isinstance(agent.action_space, spaces.Box) else "gap"
@@ -167,8 +180,8 @@ def choose_importance(agent: Agent, name: str | None) -> str:
     """
     continuous = isinstance(agent.action_space, spaces.Box)
     name = name or ("value_change" if continuous else "gap")
-    if name not in IMPORTANCES:
-        raise unknown_name("importance", name, IMPORTANCES)
+    if name not in NAMES:
+        raise unknown_name("importance", name, NAMES)
     if name == "gap" and continuous:
         raise ExplainError("Box actions have no gap of scores: use value_change")
     has_q_values = agent.view.value_based and isinstance(agent.action_space, spaces.Discrete)

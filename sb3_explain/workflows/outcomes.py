@@ -17,7 +17,7 @@ from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.targets.find import find_action
 from sb3_explain.common.bootstrap import Interval, confidence_interval
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import write_json
+from sb3_explain.common.files import write_json, write_text
 from sb3_explain.common.numbers import require_number, require_whole
 from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.signatures import check_arguments
@@ -130,7 +130,9 @@ class Outcomes:
         )
 
     def save(self, folder: str | Path, *, fps: float = 15) -> Path:
-        """Write ``outcomes.json`` and, where frames were drawn, a video, a GIF and a sheet.
+        """Write ``outcomes.json``, ``outcomes.txt`` and, where frames were drawn, pictures.
+
+        These are a video, a GIF and a sheet.
 
         :param folder: folder, which is created
         :param fps: frames per second of the video
@@ -145,6 +147,7 @@ class Outcomes:
             del one["frames"]
             one |= {"returns": one["returns"].tolist(), "lengths": one["lengths"].tolist()}
         write_json(folder / "outcomes.json", plain)
+        write_text(folder / "outcomes.txt", f"{self}\n")
         if not self.outcomes[0].frames:
             return folder / "outcomes.json"
         pictures = self._picture()

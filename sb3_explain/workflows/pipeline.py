@@ -38,6 +38,7 @@ from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.beside import name_folders, play_others
 from sb3_explain.workflows.chosen_explainers import choose_explainers
+from sb3_explain.workflows.critical_steps.stored_states import mark_critical_steps
 from sb3_explain.workflows.feature_pictures import picture_importance
 from sb3_explain.workflows.found_beside import read_gallery, read_highlights
 from sb3_explain.workflows.found_sections import make_sections
@@ -300,7 +301,9 @@ def write_all(
     plan = plan_page(subject.agent, learned=learned, n_shown=n_shown)
     # pictures of the player's steps open these, but what learned is shown on what it has not seen
     in_player = not learned or played is None
-    stills = shown.subset(choose_steps(shown, plan.limit)[0]) if in_player else test
+    steps, _ = choose_steps(shown, plan.limit)
+    critical = mark_critical_steps(output, subject.agent, shown, steps)
+    stills = shown.subset(steps) if in_player else test
     of_pictures = stills if find_image(subject.agent) is not None else test
     examples = make_examples(of_pictures, subject, target)
     for other in others:
@@ -310,7 +313,7 @@ def write_all(
         save(output / "attributions" / f"{name}.png", render_png(example))
     playback = make_playback(
         shown, explainers, agent=subject.agent, limit=plan.limit, budget=plan.budget, target=target,
-        name="this agent" if beside else "", marked=highlights,
+        name="this agent" if beside else "", marked=[*highlights, *critical],
         # as the other pictures hide it, else as the metrics do
         baselines=subject.baselines or make_baselines(subject.agent, "background", test),
         progress=progress,

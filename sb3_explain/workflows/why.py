@@ -32,6 +32,8 @@ from sb3_explain.report.wording import SIMILARITY
 from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import fit_baselines
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.critical_steps import StateMask
+from sb3_explain.workflows.critical_steps.stored_states import describe_state
 from sb3_explain.workflows.pictures import get_pictures, name_measure, take_newest_frame
 from sb3_explain.workflows.whole_episodes import name_state
 
@@ -87,6 +89,7 @@ def why(
     baseline: str = INPAINT,
     share: float = 0.1,
     n_regions: int = 6,
+    state_mask: StateMask | None = None,
 ) -> Why:
     """Remove the regions that matter most in one state, and draw what the agent does without them.
 
@@ -107,6 +110,7 @@ def why(
     :param share: share of an image's pixels that form regions, in (0, 1], see
         :func:`sb3_explain.counterfactual`
     :param n_regions: at most this many regions
+    :param state_mask: a StateMask that was fitted, which says how much the action matters at all
     :return: what the agent does without the regions, and the figure of it
     :raises ExplainError: if there is no state at this position
     """
@@ -140,6 +144,7 @@ def why(
     masks = describe_masks(batch, 0)
     masks = f"{masks[:1].upper()}{masks[1:]}." if masks else ""
     caption = name_state(states, position)
+    critical = "" if state_mask is None else describe_state(state_mask, states, position)
     picture = BeforeAndAfter(
         action=agent.target_names[found.target] if not box else found.action(found.before),
         names=[f"{region.key} {region.where()}".strip() for region in found.regions],
@@ -148,7 +153,7 @@ def why(
         together=[draw_outcome(found, removal, agent) for removal in found.together],
         contrasted=agent.target_names[instead] if instead is not None else "",
         caption=caption,
-        note=" ".join(filter(None, [describe_order(explainer), chosen, masks])),
+        note=" ".join(filter(None, [describe_order(explainer), chosen, masks, critical])),
         measure=SIMILARITY if box else name_measure(agent),
     )
     name = find_image(agent)

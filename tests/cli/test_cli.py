@@ -147,6 +147,7 @@ def test_why(folder, tmp_path, capsys):
     greedy = int(StateDataset.open(tmp_path / "states").greedy[7])
     assert main([*asked, "--instead", str((greedy + 1) % 3)]) == 0
     assert (tmp_path / "why" / f"state_7_not_{(greedy + 1) % 3}.png").exists()
+    assert "outcomes -o" in capsys.readouterr().out
 
 
 def test_the_steps_one_by_one_equal_explain(folder, explained, tmp_path):

@@ -14,7 +14,9 @@ def test_critical_steps_are_printed_and_saved(tmp_path, capsys):
     assert main(arguments) == 0
     shown = capsys.readouterr().out
     assert "most critical steps:" in shown and "as they went" in shown
+    assert "outcomes -o" in shown and "--episode 0 --seed 1000000 --step " in shown
     left = {path.name for path in (tmp_path / "out" / "critical").iterdir()}
-    assert left >= {"last.safetensors", "critical.png", "critical.json", "fidelity.txt"}
+    written = {"critical.png", "critical.json", "critical.txt", "fidelity.txt"}
+    assert left >= written | {"last.safetensors"}
     assert main([*arguments, "--share", "3"]) == 2
     assert "share=3" in capsys.readouterr().err.replace("--share 3", "share=3")

@@ -10,10 +10,12 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_explain import Agent, ExplainError, StateMask
+from sb3_explain import Agent, ExplainError, Gradient, StateMask, highlights, why
+from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.masked_play import draw_action
 from sb3_explain.workflows.critical_steps.episode import pick_apart
 from sb3_explain.workflows.critical_steps.fidelity import choose_steps, find_ratio
+from sb3_explain.workflows.critical_steps.stored_states import mark_critical_steps
 from sb3_explain.workflows.critical_steps.training import Saving
 from tests.toys import dot_agent
 
@@ -165,6 +167,30 @@ def test_what_is_saved_is_loaded(cartpole, tmp_path):
     (tmp_path / "last.safetensors").write_bytes(b"damaged")
     with pytest.raises(ExplainError, match=r"last\.safetensors"):
         StateMask.load(cartpole.agent, tmp_path)
+
+
+def test_stored_states_are_rated(cartpole, tmp_path):
+    agent = cartpole.agent
+    with pytest.raises(ExplainError, match="critical holds no StateMask: fit one there first"):
+        highlights(agent, tmp_path, importance="critical")
+    cartpole.save(tmp_path / "critical")
+    (found,) = highlights(
+        agent, tmp_path, k=1, n_states=60, before=1, after=1, importance="critical",
+        explainer="gradient", **QUIET,
+    )  # fmt: skip
+    states = StateDataset.open(tmp_path / "episodes")
+    expected = cartpole.importance(torch.as_tensor(states.frames().numpy()))
+    assert found.position == expected.argmax() and found.importance == pytest.approx(expected.max())
+    shown = np.arange(20, 50)
+    marks = mark_critical_steps(tmp_path, agent, states, shown)
+    assert marks[0].position == 20 + expected[shown].argmax() and len(marks) == 3
+    assert marks[0].label == f"critical step 1: importance {expected[shown].max():.2f}"
+    assert mark_critical_steps(tmp_path / "other", agent, states, shown) == []
+    answer = why(states, 7, Gradient(agent), state_mask=cartpole)
+    share = (expected < expected[7]).mean()
+    assert f"matters by {expected[7]:.2f} in [0, 1], by StateMask: more than in {share:.0%}" in str(
+        answer
+    )
 
 
 def test_a_killed_fit_goes_on(agent, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from PIL import Image
 from sb3_explain import Finding, Interval, diagnose
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.page import write_report
+from sb3_explain.workflows.critical_steps import CriticalSteps
 from sb3_explain.workflows.diagnosis.diagnose import Diagnosis
 from sb3_explain.workflows.diagnosis.findings import Look
 from sb3_explain.workflows.found_sections import make_sections
@@ -68,8 +69,15 @@ def test_sections_stand_on_the_page_with_evidence_and_next_step(tmp_path, played
     Inside((layer,), None, (following,), (), None, None, {}).save(tmp_path)
     draw_png(tmp_path / "inside" / "unit_net.1_4.png")
     write_tree(tmp_path)
+    curve = np.array([0.25, 0.75])
+    CriticalSteps("Dot-v0", 3, 0, curve, curve, np.arange(3.0)).save(tmp_path / "critical")
+    (tmp_path / "critical" / "fidelity.txt").write_text("ratio 3\n")
+    (tmp_path / "outcomes").mkdir()
+    (tmp_path / "outcomes" / "outcomes.txt").write_text("step 4\nleft: return 1\nup: return 2\n")
     sections = make_sections(tmp_path, *played)
-    assert [section.anchor for section in sections] == ["diagnosis", "inside", "as-a-tree"]
+    assert [section.anchor for section in sections] == [
+        "diagnosis", "inside", "as-a-tree", "critical-steps", "outcomes",
+    ]  # fmt: skip
     page = write_report(tmp_path, metrics={}, sections=sections).read_text()
     text = re.sub(r"<[^>]+>", "", page)
     for said in (
@@ -82,9 +90,12 @@ def test_sections_stand_on_the_page_with_evidence_and_next_step(tmp_path, played
         "The states that excite unit 4 of net.1 most.",
         "Same action: 90%.",
         "if x &lt;= 1:",
+        "Episode 3 (seed 0): 2 steps, return 2; most critical steps: 1 (0.75), 0 (0.25).",
+        "Ratio 3.",
+        "Up: return 2.",
     ):
         assert said in text
-    assert page.count('<img width="') + page.count('<img src="data:') == 3  # no bars of findings
+    assert page.count('<img width="') + page.count('<img src="data:') == 4  # no bars of findings
 
 
 @pytest.mark.parametrize(
@@ -94,10 +105,13 @@ def test_sections_stand_on_the_page_with_evidence_and_next_step(tmp_path, played
         ("inside.json", b'{"layers": 3}', "inside"),
         ("tree.txt", b"\xff", "tree"),
         ("tree.png", b"<svg>", "tree"),
+        ("critical/critical.txt", b"", "critical"),
+        ("outcomes/outcomes.txt", b"\xff", "outcomes"),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path, played, name, content, command):
     write_tree(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ExplainError, match=rf"run `sb3-explain {command}` again"):
         make_sections(tmp_path, *played)

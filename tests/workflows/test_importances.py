@@ -13,7 +13,7 @@ from sb3_explain.agents.value_units import ValueUnits
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.importances import (
-    IMPORTANCES,
+    NAMES,
     choose_importance,
     compute_importance,
 )
@@ -144,5 +144,5 @@ def test_what_an_agent_does_not_have_is_refused(states, q_agent):
 
 def test_every_measure_is_in_the_docs():
     page = (Path(__file__).parents[2] / "docs" / "highlights.md").read_text(encoding="utf-8")
-    for name in IMPORTANCES:
+    for name in NAMES:
         assert f"`{name}`" in page

@@ -132,7 +132,8 @@ def test_video_sheet_and_numbers_are_saved(tmp_path):
     assert all(np.array_equal(first[step], second[step]) for step in range(5))
     assert not np.array_equal(first[7], second[7])
     assert found.save(tmp_path) == tmp_path / "outcomes.mp4"
-    assert {path.suffix for path in tmp_path.iterdir()} == {".mp4", ".gif", ".png", ".json"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".mp4", ".gif", ".png", ".json", ".txt"}
+    assert (tmp_path / "outcomes.txt").read_text() == f"{found}\n"
     saved = json.loads((tmp_path / "outcomes.json").read_text())
     assert saved["outcomes"][0]["returns"] == found.outcomes[0].returns.tolist()
 

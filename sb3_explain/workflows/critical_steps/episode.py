@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sb3_explain.common.files import write_json
+from sb3_explain.common.files import write_json, write_text
 from sb3_explain.common.numbers import require_whole
 from sb3_explain.envs.spaces import Observations
 from sb3_explain.report.critical_figure import critical_figure
@@ -81,7 +81,7 @@ class CriticalSteps:
         return critical_figure(self.importance, curves, self.frames, title=title, theme=theme)
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``critical.png`` and ``critical.json``.
+        """Write ``critical.png``, ``critical.json`` and ``critical.txt``.
 
         :param folder: folder, which is created
         :return: the picture
@@ -97,6 +97,7 @@ class CriticalSteps:
         arrays = {"importance", "values", "returns"}
         plain |= {name: plain[name].tolist() for name in arrays}
         write_json(folder / "critical.json", plain)
+        write_text(folder / "critical.txt", f"{self}\n")
         save(folder / "critical.png", self.plot())
         return folder / "critical.png"
 

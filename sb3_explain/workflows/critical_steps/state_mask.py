@@ -264,7 +264,10 @@ class StateMask:
         loaded = cls(agent)
         path = Path(folder) / "last.safetensors"
         if not path.exists():
-            raise ExplainError(f"{folder} holds no StateMask: fit one first")
+            raise ExplainError(
+                f"{folder} holds no StateMask: fit one there first (`sb3-explain critical`, or "
+                "StateMask(agent).fit(folder=...))"
+            )
         said = read_header(path, REMEDY).metadata.get("identity", "")
         identity = parse_document(said.encode(), _IDENTITY, f"{path} (identity)", REMEDY)
         fingerprint = {"agent": loaded.agent.fingerprint()}
