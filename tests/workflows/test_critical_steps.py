@@ -1,5 +1,6 @@
 """StateMask: it finds the step that decides the return; fidelity equals a plain loop."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import gymnasium as gym
@@ -14,7 +15,7 @@ from sb3_explain import Agent, ExplainError, Gradient, StateMask, highlights, wh
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.masked_play import draw_action
 from sb3_explain.workflows.critical_steps.episode import pick_apart
-from sb3_explain.workflows.critical_steps.fidelity import choose_steps, find_ratio
+from sb3_explain.workflows.critical_steps.fidelity import choose_blocks, choose_critical, find_ratio
 from sb3_explain.workflows.critical_steps.stored_states import mark_critical_steps
 from sb3_explain.workflows.critical_steps.training import Saving
 from tests.toys import dot_agent
@@ -106,7 +107,7 @@ def test_where_nothing_matters_importance_is_flat_and_low(agent):
     importance = mask.importance(STATES)
     assert importance.max() < 0.4 and np.ptp(importance) < 0.2
     fidelity = mask.fidelity(Constant, n_episodes=4, **QUIET)
-    assert fidelity.critical[:3] == fidelity.random[:3] == (0, 0, 0)
+    assert fidelity.critical[:3] == fidelity.random[:3] == fidelity.blocks[:3] == (0, 0, 0)
     assert fidelity.ratio.mean == np.inf and "no difference" in str(fidelity)
 
 
@@ -146,10 +147,19 @@ def test_ratio_of_falls():
     critical, random = np.array([8.0, 10.0, 12.0]), np.array([4.0, 5.0, 6.0])
     assert find_ratio(critical, random, 0.95, 0)[:3] == (2, 2, 2)
     assert find_ratio(critical, -random, 0.95, 0).mean == np.inf
-    assert choose_steps(np.array([0.1, 0.9, 0.2, 0.8]), 0.5, np.random.default_rng(0)).tolist() == [
-        1, 3
-    ]  # fmt: skip
+    importance, rng = np.array([0.1, 0.9, 0.2, 0.8]), np.random.default_rng(0)
+    assert choose_critical(importance, 0.5, rng).tolist() == [1, 3]
     assert pick_apart(np.r_[np.linspace(0, 1, 40), np.zeros(60)], 3) == [39, 34, 29]
+
+
+def test_blocks_are_as_long_as_critical_runs_and_anywhere():
+    importance, rng = np.array([0, 9, 9, 0, 0, 9, 0]), np.random.default_rng(0)
+    drawn = Counter(tuple(choose_blocks(importance, 3 / 7, rng).tolist()) for _ in range(6000))
+    pairs = [(two, one) for two in range(6) for one in range(7) if one not in (two, two + 1)]
+    counts = Counter(tuple(sorted({two, two + 1, one})) for two, one in pairs)
+    assert drawn.keys() == counts.keys()
+    for steps, n in counts.items():
+        assert drawn[steps] / 6000 == pytest.approx(n / len(pairs), abs=0.02)
 
 
 def test_what_is_saved_is_loaded(cartpole, tmp_path):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
+Steps = NDArray[np.int64]
 #: number of draws of the bootstrap
 N_RESAMPLES = 2000
 
@@ -32,18 +33,21 @@ class StateMaskFidelity:
     >>> mask = StateMask(agent).fit(n_timesteps=64, n_envs=2, progress=False)
     >>> fidelity = mask.fidelity(n_episodes=4, progress=False)
     >>> list(fidelity.returns)
-    ['own', 'critical', 'random']
+    ['own', 'critical', 'random', 'blocks']
 
     :param env_id: name of the environment
     :param share: share of the steps with random actions
     :param seed: random seed of the episodes
     :param returns: (n,) returns of the episodes: ``"own"`` as they went, ``"critical"`` with random
-        actions at the share of steps of highest importance, ``"random"`` at as many at random
+        actions at the share of steps of highest importance, ``"random"`` at as many at random,
+        ``"blocks"`` in blocks at random that are as long as the runs of critical steps
     :param lengths: (n,) number of steps of the episodes as they went
     :param critical: mean fall of the return by random actions at the critical steps, with interval
     :param random: mean fall of the return by random actions at steps at random
-    :param difference: mean of the first fall less the second, paired by episode
-    :param ratio: first mean fall over the second; infinite where the second is not above 0
+    :param blocks: mean fall of the return by random actions in blocks at random
+    :param difference: mean of the first fall less that at random steps, paired by episode
+    :param block_difference: mean of the first fall less that in blocks, paired by episode
+    :param ratio: first mean fall over that at random steps; infinite where this is not above 0
     """
 
     env_id: str
@@ -53,14 +57,18 @@ class StateMaskFidelity:
     lengths: NDArray[np.int64]
     critical: Interval
     random: Interval
+    blocks: Interval
     difference: Interval
+    block_difference: Interval
     ratio: Interval
 
     def __str__(self) -> str:
         """Say in a few lines what the returns tell."""
         n, share = len(self.lengths), f"{self.share:.0%}"
-        if self.difference.low > 0:
+        if min(self.difference.low, self.block_difference.low) > 0:
             verdict = "the chosen steps matter more than others"
+        elif self.difference.low > 0:
+            verdict = "no difference is shown between the chosen steps and others in as long runs"
         elif self.difference.high < 0:
             verdict = "the chosen steps matter LESS than others"
         else:
@@ -69,7 +77,9 @@ class StateMaskFidelity:
             f"{self.env_id}: return {self.returns['own'].mean():.4g} in {n} episodes as they went",
             f"random actions at the {share} most critical steps lower it by {say(self.critical)}",
             f"random actions at {share} of the steps at random lower it by {say(self.random)}",
-            f"difference {say(self.difference)}, ratio {say(self.ratio)}: {verdict}",
+            f"in blocks at random, as long as the runs of critical steps, by {say(self.blocks)}",
+            f"difference to steps at random {say(self.difference)}, ratio {say(self.ratio)}, "
+            f"difference to blocks {say(self.block_difference)}: {verdict}",
         ])  # fmt: skip
 
     def table(self) -> pd.DataFrame:
@@ -78,7 +88,11 @@ class StateMaskFidelity:
 
         return pd.DataFrame(
             {"steps": name, "return": self.returns[name].mean(), **fall._asdict()}
-            for name, fall in (("critical", self.critical), ("random", self.random))
+            for name, fall in (
+                ("critical", self.critical),
+                ("random", self.random),
+                ("blocks", self.blocks),
+            )
         )
 
 
@@ -97,7 +111,7 @@ def measure_fidelity(
     confidence: float,
     advance: Callable[[int], object],
 ) -> StateMaskFidelity:
-    """Play the same episodes three times.
+    """Play the same episodes four times.
 
     :param envs: the environments
     :param importance: importance (n,) of the steps that follow observations
@@ -119,16 +133,16 @@ def measure_fidelity(
     chooser = RepeatedPlay(envs, visit=record)
     own, lengths = play_actions(envs, chooser, n_episodes, max_steps, advance)
     returns = {"own": own}
-    for arm, name in enumerate(("critical", "random"), 1):
+    for arm, (name, choose) in enumerate(CHOICES.items(), 1):
         steps = [
-            choose_steps(np.array(values), share, np.random.default_rng([envs.seed, episode, arm]),
-                         at_random=name == "random")
+            choose(np.array(values), share, np.random.default_rng([envs.seed, episode, arm]))
             for episode, values in enumerate(recorded)
-        ]  # fmt: skip
+        ]
         repeated = RepeatedPlay(envs, steps, arm=arm)
         returns[name], _ = play_actions(envs, repeated, n_episodes, max_steps, advance)
-    falls = {name: own - returns[name] for name in ("critical", "random")}
+    falls = {name: own - returns[name] for name in CHOICES}
     falls["difference"] = falls["critical"] - falls["random"]
+    falls["block_difference"] = falls["critical"] - falls["blocks"]
     intervals = {
         name: confidence_interval(
             values, np.arange(n_episodes), n_resamples=N_RESAMPLES, confidence=confidence,
@@ -142,20 +156,56 @@ def measure_fidelity(
     )
 
 
-def choose_steps(
-    importance: Array, share: float, rng: np.random.Generator, *, at_random: bool = False
-) -> NDArray[np.int64]:
-    """Choose a share of an episode's steps, at least one: those of highest importance, or any.
+def choose_critical(importance: Array, share: float, rng: np.random.Generator) -> Steps:
+    """Choose a share of an episode's steps, at least one: those of highest importance, in order.
 
     :param importance: (T,) importance of the steps
     :param share: share of the steps
-    :param rng: random generator, which also decides between steps of the same importance
-    :param at_random: whether the importance is ignored
+    :param rng: random generator, which decides between steps of the same importance
     """
     order = rng.permutation(len(importance))
-    if not at_random:
-        order = order[np.argsort(-importance[order], kind="stable")]
-    return np.sort(order[: max(1, round(share * len(importance)))])
+    order = order[np.argsort(-importance[order], kind="stable")]
+    return np.sort(order[: count_steps(importance, share)])
+
+
+def choose_randomly(importance: Array, share: float, rng: np.random.Generator) -> Steps:
+    """Choose as many steps at random, in order."""
+    return np.sort(rng.permutation(len(importance))[: count_steps(importance, share)])
+
+
+def choose_blocks(importance: Array, share: float, rng: np.random.Generator) -> Steps:
+    """Choose blocks of steps at random, which are as many and as long as the runs of critical ones.
+
+    All ways to place them one after the other are equally likely.
+    """
+    critical = choose_critical(importance, share, rng)
+    lengths = rng.permutation(list_runs(critical))
+    n_free = len(importance) - len(critical)
+    # each block takes one of n_free + len(lengths) places, and each free step one of the others
+    places = np.sort(rng.choice(n_free + len(lengths), len(lengths), replace=False))
+    before = np.cumsum(lengths) - lengths
+    starts = places - np.arange(len(lengths)) + before
+    return np.concatenate([start + np.arange(n) for start, n in zip(starts, lengths, strict=True)])
+
+
+def count_steps(importance: Array, share: float) -> int:
+    """Number of steps of a share of an episode, at least one."""
+    return max(1, round(share * len(importance)))
+
+
+def list_runs(steps: Steps) -> list[int]:
+    """List the lengths of runs of steps that follow one another."""
+    ends = np.flatnonzero(np.diff(steps) != 1) + 1
+    lengths: list[int] = np.diff([0, *ends, len(steps)]).tolist()
+    return lengths
+
+
+#: how steps are chosen, by the name of what is measured
+CHOICES: dict[str, Callable[[Array, float, np.random.Generator], Steps]] = {
+    "critical": choose_critical,
+    "random": choose_randomly,
+    "blocks": choose_blocks,
+}
 
 
 def find_ratio(critical: Array, random: Array, confidence: float, seed: int) -> Interval:

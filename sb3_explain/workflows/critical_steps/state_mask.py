@@ -172,8 +172,8 @@ class StateMask:
         """Measure how far the return falls where random actions are taken at critical steps.
 
         The same episodes are played as they went, with random actions at the share of their steps
-        of highest importance, and at as many steps at random. Steps are chosen in the episode as it
-        went, by their numbers.
+        of highest importance, at as many steps at random, and in blocks at random that are as long
+        as the runs of critical steps. Steps are chosen in the episode as it went, by their numbers.
 
         :param env: the environment, as in :meth:`fit`
         :param share: share of the steps with random actions, in [0, 1]
@@ -196,7 +196,7 @@ class StateMask:
         require_number("confidence", confidence, 0, 1)
         envs = self._open(env, min(n_envs, n_episodes), seed)
         try:
-            with progress_bar("fidelity", 3 * n_episodes, "episodes", progress) as bar:
+            with progress_bar("fidelity", 4 * n_episodes, "episodes", progress) as bar:
                 return measure_fidelity(
                     envs, self.importance, share=share, n_episodes=n_episodes,
                     max_steps=max_steps, confidence=confidence, advance=bar.update,
