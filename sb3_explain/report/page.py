@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Picture:
     :param alt: description of the figure for those who cannot see it
     :param positions: positions of the states that are shown, by their names, among all given ones
     :param finding: what it shows, in a sentence for the top of the page; empty for nothing
+    :param dark: the same figure for dark screens; empty if there is none
     """
 
     png: bytes
@@ -54,6 +56,17 @@ class Picture:
     alt: str = ""
     positions: Mapping[str, int] = dataclasses.field(default_factory=dict)
     finding: str = ""
+    dark: bytes = b""
+
+    @classmethod
+    def draw(cls, draw: Callable[..., bytes], caption: str, **rest: Any) -> Picture:
+        """Draw a figure for light screens and for dark ones.
+
+        :param draw: draws it as a PNG in the theme ``theme``
+        :param caption: text under the figure
+        :param rest: the other fields
+        """
+        return cls(draw(theme="light"), caption, dark=draw(theme="dark"), **rest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,7 +265,8 @@ def encode_figure(picture: Picture) -> dict[str, Any]:
     return {
         "caption": picture.caption,
         "alt": picture.alt or picture.caption,
-        "source": encode_data_uri(picture.png, "image/png"),
+        "light": encode_data_uri(picture.png, "image/png"),
+        "dark": encode_data_uri(picture.dark, "image/png") if picture.dark else "",
         "width": width,
         "panels": [],
         "positions": picture.positions,
@@ -309,31 +323,25 @@ def _encode_example(example: TargetAttributions | Picture) -> dict[str, Any]:
     }
 
 
-def _draw_themes(draw: Any) -> dict[str, str]:
-    """Draw a figure for light screens and one for dark ones."""
-    return {theme: encode_data_uri(draw(theme), "image/png") for theme in ("light", "dark")}
-
-
 def _curve_figures(
     curves: Curves, explainers: list[str] | None, controls: Collection[str], outcome: str
-) -> Iterator[dict[str, str]]:
+) -> Iterator[dict[str, Any]]:
     for kind in ("insertion", "deletion", "value_preservation"):
         if any(row.get(kind) for row in curves.values()):
-            label = get_metric_words(kind).label
-            yield {
-                "alt": f"{label} curves of {', '.join(map(get_explainer_label, curves))}; the "
-                "areas under them are in the legend and in the table.",
-                **_draw_themes(
-                    lambda theme, kind=kind: curve_figure(
-                        curves,
-                        [kind],
-                        explainers=explainers,
-                        controls=controls,
-                        theme=theme,
-                        outcome=outcome,
-                    )
-                ),
-            }
+            draw = partial(
+                curve_figure,
+                curves,
+                [kind],
+                explainers=explainers,
+                controls=controls,
+                outcome=outcome,
+            )
+            alt = (
+                f"{get_metric_words(kind).label} curves of "
+                f"{', '.join(map(get_explainer_label, curves))}; the areas under them are in the "
+                "legend and in the table."
+            )
+            yield encode_figure(Picture.draw(draw, "", alt=alt))
 
 
 def _metric_figures(
@@ -341,14 +349,11 @@ def _metric_figures(
     names: Sequence[str],
     controls: Collection[str],
     words: Mapping[str, MetricWords] | None,
-) -> Iterator[dict[str, str]]:
+) -> Iterator[dict[str, Any]]:
     for name in names:
-        yield {
-            "alt": f"{get_metric_words(name, words).label} of every explainer with its interval; "
-            "the same numbers are in the table.",
-            **_draw_themes(
-                lambda theme, name=name: metric_figure(
-                    table, [name], controls=controls, words=words, theme=theme
-                )
-            ),
-        }
+        alt = (
+            f"{get_metric_words(name, words).label} of every explainer with its interval; "
+            "the same numbers are in the table."
+        )
+        draw = partial(metric_figure, table, [name], controls=controls, words=words)
+        yield encode_figure(Picture.draw(draw, "", alt=alt))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from gymnasium import spaces
 from torch import Tensor
@@ -37,8 +38,8 @@ def picture_boards(
         squares = axes.to_picture(agent.layout.restore_key(key, attributions[key]))
         importance = squares.abs().sum(dim=2).mean(dim=0).cpu().numpy()
         named = f"{key}: " if key else ""
-        pictures[key] = Picture(
-            board_figure(importance, names, title=title),
+        pictures[key] = Picture.draw(
+            partial(board_figure, importance, names, title=title),
             caption=f"{named}Which squares matter to {which}, over {len(squares)} test states "
             "(mean magnitude, summed over what stands in a square).",
             alt=f"importance of every square of {key or 'the board'} to {every}",

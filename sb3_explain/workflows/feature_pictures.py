@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -139,8 +140,9 @@ def picture_bars(
     )
     left_out = f" The {MAX_FEATURES} most important ones." if len(most) < len(names) else ""
     replaced = " and what it is replaced by where it is hidden" if explainer.baselines else ""
-    return Picture(
-        importance_figure(
+    return Picture.draw(
+        partial(
+            importance_figure,
             {explainer.name: shown},
             [names[i] for i in most],
             targets,

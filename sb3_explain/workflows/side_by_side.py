@@ -13,6 +13,7 @@ from sb3_explain.explainers.base import Explainer
 from sb3_explain.explainers.showing import describe_explained
 from sb3_explain.report import Picture
 from sb3_explain.report.method_attributions import MethodAttributions
+from sb3_explain.report.palette import ThemeName
 from sb3_explain.report.words import get_explainer_label, join_words
 from sb3_explain.states.cache import ForwardCache
 from sb3_explain.states.dataset import StateDataset
@@ -109,17 +110,22 @@ def draw_rows(
     :param target: what is explained; the greedy action when not given
     """
     positions = choose_clear_states(states, agent, BAR_STATES)
-    figure = compare(
-        agent,
-        states.observations(positions),
-        explainers,
-        target,
-        policy_inputs=states.policy_inputs(positions) or None,
-    )
+
+    def draw(theme: ThemeName) -> bytes:
+        figure = compare(
+            agent,
+            states.observations(positions),
+            explainers,
+            target,
+            policy_inputs=states.policy_inputs(positions) or None,
+            theme=theme,
+        )
+        return figure.encode(DPI)
+
     named = {name_state(states, position): int(position) for position in positions}
     labels = join_words([get_explainer_label(name) for name in explainers])
-    return Picture(
-        figure.encode(DPI),
+    return Picture.draw(
+        draw,
         caption=f"From left to right: {join_words(list(named))}; a row for each method.",
         alt=f"the same states explained by {labels}",
         positions=named,

@@ -18,8 +18,9 @@ from sb3_explain.report import (
     TargetAttributions,
     write_report,
 )
-from sb3_explain.report.page import drop_repeated, encode_figure
+from sb3_explain.report.page import drop_repeated, encode_data_uri, encode_figure
 from sb3_explain.report.page_template import render_page
+from sb3_explain.report.palette import THEMES
 from sb3_explain.report.target_attributions import encode_png
 from sb3_explain.report.viewer.bundle import hash_of
 
@@ -321,13 +322,37 @@ def test_a_figure_keeps_the_size_of_its_letters():
     square.save(unknown, format="PNG")
     assert encode_figure(Picture(known.getvalue(), "wide"))["width"] == 960
     assert encode_figure(Picture(unknown.getvalue(), "wide"))["width"] == 0
-    for content, said in ((known, 'width="960"'), (unknown, "<img src=")):
+    for content, said in (
+        (known, '<img width="960" class="sheet"'),
+        (unknown, '<img class="sheet"'),
+    ):
         page = render_page(
             "probes.html.j2", title="t", date="", sentences=["s"], probed=[], columns=[],
             quality=[encode_figure(Picture(content.getvalue(), "wide"))], provenance={},
         )  # fmt: skip
         assert said in page
         assert "style=" not in page  # which the policy would not let in
+
+
+def test_a_figure_is_drawn_for_both_themes_or_is_a_sheet_of_paper():
+    drawn = {}
+
+    def draw(theme):
+        look, png = THEMES[theme], io.BytesIO()
+        Image.new("RGB", (3, 3), look.paper).save(png, format="PNG")
+        drawn[theme] = encode_data_uri(png.getvalue(), "image/png")
+        return png.getvalue()
+
+    both = Picture.draw(draw, "both", alt="a figure")
+    page = render_page(
+        "probes.html.j2", title="t", date="", sentences=["s"], probed=[], columns=[],
+        quality=[encode_figure(one) for one in (both, Picture(both.png, "paper"))], provenance={},
+    )  # fmt: skip
+    dark = f'(prefers-color-scheme: dark)" srcset="{drawn["dark"]}"'
+    assert drawn["light"] != drawn["dark"]
+    assert page.count(dark) == 1
+    assert page.count(f'<img src="{drawn["light"]}" alt="a figure">') == 1
+    assert page.count(f'<img class="sheet" src="{drawn["light"]}" alt="paper">') == 1
 
 
 def test_what_provenance_says_twice_is_shown_once():
