@@ -131,9 +131,12 @@ class BarPanel(Panel):
         shown = self.shown
         colors = self.scale.color().to_rgba(self.attributions[shown])
         axes.barh(range(len(shown)), self.attributions[shown], color=colors, height=0.74)
+        low, high = self.scale.room
+        # from each name to its bar
+        starts = np.minimum(self.attributions[shown], 0)
+        axes.hlines(range(len(shown)), 1.05 * low, starts, color=look.grid, linewidth=1, zorder=0)
         axes.axvline(0, color=look.faint, linewidth=1)
-        peak = 1.05 * (self.scale.peak or 1.0)
-        axes.set_xlim(-peak if self.scale.signed else 0, peak)
+        axes.set_xlim(1.05 * low, 1.05 * high)
         axes.set_xticks([])
         axes.set_ylim(max(len(shown), 2) - 0.4, -0.6)
         labels = [self.label(i) for i in shown]

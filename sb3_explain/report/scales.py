@@ -42,11 +42,13 @@ class Scale:
     (0.02, True, array([-1. ,  0.5]))
 
     :param peak: attribution that has the strongest color; 0 if all attributions are 0
-    :param signed: whether there are negative ones, so that 0 stands in the middle
+    :param signed: whether there are negative ones, so that 0 stands in the middle of the colors
+    :param ends: lowest and highest attribution, 0 among them; as the peak says when not given
     """
 
     peak: float
     signed: bool
+    ends: tuple[float, float] | None = None
 
     @classmethod
     def measure(cls, attributions: Iterable[NDArray[Any]]) -> Scale:
@@ -59,7 +61,9 @@ class Scale:
         if not all(np.isfinite(each).all() for each in every):
             raise ExplainError("the attributions hold NaN or infinity: nothing can be drawn")
         peak = max((float(np.abs(each).max()) for each in every if each.size), default=0.0)
-        return cls(peak, any(bool((each < 0).any()) for each in every))
+        low = min((float(each.min()) for each in every if each.size), default=0.0)
+        high = max((float(each.max()) for each in every if each.size), default=0.0)
+        return cls(peak, low < 0, (min(low, 0.0), max(high, 0.0)))
 
     @classmethod
     def join(cls, scales: Iterable[Scale]) -> Scale:
@@ -67,13 +71,32 @@ class Scale:
 
         >>> from sb3_explain.report.scales import Scale
         >>> Scale.join([Scale(2.0, signed=False), Scale(0.5, signed=True)])
-        Scale(peak=2.0, signed=True)
+        Scale(peak=2.0, signed=True, ends=(-0.5, 2.0))
 
         :param scales: any number of scales
         """
         every = list(scales)
         peak = max((each.peak for each in every), default=0.0)
-        return cls(peak, any(each.signed for each in every))
+        low = min((each.span[0] for each in every), default=0.0)
+        high = max((each.span[1] for each in every), default=0.0)
+        return cls(peak, any(each.signed for each in every), (low, high))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Lowest and highest attribution, 0 among them."""
+        return self.ends or (-self.peak if self.signed else 0.0, self.peak)
+
+    @property
+    def room(self) -> tuple[float, float]:
+        """The ends of bars: as :attr:`span`, with a tenth of the peak at least on both sides.
+
+        >>> from sb3_explain.report.scales import Scale
+        >>> Scale(2.0, True, (-0.5, 2.0)).room, Scale(2.0, True, (-2.0, 0.0)).room
+        ((-0.5, 2.0), (-2.0, 0.2))
+        """
+        least = (self.peak or 1.0) / 10
+        low, high = self.span
+        return (min(low, -least) if self.signed else 0.0), max(high, least)
 
     @property
     def empty(self) -> bool:

@@ -24,6 +24,7 @@ from sb3_explain.report.bar_strip import BarStrip
 from sb3_explain.report.overlay import enlarge
 from sb3_explain.report.overlay_styles import OverlayStyle
 from sb3_explain.report.video import GAME_HEIGHT, choose_factor
+from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.batch import StateBatch
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pictures import (
@@ -137,11 +138,20 @@ def write_saliency_video(
             height=height,
             side_by_side=name is not None,
             signed=any(one is not None and bool((one < 0).any()) for one in laid_over),
-            title="" if name is None else f"attributions of {question or 'the action'}",
+            title="" if name is None else title_map(explainer, question),
             game="what the agent observes" if rendered is None else "the game as rendered",
             progress=track(bar),
         )
     return path
+
+
+def title_map(explainer: Explainer, asked: str) -> str:
+    """Say whose attributions a video shows, and of what.
+
+    :param explainer: the explainer
+    :param asked: name of what is explained, where it is not the action taken
+    """
+    return f"{get_explainer_label(explainer.name)} of {asked or 'the action taken'}"
 
 
 def make_bars(
@@ -177,7 +187,10 @@ def make_bars(
         large = enlarge(frame, choose_factor(frame.shape[0], height, frame.shape[1]))
         if strip is None:
             names = name_features(agent, sizes)
-            strip = BarStrip(names, flat, large.shape[0], target=name_asked(agent, target)[0])
+            asked = name_asked(agent, target)[0]
+            strip = BarStrip(
+                names, flat, large.shape[0], target=asked, title=title_map(explainer, asked)
+            )
         return np.concatenate([large, strip.draw(values[row], flat[row])], axis=1)
 
     return add_bars

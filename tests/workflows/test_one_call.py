@@ -149,10 +149,22 @@ def test_bars_of_all_frames_have_one_scale():
     assert strip.scale.peak == 4 and strip.shown.tolist() == [0, 1, 2]
     shown = strip.draw(np.zeros(3), attributions[0]).astype(int)
     assert shown.shape == (120, 320, 3)
-    middle = round((LABELS * 320 + 320) / 2)
-    orange, blue = shown[:30, middle:], shown[60:90, :middle]
-    assert (orange[..., 0] > orange[..., 2] + 60).any()
-    assert (blue[..., 2] > blue[..., 0] + 60).any()
+    # zero stands a third of the way from -2 to 4, so that bars begin near the names
+    zero = round(LABELS * 320 + 0.97 * (1 - LABELS) * 320 / 3)
+    for rows, columns, strong in (
+        (slice(0, 30), slice(zero + 2, 320), 0),
+        (slice(60, 90), slice(0, zero - 2), 2),
+    ):
+        bar = shown[rows, columns]
+        assert (bar[..., strong] > bar[..., 2 - strong] + 60).any()
+    quarter = round(0.97 * (1 - LABELS) * 320 / 6)  # pixels of 1
+    orange = shown[15, :, 0] > shown[15, :, 2] + 60
+    assert orange.sum() == pytest.approx(quarter, abs=2) and orange[zero + 2]
+    titled = BarStrip(["a", "b", "c"], attributions, 120, title="SARFA of the action taken")
+    assert titled.row_height == 24 and titled.draw(np.zeros(3), attributions[0])[:24].max() > 200
+    legend = titled.draw(np.zeros(3), attributions[0])[-24:].astype(int)
+    assert (legend[..., 0] > legend[..., 2] + 100).any(), "the colors are shown"
+    assert (legend[..., 2] > legend[..., 0] + 100).any()
     assert BarStrip([str(i) for i in range(99)], np.ones((1, 99)), 100).shown.size < 10
 
 
