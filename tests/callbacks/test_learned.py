@@ -162,9 +162,10 @@ def test_a_target_of_the_generator_is_checked_before_the_training(target, said, 
 
 def test_a_fit_that_comes_too_early_waits_for_states(tmp_path, caplog):
     callback = VisionMaskCallback(
-        every=20, n_states=1000, folder=str(tmp_path), fit_kwargs=SHORT, budget=None, n_shown=0
-    )
-    learn(make("ppo"), 192, callback)
+        every=20, n_states=1000, folder=str(tmp_path), fit_kwargs=SHORT, budget=None, n_shown=0,
+        explainer_kwargs={"network_options": {"width": 8}},
+    )  # fmt: skip
+    learn(make("ppo"), 128, callback)
     # a tenth of the states that are wanted is enough
     assert callback.worked[0] == 100
     assert caplog.text == ""

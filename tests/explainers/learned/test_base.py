@@ -29,8 +29,8 @@ from tests.explainers.known import (
 LEARNED = {name: one for name, one in EXPLAINERS.items() if issubclass(one, MaskExplainer)}
 #: settings and options with which a method finds what a small agent looks at, within seconds
 KNOWN = {
-    "visionmask": ({"max_area": 81 / 1152, "per_frame": True}, {}),
-    "stalder": ({}, {"epochs": 4}),
+    "visionmask": ({"max_area": 81 / 1152, "per_frame": True}, {"epochs": 3}),
+    "stalder": ({}, {"epochs": 3}),
     "ssinet": ({}, {"learning_rate": 1e-2}),
 }
 QUIET = {"precision": "no", "progress": False}

@@ -28,9 +28,9 @@ OF_VALUE = (..., 1, slice(0, 13), slice(0, 13))
 OF_ACTIONS = (..., 1, slice(11, 24), slice(11, 24))
 #: settings and options with which a method finds what a small agent looks at, within seconds
 METHODS = {
-    "visionmask": ({"max_area": 81 / 1152, "per_frame": True, "baseline": "mean"}, {}),
+    "visionmask": ({"max_area": 81 / 1152, "per_frame": True, "baseline": "mean"}, {"epochs": 4}),
     "stalder": ({}, {"epochs": 4}),
-    "ssinet": ({"baseline": "mean", "alpha": 0.05}, {"learning_rate": 1e-2, "epochs": 16}),
+    "ssinet": ({"baseline": "mean", "alpha": 0.05}, {"learning_rate": 1e-2, "epochs": 10}),
 }
 
 

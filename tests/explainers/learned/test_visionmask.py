@@ -11,7 +11,7 @@ from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.blends import blend
 from tests.toys import SIZE, ThirdsNet, dot_agent, dot_states
 
-FAST = {"epochs": 6, "learning_rate": 5e-3, "progress": False, "precision": "no"}
+FAST = {"epochs": 4, "learning_rate": 5e-3, "progress": False, "precision": "no"}
 
 
 @pytest.fixture(scope="module")

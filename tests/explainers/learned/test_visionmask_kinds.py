@@ -75,7 +75,7 @@ def test_the_mass_in_each_key_of_a_dict(objective):
     agent = known_agent("dict")
     train, validation, test = known_states(agent, 600).split((0.7, 0.15, 0.15))
     explainer = VisionMask(agent, max_area=(CORNER / SIDE) ** 2, objective=objective)
-    explainer.fit(train, validation, **QUIET)
+    explainer.fit(train, validation, epochs=6, **QUIET)
     batch = StateBatch(agent, test.observations(np.arange(len(test))))
     attributions = explainer.attribute_batch(batch)
     of_image, of_vector = batch.target == 0, batch.target == 1
