@@ -94,9 +94,9 @@ class Scale:
         >>> Scale(2.0, True, (-0.5, 2.0)).room, Scale(2.0, True, (-2.0, 0.0)).room
         ((-0.5, 2.0), (-2.0, 0.2))
         """
-        least = (self.peak or 1.0) / 10
+        smallest = (self.peak or 1.0) / 10
         low, high = self.span
-        return (min(low, -least) if self.signed else 0.0), max(high, least)
+        return (min(low, -smallest) if self.signed else 0.0), max(high, smallest)
 
     @property
     def empty(self) -> bool:
