@@ -121,7 +121,7 @@ class Evaluation(ShownEvaluation):
         the metrics that are means of a probability: a map may exceed it. ``note`` says why a metric
         has no values, ``"failed: ..."``, or why its interval is too narrow.
         """
-        import pandas as pd
+        from sb3_explain.common.whole_table import WholeTable
 
         lines = [
             {
@@ -145,7 +145,7 @@ class Evaluation(ShownEvaluation):
             for name, row in self.rows.items()
             for metric, interval in row.intervals.items()
         ]
-        return pd.DataFrame(lines)
+        return WholeTable(lines)
 
     def ranks(self, *, controls: bool = True) -> pd.DataFrame:
         """Return the rank of each explainer by its mean under each metric, from 1 for the best.

@@ -62,9 +62,9 @@ class ParameterRandomization:
 
     def table(self) -> pd.DataFrame:
         """Return a row for each explainer, layer and measure: the mean and its interval."""
-        import pandas as pd
+        from sb3_explain.common.whole_table import WholeTable
 
-        return pd.DataFrame(
+        return WholeTable(
             {"explainer": name, "layer": layer, "measure": measure, **interval._asdict()}
             for name, layers in self.intervals.items()
             for layer, measures in layers.items()

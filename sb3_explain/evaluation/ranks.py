@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from sb3_explain.common.bootstrap import Interval
+from sb3_explain.common.whole_table import WholeTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,4 +41,4 @@ def rank_explainers(
         for metric, better in known.items()
         if better is not None
     }
-    return pd.DataFrame(ranked, index=means.index)
+    return WholeTable(ranked, index=means.index)

@@ -51,14 +51,14 @@ class ShownEvaluation(ABC):
         >>> evaluate(agent, test, [Gradient(agent)], ["sparseness"], n_resamples=100).pivot().shape
         (4, 1)
         """
-        import pandas as pd
+        from sb3_explain.common.whole_table import WholeTable
 
         metrics = list(dict.fromkeys(name for row in self.intervals.values() for name in row))
         texts = [
             [format_interval(row.get(metric)) for metric in metrics]
             for row in self.intervals.values()
         ]
-        return pd.DataFrame(texts, index=list(self.intervals), columns=metrics)
+        return WholeTable(texts, index=list(self.intervals), columns=metrics)
 
     def plot(
         self, metrics: Iterable[str] | None = None, *, theme: ThemeName = "light"

@@ -173,7 +173,7 @@ class Counterfactual:
         action has ``received``, the explained dimension as the environment receives it, and
         ``similarity`` to the action with everything (:attr:`Removal.preference`) in their place.
         """
-        import pandas as pd
+        from sb3_explain.common.whole_table import WholeTable
 
         lines = []
         names = ["nothing", *(["alone"] * len(self.alone)), *(["together"] * len(self.together))]
@@ -199,7 +199,7 @@ class Counterfactual:
                     line[other] = removal.probabilities[self.instead]
                 line["p(action)"] = removal.probabilities[removal.outcome]
             lines.append(line)
-        return pd.DataFrame(lines)
+        return WholeTable(lines)
 
 
 @check_arguments

@@ -58,9 +58,9 @@ class Played:
 
     def table(self) -> pd.DataFrame:
         """Make a table with the mean return and length and the interval of each transform."""
-        import pandas as pd
+        from sb3_explain.common.whole_table import WholeTable
 
-        return pd.DataFrame(
+        return WholeTable(
             {"sees": sees, **interval._asdict(), "length": self.lengths[sees].mean()}
             for sees, interval in self.intervals.items()
         )

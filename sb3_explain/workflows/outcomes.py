@@ -114,9 +114,9 @@ class Outcomes:
 
     def table(self) -> pd.DataFrame:
         """Make a table with a row for each action: return, interval, difference and length."""
-        import pandas as pd
+        from sb3_explain.common.whole_table import WholeTable
 
-        return pd.DataFrame(
+        return WholeTable(
             {
                 "action": one.action,
                 "own": one.is_own,

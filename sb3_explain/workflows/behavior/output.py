@@ -87,13 +87,13 @@ def write_number(number: float | None) -> str:
 
 def make_table(found: Behavior) -> Any:
     """Make a pandas.DataFrame with a row for each cluster."""
-    import pandas as pd
+    from sb3_explain.common.whole_table import WholeTable
 
     rows = [
         {"cluster": one.name, **list_row(one, continuous=found.is_continuous)}
         for one in found.clusters
     ]
-    return pd.DataFrame(rows)
+    return WholeTable(rows)
 
 
 def arrange(found: Behavior, color: str | None = None) -> DrawnBehavior:

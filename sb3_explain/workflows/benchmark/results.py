@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sb3_explain.common.bootstrap import confidence_interval, make_clusters
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import require_regular_file, require_within_limit
+from sb3_explain.common.whole_table import WholeTable
 from sb3_explain.workflows.benchmark.job import Job, read_result
 
 #: kinds of NumPy's types of the columns that are read, by name
@@ -135,7 +136,7 @@ def list_seeds(outcomes: Iterable[Outcome]) -> pd.DataFrame:
                     "note": f"failed: {failed[metric]}" if metric in failed else "",
                 }
             )
-    return pd.DataFrame(lines)
+    return WholeTable(lines)
 
 
 def join_seeds(outcomes: Iterable[Outcome]) -> dict[str, Table]:

@@ -84,9 +84,9 @@ class StateMaskFidelity:
 
     def table(self) -> pd.DataFrame:
         """Make a table with a row for each way to choose steps: return, fall and its interval."""
-        import pandas as pd
+        from sb3_explain.common.whole_table import WholeTable
 
-        return pd.DataFrame(
+        return WholeTable(
             {"steps": name, "return": self.returns[name].mean(), **fall._asdict()}
             for name, fall in (
                 ("critical", self.critical),

@@ -18,6 +18,7 @@ from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.attributions import join_features
 from sb3_explain.common.progress import progress_bar
+from sb3_explain.common.whole_table import WholeTable
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.export.steps import Steps
@@ -145,7 +146,7 @@ class ExplainedSteps:
             named, values, attributions = self.features
             columns |= {f"feature: {name}": values[:, i] for i, name in enumerate(named)}
             columns |= {f"attribution: {name}": attributions[:, i] for i, name in enumerate(named)}
-        return pd.DataFrame(columns)
+        return WholeTable(columns)
 
 
 def explain_steps(

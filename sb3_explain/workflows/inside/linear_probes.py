@@ -21,6 +21,7 @@ from sb3_explain.common.progress import progress_bar
 from sb3_explain.common.ridge import explain_variance, make_folds, predict_held_out, standardize
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.common.untrusted import quote
+from sb3_explain.common.whole_table import WholeTable
 from sb3_explain.report.linear_probe_figure import linear_probe_figure
 from sb3_explain.report.palette import ThemeName
 from sb3_explain.states.dataset import StateDataset
@@ -86,7 +87,7 @@ class LinearProbes:
 
     def table(self) -> pd.DataFrame:
         """Return a row for each concept and layer: R2, its interval, and that of the control."""
-        return pd.DataFrame(
+        return WholeTable(
             {
                 "concept": row.concept,
                 "layer": row.layer,

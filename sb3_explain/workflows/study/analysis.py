@@ -57,7 +57,7 @@ class StudyResults(StudyMeasures):
 
     def table(self) -> pd.DataFrame:
         """Return all means, comparisons and opinions, a row each."""
-        import pandas as pd
+        from sb3_explain.common.whole_table import WholeTable
 
         compared = [
             {"kind": "comparison", "outcome": outcome, **dataclasses.asdict(one)}
@@ -66,7 +66,7 @@ class StudyResults(StudyMeasures):
         ]
         means = [{"kind": "mean", **row} for row in self.means]
         said = [{"kind": "opinion", "outcome": "opinion", **row} for row in self.opinions]
-        return pd.DataFrame([*means, *compared, *said])
+        return WholeTable([*means, *compared, *said])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data."""
