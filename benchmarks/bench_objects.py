@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from sb3_explain import (
     collect_objects,
@@ -20,9 +19,9 @@ from sb3_explain import (
     object_agreement,
     object_attention,
 )  # fmt: skip
-from sb3_explain.common.attributions import normalize
 from sb3_explain.envs.object_layouts import LAYOUTS
-from sb3_explain.report.overlay import lay_over
+from sb3_explain.report import save
+from sb3_explain.workflows.objects import draw_objects
 
 ROWS = Path(__file__).with_name("objects.json")
 AGREEMENT = Path(__file__).with_name("object_agreement.json")
@@ -32,7 +31,7 @@ EXPLAINERS = (
     "gradient", "input_x_gradient", "guided_backprop", "smoothgrad", "grad_cam",
     "guided_grad_cam", "occlusion", "greydanus", "sarfa", "random",
 )  # fmt: skip
-COLORS = {"Ball": (255, 255, 0), "Enemy": (255, 120, 0), "Player": (0, 220, 255)}
+CATEGORIES = ("Ball", "Enemy", "Player")
 N_FRAMES = 1000
 #: what OCAtari's Python runs: a game under random actions that are held, as one line of JSON
 RECORD = """
@@ -94,26 +93,6 @@ def show_interval(interval: list[float]) -> str:
     return f"{mean:.2f} ({low:.2f} to {high:.2f})"
 
 
-def draw(states, explainer, index: int) -> None:
-    """Draw the boxes of a state over its screen, and over its map."""
-    attributions = explainer.attribute(states.observations[index : index + 1])
-    found = normalize(attributions.abs().sum(dim=1, keepdim=True))[0, 0].numpy()
-    screen = states.screens[index]
-    pictures = []
-    for picture in (screen, lay_over(screen, found)):
-        large = Image.fromarray(picture).resize((480, 630), Image.Resampling.NEAREST)
-        pen = ImageDraw.Draw(large)
-        for each in states.objects[index][-1][-len(COLORS) :]:
-            x, y, right, bottom = each.x, each.y, each.x + each.width, each.y + each.height
-            pen.rectangle(
-                (3 * x - 4, 3 * y - 4, 3 * right + 3, 3 * bottom + 3),
-                outline=COLORS[each.category], width=2,
-            )  # fmt: skip
-            pen.text((3 * x - 40 * (x > 80), 3 * y - 18), each.category, COLORS[each.category])
-        pictures.append(np.asarray(large))
-    Image.fromarray(np.hstack(pictures)).save(DOCS / "images" / "objects.png", optimize=True)
-
-
 def measure_agreement() -> list[dict]:
     """Measure the explainers of the demo agent, and write the table and the picture."""
     agent = demo_agent()
@@ -132,12 +111,11 @@ def measure_agreement() -> list[dict]:
     lines = ["| explainer | agreement, picture | agreement, game | Ball | Enemy | Player |",
              "|" + "---|" * 6]  # fmt: skip
     for row in rows:
-        ratios = " | ".join(f"{row['ratios'][name]:.1f}" for name in COLORS)
+        ratios = " | ".join(f"{row['ratios'][name]:.1f}" for name in CATEGORIES)
         both = " | ".join(show_interval(row[kind]) for kind in ("picture", "game"))
         lines.append(f"| {row['explainer']} | {both} | {ratios} |")
     (DOCS / "tables" / "objects.md").write_text("\n".join(lines) + "\n")
-    shown = [{each.category for each in state[-1]} for state in states.objects].index({*COLORS})
-    draw(states, explainers["gradient"], shown)
+    save(DOCS / "images" / "objects.png", draw_objects(states, explainers["gradient"]))
     return rows
 
 

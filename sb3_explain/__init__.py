@@ -72,6 +72,7 @@ _MODULES = {
     "NETWORKS": "explainers.learned.networks",
     "Normalizer": "envs.recipe",
     "ObjectAttention": "evaluation.objects",
+    "ObjectAttentionCallback": "callbacks",
     "ObjectStates": "evaluation.object_states",
     "Occlusion": "explainers.perturbation.occlusion",
     "OtherStates": "evaluation.others",
@@ -185,6 +186,7 @@ if TYPE_CHECKING:  # the same names for whoever reads types without running the 
     from sb3_explain.agents.value_units import ValueUnits as ValueUnits
     from sb3_explain.callbacks import DiagnosisCallback as DiagnosisCallback
     from sb3_explain.callbacks import MetricsCallback as MetricsCallback
+    from sb3_explain.callbacks import ObjectAttentionCallback as ObjectAttentionCallback
     from sb3_explain.callbacks import SaliencyCallback as SaliencyCallback
     from sb3_explain.callbacks import StateGeneratorCallback as StateGeneratorCallback
     from sb3_explain.callbacks import VisionMaskCallback as VisionMaskCallback

@@ -56,6 +56,10 @@ COMMANDS = {
         "critical",
         "find the steps in which the agent's own action matters, and test that it does",
     ),
+    "objects": (
+        "objects",
+        "measure how much of the maps lies on objects of an Atari game, and whether these matter",
+    ),
     "why": ("why", "remove salient regions from one state and show how the agent's action changes"),
     "probe": ("probe", "generate states that the agent values highly, fears, or is undecided in"),
     "highlights": (

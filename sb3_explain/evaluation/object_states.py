@@ -24,6 +24,8 @@ from sb3_explain.envs.objects import GameObject, decode_objects, find_console
 from sb3_explain.envs.recipe import begin_episode
 from sb3_explain.envs.spaces import SINGLE
 from sb3_explain.evaluation.boxes import rasterize_boxes
+from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.labels import relabel
 
 #: size of the screen, in pixels
 SCREEN = (210, 160)
@@ -150,6 +152,21 @@ class ObjectStates:
         """Names of the objects that any state shows."""
         shown = {each.category for state in self.objects for each in state[-1]}
         return sorted(shown)
+
+
+def label_objects(states: ObjectStates, agent: Agent) -> StateDataset:
+    """Return states with objects as a data set, on which baselines of explainers are fitted.
+
+    :param states: states with objects
+    :param agent: agent that labels them
+    """
+    n = len(states)
+    columns = {"episode": np.arange(n), "greedy": np.zeros(n, np.int64)}
+    stacks = StateDataset(
+        {SINGLE: states.observations}, columns, np.ones(n, bool), n_stack=agent.n_stack,
+        stores_stacks=True,
+    )  # fmt: skip
+    return relabel(agent, stacks)
 
 
 @check_arguments

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from sb3_explain.common.bootstrap import Interval
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.numbers import require_whole
 from sb3_explain.common.signatures import check_arguments
-from sb3_explain.envs.objects import find_console
+from sb3_explain.envs.playfields import find_game
 from sb3_explain.evaluation.boxes import rasterize_boxes
 from sb3_explain.evaluation.metrics.relevance_mass import relevance_mass
 from sb3_explain.evaluation.object_states import SCREEN, ObjectStates, Player
@@ -132,19 +133,28 @@ def play_on(player: Player, snapshot: Any, n_steps: int, written: Mapping[int, i
     return total
 
 
+def find_removals(states: ObjectStates) -> Mapping[str, Mapping[int, int]] | None:
+    """Find the bytes that take each object of some states out of the game; ``None`` if unknown."""
+    game = find_game(states.player.env_id)
+    known = REMOVALS.get(game or "", {})
+    return known if known and set(states.list_categories()) <= known.keys() else None
+
+
 def change_return(states: ObjectStates, categories: Sequence[str], n_steps: int) -> Array:
     """(n, K) how far the return of a continuation changes where each category leaves the game.
 
     :raises ExplainError: if it is not known how this game loses such an object
     """
-    name, _ = find_console(states.player.env)
-    game = next((game for game in REMOVALS if game in name), None)
-    if game is None or not set(categories) <= REMOVALS[game].keys():
-        raise ExplainError(f"{name}: only {', '.join(REMOVALS)} can be played without an object")
+    known = find_removals(states)
+    if known is None:
+        name, games = states.player.env_id, ", ".join(REMOVALS)
+        raise ExplainError(
+            f"{name}: only {games} can be played without an object; n_steps=0 measures the picture"
+        )
     changes = []
     for snapshot in states.snapshots:
         own = play_on(states.player, snapshot, n_steps, {})
-        removed = [REMOVALS[game][category] for category in categories]
+        removed = [known[category] for category in categories]
         changes.append([play_on(states.player, snapshot, n_steps, each) - own for each in removed])
     return np.abs(changes)
 
@@ -170,17 +180,17 @@ def object_agreement(
 
     :param explainers: explainers by name
     :param states: states with objects, of :func:`sb3_explain.collect_objects`
-    :param n_steps: number of steps of a continuation
+    :param n_steps: number of steps of a continuation; with 0 the game is not played on
     :param seed: random seed of the bootstrap
     :return: by explainer, the correlation with the change of the policy (``"picture"``) and of the
         return (``"game"``); NaN where nothing changes
     :raises ExplainError: for another game than Pong
     """
     categories = states.list_categories()
-    effects = {
-        "picture": change_policy(states, categories),
-        "game": change_return(states, categories, n_steps),
-    }
+    require_whole("n_steps", n_steps, 0)
+    effects = {"picture": change_policy(states, categories)}
+    if n_steps:
+        effects["game"] = change_return(states, categories, n_steps)
     agreement = {}
     for name, explainer in explainers.items():
         shares = object_attention(explainer, states).shares
@@ -201,7 +211,7 @@ def correlate(claims: Array, effects: Array, seed: int, n_resamples: int = 1000)
         claim, effect = claim[known], effect[known]
         if len(claim) < 2 or np.ptp(claim) == 0 or np.ptp(effect) == 0:
             return np.nan
-        return float(stats.spearmanr(claim, effect).statistic)
+        return float(np.corrcoef(stats.rankdata(claim), stats.rankdata(effect))[0, 1])
 
     n = len(claims)
     rng = np.random.default_rng(seed)

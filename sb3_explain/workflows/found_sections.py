@@ -81,7 +81,7 @@ def make_sections(folder: Path, agent: Agent, states: StateDataset) -> list[Sect
     diagnosed = read_diagnosis(folder) or diagnose_quickly(agent, states)
     found = (
         diagnosed, read_inside(folder), read_tree(folder), read_behavior(folder),
-        read_critical(folder), read_outcomes(folder),
+        read_critical(folder), read_outcomes(folder), read_attention(folder),
     )  # fmt: skip
     return [section for section in found if section is not None]
 
@@ -249,6 +249,20 @@ def read_outcomes(folder: Path) -> Section | None:
     caption = "The branches side by side, from the step where they part."
     drawn = read_pictures(path.with_name("outcomes.png"), caption, "; ".join(branches), remedy)
     return Section("outcomes", "What if", [head], list(map(Point, branches)), drawn)
+
+
+def read_attention(folder: Path) -> Section | None:
+    """Read how much of the maps lies on the objects of a game; ``None`` if nobody asked.
+
+    :raises ExplainError: if ``objects.txt`` or the picture is damaged
+    """
+    path, remedy = folder / "objects" / "objects.txt", "run `sb3-explain objects` again"
+    if not path.exists():
+        return None
+    head, *explainers = read_text(path, remedy).splitlines()
+    caption = "The objects over the screen, and over a map."
+    drawn = read_pictures(path.with_name("objects.png"), caption, caption, remedy)
+    return Section("objects", "Objects", [head], list(map(Point, explainers)), drawn)
 
 
 def read_text(path: Path, remedy: str) -> str:

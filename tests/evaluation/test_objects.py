@@ -95,3 +95,7 @@ def test_bad_input_is_told_in_one_line(object_states, monkeypatch):
     monkeypatch.setattr("sb3_explain.evaluation.objects.REMOVALS", {"Breakout": {}})
     with pytest.raises(ExplainError, match="only Breakout can be played without"):
         object_agreement({}, object_states)
+    explainer = Constant(object_states.player.agent)
+    assert list(object_agreement({"one": explainer}, object_states, n_steps=0)["one"]) == [
+        "picture"
+    ]
