@@ -32,7 +32,7 @@ def dots():
 def fitted(dots):
     agent, train, validation = dots
     generator = StateGenerator(agent, latent=16)
-    generator.fit(train, validation, **{**FEW, "epochs": 24, "learning_rate": 2e-3, "patience": 40})
+    generator.fit(train, validation, **{**FEW, "epochs": 18, "learning_rate": 2e-3, "patience": 40})
     return generator
 
 
@@ -287,7 +287,7 @@ def test_where_the_agent_always_does_the_same_the_loss_decides(dots):
     )
     states = [part_of(agent, part) for part in (train, validation)]
     generator = StateGenerator(agent, latent=8, weighting="uniform")
-    generator.fit(*states, **{**FEW, "epochs": 12, "learning_rate": 2e-3, "patience": 12})
+    generator.fit(*states, **{**FEW, "epochs": 8, "learning_rate": 2e-3, "patience": 12})
     history = generator.training.history
     assert {row["agreement"] for row in history} == {1.0}
     assert generator.training.best_loss == pytest.approx(history[-1]["loss"], abs=2e-3)
