@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from sb3_explain.common.bootstrap import Interval
-from sb3_explain.common.whole_table import WholeTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +22,8 @@ def rank_explainers(
         are equal to six digits share the better rank, and what has no mean has none
     """
     import pandas as pd
+
+    from sb3_explain.common.whole_table import WholeTable
 
     # with the figures of reports, which take long to import
     from sb3_explain.report.words import get_metric_words

@@ -317,7 +317,7 @@ def test_a_failure_is_one_line_and_the_others_finish(tmp_path, capsys):
     ]  # fmt: skip
     assert main(arguments) == 2
     shown = capsys.readouterr()
-    message = shown.err.strip().splitlines()
+    message = [line for line in shown.err.splitlines() if line.startswith("sb3-explain: ")]
     assert len(message) == 2 and "random of bad, seed 0; " in message[0]
     assert "gradient of bad, seed 0: RuntimeError: the weights" in message[0]
     assert "4 of 8 jobs failed" in message[1]
