@@ -29,7 +29,7 @@ AGENT = dot_agent()
 
 
 @functools.cache
-def fitted(epochs=3, **settings):
+def fitted(epochs=1, **settings):
     """A VisionMask whose baseline has no dot of its own, and states that it has not seen."""
     train, validation, test = dot_states(AGENT, 600).split((0.7, 0.15, 0.15))
     explainer = VisionMask(AGENT, max_area=0.05, baseline="black", **settings)
@@ -263,7 +263,7 @@ def test_refinement_leaves_agent_and_network_alone():
 
 def test_the_own_map_beats_template_and_swapped_and_keeps_the_policy():
     """The dot decides, and it is elsewhere in every state: no template can show it."""
-    explainer, train, test = fitted(sharpness=0.0)
+    explainer, train, test = fitted(epochs=3, sharpness=0.0)
     found = evaluate(
         explainer.agent, test, [explainer], {"policy_preservation@0.05": {}, "accuracy": {}},
         baseline=explainer.baselines, train=train, n_evaluated=60, n_resamples=200,
@@ -279,8 +279,10 @@ def test_the_own_map_beats_template_and_swapped_and_keeps_the_policy():
 
 
 def test_refinement_lowers_the_loss_of_states_that_were_not_learned_from():
-    explainer, _, test = fitted(epochs=1)
-    quick, _, _ = fitted(epochs=1, refine_steps=0)
+    explainer, _, test = fitted()
+    quick = VisionMask(AGENT, max_area=0.05, baseline="black", refine_steps=0)
+    quick.network, quick.baselines = explainer.network, explainer.baselines
+    quick.training = explainer.training
     batch = test.batch(AGENT, np.arange(20))
     objective = PolicyObjective(explainer)
     outcomes = objective.read_outcomes(batch)(batch)
