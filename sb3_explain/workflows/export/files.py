@@ -76,7 +76,9 @@ def export(
     """Write steps of an episode, with what speaks for each action taken, as files.
 
     >>> from sb3_explain import explain, export
-    >>> evaluation = explain(agent, folder, n_states=200, n_evaluated=10, progress=False)
+    >>> evaluation = explain(
+    ...     agent, folder, n_states=200, n_evaluated=10, metrics=["sparseness"], progress=False
+    ... )
     >>> made = export(agent, folder, folder / "cartpole.gif", n_steps=5, progress=False)
     >>> len(made.steps), made.paths[0].name
     (5, 'cartpole.gif')
