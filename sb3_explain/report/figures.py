@@ -325,9 +325,11 @@ def style_axes(axes: Axes, look: Theme) -> None:
 
 def render_png(figure: Figure, look: Theme) -> bytes:
     """Render a figure, on the background of a theme, as a PNG."""
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     figure.set_facecolor(look.paper)
+    figure.set_dpi(_DPI)
     buffer = io.BytesIO()
+    # `savefig` draws twice, the first time for the layout, which drawing once makes as well.
     # Without the version, equal figures are equal files.
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()
