@@ -1,13 +1,12 @@
 """The grid: the same figures wherever it runs and however often it is killed, and its files."""
 
 import json
-import os
+import multiprocessing
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +138,7 @@ def test_elsewhere_is_the_same_though_a_worker_is_killed(here, tmp_path, monkeyp
     monkeypatch.setenv(benchmark_agents.KILL_IN, str(tmp_path))
     (tmp_path / "kill").touch()
     killed = {"two": AGENTS["two"]}
+    forkserver.ensure_running()  # with what all tests preload
     elsewhere = grid(tmp_path, killed, seeds=[1], backend=backend, jobs=2)
     assert not (tmp_path / "kill").exists(), "no worker was killed"
     assert not elsewhere.failures()
@@ -154,17 +154,14 @@ def written(paths):
 def test_a_killed_run_goes_on(here, tmp_path):
     """The process is killed after some jobs; the next one does only what is left."""
     one = {"one": AGENTS["one"]}
-    script = f"from tests.workflows.test_benchmark import grid; grid({str(tmp_path)!r}, {one!r})"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
+    process = multiprocessing.get_context("forkserver").Process(target=grid, args=(tmp_path, one))
+    process.start()
     deadline = time.monotonic() + 300
     while len(list(tmp_path.glob("*/seed_*/*.json"))) < 3:
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.is_alive() and time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     results = written(tmp_path.glob("*/seed_*/*.json"))
     assert 3 <= len(results) < 12
     finished = results | written(tmp_path.glob("*/*/visionmask/fitted.json"))
@@ -250,6 +247,7 @@ def test_seeds_are_joined_by_their_episodes(here):
     assert abs(found["high"] - np.percentile(draws, 97.5)) < 0.1 * width
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_same_states_under_two_seeds_count_once(tmp_path):
     """An agent that brings its states has the same episodes under every seed."""
     found = grid(
@@ -327,6 +325,7 @@ def test_a_failure_is_one_line_and_the_others_finish(tmp_path, capsys):
     assert main([*arguments, "--seeds", "0"]) == 2  # tried again, not taken for done
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_results_of_other_settings_or_agents_are_not_mixed(here, tmp_path):
     shutil.copytree(here.output / "one", tmp_path / "one")
     mine = {"output": tmp_path, "agents": {"one": AGENTS["one"]}, "explainers": ["random"]}
@@ -340,6 +339,7 @@ def test_results_of_other_settings_or_agents_are_not_mixed(here, tmp_path):
     assert "holds results of another agent" in next(iter(other.failures()))
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_one_method_with_several_settings(tmp_path):
     agent = benchmark_agents.first()
     faint = {"constant": {"area": 0.2}, "bright=constant": {"area": 0.9}}
@@ -381,8 +381,10 @@ def test_a_mistake_is_told_before_anything_is_made(tmp_path, wrong, said):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_what_learns_masks_with_the_baseline_that_it_is_measured_with(tmp_path):
-    explainers = {"stalder": {}, "own=stalder": {"baseline": "mean"}, "random": {}}
+    small = {"network": "compact", "network_options": {"width": 4}}
+    explainers = {"stalder": small, "own=stalder": {**small, "baseline": "mean"}, "random": {}}
     made = grid(
         tmp_path, {"one": AGENTS["one"]}, explainers, {"sparseness": {}}, [0], baseline="black"
     )

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 import traceback
 from collections import Counter, deque
@@ -154,9 +155,20 @@ def run_in_processes(jobs: int, threads: int) -> Iterator[Run]:
 
 
 def start_pool(jobs: int) -> ProcessPoolExecutor:
-    """Start a pool of fresh processes: a fork would inherit locks of torch's threads."""
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=spawn, initializer=begin_worker)
+    """Start a pool of fresh processes: a fork of this one would inherit locks of torch's threads.
+
+    Linux forks them from a server that has imported the libraries; elsewhere each imports them.
+    """
+    method = "forkserver" if sys.platform == "linux" else "spawn"
+    if method == "forkserver":
+        multiprocessing.set_forkserver_preload(["sb3_explain.workflows.benchmark.steps"])
+    return ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context(method),
+        initializer=begin_worker,
+        # the server has the environment of the time when it was started
+        initargs=(dict(os.environ),),
+    )
 
 
 def is_lost(future: Future[Any]) -> bool:
@@ -164,8 +176,9 @@ def is_lost(future: Future[Any]) -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def begin_worker() -> None:
-    """End this worker when its parent is killed, since nobody waits for its result then."""
+def begin_worker(environ: dict[str, str]) -> None:
+    """Take the parent's environment, and end when it is killed: nobody waits for a result then."""
+    os.environ |= environ
     parent = multiprocessing.parent_process()
     assert parent is not None
     # tqdm's own lock is a semaphore of the system, which outlives a worker that is killed.
