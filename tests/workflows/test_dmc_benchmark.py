@@ -1,6 +1,7 @@
 """The benchmark of generalisation: tables, resuming, mistakes; drawn where MuJoCo can draw."""
 
 import json
+from functools import partial
 
 import imageio.v3 as imageio
 import numpy as np
@@ -75,12 +76,20 @@ def test_missing_videos_are_said_before_anything_is_trained(backgrounds, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def short(monkeypatch):
+    """Episodes last a second in place of ten."""
+    suite = pytest.importorskip("dm_control.suite")
+    monkeypatch.setattr(suite, "load", partial(suite.load, task_kwargs={"time_limit": 1}))
+
+
+@pytest.mark.usefixtures("short")
 def test_a_small_benchmark_by_the_command_line_and_again(backgrounds, tmp_path, capsys):
     command = [
         "benchmark", "dmc", "--algos", "drq", "sgqn", "--tasks", "cartpole_swingup",
         "--seeds", "0", "--modes", "train", "video_hard", "--backgrounds", str(backgrounds),
         "--n-episodes", "2", "-n", "12", "--part", "6", "-o", str(tmp_path), "--no-progress",
-        "--env-kwargs", "action_repeat:100", "size:32",
+        "--env-kwargs", "action_repeat:20", "size:32",
         "--settings", "learning_starts:4", "warmup_updates:0", "batch_size:4",
         "--policy-kwargs", "n_layers:4", "n_filters:4", "features_dim:8", "net_arch:[16]",
     ]  # fmt: skip

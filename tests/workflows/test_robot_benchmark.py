@@ -81,7 +81,8 @@ def draws() -> None:
 
 
 @pytest.mark.usefixtures("draws")
-def test_a_small_study_by_the_command_line_and_again(tmp_path, capsys):
+def test_a_small_study_by_the_command_line_and_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sb3_explain.envs.robot.tasks.N_DECISIONS", 10)
     command = [
         "benchmark", "robot", "--algos", "sac", "sgqn", "--tasks", "reach", "--seeds", "0",
         "--modes", "train", "test2", "--n-episodes", "1", "-n", "12", "--part", "6",
