@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from sb3_explain.common.untrusted import one_line
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path in the same folder, and rename it when the block ends without error.
 
+    What processes that are gone have left of the same file is then deleted.
+
     :param path: path of the finished file
     :raises ExplainError: if the disk is full, the folder cannot be written, or something that is no
         file is in the file's place
@@ -37,6 +40,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
+            clear_left_behind(path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -57,7 +61,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
     An earlier folder is renamed first, and deleted last: no system can exchange two folders at
     once everywhere. A process that is killed between the two renames leaves both whole, as
-    ``.NAME.PID.old.tmp`` and ``.NAME.PID.tmp``, and none at ``path``.
+    ``.NAME.PID.old.tmp`` and ``.NAME.PID.tmp``, and none at ``path``; the next one that writes to
+    ``path`` deletes them.
 
     :param path: path of the finished folder
     :raises ExplainError: if the disk is full, or the folder cannot be written
@@ -76,6 +81,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             if path.is_dir() and not path.is_symlink():
                 path.rename(earlier)
             temporary.rename(path)
+            clear_left_behind(path)
         finally:
             if earlier.exists() and not path.exists():
                 earlier.rename(path)
@@ -86,10 +92,33 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 def clear_temporary(folder: Path) -> None:
     """Delete temporary files that killed processes left in a folder; no other may be writing."""
     for left in folder.glob(".*.tmp"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+        _delete(left)
+
+
+def clear_left_behind(path: Path) -> None:
+    """Delete temporary files of a path that processes left which are gone.
+
+    :param path: path of the file or folder that they were to become
+    """
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,9}})(\.old)?\.tmp")
+    found = [(left, pattern.fullmatch(left.name)) for left in path.parent.iterdir()]
+    for left, process in found:
+        if process is not None and not _is_running(int(process[1])):
+            with contextlib.suppress(OSError):  # what was to be written is written
+                _delete(left)
+
+
+def _is_running(process: int) -> bool:
+    import psutil
+
+    return psutil.pid_exists(process)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,23 @@ def test_what_killed_processes_left_is_deleted(tmp_path):
         (tmp_path / name).write_text("stored")
     clear_temporary(tmp_path)
     assert {row.name for row in tmp_path.iterdir()} == {".lock", "model.zip"}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_the_next_write_deletes_what_a_killed_one_left(tmp_path, kind):
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    for name in (f"{killed.pid}.tmp", f"{killed.pid}.old.tmp", f"{os.getppid()}.tmp"):
+        (tmp_path / f".out.{name}").mkdir()
+    (tmp_path / f".other.{killed.pid}.tmp").write_text("of another file")
+    if kind == "file":
+        with atomic_path(tmp_path / "out") as temporary:
+            temporary.write_text("new")
+    else:
+        with atomic_folder(tmp_path / "out") as temporary:
+            (temporary / "file.txt").write_text("new")
+    others = {f".out.{os.getppid()}.tmp", f".other.{killed.pid}.tmp"}
+    assert {row.name for row in tmp_path.iterdir()} == {"out", *others}
 
 
 def test_json_has_null_for_nan(tmp_path):
