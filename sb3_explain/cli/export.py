@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from sb3_explain.cli.flags import (
@@ -90,7 +91,11 @@ def run_export(options: argparse.Namespace) -> None:
         ),
     )  # fmt: skip
     print(made)
-    say_end(made.paths[0])
+    first = made.paths[0]
+    if first.suffix == KINDS["rerun"][0]:  # which no browser shows
+        print(f"open    rerun {shlex.quote(str(first))}")
+    else:
+        say_end(first)
 
 
 def list_paths(options: argparse.Namespace) -> list[Path]:

@@ -178,3 +178,13 @@ def test_flags_that_do_not_fit(flags, says, tmp_path, capsys):
     assert cli.main(["export", "-o", str(tmp_path), *flags]) == 2
     line = capsys.readouterr().err.strip()
     assert says in line and line.startswith("sb3-explain: ") and "\n" not in line
+
+
+def test_a_recording_is_opened_by_rerun_and_not_by_a_browser(tmp_path, capsys, monkeypatch):
+    class Made:
+        paths = [tmp_path / "my recording.rrd"]  # noqa: RUF012
+
+    monkeypatch.setattr("sb3_explain.cli.export.load_named_agent", lambda _: None)
+    monkeypatch.setattr("sb3_explain.cli.export.export", lambda *_, **__: Made())
+    assert cli.main(["export", "-o", str(tmp_path), "--rerun"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"open    rerun '{Made.paths[0]}'"
