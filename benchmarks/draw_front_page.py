@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.draw_how_to import draw_page
+from benchmarks.draw_how_to import draw_page, make_palette
 from sb3_explain import demo_agent, play
 from sb3_explain.report.video import read_frames
 from tests.pages import ROOT
@@ -45,7 +45,7 @@ def write_gif(frames: list[Image.Image], path: Path) -> None:
     strip = Image.new("RGB", (frames[0].width, frames[0].height * 6))
     for place, frame in enumerate(frames[:: max(1, len(frames) // 6)][:6]):
         strip.paste(frame, (0, place * frame.height))
-    palette = strip.quantize(COLORS, dither=Image.Dither.NONE)
+    palette = make_palette(strip, COLORS)
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     small[0].save(
         path, save_all=True, append_images=small[1:], duration=DURATION, loop=0, optimize=True

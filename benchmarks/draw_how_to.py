@@ -37,9 +37,27 @@ def save_small(shown: Image.Image, path: Path) -> None:
     for width in WIDTHS:
         narrow = shown.copy()
         narrow.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
-        narrow.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+        palette = make_palette(narrow, COLORS)
+        narrow.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
         if path.stat().st_size <= BYTES:
             return
+
+
+def make_palette(picture: Image.Image, n_colors: int) -> Image.Image:
+    """Choose a picture's colors: a third are its commonest, the others all that is between.
+
+    Common colors alone would leave out what is small and bright, such as a ball, or a map's middle.
+    """
+    counted = picture.getcolors(picture.width * picture.height) or []
+    common = [color for _, color in sorted(counted, reverse=True)[: n_colors // 3]]
+    n_others = n_colors - len(common)
+    others = picture.quantize(
+        n_others, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    ).getpalette()
+    assert others is not None
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([channel for color in common for channel in color] + others[: 3 * n_others])
+    return palette
 
 
 if __name__ == "__main__":
