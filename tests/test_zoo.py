@@ -1,8 +1,6 @@
 """rl-zoo3's own commands, as processes or called, with our callbacks and our algorithms."""
 
 import importlib
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sb3_explain import VisionMask, cli, load_agent
 from sb3_explain.cli.zoo import is_of_zoo
 from sb3_explain.common.errors import ExplainError
+from tests.processes import run_in_fork
 
 pytest.importorskip("rl_zoo3")
 SALIENCY = "sb3_explain.callbacks.SaliencyCallback"
@@ -22,16 +21,11 @@ METRICS = "sb3_explain.callbacks.MetricsCallback"
 FREE = {"budget": None, "on_error": "raise"}
 
 
-def run(folder, *command, ours=False, code=0):
-    """One command in ``folder``; its output."""
-    prefix = ["-m", "sb3_explain"] if ours else ["-m"]
-    done = subprocess.run(
-        [sys.executable, *prefix, *command],
-        cwd=folder, capture_output=True, text=True, timeout=600, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout + done.stderr
+def run(folder, module, *arguments):
+    """``python -m`` with a module and arguments, in ``folder`` and a process of its own."""
+    script = folder / "command.py"
+    script.write_text(f"import runpy\nrunpy.run_module({module!r}, None, '__main__', True)\n")
+    run_in_fork(script, arguments, folder=folder, timeout=600)
 
 
 def write(folder, env, **settings):
@@ -51,7 +45,7 @@ def test_ppo_on_cartpole(tmp_path):
         policy="MlpPolicy", n_envs=2, n_timesteps=512, n_steps=64, batch_size=64, n_epochs=1,
         normalize=True,
         callback=[
-            {SALIENCY: {"explainer": "gradient", "every": 200, **FREE}},
+            {SALIENCY: {"explainer": "gradient", "every": 200, "n_states": 2, **FREE}},
             {METRICS: {"explainers": ["gradient"], "metrics": ["sparseness"], "every": 200,
                        "n_states": 8, **FREE}},
             {"sb3_explain.callbacks.VisionMaskCallback": {
@@ -103,8 +97,8 @@ def test_every_trial_of_an_optimisation_has_its_folder(tmp_path, monkeypatch):
     write(
         tmp_path, "CartPole-v1",
         policy="MlpPolicy", n_timesteps=256, n_envs=1,
-        callback=[{SALIENCY: {"explainer": "gradient", "every": 100, "folder": "pictures",
-                              **FREE}}],
+        callback=[{SALIENCY: {"explainer": "gradient", "every": 100, "n_states": 2,
+                              "folder": "pictures", **FREE}}],
     )  # fmt: skip
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [
@@ -136,7 +130,8 @@ def test_sgqn_is_trained_tuned_and_played(tmp_path, monkeypatch, capsys):
                               **FREE}}],
     )  # fmt: skip
     common = ["--algo", "sgqn", "--env", CARTPOLE, "-f", "logs", "--device", "cpu"]
-    run(tmp_path, "train", *common, "-conf", "my.yml", "-tb", "tb", "--eval-freq", "-1", ours=True)
+    run(tmp_path, "sb3_explain", "train", *common, "-conf", "my.yml", "-tb", "tb",
+        "--eval-freq", "-1")  # fmt: skip
     events = events_below(tmp_path / "tb")
     assert [event.step for event in events.Images("saliency/monitor")] == [20, 40]
     # an episode of 1000 steps of the simulator, forty for each decision
