@@ -54,10 +54,15 @@ def compare_paired(
         return Shift(np.nan, mean, len(known))
     exact = 2 ** len(known) <= n_permutations
     flips = _list_flips(len(known)) if exact else _draw_flips(len(known), n_permutations, seed)
-    # as far from 0 as the means observed, but for rounding
-    n_extreme = int((np.abs(flips @ known) >= abs(known.sum()) - 1e-9 * np.abs(known).sum()).sum())
+    n_extreme = _count_extreme(flips, known)
     p = n_extreme / len(flips) if exact else (n_extreme + 1) / (len(flips) + 1)
     return Shift(p, mean, len(known))
+
+
+def _count_extreme(flips: Array, values: Array) -> int:
+    """Count the flips whose sum of values is as far from 0 as that observed, but for rounding."""
+    far = abs(values.sum()) - 1e-9 * np.abs(values).sum()
+    return int((np.abs(flips @ values) >= far).sum())
 
 
 def _list_flips(n: int) -> Array:
@@ -89,8 +94,12 @@ def compare_ranks_paired(differences: ArrayLike) -> Shift:
     if not len(ranked):
         return Shift(np.nan, 0.0 if len(known) else np.nan, len(known))
     ranks = stats.rankdata(np.abs(ranked))
-    effect = float((np.sign(ranked) * ranks).sum() / ranks.sum())
-    return Shift(float(stats.wilcoxon(ranked).pvalue), effect, len(known))
+    signed = np.sign(ranked) * ranks
+    if 2 ** len(ranked) <= PERMUTATIONS:  # as SciPy does, which takes a second where ranks are tied
+        p = _count_extreme(_list_flips(len(ranked)), signed) / 2 ** len(ranked)
+    else:
+        p = float(stats.wilcoxon(ranked).pvalue)
+    return Shift(p, float(signed.sum() / ranks.sum()), len(known))
 
 
 def compare_ranks(ours: ArrayLike, theirs: ArrayLike) -> Shift:
