@@ -48,6 +48,8 @@ def test_wilcoxon_is_scipys_and_the_effect_is_of_ranks():
     assert found.effect == pytest.approx((30.5 - 5.5) / 36)
     assert found.n == 9
     assert compare_ranks_paired([0, 0]).effect == 0
+    many = [*differences, *range(-3, 9)]
+    assert compare_ranks_paired(many).p == stats.wilcoxon([d for d in many if d]).pvalue
 
 
 def test_mann_whitney_is_scipys_and_the_effect_counts_pairs():
@@ -75,9 +77,8 @@ def test_holm_by_hand():
     assert adjust_holm([0.6, 0.9]).tolist() == [1.0, 1.0]
 
 
-def test_wilson_by_its_equation():
-    n, k, z = 63, 57, stats.norm.ppf(0.975)
-    center = (k + z**2 / 2) / (n + z**2)
-    margin = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
-    assert bound_share(k, n) == pytest.approx((center - margin, center + margin))
+@pytest.mark.parametrize("k", [0, 1, 57, 63])
+def test_wilson_is_scipys(k):
+    found = stats.binomtest(k, 63).proportion_ci(method="wilson")
+    assert bound_share(k, 63) == pytest.approx((found.low, found.high))
     assert np.isnan(bound_share(0, 0)).all()

@@ -129,7 +129,7 @@ def simulate_answers(
         for i, question in enumerate(predictions):
             for part, right in (("before", first[p, i]), ("after", second[p, i])):
                 answer = _answer(question, part, group, bool(right), key, rng)
-                answer["confidence"] = int(np.clip(rng.normal(3 + right, 1), 1, 5))
+                answer["confidence"] = int(min(max(rng.normal(3 + right, 1), 1), 5))
                 answers.append(answer)
         for question in others:
             if question.arms[group] is not None:
@@ -158,7 +158,7 @@ def _answer(
     wrong = [number for number in range(len(question.options)) if number != truth]
     return {
         "question": question.name, "part": part, "arm": question.arms[group],
-        "response": truth if right else int(rng.choice(wrong)), "confidence": None,
+        "response": truth if right else wrong[rng.integers(len(wrong))], "confidence": None,
         "ms": int(rng.gamma(4, 1000)),
     }  # fmt: skip
 
