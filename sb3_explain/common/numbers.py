@@ -7,6 +7,9 @@ import operator
 from numbers import Real
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import quote
 
@@ -49,6 +52,28 @@ def require_whole(name: str, value: Any, minimum: int = 1, maximum: int = LARGES
             bounds = f" of at most {maximum}"
         raise ExplainError(f"{name}={quote(value)}: give a whole number{bounds}")
     return number
+
+
+def pick(array: NDArray[Any], positions: Any) -> NDArray[Any]:
+    """Return the elements of an array at positions that a user gives.
+
+    >>> import numpy as np
+    >>> from sb3_explain.common.numbers import pick
+    >>> pick(np.array([10, 11, 12]), [2, 0]).tolist()
+    [12, 10]
+
+    :param array: (n, ...) array
+    :param positions: whole numbers, truth values, or a slice
+    :raises ExplainError: for anything else, and for what lies beyond the array
+    """
+    try:
+        where = positions if isinstance(positions, slice) else np.asarray(positions)
+        picked: NDArray[Any] = array[where]
+    except (IndexError, ValueError):
+        raise ExplainError(
+            f"positions={quote(positions)}: give whole numbers from 0 to {len(array) - 1}"
+        ) from None
+    return picked
 
 
 def _read_whole(value: Any) -> int | None:

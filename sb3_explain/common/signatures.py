@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -24,6 +24,8 @@ from sb3_explain.common.untrusted import quote
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: smallest values of whole numbers, by the names of their arguments
+SMALLEST = {"seed": 0, "n_states": 1, "n_evaluated": 1, "n_episodes": 1}
 OTHERS = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -68,7 +70,9 @@ def require_class(name: str, value: object, kind: type) -> None:
     :raises ExplainError: if ``value`` is no instance of ``kind``
     """
     if not isinstance(value, kind):
-        what = value.__name__ if isinstance(value, type) else type(value).__name__
+        what = type(value).__name__
+        if isinstance(value, type):
+            what = f"the class {value.__name__}"
         how = getattr(kind, "obtained_by", "")
         raise ExplainError(
             f"{name} must be of class {kind.__name__}, not {what}{how and ': '}{how}"
@@ -111,18 +115,24 @@ def find_plain_kind(hint: Any) -> Any:
     """What plain value an annotation asks for, alone or beside ``None``: ``None`` if it is another.
 
     :param hint: annotation of an argument
-    :return: ``int``, ``float``, or ``Path`` where a text may be given as well
+    :return: ``int``, ``float``, ``list`` of names, ``dict``, or ``Path`` where a text may be given
+        as well
     """
     kinds = set(_list_kinds(hint))
     if kinds == {str, Path}:
         return Path
-    return kinds.pop() if kinds in ({int}, {float}) else None
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if get_origin(kind) is Mapping:
+        return dict
+    if get_origin(kind) in (Sequence, Iterable) and get_args(kind)[0] in (str, Any):
+        return list
+    return kind if kind in (int, float) else None
 
 
 def read_plain(name: str, value: Any, hint: Any) -> Any:
-    """Read a number or a path that a user gives for an argument.
+    """Read a number, a path, names or a dict that a user gives for an argument.
 
-    :param name: name of the argument; one called ``seed`` is at least 0
+    :param name: name of the argument, which may have a smallest value, see :data:`SMALLEST`
     :param value: what was given for it
     :param hint: annotation of the argument
     :raises ExplainError: if it is none
@@ -131,9 +141,19 @@ def read_plain(name: str, value: Any, hint: Any) -> Any:
     if kind is None or (value is None and type(None) in get_args(hint)):
         return value
     if kind is int:
-        return require_whole(name, value, 0 if name == "seed" else -LARGEST)
+        return require_whole(name, value, SMALLEST.get(name, -LARGEST))
     if kind is float:
         return require_number(name, value)
+    if kind is list:
+        if isinstance(value, str):  # one name alone
+            return [value]
+        if not isinstance(value, Iterable):
+            raise ExplainError(f"{name}={quote(value)}: give a list")
+        return value
+    if kind is dict:
+        if not isinstance(value, Mapping):
+            raise ExplainError(f"{name}={quote(value)}: give a dict")
+        return value
     if not isinstance(value, (str, Path)) or "\0" in str(value):
         raise ExplainError(f"{name}={quote(value)}: give a path, as text or pathlib.Path")
     return value
@@ -144,8 +164,9 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
     Refused are names that do not exist, with the nearest one; missing arguments, or too many;
     values of another class, where an argument is annotated with a class of this package; and what
-    is no number, or no path, where one is annotated. Whole numbers may be written as ``1e3``,
-    and what a class makes an instance of may be given for one, as a model for an agent.
+    is no number, path, list or dict, where one is annotated. One name may be given for a list of
+    names, whole numbers may be written as ``1e3``, and what a class makes an instance of may be
+    given for one, as a model for an agent.
 
     :param function: a public function, or the constructor of a class
     """
@@ -171,7 +192,7 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if not open_ended:
-            require_known(f"argument of {name}", kwargs, known)
+            require_known(f"argument of {name}", kwargs, known - {"self"})
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:

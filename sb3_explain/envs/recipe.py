@@ -97,6 +97,11 @@ class EnvRecipe:
     trusted: tuple[str, ...] = ()
     channels_order: str | dict[str, str] | None = None
 
+    def __post_init__(self) -> None:
+        """:raises ExplainError: if the id is no text"""
+        if not isinstance(self.env_id, str):
+            raise ExplainError(f"env_id={quote(self.env_id)}: give a gymnasium id as text")
+
     def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """Make one environment, monitored and wrapped, but not yet normalized or stacked.
 

@@ -54,8 +54,6 @@ def masked_return(
     """
     require_known("argument of masked_return", play_kwargs, PLAY_ARGUMENTS | {"baselines", "share"})
     baselines = explainer.baselines if baselines is None else baselines
-    if not isinstance(baselines, Mapping):
-        raise ExplainError("baselines are given by key: fit_baselines('mean', states) makes them")
     if isinstance(explainer, FittedExplainer):
         explainer.require_fitted()
     if share is None and not explainer.gives_masks:

@@ -24,6 +24,7 @@ from sb3_explain.agents.targets.find import find_action
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.notebook import write_facts, write_table
 from sb3_explain.common.signatures import check_arguments
+from sb3_explain.common.untrusted import quote
 from sb3_explain.envs.feature_names import list_feature_names
 from sb3_explain.envs.spaces import SINGLE, Observations, are_images, join_keys
 from sb3_explain.explainers.forbidden import describe_forbidden
@@ -265,6 +266,11 @@ def counterfactual(
         raise ExplainError(
             f"attributions of shape {tuple(attributions.shape)} for a state of shape "
             f"{tuple(batch.observations.shape)}: give those of this state alone"
+        )
+    if not isinstance(attributions, Tensor | np.ndarray | dict):
+        raise ExplainError(
+            f"attributions={quote(attributions)}: give those of the state, as an explainer's "
+            "attribute returns them"
         )
     if isinstance(attributions, dict):
         by_key = agent.layout.arrange(attributions)

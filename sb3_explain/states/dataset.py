@@ -17,6 +17,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets.find import TargetLike
 from sb3_explain.common.bootstrap import number_steps
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.numbers import pick
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.envs.spaces import SINGLE, Observations
 from sb3_explain.states.batch import StateBatch
@@ -170,7 +171,7 @@ class StateDataset(StateFacts):
         :param positions: (B,) positions of the states in this view
         :return: (B, F * C, H, W) or (B, F * D) in the stored dtype; a dict of such for Dict spaces
         """
-        chosen = torch.as_tensor(self.indices[np.asarray(positions)])
+        chosen = torch.as_tensor(pick(self.indices, positions))
         stacks = chosen[:, None] if self._stores_stacks else self._stacks[chosen]
         gathered = {key: gather(frames, stacks) for key, frames in self._frames.items()}
         return gathered[SINGLE] if set(gathered) == {SINGLE} else gathered
@@ -193,7 +194,7 @@ class StateDataset(StateFacts):
             them; empty for a policy that takes observations alone
         """
         known = [name for name in ("lstm_states", "action_masks") if name in self._columns]
-        return {name: torch.from_numpy(self.column(name)[np.asarray(positions)]) for name in known}
+        return {name: torch.from_numpy(pick(self.column(name), positions)) for name in known}
 
     def frames_by_key(self, positions: Any = slice(None)) -> dict[str, Tensor]:
         """Return the newest frames (B, ...) of states by key.
@@ -215,7 +216,7 @@ class StateDataset(StateFacts):
 
         :param positions: (B,) positions of the states in this view; all when not given
         """
-        chosen = torch.as_tensor(self.indices[positions])
+        chosen = torch.as_tensor(pick(self.indices, positions))
         return {name: frames[chosen] for name, frames in self._frames.items()}
 
     def rendered(self, positions: Any) -> Array | None:
@@ -224,7 +225,7 @@ class StateDataset(StateFacts):
         :param positions: (B,) positions of the states in this view
         :return: (B, h, w, 3) uint8 frames; ``None`` if none were stored
         """
-        return self._pictures(self.indices[np.asarray(positions)])
+        return self._pictures(pick(self.indices, positions))
 
     def _pictures(self, indices: Array) -> Array | None:
         """RGB frames by index in the store."""
@@ -297,7 +298,7 @@ class StateDataset(StateFacts):
         """
         view = object.__new__(StateDataset)
         view.__dict__.update(self.__dict__)
-        view.indices = self.indices[np.asarray(positions)]
+        view.indices = pick(self.indices, positions)
         return view
 
     def batch(
@@ -371,6 +372,7 @@ class StateDataset(StateFacts):
             view._columns[name] = column
         return view
 
+    @check_arguments
     def split(
         self,
         fractions: Sequence[float] = (0.8, 0.1, 0.1),

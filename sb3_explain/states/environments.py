@@ -65,6 +65,8 @@ def find_source(agent: Agent, env: AnyEnv | EnvSource | None) -> EnvSource:
         return find_vec_source(agent, env)
     if isinstance(env, gym.Env):
         return find_gym_source(agent, env)
+    if isinstance(env, int):
+        raise ExplainError(f"env={env} is no environment: name the number, such as n_states={env}")
     kind = env if isinstance(env, type) else type(env)
     if not callable(env) or (kind is env and not issubclass(kind, gym.Env | VecEnv)):
         raise ExplainError(f"env={kind.__name__} is no environment: {WAYS}")

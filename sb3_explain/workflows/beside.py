@@ -7,13 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sb3_explain.agents.agent import Agent
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.make import make_unfitted
 from sb3_explain.report.viewer.playback import Playback
 from sb3_explain.workflows.chosen_explainers import list_defaults
 from sb3_explain.workflows.page_plan import PagePlan
 from sb3_explain.workflows.playback import make_playback
+
+
+def read_others(others: Mapping[str, Agent | BaseAlgorithm] | None) -> dict[str, Agent]:
+    """Read agents by the names that are shown; models are made agents.
+
+    :raises ExplainError: for what is no agent
+    """
+    given = (others or {}).items()
+    return {str(name): read_agent(agent, f"beside[{name!r}]") for name, agent in given}
 
 
 def name_folders(others: Mapping[str, Agent]) -> dict[str, str]:

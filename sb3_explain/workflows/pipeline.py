@@ -36,7 +36,7 @@ from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
-from sb3_explain.workflows.beside import name_folders, play_others
+from sb3_explain.workflows.beside import name_folders, play_others, read_others
 from sb3_explain.workflows.chosen_explainers import choose_explainers
 from sb3_explain.workflows.critical_steps.stored_states import mark_critical_steps
 from sb3_explain.workflows.feature_pictures import picture_importance
@@ -101,7 +101,7 @@ def explain(
     metrics: list[str] | None = None,
     target: TargetLike = None,
     n_shown: int | None = None,
-    beside: Mapping[str, Agent] | None = None,
+    beside: Mapping[str, Agent | BaseAlgorithm] | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Evaluation:
@@ -156,7 +156,8 @@ def explain(
     chosen = choose_explainers(agent, output, explainers, fit, target)
     made = chosen.make_unfitted(**{"seed": seed, **(explainer_kwargs or {})})
     training_options(dict(fit_kwargs or {}))
-    name_folders(beside or {})
+    others = read_others(beside)
+    name_folders(others)
     asked = dict(chosen.explainers) | ({} if made is None else {made.name: made})
     own = find_asked(asked, target)
     found = None if own is None else find_target(agent, own)
@@ -186,9 +187,9 @@ def explain(
     plan = plan_page(agent, learned=chosen.learns, n_states=n_states, n_shown=n_shown)
     playing = collect_kwargs or {}
     played = plan.play(agent, output, playing, seed=seed, progress=progress)
-    others = play_others(beside or {}, output, plan, playing, seed=seed, progress=progress)
+    playbacks = play_others(others, output, plan, playing, seed=seed, progress=progress)
     write_all(
-        output, test, ready, played=played, beside=others, target=target, n_shown=n_shown,
+        output, test, ready, played=played, beside=playbacks, target=target, n_shown=n_shown,
         progress=progress,
     )  # fmt: skip
     return evaluation

@@ -25,6 +25,9 @@ from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.environments import find_source
 from sb3_explain.workflows.saliency_video import write_saliency_video
 
+#: suffixes of videos
+VIDEOS = (".mp4", ".gif")
+
 
 @check_arguments
 def play(
@@ -76,10 +79,12 @@ def play(
     """
     known = read_agent(agent)
     path = Path(path)
-    if path.suffix not in (".mp4", ".gif"):
+    if path.suffix not in VIDEOS:
         raise ExplainError(f"{str(path)!r}: give the video a path that ends in .mp4 or .gif")
     require_video(fps, height)
     require_style(style)
+    if isinstance(explainer, str) and Path(explainer).suffix in VIDEOS:
+        raise ExplainError(f"{explainer!r} stands for an explainer: give path={explainer!r}")
     if n_steps < 1:
         raise ExplainError(f"n_steps={n_steps}: give a positive number")
     # before anything is fitted; without frames, the pictures that the agent observes are shown

@@ -76,7 +76,7 @@ def call(taker, agent=MODEL):
         if name in named or one.default is not one.empty or one.kind in (2, 4):
             continue
         named[name] = OTHERS.get(name, object())
-    return taker(**named)
+    return taker(*([named.pop("self")] if "self" in named else []), **named)
 
 
 def test_they_are_found():

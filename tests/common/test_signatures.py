@@ -1,5 +1,7 @@
 """Names of arguments, through the classes that hand them on."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from sb3_explain.agents.agent import Agent
@@ -73,3 +75,33 @@ def test_a_class_beside_none_is_asked_for():
     assert draw() is None and draw(None, "x") is None
     with pytest.raises(ExplainError, match="agent must be of class Agent, not str: load_agent"):
         draw("ppo")
+
+
+def test_names_dicts_and_numbers_are_read_by_their_annotations():
+    @check_arguments
+    def draw(
+        names: "Sequence[str] | None" = None,
+        options: "Mapping[str, int] | None" = None,
+        n_states: int = 5,
+        either: "str | Sequence[str]" = "a",
+    ) -> object:
+        return names, options, n_states, either
+
+    assert draw("left", {"a": 1}, "1e1", "b") == (["left"], {"a": 1}, 10, "b")
+    assert draw(("left", "right"))[0] == ("left", "right")
+    for given, said in (
+        ({"names": 3}, "names=3: give a list"),
+        ({"options": "a"}, "options='a': give a dict"),
+        ({"n_states": 0}, "n_states=0: give a whole number of at least 1"),
+    ):
+        with pytest.raises(ExplainError, match=said):
+            draw(**given)
+
+
+def test_a_class_is_no_instance():
+    @check_arguments
+    def draw(agent: Agent) -> object:
+        return agent
+
+    with pytest.raises(ExplainError, match="agent must be of class Agent, not the class Agent: "):
+        draw(Agent)

@@ -196,7 +196,7 @@ def test_mistakes_are_named(agent):
     with pytest.raises(ExplainError, match="has no baseline"):
         masked_return(Empty(agent), 2, progress=False)
     baselines = fit_to_frames(Black(), {"": None})
-    with pytest.raises(ExplainError, match="positive numbers"):
+    with pytest.raises(ExplainError, match="n_episodes=0: give a whole number"):
         masked_return(Empty(agent), 0, baselines=baselines)
     result = masked_return(Empty(agent), 2, baselines=baselines, progress=False)
     assert result.returns["masked"].tolist() == result.returns["empty"].tolist()

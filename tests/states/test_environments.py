@@ -203,7 +203,7 @@ ONE = Field()
         (Field("dict"), "the environment observes"),
         (object, "env=object is no environment: give a gymnasium id"),
         (object(), "env=object is no environment"),
-        (7, "env=int is no environment"),
+        (7, "env=7 is no environment"),
         (PPO, "env=PPO is no environment"),
         (lambda: 7, "returns int, no environment"),
         (lambda: 1 / 0, r"makes no environment \(division by zero\)"),

@@ -80,7 +80,7 @@ def test_agents_with_the_same_perturbations_share_no_forward_passes():
     [
         (
             lambda: plot("ppo", np.zeros(4)),
-            "a model of stable-baselines3 will do",
+            "a model of Stable-Baselines3 will do",
         ),
         (lambda: plot(AGENT, STATES.observations([0]), "rize"), "did you mean 'rise'"),
         (lambda: plot(AGENT, STATES.observations([0]), "visionmask"), "learns: give states="),

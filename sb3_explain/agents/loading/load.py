@@ -38,7 +38,7 @@ from sb3_explain.agents.loading.yaml_config import read_yaml
 from sb3_explain.agents.self_check import choose_view
 from sb3_explain.agents.value_units import ValueUnits, read_discount
 from sb3_explain.common.errors import ExplainError, make_printable
-from sb3_explain.common.signatures import require_arguments
+from sb3_explain.common.signatures import check_arguments, require_arguments
 from sb3_explain.envs.feature_names import FeatureNames, accept_feature_names
 from sb3_explain.envs.given_action_names import ActionNames
 from sb3_explain.envs.recipe import EnvRecipe, require_recipe
@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 Space = spaces.Space[Any]
 
 
+@check_arguments
 def load_agent(
     algo: str | type[BaseAlgorithm],
     env: str | None,

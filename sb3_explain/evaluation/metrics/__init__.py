@@ -95,6 +95,8 @@ def bind_options(
     for name, keywords in options.items():
         metric = METRICS[find_base(name)]
         known = list_options(metric)
+        if not isinstance(keywords, Mapping):
+            raise ExplainError(f"options of {name} are a dict, not {keywords!r}: {{}} for none")
         for keyword in keywords:
             if keyword not in known:
                 raise unknown_name(f"option of {name}", keyword, known)

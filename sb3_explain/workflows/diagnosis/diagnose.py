@@ -284,8 +284,6 @@ def find_checks(names: Sequence[str] | None) -> list[str]:
     """
     if names is None:
         return list(CHECKS)
-    if isinstance(names, str):
-        raise ExplainError(f"checks={names!r}: give a list of names")
     for name in names:
         CHECKS[name]
     return list(names)

@@ -298,8 +298,8 @@ def test_an_agent_without_values_is_looked_at_but_for_them():
 def test_bad_input_is_one_line():
     with pytest.raises(ExplainError, match="unknown check 'layer'; did you mean 'layers'"):
         diagnose(follow(), checks=["layer"])
-    with pytest.raises(ExplainError, match="give a list of names"):
-        diagnose(follow(), checks="layers")
+    with pytest.raises(ExplainError, match="checks=3: give a list"):
+        diagnose(follow(), checks=3)
     with pytest.raises(ExplainError, match="n_episodes=1"):
         diagnose(follow(), n_episodes=1)
 
