@@ -34,7 +34,8 @@ CALLBACKS = {
     ),
     "visionmask": lambda folder: VisionMaskCallback(
         every=130, n_states=120, folder=folder, n_shown=2,
-        explainer_kwargs={"refine_steps": 1, "network_options": {"width": 8}}, fit_kwargs=SHORT, budget=None, on_error="raise",
+        explainer_kwargs={"refine_steps": 1, "network_options": {"width": 8}},
+        fit_kwargs=SHORT, budget=None, on_error="raise",
     ),
     "generator": lambda folder: StateGeneratorCallback(
         n_states=120, targets=["value_low"], n_samples=4, folder=folder, fit_kwargs=SHORT,
