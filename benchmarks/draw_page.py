@@ -52,7 +52,9 @@ def draw(browser: Any, name: str, page: Path) -> None:
             shown.click(".bookmarks button >> nth=0")
             # on a desk, features over time stand below the game and what is said of it
             top = ".player" if name == "pictures" or size == "phone" else ".panes"
-            shown.evaluate(f"scrollTo(0, document.querySelector('{top}').offsetTop - 8)")
+            # the bar with Play stays in view above them
+            above = 8 if top == ".player" else 72
+            shown.evaluate(f"scrollTo(0, document.querySelector('{top}').offsetTop - {above})")
             shown.wait_for_timeout(400)
             path = IMAGES / f"{name}_{size}_{theme}.png"
             save_small(Image.open(io.BytesIO(shown.screenshot())).convert("RGB"), path)

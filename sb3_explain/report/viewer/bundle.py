@@ -45,8 +45,13 @@ def join_scripts(module: str = "page.js", folder: Path = SCRIPTS) -> str:
 
 
 def join_module() -> str:
-    """Join the scripts of a notebook's viewer into one ECMAScript module, as anywidget runs it."""
-    return UPLOT.read_text(encoding="utf-8") + "\n" + join_scripts("widget.js")
+    """Join the scripts of a notebook's viewer into one ECMAScript module, as anywidget runs it.
+
+    Each widget runs it anew; uPlot, which listens to the window for ever, runs once.
+    """
+    shared = f'const uPlot = globalThis[Symbol.for("{UPLOT.name}")] ??= function('
+    uplot = UPLOT.read_text(encoding="utf-8").replace("var uPlot=function(", shared, 1)
+    return uplot + "\n" + join_scripts("widget.js")
 
 
 def hash_of(text: str) -> str:

@@ -150,5 +150,30 @@ def test_keys_are_the_players_and_a_closed_view_is_gone(notebook, make_widget):
     head.click()
     rows = notebook.locator("#first table.episodes tbody th").all_inner_texts()
     assert [row.split()[:2] for row in rows] == [["episode", "1"], ["episode", "0"]]
+    notebook.evaluate("window.gone = document.querySelector('#first > div').shadowRoot")
+    assert notebook.evaluate("gone.querySelectorAll('.uplot').length") > 0
     notebook.evaluate("closing.first()")
     assert notebook.evaluate("document.getElementById('first').childElementCount") == 0
+    # the window would keep charts that are not destroyed, and with them the whole view
+    assert notebook.evaluate("gone.querySelectorAll('.uplot').length") == 0
+
+
+def test_a_widget_after_another_leaves_nothing_at_the_window(notebook, make_widget):
+    notebook.evaluate(
+        """() => {
+          window.listening = 0;
+          for (const [name, by] of [["addEventListener", 1], ["removeEventListener", -1]]) {
+            const call = window[name];
+            window[name] = (...given) => {
+              if (["resize", "scroll", "dppxchange"].includes(given[0])) listening += by;
+              call.apply(window, given);
+            };
+          }
+        }"""
+    )
+    listening = []
+    for _ in range(3):
+        notebook.show("first", make_widget([make_playback()], Wording()))
+        notebook.evaluate("closing.first()")
+        listening.append(notebook.evaluate("listening"))
+    assert 0 < listening[0] == listening[1] == listening[2]

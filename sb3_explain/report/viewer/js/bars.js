@@ -32,7 +32,7 @@ export class Bars {
     const taken = playback.taken.at(position);
     const forbidden = playback.forbidden && playback.forbidden.row(position);
     this.rows.forEach(({ row, meter, share, marks }, i) => {
-      const best = !words.continuous && findBest(shares, playback.groupOf(i)) === i;
+      const best = !words.continuous && findBest(shares, playback.groupOf(i), taken) === i;
       meter.value = (without ?? shares)[i] || 0; // of NaN a meter draws nothing, and fails
       const moved = without ? `${percent(shares[i])} \u2192 ${percent(without[i])}` : percent(shares[i]);
       write(share, forbidden && forbidden[i] ? "forbidden" : moved);

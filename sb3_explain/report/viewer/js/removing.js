@@ -8,16 +8,20 @@ const percent = (share) => (Number.isFinite(share) ? `${toPoints(share)}\u00a0%`
 const isKnown = (shares) => shares.every(Number.isFinite);
 const differ = (first, second) => Math.abs(toPoints(first) - toPoints(second));
 
-/** The number of the largest share of a part of the action; of equal ones the first; -1 of unknown ones. */
-export function findBest(shares, [start, stop]) {
+/**
+ * The number of the largest share of a part of the action; of equal ones, as shares that are rounded may
+ * be, the one that was taken, or else the first; -1 of unknown ones.
+ */
+export function findBest(shares, [start, stop], taken) {
   let best = start;
   for (let i = start + 1; i < stop; i++) if (shares[i] > shares[best]) best = i;
+  if (taken >= start && taken < stop && shares[taken] === shares[best]) best = taken;
   return Number.isFinite(shares[best]) ? best : -1;
 }
 
 /** The best target of a part of the action before and after; equal shares are no change. */
-export function compareBest(shares, without, group) {
-  const [before, after] = [findBest(shares, group), findBest(without, group)];
+export function compareBest(shares, without, group, taken) {
+  const [before, after] = [findBest(shares, group, taken), findBest(without, group, taken)];
   const changed = shares[before] > shares[after] && without[after] > without[before];
   return { before, after: changed ? after : before, changed };
 }
@@ -55,7 +59,7 @@ function sayDimensions(names, shares, without, shown) {
 export function sayRemoval({ names, shares, without, taken, shown, group, words }) {
   if (!isKnown(shares) || !isKnown(without)) return "unknown, the agent's output is not a number.";
   if (words.continuous) return `${sayDimensions(names, shares, without, shown)}.`;
-  const { before, after, changed } = compareBest(shares, without, group);
+  const { before, after, changed } = compareBest(shares, without, group, taken);
   const roles = [shown === taken ? "taken" : "", shown === before ? words.best : ""].filter(Boolean);
   const role = roles.length ? ` (${roles.join(", ")})` : "";
   const own = `${names[shown]}${role} ${sayMove(shares[shown], without[shown])}`;

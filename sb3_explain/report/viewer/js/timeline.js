@@ -4,8 +4,6 @@ import { CheckStrip } from "./check_strip.js";
 
 /** At most this many targets have a line of their own. */
 const LINES = 6;
-/** Number of time lines so far. */
-let timelines = 0;
 /** Room at the left of a chart for its axis and at the right for the last bookmark, in pixels. */
 const [AXIS, END] = [52, 12];
 /** Milliseconds after which steps that follow each other are at rest. */
@@ -54,7 +52,7 @@ export class Timeline {
     Object.assign(this, { root, playback, go });
     this.charts = listCharts(playback, words);
     this.plots = [];
-    this.key = `steps ${++timelines}`; // cursors move together within one time line
+    this.key = Symbol("steps"); // cursors move together within one time line
     this.episode = -1;
     this.checks = new CheckStrip(words, go);
     new ResizeObserver(() => this.resize()).observe(root);
@@ -62,6 +60,14 @@ export class Timeline {
       this.redraw();
       this.show(this.position, this.target);
     }, { signal });
+    signal?.addEventListener("abort", () => this.close());
+  }
+
+  /** Let go of the charts, which the window would keep. */
+  close() {
+    clearTimeout(this.resting);
+    for (const { plot } of this.plots) plot.destroy();
+    this.plots = [];
   }
 
   /** Show the episode of a step, with the cursor at the step. */
@@ -86,7 +92,7 @@ export class Timeline {
     this.lit = target;
     this.charts.forEach(({ order }, number) => {
       const line = order ? order.slice(0, LINES).indexOf(target) : -1;
-      if (order) this.plots[number].plot.setSeries(line < 0 ? null : line + 1, { focus: true });
+      if (order) this.plots[number]?.plot.setSeries(line < 0 ? null : line + 1, { focus: true });
     });
   }
 
@@ -113,7 +119,7 @@ export class Timeline {
   }
 
   redraw() {
-    for (const { plot } of this.plots) plot.destroy();
+    this.close();
     this.root.replaceChildren();
     const { start, stop, first } = this.playback.episodes[this.episode];
     const steps = Array.from({ length: stop - start }, (_, i) => first + i);
