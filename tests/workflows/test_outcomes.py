@@ -6,8 +6,9 @@ import json
 import gymnasium as gym
 import numpy as np
 import pytest
+from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_explain import Agent, EnvRecipe, ExplainError, outcomes
 from sb3_explain.states.branches import reseed
@@ -90,6 +91,60 @@ def test_branches_are_those_of_a_plain_loop_to_the_bit(env_id, kwargs, action):
     assert own.is_own and not other.is_own
     # the lander's engines draw random numbers, and so does the emulator
     assert found.is_exact == (env_id in ("CartPole-v1", "InvertedPendulum-v5"))
+
+
+class Masked(Noisy):
+    """What is earned is the action, and one of three actions is forbidden in each step."""
+
+    action_space = gym.spaces.Discrete(3)
+
+    def step(self, action):
+        observation, reward, *rest = super().step(action)
+        return observation, reward + 0.1 * float(action), *rest
+
+    def action_masks(self):
+        return np.arange(3) != self.n % 3
+
+
+TINY = {"n_steps": 8, "batch_size": 8, "n_epochs": 1, "seed": 0, "device": "cpu"}
+#: model, and whether it is given action masks
+KINDS = {
+    "normalized": lambda: PPO(
+        "MlpPolicy", VecNormalize(DummyVecEnv([lambda: gym.make("Pendulum-v1")])), **TINY
+    ).learn(8),
+    "recurrent": lambda: RecurrentPPO(
+        "MlpLstmPolicy", "Pendulum-v1", policy_kwargs={"lstm_hidden_size": 8}, **TINY
+    ),
+    "masked": lambda: MaskablePPO("MlpPolicy", Masked(), **TINY),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_statistics_memories_and_masks_are_those_of_the_model_itself(kind):
+    model = KINDS[kind]()
+    step, action = 2, 2 if kind == "masked" else [0.5]
+    found = outcomes(
+        model, step, [action], env=Masked if kind == "masked" else None, max_steps=9,
+        deterministic=True, n_continuations=1, **QUIET,
+    )  # fmt: skip
+    env = model.get_env()
+    if kind == "normalized":
+        env.training = False
+    for outcome, replaced in zip(found.outcomes, (None, action), strict=True):
+        env.seed(int(np.random.SeedSequence([0, 0]).generate_state(1)[0]))
+        observations, state, rewards = env.reset(), None, []
+        for at in range(step + int(outcome.lengths[0])):
+            options = {"action_masks": env.env_method("action_masks")} if kind == "masked" else {}
+            if kind == "recurrent":
+                options = {"state": state, "episode_start": np.array([at == 0])}
+            taken, state = model.predict(observations, deterministic=True, **options)
+            given = taken if at != step or replaced is None else np.array([replaced])
+            observations, reward, *_ = env.step(given)
+            raw = env.get_original_reward() if kind == "normalized" else reward
+            rewards.append(float(raw[0]))
+        assert outcome.returns[0] == pytest.approx(sum(rewards[step:]), rel=1e-6)
+    own, other = found.outcomes
+    assert own.returns[0] != other.returns[0]
 
 
 def test_pairs_of_continuations_share_their_random_numbers():
