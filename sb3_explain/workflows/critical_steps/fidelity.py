@@ -65,6 +65,7 @@ class StateMaskFidelity:
     def __str__(self) -> str:
         """Say in a few lines what the returns tell."""
         n, share = len(self.lengths), f"{self.share:.0%}"
+        ratio = f", ratio {say(self.ratio)}" if np.isfinite(self.ratio.mean) else ""
         if min(self.difference.low, self.block_difference.low) > 0:
             verdict = "the chosen steps matter more than others"
         elif self.difference.low > 0:
@@ -77,9 +78,10 @@ class StateMaskFidelity:
             f"{self.env_id}: return {self.returns['own'].mean():.4g} in {n} episodes as they went",
             f"random actions at the {share} most critical steps lower it by {say(self.critical)}",
             f"random actions at {share} of the steps at random lower it by {say(self.random)}",
-            f"in blocks at random, as long as the runs of critical steps, by {say(self.blocks)}",
-            f"difference to steps at random {say(self.difference)}, ratio {say(self.ratio)}, "
-            f"difference to blocks {say(self.block_difference)}: {verdict}",
+            "random actions in blocks at random, as long as the runs of critical steps, lower it by "
+            f"{say(self.blocks)}",
+            f"difference to steps at random {say(self.difference)}{ratio}, difference to blocks "
+            f"{say(self.block_difference)}: {verdict}",
         ])  # fmt: skip
 
     def table(self) -> pd.DataFrame:
