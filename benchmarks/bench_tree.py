@@ -52,12 +52,16 @@ LANDER = {"max_leaves": 64, "weights": "probabilities", "n_rounds": 20}
 #: short name -> algorithm, environment, and how the agent is distilled
 AGENTS = {
     "dqn CartPole": ("dqn", "CartPole-v1", {"max_leaves": 32}),
+    "dqn CartPole, 1 sum": ("dqn", "CartPole-v1", {"max_leaves": 8, "n_sums": 1}),
     "trpo Acrobot": ("trpo", "Acrobot-v1", {"max_leaves": 16}),
+    "trpo Acrobot, 3 sums": ("trpo", "Acrobot-v1", {"max_leaves": 16, "n_sums": 3}),
     "ppo MountainCar": ("ppo", "MountainCar-v0", {"max_leaves": 8}),
+    "ppo MountainCar, 3 sums": ("ppo", "MountainCar-v0", {"max_leaves": 8, "n_sums": 3}),
     "ppo LunarLander": ("ppo", "LunarLander-v2", LANDER | {"n_rounds": 40}),
     "ppo LunarLander, two features more": (
         "ppo", "LunarLander-v2", LANDER | {"features": correct_lander},
     ),
+    "ppo LunarLander, 6 sums": ("ppo", "LunarLander-v2", LANDER | {"n_sums": 6}),
     "ppo BipedalWalker": ("ppo", "BipedalWalker-v3", {"max_leaves": 64, "n_rounds": 5}),
 }  # fmt: skip
 #: number of fresh episodes, and of those that the program in C plays
@@ -70,7 +74,7 @@ def compile_tree(tree: PolicyTree, folder: Path):
     flags = ["-std=c89", "-O2", "-shared", "-fPIC"]
     subprocess.run(["cc", *flags, "tree.c", "-o", "tree.so"], cwd=folder, check=True)
     act = ctypes.CDLL(str(folder / "tree.so")).act
-    n, n_parts = len(tree.feature_names), tree.nodes.action.shape[1]
+    n, n_parts = tree.n_inputs, tree.nodes.action.shape[1]
 
     def call(observation):
         given = (ctypes.c_double * n)(*observation)

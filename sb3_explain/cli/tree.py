@@ -6,7 +6,7 @@ import argparse
 
 from sb3_explain.cli.flags import add_agent_flags, add_result_flags, load_named_agent
 from sb3_explain.cli.outputs import say_end
-from sb3_explain.cli.parsing import Commands, pick_given, positive
+from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
 from sb3_explain.workflows.tree import distill
 from sb3_explain.workflows.tree.teacher import WEIGHTS
 
@@ -23,6 +23,10 @@ def add_commands(commands: Commands) -> None:
         "--weights", metavar="NAME",
         help=f"how much a state matters: {', '.join(WEIGHTS)} (default: {WEIGHTS[0]})",
     )  # fmt: skip
+    group.add_argument(
+        "--n-sums", type=not_negative,
+        help="largest number of sums of features that it may ask for, too (default: 0)",
+    )  # fmt: skip
     for name, what, default in (
         ("rounds", "number of rounds, each of which fits a tree and lets it play", 10),
         ("episodes", "number of episodes of a round", 10),
@@ -38,8 +42,8 @@ def add_commands(commands: Commands) -> None:
 def run_tree(options: argparse.Namespace) -> None:
     """``sb3-explain tree``"""
     chosen = pick_given(
-        options, "max_leaves", "weights", "n_rounds", "n_episodes", "n_evaluated", "max_steps",
-        "seed", "progress",
+        options, "max_leaves", "n_sums", "weights", "n_rounds", "n_episodes", "n_evaluated",
+        "max_steps", "seed", "progress",
     )  # fmt: skip
     tree = distill(load_named_agent(options), **chosen)
     print(tree)

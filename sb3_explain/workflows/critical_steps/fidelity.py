@@ -78,8 +78,8 @@ class StateMaskFidelity:
             f"{self.env_id}: return {self.returns['own'].mean():.4g} in {n} episodes as they went",
             f"random actions at the {share} most critical steps lower it by {say(self.critical)}",
             f"random actions at {share} of the steps at random lower it by {say(self.random)}",
-            "random actions in blocks at random, as long as the runs of critical steps, lower it by "
-            f"{say(self.blocks)}",
+            "random actions in blocks at random, as long as the runs of critical steps, lower it "
+            f"by {say(self.blocks)}",
             f"difference to steps at random {say(self.difference)}{ratio}, difference to blocks "
             f"{say(self.block_difference)}: {verdict}",
         ])  # fmt: skip

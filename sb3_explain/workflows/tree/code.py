@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from sb3_explain.workflows.tree.decision_tree import DecisionTree
@@ -80,12 +81,20 @@ def write_rules(tree: DecisionTree, share: NDArray[Any], agreement: NDArray[Any]
 
 def describe_input(tree: DecisionTree) -> list[str]:
     """Lines that say what the numbers of the array are, and what comes back."""
-    lines = [f"x[{i}]: {clean(name)}" for i, name in enumerate(tree.feature_names)]
+    given = tree.feature_names[: tree.n_inputs]
+    lines = [f"x[{i}]: {clean(name)}" for i, name in enumerate(given)]
     if tree.is_discrete:
         named = [f"{i + tree.first_action} {clean(n)}" for i, n in enumerate(tree.actions[0])]
         return [*lines, f"Actions: {', '.join(named)}."]
     parts = ", ".join(clean(name) for name in tree.action_parts)
     return [*lines, f"Parts of an action: {parts}."]
+
+
+def write_formulas(tree: DecisionTree) -> list[str]:
+    """Write the sums of features as formulas, which are the same in Python and C."""
+    return [
+        " + ".join(f"{float(one[i])!r} * x[{i}]" for i in np.flatnonzero(one)) for one in tree.sums
+    ]
 
 
 def write_python(tree: DecisionTree, name: str) -> str:
@@ -94,7 +103,7 @@ def write_python(tree: DecisionTree, name: str) -> str:
     :param tree: the tree
     :param name: what it is, for a comment
     """
-    n = len(tree.feature_names)
+    n = tree.n_inputs
     about = [
         line
         for text in [clean(name) + ".", *describe_input(tree)]
@@ -122,6 +131,7 @@ def write_python(tree: DecisionTree, name: str) -> str:
             "    x = [float(number) for number in observation]",
             f"    if len(x) != {n}:",
             f'        raise ValueError(f"{{len(x)}} numbers, where the tree asks for {n}")',
+            *(f"    x.append({formula})" for formula in write_formulas(tree)),
             *(f"    {line}" for line in write_branches(tree, ask, "else:", "", answer)),
             "",
         ]
@@ -134,11 +144,12 @@ def write_c(tree: DecisionTree, name: str) -> str:
     :param tree: the tree
     :param name: what it is, for a comment
     """
-    n, n_parts = len(tree.feature_names), tree.nodes.action.shape[1]
+    n, n_parts = tree.n_inputs, tree.nodes.action.shape[1]
     about = [clean(name) + ".", *describe_input(tree)]
 
     def ask(feature: int, threshold: str, name: str) -> str:
-        return f"if (x[{feature}] <= {threshold}) {{ /* {name} */"
+        asked = f"x[{feature}]" if feature < n else f"sum{feature - n}"
+        return f"if ({asked} <= {threshold}) {{ /* {name} */"
 
     def answer(node: int) -> list[str]:
         action = tree.nodes.action[node].tolist()
@@ -158,6 +169,11 @@ def write_c(tree: DecisionTree, name: str) -> str:
             " */",
             head,
             "{",
+            *(
+                f"    const double sum{i} = {formula};"
+                for i, formula in enumerate(write_formulas(tree))
+                if n + i in tree.nodes.feature
+            ),
             *(f"    {line}" for line in write_branches(tree, ask, "} else {", "}", answer)),
             "}",
             "",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.signatures import check_arguments
 from sb3_explain.workflows.tree.nodes import Nodes
+from sb3_explain.workflows.tree.sums import add_sums
 
 Array = NDArray[Any]
 
@@ -28,6 +29,7 @@ class DecisionTree:
     :param action_dtype: NumPy's name of its dtype
     :param is_continuous: whether actions are continuous
     :param first_action: number of the first discrete action
+    :param sums: (S, M - S) coefficients of the last S features, which are sums of the others
     """
 
     nodes: Nodes
@@ -37,6 +39,12 @@ class DecisionTree:
     action_dtype: str
     is_continuous: bool
     first_action: int
+    sums: NDArray[np.float64]
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of features that are given; the others are sums of these."""
+        return len(self.feature_names) - len(self.sums)
 
     @property
     def is_discrete(self) -> bool:
@@ -55,8 +63,8 @@ class DecisionTree:
         """Choose actions.
 
         :param observations: (B, M) features in the environment's own units, in the order of
-            ``feature_names``, or (M,) of one state. Where the agent observes a vector, these are
-            what the environment returns, before VecNormalize
+            ``feature_names``, or (M,) of one state, without sums. Where the agent observes a
+            vector, these are what the environment returns, before VecNormalize
         :return: (B, ...) actions as the environment takes them, or one action
         :raises ExplainError: if these are not M numbers
         """
@@ -64,15 +72,15 @@ class DecisionTree:
             values = np.asarray(observations, np.float64)
         except (TypeError, ValueError) as error:
             raise ExplainError(
-                f"observations are no array of numbers: give (B, {len(self.feature_names)})"
+                f"observations are no array of numbers: give (B, {self.n_inputs})"
             ) from error
-        if values.ndim not in (1, 2) or values.shape[-1] != len(self.feature_names):
+        if values.ndim not in (1, 2) or values.shape[-1] != self.n_inputs:
             raise ExplainError(
-                f"observations have shape {values.shape}: give (B, {len(self.feature_names)}), a "
-                f"column for each of: {', '.join(self.feature_names)}"
+                f"observations have shape {values.shape}: give (B, {self.n_inputs}), a "
+                f"column for each of: {', '.join(self.feature_names[: self.n_inputs])}"
             )
-        rows = values.reshape(-1, len(self.feature_names))
-        acted = self.nodes.act(rows).astype(self.action_dtype)
+        rows = values.reshape(-1, self.n_inputs)
+        acted = self.nodes.act(add_sums(rows, self.sums)).astype(self.action_dtype)
         acted = acted.reshape(len(rows), *self.action_shape)
         return acted if values.ndim == 2 else acted[0]
 

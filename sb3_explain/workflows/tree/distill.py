@@ -43,6 +43,7 @@ def distill(
     max_leaves: int = 32,
     features: Callable[[Any], Any] | NDArray[Any] | None = None,
     feature_names: Sequence[str] | None = None,
+    n_sums: int = 0,
     weights: str = "gap",
     n_rounds: int = 10,
     n_episodes: int = 10,
@@ -79,6 +80,9 @@ def distill(
         (n, M) numbers for the n states alone, such as :func:`sb3_explain.read_object_features`
         reads from a file: then no tree plays, as without an environment
     :param feature_names: M names of the features; the agent's when not given
+    :param n_sums: largest number of sums of features that the tree may ask for, too, such as
+        ``angle + 0.6 spin``: along each the agent turns from one action to another, by least
+        squares on its scores where it hesitates between the two. Discrete actions alone have them
     :param weights: how much a state matters: ``"gap"``, V(s) less the least Q(s, a), or the gap of
         log-probabilities where the policy samples; ``"probabilities"``: each action counts by the
         probability that the agent gives it, so that near ties matter little; or ``"equal"``.
@@ -96,6 +100,7 @@ def distill(
     find_library()
     known = read_agent(agent)
     require_whole("max_leaves", max_leaves, 2, MOST)
+    require_whole("n_sums", n_sums, 0)
     require_whole("n_rounds", n_rounds)
     require_whole("n_episodes", n_episodes)
     require_whole("n_evaluated", n_evaluated, 2)
@@ -110,7 +115,7 @@ def distill(
         )
     first = None if states is None else label_states(teacher, states)
     if first is not None and (n_rows is not None or not has_env(known, env)):
-        return distill_lesson(teacher, first, max_leaves, seed)
+        return distill_lesson(teacher, first, max_leaves, n_sums, seed)
     envs = open_parallel_envs(
         known, min(N_ENVS, n_episodes), env=env, deterministic=True, seed=seed
     )
@@ -119,6 +124,10 @@ def distill(
     try:
         with progress_bar("distilling", total, "episodes", progress) as bar:
             room = Classroom(teacher, envs, n_episodes, max_steps, bar.update)
+            if n_sums:
+                plain = first or room.play(None, seed).lesson
+                teacher.take_sums(plain, n_sums)
+                first = teacher.extend(plain)
             nodes = train(room, max_leaves, n_rounds, seed, first)
             own, agents = (room.play(each, seed + FRESH, n_evaluated) for each in (nodes, None))
     finally:
@@ -130,12 +139,15 @@ def distill(
     return make_tree(teacher, nodes, measures)
 
 
-def distill_lesson(teacher: Teacher, lesson: Lesson, max_leaves: int, seed: int) -> PolicyTree:
+def distill_lesson(
+    teacher: Teacher, lesson: Lesson, max_leaves: int, n_sums: int, seed: int
+) -> PolicyTree:
     """Distill an agent from given states alone: no tree plays.
 
     :param teacher: the agent
     :param lesson: states with what the agent does in them
     :param max_leaves: largest number of leaves
+    :param n_sums: largest number of sums of features
     :param seed: random seed
     :raises ExplainError: if there are fewer than two episodes
     """
@@ -147,6 +159,9 @@ def distill_lesson(teacher: Teacher, lesson: Lesson, max_leaves: int, seed: int)
         )
     held = np.isin(lesson.episode, episodes[: -(-len(episodes) // HELD)])
     learned, others = lesson.pick(~held), lesson.pick(held)
+    if n_sums:
+        teacher.take_sums(learned, n_sums)
+        learned, others = teacher.extend(learned), teacher.extend(others)
     nodes = fit_nodes(teacher.spread(learned), max_leaves, regress=teacher.is_box, seed=seed)
     measures = measure_tree(
         nodes, others, None, None, teacher.names, regress=teacher.is_box, seed=seed
@@ -188,6 +203,7 @@ def make_tree(teacher: Teacher, nodes: Nodes, measures: TreeMeasures) -> PolicyT
         np.dtype(space.dtype).name,
         teacher.is_box,
         agent.first_action,
+        teacher.sums,
         teacher.weighting,
         measures,
         agent.describe(),

@@ -45,6 +45,7 @@ class PolicyTree(DecisionTree):
     :param action_dtype: NumPy's name of its dtype
     :param is_continuous: whether actions are continuous
     :param first_action: number of the first discrete action
+    :param sums: (S, M - S) coefficients of the last S features, which are sums of the others
     :param weighting: what the weights of states were, in words
     :param measures: fidelity, returns and importance, from other episodes than those of the fit
     :param agent: the agent as plain data
@@ -117,7 +118,7 @@ class PolicyTree(DecisionTree):
     def to_python(self) -> str:
         """Write it as a module in Python, whose function ``act`` imports nothing.
 
-        Its argument is one state: M numbers, as :meth:`predict` takes them.
+        Its argument is one state: the numbers, as :meth:`predict` takes them.
 
         :return: the code
         """
@@ -161,6 +162,7 @@ class PolicyTree(DecisionTree):
                 for field in dataclasses.fields(nodes)
             },
             "features": list(self.feature_names),
+            "sums": self.sums.tolist(),
             "actions": [list(names) for names in self.actions],
             "action_shape": list(self.action_shape),
             "action_dtype": self.action_dtype,

@@ -19,6 +19,7 @@ from sb3_explain.agents.shown_values import name_features, show_values
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.untrusted import one_line
 from sb3_explain.envs.spaces import Observations, split_keys
+from sb3_explain.workflows.tree.sums import add_sums, find_sums, write_sum
 
 Array = NDArray[Any]
 #: function of observations (B, ...), or a dict of them, that returns features (B, M); or those of
@@ -40,19 +41,22 @@ class Lesson:
     :param weights: (n,) how much the action matters; of a Discrete action (n, K) how much each
         action speaks for itself, where they are probabilities
     :param episode: (n,) number of the episode
+    :param scores: (n, K) the agent's scores
     """
 
     values: NDArray[np.float64]
     actions: Array
     weights: NDArray[np.float64]
     episode: NDArray[np.int64]
+    scores: NDArray[np.float64]
 
     def pick(self, rows: Array) -> Lesson:
         """Return some of the states.
 
         :param rows: their numbers, or (n,) whether each is among them
         """
-        return Lesson(self.values[rows], self.actions[rows], self.weights[rows], self.episode[rows])
+        names = [field.name for field in dataclasses.fields(self)]
+        return Lesson(**{name: getattr(self, name)[rows] for name in names})
 
     @classmethod
     def join(cls, lessons: Sequence[Lesson]) -> Lesson:
@@ -100,6 +104,8 @@ class Teacher:
         if features is None and feature_names is None:
             sizes = {key: math.prod(shape) for key, shape in agent.layout.shapes.items()}
             self.names = tuple(name_features(agent, sizes))
+        #: (S, M) coefficients of sums of features that a tree may ask for, too
+        self.sums = np.empty((0, 0))
         self.weights = "equal" if self.is_box else weights
         if self.weights == "probabilities" and not isinstance(agent.action_space, spaces.Discrete):
             raise ExplainError(
@@ -145,14 +151,35 @@ class Teacher:
         else:
             values = self._call(self.features, observations, n, rows)
         self.names = self.names or tuple(f"feature {i}" for i in range(values.shape[1]))
-        if values.shape[1] != len(self.names):
+        n_names = len(self.names) - len(self.sums)
+        if values.shape[1] != n_names:
             raise ExplainError(
-                f"{len(self.names)} feature_names for {values.shape[1]} features: give one "
-                "name per feature"
+                f"{n_names} feature_names for {values.shape[1]} features: give one name per feature"
             )
         if not np.isfinite(values).all():
             raise ExplainError("features are NaN or infinite: a tree cannot ask for them")
-        return values
+        return add_sums(values, self.sums)
+
+    def take_sums(self, lesson: Lesson, n: int) -> None:
+        """Find sums of features that tell which of two actions the agent prefers.
+
+        :param lesson: states without sums
+        :param n: largest number of sums
+        :raises ExplainError: if the agent does not choose one of several actions
+        """
+        if not isinstance(self.agent.action_space, spaces.Discrete):
+            raise ExplainError(
+                "sums tell one action from another (Discrete), and this agent takes several "
+                "numbers: give n_sums=0"
+            )
+        scores = torch.from_numpy(lesson.scores)
+        probabilities = self.agent.probabilities_of(scores).numpy(force=True)
+        self.sums = find_sums(lesson.values, lesson.scores, probabilities, n)
+        self.names += tuple(write_sum(one, self.names) for one in self.sums)
+
+    def extend(self, lesson: Lesson) -> Lesson:
+        """Return a lesson with the sums beside its features."""
+        return dataclasses.replace(lesson, values=add_sums(lesson.values, self.sums))
 
     def _call(
         self, features: Features, observations: Observations, n: int, rows: Array | None
@@ -230,4 +257,5 @@ class Teacher:
         actions = self.agent.act_on(scores).reshape(len(scores), -1)
         weights = self.measure_weights(scores)
         values = self.read_features(observations, rows)
-        return Lesson(values, actions, weights, np.asarray(episode))
+        plain = scores.double().numpy(force=True)
+        return Lesson(values, actions, weights, np.asarray(episode), plain)

@@ -13,9 +13,11 @@ from sb3_explain import PolicyTree
 from sb3_explain.common.bootstrap import Interval
 from sb3_explain.workflows.tree.fitting import fit_nodes
 from sb3_explain.workflows.tree.measures import measure_tree
+from sb3_explain.workflows.tree.sums import add_sums, write_sum
 from sb3_explain.workflows.tree.teacher import Lesson
 
 N, M = 4000, 3
+NO_SUMS = np.empty((0, M))
 
 
 def label(kind, values):
@@ -35,13 +37,21 @@ SPACES = {
 
 def make(kind, max_leaves=24) -> PolicyTree:
     values = np.random.default_rng(0).normal(size=(N, M)).astype(np.float32).astype(np.float64)
-    lesson = Lesson(values, label(kind, values), np.ones(N), np.arange(N) // 100)
+    sums = np.array([[1.0, -0.35, 0.0], [0.0, 1.0, 0.071]]) if kind == "Discrete" else NO_SUMS
+    lesson = Lesson(
+        add_sums(values, sums),
+        label(kind, values),
+        np.ones(N),
+        np.arange(N) // 100,
+        np.zeros((N, 0)),
+    )
     nodes = fit_nodes(lesson, max_leaves, regress=kind == "Box")
     shape, dtype, actions = SPACES[kind]
     names = ("x\n1", "angle */", "speed\\")
+    names += tuple(write_sum(one, names) for one in sums)
     measures = measure_tree(nodes, lesson, None, None, names, regress=kind == "Box", seed=0)
     return PolicyTree(
-        nodes, names, actions, shape, dtype, kind == "Box", 0, "equal", measures,
+        nodes, names, actions, shape, dtype, kind == "Box", 0, sums, "equal", measures,
         {"algo": "ppo", "environment": {"env_id": "X-v0"}},
     )  # fmt: skip
 
@@ -49,7 +59,9 @@ def make(kind, max_leaves=24) -> PolicyTree:
 def questioned(tree, n=10_000):
     """States, among them some that lie on thresholds, or a last digit beside them."""
     values = np.random.default_rng(1).normal(size=(n, M)) * 2
-    for row, node in enumerate(np.flatnonzero(~tree.nodes.is_leaf)):
+    for row, node in enumerate(
+        np.flatnonzero((tree.nodes.feature >= 0) & (tree.nodes.feature < M))
+    ):
         for place, value in enumerate((-np.inf, 0, np.inf)):
             on = tree.nodes.threshold[node]
             values[3 * row + place, tree.nodes.feature[node]] = (
@@ -90,6 +102,7 @@ def test_python_and_c_do_what_the_tree_does(kind, tmp_path):
     states = questioned(tree)
     expected = tree.predict(states)
     assert len(np.unique(expected, axis=0)) > 1
+    assert (tree.nodes.feature.max() >= M) == (kind == "Discrete")  # it asks for a sum
     for act in (run_python(tree), run_c(tree, tmp_path)):
         acted = np.array([act(state) for state in states]).astype(expected.dtype)
         np.testing.assert_array_equal(acted, expected)
@@ -126,9 +139,13 @@ def test_a_tree_of_one_leaf():
 def test_measures_by_hand():
     """f0 <= 0 ? 0 : 1, in four states of the agent, of which it says 0, 1, 1, 1."""
     values = np.array([[-1.0], [-1.0], [1.0], [1.0]])
-    fitted = Lesson(values, np.array([[0], [0], [1], [1]]), np.ones(4), np.arange(4))
+    fitted = Lesson(
+        values, np.array([[0], [0], [1], [1]]), np.ones(4), np.arange(4), np.zeros((4, 0))
+    )
     nodes = fit_nodes(fitted, 2, regress=False)
-    theirs = Lesson(values, np.array([[0], [1], [1], [1]]), np.ones(4), np.arange(4))
+    theirs = Lesson(
+        values, np.array([[0], [1], [1], [1]]), np.ones(4), np.arange(4), np.zeros((4, 0))
+    )
     found = measure_tree(nodes, theirs, None, (np.array([3.0, 5.0]), np.array([4.0, 4.0])),
                          ("x",), regress=False, seed=0)  # fmt: skip
     assert found.fidelity.mean == 0.75
@@ -145,7 +162,7 @@ def test_fidelity_of_continuous_actions_is_r_squared():
     tree = make("Box")
     values = questioned(tree, 500)
     actions = label("Box", values)
-    theirs = Lesson(values, actions, np.ones(500), np.arange(500) // 20)
+    theirs = Lesson(values, actions, np.ones(500), np.arange(500) // 20, np.zeros((500, 0)))
     found = measure_tree(tree.nodes, theirs, None, None, ("a", "b", "c"), regress=True, seed=0)
     expected = sklearn_metrics.r2_score(actions, tree.nodes.act(values))
     assert found.fidelity.mean == pytest.approx(expected)

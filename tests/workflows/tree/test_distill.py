@@ -114,6 +114,22 @@ def test_weights_that_are_probabilities():
     assert lesson.values.tolist() == shown.tolist() * 2 and lesson.episode.tolist() == [7, 7]
 
 
+def test_a_tree_may_ask_for_a_sum_along_which_the_agent_turns():
+    agent = scorer(spaces.Discrete(2), 2, feature_names=["up", "down"])
+    seen = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32) * [1, 2]
+    greedy = (seen[:, 1] > seen[:, 0]).astype(int)
+    states = StateDataset.from_arrays(seen.astype(np.float32), np.arange(2000) // 20, greedy)
+    tree, plain = (distill(agent, states, max_leaves=2, n_sums=n, **SMALL) for n in (3, 0))
+    assert tree.feature_names == ("up", "down", "down - up")
+    assert tree.nodes.feature.tolist() == [2, -1, -1] and abs(tree.nodes.threshold[0]) < 0.01
+    assert tree.fidelity.mean > 0.99 and plain.fidelity.mean < 0.9
+    assert (tree.predict(seen) == greedy).mean() > 0.99
+    many = scorer(spaces.MultiDiscrete([2, 3]), 5)
+    wide = StateDataset.from_arrays(np.zeros((4, 5), np.float32), [0, 0, 1, 1], np.zeros((4, 2)))
+    with pytest.raises(ExplainError, match=r"sums tell one action .* give n_sums=0"):
+        distill(many, wide, n_sums=1, **SMALL)
+
+
 def test_pictures_are_described_by_a_function():
     agent = dot_agent()
 

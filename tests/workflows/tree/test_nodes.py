@@ -12,7 +12,7 @@ from sb3_explain.workflows.tree.teacher import Lesson
 def lesson(actions, n=2000, seed=0) -> Lesson:
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(n, 3)).astype(np.float32).astype(np.float64)
-    return Lesson(values, actions(values), rng.random(n), np.arange(n) // 20)
+    return Lesson(values, actions(values), rng.random(n), np.arange(n) // 20, np.zeros((n, 0)))
 
 
 def corners(values):
@@ -67,13 +67,17 @@ def test_no_question_is_kept_whose_answer_changes_nothing():
 def test_a_heavy_state_decides():
     values = np.array([[0.0], [0.0], [0.0], [1.0]])
     actions = np.array([[0], [0], [1], [0]])
-    light = Lesson(values, actions, np.ones(4), np.zeros(4, int))
-    heavy = Lesson(values, actions, np.array([1.0, 1.0, 9.0, 1.0]), np.zeros(4, int))
+    light = Lesson(values, actions, np.ones(4), np.zeros(4, int), np.zeros((4, 0)))
+    heavy = Lesson(
+        values, actions, np.array([1.0, 1.0, 9.0, 1.0]), np.zeros(4, int), np.zeros((4, 0))
+    )
     assert fit_nodes(light, 2, regress=False).act(np.array([[0.0]])) == [[0]]
     tree = fit_nodes(heavy, 2, regress=False)
     assert tree.act(np.array([[0.0], [1.0]])).tolist() == [[1], [0]]
     assert tree.threshold[0] == 0.5
-    unweighted = Lesson(values, actions, np.zeros(4), np.zeros(4, int))  # all count equally then
+    unweighted = Lesson(
+        values, actions, np.zeros(4), np.zeros(4, int), np.zeros((4, 0))
+    )  # all count equally then
     assert fit_nodes(unweighted, 2, regress=False).act(np.array([[0.0]])) == [[0]]
 
 
