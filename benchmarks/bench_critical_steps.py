@@ -24,10 +24,7 @@ ROWS = HERE / "critical_steps.json"
 TABLE = HERE.parent / "docs" / "tables" / "critical_steps.md"
 PICTURE = HERE.parent / "docs" / "images" / "how_to" / "critical_steps.png"
 #: short name -> algorithm, environment, and how the mask policy is fitted
-AGENTS = {
-    "ppo LunarLander": ("ppo", "LunarLander-v2", {"n_timesteps": 50_000}),
-    "ppo Pong": ("ppo", "PongNoFrameskip-v4", {"n_timesteps": 100_000}),
-}
+AGENTS = {"ppo LunarLander": ("ppo", "LunarLander-v2", {"n_timesteps": 50_000})}
 #: the agent whose episode the documentation shows
 DRAWN = "ppo LunarLander"
 SHARE, N_EPISODES = 0.2, 50

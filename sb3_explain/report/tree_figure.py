@@ -16,8 +16,8 @@ from sb3_explain.report.palette import Theme, ThemeName, assign_styles
 ROW, LETTER, GAP, HEAD = 0.21, 0.069, 0.42, 0.75
 #: points of the thickest line, and of the letters
 THICKEST, POINTS = 7.0, 8.5
-#: letters of the longest label
-LETTERS = 60
+#: letters of the longest label, and of its end where it is shortened: the number that is compared
+LETTERS, LAST = 60, 15
 #: what the reader is told of the lines
 LEGEND = "up: yes, down: no; a line's thickness and a leaf's number: share of the states"
 
@@ -137,4 +137,6 @@ def _draw_lines(
 
 def _shorten(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= LETTERS else f"{line[: LETTERS - 1]}…"
+    if len(line) <= LETTERS:
+        return line
+    return f"{line[: LETTERS - LAST - 1]}…{line[-LAST:]}"
