@@ -27,9 +27,12 @@ from sb3_explain.workflows.tree.distill import FRESH
 
 ROWS = Path(__file__).with_name("tree.json")
 TABLE = Path(__file__).parent.parent / "docs" / "tables" / "tree.md"
-#: the agent whose tree the documentation shows, and where
-DRAWN = "ppo MountainCar"
-PICTURE = Path(__file__).parent.parent / "docs" / "images" / "tree.png"
+#: the agents whose trees the documentation shows, and where
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+DRAWN = {
+    "ppo MountainCar": IMAGES / "tree.png",
+    "ppo LunarLander, 4 sums": IMAGES / "tree_sums.png",
+}
 #: what LunarLander's own heuristic asks for, beside the features of the observation
 CORRECTIONS = ("angle to correct", "climb to correct")
 
@@ -60,6 +63,9 @@ AGENTS = {
     "ppo LunarLander": ("ppo", "LunarLander-v2", LANDER | {"n_rounds": 40}),
     "ppo LunarLander, two features more": (
         "ppo", "LunarLander-v2", LANDER | {"features": correct_lander},
+    ),
+    "ppo LunarLander, 4 sums": (
+        "ppo", "LunarLander-v2", LANDER | {"max_leaves": 12, "n_sums": 4},
     ),
     "ppo LunarLander, 6 sums": ("ppo", "LunarLander-v2", LANDER | {"n_sums": 6}),
     "ppo BipedalWalker": ("ppo", "BipedalWalker-v3", {"max_leaves": 64, "n_rounds": 5}),
@@ -112,9 +118,9 @@ def measure(name: str) -> dict:
     tree = distill(agent, n_evaluated=N_EVALUATED, feature_names=names, progress=False,
                    **options)  # fmt: skip
     seconds = time.process_time() - started
-    if name == DRAWN:
+    if name in DRAWN:
         with Image.open(io.BytesIO(tree.plot())) as drawn:
-            save_small(drawn.convert("RGB"), PICTURE)
+            save_small(drawn.convert("RGB"), DRAWN[name])
     read = features or (lambda observations: observations)
 
     def show(act):

@@ -32,6 +32,7 @@ class DrawnTree:
     :param left: (N,) child where the answer is yes; -1 of a leaf
     :param right: (N,) child where it is no; -1 of a leaf
     :param share: (N,) share of the states that come through each node
+    :param notes: lines that stand above it, such as what its questions are short for
     """
 
     title: str
@@ -40,6 +41,7 @@ class DrawnTree:
     left: Sequence[int]
     right: Sequence[int]
     share: Sequence[float]
+    notes: Sequence[str] = ()
 
 
 @plain_fonts
@@ -61,16 +63,19 @@ def tree_figure(tree: DrawnTree, *, theme: ThemeName = "light") -> bytes:
     starts = np.concatenate([[0.0], (widths + GAP).cumsum()])[:-1]
     x = [float(starts[level]) for level in levels]
     right = max(x[node] + lengths[node] for node in range(len(x))) + 1.0
-    width = max(right, len(tree.title) * 0.105, len(LEGEND) * LETTER)
-    height = HEAD + (max(rows) + 1) * ROW
+    width = max(right, len(tree.title) * 0.105, *(len(t) * LETTER for t in (LEGEND, *tree.notes)))
+    head = HEAD + len(tree.notes) * ROW
+    height = head + (max(rows) + 1) * ROW
     figure = Figure(figsize=(width + 0.3, height + 0.2))
     axes = figure.add_axes((0.15 / (width + 0.3), 0, width / (width + 0.3), 1))
     axes.set(xlim=(0, width), ylim=(height, -0.1))
     axes.axis("off")
     axes.text(0, 0.15, tree.title, ha="left", va="center", color=look.ink,
               fontsize=11, fontweight="bold")  # fmt: skip
-    axes.text(0, 0.42, LEGEND, ha="left", va="center", color=look.faint, fontsize=POINTS)
-    y = [HEAD + row * ROW for row in rows]
+    for line, text in enumerate([LEGEND, *tree.notes]):
+        axes.text(0, 0.42 + line * ROW, text, ha="left", va="center", color=look.faint,
+                  fontsize=POINTS)  # fmt: skip
+    y = [head + row * ROW for row in rows]
     _draw_lines(axes, tree, x, y, lengths, look)
     leaves = [kind for node, kind in enumerate(tree.kinds) if kind and tree.left[node] < 0]
     known = sorted(set(leaves))

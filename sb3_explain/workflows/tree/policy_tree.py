@@ -219,9 +219,10 @@ class PolicyTree(DecisionTree):
 
     def arrange(self) -> DrawnTree:
         """Return what is drawn of it."""
-        nodes = self.nodes
+        nodes, n = self.nodes, self.n_inputs
+        names = [*self.feature_names[:n], *(f"sum {i + 1}" for i in range(len(self.sums)))]
         asked = [
-            f"{self.feature_names[f]} ≤ {float(t):.10g}" if f >= 0 else self.describe_action(node)
+            f"{names[f]} ≤ {float(t):.10g}" if f >= 0 else self.describe_action(node)
             for node, (f, t) in enumerate(zip(nodes.feature, nodes.threshold, strict=True))
         ]
         kinds = [None if self.is_continuous else self.describe_action(node)
@@ -229,6 +230,8 @@ class PolicyTree(DecisionTree):
         return DrawnTree(
             self.name, asked, kinds, nodes.left.tolist(), nodes.right.tolist(),
             self.measures.share.tolist(),
+            [f"{names[f]}: {self.feature_names[f]}" for f in range(n, len(names))
+             if f in nodes.feature],
         )  # fmt: skip
 
 
