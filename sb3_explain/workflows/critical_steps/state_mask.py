@@ -266,7 +266,7 @@ class StateMask:
         if not path.exists():
             raise ExplainError(
                 f"{folder} holds no StateMask: fit one there first (`sb3-explain critical`, or "
-                "StateMask(agent).fit(folder=...))"
+                "StateMask.fit with this folder)"
             )
         said = read_header(path, REMEDY).metadata.get("identity", "")
         identity = parse_document(said.encode(), _IDENTITY, f"{path} (identity)", REMEDY)
