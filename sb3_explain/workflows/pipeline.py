@@ -36,6 +36,7 @@ from sb3_explain.report.words import get_explainer_label
 from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.episodes import read_description
 from sb3_explain.workflows.beside import name_folders, play_others, read_others
 from sb3_explain.workflows.chosen_explainers import choose_explainers
 from sb3_explain.workflows.critical_steps.stored_states import mark_critical_steps
@@ -47,7 +48,7 @@ from sb3_explain.workflows.pictures import make_examples, render_png
 from sb3_explain.workflows.playback import make_playback
 from sb3_explain.workflows.side_by_side import describe_keys, show_methods
 from sb3_explain.workflows.splitting import split_states
-from sb3_explain.workflows.whole_episodes import choose_steps
+from sb3_explain.workflows.whole_episodes import EPISODES, choose_steps
 
 #: number of states that are collected for a page without a fit, and for a fit
 FIRST_STATES, FITTED_STATES = 500, 10_000
@@ -165,6 +166,8 @@ def explain(
     if found is not None:
         for explainer in asked.values():
             require_explained(explainer, found)
+    if (output / EPISODES / "states.json").exists():
+        read_description(output / EPISODES)
     states = collect(
         agent,
         n_states=n_states or (FITTED_STATES if fit else FIRST_STATES),

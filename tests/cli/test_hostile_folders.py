@@ -33,6 +33,15 @@ def swap(**values):
     return lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
+def drop(name):
+    def change(path):
+        described = json.loads(path.read_text())
+        del described[name]
+        path.write_text(json.dumps(described))
+
+    return change
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-30])
 
@@ -56,6 +65,9 @@ CASES = {
     "evaluate ": ("visionmask/visionmask.json", swap(settings=[]), "settings is []"),
     "explain": ("visionmask/visionmask.safetensors", cut, "is damaged"),
     "explain ": ("states/states.json", replace(Path.mkdir), "a folder in its place"),
+    "explain  ": ("episodes/states.json", drop("n_stack"), "n_stack is missing"),
+    "report  ": ("episodes/states.json", swap(rendered=1), "rendered is 1, not true or false"),
+    "export": ("episodes/states.json", cut, "episodes/states.json is damaged"),
 }
 
 
@@ -69,6 +81,7 @@ def test_damage_is_one_line_and_exit_code_2(explained, tmp_path, capsys, case):
         ["-n", "200", "--max-per-episode", "10"] if case.strip() in ("explain", "collect") else []
     )
     flags += ["--epochs", "1"] if case.strip() in ("explain", "fit") else []
+    flags += ["--frames"] if case.strip() == "export" else []
     assert main(command(case.strip(), root, *flags)) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     require_line(line.removeprefix("sb3-explain: "))
