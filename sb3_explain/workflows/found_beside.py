@@ -1,4 +1,4 @@
-"""What other workflows have left in a page's folder, and a page shows: highlights and probes."""
+"""What other commands have left in a page's folder: highlights, outcomes and probes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ SHEETS, SHEET_BYTES = 24, 2**23
 _HIGHLIGHTS = array(
     record({"episode": whole(), "step": whole(), "importance": number(finite=False)}), 0, 1000
 )
+_OUTCOMES = record({"episode": whole(), "step": whole(), "seed": whole()})
 _SHEET = record({"file": text(300), "caption": text(2000), "alt": text(2000)})
 _PROBES = record({}, {"sheets": array(_SHEET, 0, 1000)})
 
@@ -38,13 +39,33 @@ def read_highlights(folder: Path, states: StateDataset) -> list[Bookmark]:
     if not path.exists():
         return []
     found = read_document(path, _HIGHLIGHTS, "run `sb3-explain highlights` again")
-    steps, marks = states.steps, []
+    marks = []
     for rank, one in enumerate(found, start=1):
-        here = np.flatnonzero((states.episode == one["episode"]) & (steps == one["step"]))
-        if len(here):
-            label = f"highlight {rank}: importance {one['importance']:.3g}"
-            marks.append(Bookmark(int(here[0]), label))
+        label = f"highlight {rank}: importance {one['importance']:.3g}"
+        marks += mark_step(states, one["episode"], one["step"], label)
     return marks
+
+
+def mark_outcomes(folder: Path, states: StateDataset) -> list[Bookmark]:
+    """Mark the step from which ``outcomes`` has played on, if it is among some states.
+
+    :param folder: output folder; nothing if it has no ``outcomes/outcomes.json``
+    :param states: states of whole episodes; those of another seed are other episodes
+    :raises ExplainError: if the file is damaged
+    """
+    path = folder / "outcomes" / "outcomes.json"
+    if not path.exists():
+        return []
+    found = read_document(path, _OUTCOMES, "run `sb3-explain outcomes` again")
+    if found["seed"] != states.provenance.get("seed"):
+        return []
+    return mark_step(states, found["episode"], found["step"], "what if it had acted otherwise")
+
+
+def mark_step(states: StateDataset, episode: int, step: int, label: str) -> list[Bookmark]:
+    """Mark a step of an episode, in a list; an empty one if it is not among the states."""
+    here = np.flatnonzero((states.episode == episode) & (states.steps == step))
+    return [Bookmark(int(position), label) for position in here[:1]]
 
 
 def read_gallery(folder: Path) -> list[Picture]:

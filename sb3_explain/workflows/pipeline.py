@@ -41,7 +41,7 @@ from sb3_explain.workflows.beside import name_folders, play_others, read_others
 from sb3_explain.workflows.chosen_explainers import choose_explainers
 from sb3_explain.workflows.critical_steps.stored_states import mark_critical_steps
 from sb3_explain.workflows.feature_pictures import picture_importance
-from sb3_explain.workflows.found_beside import read_gallery, read_highlights
+from sb3_explain.workflows.found_beside import mark_outcomes, read_gallery, read_highlights
 from sb3_explain.workflows.found_sections import make_sections
 from sb3_explain.workflows.page_plan import plan_page
 from sb3_explain.workflows.pictures import make_examples, render_png
@@ -297,7 +297,7 @@ def write_all(
     # before what takes long
     measured, curves = read_metrics(output / "metrics.json"), read_curves(output / "curves.json")
     gallery, shown = read_gallery(output), test if played is None else played
-    highlights = read_highlights(output, shown)
+    marked = [*read_highlights(output, shown), *mark_outcomes(output, shown)]
     subject, *others = explainers.values()
     sections = make_sections(output, subject.agent, shown)
     target = find_asked(explainers, target)
@@ -306,7 +306,7 @@ def write_all(
     # pictures of the player's steps open these, but what learned is shown on what it has not seen
     in_player = not learned or played is None
     steps, _ = choose_steps(shown, plan.limit)
-    critical = mark_critical_steps(output, subject.agent, shown, steps)
+    marked += mark_critical_steps(output, subject.agent, shown, steps)
     stills = shown.subset(steps) if in_player else test
     of_pictures = stills if find_image(subject.agent) is not None else test
     examples = make_examples(of_pictures, subject, target)
@@ -317,7 +317,7 @@ def write_all(
         save(output / "attributions" / f"{name}.png", render_png(example))
     playback = make_playback(
         shown, explainers, agent=subject.agent, limit=plan.limit, budget=plan.budget, target=target,
-        name="this agent" if beside else "", marked=[*highlights, *critical],
+        name="this agent" if beside else "", marked=marked,
         # as the other pictures hide it, else as the metrics do
         baselines=subject.baselines or make_baselines(subject.agent, "background", test),
         progress=progress,

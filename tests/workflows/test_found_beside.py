@@ -11,7 +11,7 @@ from PIL import Image
 
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.report.viewer.playback import Bookmark
-from sb3_explain.workflows.found_beside import read_gallery, read_highlights
+from sb3_explain.workflows.found_beside import mark_outcomes, read_gallery, read_highlights
 from sb3_explain.workflows.pipeline import explain
 from sb3_explain.workflows.playback import place_bookmarks
 from tests.toys import dot_agent, dot_states
@@ -40,6 +40,19 @@ def test_highlights_are_found_by_episode_and_step(tmp_path, states):
         Bookmark(len(states) - 1, "highlight 1: importance 0.5"),
         Bookmark(0, "highlight 3: importance 0.3"),
     ]
+
+
+def test_the_step_of_outcomes_is_found_in_episodes_of_its_seed(tmp_path, states):
+    assert mark_outcomes(tmp_path, states) == []
+    (tmp_path / "outcomes").mkdir()
+    said = {"episode": int(states.episode[-1]), "step": int(states.steps[-1])}
+    for seed, n in ((0, 1), (7, 0)):
+        text = json.dumps({**said, "seed": seed, "outcomes": []})
+        (tmp_path / "outcomes" / "outcomes.json").write_text(text)
+        view = states.subset(np.arange(len(states)))
+        view.provenance = {"seed": 0}
+        found = mark_outcomes(tmp_path, view)
+        assert found == [Bookmark(len(states) - 1, "what if it had acted otherwise")] * n
 
 
 def test_bookmarks_that_are_not_shown_are_left_out():
