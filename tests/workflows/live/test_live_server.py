@@ -343,11 +343,11 @@ def test_an_explainer_that_fails_says_so_in_one_line(dot_server, ask, monkeypatc
 
 
 def test_a_port_that_is_taken_is_one_line(dots, dot_server):
-    with pytest.raises(ExplainError, match="give another --port"):
+    with pytest.raises(ExplainError, match="give another port= or host="):
         open_live(*dots, port=dot_server.server_address[1])
-    with pytest.raises(ExplainError, match="give another --port"):
+    with pytest.raises(ExplainError, match="give another port= or host="):
         open_live(*dots, host="no.such.name.invalid")
-    with pytest.raises(ExplainError, match="give another --port"):
+    with pytest.raises(ExplainError, match="give another port= or host="):
         open_live(*dots, port=70_000)
 
 
