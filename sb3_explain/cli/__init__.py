@@ -178,7 +178,8 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
         if called not in COMMANDS:
             raise unknown_name("command", called, COMMANDS)
         add_options(commands, COMMANDS[called][0])
-    return top.parse_args(arguments or ["--help"])
+    options: argparse.Namespace = top.parse_args(arguments or ["--help"])
+    return options
 
 
 def add_options(commands: Commands, *modules: str) -> None:

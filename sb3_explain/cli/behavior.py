@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import functools
 
 from sb3_explain.cli.flags import add_agent_flags, add_result_flags, load_named_agent
 from sb3_explain.cli.outputs import say_end
-from sb3_explain.cli.parsing import Commands, pick_given, positive
+from sb3_explain.cli.parsing import Commands, pick_given, positive, read_number
+from sb3_explain.common.errors import require_known
 from sb3_explain.workflows.behavior import behavior_map
-from sb3_explain.workflows.behavior.clustering import EMBEDDINGS
+from sb3_explain.workflows.behavior.clustering import EMBEDDINGS, FEWEST, MOST
 from sb3_explain.workflows.whole_episodes import EPISODES, play_whole_episodes
 
 
@@ -29,11 +31,11 @@ def add_commands(commands: Commands) -> None:
         "the inputs of the last one)",
     )  # fmt: skip
     group.add_argument(
-        "--n-clusters", type=positive,
+        "--n-clusters", type=functools.partial(read_number, FEWEST, maximum=MOST),
         help="number of clusters (default: that of 4 to 10 with the highest mean silhouette)",
     )  # fmt: skip
     group.add_argument(
-        "--embedding", metavar="NAME",
+        "--embedding", choices=EMBEDDINGS,
         help=f"how states are placed in the picture: {' or '.join(EMBEDDINGS)} (default: "
         f"{EMBEDDINGS[0]})",
     )  # fmt: skip
@@ -54,6 +56,7 @@ def run_behavior(options: argparse.Namespace) -> None:
         options, "layer", "n_clusters", "embedding", "failed_below", "n_examples", "seed"
     )
     agent = load_named_agent(options)
+    require_known("layer", [] if options.layer is None else [options.layer], agent.layers)
     states = play_whole_episodes(
         agent, options.output / EPISODES, options.n_states, seed=options.seed,
         progress=options.progress,

@@ -6,7 +6,7 @@ import argparse
 
 from sb3_explain.cli.flags import add_agent_flags, add_result_flags, load_named_agent
 from sb3_explain.cli.outputs import say_end
-from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
+from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive, share
 from sb3_explain.common.files import write_text
 from sb3_explain.workflows.critical_steps import StateMask
 from sb3_explain.workflows.critical_steps.stored_states import CRITICAL
@@ -28,7 +28,7 @@ def add_commands(commands: Commands) -> None:
         help="reward of a random action, as a share of the agent's return of a step (default: 0.5)",
     )  # fmt: skip
     group.add_argument(
-        "--share", type=float, help="share of the steps that fidelity randomizes (default: 0.2)"
+        "--share", type=share, help="share of the steps that fidelity randomizes (default: 0.2)"
     )
     group.add_argument(
         "--n-episodes", type=positive, help="number of episodes of the fidelity (default: 50)"

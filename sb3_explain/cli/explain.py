@@ -28,6 +28,7 @@ from sb3_explain.cli.parsing import (
     pick_given,
     positive,
     read_key_values,
+    share,
 )
 from sb3_explain.common.training import training_options
 from sb3_explain.evaluation.evaluate import Evaluation
@@ -135,7 +136,7 @@ def add_collecting_flags(sub: Parser, n_states: str) -> None:
     )  # fmt: skip
     group.add_argument(
         "--epsilon",
-        type=float,
+        type=share,
         default=0.1,
         help="share of random actions with --behavior epsilon (default: 0.1)",
     )
@@ -154,7 +155,7 @@ def add_fitting_flags(sub: Parser) -> None:
     group = sub.add_argument_group("VisionMask")
     group.add_argument(
         "--max-area",
-        type=float,
+        type=share,
         help="share of the pixels or features that a mask may keep without penalty",
     )
     group.add_argument(

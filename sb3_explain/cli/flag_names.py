@@ -34,6 +34,8 @@ ARGUMENT = re.compile(
 WORD = re.compile(r"'([\w.:-]+)'")
 #: an argument beside the flag that a page names as well, whose readers may use either
 BESIDE_FLAG = re.compile(r"\b[a-z]\w*=, (?=-)")
+#: what no flag says
+PYTHON_ONLY = ", and list_explainers(agent) names all that do"
 #: what an argument of an earlier command is here, which made the folder
 EARLIER = {"render=False": "--no-render"}
 
@@ -82,6 +84,8 @@ def say_flags(message: str, flags: Mapping[str, str]) -> str:
     :param message: message of an error
     :param flags: flag by argument
     """
+
+    message = message.replace(PYTHON_ONLY, "")
 
     def replace(found: re.Match[str]) -> str:
         name, value = found["name"], found["value"]

@@ -10,10 +10,11 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.agents.loading.algorithms import ALGORITHMS
-from sb3_explain.cli.agent_file import AGAIN, DEFAULTS, complete_flags
+from sb3_explain.cli.agent_file import AGAIN, DEFAULTS, complete_flags, is_of_demo
 from sb3_explain.cli.agent_file import NAME as AGENT_FILE
 from sb3_explain.cli.parsing import Parser, not_negative, pick_given, positive, read_key_values
 from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.untrusted import quote
 from sb3_explain.workflows.whole_episodes import EPISODES
 
 #: folder of the states that `explain` and `collect` keep
@@ -112,6 +113,11 @@ def load_agent_of_folder(options: argparse.Namespace, folder: Path) -> Agent:
     :param options: options of the command, whose flags of an agent are not those of this one
     :param folder: the other output folder
     """
+    if not (folder / AGENT_FILE).exists() and not is_of_demo(folder):
+        raise ExplainError(
+            f"{quote(str(folder))} is no output folder of another agent: it has no {AGENT_FILE}, "
+            "which the command line writes"
+        )
     unset: dict[str, Any] = dict.fromkeys((*DEFAULTS, *AGAIN, "algo", "env"))
     return load_named_agent(argparse.Namespace(**{**vars(options), **unset, "output": folder}))
 

@@ -12,7 +12,7 @@ from sb3_explain.cli.flags import (
     load_named_agent,
 )
 from sb3_explain.cli.outputs import say_end
-from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive
+from sb3_explain.cli.parsing import Commands, not_negative, pick_given, positive, share
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.highlights import highlights
 from sb3_explain.workflows.importances import NAMES
@@ -51,7 +51,7 @@ def add_commands(commands: Commands) -> None:
         help="number of states shown after each highlight (default: 10)",
     )
     group.add_argument(
-        "--diversity", type=float,
+        "--diversity", type=share,
         help="share of all pairs of states that are more alike than two highlights may be "
         "(default: 0.1; 0 with --importance before_failure)",
     )  # fmt: skip

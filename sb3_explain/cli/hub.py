@@ -32,7 +32,12 @@ def add_commands(commands: Commands) -> None:
         f"push somebody/visionmask-pong {ZOO_AGENT} -o out\n  sb3-explain hub push --space "
         "somebody/pong -o out",
     )
-    sub.add_argument("direction", choices=["push", "pull"], help="upload to the Hub, or download")
+    sub.add_argument(
+        "direction",
+        choices=["push", "pull"],
+        metavar="push|pull",
+        help="upload to the Hub, or download",
+    )
     sub.add_argument(
         "repo_id", nargs="?", help="name of the repository of what was fitted, organization/name"
     )

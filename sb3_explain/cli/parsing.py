@@ -6,13 +6,23 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sb3_explain.common.errors import ExplainError, make_printable
-from sb3_explain.common.numbers import LARGEST
+from sb3_explain.common.errors import ExplainError, find_close_name, make_printable
+from sb3_explain.common.numbers import LARGEST, parse_number
 from sb3_explain.common.renamed import RENAMED
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; of an unknown flag, the nearest of the command is named."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            parser = getattr(options, "parser", self)
+            close = find_close_name(unknown[0], parser._option_string_actions)
+            hint = f"; did you mean {close}?" if close is not None else ""
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return options
 
     def error(self, message: str) -> NoReturn:
         for flag in message.split():
@@ -78,8 +88,16 @@ def not_negative(text: str) -> int:
     return read_number(0, text)
 
 
-def read_number(minimum: int, text: str) -> int:
-    """A whole number of at least ``minimum``.
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    number = parse_number(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+    return number
+
+
+def read_number(minimum: int, text: str, maximum: int = LARGEST) -> int:
+    """A whole number from ``minimum`` to ``maximum``.
 
     :raises ArgumentTypeError: if the text is no such number
     """
@@ -87,8 +105,8 @@ def read_number(minimum: int, text: str) -> int:
         number = int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
-    if number > LARGEST:
-        raise argparse.ArgumentTypeError(f"{number} is above {LARGEST}")
+    if number > maximum:
+        raise argparse.ArgumentTypeError(f"{number} is above {maximum}")
     if number < minimum:
         raise argparse.ArgumentTypeError(f"{number} is below {minimum}")
     return number

@@ -14,7 +14,7 @@ from sb3_explain.cli.flags import (
     load_named_agent,
 )
 from sb3_explain.cli.outputs import say_end
-from sb3_explain.cli.parsing import Commands, Parser, not_negative, pick_given, positive
+from sb3_explain.cli.parsing import Commands, Parser, not_negative, pick_given, positive, share
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers.make import make_explainer
 from sb3_explain.workflows.chosen_explainers import list_fitted
@@ -100,7 +100,7 @@ def add_power(sub: Parser) -> None:
     )  # fmt: skip
     sub.add_argument("--n-arms", type=positive, default=4, help="number of arms (default: 4)")
     sub.add_argument(
-        "--accuracy", type=float, default=0.5,
+        "--accuracy", type=share, default=0.5,
         help="probability of a right prediction without a map (default: 0.5)",
     )  # fmt: skip
     sub.add_argument("--seed", type=not_negative, default=0, help="random seed (default: 0)")

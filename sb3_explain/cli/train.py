@@ -54,6 +54,7 @@ def add_benchmark_flags(sub: Parser) -> None:
     sub.add_argument(
         "benchmark",
         choices=["dmc", "robot"],
+        metavar="dmc|robot",
         help="name of the benchmark: DMControl generalization, or the robot study",
     )
     sub.add_argument(

@@ -17,7 +17,7 @@ from sb3_explain.cli.flags import (
     load_named_agent,
 )
 from sb3_explain.cli.outputs import say_end
-from sb3_explain.cli.parsing import Commands, not_negative, positive
+from sb3_explain.cli.parsing import Commands, not_negative, positive, share
 from sb3_explain.explainers.learned.visionmask import VisionMask
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.explainers.regions import INPAINT
@@ -70,7 +70,7 @@ def add_commands(commands: Commands) -> None:
     )  # fmt: skip
     group.add_argument(
         "--share",
-        type=float,
+        type=share,
         default=0.1,
         help="share of the pixels that form the regions (default: 0.1)",
     )

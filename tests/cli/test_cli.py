@@ -232,10 +232,10 @@ def test_help_shows_an_example(name, capsys):
         ({"-n": "many"}, "is no whole number"),
         ({"-n": "0"}, "0 is below 1"),
         ({"--n-evaluated": "0"}, "0 is below 1"),
-        ({"--max-area": "-3"}, "a share of the features"),
+        ({"--max-area": "-3"}, "is no number from 0 to 1"),
         ({"--epochs": "0"}, "at least 1"),
         ({"--learning-rate": "-1"}, "positive rate"),
-        ({"--epsilon": "7"}, "no probability"),
+        ({"--epsilon": "7"}, "is no number from 0 to 1"),
         ({"-o": __file__}, "choose another folder"),
         ({"--visionmask": "content:(0,0,99,99)"}, "does not lie inside"),
         ({"--visionmask": "colour:1"}, "unknown setting of visionmask"),
@@ -326,7 +326,7 @@ def test_export_needs_the_folder_alone(folder, tmp_path, capsys):
         (["explain", "--algo", "ppo"], "give --env"),
         (["evaluate"], "or --agents"),
         (["export"], "--algo and --env (or -o with the folder of an earlier command)"),
-        (["hub"], "direction"),
+        (["hub"], "push|pull"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -380,7 +380,7 @@ def test_an_agent_beside_another(folder, tmp_path, capsys):
     assert main([*arguments, "--beside", str(tmp_path / "other")]) == 0
     assert '"name": "other"' in (tmp_path / "this" / "report.html").read_text()
     assert main([*arguments, "--beside", str(tmp_path)]) == 2
-    assert "--algo" in capsys.readouterr().err
+    assert "is no output folder of another agent" in capsys.readouterr().err
 
 
 def test_without_rendered_frames_the_pictures_show_what_the_agent_sees(folder, tmp_path):

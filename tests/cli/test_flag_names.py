@@ -26,6 +26,7 @@ FLAGS = {
         ("give fit='two words'", "give --fit 'two words'"),
         ("give n_states=, or k=.", "give --n-states, or -k."),
         ("collect more (n_states=, -n) or (seed=, --seed)", "collect more (-n) or (--seed)"),
+        ("a does, and list_explainers(agent) names all that do", "a does"),
         ("give seed=None", "give --seed None"),
         ("collect with render=False (render=None)", "collect with --no-render (render=None)"),
         ("names=['a.b', 'two words']: or names=[...]", "--names a.b 'two words': or --names"),
@@ -82,3 +83,24 @@ def test_warnings_name_flags_while_a_command_runs(capsys):
         logger.warning("%s: give fit=%r or n_states=", "too few", "visionmask")
     logger.warning("fit=2")
     assert capsys.readouterr().err.split("\n")[0] == "too few: give --fit visionmask or --n-states"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["explain", "--targt", "left"],
+            "--targt left; did you mean --target? (see sb3-explain ex",
+        ),
+        (
+            ["list", "x"],
+            "sb3-explain list: unrecognized arguments: x (see sb3-explain list --help)",
+        ),
+        (["behavior", "--n-clusters", "99"], "99 is above 26"),
+        (["critical", "--share", "3"], "'3' is no number from 0 to 1"),
+    ],
+)
+def test_a_wrong_flag_is_told_before_anything_is_done(arguments, said, capsys):
+    with pytest.raises(SystemExit):
+        read_options(arguments)
+    assert said in capsys.readouterr().err
