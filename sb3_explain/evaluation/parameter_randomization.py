@@ -122,6 +122,10 @@ def parameter_randomization(
     :raises ExplainError: if there are no states, or ``fit`` is missing
     """
     agent = read_agent(agent)
+    if isinstance(explainers, str):
+        explainers = [explainers]
+    if not isinstance(explainers, Iterable):
+        raise ExplainError(f"explainers={explainers!r}: give names, or functions by name")
     factories: Mapping[str, Callable[[Agent], Explainer]]
     factories = (
         explainers if isinstance(explainers, Mapping) else {n: EXPLAINERS[n] for n in explainers}

@@ -198,6 +198,7 @@ class StateGenerator:
 
     # --- learning --------------------------------------------------------------------------
 
+    @check_arguments
     def fit(
         self,
         train: StateDataset,

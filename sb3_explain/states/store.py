@@ -64,6 +64,10 @@ def begin_store(folder: Path, settings: dict[str, Any], left_open: set[str]) -> 
         ours, theirs = settings[name], stored.get(name)
         if name == "agent":
             ours, theirs = ours["weights_sha256"], (theirs or {}).get("weights_sha256")
+        if name == "agent" and ours != theirs:
+            raise ExplainError(
+                f"{folder} holds states of another agent: choose another folder, or delete this one"
+            )
         if ours != theirs:
             raise ExplainError(
                 f"{folder} holds states of another run ({name} is {theirs!r}, not {ours!r}): "

@@ -90,7 +90,9 @@ def bind_options(
     :raises ExplainError: for an unknown metric or option; the nearest is suggested
     """
     names = METRICS if metrics is None else [metrics] if isinstance(metrics, str) else metrics
-    options = metrics if isinstance(metrics, Mapping) else {name: {} for name in names}
+    if not isinstance(names, Iterable):
+        raise ExplainError(f"metrics={names!r}: give a name, a list of names, or options by name")
+    options = metrics if isinstance(metrics, Mapping) else {str(name): {} for name in names}
     chosen: dict[str, Metric] = {}
     for name, keywords in options.items():
         metric = METRICS[find_base(name)]

@@ -230,6 +230,7 @@ class MaskExplainer(FittedExplainer):
 
     # --- learning --------------------------------------------------------------------------
 
+    @check_arguments
     def fit(
         self,
         train: StateDataset,
