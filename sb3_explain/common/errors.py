@@ -104,7 +104,9 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ExplainError:
         return ExplainError(f"{kind} {name!r} is called {new!r} now")
     close = find_close_name(str(name), names)
     hint = f"; did you mean {close!r}?" if close is not None else ""
-    if close is not None and str(name).lower().split() == close.lower().split():
+    if close is not None and str(name).lower() == close.lower():
+        hint += " (its case differs)"
+    elif close is not None and str(name).lower().split() == close.lower().split():
         hint += " (its spaces differ)"  # several are printed as one
     said = f"unknown {kind} {name!r}{hint} (known: "
     listed = join_names(names, MAX_CHARACTERS - len(said) - 1) or "none"

@@ -15,7 +15,7 @@ from sb3_explain.agents.action_spaces import greedy_targets, target_scores
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.observations import find_image
 from sb3_explain.agents.shown_values import name_features, show_values
-from sb3_explain.agents.targets.energies import TARGETS
+from sb3_explain.agents.targets.energies import TARGETS, spell_kind
 from sb3_explain.agents.targets.find import find_target
 from sb3_explain.agents.targets.scalars import ScalarTarget
 from sb3_explain.envs.spaces import spaces_by_key
@@ -120,7 +120,7 @@ def describe_search(agent: Agent, target: str) -> tuple[str, int | None]:
     :param agent: the agent whose states are searched for
     :param target: name of the target, see :func:`~sb3_explain.agents.targets.find.find_energy`
     """
-    name, _, about = target.partition(":")
+    name, _, about = spell_kind(target).partition(":")
     found = agent.find_target(about) if name in TARGETS and about else None
     if name not in TARGETS:
         other = find_target(agent, target)

@@ -10,7 +10,7 @@ from torch import nn
 
 from sb3_explain.agents.agent import Agent
 from sb3_explain.agents.targets import find
-from sb3_explain.agents.targets.find import find_action, find_target, list_target_names
+from sb3_explain.agents.targets.find import find_action, find_target, list_target_names, name_search
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.states.batch import StateBatch
 from tests.agents.loading.models import Noise
@@ -96,7 +96,10 @@ def test_q_values_and_advantages(algorithm):
     torch.testing.assert_close(read(agent, "advantage:STAY", observed), q[:, 1] - q.mean(dim=1))
     torch.testing.assert_close(read(agent, "q:LEFT - q:RIGHT", observed), q[:, 0] - q[:, 2])
     # its Q-value is the action's score, by which an index explains it
-    assert find_target(agent, "q:right") == 2
+    assert find_target(agent, "q:right") == find_target(agent, "Q:RIGHT") == 2
+    assert torch.equal(
+        read(agent, "Advantage:stay", observed), read(agent, "advantage:STAY", observed)
+    )
 
 
 @pytest.mark.parametrize("algorithm", [SAC, TD3, TQC])
@@ -180,6 +183,19 @@ def test_energies_of_probing_are_explained_with_the_other_sign():
     assert find_target(agent, "action:STAY") == 1
 
 
+def test_any_case_means_the_same_target():
+    agent, observed = table(), rows()
+    for target in ("value", "value_low", "T-"):
+        for other in (target.upper(), target.lower(), target.title()):
+            assert torch.equal(read(agent, other, observed), read(agent, target, observed))
+            assert find_target(agent, other).is_same(find_target(agent, target))
+    assert torch.equal(read(agent, "Value - left", observed), observed[:, 3] - observed[:, 0])
+    assert find_target(agent, "Action:stay") == 1 == find_target(agent, "ACTION:STAY")
+    assert name_search(agent, "T+-".lower()) == "T+-"
+    with pytest.raises(ExplainError, match="'critic1' needs critics"):
+        find_target(agent, "Critic1")
+
+
 @pytest.mark.parametrize(
     ("target", "said"),
     [
@@ -188,6 +204,9 @@ def test_energies_of_probing_are_explained_with_the_other_sign():
         ("valeu", "did you mean 'value'?"),
         ("LEEFT - RIGHT", "unknown target 'LEEFT'; did you mean 'LEFT'?"),
         ("LEFT - RIHGT", "unknown target 'RIHGT'; did you mean 'RIGHT'?"),
+        ("left vs right", "unknown target 'left vs right'; did you mean 'left - right'?"),
+        ("LEFT and not STAY", "did you mean 'LEFT - STAY'?"),
+        ("LEFT or LEEFT", "did you mean 'LEFT'?"),
         ("q:LEFT", r"needs Q-values of actions, and this agent \(module\) has none"),
         ("advantage:LEFT", "needs Q-values of actions"),
         ("advantage", "target='advantage' names no action: give one, such as 'advantage:LEFT'"),

@@ -76,7 +76,10 @@ def test_a_target_that_raises_is_named(target):
     assert error.value.__cause__ is not None
 
 
-def test_a_name_with_other_spaces_says_so():
+def test_a_name_with_other_spaces_or_another_case_says_so():
     assert "did you mean 'go left'? (its spaces differ)" in str(
         unknown_name("action", "go  left", ["go left"])
+    )
+    assert "did you mean 'sarfa'? (its case differs)" in str(
+        unknown_name("explainer", "SARFA", ["sarfa"])
     )

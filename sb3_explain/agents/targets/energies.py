@@ -137,6 +137,22 @@ def disagreement(outputs: Outputs) -> Tensor:
     return -divergence.sum(dim=1) / 2 / len(group_sizes(space))
 
 
+def spell_kind(target: str) -> str:
+    """Spell what stands before a target's colon as the package does: any case means the same.
+
+    >>> spell_kind("Q:Left"), spell_kind("Critic1"), spell_kind("t+-"), spell_kind("Left")
+    ('q:Left', 'critic1', 'T+-', 'Left')
+
+    :param target: name of a target; those of the agent's actions stay as they are
+    """
+    kind, colon, action = target.strip().partition(":")
+    known = {name.lower(): name for name in (*TARGETS, "q", "advantage", "value", "entropy")}
+    number = kind.lower().removeprefix("critic")
+    if number != kind.lower() and number.isdecimal():
+        return f"critic{number}"
+    return known.get(kind.lower(), kind) + colon + action
+
+
 def make_target(
     target: str | Callable[..., Tensor],
     agent: Agent,
@@ -153,7 +169,7 @@ def make_target(
     :raises ExplainError: for an unknown target or action, or the target ``"action"`` without one
     """
     if isinstance(target, str):
-        name, _, named = target.partition(":")
+        name, _, named = spell_kind(target).partition(":")
         action = named if named and action is None else action
         function: Callable[..., Tensor] = TARGETS[name]
     else:

@@ -21,6 +21,7 @@ from sb3_explain.agents.targets.energies import (
     TARGETS,
     EnergyFunction,
     make_target,
+    spell_kind,
     try_energy,
 )
 from sb3_explain.agents.targets.outputs import Outputs
@@ -42,6 +43,11 @@ TargetLike = (
 
 #: what stands between the two targets of a contrast
 MINUS = " - "
+
+#: what is written between them by those who do not know that it is a minus
+VERSUS = re.compile(
+    r"\s+(?:vs\.?|versus|or|(?:and\s+|but\s+)?not|[\u2212\u2013\u2014/])\s+", re.IGNORECASE
+)
 
 #: quantities that every agent has
 QUANTITIES: dict[str, Callable[[Outputs], Tensor]] = {
@@ -101,9 +107,10 @@ def _find_alone(agent: Agent, target: str) -> int | ScalarTarget:
     """Find a target that is no contrast."""
     index = _find_index(agent, target)
     if index is not None:
-        if target in QUANTITIES:
-            _warn_of_action(target)
+        if spell_kind(target) in QUANTITIES:
+            _warn_of_action(spell_kind(target))
         return index
+    target = spell_kind(target)
     name, _, action = target.partition(":")
     if name == "action" and action:
         return find_action(agent, action)
@@ -118,6 +125,9 @@ def _find_alone(agent: Agent, target: str) -> int | ScalarTarget:
         return ScalarTarget(target, QUANTITIES[target])
     if target in TARGETS:
         return ScalarTarget(target, partial(_negate, energy=make_target(target, agent)))
+    contrast = VERSUS.sub(MINUS, target)
+    if contrast != target and _space_contrast(agent, contrast) is not None:
+        raise ExplainError(f"unknown target {target!r}; did you mean {contrast!r}?")
     names = [*list_target_names(agent), *TARGETS]
     if "action_names" in agent.unnamed and find_close_name(target, names) is None:
         raise ExplainError(
@@ -170,7 +180,7 @@ def find_energy(
     :param beta: sharpness of the soft maximum, per unit of Q
     :raises ExplainError: for an unknown target or action
     """
-    if not isinstance(target, str) or target.partition(":")[0] in TARGETS:
+    if not isinstance(target, str) or spell_kind(target).partition(":")[0] in TARGETS:
         return make_target(target, agent, action=action, beta=beta)
     found = find_target(agent, target)
     if isinstance(found, int):
@@ -185,6 +195,7 @@ def name_search(agent: Agent, target: str) -> str:
     :param target: what :func:`find_energy` takes
     :raises ExplainError: if there is no such target
     """
+    target = spell_kind(target)
     if target.partition(":")[0] in TARGETS:
         return target
     found = find_target(agent, target)
