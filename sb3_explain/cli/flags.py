@@ -97,14 +97,7 @@ def load_named_agent(options: argparse.Namespace) -> Agent:
         options.notes.append(f"agent: {what}, as {options.output / AGENT_FILE} says")
     if options.demo:
         return demo_agent(action_names=options.action_names)
-    folder = Path(options.folder)
-    try:
-        return load_agent(options.algo, options.env, **loading_options(options))
-    except ExplainError as error:
-        there = folder.exists() or folder.with_name(f"{folder.name}.zip").exists()
-        if not there and options.organization is None:
-            raise ExplainError(f"{error}: -f names the folder of the agents") from None
-        raise
+    return load_agent(options.algo, options.env, **loading_options(options))
 
 
 def load_agent_of_folder(options: argparse.Namespace, folder: Path) -> Agent:

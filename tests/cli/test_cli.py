@@ -227,7 +227,7 @@ def test_help_shows_an_example(name, capsys):
         ({"--algo": "poo"}, "did you mean 'ppo'"),
         ({"--env": "Dott-v0"}, "Dot"),
         ({"--env": "CartPole-v1"}, "CartPole-v1"),
-        ({"-f": "nowhere"}, "no .zip 'nowhere': -f names the folder of the agents"),
+        ({"-f": "nowhere"}, "no .zip 'nowhere': give --folder a .zip"),
         ({"--exp-id": "7"}, "7"),
         ({"-n": "many"}, "is no whole number"),
         ({"-n": "0"}, "0 is below 1"),

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import itertools
 import re
 from pathlib import Path
 
-from sb3_explain.common.errors import ExplainError, find_close_name, unknown_name
+from sb3_explain.common.errors import (
+    MAX_CHARACTERS,
+    ExplainError,
+    find_close_name,
+    join_names,
+)
 from sb3_explain.common.untrusted import one_line, quote, require_regular_file
 
 CHECKPOINT = re.compile(r"rl_model_(\d{1,18})_steps\.zip")
@@ -22,6 +28,11 @@ NOT_MODELS = {
     ".safetensors": "weights",
     ".yml": "settings",
 }
+#: what to do where there is no agent, and nothing that may be meant
+NEXT_STEP = (
+    "give folder= a .zip that model.save wrote, or a folder of the zoo's agents; "
+    "organization='sb3' downloads the zoo's own"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +149,7 @@ def require_model(path: Path) -> Path:
 
     :raises ExplainError: if it does not; the error says what it is, and which models are near
     """
-    there = list_zips(path.parent, depth=1)
+    there = list_zips(path.parent, depth=0)  # what lies deeper, or elsewhere, is another's
     near = f"the .zip files beside it: {there}" if there else "there is no .zip beside it"
     if not path.exists():
         kind = "file" if path.suffix == ".zip" else "folder and no .zip"
@@ -146,8 +157,8 @@ def require_model(path: Path) -> Path:
         close = find_close_name(path.name, beside)
         if close is not None:
             near = f"did you mean {quote(str(path.parent / close))}?"
-        beside_it = f" ({near})" if there or close is not None else ""
-        raise ExplainError(f"there is no {kind} {quote(str(path))}{beside_it}")
+        step = f" ({near})" if there or close is not None else f": {NEXT_STEP}"
+        raise ExplainError(f"there is no {kind} {quote(str(path))}{step}")
     require_regular_file(path)
     if path.suffix in NOT_MODELS and not _begins_as_model(path):
         raise ExplainError(
@@ -225,11 +236,35 @@ def _find_run(folder: Path, algo: str, name: str, exp_id: int) -> Path:
         if re.search(r"_\d+$", run.name)
     }
     if not agents:
+        there = list_zips(folder)
+        if not there:
+            raise ExplainError(
+                f"there is no agent in {str(folder)!r} (no {algo}/{name}_1, no .zip): {NEXT_STEP}"
+            )
         raise ExplainError(
             f"there is no agent in {str(folder)!r}: give the folder that holds {algo}/{name}_1, "
-            f"the run's own folder, or a .zip (there is: {list_zips(folder) or 'no .zip'})"
+            f"the run's own folder, or a .zip (there is: {there})"
         )
-    raise unknown_name(f"agent in {folder}:", f"{algo}/{name}", sorted(agents)[:40])
+    raise _unknown_agent(folder, algo, name, agents)
+
+
+def _unknown_agent(folder: Path, algo: str, name: str, agents: set[str]) -> ExplainError:
+    """The error that names the agents of the nearest environment, those of like algorithms first.
+
+    :param agents: all agents of the folder, ``<algo>/<name>``
+    """
+    algorithms: dict[str, list[str]] = {}
+    for agent in sorted(agents):
+        of_algorithm, _, of_name = agent.partition("/")
+        algorithms.setdefault(of_name, []).append(of_algorithm)
+    close = find_close_name(name, algorithms)
+    hint = ""
+    if close is not None:
+        alike = difflib.get_close_matches(algo, algorithms[close], n=len(agents), cutoff=0)
+        meant = [algo] if algo in alike else alike
+        hint = f"; did you mean {' or '.join(quote(f'{each}/{close}') for each in meant)}?"
+    said = f"unknown agent in {folder}: {quote(f'{algo}/{name}')}{hint} (known: "
+    return ExplainError(f"{said}{join_names(sorted(agents), MAX_CHARACTERS - len(said) - 1)})")
 
 
 def _find_runs(folder: Path, name: str) -> dict[int, Path]:
@@ -253,8 +288,9 @@ def _find_in_run(run: Path, name: str, selection: ModelSelection) -> Path:
     elif selection.last_checkpoint:
         file_name = "rl_model_*_steps.zip"
     if not (run / file_name).exists():
-        there = list_zips(run, 20, depth=0) or "no .zip"
-        raise ExplainError(f"there is no {file_name} in {run} (there is: {there})")
+        there = list_zips(run, 20, depth=0)
+        step = f" (there is: {there})" if there else f", and no other .zip: {NEXT_STEP}"
+        raise ExplainError(f"there is no {file_name} in {run}{step}")
     return run / file_name
 
 

@@ -26,6 +26,8 @@ def zoo(tmp_path):
         "ppo/CartPole-v1_10/CartPole-v1/vecnormalize.pkl",
         "ppo/ALE-Pong-v5_1/ALE-Pong-v5.zip",
         "a2c/Acrobot-v1.zip",
+        "dqn/Acrobot-v1_1/Acrobot-v1.zip",
+        "trpo/Acrobot-v1_1/Acrobot-v1.zip",
         "bare/model.zip",
     ]:
         path = tmp_path / name
@@ -80,7 +82,9 @@ def test_a_bare_zip_has_nothing_beside_it(zoo):
     [
         ({"exp_id": 3}, "no run 3 of ppo on CartPole-v1 .*there are: 1, 2, 10"),
         ({"env": "CartPole-v0"}, "did you mean 'ppo/CartPole-v1'"),
-        ({"algo": "dqn"}, "did you mean 'ppo/CartPole-v1'"),
+        ({"algo": "dqn"}, r"did you mean 'ppo/CartPole-v1'\?"),
+        ({"env": "Acrobot-v2"}, r"'ppo/Acrobot-v2'; did you mean 'trpo/Acrobot-v1' or 'dqn/Acr"),
+        ({"algo": "dqn", "env": "Acrobot-v2"}, r"did you mean 'dqn/Acrobot-v1'\? \(known: dqn/A"),
         ({"checkpoint": 7}, "no rl_model_7_steps.zip .*there is: CartPole-v1.zip, best_model.zip"),
         ({"exp_id": 2, "best": True}, "no best_model.zip .*there is: CartPole-v1.zip"),
         ({"exp_id": 2, "last_checkpoint": True}, r"no rl_model_\*_steps.zip"),
@@ -94,10 +98,13 @@ def test_what_is_not_there_is_said_with_what_is(zoo, arguments, says):
 
 
 def test_an_empty_folder_and_none(tmp_path):
-    with pytest.raises(ExplainError, match="there is no agent in"):
+    with pytest.raises(ExplainError, match=r"there is no agent in .*: give folder= a .zip"):
         find(tmp_path)
-    with pytest.raises(ExplainError, match="there is no folder"):
-        find(tmp_path / "nothing")
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "stranger.zip").touch()
+    with pytest.raises(ExplainError, match=r"there is no folder .*logs': give folder= a") as error:
+        find(tmp_path / "logs")
+    assert "stranger" not in str(error.value)
 
 
 # --- names as people have them ------------------------------------------------------------------
