@@ -18,7 +18,7 @@ from sb3_explain.common.signatures import check_arguments, require_arguments, re
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer, FittedExplainer
 from sb3_explain.explainers.learned.fitted import load_or_fit
-from sb3_explain.explainers.requirements import find_alternative
+from sb3_explain.explainers.requirements import find_removal
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.fit_parts import split_for_fit
 
@@ -133,9 +133,9 @@ def default_explainer(agent: Agent, target: TargetLike = None, *, quick: bool = 
     preferred = "integrated_gradients" if of_both else "sarfa"
     kind = EXPLAINERS[preferred]
     if find_image(agent) is None or kind.unsupported(agent) is not None:
-        return find_alternative(agent)
+        return find_removal(agent)
     if kind.actions_only and is_scalar(agent, target):
-        asked, found = find_target(agent, target), find_alternative(agent)
+        asked, found = find_target(agent, target), find_removal(agent)
         assert isinstance(asked, ScalarTarget)
         logger.warning(
             "%s explains actions, not %s: %s explains it instead (explainer= names another)",

@@ -136,15 +136,26 @@ def needs_convolution(agent: Agent) -> str | None:
     return "it explains images by a convolution (nn.Conv2d), and this agent's scores pass none"
 
 
-def find_alternative(agent: Agent) -> str:
+def find_removal(agent: Agent) -> str:
     """Return the name of an explainer that supports an agent, whatever the agent is.
 
     It is ``"feature_ablation"``, or ``"occlusion"`` for an agent that observes images alone: both
-    only replace parts of the observation and read the score.
+    only replace parts of the observation and read the score. The former leaves out images.
 
     :param agent: agent to explain
     """
     return "feature_ablation" if needs_features(agent) is None else "occlusion"
+
+
+def find_alternative(agent: Agent, *, gradients: bool = True) -> str:
+    """Return the name of an explainer that supports an agent and leaves out no key of it.
+
+    :param agent: agent to explain
+    :param gradients: whether it may read gradients; what is explained may have none
+    """
+    if find_image(agent) is None or needs_features(agent) is not None:
+        return find_removal(agent)
+    return "integrated_gradients" if gradients and needs_continuous(agent) is None else "lime"
 
 
 def require_known_scores(batch: StateBatch) -> StateBatch:

@@ -13,7 +13,7 @@ from sb3_explain.envs.spaces import are_images
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import FittedExplainer
 from sb3_explain.explainers.make import make_explainer
-from sb3_explain.explainers.requirements import find_alternative
+from sb3_explain.explainers.requirements import find_removal
 from sb3_explain.states.batch import StateBatch
 
 #: side of the mean filter over an image's weights, in pixels, in pixels
@@ -73,4 +73,4 @@ def find_saliency(agent: Agent) -> str:
     for name in ("guided_backprop", "gradient"):
         if EXPLAINERS[name].unsupported(agent) is None:
             return name
-    return find_alternative(agent)
+    return find_removal(agent)

@@ -134,15 +134,16 @@ def choose_explainers(
 def list_defaults(agent: Agent, target: TargetLike = None) -> list[str]:
     """Return the names of the methods that explain an agent side by side unless others are named.
 
-    None of them learns. The first is :func:`.default_explainer`; the second, if there is one, reads
-    gradients. Where these leave keys of a Dict observation out, methods follow that explain them.
+    None of them learns. The first is :func:`.default_explainer`; the second explains a picture too,
+    if there is one: by Grad-CAM, unless its map is uniform. Where these leave keys of a Dict
+    observation out, methods follow that explain them.
 
     :param agent: agent to explain
     :param target: what is explained
     """
     names = [default_explainer(agent, target)]
     left_out = set(make_unfitted(names[0], agent).left_out)
-    for name in ("grad_cam", "integrated_gradients", "feature_ablation", "occlusion"):
+    for name in ("grad_cam", "integrated_gradients", "occlusion", "feature_ablation"):
         if name in names or EXPLAINERS[name].unsupported(agent) is not None:
             continue
         made = make_unfitted(name, agent)

@@ -1,5 +1,8 @@
 """Which explainers a report shows, and what is refused before anything is played."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -9,6 +12,7 @@ from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import FittedExplainer
+from sb3_explain.explainers.gradients.grad_cam import GradCAM
 from sb3_explain.explainers.gradients.gradient import Gradient
 from sb3_explain.explainers.make import default_explainer
 from sb3_explain.workflows.chosen_explainers import (
@@ -17,6 +21,7 @@ from sb3_explain.workflows.chosen_explainers import (
     list_fitted,
 )
 from sb3_explain.workflows.pipeline import explain
+from tests.explainers.kinds import agent_of
 from tests.toys import dot_agent
 
 
@@ -37,6 +42,18 @@ def test_the_defaults_need_no_fit_and_support_the_agent(agent, tmp_path):
     for target in ("value", "left - right"):
         for name in list_defaults(agent, target if agent.n_targets == 3 else "0 - 1"):
             assert not EXPLAINERS[name].actions_only
+
+
+def test_the_docs_say_which_methods_are_the_defaults(monkeypatch):
+    monkeypatch.setattr(GradCAM, "flat_keys", [])
+    text = Path("docs/cli.md").read_text()
+    said = text[text.index("The methods are `sarfa`") :]
+    agents = [agent_of(kind) for kind in ("image", "image and vector", "vector")]
+    said, expected = re.findall(r"`([a-z_]+)`", said)[:6], [list_defaults(each) for each in agents]
+    assert said == [name for names in expected for name in names]
+    text = Path("docs/pictures.md").read_text()
+    said = re.findall(r"`([a-z_]+)`", text[text.index("`plot` explains with") :])[1:4]
+    assert said == [default_explainer(each) for each in agents]
 
 
 def test_explainers_may_be_made_or_named(tmp_path):

@@ -8,10 +8,12 @@ from torch import nn
 
 from sb3_explain import compare
 from sb3_explain.agents.agent import Agent
+from sb3_explain.common.errors import ExplainError
 from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.gradients.grad_cam import GradCAM
 from sb3_explain.explainers.gradients.integrated_gradients import IntegratedGradients
 from sb3_explain.explainers.make import default_explainer
+from sb3_explain.explainers.requirements import find_alternative
 from sb3_explain.report import write_report
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.chosen_explainers import list_defaults
@@ -30,6 +32,17 @@ def test_the_defaults_explain_every_key(kind):
     left_out = [set(EXPLAINERS[name](agent).left_out) for name in names]
     assert not set.intersection(*left_out) and names[0] == default_explainer(agent)
     assert "image" not in left_out[0] and "vector" not in left_out[0]
+
+
+def test_a_mixed_agent_has_two_maps_of_its_picture_and_no_advice_that_leaves_it_out(monkeypatch):
+    agent = agent_of(MIXED[0])
+    monkeypatch.setattr(GradCAM, "flat_keys", ["image"])
+    assert list_defaults(agent) == ["integrated_gradients", "occlusion"]
+    with pytest.raises(ExplainError, match="; integrated_gradients explains it"):
+        EXPLAINERS["sarfa"](agent).attribute(states_of(MIXED[0]).observations([0]), "0 - 1")
+    for gradients in (True, False):
+        name = find_alternative(agent, gradients=gradients)
+        assert not EXPLAINERS[name](agent).left_out
 
 
 def test_a_page_has_bars_of_the_numbers_beside_a_picture():

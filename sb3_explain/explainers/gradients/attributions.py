@@ -38,9 +38,10 @@ class TargetScores(nn.Module):
         scores = self.batch.target_scores(dict(zip(self.names, by_key, strict=True)), states)
         scalar = self.batch.scalar
         if scalar is not None and not scores.requires_grad and torch.is_grad_enabled():
+            instead = find_alternative(self.batch.agent, gradients=False)
             raise ExplainError(
                 f"{scalar.name} has no gradient with respect to the observation: explain it by a "
-                f"method that perturbs, such as {find_alternative(self.batch.agent)}"
+                f"method that perturbs, such as {instead}"
             )
         # makes the derivative by a key that the agent ignores 0; autograd would raise an error
         return scores + sum(0 * observed.sum() for observed in by_key)
