@@ -124,6 +124,9 @@ class Agent(PolicyOutputs):
         #: how the returns were discounted and rewards scaled that its value is of
         self.value_units = value_units or ValueUnits()
         self.provenance = provenance or {}
+        #: arguments by which :func:`sb3_explain.load_agent` loads it, as flags of the command line
+        #: name them; ``None`` if nothing says, or flags cannot
+        self.origin: dict[str, Any] | None = None
         if action_names is None and recipe is not None:
             action_names = find_action_names(recipe.env_id, action_space)
         self.action_names = read_action_names(action_names, action_space)

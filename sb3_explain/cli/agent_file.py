@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sb3_explain.common.errors import ExplainError
-from sb3_explain.common.files import write_json
 from sb3_explain.common.schema import array, flag, optional, read_document, record, text, whole
 from sb3_explain.common.untrusted import quote
+from sb3_explain.workflows.agent_file import NAME, write_origin
 
-NAME = "agent.json"
 #: what to do about a damaged file
 REMEDY = "give the agent's flags again, such as --algo and --env"
 #: algorithm and environment of the demo agent
@@ -102,8 +101,9 @@ def read_agent_file(options: argparse.Namespace) -> dict[str, Any]:
             options.algo, options.env = DEMO
             return {}
         raise ExplainError(
-            f"{options.output} does not say which agent it explains (it has no {NAME}, which the "
-            "command line writes and Python does not): give --algo and --env"
+            f"{options.output} does not say which agent it explains (no {NAME}): give --algo, "
+            "--env and --folder; for an agent that load_agent has not loaded call why(...) or "
+            "export(agent, ...) in Python"
         )
     known: dict[str, Any] = read_document(path, _FORM, REMEDY, limit=MAX_BYTES)
     if known.get("demo", False):
@@ -153,23 +153,9 @@ def is_of_demo(folder: Path) -> bool:
 def write_agent_file(options: argparse.Namespace) -> None:
     """Keep the flags of an agent that was loaded in the output folder.
 
-    Paths are written relative to the folder, so that they name no home.
-
     :param options: the options of a command that has loaded its agent
     """
     written: dict[str, Any] = {"demo": True}
     if not options.demo:
         written = {name: getattr(options, name) for name in ("algo", "env", *DEFAULTS, *AGAIN)}
-        for name in ("folder", "vec_normalize"):
-            if written[name] not in (None, "no"):
-                written[name] = make_relative(Path(written[name]), options.output)
-    path = Path(options.output) / NAME
-    write_json(path, written)
-
-
-def make_relative(path: Path, folder: Path) -> str:
-    """Return a path as it is seen from a folder; as it is where there is no way."""
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # another drive of Windows
-        return str(path.resolve())
+    write_origin(written, Path(options.output))

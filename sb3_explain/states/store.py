@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sb3_explain.common.errors import ExplainError
+from sb3_explain.common.errors import ExplainError, make_printable
 from sb3_explain.common.files import write_json
 from sb3_explain.states.episodes import (
     COLUMNS,
@@ -63,17 +63,41 @@ def begin_store(folder: Path, settings: dict[str, Any], left_open: set[str]) -> 
     for name in settings.keys() - left_open:
         ours, theirs = settings[name], stored.get(name)
         if name == "agent":
-            ours, theirs = ours["weights_sha256"], (theirs or {}).get("weights_sha256")
-        if name == "agent" and ours != theirs:
-            raise ExplainError(
-                f"{folder} holds states of another agent: choose another folder, or delete this one"
-            )
-        if ours != theirs:
+            require_same_agent(folder, ours, theirs or {})
+        elif ours != theirs:
             raise ExplainError(
                 f"{folder} holds states of another run ({name} is {theirs!r}, not {ours!r}): "
                 "choose another folder, or delete this one"
             )
     return stored
+
+
+def require_same_agent(folder: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """Check that the states in a folder are of an agent, by the weights.
+
+    :param folder: folder of the store
+    :param ours: the agent as plain data
+    :param theirs: the agent that played the states
+    :raises ExplainError: if they are not; it names both agents, or their weights if the names are
+        the same
+    """
+    hashes = [str(agent.get("weights_sha256", ""))[:8] for agent in (ours, theirs)]
+    if ours["weights_sha256"] == theirs.get("weights_sha256"):
+        return
+    names = [_name_agent(agent) for agent in (ours, theirs)]
+    if names[0] == names[1]:
+        names = [f"{name} of weights {own}" for name, own in zip(names, hashes, strict=True)]
+    raise ExplainError(
+        f"{folder} holds states of another agent, {names[1]}, not {names[0]}: choose another "
+        "folder, or delete this one"
+    )
+
+
+def _name_agent(described: dict[str, Any]) -> str:
+    """Name an agent that is described, which a file may do in any way: ``ppo CartPole-v1``."""
+    env = described.get("environment")
+    env = env.get("env_id") if isinstance(env, dict) else env
+    return make_printable(f"{described.get('algo') or 'an agent'} {env or ''}", 60)
 
 
 def resume_store(folder: Path, n: int) -> list[int]:

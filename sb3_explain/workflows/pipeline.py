@@ -37,6 +37,7 @@ from sb3_explain.states.baselines import make_baselines
 from sb3_explain.states.collection import collect
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.states.episodes import read_description
+from sb3_explain.workflows.agent_file import write_origin
 from sb3_explain.workflows.beside import name_folders, play_others, read_others
 from sb3_explain.workflows.chosen_explainers import choose_explainers
 from sb3_explain.workflows.critical_steps.stored_states import mark_critical_steps
@@ -176,6 +177,8 @@ def explain(
         progress=progress,
         **(collect_kwargs or {}),
     )
+    if agent.origin is not None:
+        write_origin(agent.origin, output)
     train, validation, test = states, states, states
     if chosen.learns:
         train, validation, test = split_states(states, seed)

@@ -28,7 +28,7 @@ from sb3_explain.states.dataset import StateDataset
 
 logger = logging.getLogger(__name__)
 
-#: share of what is explained by which a sum may miss it without a warning
+#: share of the most that is explained in any state by which a sum may miss it without a warning
 LARGE_ERROR = 0.01
 
 
@@ -49,7 +49,8 @@ def to_shap(
     them, base values and attributions add up to the target's score: the base values, which shap
     calls E[f(X)], are the target's score on the baseline. That holds for ``kernel_shap`` and, but
     for the error of its sum, for ``integrated_gradients``; a warning says how large this is where
-    it is more than 1 % of what is explained. The attributions of other methods do not add up to
+    the largest of any state is more than 1 % of the most that is explained in any: of a state
+    that explains little it may be more than 1 %. The attributions of other methods do not add up to
     anything: for these there are no base values, which a warning says, and no waterfall.
 
     >>> from sb3_explain import ExplainError, to_shap

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sb3_explain import collect, demo_agent
+from sb3_explain import collect, demo_agent, explain, load_agent
 from sb3_explain.cli import main
 from sb3_explain.cli.agent_file import AGAIN, DEFAULTS, HERE, complete_flags, write_agent_file
 from sb3_explain.common.errors import ExplainError
@@ -41,6 +41,17 @@ def test_a_later_command_needs_the_folder_alone(collected, capsys):
     assert f"next    sb3-explain why -o {collected / 'out'} --state 3 --instead" in shown.out
 
 
+def test_python_keeps_what_the_command_line_needs(collected, tmp_path):
+    agent = load_agent(
+        "ppo", ENV, folder=collected / "logs", action_names=["west", "east"], vec_normalize=False
+    )
+    explain(agent, tmp_path / "out", explainers="gradient", metrics=["sparseness"], n_states=60,
+            n_evaluated=5, n_shown=10, progress=False)  # fmt: skip
+    assert ask(tmp_path, "--target", "west") == 0
+    assert str(collected) not in (tmp_path / "out" / "agent.json").read_text()
+    assert load_agent("ppo", ENV, folder=collected / "logs", picture_keys=[]).origin is None
+
+
 def test_the_file_names_no_home_and_moves_with_its_agents(collected, tmp_path):
     written = json.loads((collected / "out" / "agent.json").read_text())
     assert written["folder"] == "../logs"
@@ -66,7 +77,7 @@ def test_a_folder_that_python_wrote_is_of_the_demo_if_its_states_are(of_demo, tm
         complete_flags(options)
         assert options.demo and (options.algo, options.env) == ("ppo", "PongNoFrameskip-v4")
     else:
-        with pytest.raises(ExplainError, match="which the command line writes and Python"):
+        with pytest.raises(ExplainError, match="for an agent that load_agent has not loaded"):
             complete_flags(options)
 
 
@@ -149,5 +160,5 @@ def test_without_a_file_the_defaults_are_those_of_the_help(tmp_path):
     complete_flags(options)
     assert (options.folder, options.exp_id, options.device) == ("logs", 0, "cpu")
     unnamed = argparse.Namespace(algo=None, env=None, output=tmp_path, **nothing)
-    with pytest.raises(ExplainError, match=r"it has no agent\.json"):
+    with pytest.raises(ExplainError, match=r"\(no agent\.json\)"):
         complete_flags(unnamed)

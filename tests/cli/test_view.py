@@ -74,7 +74,7 @@ def damage_metrics(out):
         (lambda out: shutil.rmtree(out), "give one that explain or collect has written"),
         (lambda out: shutil.rmtree(out / "states"), "holds no states"),
         (lambda out: shutil.rmtree(out / "states" / "episode_000000"), "no whole episode"),
-        (lambda out: (out / "agent.json").unlink(), "give --algo and --env"),
+        (lambda out: (out / "agent.json").unlink(), "give --algo, --env and --folder"),
         (damage_description, "states.json"),
         (damage_first_episode, "zarr_format is 2"),
         (damage_metrics, "explainers is 3"),

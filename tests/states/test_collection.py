@@ -17,6 +17,7 @@ from sb3_explain.common.files import write_json
 from sb3_explain.envs.recipe import EnvRecipe, Normalizer
 from sb3_explain.states.collection import balance_envs, collect
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.states.store import require_same_agent
 from tests.toys import DotEnv, dot_agent
 
 
@@ -400,3 +401,15 @@ class Unseen(CartPoleEnv):
 
     def render(self):
         raise NotImplementedError
+
+
+def test_states_of_another_agent_are_said_to_be_of_which(tmp_path):
+    ours = {"algo": "a2c", "environment": "CartPole-v1", "weights_sha256": "ab" * 32}
+    theirs = {**ours, "algo": "ppo", "environment": {"env_id": "Pong"}, "weights_sha256": "cd" * 32}
+    require_same_agent(tmp_path, ours, {**theirs, "weights_sha256": "ab" * 32})
+    with pytest.raises(ExplainError, match="another agent, ppo Pong, not a2c CartPole-v1: choose"):
+        require_same_agent(tmp_path, ours, theirs)
+    with pytest.raises(ExplainError, match=r"a2c CartPole-v1 of weights cdcdcdcd, not a2c .* abab"):
+        require_same_agent(tmp_path, ours, {**ours, "weights_sha256": "cd" * 32})
+    with pytest.raises(ExplainError, match="another agent, an agent, not a2c"):
+        require_same_agent(tmp_path, ours, {})

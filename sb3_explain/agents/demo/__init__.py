@@ -40,4 +40,5 @@ def demo_agent(
         feature_names=feature_names,
     )
     agent.provenance["description"] = DESCRIPTION
+    agent.origin = {"demo": True}
     return agent

@@ -140,6 +140,7 @@ def load_agent(
         if space is not None:
             require_space(argument, space)
     require_recipe(recipe)
+    made, own_class, own_names = recipe, policy_class, feature_names
     named = import_packages(gym_packages)
     trusted = (*read_trusted(trusted), *named)
     name = find_algorithm(algo)
@@ -223,6 +224,22 @@ def load_agent(
         if files.config is None
         else normalizes_observations(config.get("normalize"))
     )
+    given = (repo_id, observation_space, action_space, picture_keys, own_class, policy_kwargs, made)
+    if env is not None and all(each is None for each in given):  # flags can say it
+        agent.origin = {
+            "algo": name, "env": env, "folder": str(Path(folder).resolve()), "exp_id": exp_id,
+            "load_best": load_best, "load_checkpoint": load_checkpoint,
+            "load_last_checkpoint": load_last_checkpoint, "organization": organization,
+            "revision": revision,
+            "vec_normalize": (
+                str(Path(vec_normalize).resolve()) if isinstance(vec_normalize, str | Path)
+                else "no" if vec_normalize is False else None
+            ),
+            "action_names": None if action_names is None else list(agent.action_names),
+            "feature_names": list(own_names) if isinstance(own_names, list | tuple) else None,
+            "env_kwargs": [f"{key}:{value!r}" for key, value in (env_kwargs or {}).items()],
+            "gym_packages": list(named), "trust": list(trusted),
+        }  # fmt: skip
     return agent
 
 
