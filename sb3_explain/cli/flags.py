@@ -109,7 +109,7 @@ def load_agent_of_folder(options: argparse.Namespace, folder: Path) -> Agent:
     if not (folder / AGENT_FILE).exists() and not is_of_demo(folder):
         raise ExplainError(
             f"{quote(str(folder))} is no output folder of another agent: it has no {AGENT_FILE}, "
-            "which the command line writes"
+            "which explain writes"
         )
     unset: dict[str, Any] = dict.fromkeys((*DEFAULTS, *AGAIN, "algo", "env"))
     return load_named_agent(argparse.Namespace(**{**vars(options), **unset, "output": folder}))

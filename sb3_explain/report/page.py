@@ -105,6 +105,13 @@ class Section:
     page: str = ""
 
 
+#: how algorithms are written that are not simply in capitals, by their names in the zoo
+NAMES = {
+    "crossq": "CrossQ", "drq": "DrQ", "maskable_ppo": "MaskablePPO", "pixelsac": "PixelSAC",
+    "ppo_lstm": "RecurrentPPO",
+}  # fmt: skip
+
+
 def write_report(
     path: str | Path,
     *,
@@ -242,7 +249,7 @@ def make_title(agent: Mapping[str, Any]) -> str:
     if isinstance(environment, Mapping):
         environment = environment.get("env_id", "")
     algo = str(agent.get("algo", "agent"))
-    algo = algo.upper() if algo.islower() and len(algo) <= 5 else algo
+    algo = NAMES.get(algo, algo.upper() if algo.islower() and len(algo) <= 5 else algo)
     return f"{algo} on {environment}" if environment else algo
 
 

@@ -18,7 +18,7 @@ from sb3_explain.report import (
     TargetAttributions,
     write_report,
 )
-from sb3_explain.report.page import drop_repeated, encode_data_uri, encode_figure
+from sb3_explain.report.page import drop_repeated, encode_data_uri, encode_figure, make_title
 from sb3_explain.report.page_template import render_page
 from sb3_explain.report.palette import THEMES
 from sb3_explain.report.target_attributions import encode_png
@@ -389,3 +389,11 @@ def test_a_name_that_is_no_utf_8_is_written(tmp_path):
     name = b"agent-\xff.zip".decode(errors="surrogateescape")
     page = write_report(tmp_path, metrics=METRICS, provenance={"Agent": {"file": name}})
     assert r"agent-\udcff.zip" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("algo", "written"),
+    [("ppo", "PPO"), ("ppo_lstm", "RecurrentPPO"), ("qrdqn", "QRDQN"), ("module", "module")],
+)
+def test_algorithms_are_written_in_one_way_in_titles(algo, written):
+    assert make_title({"algo": algo, "environment": "X-v0"}) == f"{written} on X-v0"
