@@ -66,8 +66,11 @@ def picture_importance(
     rest = {key: observed for key, observed in of_features.items() if key not in boards}
     if rest:
         bars = picture_bars(states, sample, explainer, rest, target, title)
-        beside = describe_pixels(explainer, by_key)
-        pictures["importance"] = dataclasses.replace(bars, caption=f"{bars.caption}{beside}")
+        pictures["importance"] = dataclasses.replace(
+            bars,
+            caption=f"{bars.caption}{describe_pixels(explainer, by_key)}",
+            finding=name_beside(explainer, by_key, list(rest), bars.finding),
+        )
     return pictures
 
 
@@ -177,6 +180,38 @@ def name_strongest(
     if others and strength[others[0]] > 0:
         said += f"; then {names[others[0]]}, {strength[others[0]]:.2g}"
     return f"{said}; magnitudes over {n:,} states)."
+
+
+def name_beside(
+    explainer: Explainer, by_key: Mapping[str, Tensor], drawn: Sequence[str], finding: str
+) -> str:
+    """Say, before the strongest features, how much is on the keys that are not among the bars.
+
+    :param explainer: the explainer
+    :param by_key: (B, C, ...) attributions of every target by key
+    :param drawn: keys of the bars
+    :param finding: what :func:`name_strongest` says of them
+    """
+    if not finding:
+        return finding
+    label = get_explainer_label(explainer.name)
+    sums = {
+        key: float(each.abs().sum())
+        for key, each in by_key.items()
+        if key not in explainer.left_out
+    }
+    others = [key for key in sums if key not in drawn]
+    if others and (total := sum(sums.values())) > 0:
+        share = sum(sums[key] for key in others) / total
+        _, _, strongest = finding.partition(f"By {label}, ")
+        finding = (
+            f"{share:.0%} of what {label} marks is on {join_words(others)}; of the features in "
+            f"{join_words(list(drawn))}, {strongest}"
+        )
+    if explainer.left_out:
+        left = join_words(list(explainer.left_out))
+        finding = f"{finding.removesuffix('.')}; it does not explain {left}."
+    return finding
 
 
 def describe_values(

@@ -61,6 +61,11 @@ def test_a_page_has_bars_of_the_numbers_beside_a_picture():
     found = explainer.attribute_all(states.batch(agent, sample))
     strongest = found["image"].abs().flatten(2).max(dim=2).values.mean(dim=0).max()
     assert f"strongest pixel of image has {strongest:.2g} on" in examples["importance"].caption
+    on_image = found["image"].abs().sum() / sum(each.abs().sum() for each in found.values())
+    said = f"{float(on_image):.0%} of what Integrated gradients marks is on image; of the features "
+    assert examples["importance"].finding.startswith(f"{said}in vector, ")
+    ablation = EXPLAINERS["feature_ablation"](agent)
+    assert "does not explain image." in picture_importance(states, ablation)["importance"].finding
     assert "state_0" in examples and not picture_importance(states, GradCAM(agent))
     both = {"integrated_gradients": explainer, "grad_cam": GradCAM(agent)}
     assert len(show_methods(agent, states, both)) == 1  # one figure, with pictures and bars
