@@ -1,6 +1,7 @@
 """Greydanus and SARFA with a share of their grid points, against the exact maps and their passes.
 
 RISE with centered masks that stop at a reliability, against the paper's map of all masks.
+Occlusion of the agent in bfloat16, against the same in float32.
 
 On the demo agent, and on Super Mario 1-1 if SB3_EXPLAIN_AGENTS names the folder of its data. With
 one thread; time is the processor's, in turns with as many bare passes as the exact method needs.
@@ -73,6 +74,7 @@ def measure(record, agent_name, agent, states) -> None:
         record(f"{row}.spearman", agreement, "mean", ">= 0.95")
         record_change(record, row, agent, few, {"exact": exact, "fewer": fewer})
     measure_rise(record, f"fewer_passes.{agent_name}.rise", agent, states)
+    measure_half_precision(record, f"fewer_passes.{agent_name}.bf16", agent, few, seen)
 
 
 def measure_rise(record, row, agent, states) -> None:
@@ -84,6 +86,19 @@ def measure_rise(record, row, agent, states) -> None:
     used = (agent.forwards - before) / (exact.forwards_per_state * N_RISE_STATES)
     record(f"{row}.masks", used, "share of 4,000", "<= 0.35")
     record_change(record, row, agent, few, {"exact": exact, "fewer": fewer})
+
+
+def measure_half_precision(record, row, agent, states, seen) -> None:
+    half = agent.with_precision("bf16")
+    exact, fewer = EXPLAINERS["occlusion"](agent), EXPLAINERS["occlusion"](half)
+    times = [
+        (seconds(exact.attribute, seen), seconds(fewer.attribute, seen)) for _ in range(REPEATS)
+    ]
+    full_seconds, half_seconds = (min(each) for each in zip(*times, strict=True))
+    record(f"{row}.time", half_seconds / full_seconds, "of float32", "<= 0.7")
+    measured = evaluate(half, states, [fewer], ["sparseness"], n_resamples=1, warn=False)
+    (agreement,) = measured.states["rank_correlation_float32"].values()
+    record(f"{row}.spearman", agreement, "mean", ">= 0.98")
 
 
 def record_change(record, row, agent, states, explainers) -> None:

@@ -98,6 +98,11 @@ def find_batch_axes(view: PolicyView, space: spaces.Space[Any]) -> dict[str, int
     return axes
 
 
+def widen(output: Tensor) -> Tensor:
+    """What a layer that computes in bfloat16 returns as float32; anything else as it is."""
+    return output.float() if output.dtype == torch.bfloat16 else output
+
+
 @contextmanager
 def capture_outputs(
     policy: nn.Module, axes: Mapping[str, int], names: Sequence[str]
@@ -119,7 +124,7 @@ def capture_outputs(
             first = take_first(output)
             if name in captured or first is None:
                 return None
-            captured[name] = drop_time(module, first.movedim(axes[name], 0))
+            captured[name] = widen(drop_time(module, first.movedim(axes[name], 0)))
             copied = first.clone()
             return copied if output is first else (copied, *output[1:])
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from sb3_explain.agents.activations import widen
 from sb3_explain.agents.agent import Agent
 from sb3_explain.common.errors import ExplainError, require_known
 from sb3_explain.common.signatures import check_arguments
@@ -147,7 +148,7 @@ def attention(
                 f"the attention of {name} is of shape {tuple(weights.shape)} for {n} state(s), not "
                 "(states, heads, tokens, tokens): only attention within each state can be read"
             )
-    return AttentionWeights(captured.weights)
+    return AttentionWeights({name: widen(weights) for name, weights in captured.weights.items()})
 
 
 class CaptureAttention(TorchFunctionMode):

@@ -31,6 +31,7 @@ from sb3_explain.evaluation.measuring import Measuring, Row
 from sb3_explain.evaluation.metrics import bind_options, find_base
 from sb3_explain.evaluation.notes import note_if_narrow, note_other_baseline
 from sb3_explain.evaluation.others import OtherStates, own_choice, own_preference
+from sb3_explain.evaluation.precision import describe_precision
 from sb3_explain.evaluation.ranks import rank_explainers
 from sb3_explain.evaluation.showing import ShownEvaluation, replace_nan
 from sb3_explain.evaluation.targets import select_metrics
@@ -391,6 +392,7 @@ def evaluate(
         "duplicates_left_out": states.n_duplicates,
         "note": "; ".join(filter(None, notes)),
         **describe_coverage(states, agent, sample),
+        **describe_precision(given, rows, states, sample, target),
         **describe_kind(states.batch(agent, sample[:1])),
     }
     return Evaluation(agent.describe(), described, rows, clusters)

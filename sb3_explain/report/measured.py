@@ -49,6 +49,7 @@ _STATES = record(
         "target": text(1000),
         "never_change": array(text(1000)),
         "squares_never_change": table(array(whole(1))),
+        "rank_correlation_float32": table(optional(number(-1, 1)), MAX_EXPLAINERS),
         "cut_after": whole(1),
         "episodes_cut": whole(1),
         "episodes_collected": whole(1),

@@ -220,6 +220,7 @@ def describe_coverage(states: Mapping[str, Any]) -> list[str]:
     :param states: the ``states`` of metrics.json
     """
     sentences = describe_unchanging(states.get("never_change") or ())
+    sentences += describe_precision(states.get("rank_correlation_float32") or {})
     for key, count in (states.get("squares_never_change") or {}).items():
         sentences.append(describe_unchanging_squares(key, *count[:2]))
     n_cut, limit = states.get("episodes_cut"), states.get("cut_after")
@@ -231,6 +232,22 @@ def describe_coverage(states: Mapping[str, Any]) -> list[str]:
             "is not in these figures. max_per_episode= (--max-per-episode) takes more, 0 all."
         )
     return sentences
+
+
+def describe_precision(correlations: Mapping[str, float | None]) -> list[str]:
+    """Say how far the maps of an agent in bfloat16 are from those in float32.
+
+    :param correlations: mean rank correlation by explainer, see metrics.json
+    :return: one sentence, or none
+    """
+    known = [(name, each) for name, each in correlations.items() if each is not None]
+    if not known:
+        return []
+    said = ", ".join(f"{each:.3f} ({get_explainer_label(name)})" for name, each in known)
+    return [
+        "The agent computed in bfloat16. The rank correlation of its maps with those in float32 is "
+        f"{said}."
+    ]
 
 
 def describe_unchanging(names: Sequence[str]) -> list[str]:

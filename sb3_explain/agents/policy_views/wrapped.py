@@ -20,6 +20,7 @@ class WrappedView(PolicyView):
         self.value_based = view.value_based
         self.maskable = view.maskable
         self.adds_start = view.adds_start
+        self.n_critics = view.n_critics
 
     def observe(self, observations: Observations) -> Observations:
         """Make the observations of the other view from those of this one; as they are by default.
@@ -38,6 +39,9 @@ class WrappedView(PolicyView):
         self, observations: Observations, lstm_states: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         return self.view.scores_and_values(self.observe(observations), lstm_states)
+
+    def critics(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
+        return self.view.critics(self.observe(observations), lstm_states)
 
     def std(self, observations: Observations, lstm_states: Tensor | None) -> Tensor:
         return self.view.std(self.observe(observations), lstm_states)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sb3_explain.agents.activations import widen
 from sb3_explain.agents.layers import find_image_layers
 from sb3_explain.agents.relus import WatchReLUs
 from sb3_explain.agents.targets.outputs import Outputs
@@ -152,5 +153,5 @@ def compute_grad_cam(batch: StateBatch, layers: Mapping[str, str]) -> dict[str, 
             relu_attributions=True,
         )
         height, width = image.shape[2:]
-        found[name] = resize(coarse.detach(), (height, width)).expand(image.shape)
+        found[name] = resize(widen(coarse.detach()), (height, width)).expand(image.shape)
     return found

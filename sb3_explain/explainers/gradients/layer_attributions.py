@@ -10,7 +10,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 
-from sb3_explain.agents.activations import drop_time, take_first
+from sb3_explain.agents.activations import drop_time, take_first, widen
 from sb3_explain.agents.agent import Agent, read_agent
 from sb3_explain.agents.predict_input import read_inputs
 from sb3_explain.agents.targets.find import TargetLike
@@ -144,7 +144,7 @@ def layer_attributions(
             copies, target=batch.target, additional_forward_args=numbers, **options
         )
     found: Tensor = explained[0] if isinstance(explained, tuple) else explained
-    return drop_time(agent.view.policy.get_submodule(layer), found.detach())
+    return drop_time(agent.view.policy.get_submodule(layer), widen(found.detach()))
 
 
 def require_part(read: Callable[[], Tensor], tap: Tap, batch: StateBatch, layer: str) -> None:
