@@ -45,14 +45,14 @@ def describe_precision(
             continue
         if rows[name].failed:
             continue
-        twin = copy.copy(explainer)
-        twin.agent = explainer.agent.with_precision("float32")
+        exact_explainer = copy.copy(explainer)
+        exact_explainer.agent = explainer.agent.with_precision("float32")
         batch = states.batch(explainer.agent, positions, target).resolve_target()
-        exact = states.batch(twin.agent, positions, target)
+        exact = states.batch(exact_explainer.agent, positions, target)
         exact.target = batch.target
         pairs = zip(
             batch.flatten_keys(explainer.attribute_batch(batch)).cpu(),
-            exact.flatten_keys(twin.attribute_batch(exact)).cpu(),
+            exact.flatten_keys(exact_explainer.attribute_batch(exact)).cpu(),
             strict=True,
         )
         alike = [correlate_ranks(*pair) for pair in pairs]

@@ -25,9 +25,9 @@ def test_outputs_are_near_and_float32(kind):
     batch = states.batch(agent, np.arange(6))
     seen, inputs = agent.layout.restore(batch.by_key), batch.policy_inputs
     exact, near = (one.scores_and_values(seen, **inputs) for one in (agent, half))
-    for wanted, found in zip(exact, near, strict=True):
+    for expected, found in zip(exact, near, strict=True):
         assert found.dtype == torch.float32
-        torch.testing.assert_close(found, wanted, rtol=0.05, atol=0.05, equal_nan=True)
+        torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05, equal_nan=True)
     if half.view.n_critics:
         torch.testing.assert_close(half.critics(seen), agent.critics(seen), rtol=0.05, atol=0.05)
 
@@ -56,9 +56,9 @@ def test_every_method_explains_it(name):
     half = make_explainer(name, AGENT.with_precision("bf16"), STATES, **few)
     exact = make_explainer(name, AGENT, STATES, **few)
     target = AGENT.greedy(OBSERVATIONS)
-    found, wanted = (each.attribute(OBSERVATIONS, target) for each in (half, exact))
+    found, expected = (each.attribute(OBSERVATIONS, target) for each in (half, exact))
     assert found.dtype == torch.float32 and bool(found.isfinite().all())
-    pairs = zip(found.flatten(1).numpy(), wanted.flatten(1).numpy(), strict=True)
+    pairs = zip(found.flatten(1).numpy(), expected.flatten(1).numpy(), strict=True)
     alike = [
         spearmanr(near, far).statistic
         for near, far in pairs
