@@ -8,6 +8,7 @@ import runpy
 import sys
 import tempfile
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -44,20 +45,42 @@ def run_in_fork(
     :param packages: folders of packages beside those that are installed
     :param timeout: seconds after which it is killed
     """
-    fork = multiprocessing.get_context("forkserver")
     with tempfile.TemporaryDirectory() as said:
-        outputs = (Path(said) / "out", Path(said) / "err")
-        process = fork.Process(
-            target=_run, args=(script, list(arguments), folder, list(packages), outputs)
-        )
-        process.start()
+        process = start_in_fork(script, arguments, Path(said), folder=folder, packages=packages)
         process.join(timeout)
         if process.is_alive():
             process.kill()
             process.join()
-        out, err = (path.read_text(encoding="utf-8", errors="replace") for path in outputs)
+        out, err = (
+            (Path(said) / name).read_text(encoding="utf-8", errors="replace")
+            for name in ("out", "err")
+        )
     assert process.exitcode == 0, f"exit code {process.exitcode}: {err[-2000:]}"
     return out
+
+
+def start_in_fork(
+    script: Path,
+    arguments: Sequence[str],
+    said: Path,
+    *,
+    folder: Path = ROOT,
+    packages: Sequence[Path] = (ROOT,),
+) -> BaseProcess:
+    """Start a script as :func:`run_in_fork` does; what it prints is in files ``out`` and ``err``.
+
+    :param script: path of the script
+    :param arguments: its arguments
+    :param said: folder of the two files
+    :param folder: its working directory
+    :param packages: folders of packages beside those that are installed
+    """
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_run,
+        args=(script, list(arguments), folder, list(packages), (said / "out", said / "err")),
+    )
+    process.start()
+    return process
 
 
 def _run(

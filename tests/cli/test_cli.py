@@ -7,7 +7,6 @@ import os
 import re
 import runpy
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.states.dataset import StateDataset
 from sb3_explain.workflows.pipeline import FIRST_METRICS
 from tests.cli.zoo_agent import save_dot
+from tests.processes import start_in_fork
 
 
 @pytest.fixture(scope="module")
@@ -276,28 +276,28 @@ def test_what_cannot_work_fails_before_the_long_steps(folder, tmp_path, capsys):
 
 def test_ctrl_c_names_what_is_kept(folder, tmp_path):
     """The process is interrupted while it collects, and goes on when called again."""
-    arguments = command(
-        "collect", folder, tmp_path / "out", "-n", "200000", "--max-per-episode", "40"
-    )
+    output = tmp_path / "collected"
+    arguments = command("collect", folder, output, "-n", "200000", "--max-per-episode", "40")
     # as in a terminal: a job in the background would inherit that interrupts are ignored
-    job = (
-        "import signal, sys, tests.toys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        f"from sb3_explain.cli import main; sys.exit(main({arguments!r}))"
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import signal, sys, tests.toys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from sb3_explain.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", job], stderr=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "."},
-    )  # fmt: skip
-    states = tmp_path / "out" / "states"
+    process = start_in_fork(script, arguments, tmp_path)
+    states = output / "states"
     deadline = time.monotonic() + 120
     while not (states / "episode_000003").exists():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.is_alive() and time.monotonic() < deadline
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, message = process.communicate(timeout=60)
-    assert process.returncode == 130
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    message = (tmp_path / "err").read_text()
+    assert process.exitcode == 130
     assert "Traceback" not in message
-    assert str(tmp_path / "out") in message.strip().splitlines()[-1]
+    assert str(output) in message.strip().splitlines()[-1]
     assert json.loads((states / "states.json").read_text())["seed"] == 0
 
 

@@ -1,20 +1,20 @@
 """`sb3-explain view`: one line where it cannot begin, and an end by Ctrl-C."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
+import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 
 from sb3_explain.cli import main
 from tests.cli.zoo_agent import ENV, save_cartpole
 from tests.mutations import require_line
+from tests.processes import start_in_fork
 
 
 @pytest.fixture(scope="module")
@@ -27,33 +27,39 @@ def root(tmp_path_factory):
     return root
 
 
-def test_ctrl_c_ends_it_with_one_line_and_frees_the_port(root):
-    command = [sys.executable, "-m", "sb3_explain", "view", str(root / "out")]
-    running = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[2],
-        # a shell that runs in the background would have it ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+def test_ctrl_c_ends_it_with_one_line_and_frees_the_port(root, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import runpy, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # it may be ignored
+        "runpy.run_module('sb3_explain', run_name='__main__')\n"
+    )
+    running = start_in_fork(script, ["view", str(root / "out")], tmp_path)
     try:
-        line = running.stdout.readline()
-        address = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
-        assert address, line + running.stderr.read()
+        while not (said := read(tmp_path / "out")).endswith("\n"):
+            assert running.is_alive(), read(tmp_path / "err")
+            time.sleep(0.05)
+        address = re.search(r"http://127\.0\.0\.1:(\d+)/", said)
+        assert address, said
         port = int(address[1])
         listed = json.load(urllib.request.urlopen(f"{address[0]}episodes", timeout=30))
         assert listed["count"] >= 1
         # one that is open and waits does not hold it up
         with socket.create_connection(("127.0.0.1", port)):
-            running.send_signal(signal.SIGINT)
-            said, complaint = running.communicate(timeout=60)
+            os.kill(running.pid, signal.SIGINT)
+            running.join(60)
     finally:
         running.kill()
-    assert running.returncode == 0
-    assert said.strip() == "ended"
-    assert "Traceback" not in complaint
+    assert running.exitcode == 0
+    assert read(tmp_path / "out").removeprefix(said).strip() == "ended"
+    assert "Traceback" not in read(tmp_path / "err")
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
+
+
+def read(path):
+    return path.read_text() if path.exists() else ""
 
 
 def damage_description(out):
