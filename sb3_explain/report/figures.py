@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from sb3_explain.common.controls import list_controls
@@ -86,11 +87,12 @@ def curve_figure(
     drawn = assign_styles(shown, list_controls(shown) if controls is None else controls)
     # Room for the legend: one line per explainer, under the axes.
     height = 3.0 + 0.22 * len(curves)
-    figure = Figure(figsize=(4.6 * len(kinds), height), layout="constrained")
+    layout = ConstrainedLayoutEngine()
+    figure = Figure(figsize=(4.6 * len(kinds), height), layout=layout)
     for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         _draw_curves(axes, curves, kind, drawn, look)
         axes.set_ylabel(f"mean {outcome}")
-    figure.draw_without_rendering()  # ticks change with the first layout, and need other room
+    layout.execute(figure)  # ticks change with the first layout, and need other room
     return render_png(figure, look)
 
 

@@ -62,19 +62,19 @@ def results(tmp_path):
 
 @pytest.fixture
 def drawn_once(monkeypatch):
-    """Figures of a page that are given what they were given before are not drawn again."""
+    """Figures of a page are drawn once of the same numbers, whatever the theme."""
     for name in ("curve_figure", "metric_figure"):
         monkeypatch.setattr(page, name, remember(getattr(page, name)))
 
 
 def remember(draw):
-    """A function of plain data, which keeps its results."""
+    """A function of plain data and a theme, which keeps what it drew in the first theme."""
     cache = {}
 
-    def drawn(*args, **kwargs):
+    def drawn(*args, theme="light", **kwargs):
         asked = pickle.dumps((args, sorted(kwargs.items())))
         if asked not in cache:
-            cache[asked] = draw(*args, **kwargs)
+            cache[asked] = draw(*args, theme=theme, **kwargs)
         return cache[asked]
 
     return drawn
