@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from sb3_explain.cli.agent_file import NAME as AGENT_FILE
 from sb3_explain.cli.flags import (
     ZOO_AGENT,
     add_agent_flags,
@@ -36,6 +35,7 @@ from sb3_explain.explainers import EXPLAINERS
 from sb3_explain.explainers.base import Explainer
 from sb3_explain.states.baselines import BASELINES
 from sb3_explain.states.dataset import StateDataset
+from sb3_explain.workflows.agent_file import NAME as AGENT_FILE
 from sb3_explain.workflows.benchmark import run_benchmark
 from sb3_explain.workflows.benchmark.backends import BACKENDS
 from sb3_explain.workflows.benchmark.grid import ALL

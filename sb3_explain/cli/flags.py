@@ -11,10 +11,10 @@ from sb3_explain.agents.demo import demo_agent
 from sb3_explain.agents.loading import load_agent
 from sb3_explain.agents.loading.algorithms import ALGORITHMS
 from sb3_explain.cli.agent_file import AGAIN, DEFAULTS, complete_flags, is_of_demo
-from sb3_explain.cli.agent_file import NAME as AGENT_FILE
 from sb3_explain.cli.parsing import Parser, not_negative, pick_given, positive, read_key_values
 from sb3_explain.common.errors import ExplainError
 from sb3_explain.common.untrusted import quote
+from sb3_explain.workflows.agent_file import NAME as AGENT_FILE
 from sb3_explain.workflows.whole_episodes import EPISODES
 
 #: folder of the states that `explain` and `collect` keep
