@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from gymnasium import spaces
@@ -95,6 +95,12 @@ class Agent(PolicyOutputs):
     vec_env: VecEnv | None = None
     #: whether it was trained on observations that VecNormalize normalized; ``None`` if nothing says
     trained_normalized: bool | None = None
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        """:raises ExplainError: if a model is given, which :meth:`from_model` reads"""
+        if args and isinstance(args[0], BaseAlgorithm):
+            raise ExplainError("Agent.from_model(model) makes an agent of a model")
+        return super().__new__(cls)
 
     def __init__(
         self,

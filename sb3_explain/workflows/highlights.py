@@ -11,6 +11,7 @@ different.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,6 +59,8 @@ from sb3_explain.workflows.represented_states import represent_states
 from sb3_explain.workflows.saliency_video import attribute_taken, write_saliency_video
 from sb3_explain.workflows.whole_episodes import EPISODES, play_whole_episodes
 from sb3_explain.workflows.why import prepare_explainer
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -110,6 +113,7 @@ def select(
     before: int = 30,
     after: int = 10,
     diversity: float = 0.1,
+    once: bool = False,
     seed: int = 0,
 ) -> list[Highlight]:
     """Select the k most important states that differ from each other, most important first.
@@ -127,6 +131,7 @@ def select(
     :param after: number of states shown after it
     :param diversity: share of all pairs of states that are nearer to each other than two important
         states may be, in [0, 1)
+    :param once: choose one state of an episode at most, and none whose importance is 0
     :param seed: random seed of the pairs that distances are estimated from
     :raises ExplainError: for numbers out of range
     """
@@ -137,6 +142,11 @@ def select(
     min_distance = float(np.quantile(distances, diversity)) if diversity else -1.0
     chosen: list[Highlight] = []
     for position in np.argsort(-importance, kind="stable"):
+        if once and (
+            importance[position] <= 0
+            or any(episode[position] == episode[one.position] for one in chosen)
+        ):
+            continue
         own = np.flatnonzero(episode == episode[position])
         start, stop = max(own[0], position - before), min(own[-1], position + after) + 1
         if any(start < one.stop and one.start < stop for one in chosen):
@@ -244,8 +254,14 @@ def highlights(
         before=before,
         after=after,
         diversity=diversity,
+        once=importance == "before_failure",  # an episode has one end
         seed=seed,
     )
+    if importance == "before_failure" and len(chosen) < k:
+        logger.warning(
+            "%d of k=%d: so many episodes ended, and worse than the best; play more (n_states=...)",
+            len(chosen), k,
+        )  # fmt: skip
     chosen = place(chosen, states)
     important = np.array([one.position for one in chosen])
     features = name_top_features(states, explainer, important, target)

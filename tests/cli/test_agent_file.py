@@ -37,7 +37,7 @@ def test_a_later_command_needs_the_folder_alone(collected, capsys):
     assert "agent: ppo CartPole-v1, as" in shown.err and "p(west)" in shown.out
     assert ask(collected, "--target", "weast") == 2  # and no line but that of the error
     said = capsys.readouterr().err.split("\n")
-    assert len(said) == 2 and said[0].startswith("sb3-explain: unknown target 'weast'")
+    assert len(said) == 2 and said[0].startswith("sb3-explain: unknown action 'weast'")
     assert f"next    sb3-explain why -o {collected / 'out'} --state 3 --instead" in shown.out
 
 

@@ -142,3 +142,8 @@ def test_where_an_explainer_is_asked_for_it_is_none():
         with pytest.raises(ExplainError, match="must be of class Explainer, not PPO: ") as refusal:
             use()
         assert "\n" not in str(refusal.value)
+
+
+def test_a_model_is_no_argument_of_agent():
+    with pytest.raises(ExplainError, match=r"Agent\.from_model\(model\) makes an agent"):
+        sb3_explain.Agent(MODEL)

@@ -259,6 +259,18 @@ def test_one_environment_that_cannot_be_copied_may_play_more_than_its_share(tmp_
     assert StateDataset.open(tmp_path / "episodes").provenance["n_envs"] == 1
 
 
+def test_an_episode_has_one_end():
+    n = 150
+    importance = np.zeros(n)
+    importance[:50], importance[50:100] = np.linspace(0.1, 1, 50), np.linspace(0.05, 0.5, 50)
+    episode, seen = np.arange(n) // 50, half_circle(np.arange(n) / n)
+    options = {"before": 2, "after": 2, "diversity": 0.0}
+    assert [one.position for one in select(importance, episode, seen, 5, once=True, **options)] == [
+        49, 99,
+    ]  # fmt: skip
+    assert len(select(importance, episode, seen, 5, **options)) == 5
+
+
 @pytest.mark.parametrize(("importance", "diversity"), [("before_failure", 0.0), (None, 0.1)])
 def test_failures_that_are_alike_are_all_shown(monkeypatch, tmp_path, importance, diversity):
     asked = {}
@@ -272,4 +284,4 @@ def test_failures_that_are_alike_are_all_shown(monkeypatch, tmp_path, importance
         dot_agent(), tmp_path, k=1, n_states=130, before=2, after=1, importance=importance,
         progress=False,
     )  # fmt: skip
-    assert asked["diversity"] == diversity
+    assert asked["diversity"] == diversity and asked["once"] == (importance == "before_failure")

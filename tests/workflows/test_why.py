@@ -79,7 +79,7 @@ def test_actions_are_named(state):
     by_name = why(states, position, Bright(agent), target=names[target], instead=names[other])
     by_index = why(states, position, Bright(agent), target=target, instead=other)
     pd.testing.assert_frame_equal(by_name.counterfactual.table(), by_index.counterfactual.table())
-    with pytest.raises(ExplainError, match="unknown target 'sdtay'; did you mean 'stay'"):
+    with pytest.raises(ExplainError, match="unknown action 'sdtay'; did you mean 'stay'"):
         why(states, position, Bright(agent), instead="sdtay")
     with pytest.raises(ExplainError, match="value is no action: give one of left, stay, right"):
         why(states, position, Bright(agent), target="value")

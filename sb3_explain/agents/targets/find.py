@@ -132,8 +132,8 @@ def _find_alone(agent: Agent, target: str) -> int | ScalarTarget:
     if "action_names" in agent.unnamed and find_close_name(target, names) is None:
         raise ExplainError(
             f"unknown target {target!r}: nobody named this agent's actions ("
-            f"{join_names(agent.target_names, 60)}); give action_names= to Agent.from_model or "
-            "Agent, or the model the environment that names them, as by PPO.load(path, env=env)"
+            f"{join_names(agent.target_names, 60)}): give action_names=, or load the model with "
+            "the environment that names them"
         )
     raise unknown_name("target", target, names)
 
@@ -155,7 +155,12 @@ def find_action(agent: Agent, target: Any, *, in_list: bool = False) -> int:
     :param in_list: whether it stands in a list of targets, one for each state
     :raises ExplainError: if there is none; the nearest name is suggested
     """
-    found = find_target(agent, target)
+    try:
+        found = find_target(agent, target)
+    except ExplainError:
+        if not isinstance(target, str) or "action_names" in agent.unnamed:
+            raise
+        raise unknown_name("action", target, agent.target_names) from None
     if isinstance(found, ScalarTarget):
         raise ExplainError(
             f"{found.name} is no action: give one of {', '.join(agent.target_names)}"

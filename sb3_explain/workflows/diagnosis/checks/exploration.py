@@ -59,13 +59,17 @@ def check_exploration(evidence: Evidence) -> Look:
             )
         )  # fmt: skip
     elif worse_drawn and not findings:
+        calmer = "lower ent_coef if it is above 0"
+        if evidence.is_box:
+            calmer = "lower ent_coef or log_std_init"
         findings.append(
             Finding(
                 "sampling ruins it",
-                "the agent's sampled actions earn far less than its greedy ones: what it learned "
-                "from was mostly noise", "warning", "very likely", better,
-                "more return with sampled actions",
-                "lower the entropy bonus or log_std_init; play it with deterministic=True",
+                f"the agent's sampled actions earn {each['sampled'].mean:.4g}, far less than its "
+                f"greedy ones ({each['greedy'].mean:.4g}): it is not sure of its actions yet, and "
+                "its value is of what sampling earns", "warning", "very likely",
+                evidence.interval_of_returns(greedy - drawn), "more return with greedy actions",
+                f"train longer; {calmer}; play it with deterministic=True",
                 bars=bars,
             )
         )  # fmt: skip
