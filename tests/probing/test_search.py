@@ -186,7 +186,7 @@ def test_goggles(made):
     assert list(result.table()["sees"]) == ["agent", "perfect", "ours", "random"]
     again = goggles(generator, 6, n_envs=3, progress=False)
     np.testing.assert_array_equal(again.returns["generator"], result.returns["ours"])
-    with pytest.raises(ExplainError, match="give positive numbers"):
+    with pytest.raises(ExplainError, match="n_episodes=0: give a whole number of at least 1"):
         goggles(generator, 0)
 
 
