@@ -22,9 +22,11 @@ def choose_renderer() -> None:
     if sys.platform != "linux" or os.environ.get("DISPLAY"):
         return
     os.environ.setdefault("MUJOCO_GL", "egl")
-    if not os.environ.get("WAYLAND_DISPLAY") and _pygame_draws_in_memory():
+    if os.environ.get("WAYLAND_DISPLAY") or "SDL_VIDEODRIVER" in os.environ:
+        return
+    if _pygame_draws_in_memory():
         # not "dummy": highway-env takes it for a wish that nothing be drawn
-        os.environ.setdefault("SDL_VIDEODRIVER", "offscreen")
+        os.environ["SDL_VIDEODRIVER"] = "offscreen"
 
 
 def _pygame_draws_in_memory() -> bool:

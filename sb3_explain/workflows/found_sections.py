@@ -65,6 +65,9 @@ INSIDE = {
     "past_steps": "Which of the steps before speak for what it does now.",
     "layers": "Units that say the same in all states, by layer.",
 }
+#: what the pictures of ``outcomes`` and ``objects`` show
+BRANCHES = "The branches side by side, from the step where they part."
+SCREEN = "The objects over the screen, and over a map."
 
 
 def make_sections(folder: Path, agent: Agent, states: StateDataset) -> list[Section]:
@@ -81,7 +84,9 @@ def make_sections(folder: Path, agent: Agent, states: StateDataset) -> list[Sect
     diagnosed = read_diagnosis(folder) or diagnose_quickly(agent, states)
     found = (
         diagnosed, read_inside(folder), read_tree(folder), read_behavior(folder),
-        read_critical(folder), read_outcomes(folder), read_attention(folder),
+        read_critical(folder),
+        read_points(folder, "outcomes", "What if", BRANCHES),
+        read_points(folder, "objects", "Objects", SCREEN, alt=SCREEN),
     )  # fmt: skip
     return [section for section in found if section is not None]
 
@@ -237,32 +242,24 @@ def read_critical(folder: Path) -> Section | None:
     return Section("critical-steps", "Critical steps", lines, pictures=drawn)
 
 
-def read_outcomes(folder: Path) -> Section | None:
-    """Read what would have happened with another action; ``None`` if nobody asked.
+def read_points(
+    folder: Path, name: str, heading: str, caption: str, *, alt: str = ""
+) -> Section | None:
+    """Read what a command found, a line each under the first; ``None`` if nobody asked.
 
-    :raises ExplainError: if ``outcomes.txt`` or the picture is damaged
+    :param folder: output folder
+    :param name: name of the command, of its folder and of its files
+    :param heading: heading of the section
+    :param caption: what its picture shows
+    :param alt: description of the picture; the lines when not given
+    :raises ExplainError: if the text or the picture is damaged
     """
-    path, remedy = folder / "outcomes" / "outcomes.txt", "run `sb3-explain outcomes` again"
+    path, remedy = folder / name / f"{name}.txt", f"run `sb3-explain {name}` again"
     if not path.exists():
         return None
-    head, *branches = read_text(path, remedy).splitlines()
-    caption = "The branches side by side, from the step where they part."
-    drawn = read_pictures(path.with_name("outcomes.png"), caption, "; ".join(branches), remedy)
-    return Section("outcomes", "What if", [head], list(map(Point, branches)), drawn)
-
-
-def read_attention(folder: Path) -> Section | None:
-    """Read how much of the maps lies on the objects of a game; ``None`` if nobody asked.
-
-    :raises ExplainError: if ``objects.txt`` or the picture is damaged
-    """
-    path, remedy = folder / "objects" / "objects.txt", "run `sb3-explain objects` again"
-    if not path.exists():
-        return None
-    head, *explainers = read_text(path, remedy).splitlines()
-    caption = "The objects over the screen, and over a map."
-    drawn = read_pictures(path.with_name("objects.png"), caption, caption, remedy)
-    return Section("objects", "Objects", [head], list(map(Point, explainers)), drawn)
+    head, *points = read_text(path, remedy).splitlines()
+    drawn = read_pictures(path.with_suffix(".png"), caption, alt or "; ".join(points), remedy)
+    return Section(name, heading, [head], list(map(Point, points)), drawn)
 
 
 def read_text(path: Path, remedy: str) -> str:
